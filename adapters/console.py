@@ -1,0 +1,396 @@
+"""The console: one person at a terminal, or a program at the end of a pipe, talks with the assistant."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import secrets
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+from io import TextIOWrapper
+
+import click
+from markdown_it import MarkdownIt
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.spinner import Spinner
+from rich.text import Text
+
+from gateway import markdown
+from gateway.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
+from gateway.messages import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState
+from gateway.ports import Check, Inbox, Receipt, Request
+from gateway.waiting import Pace, WaitingRoom
+
+NAME = "console"
+PROMPT = "> "
+ENDINGS = frozenset({"exit", "quit"})
+EMPTY = "There is nothing in this message. Write something, or press Enter alone to end."
+SECONDS_BETWEEN_DELTAS = 0.03
+REFRESHES_PER_SECOND = 10
+LIVE_CHARACTERS = 10_000
+"""As much of an unfinished block is drawn, again and again; complete, it is printed whole."""
+TOOL_LINES, TOOL_CHARACTERS = 40, 4000
+"""What is shown of a tool's input, and of its output."""
+CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
+
+ReadLine = Callable[[], str]
+"""The next line that the person typed, without its end. Raises EOFError when there is none."""
+OpenInbox = Callable[["ConsoleAdapter"], AbstractContextManager[tuple[Inbox, str]]]
+"""Starts a gateway with this adapter; gives its inbox and a line that describes its backend."""
+
+
+def harmless(text: str) -> str:
+    """The text without anything that a terminal would obey instead of showing it."""
+    return text.translate(CONTROLS).encode(errors="replace").decode()
+
+
+class ConsoleAdapter:
+    """A typed line is the body of a request; its headers say in which thread, by whom, and which line it is."""
+
+    name = NAME
+
+    def __init__(self, console: Console, *, streaming: bool) -> None:
+        """``streaming``: show a reply while it is written."""
+        self.console = console
+        self.streaming = streaming
+        self.room = WaitingRoom(1)
+
+    def receive(self, request: Request) -> Receipt:
+        try:
+            text = request.body.decode()
+            thread, message_id = request.headers["thread"], request.headers["message-id"]
+        except (UnicodeDecodeError, KeyError) as exc:
+            raise Unreadable("The line cannot be read: it is not UTF-8, or of no thread.") from exc
+        if "\0" in text:
+            raise Unreadable("A message must not hold NUL characters.")
+        if not text.strip():
+            raise Unreadable(EMPTY, code="empty_message")
+        author = request.headers.get("author", "")
+        return Receipt((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
+
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+        pace = Pace(partial(self.room.show, turn.id), SECONDS_BETWEEN_DELTAS)
+        try:
+            async for event in events:
+                if self.room.watched(turn.id):
+                    pace.put(event)
+        finally:
+            pace.close()
+
+    async def deliver(self, turn: Turn) -> None:
+        """Tell whoever waits. Who came too late finds it in the thread."""
+        self.room.settle(turn)
+
+    async def check(self) -> Sequence[Check]:
+        return (Check(self.name, ok=True, detail="python -m gateway chat"),)
+
+
+class Pipe:
+    """A file or a program: text as it comes, and nothing that steers a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._file = console.file
+        self._within_line = False
+
+    def line(self, text: str, _style: str = "") -> None:
+        self.end()
+        self.text(text + "\n")
+
+    def reply(self, text: str) -> None:
+        self.text(text)
+        self.end()
+
+    def watching(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def text(self, text: str) -> None:
+        self._file.write(text)
+        self._file.flush()
+        if text:
+            self._within_line = not text.endswith("\n")
+
+    def end(self) -> None:
+        if self._within_line:
+            self.text("\n")
+
+
+class Terminal:
+    """Formatted Markdown. What is complete of a reply is printed for good; only its last block is drawn again."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._open = ""  # the block that is not complete
+        self._above = False  # whether there is a block of the same reply above it
+        self._live: Live | None = None
+        self._waiting = Spinner("dots", Text("waiting for the assistant; Ctrl-C cancels", "dim"))
+
+    def line(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style), soft_wrap=True)
+
+    def reply(self, text: str) -> None:
+        self._console.print(Formatted(text), end="")
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        self._live = Live(self._waiting, console=self._console, transient=True, refresh_per_second=REFRESHES_PER_SECOND)
+        try:
+            with _unseen_keys() if sys.stdin.isatty() else nullcontext(), self._live:
+                yield
+        finally:
+            self._live = None
+            self.end()
+
+    def text(self, text: str) -> None:
+        self._open += text
+        end = markdown.finished(self._open)
+        complete, self._open = self._open[:end], self._open[end:]
+        self._draw()
+        self._print(complete)
+
+    def end(self) -> None:
+        rest, self._open = self._open, ""
+        self._draw()
+        self._print(rest)
+        self._above = False
+
+    def _draw(self) -> None:
+        if self._live:
+            tail = Formatted(self._open[-LIVE_CHARACTERS:], most=max(1, self._console.size.height - 2))
+            self._live.update(tail if self._open.strip() else self._waiting)
+
+    def _print(self, text: str) -> None:
+        if text.strip():
+            self._console.print(*[Text("")] * self._above, Formatted(text), end="")
+            self._above = True
+
+
+class Formatted:
+    """Markdown as a terminal shows it, without blank lines around it; of many lines, the last ``most``."""
+
+    def __init__(self, text: str, most: int = sys.maxsize) -> None:
+        self._text = text
+        self._most = most
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        try:
+            segments = list(console.render(self._markdown(), options))
+        except Exception:  # noqa: BLE001  # what cannot be formatted is still to be read
+            segments = list(console.render(Text(self._text), options))
+        shown = (Segment(harmless(segment.text), segment.style) for segment in segments if not segment.control)
+        lines = list(Segment.split_lines(shown))
+        filled = [at for at, line in enumerate(lines) if any(segment.text.strip() for segment in line)] or [0]
+        for line in lines[filled[0] : filled[-1] + 1][-self._most :]:
+            yield from (*line, Segment.line())
+
+    def _markdown(self) -> Markdown:
+        formatted = Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
+        # Rich leaves HTML out, and with it what a person or a model writes in angle brackets: List<int>.
+        parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+        formatted.parsed = parser.parse(self._text)
+        return formatted
+
+
+@contextmanager
+def _unseen_keys() -> Iterator[None]:
+    """What is typed meanwhile is not drawn into the reply, and Ctrl-C does not swallow half of what is being drawn."""
+    before = termios.tcgetattr(sys.stdin)
+    flags = before[3] & ~termios.ECHO | termios.NOFLSH
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*before[:3], flags, *before[4:]])
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+Screen = Pipe | Terminal
+
+
+class Telling:
+    """Tells on a screen what happens to one turn."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._said: list[str] = []
+        self._told: set[tuple[str, str]] = set()
+
+    def show(self, shown: Shown) -> None:
+        if isinstance(shown, ToolCall):
+            self._call(shown)
+            return
+        self._said.append(harmless(shown.text))
+        self._screen.text(self._said[-1])
+
+    def outcome(self, turn: Turn) -> None:
+        """What was shown until now was a preview: the reply is told again if it came out different."""
+        self._screen.end()
+        reply = harmless(turn.reply).strip()
+        if turn.state is TurnState.CANCELLED:
+            self._screen.line("Cancelled.", "yellow")
+        elif turn.state is TurnState.FAILED and turn.failure:
+            self._screen.line(harmless(turn.failure.sentence), "red")
+        elif not reply:
+            self._screen.line("The reply is empty.", "dim")
+        elif not "".join(self._said).strip().endswith(reply):
+            self._screen.reply(reply)
+        self._screen.line("")
+
+    def _call(self, call: ToolCall) -> None:
+        self._screen.end()
+        name = harmless(call.name)
+        self._once(call, "name", f"[tool] {name}", "bold cyan")
+        if call.input:
+            self._once(call, "input", _excerpt(call.input), "dim")
+        if call.done:
+            self._once(call, "end", f"[tool] {name} is done" + (":" if call.output else ""), "cyan")
+        if call.output:
+            self._once(call, "output", _excerpt(call.output), "dim")
+
+    def _once(self, call: ToolCall, what: str, text: str, style: str) -> None:
+        if (call.call_id, what) not in self._told:
+            self._told.add((call.call_id, what))
+            self._screen.line(text, style)
+
+
+def _excerpt(text: str) -> str:
+    lines = harmless(text[:TOOL_CHARACTERS]).strip("\n").splitlines()
+    cut = len(text) > TOOL_CHARACTERS or len(lines) > TOOL_LINES
+    return "\n".join(f"  | {line}" for line in [*lines[:TOOL_LINES], *(["..."] if cut else [])])
+
+
+def talk(
+    inbox: Inbox,
+    adapter: ConsoleAdapter,
+    *,
+    thread: str | None,
+    user: str,
+    backend: str,
+    read_line: ReadLine | None = None,
+) -> int:
+    """Hold a conversation, in a new thread or in ``thread``, until the person ends it. The exit status.
+
+    Raises StoreUnavailable, AssistantError before the first prompt only.
+    """
+    console = adapter.console
+    screen = Terminal(console) if console.is_terminal and not console.is_dumb_terminal else Pipe(console)
+    dialogue = Dialogue(inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", harmless(user))
+    screen.line(f"Talking to {backend}.", "bold")
+    try:
+        past = dialogue.resume() if thread else ()
+    except ThreadNotFound:
+        screen.line(f"There is no thread {harmless(thread or '')} here. Leave out --thread to open a new one.", "red")
+        return 1
+    screen.line(f"To come back to this thread: python -m gateway chat --thread {harmless(dialogue.thread)}", "dim")
+    screen.line('"exit", "quit" or an empty line ends.\n', "dim")
+    for turn in past:
+        dialogue.recall(turn)
+    for line in _lines(read_line or _reader(screen)):
+        dialogue.say(line)
+    return 0
+
+
+@dataclass
+class Dialogue:
+    """One person in one thread."""
+
+    inbox: Inbox
+    adapter: ConsoleAdapter
+    screen: Screen
+    thread: str
+    user: str
+
+    def resume(self) -> Sequence[Turn]:
+        """What was said in the thread. Raises ThreadNotFound."""
+        conversation = self.inbox.locate(ConversationKey(NAME, channel=self.thread))
+        self.thread = conversation.key.channel
+        return self.inbox.transcript(conversation)
+
+    def recall(self, turn: Turn) -> None:
+        """Show a turn of before; one that is not over yet as it goes on."""
+        self.screen.line(f"{PROMPT}{harmless(turn.message.text)}", "bold")
+        if turn.state.decided:
+            Telling(self.screen).outcome(turn)
+        else:
+            self._watch(turn.id, lambda: False)
+
+    def say(self, line: str) -> None:
+        turn = self.inbox.new_turn()
+        headers = {"thread": self.thread, "message-id": turn, "author": self.user}
+        try:
+            (message,) = self.adapter.receive(Request(headers, line.encode(errors="replace"))).messages
+            self._watch(turn, lambda: self.inbox.accept(message, turn).here)
+        except TurnNotFound:
+            self.screen.line("Cancelled, before it was sent.", "yellow")
+        except GatewayError as exc:
+            self.screen.line(harmless(str(exc)), "red")
+
+    def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
+        """Show a turn until its outcome. ``begin`` sets it going, and says whether it runs in this process."""
+        telling = Telling(self.screen)
+        waiter = self.adapter.room.enter(turn, watches=self.adapter.streaming)
+        try:
+            with self.screen.watching():
+                look = partial(self.inbox.turn, turn)
+                for news in waiter.news(look, here=begin(), patience=math.inf, pulse=math.inf):
+                    if isinstance(news, Turn):
+                        outcome = news
+                    elif news is not None:
+                        telling.show(news)
+        except KeyboardInterrupt:
+            outcome = self._cancel(turn)
+        finally:
+            waiter.close()
+        telling.outcome(outcome)
+
+    def _cancel(self, turn: TurnId) -> Turn:
+        try:
+            return self.inbox.cancel(turn)
+        except Conflict:  # it was faster
+            return self.inbox.turn(turn)
+
+
+def _lines(read_line: ReadLine) -> Iterator[str]:
+    """What the person says, until they end it."""
+    with suppress(EOFError, KeyboardInterrupt):
+        while (line := read_line()) and line.strip().lower() not in ENDINGS:
+            yield line
+
+
+def _reader(screen: Screen) -> ReadLine:
+    if isinstance(screen, Pipe) or not sys.stdin.isatty():
+        return input
+    with suppress(ImportError):
+        import readline  # noqa: F401, PLC0415  # imported, it gives the prompt a history; not every system has it
+    return partial(input, PROMPT)
+
+
+def command(open_inbox: OpenInbox) -> click.Command:
+    """``chat``, for the command line."""
+
+    @click.command("chat")
+    @click.option("--thread", metavar="ID", help="Go on in this thread, after its earlier messages.")
+    @click.option("--no-stream", is_flag=True, help="Show each reply when it is complete.")
+    @click.option("--user", metavar="NAME", help="Who is talking; without it, your login name.")
+    def chat(thread: str | None, user: str | None, *, no_stream: bool) -> None:
+        """Talk with the assistant here."""
+        for stream in (sys.stdin, sys.stdout):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a character that the terminal does not know ends nothing
+        adapter = ConsoleAdapter(Console(markup=False, emoji=False, highlight=False), streaming=not no_stream)
+        with open_inbox(adapter) as (inbox, backend):
+            status = talk(inbox, adapter, thread=thread, user=user or _login_name(), backend=backend)
+        sys.exit(status)
+
+    return chat
+
+
+def _login_name() -> str:
+    with suppress(KeyError, OSError, ImportError):  # a container may run as somebody without a name
+        return getpass.getuser()
+    return "somebody"

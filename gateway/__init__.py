@@ -1,0 +1,1 @@
+"""The core of the gateway: it names no platform and speaks no SQL."""

@@ -1,0 +1,75 @@
+"""The backend ``offline``: no key, no network, no model. It says so, and shows that the gateway works."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+
+from gateway.messages import Answered, Exchange, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.ports import Check, History
+
+EXCERPT = 80
+WHAT_IT_IS = (
+    "I am the offline assistant: there is no model behind me, I can only repeat. To talk to a real one, set "
+    "OPENAI_API_KEY (or OPENAI_BASE_URL and OPENAI_MODEL for a server of your own) and start the gateway again."
+)
+
+
+class Offline:
+    """Answers at once and always the same."""
+
+    name = "offline"
+    description = "the offline assistant (no key is set)"
+
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # it comes with each turn
+        return ThreadId(f"offline_{secrets.token_hex(12)}")
+
+    async def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:  # noqa: ARG002  # the port's
+        yield RunStarted(RunId(f"offline_{turn.id}"))
+        reply = reply_to(turn.message.text, await history())
+        for word in re.findall(r"\s*\S+\s*", reply):
+            yield TextDelta(word)
+        yield Answered(reply)
+
+    def resume(
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        run_id: RunId | None,  # noqa: ARG002  # nothing was left anywhere
+        history: History,
+    ) -> AsyncGenerator[RunEvent, None]:
+        return self.run(turn, thread, history)
+
+    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+        """There is nothing to stop."""
+
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # nobody else opens threads here
+        return None
+
+    async def forget(self, thread: ThreadId) -> None:
+        """There is nothing to forget."""
+
+    async def check(self) -> Sequence[Check]:
+        return (Check("assistant", ok=True, detail=self.description),)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def reply_to(message: str, history: Sequence[Exchange]) -> str:
+    """What it says to a message, and what it remembers."""
+    said = f"You said: {_excerpt(message)}"
+    if not history:
+        return f"{said}\n\n{WHAT_IT_IS}"
+    first, last = _excerpt(history[0].text), _excerpt(history[-1].text)
+    seen = f"This is message {len(history) + 1} of our conversation."
+    if len(history) == 1:
+        return f"{said}\n\n{seen} Before it you said: {last}"
+    return f"{said}\n\n{seen} The first one was: {first} And the one before this: {last}"
+
+
+def _excerpt(text: str) -> str:
+    """The text in one line of limited length, in quotation marks."""
+    line = " ".join(text.split())
+    return f"“{line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + '…'}”"

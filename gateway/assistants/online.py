@@ -1,0 +1,58 @@
+"""Chooses among the backends that speak to a server, and turns settings into what they are made of."""
+
+from __future__ import annotations
+
+from gateway import logs
+from gateway.assistants import Facts
+from gateway.assistants.chat import Chat
+from gateway.assistants.client import Setup, Wire, connect
+from gateway.assistants.responses import DEFAULT_MODEL, Responses
+from gateway.assistants.server_assistant import ServerAssistant
+from gateway.assistants.sse import Json
+from gateway.assistants.threads import BETA, Threads
+from gateway.errors import SettingsError
+from gateway.ports import Assistant
+from gateway.settings import Settings
+from gateway.tools import ToolBox
+
+HOSTED = ("web_search", "file_search", "code_interpreter")
+
+log = logs.get(__name__)
+
+
+def build_online(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
+    """No I/O. Raises SettingsError."""
+    setup = set_up(settings)
+    client = connect(settings)
+    if settings.backend == "threads":
+        wire = Wire(client, BETA)
+        return Threads(wire, setup, toolbox, ServerAssistant(wire, setup, toolbox, facts, settings.assistant_id))
+    if settings.backend == "responses":
+        return Responses(Wire(client), setup, toolbox)
+    if setup.hosted:
+        log.warning("hosted tools are not used: chat completions have none", tools=settings.openai_tools)
+    return Chat(Wire(client), setup, toolbox, history_chars=settings.history_chars)
+
+
+def set_up(settings: Settings) -> Setup:
+    """Raises SettingsError."""
+    return Setup(
+        model=settings.openai_model or DEFAULT_MODEL,
+        instructions=settings.assistant_instructions,
+        hosted=tuple(_hosted(name.strip(), settings) for name in settings.openai_tools.split(",") if name.strip()),
+        streamed=settings.assistant_mode == "stream",
+        poll_seconds=settings.assistant_poll_seconds,
+    )
+
+
+def _hosted(name: str, settings: Settings) -> Json:
+    if name == "code_interpreter":
+        return {"type": name, "container": {"type": "auto"}}
+    if name == "file_search":
+        stores = [store.strip() for store in settings.openai_vector_store_ids.split(",") if store.strip()]
+        if not stores:
+            raise SettingsError("OPENAI_TOOLS has file_search, so OPENAI_VECTOR_STORE_IDS must name what to search.")
+        return {"type": name, "vector_store_ids": stores}
+    if name not in HOSTED:
+        raise SettingsError(f"OPENAI_TOOLS: there is no {name[:40]!r}. There are: {', '.join(HOSTED)}.")
+    return {"type": name}

@@ -1,0 +1,154 @@
+"""What stands in a response of the Responses API: its items, and the events that bring them piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gateway.assistants.calls import FunctionCall
+from gateway.assistants.draft import Draft
+from gateway.assistants.shapes import part, parts, text
+from gateway.assistants.sse import Json
+from gateway.assistants.vendor_errors import CUT_SHORT, NOT_ALLOWED, complaint_in
+from gateway.errors import AssistantError, Refused, Unavailable
+from gateway.messages import RunEvent, RunId, RunStarted, TextDelta, ToolCall
+
+OVER = frozenset({"completed", "failed", "cancelled", "incomplete"})
+DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
+OURS = frozenset({"function_call", "function_call_output", "message"})
+"""Items that are not tools of the server's."""
+CODE = "code_interpreter_call"
+
+
+def over(response: Json) -> bool:
+    return response.get("status") in OVER
+
+
+def message_text(item: Json) -> str:
+    """All text parts of a message item; a refusal is what the assistant says, too."""
+    return "".join(text(one.get("text")) or text(one.get("refusal")) for one in parts(item.get("content")))
+
+
+def replies(items: Iterable[Json]) -> list[str]:
+    """What the assistant says in each of its messages."""
+    return [message_text(item) for item in items if item.get("type") == "message" and item.get("role") == "assistant"]
+
+
+def open_calls(items: Sequence[Json]) -> list[FunctionCall]:
+    """The function calls that have no output among these items."""
+    answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
+    return [
+        FunctionCall(text(item.get("call_id")), text(item.get("name")), text(item.get("arguments")))
+        for item in items
+        if item.get("type") == "function_call" and item.get("call_id") not in answered
+    ]
+
+
+def why_not(response: Json) -> AssistantError | None:
+    """Why a response that is over is no answer. None when it is one."""
+    status = response.get("status")
+    if status == "completed":
+        return None
+    if status == "failed":
+        return complaint_in(response.get("error"))
+    if status == "incomplete":
+        reason = text(part(response.get("incomplete_details")).get("reason"))
+        sentence = NOT_ALLOWED if reason == "content_filter" else CUT_SHORT
+        return Refused(f"the response is incomplete: {reason}", code="incomplete", sentence=sentence)
+    if response.get("background") is True:
+        return Refused("the response was cancelled at the server", code="cancelled")
+    return Unavailable("the response ended with its connection")
+
+
+class Reading:
+    """Reads the events of one response."""
+
+    def __init__(self, draft: Draft, told: set[tuple[str, bool]]) -> None:
+        """``told``: the calls that were told of already, and whether as done."""
+        self.id = ""
+        self.response: Json = {}
+        """When it is over."""
+        self.detached = False
+        """Whether it runs in the background."""
+        self._draft = draft
+        self._told = told
+
+    @property
+    def over(self) -> bool:
+        return bool(self.response)
+
+    def take(self, name: str, data: Json) -> list[RunEvent]:
+        """What an event tells. Raises AssistantError when it tells of an error."""
+        kind = text(data.get("type")) or name
+        if kind in DELTAS:
+            shown = self._draft.delta(f"{self.id}/{data.get('output_index')}", text(data.get("delta")))
+            return [TextDelta(shown)] if shown else []
+        if kind == "response.output_item.added":
+            return self._begun(part(data.get("item")))
+        if kind == "response.output_item.done":
+            return self._done(part(data.get("item")))
+        if kind == "response.code_interpreter_call_code.done":
+            return self._tell(ToolCall(text(data.get("item_id")), "code_interpreter", text(data.get("code"))))
+        if kind == "error":
+            raise self._broken(data)
+        return self.see(data if data.get("object") == "response" else part(data.get("response")))
+
+    def see(self, response: Json) -> list[RunEvent]:
+        """The response as a whole, however far it is."""
+        if not response:
+            return []
+        self.detached = response.get("background") is True
+        told: list[RunEvent] = []
+        if self.id != text(response.get("id")):
+            self.id = text(response.get("id"))
+            told.append(RunStarted(RunId(self.id)))
+        if over(response):
+            self.response = response
+            told += [event for item in parts(response.get("output")) for event in self._done(item)]
+        return told
+
+    def _broken(self, data: Json) -> AssistantError:
+        error = complaint_in(data.get("error") or data)
+        return Unavailable(str(error)) if self.id else error  # what became of the response is to be looked up
+
+    def _begun(self, item: Json) -> list[RunEvent]:
+        if item.get("type") in OURS or item.get("type") == CODE:  # of code it is told when it is written
+            return []
+        return self._tell(ToolCall(text(item.get("id")), _name(item)))
+
+    def _done(self, item: Json) -> list[RunEvent]:
+        if item.get("type") in OURS:
+            return []
+        call_id, name, given = text(item.get("id")), _name(item), _input(item)
+        return [
+            *self._tell(ToolCall(call_id, name, given)),
+            *self._tell(ToolCall(call_id, name, given, _output(item), done=True)),
+        ]
+
+    def _tell(self, call: ToolCall) -> list[RunEvent]:
+        if (call.call_id, call.done) in self._told:
+            return []
+        self._told.add((call.call_id, call.done))
+        return [call]
+
+
+def _name(item: Json) -> str:
+    return text(item.get("name")) or text(item.get("type")).removesuffix("_call")
+
+
+def _input(item: Json) -> str:
+    action = part(item.get("action"))
+    queries = item.get("queries") or action.get("queries") or [action.get("query") or action.get("url")]
+    return (
+        text(item.get("code"))
+        or text(item.get("arguments"))
+        or "\n".join(text(one) for one in (queries if isinstance(queries, list) else []))
+    )
+
+
+def _output(item: Json) -> str:
+    found = [
+        text(one.get("logs")) or text(one.get("url")) or text(one.get("text")) or text(one.get("filename"))
+        for name in ("outputs", "results", "summary")
+        for one in parts(item.get(name))
+    ]
+    return text(item.get("output")) or "\n".join(found)

@@ -1,0 +1,384 @@
+"""The backend ``responses``: a conversation is the thread, a response is the run.
+
+One POST per turn. In the background, where the server has that, a run outlives its connection and its process and is
+found again by its id; a plain one ends with its connection. Either way the items of a run stand in the conversation
+when it is complete, and not before: that is where to look for what an earlier attempt left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+
+from gateway import logs
+from gateway.assistants.calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
+from gateway.assistants.client import SILENCE_SECONDS, Extras, Setup, Wire, find_model, segment
+from gateway.assistants.draft import Draft
+from gateway.assistants.history import pair
+from gateway.assistants.response_items import Reading, message_text, open_calls, over, replies, why_not
+from gateway.assistants.shapes import parts, text, usage
+from gateway.assistants.sse import Json
+from gateway.assistants.vendor_errors import BadRequest, NotThere
+from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadLost, Unavailable
+from gateway.messages import Answered, Exchange, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn, Usage
+from gateway.ports import Check, History
+from gateway.tools import ToolBox
+
+DEFAULT_MODEL = "gpt-6-luna"
+"""OpenAI's low-cost model of the newest generation, which it recommends for what gpt-4o and gpt-4.1 did; those end on
+2027-01-14 (developers.openai.com/api/docs/deprecations)."""
+ITEMS_PER_POST = 20
+ITEMS_PER_PAGE = 100
+QUEUE_SECONDS = 120.0
+REMEMBERED = 100
+"""Exchanges that are recalled."""
+
+log = logs.get(__name__)
+
+
+@dataclass
+class Progress:
+    """What is known of a turn during one call of run or resume."""
+
+    turn: Turn
+    thread: ThreadId
+    draft: Draft = field(default_factory=Draft)
+    told: set[tuple[str, bool]] = field(default_factory=set)
+    usage: Usage = field(default_factory=Usage)
+    response: Json = field(default_factory=dict)
+    """The newest one, when it is over."""
+
+    def settle(self) -> list[FunctionCall]:
+        """Take what the response brought; the calls that it waits for. Raises AssistantError when it is no answer."""
+        if error := why_not(self.response):
+            raise error
+        items = parts(self.response.get("output"))
+        self.usage += usage(self.response.get("usage"))
+        for reply in replies(items):
+            self.draft.whole(reply)
+        return open_calls(items)
+
+
+class Responses:
+    """Conversations and responses of one server."""
+
+    name = "responses"
+
+    def __init__(self, wire: Wire, setup: Setup, toolbox: ToolBox) -> None:
+        self.description = f"{self.name} at {wire.host}, model {setup.model}"
+        self._wire = wire
+        self._setup = setup
+        self._toolbox = toolbox
+        functions = ({"type": "function", **schema, "strict": False} for schema in toolbox.schemas)
+        self._tools = [*setup.hosted, *functions]
+        self._extras = Extras(_extras(setup))
+        self._detached = False
+        """Whether the server was seen to run a response in the background."""
+
+    # ------------------------------------------------------------ threads
+
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+        items = [item for exchange in history for item in _items(exchange)]
+        try:
+            conversation = await self._wire.post("/conversations", {"items": items[:ITEMS_PER_POST]} if items else {})
+        except NotThere as exc:
+            raise self._no_conversations() from exc
+        thread = ThreadId(text(conversation.get("id")))
+        try:
+            for start in range(ITEMS_PER_POST, len(items), ITEMS_PER_POST):
+                await self._wire.post(f"{_path(thread)}/items", {"items": items[start : start + ITEMS_PER_POST]})
+        except AssistantError:
+            with suppress(AssistantError):
+                await self.forget(thread)
+            raise
+        return thread
+
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+        said: list[tuple[str, str]] = []
+        try:
+            async with aclosing(self._newest(thread)) as items:
+                async for item in items:
+                    if item.get("type") == "message":
+                        said.append((text(item.get("role")), message_text(item)))
+                    if sum(role == "user" for role, _ in said) == REMEMBERED:
+                        break
+        except (ThreadLost, BadRequest):  # also what is no id of a conversation at all
+            return None
+        return pair(reversed(said))
+
+    async def forget(self, thread: ThreadId) -> None:
+        with suppress(NotThere, BadRequest):
+            await self._wire.delete(_path(thread))
+
+    # ------------------------------------------------------------ runs
+
+    def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:  # noqa: ARG002  # the port's
+        return self._drive(Progress(turn, thread), [_message(turn)])
+
+    async def resume(
+        self, turn: Turn, thread: ThreadId, run_id: RunId | None, history: History
+    ) -> AsyncGenerator[RunEvent, None]:
+        progress = Progress(turn, thread)
+        left = await self._left(progress, run_id, history)
+        async with aclosing(self._drive(progress, left)) as events:
+            async for event in events:
+                if left and isinstance(event, RunStarted):
+                    left = None
+                    progress = await self._late(progress, event.run_id, history)
+                    if progress.response:
+                        break
+                yield event
+            else:
+                return
+        async with aclosing(self._drive(progress, None)) as events:
+            async for event in events:
+                yield event
+
+    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # the port's
+        if run_id is not None:
+            await self._stop(run_id)
+
+    async def _drive(self, progress: Progress, items: list[Json] | None) -> AsyncGenerator[RunEvent, None]:
+        """Post items (None: begin with the response that is there) and go on until there is an answer."""
+        for _ in range(MAX_ROUNDS):
+            if items is not None:
+                async with aclosing(self._post(progress, items)) as events:
+                    async for event in events:
+                        yield event
+            calls = progress.settle()
+            if rest := progress.draft.rest():
+                yield TextDelta(rest)
+            if not calls:
+                yield Answered(progress.draft.text, progress.usage)
+                return
+            outputs: dict[str, str] = {}
+            async with aclosing(perform(self._toolbox, calls, outputs)) as told:
+                async for call in told:
+                    yield call
+            items = [_output(call_id, output) for call_id, output in outputs.items()]
+        raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
+
+    async def _post(self, progress: Progress, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
+        """One response, until it is over. Raises Unavailable when it was not seen to begin, or is lost."""
+        reading = Reading(progress.draft, progress.told)
+        silence = SILENCE_SECONDS if self._detached else None
+        try:
+            async with self._wire.stream(
+                "/responses", self._body(progress, items), self._extras, silence=silence
+            ) as events:
+                async for name, data in events:
+                    for event in reading.take(name, data):
+                        yield event
+                    if reading.over:
+                        break
+        except (NotThere, BadRequest) as exc:
+            raise await self._rejection(exc, progress.thread) from exc
+        except Unavailable as exc:
+            if not reading.id:
+                raise
+            log.info("stream broken", run=reading.id, error=str(exc))
+        if not reading.id:
+            raise Unavailable("the answer ended before it began")
+        self._detached = reading.detached
+        if not reading.over:
+            for event in reading.see(await self._ended(reading.id)):
+                yield event
+        progress.response = reading.response
+
+    async def _ended(self, run_id: str) -> Json:
+        """The response when it is over. Raises Unavailable when the server does not know it any more.
+
+        Now and then one whose caller goes at once stays in the queue for good (community.openai.com/t/1382584):
+        that one is stopped. Raises RateLimited then, as nothing of it began.
+        """
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + QUEUE_SECONDS
+
+        def settled(response: Json) -> bool:
+            return over(response) or (response.get("status") == "queued" and loop.time() >= patience)
+
+        try:
+            response = await self._wire.until(_response_path(run_id), settled, every=self._setup.poll_seconds)
+        except NotThere as exc:
+            raise Unavailable(f"the response is lost: {exc}") from exc
+        if not over(response):
+            await self._stop(run_id)
+            raise RateLimited(f"the response was still queued after {QUEUE_SECONDS:g} s", retry_after=0.0)
+        return response
+
+    async def _stop(self, run_id: str) -> None:
+        with suppress(NotThere, BadRequest):  # it is over already, or a plain one, which ends with its connection
+            await self._wire.post(f"{_response_path(run_id)}/cancel", {})
+
+    def _body(self, progress: Progress, items: list[Json]) -> Json:
+        body: Json = {
+            "model": self._setup.model,
+            "conversation": progress.thread,
+            "input": items,
+            "store": True,
+            "stream": self._setup.streamed,
+            "metadata": {"turn_id": progress.turn.id},
+        }
+        if self._setup.instructions:
+            body["instructions"] = self._setup.instructions  # a conversation does not remember them
+        if self._tools:
+            body["tools"] = self._tools
+        return body
+
+    # ------------------------------------------------------------ what an earlier attempt left
+
+    async def _left(self, progress: Progress, run_id: RunId | None, history: History) -> list[Json] | None:
+        """What is still to be posted; None when ``progress.response`` is there to begin with."""
+        if run_id is not None:
+            with suppress(Unavailable):  # lost: then the conversation knows whether it left anything
+                response = await self._ended(run_id)
+                if not isinstance(why_not(response), Unavailable | RateLimited):
+                    return await self._after_response(progress, response)
+        items = await self._after_message(progress, history)
+        return [_message(progress.turn)] if items is None else _go_on(progress, items)
+
+    async def _after_response(self, progress: Progress, response: Json) -> list[Json] | None:
+        """A response whose calls were answered is not answered again: then the conversation goes on behind it."""
+        calls = {call.id for call in open_calls(parts(response.get("output")))}
+        behind: list[Json] = []
+        if calls:
+            async with aclosing(self._newest(progress.thread)) as items:
+                async for item in items:
+                    if item.get("type") == "function_call_output" and item.get("call_id") in calls:
+                        return _go_on(progress, behind[::-1])
+                    if item.get("call_id") in calls or item.get("role") == "user":
+                        break
+                    behind.append(item)
+        progress.response = response
+        return None
+
+    async def _after_message(self, progress: Progress, history: History) -> list[Json] | None:
+        """The items behind the turn's message, oldest first; None when the conversation does not have it.
+
+        Items carry no name of ours. So the newest message must have the turn's text; and where the person said
+        the same thing several times in a row, it must stand there once more than in the turns before.
+        """
+        mine = progress.turn.message.text.strip()
+        behind: list[Json] = []
+        same = 0
+        async with aclosing(self._newest(progress.thread)) as items:
+            async for item in items:
+                if item.get("type") == "message" and item.get("role") == "user":
+                    if message_text(item).strip() != mine:
+                        break
+                    same += 1
+                elif not same:
+                    behind.append(item)
+        return behind[::-1] if same and same > await _times_said(mine, history) else None
+
+    async def _late(self, progress: Progress, run_id: RunId, history: History) -> Progress:
+        """An earlier attempt may end between the look and the post. Now that the conversation is ours, look again: if
+        it has an answer, the new run is one too many, and the answer is returned.
+        """
+        late = Progress(progress.turn, progress.thread)
+        items = await self._after_message(progress, history)
+        if not items or _go_on(late, items) is not None:
+            return progress
+        log.info("earlier run found", run=run_id)
+        await self._stop(run_id)
+        return late
+
+    async def _newest(self, thread: ThreadId) -> AsyncGenerator[Json, None]:
+        """The items of a conversation, newest first. Raises ThreadLost."""
+        query = {"limit": ITEMS_PER_PAGE, "order": "desc"}
+        try:
+            async with aclosing(self._wire.listed(f"{_path(thread)}/items", query)) as items:
+                async for item in items:
+                    yield item
+        except NotThere as exc:
+            raise ThreadLost(str(exc)) from exc
+
+    # ------------------------------------------------------------ the server
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    async def check(self) -> Sequence[Check]:
+        try:
+            with suppress(NotThere):
+                await find_model(self._wire, self._setup.model)
+            await self._find_conversations()
+        except AssistantError as exc:
+            return (Check("assistant", ok=False, detail=f"{self.description}: {exc}"),)
+        return (Check("assistant", ok=True, detail=self.description),)
+
+    async def _find_conversations(self) -> None:
+        """Ask for one that cannot be there: a server that has conversations says so in its own words."""
+        try:
+            await self._wire.get("/conversations/conv_0")
+        except BadRequest:
+            return
+        except NotThere as exc:
+            if not re.search(r"(?<![/\w])conv_0", str(exc)):  # it names the id, not the path
+                raise self._no_conversations() from exc
+
+    def _no_conversations(self) -> Misconfigured:
+        return Misconfigured(
+            f"The server at {self._wire.host} has no conversations (POST /conversations). Set ASSISTANT_BACKEND=chat."
+        )
+
+    async def _rejection(self, error: NotThere | BadRequest, thread: ThreadId) -> AssistantError:
+        """What it means that a response was not taken."""
+        if isinstance(error, BadRequest):
+            return ThreadLost(str(error)) if error.param == "conversation" else error
+        try:
+            await self._wire.get(_path(thread))
+        except NotThere:
+            return ThreadLost(str(error))
+        return Misconfigured(f"The server at {self._wire.host} has no responses. Set ASSISTANT_BACKEND=chat: {error}")
+
+
+def _path(thread: ThreadId) -> str:
+    return f"/conversations/{segment(thread)}"
+
+
+def _response_path(run_id: str) -> str:
+    return f"/responses/{segment(run_id)}"
+
+
+def _message(turn: Turn) -> Json:
+    return {"type": "message", "role": "user", "content": turn.message.text}
+
+
+def _output(call_id: str, output: str) -> Json:
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def _items(exchange: Exchange) -> list[Json]:
+    said = (("user", exchange.text), ("assistant", exchange.reply))
+    return [{"type": "message", "role": role, "content": content} for role, content in said if content]
+
+
+def _extras(setup: Setup) -> Json:
+    extras: Json = {"background": True, "truncation": "auto"}
+    if setup.streamed:
+        extras["stream_options"] = {"include_obfuscation": False}  # saves bytes; the way there is private already
+    if any(tool.get("type") == "code_interpreter" for tool in setup.hosted):
+        extras["include"] = ["code_interpreter_call.outputs"]
+    return extras
+
+
+def _go_on(progress: Progress, items: list[Json]) -> list[Json] | None:
+    """Take items of the conversation for the response they are; where nothing was said yet, ask without a message."""
+    if not any(replies(items)) and not open_calls(items):
+        return []
+    progress.response = {"status": "completed", "output": items}
+    return None
+
+
+async def _times_said(mine: str, history: History) -> int:
+    """How often the newest exchanges before the turn have its text."""
+    times = 0
+    for exchange in reversed(await history()):
+        if exchange.text.strip() != mine:
+            break
+        times += 1
+    return times

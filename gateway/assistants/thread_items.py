@@ -1,0 +1,160 @@
+"""What stands in a run of the Assistants protocol: its end, its messages and steps, and the events that bring them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.assistants.calls import FunctionCall
+from gateway.assistants.draft import Draft
+from gateway.assistants.shapes import part, parts, text
+from gateway.assistants.sse import Json
+from gateway.assistants.vendor_errors import CUT_SHORT, NOT_ALLOWED, complaint_in
+from gateway.errors import AssistantError, Refused, TimedOut, Unavailable
+from gateway.messages import RunEvent, RunId, RunStarted, TextDelta, ToolCall
+
+ENDED = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
+WAITING = "requires_action"
+
+
+def ended(run: Json) -> bool:
+    return run.get("status") in ENDED
+
+
+def halted(run: Json) -> bool:
+    """Whether the run goes on without us no more."""
+    return ended(run) or run.get("status") == WAITING
+
+
+def message_text(message: Json) -> str:
+    """All text parts of a message; a refusal is what the assistant says, too."""
+    return "".join(
+        text(part(one.get("text")).get("value")) or text(one.get("refusal")) for one in parts(message.get("content"))
+    )
+
+
+def pending_calls(run: Json) -> list[FunctionCall]:
+    """The function calls that a run waits for."""
+    action = part(part(run.get("required_action")).get("submit_tool_outputs"))
+    return [
+        FunctionCall(
+            text(call.get("id")),
+            text(part(call.get("function")).get("name")),
+            text(part(call.get("function")).get("arguments")),
+        )
+        for call in parts(action.get("tool_calls"))
+    ]
+
+
+def why_not(run: Json) -> AssistantError | None:
+    """Why a run that has ended is no answer. None when it is one."""
+    status = run.get("status")
+    if status == "completed":
+        return None
+    if status == "failed":
+        return complaint_in(run.get("last_error"))
+    if status == "expired":
+        return TimedOut("the run expired at the server")
+    if status == "incomplete":
+        reason = text(part(run.get("incomplete_details")).get("reason"))
+        sentence = CUT_SHORT if reason.startswith("max_") else NOT_ALLOWED
+        return Refused(f"the run is incomplete: {reason}", code="incomplete", sentence=sentence)
+    return Refused("the run was cancelled at the server", code="cancelled")
+
+
+class Reading:
+    """Reads the events of one run, which may come in several streams: one more after each submission of outputs."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.run: Json = {}
+        """As it was last seen."""
+        self.whole = True
+        """Whether no event was missed."""
+        self._draft = draft
+        self._told: set[tuple[str, bool]] = set()
+        self._open: dict[tuple[str, Any], Json] = {}
+        """Calls on their way, by step and index: later pieces do not repeat the id."""
+
+    @property
+    def id(self) -> str:
+        return text(self.run.get("id"))
+
+    @property
+    def halted(self) -> bool:
+        return halted(self.run)
+
+    def take(self, name: str, data: Json) -> list[RunEvent]:
+        """What an event tells. Raises AssistantError when it tells of an error."""
+        if name == "thread.message.delta":
+            return self._more(data)
+        if name == "thread.message.completed":
+            self._draft.whole(message_text(data))
+        elif name == "thread.run.step.delta":
+            return self._piece(text(data.get("id")), part(part(data.get("delta")).get("step_details")))
+        elif name == "thread.run.step.completed":
+            return self.used(data)
+        elif name == "error":
+            raise self._broken(data)
+        elif data.get("object") == "thread.run":
+            if not name:
+                self.miss()
+            return self.see(data)
+        return []
+
+    def see(self, run: Json) -> list[RunEvent]:
+        """The run as a whole, however far it is."""
+        known, self.run = self.id, run
+        return [RunStarted(RunId(self.id))] if self.id != known else []
+
+    def go_on(self) -> None:
+        """The run is brought what it waited for."""
+        self.run = {"id": self.id}
+
+    def miss(self) -> None:
+        """Events were missed, or there are none: what the run said is to be asked for when it has ended."""
+        self.whole = False
+        self._draft.mute()
+
+    def used(self, step: Json) -> list[RunEvent]:
+        """The tools of the server's that a step used, unless they were told of already."""
+        told: list[RunEvent] = []
+        for call in parts(part(step.get("step_details")).get("tool_calls")):
+            if call.get("type") != "function":
+                told += self._tell(call) + self._tell(call, done=True)
+        return told
+
+    def _more(self, data: Json) -> list[RunEvent]:
+        pieces = parts(part(data.get("delta")).get("content"))
+        said = "".join(text(part(one.get("text")).get("value")) or text(one.get("refusal")) for one in pieces)
+        shown = self._draft.delta(text(data.get("id")), said)
+        return [TextDelta(shown)] if shown else []
+
+    def _piece(self, step: str, details: Json) -> list[RunEvent]:
+        """Code comes in pieces: a call is told of when it is written, which is when something follows it."""
+        told: list[RunEvent] = []
+        for piece in parts(details.get("tool_calls")):
+            call = self._open.setdefault((step, piece.get("index")), {"id": piece.get("id"), "type": piece.get("type")})
+            code = part(piece.get("code_interpreter"))
+            written = text(part(call.get("code_interpreter")).get("input")) + text(code.get("input"))
+            call["code_interpreter"] = {"input": written}
+            if call["type"] == "file_search" or code.get("outputs"):
+                told += self._tell(call)
+        return told
+
+    def _tell(self, call: Json, *, done: bool = False) -> list[RunEvent]:
+        call_id, name = text(call.get("id")), text(call.get("type"))
+        if (call_id, done) in self._told:
+            return []
+        self._told.add((call_id, done))
+        given, came = _code(call)
+        return [ToolCall(call_id, name, given, came if done else "", done)]
+
+    def _broken(self, data: Json) -> AssistantError:
+        error = complaint_in(data.get("error") or data)
+        return Unavailable(str(error)) if self.id else error  # what became of the run is to be looked up
+
+
+def _code(call: Json) -> tuple[str, str]:
+    """What went into a call and what came out, where it says."""
+    code = part(call.get("code_interpreter"))
+    outputs = (text(one.get("logs")) or "[image]" for one in parts(code.get("outputs")))
+    return text(code.get("input")), "\n".join(outputs)

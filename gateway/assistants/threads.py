@@ -1,0 +1,302 @@
+"""The backend ``threads``: the Assistants protocol, for servers that still speak it. A thread is the thread.
+
+Message and run go in one POST, and both carry the turn's id as metadata: that is how they are found again. A run
+goes on without its stream, so a stream that breaks is followed by polling.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+
+from gateway import logs
+from gateway.assistants.calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
+from gateway.assistants.client import SILENCE_SECONDS, Setup, Wire, segment
+from gateway.assistants.draft import Draft
+from gateway.assistants.history import pair
+from gateway.assistants.server_assistant import ServerAssistant
+from gateway.assistants.shapes import part, parts, text, usage
+from gateway.assistants.sse import Json
+from gateway.assistants.thread_items import Reading, ended, halted, message_text, pending_calls, why_not
+from gateway.assistants.vendor_errors import BadRequest, NotThere
+from gateway.errors import AssistantError, RateLimited, Refused, ThreadLost, Unavailable
+from gateway.messages import Answered, Exchange, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.ports import Check, History
+from gateway.tools import ToolBox
+
+BETA = {"OpenAI-Beta": "assistants=v2"}
+MESSAGES_PER_POST = 32
+"""Messages that a thread is created with; each further one is a request of its own."""
+NEWEST = {"limit": 20, "order": "desc"}
+"""Where a turn's run or message is looked for: a thread has one turn at a time."""
+PAGE = 100
+REMEMBERED = 100
+"""Exchanges that are recalled."""
+Ask = tuple[str, Json]
+"""A path and what to POST there."""
+
+log = logs.get(__name__)
+
+
+@dataclass
+class Progress:
+    """What is known of a turn during one call of run or resume."""
+
+    turn: Turn
+    thread: ThreadId
+    draft: Draft = field(default_factory=Draft)
+    reading: Reading = field(init=False)
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Of the functions that were called, by call."""
+
+    def __post_init__(self) -> None:
+        self.reading = Reading(self.draft)
+
+
+class Threads:
+    """Threads and runs of one server."""
+
+    name = "threads"
+
+    def __init__(self, wire: Wire, setup: Setup, toolbox: ToolBox, assistant: ServerAssistant) -> None:
+        self.description = f"{self.name} at {wire.host}, {assistant.name}"
+        self._wire = wire
+        self._setup = setup
+        self._toolbox = toolbox
+        self._assistant = assistant
+
+    # ------------------------------------------------------------ threads
+
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+        messages = [message for exchange in history for message in _messages(exchange)]
+        first, more = messages[:MESSAGES_PER_POST], messages[MESSAGES_PER_POST:]
+        try:
+            opened = await self._wire.post("/threads", {"messages": first} if first else {})
+        except NotThere as exc:
+            raise self._assistant.gone() from exc
+        thread = ThreadId(text(opened.get("id")))
+        try:
+            for message in more:
+                await self._wire.post(f"{_path(thread)}/messages", message)
+        except AssistantError:
+            with suppress(AssistantError):
+                await self.forget(thread)
+            raise
+        return thread
+
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+        said: list[tuple[str, str]] = []
+        try:
+            async with aclosing(self._listed(thread, "messages", {"limit": PAGE, "order": "desc"})) as messages:
+                async for message in messages:
+                    said.append((text(message.get("role")), message_text(message)))
+                    if sum(role == "user" for role, _ in said) == REMEMBERED:
+                        break
+        except (ThreadLost, BadRequest):  # also what is no id of a thread at all
+            return None
+        return pair(reversed(said))
+
+    async def forget(self, thread: ThreadId) -> None:
+        with suppress(NotThere, BadRequest):
+            await self._wire.delete(_path(thread))
+
+    # ------------------------------------------------------------ runs
+
+    async def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:  # noqa: ARG002  # the port's
+        progress = Progress(turn, thread)
+        async with aclosing(self._drive(progress, await self._creation(progress))) as events:
+            async for event in events:
+                yield event
+
+    async def resume(
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        run_id: RunId | None,
+        history: History,  # noqa: ARG002  # the port's
+    ) -> AsyncGenerator[RunEvent, None]:
+        progress = Progress(turn, thread)
+        if run_id is None and (found := await self._find(progress, "runs")):
+            run_id = RunId(text(found.get("id")))
+            yield RunStarted(run_id)
+        run = await self._halted(thread, run_id) if run_id else None
+        async with aclosing(self._drive(progress, await self._next(progress, run))) as events:
+            async for event in events:
+                yield event
+
+    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+        with suppress(NotThere, BadRequest, ThreadLost):  # it is over already, or gone
+            if run_id is None:
+                active = (run for run in await self._page(thread, "runs") if not ended(run))
+                run_id = next((RunId(text(run.get("id"))) for run in active), None)
+            if run_id is not None:
+                await self._wire.post(f"{_run_path(thread, run_id)}/cancel", {})
+
+    async def _drive(self, progress: Progress, ask: Ask | None) -> AsyncGenerator[RunEvent, None]:
+        """POST (None: begin with the run that is there) and go on until the run has ended."""
+        reading = progress.reading
+        for _ in range(MAX_ROUNDS):
+            if ask is not None:
+                async with aclosing(self._post(progress, *ask)) as events:
+                    async for event in events:
+                        yield event
+            if ended(reading.run):
+                for event in await self._conclude(progress):
+                    yield event
+                return
+            calls = pending_calls(reading.run)
+            async with aclosing(perform(self._toolbox, calls, progress.outputs)) as told:
+                async for call in told:
+                    yield call
+            ask = self._submission(progress, calls)
+        raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
+
+    async def _post(self, progress: Progress, path: str, body: Json) -> AsyncGenerator[RunEvent, None]:
+        """Follow a run until it halts. Raises Unavailable when it was not seen to begin."""
+        reading, refusal = progress.reading, None
+        waited_for = pending_calls(reading.run)
+        reading.go_on()
+        try:
+            async with self._wire.stream(path, body, silence=SILENCE_SECONDS) as events:
+                async for name, data in events:
+                    for event in reading.take(name, data):
+                        yield event
+                    if reading.halted:
+                        break
+        except NotThere as exc:
+            raise await self._rejection(exc, progress.thread) from exc
+        except (Unavailable, BadRequest) as exc:
+            if not reading.id:
+                raise
+            log.info("run is looked up", run=reading.id, error=str(exc))
+            refusal = exc if isinstance(exc, BadRequest) else None  # of outputs that came before, perhaps
+        if not reading.halted:
+            reading.miss()
+            reading.see(await self._halted(progress.thread, reading.id))
+        if refusal is not None and pending_calls(reading.run) == waited_for:
+            raise refusal
+
+    async def _conclude(self, progress: Progress) -> list[RunEvent]:
+        """What there still is to tell of a run that has ended. Raises AssistantError when it is no answer."""
+        reading, draft = progress.reading, progress.draft
+        if error := why_not(reading.run):
+            raise error
+        told: list[RunEvent] = []
+        if not (reading.whole and draft.text):
+            async for step in self._steps(progress):
+                told += reading.used(step)
+            query = {"run_id": reading.id, "limit": PAGE, "order": "asc"}
+            said = [one async for one in self._listed(progress.thread, "messages", query)]
+            draft.rewrite(message_text(one) for one in said if _says(one, reading.id))
+        if rest := draft.rest():
+            told.append(TextDelta(rest))
+        return [*told, Answered(draft.text, usage(reading.run.get("usage")))]
+
+    async def _steps(self, progress: Progress) -> AsyncGenerator[Json, None]:
+        """The run's steps as far as the server tells of them: they are for watching, an answer does not need them."""
+        with suppress(AssistantError):
+            query = {"limit": PAGE, "order": "asc"}
+            async for step in self._listed(progress.thread, f"runs/{segment(progress.reading.id)}/steps", query):
+                yield step
+
+    async def _halted(self, thread: ThreadId, run_id: str) -> Json:
+        """The run when it goes on no more without us. Raises ThreadLost when the server does not know it."""
+        if not run_id:
+            raise Unavailable("the answer ended before it began")
+        try:
+            return await self._wire.until(_run_path(thread, run_id), halted, every=self._setup.poll_seconds)
+        except NotThere as exc:
+            raise await self._loss(exc) from exc
+
+    async def _creation(self, progress: Progress, *, with_message: bool = True) -> Ask:
+        metadata = {"turn_id": progress.turn.id}
+        body = {**await self._assistant.fields(), "metadata": metadata, "stream": self._setup.streamed}
+        if with_message:
+            message = {"role": "user", "content": progress.turn.message.text, "metadata": metadata}
+            body["additional_messages"] = [message]
+        return f"{_path(progress.thread)}/runs", body
+
+    def _submission(self, progress: Progress, calls: Sequence[FunctionCall]) -> Ask:
+        outputs = [{"tool_call_id": call.id, "output": progress.outputs[call.id]} for call in calls]
+        path = f"{_run_path(progress.thread, progress.reading.id)}/submit_tool_outputs"
+        return path, {"tool_outputs": outputs, "stream": self._setup.streamed}
+
+    # ------------------------------------------------------------ what an earlier attempt left
+
+    async def _next(self, progress: Progress, run: Json | None) -> Ask | None:
+        """What is to be posted; None when the run that was found is to be gone on with."""
+        if run is None:
+            posted = await self._find(progress, "messages")
+            return await self._creation(progress, with_message=posted is None)
+        if ended(run) and isinstance(why_not(run), RateLimited | Unavailable):
+            return await self._creation(progress, with_message=False)
+        progress.reading.miss()
+        progress.reading.see(run)
+        return None
+
+    async def _find(self, progress: Progress, kind: str) -> Json | None:
+        """The turn's newest run or message: ``kind`` is runs, or messages."""
+        page = await self._page(progress.thread, kind)
+        ours = (one for one in page if part(one.get("metadata")).get("turn_id") == progress.turn.id)
+        return next(ours, None)
+
+    async def _page(self, thread: ThreadId, kind: str) -> list[Json]:
+        try:
+            return parts((await self._wire.get(f"{_path(thread)}/{kind}", NEWEST)).get("data"))
+        except NotThere as exc:
+            raise await self._loss(exc) from exc
+
+    async def _listed(self, thread: ThreadId, what: str, query: Json) -> AsyncGenerator[Json, None]:
+        """Raises ThreadLost."""
+        try:
+            async with aclosing(self._wire.listed(f"{_path(thread)}/{what}", query)) as found:
+                async for one in found:
+                    yield one
+        except NotThere as exc:
+            raise await self._loss(exc) from exc
+
+    # ------------------------------------------------------------ the server
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    async def check(self) -> Sequence[Check]:
+        try:
+            await self._assistant.find()
+        except AssistantError as exc:
+            return (Check("assistant", ok=False, detail=f"{self.description}: {exc}"),)
+        return (Check("assistant", ok=True, detail=self.description),)
+
+    async def _rejection(self, error: NotThere, thread: ThreadId) -> AssistantError:
+        """What is not there, when a run is not taken."""
+        try:
+            await self._wire.get(_path(thread))
+        except NotThere as exc:
+            return await self._loss(exc)
+        self._assistant.lost()
+        return RateLimited(f"the assistant is looked for again: {error}", retry_after=0.0)
+
+    async def _loss(self, error: NotThere) -> AssistantError:
+        """A thread is not there, or there are no threads any more."""
+        if re.search("no thread found", str(error), re.IGNORECASE) or await self._assistant.served():
+            return ThreadLost(str(error))
+        return self._assistant.gone()
+
+
+def _path(thread: ThreadId) -> str:
+    return f"/threads/{segment(thread)}"
+
+
+def _run_path(thread: ThreadId, run_id: str) -> str:
+    return f"{_path(thread)}/runs/{segment(run_id)}"
+
+
+def _messages(exchange: Exchange) -> list[Json]:
+    said = (("user", exchange.text), ("assistant", exchange.reply))
+    return [{"role": role, "content": content} for role, content in said if content]
+
+
+def _says(message: Json, run_id: str) -> bool:
+    return message.get("role") == "assistant" and message.get("run_id") == run_id

@@ -1,0 +1,291 @@
+"""The one table from the vendor's errors to ours: what an exception, a status, a code or a sentence asks us to do."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import httpx2
+import openai
+from openai.lib.azure import MutuallyExclusiveAuthError
+
+from gateway import logs
+from gateway.assistants.shapes import part, text
+from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadBusy, ThreadLost, Unavailable
+
+BUSY_SECONDS = 1.0
+"""After which a locked thread is tried again: the servers say "in a few seconds", and mostly mean one."""
+MAX_RETRY_AFTER = 3600.0
+MAX_DETAIL = 500
+
+NO_KEY = "The server does not accept the key. Check OPENAI_API_KEY (or AZURE_OPENAI_API_KEY)"
+NO_CREDIT = "The assistant's account has no credit left. Please tell the person who runs it."
+TOO_LONG = "This is too long for the assistant. Please send less, or start a new conversation."
+NOT_ALLOWED = "The assistant may not answer this message."
+CUT_SHORT = "The answer became too long for the assistant. Please ask for less at once."
+
+
+class BadRequest(Refused):
+    """The server does not take the request as it is."""
+
+    param: str = ""
+
+
+class NotThere(Refused):
+    """The server does not have what the path names, or not the path."""
+
+
+class TooLong(Refused):
+    """The input is longer than the model can read."""
+
+    code = "too_long"
+    default_sentence = TOO_LONG
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a server said was wrong, wherever it said it. ``status`` is 0 inside of streams and runs."""
+
+    message: str
+    code: str = ""
+    param: str = ""
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def detail(self) -> str:
+        """For the operator: without secrets, in one line of limited length."""
+        what = " ".join(part for part in (str(self.status or ""), self.code, self.message) if part)
+        return logs.mask(" ".join(what.split()))[:MAX_DETAIL]
+
+
+Decision = Callable[[Complaint], AssistantError]
+
+
+def _bad_request(said: Complaint) -> AssistantError:
+    error = BadRequest(said.detail)
+    error.param = said.param
+    return error
+
+
+def _busy(said: Complaint) -> AssistantError:
+    return ThreadBusy(said.detail, retry_after=_retry_after(said) or BUSY_SECONDS)
+
+
+def _limited(said: Complaint) -> AssistantError:
+    return RateLimited(said.detail, retry_after=_retry_after(said))
+
+
+def _unavailable(said: Complaint) -> AssistantError:
+    return Unavailable(said.detail, retry_after=_retry_after(said))
+
+
+def _not_there(said: Complaint) -> AssistantError:
+    return NotThere(said.detail)
+
+
+def _lost(said: Complaint) -> AssistantError:
+    return ThreadLost(said.detail)
+
+
+def _too_long(said: Complaint) -> AssistantError:
+    return TooLong(said.detail)
+
+
+def _not_allowed(said: Complaint) -> AssistantError:
+    return Refused(said.detail, code="not_allowed", sentence=NOT_ALLOWED)
+
+
+def _no_credit(said: Complaint) -> AssistantError:
+    return Misconfigured(said.detail, code="no_credit", sentence=NO_CREDIT)
+
+
+def _no_model(said: Complaint) -> AssistantError:
+    return Misconfigured(f"The server does not have the model. Check OPENAI_MODEL: {said.detail}")
+
+
+def _no_key(said: Complaint) -> AssistantError:
+    return Misconfigured(f"{NO_KEY}: {said.detail}")
+
+
+def _forbidden(said: Complaint) -> AssistantError:
+    return Misconfigured(f"The server does not allow this to us: {said.detail}")
+
+
+def _misconfigured(said: Complaint) -> AssistantError:
+    return Misconfigured(said.detail)
+
+
+def _by_status(said: Complaint) -> AssistantError:
+    """Statuses that the SDK has no class for, or one class for many."""
+    decide = STATUSES.get(said.status)
+    if decide is None:
+        decide = _unavailable if said.status >= httpx2.codes.INTERNAL_SERVER_ERROR else _bad_request
+    return decide(said)
+
+
+STATUSES: dict[int, Decision] = {
+    301: _misconfigured,  # a redirect that could not be followed: the base URL is wrong
+    302: _misconfigured,
+    307: _misconfigured,
+    308: _misconfigured,
+    402: _no_credit,
+    405: _not_there,
+    408: _unavailable,
+    410: _not_there,
+    413: _too_long,
+    425: _unavailable,
+    501: _not_there,
+}
+
+# What a server says outweighs its status. In this order; each pattern is looked for in "code message".
+SIGNALS: tuple[tuple[re.Pattern[str], Decision], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), decide)
+    for pattern, decide in (
+        (r"conversation_locked|currently operating on this conversation", _busy),
+        # Two sentences of threads that have no code (github.com/openai/openai-python/issues/1023).
+        (r"already has an active run|while a run \S+ is active", _busy),
+        (r"no tool output found for function call", _lost),
+        (r"duplicate tool output found", _busy),  # an earlier attempt brought it meanwhile: look again
+        (r"insufficient_quota|billing_hard_limit|billing_not_active|exceeded your current quota", _no_credit),
+        (r"context_length_exceeded|maximum context length|exceeds the context window|exceed_context_size", _too_long),
+        (r"request too large for|string_above_max_length|prompt is too long", _too_long),
+        (r"model_not_found|DeploymentNotFound|the model \S+ does not exist|model \S+ not found", _no_model),
+        (r"invalid_api_key|incorrect api key", _no_key),
+        (r"content_filter|content_policy|invalid_prompt|_policy", _not_allowed),
+    )
+)
+# What only counts where there is no status: the code of an error inside of a stream or a run.
+CODES: dict[str, Decision] = {
+    "rate_limit_exceeded": _limited,
+    "rate_limit_error": _limited,
+    "429": _limited,
+    "invalid_request_error": _bad_request,
+    "400": _bad_request,
+}
+
+TABLE: dict[type[BaseException], Decision] = {
+    openai.BadRequestError: _bad_request,
+    openai.AuthenticationError: _no_key,
+    openai.OAuthError: _no_key,
+    openai.PermissionDeniedError: _forbidden,
+    openai.NotFoundError: _not_there,
+    openai.ConflictError: _busy,
+    openai.UnprocessableEntityError: _bad_request,
+    openai.RateLimitError: _limited,
+    openai.InternalServerError: _by_status,
+    openai.APIStatusError: _by_status,
+    openai.APITimeoutError: _unavailable,
+    openai.APIConnectionError: _unavailable,
+    openai.APIResponseValidationError: _unavailable,
+    openai.APIError: _unavailable,
+    openai.LengthFinishReasonError: _too_long,
+    openai.ContentFilterFinishReasonError: _not_allowed,
+    openai.WebSocketConnectionClosedError: _unavailable,
+    openai.WebSocketQueueFullError: _unavailable,
+    openai.InvalidWebhookSignatureError: _bad_request,
+    MutuallyExclusiveAuthError: _misconfigured,
+    openai.OpenAIError: _misconfigured,  # what the SDK raises before it asks anybody
+    httpx2.InvalidURL: _misconfigured,
+    httpx2.UnsupportedProtocol: _misconfigured,
+    httpx2.HTTPError: _unavailable,
+    httpx2.StreamError: _unavailable,
+    aiohttp.ClientError: _unavailable,
+    OSError: _unavailable,  # connections, TLS and time-outs
+    ValueError: _unavailable,  # JSON or UTF-8 that is none
+    Exception: _unavailable,  # the port promises that nothing else comes out
+}
+
+
+def translate(exc: Exception) -> AssistantError:
+    """Our error for whatever came out of a request."""
+    said = _complaint(exc)
+    decide = next(TABLE[kind] for kind in type(exc).__mro__ if kind in TABLE)
+    return (_signal(said) or decide)(said)
+
+
+def complaint_in(error: Any) -> AssistantError:
+    """Our error for an error object inside of a stream or a run."""
+    told = part(error)
+    said = Complaint(
+        message=text(told.get("message")) or text(error) or "no reason given",
+        code=str(told.get("code") or told.get("type") or ""),  # some servers repeat the status as a number
+        param=text(told.get("param")),
+    )
+    return (_signal(said) or CODES.get(said.code, _unavailable))(said)
+
+
+@contextmanager
+def our_words() -> Iterator[None]:
+    """Whatever is raised inside leaves as an AssistantError."""
+    try:
+        yield
+    except AssistantError:
+        raise
+    except Exception as exc:
+        raise translate(exc) from exc
+
+
+def _signal(said: Complaint) -> Decision | None:
+    if said.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+        return None
+    what = f"{said.code} {said.message}"
+    return next((decide for pattern, decide in SIGNALS if pattern.search(what)), None)
+
+
+def _complaint(exc: Exception) -> Complaint:
+    if not isinstance(exc, openai.APIError):
+        return Complaint(f"{type(exc).__name__}: {exc}")
+    body = part(exc.body)
+    message = body.get("message") or body.get("detail") or body.get("error") or exc.body or _reason(exc)
+    response = getattr(exc, "response", None)
+    return Complaint(
+        message=str(message),
+        code=text(exc.code) or text(exc.type),
+        param=text(exc.param),
+        status=response.status_code if response is not None else 0,
+        headers=response.headers if response is not None else {},
+    )
+
+
+def _reason(exc: openai.APIError) -> str:
+    cause = exc.__cause__
+    return f"{exc.message} ({type(cause).__name__}: {cause})" if cause else exc.message
+
+
+def _retry_after(said: Complaint) -> float | None:
+    """Seconds, as the headers say, or else the sentence."""
+    seconds = _milliseconds(said.headers.get("retry-after-ms")) or _seconds(said.headers.get("retry-after"))
+    if seconds is None and (found := re.search(r"try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)", said.message)):
+        minutes, number, unit = found.groups()
+        seconds = int(minutes or 0) * 60 + float(number) / (1000 if unit == "ms" else 1)
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _milliseconds(value: str | None) -> float | None:
+    try:
+        return float(value) / 1000 if value else None
+    except ValueError:
+        return None
+
+
+def _seconds(value: str | None) -> float | None:
+    if not value:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):  # a date without a zone cannot be compared
+        return None

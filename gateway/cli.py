@@ -1,0 +1,98 @@
+"""The command line: ``python -m gateway serve | web | worker | chat | migrate | check``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+
+from gateway import app, logs, server
+from gateway.errors import GatewayError
+from storage import migrations
+
+
+class Group(click.Group):
+    """Says what is wrong in one line, where others would show a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except GatewayError as exc:
+            raise click.ClickException(logs.mask(str(exc))) from exc
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """One assistant in all your chats."""
+
+
+@main.command()
+def serve() -> None:
+    """Web and engine in one process: all that a small machine needs."""
+    _serve()
+
+
+@main.command()
+def web() -> None:
+    """Web and engine, beside others of their kind over one PostgreSQL."""
+    _serve()
+
+
+@main.command()
+def worker() -> None:
+    """The engine alone: answers what other processes have accepted."""
+    settings = app.load_settings()
+    stops = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
+    gateway = app.open_gateway(settings, app.platforms(settings), app.open_store(settings))
+    click.echo(f"Working with {gateway.assistant.description}.")
+    signal.sigwait(stops)
+    gateway.close(settings.grace_seconds)
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database up to date."""
+    migrations.upgrade(app.load_settings().database_url)
+    click.echo("The database is up to date.")
+
+
+@main.command()
+def check() -> None:
+    """Tell what is configured and whether it answers. Exit status 1 if something is wrong."""
+    well = True
+    for line in app.check(app.load_settings()):
+        well = well and line.ok
+        click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
+    sys.exit(0 if well else 1)
+
+
+for command in app.commands():
+    main.add_command(command)
+
+
+def _serve() -> None:
+    settings = app.load_settings()
+
+    made: list[app.Gateway] = []
+
+    def make_site() -> server.Site:
+        gateway = app.open_gateway(settings, app.platforms(settings), app.open_store(settings))
+        made.append(gateway)
+        return server.Site(gateway.web(), gateway.drain, gateway.close)
+
+    server.serve(
+        make_site,
+        host=settings.host,
+        port=settings.port,
+        threads=settings.web_threads,
+        grace_seconds=settings.grace_seconds,
+        on_ready=lambda url: _greet(url, made[0]),
+    )
+
+
+def _greet(url: str, gateway: app.Gateway) -> None:
+    names = ", ".join(adapter.name for adapter in gateway.adapters)
+    click.echo(f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.")
+    click.echo(f"""Try: curl {url}/chat --json '{{"message": "Hello!"}}'""")

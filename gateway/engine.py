@@ -1,0 +1,374 @@
+"""The asyncio side of the gateway: claims turns, answers and delivers them, keeps leases, hands back on stop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from gateway import logs
+from gateway.conversations import Attempt, Conversations, failure_of
+from gateway.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, StoreUnavailable
+from gateway.journal import Journal
+from gateway.messages import Claim, Failure, Shown, TextDelta, Turn, TurnId
+from gateway.ports import Adapter, Finished, Released, Settled
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""How many processes may die over a turn before it is given up."""
+CLAIMS = 100
+"""How many conversations one look at the table takes at the most."""
+DELIVERY_PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
+FOLLOW_GRACE = 5.0
+END_GRACE = 5.0
+"""Seconds that what was cancelled gets to put itself in order, such as to hand a turn back."""
+AFTER_A_FAULT = 5.0
+
+GAVE_UP = Failure(
+    "gave_up", "The assistant could not answer this message.", detail=f"{ATTEMPTS} attempts were broken off"
+)
+CANCELLED = Failure("cancelled", "The message was cancelled.")
+
+log = logs.get(__name__)
+
+
+class Live(AsyncIterator[Shown]):
+    """What a turn shows while it runs. Text that nobody has fetched yet is merged: a slow viewer holds nothing up."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Shown] = deque()
+        self._news = asyncio.Event()
+        self._closed = False
+        self.watched = True
+
+    def put(self, event: Shown) -> None:
+        if not self.watched:
+            return
+        if isinstance(event, TextDelta) and self._waiting and isinstance(last := self._waiting[-1], TextDelta):
+            self._waiting[-1] = TextDelta(last.text + event.text)
+        else:
+            self._waiting.append(event)
+        self._news.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._news.set()
+
+    async def __anext__(self) -> Shown:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
+
+@dataclass
+class Work:
+    """A conversation in hand."""
+
+    claim: Claim
+    refused: bool
+    """There is no room for it, or the process was told to stop: it is handed back unbegun."""
+    task: asyncio.Task[None] | None = None
+    attempt: Attempt | None = None
+    answering: asyncio.Task[Any] | None = None
+    interrupted: TurnId | None = None
+    lost: bool = False
+
+
+class Engine:
+    """Works on up to ``room`` conversations at once, one turn of each at a time, on a loop in a thread of its own."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        conversations: Conversations,
+        adapters: Sequence[Adapter],
+        *,
+        owner: str,
+        room: int,
+        lease_seconds: float,
+        sweep_seconds: float = 1.0,
+    ) -> None:
+        self.owner = owner
+        self._journal = journal
+        self._conversations = conversations
+        self._adapters: Mapping[str, Adapter] = {adapter.name: adapter for adapter in adapters}
+        self._room = room
+        self._lease_seconds = lease_seconds
+        self._sweep_seconds = sweep_seconds
+        self._works: dict[int, Work] = {}
+        self._aside: set[asyncio.Task[Any]] = set()
+        self._draining = False
+        self._loop = asyncio.new_event_loop()
+        self._news = asyncio.Event()
+        self._thread = threading.Thread(target=self._turn_loop, name="engine", daemon=True)
+
+    # ------------------------------------------------------------ from any thread
+
+    def start(self) -> None:
+        """Begin to claim and to run."""
+        self._thread.start()
+        self._loop.call_soon_threadsafe(self._open)
+
+    def drain(self) -> None:
+        """Take on nothing new; what is in hand goes on."""
+        self._draining = True
+
+    def finish(self, grace: float) -> None:
+        """Let what is in hand finish for up to ``grace`` seconds, and hand back the rest."""
+        self.drain()
+        self.call(self._finish(grace))
+
+    def stop(self) -> None:
+        """End the loop. Nothing may be in hand any more."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def room(self) -> bool:
+        return not self._draining and len(self._works) < self._room
+
+    def holds(self, conversation: int) -> bool:
+        return conversation in self._works
+
+    def submit(self, claim: Claim) -> None:
+        self._loop.call_soon_threadsafe(self._begin, claim)
+
+    def wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def interrupt(self, turn: TurnId) -> None:
+        self._loop.call_soon_threadsafe(self._interrupt, turn)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    # ------------------------------------------------------------ the loop
+
+    def _turn_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _open(self) -> None:
+        self._keep(self._sweep_for_ever())
+        self._keep(self._renew_for_ever())
+
+    def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = self._loop.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+        return task
+
+    async def _finish(self, grace: float) -> None:
+        in_hand = [work.task for work in self._works.values() if work.task]
+        if in_hand:
+            log.info("stopping", in_hand=len(in_hand), grace=grace)
+            await asyncio.wait(in_hand, timeout=grace)
+        await _end([task for task in in_hand if not task.done()])
+        await _end(tuple(self._aside))
+
+    async def _sweep_for_ever(self) -> None:
+        """Find what no wake-up told of: work that was handed back, or whose holder died."""
+        while True:
+            self._news.clear()
+            more = False
+            try:
+                more = await self._sweep()
+            except StoreUnavailable as exc:
+                log.warning("database away", error=str(exc))
+            except Exception:
+                log.exception("sweep failed")
+            if not more:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._sweep_seconds):
+                        await self._news.wait()
+
+    async def _sweep(self) -> bool:
+        """Claim what is due. Whether there may be more that fits."""
+        limit = min(CLAIMS, self._room - len(self._works))
+        if self._draining or limit <= 0:
+            return False
+        platforms = tuple(self._adapters)
+        claims = await self._journal.read(lambda store: store.claim(self.owner, platforms, limit))
+        for claim in claims:
+            self._begin(claim)
+        return len(claims) == limit
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            try:
+                await self._renew()
+            except StoreUnavailable as exc:
+                log.warning("leases not renewed", error=str(exc))
+            except Exception:
+                log.exception("renewal failed")
+
+    async def _renew(self) -> None:
+        before = dict(self._works)
+        if not before:
+            return
+        # Only what is known here: a lease that got lost on the way to us has to run out.
+        renewal = await self._journal.read(lambda store: store.renew(self.owner, before.keys()))
+        for conversation, work in before.items():
+            if conversation not in renewal.held and self._works.get(conversation) is work:
+                work.lost = True
+                _cancel(work.task)
+        for turn in renewal.cancelled:
+            self._interrupt(turn)
+
+    def _begin(self, claim: Claim) -> None:
+        work = Work(claim, refused=not self.room())
+        self._works[claim.lease.conversation] = work
+        work.task = self._loop.create_task(self._work(work))
+        work.task.add_done_callback(lambda _: self._done(work))
+
+    def _done(self, work: Work) -> None:
+        conversation = work.claim.lease.conversation
+        if self._works.get(conversation) is work:
+            del self._works[conversation]
+        if len(self._works) == self._room - 1:
+            self._news.set()  # there was no room a moment ago: something may be waiting for it
+
+    def _interrupt(self, turn: TurnId) -> None:
+        for work in self._works.values():
+            if work.claim.turn.id == turn:
+                work.interrupted = turn
+                _cancel(work.answering)
+
+    # ------------------------------------------------------------ one conversation
+
+    async def _work(self, work: Work) -> None:
+        try:
+            if work.refused:
+                await self._hand_back(work, after=0.0)
+                return
+            while (following := await self._one_turn(work)) is not None:
+                work.claim, work.attempt = following, None
+        except LeaseLost:
+            log.warning("lease lost", turn=work.claim.turn.id)
+        except asyncio.CancelledError:
+            await self._hand_back(work, after=0.0)
+        except Exception:
+            log.exception("turn broke off", turn=work.claim.turn.id)
+            await self._hand_back(work, after=AFTER_A_FAULT)
+
+    async def _one_turn(self, work: Work) -> Claim | None:
+        turn = work.claim.turn
+        if not turn.state.decided:
+            turn = await self._answer(work)
+        failure = await self._deliver(turn)
+        keep = not self._draining and len(self._works) < self._room
+        finished = await self._journal.write(Finished(work.claim.lease, turn.id, failure, keep=keep))
+        log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
+        return cast("Claim | None", finished)
+
+    async def _answer(self, work: Work) -> Turn:
+        """Run the turn, show it meanwhile, and store what came of it."""
+        claim = work.claim
+        live = Live()
+        following = self._loop.create_task(self._follow(claim.turn, live))
+        work.attempt = self._conversations.attempt(claim, live.put)
+        try:
+            outcome = await self._outcome(work, work.attempt)
+            turn = cast("Turn", await self._journal.write(outcome))
+        finally:
+            live.close()
+            await _finish(following)
+        log.info("turn decided", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
+        return turn
+
+    async def _outcome(self, work: Work, attempt: Attempt) -> Settled:
+        lease, turn = work.claim.lease, work.claim.turn
+        if turn.attempts > ATTEMPTS:
+            return Settled(lease, turn.id, failure=GAVE_UP)
+        if work.interrupted == turn.id:
+            return Settled(lease, turn.id, failure=CANCELLED)
+        log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=turn.message.key.platform)
+        work.answering = self._loop.create_task(self._conversations.answer(attempt))
+        try:
+            await asyncio.wait((work.answering,))
+        finally:
+            work.answering.cancel()
+        if work.answering.cancelled():
+            self._keep(self._conversations.stop(attempt))
+            return Settled(lease, turn.id, failure=CANCELLED)
+        try:
+            answered = work.answering.result()
+        except AssistantError as exc:
+            log.warning("no answer", turn=turn.id, code=exc.code, error=str(exc))
+            return Settled(lease, turn.id, failure=failure_of(exc))
+        return Settled(lease, turn.id, answered.text, answered.usage)
+
+    async def _follow(self, turn: Turn, live: Live) -> None:
+        try:
+            await self._adapters[turn.message.key.platform].follow(turn, live)
+        except Exception:  # a preview that fails must not cost the reply
+            log.exception("preview failed", turn=turn.id)
+        finally:
+            live.watched = False
+
+    async def _deliver(self, turn: Turn) -> Failure | None:
+        """Bring the outcome to the platform; the failure when it will not take it."""
+        adapter = self._adapters[turn.message.key.platform]
+        for pause in (*DELIVERY_PAUSES, None):
+            try:
+                await adapter.deliver(turn)
+            except DeliveryError as exc:
+                if exc.retry_after is None or pause is None:
+                    return _undeliverable(turn, exc)
+                log.warning("delivery put off", turn=turn.id, error=str(exc))
+                await asyncio.sleep(max(pause, exc.retry_after))
+            except Exception as exc:
+                log.exception("delivery broke off", turn=turn.id)
+                return _undeliverable(turn, exc)
+            else:
+                return None
+        raise AssertionError
+
+    async def _hand_back(self, work: Work, *, after: float) -> None:
+        """Give up the lease, so that whoever takes it next goes on from what is stored."""
+        if work.lost:
+            log.warning("lease lost", turn=work.claim.turn.id)
+            return
+        begun = work.attempt.begun if work.attempt else not work.claim.fresh
+        change = Released(work.claim.lease, after, fresh=not begun)
+        with suppress(LeaseLost):
+            await self._journal.write(change)
+            log.info("turn handed back", turn=work.claim.turn.id, begun=begun)
+
+
+def _undeliverable(turn: Turn, exc: Exception) -> Failure:
+    detail = str(exc) if isinstance(exc, GatewayError) else type(exc).__name__
+    log.error("undeliverable", turn=turn.id, error=detail)
+    return Failure(DeliveryError.code, "The reply could not be delivered.", detail=detail)
+
+
+def _cancel(task: asyncio.Task[Any] | None) -> None:
+    if task is not None:
+        task.cancel()
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=END_GRACE)
+
+
+async def _finish(following: asyncio.Task[None]) -> None:
+    """Give a preview a moment to show the rest, then end it."""
+    await asyncio.wait((following,), timeout=FOLLOW_GRACE)
+    await _end([following])
+
+
+def run_once(work: Coroutine[Any, Any, T]) -> T:
+    """Run one coroutine to its end, where no engine runs."""
+    return asyncio.run(work)

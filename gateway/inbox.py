@@ -1,0 +1,91 @@
+"""The core as adapters see it: accept a message, look a turn up, cancel, forget. Sync, for web threads."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+
+from gateway import logs
+from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.messages import Conversation, ConversationKey, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.ports import Accepted, Assistant, Runner, Store
+
+THREAD_NAME = re.compile(r"[A-Za-z0-9_\-]{1,128}")
+"""What a thread may be called from outside: the backends' ids, and nothing that means something in a URL."""
+
+log = logs.get(__name__)
+
+
+class CoreInbox:
+    """See ``gateway.ports.Inbox``."""
+
+    def __init__(self, store: Store, assistant: Assistant, runner: Runner, *, backlog: int) -> None:
+        """``backlog``: how many unfinished turns one conversation may have."""
+        self._store = store
+        self._assistant = assistant
+        self._runner = runner
+        self._backlog = backlog
+
+    def new_turn(self) -> TurnId:
+        return TurnId(f"turn_{secrets.token_hex(12)}")
+
+    def accept(self, message: Message, turn: TurnId | None = None, *, opening: bool = True) -> Accepted:
+        recorded = self._store.record(
+            message,
+            turn or self.new_turn(),
+            owner=self._runner.owner if self._runner.room() else None,
+            backlog=self._backlog,
+            opening=opening,
+        )
+        log.info("message recorded" if recorded.new else "message known", turn=recorded.turn.id, seq=recorded.turn.seq)
+        if recorded.claim is not None:
+            self._runner.submit(recorded.claim)
+        here = recorded.claim is not None or self._runner.holds(recorded.turn.conversation)
+        return Accepted(recorded.turn, recorded.new, here)
+
+    def turn(self, turn: TurnId) -> Turn:
+        found = self._store.turn(turn)
+        if found is None:
+            raise TurnNotFound(f"There is no turn {turn!r}.")
+        return found
+
+    def locate(self, key: ConversationKey) -> Conversation:
+        name = ThreadId(key.channel)
+        if not THREAD_NAME.fullmatch(name):
+            raise ThreadNotFound("There is no such thread. Leave thread_id out to open a new one.")
+        conversation = self._store.conversation(key) or self._store.conversation_of(name) or self._adopt(key, name)
+        theirs = (conversation.key.platform, conversation.key.workspace)
+        if theirs != (key.platform, key.workspace):
+            raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
+        return conversation
+
+    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+        return self._store.transcript(conversation.id)
+
+    def cancel(self, turn: TurnId) -> Turn:
+        found = self._store.cancel(turn)
+        if found is None:
+            raise TurnNotFound(f"There is no turn {turn!r}.")
+        if found.state is not TurnState.CANCELLED:
+            raise Conflict(f"The turn is {found.state.value} already.", code="turn_finished")
+        self._runner.interrupt(turn)
+        log.info("turn cancelled", turn=turn)
+        return found
+
+    def forget(self, conversation: Conversation) -> None:
+        for turn in self._store.transcript(conversation.id):
+            if not turn.state.decided:
+                self._store.cancel(turn.id)
+                self._runner.interrupt(turn.id)
+        if conversation.thread is not None and conversation.backend == self._assistant.name:
+            self._runner.call(self._assistant.forget(conversation.thread))
+        self._store.forget(conversation.id)
+        log.info("conversation forgotten", conversation=conversation.id)
+
+    def _adopt(self, key: ConversationKey, thread: ThreadId) -> Conversation:
+        past = self._runner.call(self._assistant.recall(thread))
+        if past is None:
+            raise ThreadNotFound(f"There is no thread {thread!r}. Leave thread_id out to open a new one.")
+        log.info("thread adopted", thread=thread, exchanges=len(past))
+        return self._store.adopt(key, thread, self._assistant.name, past)

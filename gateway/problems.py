@@ -1,0 +1,112 @@
+"""How an error looks over HTTP: its status, its headers and its JSON, decided in one place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from gateway.errors import (
+    AssistantError,
+    Conflict,
+    GatewayError,
+    InputError,
+    Overloaded,
+    RateLimited,
+    StoreUnavailable,
+    ThreadNotFound,
+    TimedOut,
+    TurnNotFound,
+    Unverified,
+)
+from gateway.messages import Failure, TurnId
+
+Answer = tuple[dict[str, Any], int, dict[str, str]]
+"""Body, status and headers: what a Flask view may return."""
+
+STATUS: Mapping[type[GatewayError], int] = {
+    GatewayError: 500,
+    InputError: 400,
+    Unverified: 401,
+    ThreadNotFound: 404,
+    TurnNotFound: 404,
+    Conflict: 409,
+    Overloaded: 503,
+    StoreUnavailable: 503,
+    AssistantError: 502,
+    RateLimited: 429,
+    TimedOut: 504,
+}
+"""By class; a class that is not here has its parent's."""
+
+STATUS_OF_CODE: Mapping[str, int] = {
+    "cancelled": 409,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "rate_limited": 429,
+    "timed_out": 504,
+}
+"""By code, where the code says more than the class."""
+
+MEANING: Mapping[int, str] = {
+    400: "The request cannot be read; `code` and `message` say why and what to change.",
+    401: "The API key is missing or wrong (`unauthorized`).",
+    404: "There is no such thread or turn for this key (`thread_not_found`, `turn_not_found`).",
+    409: "It contradicts what is already there (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
+    413: "The body is too large (`payload_too_large`).",
+    415: "The body is not JSON (`unsupported_media_type`).",
+    429: "Too many requests (`rate_limited`). Come back after Retry-After seconds.",
+    502: "The assistant could not answer (`assistant_failed`).",
+    503: "Too much work (`overloaded`) or no database (`store_unavailable`). Come back after Retry-After seconds.",
+    504: "No answer in time (`timed_out`). The turn goes on: fetch it by its `turn_id`.",
+}
+"""What a status says, for the documentation."""
+
+SECONDS_TO_WAIT: Mapping[int, float] = {429: 60.0, 503: 5.0}
+"""For Retry-After, when nobody knows better."""
+
+INTERNAL = "Something went wrong on our side. The log of the gateway says what."
+
+
+class Problem(BaseModel):
+    code: str = Field(description="What went wrong, for programs.", examples=["thread_not_found"])
+    message: str = Field(description="What went wrong and what to do, for people.")
+    turn_id: str | None = Field(None, description="The turn in question, when there is one. It can be fetched.")
+
+
+class Problems(BaseModel):
+    """What every error looks like."""
+
+    error: Problem
+
+
+def problem(
+    status: int, code: str, message: str, *, turn: TurnId | None = None, retry_after: float | None = None
+) -> Answer:
+    """``retry_after`` in seconds; 429 and 503 always say when to come back."""
+    error = {"code": code, "message": message} | ({"turn_id": turn} if turn else {})
+    headers = {"WWW-Authenticate": "Bearer"} if status == STATUS[Unverified] else {}
+    if status in SECONDS_TO_WAIT:
+        seconds = SECONDS_TO_WAIT[status] if retry_after is None else retry_after
+        headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+    return {"error": error}, status, headers
+
+
+def of_error(exc: GatewayError, *, turn: TurnId | None = None) -> Answer:
+    """An error that ends a request. What only the operator may read stays out of it."""
+    if isinstance(exc, AssistantError):
+        return of_failure(Failure(exc.code, exc.sentence, retry_after=exc.retry_after), turn=turn)
+    status = STATUS_OF_CODE.get(exc.code) or next(STATUS[kind] for kind in type(exc).mro() if kind in STATUS)
+    if status == STATUS[GatewayError]:
+        return problem(status, GatewayError.code, INTERNAL, turn=turn)
+    message = StoreUnavailable.__doc__ or "" if isinstance(exc, StoreUnavailable) else str(exc)
+    return problem(status, exc.code, message, turn=turn, retry_after=exc.retry_after)
+
+
+def of_failure(failure: Failure, *, turn: TurnId | None = None) -> Answer:
+    """Why a turn has no reply."""
+    code = failure.code if failure.code in STATUS_OF_CODE else AssistantError.code
+    status = STATUS_OF_CODE.get(code, STATUS[AssistantError])
+    return problem(status, code, failure.sentence, turn=turn, retry_after=failure.retry_after)

@@ -1,0 +1,150 @@
+"""The core's settings, and the base of every adapter's own. Nothing else reads the environment.
+
+A variable comes from the environment, from the file that ``<NAME>_FILE`` names, or from ``.env``, in this order.
+An empty variable counts as unset.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
+
+from gateway.errors import SettingsError
+
+BackendName = Literal["responses", "threads", "chat", "offline"]
+OPENAI_HOST = "api.openai.com"
+
+
+class NamedFiles(EnvSettingsSource):
+    """Reads ``X`` from the file that ``X_FILE`` names: how container platforms hand over secrets."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        for key, name, is_complex in self._extract_field_info(field, field_name):
+            path = self.env_vars.get(f"{name}_file")
+            if path:
+                return self._read(name, path), key, is_complex
+        return None, field_name, False
+
+    @staticmethod
+    def _read(name: str, path: str) -> str:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = getattr(exc, "strerror", None) or "it is not text"
+            message = f"{name.upper()}_FILE names {path}, which cannot be read: {reason}."
+            raise SettingsError(message) from exc
+
+
+class Environment(BaseSettings):
+    """Base of settings: subclass it beside what it configures and call ``load``."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a folder of secrets: not offered
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, NamedFiles(settings_cls), dotenv_settings
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment. Raises SettingsError naming each variable that is wrong, without its value."""
+        try:
+            return cls()
+        except SourceError as exc:  # wraps what a source raised, here or in NamedFiles
+            raise (exc.__cause__ if isinstance(exc.__cause__, SettingsError) else SettingsError(str(exc))) from None
+        except ValidationError as exc:
+            raise SettingsError("\n".join(_complaint(error) for error in exc.errors(include_input=False))) from None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value in these settings: what must never be printed."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+
+def _complaint(error: Any) -> str:
+    variable = str(error["loc"][0]).upper() if error["loc"] else "The settings"
+    return f"{variable}: {error['msg'].removeprefix('Value error, ')}."
+
+
+class Settings(Environment):
+    """What the core itself needs to know."""
+
+    host: str = "0.0.0.0"  # noqa: S104  # the platforms must reach us
+    port: int = Field(8080, ge=0, le=65535)
+    web_threads: PositiveInt = 1000
+    database_url: str = "sqlite:///gateway.db"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    assistant_backend: BackendName | None = None
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    openai_model: str | None = None
+    openai_tools: str = ""
+    """Hosted tools of the Responses API, comma-separated: web_search, file_search, code_interpreter."""
+    openai_vector_store_ids: str = ""
+    assistant_id: str | None = Field(None, validation_alias=AliasChoices("assistant_id", "asst_id"))
+    azure_openai_api_key: SecretStr | None = None
+    azure_openai_endpoint: str | None = None
+    azure_openai_api_version: str | None = None
+    assistant_instructions: str = "You are a helpful assistant in a chat. Answer in the language you are spoken to."
+    assistant_mode: Literal["stream", "poll"] = "stream"
+    assistant_poll_seconds: PositiveFloat = 1.0
+    assistant_timeout_seconds: PositiveFloat = 600.0
+    tool_timeout_seconds: PositiveFloat = 30.0
+    history_chars: PositiveInt = 48_000
+
+    max_message_chars: PositiveInt = 32_000
+    max_runs: PositiveInt = 2000
+    """Turns that one process works on at once."""
+    max_backlog: PositiveInt = 100
+    """Unfinished turns that one conversation may have."""
+    grace_seconds: PositiveFloat = 25.0
+    """How long a process that is told to stop may go on with what it holds."""
+
+    @property
+    def backend(self) -> BackendName:
+        """The backend that these settings ask for, or mean."""
+        if self.assistant_backend is not None:
+            return self.assistant_backend
+        if self.assistant_id:
+            return "threads"
+        if self.azure_openai_endpoint or self.azure_openai_api_key:
+            return "chat"
+        if self.openai_base_url and urlsplit(self.openai_base_url).hostname != OPENAI_HOST:
+            return "chat"
+        return "responses" if self.openai_api_key else "offline"
+
+    def missing(self) -> tuple[str, ...]:
+        """The variables that the chosen backend still needs."""
+        if self.backend == "offline":
+            return ()
+        azure = {
+            "AZURE_OPENAI_API_KEY": self.azure_openai_api_key,
+            "AZURE_OPENAI_ENDPOINT": self.azure_openai_endpoint,
+            "AZURE_OPENAI_API_VERSION": self.azure_openai_api_version,
+        }
+        needed: dict[str, object] = {"OPENAI_API_KEY": self.openai_api_key}
+        if any(azure.values()):
+            needed = dict(azure)
+        elif self.openai_base_url:
+            needed = {}  # a server of one's own may want no key
+        if self.backend == "threads":
+            needed["ASST_ID (or OPENAI_MODEL)"] = self.assistant_id or self.openai_model
+        elif self.openai_base_url or any(azure.values()):
+            needed["OPENAI_MODEL"] = self.openai_model
+        return tuple(name for name, value in needed.items() if not value)

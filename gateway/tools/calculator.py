@@ -1,0 +1,317 @@
+"""The tool that calculates: exactly wherever a fraction can hold the result, and safely whatever it is given."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import TypeVar
+
+from gateway.tools.tool import tool
+
+T = TypeVar("T")
+Number = Fraction | float
+"""A fraction is exact. A float came of pi, e, a root, a power or a function that has no exact value."""
+Function = tuple[Callable[..., Number], range]
+"""What it does, and how many arguments it takes."""
+
+MAX_LENGTH = 2_000
+"""Characters of an expression."""
+MAX_DEPTH = 40
+"""Parentheses, calls and signs inside each other."""
+MAX_BITS = 10_000
+"""Of numerator and denominator: about 3,000 digits, which any operation handles at once."""
+MAX_EXPONENT = 1_000
+"""Of a number as it is written, and of ten when rounding."""
+MAX_FACTORIAL = 1_000
+MAX_PLACES = 50
+"""Digits behind the point that are shown of an exact result."""
+DIGITS = 20
+"""Significant digits that are shown of a result that has no end."""
+SHOWN = Context(prec=DIGITS, traps=[])
+ROOMY = Context(prec=2 * DIGITS, traps=[])
+"""For powers: as floats, those of a number close to 1 would be far off."""
+NOISE = 4e-16
+"""How far a float may be off, relative to itself."""
+MAX_NOISE = 1e-9
+"""What is not taken for noise, however large the float."""
+LEAST_FLOAT, GREATEST_FLOAT = 1e-300, 1e300
+ZERO = Fraction(0)
+
+MEANT = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**"})  # noqa: RUF001  # people write them
+TOKEN = re.compile(
+    r"""[ ] | [-+*/%(),]
+    | (?:[0-9][0-9_]*(?:\.[0-9]*)? | \.[0-9]+) (?:[eE][-+]?[0-9]+)? (?![\w.])
+    | [A-Za-z_][A-Za-z0-9_]*""",
+    re.VERBOSE,
+)
+
+
+@tool
+def calculate(expression: str) -> str:
+    """Calculate an arithmetic expression, exactly where possible (0.1 + 0.2 is 0.3, and integers may be long).
+
+    Args:
+        expression: Numbers with + - * / // % ** and parentheses; pi and e; abs(x), ceil(x), cos(x), exp(x),
+            factorial(n), floor(x), log(x) or log(x, base), log10(x), max(x, y, ...), min(x, y, ...),
+            round(x) or round(x, digits) (halves away from zero), sin(x), sqrt(x), tan(x). Angles are in radians.
+    """
+    return written(evaluate(expression))
+
+
+def evaluate(expression: str) -> Number:
+    """The value of an expression. Raises ValueError, and nothing else, with a sentence that says what is wrong."""
+    text = " ".join(expression.translate(MEANT).split())
+    _refuse_unreadable(text)
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, RecursionError, MemoryError) as exc:
+        raise ValueError("The expression is not complete, or not arithmetic.") from exc
+    try:
+        return _Evaluation(text).value(tree.body)
+    except ZeroDivisionError as exc:
+        raise ValueError("Division by zero.") from exc
+    except OverflowError as exc:
+        raise ValueError("A number is too large to calculate with.") from exc
+
+
+def written(number: Number) -> str:
+    """A number as a person writes it: all digits of an exact one if they end, else as many as are worth something."""
+    if isinstance(number, float):
+        return format(number + 0.0, ".15g")  # adding zero takes the sign from -0.0
+    if number.denominator == 1:
+        return str(number.numerator)
+    if (places := _places(number.denominator)) <= MAX_PLACES:
+        digits = str(abs(number.numerator) * 10**places // number.denominator).rjust(places + 1, "0")
+        return f"{'-' if number < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+    quotient = SHOWN.divide(Decimal(number.numerator), Decimal(number.denominator))
+    return format(quotient, "f" if -DIGITS < quotient.adjusted() < DIGITS else "e")
+
+
+def _places(denominator: int) -> int:
+    """How many digits stand behind the point of a fraction in lowest terms; above MAX_PLACES, too many to show."""
+    return next((n for n in range(MAX_PLACES + 1) if 10**n % denominator == 0), MAX_PLACES + 1)
+
+
+def _refuse_unreadable(text: str) -> None:
+    """Leave nothing to Python's parser but numbers, names and operators, in a length that it can take."""
+    if not text:
+        raise ValueError("The expression is empty.")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"The expression is longer than {MAX_LENGTH} characters.")
+    position = 0
+    while position < len(text):
+        token = TOKEN.match(text, position)
+        if token is None:
+            raise ValueError(f"The expression cannot be read from {text[position : position + 20]!r} on.")
+        position = token.end()
+
+
+class _Evaluation:
+    """One walk over the tree of an expression."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def value(self, node: ast.expr, depth: int = 0) -> Number:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"The expression is nested deeper than {MAX_DEPTH} times.")
+        match node:
+            case ast.Constant():
+                return _literal(self._text[node.col_offset : node.end_col_offset])
+            case ast.Name(id=name):
+                return _look_up(CONSTANTS, name, "constant")
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return self.value(operand, depth + 1)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self.value(operand, depth + 1)
+            case ast.BinOp():
+                return self._chain(node, depth)
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+                function = _look_up(FUNCTIONS, name, "function")
+                return _applied(name, function, [self.value(arg, depth + 1) for arg in args])
+            case ast.Tuple():
+                raise ValueError("A comma separates the arguments of a function; write 1,000 as 1000.")
+        raise ValueError("Only numbers, + - * / // % **, parentheses and the known functions can be calculated.")
+
+    def _chain(self, node: ast.BinOp, depth: int) -> Number:
+        """Operators in a row lean to the left as deep as they are many: gone through in a loop, they nest nothing."""
+        chain = [node]
+        while isinstance(chain[-1].left, ast.BinOp):
+            chain.append(chain[-1].left)
+        result = self.value(chain[-1].left, depth + 1)
+        for link in reversed(chain):
+            operation = OPERATIONS.get(type(link.op))
+            if operation is None:
+                raise ValueError("The operators are + - * / // % **.")
+            result = _bounded(operation(result, self.value(link.right, depth + 1)))
+        return result
+
+
+def _look_up(table: Mapping[str, T], name: str, kind: str) -> T:
+    if name not in table:
+        raise ValueError(f"There is no {kind} {name[:40]!r}. There are: {', '.join(table)}.")
+    return table[name]
+
+
+def _literal(text: str) -> Number:
+    if text[0].isalpha():
+        raise ValueError(f"{text} is not a number.")
+    exponent = text.lower().partition("e")[2]
+    if exponent and abs(int(exponent)) > MAX_EXPONENT:
+        raise OverflowError
+    return _bounded(Fraction(text))
+
+
+def _bounded(number: Number | int) -> Number:
+    """Keeps the next operation fast: gives up exactness, and raises OverflowError where that does not help."""
+    if not isinstance(number, float):
+        number = Fraction(number)
+        if max(number.numerator.bit_length(), number.denominator.bit_length()) <= MAX_BITS:
+            return number
+    number = float(number)
+    if not math.isfinite(number):
+        raise OverflowError
+    return number
+
+
+def _applied(name: str, function: Function, values: Sequence[Number]) -> Number:
+    work, arity = function
+    if len(values) not in arity:
+        wanted = "1 or more" if arity == ANY_NUMBER else " or ".join(map(str, arity))
+        raise ValueError(f"{name} takes {wanted} arguments, not {len(values)}.")
+    return _bounded(work(*values))
+
+
+def _power(base: Number, exponent: Number) -> Number:
+    if base == 0 and exponent < 0:
+        raise ZeroDivisionError
+    if base == 0 or exponent == 0:
+        return Fraction(int(exponent == 0))
+    whole = exponent == int(exponent)
+    if base < 0 and not whole:
+        raise ValueError("A negative number has no real power with a fractional exponent.")
+    if isinstance(base, Fraction) and isinstance(exponent, Fraction) and whole:
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length()) - 1
+        if bits * abs(exponent) <= MAX_BITS:
+            return Fraction(base ** int(exponent))
+    return float(ROOMY.power(_decimal(base), _decimal(exponent)))
+
+
+def _decimal(number: Number) -> Decimal:
+    if isinstance(number, float):
+        return Decimal(number)
+    return ROOMY.divide(Decimal(number.numerator), Decimal(number.denominator))
+
+
+def _sqrt(x: Number) -> Number:
+    if x < 0:
+        raise ValueError("A negative number has no real square root.")
+    if isinstance(x, Fraction):
+        root = Fraction(math.isqrt(x.numerator), math.isqrt(x.denominator))
+        if root * root == x:
+            return root
+    return math.sqrt(x)
+
+
+def _log(x: Number, base: Number = math.e) -> Number:
+    if x <= 0 or base <= 0 or base == 1:
+        raise ValueError("A logarithm takes a number above 0, and a base above 0 that is not 1.")
+    result = _ln(x) / _ln(base)
+    if isinstance(x, Fraction) and isinstance(base, Fraction):
+        with suppress(OverflowError):
+            if _power(base, nearest := Fraction(round(result))) == x:
+                return nearest
+    return result
+
+
+def _log10(x: Number) -> Number:
+    return _log(x, Fraction(10))
+
+
+def _ln(x: Number) -> float:
+    if isinstance(x, Fraction) and not LEAST_FLOAT < x < GREATEST_FLOAT:
+        return math.log(x.numerator) - math.log(x.denominator)
+    return math.log(x)
+
+
+def _sin(x: Number) -> float:
+    return _quiet(math.sin(x), x)
+
+
+def _cos(x: Number) -> float:
+    return _quiet(math.cos(x), x)
+
+
+def _tan(x: Number) -> float:
+    if _cos(x) == 0:
+        raise ValueError("The tangent is not defined there.")
+    return _quiet(math.tan(x), x)
+
+
+def _quiet(result: float, x: Number) -> float:
+    """Zero where the result is less than the rounding of ``x``: sin(pi) is 0. An exact ``x`` was not rounded."""
+    rounding = min(NOISE * abs(x), MAX_NOISE) if isinstance(x, float) else 0.0
+    return 0.0 if abs(result) < rounding else result
+
+
+def _round(x: Number, digits: Number = ZERO) -> Number:
+    if not -MAX_EXPONENT <= digits <= MAX_EXPONENT:
+        raise OverflowError
+    scale = Fraction(10) ** _integer(digits)
+    size = math.floor(abs(Fraction(x)) * scale + Fraction(1, 2)) / scale
+    return -size if x < 0 else size
+
+
+def _factorial(n: Number) -> Number:
+    if not 0 <= n <= MAX_FACTORIAL:
+        raise ValueError(f"A factorial can be calculated of 0 to {MAX_FACTORIAL}.")
+    return Fraction(math.factorial(_integer(n)))
+
+
+def _greatest(*numbers: Number) -> Number:
+    return max(numbers)
+
+
+def _least(*numbers: Number) -> Number:
+    return min(numbers)
+
+
+def _integer(number: Number) -> int:
+    if number != int(number):
+        raise ValueError(f"{written(number)} is not an integer.")
+    return int(number)
+
+
+ANY_NUMBER = range(1, MAX_LENGTH)
+CONSTANTS: Mapping[str, Number] = {"pi": math.pi, "e": math.e}
+FUNCTIONS: Mapping[str, Function] = {
+    "abs": (abs, range(1, 2)),
+    "ceil": (math.ceil, range(1, 2)),
+    "cos": (_cos, range(1, 2)),
+    "exp": (math.exp, range(1, 2)),
+    "factorial": (_factorial, range(1, 2)),
+    "floor": (math.floor, range(1, 2)),
+    "log": (_log, range(1, 3)),
+    "log10": (_log10, range(1, 2)),
+    "max": (_greatest, ANY_NUMBER),
+    "min": (_least, ANY_NUMBER),
+    "round": (_round, range(1, 3)),
+    "sin": (_sin, range(1, 2)),
+    "sqrt": (_sqrt, range(1, 2)),
+    "tan": (_tan, range(1, 2)),
+}
+OPERATIONS: Mapping[type[ast.operator], Callable[[Number, Number], Number]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+}

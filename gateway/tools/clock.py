@@ -1,0 +1,47 @@
+"""The tool that tells the time: a model does not know it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from gateway.tools.tool import tool
+
+
+@tool
+def current_time(time_zone: str = "UTC") -> str:
+    """Tell the current date, time and day of the week in a time zone.
+
+    Args:
+        time_zone: An IANA name such as Europe/Berlin, America/New_York or UTC.
+    """
+    name = _zone_name(time_zone)
+    now = datetime.now(ZoneInfo(name))
+    return f"{now.isoformat(timespec='seconds')} ({now:%A}, {name})"
+
+
+def _zone_name(asked: str) -> str:
+    """The name as the database of time zones spells it. Raises ValueError that names the likeliest ones."""
+    wanted = asked.strip().replace(" ", "_").casefold()
+    if found := _names().get(wanted):
+        return found
+    near = _near(wanted)
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    raise ValueError(f"There is no time zone {asked[:80]!r}.{hint} Give an IANA name such as Europe/Berlin.")
+
+
+@cache
+def _names() -> dict[str, str]:
+    return {name.casefold(): name for name in sorted(available_timezones())}
+
+
+def _near(wanted: str) -> list[str]:
+    """Up to five zones whose city is called so, or whose name looks like it."""
+    names = _names()
+    cities = {folded.rpartition("/")[2]: name for folded, name in names.items()}
+    likely = [name for folded, name in names.items() if wanted and wanted in folded.split("/")]
+    likely += [cities[city] for city in get_close_matches(wanted[:80], cities, n=5, cutoff=0.75)]
+    likely += [names[folded] for folded in get_close_matches(wanted[:80], names, n=5, cutoff=0.75)]
+    return list(dict.fromkeys(likely))[:5]

@@ -1,0 +1,128 @@
+"""What a function tool is: a typed Python function with a docstring, described for the model by ``@tool``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import docstring_parser
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
+
+Function = Callable[..., Any]
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""What OpenAI takes as the name of a function."""
+
+BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+FIELD = "value_of_"
+"""Before each parameter's name inside pydantic, where ``copy`` or ``_x`` would not do as the name of a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One function that the assistant may call."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """The JSON schema of the arguments: an object."""
+    call: Function
+    model: type[BaseModel]
+    """Validates the arguments; see ``arguments``."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the function is to be awaited."""
+        return inspect.iscoroutinefunction(self.call)
+
+    def arguments(self, text: str) -> dict[str, Any]:
+        """What to call the function with, from the JSON that a model wrote; nothing at all means no arguments.
+
+        Arguments that were left out are left to the function's own defaults. Raises pydantic.ValidationError.
+        """
+        given = self.model.model_validate_json("{}" if text.strip() in {"", "null"} else text)
+        return {field.removeprefix(FIELD): getattr(given, field) for field in given.model_fields_set}
+
+
+def tool(function: Function) -> Tool:
+    """Describe a function, sync or async, to the model by its signature and docstring.
+
+    The docstring says what it is for and, per parameter, what to give (``Annotated[..., Field(description=...)]``
+    does so too and wins). Raises TypeError when that cannot be done.
+    """
+    name = getattr(function, "__name__", "")
+    if not NAME.fullmatch(name):
+        raise TypeError(f"{name or function!r} cannot be the name of a tool: it takes 1 to 64 of a-z A-Z 0-9 _ -.")
+    if inspect.isasyncgenfunction(function):
+        raise TypeError(f"Tool {name}: it yields, but a tool returns its result.")
+    doc = docstring_parser.parse(inspect.getdoc(function) or "")
+    if not doc.description:
+        raise TypeError(f"Tool {name}: it needs a docstring, from which the model learns what it is for.")
+    model = _model(name, function, {param.arg_name: param.description or "" for param in doc.params})
+    schema = model.model_json_schema(schema_generator=_PlainSchema)
+    schema.pop("title", None)
+    return Tool(name, doc.description, {"properties": {}, **schema}, function, model)
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """JSON schema without the titles that only repeat the names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        del schema
+        return False
+
+
+def _model(name: str, function: Function, described: dict[str, str]) -> type[BaseModel]:
+    hints = _hints(name, function)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        _refuse_indescribable(name, parameter, hints)
+        fields[FIELD + parameter.name] = _field(parameter, hints[parameter.name], described.pop(parameter.name, ""))
+    if described:
+        raise TypeError(f"Tool {name}: the docstring describes {', '.join(described)}, which it does not take.")
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _hints(name: str, function: Function) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError as exc:
+        raise TypeError(f"Tool {name}: the type {exc.name!r} is not known where the function is defined.") from exc
+
+
+def _refuse_indescribable(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> None:
+    if parameter.kind not in BY_NAME:
+        raise TypeError(f"Tool {name}: {parameter} cannot be given by name, which is how a model gives arguments.")
+    if parameter.name not in hints:
+        raise TypeError(f"Tool {name}: parameter {parameter.name!r} needs a type.")
+    try:
+        TypeAdapter(hints[parameter.name]).json_schema()
+    except PydanticUserError as exc:
+        raise TypeError(f"Tool {name}: the type of parameter {parameter.name!r} has no JSON form.") from exc
+
+
+def _field(parameter: inspect.Parameter, hint: Any, description: str) -> tuple[Any, FieldInfo]:
+    settings: dict[str, Any] = {"alias": parameter.name}
+    if description and FieldInfo.from_annotation(hint).description is None:
+        settings["description"] = description
+    if parameter.default is not inspect.Parameter.empty:
+        settings["default"] = parameter.default
+    return hint, Field(**settings)
+
+
+def complaint(exc: ValidationError, wanted: dict[str, Any]) -> str:
+    """Tell the model, in a few lines, what to change in its arguments."""
+    errors = exc.errors(include_url=False, include_context=False, include_input=False)
+    if any(error["type"] == "json_invalid" for error in errors):
+        names = ", ".join(wanted.get("properties", {})) or "nothing in it"
+        return f"The arguments are not valid JSON. Send one JSON object with: {names}."
+    lines = [f"- {'.'.join(map(str, error['loc'])) or 'arguments'}: {error['msg']}" for error in errors[:5]]
+    more = [f"- and {len(errors) - 5} more"] if len(errors) > 5 else []  # noqa: PLR2004  # a model needs no longer list
+    return "\n".join(["The arguments do not fit. Correct these and call again:", *lines, *more])

@@ -1,0 +1,222 @@
+"""A turn and a thread as programs see them: as JSON, and a turn also as server-sent events while it runs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from gateway import logs, problems
+from gateway.errors import DeliveryError, GatewayError
+from gateway.messages import Conversation, Failure, Shown, TextDelta, ToolCall, Turn, TurnState
+from gateway.problems import Answer, Problem
+
+STREAM = "text/event-stream"
+PING = ": ping\n\n"
+CANCELLED = Failure("cancelled", "This turn was cancelled.")
+FAILED = Failure("assistant_failed", "The assistant could not answer this.")
+
+News = Iterable[Shown | Turn | None]
+"""What happens to a turn, its outcome last; None from time to time. It may end without an outcome: not yet."""
+
+log = logs.get(__name__)
+
+
+class TurnReply(BaseModel):
+    response: str = Field(description="The assistant's newest message, all its text.")
+    thread_id: str = Field(description="Send it along to continue the thread.")
+    turn_id: str
+
+
+class TurnAccepted(BaseModel):
+    turn_id: str
+    thread_id: str
+    state: TurnState
+
+
+class TurnView(BaseModel):
+    """A turn. Times are ISO 8601, UTC; null: not yet."""
+
+    turn_id: str
+    thread_id: str
+    state: TurnState
+    message: str
+    response: str | None
+    error: Problem | None
+    received_at: datetime
+    started_at: datetime | None
+    answered_at: datetime | None
+    delivered_at: datetime | None
+    tokens: dict[Literal["in", "out"], int]
+
+
+class Line(BaseModel):
+    role: Literal["user", "assistant"]
+    text: str
+    turn_id: str
+    at: datetime | None
+
+
+class ThreadView(BaseModel):
+    thread_id: str
+    backend: str = Field(description="The backend that keeps the thread; empty before its first turn begins.")
+    assistant_thread_id: str | None = Field(description="What that backend calls it.")
+    messages: list[Line] = Field(description="Oldest first.")
+
+
+def outcome(turn: Turn) -> Answer:
+    """The answer to whoever waited for a decided turn."""
+    failure = failure_of(turn)
+    if failure is not None:
+        return problems.of_failure(failure, turn=turn.id)
+    reply = TurnReply(response=turn.reply, thread_id=turn.message.key.channel, turn_id=turn.id)
+    return reply.model_dump(), 200, {}
+
+
+def not_yet(turn: Turn) -> Answer:
+    """The answer to whoever waited long enough."""
+    message = "No answer yet. The turn goes on: fetch it by its turn_id."
+    return problems.problem(504, "timed_out", message, turn=turn.id)
+
+
+def failure_of(turn: Turn) -> Failure | None:
+    """Why a turn has no reply. One whose reply is there has not failed, even if it could not be brought."""
+    if turn.state is TurnState.CANCELLED:
+        return CANCELLED
+    if turn.state is not TurnState.FAILED or (turn.failure and turn.failure.code == DeliveryError.code):
+        return None
+    return turn.failure or FAILED
+
+
+def accepted(turn: Turn) -> dict[str, Any]:
+    return TurnAccepted(turn_id=turn.id, thread_id=turn.message.key.channel, state=turn.state).model_dump()
+
+
+def turn(turn: Turn) -> dict[str, Any]:
+    failure = failure_of(turn)
+    error = problems.of_failure(failure)[0]["error"] if failure else None
+    return TurnView(
+        turn_id=turn.id,
+        thread_id=turn.message.key.channel,
+        state=turn.state,
+        message=turn.message.text,
+        response=turn.reply if turn.state.decided and failure is None else None,
+        error=Problem(**error) if error else None,
+        received_at=datetime.fromtimestamp(turn.received_at, UTC),
+        started_at=_at(turn.started_at),
+        answered_at=_at(turn.answered_at),
+        delivered_at=_at(turn.delivered_at),
+        tokens={"in": turn.usage.tokens_in, "out": turn.usage.tokens_out},
+    ).model_dump(mode="json")
+
+
+def thread(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, Any]:
+    return ThreadView(
+        thread_id=conversation.key.channel,
+        backend=conversation.backend,
+        assistant_thread_id=conversation.thread,
+        messages=[line for turn in turns for line in _lines(turn)],
+    ).model_dump(mode="json")
+
+
+def _lines(turn: Turn) -> Iterator[Line]:
+    if turn.message.text:
+        yield Line(role="user", text=turn.message.text, turn_id=turn.id, at=_at(turn.received_at))
+    if turn.reply:
+        yield Line(role="assistant", text=turn.reply, turn_id=turn.id, at=_at(turn.answered_at))
+
+
+def _at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+# ---------------------------------------------------------------- while it runs
+
+
+def awaited(turn: Turn, news: News, gone: Callable[[], bool]) -> Answer:
+    """Wait for the outcome; give up early on a caller who is gone."""
+    for item in news:
+        if isinstance(item, Turn):
+            return outcome(item)
+        if item is None and gone():
+            break
+    return not_yet(turn)
+
+
+def events(turn: Turn, news: News, gone: Callable[[], bool], *, ping_seconds: float) -> Iterator[str]:
+    """Server-sent events: ``turn``, then ``delta`` and ``tool``, and at the end one ``done`` or ``error``.
+
+    A comment line goes out after ``ping_seconds`` of silence. Whatever goes wrong on the way becomes ``error``.
+    """
+    yield _event("turn", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
+    try:
+        yield from _until_outcome(turn, news, gone, ping_seconds)
+    except GatewayError as exc:
+        yield _error(problems.of_error(exc, turn=turn.id))
+    except Exception:
+        log.exception("stream broke off", turn=turn.id)
+        yield _error(problems.problem(500, GatewayError.code, problems.INTERNAL, turn=turn.id))
+
+
+def _until_outcome(turn: Turn, news: News, gone: Callable[[], bool], ping_seconds: float) -> Iterator[str]:
+    sent, spoke_at = "", time.monotonic()
+    for item in news:
+        if isinstance(item, Turn):
+            yield from _ending(item, sent)
+            return
+        if isinstance(item, TextDelta):
+            sent += item.text
+            yield _event("delta", {"text": item.text})
+        elif isinstance(item, ToolCall):
+            if item.done:
+                continue
+            yield _event("tool", {"name": item.name})
+        elif gone():
+            return
+        elif time.monotonic() - spoke_at < ping_seconds:
+            continue
+        else:
+            yield PING
+        spoke_at = time.monotonic()
+    yield _error(not_yet(turn))
+
+
+def _ending(turn: Turn, sent: str) -> Iterator[str]:
+    body, status, headers = outcome(turn)
+    if "error" in body:
+        yield _error((body, status, headers))
+        return
+    if turn.reply.startswith(sent) and turn.reply != sent:
+        yield _event("delta", {"text": turn.reply[len(sent) :]})  # so that the deltas join to the reply
+    yield _event("done", body)
+
+
+def _error(answer: Answer) -> str:
+    body, status, _ = answer
+    return _event("error", {**body, "status": status})
+
+
+def _event(name: str, data: Mapping[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def caller_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    """Whether the caller has closed the connection, as far as the server lets us see it."""
+    connection: socket.socket | None = environ.get("gunicorn.socket")
+
+    def gone() -> bool:
+        if connection is None:
+            return False
+        try:
+            return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    return gone

@@ -1,0 +1,193 @@
+"""Callers who wait for their turn in threads, told by the engine's loop what happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock
+
+from gateway.errors import Overloaded, StoreUnavailable
+from gateway.messages import Shown, TextDelta, Turn, TurnId
+
+FIRST_LOOK = 0.25
+LONGEST_PAUSE = 2.0
+LOOK_WHEN_HERE = 10.0
+"""Seconds between looks at the table: soon and then less often for a turn that another process may have, and only as
+a safety net for one that this process works on.
+"""
+
+
+class Waiter:
+    """One caller, waiting for one turn at a time."""
+
+    def __init__(self, room: WaitingRoom, turn: TurnId, *, watches: bool) -> None:
+        self.watches = watches
+        self._room = room
+        self._turn = turn
+        self._news: SimpleQueue[Shown | Turn | None] = SimpleQueue()
+
+    def tell(self, news: Shown | Turn | None) -> None:
+        """None only wakes."""
+        self._news.put(news)
+
+    def turn_to(self, turn: TurnId) -> None:
+        """Wait for another turn instead."""
+        self._room.move(self, self._turn, turn)
+        self._turn = turn
+
+    def close(self) -> None:
+        self._room.leave(self, self._turn)
+
+    def news(
+        self, look: Callable[[], Turn], *, here: bool, patience: float, pulse: float
+    ) -> Iterator[Shown | Turn | None]:
+        """What the turn shows, and its outcome last. None at least each ``pulse`` seconds while nothing happens.
+
+        Ends without an outcome when nothing was shown for ``patience`` seconds, or when the room lets go of everybody.
+        ``look`` asks the table for the turn; ``here``: this process works on it. Raises what ``look`` raises, except
+        StoreUnavailable: the turn goes on without the database being asked.
+        """
+        pause = LOOK_WHEN_HERE if here else FIRST_LOOK
+        until, next_look = time.monotonic() + patience, time.monotonic() + pause
+        while (now := time.monotonic()) < min(until, self._room.closes_at):
+            item = self._next(min(next_look, now + pulse, until, self._room.closes_at) - now)
+            if item is None and time.monotonic() >= next_look:
+                item = _outcome(look)
+                pause = LOOK_WHEN_HERE if here else min(pause * 1.5, LONGEST_PAUSE)
+                next_look = time.monotonic() + pause
+            yield item
+            if isinstance(item, Turn):
+                return
+            if item is not None:
+                until = time.monotonic() + patience
+
+    def _next(self, timeout: float) -> Shown | Turn | None:
+        with suppress(Empty):
+            return self._news.get(timeout=max(timeout, 0.0))
+        return None
+
+
+class WaitingRoom:
+    """Who waits for which turn. Thread-safe; at most ``places`` wait at once."""
+
+    def __init__(self, places: int) -> None:
+        self.closes_at = float("inf")
+        self._places = places
+        self._taken = 0
+        self._waiters: dict[TurnId, list[Waiter]] = {}
+        self._lock = Lock()
+
+    @property
+    def taken(self) -> int:
+        """How many wait."""
+        return self._taken
+
+    def enter(self, turn: TurnId, *, watches: bool) -> Waiter:
+        """Wait for a turn; ``watches``: told also what it shows. Raises Overloaded. The caller closes the waiter."""
+        self.check_open()
+        waiter = Waiter(self, turn, watches=watches)
+        with self._lock:
+            if self._taken >= self._places:
+                raise Overloaded("Too many callers are waiting for an answer. Try again later.")
+            self._taken += 1
+            self._waiters.setdefault(turn, []).append(waiter)
+        return waiter
+
+    def check_open(self) -> None:
+        """Raises Overloaded once the room is told to close."""
+        if self.closes_at < float("inf"):
+            raise Overloaded("The gateway is restarting. Try again in a moment.")
+
+    def close(self, after: float) -> None:
+        """Let nobody in any more, and nobody wait longer than ``after`` seconds from now."""
+        self.closes_at = time.monotonic() + after
+        with self._lock:
+            everybody = [waiter for waiters in self._waiters.values() for waiter in waiters]
+        for waiter in everybody:
+            waiter.tell(None)
+
+    def watched(self, turn: TurnId) -> bool:
+        return any(waiter.watches for waiter in self._of(turn))
+
+    def show(self, turn: TurnId, shown: Shown) -> None:
+        for waiter in self._of(turn):
+            if waiter.watches:
+                waiter.tell(shown)
+
+    def settle(self, turn: Turn) -> None:
+        for waiter in self._of(turn.id):
+            waiter.tell(turn)
+
+    def move(self, waiter: Waiter, turn: TurnId, to: TurnId) -> None:
+        with self._lock:
+            self._remove(waiter, turn)
+            self._waiters.setdefault(to, []).append(waiter)
+
+    def leave(self, waiter: Waiter, turn: TurnId) -> None:
+        """No error when it left before."""
+        with self._lock:
+            self._taken -= self._remove(waiter, turn)
+
+    def _of(self, turn: TurnId) -> tuple[Waiter, ...]:
+        with self._lock:
+            return tuple(self._waiters.get(turn, ()))
+
+    def _remove(self, waiter: Waiter, turn: TurnId) -> int:
+        waiters = self._waiters.get(turn, [])
+        if waiter not in waiters:
+            return 0
+        waiters.remove(waiter)
+        if not waiters:
+            del self._waiters[turn]
+        return 1
+
+
+class Pace:
+    """Passes on what a turn shows: the first text at once, more of it in bundles, ``seconds`` apart.
+
+    Used on an event loop. A bundle costs the waiting thread one wake-up, however many words are in it.
+    """
+
+    def __init__(self, send: Callable[[Shown], None], seconds: float) -> None:
+        self._send = send
+        self._seconds = seconds
+        self._held: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, shown: Shown) -> None:
+        if not isinstance(shown, TextDelta):
+            self._release()
+            self._send(shown)
+            return
+        self._held.append(shown.text)
+        if self._timer is None:
+            self._release()
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._ring)
+
+    def close(self) -> None:
+        """Pass on the rest."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._release()
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._held:
+            self._release()
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._ring)
+
+    def _release(self) -> None:
+        if self._held:
+            self._send(TextDelta("".join(self._held)))
+            self._held.clear()
+
+
+def _outcome(look: Callable[[], Turn]) -> Turn | None:
+    with suppress(StoreUnavailable):
+        turn = look()
+        return turn if turn.state.decided else None
+    return None

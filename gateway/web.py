@@ -1,0 +1,236 @@
+"""Flask: mounts what the adapters bring, and answers errors, health and documentation. No decisions."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from threading import Lock
+from typing import Any, Literal
+
+import flask
+from flask.json.provider import DefaultJSONProvider
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, Field
+from werkzeug.exceptions import ClientDisconnected, HTTPException
+
+from gateway import logs, problems
+from gateway.errors import GatewayError
+from gateway.openapi import Described, Operation, Reply, document
+from gateway.ports import Adapter, Check, Inbox, Routed
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""What any request may weigh; a route may allow less."""
+READY_SECONDS = 3.0
+TITLE = "Chat gateway"
+VERSION = "1"
+ABOUT = "One assistant in all your chats. Every error is JSON and says what to do."
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+log = logs.get(__name__)
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, Literal["ok", "failed"]] = Field(description="What the gateway needs, each by name.")
+
+
+OPERATIONS = (
+    Operation("healthz", "GET", "/healthz", "Is the process up.", {200: Reply("It is.", Health)}),
+    Operation(
+        "readyz",
+        "GET",
+        "/readyz",
+        "Can it answer. Whether the database and the backend can be reached, looked up at most every few seconds.",
+        {200: Reply("It can.", Readiness), 503: Reply("Something that it needs is missing.", Readiness)},
+    ),
+)
+
+
+class Json(DefaultJSONProvider):
+    """In the order of the fields, and readable in a terminal whatever the language."""
+
+    ensure_ascii = False
+    sort_keys = False
+    compact = True
+
+
+def create_app(
+    adapters: Iterable[Adapter],
+    inbox: Inbox,
+    readiness: Callable[[], Sequence[Check]],
+    *,
+    ready_seconds: float = READY_SECONDS,
+) -> flask.Flask:
+    """The web side of a gateway. ``readiness`` does I/O; its answer holds for ``ready_seconds``."""
+    app = flask.Flask("gateway", static_folder=None, template_folder="pages")
+    # Said here, because Flask would take some of it from the environment.
+    app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
+    app.json = Json(app)
+    app.url_map.merge_slashes = False
+    adapters = tuple(adapters)
+    for adapter in adapters:
+        if isinstance(adapter, Routed):
+            app.register_blueprint(adapter.routes(inbox))
+    described = [
+        operation for adapter in adapters if isinstance(adapter, Described) for operation in adapter.operations()
+    ]
+    app.register_blueprint(_health(readiness, ready_seconds))
+    app.register_blueprint(_documentation((*described, *OPERATIONS)))
+    app.register_error_handler(GatewayError, _refused)
+    app.register_error_handler(HTTPException, _not_served)
+    app.register_error_handler(ClientDisconnected, _broken_off)
+    app.register_error_handler(Exception, _broken)
+    app.after_request(_secure)
+    return app
+
+
+# ---------------------------------------------------------------- errors
+
+
+def _refused(exc: GatewayError) -> ResponseReturnValue:
+    answer = problems.of_error(exc)
+    status = answer[1]
+    if status >= 500:  # noqa: PLR2004  # ours, not the caller's
+        log.warning("request failed", path=flask.request.path, status=status, code=exc.code, error=str(exc))
+    return answer
+
+
+def _not_served(exc: HTTPException) -> ResponseReturnValue:
+    """What Flask itself refuses. Its headers stay, such as Allow."""
+    if exc.code is None or exc.response is not None:
+        return exc
+    if exc.code >= 500:  # noqa: PLR2004
+        return _broken(exc)
+    body, status, headers = problems.problem(exc.code, *_code_and_message(exc))
+    kept = [(name, value) for name, value in exc.get_headers() if name != "Content-Type"]
+    return body, status, [*kept, *headers.items()]
+
+
+def _code_and_message(exc: HTTPException) -> tuple[str, str]:
+    match exc.code:
+        case 404:
+            return "not_found", "There is nothing at this address. See /docs for what there is."
+        case 405:
+            allowed = dict(exc.get_headers()).get("Allow", "another method")
+            return "method_not_allowed", f"This address does not take {flask.request.method}; it takes {allowed}."
+        case 413:
+            return "payload_too_large", "The body is larger than anything that this address takes."
+        case _:
+            return re.sub(r"\W+", "_", exc.name.lower()), exc.description or exc.name
+
+
+def _broken_off(_: ClientDisconnected) -> ResponseReturnValue:
+    """A body that ends too early, or in which the caller paused for longer than the server lets a read take."""
+    return problems.problem(408, "request_timeout", "The body did not arrive. Send it whole, and without pauses.")
+
+
+def _broken(exc: Exception) -> ResponseReturnValue:
+    log.error("request broke off", path=flask.request.path, method=flask.request.method, exc_info=exc)
+    return problems.problem(500, GatewayError.code, problems.INTERNAL)
+
+
+def _secure(response: flask.Response) -> flask.Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+# ---------------------------------------------------------------- health
+
+
+class _Ready:
+    """Asks for readiness at most every few seconds, one caller at a time, so that nobody can hammer the backend."""
+
+    def __init__(self, readiness: Callable[[], Sequence[Check]], seconds: float) -> None:
+        self._readiness = readiness
+        self._seconds = seconds
+        self._known: Sequence[Check] | None = None
+        self._until = 0.0
+        self._lock = Lock()
+
+    def checks(self) -> Sequence[Check]:
+        known = self._known
+        if known is not None and time.monotonic() < self._until:
+            return known
+        # Whoever finds another caller asking already takes what is known from before, if anything is.
+        if not self._lock.acquire(blocking=known is None):
+            return known or ()
+        with ExitStack() as stack:
+            stack.callback(self._lock.release)
+            if self._known is None or time.monotonic() >= self._until:
+                self._known = tuple(self._readiness())
+                self._until = time.monotonic() + self._seconds
+                _tell(self._known)
+            return self._known
+
+
+def _tell(checks: Sequence[Check]) -> None:
+    for check in checks:
+        if not check.ok:
+            log.warning("not ready", check=check.name, detail=check.detail)
+
+
+def _health(readiness: Callable[[], Sequence[Check]], seconds: float) -> flask.Blueprint:
+    blueprint = flask.Blueprint("health", __name__)
+    ready = _Ready(readiness, seconds)
+
+    @blueprint.get("/healthz")
+    def healthz() -> ResponseReturnValue:
+        return Health(status="ok").model_dump()
+
+    @blueprint.get("/readyz")
+    def readyz() -> ResponseReturnValue:
+        checks = ready.checks()
+        well = all(check.ok for check in checks)
+        # The details are the operator's: they are in the log and in `check`.
+        named: dict[str, Literal["ok", "failed"]] = {check.name: "ok" if check.ok else "failed" for check in checks}
+        return Readiness(status="ok" if well else "unavailable", checks=named).model_dump(), 200 if well else 503
+
+    return blueprint
+
+
+# ---------------------------------------------------------------- documentation
+
+
+class _Document:
+    """The OpenAPI document, made when somebody first asks."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = operations
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        return document(TITLE, VERSION, ABOUT, self._operations)
+
+
+def _documentation(operations: Sequence[Operation]) -> flask.Blueprint:
+    blueprint = flask.Blueprint("documentation", __name__)
+    made = _Document(operations)
+
+    @blueprint.get("/openapi.json")
+    def openapi() -> ResponseReturnValue:
+        return made.content
+
+    @blueprint.get("/docs")
+    def docs() -> ResponseReturnValue:
+        return flask.render_template("docs.html", document=made.content)
+
+    @blueprint.get("/docs.css")
+    def style() -> ResponseReturnValue:
+        return flask.send_from_directory("pages", "docs.css", max_age=3600)
+
+    return blueprint

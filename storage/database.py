@@ -1,0 +1,182 @@
+"""One database: its connections, its transactions, its errors."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from gateway.errors import SettingsError, StoreUnavailable
+from storage.faults import BUSY, FAULTS, driver_error, unavailable
+from storage.url import file_of, read_url
+
+PATIENCE_SECONDS: Final = 10.0
+"""How long a transaction waits for a connection, and for a lock."""
+
+SQLITE_SINCE: Final = (3, 35, 0)
+"""RETURNING."""
+
+PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+
+POSTGRESQL: Final = {
+    "application_name": "chat-gateway",
+    "connect_timeout": "10",
+    # A dead peer is noticed within a minute, also in the middle of a statement.
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+
+LIMITS: Final = {
+    # A process that stands still inside a transaction would hold its locks for good.
+    "idle_in_transaction_session_timeout": 10_000,
+    "lock_timeout": int(PATIENCE_SECONDS * 1000),
+    "statement_timeout": 30_000,
+}
+"""Milliseconds."""
+
+QUIET_SECONDS: Final = 1.0
+"""A connection that was used within this time is taken to be alive; an older one is asked first."""
+
+READING: Final = {"reading": True}
+
+
+class Database:
+    """Transactions on one database, from any thread. Opens nothing before the first one."""
+
+    def __init__(self, url: str, *, limits: bool = True) -> None:
+        """Raises SettingsError. Without ``limits`` a statement may take as long as it needs."""
+        parsed, size = read_url(url)
+        self.kind = parsed.get_backend_name()
+        self._file = file_of(parsed)
+        if self.kind == "sqlite":
+            self._engine = _sqlite(parsed, size)
+            self._reads: Engine = self._engine.execution_options(**READING)
+            self._turnstile: AbstractContextManager[None] = _Turnstile()
+        else:
+            self._engine = _postgresql(parsed, size, LIMITS if limits else {})
+            self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+            self._turnstile = nullcontext()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block. Raises StoreUnavailable."""
+        with _translated(), self._turnstile, self._engine.connect() as connection:
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection without a transaction: each statement sees what is committed by then. Raises likewise."""
+        with _translated(), self._reads.connect() as connection:
+            yield connection
+
+    def exists(self) -> bool:
+        """False for an SQLite file that the first connection would make; a server says so by itself."""
+        return self._file is None or self._file.is_file()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+class _Turnstile:
+    """Lets one writer of this process at a time into SQLite, whose own way of waiting is to sleep and try again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+            raise StoreUnavailable(BUSY)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FAULTS as exc:
+        translated = unavailable(exc)
+        if translated is None:
+            raise
+        raise translated from driver_error(exc)
+
+
+# ---------------------------------------------------------------- engines
+
+
+def _sqlite(url: URL, size: int) -> Engine:
+    if sqlite3.sqlite_version_info < SQLITE_SINCE:
+        raise SettingsError(f"This Python brings SQLite {sqlite3.sqlite_version}; the gateway needs 3.35 or newer.")
+    # Without an isolation level the driver begins nothing by itself: see _begin.
+    options = {"timeout": PATIENCE_SECONDS, "isolation_level": None}
+    engine = _engine(url, size, connect_args=options)
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _postgresql(url: URL, size: int, limits: dict[str, int]) -> Engine:
+    settings = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    options = {name: value for name, value in POSTGRESQL.items() if name not in url.query}
+    # What the operator wrote comes last, and so wins.
+    options["options"] = f"{settings} {url.query.get('options', '')}".strip()
+    engine = _engine(url, size, connect_args=options, isolation_level="READ COMMITTED")
+    event.listen(engine, "checkin", _note_time)
+    event.listen(engine, "checkout", _ask_the_quiet(engine))
+    return engine
+
+
+def _engine(url: URL, size: int, **options: Any) -> Engine:
+    return create_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=PATIENCE_SECONDS,
+        pool_use_lifo=True,
+        hide_parameters=True,  # they are what people wrote
+        **options,
+    )
+
+
+def _set_pragmas(connection: Any, _: ConnectionPoolEntry) -> None:
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later can fail at the write; this one waits for its turn at the start.
+    if not connection.get_execution_options().get("reading"):
+        # By the driver: it has nothing to compile or to return, and this is done for every message.
+        connection.connection.cursor().execute("BEGIN IMMEDIATE")
+
+
+def _note_time(_: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = time.monotonic()
+
+
+def _ask_the_quiet(engine: Engine) -> Any:
+    def ask(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+        if time.monotonic() - entry.info.get("used", time.monotonic()) < QUIET_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as exc:
+            raise InvalidatePoolError from exc
+
+    return ask

@@ -1,0 +1,99 @@
+"""Rows to nouns and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.messages import Conversation, ConversationKey, Failure, Message, Turn, Usage
+from storage import statements
+
+KEY_AT = len(statements.TURN)
+
+
+def conversation_of(row: Sequence[Any]) -> Conversation:
+    """Reads a row that begins with statements.CONVERSATION."""
+    return Conversation(row[0], ConversationKey(*row[1:6]), row[6], row[7])
+
+
+def turns_of(rows: Sequence[Sequence[Any]]) -> list[Turn]:
+    """Reads rows of statements.TURN with a conversation's key behind it; turns of one conversation share the key."""
+    keys: dict[int, ConversationKey] = {}
+    return [turn_of(row, keys.get(row[1]) or keys.setdefault(row[1], ConversationKey(*row[KEY_AT:]))) for row in rows]
+
+
+def turn_of(row: Sequence[Any], key: ConversationKey) -> Turn:
+    """Reads a row that begins with statements.TURN."""
+    return Turn(
+        id=row[0],
+        conversation=row[1],
+        seq=row[2],
+        message=Message(key, row[3], row[4], row[5], row[6]),
+        state=row[7],
+        attempts=row[8],
+        run_id=row[9],
+        reply=row[10],
+        failure=None if row[11] is None else Failure(*row[11:15]),
+        usage=Usage(row[15], row[16]),
+        received_at=row[17],
+        started_at=row[18],
+        answered_at=row[19],
+        delivered_at=row[20],
+    )
+
+
+def progress(turn: Turn) -> dict[str, Any]:
+    """What a step of a turn changes."""
+    failure = turn.failure
+    return {
+        "state": turn.state,
+        "attempts": turn.attempts,
+        "run_id": turn.run_id,
+        "error_code": failure and failure.code,
+        "error_sentence": failure and failure.sentence,
+        "error_detail": failure and failure.detail,
+        "error_retry_after": failure and failure.retry_after,
+        "started_at": turn.started_at,
+        "answered_at": turn.answered_at,
+        "delivered_at": turn.delivered_at,
+    }
+
+
+def outcome(turn: Turn) -> dict[str, Any]:
+    """What its answer changes: a reply is long, so it is sent to the database once."""
+    usage = turn.usage
+    return progress(turn) | {"reply": turn.reply, "tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
+
+
+def recorded(turn: Turn) -> dict[str, Any]:
+    """A new row, but for the columns that a new turn leaves at their defaults."""
+    message = turn.message
+    return {
+        "conversation_id": turn.conversation,
+        "seq": turn.seq,
+        "id": turn.id,
+        "platform": message.key.platform,
+        "message_id": message.message_id,
+        "text": message.text,
+        "author": message.author,
+        "address": message.address,
+        "state": turn.state,
+        "attempts": turn.attempts,
+        "received_at": turn.received_at,
+        "started_at": turn.started_at,
+    }
+
+
+def adopted(turn: Turn) -> dict[str, Any]:
+    """A row for a turn of the past."""
+    return recorded(turn) | outcome(turn)
+
+
+def key_of(key: ConversationKey, prefix: str = "") -> dict[str, str]:
+    return {
+        f"{prefix}platform": key.platform,
+        f"{prefix}workspace": key.workspace,
+        f"{prefix}channel": key.channel,
+        f"{prefix}topic": key.topic,
+        f"{prefix}user_id": key.user,
+    }

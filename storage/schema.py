@@ -1,0 +1,149 @@
+"""The tables. What is stored in them is in the words of gateway.messages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from gateway.messages import Address, TurnState
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """The text as every database can keep it: NUL and halves of surrogate pairs become U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return UNSTORABLE.sub("\ufffd", text)
+
+
+class Words(TypeDecorator[str]):
+    """Text that somebody else wrote."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
+class AddressText(TypeDecorator[Address]):
+    """An address as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Address | None, _dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(dict(value))
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Address | None:
+        return None if value is None else cast("Mapping[str, str]", json.loads(value))
+
+
+class StateText(TypeDecorator[TurnState]):
+    """A turn's state by its name."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: TurnState | None, _dialect: Dialect) -> str | None:
+        return None if value is None else value.value
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> TurnState | None:
+        return None if value is None else TurnState(value)
+
+
+metadata = MetaData()
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column of exactly this type."""
+
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("platform", Words, nullable=False),
+    Column("workspace", Words, nullable=False),
+    Column("channel", Words, nullable=False),
+    Column("topic", Words, nullable=False),
+    Column("user_id", Words, nullable=False),
+    Column("thread_id", Words),
+    Column("backend", Words, nullable=False, server_default=text("''")),
+    Column("head", Integer, nullable=False),
+    Column("tail", Integer, nullable=False),
+    Column("next_at", Double),
+    Column("owner", Words),
+    Column("epoch", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
+    CheckConstraint("head <= tail", name="conversations_head"),
+    # A number is never used again: a lease on a forgotten conversation must not fit a later one.
+    sqlite_autoincrement=True,
+)
+"""``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL when nothing waits; else
+the conversation may be claimed once it has passed, which makes it the expiry of ``owner``'s lease as well."""
+
+# Of what is there and nothing else: a row that is not in an index does not cost it anything.
+for _name, _column in (
+    ("conversations_thread", conversations.c.thread_id),
+    ("conversations_due", conversations.c.next_at),
+):
+    Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("conversation_id", Number, ForeignKey("conversations.id", name="turns_conversation", ondelete="CASCADE")),
+    Column("seq", Integer),
+    Column("id", Words, nullable=False),
+    Column("platform", Words, nullable=False),
+    Column("message_id", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("author", Words, nullable=False),
+    Column("address", AddressText, nullable=False),
+    Column("state", StateText, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("run_id", Words),
+    Column("reply", Words, nullable=False, server_default=text("''")),
+    Column("error_code", Words),
+    Column("error_sentence", Words),
+    Column("error_detail", Words),
+    Column("error_retry_after", Double),
+    Column("tokens_in", Integer, nullable=False, server_default=text("0")),
+    Column("tokens_out", Integer, nullable=False, server_default=text("0")),
+    Column("received_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("answered_at", Double),
+    Column("delivered_at", Double),
+    PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
+    UniqueConstraint("id", name="turns_id"),
+    UniqueConstraint("platform", "message_id", name="turns_message"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+)

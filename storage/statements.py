@@ -1,0 +1,201 @@
+"""Every statement of the store, built once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from gateway.messages import TurnState
+from storage.schema import conversations, facts, turns
+
+C = conversations.c
+T = turns.c
+
+
+class clock(FunctionElement[float]):  # noqa: N801  # reads as the SQL function it is
+    """The database's time, in seconds since the epoch."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _sqlite_clock(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock, "postgresql")
+def _postgresql_clock(*_: Any, **__: Any) -> str:
+    # Not now(): that one stands still while a transaction waits for a lock.
+    return "date_part('epoch', clock_timestamp())"
+
+
+# storage.rows reads these by their order.
+CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
+HELD = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
+SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
+TURN = (
+    *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.state, T.attempts, T.run_id),
+    *(T.reply, T.error_code, T.error_sentence, T.error_detail, T.error_retry_after, T.tokens_in, T.tokens_out),
+    *(T.received_at, T.started_at, T.answered_at, T.delivered_at),
+)
+
+KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
+IS_KEY = and_(*(column == bindparam(f"key_{column.name}") for column in KEY))
+
+
+def _later(seconds: str) -> ColumnElement[float]:
+    """So many seconds from now; NULL when the parameter is."""
+    return clock() + bindparam(seconds, type_=Double)
+
+
+# ---------------------------------------------------------------- recording
+
+
+_idle = C.next_at.is_(None)
+ONE_MORE: dict[str, ColumnElement[Any]] = {
+    "tail": C.tail + 1,
+    "next_at": func.coalesce(C.next_at, _later("wait")),
+    "owner": case((_idle, bindparam("holder", type_=C.owner.type)), else_=C.owner),
+    "epoch": C.epoch + case((_idle, bindparam("claims")), else_=0),
+}
+"""Room for one more turn. A conversation that was idle gets a holder, or becomes due."""
+
+
+class Inserts:
+    """Those that say ON CONFLICT, which each kind of database has a word of its own for."""
+
+    def __init__(self, insert: Callable[..., Any]) -> None:
+        self.next_seq = (
+            insert(conversations)
+            .values(head=0, tail=1, next_at=_later("wait"), owner=bindparam("holder"), epoch=bindparam("claims"))
+            .values(created_at=clock())
+            .on_conflict_do_update(index_elements=KEY, set_=ONE_MORE)
+            .returning(*SLOT)
+        )
+        self.turn = insert(turns).on_conflict_do_nothing().inline().execution_options(preserve_rowcount=True)
+        self.adopted = (
+            insert(conversations)
+            .values(epoch=0, created_at=clock())
+            .on_conflict_do_nothing()
+            .returning(*CONVERSATION, C.created_at)
+        )
+        self.fact = insert(facts).on_conflict_do_nothing().inline()
+
+
+INSERTS = {"sqlite": Inserts(sqlite.insert), "postgresql": Inserts(postgresql.insert)}
+
+next_seq_if_open = update(conversations).where(IS_KEY).values(ONE_MORE).returning(*SLOT)
+
+# ---------------------------------------------------------------- holding
+
+_due = (
+    select(C.id)
+    # As a subquery the clock is read once, and the index of what is due can be used.
+    .where(C.next_at <= select(clock()).scalar_subquery(), C.platform.in_(bindparam("platforms", expanding=True)))
+    .order_by(C.next_at, C.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("due")
+)
+take = (
+    update(conversations)
+    .where(C.id.in_(select(_due.c.id)))
+    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_later("wait"))
+    .returning(*HELD)
+)
+
+_is_mine = and_(C.owner == bindparam("holder"), C.next_at > 0)  # so that the index of what is due serves here too
+_mine = (
+    select(C.id)
+    .where(_is_mine)
+    # Every transaction that locks several conversations does so in this order: no two can wait for each other.
+    # The sum keeps SQLite from walking through the whole table, which has this order, instead of sorting.
+    .order_by(C.id + 0)
+    .with_for_update(key_share=True)
+    .cte("mine")
+)
+renew = update(conversations).where(C.id.in_(select(_mine.c.id))).values(next_at=_later("wait")).returning(C.id)
+renew_some = renew.where(C.id.in_(bindparam("among", expanding=True)))
+cancelled = (
+    select(T.id)
+    .join(conversations, and_(T.conversation_id == C.id, T.seq == C.head + 1))
+    .where(_is_mine, T.state == TurnState.CANCELLED, T.started_at.is_not(None))
+)
+
+hold = (
+    select(*HELD)
+    .where(C.id.in_(bindparam("conversations", expanding=True)))
+    .order_by(C.id)
+    .with_for_update(key_share=True)
+)
+bind = (
+    update(conversations)
+    .where(C.id == bindparam("conversation"))
+    .values(thread_id=bindparam("thread"), backend=bindparam("opener"))
+)
+move = (
+    update(conversations)
+    .where(C.id == bindparam("conversation"))
+    .values(head=bindparam("finished"), owner=bindparam("holder"), next_at=_later("wait"))
+)
+
+# ---------------------------------------------------------------- turns
+
+turns_ahead = (
+    select(*TURN, clock().label("at"))
+    .join_from(conversations, turns, and_(T.conversation_id == C.id, T.seq.between(C.head + 1, C.head + 2)))
+    .where(C.id.in_(bindparam("conversations", expanding=True)))
+    .with_for_update(of=turns)
+)
+"""What a holder is at and what comes next."""
+turn_behind_gap = (
+    select(*TURN, clock().label("at"))
+    .where(T.conversation_id == bindparam("conversation"), T.seq > bindparam("finished"))
+    .order_by(T.seq)
+    .limit(1)
+    .with_for_update()
+)
+
+save = update(turns).where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+"""Sets the columns that it is given."""
+cancel = (
+    update(turns)
+    .where(T.id == bindparam("turn"), T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
+    .values(state=TurnState.CANCELLED, answered_at=clock())
+)
+
+# ---------------------------------------------------------------- reading
+
+_with_key = select(*TURN, *KEY).join_from(turns, conversations)
+turn = _with_key.where(T.id == bindparam("turn"))
+turn_of_message = _with_key.where(T.platform == bindparam("platform"), T.message_id == bindparam("message"))
+transcript = (
+    _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
+    .order_by(T.seq.desc())
+    .limit(bindparam("newest"))
+)
+conversation = select(*CONVERSATION).where(IS_KEY)
+conversation_of = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)
+
+# ---------------------------------------------------------------- the rest
+
+forget = delete(conversations).where(C.id == bindparam("conversation"))
+recall = select(facts.c.value).where(facts.c.name == bindparam("fact"))
+lock_thread = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("thread"), 0)))
+ping = select(1)

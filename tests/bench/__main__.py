@@ -1,0 +1,96 @@
+"""``python -m tests.bench [--quick]``: measures, and prints one table. It judges nothing: the exit status is 0."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.bench.plan import CALLERS, FULL, PAUSE_SECONDS, QUICK, TURNS_PER_THREAD, Plan
+from tests.bench.scenes import Scenes
+from tests.bench.servers import TUTORIAL_THREADS, Folder
+from tests.bench.table import table_of
+
+SYNCS = 50
+SHOWN_ERRORS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under a minute, and with more noise")
+    plan = QUICK if parser.parse_args().quick else FULL
+    if sys.platform != "linux":
+        parser.error("CPU and memory are read from /proc: this runs on Linux only")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # which all the programs inherit
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Folder(Path(name))
+        tell = Console(stderr=True, highlight=False).print
+        scenes = Scenes(folder, plan, lambda what: tell(f"[dim]{time.monotonic() - begun:4.0f} s  {what}"))
+        try:
+            figures = list(scenes.figures())
+        finally:
+            folder.stop()
+        footer = [*_methods(plan), *_machine(Path(name)), *_errors(scenes.errors)]
+    footer.append(f"It took {time.monotonic() - begun:.0f} s.")
+    Console().print(table_of(figures, footer))
+
+
+def _methods(plan: Plan) -> Iterator[str]:
+    yield (
+        f"A lone turn: {plan.lone_turns} for each median and p99 ({plan.first_tokens} for first tokens), the SDK's and "
+        f"the gateway's in turns with {PAUSE_SECONDS * 1000:g} ms of rest after each; threads of {TURNS_PER_THREAD} "
+        "turns; the SDK is AsyncOpenAI on aiohttp, streaming the same requests."
+    )
+    yield (
+        f"{CALLERS} callers: each speaks again when answered, in a thread of its own; {plan.rounds} x "
+        f"{plan.load_seconds:g} s for each server in turns, the median counts. On a plan: {plan.rate_seconds:g} s, in "
+        "threads that are free. CPU is the server's alone; callers, server and fake share this machine."
+    )
+    yield (
+        "Plain Flask does what a tutorial does (messages.create, runs.create, runs.retrieve each second until done, "
+        f"messages.list; one SDK client) under gunicorn with {TUTORIAL_THREADS} threads. It looks at the run at once, "
+        "and the fake's runs are done by then; “sleeping first” sleeps a second before it looks. Both keep nothing."
+    )
+
+
+def _machine(folder: Path) -> Iterator[str]:
+    system = f"{platform.system()} {platform.release()}, {os.cpu_count()} x {_processor()}"
+    yield f"{system}; Python {platform.python_version()}; SQLite, where one fsync takes {_sync_ms(folder):.2f} ms."
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _sync_ms(folder: Path) -> float:
+    """What the disk under the databases takes to write a page for good: each turn waits for it several times."""
+    with (folder / "page").open("wb", buffering=0) as page:
+        begun = time.perf_counter()
+        for _ in range(SYNCS):
+            page.write(b"\0" * 4096)
+            os.fsync(page.fileno())
+    return (time.perf_counter() - begun) * 1000 / SYNCS
+
+
+def _errors(errors: Sequence[str]) -> Iterator[str]:
+    if errors:
+        yield f"[red]{len(errors)} turns under load went wrong:[/]"
+        yield from (f"  {count} x {error}" for error, count in Counter(errors).most_common(SHOWN_ERRORS))
+
+
+if __name__ == "__main__":
+    main()

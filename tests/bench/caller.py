@@ -1,0 +1,74 @@
+"""A caller of /chat with one connection that stays open, as light as can be: its own time is in what it measures."""
+
+from __future__ import annotations
+
+import json
+import socket
+from time import perf_counter
+from urllib.parse import urlsplit
+
+READ = 65_536
+END_OF_STREAM = b"0\r\n\r\n"
+
+
+class Caller:
+    """One person in one thread at a time. Blocks."""
+
+    def __init__(self, url: str) -> None:
+        place = urlsplit(url)
+        self._host = place.netloc
+        self._socket = socket.create_connection((place.hostname, place.port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._thread: str | None = None
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def leave(self) -> None:
+        """The next thing that is said opens a new thread."""
+        self._thread = None
+
+    def say(self, text: str) -> float:
+        """Say something and read the reply to its end. When it ended."""
+        self._send({"message": text})
+        body = self._read_whole()
+        ended = perf_counter()
+        self._thread = json.loads(body)["thread_id"]
+        return ended
+
+    def watch(self, text: str) -> float:
+        """Say something and read the reply as a stream of events. When its first text came."""
+        self._send({"message": text, "stream": True})
+        read, first = bytearray(), 0.0
+        while not read.endswith(END_OF_STREAM):
+            read += self._receive()
+            if not first and b"event: delta" in read:
+                first = perf_counter()
+        done = read.partition(b"event: done")[2].partition(b"data: ")[2]
+        self._thread = json.loads(done.partition(b"\n")[0])["thread_id"]
+        return first
+
+    def _send(self, asked: dict[str, object]) -> None:
+        if self._thread is not None:
+            asked["thread_id"] = self._thread
+        body = json.dumps(asked).encode()
+        head = f"POST /chat HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        self._socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    def _read_whole(self) -> bytes:
+        read = bytearray()
+        while b"\r\n\r\n" not in read:
+            read += self._receive()
+        head, _, body = bytes(read).partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(read.decode())
+        length = int(head.lower().partition(b"content-length:")[2].split()[0])
+        while len(body) < length:
+            body += self._receive()
+        return body
+
+    def _receive(self) -> bytes:
+        received = self._socket.recv(READ)
+        if not received:
+            raise ConnectionError("the server closed the connection")
+        return received

@@ -1,0 +1,103 @@
+"""The SDK called directly, with the same requests as the gateway sends: no store, no queue, no web server.
+
+It is the asynchronous client on aiohttp, the fastest that the SDK has (and the gateway's own).
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+
+from tests.bench.plan import Backend
+from tests.fakes.openai_threads import ASSISTANT_ID
+
+MODEL = "gpt-test"
+
+
+class Direct:
+    """One person in one thread at a time. Streams every reply, as the gateway does; a subclass says how."""
+
+    def __init__(self, client: openai.AsyncOpenAI) -> None:
+        self._client = client
+        self._thread: str | None = None
+
+    def leave(self) -> None:
+        """The next thing that is said opens a new thread."""
+        self._thread = None
+
+    async def say(self, text: str) -> float:
+        """Say something and take the reply to its end. When its first text came, by ``perf_counter``."""
+        raise NotImplementedError
+
+
+class DirectResponses(Direct):
+    async def say(self, text: str) -> float:
+        if self._thread is None:
+            self._thread = (await self._client.conversations.create()).id
+        first = 0.0
+        events = await self._client.responses.create(
+            model=MODEL,
+            conversation=self._thread,
+            input=[{"role": "user", "content": text}],
+            store=True,
+            stream=True,
+        )
+        async for event in events:
+            if not first and event.type == "response.output_text.delta":
+                first = perf_counter()
+        return first
+
+
+class DirectThreads(Direct):
+    async def say(self, text: str) -> float:
+        if self._thread is None:
+            self._thread = (await self._client.beta.threads.create()).id
+        first = 0.0
+        events = await self._client.beta.threads.runs.create(
+            self._thread,
+            assistant_id=ASSISTANT_ID,
+            additional_messages=[{"role": "user", "content": text}],
+            stream=True,
+        )
+        async for event in events:
+            if not first and event.event == "thread.message.delta":
+                first = perf_counter()
+        return first
+
+
+class DirectChat(Direct):
+    def __init__(self, client: openai.AsyncOpenAI) -> None:
+        super().__init__(client)
+        self._said: list[ChatCompletionMessageParam] = []
+
+    def leave(self) -> None:
+        self._said = []
+
+    async def say(self, text: str) -> float:
+        self._said.append({"role": "user", "content": text})
+        first, reply = 0.0, ""
+        chunks = await self._client.chat.completions.create(
+            model=MODEL, messages=self._said, stream=True, stream_options={"include_usage": True}
+        )
+        async for chunk in chunks:
+            delta = (chunk.choices[0].delta.content if chunk.choices else None) or ""
+            if delta and not first:
+                first = perf_counter()
+            reply += delta
+        self._said.append({"role": "assistant", "content": reply})
+        return first
+
+
+DIRECT: dict[Backend, type[Direct]] = {
+    "responses": DirectResponses,
+    "threads": DirectThreads,
+    "chat": DirectChat,
+}
+
+
+def client_of(base_url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(
+        api_key="sk-test", base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
+    )

@@ -1,0 +1,58 @@
+"""What was measured, as numbers, and what they should be."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Verdict = Callable[[float, float], bool]
+"""Of the gateway's figure and the one beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    text: str
+    met: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table."""
+
+    section: str
+    name: str
+    ours: float
+    theirs: float | None = None
+    beside: str = ""
+    """What ``theirs`` is of."""
+    aim: Aim | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """None: nothing was aimed at."""
+        if self.aim is None:
+            return None
+        return self.aim.met(self.ours, math.nan if self.theirs is None else self.theirs)
+
+
+def at_most_more(much: float) -> Aim:
+    return Aim(f"≤ +{much:g}", lambda ours, theirs: ours - theirs <= much)
+
+
+def at_least_times(factor: float) -> Aim:
+    return Aim(f"≥ {factor:g}x", lambda ours, theirs: ours >= factor * theirs)
+
+
+def below(limit: float) -> Aim:
+    return Aim(f"< {limit:g}", lambda ours, _: ours < limit)
+
+
+def median(samples: Sequence[float]) -> float:
+    return statistics.median(samples)
+
+
+def p99(samples: Sequence[float]) -> float:
+    """The smallest sample that at least 99 of 100 do not exceed."""
+    return sorted(samples)[math.ceil(0.99 * len(samples)) - 1]

@@ -1,0 +1,88 @@
+"""Starts the load of load.py, in a process of its own, and takes its result."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from tests.bench.load import Order, Result
+from tests.bench.servers import ROOT, Server
+
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one load brought out of one server."""
+
+    result: Result
+    cpu_seconds: float
+    rss_mb: float
+
+    @property
+    def rate(self) -> float:
+        """Turns per second."""
+        return self.result.in_time / self.result.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Per turn, of the server alone."""
+        return 1000 * self.cpu_seconds / max(1, len(self.result.times))
+
+
+def load(order: Order, server: Server) -> Loaded:
+    """Carry out an order to its end."""
+    with _running(order) as process:
+        _wait_for_line(process)
+        before = server.usage()
+        result = _finish(process)
+        after = server.usage()
+    return Loaded(result, after.cpu_seconds - before.cpu_seconds, after.rss_mb)
+
+
+@contextmanager
+def holding(order: Order) -> Iterator[Callable[[], Result]]:
+    """Hold turns in flight for as long as the block lasts; all are sent when it begins. Call to let go of them."""
+    with _running(order) as process:
+        _wait_for_line(process)
+        yield lambda: _finish(process)
+
+
+def wait_until(ready: Callable[[], bool], otherwise: str) -> None:
+    """Raises TimeoutError."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not ready():
+        if time.monotonic() > until:
+            raise TimeoutError(otherwise)
+        time.sleep(0.1)
+
+
+@contextmanager
+def _running(order: Order) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.load", json.dumps(asdict(order))],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_for_line(process: subprocess.Popen[str]) -> None:
+    if process.stdout is None or not process.stdout.readline():
+        raise RuntimeError("the load did not begin")
+
+
+def _finish(process: subprocess.Popen[str]) -> Result:
+    said, _ = process.communicate("\n")
+    return Result(**json.loads(said))

@@ -1,0 +1,63 @@
+"""How much is measured: enough to believe, or just enough to see that it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Backend = Literal["responses", "threads", "chat"]
+BACKENDS: tuple[Backend, ...] = ("responses", "threads", "chat")
+
+TURNS_PER_THREAD = 20
+"""So that a thread is as long as one between people and an assistant, and no row measures a longer one than another."""
+PAUSE_SECONDS = 0.005
+"""Between two lone turns: what a server does after its answer must not be in the next one's time."""
+CALLERS = 50
+IN_FLIGHT = 1000
+ARRIVALS_PER_SECOND = 200.0
+"""At which the turns in flight are handed in."""
+CHUNK_SECONDS = 0.02
+"""Between two chunks of a reply, where the first token is timed."""
+THINK_SECONDS = 600.0
+"""Before a reply, where turns are held in flight: longer than the measurement."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one run."""
+
+    lone_turns: int
+    """Of each kind, on each side."""
+    rounds: int
+    """How often each server is loaded, in turns; the median counts."""
+    load_seconds: float
+    rates: tuple[float, ...]
+    """Turns per second that are sent on a plan, whether or not the server keeps up."""
+    rate_seconds: float
+    first_tokens: int
+    held_by: tuple[Backend, ...]
+    """Backends with which turns are held in flight."""
+    held_quietly: bool
+    """Whether they are held a second time with nobody waiting for them."""
+
+
+FULL = Plan(
+    lone_turns=300,
+    rounds=3,
+    load_seconds=5.0,
+    rates=(40.0, 80.0),
+    rate_seconds=8.0,
+    first_tokens=100,
+    held_by=BACKENDS,
+    held_quietly=True,
+)
+QUICK = Plan(
+    lone_turns=60,
+    rounds=1,
+    load_seconds=2.0,
+    rates=(40.0,),
+    rate_seconds=3.0,
+    first_tokens=20,
+    held_by=("responses",),
+    held_quietly=False,
+)

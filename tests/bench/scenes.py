@@ -1,0 +1,156 @@
+"""The scenes: servers are set up against one fake, measured, and ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.bench.caller import Caller
+from tests.bench.figures import Figure, at_least_times, at_most_more, below, median, p99
+from tests.bench.load import Order, Result
+from tests.bench.loading import Loaded, holding, load, wait_until
+from tests.bench.lone import Lone, Samples
+from tests.bench.plan import (
+    ARRIVALS_PER_SECOND,
+    BACKENDS,
+    CALLERS,
+    CHUNK_SECONDS,
+    IN_FLIGHT,
+    THINK_SECONDS,
+    Backend,
+    Plan,
+)
+from tests.bench.servers import Folder, Server
+
+SDK = "the SDK alone"
+FLASK = "plain Flask"
+PATIENT = "plain Flask, sleeping first"
+LONE, MANY, FIRST, MEMORY = "A lone turn, ms", f"{CALLERS} callers at once", "The first token, ms", "Memory, MB (RSS)"
+SETTLE_SECONDS = 1.0
+
+
+class Scenes:
+    """Measures what the plan says, and tells how far it is."""
+
+    def __init__(self, folder: Folder, plan: Plan, tell: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._tell = tell
+        self.errors: list[str] = []
+        """What callers under load got instead of a reply."""
+
+    def figures(self) -> Iterator[Figure]:
+        idle: list[Figure] = []
+        with self._folder.fake() as fake, ThreadPoolExecutor() as pool:
+            self._tell("starting the servers")
+            starting = [pool.submit(self._folder.gateway, fake, backend, backend) for backend in BACKENDS]
+            plain, patient = (pool.submit(self._folder.tutorial, fake, patient=patient) for patient in (False, True))
+            gateways = {backend: server.result() for backend, server in zip(BACKENDS, starting, strict=True)}
+            for backend, server in gateways.items():
+                idle.append(_idle(backend, server))
+                yield from self._alone(fake, backend, server)
+            yield from self._many(gateways, plain.result(), patient.result())
+            yield from self._on_a_plan(gateways["threads"], plain.result())
+        yield from self._first_tokens()
+        yield from idle
+        yield from self._in_flight()
+
+    # ------------------------------------------------------------ one caller
+
+    def _alone(self, fake: Server, backend: Backend, server: Server) -> Iterator[Figure]:
+        self._tell(f"lone turns: {backend}")
+        lone = Lone(fake, backend, server)
+        yield from _beside_sdk(LONE, f"{backend}, in a thread", lone.follow_ups(self._plan.lone_turns))
+        yield from _beside_sdk(LONE, f"{backend}, opening one", lone.new_threads(self._plan.lone_turns))
+
+    def _first_tokens(self) -> Iterator[Figure]:
+        with self._folder.fake(chunk_delay=CHUNK_SECONDS) as fake, ThreadPoolExecutor() as pool:
+            self._tell("starting the servers")
+            servers = pool.map(lambda backend: self._folder.gateway(fake, backend, f"paced-{backend}"), BACKENDS)
+            for backend, server in zip(BACKENDS, servers, strict=True):
+                self._tell(f"first tokens: {backend}")
+                samples = Lone(fake, backend, server).first_tokens(self._plan.first_tokens)
+                yield from _beside_sdk(FIRST, backend, samples, p99_too=False)
+
+    # ------------------------------------------------------------ many callers
+
+    def _many(self, gateways: dict[Backend, Server], plain: Server, patient: Server) -> Iterator[Figure]:
+        servers = [gateways["threads"], plain, gateways["responses"], gateways["chat"], patient]
+        loads: dict[str, list[Loaded]] = {server.name: [] for server in servers}
+        for number in range(self._plan.rounds):
+            for server in servers:
+                self._tell(f"{CALLERS} callers, round {number + 1}: {server.name}")
+                order = Order("closed", server.url, CALLERS, seconds=self._plan.load_seconds)
+                loads[server.name].append(self._load(order, server))
+        yield from _rates(loads, plain.name, patient.name)
+        for backend in BACKENDS:
+            ours, theirs = (median([one.cpu_ms for one in loads[name]]) for name in (backend, plain.name))
+            yield Figure(MANY, f"CPU ms a turn, {backend}", ours, theirs, FLASK)
+        for backend in BACKENDS:
+            ours, theirs = (loads[name][-1].rss_mb for name in (backend, plain.name))
+            yield Figure(MANY, f"MB afterwards, {backend}", ours, theirs, FLASK)
+
+    def _on_a_plan(self, gateway: Server, plain: Server) -> Iterator[Figure]:
+        for rate in self._plan.rates:
+            section = f"{rate:g} turns a second on a plan, ms from the planned start"
+            ours, theirs = (self._times(server, rate) for server in (gateway, plain))
+            yield Figure(section, f"{gateway.name}: median", median(ours), median(theirs), FLASK)
+            yield Figure(section, f"{gateway.name}: p99", p99(ours), p99(theirs), FLASK)
+
+    def _times(self, server: Server, rate: float) -> list[float]:
+        self._tell(f"{rate:g} turns a second: {server.name}")
+        order = Order("open", server.url, CALLERS, seconds=self._plan.rate_seconds, rate=rate)
+        return self._load(order, server).result.times
+
+    def _load(self, order: Order, server: Server) -> Loaded:
+        loaded = load(order, server)
+        self._note(server.name, loaded.result)
+        return loaded
+
+    def _note(self, name: str, result: Result) -> None:
+        self.errors += [f"{name}: {error}" for error in result.errors]
+
+    # ------------------------------------------------------------ turns in flight
+
+    def _in_flight(self) -> Iterator[Figure]:
+        for backend in self._plan.held_by:
+            yield self._hold(backend, f"{backend}: {IN_FLIGHT} callers waiting")
+            if self._plan.held_quietly:
+                yield self._hold(backend, f"{backend}: {IN_FLIGHT} turns, nobody waiting", prefer="respond-async")
+
+    def _hold(self, backend: Backend, name: str, prefer: str = "") -> Figure:
+        self._tell(name)
+        with self._folder.fake(think=THINK_SECONDS) as fake:
+            server = self._folder.gateway(fake, backend, f"held-{backend}-{prefer}")
+            order = Order("hold", server.url, IN_FLIGHT, rate=ARRIVALS_PER_SECOND, prefer=prefer)
+            with holding(order) as let_go:
+                wait_until(lambda: fake.connections() >= IN_FLIGHT, f"{name}: they never were all in flight")
+                time.sleep(SETTLE_SECONDS)
+                usage = server.usage()
+                self._note(server.name, let_go())
+        return Figure(MEMORY, name, usage.rss_mb, aim=below(150))
+
+
+def _idle(backend: Backend, server: Server) -> Figure:
+    """Also sees to it that a server that does not work at all is noticed before anything is measured."""
+    caller = Caller(server.url)
+    caller.say("Hello.")
+    caller.close()
+    time.sleep(SETTLE_SECONDS)
+    return Figure(MEMORY, f"{backend}: idle after one turn", server.usage().rss_mb, aim=below(120))
+
+
+def _beside_sdk(section: str, name: str, samples: Samples, *, p99_too: bool = True) -> Iterator[Figure]:
+    theirs, ours = samples
+    yield Figure(section, f"{name}: median", median(ours), median(theirs), SDK, at_most_more(5))
+    aim = at_most_more(20) if p99_too else None
+    yield Figure(section, f"{name}: p99", p99(ours), p99(theirs), SDK, aim)
+
+
+def _rates(loads: dict[str, list[Loaded]], plain: str, patient: str) -> Iterator[Figure]:
+    """Turns per second: the median of the rounds."""
+    rates = {name: median([one.rate for one in rounds]) for name, rounds in loads.items()}
+    for backend in BACKENDS:
+        yield Figure(MANY, f"turns a second, {backend}", rates[backend], rates[plain], FLASK, at_least_times(2))
+    yield Figure(MANY, "turns a second, threads", rates["threads"], rates[patient], PATIENT)

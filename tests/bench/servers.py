@@ -1,0 +1,129 @@
+"""The programs that are measured, and the fake they all talk to: each a process of its own, in a folder of the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from tests.bench.plan import CALLERS, IN_FLIGHT, Backend
+from tests.bench.usage import Usage, connections_to, usage_of
+from tests.fakes.openai_threads import ASSISTANT_ID
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 5.0
+TUTORIAL_THREADS = CALLERS + 14
+
+
+@dataclass(frozen=True)
+class Server:
+    """A program that listens."""
+
+    name: str
+    url: str
+    process: subprocess.Popen[str]
+
+    def usage(self) -> Usage:
+        return usage_of(self.process.pid)
+
+    def connections(self) -> int:
+        """How many callers are connected to it."""
+        return connections_to(urlsplit(self.url).port or 0)
+
+
+class Folder:
+    """Starts programs in a folder of their own, where no ``.env`` and no database of anybody's lies, and ends them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._running: list[subprocess.Popen[str]] = []
+
+    @contextmanager
+    def fake(self, *, chunk_delay: float = 0.0, think: float = 0.0) -> Iterator[Server]:
+        """A fake OpenAI, and at the end of the block the end of all that was started within it."""
+        options = ["--port", "0", "--quiet", "--chunk-delay", str(chunk_delay), "--think", str(think)]
+        process = self._start("fake", ["tests.fakes.openai_server", *options], {})
+        try:
+            yield Server("fake", self._first_line(process, "http", "fake"), process)
+        finally:
+            self.stop()
+
+    def gateway(self, fake: Server, backend: Backend, name: str) -> Server:
+        port = free_port()
+        settings = {
+            "ASSISTANT_BACKEND": backend,
+            "DATABASE_URL": f"sqlite:///{name}.db",
+            "HOST": "127.0.0.1",
+            "LOG_LEVEL": "WARNING",
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_BASE_URL": fake.url,
+            "OPENAI_MODEL": "gpt-test",
+            "PORT": str(port),
+            "WEB_THREADS": str(IN_FLIGHT + 100),  # a few are kept for callers who do not wait
+        }
+        if backend == "threads":
+            settings["ASST_ID"] = ASSISTANT_ID
+        process = self._start(name, ["gateway", "serve"], settings)
+        self._first_line(process, "Listening", name)
+        return Server(name, f"http://127.0.0.1:{port}", process)
+
+    def tutorial(self, fake: Server, *, patient: bool = False) -> Server:
+        port = free_port()
+        factory = f"make_app({fake.url!r}, {ASSISTANT_ID!r}, patient={patient})"
+        serving = ["--worker-class", "gthread", "--threads", str(TUTORIAL_THREADS), "--keep-alive", "75"]
+        command = ["gunicorn", *serving, "--bind", f"127.0.0.1:{port}", f"tests.bench.tutorial:{factory}"]
+        name = "tutorial, patient" if patient else "tutorial"
+        process = self._start(name, command, {})
+        self._first_line(process, "Booting worker", name)
+        return Server(name, f"http://127.0.0.1:{port}", process)
+
+    def stop(self) -> None:
+        """The last started first: nobody then misses a server that he needs."""
+        while self._running:
+            process = self._running.pop()
+            os.killpg(process.pid, signal.SIGKILL)  # gunicorn's worker would outlive its master alone
+            process.communicate(timeout=STOP_SECONDS)
+
+    def _start(self, name: str, module: Iterable[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module],
+            cwd=self._path,
+            env={**inherited, "PYTHONPATH": str(ROOT), **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log(name),
+            text=True,
+            start_new_session=True,
+        )
+        self._running.append(process)
+        return process
+
+    def _log(self, name: str) -> IO[str] | int:
+        # gunicorn greets on stderr
+        return subprocess.STDOUT if name.startswith("tutorial") else (self._path / f"{name}.log").open("w")
+
+    def _first_line(self, process: subprocess.Popen[str], with_text: str, name: str) -> str:
+        """Wait for a line that the program prints when it is ready. Raises RuntimeError when it ends instead."""
+        if process.stdout is not None:
+            for line in process.stdout:
+                if with_text in line:
+                    return line.strip()
+        said = ""
+        with suppress(OSError):
+            said = (self._path / f"{name}.log").read_text()
+        raise RuntimeError(f"{name} did not start\n{said}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port

@@ -1,0 +1,54 @@
+"""The table that is printed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from tests.bench.figures import Figure
+
+VERDICTS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
+COLUMNS = ("gateway", "beside", "difference", "ratio", "aim")
+
+
+def table_of(figures: Iterable[Figure], footer: Iterable[str]) -> Table:
+    """One row for each figure, under the headings of their sections."""
+    table = Table(caption="\n".join(footer), caption_justify="left", caption_style="")
+    table.add_column("")
+    for column in COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("")
+    table.add_column("beside", overflow="fold")
+    section = ""
+    for figure in figures:
+        if figure.section != section:
+            section = figure.section
+            table.add_section()
+            table.add_row(f"[bold]{section}[/]")
+        table.add_row(*_cells(figure))
+    return table
+
+
+def _cells(figure: Figure) -> Iterable[str]:
+    aim = figure.aim.text if figure.aim else ""
+    return (
+        f"  {figure.name}",
+        _number(figure.ours),
+        *_compared(figure.ours, figure.theirs),
+        aim,
+        VERDICTS[figure.met],
+        figure.beside,
+    )
+
+
+def _compared(ours: float, theirs: float | None) -> tuple[str, str, str]:
+    if theirs is None:
+        return "", "", ""
+    difference = ours - theirs
+    sign = "+" if difference >= 0 else "-"
+    return _number(theirs), f"{sign}{_number(abs(difference))}", f"{ours / theirs:.2f}x" if theirs else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"

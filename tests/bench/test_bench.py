@@ -1,0 +1,60 @@
+"""The table is right about fixed numbers. Nothing is timed here."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from tests.bench.figures import Figure, at_least_times, at_most_more, below, median, p99
+from tests.bench.table import table_of
+
+
+def rows_of(*figures: Figure, footer: str = "") -> list[list[str]]:
+    """What is printed, line by line, without what is drawn around it."""
+    console = Console(width=200, file=StringIO(), record=True)
+    console.print(table_of(figures, [footer]))
+    drawn = str.maketrans("┃┡━┩│└─┘├┤┼┴┏┓┳╇", " " * 16)
+    return [words for line in console.export_text().splitlines() if (words := line.translate(drawn).split())]
+
+
+def test_a_row_shows_both_figures_their_difference_their_ratio_and_the_verdict() -> None:
+    rows = rows_of(Figure("A lone turn, ms", "median", 9.0, 4.5, "the SDK alone", at_most_more(5)))
+    assert rows[1] == ["A", "lone", "turn,", "ms"]
+    assert rows[2] == ["median", "9.00", "4.50", "+4.50", "2.00x", "≤", "+5", "met", "the", "SDK", "alone"]
+
+
+def test_a_figure_without_another_beside_it_has_no_ratio() -> None:
+    assert rows_of(Figure("Memory", "idle", 130.0, aim=below(120)))[2] == ["idle", "130", "<", "120", "missed"]
+
+
+def test_a_section_is_named_once() -> None:
+    rows = rows_of(Figure("Speed", "one", 1.0), Figure("Speed", "two", 2.0), Figure("Memory", "three", 3.0))
+    assert [row[0] for row in rows[1:]] == ["Speed", "one", "two", "Memory", "three"]
+
+
+def test_the_footer_is_printed() -> None:
+    assert rows_of(Figure("Speed", "one", 1.0), footer="Python 3")[-1] == ["Python", "3"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "met"), [(10.0, 5.0, True), (10.1, 5.0, False), (2.0, 5.0, True)], ids=["at", "over", "under"]
+)
+def test_an_added_time_is_what_we_take_longer(ours: float, theirs: float, met: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    assert Figure("", "", ours, theirs, aim=at_most_more(5)).met is met
+
+
+def test_twice_as_many_is_at_least_twice() -> None:
+    assert Figure("", "", 240.0, 120.0, aim=at_least_times(2)).met
+    assert not Figure("", "", 239.0, 120.0, aim=at_least_times(2)).met
+
+
+def test_without_an_aim_there_is_no_verdict() -> None:
+    assert Figure("", "", 1.0).met is None
+
+
+def test_p99_is_a_sample_that_one_in_a_hundred_exceeds() -> None:
+    assert p99([float(number) for number in range(1, 101)]) == 99.0
+    assert p99([1.0, 2.0]) == 2.0
+    assert median([3.0, 1.0, 2.0]) == 2.0

@@ -1,0 +1,65 @@
+"""Databases for every room's tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.migrations import upgrade
+from storage.store import SqlStore
+from tests import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_sockets(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """The socket folder of the one PostgreSQL that all workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    with postgres.server(own if worker_id == "master" else own.parent) as sockets:
+        yield sockets
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_sockets: str) -> str:
+    """A PostgreSQL database of this module's own, with our tables; what is in them stays from test to test."""
+    url = postgres.new_database(postgres_sockets)
+    upgrade(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
+    """An SQLite database of this test's own, with our tables."""
+    return f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'gateway.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """One of each, with our tables and nothing in them."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    if request.param == "postgresql":
+        postgres.empty(url)
+    return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[SqlStore]:
+    store = SqlStore(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_store(sqlite_url: str) -> Iterator[SqlStore]:
+    store = SqlStore(sqlite_url)
+    yield store
+    store.close()

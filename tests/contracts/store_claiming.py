@@ -1,0 +1,117 @@
+"""What a store promises to those who claim turns."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+
+from gateway.errors import LeaseLost
+from gateway.messages import Turn, TurnState
+from gateway.ports import Renewal, Store
+from tests.contracts.store_words import (
+    PLATFORM,
+    Expire,
+    answer,
+    at_once,
+    begin,
+    claim_one,
+    finish,
+    message,
+    new_turn,
+    read,
+    say,
+    write,
+)
+
+
+class ClaimingContract:
+    def test_the_longest_waiting_are_claimed_first(self, store: Store) -> None:
+        turns = [say(store, channel).turn for channel in "abcd"]
+        first = store.claim("one", [PLATFORM], 3)
+        assert [claim.turn.id for claim in first] == [turn.id for turn in turns[:3]]
+        assert [claim.turn.id for claim in store.claim("two", [PLATFORM], 3)] == [turns[3].id]
+
+    def test_only_the_platforms_asked_for_are_claimed(self, store: Store) -> None:
+        say(store)
+        store.record(message(platform="crow"), new_turn())
+        store.record(message(platform="owl"), new_turn())
+        claims = store.claim("one", ["crow", "owl"], 10)
+        assert {claim.conversation.key.platform for claim in claims} == {"crow", "owl"}
+        assert store.claim("one", [], 10) == ()
+        assert store.claim("one", [PLATFORM], 0) == ()
+
+    def test_a_claim_is_an_attempt_at_the_oldest_turn(self, store: Store) -> None:
+        first, second = say(store).turn, say(store).turn
+        claim = claim_one(store)
+        assert (claim.turn.id, claim.turn.state, claim.turn.attempts) == (first.id, TurnState.RUNNING, 1)
+        assert claim.fresh
+        assert claim.turn.started_at is not None
+        assert claim.turn == read(store, first)
+        assert read(store, second) == second
+
+    def test_nobody_else_claims_while_a_lease_lasts(self, store: Store, peer: Store) -> None:
+        begin(store)
+        assert store.claim("one", [PLATFORM], 10) == ()
+        assert peer.claim("two", [PLATFORM], 10) == ()
+
+    def test_an_idle_conversation_is_never_due(self, store: Store) -> None:
+        claim = begin(store)
+        store.write([answer(claim), finish(claim)])
+        assert store.claim("one", [PLATFORM], 10) == ()
+
+    def test_when_a_lease_runs_out_another_owner_takes_over(self, store: Store, peer: Store, expire: Expire) -> None:
+        old = begin(store)
+        expire(old.conversation.id)
+        new = claim_one(peer, "two")
+        assert new.lease.epoch > old.lease.epoch
+        assert (new.turn.id, new.turn.attempts, new.fresh) == (old.turn.id, 2, False)
+        assert new.turn.started_at == old.turn.started_at
+        assert isinstance(write(store, answer(old)), LeaseLost)
+        assert isinstance(write(peer, answer(new)), Turn)
+
+    def test_what_is_answered_but_not_brought_is_claimed_as_it_is(self, store: Store, expire: Expire) -> None:
+        old = begin(store)
+        settled = write(store, answer(old))
+        expire(old.conversation.id)
+        claim = claim_one(store, "two")
+        assert claim.turn == settled
+        assert (claim.turn.state, claim.turn.attempts, claim.fresh) == (TurnState.ANSWERED, 1, False)
+
+    def test_a_turn_cancelled_while_it_waited_is_claimed_to_be_told(self, store: Store) -> None:
+        turn = say(store).turn
+        store.cancel(turn.id)
+        claim = claim_one(store)
+        assert (claim.turn.id, claim.turn.state, claim.turn.attempts) == (turn.id, TurnState.CANCELLED, 0)
+
+    def test_of_many_claimers_at_once_each_gets_its_own(self, store: Store, peer: Store) -> None:
+        turns = {say(store, f"{number}").turn.id for number in range(40)}
+        sides = [(store, peer)[number % 2] for number in range(6)]
+        claimed = at_once([partial(each.claim, uuid.uuid4().hex, [PLATFORM], 7) for each in sides])
+        claims = [claim for each in claimed for claim in each]
+        rest = store.claim("rest", [PLATFORM], 40)
+        assert len(claims) + len(rest) == 40
+        assert {claim.turn.id for claim in [*claims, *rest]} == turns
+
+    def test_a_renewed_lease_lasts(self, store: Store, peer: Store, expire: Expire) -> None:
+        claim, other = begin(store), begin(store, "other", owner="two")
+        expire(claim.conversation.id)
+        renewal = store.renew("one")
+        assert renewal == Renewal(frozenset({claim.conversation.id}), frozenset())
+        assert other.conversation.id not in renewal.held
+        assert peer.claim("two", [PLATFORM], 10) == ()
+
+    def test_a_lost_or_finished_conversation_is_not_renewed(self, store: Store, expire: Expire) -> None:
+        lost, finished = begin(store, "lost"), begin(store, "finished")
+        store.write([answer(finished), finish(finished)])
+        expire(lost.conversation.id)
+        claim_one(store, "two")
+        assert store.renew("one").held == frozenset()
+
+    def test_a_renewal_tells_what_was_cancelled_meanwhile(self, store: Store) -> None:
+        claim, other = begin(store), begin(store, "other")
+        waiting = say(store).turn
+        store.cancel(claim.turn.id)
+        store.cancel(waiting.id)
+        renewal = store.renew("one")
+        assert renewal.cancelled == {claim.turn.id}
+        assert renewal.held == {claim.conversation.id, other.conversation.id}

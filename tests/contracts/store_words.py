@@ -1,0 +1,86 @@
+"""What the promises of a store are told in."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from gateway.messages import (
+    Claim,
+    ConversationKey,
+    Failure,
+    Message,
+    Turn,
+    TurnId,
+    Usage,
+)
+from gateway.ports import Change, Finished, Recorded, Settled, Store
+
+PLATFORM = "pigeon"
+FAILURE = Failure("timed_out", "It took too long.", "after 600 s", 30.0)
+Expire = Callable[[int], None]
+"""Lets the lease on a conversation run out."""
+
+
+def key(channel: str = "loft", platform: str = PLATFORM) -> ConversationKey:
+    return ConversationKey(platform, "workspace", channel, "topic", "user")
+
+
+def message(
+    channel: str = "loft", text: str = "Hello", *, name: str | None = None, platform: str = PLATFORM
+) -> Message:
+    return Message(key(channel, platform), name or uuid.uuid4().hex, text, "Ada", {"roof": "left"})
+
+
+def new_turn() -> TurnId:
+    return TurnId(uuid.uuid4().hex)
+
+
+def say(store: Store, channel: str = "loft", text: str = "Hello", owner: str | None = None) -> Recorded:
+    return store.record(message(channel, text), new_turn(), owner=owner)
+
+
+def begin(store: Store, channel: str = "loft", owner: str = "one") -> Claim:
+    """Say something in an idle conversation and start on it."""
+    claim = say(store, channel, owner=owner).claim
+    assert claim is not None
+    return claim
+
+
+def claim_one(store: Store, owner: str = "one") -> Claim:
+    (claim,) = store.claim(owner, [PLATFORM], 10)
+    return claim
+
+
+def read(store: Store, turn: Turn | TurnId) -> Turn:
+    found = store.turn(turn.id if isinstance(turn, Turn) else turn)
+    assert found is not None
+    return found
+
+
+def write(store: Store, change: Change) -> object:
+    (result,) = store.write([change])
+    return result
+
+
+def answer(claim: Claim, reply: str = "Hi") -> Settled:
+    return Settled(claim.lease, claim.turn.id, reply, Usage(3, 4))
+
+
+def finish(claim: Claim, *, keep: bool = True) -> Finished:
+    return Finished(claim.lease, claim.turn.id, keep=keep)
+
+
+def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Do all of it at the same time, each in its own thread; the results in the order given."""
+    gate = threading.Barrier(len(works))
+
+    def work(each: Callable[[], Any]) -> Any:
+        gate.wait()
+        return each()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(work, works))

@@ -1,0 +1,238 @@
+"""What a store promises to those who hold a lease."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import LeaseLost
+from gateway.messages import Claim, Failure, Lease, RunId, ThreadId, Turn, TurnState, Usage
+from gateway.ports import Bound, Change, Finished, Released, Settled, Started, Store
+from tests.contracts.store_words import (
+    FAILURE,
+    PLATFORM,
+    Expire,
+    answer,
+    at_once,
+    begin,
+    claim_one,
+    finish,
+    key,
+    read,
+    say,
+    write,
+)
+
+
+class WritingContract:
+    def test_a_thread_is_bound(self, store: Store) -> None:
+        claim = begin(store)
+        assert write(store, Bound(claim.lease, ThreadId("thread_1"), "threads")) is None
+        conversation = store.conversation(key())
+        assert conversation == store.conversation_of(ThreadId("thread_1"))
+        assert conversation is not None
+        assert (conversation.id, conversation.backend) == (claim.conversation.id, "threads")
+
+    def test_a_runs_id_is_stored(self, store: Store, expire: Expire) -> None:
+        claim = begin(store)
+        assert write(store, Started(claim.lease, claim.turn.id, RunId("run_1"))) is None
+        expire(claim.conversation.id)
+        assert claim_one(store, "two").turn.run_id == "run_1"
+
+    def test_a_reply_settles_a_turn(self, store: Store) -> None:
+        claim = begin(store)
+        turn = write(store, Settled(claim.lease, claim.turn.id, "Hi\x00 🕊", Usage(3, 4)))
+        assert turn == read(store, claim.turn)
+        assert isinstance(turn, Turn)
+        assert (turn.state, turn.reply, turn.usage) == (TurnState.ANSWERED, "Hi\ufffd 🕊", Usage(3, 4))
+        assert turn.answered_at is not None
+        assert turn.answered_at >= turn.received_at
+        assert turn.delivered_at is None
+
+    def test_a_failure_settles_a_turn(self, store: Store) -> None:
+        claim = begin(store)
+        turn = write(store, Settled(claim.lease, claim.turn.id, failure=FAILURE))
+        assert turn == read(store, claim.turn)
+        assert isinstance(turn, Turn)
+        assert (turn.state, turn.failure, turn.reply) == (TurnState.FAILED, FAILURE, "")
+
+    def test_a_turn_is_settled_once(self, store: Store) -> None:
+        claim = begin(store)
+        first = write(store, answer(claim, "first"))
+        assert write(store, answer(claim, "second")) == first == read(store, claim.turn)
+
+    def test_a_cancelled_turn_stays_cancelled(self, store: Store) -> None:
+        claim = begin(store)
+        cancelled = store.cancel(claim.turn.id)
+        assert write(store, answer(claim)) == cancelled == read(store, claim.turn)
+
+    def test_a_finished_turn_is_delivered_and_the_conversation_idle(self, store: Store) -> None:
+        claim = begin(store)
+        store.write([answer(claim)])
+        assert write(store, finish(claim)) is None
+        turn = read(store, claim.turn)
+        assert turn.state is TurnState.DELIVERED
+        assert turn.delivered_at is not None
+        assert isinstance(write(store, finish(claim)), LeaseLost)
+        assert say(store, owner="two").claim is not None
+
+    def test_finishing_goes_on_to_the_next_turn(self, store: Store, peer: Store) -> None:
+        claim = begin(store)
+        turn = say(store).turn
+        _, following = store.write([answer(claim), finish(claim)])
+        assert isinstance(following, Claim)
+        assert (following.lease, following.conversation) == (claim.lease, claim.conversation)
+        assert following.turn == read(store, turn)
+        assert (following.turn.state, following.turn.attempts, following.fresh) == (TurnState.RUNNING, 1, True)
+        assert following.turn.started_at is not None
+        assert peer.claim("two", [PLATFORM], 10) == ()
+        assert isinstance(write(store, answer(following)), Turn)
+
+    def test_finishing_goes_on_with_the_thread_that_was_bound(self, store: Store) -> None:
+        claim = begin(store)
+        say(store)
+        bound = Bound(claim.lease, ThreadId("t"), "threads")
+        *_, following = store.write(
+            [bound, Started(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)]
+        )
+        assert isinstance(following, Claim)
+        assert following.conversation == store.conversation(key())
+        assert following.conversation.thread == "t"
+        assert read(store, claim.turn).run_id == "r"
+
+    def test_finishing_goes_on_to_a_cancelled_turn_as_it_is(self, store: Store) -> None:
+        claim = begin(store)
+        turn = say(store).turn
+        cancelled = store.cancel(turn.id)
+        _, following = store.write([answer(claim), finish(claim)])
+        assert isinstance(following, Claim)
+        assert (following.turn, following.fresh) == (cancelled, False)
+
+    def test_finishing_can_leave_the_rest_to_anybody(self, store: Store, peer: Store) -> None:
+        claim = begin(store)
+        turn = say(store).turn
+        assert store.write([answer(claim), finish(claim, keep=False)])[1] is None
+        assert isinstance(write(store, finish(claim)), LeaseLost)
+        assert claim_one(peer, "two").turn.id == turn.id
+
+    def test_finishing_again_comes_to_the_same(self, store: Store) -> None:
+        """As when the connection broke before the result of the first time came back."""
+        claim = begin(store)
+        say(store)
+        say(store)
+        _, first = store.write([answer(claim), finish(claim)])
+        again = write(store, finish(claim))
+        assert isinstance(first, Claim)
+        assert isinstance(again, Claim)
+        assert (again.turn.id, again.lease, again.fresh) == (first.turn.id, first.lease, False)
+
+    def test_a_turn_without_an_outcome_cannot_be_finished(self, store: Store) -> None:
+        claim = begin(store)
+        again = write(store, finish(claim))
+        assert isinstance(again, Claim)
+        assert (again.turn.id, again.turn.attempts, again.fresh) == (claim.turn.id, 2, False)
+
+    def test_failed_and_cancelled_turns_are_finished_as_what_they_are(self, store: Store) -> None:
+        failed, cancelled = begin(store, "failed"), begin(store, "cancelled")
+        store.cancel(cancelled.turn.id)
+        store.write([Settled(failed.lease, failed.turn.id, failure=FAILURE), finish(failed), finish(cancelled)])
+        for claim, state in ((failed, TurnState.FAILED), (cancelled, TurnState.CANCELLED)):
+            turn = read(store, claim.turn)
+            assert turn.state is state
+            assert turn.delivered_at is not None
+
+    def test_a_reply_that_could_not_be_brought_is_kept_with_the_reason(self, store: Store) -> None:
+        claim = begin(store)
+        store.write([answer(claim), Finished(claim.lease, claim.turn.id, failure=FAILURE)])
+        turn = read(store, claim.turn)
+        assert (turn.state, turn.reply, turn.failure) == (TurnState.FAILED, "Hi", FAILURE)
+        assert (turn.usage, turn.delivered_at) == (Usage(3, 4), None)
+
+    def test_a_failure_that_could_not_be_brought_stays_what_it_is(self, store: Store) -> None:
+        claim = begin(store)
+        settled = write(store, Settled(claim.lease, claim.turn.id, failure=FAILURE))
+        write(store, Finished(claim.lease, claim.turn.id, failure=Failure("undeliverable", "No.")))
+        assert read(store, claim.turn) == settled
+
+    def test_what_is_released_is_claimable_at_once(self, store: Store, peer: Store) -> None:
+        claim = begin(store)
+        assert write(store, Released(claim.lease)) is None
+        assert isinstance(write(store, answer(claim)), LeaseLost)
+        again = claim_one(peer, "two")
+        assert (again.turn.id, again.turn.attempts, again.fresh) == (claim.turn.id, 1, False)
+
+    def test_what_is_released_untouched_is_fresh_again(self, store: Store) -> None:
+        claim = begin(store)
+        write(store, Released(claim.lease, fresh=True))
+        turn = read(store, claim.turn)
+        assert (turn.state, turn.attempts, turn.started_at) == (TurnState.QUEUED, 0, None)
+        again = claim_one(store)
+        assert (again.turn.attempts, again.fresh) == (1, True)
+
+    def test_what_is_released_for_later_waits(self, store: Store, expire: Expire) -> None:
+        claim = begin(store)
+        write(store, Released(claim.lease, after=60.0))
+        assert store.claim("two", [PLATFORM], 10) == ()
+        expire(claim.conversation.id)
+        assert claim_one(store, "two").turn.id == claim.turn.id
+
+    def test_what_is_released_after_its_reply_keeps_it(self, store: Store) -> None:
+        claim = begin(store)
+        settled = write(store, answer(claim))
+        write(store, Released(claim.lease, fresh=True))
+        assert claim_one(store).turn == settled
+
+    @pytest.mark.parametrize("kind", ["bound", "started", "settled", "finished", "released"])
+    def test_a_lost_lease_changes_nothing(self, store: Store, expire: Expire, kind: str) -> None:
+        old, good = begin(store), begin(store, "other")
+        expire(old.conversation.id)
+        new = claim_one(store, "two")
+        lease, turn = old.lease, old.turn.id
+        changes: dict[str, Change] = {
+            "bound": Bound(lease, ThreadId("t"), "threads"),
+            "started": Started(lease, turn, RunId("r")),
+            "settled": Settled(lease, turn, "late"),
+            "finished": Finished(lease, turn),
+            "released": Released(lease, fresh=True),
+        }
+        before, result, after = store.write([answer(good), changes[kind], finish(good)])
+        assert isinstance(result, LeaseLost)
+        assert isinstance(before, Turn)
+        assert after is None
+        assert read(store, turn) == new.turn
+        assert store.conversation(key()) == old.conversation
+        assert isinstance(write(store, answer(new)), Turn)
+
+    def test_a_lease_is_its_owners_alone(self, store: Store) -> None:
+        claim = begin(store)
+        stolen = Lease(claim.lease.conversation, "two", claim.lease.epoch)
+        assert isinstance(write(store, Settled(stolen, claim.turn.id, "mine")), LeaseLost)
+        nowhere = Lease(10**9, "one", 1)
+        assert isinstance(write(store, Settled(nowhere, claim.turn.id, "mine")), LeaseLost)
+
+    def test_changes_of_one_conversation_apply_in_their_order(self, store: Store) -> None:
+        claim = begin(store)
+        results = store.write([Released(claim.lease), answer(claim), finish(claim)])
+        assert results[0] is None
+        assert all(isinstance(result, LeaseLost) for result in results[1:])
+        assert read(store, claim.turn).state is TurnState.RUNNING
+
+    def test_results_come_in_the_order_of_the_changes(self, store: Store) -> None:
+        claims = [begin(store, f"{number}") for number in range(30)]
+        claims = claims[::2] + claims[1::2][::-1]
+        results = store.write([answer(claim, f"to {claim.turn.id}") for claim in claims])
+        turns = [result for result in results if isinstance(result, Turn)]
+        assert [(turn.id, turn.reply) for turn in turns] == [(c.turn.id, f"to {c.turn.id}") for c in claims]
+        assert store.write([]) == ()
+
+    def test_batches_that_meet_do_not_wait_for_each_other_for_ever(self, store: Store, peer: Store) -> None:
+        claims = [begin(store, f"{number}") for number in range(12)]
+
+        def many(each: Store, changes: list[Change]) -> None:
+            for _ in range(8):
+                assert not any(isinstance(result, LeaseLost) for result in each.write(changes))
+                each.renew("one")
+
+        forth: list[Change] = [Started(claim.lease, claim.turn.id, RunId("r")) for claim in claims]
+        at_once(
+            [lambda: many(store, forth), lambda: many(peer, forth[::-1]), lambda: many(peer, forth[::2] + forth[1::2])]
+        )

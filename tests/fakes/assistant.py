@@ -1,0 +1,134 @@
+"""An assistant in memory that does as it is told: for tests of the core, where no HTTP is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.errors import AssistantError, ThreadLost
+from gateway.messages import (
+    Answered,
+    Exchange,
+    RunEvent,
+    RunId,
+    RunStarted,
+    TextDelta,
+    ThreadId,
+    Turn,
+    TurnId,
+    Usage,
+)
+from gateway.ports import Check, History
+
+Step = RunEvent | AssistantError | asyncio.Event | Callable[[], None]
+"""What a run does next: tell something, fail, wait, or have a side effect."""
+
+
+@dataclass
+class FakeThread:
+    texts: list[str] = field(default_factory=list)
+    remembers: list[Exchange] = field(default_factory=list)
+    runs: dict[TurnId, RunId] = field(default_factory=dict)
+    replies: dict[TurnId, str] = field(default_factory=dict)
+
+
+class FakeAssistant:
+    """Answers "You said: …" unless a script says otherwise. Posts a message to a thread at most once per turn."""
+
+    def __init__(self, name: str = "fake") -> None:
+        self.name = name
+        self.description = "an assistant in memory"
+        self.threads: dict[ThreadId, FakeThread] = {}
+        self.scripts: list[list[Step]] = []
+        self.running = 0
+        self.most_running = 0
+        self.calls: list[str] = []
+        self.cancelled: list[tuple[ThreadId, RunId | None]] = []
+        self.closed = False
+        self.think: Callable[[Turn], asyncio.Event | float | None] = lambda _: None
+        self._ids = itertools.count(1)
+
+    def script(self, *steps: Step) -> None:
+        """The next call of run or resume does this instead; the message is posted first, by ``run``."""
+        self.scripts.append(list(steps))
+
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+        self.calls.append("open_thread")
+        thread = ThreadId(f"{self.name}_{next(self._ids)}")
+        self.threads[thread] = FakeThread(remembers=list(history))
+        return thread
+
+    async def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:
+        self.calls.append("run")
+        async for moment in self._go(turn, thread):
+            yield moment
+
+    async def resume(
+        self, turn: Turn, thread: ThreadId, run_id: RunId | None, history: History
+    ) -> AsyncGenerator[RunEvent, None]:
+        self.calls.append(f"resume {run_id}" if run_id else "resume")
+        async for moment in self._go(turn, thread):
+            yield moment
+
+    async def _go(self, turn: Turn, thread: ThreadId) -> AsyncGenerator[RunEvent, None]:
+        if thread not in self.threads:
+            raise ThreadLost(f"no thread {thread}")
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            steps = self.scripts.pop(0) if self.scripts else None
+            async for moment in self._play(turn, self.threads[thread], steps):
+                yield moment
+        finally:
+            self.running -= 1
+
+    async def _play(self, turn: Turn, thread: FakeThread, steps: list[Step] | None) -> AsyncGenerator[RunEvent, None]:
+        if steps is None:
+            run = self.post(turn, thread)
+            pause = self.think(turn)
+            yield RunStarted(run)
+            await _pause(pause)
+            yield TextDelta(thread.replies[turn.id])
+            yield Answered(thread.replies[turn.id], Usage(1, 2))
+            return
+        for step in steps:
+            if isinstance(step, AssistantError):
+                raise step
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif callable(step):
+                step()
+            else:
+                yield step
+
+    def post(self, turn: Turn, thread: FakeThread) -> RunId:
+        if turn.id not in thread.runs:
+            thread.texts.append(turn.message.text)
+            thread.runs[turn.id] = RunId(f"run_{next(self._ids)}")
+            thread.replies[turn.id] = f"You said: {turn.message.text}"
+        return thread.runs[turn.id]
+
+    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+        self.cancelled.append((thread, run_id))
+
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+        known = self.threads.get(thread)
+        return None if known is None else tuple(known.remembers)
+
+    async def forget(self, thread: ThreadId) -> None:
+        self.threads.pop(thread, None)
+
+    async def check(self) -> Sequence[Check]:
+        return (Check("fake", ok=True),)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def _pause(pause: asyncio.Event | float | None) -> None:
+    if isinstance(pause, asyncio.Event):
+        await pause.wait()
+    elif pause is not None:
+        await asyncio.sleep(pause)

@@ -1,0 +1,42 @@
+"""A fake OpenAI per test, and the real SDK in front of it, as strict as it can be."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
+
+from tests.fakes.openai_server import FakeOpenAI
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(
+        base_url=fake.base_url,
+        api_key="key",
+        max_retries=0,
+        timeout=20,
+        http_client=DefaultAsyncHttpxClient(verify=False),  # on loopback; to load certificates takes 20 ms
+        _strict_response_validation=True,
+    ) as strict:
+        yield strict
+
+
+@pytest.fixture
+def sync_client(fake: FakeOpenAI) -> Iterator[OpenAI]:
+    with OpenAI(
+        base_url=fake.base_url,
+        api_key="key",
+        max_retries=0,
+        timeout=20,
+        http_client=DefaultHttpxClient(verify=False),
+        _strict_response_validation=True,
+    ) as strict:
+        yield strict

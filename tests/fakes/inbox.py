@@ -1,0 +1,267 @@
+"""A core in memory: accepts messages and works on them as the engine does, with replies that a test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.engine import Live
+from gateway.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.messages import (
+    Answered,
+    Conversation,
+    ConversationKey,
+    Exchange,
+    Failure,
+    Message,
+    Shown,
+    TextDelta,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnState,
+    Usage,
+)
+from gateway.ports import Accepted, Adapter
+
+BACKEND = "fake"
+LONGEST_WAIT = 20.0
+
+
+class Gate:
+    """A place in a script where the assistant waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._reached = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Let it go on, now or whenever it comes here."""
+        if self._loop is None:
+            self._open.set()
+        else:
+            self._loop.call_soon_threadsafe(self._open.set)
+
+    def wait_until_reached(self) -> None:
+        assert self._reached.wait(LONGEST_WAIT), "the assistant did not come here"
+
+    async def passed(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reached.set()
+        await self._open.wait()
+
+
+Step = Shown | Answered | AssistantError | Gate
+Script = Callable[[Turn], Sequence[Step]]
+
+
+def echo(turn: Turn) -> Sequence[Step]:
+    reply = f"You said: {turn.message.text}"
+    return (TextDelta("You said: "), TextDelta(turn.message.text), Answered(reply, Usage(3, 4)))
+
+
+@dataclass
+class FakeInbox:
+    """``gateway.ports.Inbox``, with the rules of the real one.
+
+    ``here``: this process works on the turns itself; if not, nobody is told of anything, and what came of a turn stands
+    only in the table. ``fault``: raised by every method while it is set.
+    """
+
+    adapter: Adapter
+    script: Script = echo
+    here: bool = True
+    backlog: int = 100
+    at_backend: dict[ThreadId, tuple[Exchange, ...]] = field(default_factory=dict)
+    fault: GatewayError | None = None
+    raised: int = 0
+    forgotten: list[ThreadId] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._turns: dict[TurnId, Turn] = {}
+        self._conversations: dict[ConversationKey, Conversation] = {}
+        self._works: set[asyncio.Task[None]] = set()
+        self._answering: dict[TurnId, asyncio.Task[None]] = {}
+        self._order: dict[int, asyncio.Lock] = {}
+        self._ids = itertools.count(1)
+        self._lock = threading.RLock()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(LONGEST_WAIT)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(LONGEST_WAIT)
+        self._loop.close()
+
+    # ------------------------------------------------------------ the port
+
+    def new_turn(self) -> TurnId:
+        return TurnId(f"turn_{secrets.token_hex(12)}")
+
+    def accept(self, message: Message, turn: TurnId | None = None, *, opening: bool = True) -> Accepted:
+        self._check()
+        with self._lock:
+            known = [t for t in self._turns.values() if t.message.message_id == message.message_id]
+            if known:
+                return Accepted(known[0], new=False, here=self.here)
+            if message.key not in self._conversations and not opening:
+                raise ThreadNotFound(f"There is no thread {message.key.channel!r}.")
+            recorded = self._record(message, turn or self.new_turn())
+        self._loop.call_soon_threadsafe(self._begin, recorded)
+        return Accepted(recorded, new=True, here=self.here)
+
+    def turn(self, turn: TurnId) -> Turn:
+        self._check()
+        try:
+            return self._turns[turn]
+        except KeyError:
+            raise TurnNotFound(f"There is no turn {turn!r}.") from None
+
+    def locate(self, key: ConversationKey) -> Conversation:
+        self._check()
+        with self._lock:
+            found = self._conversations.get(key) or self._of_thread(key.channel) or self._adopt(key)
+        if (found.key.platform, found.key.workspace) != (key.platform, key.workspace):
+            raise ThreadNotFound(f"There is no thread {key.channel!r}.")
+        return found
+
+    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+        self._check()
+        return tuple(turn for turn in self._turns.values() if turn.conversation == conversation.id)
+
+    def cancel(self, turn: TurnId) -> Turn:
+        with self._lock:
+            found = self.turn(turn)
+            if found.state.decided and found.state is not TurnState.CANCELLED:
+                raise Conflict(f"The turn is {found.state.value} already.", code="turn_finished")
+            cancelled = self._change(turn, state=TurnState.CANCELLED)
+        self._loop.call_soon_threadsafe(self._interrupt, turn)
+        return cancelled
+
+    def forget(self, conversation: Conversation) -> None:
+        for turn in self.transcript(conversation):
+            if not turn.state.decided:
+                self.cancel(turn.id)
+            del self._turns[turn.id]
+        if conversation.thread is not None:
+            self.forgotten.append(conversation.thread)
+            self.at_backend.pop(conversation.thread, None)
+        del self._conversations[conversation.key]
+
+    # ------------------------------------------------------------ the table
+
+    def _check(self) -> None:
+        if self.fault is not None:
+            self.raised += 1
+            raise self.fault
+
+    def _record(self, message: Message, turn: TurnId) -> Turn:
+        conversation = self._conversations.get(message.key) or self._open(
+            message.key, ThreadId(f"fake_{next(self._ids)}")
+        )
+        before = [t for t in self._turns.values() if t.conversation == conversation.id]
+        if sum(not t.state.decided for t in before) >= self.backlog:
+            raise Overloaded("Too many messages wait in this conversation.")
+        recorded = Turn(turn, conversation.id, len(before) + 1, message, TurnState.QUEUED, received_at=time.time())
+        self._turns[turn] = recorded
+        return recorded
+
+    def _open(self, key: ConversationKey, thread: ThreadId) -> Conversation:
+        opened = Conversation(next(self._ids), key, thread, BACKEND)
+        self._conversations[key] = opened
+        return opened
+
+    def _of_thread(self, name: str) -> Conversation | None:
+        return next((c for c in self._conversations.values() if c.thread == name), None)
+
+    def _adopt(self, key: ConversationKey) -> Conversation:
+        past = self.at_backend.get(ThreadId(key.channel))
+        if past is None:
+            raise ThreadNotFound(f"There is no thread {key.channel!r}.")
+        adopted = self._open(key, ThreadId(key.channel))
+        for seq, exchange in enumerate(past, 1):
+            message = Message(key, f"past {adopted.id} {seq}", exchange.text, exchange.author)
+            turn = Turn(self.new_turn(), adopted.id, seq, message, TurnState.DELIVERED, reply=exchange.reply)
+            self._turns[turn.id] = turn
+        return adopted
+
+    def _change(self, turn: TurnId, **changes: object) -> Turn:
+        with self._lock:
+            changed = replace(self._turns[turn], **changes)  # type: ignore[arg-type]  # fields of a turn
+            self._turns[turn] = changed
+            return changed
+
+    # ------------------------------------------------------------ the engine
+
+    def _begin(self, turn: Turn) -> None:
+        self._works.add(self._loop.create_task(self._work(turn)))
+
+    def _interrupt(self, turn: TurnId) -> None:
+        if turn in self._answering:
+            self._answering[turn].cancel()
+
+    async def _work(self, turn: Turn) -> None:
+        async with self._order.setdefault(turn.conversation, asyncio.Lock()):
+            if turn.id in self._turns and not self._turns[turn.id].state.decided:
+                running = self._change(turn.id, state=TurnState.RUNNING, started_at=time.time())
+                self._answering[turn.id] = asyncio.create_task(self._answer(running))
+                await asyncio.wait((self._answering[turn.id],))
+            outcome = self._turns.get(turn.id)
+            if outcome is None or not outcome.state.decided:
+                return
+            if self.here:
+                await self.adapter.deliver(outcome)
+            if outcome.state is TurnState.ANSWERED:
+                self._change(turn.id, state=TurnState.DELIVERED, delivered_at=time.time())
+
+    async def _answer(self, turn: Turn) -> None:
+        live = Live()
+        following = asyncio.create_task(self._follow(turn, live))
+        try:
+            answered = await _play(self.script(turn), live)
+            self._change(
+                turn.id,
+                state=TurnState.ANSWERED,
+                reply=answered.text,
+                usage=answered.usage,
+                answered_at=time.time(),
+            )
+        except AssistantError as exc:
+            failure = Failure(exc.code, exc.sentence, str(exc), exc.retry_after)
+            self._change(turn.id, state=TurnState.FAILED, failure=failure)
+        finally:
+            live.close()
+            await following
+
+    async def _follow(self, turn: Turn, live: AsyncIterator[Shown]) -> None:
+        if self.here:
+            await self.adapter.follow(turn, live)
+
+
+async def _play(steps: Sequence[Step], live: Live) -> Answered:
+    for step in steps:
+        if isinstance(step, AssistantError):
+            raise step
+        if isinstance(step, Answered):
+            return step
+        if isinstance(step, Gate):
+            await step.passed()
+        else:
+            live.put(step)
+            await asyncio.sleep(0)
+    raise AssertionError("a script ends with an answer or an error")
+
+
+async def _end_all() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

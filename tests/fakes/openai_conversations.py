@@ -1,0 +1,216 @@
+"""Conversations and their items: what the Responses API remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fakes.openai_wire import Answer, ApiError, Call, Json, bad, page
+from tests.fakes.openai_world import Shelf, World, now
+
+MAX_ITEMS = 20
+"""Items that one request may add."""
+PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "reasoning": "rs",
+    "code_interpreter_call": "ci",
+    "web_search_call": "ws",
+    "file_search_call": "fs",
+}
+ROLES = frozenset({"user", "assistant", "system", "developer"})
+CALL_ITEMS = frozenset({"function_call", "function_call_output"})
+
+
+@dataclass
+class Conversation:
+    id: str
+    created_at: int
+    metadata: dict[str, str]
+    items: list[Json] = field(default_factory=list)
+    locked_by: str | None = None
+    """The response that works on it."""
+
+    def shown(self) -> Json:
+        return {
+            "id": self.id,
+            "object": "conversation",
+            "created_at": self.created_at,
+            "metadata": self.metadata,
+        }
+
+
+class ConversationRoom:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.conversations: Shelf[Conversation] = Shelf(world, _unknown)
+
+    def routes(self) -> dict[str, Any]:
+        return {
+            "POST /conversations": self.create,
+            "GET /conversations/{}": self.retrieve,
+            "POST /conversations/{}": self.update,
+            "DELETE /conversations/{}": self.delete,
+            "POST /conversations/{}/items": self.add_items,
+            "GET /conversations/{}/items": self.list_items,
+            "GET /conversations/{}/items/{}": self.retrieve_item,
+            "DELETE /conversations/{}/items/{}": self.delete_item,
+        }
+
+    async def create(self, call: Call) -> Answer:
+        items = self._few(call.body.get("items") or [])
+        conversation = Conversation(self._world.new_id("conv"), now(), call.metadata(), items)
+        self.conversations[conversation.id] = conversation
+        return Answer(conversation.shown())
+
+    async def retrieve(self, call: Call) -> Answer:
+        return Answer(self.conversations[call.ids[0]].shown())
+
+    async def update(self, call: Call) -> Answer:
+        conversation = self.conversations[call.ids[0]]
+        if "metadata" not in call.body:
+            raise bad("Missing required parameter: 'metadata'.", param="metadata", code="missing_required_parameter")
+        conversation.metadata = call.metadata()
+        return Answer(conversation.shown())
+
+    async def delete(self, call: Call) -> Answer:
+        name = self.conversations[call.ids[0]].id
+        del self.conversations[name]
+        return Answer({"id": name, "object": "conversation.deleted", "deleted": True})
+
+    async def add_items(self, call: Call) -> Answer:
+        conversation = self.conversations[call.ids[0]]
+        call.required("items")
+        items = self._few(call.body["items"])
+        if not items:
+            raise bad("Invalid 'items': empty array. Expected at least one item.", param="items", code="empty_array")
+        no_duplicates(conversation.items, items)
+        conversation.items += items
+        return Answer(
+            {
+                "object": "list",
+                "data": items,
+                "first_id": items[0]["id"],
+                "last_id": items[-1]["id"],
+                "has_more": False,
+            }
+        )
+
+    async def list_items(self, call: Call) -> Answer:
+        answer = page(call.seen, self.conversations[call.ids[0]].items)
+        # the SDK's type has no null here
+        answer.body.update({key: answer.body[key] or "" for key in ("first_id", "last_id")})
+        return answer
+
+    async def retrieve_item(self, call: Call) -> Answer:
+        return Answer(self._item(call))
+
+    async def delete_item(self, call: Call) -> Answer:
+        conversation = self.conversations[call.ids[0]]
+        conversation.items.remove(self._item(call))
+        return Answer(conversation.shown())
+
+    def _item(self, call: Call) -> Json:
+        conversation_id, item_id = call.ids
+        for item in self.conversations[conversation_id].items:
+            if item["id"] == item_id:
+                return item
+        raise ApiError(404, f"Item with id '{item_id}' not found in conversation '{conversation_id}'.")
+
+    def _few(self, given: Any) -> list[Json]:
+        items = self.read_items(given, "items")
+        if len(items) > MAX_ITEMS:
+            message = f"Invalid 'items': array too long. Expected an array with maximum length {MAX_ITEMS}, but got an "
+            message += f"array with length {len(items)} instead."
+            raise bad(message, param="items", code="array_above_max_length")
+        return items
+
+    def read_items(self, given: Any, param: str) -> list[Json]:
+        """The items of a request as they will be remembered, each with an id."""
+        if not isinstance(given, list):
+            raise bad(f"Invalid type for '{param}': expected an array.", param=param, code="invalid_type")
+        return [self._read(item, f"{param}[{index}]") for index, item in enumerate(given)]
+
+    def _read(self, item: Any, param: str) -> Json:
+        if not isinstance(item, dict):
+            raise bad(f"Invalid type for '{param}': expected an object.", param=param, code="invalid_type")
+        kind = item.get("type", "message")
+        if kind not in PREFIXES:
+            raise bad(f"Invalid value: '{kind}'.", param=f"{param}.type", code="invalid_value")
+        head = {"id": item.get("id") or self._world.new_id(PREFIXES[kind]), "type": kind, "status": "completed"}
+        if kind == "message":
+            return {**head, **_message(item, param)}
+        if kind in CALL_ITEMS:
+            _check_call_item(item, param)
+        return {**head, **{key: value for key, value in item.items() if value is not None}}
+
+
+def _message(item: Json, param: str) -> Json:
+    role, content = item.get("role"), item.get("content")
+    if role not in ROLES:
+        raise bad(f"Invalid value: '{role}'.", param=f"{param}.role", code="invalid_value")
+    if isinstance(content, str):
+        kind = "output_text" if role == "assistant" else "input_text"
+        content = [{"type": kind, "text": content}]
+    if not isinstance(content, list):
+        raise bad(f"Missing required parameter: '{param}.content'.", param=f"{param}.content")
+    wanted = {"output_text", "refusal"} if role == "assistant" else {"input_text", "input_image", "input_file"}
+    for index, part in enumerate(content):
+        if part.get("type") not in wanted:
+            supported = " and ".join(f"'{one}'" for one in sorted(wanted))
+            message = f"Invalid value: '{part.get('type')}'. Supported values are: {supported}."
+            raise bad(message, param=f"{param}.content[{index}].type", code="invalid_value")
+    return {"role": role, "content": [_part(part) for part in content]}
+
+
+def _part(part: Json) -> Json:
+    if part["type"] == "output_text":
+        return {"annotations": [], "logprobs": [], **part}
+    return part
+
+
+def _check_call_item(item: Json, param: str) -> None:
+    needed = ("call_id", "output") if item["type"] == "function_call_output" else ("call_id", "name", "arguments")
+    for name in needed:
+        if item.get(name) is None:
+            where = f"{param}.{name}"
+            raise bad(f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter")
+
+
+def text_of(item: Json) -> str:
+    """What a message item says."""
+    return "".join(part.get("text", "") for part in item.get("content") or [])
+
+
+def no_duplicates(past: list[Json], added: list[Json]) -> None:
+    """Raise when an id, or the output of a call, is there already."""
+    ids = {item["id"] for item in past}
+    answered = {item["call_id"] for item in past if item["type"] == "function_call_output"}
+    for item in added:
+        if item["id"] in ids:
+            message = (
+                f"Duplicate item found with id {item['id']}. Remove duplicate items from your input and try again."
+            )
+            raise bad(message, param="input")
+        ids.add(item["id"])
+        if item["type"] == "function_call_output":
+            if item["call_id"] in answered:
+                raise bad(f"Duplicate tool output found for function call {item['call_id']}.", param="input")
+            answered.add(item["call_id"])
+
+
+def check_calls(items: list[Json]) -> None:
+    """Raise when a function call has no output, or an output no call."""
+    called = {item["call_id"] for item in items if item["type"] == "function_call"}
+    answered = {item["call_id"] for item in items if item["type"] == "function_call_output"}
+    for item in items:
+        if item["type"] == "function_call_output" and item["call_id"] not in called:
+            message = f"No tool call found for function call output with call_id {item['call_id']}."
+            raise bad(message, param="input")
+        if item["type"] == "function_call" and item["call_id"] not in answered:
+            raise bad(f"No tool output found for function call {item['call_id']}.", param="input")
+
+
+def _unknown(name: str) -> ApiError:
+    return ApiError(404, f"Conversation with id '{name}' not found.")

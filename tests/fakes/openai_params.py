@@ -1,0 +1,119 @@
+"""Which parameters each route takes in its body, and of what type. Another one is refused, as OpenAI does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.fakes.openai_wire import bad
+
+Params = Mapping[str, tuple[type, ...]]
+
+KINDS: Mapping[str, tuple[type, ...]] = {
+    "text": (str,),
+    "whole": (int,),
+    "number": (int, float),
+    "flag": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+SAID: Mapping[type, str] = {
+    str: "a string",
+    int: "an integer",
+    float: "a decimal",
+    bool: "a boolean",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def takes(**names: str) -> Params:
+    """The parameters of each kind, named with blanks between; one that stands under two kinds may be either."""
+    params: dict[str, tuple[type, ...]] = {}
+    for kind, listed in names.items():
+        for name in listed.split():
+            params[name] = params.get(name, ()) + KINDS[kind]
+    return params
+
+
+RUN = takes(
+    text="assistant_id instructions model response_format tool_choice",
+    number="temperature top_p",
+    whole="max_completion_tokens max_prompt_tokens",
+    flag="parallel_tool_calls stream",
+    array="tools",
+    object="metadata response_format tool_choice truncation_strategy",
+)
+ASSISTANT = takes(
+    text="model name description instructions reasoning_effort response_format",
+    number="temperature top_p",
+    array="tools",
+    object="metadata response_format tool_resources",
+)
+METADATA = takes(object="metadata")
+
+PARAMS: Mapping[str, Params] = {
+    "POST /assistants": ASSISTANT,
+    "POST /assistants/{}": ASSISTANT,
+    "POST /threads": takes(array="messages", object="metadata tool_resources"),
+    "POST /threads/{}": takes(object="metadata tool_resources"),
+    "POST /threads/{}/messages": takes(text="role content", array="content attachments", object="metadata"),
+    "POST /threads/{}/messages/{}": METADATA,
+    "POST /threads/runs": {**RUN, **takes(object="thread tool_resources")},
+    "POST /threads/{}/runs": {
+        **RUN,
+        **takes(text="additional_instructions reasoning_effort", array="additional_messages include"),
+    },
+    "POST /threads/{}/runs/{}": METADATA,
+    "POST /threads/{}/runs/{}/cancel": {},
+    "POST /threads/{}/runs/{}/submit_tool_outputs": takes(array="tool_outputs", flag="stream"),
+    "POST /conversations": takes(array="items", object="metadata"),
+    "POST /conversations/{}": METADATA,
+    "POST /conversations/{}/items": takes(array="items"),
+    "POST /responses": takes(
+        text="conversation input instructions model previous_response_id prompt_cache_key prompt_cache_retention "
+        "safety_identifier service_tier tool_choice truncation user",
+        number="temperature top_p",
+        whole="max_output_tokens max_tool_calls top_logprobs",
+        flag="background parallel_tool_calls store stream",
+        array="context_management include input tools",
+        object="access_programs conversation image metadata moderation prompt prompt_cache_options reasoning "
+        "stream_options text tool_choice",
+    ),
+    "POST /responses/{}/cancel": {},
+    "POST /chat/completions": takes(
+        text="function_call model prompt_cache_key prompt_cache_retention reasoning_effort safety_identifier "
+        "service_tier stop tool_choice user verbosity",
+        number="frequency_penalty presence_penalty temperature top_p",
+        whole="max_completion_tokens max_tokens n seed top_logprobs",
+        flag="logprobs parallel_tool_calls store stream",
+        array="functions messages modalities stop tools",
+        object="audio function_call logit_bias metadata moderation prediction prompt_cache_options response_format "
+        "stream_options tool_choice web_search_options",
+    ),
+}
+
+
+def check_params(params: Params, body: Any) -> None:
+    """Raise when the body is no object, or has a parameter that is unknown or of the wrong type."""
+    if body is None:
+        return
+    if not isinstance(body, dict):
+        raise bad("Invalid body: expected an object.", code="invalid_type")
+    for name, value in body.items():
+        if name not in params:
+            raise bad(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        if value is not None and not _fits(value, params[name]):
+            _refuse(name, value, params[name])
+
+
+def _fits(value: Any, types: tuple[type, ...]) -> bool:
+    # a boolean is an integer only to Python
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
+
+
+def _refuse(name: str, value: Any, types: tuple[type, ...]) -> None:
+    wanted = " or ".join(SAID[one] for one in types)
+    message = f"Invalid type for '{name}': expected {wanted}, but got {SAID[type(value)]} instead."
+    raise bad(message, param=name, code="invalid_type")

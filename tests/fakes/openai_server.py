@@ -1,0 +1,260 @@
+"""A fake OpenAI: real HTTP on loopback, the rules of the documented API, and faults on demand.
+
+``with FakeOpenAI() as fake:`` runs it in a thread of its own; ``python -m tests.fakes.openai_server`` as a program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from aiohttp import web
+
+from tests.fakes.openai_chat import ChatRoom
+from tests.fakes.openai_conversations import ConversationRoom, text_of
+from tests.fakes.openai_faults import Fault, Faults, Kind, Seen
+from tests.fakes.openai_http import Door, Router
+from tests.fakes.openai_responses import ResponseRoom
+from tests.fakes.openai_runs import RunRoom
+from tests.fakes.openai_script import (
+    Act,
+    CallTool,
+    Expire,
+    Fail,
+    Hang,
+    HostedTool,
+    Incomplete,
+    Reason,
+    Say,
+    Step,
+)
+from tests.fakes.openai_threads import ASSISTANT_ID, StoredMessage, ThreadRoom
+from tests.fakes.openai_wire import Json
+from tests.fakes.openai_world import NO_MODEL, View, World
+
+__all__ = [
+    "ASSISTANT_ID",
+    "NO_MODEL",
+    "Act",
+    "CallTool",
+    "Expire",
+    "Fail",
+    "FakeOpenAI",
+    "Fault",
+    "Faults",
+    "Hang",
+    "HostedTool",
+    "Incomplete",
+    "Kind",
+    "Reason",
+    "Say",
+    "Seen",
+]
+
+
+class FakeOpenAI(World):
+    """One server with a memory of its own. Its knobs (see World) may be turned from any thread while it runs."""
+
+    def __init__(self, *, port: int = 0, record: bool = True, keep: int | None = None) -> None:
+        super().__init__(record=record, keep=keep)
+        self.port = port
+        self.assistant_id = ASSISTANT_ID
+        """An assistant that is there from the start, without tools."""
+        self._thread_room = ThreadRoom(self)
+        self._run_room = RunRoom(self, self._thread_room)
+        self._conversation_room = ConversationRoom(self)
+        self._response_room = ResponseRoom(self, self._conversation_room)
+        self._chat_room = ChatRoom(self)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    # ------------------------------------------------------------ where it is
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.azure_endpoint}/v1"
+
+    @property
+    def azure_endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    # ------------------------------------------------------------ what it says
+
+    def script(self, *replies: Act | Step | str) -> None:
+        """What the model does the next times it is asked: one act, a list of acts, or a text for each time.
+
+        It is asked once for a message, and once more when the outputs of the tools it called are brought.
+        """
+        self.steps.add(replies)
+
+    def release(self) -> None:
+        """Let go what hangs, or will hang, by the script so far."""
+        self.steps.release()
+
+    def lose(self, name: str) -> None:
+        """Answer 404 for this thread, conversation, response, run or assistant from now on."""
+        self.lost.add(name)
+
+    def expire(self, run_id: str) -> None:
+        """Let a run of a thread expire now, as one that waits too long for tool outputs does."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._run_room.expire, run_id)
+
+    # ------------------------------------------------------------ what it saw
+
+    @property
+    def requests(self) -> list[Seen]:
+        return list(self.board.seen)
+
+    def posts(self, path: str) -> list[Seen]:
+        """POSTs whose whole path matches, in order."""
+        return self.board.matching("POST", path)
+
+    def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 10.0) -> list[Seen]:
+        """Block until so many such requests have come in since the start; return them. Raises TimeoutError."""
+        self.board.wait(lambda: len(self.board.matching(method, path)) >= count, timeout)
+        return self.board.matching(method, path)
+
+    async def arrival(self, method: str, path: str, count: int = 1, timeout: float = 10.0) -> list[Seen]:  # noqa: ASYNC109  # mirrors wait_for
+        """``wait_for`` for a test that runs on a loop."""
+        return await asyncio.to_thread(self.wait_for, method, path, count, timeout)
+
+    def wait_until(self, ready: Callable[[], bool], timeout: float = 10.0) -> None:
+        """Block until ``ready``, asked after each request and each change of a run or response. Raises TimeoutError."""
+        self.board.wait(ready, timeout)
+
+    async def until(self, ready: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109  # mirrors wait_until
+        """``wait_until`` for a test that runs on a loop."""
+        await asyncio.to_thread(self.wait_until, ready, timeout)
+
+    # ------------------------------------------------------------ what it remembers
+
+    @property
+    def threads(self) -> Mapping[str, list[StoredMessage]]:
+        """The messages of each thread, oldest first."""
+        return View(self._thread_room.threads, lambda thread: list(thread.messages))
+
+    @property
+    def runs(self) -> Mapping[str, Json]:
+        """Every run as the API shows it now."""
+        return self._run_room.view()
+
+    @property
+    def conversations(self) -> Mapping[str, list[Json]]:
+        """The items of each conversation, oldest first."""
+        return View(self._conversation_room.conversations, lambda conversation: list(conversation.items))
+
+    @property
+    def responses(self) -> Mapping[str, Json]:
+        """Every response as the API shows it now, also those that may not be retrieved."""
+        return View(self._response_room.responses, lambda response: response.shown())
+
+    def user_texts(self, name: str) -> list[str]:
+        """What the assistant's side remembers from the person: of a thread, a conversation or a chain of responses.
+
+        Also of one that is lost, but not of one that was deleted. Raises KeyError.
+        """
+        if name in self.threads:
+            return [message.text for message in self.threads[name] if message.role == "user"]
+        if name in self.conversations:
+            return [text_of(item) for item in self.conversations[name] if item.get("role") == "user"]
+        items = self._response_room.past(name)
+        if not items:
+            raise KeyError(name)
+        return [text_of(item) for item in items if item.get("role") == "user"]
+
+    # ------------------------------------------------------------ running
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen. After a stop: on the same port, with the memory of before."""
+        ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.serve(ready.set)), daemon=True)
+        self._thread.start()
+        if not ready.wait(10):
+            raise TimeoutError("the fake server did not start")
+
+    def stop(self) -> None:
+        """Close every connection and listen no more; what runs is cancelled."""
+        if self._loop is not None and self._stop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+            self._loop = None
+
+    async def serve(self, ready: Callable[[], Any]) -> None:
+        """Listen until ``stop``; call ``ready`` when listening."""
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = web.Server(self._door().handle, access_log=None, handler_cancellation=True)
+        listener = await self._loop.create_server(server, "127.0.0.1", self.port, backlog=4096)
+        self.port = listener.sockets[0].getsockname()[1]
+        ready()
+        await self._stop.wait()
+        listener.close()
+        await server.shutdown(0.001)  # zero would mean: wait for ever
+
+    def request_stop(self) -> None:
+        """Ask the server to stop; from any thread."""
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def _door(self) -> Door:
+        router = Router(self)
+        router.add("", self._chat_room.models())
+        router.add("chat", self._chat_room.routes())
+        router.add("threads", self._thread_room.routes())
+        router.add("threads", self._run_room.routes())
+        router.add("conversations", self._conversation_room.routes())
+        router.add("responses", self._response_room.routes())
+        return Door(self, router)
+
+
+def main() -> None:
+    """Run as a program until stdin closes or SIGTERM comes. The first line it prints is its base URL."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--chunks", type=int, default=5, help="deltas of a reply")
+    parser.add_argument("--chunk-delay", "--delay", type=float, default=0.0, help="seconds between deltas")
+    parser.add_argument("--think", type=float, default=0.0, help="seconds before a reply's first delta")
+    parser.add_argument("--keep", type=int, default=20_000, help="how many threads, conversations, responses to keep")
+    parser.add_argument("--poll-after-ms", type=int, default=None, help="what openai-poll-after-ms says")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but the base URL")
+    options = parser.parse_args()
+    fake = FakeOpenAI(port=options.port, record=False, keep=options.keep)
+    fake.chunks, fake.chunk_delay, fake.think = options.chunks, options.chunk_delay, options.think
+    fake.poll_after_ms = options.poll_after_ms
+    # long enough for as many deltas as were asked for
+    fake.reply = lambda texts: f"You said: {texts[-1]}".ljust(options.chunks, ".")
+
+    def ready() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: fake.request_stop())
+        threading.Thread(target=_stop_with_stdin, args=(fake,), daemon=True).start()
+        print(fake.base_url, flush=True)
+
+    asyncio.run(fake.serve(ready))
+    if not options.quiet:
+        print("stopped", file=sys.stderr)
+
+
+def _stop_with_stdin(fake: FakeOpenAI) -> None:
+    # not by sys.stdin, whose lock a thread must not hold when the interpreter ends
+    while os.read(0, 4096):
+        pass
+    fake.request_stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A server that says what it is told to, byte by byte: for what no well-behaved one would say."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+KEY = "sk-secret"
+"""A key that must not be told to anybody else."""
+PAUSE = 0.001
+"""Seconds between two pieces, so that they travel apart."""
+
+
+class RawServer:
+    """Answers each request with the next bytes that it was given, and counts connections and requests."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[list[bytes], bool]] = []
+        """What to send, piece by piece, and whether to hang up after it."""
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.left = asyncio.Event()
+        """A caller has closed its connection."""
+        self.port = 0
+        self._bell = asyncio.Condition()
+        self._serving: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._listener.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if task := asyncio.current_task():
+            self._serving.append(task)
+        try:
+            while await self._answer(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.left.set()
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection stays."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
+        self.requests.append(head + await reader.readexactly(int(length.partition(b":")[2])))
+        async with self._bell:
+            self._bell.notify_all()
+        pieces, last = self.answers.pop(0)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(PAUSE)
+        return not last
+
+    async def asked(self, count: int = 1) -> None:
+        """Wait until so many requests have come."""
+        async with self._bell:
+            await self._bell.wait_for(lambda: len(self.requests) >= count)
+
+    def say(self, body: bytes, *, status: str = "200 OK", kind: str = "application/json", headers: str = "") -> None:
+        head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
+        self.answers.append(([head.encode() + body], False))
+
+    def stream(self, *chunks: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        body = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
+        self.answers.append(([head, *body, b"0\r\n\r\n"], False))
+
+    def begin_stream(self, chunk: bytes, *, hang_up: bool) -> None:
+        """A stream of a thousand bytes that stops after these."""
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n"
+        self.answers.append(([head + chunk], hang_up))

@@ -1,0 +1,63 @@
+"""A process of its own that serves /chat over a core in memory, for tests that need sockets and signals.
+
+``python -m tests.fakes.site '{"threads": 60}'`` prints what happens to it, a word a line, and /readyz tells how many
+callers wait. Every turn says "at ", and the rest of its reply once a line comes in on standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+
+from adapters.http import HttpAdapter, HttpSettings
+from gateway import logs, server
+from gateway.errors import SettingsError
+from gateway.messages import Answered, TextDelta
+from gateway.ports import Check
+from gateway.web import create_app
+from tests.fakes.inbox import FakeInbox, Gate
+
+
+def tell(word: str) -> None:
+    print(word, flush=True)
+
+
+def open_when_told(gate: Gate) -> None:
+    if sys.stdin.readline():
+        gate.open()
+
+
+def main(
+    *, port: int = 0, threads: int = 100, grace: float = 20.0, let_go: bool = True, read_seconds: int = 30
+) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts the tests may ignore it
+    server.READ_SECONDS = read_seconds
+    gate = Gate()
+    threading.Thread(target=lambda: open_when_told(gate), daemon=True).start()
+
+    def make_site() -> server.Site:
+        adapter = HttpAdapter(HttpSettings(), max_message_chars=1000, threads=threads, ping_seconds=0.2)
+        inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, Answered("at last")))
+        app = create_app([adapter], inbox, lambda: [Check(f"{adapter.room.taken} wait", ok=True)], ready_seconds=0.0)
+
+        def begin_stop(seconds: float) -> None:
+            tell("stopping")
+            adapter.let_go(seconds if let_go else 3600.0)
+
+        def end_stop(seconds: float) -> None:
+            inbox.close()
+            tell(f"stopped {seconds > 0}")
+
+        return server.Site(app, begin_stop, end_stop)
+
+    server.serve(make_site, host="127.0.0.1", port=port, threads=threads, grace_seconds=grace, on_ready=tell)
+
+
+if __name__ == "__main__":
+    logs.configure("WARNING", "text", ())
+    try:
+        main(**json.loads(sys.argv[1]))
+    except SettingsError as exc:
+        sys.exit(str(exc))

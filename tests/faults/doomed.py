@@ -1,0 +1,145 @@
+"""A gateway process that kills itself, with SIGKILL, at a step it was told; and the platform on disk it talks to."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway import app
+from gateway.messages import ConversationKey, Message, Shown, Turn, TurnId
+from gateway.ports import Change, Check, Receipt, Recorded, Request, Result
+from gateway.settings import Settings
+from storage.migrations import upgrade
+from storage.store import SqlStore
+
+LEASE_SECONDS = 0.5
+PATIENCE = 40.0
+
+# Children are forked from a process that has loaded everything already: a death costs milliseconds, not seconds.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["alembic.command", "gateway.assistants.online", "tests.faults.doomed"])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a process is to do."""
+
+    url: str
+    """Of the database."""
+    deliveries: Path
+    settings: dict[str, Any]
+    says: Sequence[tuple[str, str]] = ()
+    """Channel and text of what people say."""
+    until: int = 0
+    """It ends well when so many turns were delivered, over all processes."""
+    dies: str = ""
+    """Such as ``before Settled``: at the first such step."""
+
+
+@dataclass
+class Scythe:
+    at: str
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, step: str) -> None:
+        with self._lock:
+            if step == self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DoomedStore(SqlStore):
+    def __init__(self, url: str, scythe: Scythe) -> None:
+        super().__init__(url, lease_seconds=LEASE_SECONDS)
+        self._scythe = scythe
+
+    def record(self, message: Message, turn: TurnId, **options: Any) -> Recorded:
+        self._scythe("before record")
+        recorded = super().record(message, turn, **options)
+        self._scythe("after record")
+        return recorded
+
+    def write(self, changes: Sequence[Change]) -> Sequence[Result]:
+        steps = [type(change).__name__ for change in changes]
+        for step in steps:
+            self._scythe(f"before {step}")
+        results = super().write(changes)
+        for step in steps:
+            self._scythe(f"after {step}")
+        return results
+
+
+class PlatformOnDisk:
+    """Delivers into a file, one line a reply, which outlives the process."""
+
+    name = "disk"
+
+    def __init__(self, path: Path, scythe: Scythe) -> None:
+        self._path = path
+        self._scythe = scythe
+        self.news = threading.Condition()
+
+    def receive(self, request: Request) -> Receipt:
+        raise NotImplementedError
+
+    def message(self, channel: str, text: str) -> Message:
+        return Message(ConversationKey(self.name, channel=channel), f"{channel}:{text}", text)
+
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+        async for _ in events:
+            self._scythe("while it streams")
+
+    async def deliver(self, turn: Turn) -> None:
+        self._scythe("before deliver")
+        line = {"channel": turn.message.key.channel, "text": turn.message.text, "reply": turn.reply}
+        with self.news, self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+            self.news.notify_all()
+        self._scythe("after deliver")
+
+    async def check(self) -> Sequence[Check]:
+        return ()
+
+    def delivered(self) -> int:
+        return len({line["channel"] + line["text"] for line in deliveries(self._path)})
+
+
+def deliveries(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def run(plan: Plan) -> None:
+    """What the process does."""
+    scythe = Scythe(plan.dies)
+    upgrade(plan.url)
+    platform = PlatformOnDisk(plan.deliveries, scythe)
+    store = DoomedStore(plan.url, scythe)
+    settings = Settings(_env_file=None, **plan.settings)  # type: ignore[call-arg]  # pydantic-settings takes it
+    gateway = app.open_gateway(settings, (platform,), store, lease_seconds=LEASE_SECONDS)
+    for channel, text in plan.says:
+        gateway.inbox.accept(platform.message(channel, text))
+    with platform.news:
+        assert platform.news.wait_for(lambda: platform.delivered() >= plan.until, PATIENCE), "not all were delivered"
+    gateway.close(grace=5.0)
+
+
+def start(plan: Plan) -> Any:
+    process = _context.Process(target=run, args=(plan,), daemon=True)
+    process.start()
+    return process
+
+
+def live_and(plan: Plan) -> int:
+    """Run a process to its end, whatever that is; its exit code: 0, or minus the signal."""
+    process = start(plan)
+    process.join(PATIENCE + 10.0)
+    code = process.exitcode
+    process.close()
+    assert code is not None
+    return int(code)

@@ -1,0 +1,179 @@
+"""The real program, killed and told to stop while callers wait, and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.openai_server import FakeOpenAI, Fault
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 40.0
+
+
+class Serve:
+    """``python -m gateway serve`` on a port of its own."""
+
+    def __init__(self, folder: Path, fake: FakeOpenAI, **settings: str) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "DATABASE_URL": f"sqlite:///{folder}/gateway.db",
+            "ASSISTANT_BACKEND": "responses",
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_MODEL": "gpt-test",
+            "OPENAI_BASE_URL": fake.base_url,
+            **settings,
+        }
+        with (folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "serve"],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        self.greeting = [self.process.stdout.readline(), self.process.stdout.readline()]
+        self.url = self.greeting[0].split(" with ")[0].removeprefix("Listening on ")
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(
+            self.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **headers},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, json.load(refusal)
+
+    def chat(self, message: str) -> tuple[int, dict[str, Any]]:
+        return self.ask("POST", "/chat", {"message": message})
+
+    def later(self, message: str) -> str:
+        status, answer = self.ask("POST", "/chat", {"message": message}, Prefer="respond-async")
+        assert status == 202
+        return str(answer["turn_id"])
+
+    def outcome(self, turn: str) -> dict[str, Any]:
+        """Wait for a turn, as a caller who sends the same request again does, and show it."""
+        pause = threading.Event()
+        for _ in range(400):
+            _, shown = self.ask("GET", f"/chat/turns/{turn}")
+            if shown["state"] == "delivered":
+                return shown
+            pause.wait(0.1)
+        raise AssertionError(shown)
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI() as server:
+        yield server
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Serve]]:
+    started: list[Serve] = []
+    yield started
+    for program in started:
+        program.close()
+
+
+def hold_next_run(fake: FakeOpenAI) -> threading.Event:
+    """The next response takes as long as the test likes."""
+    gate = threading.Event()
+    fake.faults.add(Fault(path="/responses", gate=gate))
+    return gate
+
+
+def test_it_says_where_it_listens_with_what_and_what_to_try(
+    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
+) -> None:
+    programs.append(program := Serve(tmp_path, fake))
+    assert "responses at 127.0.0.1" in program.greeting[0]
+    assert "gpt-test" in program.greeting[0]
+    assert program.greeting[1].startswith(f"Try: curl {program.url}/chat --json")
+    assert program.chat("Hello")[1]["response"] == "You said: Hello"
+    assert program.end(signal.SIGTERM) == 0
+
+
+def test_kill_9_in_the_middle_of_a_run_is_made_good_by_the_next_start(
+    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
+) -> None:
+    programs.append(doomed := Serve(tmp_path, fake))
+    fake.think = 0.5
+    turn = doomed.later("Hello")
+    fake.wait_for("POST", "/responses")
+    doomed.end(signal.SIGKILL)
+    programs.append(heir := Serve(tmp_path, fake))
+    shown = heir.outcome(turn)
+    assert (shown["response"], shown["error"]) == ("You said: Hello", None)
+    assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]
+
+
+def test_a_caller_who_waits_gets_the_answer_when_the_process_is_told_to_stop(
+    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
+) -> None:
+    programs.append(program := Serve(tmp_path, fake))
+    gate = hold_next_run(fake)
+    answers: list[tuple[int, dict[str, Any]]] = []
+    caller = threading.Thread(target=lambda: answers.append(program.chat("Hello")))
+    caller.start()
+    fake.wait_for("POST", "/responses")
+    program.process.send_signal(signal.SIGTERM)
+    gate.set()
+    caller.join()
+    assert answers[0][0] == 200
+    assert answers[0][1]["response"] == "You said: Hello"
+    assert program.process.wait(PATIENCE) == 0
+
+
+def test_what_does_not_end_within_the_grace_is_handed_to_the_next_process_at_once(
+    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
+) -> None:
+    programs.append(first := Serve(tmp_path, fake, GRACE_SECONDS="1"))
+    gate = hold_next_run(fake)
+    answers: list[tuple[int, dict[str, Any]]] = []
+    caller = threading.Thread(target=lambda: answers.append(first.chat("Hello")))
+    caller.start()
+    fake.wait_for("POST", "/responses")
+    assert first.end(signal.SIGTERM) == 0
+    caller.join()
+    status, answer = answers[0]
+    assert status in (503, 504)
+    gate.set()
+    programs.append(heir := Serve(tmp_path, fake))
+    shown = heir.outcome(answer["error"]["turn_id"])
+    assert shown["response"] == "You said: Hello"
+    assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]

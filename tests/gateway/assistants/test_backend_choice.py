@@ -1,0 +1,78 @@
+"""Settings become a backend."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.assistants import build
+from gateway.assistants.online import set_up
+from gateway.errors import SettingsError
+from gateway.ports import Assistant
+from gateway.settings import Settings
+from gateway.tools import ToolBox
+from tests.fakes.facts import MemoryFacts
+
+KEY = SecretStr("sk-secret")
+AZURE = {
+    "azure_openai_api_key": KEY,
+    "azure_openai_endpoint": "https://example.openai.azure.com",
+    "azure_openai_api_version": "2024-10-21",
+    "openai_model": "mine",
+}
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(_env_file=None, **values)  # type: ignore[call-arg]  # pydantic-settings' own
+
+
+def built(**values: Any) -> Assistant:
+    assistant = build(settings(**values), ToolBox([]), MemoryFacts())
+    asyncio.run(assistant.close())
+    return assistant
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({}, "offline"),
+        ({"openai_api_key": KEY}, "responses"),
+        ({"openai_api_key": KEY, "assistant_id": "asst_1"}, "threads"),
+        ({"openai_base_url": "http://localhost:11434/v1", "openai_model": "llama"}, "chat"),
+        ({"openai_api_key": KEY, "assistant_backend": "chat"}, "chat"),
+        (AZURE, "chat"),
+        ({**AZURE, "assistant_backend": "threads"}, "threads"),
+        ({**AZURE, "assistant_backend": "responses"}, "responses"),
+    ],
+)
+def test_what_is_set_chooses_the_backend(values: dict[str, Any], name: str) -> None:
+    assert built(**values).name == name
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
+        built(assistant_backend="responses")
+
+
+def test_hosted_tools_are_written_as_the_server_wants_them() -> None:
+    setup = set_up(
+        settings(openai_tools="web_search, code_interpreter,file_search", openai_vector_store_ids="vs_1, vs_2")
+    )
+    assert setup.hosted == (
+        {"type": "web_search"},
+        {"type": "code_interpreter", "container": {"type": "auto"}},
+        {"type": "file_search", "vector_store_ids": ["vs_1", "vs_2"]},
+    )
+
+
+def test_a_hosted_tool_that_there_is_not_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"OPENAI_TOOLS.*'telepathy'"):
+        set_up(settings(openai_tools="telepathy"))
+
+
+def test_file_search_needs_something_to_search() -> None:
+    with pytest.raises(SettingsError, match="OPENAI_VECTOR_STORE_IDS"):
+        set_up(settings(openai_tools="file_search"))

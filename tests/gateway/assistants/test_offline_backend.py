@@ -1,0 +1,46 @@
+"""The backend ``offline``: the contract, without anything installed or connected."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gateway.assistants.offline import Offline, reply_to
+from gateway.messages import Exchange
+from tests.contracts.assistant import AssistantContract, Room
+
+
+class TestOffline(AssistantContract):
+    @pytest.fixture
+    def assistant(self) -> Offline:
+        return Offline()
+
+    async def test_it_says_the_same_to_the_same(self, assistant: Offline) -> None:
+        assert await Room(assistant).say("Hello") == await Room(assistant).say("Hello")
+
+
+def test_it_says_what_it_is_and_what_to_set() -> None:
+    reply = reply_to("Hello", [])
+    assert "offline" in reply
+    assert "OPENAI_API_KEY" in reply
+
+
+def test_it_shows_what_it_remembers() -> None:
+    past = [Exchange("first", "a"), Exchange("second", "b")]
+    reply = reply_to("third " * 50, past)
+    assert "message 3" in reply
+    assert "“first”" in reply
+    assert "“second”" in reply
+    assert len(reply) < 400
+
+
+def test_the_vendors_sdk_is_not_imported_for_it() -> None:
+    program = (
+        "import sys; from gateway.assistants import build; from gateway.settings import Settings; "
+        "from gateway.tools import ToolBox; "
+        "build(Settings(_env_file=None, assistant_backend='offline'), ToolBox([]), None); "
+        "sys.exit('openai' in sys.modules or 'aiohttp' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

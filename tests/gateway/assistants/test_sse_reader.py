@@ -1,0 +1,93 @@
+"""Server-sent events come out the same however their bytes were cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.assistants import sse
+
+CHARACTERS = st.characters(exclude_characters="\r\n", codec="utf-8")
+NAMES = st.text(CHARACTERS, max_size=8).map(str.strip)
+LINES = st.text(CHARACTERS, max_size=20)
+EVENTS = st.lists(st.tuples(NAMES, st.lists(LINES, min_size=1, max_size=3)), max_size=6)
+NOISE = st.sampled_from(["", ": keep-alive", "id: 7", "retry: 10", "unknown", "event:early"])
+
+
+def written(events: list[tuple[str, list[str]]], end: str, noise: str) -> bytes:
+    """Events as a server writes them, with a line among them that means nothing."""
+    blocks = []
+    for name, lines in events:
+        block = [noise] if noise else []
+        block += [f"event: {name}"] + [f"data: {line}" for line in lines]
+        blocks.append("".join(line + end for line in block) + end)
+    return "".join(blocks).encode()
+
+
+def cut(raw: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(raw) + 1) for place in places), len(raw)]
+    return [raw[start:end] for start, end in pairwise(edges)]
+
+
+@given(EVENTS, st.sampled_from(["\n", "\r\n"]), NOISE, st.lists(st.integers(min_value=0), max_size=12), st.booleans())
+def test_the_events_are_the_same_however_the_bytes_were_cut(
+    events: list[tuple[str, list[str]]],
+    end: str,
+    noise: str,
+    places: list[int],
+    mark: bool,  # noqa: FBT001  # hypothesis'
+) -> None:
+    raw = (sse.BYTE_ORDER_MARK if mark else b"") + written(events, end, noise)
+    reader = sse.Reader()
+    came = [event for chunk in cut(raw, places) for event in reader.feed(chunk)]
+    assert came == [(name, "\n".join(lines)) for name, lines in events]
+    assert reader.close() == []
+
+
+async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def read(*pieces: bytes) -> list[sse.Event]:
+    return [event async for event in sse.events(chunks(*pieces))]
+
+
+async def test_names_and_data_come_decoded() -> None:
+    assert await read(b'event: a\ndata: {"b":\ndata: 1}\n\n') == [("a", {"b": 1})]
+
+
+async def test_nothing_is_read_after_the_end() -> None:
+    assert await read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1})]
+
+
+async def test_an_event_without_data_is_none() -> None:
+    assert await read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == []
+
+
+async def test_a_last_event_without_its_empty_line_is_taken_when_it_is_whole() -> None:
+    assert await read(b'data: {"a": 1}') == [("", {"a": 1})]
+
+
+@pytest.mark.parametrize("raw", [b'data: {"a": ', b'data: {"a": 1', b"data: [DO", b'data: "a"\n\n', b"data: \xff\n\n"])
+async def test_half_an_event_is_no_event(raw: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
+        await read(raw)
+
+
+def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
+    reader = sse.Reader()
+    reader.feed(b"x" * sse.MAX_LINE)
+    with pytest.raises(ValueError, match="longer than"):
+        reader.feed(b"x")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
+def test_only_objects_are_taken(value: object) -> None:
+    with pytest.raises(ValueError, match="JSON object"):
+        sse.parse(json.dumps(value))

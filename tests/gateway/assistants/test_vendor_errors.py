@@ -1,0 +1,226 @@
+"""Every error of the vendor's has its place in the table, and what a server says decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import aiohttp
+import httpx2
+import openai
+import openai.lib.azure
+import pytest
+
+from gateway.assistants.vendor_errors import TABLE, BadRequest, NotThere, TooLong, complaint_in, our_words, translate
+from gateway.errors import (
+    AssistantError,
+    GatewayError,
+    Misconfigured,
+    RateLimited,
+    Refused,
+    ThreadBusy,
+    ThreadLost,
+    Unavailable,
+)
+
+REQUEST = httpx2.Request("POST", "https://api.example/v1/responses")
+CLASSES = {
+    400: openai.BadRequestError,
+    401: openai.AuthenticationError,
+    403: openai.PermissionDeniedError,
+    404: openai.NotFoundError,
+    409: openai.ConflictError,
+    422: openai.UnprocessableEntityError,
+    429: openai.RateLimitError,
+}
+
+
+def answered(status: int, message: str = "No.", headers: dict[str, str] | None = None, **error: Any) -> AssistantError:
+    """Our error for an answer in OpenAI's form."""
+    response = httpx2.Response(status, headers=headers, request=REQUEST)
+    kind = CLASSES.get(status, openai.InternalServerError if status >= 500 else openai.APIStatusError)
+    return translate(kind(message, response=response, body={"message": message, **error}))
+
+
+def public() -> Iterator[type[BaseException]]:
+    """The exceptions that the SDK exports."""
+    for module in (openai, openai.lib.azure):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, type) and issubclass(value, Exception) and not name.startswith("_"):
+                yield value
+
+
+def heirs(kind: type[BaseException]) -> Iterator[type[BaseException]]:
+    for heir in kind.__subclasses__():
+        yield heir
+        yield from heirs(heir)
+
+
+@pytest.mark.parametrize("kind", sorted(set(public()), key=str))
+def test_every_exception_that_the_sdk_exports_has_a_place_of_its_own(kind: type[BaseException]) -> None:
+    assert kind in TABLE
+
+
+def test_every_other_exception_of_the_sdk_has_a_place_by_its_parent() -> None:
+    found = set(heirs(openai.OpenAIError))
+    assert len(found) > 15
+    for kind in found:
+        exc = kind.__new__(kind)
+        for name in ("message", "body", "code", "param", "type"):
+            setattr(exc, name, None)
+        assert isinstance(exc, Exception)
+        assert isinstance(translate(exc), AssistantError)
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        httpx2.ReadError("gone"),
+        httpx2.RemoteProtocolError("gone"),
+        httpx2.StreamClosed(),
+        aiohttp.ClientPayloadError("gone"),
+        aiohttp.ServerDisconnectedError(),
+        TimeoutError(),
+        ConnectionResetError(),
+        ValueError("not JSON"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
+        KeyError("choices"),
+        openai.APIConnectionError(request=REQUEST),
+        openai.APITimeoutError(request=REQUEST),
+    ],
+)
+def test_what_breaks_on_the_way_may_have_begun_something(exc: Exception) -> None:
+    assert type(translate(exc)) is Unavailable
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (307, Misconfigured),
+        (400, BadRequest),
+        (401, Misconfigured),
+        (402, Misconfigured),
+        (403, Misconfigured),
+        (404, NotThere),
+        (405, NotThere),
+        (408, Unavailable),
+        (409, ThreadBusy),
+        (410, NotThere),
+        (413, TooLong),
+        (418, BadRequest),
+        (422, BadRequest),
+        (429, RateLimited),
+        (500, Unavailable),
+        (501, NotThere),
+        (503, Unavailable),
+        (529, Unavailable),
+    ],
+)
+def test_a_status_decides_where_nothing_else_does(status: int, kind: type[GatewayError]) -> None:
+    assert type(answered(status)) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind"),
+    [
+        (400, "conversation_locked", "Another process is currently operating on this conversation.", ThreadBusy),
+        (400, None, "Thread thread_1 already has an active run run_2.", ThreadBusy),
+        (400, None, "Can't add messages to thread_1 while a run run_2 is active.", ThreadBusy),
+        (400, None, "No tool output found for function call call_1.", ThreadLost),
+        (400, None, "Duplicate tool output found for function call call_1.", ThreadBusy),
+        (400, "context_length_exceeded", "This model's maximum context length is 8192 tokens.", TooLong),
+        (400, None, "Your input exceeds the context window of this model.", TooLong),
+        (429, "rate_limit_exceeded", "Request too large for gpt-4o on tokens per min (TPM)", TooLong),
+        (429, "rate_limit_exceeded", "Rate limit reached for gpt-4o", RateLimited),
+        (429, "insufficient_quota", "You exceeded your current quota", Misconfigured),
+        (404, "model_not_found", "The model `x` does not exist or you do not have access to it.", Misconfigured),
+        (404, None, 'model "llama9" not found, try pulling it first', Misconfigured),
+        (404, "DeploymentNotFound", "The API deployment for this resource does not exist.", Misconfigured),
+        (404, None, "No thread found with id 'thread_1'.", NotThere),
+        (400, "content_filter", "The response was filtered", Refused),
+        (400, "invalid_prompt", "Invalid prompt: flagged", Refused),
+        (500, "model_not_found", "The model `x` does not exist", Unavailable),
+    ],
+)
+def test_what_a_server_says_outweighs_its_status(
+    status: int, code: str | None, message: str, kind: type[GatewayError]
+) -> None:
+    assert type(answered(status, message, code=code)) is kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "seconds"),
+    [
+        ({"retry-after": "3"}, "", 3),
+        ({"retry-after": "0"}, "", 0),
+        ({"retry-after-ms": "250", "retry-after": "3"}, "", 0.25),
+        ({"retry-after": "1e9"}, "", 3600),
+        ({"retry-after": "-5"}, "", 0),
+        ({"retry-after": "nan"}, "", None),
+        ({"retry-after": "soon"}, "", None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00"}, "", None),
+        ({}, "Please try again in 1.5s.", 1.5),
+        ({}, "Please try again in 250ms.", 0.25),
+        ({}, "Please try again in 2m3s.", 123),
+        ({}, "Please try again.", None),
+    ],
+)
+def test_how_long_to_wait_is_taken_from_where_the_server_says_it(
+    headers: dict[str, str], message: str, seconds: float | None
+) -> None:
+    assert answered(429, message, headers).retry_after == seconds
+
+
+def test_how_long_to_wait_may_be_a_date() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
+    assert 45 < (answered(503, headers={"retry-after": later}).retry_after or 0) <= 50
+
+
+def test_a_locked_thread_is_tried_again_soon() -> None:
+    assert 0.5 <= (answered(400, code="conversation_locked").retry_after or 0) <= 2
+
+
+def test_the_field_that_a_server_does_not_take_is_told() -> None:
+    error = answered(400, param="background")
+    assert isinstance(error, BadRequest)
+    assert error.param == "background"
+
+
+@pytest.mark.parametrize("body", [{"detail": "Not Found"}, "<html>Not Found</html>", {"error": "Not Found"}])
+def test_servers_complain_in_many_forms(body: object) -> None:
+    response = httpx2.Response(404, request=REQUEST)
+    error = translate(openai.NotFoundError("Error code: 404", response=response, body=body))
+    assert isinstance(error, NotThere)
+    assert "Not Found" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": "rate_limit_exceeded", "message": "Please try again in 2s"}, RateLimited),
+        ({"code": 429, "message": "slow down"}, RateLimited),
+        ({"code": "server_error", "message": "Sorry"}, Unavailable),
+        ({"type": "overloaded_error", "message": "Busy"}, Unavailable),
+        ({"code": "invalid_prompt", "message": "Flagged"}, Refused),
+        ({"code": "insufficient_quota", "message": "No money"}, Misconfigured),
+        ({"code": "context_length_exceeded", "message": "Too long"}, TooLong),
+        ("boom", Unavailable),
+        (None, Unavailable),
+    ],
+)
+def test_an_error_inside_of_a_stream_or_a_run_decides_by_its_code(error: object, kind: type[GatewayError]) -> None:
+    assert type(complaint_in(error)) is kind
+
+
+def test_our_own_errors_pass() -> None:
+    with pytest.raises(ThreadLost), our_words():
+        raise ThreadLost
+
+
+def test_what_the_person_is_told_has_nothing_internal_in_it() -> None:
+    for error in (answered(status, "secret detail") for status in (400, 401, 404, 409, 413, 429, 500)):
+        assert "secret" in str(error)
+        assert "secret" not in error.sentence
+        assert error.sentence.endswith(".")

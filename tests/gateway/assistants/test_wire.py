@@ -1,0 +1,245 @@
+"""The wire to a server: connections used again, polling that bears failures, fields that a server refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import openai
+import pytest
+from pydantic import SecretStr
+
+from gateway.assistants.client import Extras, Wire, segment
+from gateway.assistants.vendor_errors import BadRequest, NotThere
+from gateway.errors import Refused, SettingsError, Unavailable
+from tests.fakes.raw_server import KEY, RawServer
+
+
+@pytest.fixture
+def wire(raw_client: openai.AsyncOpenAI) -> Wire:
+    return Wire(raw_client, {"x-more": "yes"})
+
+
+async def read(wire: Wire, *, until: str = "end") -> list[dict[str, object]]:
+    """The events of one stream up to one that has the field ``until``."""
+    seen = []
+    async with wire.stream("/things", {"a": 1}) as events:
+        async for _, data in events:
+            seen.append(data)
+            if until in data:
+                break
+    return seen
+
+
+async def endless(wire: Wire) -> AsyncGenerator[dict[str, object], None]:
+    async with wire.stream("/things", {}) as events:
+        async for _, data in events:
+            yield data
+
+
+async def misread(wire: Wire) -> None:
+    async with wire.stream("/things", {}) as events:
+        async for _, data in events:
+            data["b"]
+
+
+class TestStream:
+    async def test_its_connection_is_used_again_though_it_was_left_at_the_last_event(
+        self, raw: RawServer, wire: Wire
+    ) -> None:
+        for _ in range(3):
+            raw.stream(b'data: {"a": 1}\n\ndata: {"end": 1}\n\n', b"data: [DONE]\n\n")
+            assert await read(wire) == [{"a": 1}, {"end": 1}]
+        assert len(raw.requests) == 3
+        assert raw.connections == 1
+
+    async def test_one_that_is_left_in_the_middle_does_not_wait_for_its_end(self, raw: RawServer, wire: Wire) -> None:
+        raw.begin_stream(b'data: {"end": 1}\n\n', hang_up=False)
+        assert await read(wire) == [{"end": 1}]
+
+    async def test_its_connection_is_closed_when_the_reader_goes(self, raw: RawServer, wire: Wire) -> None:
+        raw.begin_stream(b"data: {}\n\n", hang_up=False)
+        async with aclosing(endless(wire)) as seen:
+            await anext(seen)
+            assert not raw.left.is_set()
+        await asyncio.wait_for(raw.left.wait(), 5)
+
+    async def test_its_connection_is_closed_when_the_reader_is_cancelled(self, raw: RawServer, wire: Wire) -> None:
+        raw.begin_stream(b"data: {}\n\n", hang_up=False)
+        reading = asyncio.create_task(read(wire))
+        await raw.asked()
+        reading.cancel()
+        await asyncio.wait_for(raw.left.wait(), 5)
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    async def test_a_server_that_does_not_stream_is_one_event(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b'{"whole": true}')
+        assert await read(wire) == [{"whole": True}]
+
+    @pytest.mark.parametrize("data", [b"{", b'"text"', b"[1]", b'{"a": "\xff"}', b"[" * 100_000])
+    async def test_garbage_is_unavailable(self, raw: RawServer, wire: Wire, data: bytes) -> None:
+        raw.stream(b"data: " + data + b"\n\n")
+        with pytest.raises(Unavailable):
+            await read(wire)
+
+    async def test_a_body_that_is_cut_is_unavailable(self, raw: RawServer, wire: Wire) -> None:
+        raw.begin_stream(b"data: {}\n\n", hang_up=True)
+        with pytest.raises(Unavailable):
+            await read(wire)
+
+    async def test_what_breaks_in_our_reading_is_unavailable_too(self, raw: RawServer, wire: Wire) -> None:
+        raw.stream(b'data: {"a": 1}\n\n')
+        with pytest.raises(Unavailable, match="KeyError"):
+            await misread(wire)
+
+    async def test_it_is_posted_once_with_key_and_headers(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b"{}", status="500 Internal Server Error")
+        with pytest.raises(Unavailable):
+            await read(wire)
+        (request,) = raw.requests
+        assert request.startswith(b"POST /v1/things HTTP/1.1\r\n")
+        assert f"authorization: bearer {KEY}".encode() in request.lower()
+        assert b"x-more: yes" in request.lower()
+        assert request.endswith(b'{"a":1}')
+
+
+class TestExtras:
+    async def test_a_field_that_the_server_refuses_is_not_sent_again(self, raw: RawServer, wire: Wire) -> None:
+        extras = Extras({"background": True, "truncation": "auto"})
+        raw.say(b'{"error": {"message": "No.", "param": "background"}}', status="400 Bad Request")
+        for _ in range(2):
+            raw.say(b"{}")
+            async with wire.stream("/things", {"a": 1}, extras) as events:
+                assert [data async for _, data in events] == [{}]
+        bodies = [request.partition(b"\r\n\r\n")[2] for request in raw.requests]
+        assert bodies == [b'{"a":1,"background":true,"truncation":"auto"}', *[b'{"a":1,"truncation":"auto"}'] * 2]
+
+    async def test_a_field_that_the_server_demands_is_sent_from_then_on(self, raw: RawServer, wire: Wire) -> None:
+        extras = Extras({}, on_demand={"effort": "none"})
+        raw.say(b'{"error": {"message": "Set it to none.", "param": "effort"}}', status="400 Bad Request")
+        for _ in range(2):
+            raw.say(b"{}")
+            async with wire.stream("/things", {"a": 1}, extras):
+                pass
+        bodies = [request.partition(b"\r\n\r\n")[2] for request in raw.requests]
+        assert bodies == [b'{"a":1}', *[b'{"a":1,"effort":"none"}'] * 2]
+
+    async def test_a_server_that_is_never_content_is_not_asked_for_ever(self, raw: RawServer, wire: Wire) -> None:
+        for _ in range(3):
+            raw.say(b'{"error": {"message": "effort?", "param": "effort"}}', status="400 Bad Request")
+        with pytest.raises(BadRequest):
+            async with wire.stream("/things", {}, Extras({}, on_demand={"effort": "none"})):
+                pass
+        assert len(raw.requests) == 3
+
+    async def test_another_refusal_is_handed_on(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b'{"error": {"message": "background noise", "param": "input"}}', status="400 Bad Request")
+        with pytest.raises(BadRequest):
+            async with wire.stream("/things", {}, Extras({"background": True})):
+                pass
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "not permitted"}]}',
+            b'{"error": {"message": "Unknown parameter: \'stream_options.include_usage\'.", "param": null}}',
+            b'{"error": "stream_options is not supported"}',
+        ],
+    )
+    async def test_servers_name_a_field_in_many_ways(self, raw: RawServer, wire: Wire, body: bytes) -> None:
+        raw.say(body, status="422 Unprocessable Entity")
+        raw.say(b"{}")
+        extras = Extras({"stream_options": {"include_usage": True}})
+        async with wire.stream("/things", {}, extras):
+            pass
+        assert extras.fields == {}
+
+
+class TestPolling:
+    async def test_it_asks_until_it_is_over_as_often_as_the_server_wants(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b'{"n": 1}', headers="openai-poll-after-ms: 1\r\n")
+        raw.say(b'{"n": 2}', headers="openai-poll-after-ms: nonsense\r\n")
+        raw.say(b'{"n": 2}', headers="openai-poll-after-ms: nan\r\n")
+        raw.say(b'{"n": 3}')
+        assert await wire.until("/runs/1", lambda run: run["n"] == 3, every=0.01) == {"n": 3}
+
+    async def test_a_few_failures_are_borne(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b"{}", status="500 Internal Server Error")
+        raw.say(b"{}", status="429 Too Many Requests", headers="retry-after: 0\r\n")
+        raw.say(b"not json")
+        raw.say(b'{"n": 1}')
+        assert await wire.until("/runs/1", lambda run: "n" in run, every=0.001) == {"n": 1}
+
+    async def test_many_are_not(self, raw: RawServer, wire: Wire) -> None:
+        for _ in range(4):
+            raw.say(b"{}", status="429 Too Many Requests", headers="retry-after: 0\r\n")
+        with pytest.raises(Unavailable, match="4 times"):
+            await wire.until("/runs/1", lambda _: True, every=0.001)
+
+    async def test_only_failures_in_a_row_count(self, raw: RawServer, wire: Wire) -> None:
+        for answer in (b"{}", b'{"n": 1}'):
+            for _ in range(3):
+                raw.say(b"", status="503 Service Unavailable")
+            raw.say(answer)
+        assert await wire.until("/runs/1", lambda run: "n" in run, every=0.0001) == {"n": 1}
+
+    async def test_what_is_not_there_is_not_waited_for(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b"{}", status="404 Not Found")
+        with pytest.raises(NotThere):
+            await wire.until("/runs/1", lambda _: True, every=0.001)
+
+
+class TestLists:
+    async def test_pages_are_followed_to_the_end(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b'{"data": [{"id": "a"}, {"id": "b"}], "has_more": true, "last_id": "b"}')
+        raw.say(b'{"data": [{"id": "c"}], "has_more": false, "last_id": "c"}')
+        assert [one["id"] async for one in wire.listed("/things", {"limit": 2})] == ["a", "b", "c"]
+        assert raw.requests[1].startswith(b"GET /v1/things?limit=2&after=b HTTP/1.1\r\n")
+
+    async def test_a_server_that_always_has_more_is_not_asked_for_ever(self, raw: RawServer, wire: Wire) -> None:
+        for _ in range(3):
+            raw.say(b'{"data": [{"id": "a"}], "has_more": true}')
+        assert len([one async for one in wire.listed("/things", {})]) == 2
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "x" * 300])
+def test_what_no_server_gave_out_as_an_id_gets_into_no_path(name: str) -> None:
+    with pytest.raises(Refused):
+        segment(name)
+
+
+def test_an_id_stays_one_part_of_a_path() -> None:
+    assert segment("thread_1/../../files?x#y%") == "thread_1%2F..%2F..%2Ffiles%3Fx%23y%25"
+
+
+class TestConnect:
+    @pytest.mark.parametrize("url", ["localhost:11434/v1", "ftp://host/v1", "http://"])
+    def test_an_address_that_is_none_is_named(self, connected: Callable[..., openai.AsyncOpenAI], url: str) -> None:
+        with pytest.raises(SettingsError, match="OPENAI_BASE_URL"):
+            connected(openai_base_url=url)
+
+    async def test_a_server_of_ones_own_needs_no_key(
+        self, raw: RawServer, connected: Callable[..., openai.AsyncOpenAI]
+    ) -> None:
+        raw.say(b"{}")
+        assert await Wire(connected(openai_base_url=f"http://127.0.0.1:{raw.port}/v1")).get("/models") == {}
+
+    async def test_azure_gets_its_key_and_its_version(
+        self, raw: RawServer, connected: Callable[..., openai.AsyncOpenAI]
+    ) -> None:
+        raw.say(b"{}")
+        client = connected(
+            azure_openai_endpoint=f"http://127.0.0.1:{raw.port}",
+            azure_openai_api_key=SecretStr(KEY),
+            azure_openai_api_version="2024-10-21",
+        )
+        await Wire(client).get("/threads/t")
+        (request,) = raw.requests
+        assert request.startswith(b"GET /openai/threads/t?api-version=2024-10-21 HTTP/1.1\r\n")
+        assert f"api-key: {KEY}".encode() in request.lower()
+
+    async def test_nobody_listening_is_unavailable(self, connected: Callable[..., openai.AsyncOpenAI]) -> None:
+        with pytest.raises(Unavailable):
+            await Wire(connected(openai_base_url="http://127.0.0.1:9/v1")).get("/models")

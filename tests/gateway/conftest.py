@@ -1,0 +1,35 @@
+"""Stores for tests of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.migrations import upgrade
+from storage.store import SqlStore
+
+
+@pytest.fixture
+def brief_url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/brief.db"
+    upgrade(url)
+    return url
+
+
+@pytest.fixture
+def brief_store(brief_url: str) -> Iterator[SqlStore]:
+    """A store whose leases last 0.6 s: long enough to renew, short enough to wait for."""
+    store = SqlStore(brief_url, lease_seconds=0.6)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[SqlStore]:
+    url = f"sqlite:///{tmp_path}/store.db"
+    upgrade(url)
+    store = SqlStore(url)
+    yield store
+    store.close()

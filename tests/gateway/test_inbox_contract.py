@@ -1,0 +1,57 @@
+"""The real core, with engine and store, as adapters see it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import pytest
+
+from gateway.conversations import Conversations
+from gateway.engine import Engine
+from gateway.inbox import CoreInbox
+from gateway.journal import Journal
+from gateway.messages import Exchange, ThreadId
+from storage.store import SqlStore
+from tests.contracts.inbox import InboxContract
+from tests.fakes.assistant import FakeAssistant, FakeThread
+from tests.fakes.platform import FakePlatform
+
+
+class _Wait(asyncio.Event):
+    """Waits on the loop for a thread's event."""
+
+    def __init__(self, opened: threading.Event) -> None:
+        super().__init__()
+        self._opened = opened
+
+    async def wait(self) -> Literal[True]:
+        while not self._opened.is_set():  # noqa: ASYNC110  # the other side is a thread
+            await asyncio.sleep(0.002)
+        return True
+
+
+class TestCoreInbox(InboxContract):
+    @pytest.fixture(autouse=True)
+    def core(self, sqlite_store: SqlStore) -> Iterator[None]:
+        self.platform, self.assistant = FakePlatform(), FakeAssistant()
+        with ThreadPoolExecutor(4) as executor:
+            journal = Journal(sqlite_store, executor)
+            conversations = Conversations(journal, self.assistant, timeout=30.0)
+            engine = Engine(journal, conversations, [self.platform], owner="one", room=50, lease_seconds=5.0)
+            engine.start()
+            self.inbox = CoreInbox(sqlite_store, self.assistant, engine, backlog=100)
+            yield
+            engine.finish(10.0)
+            engine.stop()
+
+    def hold(self) -> threading.Event:
+        opened = threading.Event()
+        self.assistant.think = lambda _: _Wait(opened)
+        return opened
+
+    def know(self, thread: ThreadId, past: Exchange) -> None:
+        self.assistant.threads[thread] = FakeThread(remembers=[past])

@@ -1,0 +1,256 @@
+"""One line per entry, whoever writes it, in text and in JSON; and no secret gets through."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway import logs
+
+Format = Literal["text", "json"]
+Written = Callable[[], str]
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """What ``configure`` changes is the process's: give it back."""
+    root = logging.getLogger()
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.QUIET))}
+    yield
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._Bridge)]
+    for logger, level in levels.items():
+        logger.setLevel(level)
+    structlog.reset_defaults()
+    logs._masks.learn([])
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Written:
+    return lambda: capsys.readouterr().err
+
+
+def test_text_is_one_line_of_words_and_values(written: Written) -> None:
+    logs.configure("info", "text", [])
+    logs.get("gateway.engine").info("turn answered", turn="trn_1", seconds=0.5, text='two\nlines="x"', empty="", n=None)
+    line = written()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z info    gateway\.engine: turn answered turn=trn_1 seconds=0\.5 "
+        r'text="two\\nlines=\\"x\\"" empty="" n=None\n',
+        line,
+    )
+
+
+def test_json_is_one_object_a_line(written: Written) -> None:
+    logs.configure("info", "json", [])
+    logs.get("gateway.engine").warning("odd\nthing", turn="trn_1", nested={"a": [1, {"b": "c"}]}, thing=Format)
+    line = written()
+    assert line.endswith("}\n")
+    assert line.count("\n") == 1
+    entry = json.loads(line)
+    assert entry.pop("timestamp").endswith("Z")
+    assert entry == {
+        "level": "warning",
+        "logger": "gateway.engine",
+        "event": "odd\nthing",
+        "turn": "trn_1",
+        "nested": {"a": [1, {"b": "c"}]},
+        "thing": repr(Format),
+    }
+
+
+def test_what_is_below_the_level_is_not_written(written: Written) -> None:
+    logs.configure("WARNING", "text", [])
+    log = logs.get("gateway.engine")
+    log.debug("no")
+    log.info("no")
+    log.error("yes")
+    assert written().count("\n") == 1
+
+
+def test_an_exception_is_readable_in_text(written: Written) -> None:
+    logs.configure("info", "text", [])
+    try:
+        int("bad\x1b[2J")
+    except ValueError:
+        logs.get("gateway.engine").exception("run failed", turn="trn_1")
+    first, *trace = written().splitlines()
+    assert first.endswith("error   gateway.engine: run failed turn=trn_1")
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == "ValueError: invalid literal for int() with base 10: 'bad\\x1b[2J'"
+
+
+def test_an_exception_is_one_line_in_json(written: Written) -> None:
+    logs.configure("info", "json", [])
+    logs.get("gateway.engine").error("run failed", exc_info=ValueError("bad"))
+    (line,) = written().splitlines()
+    assert json.loads(line)["exception"] == "ValueError: bad"
+
+
+def test_libraries_speak_through_the_same_lines_from_warning_on(written: Written) -> None:
+    logs.configure("DEBUG", "json", ["hunter2hunter2"])
+    for name in (*logs.QUIET, "somebody.else"):
+        logging.getLogger(name).info("chatter")
+    assert written() == ""
+    logging.getLogger("asyncio").error("lost %s", "hunter2hunter2", exc_info=OSError("hunter2hunter2"))
+    logging.getLogger("httpx").log(35, "odd level")
+    lost, odd = map(json.loads, written().splitlines())
+    assert (lost["logger"], lost["level"], lost["event"]) == ("asyncio", "error", "lost ***")
+    assert lost["exception"] == "OSError: ***"
+    assert (odd["level"], odd["event"]) == ("warning", "odd level")
+
+
+def test_a_library_that_misuses_its_log_is_heard_all_the_same(written: Written) -> None:
+    logs.configure("info", "text", [])
+    record = logging.makeLogRecord({"name": "openai", "levelno": logging.WARNING, "msg": "%d of %d", "args": ("one",)})
+    logs._Bridge().emit(record)
+    assert "openai: %d of %d" in written()
+
+
+def test_configuring_again_writes_every_line_once(written: Written) -> None:
+    logs.configure("info", "text", [])
+    logs.configure("info", "text", [])
+    logging.getLogger("openai").warning("once")
+    assert written().count("\n") == 1
+
+
+def test_what_is_said_about_a_block_is_in_every_entry_of_it(written: Written) -> None:
+    logs.configure("info", "json", [])
+    with logs.about(turn="trn_1"):
+        logs.get("gateway.tools").info("tool called")
+    logs.get("gateway.tools").info("after")
+    inside, after = map(json.loads, written().splitlines())
+    assert inside["turn"] == "trn_1"
+    assert "turn" not in after
+
+
+def test_a_terminal_gets_colours_and_a_pipe_gets_none(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.configure("info", "text", [])
+    logs.get("a").error("plain")
+    assert "\x1b" not in written()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    logs.configure("info", "text", [])
+    logs.get("a").error("red")
+    assert written().startswith("\x1b[31m")
+
+
+class Hostile:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def _circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+@pytest.mark.parametrize("fmt", ["text", "json"])
+@pytest.mark.parametrize(
+    "value", [Hostile(), _circle(), {(1, 2): 3}, "\ud800\x00\x85\u2028\x7f", b"\xff", float("nan")]
+)
+def test_nothing_that_is_logged_can_fail_or_break_the_line(fmt: Format, value: object, written: Written) -> None:
+    logs.configure("info", fmt, [])
+    logs.get("gateway").info("odd", value=value)
+    line = written()
+    assert len(line.splitlines()) == 1
+    assert line[:-1].isprintable() or fmt == "json"
+
+
+def test_a_closed_stderr_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def isatty(self) -> bool:
+            return False
+
+        def write(self, _: str) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Closed())
+    logs.configure("info", "text", [])
+    logs.get("gateway").info("into the void")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key sk-proj-" + "aB3_-" * 8 + " end", "key *** end"),
+        ("xoxb-123456789012-abcdef", "***"),
+        ("xapp-1-A111-222-abc", "***"),
+        (
+            "https://api.telegram.org/bot123456789:" + "A-b_" * 9 + "/getMe",
+            "https://api.telegram.org/bot123456789:***/getMe",
+        ),
+        ("Authorization: Bearer abc.DEF-123/456=", "Authorization: Bearer ***"),
+        ("BEARER abcdefgh1", "BEARER ***"),
+        ("postgresql+psycopg://gate:p@ss:w/ord@db:5432/x", "postgresql+psycopg://gate:***@db:5432/x"),
+        (
+            "a task-force of risk-takers at https://example.org:8080/a",
+            "a task-force of risk-takers at https://example.org:8080/a",
+        ),
+        ("2026-11-21T10:36:38.170173Z", "2026-11-21T10:36:38.170173Z"),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked_though_nobody_named_it(text: str, shown: str) -> None:
+    assert logs.mask(text) == shown
+
+
+def test_short_secrets_are_ignored() -> None:
+    logs.configure("info", "text", ["", "abc", "abcde"])
+    assert logs.mask("abcdefg") == "abcdefg"
+
+
+def test_every_line_of_a_long_secret_is_masked() -> None:
+    logs.configure("info", "text", ["-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----\n"])
+    assert "MIIEvQ" not in logs.mask("  | -----BEGIN KEY-----\n  | MIIEvQIBADAN\n  | BgkqhkiG9w0B")
+
+
+class Holder:
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+    def __repr__(self) -> str:
+        return f"<Holder {self.held!r}>"
+
+
+secrets = st.text(min_size=6, max_size=40).filter(lambda s: "*" not in s and not s.isspace())
+
+
+def _nested(secret: str) -> st.SearchStrategy[Any]:
+    leaves = st.sampled_from(
+        [secret, f"a {secret} b", Holder(secret), ValueError(secret), secret.encode(errors="replace")]
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["key", secret]), inner, max_size=2)
+            | inner.map(Holder)
+            | inner.map(lambda held: (held,))
+        ),
+        max_leaves=5,
+    )
+
+
+@pytest.mark.parametrize("fmt", ["text", "json"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data(), secret=secrets)
+def test_a_secret_never_appears(
+    fmt: Format, data: st.DataObject, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("info", fmt, ["unrelated-secret", secret])
+    value = data.draw(_nested(secret))
+    logs.get("q").info(secret, zz=value)
+    logs.get("q").error("zz", exc_info=ValueError(value))
+    logging.getLogger("zz").error("zz %s", value, extra={"zz": value})
+    out = capsys.readouterr().err
+    assert "***" in out
+    for once in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], repr(secret.encode(errors="replace"))[2:-1]):
+        assert once not in out
+        assert json.dumps(once)[1:-1] not in out

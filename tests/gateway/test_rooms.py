@@ -1,0 +1,29 @@
+"""The rooms keep to themselves, and the README tells of everything that can be set."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from adapters.http import HttpSettings
+from gateway.settings import Environment, Settings
+
+ROOT = Path(__file__).parents[2]
+PLATFORMS = sorted({path.stem for path in (ROOT / "adapters").glob("[a-z]*.py")} | {"slack", "telegram"})
+CORE = sorted(path for path in (ROOT / "gateway").rglob("*.py") if path.name != "app.py")
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_core_never_says_the_name_of_a_platform(platform: str) -> None:
+    quoted = "" if platform == "http" else rf"""|["']{platform}["']"""  # which also is the scheme of a URL
+    said = re.compile(rf"adapters\.{platform}\b|adapters import .*\b{platform}\b{quoted}")
+    assert CORE
+    assert [path.name for path in CORE if said.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("settings", [Settings, HttpSettings])
+def test_the_readme_tells_of_every_setting(settings: type[Environment]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in settings.model_fields if f"`{name.upper()}`" not in readme] == []

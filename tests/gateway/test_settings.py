@@ -1,0 +1,109 @@
+"""Settings: where they come from, what they mean, and how they are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import SettingsError
+from gateway.settings import Settings
+
+KEY = {"openai_api_key": "sk-1"}
+AZURE = {
+    "azure_openai_api_key": "key",
+    "azure_openai_endpoint": "https://r.openai.azure.com",
+    "azure_openai_api_version": "2025-05-01",
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (*Settings.model_fields, "asst_id"):
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "backend"),
+    [
+        ({}, "offline"),
+        (KEY, "responses"),
+        ({**KEY, "openai_base_url": "https://api.openai.com/v1"}, "responses"),
+        ({"openai_base_url": "http://localhost:11434/v1"}, "chat"),
+        (AZURE, "chat"),
+        ({**KEY, "assistant_id": "asst_1"}, "threads"),
+        ({**AZURE, "assistant_id": "asst_1"}, "threads"),
+        ({**KEY, "assistant_id": "asst_1", "assistant_backend": "responses"}, "responses"),
+    ],
+)
+def test_the_backend_follows_from_what_is_set(given: dict[str, Any], backend: str) -> None:
+    assert Settings(**given).backend == backend
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, ()),
+        (KEY, ()),
+        ({"assistant_backend": "responses"}, ("OPENAI_API_KEY",)),
+        ({"openai_base_url": "http://localhost:1/v1"}, ("OPENAI_MODEL",)),
+        ({"azure_openai_api_key": "k"}, ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_VERSION", "OPENAI_MODEL")),
+        ({**AZURE, "assistant_id": "asst_1"}, ()),
+        ({**KEY, "assistant_backend": "threads"}, ("ASST_ID (or OPENAI_MODEL)",)),
+    ],
+)
+def test_what_is_missing_is_named(given: dict[str, Any], missing: tuple[str, ...]) -> None:
+    assert Settings(**given).missing() == missing
+
+
+def test_the_environment_wins_over_a_file_and_that_over_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_MODEL=dotenv\n")
+    assert Settings.load().openai_model == "dotenv"
+    (tmp_path / "model").write_text("file\n")
+    monkeypatch.setenv("OPENAI_MODEL_FILE", str(tmp_path / "model"))
+    assert Settings.load().openai_model == "file"
+    monkeypatch.setenv("OPENAI_MODEL", "environment")
+    assert Settings.load().openai_model == "environment"
+
+
+@pytest.mark.parametrize("name", ["ASST_ID", "ASSISTANT_ID"])
+def test_the_assistant_has_two_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.setenv(name, "asst_7")
+    assert Settings.load().assistant_id == "asst_7"
+    monkeypatch.delenv(name)
+    (tmp_path / "id").write_text("asst_8")
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "id"))
+    assert Settings.load().assistant_id == "asst_8"
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setenv("PORT", "")
+    settings = Settings.load()
+    assert (settings.backend, settings.port) == ("offline", 8080)
+
+
+def test_everything_that_is_wrong_is_named_and_no_value_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "sk-oops")
+    monkeypatch.setenv("ASSISTANT_BACKEND", "sk-oops")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert "PORT: " in str(caught.value)
+    assert "ASSISTANT_BACKEND: " in str(caught.value)
+    assert "sk-oops" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(SettingsError, match=r"OPENAI_API_KEY_FILE names .* it is not text"):
+        Settings.load()
+
+
+def test_secrets_do_not_show() -> None:
+    given: dict[str, Any] = {**AZURE, "openai_api_key": "sk-secret"}
+    settings = Settings(**given)
+    assert "sk-secret" not in repr(settings)
+    assert set(settings.secrets()) == {"sk-secret", "key"}

@@ -1,0 +1,31 @@
+"""A second process's store, and time that passes when told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import create_engine, update
+
+from storage.schema import conversations
+from storage.store import SqlStore
+
+
+@pytest.fixture
+def peer(database_url: str) -> Iterator[SqlStore]:
+    store = SqlStore(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def expire(database_url: str) -> Iterator[Callable[[int], None]]:
+    engine = create_engine(database_url)
+
+    def expire(conversation: int) -> None:
+        with engine.begin() as connection:
+            due = conversations.c.id == conversation, conversations.c.next_at.is_not(None)
+            connection.execute(update(conversations).where(*due).values(next_at=1.0))
+
+    yield expire
+    engine.dispose()

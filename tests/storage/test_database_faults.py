@@ -1,0 +1,183 @@
+"""A database that is away, busy or broken is named as such, and forgiven when it is back."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from gateway.errors import StoreUnavailable
+from storage import database, faults
+from storage.store import SqlStore
+from tests import postgres
+from tests.contracts.store_words import PLATFORM, at_once, message, new_turn, read, say
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.05)
+
+
+def unavailable(store: SqlStore) -> str:
+    with pytest.raises(StoreUnavailable) as caught:
+        say(store)
+    assert caught.value.__cause__ is not None
+    store.close()
+    return str(caught.value)
+
+
+def kill_connections(url: str) -> None:
+    """As when the server restarts."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+
+
+class TestSqlite:
+    def test_a_file_without_our_tables_says_what_to_run(self, tmp_path: Path) -> None:
+        assert "python -m gateway migrate" in unavailable(SqlStore(f"sqlite:///{tmp_path}/new.db"))
+
+    def test_a_file_that_is_something_else_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "notes.db"
+        path.write_text("Buy milk. " * 500)
+        assert unavailable(SqlStore(f"sqlite:///{path}")) == faults.DAMAGED
+
+    def test_a_file_that_is_read_only_is_named(self, sqlite_url: str) -> None:
+        file = sqlite_url.removeprefix("sqlite:///")
+        store = SqlStore(f"sqlite:///file:{file}?mode=ro&uri=true")
+        assert unavailable(store) == faults.READ_ONLY
+
+    def test_another_processs_lock_is_waited_for_and_then_named(self, sqlite_url: str, impatient: None) -> None:
+        store = SqlStore(sqlite_url)
+        say(store)
+        other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match=r"is busy"):
+            say(store)
+        other.execute("ROLLBACK")
+        assert say(store).new
+        other.close()
+        store.close()
+
+    def test_another_threads_transaction_is_waited_for_and_then_named(self, sqlite_url: str, impatient: None) -> None:
+        store = SqlStore(sqlite_url)
+        with store._database.writing(), pytest.raises(StoreUnavailable, match=r"is busy"):
+            say(store)
+        assert say(store).new
+        store.close()
+
+    def test_writers_of_one_process_take_turns(self, sqlite_url: str, impatient: None) -> None:
+        """More of them than SQLite's own way of waiting would let through in this time."""
+        store = SqlStore(sqlite_url)
+        entered, most, lock = 0, 0, threading.Lock()
+
+        def write() -> None:
+            nonlocal entered, most
+            with store._database.writing() as connection:
+                with lock:
+                    entered += 1
+                    most = max(most, entered)
+                connection.execute(text("UPDATE facts SET value = value"))
+                with lock:
+                    entered -= 1
+
+        at_once([write] * 8)
+        assert most == 1
+        store.close()
+
+    def test_the_file_is_set_up_to_survive_a_power_cut(self, sqlite_store: SqlStore) -> None:
+        with sqlite_store._database.reading() as connection:
+            asked = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            }
+        assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+class TestPostgresql:
+    def test_a_database_without_our_tables_says_what_to_run(self, postgres_sockets: str) -> None:
+        assert unavailable(SqlStore(postgres.new_database(postgres_sockets))) == faults.OLD
+
+    def test_a_server_that_is_away_is_named_without_the_password(self, tmp_path: Path) -> None:
+        store = SqlStore(f"postgresql://ada:hunter2@/gateway?host={tmp_path}")
+        with pytest.raises(StoreUnavailable) as caught:
+            store.ping()
+        assert str(caught.value) == faults.UNREACHABLE
+        error: BaseException | None = caught.value
+        while error is not None:
+            assert "hunter2" not in str(error)
+            error = error.__cause__
+        store.close()
+
+    def test_a_database_that_does_not_exist_is_named(self, postgres_sockets: str) -> None:
+        assert unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}")) == faults.UNREACHABLE
+
+    def test_after_a_restart_of_the_server_a_quiet_connection_is_replaced(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "QUIET_SECONDS", 0.0)
+        store = SqlStore(postgres_url)
+        turn = say(store, owner="one").turn
+        kill_connections(postgres_url)
+        assert read(store, turn) == turn
+        store.close()
+
+    def test_after_a_restart_of_the_server_a_busy_connection_fails_once(self, postgres_url: str) -> None:
+        store = SqlStore(postgres_url)
+        with store._database.writing() as connection:
+            connection.execute(text("SELECT 1"))
+        kill_connections(postgres_url)
+        with pytest.raises(StoreUnavailable) as caught:
+            say(store)
+        assert str(caught.value) == faults.UNREACHABLE
+        assert say(store).new
+        store.close()
+
+    def test_a_transaction_that_stands_still_is_ended_by_the_server(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(database.LIMITS, "idle_in_transaction_session_timeout", 50)
+        frozen, other = SqlStore(postgres_url), SqlStore(postgres_url)
+        turn = say(other, "frozen").turn
+
+        def freeze() -> None:
+            lock = text("SELECT 1 FROM conversations WHERE id = :id FOR UPDATE")
+            with frozen._database.writing() as connection:
+                connection.execute(lock, {"id": turn.conversation})
+                assert say(other, "frozen").new  # waits for that lock
+
+        with pytest.raises(StoreUnavailable):
+            freeze()
+        frozen.close()
+        other.close()
+
+    def test_no_connection_is_opened_beyond_the_stated_number(self, postgres_url: str, impatient: None) -> None:
+        store = SqlStore(f"{postgres_url}&pool_size=1")
+        with store._database.reading(), pytest.raises(StoreUnavailable, match=r"is busy"):
+            store.ping()
+        store.ping()
+        store.close()
+
+    def test_what_the_operator_sets_wins(self, postgres_url: str) -> None:
+        store = SqlStore(f"{postgres_url}&options=-c%20lock_timeout%3D1234&application_name=mine")
+        names = ("lock_timeout", "statement_timeout", "application_name", "transaction_isolation")
+        with store._database.writing() as connection:
+            asked = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in names]
+        assert asked == ["1234ms", "30s", "mine", "read committed"]
+        store.close()
+
+
+def test_an_error_of_ours_is_no_outage_and_tells_no_secret(store: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(DBAPIError) as caught, store._database.writing() as connection:
+        connection.execute(text("INSERT INTO facts (name) VALUES (:name)"), {"name": "swordfish"})
+    assert "swordfish" not in str(caught.value).partition("DETAIL")[0]
+    store.record(message(text="swordfish"), new_turn())
+    assert store.claim("one", [PLATFORM], 1)
+    assert "swordfish" not in caplog.text

@@ -1,0 +1,69 @@
+"""What may stand in DATABASE_URL."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import SettingsError
+from storage.store import SqlStore
+from storage.url import POOL_SIZE, read_url
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_name_of_postgresql_means_our_driver(scheme: str) -> None:
+    url, size = read_url(f"{scheme}://ada:{SECRET}@db.example:5433/gateway?sslmode=require")
+    assert (url.drivername, url.host, url.port, url.password) == ("postgresql+psycopg", "db.example", 5433, SECRET)
+    assert (dict(url.query), size) == ({"sslmode": "require"}, POOL_SIZE)
+
+
+def test_the_number_of_connections_can_be_said(tmp_path: Path) -> None:
+    url, size = read_url("postgresql://db.example/gateway?pool_size=3&sslmode=require")
+    assert (size, dict(url.query)) == (3, {"sslmode": "require"})
+    assert read_url(f"sqlite:///{tmp_path}/a.db?pool_size=2")[1] == 2
+    for wrong in ("0", "many", "-1"):
+        with pytest.raises(SettingsError, match="pool_size"):
+            read_url(f"postgresql://db.example/gateway?pool_size={wrong}")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (f"mysql://ada:{SECRET}@db/gateway", "mysql is not a database"),
+        (f"postgresql+psycopg2://ada:{SECRET}@db/gateway", "postgresql://user:password@host/name"),
+        (f"postgresql://ada:{SECRET}@db:port/gateway", "not the address of a database"),
+        (f"postgresql://ada:hun@{SECRET}@db/gateway", "%40"),
+        (SECRET, "not the address of a database"),
+        ("", "not the address of a database"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite:///file:x?mode=memory&uri=true", "in memory"),
+        ("sqlite://gateway.db", "three slashes"),
+        ("sqlite:////nowhere/at/all/gateway.db", "the folder /nowhere/at/all does not exist"),
+        ("sqlite:////tmp", "is a folder"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_password(url: str, says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        SqlStore(url)
+    assert str(caught.value).startswith("DATABASE_URL: ")
+    assert says in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_a_place_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
+    path = tmp_path / "gateway.db"
+    path.touch()
+    shut = tmp_path if closed == "folder" else path
+    # Told to os.access, because root may write anywhere.
+    monkeypatch.setattr(os, "access", lambda asked, mode: not (asked == shut and mode == os.W_OK))
+    with pytest.raises(SettingsError, match="may not be written") as caught:
+        SqlStore(f"sqlite:///{path}")
+    assert str(shut) in str(caught.value)

@@ -1,0 +1,135 @@
+"""A database is brought up to date by whoever comes first, once, and never from a newer version back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from gateway.errors import SettingsError, StoreUnavailable
+from storage import migrations
+from storage.database import Database
+from storage.migrations import REVISIONS, Standing, is_current, standing, upgrade
+from storage.schema import metadata
+from storage.store import SqlStore
+from tests import postgres
+from tests.contracts.store_words import say
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/bare.db"
+    return postgres.new_database(request.getfixturevalue("postgres_sockets"))
+
+
+def set_revision(url: str, revision: str) -> None:
+    database = Database(url)
+    with database.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    database.close()
+
+
+def run(code: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Python elsewhere, where only an installed package would be found."""
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"
+    command: Sequence[str] = [sys.executable, "-W", "error", "-c", path, *arguments]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_the_tables_are_those_of_the_schema(database_url: str) -> None:
+    database = Database(database_url)
+    with database.reading() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    database.close()
+
+
+def test_every_constraint_of_the_schema_is_there(database_url: str) -> None:
+    """Comparing does not look at CHECK."""
+    database = Database(database_url)
+    with pytest.raises(Exception, match="conversations_head"), database.writing() as connection:
+        connection.execute(text(BEYOND_ITS_TAIL))
+    database.close()
+
+
+BEYOND_ITS_TAIL = """INSERT INTO conversations
+    (platform, workspace, channel, topic, user_id, head, tail, epoch, created_at)
+    VALUES ('pigeon', '', '', '', '', 2, 1, 0, 0)"""
+
+
+def test_the_revisions_named_are_those_that_are_there() -> None:
+    config = Config()
+    config.set_main_option("script_location", "storage:migrations")
+    config.set_main_option("path_separator", "newline")
+    scripts = ScriptDirectory.from_config(config)
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == list(REVISIONS)
+
+
+def test_a_database_without_anything_is_brought_up_to_date(bare_url: str) -> None:
+    assert standing(bare_url) is Standing.BEHIND
+    assert not is_current(bare_url)
+    upgrade(bare_url)
+    assert standing(bare_url) is Standing.CURRENT
+    assert is_current(bare_url)
+    store = SqlStore(bare_url)
+    turn = say(store).turn
+    upgrade(bare_url)
+    assert store.turn(turn.id) == turn
+    store.close()
+
+
+def test_looking_makes_no_file(tmp_path: Path) -> None:
+    assert not is_current(f"sqlite:///{tmp_path}/none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
+    set_revision(database_url, "9999")
+    assert standing(database_url) is Standing.AHEAD
+    for look in (is_current, upgrade):
+        with pytest.raises(SettingsError, match="newer version"):
+            look(database_url)
+    assert standing(database_url) is Standing.AHEAD
+    set_revision(database_url, REVISIONS[-1])
+
+
+def test_a_database_of_an_older_version_is_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "REVISIONS", (*REVISIONS, "9999"))
+    assert standing(database_url) is Standing.BEHIND
+
+
+def test_many_processes_may_start_at_once_from_anywhere(bare_url: str, tmp_path: Path) -> None:
+    code = "from storage.migrations import upgrade; upgrade(sys.argv[1])"
+    processes = [run(code, bare_url, cwd=tmp_path) for _ in range(3)]
+    assert [process.communicate(timeout=40)[0] for process in processes] == [""] * 3
+    assert [process.returncode for process in processes] == [0] * 3
+    assert is_current(bare_url)
+
+
+def test_a_current_database_costs_no_alembic(sqlite_url: str, tmp_path: Path) -> None:
+    code = (
+        "from storage.migrations import is_current, upgrade; from storage.store import SqlStore; "
+        "assert is_current(sys.argv[1]); upgrade(sys.argv[1]); SqlStore(sys.argv[1]).ping(); "
+        "print([name for name in sys.modules if name.startswith('alembic')])"
+    )
+    process = run(code, sqlite_url, cwd=tmp_path)
+    assert process.communicate(timeout=40)[0] == "[]\n"
+
+
+def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
+    url = f"postgresql://ada:hunter2@/gateway?host={tmp_path}"
+    for look in (is_current, upgrade):
+        with pytest.raises(StoreUnavailable):
+            look(url)

@@ -1,0 +1,92 @@
+"""Between loading and saving nobody else changes what a lease holder changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from gateway.messages import ThreadId, Turn, TurnState
+from storage.batch import Batch
+from storage.store import SqlStore
+from tests import postgres
+from tests.contracts.store_words import PLATFORM, Expire, answer, begin, claim_one, key, message, new_turn
+
+A_MOMENT = 0.2
+Aside = Callable[[Callable[[], object]], "Future[object]"]
+
+
+@pytest.fixture
+def aside() -> Iterator[Aside]:
+    """Does something in another thread."""
+    with ThreadPoolExecutor() as pool:
+        yield pool.submit
+
+
+def waits(work: Future[object]) -> bool:
+    try:
+        work.result(A_MOMENT)
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
+    claim = begin(store)
+    with store._database.writing() as connection:
+        batch = Batch.hold(connection, [answer(claim)], 15.0)
+        cancel = aside(lambda: peer.cancel(claim.turn.id))
+        assert waits(cancel)
+        batch.apply(answer(claim))
+        batch.save()
+    turn = cancel.result()
+    assert isinstance(turn, Turn)
+    assert turn.state is TurnState.ANSWERED
+
+
+def test_a_second_record_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
+    with store._database.writing() as connection:
+        slot = store._next_slot(connection, key(), None, backlog=10, opening=True)
+        second = aside(lambda: peer.record(message(), new_turn()).turn.seq)
+        assert waits(second)
+        first = store._append(connection, message(), new_turn(), slot, None)
+    assert (first.turn.seq, second.result()) == (1, 2)
+
+
+class TestPostgresql:
+    """SQLite has one writer at a time: there is nothing to see."""
+
+    @pytest.fixture
+    def database_url(self, postgres_url: str) -> str:
+        postgres.empty(postgres_url)
+        return postgres_url
+
+    def test_what_is_being_changed_is_not_claimed(self, store: SqlStore, peer: SqlStore, expire: Expire) -> None:
+        claim = begin(store)
+        expire(claim.conversation.id)
+        with store._database.writing() as connection:
+            Batch.hold(connection, [answer(claim)], 15.0)
+            assert peer.claim("two", [PLATFORM], 10) == ()
+        assert claim_one(peer, "two").turn.id == claim.turn.id
+
+    def test_a_claim_does_not_wait_for_what_another_claims(self, store: SqlStore, peer: SqlStore) -> None:
+        turns = [store.record(message(channel), new_turn()).turn for channel in "ab"]
+        with store._database.writing() as connection:
+            lock = f"SELECT 1 FROM conversations WHERE id = {turns[0].conversation} FOR UPDATE"
+            connection.exec_driver_sql(lock)
+            assert [claim.turn.id for claim in peer.claim("two", [PLATFORM], 10)] == [turns[1].id]
+
+    def test_who_adopts_a_thread_waits_for_who_does_so_already(
+        self, store: SqlStore, peer: SqlStore, aside: Aside
+    ) -> None:
+        thread = ThreadId("thread_1")
+        with store._database.writing() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%(thread)s, 0))", {"thread": thread}
+            )
+            adopted = aside(lambda: peer.adopt(key("two"), thread, "x", []))
+            assert waits(adopted)
+            first = store._open(connection, key("one"), thread, "x", [])
+        assert first is not None
+        assert adopted.result() == first

@@ -1,0 +1,101 @@
+"""A hand in the database must not stop a conversation for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import Connection, create_engine, delete, select, update
+
+from gateway.messages import Claim, TurnState
+from gateway.ports import Released
+from storage.schema import conversations, turns
+from storage.store import SqlStore
+from tests.contracts.store_words import PLATFORM, Expire, answer, begin, claim_one, finish, read, say, write
+
+Remove = Callable[..., None]
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture
+def remove(connection: Connection) -> Remove:
+    """Deletes turns of a conversation by their seqs."""
+
+    def remove(conversation: int, *seqs: int) -> None:
+        connection.execute(delete(turns).where(turns.c.conversation_id == conversation, turns.c.seq.in_(seqs)))
+
+    return remove
+
+
+def test_a_claim_steps_over_turns_that_are_gone(store: SqlStore, remove: Remove) -> None:
+    said = [say(store).turn for _ in range(4)]
+    remove(said[0].conversation, 1, 2)
+    claim = claim_one(store)
+    assert (claim.turn.id, claim.fresh) == (said[2].id, True)
+    assert store.claim("two", [PLATFORM], 10) == ()
+    _, following = store.write([answer(claim), finish(claim)])
+    assert isinstance(following, Claim)
+    assert following.turn.id == said[3].id
+
+
+def test_a_conversation_whose_waiting_turns_are_gone_is_idle(store: SqlStore, remove: Remove) -> None:
+    said = [say(store).turn for _ in range(2)]
+    remove(said[0].conversation, 1, 2)
+    assert store.claim("one", [PLATFORM], 10) == []
+    assert store.claim("one", [PLATFORM], 10) == ()
+    assert say(store, owner="one").claim is not None
+
+
+def test_finishing_steps_over_turns_that_are_gone(store: SqlStore, remove: Remove) -> None:
+    claim = begin(store)
+    said = [say(store).turn for _ in range(3)]
+    remove(claim.conversation.id, 2, 3)
+    _, following = store.write([answer(claim), finish(claim)])
+    assert isinstance(following, Claim)
+    assert following.turn.id == said[2].id
+    assert store.write([answer(following), finish(following)])[1] is None
+
+
+def test_what_is_released_without_its_turn_is_given_up_all_the_same(store: SqlStore, remove: Remove) -> None:
+    claim = begin(store)
+    remove(claim.conversation.id, 1)
+    assert write(store, Released(claim.lease)) is None
+    assert store.claim("one", [PLATFORM], 10) == []
+    assert say(store, owner="one").claim is not None
+
+
+def test_a_conversation_that_is_due_with_nothing_in_it_becomes_idle(store: SqlStore, connection: Connection) -> None:
+    claim = begin(store)
+    store.write([answer(claim), finish(claim)])
+    connection.execute(update(conversations).values(next_at=1.0))
+    assert store.claim("one", [PLATFORM], 10) == []
+    assert store.claim("one", [PLATFORM], 10) == ()
+    assert read(store, claim.turn).state is TurnState.DELIVERED
+
+
+def test_a_lease_that_its_owner_does_not_name_runs_out(store: SqlStore, connection: Connection, expire: Expire) -> None:
+    """As when the result of a claim got lost on its way to the owner."""
+    known, unknown = begin(store, "known"), begin(store, "unknown")
+    for claim in (known, unknown):
+        expire(claim.conversation.id)
+    assert store.renew("one", among={known.conversation.id}).held == {known.conversation.id}
+    assert claim_one(store, "two").turn.id == unknown.turn.id
+    assert store.renew("one", among=()).held == frozenset()
+
+
+def test_a_lease_lasts_as_long_as_it_was_asked_to(database_url: str, connection: Connection) -> None:
+    brief = SqlStore(database_url, lease_seconds=7.5)
+    claim = begin(brief)
+    expiry = connection.execute(select(conversations.c.next_at)).scalar_one()
+    assert expiry - claim.turn.started_at == pytest.approx(7.5, abs=0.5)
+    connection.execute(update(conversations).values(next_at=1.0))
+    brief.renew("one")
+    assert connection.execute(select(conversations.c.next_at)).scalar_one() >= expiry
+    brief.close()

@@ -1,0 +1,133 @@
+"""How much the store asks of its database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from gateway.messages import Exchange, RunId, ThreadId
+from gateway.ports import Bound, Change, Started
+from storage import statements
+from storage.store import SqlStore
+from tests.contracts.store_words import PLATFORM, answer, begin, finish, key, message, new_turn, read, say
+
+Sent = tuple[str, Any]
+WHOLE_TABLE = re.compile(r"Seq Scan on (conversations|turns)|SCAN (conversations|turns)$", re.MULTILINE)
+
+
+@pytest.fixture
+def sent(store: SqlStore) -> Iterator[list[Sent]]:
+    """The statements that the store sends, with their parameters, from when the list was last cleared."""
+    store.ping()
+    sent: list[Sent] = []
+    engine = store._database._engine
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def verbs(sent: list[Sent]) -> list[str]:
+    return [statement.split(maxsplit=1)[0] for statement, _ in sent]
+
+
+def test_a_message_takes_two_statements(store: SqlStore, sent: list[Sent]) -> None:
+    say(store, owner="one")
+    say(store)
+    assert verbs(sent) == ["INSERT", "INSERT"] * 2
+
+
+def test_a_step_of_one_turn_takes_three_statements(store: SqlStore, sent: list[Sent]) -> None:
+    claim = begin(store)
+    sent.clear()
+    store.write([answer(claim)])
+    assert verbs(sent) == ["SELECT", "SELECT", "UPDATE"]
+
+
+def test_a_batch_takes_no_more_statements_than_its_kinds_of_change(store: SqlStore, sent: list[Sent]) -> None:
+    claims = [begin(store, f"{number}") for number in range(20)]
+    for number in range(20):
+        say(store, f"{number}")
+    sent.clear()
+    changes: list[Change] = []
+    for claim in claims:
+        bound = Bound(claim.lease, ThreadId("t"), "x")
+        changes += [bound, Started(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)]
+    assert len(store.write(changes)) == 80
+    assert verbs(sent) == ["SELECT", "SELECT", "UPDATE", "UPDATE", "UPDATE", "UPDATE"]
+
+
+def test_claiming_many_takes_three_statements(store: SqlStore, sent: list[Sent]) -> None:
+    for number in range(20):
+        say(store, f"{number}")
+    sent.clear()
+    assert len(store.claim("one", [PLATFORM], 20)) == 20
+    assert verbs(sent) == ["WITH", "SELECT", "UPDATE"]
+    assert store.claim("one", [PLATFORM], 20) == ()
+    assert len(sent) == 4
+
+
+def test_renewing_takes_two_statements(store: SqlStore, sent: list[Sent]) -> None:
+    begin(store)
+    sent.clear()
+    store.renew("one")
+    store.renew("nobody")
+    assert verbs(sent) == ["WITH", "SELECT", "WITH"]
+
+
+def test_nothing_that_is_done_all_the_time_reads_a_whole_table(store: SqlStore, sent: list[Sent]) -> None:
+    fill(store)
+    sent.clear()
+    claim = begin(store)
+    say(store)
+    store.write([answer(claim), finish(claim, keep=False)])
+    (claim,) = store.claim("two", [PLATFORM], 5)
+    store.renew("two")
+    store.cancel(claim.turn.id)
+    store.conversation_of(ThreadId("thread"))
+    store.transcript(claim.conversation.id, limit=10)
+    store.record(message(name="m7"), new_turn())
+    plans = {statement: explain(store, statement, parameters) for statement, parameters in tuple(sent)}
+    assert len(plans) > 10
+    assert {statement: plan for statement, plan in plans.items() if WHOLE_TABLE.search(plan)} == {}
+
+
+def fill(store: SqlStore) -> None:
+    """Enough idle conversations that reading all of them would cost more than an index."""
+    store.adopt(key("long"), ThreadId("thread"), "x", [Exchange("a", "b")] * 1500)
+    with store._database.writing() as connection:
+        connection.exec_driver_sql(MANY_IDLE)
+        if store._database.kind == "postgresql":  # which does it by itself, sooner or later
+            connection.exec_driver_sql("ANALYZE")
+
+
+MANY_IDLE = """
+    INSERT INTO conversations (platform, workspace, channel, topic, user_id, thread_id, head, tail, epoch, created_at)
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
+    SELECT 'pigeon', '', CAST(n AS TEXT), '', '', CAST(n AS TEXT), 0, 0, 0, 0 FROM numbers
+"""
+
+
+def explain(store: SqlStore, statement: str, parameters: Any) -> str:
+    word = "EXPLAIN QUERY PLAN" if store._database.kind == "sqlite" else "EXPLAIN"
+    one = parameters[0] if isinstance(parameters, list) else parameters
+    with store._database.reading() as connection:
+        return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{word} {statement}", one))
+
+
+def test_reading_does_not_wait_for_a_writer(store: SqlStore, database_url: str) -> None:
+    turn = say(store).turn
+    other = SqlStore(database_url)
+    with other._database.writing() as connection:
+        connection.execute(statements.cancel, {"turn": turn.id})
+        assert read(store, turn) == turn
+        assert store.transcript(turn.conversation) == [turn]
+    assert read(store, turn) != turn
+    other.close()
