@@ -115,3 +115,9 @@ class ClaimingContract:
         renewal = store.renew("one")
         assert renewal.cancelled == {claim.turn.id}
         assert renewal.held == {claim.conversation.id, other.conversation.id}
+
+    def test_a_renewal_does_not_tell_what_was_cancelled_before_it_ran(self, store: Store) -> None:
+        turn = say(store).turn
+        store.cancel(turn.id)
+        claim = claim_one(store)
+        assert store.renew("one") == Renewal(frozenset({claim.conversation.id}), frozenset())

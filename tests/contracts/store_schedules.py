@@ -281,7 +281,7 @@ class Crowd:
 class ScheduleContract:
     def test_any_schedule_keeps_order_and_loses_nothing(self, store: Store, peer: Store, expire: Expire) -> None:
         thorough = settings(
-            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         )
         run_state_machine_as_test(lambda: Schedule((store, peer), expire), settings=thorough)  # type: ignore[arg-type]  # any factory will do
 

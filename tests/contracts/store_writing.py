@@ -228,7 +228,7 @@ class WritingContract:
         claims = [begin(store, f"{number}") for number in range(12)]
 
         def many(each: Store, changes: list[Change]) -> None:
-            for _ in range(8):
+            for _ in range(5):
                 assert not any(isinstance(result, LeaseLost) for result in each.write(changes))
                 each.renew("one")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -156,6 +157,15 @@ class TestPostgresql:
             freeze()
         frozen.close()
         other.close()
+
+    def test_reading_opens_no_transaction(self, postgres_url: str) -> None:
+        store = SqlStore(postgres_url)
+        with store._database.reading() as connection:
+            connection.execute(text("SELECT 1"))
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            assert driver.info.transaction_status is TransactionStatus.IDLE
+        store.close()
 
     def test_no_connection_is_opened_beyond_the_stated_number(self, postgres_url: str, impatient: None) -> None:
         store = SqlStore(f"{postgres_url}&pool_size=1")
