@@ -95,4 +95,4 @@ def _serve() -> None:
 def _greet(url: str, gateway: app.Gateway) -> None:
     names = ", ".join(adapter.name for adapter in gateway.adapters)
     click.echo(f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.")
-    click.echo(f"""Try: curl {url}/chat --json '{{"message": "Hello!"}}'""")
+    click.echo(f"""Try: curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""")

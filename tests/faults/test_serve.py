@@ -123,7 +123,7 @@ def test_it_says_where_it_listens_with_what_and_what_to_try(
     programs.append(program := Serve(tmp_path, fake))
     assert "responses at 127.0.0.1" in program.greeting[0]
     assert "gpt-test" in program.greeting[0]
-    assert program.greeting[1].startswith(f"Try: curl {program.url}/chat --json")
+    assert program.greeting[1].startswith(f"Try: curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
     assert program.end(signal.SIGTERM) == 0
 
