@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.assistants import build
+from gateway.assistants.client import Setup
 from gateway.assistants.online import set_up
 from gateway.errors import SettingsError
 from gateway.ports import Assistant
@@ -66,6 +67,14 @@ def test_hosted_tools_are_written_as_the_server_wants_them() -> None:
         {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "file_search", "vector_store_ids": ["vs_1", "vs_2"]},
     )
+
+
+def test_what_else_is_set_is_how_the_assistant_is_wanted() -> None:
+    setup = set_up(
+        settings(assistant_mode="poll", assistant_poll_seconds=2, assistant_instructions="Hi", openai_model="m")
+    )
+    assert setup == Setup("m", "Hi", streamed=False, poll_seconds=2)
+    assert set_up(settings()).streamed
 
 
 def test_a_hosted_tool_that_there_is_not_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -239,6 +240,15 @@ class TestResponses(OnlineContract):
         assert await room.say("Hello", begun=True) == "You said: Hello"
         assert self.said(fake, room) == ["Hello"]
 
+    async def test_outputs_without_an_answer_are_answered(self, fake: FakeOpenAI, room: Room) -> None:
+        call = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": "{}"}
+        output = {"type": "function_call_output", "call_id": "call_1", "output": "3"}
+        items = [{"type": "message", "role": "user", "content": "Hello"}, call, output]
+        thread = await room.open()
+        await room.assistant._wire.post(f"/conversations/{thread}/items", {"items": items})  # type: ignore[attr-defined]
+        assert await room.say("Hello", begun=True) == "You said: Hello"
+        assert [seen.body["input"] for seen in fake.posts("/responses")] == [[]]
+
     async def test_a_conversation_with_a_call_that_nobody_answers_is_left(self, fake: FakeOpenAI, room: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
         await room.begin("1 + 2?")
@@ -297,6 +307,19 @@ async def test_whether_there_are_conversations_is_seen_by_what_the_server_says(
     raw.say(b'{"error": {"message": "%s"}}' % message.encode(), status=status)
     (check,) = await Responses(Wire(raw_client), SETUP, ToolBox([])).check()
     assert check.ok is ok
+
+
+async def test_what_became_of_a_run_counts_more_than_an_error_in_its_stream(
+    raw: RawServer, raw_client: openai.AsyncOpenAI
+) -> None:
+    run = {"id": "resp_1", "object": "response", "status": "in_progress", "background": True}
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Here."}]}
+    events = [{"type": "response.created", "response": run}, {"type": "error", "code": "rate_limit_exceeded"}]
+    raw.stream(*(b"data: %s\n\n" % json.dumps(event).encode() for event in events))
+    raw.say(json.dumps({**run, "status": "completed", "output": [said]}).encode())
+    room = Room(Responses(Wire(raw_client), SETUP, ToolBox([])), thread=ThreadId("conv_1"))
+    assert await room.say("Hello") == "Here."
+    assert not room.troubles
 
 
 async def test_a_run_that_is_left_in_the_queue_is_stopped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from gateway.assistants.client import Setup, Wire
 from gateway.assistants.server_assistant import ServerAssistant
 from gateway.assistants.threads import BETA, Threads
 from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadBusy, TimedOut, Unavailable
-from gateway.messages import ToolCall
+from gateway.messages import Exchange, ThreadId, ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant import BREAKS, RAN, OnlineContract, Room
 from tests.fakes.facts import MemoryFacts
@@ -31,7 +32,7 @@ from tests.fakes.openai_server import (
     Incomplete,
     Say,
 )
-from tests.fakes.raw_server import KEY
+from tests.fakes.raw_server import KEY, RawServer
 
 SETUP = Setup("gpt-4o", "Be brief.", poll_seconds=0.01)
 Make = Callable[..., Threads]
@@ -205,6 +206,29 @@ class TestThreads(OnlineContract):
         with pytest.raises(Refused):
             await room.say("1 + 2?")
         assert len(fake.posts(self.OUTPUTS)) == 1
+
+    async def test_what_became_of_a_run_counts_more_than_an_error_in_its_stream(
+        self, raw: RawServer, raw_client: openai.AsyncOpenAI, facts: MemoryFacts
+    ) -> None:
+        run = {"id": "run_1", "object": "thread.run", "status": "in_progress"}
+        error = {"error": {"code": "rate_limit_exceeded", "message": "slow down"}}
+        said = {"role": "assistant", "run_id": "run_1", "content": [{"type": "text", "text": {"value": "Here."}}]}
+        raw.stream(
+            b"event: thread.run.created\ndata: %s\n\n" % json.dumps(run).encode(),
+            b"event: error\ndata: %s\n\n" % json.dumps(error).encode(),
+        )
+        raw.say(json.dumps({**run, "status": "completed"}).encode())
+        raw.say(b'{"data": []}')
+        raw.say(json.dumps({"data": [said]}).encode())
+        room = Room(threads(raw_client, ToolBox([]), facts, "asst_1"), thread=ThreadId("thread_1"))
+        assert await room.say("Hello") == "Here."
+        assert not room.troubles
+
+    async def test_a_long_past_is_brought_in_portions(self, fake: FakeOpenAI, assistant: Threads) -> None:
+        past = [Exchange(f"Q{number}", f"A{number}") for number in range(20)]
+        thread = await assistant.open_thread(past)
+        assert len(fake.posts("/threads")[0].body["messages"]) == 32
+        assert await assistant.recall(thread) == past
 
     # ------------------------------------------------------------ the assistant
 
