@@ -289,7 +289,8 @@ class Routes:
         return views.thread(conversation, self.inbox.transcript(conversation))
 
     def forget_thread(self, thread_id: str) -> ResponseReturnValue:
-        self.inbox.forget(self._conversation(thread_id))
+        for turn in self.inbox.forget(self._conversation(thread_id)):
+            self.adapter.room.settle(turn)  # nobody delivers what is forgotten
         return "", 204
 
     def _later(self, asked: Asked) -> ResponseReturnValue:

@@ -73,15 +73,16 @@ class CoreInbox:
         log.info("turn cancelled", turn=turn)
         return found
 
-    def forget(self, conversation: Conversation) -> None:
-        for turn in self._store.transcript(conversation.id):
-            if not turn.state.decided:
-                self._store.cancel(turn.id)
-                self._runner.interrupt(turn.id)
+    def forget(self, conversation: Conversation) -> Sequence[Turn]:
+        open_turns = [turn.id for turn in self._store.transcript(conversation.id) if not turn.state.decided]
+        cancelled = [turn for turn in map(self._store.cancel, open_turns) if turn is not None]
+        for turn in cancelled:
+            self._runner.interrupt(turn.id)
         if conversation.thread is not None and conversation.backend == self._assistant.name:
             self._runner.call(self._assistant.forget(conversation.thread))
         self._store.forget(conversation.id)
         log.info("conversation forgotten", conversation=conversation.id)
+        return cancelled
 
     def _adopt(self, key: ConversationKey, thread: ThreadId) -> Conversation:
         past = self._runner.call(self._assistant.recall(thread))

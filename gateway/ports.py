@@ -378,8 +378,8 @@ class Inbox(Protocol):
         """Cancel it wherever it is. Raises TurnNotFound, Conflict when it is decided otherwise already."""
         ...
 
-    def forget(self, conversation: Conversation) -> None:
-        """Delete a conversation here and its thread at the backend; what runs in it is cancelled."""
+    def forget(self, conversation: Conversation) -> Sequence[Turn]:
+        """Delete a conversation here and its thread at the backend; the turns of it that were cancelled by this."""
         ...
 
 

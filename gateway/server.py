@@ -98,7 +98,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
 
     def serve(self) -> None:
         self.init_process()
-        self._stop()
+        self._begin_stop()
         self._site.end_stop(max(0.0, (self._stop_by or 0.0) - time.monotonic()))
         if self.nr_conns > 0:  # the interpreter would wait for the threads of these requests, however long they take
             log.warning("requests cut off", count=self.nr_conns)
@@ -144,12 +144,14 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
     def is_parent_alive(self) -> bool:
         return True  # nobody is above it that it should die with
 
+    def _begin_stop(self) -> None:
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + self._grace
+            self._site.begin_stop(self._grace * FOR_REQUESTS)
+
     def _stop(self) -> None:
-        """Refuse new connections, but take those that the kernel has accepted already. Does nothing the second time."""
-        if self._stop_by is not None:
-            return
-        self._stop_by = time.monotonic() + self._grace
-        self._site.begin_stop(self._grace * FOR_REQUESTS)
+        """Refuse new connections, but take those that the kernel has accepted already."""
+        self._begin_stop()
         self.set_accept_enabled(False)
         for listener in self.sockets:
             before = -1

@@ -14,7 +14,7 @@ from gateway import waiting
 from gateway.errors import RateLimited, Refused, SettingsError, StoreUnavailable, TimedOut, Unavailable
 from gateway.messages import ConversationKey, Exchange, Message, TextDelta, ThreadId, Turn
 from gateway.ports import Adapter, Request
-from tests.adapters.chat import KEYS, Chat, error, in_thread, settings, until
+from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, until
 from tests.contracts.adapter import TEXT, AdapterContract
 from tests.fakes.inbox import Step, echo
 
@@ -351,3 +351,16 @@ async def test_check_tells_whether_the_door_is_open() -> None:
         (check,) = await HttpAdapter(settings(keys=keys), max_message_chars=1, threads=1).check()
         assert check.ok
         assert detail in check.detail
+
+
+def test_who_waits_in_a_thread_that_is_forgotten_hears_of_it(chat: Chat) -> None:
+    gate = chat.hold()
+    thread = chat.post({"message": "first"}, Prefer="respond-async").json["thread_id"]
+    gate.wait_until_reached()
+    answers: list[Answer] = []
+    waiting = in_thread(lambda: answers.append(chat.post({"message": "second", "thread_id": thread})))
+    until(lambda: len(chat.call("GET", f"/chat/threads/{thread}").json["messages"]) == 2)
+    assert chat.call("DELETE", f"/chat/threads/{thread}").status_code == 204
+    waiting.join(20)
+    assert error(answers[0]) == (409, "cancelled")
+    gate.open()

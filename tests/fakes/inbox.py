@@ -146,15 +146,16 @@ class FakeInbox:
         self._loop.call_soon_threadsafe(self._interrupt, turn)
         return cancelled
 
-    def forget(self, conversation: Conversation) -> None:
-        for turn in self.transcript(conversation):
-            if not turn.state.decided:
-                self.cancel(turn.id)
+    def forget(self, conversation: Conversation) -> Sequence[Turn]:
+        turns = self.transcript(conversation)
+        cancelled = [self.cancel(turn.id) for turn in turns if not turn.state.decided]
+        for turn in turns:
             del self._turns[turn.id]
         if conversation.thread is not None:
             self.forgotten.append(conversation.thread)
             self.at_backend.pop(conversation.thread, None)
         del self._conversations[conversation.key]
+        return cancelled
 
     # ------------------------------------------------------------ the table
 

@@ -180,7 +180,11 @@ def test_forgetting_cancels_and_deletes_here_and_at_the_backend(
     waiting = inbox.accept(message("two")).turn.id
     claim = notes.submitted[0]
     sqlite_store.write([Bound(claim.lease, ThreadId("conv_1"), "fake")])
-    inbox.forget(inbox.locate(key("c")))
+    cancelled = inbox.forget(inbox.locate(key("c")))
+    assert [(turn.id, turn.state) for turn in cancelled] == [
+        (running, TurnState.CANCELLED),
+        (waiting, TurnState.CANCELLED),
+    ]
     assert notes.interrupted == [running, waiting]
     assert assistant.threads == {}
     with pytest.raises(ThreadNotFound):
