@@ -206,8 +206,7 @@ class HttpAdapter:
         return blueprint
 
     def operations(self) -> Sequence[Operation]:
-        secured = bool(self._owners)
-        return tuple(replace(operation, secured=secured) for operation in _operations(self._model))
+        return tuple(replace(operation, secured=bool(self._owners)) for operation in _operations(self._model))
 
 
 def _request_model(max_message_chars: int) -> type[ChatRequest]:
@@ -386,7 +385,8 @@ def _operations(request: type[ChatRequest]) -> Sequence[Operation]:
         200: Reply("The reply.", views.TurnReply, stream=STREAMED),
         202: Reply("The turn, begun.", views.TurnAccepted),
     }
-    problems = (400, 401, 404, 409, 413, 415, 429, 502, 503, 504)
+    problems = (400, 401, 404, 408, 409, 413, 415, 429, 502, 503, 504)
+    kept = (401, 404, 429, 502, 503, 504)
     turn, thread = Reply("The turn.", views.TurnView), Reply("The thread.", views.ThreadView)
     read = "Read a thread. One that only the backend knows is adopted by the name it has there."
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
@@ -394,6 +394,6 @@ def _operations(request: type[ChatRequest]) -> Sequence[Operation]:
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, HEADERS),
         Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 503)),
-        Operation("show_thread", "GET", THREAD, read, {200: thread}, (401, 404, 502, 503)),
-        Operation("forget_thread", "DELETE", THREAD, forget, {204: Reply("It is gone.")}, (401, 404, 502, 503)),
+        Operation("show_thread", "GET", THREAD, read, {200: thread}, kept),
+        Operation("forget_thread", "DELETE", THREAD, forget, {204: Reply("It is gone.")}, kept),
     )

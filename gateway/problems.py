@@ -54,6 +54,7 @@ MEANING: Mapping[int, str] = {
     400: "The request cannot be read; `code` and `message` say why and what to change.",
     401: "The API key is missing or wrong (`unauthorized`).",
     404: "There is no such thread or turn for this key (`thread_not_found`, `turn_not_found`).",
+    408: "The body did not arrive (`request_timeout`).",
     409: "It contradicts what is already there (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
     413: "The body is too large (`payload_too_large`).",
     415: "The body is not JSON (`unsupported_media_type`).",

@@ -157,7 +157,9 @@ def test_another_method_is_refused_with_those_there_are(shared: Chat, method: st
     assert allowed in response.json["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["/", "/chat/", "//chat", "/chat/turns", "/chat/threads/a/b", "/.env", "/chat%00"])
+@pytest.mark.parametrize(
+    "path", ["/", "/chat/", "/chat//turns/t", "/chat/turns", "/chat/threads/a/b", "/.env", "/chat%00"]
+)
 def test_an_address_that_is_not_there_is_not_found(shared: Chat, path: str) -> None:
     for method in ("GET", "POST"):
         assert error(shared.call(method, path)) == (404, "not_found")

@@ -8,6 +8,7 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 READ = 65_536
+PATIENCE_SECONDS = 60.0
 END_OF_STREAM = b"0\r\n\r\n"
 
 
@@ -17,7 +18,7 @@ class Caller:
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
         self._host = place.netloc
-        self._socket = socket.create_connection((place.hostname, place.port))
+        self._socket = socket.create_connection((place.hostname, place.port), PATIENCE_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread: str | None = None
 

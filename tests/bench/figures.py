@@ -25,8 +25,8 @@ class Figure:
     name: str
     ours: float
     theirs: float | None = None
-    beside: str = ""
-    """What ``theirs`` is of."""
+    note: str = ""
+    """Such as what ``theirs`` is of."""
     aim: Aim | None = None
 
     @property

@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 import aiohttp
 
+from tests.bench.plan import TEXT
+
 Kind = Literal["closed", "open", "hold"]
 WARM_UP = 3
-TEXT = "What is the weather like in Reykjavik today?"
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Order:
 class Result:
     seconds: float = 0.0
     in_time: int = 0
-    """Turns that ended before the time was up."""
+    """Turns that ended well before the time was up."""
     times: list[float] = field(default_factory=list)
-    """Milliseconds of every turn."""
+    """Milliseconds of every turn that ended well."""
     errors: list[str] = field(default_factory=list)
 
 
@@ -58,7 +59,7 @@ class Load:
         return self._result
 
     async def open(self) -> Result:
-        free: deque[str | None] = deque(await self._all_opened())
+        free = deque(await self._all_opened())
         await _ready()
         start = perf_counter()
         turns = (self._in_time(start + number / self._order.rate, free) for number in range(self._count()))
@@ -81,28 +82,28 @@ class Load:
     def _count(self) -> int:
         return int(self._order.seconds * self._order.rate)
 
-    async def _all_opened(self) -> list[str]:
+    async def _all_opened(self) -> list[str | None]:
         return await asyncio.gather(*(self._opened() for _ in range(self._order.callers)))
 
-    async def _opened(self) -> str:
+    async def _opened(self) -> str | None:
         thread = None
         for _ in range(WARM_UP):
             thread = await self._say(thread)
-        if thread is None:
-            raise RuntimeError(f"no thread could be opened: {self._result.errors}")
         return thread
 
     async def _speak_until(self, until: float, thread: str | None) -> None:
         while (begun := perf_counter()) < until:
             thread = await self._say(thread)
-            self._note(begun)
-            self._result.in_time += perf_counter() < until
+            if thread is not None:
+                self._note(begun)
+                self._result.in_time += perf_counter() < until
 
     async def _in_time(self, planned: float, free: deque[str | None]) -> None:
         await asyncio.sleep(planned - perf_counter())
         thread = await self._say(free.popleft() if free else None)
-        free.append(thread)
-        self._note(planned)
+        if thread is not None:
+            free.append(thread)
+            self._note(planned)
 
     def _note(self, begun: float) -> None:
         self._result.times.append((perf_counter() - begun) * 1000)

@@ -10,11 +10,10 @@ from time import perf_counter
 
 from tests.bench.caller import Caller
 from tests.bench.direct import DIRECT, Direct, client_of
-from tests.bench.plan import PAUSE_SECONDS, TURNS_PER_THREAD, Backend
+from tests.bench.plan import PAUSE_SECONDS, TEXT, TURNS_PER_THREAD, Backend
 from tests.bench.servers import Server
 
-WARM_UP = 20
-TEXT = "What is the weather like in Reykjavik today?"
+WARM_UP = 10
 
 Samples = tuple[Sequence[float], Sequence[float]]
 """Milliseconds: of the SDK, and of the server. Measured in turns, so that noise falls on both alike."""

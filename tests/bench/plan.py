@@ -8,6 +8,7 @@ from typing import Literal
 Backend = Literal["responses", "threads", "chat"]
 BACKENDS: tuple[Backend, ...] = ("responses", "threads", "chat")
 
+TEXT = "What is the weather like in Reykjavik today?"
 TURNS_PER_THREAD = 20
 """So that a thread is as long as one between people and an assistant, and no row measures a longer one than another."""
 PAUSE_SECONDS = 0.005
@@ -16,7 +17,7 @@ CALLERS = 50
 IN_FLIGHT = 1000
 ARRIVALS_PER_SECOND = 200.0
 """At which the turns in flight are handed in."""
-CHUNK_SECONDS = 0.02
+CHUNK_SECONDS = 0.01
 """Between two chunks of a reply, where the first token is timed."""
 THINK_SECONDS = 600.0
 """Before a reply, where turns are held in flight: longer than the measurement."""
@@ -37,27 +38,27 @@ class Plan:
     first_tokens: int
     held_by: tuple[Backend, ...]
     """Backends with which turns are held in flight."""
-    held_quietly: bool
-    """Whether they are held a second time with nobody waiting for them."""
+    held_quietly: tuple[Backend, ...]
+    """Backends with which they are held a second time, with nobody waiting for them."""
 
 
 FULL = Plan(
-    lone_turns=300,
+    lone_turns=250,
     rounds=3,
-    load_seconds=5.0,
+    load_seconds=4.0,
     rates=(40.0, 80.0),
-    rate_seconds=8.0,
-    first_tokens=100,
+    rate_seconds=6.0,
+    first_tokens=80,
     held_by=BACKENDS,
-    held_quietly=True,
+    held_quietly=("responses",),
 )
 QUICK = Plan(
-    lone_turns=60,
+    lone_turns=40,
     rounds=1,
     load_seconds=2.0,
     rates=(40.0,),
-    rate_seconds=3.0,
-    first_tokens=20,
+    rate_seconds=2.0,
+    first_tokens=15,
     held_by=("responses",),
-    held_quietly=False,
+    held_quietly=(),
 )

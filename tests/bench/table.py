@@ -9,7 +9,7 @@ from rich.table import Table
 from tests.bench.figures import Figure
 
 VERDICTS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
-COLUMNS = ("gateway", "beside", "difference", "ratio", "aim")
+COLUMNS = ("gateway", "other", "difference", "ratio", "aim")
 
 
 def table_of(figures: Iterable[Figure], footer: Iterable[str]) -> Table:
@@ -19,7 +19,7 @@ def table_of(figures: Iterable[Figure], footer: Iterable[str]) -> Table:
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")
-    table.add_column("beside", overflow="fold")
+    table.add_column("the other is", overflow="fold")
     section = ""
     for figure in figures:
         if figure.section != section:
@@ -38,7 +38,7 @@ def _cells(figure: Figure) -> Iterable[str]:
         *_compared(figure.ours, figure.theirs),
         aim,
         VERDICTS[figure.met],
-        figure.beside,
+        figure.note,
     )
 
 

@@ -110,6 +110,13 @@ class InboxContract:
             with pytest.raises(ThreadNotFound):
                 self.inbox.locate(replace(KEY, channel=name))
 
+    def test_what_was_still_to_be_answered_is_cancelled_when_it_is_forgotten_and_told(self) -> None:
+        opened = self.hold()
+        turns = [self.inbox.accept(message(f"{n}", f"m{n}")).turn for n in range(2)]
+        cancelled = self.inbox.forget(self.inbox.locate(KEY))
+        assert [(turn.id, turn.state) for turn in cancelled] == [(turn.id, TurnState.CANCELLED) for turn in turns]
+        opened.set()
+
     def test_there_is_no_turn_that_nobody_accepted(self) -> None:
         with pytest.raises(TurnNotFound):
             self.inbox.turn(self.inbox.new_turn())

@@ -30,14 +30,26 @@ def open_when_told(gate: Gate) -> None:
 
 
 def main(
-    *, port: int = 0, threads: int = 100, grace: float = 20.0, let_go: bool = True, read_seconds: int = 30
+    *,
+    port: int = 0,
+    threads: int = 100,
+    grace: float = 20.0,
+    let_go: bool = True,
+    nohup: bool = False,
+    slow: bool = False,
+    read_seconds: int = 30,
 ) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts the tests may ignore it
+    if nohup:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     server.READ_SECONDS = read_seconds
     gate = Gate()
-    threading.Thread(target=lambda: open_when_told(gate), daemon=True).start()
 
     def make_site() -> server.Site:
+        if slow:
+            tell("starting")
+            sys.stdin.readline()
+        threading.Thread(target=lambda: open_when_told(gate), daemon=True).start()
         adapter = HttpAdapter(HttpSettings(), max_message_chars=1000, threads=threads, ping_seconds=0.2)
         inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, Answered("at last")))
         app = create_app([adapter], inbox, lambda: [Check(f"{adapter.room.taken} wait", ok=True)], ready_seconds=0.0)

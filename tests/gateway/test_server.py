@@ -38,7 +38,7 @@ class Process:
             text=True,
         )
         self.url = self.line()
-        self.port = int(self.url.rpartition(":")[2] or 0)
+        self.port = int(self.url.rpartition(":")[2]) if ":" in self.url else 0
 
     def line(self) -> str:
         assert self.popen.stdout
@@ -172,6 +172,24 @@ def test_a_second_interrupt_ends_the_process_at_once(start: Start, pool: ThreadP
     process.popen.send_signal(signal.SIGINT)
     assert process.line() == "stopping"
     assert process.end(signal.SIGINT) == (130, "")
+
+
+def test_a_process_that_is_stopped_while_it_starts_ends_in_good_order(start: Start) -> None:
+    process = start(slow=True)
+    assert process.url == "starting"
+    process.popen.send_signal(signal.SIGTERM)
+    process.open_gate()
+    assert process.line().startswith("http://127.0.0.1:")
+    assert process.line() == "stopping"
+    assert process.line() == "stopped True"
+    assert process.end() == (0, "")
+
+
+def test_under_nohup_a_terminal_that_hangs_up_stops_nothing(start: Start) -> None:
+    process = start(nohup=True)
+    process.popen.send_signal(signal.SIGHUP)
+    assert process.ask("GET", "/healthz") == (200, {"status": "ok"})
+    assert process.end(signal.SIGTERM) == (0, "")
 
 
 def test_callers_who_have_said_nothing_hold_nothing_up(start: Start) -> None:
