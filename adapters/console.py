@@ -23,10 +23,10 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from gateway import markdown
+from gateway.api.waiting import Pace, WaitingRoom
 from gateway.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
 from gateway.messages import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState
 from gateway.ports import Check, Inbox, Receipt, Request
-from gateway.waiting import Pace, WaitingRoom
 
 NAME = "console"
 PROMPT = "> "

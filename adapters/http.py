@@ -31,14 +31,14 @@ from pydantic import (
     field_validator,
 )
 
-from gateway import views
+from gateway.api import views
+from gateway.api.jsontext import STORABLE, VISIBLE, read_model
+from gateway.api.openapi import Header, Operation, Reply
+from gateway.api.waiting import Pace, WaitingRoom
 from gateway.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound, Unreadable, Unverified
-from gateway.jsontext import STORABLE, VISIBLE, read_model
 from gateway.messages import Conversation, ConversationKey, Message, Shown, Turn, TurnId
-from gateway.openapi import Header, Operation, Reply
 from gateway.ports import Accepted, Check, Inbox, Receipt, Request
 from gateway.settings import Environment
-from gateway.waiting import Pace, WaitingRoom
 
 NAME = "http"
 SPARE_THREADS = 50

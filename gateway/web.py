@@ -16,9 +16,10 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from gateway import logs, problems
+from gateway import logs
+from gateway.api import problems
+from gateway.api.openapi import Described, Operation, Reply, document
 from gateway.errors import GatewayError
-from gateway.openapi import Described, Operation, Reply, document
 from gateway.ports import Adapter, Check, Inbox, Routed
 
 MAX_BODY_BYTES = 4 * 1024 * 1024

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from adapters.http import HttpAdapter, HttpSettings
-from gateway import waiting
+from gateway.api import waiting
 from gateway.errors import RateLimited, Refused, SettingsError, StoreUnavailable, TimedOut, Unavailable
 from gateway.messages import ConversationKey, Exchange, Message, TextDelta, ThreadId, Turn
 from gateway.ports import Adapter, Request

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from gateway import waiting
+from gateway.api import waiting
 from gateway.errors import RateLimited, StoreUnavailable, Unavailable
 from gateway.messages import Answered, TextDelta, ToolCall, Turn, TurnId
 from tests.adapters.chat import Chat, Event, chunks, error, in_thread, parse, until

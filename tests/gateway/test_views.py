@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import views
+from gateway.api import views
 from gateway.messages import Conversation, ConversationKey, Failure, Message, ThreadId, Turn, TurnId, TurnState
 
 TURN = Turn(

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import waiting
+from gateway.api import waiting
+from gateway.api.waiting import Pace, WaitingRoom
 from gateway.errors import Overloaded, TurnNotFound
 from gateway.messages import ConversationKey, Message, Shown, TextDelta, ToolCall, Turn, TurnId, TurnState
-from gateway.waiting import Pace, WaitingRoom
 from tests.adapters.chat import until
 
 ID = TurnId("turn_1")

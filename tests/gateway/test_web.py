@@ -16,7 +16,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from structlog.testing import capture_logs
 from werkzeug.exceptions import BadGateway, ClientDisconnected, ImATeapot
 
-from gateway import errors, problems
+from gateway import errors
+from gateway.api import problems
 from gateway.errors import AssistantError, GatewayError, Overloaded, Unreadable
 from gateway.ports import Check, Inbox
 from gateway.web import create_app

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from gateway import logs, problems
+from gateway import logs
+from gateway.api import problems
+from gateway.api.problems import Answer, Problem
 from gateway.errors import DeliveryError, GatewayError
 from gateway.messages import Conversation, Failure, Shown, TextDelta, ToolCall, Turn, TurnState
-from gateway.problems import Answer, Problem
 
 STREAM = "text/event-stream"
 PING = ": ping\n\n"

@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from gateway.problems import MEANING, Problems
-from gateway.views import STREAM
+from gateway.api.problems import MEANING, Problems
+from gateway.api.views import STREAM
 
 REF = "#/components/schemas/{model}"
 PLACEHOLDER = re.compile(r"<(\w+)>")
