@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from gateway.messages import Conversation, Failure, Shown, TextDelta, ToolCall, 
 
 STREAM = "text/event-stream"
 PING = ": ping\n\n"
+UNSAFE = re.compile(r"[\x85\u2028\u2029\ud800-\udfff]")
+"""What some readers take for the end of a line, and halves of a character: those cannot be written but as escapes."""
 CANCELLED = Failure("cancelled", "This turn was cancelled.")
 FAILED = Failure("assistant_failed", "The assistant could not answer this.")
 
@@ -203,7 +206,10 @@ def _error(answer: Answer) -> str:
 
 
 def _event(name: str, data: Mapping[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    if UNSAFE.search(line):
+        line = json.dumps(data, separators=(",", ":"))
+    return f"event: {name}\ndata: {line}\n\n"
 
 
 def caller_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:

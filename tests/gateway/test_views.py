@@ -10,7 +10,17 @@ from dataclasses import replace
 import pytest
 
 from gateway.api import views
-from gateway.messages import Conversation, ConversationKey, Failure, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.messages import (
+    Conversation,
+    ConversationKey,
+    Failure,
+    Message,
+    TextDelta,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnState,
+)
 
 TURN = Turn(
     TurnId("turn_1"),
@@ -86,3 +96,12 @@ def test_nothing_more_is_sent_or_awaited_once_the_caller_is_gone() -> None:
     stream = views.events(TURN, news(), lambda: True, ping_seconds=0.0)
     assert [line.partition("\n")[0] for line in stream] == ["event: turn"]
     assert views.awaited(TURN, news(), lambda: True)[1] == 504
+
+
+@pytest.mark.parametrize("text", ["Grüße 👋", "one\u2028two", "a\x85b", "half of a character: \ud83d", "line\nline"])
+def test_an_event_is_one_line_of_utf_8_whatever_the_text(text: str) -> None:
+    turn = Turn(TurnId("turn_1"), 1, 1, Message(ConversationKey("web"), "1", "hi"), TurnState.RUNNING)
+    _, delta, *_ = views.events(turn, (TextDelta(text),), lambda: False, ping_seconds=1.0)
+    name, data, *rest = delta.encode().decode().splitlines()
+    assert (name, rest) == ("event: delta", [""])
+    assert json.loads(data.removeprefix("data: ")) == {"text": text}
