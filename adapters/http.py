@@ -176,11 +176,12 @@ class HttpAdapter:
         raise Overloaded(message, code="rate_limited", retry_after=free_at - time.time())
 
     async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+        if not self.room.watched(turn.id):
+            return  # who comes to watch later gets the reply as a whole
         pace = Pace(partial(self.room.show, turn.id), SECONDS_BETWEEN_DELTAS)
         try:
             async for event in events:
-                if self.room.watched(turn.id):
-                    pace.put(event)
+                pace.put(event)
         finally:
             pace.close()
 

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -139,7 +140,8 @@ class Engine:
         return conversation in self._works
 
     def submit(self, claim: Claim) -> None:
-        self._loop.call_soon_threadsafe(self._begin, claim)
+        # In a context of its own: the caller's would keep its whole web request alive as long as the turn runs.
+        self._loop.call_soon_threadsafe(self._begin, claim, context=Context())
 
     def wake(self) -> None:
         self._loop.call_soon_threadsafe(self._news.set)

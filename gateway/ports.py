@@ -81,8 +81,8 @@ class Adapter(Protocol):
     async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
         """Show a turn while it runs, as far as the platform can. The engine calls it once per attempt.
 
-        Deltas that come while the adapter is busy arrive merged. What it shows is a preview: the reply comes
-        by ``deliver``. Whatever it raises is logged and forgotten.
+        Deltas that come while the adapter is busy arrive merged. It may return early when nobody watches. What it
+        shows is a preview: the reply comes by ``deliver``. Whatever it raises is logged and forgotten.
         """
         ...
 

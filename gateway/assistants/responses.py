@@ -172,6 +172,7 @@ class Responses:
                 async for name, data in events:
                     for event in reading.take(name, data):
                         yield event
+                    del data  # not kept while the next is waited for
                     if reading.over:
                         break
         except (NotThere, BadRequest) as exc:

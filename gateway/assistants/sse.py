@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -62,10 +63,14 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
     """The events of a stream until it ends or says that it is done. Raises ValueError for what is none."""
     reader = Reader()
     async for chunk in chunks:
-        for name, data in reader.feed(chunk):
+        read = deque(reader.feed(chunk))
+        del chunk  # a run may be waited for a long time: what was read is not kept meanwhile
+        while read:
+            name, data = read.popleft()
             if data == END:
                 return
             yield name, parse(data)
+            del data
     for name, data in reader.close():
         if data != END:
             yield name, parse(data)

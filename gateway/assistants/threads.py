@@ -163,6 +163,7 @@ class Threads:
                 async for name, data in events:
                     for event in reading.take(name, data):
                         yield event
+                    del data  # not kept while the next is waited for
                     if reading.halted:
                         break
         except NotThere as exc:

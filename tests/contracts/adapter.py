@@ -135,7 +135,7 @@ class AdapterContract:
         reply = "**Bold** words." if state is TurnState.ANSWERED else ""
         return Turn(TurnId("turn_contract"), 1, 1, self.one(adapter), state, reply=reply, failure=failure)
 
-    async def test_a_turn_is_followed_to_its_end(self, adapter: Adapter) -> None:
+    async def test_a_turn_is_followed_to_its_end_or_not_at_all(self, adapter: Adapter) -> None:
         told: list[Shown] = [
             TextDelta("one "),
             ToolCall("c", "tool"),
@@ -149,7 +149,7 @@ class AdapterContract:
                 yield left.pop(0)
 
         await adapter.follow(self.turn(adapter), events())
-        assert left == []
+        assert left in ([], told)  # where nobody watches, there is nothing to show
 
     @pytest.mark.parametrize("state", [TurnState.ANSWERED, TurnState.FAILED, TurnState.CANCELLED])
     async def test_an_outcome_can_be_brought_and_brought_again(self, adapter: Adapter, state: TurnState) -> None:
