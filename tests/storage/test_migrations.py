@@ -135,7 +135,8 @@ def test_who_comes_while_another_migrates_waits(bare_url: str) -> None:
 def test_a_current_database_costs_no_alembic(sqlite_url: str, tmp_path: Path) -> None:
     code = (
         "from storage.migrations import is_current, upgrade; from storage.store import SqlStore; "
-        "assert is_current(sys.argv[1]); upgrade(sys.argv[1]); SqlStore(sys.argv[1]).ping(); "
+        "assert is_current(sys.argv[1]); upgrade(sys.argv[1]); "
+        "store = SqlStore(sys.argv[1]); store.ping(); store.close(); "
         "print([name for name in sys.modules if name.startswith('alembic')])"
     )
     process = run(code, sqlite_url, cwd=tmp_path)

@@ -175,6 +175,7 @@ class TestResponses(OnlineContract):
         with pytest.raises(ThreadBusy):
             await room.attempt(room.turn("Hello"), posting=False)
         fake.release()
+        await fake.until(lambda: fake.user_texts(room.thread or "") == ["Hello"])
         assert await room.say("Hello", begun=True) == "Late."
         assert self.said(fake, room) == ["Hello"]
 
