@@ -143,9 +143,6 @@ class Engine:
         # In a context of its own: the caller's would keep its whole web request alive as long as the turn runs.
         self._loop.call_soon_threadsafe(self._begin, claim, context=Context())
 
-    def wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._news.set)
-
     def interrupt(self, turn: TurnId) -> None:
         self._loop.call_soon_threadsafe(self._interrupt, turn)
 

@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from gateway import logs
 from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.messages import Conversation, ConversationKey, Message, ThreadId, Turn, TurnId, TurnState
-from gateway.ports import Accepted, Assistant, Runner, Store
+from gateway.messages import Claim, Conversation, ConversationKey, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.ports import Accepted, Assistant, Store
 
 THREAD_NAME = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """What a thread may be called from outside: the backends' ids, and nothing that means something in a URL."""
 
+T = TypeVar("T")
+
 log = logs.get(__name__)
+
+
+class Runner(Protocol):
+    """What the inbox needs of the engine. Thread-safe."""
+
+    owner: str
+
+    def room(self) -> bool:
+        """Whether a turn could start at once."""
+        ...
+
+    def holds(self, conversation: int) -> bool:
+        """Whether this process works on a conversation."""
+        ...
+
+    def submit(self, claim: Claim) -> None:
+        """Start on a claim. No I/O."""
+        ...
+
+    def interrupt(self, turn: TurnId) -> None:
+        """Break off a turn if it runs here. No I/O."""
+        ...
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the engine's loop and wait for it, from another thread."""
+        ...
 
 
 class CoreInbox:

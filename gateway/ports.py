@@ -6,9 +6,9 @@ loop), whether it may do I/O, and what it may raise.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway.errors import LeaseLost
 from gateway.messages import (
@@ -31,8 +31,6 @@ from gateway.messages import (
 
 if TYPE_CHECKING:
     import flask
-
-T = TypeVar("T")
 
 History = Callable[[], Awaitable[Sequence[Exchange]]]
 """Loads what was said before a turn, oldest first, when a backend needs it."""
@@ -380,34 +378,4 @@ class Inbox(Protocol):
 
     def forget(self, conversation: Conversation) -> Sequence[Turn]:
         """Delete a conversation here and its thread at the backend; the turns of it that were cancelled by this."""
-        ...
-
-
-class Runner(Protocol):
-    """What the inbox needs of the engine. Thread-safe."""
-
-    owner: str
-
-    def room(self) -> bool:
-        """Whether a turn could start at once."""
-        ...
-
-    def holds(self, conversation: int) -> bool:
-        """Whether this process works on a conversation."""
-        ...
-
-    def submit(self, claim: Claim) -> None:
-        """Start on a claim. No I/O."""
-        ...
-
-    def wake(self) -> None:
-        """There may be something to claim. No I/O."""
-        ...
-
-    def interrupt(self, turn: TurnId) -> None:
-        """Break off a turn if it runs here. No I/O."""
-        ...
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the engine's loop and wait for it, from another thread."""
         ...

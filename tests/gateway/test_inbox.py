@@ -37,8 +37,6 @@ class Notes:
     def submit(self, claim: Claim) -> None:
         self.submitted.append(claim)
 
-    def wake(self) -> None: ...
-
     def interrupt(self, turn: TurnId) -> None:
         self.interrupted.append(turn)
 
