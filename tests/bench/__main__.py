@@ -50,7 +50,8 @@ def _methods(plan: Plan) -> Iterator[str]:
     yield (
         f"A lone turn: {plan.lone_turns} for each median and p99 ({plan.first_tokens} for first tokens), the SDK's and "
         f"the gateway's in turns with {PAUSE_SECONDS * 1000:g} ms of rest after each; threads of {TURNS_PER_THREAD} "
-        "turns; the SDK is AsyncOpenAI on aiohttp, streaming the same requests."
+        "turns; the SDK is AsyncOpenAI on aiohttp, streaming the same requests. What is added at p99 is the difference "
+        "of the two p99."
     )
     yield (
         f"{CALLERS} callers: each speaks again when answered, in a thread of its own; {plan.rounds} x "
@@ -59,8 +60,8 @@ def _methods(plan: Plan) -> Iterator[str]:
     )
     yield (
         "Plain Flask does what a tutorial does (messages.create, runs.create, runs.retrieve each second until done, "
-        f"messages.list; one SDK client) under gunicorn with {TUTORIAL_THREADS} threads. It looks at the run at once, "
-        "and the fake's runs are done by then; “sleeping first” sleeps a second before it looks. Both keep nothing."
+        f"messages.list; one SDK client) under gunicorn with {TUTORIAL_THREADS} threads, and keeps nothing. It looks "
+        "at the run at once, when the fake is done with it; one that sleeps first, as many do, waits a second for that."
     )
 
 

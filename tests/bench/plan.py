@@ -32,6 +32,8 @@ class Plan:
     rounds: int
     """How often each server is loaded, in turns; the median counts."""
     load_seconds: float
+    patient: bool
+    """Whether the program that sleeps before it looks is loaded too. It takes its time."""
     rates: tuple[float, ...]
     """Turns per second that are sent on a plan, whether or not the server keeps up."""
     rate_seconds: float
@@ -46,6 +48,7 @@ FULL = Plan(
     lone_turns=250,
     rounds=3,
     load_seconds=4.0,
+    patient=True,
     rates=(40.0, 80.0),
     rate_seconds=6.0,
     first_tokens=80,
@@ -56,6 +59,7 @@ QUICK = Plan(
     lone_turns=40,
     rounds=1,
     load_seconds=2.0,
+    patient=False,
     rates=(40.0,),
     rate_seconds=2.0,
     first_tokens=15,

@@ -46,12 +46,15 @@ class Scenes:
         with self._folder.fake() as fake, ThreadPoolExecutor() as pool:
             self._tell("starting the servers")
             starting = [pool.submit(self._folder.gateway, fake, backend, backend) for backend in BACKENDS]
-            plain, patient = (pool.submit(self._folder.tutorial, fake, patient=patient) for patient in (False, True))
+            plain = pool.submit(self._folder.tutorial, fake)
+            patient = pool.submit(self._folder.tutorial, fake, patient=True) if self._plan.patient else None
             gateways = {backend: server.result() for backend, server in zip(BACKENDS, starting, strict=True)}
             for backend, server in gateways.items():
                 idle.append(_idle(backend, server))
                 yield from self._alone(fake, backend, server)
-            yield from self._many(gateways, plain.result(), patient.result())
+            yield from self._many(gateways, plain.result())
+            if patient:
+                yield self._beside_patient(gateways["threads"], patient.result())
             yield from self._on_a_plan(gateways["threads"], plain.result())
         yield from self._first_tokens()
         yield from idle
@@ -76,21 +79,30 @@ class Scenes:
 
     # ------------------------------------------------------------ many callers
 
-    def _many(self, gateways: dict[Backend, Server], plain: Server, patient: Server) -> Iterator[Figure]:
-        servers = [gateways["threads"], plain, gateways["responses"], gateways["chat"], patient]
+    def _many(self, gateways: dict[Backend, Server], plain: Server) -> Iterator[Figure]:
+        servers = [gateways["threads"], plain, gateways["responses"], gateways["chat"]]
         loads: dict[str, list[Loaded]] = {server.name: [] for server in servers}
-        for number in range(self._plan.rounds):
-            for server in servers if number == 0 else servers[:-1]:  # one who sleeps for a second has no noise
-                self._tell(f"{CALLERS} callers, round {number + 1}: {server.name}")
-                order = Order("closed", server.url, CALLERS, seconds=self._plan.load_seconds)
-                loads[server.name].append(self._load(order, server))
-        yield from _rates(loads, plain.name, patient.name)
+        for _ in range(self._plan.rounds):
+            for server in servers:
+                loads[server.name].append(self._crowd(server))
+        for backend in BACKENDS:
+            ours, theirs = (median([one.rate for one in loads[name]]) for name in (backend, plain.name))
+            yield Figure(MANY, f"turns a second, {backend}", ours, theirs, FLASK, at_least_times(2))
         for backend in BACKENDS:
             ours, theirs = (median([one.cpu_ms for one in loads[name]]) for name in (backend, plain.name))
             yield Figure(MANY, f"CPU ms a turn, {backend}", ours, theirs, FLASK)
         for backend in BACKENDS:
             ours, theirs = (loads[name][-1].rss_mb for name in (backend, plain.name))
             yield Figure(MANY, f"MB afterwards, {backend}", ours, theirs, FLASK)
+
+    def _beside_patient(self, gateway: Server, patient: Server) -> Figure:
+        """Once: whoever sleeps for a second has no noise."""
+        ours, theirs = self._crowd(gateway).rate, self._crowd(patient).rate
+        return Figure(MANY, f"turns a second, {gateway.name}", ours, theirs, PATIENT)
+
+    def _crowd(self, server: Server) -> Loaded:
+        self._tell(f"{CALLERS} callers: {server.name}")
+        return self._load(Order("closed", server.url, CALLERS, seconds=self._plan.load_seconds), server)
 
     def _on_a_plan(self, gateway: Server, plain: Server) -> Iterator[Figure]:
         for rate in self._plan.rates:
@@ -153,11 +165,3 @@ def _beside_sdk(section: str, name: str, samples: Samples, *, p99_too: bool = Tr
     yield Figure(section, f"{name}: median", median(ours), median(theirs), SDK, at_most_more(5))
     aim = at_most_more(20) if p99_too else None
     yield Figure(section, f"{name}: p99", p99(ours), p99(theirs), SDK, aim)
-
-
-def _rates(loads: dict[str, list[Loaded]], plain: str, patient: str) -> Iterator[Figure]:
-    """Turns per second: the median of the rounds."""
-    rates = {name: median([one.rate for one in rounds]) for name, rounds in loads.items()}
-    for backend in BACKENDS:
-        yield Figure(MANY, f"turns a second, {backend}", rates[backend], rates[plain], FLASK, at_least_times(2))
-    yield Figure(MANY, "turns a second, threads", rates["threads"], rates[patient], PATIENT)
