@@ -131,6 +131,8 @@ def refused(process: Process) -> bool:
         process.connect().close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # the port was closed while this one stood in its queue
+        return False
     return False
 
 
