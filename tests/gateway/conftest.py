@@ -24,12 +24,3 @@ def brief_store(brief_url: str) -> Iterator[SqlStore]:
     store = SqlStore(brief_url, lease_seconds=0.6)
     yield store
     store.close()
-
-
-@pytest.fixture
-def sqlite_store(tmp_path: Path) -> Iterator[SqlStore]:
-    url = f"sqlite:///{tmp_path}/store.db"
-    upgrade(url)
-    store = SqlStore(url)
-    yield store
-    store.close()
