@@ -80,6 +80,8 @@ class Work:
     attempt: Attempt | None = None
     answering: asyncio.Task[Any] | None = None
     interrupted: TurnId | None = None
+    finishing: bool = False
+    """The last write is on its way, and may have given the lease up already."""
     lost: bool = False
 
 
@@ -217,7 +219,7 @@ class Engine:
         # Only what is known here: a lease that got lost on the way to us has to run out.
         renewal = await self._journal.read(lambda store: store.renew(self.owner, before.keys()))
         for conversation, work in before.items():
-            if conversation not in renewal.held and self._works.get(conversation) is work:
+            if conversation not in renewal.held and self._works.get(conversation) is work and not work.finishing:
                 work.lost = True
                 _cancel(work.task)
         for turn in renewal.cancelled:
@@ -265,7 +267,9 @@ class Engine:
             turn = await self._answer(work)
         failure = await self._deliver(turn)
         keep = not self._draining and len(self._works) < self._room
+        work.finishing = True
         finished = await self._journal.write(Finished(work.claim.lease, turn.id, failure, keep=keep))
+        work.finishing = False
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
         return cast("Claim | None", finished)
 
