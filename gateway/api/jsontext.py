@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -16,8 +16,11 @@ M = TypeVar("M", bound=BaseModel)
 
 SMART_QUOTES = re.compile("[\u201c-\u201f\u2018-\u201b\u00ab\u00bb]")
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+TOO_DEEP = "The body is nested too deeply."
 NAMED_AT_MOST = 5
 LONGEST_NAME = 60
+DEEPEST = 100
+"""Levels of arrays and objects in each other. Python's own limit differs from one version to the next."""
 
 WRONG = {
     "string_type": "must be a string",
@@ -71,6 +74,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         text = body.decode("utf-8-sig")
         value = json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number)
+        _check_depth(text, value)
         if SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
@@ -80,7 +84,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as exc:
         raise _invalid(_advice(text, exc)) from None
     except RecursionError:
-        raise _invalid("The body is nested too deeply.") from None
+        raise _invalid(TOO_DEEP) from None
     except ValueError:  # the one that is left: int() takes 4300 digits at the most
         raise _invalid("The body holds a number that is too long.") from None
     if not isinstance(value, dict):
@@ -99,6 +103,22 @@ def _demand_json(content_type: str) -> None:
 
 def _invalid(message: str) -> Unreadable:
     return Unreadable(message, code="invalid_json")
+
+
+def _check_depth(text: str, value: Any) -> None:
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+    if any(isinstance(left, dict | list) for left in level):
+        raise _invalid(TOO_DEEP)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
