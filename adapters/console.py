@@ -26,7 +26,7 @@ from gateway import markdown
 from gateway.api.waiting import Pace, WaitingRoom
 from gateway.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
 from gateway.messages import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState
-from gateway.ports import Check, Inbox, Receipt, Request
+from gateway.ports import Check, Inbox, Outbox, Receipt, Request
 
 NAME = "console"
 PROMPT = "> "
@@ -75,7 +75,7 @@ class ConsoleAdapter:
         author = request.headers.get("author", "")
         return Receipt((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:  # noqa: ARG002  # there is nothing to note
         pace = Pace(partial(self.room.show, turn.id), SECONDS_BETWEEN_DELTAS)
         try:
             async for event in events:
@@ -84,7 +84,7 @@ class ConsoleAdapter:
         finally:
             pace.close()
 
-    async def deliver(self, turn: Turn) -> None:
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:  # noqa: ARG002  # likewise
         """Tell whoever waits. Who came too late finds it in the thread."""
         self.room.settle(turn)
 

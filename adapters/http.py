@@ -37,7 +37,7 @@ from gateway.api.openapi import Header, Operation, Reply
 from gateway.api.waiting import Pace, WaitingRoom
 from gateway.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound, Unreadable, Unverified
 from gateway.messages import Conversation, ConversationKey, Message, Shown, Turn, TurnId
-from gateway.ports import Accepted, Check, Inbox, Receipt, Request
+from gateway.ports import Accepted, Check, Inbox, Outbox, Receipt, Request
 from gateway.settings import Environment
 
 NAME = "http"
@@ -116,8 +116,6 @@ class Asked:
     """A request to /chat, read."""
 
     message: Message
-    continues: bool
-    """Whether the caller named a thread."""
     stream: bool
 
 
@@ -153,8 +151,8 @@ class HttpAdapter:
         asked = read_model(self._model, request.headers.get("content-type", ""), request.body)
         key = ConversationKey(NAME, workspace=owner, channel=asked.thread_id or f"thr_{secrets.token_hex(12)}")
         message_id, address = _identity(owner, request.headers.get("idempotency-key"), asked)
-        message = Message(key, message_id, asked.message, asked.user or "", address)
-        return Asked(message, asked.thread_id is not None, asked.stream)
+        message = Message(key, message_id, asked.message, asked.user or "", address, opens=asked.thread_id is None)
+        return Asked(message, asked.stream)
 
     def owner(self, headers: Mapping[str, str]) -> str:
         """Whose threads a caller may see: a digest of its API key; empty when none is asked for. Raises Unverified."""
@@ -175,7 +173,7 @@ class HttpAdapter:
         message = f"More than {self._rate.amount} requests within a minute. Come back after Retry-After seconds."
         raise Overloaded(message, code="rate_limited", retry_after=free_at - time.time())
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:  # noqa: ARG002  # there is nothing to note
         if not self.room.watched(turn.id):
             return  # who comes to watch later gets the reply as a whole
         pace = Pace(partial(self.room.show, turn.id), SECONDS_BETWEEN_DELTAS)
@@ -185,7 +183,7 @@ class HttpAdapter:
         finally:
             pace.close()
 
-    async def deliver(self, turn: Turn) -> None:
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:  # noqa: ARG002  # likewise
         """Tell whoever waits. Who does not wait fetches the turn."""
         self.room.settle(turn)
 
@@ -320,12 +318,12 @@ class Routes:
     def _accept(self, asked: Asked, turn: TurnId) -> Accepted:
         message = asked.message
         try:
-            accepted = self.inbox.accept(message, turn, opening=not asked.continues)
+            accepted = self.inbox.accept(message, turn)
         except ThreadNotFound:
-            if not asked.continues:
+            if message.opens:
                 raise
             located = self.inbox.locate(message.key)
-            accepted = self.inbox.accept(replace(message, key=located.key), turn, opening=False)
+            accepted = self.inbox.accept(replace(message, key=located.key), turn)
         if accepted.turn.message.address.get("digest") != message.address.get("digest"):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new message."
             raise Conflict(explanation, code="idempotency_conflict")

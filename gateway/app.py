@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import click
 import flask
@@ -19,8 +20,11 @@ from gateway.engine import Engine, run_once
 from gateway.errors import GatewayError, SettingsError, StoreUnavailable
 from gateway.inbox import CoreInbox
 from gateway.journal import Journal
-from gateway.ports import Adapter, Assistant, Attended, Check, Inbox, Store
+from gateway.limits import Limits
+from gateway.outbox import CoreOutbox
+from gateway.ports import Adapter, Assistant, Attended, Check, Connected, Inbox, Listening
 from gateway.settings import Settings
+from gateway.storing import Memory, Store
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
@@ -34,7 +38,7 @@ LEASE_SECONDS = 15.0
 DATABASE_THREADS = 4
 
 
-def platforms(settings: Settings) -> Sequence[Adapter]:
+def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:  # noqa: ARG001  # for those that keep something
     """The platforms that are switched on. Raises SettingsError."""
     http = HttpAdapter(HttpSettings.load(), max_message_chars=settings.max_message_chars, threads=settings.web_threads)
     return (http,)
@@ -47,7 +51,8 @@ def load_settings(*, quiet: bool = False) -> Settings:
     """
     settings = Settings.load()
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    logs.configure(level, settings.log_format, (*settings.secrets(), *HttpSettings.load().secrets()))
+    every = (settings, HttpSettings.load())
+    logs.configure(level, settings.log_format, [secret for each in every for secret in each.secrets()])
     return settings
 
 
@@ -74,16 +79,30 @@ class Gateway:
         """Whether the database and the backend answer, each by name."""
         return (_check_database(self.store), *self.engine.call(self.assistant.check()))
 
+    def listen(self) -> None:
+        """Begin to fetch what people say, where a platform does not call us. Returns at once."""
+        for adapter in self.adapters:
+            if isinstance(adapter, Listening):
+                adapter.listen(self.inbox)
+
     def drain(self, grace: float) -> None:
         """Take on nothing new; within ``grace`` seconds ``close`` will be called. Returns at once."""
         self.engine.drain()
         for adapter in self.adapters:
+            if isinstance(adapter, Listening):
+                self.executor.submit(adapter.hush)
             if isinstance(adapter, Attended):
                 adapter.let_go(grace)
 
     def close(self, grace: float) -> None:
         """Finish within ``grace`` seconds what is in hand, hand back the rest, and let go of everything."""
+        for adapter in self.adapters:
+            if isinstance(adapter, Listening):
+                adapter.hush()
         self.engine.finish(grace)
+        for adapter in self.adapters:
+            if isinstance(adapter, Connected):
+                self.engine.call(adapter.close())
         self.engine.call(self.assistant.close())
         self.engine.stop()
         self.executor.shutdown()
@@ -101,6 +120,7 @@ def open_gateway(
         journal,
         Conversations(journal, assistant, timeout=settings.assistant_timeout_seconds),
         adapters,
+        partial(CoreOutbox, journal, Limits(journal, shared=store.shared), assistant),
         owner=secrets.token_hex(8),
         room=settings.max_runs,
         lease_seconds=lease_seconds,
@@ -127,12 +147,22 @@ def check(settings: Settings) -> Iterator[Check]:
     yield _check_schema(settings)
     yield from _check_assistant(settings)
     try:
-        adapters = platforms(settings)
+        store = SqlStore(settings.database_url)
+        adapters = platforms(settings, store)
     except SettingsError as exc:
         yield Check("settings", ok=False, detail=str(exc))
         return
     for adapter in adapters:
-        yield from run_once(adapter.check())
+        yield from run_once(_check_platform(adapter))
+    store.close()
+
+
+async def _check_platform(adapter: Adapter) -> Sequence[Check]:
+    try:
+        return await adapter.check()
+    finally:
+        if isinstance(adapter, Connected):
+            await adapter.close()
 
 
 def _check_database(store: Store) -> Check:

@@ -9,6 +9,7 @@ import click
 
 from gateway import app, logs, server
 from gateway.errors import GatewayError
+from gateway.settings import Settings
 from storage import migrations
 
 
@@ -30,24 +31,26 @@ def main() -> None:
 @main.command()
 def serve() -> None:
     """Web and engine in one process: all that a small machine needs."""
-    _serve()
+    _serve(listening=True)
 
 
 @main.command()
 def web() -> None:
-    """Web and engine, beside others of their kind over one PostgreSQL."""
-    _serve()
+    """Web and engine, beside others of their kind over one PostgreSQL. Platforms that must be asked: see worker."""
+    _serve(listening=False)
 
 
 @main.command()
 def worker() -> None:
-    """The engine alone: answers what other processes have accepted."""
+    """The engine alone: fetches from platforms that do not call us, and answers what others have accepted."""
     settings = app.load_settings()
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
-    gateway = app.open_gateway(settings, app.platforms(settings), app.open_store(settings))
+    gateway = _open(settings)
+    gateway.listen()
     click.echo(f"Working with {gateway.assistant.description}.")
     signal.sigwait(stops)
+    gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
 
 
@@ -72,13 +75,20 @@ for command in app.commands():
     main.add_command(command)
 
 
-def _serve() -> None:
+def _open(settings: Settings) -> app.Gateway:
+    store = app.open_store(settings)
+    return app.open_gateway(settings, app.platforms(settings, store), store)
+
+
+def _serve(*, listening: bool) -> None:
     settings = app.load_settings()
 
     made: list[app.Gateway] = []
 
     def make_site() -> server.Site:
-        gateway = app.open_gateway(settings, app.platforms(settings), app.open_store(settings))
+        gateway = _open(settings)
+        if listening:
+            gateway.listen()
         made.append(gateway)
         return server.Site(gateway.web(), gateway.drain, gateway.close)
 

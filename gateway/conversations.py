@@ -15,6 +15,7 @@ from gateway.messages import (
     Claim,
     Exchange,
     Failure,
+    Kind,
     RunEvent,
     RunId,
     RunStarted,
@@ -22,12 +23,18 @@ from gateway.messages import (
     TextDelta,
     ThreadId,
     Turn,
+    TurnState,
 )
-from gateway.ports import Assistant, Bound, History, Started
+from gateway.ports import Assistant, Attachments, History, no_attachments
+from gateway.storing import Bound, Started
 
 HISTORY_TURNS = 200
 THREADS_PER_TURN = 3
 LONGEST_PAUSE = 30.0
+
+BEGUN_ANEW = "A new conversation begins. Nothing of what was said before is remembered."
+STOPPED = "Stopped."
+NOTHING_TO_STOP = "There is nothing to stop."
 
 log = logs.get(__name__)
 
@@ -73,6 +80,7 @@ class Attempt:
     preview: Preview
     thread: ThreadId | None
     run_id: RunId | None
+    attachments: Attachments
     begun: bool
     """Whether something of the turn may have reached the assistant."""
     failures: int = 0
@@ -99,7 +107,9 @@ class Conversations:
         self._retries = retries
         self._pause = pause
 
-    def attempt(self, claim: Claim, show: Callable[[Shown], None]) -> Attempt:
+    def attempt(
+        self, claim: Claim, show: Callable[[Shown], None], attachments: Attachments = no_attachments
+    ) -> Attempt:
         """Begin or take up the work on a claimed turn. A thread of another backend counts as none."""
         ours = claim.conversation.backend == self._assistant.name
         return Attempt(
@@ -107,11 +117,33 @@ class Conversations:
             preview=Preview(show),
             thread=claim.conversation.thread if ours else None,
             run_id=claim.turn.run_id if ours else None,
+            attachments=attachments,
             begun=ours and not claim.fresh,
         )
 
     async def answer(self, attempt: Attempt) -> Answered:
-        """The assistant's reply. Raises AssistantError when there is none to be had, LeaseLost."""
+        """The reply. Raises AssistantError when there is none to be had, LeaseLost."""
+        match attempt.turn.message.kind:
+            case Kind.RESET:
+                return await self._begin_anew(attempt)
+            case Kind.STOP:
+                return await self._report_stop(attempt.turn)
+            case Kind.ASK:
+                return await self._ask(attempt)
+
+    async def _begin_anew(self, attempt: Attempt) -> Answered:
+        """The thread stays at the backend as it is; the conversation has none from here on."""
+        await self._journal.write(Bound(attempt.claim.lease, None, ""))
+        log.info("conversation begins anew", turn=attempt.turn.id)
+        return Answered(BEGUN_ANEW)
+
+    async def _report_stop(self, turn: Turn) -> Answered:
+        """What it cancelled was cancelled when it was recorded."""
+        before = await self._before(turn)
+        stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
+        return Answered(STOPPED if stopped else NOTHING_TO_STOP)
+
+    async def _ask(self, attempt: Attempt) -> Answered:
         loop = asyncio.get_running_loop()
         attempt.deadline = loop.time() + self._timeout
         try:
@@ -164,8 +196,8 @@ class Conversations:
     def _run(self, attempt: Attempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
         history = self._history(attempt.turn)
         if posting:
-            return self._assistant.run(attempt.turn, thread, history)
-        return self._assistant.resume(attempt.turn, thread, attempt.run_id, history)
+            return self._assistant.run(attempt.turn, thread, history, attempt.attachments)
+        return self._assistant.resume(attempt.turn, thread, attempt.run_id, history, attempt.attachments)
 
     async def _open_thread(self, attempt: Attempt) -> ThreadId:
         turn = attempt.turn
@@ -185,12 +217,15 @@ class Conversations:
 
     def _history(self, turn: Turn) -> History:
         async def load() -> Sequence[Exchange]:
-            turns = await self._journal.read(
-                lambda store: store.transcript(turn.conversation, before=turn.seq, limit=HISTORY_TURNS)
-            )
-            return tuple(Exchange(t.message.text, t.reply, t.message.author) for t in turns if t.reply)
+            turns = _since_reset(await self._before(turn))
+            return tuple(Exchange(t.message.said, t.reply, t.message.author) for t in turns if t.reply or t.files)
 
         return load
+
+    async def _before(self, turn: Turn) -> Sequence[Turn]:
+        return await self._journal.read(
+            lambda store: store.transcript(turn.conversation, before=turn.seq, limit=HISTORY_TURNS)
+        )
 
     @staticmethod
     def _let_go_of_thread(attempt: Attempt, exc: ThreadLost) -> None:
@@ -213,8 +248,14 @@ class Conversations:
         await asyncio.sleep(pause)
 
 
+def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """What the thread is to remember: what was asked since the conversation last began anew."""
+    resets = [index for index, turn in enumerate(turns) if turn.message.kind is Kind.RESET]
+    return [turn for turn in turns[resets[-1] if resets else 0 :] if turn.message.kind is Kind.ASK]
+
+
 def _substantial(answer: Answered) -> Answered:
-    if not answer.text.strip():
+    if not answer.text.strip() and not answer.files:
         raise Refused("the reply is empty", sentence="The assistant gave an empty answer. Please try again.")
     return answer
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, repeat
 from typing import Any, TypeVar, cast
 
 from gateway import logs
 from gateway.conversations import Attempt, Conversations, failure_of
 from gateway.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, StoreUnavailable
 from gateway.journal import Journal
-from gateway.messages import Claim, Failure, Shown, TextDelta, Turn, TurnId
-from gateway.ports import Adapter, Finished, Released, Settled
+from gateway.messages import Claim, Failure, Kind, Shown, TextDelta, Turn, TurnId
+from gateway.ports import Adapter, Attaching, Attachments, Outbox, no_attachments
+from gateway.storing import Finished, Released, Settled
 
 T = TypeVar("T")
 
@@ -25,6 +28,9 @@ ATTEMPTS = 5
 CLAIMS = 100
 """How many conversations one look at the table takes at the most."""
 DELIVERY_PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
+"""From one try to the next; the last one goes on."""
+DELIVERY_PATIENCE = 12 * 3600.0
+"""Seconds after which a reply that a platform puts off again and again is given up."""
 FOLLOW_GRACE = 5.0
 END_GRACE = 5.0
 """Seconds that what was cancelled gets to put itself in order, such as to hand a turn back."""
@@ -74,6 +80,7 @@ class Work:
     """A conversation in hand."""
 
     claim: Claim
+    outbox: Outbox
     refused: bool
     """There is no room for it, or the process was told to stop: it is handed back unbegun."""
     task: asyncio.Task[None] | None = None
@@ -93,6 +100,7 @@ class Engine:
         journal: Journal,
         conversations: Conversations,
         adapters: Sequence[Adapter],
+        outbox_of: Callable[[Claim], Outbox],
         *,
         owner: str,
         room: int,
@@ -103,6 +111,7 @@ class Engine:
         self._journal = journal
         self._conversations = conversations
         self._adapters: Mapping[str, Adapter] = {adapter.name: adapter for adapter in adapters}
+        self._outbox_of = outbox_of
         self._room = room
         self._lease_seconds = lease_seconds
         self._sweep_seconds = sweep_seconds
@@ -226,7 +235,7 @@ class Engine:
             self._interrupt(turn)
 
     def _begin(self, claim: Claim) -> None:
-        work = Work(claim, refused=not self.room())
+        work = Work(claim, self._outbox_of(claim), refused=not self.room())
         self._works[claim.lease.conversation] = work
         work.task = self._loop.create_task(self._work(work))
         work.task.add_done_callback(lambda _: self._done(work))
@@ -252,7 +261,7 @@ class Engine:
                 await self._hand_back(work, after=0.0)
                 return
             while (following := await self._one_turn(work)) is not None:
-                work.claim, work.attempt = following, None
+                work.claim, work.outbox, work.attempt = following, self._outbox_of(following), None
         except LeaseLost:
             log.warning("lease lost", turn=work.claim.turn.id)
         except asyncio.CancelledError:
@@ -265,7 +274,7 @@ class Engine:
         turn = work.claim.turn
         if not turn.state.decided:
             turn = await self._answer(work)
-        failure = await self._deliver(turn)
+        failure = await self._deliver(turn, work.outbox)
         keep = not self._draining and len(self._works) < self._room
         work.finishing = True
         finished = await self._journal.write(Finished(work.claim.lease, turn.id, failure, keep=keep))
@@ -277,8 +286,8 @@ class Engine:
         """Run the turn, show it meanwhile, and store what came of it."""
         claim = work.claim
         live = Live()
-        following = self._loop.create_task(self._follow(claim.turn, live))
-        work.attempt = self._conversations.attempt(claim, live.put)
+        following = self._loop.create_task(self._follow(claim.turn, live, work.outbox))
+        work.attempt = self._conversations.attempt(claim, live.put, self._attachments(claim.turn))
         try:
             outcome = await self._outcome(work, work.attempt)
             turn = cast("Turn", await self._journal.write(outcome))
@@ -308,27 +317,37 @@ class Engine:
         except AssistantError as exc:
             log.warning("no answer", turn=turn.id, code=exc.code, error=str(exc))
             return Settled(lease, turn.id, failure=failure_of(exc))
-        return Settled(lease, turn.id, answered.text, answered.usage)
+        return Settled(lease, turn.id, answered.text, answered.usage, files=answered.files)
 
-    async def _follow(self, turn: Turn, live: Live) -> None:
+    def _attachments(self, turn: Turn) -> Attachments:
+        adapter = self._adapters[turn.message.key.platform]
+        if turn.message.files and isinstance(adapter, Attaching):
+            return partial(adapter.fetch, turn)
+        return no_attachments
+
+    async def _follow(self, turn: Turn, live: Live, outbox: Outbox) -> None:
         try:
-            await self._adapters[turn.message.key.platform].follow(turn, live)
+            if turn.message.kind is Kind.ASK:  # the others are over as soon as they begin
+                await self._adapters[turn.message.key.platform].follow(turn, live, outbox)
         except Exception:  # a preview that fails must not cost the reply
             log.exception("preview failed", turn=turn.id)
         finally:
             live.watched = False
 
-    async def _deliver(self, turn: Turn) -> Failure | None:
-        """Bring the outcome to the platform; the failure when it will not take it."""
+    async def _deliver(self, turn: Turn, outbox: Outbox) -> Failure | None:
+        """Bring the outcome to the platform; the failure when it will not take it. Raises LeaseLost."""
         adapter = self._adapters[turn.message.key.platform]
-        for pause in (*DELIVERY_PAUSES, None):
+        deadline = self._loop.time() + DELIVERY_PATIENCE
+        for pause in chain(DELIVERY_PAUSES, repeat(DELIVERY_PAUSES[-1])):
             try:
-                await adapter.deliver(turn)
+                await adapter.deliver(turn, outbox)
             except DeliveryError as exc:
-                if exc.retry_after is None or pause is None:
+                if exc.retry_after is None or self._loop.time() > deadline:
                     return _undeliverable(turn, exc)
                 log.warning("delivery put off", turn=turn.id, error=str(exc))
                 await asyncio.sleep(max(pause, exc.retry_after))
+            except LeaseLost:
+                raise
             except Exception as exc:
                 log.exception("delivery broke off", turn=turn.id)
                 return _undeliverable(turn, exc)

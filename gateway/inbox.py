@@ -5,12 +5,28 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from gateway import logs
 from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.messages import Claim, Conversation, ConversationKey, Message, ThreadId, Turn, TurnId, TurnState
-from gateway.ports import Accepted, Assistant, Store
+from gateway.messages import (
+    Claim,
+    Conversation,
+    ConversationKey,
+    Edit,
+    Message,
+    Move,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnState,
+    Verdict,
+    Withdrawal,
+)
+from gateway.ports import Accepted, Assistant, Receipt
+from gateway.storing import Store
 
 THREAD_NAME = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """What a thread may be called from outside: the backends' ids, and nothing that means something in a URL."""
@@ -59,19 +75,46 @@ class CoreInbox:
     def new_turn(self) -> TurnId:
         return TurnId(f"turn_{secrets.token_hex(12)}")
 
-    def accept(self, message: Message, turn: TurnId | None = None, *, opening: bool = True) -> Accepted:
+    def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
         recorded = self._store.record(
             message,
             turn or self.new_turn(),
             owner=self._runner.owner if self._runner.room() else None,
             backlog=self._backlog,
-            opening=opening,
         )
         log.info("message recorded" if recorded.new else "message known", turn=recorded.turn.id, seq=recorded.turn.seq)
+        for stopped in recorded.stopped:
+            self._runner.interrupt(stopped)
         if recorded.claim is not None:
             self._runner.submit(recorded.claim)
         here = recorded.claim is not None or self._runner.holds(recorded.turn.conversation)
         return Accepted(recorded.turn, recorded.new, here)
+
+    def take(self, receipt: Receipt) -> None:
+        for message in receipt.messages:
+            with suppress(ThreadNotFound):
+                self._take(message)
+        for change in receipt.changes:
+            match change:
+                case Edit():
+                    self._store.edit(change)
+                case Withdrawal():
+                    self._withdraw(change)
+                case Move():
+                    self._store.move(change)
+                case Verdict():
+                    self._store.judge(change)
+
+    def _take(self, message: Message) -> None:
+        accepted = self.accept(message)
+        if message.piece and not accepted.new and not self._store.join(message):
+            self.accept(replace(message, message_id=f"{message.message_id}:{message.piece}", piece="", wait=0.0))
+
+    def _withdraw(self, withdrawal: Withdrawal) -> None:
+        turn = self._store.turn_of(withdrawal.platform, withdrawal.message_id)
+        if turn is not None and not turn.state.decided:
+            with suppress(TurnNotFound, Conflict):  # it was decided or forgotten just now
+                self.cancel(turn.id)
 
     def turn(self, turn: TurnId) -> Turn:
         found = self._store.turn(turn)

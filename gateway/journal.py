@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gateway import logs
 from gateway.errors import LeaseLost, StoreUnavailable
-from gateway.ports import Change, Result, Store
+from gateway.storing import Change, Result, Store
 
 T = TypeVar("T")
 Waiting = tuple[Change, "asyncio.Future[Result]"]

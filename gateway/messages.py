@@ -32,6 +32,38 @@ class ConversationKey:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that a person attached, or that the assistant made."""
+
+    name: str
+    reference: str
+    """Where its content is to be had. Opaque: only the adapter or the backend that wrote it reads it."""
+    media_type: str = ""
+    size: int = 0
+    """Bytes; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file with its content; or with the reason why that could not be had, in words for the assistant."""
+
+    file: File
+    content: bytes = b""
+    problem: str = ""
+
+
+class Kind(StrEnum):
+    """What a message asks for."""
+
+    ASK = "ask"
+    """A reply of the assistant."""
+    RESET = "reset"
+    """A new thread for the conversation: nothing before it is remembered."""
+    STOP = "stop"
+    """An end to everything that was asked in the conversation and has no reply yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One thing a person said, in our words.
 
@@ -43,6 +75,55 @@ class Message:
     text: str
     author: str = ""
     address: Address = field(default_factory=dict)
+    kind: Kind = Kind.ASK
+    files: tuple[File, ...] = ()
+    opens: bool = True
+    """Whether it may open a conversation. If not, it counts only where there is one already. Not stored."""
+    piece: str = ""
+    """Which piece it is of a message that comes in several with one id, as the pictures of an album. Not stored."""
+    wait: float = 0.0
+    """Seconds for which its turn is not begun in an idle conversation, as more pieces may come. Not stored."""
+
+    @property
+    def said(self) -> str:
+        """The text, with a line for each attached file: what a thread remembers of the message."""
+        return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A person changed what they said."""
+
+    platform: str
+    message_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A person deleted what they said."""
+
+    platform: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The platform gave a channel another id: its conversations go on there."""
+
+    platform: str
+    workspace: str
+    channel: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person thinks of a reply, in the platform's word for it. The newest of one person counts."""
+
+    turn: TurnId
+    author: str
+    value: str
 
 
 class TurnState(StrEnum):
@@ -101,8 +182,12 @@ class Turn:
     attempts: int = 0
     run_id: RunId | None = None
     reply: str = ""
+    files: tuple[File, ...] = ()
+    """What the assistant made for the reply."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
+    parts: tuple[str, ...] = ()
+    """What stands at the platform of the reply, as far as the adapter noted it. Opaque: only the adapter reads it."""
     received_at: float = 0.0
     started_at: float | None = None
     answered_at: float | None = None
@@ -185,6 +270,7 @@ class Answered:
 
     text: str
     usage: Usage = NO_TOKENS
+    files: tuple[File, ...] = ()
 
 
 Shown = TextDelta | ToolCall

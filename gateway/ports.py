@@ -1,4 +1,4 @@
-"""The sockets of the core: Adapter, Assistant, Store for what is plugged in, Inbox for what an adapter may ask.
+"""The sockets of the core: Adapter and Assistant for what is plugged in, Inbox and Outbox for what an adapter may ask.
 
 Each says who calls it, on which side (sync: web threads and the database's executor; async: the engine's
 loop), whether it may do I/O, and what it may raise.
@@ -6,34 +6,43 @@ loop), whether it may do I/O, and what it may raise.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from gateway.errors import LeaseLost
 from gateway.messages import (
-    NO_TOKENS,
-    Claim,
+    Attachment,
     Conversation,
     ConversationKey,
+    Edit,
     Exchange,
-    Failure,
-    Lease,
+    File,
     Message,
+    Move,
     RunEvent,
     RunId,
     Shown,
     ThreadId,
     Turn,
     TurnId,
-    Usage,
+    Verdict,
+    Withdrawal,
 )
+from gateway.storing import Rate
 
 if TYPE_CHECKING:
     import flask
 
 History = Callable[[], Awaitable[Sequence[Exchange]]]
 """Loads what was said before a turn, oldest first, when a backend needs it."""
+
+Attachments = Callable[[], Awaitable[Sequence[Attachment]]]
+"""Fetches the files of a turn's message, when a backend needs them: one for each, in order. Raises nothing."""
+
+
+async def no_attachments() -> Sequence[Attachment]:
+    """Those of a message without files."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,53 @@ class Request:
     body: bytes
 
 
+Change = Edit | Withdrawal | Move | Verdict
+"""What else a platform may tell than that somebody said something."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What an adapter made of a request, and what to tell the platform at once."""
 
     messages: tuple[Message, ...] = ()
+    changes: tuple[Change, ...] = ()
     body: str = ""
+
+
+class Outbox(Protocol):
+    """The core, as an adapter sees it while it brings one turn. Async; on the engine's loop.
+
+    The engine makes one for each claim on a turn, and gives the same one to ``follow`` and to ``deliver``.
+    """
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this is the first process to work on the turn: nobody else can have shown anything of it."""
+        ...
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What stands at the platform of this turn's reply, in the adapter's words, as it was noted last."""
+        ...
+
+    async def note(self, parts: Sequence[str]) -> None:
+        """Commit what stands there now, so that another process can go on from it. Raises LeaseLost."""
+        ...
+
+    async def file(self, file: File) -> bytes:
+        """The content of a file that the assistant made. Raises AssistantError."""
+        ...
+
+    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
+        """Wait for a place under a limit that all processes share. False, at once, if that takes over ``patience`` s.
+
+        ``bucket`` names what is limited, such as a method of one workspace.
+        """
+        ...
+
+    async def hold_off(self, bucket: str, seconds: float) -> None:
+        """Let nobody have a place under that limit for so long: the platform asked for it."""
+        ...
 
 
 class Adapter(Protocol):
@@ -76,7 +126,7 @@ class Adapter(Protocol):
         """
         ...
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
         """Show a turn while it runs, as far as the platform can. The engine calls it once per attempt.
 
         Deltas that come while the adapter is busy arrive merged. It may return early when nobody watches. What it
@@ -84,11 +134,11 @@ class Adapter(Protocol):
         """
         ...
 
-    async def deliver(self, turn: Turn) -> None:
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
         """Bring the outcome of a decided turn: its reply, the sentence of its failure, or that it was cancelled.
 
         The engine calls it after the outcome is stored, at least once: again when the process died in between.
-        Raises DeliveryError only; with ``retry_after`` it is called again.
+        Raises DeliveryError and LeaseLost only; with ``retry_after`` it is called again, for hours if need be.
         """
         ...
 
@@ -113,6 +163,37 @@ class Attended(Protocol):
         ...
 
 
+@runtime_checkable
+class Listening(Protocol):
+    """An adapter that fetches what people say by itself, instead of being called."""
+
+    def listen(self, inbox: Inbox) -> None:
+        """Begin, in threads of its own. Returns at once; what fails is tried again and logged."""
+        ...
+
+    def hush(self) -> None:
+        """Fetch no more. Returns when nothing is half taken."""
+        ...
+
+
+@runtime_checkable
+class Attaching(Protocol):
+    """An adapter whose messages may have files."""
+
+    async def fetch(self, turn: Turn) -> Sequence[Attachment]:
+        """The files of a turn's message with their content: one for each, in order. On the loop. Raises nothing."""
+        ...
+
+
+@runtime_checkable
+class Connected(Protocol):
+    """An adapter that keeps connections open."""
+
+    async def close(self) -> None:
+        """Let go of them. On the loop, last of all."""
+        ...
+
+
 # ---------------------------------------------------------------- the assistant
 
 
@@ -127,7 +208,9 @@ class Assistant(Protocol):
         """A new thread that remembers these exchanges, oldest first."""
         ...
 
-    def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:
+    def run(
+        self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
+    ) -> AsyncGenerator[RunEvent, None]:
         """Post the message and run the assistant on it, without looking first: nothing of it was ever posted.
 
         Yields RunStarted as soon as the run has an id (again, if the id changes on the way), what there is to
@@ -137,7 +220,12 @@ class Assistant(Protocol):
         ...
 
     def resume(
-        self, turn: Turn, thread: ThreadId, run_id: RunId | None, history: History
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        run_id: RunId | None,
+        history: History,
+        attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         """Finish what an earlier attempt began, without the thread seeing the message twice.
 
@@ -148,6 +236,10 @@ class Assistant(Protocol):
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
         """Stop a run at the backend; no error when it is over already."""
+        ...
+
+    async def fetch(self, file: File) -> bytes:
+        """The content of a file that came with an answer. Raises Refused when it is gone."""
         ...
 
     async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
@@ -165,172 +257,6 @@ class Assistant(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
-
-
-# ---------------------------------------------------------------- the store
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    turn: Turn
-    new: bool
-    """False: this message id was recorded before; ``turn`` is the one from then."""
-    claim: Claim | None = None
-    """Set when the conversation was idle and ``owner`` was given: the caller may start at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    held: frozenset[int]
-    """The conversations this owner still holds."""
-    cancelled: frozenset[TurnId]
-    """Turns among them that somebody cancelled while they ran."""
-
-
-# Writes of a lease holder. Each is refused with LeaseLost when the lease is not the newest any more.
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The conversation has this thread. Result: None."""
-
-    lease: Lease
-    thread: ThreadId
-    backend: str
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The turn's run has this id. Result: None."""
-
-    lease: Lease
-    turn: TurnId
-    run_id: RunId
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The outcome of a running turn: a reply, or a failure. Result: the turn as it is stored now.
-
-    A turn that was cancelled in the meantime stays cancelled.
-    """
-
-    lease: Lease
-    turn: TurnId
-    reply: str = ""
-    usage: Usage = NO_TOKENS
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The turn's outcome was brought (``failure``: it could not be), the conversation goes on behind it.
-
-    Result: with ``keep``, the claim on the next turn if there is one, else None and the lease is given up.
-    """
-
-    lease: Lease
-    turn: TurnId
-    failure: Failure | None = None
-    keep: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """Hand the conversation back, unfinished: claimable ``after`` seconds from now. Result: None.
-
-    ``fresh``: nothing of the turn has reached the assistant. The attempt does not count.
-    """
-
-    lease: Lease
-    after: float = 0.0
-    fresh: bool = False
-
-
-Change = Bound | Started | Settled | Finished | Released
-Result = Turn | Claim | LeaseLost | None
-
-
-class Store(Protocol):
-    """Conversations and turns. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
-
-    The clock of every time and lease is the database's.
-    """
-
-    def record(
-        self,
-        message: Message,
-        turn: TurnId,
-        *,
-        owner: str | None = None,
-        backlog: int = 100,
-        opening: bool = True,
-    ) -> Recorded:
-        """Commit a message as the newest turn of its conversation, which is opened if need be (``opening``).
-
-        Raises Overloaded when ``backlog`` turns of the conversation are unfinished, ThreadNotFound when there is
-        no such conversation and none may be opened. A message id that is there already wins over both.
-        """
-        ...
-
-    def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
-        """Take up to ``limit`` conversations of these platforms that wait, or whose holder let the lease expire.
-
-        A claim counts as an attempt at the conversation's oldest unfinished turn; an undecided one becomes running.
-        """
-        ...
-
-    def renew(self, owner: str, among: Collection[int] | None = None) -> Renewal:
-        """Extend the leases of this owner, of these conversations only if they are given."""
-        ...
-
-    def write(self, changes: Sequence[Change]) -> Sequence[Result]:
-        """Apply the changes of lease holders in one transaction; a result for each, in order.
-
-        A change whose lease is lost does nothing, and its result is the LeaseLost to raise.
-        """
-        ...
-
-    def turn(self, turn: TurnId) -> Turn | None: ...
-
-    def conversation(self, key: ConversationKey) -> Conversation | None: ...
-
-    def conversation_of(self, thread: ThreadId) -> Conversation | None:
-        """The conversation that owns a thread, whichever backend opened it."""
-        ...
-
-    def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
-        """The turns of a conversation, oldest first: those with a lower seq than ``before``, the newest ``limit``."""
-        ...
-
-    def adopt(self, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]) -> Conversation:
-        """Open a conversation on a thread that is there already, with its past as delivered turns.
-
-        The one that is there when another caller was first.
-        """
-        ...
-
-    def cancel(self, turn: TurnId) -> Turn | None:
-        """Cancel a queued or running turn; one that is decided stays as it is. None: no such turn."""
-        ...
-
-    def forget(self, conversation: int) -> None:
-        """Delete a conversation and its turns. Whoever holds it loses the lease."""
-        ...
-
-    def recall(self, name: str) -> str | None:
-        """A fact the gateway remembers about itself."""
-        ...
-
-    def remember(self, name: str, value: str) -> str:
-        """Keep a fact; the first one kept under a name wins and is returned."""
-        ...
-
-    def ping(self) -> None:
-        """One round trip."""
-        ...
-
-    def close(self) -> None: ...
 
 
 # ---------------------------------------------------------------- what an adapter may ask of the core
@@ -354,8 +280,17 @@ class Inbox(Protocol):
         """A name for a turn that is about to be accepted, so that its caller can wait for it before it exists."""
         ...
 
-    def accept(self, message: Message, turn: TurnId | None = None, *, opening: bool = True) -> Accepted:
+    def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
         """Record a message, then start on it or leave it to whoever has room. Raises Overloaded, ThreadNotFound."""
+        ...
+
+    def take(self, receipt: Receipt) -> None:
+        """Everything that a platform told at once; when this returns, all of it is committed.
+
+        A message that opens no conversation and finds none is dropped, as is a change to what is not there. A piece
+        joins the turn of the pieces before it, or becomes a turn of its own when that has begun. Raises Overloaded.
+        To take the same receipt again does no harm.
+        """
         ...
 
     def turn(self, turn: TurnId) -> Turn:

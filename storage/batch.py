@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Update
 
 from gateway.errors import LeaseLost
 from gateway.messages import Claim, Conversation, Lease, Turn, TurnId, TurnState
-from gateway.ports import Bound, Change, Finished, Released, Result, Settled, Started
+from gateway.storing import Bound, Brought, Change, Finished, Released, Result, Settled, Started
 from storage import rows, statements, steps
 
 Place = tuple[int, int]
@@ -84,6 +84,8 @@ class Batch:
                 self._start(held, change)
             case Settled():
                 return self._settle(held, change)
+            case Brought():
+                self._bring(held, change)
             case Finished():
                 return self._finish(held, change)
             case Released():
@@ -105,6 +107,11 @@ class Batch:
         if turn is None:
             return self._elsewhere(change.turn) or LeaseLost()
         return self._put(steps.settled(turn, change, self._at))
+
+    def _bring(self, held: Held, change: Brought) -> None:
+        turn = self._current(held, change.turn)
+        if turn is not None:
+            self._put(steps.shown(turn, change))
 
     def _finish(self, held: Held, change: Finished) -> Claim | None:
         turn = self._current(held, change.turn)
@@ -191,13 +198,15 @@ class Batch:
     # ---------------------------------------------------------------- saving
 
     def save(self) -> None:
-        changed = [
-            (turn, self._stored[place]) for place, turn in self._turns.items() if turn is not self._stored[place]
-        ]
-        new_answer = [turn for turn, stored in changed if turn.answered_at != stored.answered_at]
-        step_only = [turn for turn, stored in changed if turn.answered_at == stored.answered_at]
-        self._each(statements.save, [_place(turn) | rows.outcome(turn) for turn in new_answer])
-        self._each(statements.save, [_place(turn) | rows.progress(turn) for turn in step_only])
+        alike: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+        for place, turn in self._turns.items():
+            stored = self._stored[place]
+            if turn is not stored:
+                answered, noted = turn.answered_at != stored.answered_at, turn.parts != stored.parts
+                columns = rows.changed(turn, answered=answered, noted=noted)
+                alike.setdefault((answered, noted), []).append(_place(turn) | columns)
+        for changes in alike.values():
+            self._each(statements.save, changes)
         held = self._held.values()
         self._each(statements.bind, [_thread(each) for each in held if each.bound])
         self._each(statements.move, [_move(each) for each in held if each.moved])

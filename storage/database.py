@@ -65,16 +65,25 @@ class Database:
         if self.kind == "sqlite":
             self._engine = _sqlite(parsed, size)
             self._reads: Engine = self._engine.execution_options(**READING)
+            self._single = self._engine
             self._turnstile: AbstractContextManager[None] = _Turnstile()
         else:
             self._engine = _postgresql(parsed, size, LIMITS if limits else {})
             self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+            self._single = self._reads
             self._turnstile = nullcontext()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction, committed at the end of the block. Raises StoreUnavailable."""
         with _translated(), self._turnstile, self._engine.connect() as connection:
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def writing_once(self) -> Iterator[Connection]:
+        """The same for a single statement: a server is asked once, not to begin and to commit as well."""
+        with _translated(), self._turnstile, self._single.connect() as connection:
             yield connection
             connection.commit()
 

@@ -29,6 +29,9 @@ SQLITE: Mapping[str, str] = {
 }
 """By the name of the primary result code, https://sqlite.org/rescode.html."""
 
+MISSING = ("no such table", "no such column", "has no column named")
+"""How SQLite says so; it has no code for it."""
+
 POSTGRESQL: Mapping[str, str] = {
     "25006": STANDBY,
     "40": BUSY,
@@ -74,6 +77,6 @@ def _sentence(exc: Exception) -> str | None:
 
 def _of_sqlite(exc: sqlite3.Error) -> str | None:
     code = getattr(exc, "sqlite_errorname", "")
-    if code == "SQLITE_ERROR" and ("no such table" in str(exc) or "no such column" in str(exc)):
+    if code == "SQLITE_ERROR" and any(missing in str(exc) for missing in MISSING):
         return OLD
     return next((sentence for name, sentence in SQLITE.items() if code.startswith(name)), None)

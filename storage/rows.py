@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.messages import Conversation, ConversationKey, Failure, Message, Turn, Usage
+from gateway.messages import Conversation, ConversationKey, Failure, Kind, Message, Turn, Usage
 from storage import statements
 
 KEY_AT = len(statements.TURN)
@@ -28,17 +28,19 @@ def turn_of(row: Sequence[Any], key: ConversationKey) -> Turn:
         id=row[0],
         conversation=row[1],
         seq=row[2],
-        message=Message(key, row[3], row[4], row[5], row[6]),
-        state=row[7],
-        attempts=row[8],
-        run_id=row[9],
-        reply=row[10],
-        failure=None if row[11] is None else Failure(*row[11:15]),
-        usage=Usage(row[15], row[16]),
-        received_at=row[17],
-        started_at=row[18],
-        answered_at=row[19],
-        delivered_at=row[20],
+        message=Message(key, row[3], row[4], row[5], row[6], row[7], row[8]),
+        state=row[9],
+        attempts=row[10],
+        run_id=row[11],
+        reply=row[12],
+        files=row[13],
+        failure=None if row[14] is None else Failure(*row[14:18]),
+        usage=Usage(row[18], row[19]),
+        parts=row[20],
+        received_at=row[21],
+        started_at=row[22],
+        answered_at=row[23],
+        delivered_at=row[24],
     )
 
 
@@ -62,13 +64,21 @@ def progress(turn: Turn) -> dict[str, Any]:
 def outcome(turn: Turn) -> dict[str, Any]:
     """What its answer changes: a reply is long, so it is sent to the database once."""
     usage = turn.usage
-    return progress(turn) | {"reply": turn.reply, "tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
+    answer = {"reply": turn.reply, "made": turn.files, "tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
+    return progress(turn) | answer
+
+
+def changed(turn: Turn, *, answered: bool, noted: bool) -> dict[str, Any]:
+    """What has to be saved of a turn: a step, with the answer if that came by it, with what was noted of it."""
+    columns = outcome(turn) if answered else progress(turn)
+    return columns | {"parts": turn.parts} if noted else columns
 
 
 def recorded(turn: Turn) -> dict[str, Any]:
     """A new row, but for the columns that a new turn leaves at their defaults."""
     message = turn.message
-    return {
+    more = {"kind": message.kind, "files": message.files} if message.files or message.kind is not Kind.ASK else {}
+    return more | {
         "conversation_id": turn.conversation,
         "seq": turn.seq,
         "id": turn.id,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import cast
 
 from sqlalchemy import (
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.messages import Address, TurnState
+from gateway.messages import Address, File, Kind, TurnState
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -35,6 +36,13 @@ def storable(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return UNSTORABLE.sub("\ufffd", text)
+
+
+def storable_file(file: File) -> File:
+    """The same of a file's words."""
+    return replace(
+        file, name=storable(file.name), reference=storable(file.reference), media_type=storable(file.media_type)
+    )
 
 
 class Words(TypeDecorator[str]):
@@ -71,6 +79,49 @@ class StateText(TypeDecorator[TurnState]):
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> TurnState | None:
         return None if value is None else TurnState(value)
+
+
+class KindText(TypeDecorator[Kind]):
+    """What a message asks for, by its name."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Kind | None, _dialect: Dialect) -> str | None:
+        return None if value is None else value.value
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Kind | None:
+        return None if value is None else Kind(value)
+
+
+NOTHING = "[]"
+"""What most turns have in the columns of these two types: it is written and read without JSON."""
+
+
+class FilesText(TypeDecorator[Sequence[File]]):
+    """Files as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[File] | None, _dialect: Dialect) -> str | None:
+        return json.dumps([asdict(file) for file in value]) if value else NOTHING
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[File, ...]:
+        return () if value is None or value == NOTHING else tuple(File(**each) for each in json.loads(value))
+
+
+class PartsText(TypeDecorator[Sequence[str]]):
+    """Names as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, _dialect: Dialect) -> str | None:
+        return json.dumps(value) if value else NOTHING
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
+        return () if value is None or value == NOTHING else tuple(json.loads(value))
 
 
 metadata = MetaData()
@@ -122,16 +173,20 @@ turns = Table(
     Column("text", Words, nullable=False),
     Column("author", Words, nullable=False),
     Column("address", AddressText, nullable=False),
+    Column("kind", KindText, nullable=False, server_default=text("'ask'")),
+    Column("files", FilesText, nullable=False, server_default=text("'[]'")),
     Column("state", StateText, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("run_id", Words),
     Column("reply", Words, nullable=False, server_default=text("''")),
+    Column("made", FilesText, nullable=False, server_default=text("'[]'")),
     Column("error_code", Words),
     Column("error_sentence", Words),
     Column("error_detail", Words),
     Column("error_retry_after", Double),
     Column("tokens_in", Integer, nullable=False, server_default=text("0")),
     Column("tokens_out", Integer, nullable=False, server_default=text("0")),
+    Column("parts", PartsText, nullable=False, server_default=text("'[]'")),
     Column("received_at", Double, nullable=False),
     Column("started_at", Double),
     Column("answered_at", Double),
@@ -141,9 +196,35 @@ turns = Table(
     UniqueConstraint("platform", "message_id", name="turns_message"),
 )
 
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("turn_id", Words, ForeignKey("turns.id", name="verdicts_turn", ondelete="CASCADE")),
+    Column("author", Words),
+    Column("value", Words, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("turn_id", "author", name="verdicts_one_each"),
+)
+
 facts = Table(
     "facts",
     metadata,
     Column("name", Words, primary_key=True),
     Column("value", Words, nullable=False),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("at", Double, nullable=False),
+)
+"""``at`` is when the next place comes free; in the past, it tells how long nobody took one."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("owner", Words, nullable=False),
+    Column("until", Double, nullable=False),
 )

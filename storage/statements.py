@@ -13,6 +13,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    or_,
     select,
     update,
 )
@@ -20,11 +21,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from gateway.messages import TurnState
-from storage.schema import conversations, facts, turns
+from gateway.messages import Kind, TurnState
+from storage.schema import Words, conversations, facts, leases, limits, turns, verdicts
 
 C = conversations.c
 T = turns.c
+V = verdicts.c
 
 
 class clock(FunctionElement[float]):  # noqa: N801  # reads as the SQL function it is
@@ -50,8 +52,9 @@ CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.
 HELD = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
 SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
-    *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.state, T.attempts, T.run_id),
-    *(T.reply, T.error_code, T.error_sentence, T.error_detail, T.error_retry_after, T.tokens_in, T.tokens_out),
+    *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),
+    *(T.state, T.attempts, T.run_id, T.reply, T.made),
+    *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after, T.tokens_in, T.tokens_out, T.parts),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at),
 )
 
@@ -77,10 +80,28 @@ ONE_MORE: dict[str, ColumnElement[Any]] = {
 """Room for one more turn. A conversation that was idle gets a holder, or becomes due."""
 
 
+_every = bindparam("every", type_=Double)
+_unused = clock() - bindparam("ahead", type_=Double)
+"""Where the line of places begins when nobody took one lately: so far back that a burst of them is free at once."""
+_judged = (
+    # The lock holds off who would forget the turn meanwhile.
+    select(T.id, bindparam("critic", type_=Words), bindparam("opinion", type_=Words), clock())
+    .where(T.id == bindparam("turn"))
+    .with_for_update(read=True, key_share=True)
+)
+
+
+def _instead(insert: Any) -> Any:
+    """The new row instead of the one with its key."""
+    values = {column.name: insert.excluded[column.name] for column in insert.table.c if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=insert.table.primary_key, set_=values)
+
+
 class Inserts:
     """Those that say ON CONFLICT, which each kind of database has a word of its own for."""
 
-    def __init__(self, insert: Callable[..., Any]) -> None:
+    def __init__(self, insert: Callable[..., Any], latest: Callable[..., ColumnElement[float]]) -> None:
+        """``latest`` is the SQL function for the greatest of several values."""
         self.next_seq = (
             insert(conversations)
             .values(head=0, tail=1, next_at=_later("wait"), owner=bindparam("holder"), epoch=bindparam("claims"))
@@ -96,9 +117,41 @@ class Inserts:
             .returning(*CONVERSATION, C.created_at)
         )
         self.fact = insert(facts).on_conflict_do_nothing().inline()
+        self.keep = _instead(insert(facts)).inline()
+        self.verdict = _instead(insert(verdicts).from_select(["turn_id", "author", "value", "at"], _judged))
+        self.verdict = self.verdict.execution_options(preserve_rowcount=True)
+        self.place = (
+            insert(limits)
+            .values(name=bindparam("bucket"), at=_unused + _every)
+            .on_conflict_do_update(
+                index_elements=limits.primary_key,
+                set_={"at": latest(limits.c.at, _unused) + _every},
+                where=limits.c.at <= _later("patience"),
+            )
+            .returning((limits.c.at - _every - clock()).label("wait"))
+        )
+        self.pause = (
+            insert(limits)
+            .values(name=bindparam("bucket"), at=_later("wait"))
+            .on_conflict_do_update(index_elements=limits.primary_key, set_={"at": latest(limits.c.at, _later("wait"))})
+            .inline()
+        )
+        self.lease = (
+            insert(leases)
+            .values(name=bindparam("lease"), owner=bindparam("holder"), until=_later("wait"))
+            .on_conflict_do_update(
+                index_elements=leases.primary_key,
+                set_={"owner": bindparam("holder"), "until": _later("wait")},
+                where=or_(leases.c.owner == bindparam("holder"), leases.c.until <= clock()),
+            )
+            .returning(leases.c.name)
+        )
 
 
-INSERTS = {"sqlite": Inserts(sqlite.insert), "postgresql": Inserts(postgresql.insert)}
+INSERTS = {
+    "sqlite": Inserts(sqlite.insert, func.max),
+    "postgresql": Inserts(postgresql.insert, func.greatest),
+}
 
 next_seq_if_open = update(conversations).where(IS_KEY).values(ONE_MORE).returning(*SLOT)
 
@@ -174,17 +227,47 @@ turn_behind_gap = (
 
 save = update(turns).where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
 """Sets the columns that it is given."""
-cancel = (
+_cancel = (
     update(turns)
-    .where(T.id == bindparam("turn"), T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
+    .where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
     .values(state=TurnState.CANCELLED, answered_at=clock())
+)
+cancel = _cancel.where(T.id == bindparam("turn"))
+cancel_before = (
+    _cancel.where(T.conversation_id == bindparam("conversation"))
+    .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == Kind.ASK)
+    .returning(T.seq, T.id)
+)
+edit = (
+    update(turns)
+    .where(T.platform == bindparam("on"), T.message_id == bindparam("message"), T.state == TurnState.QUEUED)
+    .values(text=bindparam("said"))
+)
+
+join = (
+    update(turns)
+    .where(T.id == bindparam("turn"))
+    .values(text=bindparam("said"), files=bindparam("attached", type_=T.files.type))
+)
+_there = conversations.alias("there")
+move_channel = (
+    update(conversations)
+    .where(C.platform == bindparam("on"), C.workspace == bindparam("within"), C.channel == bindparam("left"))
+    .where(
+        ~select(_there.c.id)
+        .where(_there.c.platform == C.platform, _there.c.workspace == C.workspace, _there.c.channel == bindparam("to"))
+        .where(_there.c.topic == C.topic, _there.c.user_id == C.user_id)
+        .exists()
+    )
+    .values(channel=bindparam("to"))
 )
 
 # ---------------------------------------------------------------- reading
 
 _with_key = select(*TURN, *KEY).join_from(turns, conversations)
 turn = _with_key.where(T.id == bindparam("turn"))
-turn_of_message = _with_key.where(T.platform == bindparam("platform"), T.message_id == bindparam("message"))
+turn_of_message = _with_key.where(T.platform == bindparam("on"), T.message_id == bindparam("message"))
+turn_to_join = turn_of_message.with_for_update(of=turns)
 transcript = (
     _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
     .order_by(T.seq.desc())
@@ -196,6 +279,9 @@ conversation_of = select(*CONVERSATION).where(C.thread_id == bindparam("thread")
 # ---------------------------------------------------------------- the rest
 
 forget = delete(conversations).where(C.id == bindparam("conversation"))
+verdicts_of = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
 recall = select(facts.c.value).where(facts.c.name == bindparam("fact"))
+discard = delete(facts).where(facts.c.name == bindparam("fact"))
+give_up = delete(leases).where(leases.c.name == bindparam("lease"), leases.c.owner == bindparam("holder"))
 lock_thread = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("thread"), 0)))
 ping = select(1)

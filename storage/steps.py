@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.messages import Turn, TurnState
-from gateway.ports import Finished, Settled
-from storage.schema import storable
+from gateway.storing import Brought, Finished, Settled
+from storage.schema import storable, storable_file
 
 
 def begun(turn: Turn, at: float) -> Turn:
@@ -35,10 +35,16 @@ def settled(turn: Turn, change: Settled, at: float) -> Turn:
         turn,
         state=TurnState.FAILED if change.failure else TurnState.ANSWERED,
         reply=storable(change.reply),
+        files=tuple(map(storable_file, change.files)),
         usage=change.usage,
         failure=change.failure,
         answered_at=at,
     )
+
+
+def shown(turn: Turn, change: Brought) -> Turn:
+    """With what stands at the platform by now."""
+    return replace(turn, parts=tuple(map(storable, change.parts)))
 
 
 def brought(turn: Turn, change: Finished, at: float) -> Turn:

@@ -1,4 +1,4 @@
-"""The store of gateway.ports on SQLAlchemy: SQLite for one process, PostgreSQL for several."""
+"""The store of gateway.storing on SQLAlchemy: SQLite for one process, PostgreSQL for several."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from gateway.messages import (
     Claim,
     Conversation,
     ConversationKey,
+    Edit,
     Exchange,
+    Kind,
     Lease,
     Message,
+    Move,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
+    Verdict,
 )
-from gateway.ports import Change, Recorded, Renewal, Result
+from gateway.storing import Change, Recorded, Renewal, Result
 from storage import rows, statements
 from storage.batch import Batch
 from storage.database import Database
-from storage.schema import storable
+from storage.memory import SqlMemory
+from storage.schema import storable, storable_file
 
 ALL = 2**31 - 1
 """More turns than a conversation can have."""
@@ -49,34 +54,27 @@ class Slot(NamedTuple):
     at: float
 
 
-class SqlStore:
-    """Implements gateway.ports.Store. Connects at the first call."""
+class SqlStore(SqlMemory):
+    """Implements gateway.storing.Store. Connects at the first call."""
 
     def __init__(self, url: str, *, lease_seconds: float = 15.0) -> None:
         """Raises SettingsError when the URL cannot work."""
-        self._database = Database(url)
+        super().__init__(Database(url))
         self._lease_seconds = lease_seconds
-        self._inserts = statements.INSERTS[self._database.kind]
+        self.shared = self._database.kind == "postgresql"
 
     # ---------------------------------------------------------------- recording
 
-    def record(
-        self,
-        message: Message,
-        turn: TurnId,
-        *,
-        owner: str | None = None,
-        backlog: int = 100,
-        opening: bool = True,
-    ) -> Recorded:
+    def record(self, message: Message, turn: TurnId, *, owner: str | None = None, backlog: int = 100) -> Recorded:
+        owner = None if message.wait else owner
         while True:
             try:
                 with self._database.writing() as connection:
-                    slot = self._next_slot(connection, message.key, owner, backlog=backlog, opening=opening)
+                    slot = self._next_slot(connection, message, owner, backlog)
                     return self._append(connection, message, turn, slot, owner)
             except (AlreadyRecorded, Overloaded, ThreadNotFound) as exc:
                 refusal = exc
-            there = self._turn(statements.turn_of_message, platform=message.key.platform, message=message.message_id)
+            there = self.turn_of(message.key.platform, message.message_id)
             if there is not None:
                 return Recorded(there, new=False)
             if not isinstance(refusal, AlreadyRecorded):
@@ -85,17 +83,17 @@ class SqlStore:
                 raise Conflict(f"There is a turn {turn} already, for another message.")
             # It was there and is forgotten by now.
 
-    def _next_slot(
-        self, connection: Connection, key: ConversationKey, owner: str | None, *, backlog: int, opening: bool
-    ) -> Slot:
+    def _next_slot(self, connection: Connection, message: Message, owner: str | None, backlog: int) -> Slot:
         # The conversation's row comes first: its lock makes the order of seqs the order of commits.
-        statement = self._inserts.next_seq if opening else statements.next_seq_if_open
-        lease = {"holder": owner, "wait": self._lease_seconds if owner else 0.0, "claims": 1 if owner else 0}
-        row = connection.execute(statement, rows.key_of(key, "" if opening else "key_") | lease).first()
+        statement = self._inserts.next_seq if message.opens else statements.next_seq_if_open
+        wait = self._lease_seconds if owner else message.wait
+        lease = {"holder": owner, "wait": wait, "claims": 1 if owner else 0}
+        key = rows.key_of(message.key, "" if message.opens else "key_")
+        row = connection.execute(statement, key | lease).first()
         if row is None:
             raise ThreadNotFound
         slot = Slot(*row)
-        if slot.tail - slot.head > backlog:
+        if slot.tail - slot.head > backlog and message.kind is not Kind.STOP:
             raise Overloaded(f"{backlog} messages here wait for an answer already. Try again later.")
         return slot
 
@@ -107,9 +105,35 @@ class SqlStore:
         if connection.execute(self._inserts.turn, rows.recorded(new)).rowcount == 0:
             raise AlreadyRecorded
         if not (owner and was_idle):
-            return Recorded(new, new=True)
+            return Recorded(new, new=True, stopped=_stop(connection, slot) if message.kind is Kind.STOP else ())
         conversation = Conversation(slot.conversation, message.key, slot.thread, slot.backend)
         return Recorded(new, new=True, claim=Claim(Lease(slot.conversation, owner, slot.epoch), conversation, new))
+
+    def join(self, piece: Message) -> bool:
+        with self._database.writing() as connection:
+            wanted = {"on": piece.key.platform, "message": piece.message_id}
+            row = connection.execute(statements.turn_to_join, wanted).first()
+            if row is None:
+                return False
+            turn = rows.turns_of([row])[0]
+            joined = _joined(turn.message, piece)
+            if joined is None:
+                return True
+            if turn.state is not TurnState.QUEUED:
+                return False
+            new = {"turn": turn.id, "said": joined.text, "attached": joined.files}
+            connection.execute(statements.join, new)
+            return True
+
+    def move(self, move: Move) -> None:
+        wanted = {"on": move.platform, "within": move.workspace, "left": move.channel, "to": move.to}
+        with self._database.writing() as connection:
+            connection.execute(statements.move_channel, wanted)
+
+    def edit(self, edit: Edit) -> bool:
+        wanted = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
+        with self._database.writing_once() as connection:
+            return connection.execute(statements.edit, wanted).rowcount > 0
 
     def adopt(self, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]) -> Conversation:
         while True:
@@ -159,7 +183,7 @@ class SqlStore:
         statement = statements.renew
         if among is not None:
             statement, wanted["among"] = statements.renew_some, list(among)
-        with self._database.writing() as connection:
+        with self._database.writing_once() as connection:
             held = frozenset(connection.execute(statement, wanted).scalars())
         if not held:
             return Renewal(held, frozenset())
@@ -180,6 +204,9 @@ class SqlStore:
 
     def turn(self, turn: TurnId) -> Turn | None:
         return self._turn(statements.turn, turn=turn)
+
+    def turn_of(self, platform: str, message_id: str) -> Turn | None:
+        return self._turn(statements.turn_of_message, on=platform, message=message_id)
 
     def conversation(self, key: ConversationKey) -> Conversation | None:
         return self._conversation(statements.conversation, **rows.key_of(key, "key_"))
@@ -206,26 +233,27 @@ class SqlStore:
             row = connection.execute(statement, wanted).first()
         return None if row is None else rows.conversation_of(row)
 
+    # ---------------------------------------------------------------- verdicts
+
+    def judge(self, verdict: Verdict) -> bool:
+        wanted = {"turn": verdict.turn, "critic": verdict.author, "opinion": verdict.value}
+        with self._database.writing_once() as connection:
+            return connection.execute(self._inserts.verdict, wanted).rowcount > 0
+
+    def verdicts(self, turn: TurnId) -> Sequence[Verdict]:
+        with self._database.reading() as connection:
+            return [Verdict(*row) for row in connection.execute(statements.verdicts_of, {"turn": turn})]
+
     # ---------------------------------------------------------------- the rest
 
     def cancel(self, turn: TurnId) -> Turn | None:
-        with self._database.writing() as connection:
+        with self._database.writing_once() as connection:
             connection.execute(statements.cancel, {"turn": turn})
         return self.turn(turn)
 
     def forget(self, conversation: int) -> None:
-        with self._database.writing() as connection:
+        with self._database.writing_once() as connection:
             connection.execute(statements.forget, {"conversation": conversation})
-
-    def recall(self, name: str) -> str | None:
-        with self._database.reading() as connection:
-            return connection.execute(statements.recall, {"fact": name}).scalar()
-
-    def remember(self, name: str, value: str) -> str:
-        with self._database.writing() as connection:
-            connection.execute(self._inserts.fact, {"name": name, "value": value})
-            kept: str = connection.execute(statements.recall, {"fact": name}).scalar_one()
-            return kept
 
     def ping(self) -> None:
         with self._database.reading() as connection:
@@ -235,13 +263,35 @@ class SqlStore:
         self._database.close()
 
 
-def _new_turn(turn: TurnId, message: Message, slot: Slot, *, claimed: bool) -> Turn:
+def _stop(connection: Connection, slot: Slot) -> tuple[TurnId, ...]:
+    """Cancel what is not decided before a new turn."""
+    before = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
+    return tuple(turn for _, turn in sorted(connection.execute(statements.cancel_before, before)))
+
+
+def _as_stored(message: Message) -> Message:
     text = storable(message.text)
+    if text == message.text and message.opens and not message.files:
+        return message
+    return replace(message, text=text, files=tuple(map(storable_file, message.files)), opens=True, piece="", wait=0.0)
+
+
+def _joined(message: Message, piece: Message) -> Message | None:
+    """The message with the piece; None when it has the piece already."""
+    known = {file.reference for file in message.files}
+    files = tuple(file for file in map(storable_file, piece.files) if file.reference not in known)
+    if not files:
+        return None
+    text = "\n".join(part for part in (message.text, piece.text) if part)
+    return replace(message, text=text, files=(*message.files, *files))
+
+
+def _new_turn(turn: TurnId, message: Message, slot: Slot, *, claimed: bool) -> Turn:
     return Turn(
         id=turn,
         conversation=slot.conversation,
         seq=slot.tail,
-        message=message if text == message.text else replace(message, text=text),
+        message=_as_stored(message),
         state=TurnState.RUNNING if claimed else TurnState.QUEUED,
         attempts=int(claimed),
         received_at=slot.at,

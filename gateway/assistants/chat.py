@@ -12,16 +12,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from gateway import logs
+from gateway.assistants.attached import Piece, Words, load, not_ours, without_files
 from gateway.assistants.calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
 from gateway.assistants.client import Extras, Setup, Wire, find_model
 from gateway.assistants.draft import Draft
 from gateway.assistants.history import fit, size
 from gateway.assistants.shapes import part, parts, text, usage
 from gateway.assistants.sse import Json
-from gateway.assistants.vendor_errors import CUT_SHORT, NOT_ALLOWED, NotThere, TooLong, complaint_in
+from gateway.assistants.vendor_errors import CUT_SHORT, NOT_ALLOWED, BadRequest, NotThere, TooLong, complaint_in
 from gateway.errors import AssistantError, Misconfigured, Refused, Unavailable
-from gateway.messages import Answered, Exchange, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn, Usage
-from gateway.ports import Check, History
+from gateway.messages import Answered, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn, Usage
+from gateway.ports import Attachments, Check, History, no_attachments
 from gateway.settings import OPENAI_HOST
 from gateway.tools import ToolBox
 
@@ -109,6 +110,8 @@ class Progress:
 
     turn: Turn
     past: list[Exchange]
+    pieces: Sequence[Piece]
+    """What came with the message."""
     draft: Draft = field(default_factory=Draft)
     usage: Usage = field(default_factory=Usage)
     rounds: list[Json] = field(default_factory=list)
@@ -123,6 +126,18 @@ class Progress:
             return False
         self.past = fit(self.past, sum(map(size, self.past)) // 2)
         self.shortened = True
+        return True
+
+    def lighten(self, error: AssistantError) -> bool:
+        """Whether there was something to leave out of what the server did not take: the past, then the files."""
+        if isinstance(error, TooLong) and self.shorten():
+            log.info("past shortened", turn=self.turn.id, exchanges=len(self.past))
+            return True
+        words = without_files(self.pieces)
+        if words is None:
+            return False
+        log.info("asking without files", turn=self.turn.id, error=str(error))
+        self.pieces = words
         return True
 
 
@@ -150,8 +165,15 @@ class Chat:
     async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # it comes with each turn
         return ThreadId(f"chat_{secrets.token_hex(12)}")
 
-    async def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:  # noqa: ARG002  # the port's
-        progress = Progress(turn, fit(await history(), self._history_chars))
+    async def run(
+        self,
+        turn: Turn,
+        thread: ThreadId,  # noqa: ARG002  # the port's
+        history: History,
+        attachments: Attachments = no_attachments,
+    ) -> AsyncGenerator[RunEvent, None]:
+        past = fit(await history(), self._history_chars)
+        progress = Progress(turn, past, await load(turn, attachments))
         for number in range(MAX_ROUNDS):
             async with aclosing(self._answer(progress, str(number))) as events:
                 async for event in events:
@@ -175,8 +197,9 @@ class Chat:
         thread: ThreadId,
         run_id: RunId | None,  # noqa: ARG002  # a completion cannot be taken up again
         history: History,
+        attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self.run(turn, thread, history)
+        return self.run(turn, thread, history, attachments)
 
     async def _answer(self, progress: Progress, name: str) -> AsyncGenerator[RunEvent, None]:
         """One whole answer, asked for again where it broke after something of the turn was shown or done."""
@@ -186,10 +209,9 @@ class Chat:
                 async with aclosing(self._ask(progress, name)) as events:
                     async for event in events:
                         yield event
-            except TooLong:
-                if not progress.shorten():
+            except (TooLong, BadRequest) as exc:
+                if not progress.lighten(exc):
                     raise
-                log.info("past shortened", turn=progress.turn.id, exchanges=len(progress.past))
             except Unavailable as exc:
                 failures += 1
                 if failures > PATIENCE or not (progress.draft.shows or progress.rounds):
@@ -223,7 +245,7 @@ class Chat:
     def _body(self, progress: Progress) -> Json:
         said = [message for exchange in progress.past for message in _messages(exchange)]
         system = [{"role": "system", "content": self._setup.instructions}] if self._setup.instructions else []
-        mine = {"role": "user", "content": progress.turn.message.text}
+        mine = {"role": "user", "content": _content(progress.turn.message.said, progress.pieces)}
         body: Json = {
             "model": self._setup.model,
             "messages": [*system, *said, mine, *progress.rounds],
@@ -235,6 +257,10 @@ class Chat:
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
         """An answer ends with its connection."""
+
+    async def fetch(self, file: File) -> bytes:
+        """Completions bring no files."""
+        raise not_ours(file)
 
     async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # nobody else opens threads here
         return None
@@ -265,6 +291,22 @@ def _stream_options(wire: Wire) -> Json:
     if wire.host == OPENAI_HOST:
         options["include_obfuscation"] = False  # saves bytes; the way there is private already
     return options
+
+
+def _content(said: str, pieces: Sequence[Piece]) -> str | list[Json]:
+    """A plain text where that is enough: not every server takes parts."""
+    if all(isinstance(piece, Words) for piece in pieces):
+        return "\n\n".join([said, *(piece.text for piece in pieces if isinstance(piece, Words))])
+    return [{"type": "text", "text": said}, *map(_part, pieces)]
+
+
+def _part(piece: Piece) -> Json:
+    """developers.openai.com/api/docs/guides/file-inputs and .../images-vision: OpenAI takes files here that are PDF."""
+    if isinstance(piece, Words):
+        return {"type": "text", "text": piece.text}
+    if piece.shows:
+        return {"type": "image_url", "image_url": {"url": piece.data_url}}
+    return {"type": "file", "file": {"filename": piece.name, "file_data": piece.data_url}}
 
 
 def _messages(exchange: Exchange) -> list[Json]:

@@ -22,7 +22,7 @@ from gateway import logs
 from gateway.assistants.shapes import parts, text
 from gateway.assistants.sse import Event, Json, events, parse
 from gateway.assistants.vendor_errors import BadRequest, NotThere, our_words
-from gateway.errors import RateLimited, SettingsError, ThreadBusy, Unavailable
+from gateway.errors import RateLimited, Refused, SettingsError, ThreadBusy, Unavailable
 from gateway.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -38,6 +38,8 @@ POLL_FAILURES = 4
 SHORTEST_POLL = 0.02
 LONGEST_POLL = 30.0
 LONGEST_ID = 256
+BINARY = {"accept": "application/binary"}
+TOO_LARGE = "A file that the assistant made is too large to be brought here."
 NO_KEY = "none"
 """What is sent to a server of one's own that wants no key: the SDK insists on one."""
 
@@ -156,6 +158,36 @@ class Wire:
             response = await self._client.post(path, cast_to=httpx2.Response, body=body, options=options)
             return parse(response.content)
 
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: bytes) -> Json:
+        """POST a file as a form."""
+        with our_words():
+            options = self._options(timeout=self._brief)
+            options["headers"] = {**self._headers, "content-type": "multipart/form-data"}
+            file = (name, content, media_type)
+            response = await self._client.post(
+                path, cast_to=httpx2.Response, body=dict(fields), files={"file": file}, options=options
+            )
+            return parse(response.content)
+
+    async def content(self, path: str, most: int) -> bytes:
+        """The bytes that are there. Raises Refused as soon as they are more than ``most``."""
+        with our_words():
+            options = self._options(timeout=self._brief)
+            options["headers"] = {**self._headers, **BINARY}
+            response = cast(
+                "httpx2.Response",  # as in _open
+                await self._client.get(
+                    path,
+                    cast_to=httpx2.Response,
+                    options=options,
+                    stream=True,
+                    stream_cls=openai.AsyncStream[object],
+                ),
+            )
+            async with AsyncExitStack() as last:
+                last.push_async_callback(_close, response)
+                return await _read(response, most)
+
     async def delete(self, path: str) -> None:
         with our_words():
             await self._client.delete(path, cast_to=httpx2.Response, options=self._options(timeout=self._brief))
@@ -251,6 +283,15 @@ def _streams(response: httpx2.Response) -> bool:
 
 async def _whole(response: httpx2.Response) -> AsyncGenerator[Event, None]:
     yield "", parse(await response.aread())
+
+
+async def _read(response: httpx2.Response, most: int) -> bytes:
+    read = bytearray()
+    async for chunk in response.aiter_bytes():
+        read += chunk
+        if len(read) > most:
+            raise Refused(f"the file has more than {most} bytes", code="file_too_large", sentence=TOO_LARGE)
+    return bytes(read)
 
 
 def _poll_after(response: httpx2.Response) -> float | None:

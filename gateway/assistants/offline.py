@@ -6,8 +6,9 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 
-from gateway.messages import Answered, Exchange, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
-from gateway.ports import Check, History
+from gateway.errors import Refused
+from gateway.messages import Answered, Exchange, File, Message, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.ports import Attachments, Check, History, no_attachments
 
 EXCERPT = 80
 WHAT_IT_IS = (
@@ -25,9 +26,15 @@ class Offline:
     async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # it comes with each turn
         return ThreadId(f"offline_{secrets.token_hex(12)}")
 
-    async def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:  # noqa: ARG002  # the port's
+    async def run(
+        self,
+        turn: Turn,
+        thread: ThreadId,  # noqa: ARG002  # the port's
+        history: History,
+        attachments: Attachments = no_attachments,  # noqa: ARG002  # nobody would look at them
+    ) -> AsyncGenerator[RunEvent, None]:
         yield RunStarted(RunId(f"offline_{turn.id}"))
-        reply = reply_to(turn.message.text, await history())
+        reply = reply_to(turn.message, await history())
         for word in re.findall(r"\s*\S+\s*", reply):
             yield TextDelta(word)
         yield Answered(reply)
@@ -38,11 +45,15 @@ class Offline:
         thread: ThreadId,
         run_id: RunId | None,  # noqa: ARG002  # nothing was left anywhere
         history: History,
+        attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self.run(turn, thread, history)
+        return self.run(turn, thread, history, attachments)
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
         """There is nothing to stop."""
+
+    async def fetch(self, file: File) -> bytes:
+        raise Refused(f"the offline assistant makes no files: {file.name}")
 
     async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # nobody else opens threads here
         return None
@@ -57,9 +68,12 @@ class Offline:
         """There is nothing to close."""
 
 
-def reply_to(message: str, history: Sequence[Exchange]) -> str:
+def reply_to(message: Message, history: Sequence[Exchange]) -> str:
     """What it says to a message, and what it remembers."""
-    said = f"You said: {_excerpt(message)}"
+    said = f"You said: {_excerpt(message.text)}" if message.text or not message.files else ""
+    if message.files:
+        names = " and ".join(_excerpt(file.name) for file in message.files)
+        said = f"{said} You attached {names}, which I cannot look at.".lstrip()
     if not history:
         return f"{said}\n\n{WHAT_IT_IS}"
     first, last = _excerpt(history[0].text), _excerpt(history[-1].text)

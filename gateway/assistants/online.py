@@ -15,7 +15,7 @@ from gateway.ports import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 
-HOSTED = ("web_search", "file_search", "code_interpreter")
+HOSTED = ("web_search", "file_search", "code_interpreter", "image_generation")
 
 log = logs.get(__name__)
 

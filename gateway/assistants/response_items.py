@@ -1,22 +1,25 @@
-"""What stands in a response of the Responses API: its items, and the events that bring them piece by piece."""
+"""What stands in a response of the Responses API and in what is asked for: items, and the events that bring them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
+from collections.abc import Iterable, Iterator, Sequence
 
+from gateway.assistants.attached import Piece, Words, made, named
 from gateway.assistants.calls import FunctionCall
 from gateway.assistants.draft import Draft
 from gateway.assistants.shapes import part, parts, text
 from gateway.assistants.sse import Json
 from gateway.assistants.vendor_errors import CUT_SHORT, NOT_ALLOWED, complaint_in
 from gateway.errors import AssistantError, Refused, Unavailable
-from gateway.messages import RunEvent, RunId, RunStarted, TextDelta, ToolCall
+from gateway.messages import File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
 
 OVER = frozenset({"completed", "failed", "cancelled", "incomplete"})
 DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 OURS = frozenset({"function_call", "function_call_output", "message"})
 """Items that are not tools of the server's."""
 CODE = "code_interpreter_call"
+IMAGE = "image_generation_call"
 
 
 def over(response: Json) -> bool:
@@ -26,6 +29,59 @@ def over(response: Json) -> bool:
 def message_text(item: Json) -> str:
     """All text parts of a message item; a refusal is what the assistant says, too."""
     return "".join(text(one.get("text")) or text(one.get("refusal")) for one in parts(item.get("content")))
+
+
+def first_text(item: Json) -> str:
+    """What a person said in a message item: what stands behind it came from files."""
+    said = (text(one.get("text")) for one in parts(item.get("content")) if "text" in one)
+    return next(said, "")
+
+
+def message(said: str, pieces: Sequence[Piece] = ()) -> Json:
+    """A person's message. What they said is its first part, by which it is found again.
+
+    The parts: developers.openai.com/api/docs/guides/file-inputs and .../images-vision.
+    """
+    content = [{"type": "input_text", "text": said}, *map(_input_part, pieces)] if pieces else said
+    return {"type": "message", "role": "user", "content": content}
+
+
+def _input_part(piece: Piece) -> Json:
+    if isinstance(piece, Words):
+        return {"type": "input_text", "text": piece.text}
+    if piece.shows:
+        return {"type": "input_image", "detail": "auto", "image_url": piece.data_url}
+    return {"type": "input_file", "filename": piece.name, "file_data": piece.data_url}
+
+
+def output_item(call_id: str, output: str) -> Json:
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def files_in(items: Iterable[Json], origin: str) -> Iterator[File]:
+    """What the assistant made: the files that its messages cite (developers.openai.com/api/docs/guides/
+    tools-code-interpreter) and its images, which are found again in ``origin``.
+    """
+    for item in items:
+        if item.get("type") == IMAGE and item.get("result"):
+            yield made(f"image.{text(item.get('output_format')) or 'png'}", f"{origin} {text(item.get('id'))}")
+        for one in parts(item.get("content")):
+            for note in parts(one.get("annotations")):
+                if note.get("type") == "container_file_citation":
+                    name = named(text(note.get("filename")), "file")
+                    yield made(name, f"container {text(note.get('container_id'))} {text(note.get('file_id'))}")
+
+
+def image_of(items: Iterable[Json], name: str) -> bytes:
+    """The content of an image among these items. Raises Refused."""
+    found = (text(item.get("result")) for item in items if item.get("type") == IMAGE and item.get("id") == name)
+    try:
+        content = base64.b64decode(next(found, ""))
+    except ValueError:
+        content = b""
+    if not content:
+        raise Refused(f"there is no image {name[:80]!r}")
+    return content
 
 
 def replies(items: Iterable[Json]) -> list[str]:
@@ -147,8 +203,14 @@ def _input(item: Json) -> str:
 
 def _output(item: Json) -> str:
     found = [
-        text(one.get("logs")) or text(one.get("url")) or text(one.get("text")) or text(one.get("filename"))
+        text(one.get("logs")) or _address(one) or text(one.get("text")) or text(one.get("filename"))
         for name in ("outputs", "results", "summary")
         for one in parts(item.get(name))
     ]
     return text(item.get("output")) or "\n".join(found)
+
+
+def _address(output: Json) -> str:
+    """Where an output is; not the output itself, which an address may hold."""
+    url = text(output.get("url"))
+    return "[image]" if url.startswith("data:") else url

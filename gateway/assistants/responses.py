@@ -8,33 +8,40 @@ when it is complete, and not before: that is where to look for what an earlier a
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from gateway import logs
+from gateway.assistants.attached import MOST_BYTES, fetching, load, not_ours, unlinked, without_files
 from gateway.assistants.calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
 from gateway.assistants.client import SILENCE_SECONDS, Extras, Setup, Wire, find_model, segment
 from gateway.assistants.draft import Draft
-from gateway.assistants.history import pair
-from gateway.assistants.response_items import Reading, message_text, open_calls, over, replies, why_not
+from gateway.assistants.response_items import (
+    Reading,
+    files_in,
+    first_text,
+    image_of,
+    message,
+    open_calls,
+    output_item,
+    over,
+    replies,
+    why_not,
+)
+from gateway.assistants.server_conversations import ServerConversations
 from gateway.assistants.shapes import parts, text, usage
 from gateway.assistants.sse import Json
-from gateway.assistants.vendor_errors import BadRequest, NotThere
+from gateway.assistants.vendor_errors import BadFile, BadRequest, NotThere, TooLong
 from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadLost, Unavailable
-from gateway.messages import Answered, Exchange, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn, Usage
-from gateway.ports import Check, History
+from gateway.messages import Answered, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn, Usage
+from gateway.ports import Attachments, Check, History, no_attachments
 from gateway.tools import ToolBox
 
 DEFAULT_MODEL = "gpt-6-luna"
 """OpenAI's low-cost model of the newest generation, which it recommends for what gpt-4o and gpt-4.1 did; those end on
 2027-01-14 (developers.openai.com/api/docs/deprecations)."""
-ITEMS_PER_POST = 20
-ITEMS_PER_PAGE = 100
 QUEUE_SECONDS = 120.0
-REMEMBERED = 100
-"""Exchanges that are recalled."""
 
 log = logs.get(__name__)
 
@@ -45,11 +52,16 @@ class Progress:
 
     turn: Turn
     thread: ThreadId
+    attachments: Attachments = no_attachments
+    plain: Json | None = None
+    """The message without its files, while the server may refuse them."""
     draft: Draft = field(default_factory=Draft)
     told: set[tuple[str, bool]] = field(default_factory=set)
     usage: Usage = field(default_factory=Usage)
     response: Json = field(default_factory=dict)
     """The newest one, when it is over."""
+    files: dict[str, File] = field(default_factory=dict)
+    """What the assistant made, by reference."""
 
     def settle(self) -> list[FunctionCall]:
         """Take what the response brought; the calls that it waits for. Raises AssistantError when it is no answer."""
@@ -59,7 +71,20 @@ class Progress:
         self.usage += usage(self.response.get("usage"))
         for reply in replies(items):
             self.draft.whole(reply)
+        name = text(self.response.get("id"))
+        origin = f"response {name}" if name else f"conversation {self.thread}"
+        self.files |= {file.reference: file for file in files_in(items, origin)}
+        self.plain = None
         return open_calls(items)
+
+    def plainer(self, error: Refused) -> list[Json]:
+        """What to post when the server did not take this. Raises the error unless it may be of files."""
+        if self.plain is None:
+            raise error
+        log.info("asking without files", turn=self.turn.id, error=str(error))
+        self.draft.again()
+        plain, self.plain = self.plain, None
+        return [plain]
 
 
 class Responses:
@@ -75,53 +100,41 @@ class Responses:
         functions = ({"type": "function", **schema, "strict": False} for schema in toolbox.schemas)
         self._tools = [*setup.hosted, *functions]
         self._extras = Extras(_extras(setup))
+        self._conversations = ServerConversations(wire)
         self._detached = False
         """Whether the server was seen to run a response in the background."""
 
     # ------------------------------------------------------------ threads
 
     async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
-        items = [item for exchange in history for item in _items(exchange)]
-        try:
-            conversation = await self._wire.post("/conversations", {"items": items[:ITEMS_PER_POST]} if items else {})
-        except NotThere as exc:
-            raise self._no_conversations() from exc
-        thread = ThreadId(text(conversation.get("id")))
-        try:
-            for start in range(ITEMS_PER_POST, len(items), ITEMS_PER_POST):
-                await self._wire.post(f"{_path(thread)}/items", {"items": items[start : start + ITEMS_PER_POST]})
-        except AssistantError:
-            with suppress(AssistantError):
-                await self.forget(thread)
-            raise
-        return thread
+        return await self._conversations.open(history)
 
     async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
-        said: list[tuple[str, str]] = []
-        try:
-            async with aclosing(self._newest(thread)) as items:
-                async for item in items:
-                    if item.get("type") == "message":
-                        said.append((text(item.get("role")), message_text(item)))
-                    if sum(role == "user" for role, _ in said) == REMEMBERED:
-                        break
-        except (ThreadLost, BadRequest):  # also what is no id of a conversation at all
-            return None
-        return pair(reversed(said))
+        return await self._conversations.recall(thread)
 
     async def forget(self, thread: ThreadId) -> None:
-        with suppress(NotThere, BadRequest):
-            await self._wire.delete(_path(thread))
+        await self._conversations.forget(thread)
 
     # ------------------------------------------------------------ runs
 
-    def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:  # noqa: ARG002  # the port's
-        return self._drive(Progress(turn, thread), [_message(turn)])
+    def run(
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        history: History,  # noqa: ARG002  # the port's
+        attachments: Attachments = no_attachments,
+    ) -> AsyncGenerator[RunEvent, None]:
+        return self._drive(Progress(turn, thread, attachments), None, new=True)
 
     async def resume(
-        self, turn: Turn, thread: ThreadId, run_id: RunId | None, history: History
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        run_id: RunId | None,
+        history: History,
+        attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        progress = Progress(turn, thread)
+        progress = Progress(turn, thread, attachments)
         left = await self._left(progress, run_id, history)
         async with aclosing(self._drive(progress, left)) as events:
             async for event in events:
@@ -141,24 +154,49 @@ class Responses:
         if run_id is not None:
             await self._stop(run_id)
 
-    async def _drive(self, progress: Progress, items: list[Json] | None) -> AsyncGenerator[RunEvent, None]:
-        """Post items (None: begin with the response that is there) and go on until there is an answer."""
+    async def fetch(self, file: File) -> bytes:
+        """References: "container <id> <file id>", "response <id> <item id>", "conversation <id> <item id>"."""
+        kind, _, rest = file.reference.partition(" ")
+        where, _, name = rest.partition(" ")
+        with fetching(file):
+            if kind == "container":
+                path = f"/containers/{segment(where)}/files/{segment(name)}/content"
+                return await self._wire.content(path, MOST_BYTES)
+            if kind == "response":
+                return image_of(parts((await self._wire.get(_response_path(where))).get("output")), name)
+            if kind == "conversation":
+                return image_of([await self._conversations.item(where, name)], name)
+        raise not_ours(file)
+
+    async def _drive(
+        self, progress: Progress, items: list[Json] | None, *, new: bool = False
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Post items (None: begin with the response that is there) and go on until there is an answer.
+
+        ``new``: nothing is there, and the message is to be posted.
+        """
+        if new:
+            items = await _message(progress)
         for _ in range(MAX_ROUNDS):
-            if items is not None:
-                async with aclosing(self._post(progress, items)) as events:
-                    async for event in events:
-                        yield event
-            calls = progress.settle()
+            try:
+                if items is not None:
+                    async with aclosing(self._post(progress, items)) as events:
+                        async for event in events:
+                            yield event
+                calls = progress.settle()
+            except (BadRequest, TooLong) as exc:
+                items = progress.plainer(exc)
+                continue
             if rest := progress.draft.rest():
                 yield TextDelta(rest)
             if not calls:
-                yield Answered(progress.draft.text, progress.usage)
+                yield Answered(unlinked(progress.draft.text), progress.usage, tuple(progress.files.values()))
                 return
             outputs: dict[str, str] = {}
             async with aclosing(perform(self._toolbox, calls, outputs)) as told:
                 async for call in told:
                     yield call
-            items = [_output(call_id, output) for call_id, output in outputs.items()]
+            items = [output_item(call_id, output) for call_id, output in outputs.items()]
         raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
 
     async def _post(self, progress: Progress, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
@@ -236,17 +274,17 @@ class Responses:
         if run_id is not None:
             with suppress(Unavailable):  # lost: then the conversation knows whether it left anything
                 response = await self._ended(run_id)
-                if not isinstance(why_not(response), Unavailable | RateLimited):
+                if not isinstance(why_not(response), Unavailable | RateLimited | BadFile):
                     return await self._after_response(progress, response)
         items = await self._after_message(progress, history)
-        return [_message(progress.turn)] if items is None else _go_on(progress, items)
+        return await _message(progress) if items is None else _go_on(progress, items)
 
     async def _after_response(self, progress: Progress, response: Json) -> list[Json] | None:
         """A response whose calls were answered is not answered again: then the conversation goes on behind it."""
         calls = {call.id for call in open_calls(parts(response.get("output")))}
         behind: list[Json] = []
         if calls:
-            async with aclosing(self._newest(progress.thread)) as items:
+            async with aclosing(self._conversations.newest(progress.thread)) as items:
                 async for item in items:
                     if item.get("type") == "function_call_output" and item.get("call_id") in calls:
                         return _go_on(progress, behind[::-1])
@@ -262,13 +300,13 @@ class Responses:
         Items carry no name of ours. So the newest message must have the turn's text; and where the person said
         the same thing several times in a row, it must stand there once more than in the turns before.
         """
-        mine = progress.turn.message.text.strip()
+        mine = progress.turn.message.said.strip()
         behind: list[Json] = []
         same = 0
-        async with aclosing(self._newest(progress.thread)) as items:
+        async with aclosing(self._conversations.newest(progress.thread)) as items:
             async for item in items:
                 if item.get("type") == "message" and item.get("role") == "user":
-                    if message_text(item).strip() != mine:
+                    if first_text(item).strip() != mine:
                         break
                     same += 1
                 elif not same:
@@ -287,16 +325,6 @@ class Responses:
         await self._stop(run_id)
         return late
 
-    async def _newest(self, thread: ThreadId) -> AsyncGenerator[Json, None]:
-        """The items of a conversation, newest first. Raises ThreadLost."""
-        query = {"limit": ITEMS_PER_PAGE, "order": "desc"}
-        try:
-            async with aclosing(self._wire.listed(f"{_path(thread)}/items", query)) as items:
-                async for item in items:
-                    yield item
-        except NotThere as exc:
-            raise ThreadLost(str(exc)) from exc
-
     # ------------------------------------------------------------ the server
 
     async def close(self) -> None:
@@ -306,56 +334,29 @@ class Responses:
         try:
             with suppress(NotThere):
                 await find_model(self._wire, self._setup.model)
-            await self._find_conversations()
+            await self._conversations.find()
         except AssistantError as exc:
             return (Check("assistant", ok=False, detail=f"{self.description}: {exc}"),)
         return (Check("assistant", ok=True, detail=self.description),)
-
-    async def _find_conversations(self) -> None:
-        """Ask for one that cannot be there: a server that has conversations says so in its own words."""
-        try:
-            await self._wire.get("/conversations/conv_0")
-        except BadRequest:
-            return
-        except NotThere as exc:
-            if not re.search(r"(?<![/\w])conv_0", str(exc)):  # it names the id, not the path
-                raise self._no_conversations() from exc
-
-    def _no_conversations(self) -> Misconfigured:
-        return Misconfigured(
-            f"The server at {self._wire.host} has no conversations (POST /conversations). Set ASSISTANT_BACKEND=chat."
-        )
 
     async def _rejection(self, error: NotThere | BadRequest, thread: ThreadId) -> AssistantError:
         """What it means that a response was not taken."""
         if isinstance(error, BadRequest):
             return ThreadLost(str(error)) if error.param == "conversation" else error
-        try:
-            await self._wire.get(_path(thread))
-        except NotThere:
+        if not await self._conversations.knows(thread):
             return ThreadLost(str(error))
         return Misconfigured(f"The server at {self._wire.host} has no responses. Set ASSISTANT_BACKEND=chat: {error}")
-
-
-def _path(thread: ThreadId) -> str:
-    return f"/conversations/{segment(thread)}"
 
 
 def _response_path(run_id: str) -> str:
     return f"/responses/{segment(run_id)}"
 
 
-def _message(turn: Turn) -> Json:
-    return {"type": "message", "role": "user", "content": turn.message.text}
-
-
-def _output(call_id: str, output: str) -> Json:
-    return {"type": "function_call_output", "call_id": call_id, "output": output}
-
-
-def _items(exchange: Exchange) -> list[Json]:
-    said = (("user", exchange.text), ("assistant", exchange.reply))
-    return [{"type": "message", "role": role, "content": content} for role, content in said if content]
+async def _message(progress: Progress) -> list[Json]:
+    said, pieces = progress.turn.message.said, await load(progress.turn, progress.attachments)
+    words = without_files(pieces)
+    progress.plain = None if words is None else message(said, words)
+    return [message(said, pieces)]
 
 
 def _extras(setup: Setup) -> Json:
@@ -369,7 +370,7 @@ def _extras(setup: Setup) -> Json:
 
 def _go_on(progress: Progress, items: list[Json]) -> list[Json] | None:
     """Take items of the conversation for the response they are; where nothing was said yet, ask without a message."""
-    if not any(replies(items)) and not open_calls(items):
+    if not any(replies(items)) and not open_calls(items) and not any(files_in(items, "")):
         return []
     progress.response = {"status": "completed", "output": items}
     return None

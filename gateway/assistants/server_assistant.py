@@ -16,8 +16,8 @@ from gateway.assistants.vendor_errors import NotThere
 from gateway.errors import AssistantError, Misconfigured
 from gateway.tools import ToolBox
 
-OWN_TOOLS = frozenset({"code_interpreter", "file_search"})
-"""Hosted tools that the protocol knows."""
+OWN_TOOLS = ("code_interpreter", "file_search")
+"""Hosted tools that the protocol knows. Both read files."""
 
 log = logs.get(__name__)
 
@@ -45,6 +45,11 @@ class ServerAssistant:
             if self._known is None:
                 self._known = await (self._theirs(self._given) if self._given else self._ours())
             return self._known
+
+    async def file_tools(self) -> list[str]:
+        """Those of its tools that read files. Raises Misconfigured when there is no such assistant."""
+        tools = parts((await self._retrieve(self._given)).get("tools")) if self._given else self._wanted["tools"]
+        return [name for name in OWN_TOOLS if any(tool.get("type") == name for tool in tools)]
 
     def lost(self) -> None:
         """The server did not find it: look again, and make another one if it is ours."""

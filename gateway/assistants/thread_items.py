@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.assistants.attached import named
 from gateway.assistants.calls import FunctionCall
 from gateway.assistants.draft import Draft
 from gateway.assistants.shapes import part, parts, text
@@ -30,6 +31,24 @@ def message_text(message: Json) -> str:
     return "".join(
         text(part(one.get("text")).get("value")) or text(one.get("refusal")) for one in parts(message.get("content"))
     )
+
+
+def first_text(message: Json) -> str:
+    """What a person said: what stands behind it came from files."""
+    said = (text(part(one.get("text")).get("value")) for one in parts(message.get("content")) if "text" in one)
+    return next(said, "")
+
+
+def files_in(message: Json) -> dict[str, str]:
+    """The ids of the files that the assistant made, with their names where the message tells them."""
+    found: dict[str, str] = {}
+    for one in parts(message.get("content")):
+        if key := text(part(one.get("image_file")).get("file_id")):
+            found.setdefault(key, "")
+        for note in parts(part(one.get("text")).get("annotations")):
+            if key := text(part(note.get("file_path")).get("file_id")):
+                found[key] = named(text(note.get("text")), "")
+    return found
 
 
 def pending_calls(run: Json) -> list[FunctionCall]:
@@ -69,6 +88,8 @@ class Reading:
         """As it was last seen."""
         self.whole = True
         """Whether no event was missed."""
+        self.files: dict[str, str] = {}
+        """What the assistant made: ids, and names where they are known."""
         self._draft = draft
         self._told: set[tuple[str, bool]] = set()
         self._open: dict[tuple[str, Any], Json] = {}
@@ -88,6 +109,7 @@ class Reading:
             return self._more(data)
         if name == "thread.message.completed":
             self._draft.whole(message_text(data))
+            self.files |= files_in(data)
         elif name == "thread.run.step.delta":
             return self._piece(text(data.get("id")), part(part(data.get("delta")).get("step_details")))
         elif name == "thread.run.step.completed":

@@ -12,6 +12,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from gateway import logs
+from gateway.assistants.attached import unlinked
 from gateway.assistants.calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
 from gateway.assistants.client import SILENCE_SECONDS, Setup, Wire, segment
 from gateway.assistants.draft import Draft
@@ -19,11 +20,21 @@ from gateway.assistants.history import pair
 from gateway.assistants.server_assistant import ServerAssistant
 from gateway.assistants.shapes import part, parts, text, usage
 from gateway.assistants.sse import Json
-from gateway.assistants.thread_items import Reading, ended, halted, message_text, pending_calls, why_not
-from gateway.assistants.vendor_errors import BadRequest, NotThere
+from gateway.assistants.thread_files import ThreadFiles
+from gateway.assistants.thread_items import (
+    Reading,
+    ended,
+    files_in,
+    first_text,
+    halted,
+    message_text,
+    pending_calls,
+    why_not,
+)
+from gateway.assistants.vendor_errors import BadRequest, NotThere, TooLong
 from gateway.errors import AssistantError, RateLimited, Refused, ThreadLost, Unavailable
-from gateway.messages import Answered, Exchange, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
-from gateway.ports import Check, History
+from gateway.messages import Answered, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.ports import Attachments, Check, History, no_attachments
 from gateway.tools import ToolBox
 
 BETA = {"OpenAI-Beta": "assistants=v2"}
@@ -46,6 +57,9 @@ class Progress:
 
     turn: Turn
     thread: ThreadId
+    attachments: Attachments = no_attachments
+    plain: Json | None = None
+    """The message without its files, while the server may refuse them."""
     draft: Draft = field(default_factory=Draft)
     reading: Reading = field(init=False)
     outputs: dict[str, str] = field(default_factory=dict)
@@ -53,6 +67,15 @@ class Progress:
 
     def __post_init__(self) -> None:
         self.reading = Reading(self.draft)
+
+    def plainer(self, ask: Ask, error: Refused) -> Ask:
+        """What to POST instead of what was refused. Raises the error unless it may be of files."""
+        if self.plain is None:
+            raise error
+        log.info("asking without files", turn=self.turn.id, error=str(error))
+        path, body = ask
+        plain, self.plain = self.plain, None
+        return path, {**body, "additional_messages": [plain]}
 
 
 class Threads:
@@ -66,6 +89,7 @@ class Threads:
         self._setup = setup
         self._toolbox = toolbox
         self._assistant = assistant
+        self._files = ThreadFiles(wire, assistant)
 
     # ------------------------------------------------------------ threads
 
@@ -91,7 +115,8 @@ class Threads:
         try:
             async with aclosing(self._listed(thread, "messages", {"limit": PAGE, "order": "desc"})) as messages:
                 async for message in messages:
-                    said.append((text(message.get("role")), message_text(message)))
+                    role = text(message.get("role"))
+                    said.append((role, first_text(message) if role == "user" else message_text(message)))
                     if sum(role == "user" for role, _ in said) == REMEMBERED:
                         break
         except (ThreadLost, BadRequest):  # also what is no id of a thread at all
@@ -104,8 +129,14 @@ class Threads:
 
     # ------------------------------------------------------------ runs
 
-    async def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:  # noqa: ARG002  # the port's
-        progress = Progress(turn, thread)
+    async def run(
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        history: History,  # noqa: ARG002  # the port's
+        attachments: Attachments = no_attachments,
+    ) -> AsyncGenerator[RunEvent, None]:
+        progress = Progress(turn, thread, attachments)
         async with aclosing(self._drive(progress, await self._creation(progress))) as events:
             async for event in events:
                 yield event
@@ -116,8 +147,9 @@ class Threads:
         thread: ThreadId,
         run_id: RunId | None,
         history: History,  # noqa: ARG002  # the port's
+        attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        progress = Progress(turn, thread)
+        progress = Progress(turn, thread, attachments)
         if run_id is None and (found := await self._find(progress, "runs")):
             run_id = RunId(text(found.get("id")))
             yield RunStarted(run_id)
@@ -125,6 +157,9 @@ class Threads:
         async with aclosing(self._drive(progress, await self._next(progress, run))) as events:
             async for event in events:
                 yield event
+
+    async def fetch(self, file: File) -> bytes:
+        return await self._files.fetch(file)
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
         with suppress(NotThere, BadRequest, ThreadLost):  # it is over already, or gone
@@ -139,9 +174,14 @@ class Threads:
         reading = progress.reading
         for _ in range(MAX_ROUNDS):
             if ask is not None:
-                async with aclosing(self._post(progress, *ask)) as events:
-                    async for event in events:
-                        yield event
+                try:
+                    async with aclosing(self._post(progress, *ask)) as events:
+                        async for event in events:
+                            yield event
+                except (BadRequest, TooLong) as exc:
+                    ask = progress.plainer(ask, exc)
+                    continue
+                progress.plain = None
             if ended(reading.run):
                 for event in await self._conclude(progress):
                     yield event
@@ -190,10 +230,14 @@ class Threads:
                 told += reading.used(step)
             query = {"run_id": reading.id, "limit": PAGE, "order": "asc"}
             said = [one async for one in self._listed(progress.thread, "messages", query)]
-            draft.rewrite(message_text(one) for one in said if _says(one, reading.id))
+            mine = [one for one in said if _says(one, reading.id)]
+            draft.rewrite(map(message_text, mine))
+            for one in mine:
+                reading.files |= files_in(one)
         if rest := draft.rest():
             told.append(TextDelta(rest))
-        return [*told, Answered(draft.text, usage(reading.run.get("usage")))]
+        files = await self._files.described(reading.files)
+        return [*told, Answered(unlinked(draft.text), usage(reading.run.get("usage")), files)]
 
     async def _steps(self, progress: Progress) -> AsyncGenerator[Json, None]:
         """The run's steps as far as the server tells of them: they are for watching, an answer does not need them."""
@@ -215,7 +259,7 @@ class Threads:
         metadata = {"turn_id": progress.turn.id}
         body = {**await self._assistant.fields(), "metadata": metadata, "stream": self._setup.streamed}
         if with_message:
-            message = {"role": "user", "content": progress.turn.message.text, "metadata": metadata}
+            message, progress.plain = await self._files.message(progress.turn, progress.attachments)
             body["additional_messages"] = [message]
         return f"{_path(progress.thread)}/runs", body
 

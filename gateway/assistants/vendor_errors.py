@@ -38,6 +38,10 @@ class BadRequest(Refused):
     param: str = ""
 
 
+class BadFile(BadRequest):
+    """The server, or its model, does not take a file of the message."""
+
+
 class NotThere(Refused):
     """The server does not have what the path names, or not the path."""
 
@@ -73,6 +77,10 @@ def _bad_request(said: Complaint) -> AssistantError:
     error = BadRequest(said.detail)
     error.param = said.param
     return error
+
+
+def _bad_file(said: Complaint) -> AssistantError:
+    return BadFile(said.detail)
 
 
 def _busy(said: Complaint) -> AssistantError:
@@ -145,6 +153,17 @@ STATUSES: dict[int, Decision] = {
     501: _not_there,
 }
 
+BAD_FILE = re.compile(
+    # The codes of a failed response (openai.types.responses.ResponseError) and of file search.
+    r"invalid_image|invalid_base64_image|image_too_(?:large|small)|image_parse_error|unsupported_(?:image|file)|"
+    r"image_file_(?:too_large|not_found)|empty_image_file|failed_to_download_image|not supported for retrieval|"
+    # Of models that cannot see: OpenRouter with status 404 (github.com/NousResearch/hermes-agent/pull/23411), llama.cpp
+    # with 500 (ggml-org/llama.cpp/issues/15377), Ollama with 400 (ollama/ollama/issues/17301), LM Studio
+    # (lmstudio-ai/lmstudio-bug-tracker/issues/362).
+    r"support image input|image input is not supported|content part type|does not support images",
+    re.IGNORECASE,
+)
+
 # What a server says outweighs its status. In this order; each pattern is looked for in "code message".
 SIGNALS: tuple[tuple[re.Pattern[str], Decision], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), decide)
@@ -160,6 +179,7 @@ SIGNALS: tuple[tuple[re.Pattern[str], Decision], ...] = tuple(
         (r"model_not_found|DeploymentNotFound|the model \S+ does not exist|model \S+ not found", _no_model),
         (r"invalid_api_key|incorrect api key", _no_key),
         (r"content_filter|content_policy|invalid_prompt|_policy", _not_allowed),
+        (BAD_FILE.pattern, _bad_file),
     )
 )
 # What only counts where there is no status: the code of an error inside of a stream or a run.
@@ -234,9 +254,9 @@ def our_words() -> Iterator[None]:
 
 
 def _signal(said: Complaint) -> Decision | None:
-    if said.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
-        return None
     what = f"{said.code} {said.message}"
+    if said.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+        return _bad_file if BAD_FILE.search(what) else None
     return next((decide for pattern, decide in SIGNALS if pattern.search(what)), None)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, column, func, inspect, select, table
 from gateway.errors import SettingsError
 from storage.database import Database
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """Every revision there is, oldest first."""
 
 VERSIONS = table("alembic_version", column("version_num"))

@@ -16,7 +16,7 @@ from rich.console import Console
 from adapters.console import ConsoleAdapter, command, talk
 from gateway.errors import Conflict, Overloaded, Refused
 from gateway.messages import Answered, ConversationKey, Exchange, Message, TextDelta, ThreadId, ToolCall, Turn, TurnId
-from gateway.ports import Adapter, Inbox, Request
+from gateway.ports import Adapter, Inbox, Outbox, Request
 from tests.adapters.talk import Talk, answering
 from tests.contracts.adapter import AdapterContract
 from tests.fakes.inbox import Gate, Step, echo
@@ -258,7 +258,7 @@ def test_a_reply_that_was_faster_than_ctrl_c_is_shown(piped: Talk, monkeypatch: 
     delivered = threading.Event()
     piped.inbox.script = answering(gate, Answered("just in time"))
 
-    async def deliver(turn: Turn) -> None:
+    async def deliver(turn: Turn, outbox: Outbox) -> None:
         assert turn.state.decided
         delivered.set()
 

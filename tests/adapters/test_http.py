@@ -189,7 +189,7 @@ def test_who_does_not_want_to_wait_is_told_where_the_turn_is(chat: Chat) -> None
     assert response.status_code == 202
     assert response.headers["Preference-Applied"] == "respond-async"
     assert response.headers["Location"] == f"/chat/turns/{response.json['turn_id']}"
-    assert response.json["state"] == "queued"
+    assert response.json["state"] == "running"
     gate.wait_until_reached()
     running = chat.call("GET", response.headers["Location"]).json
     assert (running["state"], running["response"], running["answered_at"]) == ("running", None, None)

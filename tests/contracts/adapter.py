@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.errors import DeliveryError, InputError, Unreadable, Unverified
 from gateway.messages import Failure, Message, Shown, TextDelta, ToolCall, Turn, TurnId, TurnState
 from gateway.ports import Adapter, Check, Receipt, Request
+from tests.fakes.outbox import FakeOutbox
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -148,15 +149,16 @@ class AdapterContract:
             while left:
                 yield left.pop(0)
 
-        await adapter.follow(self.turn(adapter), events())
+        await adapter.follow(self.turn(adapter), events(), FakeOutbox())
         assert left in ([], told)  # where nobody watches, there is nothing to show
 
     @pytest.mark.parametrize("state", [TurnState.ANSWERED, TurnState.FAILED, TurnState.CANCELLED])
     async def test_an_outcome_can_be_brought_and_brought_again(self, adapter: Adapter, state: TurnState) -> None:
         turn = self.turn(adapter, state)
+        outbox = FakeOutbox()
         for _ in range(2):
             try:
-                await adapter.deliver(turn)
+                await adapter.deliver(turn, outbox)
             except DeliveryError as exc:
                 assert str(exc)  # noqa: PT017  # it may refuse, but only like this
 

@@ -9,8 +9,20 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.messages import ConversationKey, Exchange, Message, ThreadId, Turn, TurnState
-from gateway.ports import Inbox
+from gateway.messages import (
+    ConversationKey,
+    Edit,
+    Exchange,
+    File,
+    Kind,
+    Message,
+    ThreadId,
+    Turn,
+    TurnState,
+    Verdict,
+    Withdrawal,
+)
+from gateway.ports import Inbox, Receipt
 from tests.fakes.platform import FakePlatform
 
 KEY = ConversationKey("fake", workspace="w", channel="thr_1")
@@ -53,10 +65,10 @@ class InboxContract:
     def test_the_same_message_is_the_same_turn_whatever_its_conversation(self) -> None:
         first = self.inbox.accept(message("hi", "m1"))
         other = replace(KEY, channel="thr_2")
-        again = self.inbox.accept(message("hi", "m1", other), self.inbox.new_turn(), opening=False)
+        again = self.inbox.accept(replace(message("hi", "m1", other), opens=False), self.inbox.new_turn())
         assert (again.turn.id, again.new) == (first.turn.id, False)
         with pytest.raises(ThreadNotFound):
-            self.inbox.accept(message("ho", "m2", other), opening=False)
+            self.inbox.accept(replace(message("ho", "m2", other), opens=False))
 
     def test_turns_of_a_conversation_come_in_order(self) -> None:
         opened = self.hold()
@@ -99,6 +111,61 @@ class InboxContract:
         with pytest.raises(Conflict) as caught:
             self.inbox.cancel(done.id)
         assert caught.value.code == "turn_finished"
+
+    def test_a_stop_cancels_what_waits_before_it_and_says_so_in_its_turn(self) -> None:
+        opened = self.hold()
+        asked = [self.inbox.accept(message(f"{n}", f"m{n}")).turn for n in range(2)]
+        stop = replace(message("stop", "m2"), kind=Kind.STOP, opens=False)
+        self.inbox.take(Receipt((stop, stop)))
+        *cancelled, said = self.platform.wait_for(3)
+        assert [(turn.id, turn.state) for turn in cancelled] == [(turn.id, TurnState.CANCELLED) for turn in asked]
+        assert (said.message.message_id, said.reply) == ("m2", "Stopped.")
+        opened.set()
+        self.inbox.take(Receipt((replace(stop, message_id="m3"),)))
+        assert self.platform.wait_for(4)[3].reply == "There is nothing to stop."
+
+    def test_a_reset_is_told(self) -> None:
+        self.inbox.take(Receipt((replace(message("reset", "m1"), kind=Kind.RESET),)))
+        (told,) = self.platform.wait_for(1)
+        assert told.reply.startswith("A new conversation begins.")
+        assert told.id not in self.platform.shown
+
+    def test_a_message_that_opens_nothing_and_finds_nothing_is_dropped(self) -> None:
+        self.inbox.take(Receipt((replace(message("hi", "m1"), opens=False),)))
+        with pytest.raises(ThreadNotFound):
+            self.inbox.locate(KEY)
+
+    def test_an_edit_changes_what_waits_and_nothing_that_has_begun(self) -> None:
+        opened = self.hold()
+        self.inbox.take(Receipt((message("one", "m1"), message("two", "m2"))))
+        self.inbox.take(Receipt(changes=(Edit("fake", "m1", "1"), Edit("fake", "m2", "2"), Edit("fake", "m9", "9"))))
+        opened.set()
+        assert [turn.reply for turn in self.platform.wait_for(2)] == ["You said: one", "You said: 2"]
+
+    def test_a_withdrawal_cancels_what_is_not_answered_and_nothing_else(self) -> None:
+        opened = self.hold()
+        self.inbox.take(Receipt((message("one", "m1"), message("two", "m2"))))
+        self.inbox.take(Receipt(changes=(Withdrawal("fake", "m2"), Withdrawal("fake", "m9"))))
+        opened.set()
+        one, two = self.platform.wait_for(2)
+        assert (one.reply, two.state) == ("You said: one", TurnState.CANCELLED)
+        self.inbox.take(Receipt(changes=(Withdrawal("fake", "m1"), Verdict(one.id, "ann", "good"))))
+        assert self.finished(one).state is TurnState.DELIVERED
+
+    def test_a_picture_of_an_album_joins_the_others_or_comes_as_a_message_of_its_own(self) -> None:
+        opened = self.hold()
+        before = self.inbox.accept(message("wait", "m1")).turn
+        first, second, third = (
+            replace(message("", "album"), files=(File(f"{n}.jpg", f"{n}"),), piece=f"{n}", wait=60.0) for n in range(3)
+        )
+        self.inbox.take(Receipt((first, second, second)))
+        opened.set()
+        _, album = self.platform.wait_for(2)
+        self.inbox.take(Receipt((second, third)))
+        assert [file.name for file in album.message.files] == ["0.jpg", "1.jpg"]
+        turns = self.inbox.transcript(self.inbox.locate(KEY))
+        names = [[file.name for file in turn.message.files] for turn in turns]
+        assert (turns[0].id, names) == (before.id, [[], ["0.jpg", "1.jpg"], ["2.jpg"]])
 
     def test_what_is_forgotten_is_gone(self) -> None:
         turn = self.finished(self.inbox.accept(message("hi", "m1")).turn)

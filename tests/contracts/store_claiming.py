@@ -7,7 +7,7 @@ from functools import partial
 
 from gateway.errors import LeaseLost
 from gateway.messages import Turn, TurnState
-from gateway.ports import Renewal, Store
+from gateway.storing import Renewal, Store
 from tests.contracts.store_words import (
     PLATFORM,
     Expire,

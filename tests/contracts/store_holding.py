@@ -6,7 +6,7 @@ from functools import partial
 
 from gateway.errors import LeaseLost
 from gateway.messages import Exchange, ThreadId, TurnId, TurnState
-from gateway.ports import Store
+from gateway.storing import Store
 from tests.contracts.store_words import (
     PLATFORM,
     answer,
@@ -128,13 +128,6 @@ class HoldingContract:
         assert store.transcript(10**9) == []
         assert store.recall("nothing") is None
         store.forget(10**9)
-
-    def test_the_first_fact_under_a_name_wins(self, store: Store, peer: Store) -> None:
-        assert store.remember("assistant", "asst_1") == "asst_1"
-        assert peer.remember("assistant", "asst_2") == "asst_1"
-        assert peer.recall("assistant") == "asst_1"
-        said = at_once([partial((store, peer)[number % 2].remember, "b", f"{number}") for number in range(6)])
-        assert set(said) == {store.recall("b")}
 
     def test_it_answers_a_ping(self, store: Store) -> None:
         store.ping()

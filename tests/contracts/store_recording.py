@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from gateway.errors import Conflict, Overloaded, ThreadNotFound
-from gateway.messages import ConversationKey, Lease, Message, ThreadId, Turn, TurnId, TurnState
-from gateway.ports import Bound, Store
+from gateway.messages import ConversationKey, Kind, Lease, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.storing import Bound, Store
 from tests.contracts.store_words import (
+    FILES,
     PLATFORM,
+    STORED,
+    UNSTORABLE,
     answer,
     at_once,
     begin,
@@ -40,9 +44,18 @@ class RecordingContract:
         assert turn.started_at is None
         assert read(store, turn) == turn
 
+    def test_what_a_message_brings_and_asks_for_is_stored(self, store: Store) -> None:
+        told = message(kind=Kind.RESET, files=FILES)
+        turn = store.record(told, new_turn()).turn
+        assert turn.message == told
+        assert read(store, turn) == turn
+        assert claim_one(store).turn.message == told
+        with_file = store.record(message(files=FILES[1:]), new_turn()).turn
+        assert read(store, with_file).message.files == FILES[1:]
+
     def test_what_no_database_can_store_is_replaced(self, store: Store) -> None:
-        turn = store.record(message(text="a\x00b\ud800c"), new_turn()).turn
-        assert turn.message.text == "a\ufffdb\ufffdc"
+        turn = store.record(message(text="a\x00b\ud800c", files=(UNSTORABLE,)), new_turn()).turn
+        assert (turn.message.text, turn.message.files) == ("a\ufffdb\ufffdc", (STORED,))
         assert read(store, turn) == turn
 
     def test_keys_differ_when_any_part_does(self, store: Store) -> None:
@@ -155,17 +168,19 @@ class RecordingContract:
     def test_a_conversation_can_be_required_to_exist(self, store: Store) -> None:
         told = message()
         with pytest.raises(ThreadNotFound):
-            store.record(told, new_turn(), opening=False)
+            store.record(replace(told, opens=False), new_turn())
         assert store.conversation(key()) is None
         first = store.record(told, new_turn(), owner="one")
-        behind = store.record(message(), new_turn(), owner="one", opening=False)
+        assert first.turn.message == told
+        behind = store.record(message(opens=False), new_turn(), owner="one")
         assert (behind.turn.conversation, behind.turn.seq, behind.claim) == (first.turn.conversation, 2, None)
-        assert not store.record(message("elsewhere", name=told.message_id), new_turn(), opening=False).new
+        assert behind.turn == read(store, behind.turn)
+        assert not store.record(message("elsewhere", name=told.message_id, opens=False), new_turn()).new
 
     def test_an_idle_conversation_that_must_exist_is_claimed_as_well(self, store: Store) -> None:
         claim = begin(store)
         store.write([Bound(claim.lease, ThreadId("t"), "threads"), answer(claim), finish(claim)])
-        following = store.record(message(), new_turn(), owner="two", opening=False).claim
+        following = store.record(message(opens=False), new_turn(), owner="two").claim
         assert following is not None
         assert following.conversation == store.conversation(key())
         assert (following.conversation.thread, following.lease.owner) == ("t", "two")

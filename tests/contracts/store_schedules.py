@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from gateway.errors import LeaseLost
-from gateway.messages import Claim, Message, Turn, TurnId, TurnState
-from gateway.ports import Change, Released, Store
+from gateway.messages import Claim, Edit, Kind, Message, Turn, TurnId, TurnState
+from gateway.storing import Brought, Change, Released, Store
 from tests.contracts.store_words import PLATFORM, Expire, answer, at_once, finish, message, new_turn, say, write
 
 OWNERS = st.sampled_from(["one", "two"])
 CHANNELS = st.sampled_from(["a", "b", "c"])
 SIDES = st.integers(0, 1)
+PARTS = st.sampled_from(["1.1", "1.2", 'file:"🕊"'])
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Expected:
     id: TurnId
     state: TurnState = TurnState.QUEUED
     attempts: int = 0
+    parts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -82,6 +84,7 @@ class Schedule(RuleBasedStateMachine):
             front.state = TurnState.RUNNING
             front.attempts += 1
         assert (claim.turn.state, claim.turn.attempts) == (front.state, front.attempts)
+        assert (claim.turn.message, claim.turn.parts) == (front.message, front.parts)
         line.claim = claim
 
     @rule(channel=CHANNELS, owner=st.none() | OWNERS, side=SIDES)
@@ -101,8 +104,37 @@ class Schedule(RuleBasedStateMachine):
         line = self.lines.get(channel) or next(iter(self.lines.values()))
         turn = line.turns[number % len(line.turns)]
         recorded = self.stores[side].record(turn.message, new_turn(), owner="one")
-        assert (recorded.new, recorded.claim, recorded.turn.id) == (False, None, turn.id)
+        assert (recorded.new, recorded.claim, recorded.stopped, recorded.turn.id) == (False, None, (), turn.id)
         assert (recorded.turn.state, recorded.turn.attempts) == (turn.state, turn.attempts)
+
+    @precondition(lambda self: self.lines)
+    @rule(number=st.integers(0, 2), side=SIDES)
+    def stop(self, number: int, side: int) -> None:
+        channel, line = list(self.lines.items())[number % len(self.lines)]
+        asked = [turn for turn in line.turns if turn.message.kind is Kind.ASK and not turn.state.decided]
+        told, turn = message(channel, platform=self.platform, kind=Kind.STOP), new_turn()
+        recorded = self.stores[side].record(told, turn, backlog=1)
+        assert recorded.stopped == tuple(turn.id for turn in asked)
+        for each in asked:
+            each.state = TurnState.CANCELLED
+        line.turns.append(Expected(told, turn))
+
+    @precondition(lambda self: self.lines)
+    @rule(number=st.integers(0, 100), text=st.sampled_from(["Hallo", "Salut"]), side=SIDES)
+    def edit(self, number: int, text: str, side: int) -> None:
+        turns = [turn for line in self.lines.values() for turn in line.turns]
+        turn = turns[number % len(turns)]
+        edited = self.stores[side].edit(Edit(self.platform, turn.message.message_id, text))
+        assert edited is (turn.state is TurnState.QUEUED)
+        if edited:
+            turn.message = replace(turn.message, text=text)
+
+    @precondition(lambda self: self.held())
+    @rule(number=st.integers(0, 2), parts=st.lists(PARTS, max_size=2).map(tuple), side=SIDES)
+    def bring(self, number: int, parts: tuple[str, ...], side: int) -> None:
+        line, claim = self.pick(number)
+        assert write(self.stores[side], Brought(claim.lease, claim.turn.id, parts)) is None
+        line.front.parts = parts
 
     @rule(owner=OWNERS, limit=st.integers(1, 3), side=SIDES)
     def claim(self, owner: str, limit: int, side: int) -> None:
@@ -162,7 +194,8 @@ class Schedule(RuleBasedStateMachine):
     @rule(number=st.integers(0, 100), side=SIDES)
     def come_late(self, number: int, side: int) -> None:
         claim = self.stale[number % len(self.stale)]
-        late: list[Change] = [answer(claim), finish(claim), Released(claim.lease)]
+        late: list[Change] = [answer(claim), Brought(claim.lease, claim.turn.id, ("late",))]
+        late += [finish(claim), Released(claim.lease)]
         assert all(isinstance(result, LeaseLost) for result in self.stores[side].write(late))
 
     @precondition(lambda self: any(line.waiting for line in self.lines.values()))
@@ -197,7 +230,9 @@ class Schedule(RuleBasedStateMachine):
                 break
             claim = following
         turns = self.stores[1].transcript(first.conversation.id)
-        assert [turn.id for turn in turns] == [turn.id for turn in line.turns]
+        assert [(turn.id, turn.message, turn.parts) for turn in turns] == [
+            (turn.id, turn.message, turn.parts) for turn in line.turns
+        ]
         assert {turn.state for turn in turns} <= {TurnState.DELIVERED, TurnState.CANCELLED}
 
 
@@ -281,7 +316,7 @@ class Crowd:
 class ScheduleContract:
     def test_any_schedule_keeps_order_and_loses_nothing(self, store: Store, peer: Store, expire: Expire) -> None:
         thorough = settings(
-            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         )
         run_state_machine_as_test(lambda: Schedule((store, peer), expire), settings=thorough)  # type: ignore[arg-type]  # any factory will do
 

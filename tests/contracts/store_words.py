@@ -12,17 +12,23 @@ from gateway.messages import (
     Claim,
     ConversationKey,
     Failure,
+    File,
     Message,
     Turn,
     TurnId,
     Usage,
 )
-from gateway.ports import Change, Finished, Recorded, Settled, Store
+from gateway.storing import Change, Finished, Recorded, Settled, Store
 
 PLATFORM = "pigeon"
 FAILURE = Failure("timed_out", "It took too long.", "after 600 s", 30.0)
+FILES = (File("Ωμέγα 🕊.png", 'https://files.test/1?a="b"', "image/png", 3), File("notes", "F2"))
+UNSTORABLE = File("a\x00b", "F\ud800", "\udfff")
+STORED = File("a\ufffdb", "F\ufffd", "\ufffd")
 Expire = Callable[[int], None]
 """Lets the lease on a conversation run out."""
+Elapse = Callable[[float], None]
+"""Lets so many seconds pass for leases and limits that have a name."""
 
 
 def key(channel: str = "loft", platform: str = PLATFORM) -> ConversationKey:
@@ -30,9 +36,9 @@ def key(channel: str = "loft", platform: str = PLATFORM) -> ConversationKey:
 
 
 def message(
-    channel: str = "loft", text: str = "Hello", *, name: str | None = None, platform: str = PLATFORM
+    channel: str = "loft", text: str = "Hello", *, name: str | None = None, platform: str = PLATFORM, **more: Any
 ) -> Message:
-    return Message(key(channel, platform), name or uuid.uuid4().hex, text, "Ada", {"roof": "left"})
+    return Message(key(channel, platform), name or uuid.uuid4().hex, text, "Ada", {"roof": "left"}, **more)
 
 
 def new_turn() -> TurnId:

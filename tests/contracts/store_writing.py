@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import LeaseLost
 from gateway.messages import Claim, Failure, Lease, RunId, ThreadId, Turn, TurnState, Usage
-from gateway.ports import Bound, Change, Finished, Released, Settled, Started, Store
+from gateway.storing import Bound, Brought, Change, Finished, Released, Settled, Started, Store
 from tests.contracts.store_words import (
     FAILURE,
+    FILES,
     PLATFORM,
+    STORED,
+    UNSTORABLE,
     Expire,
     answer,
     at_once,
@@ -32,6 +37,17 @@ class WritingContract:
         assert conversation is not None
         assert (conversation.id, conversation.backend) == (claim.conversation.id, "threads")
 
+    def test_a_thread_is_unbound(self, store: Store) -> None:
+        claim = begin(store)
+        say(store)
+        store.write([Bound(claim.lease, ThreadId("thread_1"), "threads")])
+        assert store.conversation_of(ThreadId("thread_1")) is not None
+        *_, following = store.write([Bound(claim.lease, None, ""), answer(claim), finish(claim)])
+        assert isinstance(following, Claim)
+        assert following.conversation == claim.conversation == store.conversation(key())
+        assert (following.conversation.thread, following.conversation.backend) == (None, "")
+        assert store.conversation_of(ThreadId("thread_1")) is None
+
     def test_a_runs_id_is_stored(self, store: Store, expire: Expire) -> None:
         claim = begin(store)
         assert write(store, Started(claim.lease, claim.turn.id, RunId("run_1"))) is None
@@ -47,6 +63,60 @@ class WritingContract:
         assert turn.answered_at is not None
         assert turn.answered_at >= turn.received_at
         assert turn.delivered_at is None
+
+    def test_what_the_assistant_made_is_stored(self, store: Store) -> None:
+        claim = begin(store)
+        settled = write(store, Settled(claim.lease, claim.turn.id, files=(*FILES, UNSTORABLE)))
+        assert isinstance(settled, Turn)
+        assert settled.files == (*FILES, STORED)
+        write(store, finish(claim))
+        assert read(store, claim.turn).files == settled.files
+
+    def test_what_stands_at_the_platform_is_noted(self, store: Store, expire: Expire) -> None:
+        claim = begin(store)
+        assert write(store, Brought(claim.lease, claim.turn.id, ("1.1", "1.2"))) is None
+        assert read(store, claim.turn) == replace(claim.turn, parts=("1.1", "1.2"))
+        brought = Brought(claim.lease, claim.turn.id, ("a\x00b\ud800",))
+        settled, _ = store.write([answer(claim), brought])
+        assert isinstance(settled, Turn)
+        assert read(store, claim.turn) == replace(settled, parts=("a\ufffdb\ufffd",))
+        expire(claim.conversation.id)
+        again = claim_one(store, "two")
+        assert again.turn == read(store, claim.turn)
+        write(store, Brought(again.lease, again.turn.id, ()))
+        assert read(store, claim.turn) == replace(settled, parts=())
+
+    def test_what_stands_of_a_cancelled_turn_is_noted(self, store: Store) -> None:
+        claim = begin(store)
+        store.cancel(claim.turn.id)
+        write(store, Brought(claim.lease, claim.turn.id, ("1.1",)))
+        turn = read(store, claim.turn)
+        assert (turn.state, turn.parts) == (TurnState.CANCELLED, ("1.1",))
+
+    def test_what_stands_is_noted_of_the_current_turn_alone(self, store: Store) -> None:
+        claim, waiting = begin(store), say(store).turn
+        _, following = store.write([answer(claim), finish(claim)])
+        assert isinstance(following, Claim)
+        later = say(store).turn
+        before = [read(store, turn) for turn in (claim.turn, waiting, later)]
+        assert store.write([Brought(claim.lease, turn.id, ("1.1",)) for turn in (claim.turn, later)]) == [None, None]
+        assert [read(store, turn) for turn in (claim.turn, waiting, later)] == before
+
+    def test_notes_and_other_steps_of_several_turns_go_together(self, store: Store) -> None:
+        begun, answered, noted, both, all_of_it = (begin(store, channel) for channel in "abcde")
+        store.write(
+            [
+                *(Started(claim.lease, claim.turn.id, RunId("r")) for claim in (begun, both, all_of_it)),
+                *(Brought(claim.lease, claim.turn.id, ("1.1",)) for claim in (noted, both, all_of_it)),
+                *(answer(claim) for claim in (answered, all_of_it)),
+                finish(all_of_it),
+            ]
+        )
+        turns = [read(store, claim.turn) for claim in (begun, answered, noted, both, all_of_it)]
+        assert [turn.run_id for turn in turns] == ["r", None, None, "r", "r"]
+        assert [turn.parts for turn in turns] == [(), (), ("1.1",), ("1.1",), ("1.1",)]
+        assert [turn.reply for turn in turns] == ["", "Hi", "", "", "Hi"]
+        assert turns[-1].state is TurnState.DELIVERED
 
     def test_a_failure_settles_a_turn(self, store: Store) -> None:
         claim = begin(store)
@@ -181,7 +251,7 @@ class WritingContract:
         write(store, Released(claim.lease, fresh=True))
         assert claim_one(store).turn == settled
 
-    @pytest.mark.parametrize("kind", ["bound", "started", "settled", "finished", "released"])
+    @pytest.mark.parametrize("kind", ["bound", "started", "settled", "brought", "finished", "released"])
     def test_a_lost_lease_changes_nothing(self, store: Store, expire: Expire, kind: str) -> None:
         old, good = begin(store), begin(store, "other")
         expire(old.conversation.id)
@@ -191,6 +261,7 @@ class WritingContract:
             "bound": Bound(lease, ThreadId("t"), "threads"),
             "started": Started(lease, turn, RunId("r")),
             "settled": Settled(lease, turn, "late"),
+            "brought": Brought(lease, turn, ("1.1",)),
             "finished": Finished(lease, turn),
             "released": Released(lease, fresh=True),
         }

@@ -7,10 +7,12 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.errors import AssistantError, ThreadLost
+from gateway.errors import AssistantError, Refused, ThreadLost
 from gateway.messages import (
     Answered,
+    Attachment,
     Exchange,
+    File,
     RunEvent,
     RunId,
     RunStarted,
@@ -20,7 +22,7 @@ from gateway.messages import (
     TurnId,
     Usage,
 )
-from gateway.ports import Check, History
+from gateway.ports import Attachments, Check, History, no_attachments
 
 Step = RunEvent | AssistantError | asyncio.Event | Callable[[], None]
 """What a run does next: tell something, fail, wait, or have a side effect."""
@@ -45,6 +47,9 @@ class FakeAssistant:
         self.running = 0
         self.most_running = 0
         self.calls: list[str] = []
+        self.attached: list[Attachment] = []
+        self.files: dict[str, bytes] = {}
+        """What it has made, by reference."""
         self.cancelled: list[tuple[ThreadId, RunId | None]] = []
         self.closed = False
         self.think: Callable[[Turn], asyncio.Event | float | None] = lambda _: None
@@ -60,13 +65,21 @@ class FakeAssistant:
         self.threads[thread] = FakeThread(remembers=list(history))
         return thread
 
-    async def run(self, turn: Turn, thread: ThreadId, history: History) -> AsyncGenerator[RunEvent, None]:
+    async def run(
+        self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
+    ) -> AsyncGenerator[RunEvent, None]:
         self.calls.append("run")
+        self.attached += await attachments()
         async for moment in self._go(turn, thread):
             yield moment
 
     async def resume(
-        self, turn: Turn, thread: ThreadId, run_id: RunId | None, history: History
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        run_id: RunId | None,
+        history: History,
+        attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         self.calls.append(f"resume {run_id}" if run_id else "resume")
         async for moment in self._go(turn, thread):
@@ -112,6 +125,11 @@ class FakeAssistant:
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
         self.cancelled.append((thread, run_id))
+
+    async def fetch(self, file: File) -> bytes:
+        if file.reference not in self.files:
+            raise Refused(f"there is no file {file.name}")
+        return self.files[file.reference]
 
     async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
         known = self.threads.get(thread)

@@ -8,17 +8,22 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from gateway.conversations import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED
 from gateway.engine import Live
 from gateway.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.messages import (
     Answered,
     Conversation,
     ConversationKey,
+    Edit,
     Exchange,
     Failure,
+    Kind,
     Message,
+    Move,
     Shown,
     TextDelta,
     ThreadId,
@@ -26,8 +31,11 @@ from gateway.messages import (
     TurnId,
     TurnState,
     Usage,
+    Verdict,
+    Withdrawal,
 )
-from gateway.ports import Accepted, Adapter
+from gateway.ports import Accepted, Adapter, Change, Receipt
+from tests.fakes.outbox import FakeOutbox
 
 BACKEND = "fake"
 LONGEST_WAIT = 20.0
@@ -82,12 +90,17 @@ class FakeInbox:
     fault: GatewayError | None = None
     raised: int = 0
     forgotten: list[ThreadId] = field(default_factory=list)
+    taken: list[Receipt] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    outboxes: dict[TurnId, FakeOutbox] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._turns: dict[TurnId, Turn] = {}
         self._conversations: dict[ConversationKey, Conversation] = {}
         self._works: set[asyncio.Task[None]] = set()
         self._answering: dict[TurnId, asyncio.Task[None]] = {}
+        self._stopping: set[TurnId] = set()
         self._order: dict[int, asyncio.Lock] = {}
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
@@ -106,17 +119,30 @@ class FakeInbox:
     def new_turn(self) -> TurnId:
         return TurnId(f"turn_{secrets.token_hex(12)}")
 
-    def accept(self, message: Message, turn: TurnId | None = None, *, opening: bool = True) -> Accepted:
+    def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
         self._check()
         with self._lock:
             known = [t for t in self._turns.values() if t.message.message_id == message.message_id]
             if known:
                 return Accepted(known[0], new=False, here=self.here)
-            if message.key not in self._conversations and not opening:
+            if message.key not in self._conversations and not message.opens:
                 raise ThreadNotFound(f"There is no thread {message.key.channel!r}.")
             recorded = self._record(message, turn or self.new_turn())
+            if message.kind is Kind.STOP:
+                self._stop_before(recorded)
         self._loop.call_soon_threadsafe(self._begin, recorded)
         return Accepted(recorded, new=True, here=self.here)
+
+    def take(self, receipt: Receipt) -> None:
+        self._check()
+        self.taken.append(receipt)
+        for message in receipt.messages:
+            with suppress(ThreadNotFound):
+                accepted = self.accept(message)
+                if message.piece and not accepted.new and not self._join(accepted.turn.id, message):
+                    self.accept(replace(message, message_id=f"{message.message_id}:{message.piece}", piece=""))
+        for change in receipt.changes:
+            self._apply(change)
 
     def turn(self, turn: TurnId) -> Turn:
         self._check()
@@ -159,6 +185,35 @@ class FakeInbox:
 
     # ------------------------------------------------------------ the table
 
+    def _apply(self, change: Change) -> None:
+        if isinstance(change, Verdict):
+            self.verdicts.append(change)
+            return
+        if isinstance(change, Move):
+            self.moves.append(change)
+            return
+        with self._lock:
+            named = [t for t in self._turns.values() if t.message.message_id == change.message_id]
+            for turn in named:
+                if isinstance(change, Edit) and turn.state is TurnState.QUEUED:
+                    self._change(turn.id, message=replace(turn.message, text=change.text))
+                if isinstance(change, Withdrawal) and not turn.state.decided:
+                    self.cancel(turn.id)
+
+    def _join(self, turn: TurnId, piece: Message) -> bool:
+        with self._lock:
+            known = self._turns[turn]
+            files = tuple(file for file in piece.files if file not in known.message.files)
+            if files and known.state is TurnState.QUEUED:
+                self._change(turn, message=replace(known.message, files=(*known.message.files, *files)))
+            return known.state is TurnState.QUEUED or not files
+
+    def _stop_before(self, stop: Turn) -> None:
+        for turn in self.transcript(self._conversations[stop.message.key]):
+            if turn.seq < stop.seq and turn.message.kind is Kind.ASK and not turn.state.decided:
+                self.cancel(turn.id)
+                self._stopping.add(stop.id)
+
     def _check(self) -> None:
         if self.fault is not None:
             self.raised += 1
@@ -171,7 +226,8 @@ class FakeInbox:
         before = [t for t in self._turns.values() if t.conversation == conversation.id]
         if sum(not t.state.decided for t in before) >= self.backlog:
             raise Overloaded("Too many messages wait in this conversation.")
-        recorded = Turn(turn, conversation.id, len(before) + 1, message, TurnState.QUEUED, received_at=time.time())
+        state = TurnState.QUEUED if any(not t.state.decided for t in before) else TurnState.RUNNING
+        recorded = Turn(turn, conversation.id, len(before) + 1, message, state, received_at=time.time())
         self._turns[turn] = recorded
         return recorded
 
@@ -211,27 +267,34 @@ class FakeInbox:
 
     async def _work(self, turn: Turn) -> None:
         async with self._order.setdefault(turn.conversation, asyncio.Lock()):
-            if turn.id in self._turns and not self._turns[turn.id].state.decided:
-                running = self._change(turn.id, state=TurnState.RUNNING, started_at=time.time())
+            running = self._take_up(turn.id)
+            if running is not None:
                 self._answering[turn.id] = asyncio.create_task(self._answer(running))
                 await asyncio.wait((self._answering[turn.id],))
             outcome = self._turns.get(turn.id)
             if outcome is None or not outcome.state.decided:
                 return
             if self.here:
-                await self.adapter.deliver(outcome)
+                await self.adapter.deliver(outcome, self._outbox(turn.id))
             if outcome.state is TurnState.ANSWERED:
                 self._change(turn.id, state=TurnState.DELIVERED, delivered_at=time.time())
+
+    def _take_up(self, turn: TurnId) -> Turn | None:
+        with self._lock:  # so that nobody cancels it in between
+            if turn not in self._turns or self._turns[turn].state.decided:
+                return None
+            return self._change(turn, state=TurnState.RUNNING, started_at=time.time())
 
     async def _answer(self, turn: Turn) -> None:
         live = Live()
         following = asyncio.create_task(self._follow(turn, live))
         try:
-            answered = await _play(self.script(turn), live)
+            answered = await _play(self._steps(turn), live)
             self._change(
                 turn.id,
                 state=TurnState.ANSWERED,
                 reply=answered.text,
+                files=answered.files,
                 usage=answered.usage,
                 answered_at=time.time(),
             )
@@ -242,9 +305,21 @@ class FakeInbox:
             live.close()
             await following
 
+    def _steps(self, turn: Turn) -> Sequence[Step]:
+        match turn.message.kind:
+            case Kind.ASK:
+                return self.script(turn)
+            case Kind.RESET:
+                return (Answered(BEGUN_ANEW),)
+            case Kind.STOP:
+                return (Answered(STOPPED if turn.id in self._stopping else NOTHING_TO_STOP),)
+
     async def _follow(self, turn: Turn, live: AsyncIterator[Shown]) -> None:
-        if self.here:
-            await self.adapter.follow(turn, live)
+        if self.here and turn.message.kind is Kind.ASK:
+            await self.adapter.follow(turn, live, self._outbox(turn.id))
+
+    def _outbox(self, turn: TurnId) -> FakeOutbox:
+        return self.outboxes.setdefault(turn, FakeOutbox())
 
 
 async def _play(steps: Sequence[Step], live: Live) -> Answered:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.openai_files import Parts
 from tests.fakes.openai_script import (
     CallTool,
     Expire,
@@ -80,6 +81,7 @@ class Completion:
 class ChatRoom:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._parts = Parts(world)
 
     def models(self) -> dict[str, Any]:
         return {"GET /models": self.list_models, "GET /models/{}": self.retrieve_model}
@@ -103,6 +105,7 @@ class ChatRoom:
         self._world.check_model(model)
         call.required("messages")
         _check_messages(call.body["messages"])
+        self._check_parts(call.body["messages"])
         check_tools(call.body.get("tools"))
         texts = [_text(message) for message in call.body["messages"]]
         self._check_size(tokens(*texts))
@@ -119,6 +122,12 @@ class ChatRoom:
         completion.feed = Feed()
         task = asyncio.create_task(self._stream(completion, heard))
         return Stream(completion.feed, error=_error_event, abandon=task.cancel)
+
+    def _check_parts(self, messages: list[Json]) -> None:
+        for index, message in enumerate(messages):
+            if isinstance(message.get("content"), list):
+                for place, part in enumerate(message["content"]):
+                    self._parts.check_chat(part, f"messages[{index}].content[{place}]")
 
     def _check_size(self, size: int) -> None:
         limit = self._world.context_tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.openai_files import Parts
 from tests.fakes.openai_wire import Answer, ApiError, Call, Json, bad, page
 from tests.fakes.openai_world import Shelf, World, now
 
@@ -16,6 +17,7 @@ PREFIXES = {
     "function_call_output": "fco",
     "reasoning": "rs",
     "code_interpreter_call": "ci",
+    "image_generation_call": "ig",
     "web_search_call": "ws",
     "file_search_call": "fs",
 }
@@ -44,6 +46,7 @@ class Conversation:
 class ConversationRoom:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._parts = Parts(world)
         self.conversations: Shelf[Conversation] = Shelf(world, _unknown)
 
     def routes(self) -> dict[str, Any]:
@@ -140,13 +143,13 @@ class ConversationRoom:
             raise bad(f"Invalid value: '{kind}'.", param=f"{param}.type", code="invalid_value")
         head = {"id": item.get("id") or self._world.new_id(PREFIXES[kind]), "type": kind, "status": "completed"}
         if kind == "message":
-            return {**head, **_message(item, param)}
+            return {**head, **_message(item, param, self._parts)}
         if kind in CALL_ITEMS:
             _check_call_item(item, param)
         return {**head, **{key: value for key, value in item.items() if value is not None}}
 
 
-def _message(item: Json, param: str) -> Json:
+def _message(item: Json, param: str, parts: Parts) -> Json:
     role, content = item.get("role"), item.get("content")
     if role not in ROLES:
         raise bad(f"Invalid value: '{role}'.", param=f"{param}.role", code="invalid_value")
@@ -161,6 +164,7 @@ def _message(item: Json, param: str) -> Json:
             supported = " and ".join(f"'{one}'" for one in sorted(wanted))
             message = f"Invalid value: '{part.get('type')}'. Supported values are: {supported}."
             raise bad(message, param=f"{param}.content[{index}].type", code="invalid_value")
+        parts.check_input(part, f"{param}.content[{index}]")
     return {"role": role, "content": [_part(part) for part in content]}
 
 

@@ -8,14 +8,13 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
 
 from tests.fakes.openai_faults import Fault, Seen
 from tests.fakes.openai_params import PARAMS, Params, check_params
-from tests.fakes.openai_wire import Answer, ApiError, Call, Feed, Stream, bad, encode, invalid_url
+from tests.fakes.openai_wire import Answer, ApiError, Call, Feed, Stream, Upload, bad, invalid_url
 from tests.fakes.openai_world import World
 
 Action = Callable[[Call], Awaitable[Answer | Stream]]
@@ -100,7 +99,7 @@ class Door:
         try:
             seen = await _read(request)
         except ApiError as error:
-            return _plain(error.body, error.status)
+            return _plain(Answer(error.body, error.status))
         self._world.board.note(seen)
         fault = self._world.faults.take(seen)
         call = Call(seen, cut_after=fault.after if fault and fault.kind == "cut" else None)
@@ -170,11 +169,11 @@ class Door:
             return await _send_stream(request, answer, fault, self._world.shred)
         if fault is not None and fault.kind is not None:
             return await _break(request, answer, fault)
-        return _plain(answer.body, answer.status, answer.headers)
+        return _plain(answer)
 
 
 async def _read(request: web.BaseRequest) -> Seen:
-    raw = await request.read()
+    body = await _form(request) if request.content_type == "multipart/form-data" else _parse(await request.read())
     url = request.rel_url
     raw_path = url.path
     prefix = PREFIX.match(raw_path)
@@ -183,11 +182,22 @@ async def _read(request: web.BaseRequest) -> Seen:
         path=raw_path[prefix.end() :] if prefix else raw_path,
         query=dict(url.query),
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=_parse(raw),
+        body=body,
         raw_path=raw_path,
         prefix=prefix.group(0) if prefix else "",
         deployment=(prefix.group(1) or "") if prefix else "",
     )
+
+
+async def _form(request: web.BaseRequest) -> dict[str, str | Upload]:
+    fields: dict[str, str | Upload] = {}
+    for name, value in (await request.post()).items():
+        if isinstance(value, web.FileField):
+            with value.file as file:
+                fields[name] = Upload(value.filename, file.read(), value.content_type)
+        else:
+            fields[name] = str(value)
+    return fields
 
 
 def _parse(raw: bytes) -> Any:
@@ -216,10 +226,9 @@ def _admit(seen: Seen) -> None:
         raise bad(NO_BETA, code="invalid_beta")
 
 
-def _plain(body: Any, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> web.Response:
-    raw = encode(body).encode()
-    named = {"x-request-id": _request_id(), **headers}
-    return web.Response(body=raw, status=status, headers=named, content_type="application/json")
+def _plain(answer: Answer) -> web.Response:
+    named = {"x-request-id": _request_id(), **answer.headers}
+    return web.Response(body=answer.raw, status=answer.status, headers=named, content_type=answer.media_type)
 
 
 def _request_id() -> str:
@@ -232,7 +241,7 @@ def _faulty(status: int, fault: Fault) -> web.Response:
         return web.Response(text=fault.body, status=status, headers=fault.headers, content_type="text/html")
     kind, code, message = ERRORS.get(status, ("server_error", None, f"Error {status}."))
     standard = {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    return _plain(standard if fault.body is None else fault.body, status, fault.headers)
+    return _plain(Answer(standard if fault.body is None else fault.body, status, fault.headers))
 
 
 def _drop(request: web.BaseRequest) -> web.StreamResponse:
@@ -244,13 +253,13 @@ def _drop(request: web.BaseRequest) -> web.StreamResponse:
 
 async def _break(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
     """Send an answer that is no stream as the fault wants it."""
-    raw = encode(answer.body).encode()
+    raw = answer.raw
     half = raw[: len(raw) // 2]
     if fault.kind == "drop_after":
         return _drop(request)
     if fault.kind != "cut":
-        return web.Response(body=half, status=answer.status, content_type="application/json")
-    response = web.StreamResponse(headers={"content-type": "application/json", "content-length": str(len(raw))})
+        return web.Response(body=half, status=answer.status, content_type=answer.media_type)
+    response = web.StreamResponse(headers={"content-type": answer.media_type, "content-length": str(len(raw))})
     await response.prepare(request)
     await response.write(half)
     _drop(request)

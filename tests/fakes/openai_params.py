@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.fakes.openai_wire import bad
+from tests.fakes.openai_wire import Upload, bad
 
 Params = Mapping[str, tuple[type, ...]]
 
@@ -24,6 +24,7 @@ SAID: Mapping[type, str] = {
     bool: "a boolean",
     list: "an array",
     dict: "an object",
+    Upload: "a file",
     type(None): "null",
 }
 
@@ -52,6 +53,7 @@ ASSISTANT = takes(
     object="metadata response_format tool_resources",
 )
 METADATA = takes(object="metadata")
+FORM: Params = {"file": (Upload,), "purpose": (str,)}
 
 PARAMS: Mapping[str, Params] = {
     "POST /assistants": ASSISTANT,
@@ -82,6 +84,7 @@ PARAMS: Mapping[str, Params] = {
         "stream_options text tool_choice",
     ),
     "POST /responses/{}/cancel": {},
+    "POST /files": FORM,
     "POST /chat/completions": takes(
         text="function_call model prompt_cache_key prompt_cache_retention reasoning_effort safety_identifier "
         "service_tier stop tool_choice user verbosity",

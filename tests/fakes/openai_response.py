@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.fakes.openai_conversations import PREFIXES, Conversation, text_of
@@ -16,13 +17,15 @@ from tests.fakes.openai_script import (
     Heard,
     HostedTool,
     Incomplete,
+    MakeFile,
+    MakeImage,
     Reason,
     Say,
     Taken,
     pieces,
     tokens,
 )
-from tests.fakes.openai_wire import Feed, Json, encode
+from tests.fakes.openai_wire import Feed, Json, Upload, encode
 from tests.fakes.openai_world import World, now
 
 OPEN = frozenset({"queued", "in_progress"})
@@ -42,6 +45,8 @@ class Response:
     background: bool = False
     status: str = "in_progress"
     output: list[Json] = field(default_factory=list)
+    made: list[Json] = field(default_factory=list)
+    """Citations of the files that were made so far."""
     error: Json | None = None
     incomplete_reason: str | None = None
     completed_at: int | None = None
@@ -230,6 +235,8 @@ class Speaker:
                 self._call(response, act)
             case HostedTool():
                 HOSTED[act.name](self, response, act)
+            case MakeFile() | MakeImage():
+                self._make(response, act)
             case Reason():
                 summary = [{"type": "summary_text", "text": act.summary}] if act.summary else []
                 self._item(response, "reasoning", {"summary": []})
@@ -280,10 +287,14 @@ class Speaker:
             response.output[-1]["content"] = [_part(kind, field_name, "".join(said))]
             raise
         cut = taken.cut_by(say)
-        part = _part(kind, field_name, text)
+        part = _part(kind, field_name, text, response.made)
         if isinstance(cut, Fail | Expire):  # no event tells of the end of an item that broke off
             response.output[-1].update(content=[part], status="incomplete")
             return
+        for index, note in enumerate(response.made):
+            response.emit(
+                "response.output_text.annotation.added", {**at, "annotation_index": index, "annotation": note}
+            )
         response.emit(f"response.{kind}.done", {**at, **extra, field_name: text})
         response.emit("response.content_part.done", {**at, "part": part})
         self._item_done(response, {"content": [part]}, "incomplete" if cut else "completed")
@@ -310,6 +321,21 @@ class Speaker:
         outputs = [{"type": "logs", "logs": act.output}] if shown else None
         self._item_done(response, {"code": act.input, "outputs": outputs})
 
+    def _make(self, response: Response, act: MakeFile | MakeImage) -> None:
+        if isinstance(act, MakeImage):
+            self._make_image(response, act)
+            return
+        container, name = self._world.new_id("cntr"), self._world.new_id("cfile")
+        self._world.container_files[container, name] = Upload(act.name, act.content)
+        note = {"type": "container_file_citation", "container_id": container, "file_id": name, "filename": act.name}
+        response.made.append({**note, "start_index": 0, "end_index": 0})
+
+    def _make_image(self, response: Response, act: MakeImage) -> None:
+        at = self._item(response, "image_generation_call", {"result": None})
+        for stage in ("in_progress", "generating", "completed"):
+            response.emit(f"response.image_generation_call.{stage}", at)
+        self._item_done(response, {"result": base64.b64encode(act.content).decode(), "output_format": "png"})
+
     def _search_web(self, response: Response, act: HostedTool) -> None:
         action = {"type": "search", "query": act.input, "queries": [act.input]}
         at = self._item(response, "web_search_call", {"action": {"type": "search", "query": ""}})
@@ -333,7 +359,7 @@ HOSTED: dict[str, Callable[[Speaker, Response, HostedTool], None]] = {
 }
 
 
-def _part(kind: str, field_name: str, text: str) -> Json:
+def _part(kind: str, field_name: str, text: str, notes: Sequence[Json] = ()) -> Json:
     if kind == "refusal":
         return {"type": kind, field_name: text}
-    return {"type": kind, field_name: text, "annotations": [], "logprobs": []}
+    return {"type": kind, field_name: text, "annotations": list(notes), "logprobs": []}

@@ -14,12 +14,14 @@ from tests.fakes.openai_script import (
     Hang,
     HostedTool,
     Incomplete,
+    MakeFile,
+    MakeImage,
     Say,
     Taken,
     tokens,
 )
 from tests.fakes.openai_threads import ACTIVE, StoredMessage, Thread
-from tests.fakes.openai_wire import Feed, Json
+from tests.fakes.openai_wire import Feed, Json, Upload
 from tests.fakes.openai_world import World, now, usage
 
 LIFETIME = 600
@@ -46,6 +48,10 @@ class Run:
     steps: list[Json] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     said: list[str] = field(default_factory=list)
+    files: list[Json] = field(default_factory=list)
+    """Annotations of the files that were made so far."""
+    images: list[Json] = field(default_factory=list)
+    """Parts for the next message."""
 
     @property
     def instructions(self) -> str:
@@ -194,6 +200,11 @@ class Runner:
                 await taken.released()
             case HostedTool():
                 self._use(run, act)
+            case MakeFile():
+                self._make_file(run, act)
+            case MakeImage():
+                name, _ = self._world.keep_file(Upload("/mnt/data/plot.png", act.content), "assistants_output")
+                run.images.append({"type": "image_file", "image_file": {"file_id": name}})
             case Fail():
                 self._fail(run, act)
             case Incomplete():
@@ -253,6 +264,8 @@ class Runner:
         except asyncio.CancelledError:
             self._close_message(run, message, "".join(said), "run_cancelled")
             raise
+        if run.images or run.files:
+            run.emit("thread.message.delta", _files_delta(message, run))
         reason = _unfinished(taken.cut_by(say))
         self._close_message(run, message, text, reason, refusal=say.refusal)
         if reason is None:
@@ -273,7 +286,8 @@ class Runner:
         if refusal:
             message.content = [{"type": "refusal", "refusal": text}]
         else:
-            message.content = [{"type": "text", "text": {"value": text, "annotations": []}}]
+            spoken = [{"type": "text", "text": {"value": text, "annotations": list(run.files)}}] if text else []
+            message.content, run.images = [*run.images, *spoken], []
         message.status = "incomplete" if reason else "completed"
         message.incomplete_reason = reason
         if reason:
@@ -312,6 +326,11 @@ class Runner:
         data = {"id": step["id"], "object": "thread.run.step.delta", "delta": {"step_details": details}}
         run.emit("thread.run.step.delta", data)
 
+    def _make_file(self, run: Run, act: MakeFile) -> None:
+        name, _ = self._world.keep_file(Upload(act.name, act.content), "assistants_output")
+        note = {"type": "file_path", "text": f"sandbox:/mnt/data/{act.name}", "file_path": {"file_id": name}}
+        run.files.append({**note, "start_index": 0, "end_index": 0})
+
     def _use(self, run: Run, act: HostedTool) -> None:
         """A hosted tool of this protocol: the code interpreter or file search. There is no web search here."""
         if act.name == "web_search":
@@ -342,6 +361,13 @@ def _unfinished(end: Fail | Incomplete | Expire | None) -> str | None:
         case Incomplete(reason):
             return "content_filter" if reason == "content_filter" else "max_tokens"
     return None
+
+
+def _files_delta(message: StoredMessage, run: Run) -> Json:
+    notes = [{"index": index, **note} for index, note in enumerate(run.files)]
+    text = {"index": 0, "type": "text", "text": {"annotations": notes}}
+    content = [text, *({"index": index, **image} for index, image in enumerate(run.images, 1))]
+    return {"id": message.id, "object": "thread.message.delta", "delta": {"content": content}}
 
 
 def _message_delta(message: StoredMessage, piece: str, *, refusal: bool) -> Json:

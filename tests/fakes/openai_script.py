@@ -54,6 +54,21 @@ class HostedTool:
 
 
 @dataclass(frozen=True)
+class MakeFile:
+    """Make a file by code. Each message behind it cites it (threads and responses)."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class MakeImage:
+    """Make an image: an item of a response, a part of the next message in a thread."""
+
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Reason:
     """Think before answering, as reasoning models do: an output item without text (responses only)."""
 
@@ -85,7 +100,7 @@ class Hang:
     """Do nothing until the fake is released or the run is cancelled, then go on."""
 
 
-Act = Say | CallTool | HostedTool | Reason | Fail | Incomplete | Expire | Hang
+Act = Say | CallTool | HostedTool | MakeFile | MakeImage | Reason | Fail | Incomplete | Expire | Hang
 Step = list[Act] | tuple[Act, ...]
 """What the model does when it is asked once. Ends with a Say of the server's reply unless its acts end it."""
 

@@ -19,6 +19,7 @@ from aiohttp import web
 from tests.fakes.openai_chat import ChatRoom
 from tests.fakes.openai_conversations import ConversationRoom, text_of
 from tests.fakes.openai_faults import Fault, Faults, Kind, Seen
+from tests.fakes.openai_files import FileRoom, Given, given
 from tests.fakes.openai_http import Door, Router
 from tests.fakes.openai_responses import ResponseRoom
 from tests.fakes.openai_runs import RunRoom
@@ -30,6 +31,8 @@ from tests.fakes.openai_script import (
     Hang,
     HostedTool,
     Incomplete,
+    MakeFile,
+    MakeImage,
     Reason,
     Say,
     Step,
@@ -52,6 +55,8 @@ __all__ = [
     "HostedTool",
     "Incomplete",
     "Kind",
+    "MakeFile",
+    "MakeImage",
     "Reason",
     "Say",
     "Seen",
@@ -71,6 +76,7 @@ class FakeOpenAI(World):
         self._conversation_room = ConversationRoom(self)
         self._response_room = ResponseRoom(self, self._conversation_room)
         self._chat_room = ChatRoom(self)
+        self._file_room = FileRoom(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -170,6 +176,14 @@ class FakeOpenAI(World):
             raise KeyError(name)
         return [text_of(item) for item in items if item.get("role") == "user"]
 
+    def newest(self, name: str) -> list[Given]:
+        """What the model got of the newest thing that the person said in a thread or a conversation."""
+        if name in self.threads:
+            message = next(one for one in reversed(self.threads[name]) if one.role == "user")
+            return given(message.content, message.attachments, self.uploads)
+        item = next(one for one in reversed(self.conversations[name]) if one.get("role") == "user")
+        return given(item["content"])
+
     # ------------------------------------------------------------ running
 
     def __enter__(self) -> Self:
@@ -215,6 +229,8 @@ class FakeOpenAI(World):
         router = Router(self)
         router.add("", self._chat_room.models())
         router.add("chat", self._chat_room.routes())
+        router.add("files", self._file_room.routes())
+        router.add("containers", self._file_room.containers())
         router.add("threads", self._thread_room.routes())
         router.add("threads", self._run_room.routes())
         router.add("conversations", self._conversation_room.routes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.openai_files import Parts
 from tests.fakes.openai_script import Heard
 from tests.fakes.openai_wire import Answer, ApiError, Call, Json, bad, check_metadata, page
 from tests.fakes.openai_world import Shelf, World, now
@@ -87,6 +88,7 @@ class Thread:
 class ThreadRoom:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._file_parts = Parts(world)
         self.threads: Shelf[Thread] = Shelf(world, lambda name: _unknown("thread", name))
         self.assistants: Shelf[Json] = Shelf(world, lambda name: _unknown("assistant", name))
         self.assistants[ASSISTANT_ID] = _assistant(ASSISTANT_ID, {"model": "gpt-4o", "name": "Fake"})
@@ -216,19 +218,21 @@ class ThreadRoom:
             id=self._world.new_id("msg"),
             thread_id=thread_id,
             role=role,
-            content=_parts(given.get("content"), f"{where}content"),
+            content=self._parts(given.get("content"), f"{where}content"),
             created_at=now(),
             metadata=check_metadata(given.get("metadata")),
-            attachments=given.get("attachments") or [],
+            attachments=self._file_parts.check_attachments(given.get("attachments"), f"{where}attachments"),
         )
 
-
-def _parts(content: Any, param: str) -> list[Json]:
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    if not isinstance(content, list) or not content:
-        raise bad(f"Invalid type for '{param}': expected a string or an array.", param=param, code="invalid_type")
-    return [_part(part, param) for part in content]
+    def _parts(self, content: Any, param: str) -> list[Json]:
+        if isinstance(content, str):
+            content = [{"type": "text", "text": content}]
+        if not isinstance(content, list) or not content:
+            raise bad(f"Invalid type for '{param}': expected a string or an array.", param=param, code="invalid_type")
+        for index, part in enumerate(content):
+            if part.get("type") == "image_file":
+                self._file_parts.check_image_file(part, f"{param}[{index}]")
+        return [_part(part, param) for part in content]
 
 
 def _part(part: Json, param: str) -> Json:

@@ -42,10 +42,29 @@ def invalid_url(seen: Seen) -> ApiError:
 
 
 @dataclass(frozen=True)
+class Upload:
+    """A file as it came in a form, or as the model made it."""
+
+    name: str
+    content: bytes
+    media_type: str = ""
+    purpose: str = ""
+
+
+@dataclass(frozen=True)
 class Answer:
     body: Any
+    """JSON, or the bytes of a file."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> bytes:
+        return self.body if isinstance(self.body, bytes) else encode(self.body).encode()
+
+    @property
+    def media_type(self) -> str:
+        return "application/octet-stream" if isinstance(self.body, bytes) else "application/json"
 
 
 class Feed:

@@ -6,17 +6,18 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Generic, TypeVar
 
 from tests.fakes.openai_faults import Board, Faults
 from tests.fakes.openai_script import Heard, Reply, Say, Script, Taken, pieces, words
-from tests.fakes.openai_wire import ApiError, Json, bad
+from tests.fakes.openai_wire import ApiError, Json, Upload, bad
 
 T = TypeVar("T")
 Shown = TypeVar("Shown")
 
-FEATURES = ("threads", "conversations", "responses", "background", "chat")
+FEATURES = ("threads", "conversations", "responses", "background", "chat", "files", "containers")
 NO_MODEL = "no-such-model"
 
 
@@ -34,6 +35,12 @@ class World:
         """A longer input than this is refused as too long for the model."""
         self.shred = 0
         """Streams are sent in pieces of so many bytes, whatever they tear; 0: as they come."""
+        self.takes_files = True
+        """Whether images and files are taken; if not, a part that holds one is refused."""
+        self.uploads: dict[str, Upload] = {}
+        """Of ``/files``, by id: what came, and what a run of a thread made."""
+        self.container_files: dict[tuple[str, str], Upload] = {}
+        """What responses made, by container and id."""
         self.models = ["gpt-5-mini", "gpt-4.1-mini", "gpt-4o"]
         self.faults = Faults()
         self.board = Board(record=record)
@@ -46,6 +53,12 @@ class World:
 
     def new_id(self, prefix: str) -> str:
         return f"{prefix}_{self._seed}{next(self._count):012x}"
+
+    def keep_file(self, upload: Upload, purpose: str) -> tuple[str, Upload]:
+        """Put a file among those of ``/files``."""
+        name, kept = self.new_id("file"), replace(upload, purpose=purpose)
+        self.uploads[name] = kept
+        return name, kept
 
     def take_step(self) -> Taken:
         return self.steps.take()

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import DeliveryError
-from gateway.messages import ConversationKey, Message, Shown, Turn, TurnId
-from gateway.ports import Check, Receipt, Request
+from gateway.messages import Attachment, ConversationKey, Message, Shown, Turn, TurnId
+from gateway.ports import Check, Outbox, Receipt, Request
 
 
 @dataclass
@@ -16,6 +16,8 @@ class FakePlatform:
     name: str = "fake"
     delivered: list[Turn] = field(default_factory=list)
     shown: dict[TurnId, list[Shown]] = field(default_factory=dict)
+    attachments: list[Attachment] = field(default_factory=list)
+    """Of every message that has files."""
     refusals: list[DeliveryError] = field(default_factory=list)
     attempts: int = 0
     _news: threading.Condition = field(default_factory=threading.Condition)
@@ -26,19 +28,22 @@ class FakePlatform:
     def message(self, text: str, *, channel: str = "c", message_id: str = "") -> Message:
         return Message(ConversationKey(self.name, channel=channel), message_id or f"{channel}:{text}", text, "ann")
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
         async for event in events:
             self.shown.setdefault(turn.id, []).append(event)
             with self._news:
                 self._news.notify_all()
 
-    async def deliver(self, turn: Turn) -> None:
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
         self.attempts += 1
         if self.refusals:
             raise self.refusals.pop(0)
         with self._news:
             self.delivered.append(turn)
             self._news.notify_all()
+
+    async def fetch(self, turn: Turn) -> Sequence[Attachment]:
+        return self.attachments
 
     async def check(self) -> Sequence[Check]:
         return (Check(self.name, ok=True),)

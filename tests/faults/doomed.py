@@ -14,8 +14,9 @@ from typing import Any
 
 from gateway import app
 from gateway.messages import ConversationKey, Message, Shown, Turn, TurnId
-from gateway.ports import Change, Check, Receipt, Recorded, Request, Result
+from gateway.ports import Check, Outbox, Receipt, Request
 from gateway.settings import Settings
+from gateway.storing import Change, Recorded, Result
 from storage.migrations import upgrade
 from storage.store import SqlStore
 
@@ -23,8 +24,8 @@ LEASE_SECONDS = 0.5
 PATIENCE = 40.0
 
 # Children are forked from a process that has loaded everything already: a death costs milliseconds, not seconds.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["alembic.command", "gateway.assistants.online", "tests.faults.doomed"])
+forking = multiprocessing.get_context("forkserver")
+forking.set_forkserver_preload(["alembic.command", "gateway.assistants.online", "tests.faults.doomed"])
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Scythe:
 
 
 class DoomedStore(SqlStore):
-    def __init__(self, url: str, scythe: Scythe) -> None:
-        super().__init__(url, lease_seconds=LEASE_SECONDS)
+    def __init__(self, url: str, scythe: Scythe, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        super().__init__(url, lease_seconds=lease_seconds)
         self._scythe = scythe
 
     def record(self, message: Message, turn: TurnId, **options: Any) -> Recorded:
@@ -91,11 +92,11 @@ class PlatformOnDisk:
     def message(self, channel: str, text: str) -> Message:
         return Message(ConversationKey(self.name, channel=channel), f"{channel}:{text}", text)
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown]) -> None:
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
         async for _ in events:
             self._scythe("while it streams")
 
-    async def deliver(self, turn: Turn) -> None:
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
         self._scythe("before deliver")
         line = {"channel": turn.message.key.channel, "text": turn.message.text, "reply": turn.reply}
         with self.news, self._path.open("a") as file:
@@ -130,7 +131,7 @@ def run(plan: Plan) -> None:
 
 
 def start(plan: Plan) -> Any:
-    process = _context.Process(target=run, args=(plan,), daemon=True)
+    process = forking.Process(target=run, args=(plan,), daemon=True)
     process.start()
     return process
 

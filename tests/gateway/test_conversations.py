@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.conversations import Attempt, Conversations, Preview
+from gateway.conversations import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED, Attempt, Conversations, Preview
 from gateway.errors import AssistantError, RateLimited, Refused, ThreadBusy, ThreadLost, TimedOut, Unavailable
 from gateway.journal import Journal
 from gateway.messages import (
@@ -16,6 +16,8 @@ from gateway.messages import (
     Claim,
     ConversationKey,
     Exchange,
+    File,
+    Kind,
     Message,
     RunId,
     RunStarted,
@@ -24,7 +26,7 @@ from gateway.messages import (
     ThreadId,
     TurnId,
 )
-from gateway.ports import Bound, Finished, Released, Settled
+from gateway.storing import Bound, Finished, Released, Settled
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 
@@ -43,9 +45,10 @@ class Room:
         self.shown: list[Shown] = []
         self._said = 0
 
-    def say(self, text: str) -> Claim:
+    def say(self, text: str, kind: Kind = Kind.ASK, files: tuple[File, ...] = ()) -> Claim:
         self._said += 1
-        recorded = self.store.record(Message(KEY, str(self._said), text), TurnId(f"turn_{self._said}"), owner="me")
+        message = Message(KEY, str(self._said), text, kind=kind, files=files)
+        recorded = self.store.record(message, TurnId(f"turn_{self._said}"), owner="me")
         assert recorded.claim is not None
         return recorded.claim
 
@@ -227,6 +230,51 @@ async def test_a_turn_that_takes_too_long_is_stopped_at_the_backend(room: Room) 
     with pytest.raises(TimedOut):
         await room.answer(room.say("one"))
     assert room.assistant.cancelled == [(ThreadId("fake_1"), RunId("run_7"))]
+
+
+async def test_after_a_reset_a_new_thread_remembers_nothing_of_before(room: Room) -> None:
+    await room.finish(room.say("one"))
+    assert await room.finish(room.say("reset", Kind.RESET)) == BEGUN_ANEW
+    await room.finish(room.say("two"))
+    await room.finish(room.say("three"))
+    assert room.texts == [["one"], ["two", "three"]]
+    assert [thread.remembers for thread in room.assistant.threads.values()] == [[], []]
+    room.assistant.threads.clear()
+    await room.finish(room.say("four"))
+    (reopened,) = room.assistant.threads.values()
+    assert [exchange.text for exchange in reopened.remembers] == ["two", "three"]
+
+
+async def test_a_reset_that_broke_off_is_made_again_without_harm(room: Room) -> None:
+    await room.finish(room.say("one"))
+    claim = room.say("reset", Kind.RESET)
+    await room.answer(claim)
+    assert await room.answer(room.again(claim)) == BEGUN_ANEW
+    assert room.assistant.calls == ["open_thread", "run"]
+
+
+async def test_a_stop_tells_whether_it_stopped_anything(room: Room) -> None:
+    running = room.say("one")
+    stop = Message(KEY, "stop", "stop", kind=Kind.STOP)
+    room.store.record(stop, TurnId("turn_stop"))
+    following = await room.journal.write(Finished(running.lease, running.turn.id))
+    assert isinstance(following, Claim)
+    assert await room.finish(following) == STOPPED
+    assert await room.finish(room.say("stop", Kind.STOP)) == NOTHING_TO_STOP
+    assert room.assistant.calls == []
+
+
+async def test_what_is_attached_is_remembered_by_name(room: Room) -> None:
+    await room.finish(room.say("look", files=(File("a.png", "1"), File("b.pdf", "2"))))
+    room.assistant.threads.clear()
+    await room.finish(room.say("and?"))
+    (reopened,) = room.assistant.threads.values()
+    assert reopened.remembers[0].text == "look\n[attached: a.png]\n[attached: b.pdf]"
+
+
+async def test_an_answer_may_be_files_alone(room: Room) -> None:
+    room.assistant.script(Answered("", files=(File("plot.png", "ref"),)))
+    assert (await room.conversations.answer(room.attempt(room.say("draw")))).files == (File("plot.png", "ref"),)
 
 
 async def test_history_leaves_out_what_was_never_answered(room: Room) -> None:

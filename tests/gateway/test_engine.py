@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from gateway.conversations import Conversations
 from gateway.engine import ATTEMPTS, Engine, Live
-from gateway.errors import DeliveryError, Refused, StoreUnavailable
+from gateway.errors import DeliveryError, LeaseLost, Refused, StoreUnavailable
 from gateway.inbox import CoreInbox
 from gateway.journal import Journal
+from gateway.limits import Limits
 from gateway.messages import (
     Answered,
+    Attachment,
+    File,
     RunId,
     RunStarted,
     Shown,
@@ -25,7 +31,9 @@ from gateway.messages import (
     TurnId,
     TurnState,
 )
-from gateway.ports import Change
+from gateway.outbox import CoreOutbox
+from gateway.ports import Outbox
+from gateway.storing import Change
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
@@ -45,6 +53,7 @@ class Process:
             journal,
             conversations,
             [self.platform],
+            partial(CoreOutbox, journal, Limits(journal, shared=store.shared), assistant),
             owner=owner,
             room=room,
             lease_seconds=0.6,
@@ -159,7 +168,7 @@ def test_what_a_run_shows_reaches_the_platform_before_the_reply_does(start: Star
 def test_a_preview_that_breaks_does_not_cost_the_reply(start: Start) -> None:
     process = start()
 
-    async def broken(turn: Turn, events: object) -> None:
+    async def broken(turn: Turn, events: object, outbox: Outbox) -> None:
         raise RuntimeError("no preview")
 
     process.platform.follow = broken  # type: ignore[method-assign]
@@ -184,19 +193,19 @@ def test_a_failure_is_delivered_as_its_sentence_and_the_next_turn_goes_on(
 def test_a_delivery_that_is_put_off_is_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.engine.DELIVERY_PAUSES", (0.0, 0.0))
     process = start()
-    process.platform.refusals = [DeliveryError("slow down", retry_after=0.0)]
+    process.platform.refusals = [DeliveryError("slow down", retry_after=0.0)] * 20
     process.say("hello")
     process.platform.wait_for(1)
-    assert process.platform.attempts == 2
+    assert process.platform.attempts == 21
 
 
-@pytest.mark.parametrize("refusals", [[DeliveryError("gone")], [DeliveryError("slow", retry_after=0.0)] * 3])
+@pytest.mark.parametrize("refusal", [DeliveryError("gone"), DeliveryError("slow", retry_after=0.0)])
 def test_a_reply_that_the_platform_will_not_take_is_kept_with_the_reason(
-    start: Start, monkeypatch: pytest.MonkeyPatch, refusals: list[DeliveryError]
+    start: Start, monkeypatch: pytest.MonkeyPatch, refusal: DeliveryError
 ) -> None:
-    monkeypatch.setattr("gateway.engine.DELIVERY_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("gateway.engine.DELIVERY_PATIENCE", -1.0)
     process = start()
-    process.platform.refusals = list(refusals)
+    process.platform.refusals = [refusal]
     lost = process.say("hello")
     process.say("again")
     process.platform.wait_for(1)
@@ -204,7 +213,65 @@ def test_a_reply_that_the_platform_will_not_take_is_kept_with_the_reason(
     assert stored.state is TurnState.FAILED
     assert stored.reply == "You said: hello"
     assert stored.failure is not None
-    assert (stored.failure.code, stored.failure.detail) == ("undeliverable", str(refusals[0]))
+    assert (stored.failure.code, stored.failure.detail) == ("undeliverable", str(refusal))
+
+
+def test_what_was_noted_of_a_delivery_is_there_for_whoever_goes_on_with_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(owner="one")
+    begun = threading.Event()
+
+    async def never_ends(turn: Turn, outbox: Outbox) -> None:
+        assert (outbox.fresh, outbox.parts) == (True, ())
+        await outbox.note(["part 1"])
+        await outbox.note(["part 1", "part 2"])
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(first.platform, "deliver", never_ends)
+    turn = first.say("hello")
+    assert begun.wait(20)
+    first.stop(grace=0.0)
+    second = start(owner="two")
+    seen: list[tuple[bool, tuple[str, ...], tuple[str, ...]]] = []
+    deliver = second.platform.deliver
+
+    async def goes_on(turn: Turn, outbox: Outbox) -> None:
+        seen.append((outbox.fresh, tuple(outbox.parts), turn.parts))
+        await deliver(turn, outbox)
+
+    monkeypatch.setattr(second.platform, "deliver", goes_on)
+    assert second.platform.wait_for(1)[0].id == turn
+    assert seen == [(False, ("part 1", "part 2"), ("part 1", "part 2"))]
+
+
+def test_who_lost_the_lease_while_delivering_says_nothing_more(
+    start: Start, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start()
+
+    async def too_late(turn: Turn, outbox: Outbox) -> None:
+        raise LeaseLost
+
+    monkeypatch.setattr(process.platform, "deliver", too_late)
+    turn = process.say("hello")
+    deadline = time.monotonic() + 20
+    while process.inbox.turn(turn).state is not TurnState.ANSWERED or process.engine.holds(1):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert process.inbox.turn(turn).failure is None
+
+
+def test_the_files_of_a_message_are_fetched_by_its_platform(start: Start, assistant: FakeAssistant) -> None:
+    process = start()
+    file = File("photo.png", "ref")
+    process.platform.attachments = [Attachment(file, b"pixels")]
+    message = replace(process.platform.message("look"), files=(file,))
+    process.inbox.accept(message)
+    process.inbox.accept(process.platform.message("nothing attached", channel="d"))
+    process.platform.wait_for(2)
+    assert assistant.attached == [Attachment(file, b"pixels")]
 
 
 def test_a_running_turn_that_is_cancelled_is_stopped_at_the_backend(start: Start, assistant: FakeAssistant) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.inbox import CoreInbox
 from gateway.messages import Claim, ConversationKey, Exchange, Message, ThreadId, TurnId, TurnState
-from gateway.ports import Bound, Finished, Settled
+from gateway.storing import Bound, Finished, Settled
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
 

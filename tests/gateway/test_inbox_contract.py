@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -14,7 +15,9 @@ from gateway.conversations import Conversations
 from gateway.engine import Engine
 from gateway.inbox import CoreInbox
 from gateway.journal import Journal
+from gateway.limits import Limits
 from gateway.messages import Exchange, ThreadId
+from gateway.outbox import CoreOutbox
 from storage.store import SqlStore
 from tests.contracts.inbox import InboxContract
 from tests.fakes.assistant import FakeAssistant, FakeThread
@@ -41,7 +44,8 @@ class TestCoreInbox(InboxContract):
         with ThreadPoolExecutor(4) as executor:
             journal = Journal(sqlite_store, executor)
             conversations = Conversations(journal, self.assistant, timeout=30.0)
-            engine = Engine(journal, conversations, [self.platform], owner="one", room=50, lease_seconds=5.0)
+            outbox_of = partial(CoreOutbox, journal, Limits(journal, shared=False), self.assistant)
+            engine = Engine(journal, conversations, [self.platform], outbox_of, owner="one", room=50, lease_seconds=5.0)
             engine.start()
             self.inbox = CoreInbox(sqlite_store, self.assistant, engine, backlog=100)
             yield

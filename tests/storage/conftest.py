@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import create_engine, update
 
-from storage.schema import conversations
+from storage.schema import conversations, leases, limits
 from storage.store import SqlStore
 
 
@@ -28,4 +28,17 @@ def expire(database_url: str) -> Iterator[Callable[[int], None]]:
             connection.execute(update(conversations).where(*due).values(next_at=1.0))
 
     yield expire
+    engine.dispose()
+
+
+@pytest.fixture
+def elapse(database_url: str) -> Iterator[Callable[[float], None]]:
+    engine = create_engine(database_url)
+
+    def elapse(seconds: float) -> None:
+        with engine.begin() as connection:
+            connection.execute(update(limits).values(at=limits.c.at - seconds))
+            connection.execute(update(leases).values(until=leases.c.until - seconds))
+
+    yield elapse
     engine.dispose()

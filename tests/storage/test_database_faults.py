@@ -167,6 +167,15 @@ class TestPostgresql:
             assert driver.info.transaction_status is TransactionStatus.IDLE
         store.close()
 
+    def test_a_single_statement_commits_by_itself(self, postgres_url: str) -> None:
+        store = SqlStore(postgres_url)
+        with store._database.writing_once() as connection:
+            connection.execute(text("DELETE FROM facts"))
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            assert driver.info.transaction_status is TransactionStatus.IDLE
+        store.close()
+
     def test_no_connection_is_opened_beyond_the_stated_number(self, postgres_url: str, impatient: None) -> None:
         store = SqlStore(f"{postgres_url}&pool_size=1")
         with store._database.reading(), pytest.raises(StoreUnavailable, match=r"is busy"):

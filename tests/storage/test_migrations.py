@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -16,13 +17,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 
 from gateway.errors import SettingsError, StoreUnavailable
+from gateway.messages import Kind, Message, TurnId
+from gateway.storing import Brought, Rate
 from storage import migrations
 from storage.database import Database
 from storage.migrations import LOCK, REVISIONS, Standing, is_current, standing, upgrade
 from storage.schema import metadata
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_words import say
+from tests.contracts.store_words import answer, claim_one, finish, key, message, new_turn, say
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +112,64 @@ def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
 def test_a_database_of_an_older_version_is_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "REVISIONS", (*REVISIONS, "9999"))
     assert standing(database_url) is Standing.BEHIND
+
+
+def test_what_is_there_is_read_by_a_newer_version_with_defaults(bare_url: str) -> None:
+    bring_to(bare_url, "0001")
+    database = Database(bare_url)
+    with database.writing() as connection:
+        for statement in OF_THE_FIRST_VERSION:
+            connection.execute(text(statement))
+    database.close()
+    assert standing(bare_url) is Standing.BEHIND
+    upgrade(bare_url)
+    store = SqlStore(bare_url)
+    old = store.turn(TurnId("old"))
+    assert old is not None
+    assert old.message == Message(key(), "m1", "Hello", "Ada", {"roof": "left"})
+    assert (old.message.kind, old.files, old.parts, old.reply) == (Kind.ASK, (), (), "Hi")
+    claim = claim_one(store)
+    assert (claim.turn.id, claim.turn.message.text, claim.conversation.thread) == ("waiting", "There?", "thread_1")
+    store.write([Brought(claim.lease, claim.turn.id, ("1.1",)), answer(claim), finish(claim)])
+    assert [turn.parts for turn in store.transcript(claim.conversation.id)] == [(), ("1.1",)]
+    assert store.recall("assistant") == "asst_1"
+    store.close()
+
+
+OF_THE_FIRST_VERSION = (
+    """INSERT INTO conversations (platform, workspace, channel, topic, user_id, thread_id, backend, head, tail, next_at,
+    epoch, created_at) VALUES ('pigeon', 'workspace', 'loft', 'topic', 'user', 'thread_1', 'threads', 1, 2, 1, 1, 1)""",
+    """INSERT INTO turns (conversation_id, seq, id, platform, message_id, text, author, address, state, reply,
+    received_at) SELECT id, 1, 'old', 'pigeon', 'm1', 'Hello', 'Ada', '{"roof": "left"}', 'delivered', 'Hi', 1
+    FROM conversations""",
+    """INSERT INTO turns (conversation_id, seq, id, platform, message_id, text, author, address, state, received_at)
+    SELECT id, 2, 'waiting', 'pigeon', 'm2', 'There?', '', '{}', 'queued', 2 FROM conversations""",
+    "INSERT INTO facts (name, value) VALUES ('assistant', 'asst_1')",
+)
+
+
+def bring_to(url: str, revision: str) -> None:
+    """To a revision that may not be the newest."""
+    database = Database(url)
+    with database.writing() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "storage:migrations")
+        config.set_main_option("path_separator", "newline")
+        command.upgrade(config, revision)
+    database.close()
+
+
+def test_a_database_of_the_version_before_says_what_to_run(bare_url: str) -> None:
+    bring_to(bare_url, REVISIONS[-2])
+    store = SqlStore(bare_url)
+    for use in (
+        lambda: store.record(message(kind=Kind.STOP), new_turn()),
+        lambda: store.turn(TurnId("old")),
+        lambda: store.reserve("bucket", Rate(1.0), 0.0),
+    ):
+        with pytest.raises(StoreUnavailable, match="python -m gateway migrate"):
+            use()
+    store.close()
 
 
 def test_many_processes_may_start_at_once_from_anywhere(bare_url: str, tmp_path: Path) -> None:

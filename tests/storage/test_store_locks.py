@@ -43,7 +43,7 @@ def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer
 
 def test_a_second_record_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
     with store._database.writing() as connection:
-        slot = store._next_slot(connection, key(), None, backlog=10, opening=True)
+        slot = store._next_slot(connection, message(), None, 10)
         second = aside(lambda: peer.record(message(), new_turn()).turn.seq)
         assert waits(second)
         first = store._append(connection, message(), new_turn(), slot, None)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, delete, select, update
 
 from gateway.messages import Claim, TurnState
-from gateway.ports import Released
+from gateway.storing import Released
 from storage.schema import conversations, turns
 from storage.store import SqlStore
 from tests.contracts.store_words import PLATFORM, Expire, answer, begin, claim_one, finish, read, say, write

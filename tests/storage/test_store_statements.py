@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from gateway.messages import Exchange, RunId, ThreadId
-from gateway.ports import Bound, Change, Started
+from gateway.messages import Edit, Exchange, Kind, RunId, ThreadId, Verdict
+from gateway.storing import Bound, Brought, Change, Rate, Started
 from storage import statements
 from storage.store import SqlStore
 from tests.contracts.store_words import PLATFORM, answer, begin, finish, key, message, new_turn, read, say
 
 Sent = tuple[str, Any]
-WHOLE_TABLE = re.compile(r"Seq Scan on (conversations|turns)|SCAN (conversations|turns)$", re.MULTILINE)
+WHOLE_TABLE = re.compile(
+    r"Seq Scan on (conversations|turns|verdicts)|SCAN (conversations|turns|verdicts)$", re.MULTILINE
+)
 
 
 @pytest.fixture
@@ -44,11 +46,41 @@ def test_a_message_takes_two_statements(store: SqlStore, sent: list[Sent]) -> No
     assert verbs(sent) == ["INSERT", "INSERT"] * 2
 
 
+def test_a_message_without_files_says_nothing_of_them(store: SqlStore, sent: list[Sent]) -> None:
+    say(store)
+    assert not any("files" in statement or "kind" in statement for statement, _ in sent)
+
+
+def test_a_stop_takes_one_statement_more(store: SqlStore, sent: list[Sent]) -> None:
+    for _ in range(5):
+        say(store)
+    sent.clear()
+    store.record(message(kind=Kind.STOP), new_turn())
+    assert verbs(sent) == ["INSERT", "INSERT", "UPDATE"]
+
+
 def test_a_step_of_one_turn_takes_three_statements(store: SqlStore, sent: list[Sent]) -> None:
     claim = begin(store)
     sent.clear()
     store.write([answer(claim)])
     assert verbs(sent) == ["SELECT", "SELECT", "UPDATE"]
+    sent.clear()
+    store.write([Brought(claim.lease, claim.turn.id, ("1.1",))])
+    assert verbs(sent) == ["SELECT", "SELECT", "UPDATE"]
+
+
+def test_what_has_a_name_takes_one_statement(store: SqlStore, sent: list[Sent]) -> None:
+    turn = say(store).turn
+    sent.clear()
+    store.edit(Edit(PLATFORM, turn.message.message_id, "Hallo"))
+    store.judge(Verdict(turn.id, "Ada", "good"))
+    store.keep("fact", "1")
+    store.discard("fact")
+    store.lease("lease", "one", 1.0)
+    store.lease("lease", "one", 0)
+    store.reserve("bucket", Rate(1.0), 0.0)
+    store.hold_off("bucket", 1.0)
+    assert verbs(sent) == ["UPDATE", "INSERT", "INSERT", "DELETE", "INSERT", "DELETE", "INSERT", "INSERT"]
 
 
 def test_a_batch_takes_no_more_statements_than_its_kinds_of_change(store: SqlStore, sent: list[Sent]) -> None:
@@ -90,12 +122,18 @@ def test_nothing_that_is_done_all_the_time_reads_a_whole_table(store: SqlStore, 
     store.write([answer(claim), finish(claim, keep=False)])
     (claim,) = store.claim("two", [PLATFORM], 5)
     store.renew("two")
+    store.record(message(kind=Kind.STOP), new_turn())
     store.cancel(claim.turn.id)
+    store.edit(Edit(PLATFORM, "m7", "Hallo"))
+    store.turn_of(PLATFORM, "m7")
+    store.judge(Verdict(claim.turn.id, "Ada", "good"))
+    store.verdicts(claim.turn.id)
+    store.forget(store.record(message("short"), new_turn()).turn.conversation)
     store.conversation_of(ThreadId("thread"))
     store.transcript(claim.conversation.id, limit=10)
     store.record(message(name="m7"), new_turn())
     plans = {statement: explain(store, statement, parameters) for statement, parameters in tuple(sent)}
-    assert len(plans) > 10
+    assert len(plans) > 15
     assert {statement: plan for statement, plan in plans.items() if WHOLE_TABLE.search(plan)} == {}
 
 
@@ -104,6 +142,7 @@ def fill(store: SqlStore) -> None:
     store.adopt(key("long"), ThreadId("thread"), "x", [Exchange("a", "b")] * 1500)
     with store._database.writing() as connection:
         connection.exec_driver_sql(MANY_IDLE)
+        connection.exec_driver_sql(MANY_VERDICTS)
         if store._database.kind == "postgresql":  # which does it by itself, sooner or later
             connection.exec_driver_sql("ANALYZE")
 
@@ -112,6 +151,12 @@ MANY_IDLE = """
     INSERT INTO conversations (platform, workspace, channel, topic, user_id, thread_id, head, tail, epoch, created_at)
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
     SELECT 'pigeon', '', CAST(n AS TEXT), '', '', CAST(n AS TEXT), 0, 0, 0, 0 FROM numbers
+"""
+
+MANY_VERDICTS = """
+    INSERT INTO verdicts (turn_id, author, value, at)
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10)
+    SELECT id, CAST(n AS TEXT), 'good', 0 FROM turns CROSS JOIN numbers
 """
 
 

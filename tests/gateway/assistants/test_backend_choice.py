@@ -60,12 +60,16 @@ def test_what_is_missing_is_named() -> None:
 
 def test_hosted_tools_are_written_as_the_server_wants_them() -> None:
     setup = set_up(
-        settings(openai_tools="web_search, code_interpreter,file_search", openai_vector_store_ids="vs_1, vs_2")
+        settings(
+            openai_tools="web_search, code_interpreter,file_search,image_generation",
+            openai_vector_store_ids="vs_1, vs_2",
+        )
     )
     assert setup.hosted == (
         {"type": "web_search"},
         {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "file_search", "vector_store_ids": ["vs_1", "vs_2"]},
+        {"type": "image_generation"},
     )
 
 

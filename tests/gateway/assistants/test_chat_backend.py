@@ -15,7 +15,8 @@ from gateway.assistants.client import Setup, Wire
 from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, Unavailable
 from gateway.messages import Answered, Exchange, RunId, RunStarted, Usage
 from gateway.tools import ToolBox
-from tests.contracts.assistant import BREAKS, RAN, OnlineContract, Room, add
+from tests.contracts.assistant_online import BREAKS, RAN, OnlineContract, add
+from tests.contracts.assistant_room import Room
 from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, Fault, Incomplete, Say
 from tests.fakes.raw_server import KEY, RawServer
 

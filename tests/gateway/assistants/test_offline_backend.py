@@ -8,8 +8,11 @@ import sys
 import pytest
 
 from gateway.assistants.offline import Offline, reply_to
-from gateway.messages import Exchange
-from tests.contracts.assistant import AssistantContract, Room
+from gateway.messages import ConversationKey, Exchange, Message
+from tests.contracts.assistant import AssistantContract
+from tests.contracts.assistant_room import Room
+
+KEY = ConversationKey("test")
 
 
 class TestOffline(AssistantContract):
@@ -22,14 +25,14 @@ class TestOffline(AssistantContract):
 
 
 def test_it_says_what_it_is_and_what_to_set() -> None:
-    reply = reply_to("Hello", [])
+    reply = reply_to(Message(KEY, "m1", "Hello"), [])
     assert "offline" in reply
     assert "OPENAI_API_KEY" in reply
 
 
 def test_it_shows_what_it_remembers() -> None:
     past = [Exchange("first", "a"), Exchange("second", "b")]
-    reply = reply_to("third " * 50, past)
+    reply = reply_to(Message(KEY, "m3", "third " * 50), past)
     assert "message 3" in reply
     assert "“first”" in reply
     assert "“second”" in reply

@@ -17,7 +17,8 @@ from gateway.assistants.responses import Responses
 from gateway.errors import Misconfigured, RateLimited, Refused, ThreadBusy, ThreadLost, Unavailable
 from gateway.messages import Exchange, RunId, ThreadId, ToolCall
 from gateway.tools import ToolBox
-from tests.contracts.assistant import BREAKS, OnlineContract, Room
+from tests.contracts.assistant_online import BREAKS, OnlineContract
+from tests.contracts.assistant_room import Room
 from tests.fakes.openai_server import (
     NO_MODEL,
     CallTool,

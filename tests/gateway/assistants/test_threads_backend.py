@@ -18,7 +18,8 @@ from gateway.assistants.threads import BETA, Threads
 from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadBusy, TimedOut, Unavailable
 from gateway.messages import Exchange, ThreadId, ToolCall
 from gateway.tools import ToolBox
-from tests.contracts.assistant import BREAKS, RAN, OnlineContract, Room
+from tests.contracts.assistant_online import BREAKS, RAN, OnlineContract
+from tests.contracts.assistant_room import Room
 from tests.fakes.facts import MemoryFacts
 from tests.fakes.openai_server import (
     ASSISTANT_ID,

@@ -13,7 +13,16 @@ import openai
 import openai.lib.azure
 import pytest
 
-from gateway.assistants.vendor_errors import TABLE, BadRequest, NotThere, TooLong, complaint_in, our_words, translate
+from gateway.assistants.vendor_errors import (
+    TABLE,
+    BadFile,
+    BadRequest,
+    NotThere,
+    TooLong,
+    complaint_in,
+    our_words,
+    translate,
+)
 from gateway.errors import (
     AssistantError,
     GatewayError,
@@ -224,3 +233,26 @@ def test_what_the_person_is_told_has_nothing_internal_in_it() -> None:
         assert "secret" in str(error)
         assert "secret" not in error.sentence
         assert error.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code"),
+    [
+        (400, "Files with extensions [.xyz] are not supported for retrieval.", "unsupported_file"),
+        (400, "this model does not support image input (ref: b8bd630e)", None),
+        (404, "No endpoints found that support image input", "404"),
+        (500, "image input is not supported - hint: you may need to provide the mmproj", None),
+        (500, 'Failed to parse messages: Unsupported content part type: "image_url"', None),
+    ],
+)
+def test_a_file_that_is_not_taken_is_told_from_other_refusals(status: int, message: str, code: str | None) -> None:
+    assert type(answered(status, message, code=code)) is BadFile
+
+
+@pytest.mark.parametrize("code", ["invalid_image_format", "image_too_small", "unsupported_image_media_type"])
+def test_a_run_may_fail_by_a_file(code: str) -> None:
+    assert type(complaint_in({"code": code, "message": "No."})) is BadFile
+
+
+def test_a_file_that_is_against_the_rules_is_not_only_not_taken() -> None:
+    assert complaint_in({"code": "image_content_policy_violation", "message": "No."}).code == "not_allowed"

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from gateway.assistants.client import Extras, Wire, segment
 from gateway.assistants.vendor_errors import BadRequest, NotThere
-from gateway.errors import Refused, SettingsError, Unavailable
+from gateway.errors import AssistantError, Refused, SettingsError, Unavailable
 from tests.fakes.raw_server import KEY, RawServer
 
 
@@ -202,6 +202,50 @@ class TestLists:
         for _ in range(3):
             raw.say(b'{"data": [{"id": "a"}], "has_more": true}')
         assert len([one async for one in wire.listed("/things", {})]) == 2
+
+
+class TestFiles:
+    async def test_content_comes_as_it_is(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b"\0\xff{", kind="application/octet-stream")
+        assert await wire.content("/files/f/content", 3) == b"\0\xff{"
+        (request,) = raw.requests
+        assert request.startswith(b"GET /v1/files/f/content HTTP/1.1\r\n")
+        assert b"accept: application/binary" in request.lower()
+        assert b"x-more: yes" in request.lower()
+
+    async def test_more_than_is_wanted_is_not_read(self, raw: RawServer, wire: Wire) -> None:
+        raw.begin_stream(b"1234", hang_up=False)
+        with pytest.raises(Refused) as caught:
+            await wire.content("/files/f/content", 3)
+        assert caught.value.code == "file_too_large"
+        assert caught.value.sentence.endswith(".")
+        await asyncio.wait_for(raw.left.wait(), 5)
+
+    async def test_content_that_is_cut_is_none(self, raw: RawServer, wire: Wire) -> None:
+        raw.begin_stream(b"123", hang_up=True)
+        with pytest.raises(Unavailable):
+            await wire.content("/files/f/content", 1000)
+
+    @pytest.mark.parametrize(("status", "kind"), [("404 Not Found", NotThere), ("503 Away", Unavailable)])
+    async def test_an_error_is_no_content(
+        self, raw: RawServer, wire: Wire, status: str, kind: type[AssistantError]
+    ) -> None:
+        raw.say(b"{}", status=status)
+        with pytest.raises(kind):
+            await wire.content("/files/f/content", 1000)
+
+    async def test_a_file_goes_as_a_form(self, raw: RawServer, wire: Wire) -> None:
+        raw.say(b'{"id": "file_1"}')
+        sent = b"\r\n--\0\xff"
+        assert await wire.upload("/files", {"purpose": "vision"}, 'a "b" ü.png', "image/png", sent) == {"id": "file_1"}
+        (request,) = raw.requests
+        head, _, body = request.partition(b"\r\n\r\n")
+        assert b"content-type: multipart/form-data; boundary=" in head.lower()
+        assert b'name="purpose"\r\n\r\nvision\r\n' in body
+        assert b'name="file"; filename="a %22b%22 ' + "ü".encode() + b'.png"\r\ncontent-type: image/png' in (
+            body.replace(b"Content-Type", b"content-type")
+        )
+        assert b"\r\n\r\n" + sent + b"\r\n--" in body
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "x" * 300])

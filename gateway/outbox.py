@@ -1,0 +1,38 @@
+"""The core, as an adapter sees it while it brings one turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.journal import Journal
+from gateway.limits import Limits
+from gateway.messages import Claim, File
+from gateway.ports import Assistant
+from gateway.storing import Brought, Rate
+
+
+class CoreOutbox:
+    """See ``gateway.ports.Outbox``."""
+
+    def __init__(self, journal: Journal, limits: Limits, assistant: Assistant, claim: Claim) -> None:
+        self._journal = journal
+        self._limits = limits
+        self._assistant = assistant
+        self._claim = claim
+        self.fresh = claim.fresh
+        self.parts = claim.turn.parts
+
+    async def note(self, parts: Sequence[str]) -> None:
+        noted = tuple(parts)
+        if noted != self.parts:
+            await self._journal.write(Brought(self._claim.lease, self._claim.turn.id, noted))
+            self.parts = noted
+
+    async def file(self, file: File) -> bytes:
+        return await self._assistant.fetch(file)
+
+    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
+        return await self._limits.take(bucket, rate, patience=patience)
+
+    async def hold_off(self, bucket: str, seconds: float) -> None:
+        await self._limits.hold_off(bucket, seconds)

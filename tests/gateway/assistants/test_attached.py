@@ -1,0 +1,181 @@
+"""Files on both ways: what becomes of each kind, and of links that lead nowhere."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.assistants import attached
+from gateway.assistants.attached import INLINE_CHARS, Blob, Words, load, named, sort, unlinked, without_files
+from gateway.errors import Misconfigured, Refused, Unavailable
+from gateway.messages import Attachment, ConversationKey, File, Message, Turn, TurnId, TurnState
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def piece(name: str, content: bytes, media_type: str = "", problem: str = "") -> Words | Blob:
+    (one,) = sort([Attachment(File(name, "1", media_type), content, problem)])
+    return one
+
+
+# ---------------------------------------------------------------- what people attach
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "media_type", "kind"),
+    [
+        ("a.png", PNG, "", "image/png"),
+        ("a.jpg", b"\xff\xd8\xff\xe0", "image/png", "image/jpeg"),
+        ("a", b"GIF89a", "application/octet-stream", "image/gif"),
+        ("a.bin", b"RIFF\n\0\0\0WEBPVP8", "", "image/webp"),
+        ("a.jpeg", b"cannot be told", "", "image/jpeg"),
+        ("a", b"cannot be told", "image/png; x=y", "image/png"),
+    ],
+)
+def test_an_image_is_told_by_its_content_before_its_name(name: str, content: bytes, media_type: str, kind: str) -> None:
+    image = piece(name, content, media_type)
+    assert isinstance(image, Blob)
+    assert image.shows
+    assert image.media_type == kind
+    assert image.data_url.startswith(f"data:{kind};base64,")
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("a.txt", ""),
+        ("A.CSV", "application/octet-stream"),
+        ("a.ts", ""),
+        ("Makefile", ""),
+        ("no ending", "text/x-unheard-of"),
+        ("a", "application/json; charset=utf-8"),
+        ("a", "application/ld+json"),
+        ("plot.svg", "image/svg+xml"),
+    ],
+)
+def test_a_small_text_is_read_out_under_its_name(name: str, media_type: str) -> None:
+    assert piece(name, "\ufeffGrüße".encode(), media_type) == Words(f"[beginning of {name}]\nGrüße\n[end of {name}]")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "media_type"),
+    [
+        ("a.pdf", b"%PDF", "application/pdf"),
+        ("a.txt", b"\xff\xfeG\0", "text/plain"),
+        ("a.txt", b"a\0b", "text/plain"),
+        ("a.txt", b"a" * (INLINE_CHARS + 1), "text/plain"),
+        ("a.rtf", b"{\\rtf1}", "text/rtf"),
+        ("a.tiff", b"II*\0", "image/tiff"),
+        ("a.docx", b"PK", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("a.unheardof", b"abc", "application/octet-stream"),
+    ],
+)
+def test_everything_else_is_a_file(name: str, content: bytes, media_type: str) -> None:
+    file = piece(name, content, media_type)
+    assert file == Blob(name, media_type, content)
+    assert isinstance(file, Blob)
+    assert not file.shows
+
+
+def test_a_text_of_so_many_characters_that_are_more_bytes_is_still_read_out() -> None:
+    assert isinstance(piece("a.txt", ("ü" * INLINE_CHARS).encode()), Words)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "said"),
+    [
+        (b"", "It is larger than 20 MB.", "It is larger than 20 MB"),
+        (b"half", "It\nbroke off", "It broke off"),
+        (b"", "", "it is empty"),
+    ],
+)
+def test_what_cannot_be_read_is_said(content: bytes, problem: str, said: str) -> None:
+    assert piece("a\n b.pdf", content, problem=problem) == Words(f"[a b.pdf could not be read: {said}]")
+
+
+def test_what_has_no_room_beside_the_others_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attached, "MOST_BYTES", 10)
+    files = [Attachment(File(name, "1"), b"\xff" * size) for name, size in (("a.zip", 6), ("b.zip", 5), ("c.zip", 4))]
+    first, second, third = sort(files)
+    assert [one.name for one in (first, third) if isinstance(one, Blob)] == ["a.zip", "c.zip"]
+    assert isinstance(second, Words)
+    assert second.text.startswith("[b.zip could not be read: it is too large")
+
+
+def test_without_files_the_words_stay_and_the_files_are_named() -> None:
+    words = Words("[beginning of a.txt]")
+    assert without_files([words]) is None
+    kept, left = without_files([words, Blob("b.pdf", "application/pdf", b"%PDF")]) or []
+    assert kept == words
+    assert left.text.startswith("[b.pdf could not be read: the assistant's server")
+
+
+@given(st.text(), st.binary(max_size=100), st.text(max_size=20))
+def test_whatever_is_attached_becomes_a_piece(name: str, content: bytes, media_type: str) -> None:
+    one = piece(name, content, media_type)
+    assert isinstance(one, Words) or one.content == content
+
+
+@pytest.mark.parametrize(("files", "times"), [((), 0), ((File("a.txt", "1"),), 1)])
+async def test_files_are_fetched_only_where_there_are_some(files: tuple[File, ...], times: int) -> None:
+    fetches = 0
+
+    async def fetch() -> list[Attachment]:
+        nonlocal fetches
+        fetches += 1
+        return [Attachment(file, b"A") for file in files]
+
+    message = Message(ConversationKey("test"), "m1", "Hello", files=files)
+    assert len(await load(Turn(TurnId("t"), 1, 1, message, TurnState.RUNNING), fetch)) == len(files)
+    assert fetches == times
+
+
+# ---------------------------------------------------------------- what the assistant made
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("See [the plan](sandbox:/mnt/data/plan.csv).", "See the plan."),
+        ("![A plot](sandbox:/mnt/data/a (1).png) and [b](<sandbox:/mnt/data/b c.txt>)", "A plot and b"),
+        ('[x [1]](sandbox:/mnt/data/x "Download")[y](sandbox:/y)', "x [1]y"),
+        ("[a](https://a.example/sandbox:/x) [b] (sandbox:/b)", "[a](https://a.example/sandbox:/x) [b] (sandbox:/b)"),
+        ("[a](sandbox:/never closed", "[a](sandbox:/never closed"),
+        ("nothing [of](https://that.example) kind", "nothing [of](https://that.example) kind"),
+    ],
+)
+def test_of_a_link_that_leads_nowhere_the_label_stays(text: str, left: str) -> None:
+    assert unlinked(text) == left
+
+
+@given(st.text(alphabet="[]()!<> \nsandbox:/x", max_size=60))
+def test_a_text_loses_nothing_but_links(text: str) -> None:
+    left = iter(text)
+    assert all(letter in left for letter in unlinked(text))
+
+
+@pytest.mark.parametrize("hostile", ["[" * 30_000, "[a](sandbox:" * 3_000, "](sandbox:(" * 3_000, "[[a]" * 8_000])
+def test_no_text_takes_long(hostile: str) -> None:
+    assert unlinked(f"{hostile} sandbox:")
+
+
+@pytest.mark.parametrize("path", ["plan.csv", "/mnt/data/plan.csv", "sandbox:/mnt/data/plan.csv", "C:\\data\\plan.csv"])
+def test_a_name_is_the_end_of_a_path(path: str) -> None:
+    assert named(path, "file") == "plan.csv"
+    assert named("/", "file") == "file"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Refused("No such file"), "file_gone"),
+        (Refused("More bytes", code="file_too_large"), "file_too_large"),
+        (Misconfigured("No key"), "misconfigured"),
+        (Unavailable("Away"), "unavailable"),
+    ],
+)
+def test_only_what_the_server_does_not_give_is_gone(error: Refused | Unavailable, code: str) -> None:
+    with pytest.raises(type(error)) as caught, attached.fetching(File("a.csv", "1")):
+        raise error
+    assert caught.value.code == code
