@@ -1,0 +1,11 @@
+"""A clock that stands still until it is moved: ``FakeSlack(clock=clock)``, ``FakeTelegram(clock=clock)``."""
+
+from __future__ import annotations
+
+
+class Clock:
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now

@@ -1,0 +1,118 @@
+"""How an app is installed: the page that asks for consent, codes, tokens, and tokens that are renewed."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from tests.fakes.slack_events import APP, TEAM, USER
+from tests.fakes.slack_faults import Json, SlackError
+from tests.fakes.slack_text import Args
+from tests.fakes.slack_world import SCOPES, Grant, Workspace, World
+
+CLIENT_ID = "111111.222222"
+CLIENT_SECRET = "0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f"
+TOKEN_SECONDS = 43_200
+"""How long a token lives that is to be renewed."""
+
+
+@dataclass(slots=True)
+class _Code:
+    team: str
+    scopes: tuple[str, ...]
+    redirect_uri: str
+    used: bool = False
+
+
+class Installing:
+    """``rotation``: tokens expire and are renewed; ``consent``: what people say on the page."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.rotation = True
+        self.consent = True
+        self._codes: dict[str, _Code] = {}
+        self._renewals: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def page(self, request: web.BaseRequest) -> web.Response:
+        """/oauth/v2/authorize: back to the app at once, with a code; ``team`` in the query chooses the workspace."""
+        asked = request.query
+        target = asked.get("redirect_uri", "")
+        if asked.get("client_id") != CLIENT_ID or not target:
+            return web.Response(status=400, text="invalid client_id or redirect_uri", content_type="text/html")
+        said = {"error": "access_denied"}
+        if self.consent:
+            scopes = tuple(filter(None, asked.get("scope", "").split(",")))
+            said = {"code": self.code(team=asked.get("team") or TEAM, scopes=scopes, redirect_uri=target)}
+        back = urlencode({**said, "state": asked.get("state", "")})
+        return web.Response(status=302, headers={"Location": f"{target}{'&' if '?' in target else '?'}{back}"})
+
+    def code(self, *, team: str = TEAM, scopes: tuple[str, ...] = SCOPES, redirect_uri: str = "") -> str:
+        """What the page would hand to the app."""
+        code = f"{secrets.token_hex(6)}.{secrets.token_hex(6)}"
+        self._codes[code] = _Code(team, scopes, redirect_uri)
+        return code
+
+    def access(self, world: World, args: Args) -> Json:
+        """oauth.v2.access: a code, or a refresh token, for an access token. Both are good for one time."""
+        if args.word("client_id") != CLIENT_ID:
+            raise SlackError("invalid_client_id")
+        if args.word("client_secret") != CLIENT_SECRET:
+            raise SlackError("bad_client_secret")
+        match args.word("grant_type") or "authorization_code":
+            case "authorization_code":
+                return self._install(self._redeem(args))
+            case "refresh_token":
+                return self._renew(args)
+            case _:
+                raise SlackError("invalid_grant_type")
+
+    def _redeem(self, args: Args) -> _Code:
+        code = self._codes.get(args.word("code"))
+        if code is None:
+            raise SlackError("invalid_code")
+        if code.used:
+            raise SlackError("code_already_used")
+        if args.word("redirect_uri") not in {"", code.redirect_uri}:
+            raise SlackError("bad_redirect_uri")
+        code.used = True
+        return code
+
+    def _install(self, code: _Code) -> Json:
+        if code.team not in self._world.workspaces:
+            bot = Workspace(code.team, f"U0BOT{code.team[1:]}", f"B0BOT{code.team[1:]}", name=code.team)
+            self._world.settle_in(bot)
+        return self._granted(code.team, code.scopes)
+
+    def _renew(self, args: Args) -> Json:
+        known = self._renewals.pop(args.word("refresh_token"), None)
+        if known is None:
+            raise SlackError("invalid_refresh_token")
+        return self._granted(*known)
+
+    def _granted(self, team: str, scopes: tuple[str, ...]) -> Json:
+        workspace, word = self._world.workspaces[team], secrets.token_hex(8)
+        token = f"xoxe.xoxb-1-{word}" if self.rotation else f"xoxb-{word}"
+        grant = Grant(workspace, scopes)
+        granted: Json = {
+            "ok": True,
+            "access_token": token,
+            "token_type": "bot",
+            "scope": ",".join(scopes),
+            "bot_user_id": workspace.bot_user,
+            "app_id": APP,
+            "team": {"id": team, "name": workspace.name},
+            "enterprise": None,
+            "is_enterprise_install": False,
+            "authed_user": {"id": USER},
+        }
+        if self.rotation:
+            refresh = f"xoxe-1-{secrets.token_hex(8)}"
+            self._renewals[refresh] = (team, scopes)
+            grant.expires_at = self._world.clock() + TOKEN_SECONDS
+            granted |= {"expires_in": TOKEN_SECONDS, "refresh_token": refresh}
+        self._world.grants[token] = grant
+        return granted

@@ -1,0 +1,38 @@
+"""How often a method may be called: docs.slack.dev/apis/web-api/rate-limits."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+MINUTE = 60.0
+TIER: Final = {1: 1, 2: 20, 3: 50, 4: 100}
+"""Calls a minute."""
+
+
+class Tiers:
+    """Counts the calls of each method in each workspace over a minute; and the posts in each channel over a second."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[str, ...], deque[float]] = {}
+
+    def wait(self, team: str, method: str, per_minute: int) -> int:
+        """How many seconds to wait, at least 1; 0 when the call is counted."""
+        return self._take((team, method), per_minute, MINUTE)
+
+    def wait_to_post(self, team: str, channel: str) -> int:
+        """One post a second in a channel."""
+        return self._take((team, "chat.postMessage", channel), 1, 1.0)
+
+    def _take(self, key: tuple[str, ...], limit: int, window: float) -> int:
+        now = self._clock()
+        seen = self._seen.setdefault(key, deque())
+        while seen and seen[0] <= now - window:
+            seen.popleft()
+        if len(seen) >= limit:
+            return max(1, math.ceil(seen[0] + window - now))
+        seen.append(now)
+        return 0

@@ -1,0 +1,190 @@
+"""The fake Slack's chat methods, asked by the real clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from tests.fakes.slack_events import APP_TOKEN, BOT_USER, TOKEN
+from tests.fakes.slack_server import FakeSlack
+
+
+@pytest.fixture(scope="module")
+def slack() -> Iterator[FakeSlack]:
+    with FakeSlack() as running:
+        running.add_channel("C0OLD", archived=True)
+        running.add_channel("C0ELSE", member=False)
+        yield running
+
+
+@pytest.fixture
+def client(slack: FakeSlack) -> WebClient:
+    return WebClient(token=TOKEN, base_url=slack.api_url, retry_handlers=[])
+
+
+def refused(call: Any, *args: Any, **more: Any) -> dict[str, Any]:
+    """What Slack says when it does not do it."""
+    with pytest.raises(SlackApiError) as refusal:
+        call(*args, **more)
+    answer: dict[str, Any] = refusal.value.response.data
+    return answer
+
+
+def code(call: Any, *args: Any, **more: Any) -> str:
+    return str(refused(call, *args, **more)["error"])
+
+
+def test_auth_test_says_who_the_bot_is_and_what_it_may_do(client: WebClient) -> None:
+    answer = client.auth_test()
+    assert (answer["team_id"], answer["user_id"], answer["bot_id"]) == ("T0TEAM", "U0BOT", "B0BOT")
+    assert "chat:write" in answer.headers["x-oauth-scopes"].split(",")
+
+
+def test_a_post_stands_where_it_was_put(slack: FakeSlack, client: WebClient) -> None:
+    root = client.chat_postMessage(channel="C0CHAN", text="one")["ts"]
+    metadata = {"event_type": "reply", "event_payload": {"turn": "1"}}
+    reply = client.chat_postMessage(channel="C0CHAN", markdown_text="**two**", thread_ts=root, metadata=metadata)
+    first, second = slack.said("C0CHAN", root)
+    assert (first.text, first.thread_ts, first.user) == ("one", None, BOT_USER)
+    assert (second.ts, second.text, second.thread_ts) == (reply["ts"], "**two**", root)
+    assert second.metadata == metadata
+    assert second not in slack.said("D0DM")
+
+
+async def test_the_async_client_with_a_session_of_its_own_is_answered_too(slack: FakeSlack) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
+        answer = await client.chat_postMessage(channel="D0DM", text="hi")
+    assert slack.said("D0DM")[-1].ts == answer["ts"]
+
+
+def test_what_is_seen_of_blocks_is_their_text(slack: FakeSlack, client: WebClient) -> None:
+    blocks = [{"type": "markdown", "text": "# one"}, {"type": "divider"}, {"type": "markdown", "text": "two"}]
+    client.chat_postMessage(channel="D0DM", text="in short", blocks=blocks)
+    assert slack.said("D0DM")[-1].text == "# one\n\ntwo"
+    assert slack.said("D0DM")[-1].blocks == blocks
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "*three*"}}
+    client.chat_postMessage(channel="D0DM", text="in short", blocks=[section])
+    assert slack.said("D0DM")[-1].text == "*three*"
+    buttons = {"type": "actions", "elements": [{"type": "button", "action_id": "a"}]}
+    client.chat_postMessage(channel="D0DM", text="in short", blocks=[buttons])
+    assert slack.said("D0DM")[-1].text == "in short"
+
+
+def test_a_text_that_looks_like_json_is_a_text(slack: FakeSlack, client: WebClient) -> None:
+    client.chat_postMessage(channel="D0DM", text='{"a": [1]}')
+    assert slack.said("D0DM")[-1].text == '{"a": [1]}'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"channel": "C0NONE", "text": "x"}, "channel_not_found"),
+        ({"channel": "C0OLD", "text": "x"}, "is_archived"),
+        ({"channel": "C0ELSE", "text": "x"}, "not_in_channel"),
+        ({}, "no_text"),
+        ({"text": "x", "markdown_text": "y"}, "markdown_text_conflict"),
+        ({"markdown_text": "x" * 12_001}, "msg_too_long"),
+        ({"text": "x", "blocks": [{"type": "markdown", "text": "x" * 6_001}] * 2}, "msg_blocks_too_long"),
+        ({"text": "x", "blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),
+        ({"text": "x", "blocks": [{"type": "no such"}]}, "invalid_blocks"),
+        ({"text": "x", "blocks": "[1"}, "invalid_blocks_format"),
+        ({"text": "x", "thread_ts": ""}, "invalid_thread_ts"),
+        ({"text": "x", "metadata": {"event_type": "x"}}, "invalid_metadata_format"),
+    ],
+)
+def test_a_post_that_slack_would_not_take_is_refused(
+    slack: FakeSlack, client: WebClient, arguments: dict[str, Any], error: str
+) -> None:
+    before = slack.said()
+    assert code(client.api_call, "chat.postMessage", json={"channel": "D0DM", **arguments}) == error
+    assert slack.said() == before
+    assert slack.calls("chat.postMessage")[-1].answered == error
+
+
+def test_what_fits_exactly_is_taken(slack: FakeSlack, client: WebClient) -> None:
+    client.chat_postMessage(channel="D0DM", markdown_text="x" * 12_000)
+    client.chat_postMessage(channel="D0DM", text="x", blocks=[{"type": "markdown", "text": "x" * 6_000}] * 2)
+    assert [len(posted.text) for posted in slack.said("D0DM")[-2:]] == [12_000, 12_002]
+
+
+def test_an_update_changes_what_stands_there(slack: FakeSlack, client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="D0DM", text="one", metadata={"event_type": "e", "event_payload": {}})["ts"]
+    client.chat_update(channel="D0DM", ts=ts, markdown_text="**two**")
+    posted = slack.said("D0DM")[-1]
+    assert (posted.ts, posted.text, posted.edited) == (ts, "**two**", True)
+    assert posted.metadata is not None
+    assert code(client.chat_update, channel="D0DM", ts=ts, text="x" * 4_001) == "msg_too_long"
+    assert code(client.chat_update, channel="D0DM", ts="1.1", text="x") == "message_not_found"
+
+
+def test_a_person_s_message_is_not_the_bot_s_to_change(slack: FakeSlack, client: WebClient) -> None:
+    ts = slack.say("mine")
+    assert code(client.chat_update, channel="D0DM", ts=ts, text="x") == "cant_update_message"
+    assert code(client.chat_delete, channel="D0DM", ts=ts) == "cant_delete_message"
+
+
+def test_what_is_deleted_stands_there_no_more(slack: FakeSlack, client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="D0DM", text="gone", thread_ts="1700000000.000100")["ts"]
+    client.chat_delete(channel="D0DM", ts=ts)
+    assert ts not in [posted.ts for posted in slack.said()]
+    assert code(client.chat_delete, channel="D0DM", ts=ts) == "message_not_found"
+
+
+def test_a_whisper_is_seen_by_one_alone(slack: FakeSlack, client: WebClient) -> None:
+    before = slack.said()
+    client.chat_postEphemeral(channel="C0CHAN", user="U0ANN", text="psst")
+    assert slack.said() == before
+    assert (slack.whispers[-1]["user"], slack.whispers[-1]["text"]) == ("U0ANN", "psst")
+    assert code(client.chat_postEphemeral, channel="C0CHAN", user="U0NONE", text="x") == "user_not_in_channel"
+
+
+@pytest.mark.parametrize(
+    ("token", "error"),
+    [("", "not_authed"), ("xoxb-other", "invalid_auth"), (APP_TOKEN, "not_allowed_token_type")],
+)
+def test_a_token_must_be_the_bot_s(slack: FakeSlack, token: str, error: str) -> None:
+    assert code(WebClient(token=token, base_url=slack.api_url).auth_test) == error
+
+
+def test_a_revoked_token_opens_nothing_and_another_workspace_is_another_world(slack: FakeSlack) -> None:
+    slack.add_workspace("T0ELSE", "xoxb-else", "U0ELSEBOT", "B0ELSE")
+    other = WebClient(token="xoxb-else", base_url=slack.api_url)
+    assert other.auth_test()["user_id"] == "U0ELSEBOT"
+    assert code(other.chat_postMessage, channel="C0OLD", text="x") == "channel_not_found"
+    slack.revoke("xoxb-else", "account_inactive")
+    assert code(other.auth_test) == "account_inactive"
+
+
+def test_a_missing_scope_is_named(slack: FakeSlack) -> None:
+    slack.add_workspace("T0FEW", "xoxb-few", scopes=("users:read",))
+    few = WebClient(token="xoxb-few", base_url=slack.api_url)
+    answer = refused(few.chat_postMessage, channel="D0DM", text="x")
+    assert (answer["error"], answer["needed"], answer["provided"]) == ("missing_scope", "chat:write", "users:read")
+
+
+def test_a_method_that_is_not_there_is_unknown(client: WebClient) -> None:
+    assert code(client.api_call, "chat.sing") == "unknown_method"
+
+
+def test_a_message_to_a_person_goes_to_their_direct_messages(client: WebClient) -> None:
+    assert client.chat_postMessage(channel="U0BOB", text="hi")["channel"] == "D0BOB"
+
+
+def test_long_text_is_cut_off_as_slack_does(slack: FakeSlack, client: WebClient) -> None:
+    client.chat_postMessage(channel="D0DM", text="x" * 40_001)
+    assert len(slack.said("D0DM")[-1].text) == 40_000
+
+
+def test_what_was_called_is_kept_in_order(slack: FakeSlack, client: WebClient) -> None:
+    client.chat_postMessage(channel="D0DM", text="seen", blocks=[{"type": "divider"}])
+    call = slack.calls()[-1]
+    assert (call.method, call.token, call.answered) == ("chat.postMessage", TOKEN, "ok")
+    assert (call.args["text"], call.args["blocks"]) == ("seen", [{"type": "divider"}])
+    assert call.answer["ts"] == slack.said("D0DM")[-1].ts

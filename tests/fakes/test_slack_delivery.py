@@ -1,0 +1,285 @@
+"""How the fake Slack brings things to an app by HTTP: signed, in Slack's forms, again when nobody took them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from slack_sdk import WebClient
+from slack_sdk.signature import SignatureVerifier
+from slack_sdk.webhook import WebhookClient
+
+from tests.fakes.receiver import OK, Answer, Received, Receiver
+from tests.fakes.slack_events import BOT_USER, SIGNING_SECRET, TOKEN, message
+from tests.fakes.slack_server import FakeSlack
+
+
+@pytest.fixture
+def app() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def slack(app: Receiver) -> Iterator[FakeSlack]:
+    with FakeSlack() as running:
+        running.deliver_to(app.url)
+        yield running
+
+
+def events(app: Receiver) -> list[dict[str, Any]]:
+    return [received.event for received in app.received]
+
+
+def test_what_people_say_comes_as_a_signed_event(slack: FakeSlack, app: Receiver) -> None:
+    ts = slack.say("hi", user="U0EVE", channel="D0EVE")
+    slack.settle()
+    (received,) = app.received
+    assert SignatureVerifier(SIGNING_SECRET).is_valid_request(received.body, received.headers)
+    assert received.json["authorizations"][0]["user_id"] == BOT_USER
+    event = received.event
+    assert (event["type"], event["channel_type"], event["user"], event["text"]) == ("message", "im", "U0EVE", "hi")
+    assert (event["ts"], slack.said("D0EVE")[0].ts) == (ts, ts)
+    assert "thread_ts" not in event
+    (delivery,) = slack.deliveries
+    assert (delivery.event_id, delivery.retry_num, delivery.status) == (received.json["event_id"], 0, 200)
+
+
+@pytest.mark.parametrize("order", ["mention", "message"])
+def test_a_mention_comes_as_two_events_of_one_message(app: Receiver, order: Any) -> None:
+    with FakeSlack(parallel=1) as slack:
+        slack.deliver_to(app.url)
+        ts = slack.say("hi", channel="C0CHAN", mention=True, order=order)
+        slack.settle()
+    first, second = events(app)
+    kinds = ["app_mention", "message"] if order == "mention" else ["message", "app_mention"]
+    assert [first["type"], second["type"]] == kinds
+    assert {first["ts"], second["ts"]} == {ts}
+    assert {first["text"], second["text"]} == {f"<@{BOT_USER}> hi"}
+    assert first["client_msg_id"] == second["client_msg_id"]
+    assert len({received.json["event_id"] for received in app.received}) == 2
+
+
+def test_in_a_channel_without_a_mention_and_in_a_dm_one_event_comes(slack: FakeSlack, app: Receiver) -> None:
+    slack.say("hi", channel="C0CHAN")
+    slack.say("hi", mention=True)
+    slack.settle()
+    assert sorted(event["channel_type"] for event in events(app)) == ["channel", "im"]
+
+
+def test_a_channel_without_the_bot_tells_it_nothing(slack: FakeSlack, app: Receiver) -> None:
+    slack.add_channel("C0ELSE", member=False)
+    slack.edit(slack.say("hi", channel="C0ELSE", mention=True), "ho")
+    slack.settle()
+    assert app.received == []
+
+
+def test_attached_files_come_with_the_message(slack: FakeSlack, app: Receiver) -> None:
+    slack.say("look", files=[("a.txt", b"hello")], thread_ts="1700000000.000100")
+    slack.settle()
+    (event,) = events(app)
+    assert (event["subtype"], event["thread_ts"]) == ("file_share", "1700000000.000100")
+    request = urllib.request.Request(event["files"][0]["url_private"], headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.read() == b"hello"
+
+
+def test_edits_and_deletions_come_with_what_was_there(slack: FakeSlack, app: Receiver) -> None:
+    ts = slack.say("one")
+    slack.settle()
+    slack.edit(ts, "two")
+    slack.settle()
+    assert (slack.said("D0DM")[0].text, slack.said("D0DM")[0].edited) == ("two", True)
+    slack.delete(ts)
+    slack.settle()
+    assert slack.said("D0DM") == []
+    _, edit, deletion = events(app)
+    assert (edit["previous_message"]["text"], edit["message"]["text"], edit["message"]["ts"]) == ("one", "two", ts)
+    assert (deletion["deleted_ts"], deletion["previous_message"]["text"]) == (ts, "two")
+
+
+def test_the_stop_button_names_the_streams_it_has_ended(slack: FakeSlack, app: Receiver) -> None:
+    root = slack.say("go")
+    client = WebClient(token=TOKEN, base_url=slack.api_url)
+    stream = client.chat_startStream(channel="D0DM", thread_ts=root, markdown_text="x")["ts"]
+    slack.settle()
+    slack.stop("D0DM", root)
+    slack.settle()
+    event = events(app)[-1]
+    assert (event["type"], event["thread_ts"], event["streaming_message_ts"]) == (
+        "agent_session_stopped",
+        root,
+        [stream],
+    )
+
+
+def test_an_event_that_is_not_taken_comes_three_times_more(slack: FakeSlack, app: Receiver) -> None:
+    app.answer = lambda _: (500, {}, "")
+    slack.say("hi")
+    slack.settle()
+    assert [received.headers.get("x-slack-retry-num") for received in app.received] == [None, "1", "2", "3"]
+    assert {received.headers.get("x-slack-retry-reason") for received in app.received[1:]} == {"http_error"}
+    assert len({received.json["event_id"] for received in app.received}) == 1
+    assert [(one.retry_num, one.status) for one in slack.deliveries] == [(0, 500), (1, 500), (2, 500), (3, 500)]
+
+
+def test_a_retry_that_is_taken_is_the_last(slack: FakeSlack, app: Receiver) -> None:
+    app.answer = lambda received: OK if "x-slack-retry-num" in received.headers else (503, {}, "")
+    slack.say("hi")
+    slack.settle()
+    assert [one.status for one in slack.deliveries] == [503, 200]
+
+
+def test_an_app_may_want_no_retry(slack: FakeSlack, app: Receiver) -> None:
+    app.answer = lambda _: (500, {"X-Slack-No-Retry": "1"}, "")
+    slack.say("hi")
+    slack.settle()
+    assert [one.status for one in slack.deliveries] == [500]
+
+
+def test_an_app_that_is_slow_or_away_is_tried_again() -> None:
+    gate = threading.Event()
+
+    def slowly(received: Received) -> Answer:
+        if "x-slack-retry-num" not in received.headers:
+            gate.wait(20)
+        return OK
+
+    with FakeSlack(patience=0.05) as slack:
+        with Receiver(slowly) as app:
+            slack.deliver_to(app.url)
+            slack.say("hi")
+            slack.settle()
+            gate.set()
+        assert [(one.status, one.reason) for one in slack.deliveries] == [(0, "http_timeout"), (200, "")]
+        slack.say("is anybody there?")
+        slack.settle()
+        assert [(one.status, one.reason) for one in slack.deliveries[2:]] == [(0, "connection_failed")] * 4
+
+
+def test_a_delivery_may_come_once_more(slack: FakeSlack, app: Receiver) -> None:
+    slack.say("hi")
+    slack.settle()
+    slack.redeliver(slack.deliveries[0])
+    slack.settle()
+    first, second = app.received
+    assert first.body == second.body
+
+
+def test_any_event_may_be_told(slack: FakeSlack, app: Receiver) -> None:
+    event = message("from nowhere", channel="C0NONE")
+    event_id = slack.tell(event, event_id="Ev1")
+    slack.settle()
+    assert event_id == "Ev1"
+    assert (app.received[0].json["event_id"], app.received[0].event) == ("Ev1", event)
+
+
+def test_the_home_is_opened(slack: FakeSlack, app: Receiver) -> None:
+    slack.open_home()
+    slack.settle()
+    assert (events(app)[0]["type"], events(app)[0]["tab"]) == ("app_home_opened", "messages")
+
+
+def test_a_command_comes_as_a_form_and_may_be_answered_five_times(slack: FakeSlack, app: Receiver) -> None:
+    app.answer = lambda _: (200, {"content-type": "text/plain"}, "on it")
+    trigger = slack.command("reset", "all", user="U0EVE", channel="C0CHAN")
+    slack.settle()
+    (received,) = app.received
+    assert SignatureVerifier(SIGNING_SECRET).is_valid_request(received.body, received.headers)
+    assert (received.form["command"], received.form["text"], received.form["trigger_id"]) == ("/reset", "all", trigger)
+    assert slack.deliveries[0].answer == "on it"
+    hook = WebhookClient(received.form["response_url"])
+    hook.send(text="just for you")
+    hook.send(text="for all", response_type="in_channel")
+    assert [(one["user"], one["text"]) for one in slack.whispers] == [("U0EVE", "just for you")]
+    assert [posted.text for posted in slack.answers("C0CHAN")] == ["for all"]
+    assert [hook.send(text="x").status_code for _ in range(4)] == [200, 200, 200, 404]
+
+
+def test_a_click_says_where_its_message_stands(slack: FakeSlack, app: Receiver) -> None:
+    client = WebClient(token=TOKEN, base_url=slack.api_url)
+    ts = client.chat_postMessage(channel="C0CHAN", text="good?", thread_ts="1700000000.000100")["ts"]
+    slack.click("feedback", "yes", ts=ts)
+    slack.settle()
+    payload = json.loads(app.received[0].form["payload"])
+    assert payload["container"] == {
+        "type": "message",
+        "message_ts": ts,
+        "channel_id": "C0CHAN",
+        "is_ephemeral": False,
+        "thread_ts": "1700000000.000100",
+    }
+    assert [(action["action_id"], action["value"]) for action in payload["actions"]] == [("feedback", "yes")]
+
+
+def test_commands_and_clicks_may_go_elsewhere(slack: FakeSlack, app: Receiver) -> None:
+    slack.deliver_to(app.url, commands=f"{app.url}/commands", interactive=f"{app.url}/clicks")
+    slack.command("help")
+    slack.click("a", "b")
+    slack.say("c")
+    slack.settle()
+    assert sorted(received.path for received in app.received) == [
+        "/slack/events",
+        "/slack/events/clicks",
+        "/slack/events/commands",
+    ]
+
+
+def test_the_bot_hears_itself_when_it_is_to() -> None:
+    with Receiver() as app, FakeSlack(echo=True) as slack:
+        slack.deliver_to(app.url)
+        ts = WebClient(token=TOKEN, base_url=slack.api_url).chat_postMessage(channel="D0DM", text="me")["ts"]
+        slack.settle()
+        (event,) = events(app)
+    assert (event["ts"], event["user"], event["bot_id"], event["text"]) == (ts, BOT_USER, "B0BOT", "me")
+    assert "client_msg_id" not in event
+
+
+def test_waiting_in_vain_says_what_is_there(slack: FakeSlack) -> None:
+    slack.say("here I am")
+    with pytest.raises(AssertionError, match="here I am"):
+        slack.wait(lambda: slack.said("C0CHAN"), timeout=0.05)
+
+
+def test_it_goes_on_after_a_pause_with_its_memory_and_its_address(slack: FakeSlack, app: Receiver) -> None:
+    slack.say("before")
+    slack.settle()
+    url = slack.url
+    slack.shut()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url, timeout=20)
+    slack.start()
+    slack.say("after")
+    slack.settle()
+    assert slack.url == url
+    assert [posted.text for posted in slack.said()] == ["before", "after"]
+    assert [event["text"] for event in events(app)] == ["before", "after"]
+
+
+def test_workspaces_are_worlds_of_their_own(slack: FakeSlack, app: Receiver) -> None:
+    slack.add_workspace("T0ELSE", "xoxb-else", "U0ELSEBOT", "B0ELSE")
+    slack.say("here", channel="C0CHAN", mention=True, team="T0ELSE")
+    slack.settle()
+    (received, *_) = app.received
+    assert received.json["team_id"] == received.json["authorizations"][0]["team_id"] == "T0ELSE"
+    assert received.event["text"] == "<@U0ELSEBOT> here"
+    ours, theirs = (WebClient(token=token, base_url=slack.api_url) for token in (TOKEN, "xoxb-else"))
+    assert ours.conversations_history(channel="C0CHAN")["messages"] == []
+    assert len(theirs.conversations_history(channel="C0CHAN")["messages"]) == 1
+
+
+def test_what_is_no_event_is_brought_as_it_is(slack: FakeSlack, app: Receiver) -> None:
+    limited = {
+        "type": "app_rate_limited",
+        "team_id": "T0TEAM",
+        "minute_rate_limited": 1700000000,
+        "api_app_id": "A0APP",
+    }
+    slack.send(limited)
+    slack.settle()
+    assert app.received[0].json == limited

@@ -1,0 +1,171 @@
+"""What Slack sends, as the real Bolt and the real signature check take it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from flask import Flask, request
+from flask.typing import ResponseReturnValue
+from slack_bolt import Ack, App
+from slack_bolt.adapter.flask import SlackRequestHandler
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.signature import SignatureVerifier
+
+from tests.fakes.slack_events import (
+    BOT_ID,
+    BOT_USER,
+    SIGNING_SECRET,
+    SUBTYPES,
+    TEAM,
+    TOKEN,
+    block_action,
+    callback,
+    command,
+    deleted,
+    edited,
+    home_opened,
+    mention,
+    message,
+    signed,
+    stopped,
+)
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class Bot:
+    """A Bolt app behind Flask that notes what reaches its listeners."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.app = App(signing_secret=SIGNING_SECRET, authorize=known, process_before_response=True)
+        self._listen()
+        door, handler = Flask("bot"), SlackRequestHandler(self.app)
+
+        @door.post("/slack/events")
+        def events() -> ResponseReturnValue:
+            return handler.handle(request)
+
+        self.http = door.test_client()
+
+    def _listen(self) -> None:
+        def hear(event: dict[str, Any]) -> None:
+            self.heard.append(event)
+
+        def acknowledge(body: dict[str, Any], ack: Ack) -> None:
+            self.heard.append(body)
+            ack("done")
+
+        for event in ("message", "app_mention", "app_home_opened", "agent_session_stopped"):
+            self.app.event(event)(hear)
+        self.app.command("/reset")(acknowledge)
+        self.app.action("feedback")(acknowledge)
+
+    def post(self, body: bytes, headers: dict[str, str]) -> int:
+        return self.http.post("/slack/events", data=body, headers=headers).status_code
+
+
+def known() -> AuthorizeResult:
+    return AuthorizeResult(enterprise_id=None, team_id=TEAM, bot_token=TOKEN, bot_id=BOT_ID, bot_user_id=BOT_USER)
+
+
+@pytest.fixture
+def bot() -> Bot:
+    return Bot()
+
+
+def test_the_signature_is_the_one_that_slacks_own_library_demands() -> None:
+    headers = signed(b'{"a": 1}')
+    assert SignatureVerifier(SIGNING_SECRET).is_valid_request('{"a": 1}', headers)
+    assert not SignatureVerifier(SIGNING_SECRET).is_valid_request('{"a": 2}', headers)
+    assert not SignatureVerifier("another").is_valid_request('{"a": 1}', headers)
+
+
+def test_the_signature_of_slacks_documentation_comes_out() -> None:
+    body = (
+        b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
+        b"&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
+        b"&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN"
+        b"&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
+    )
+    headers = signed(body, at=1531420618)
+    assert headers["x-slack-signature"] == "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
+
+
+def test_bolt_refuses_a_forged_and_a_stale_signature(bot: Bot) -> None:
+    body = json.dumps(callback(message("hi"))).encode()
+    assert bot.post(body, signed(body, secret="another")) == 401
+    assert bot.post(body, signed(body, at=int(time.time()) - 301)) == 401
+    assert bot.heard == []
+    assert bot.post(body, signed(body)) == 200
+    assert [event["text"] for event in bot.heard] == ["hi"]
+
+
+def test_a_retry_says_so_in_its_headers() -> None:
+    headers = signed(b"", retry=2, reason="http_error")
+    assert (headers["x-slack-retry-num"], headers["x-slack-retry-reason"]) == ("2", "http_error")
+    assert "x-slack-retry-num" not in signed(b"")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        message("hi"),
+        message("hi", channel="C0CHAN", thread_ts="1700000000.000001"),
+        mention("hi"),
+        edited("better", before="good"),
+        deleted(),
+        stopped("D0DM", "1700000000.000100"),
+        home_opened(),
+        *SUBTYPES.values(),
+    ],
+    ids=lambda event: event.get("subtype", event["type"]),
+)
+def test_bolt_takes_every_event(bot: Bot, event: dict[str, Any]) -> None:
+    own = event.get("user") == BOT_USER
+    body = json.dumps(callback(event)).encode()
+    status = bot.post(body, signed(body))
+    assert (status, bot.heard) == (200, [] if own else [event])
+
+
+def test_bolt_takes_commands_and_clicks(bot: Bot) -> None:
+    form = urlencode(command("reset", "all of it")).encode()
+    assert bot.post(form, signed(form, content_type=FORM)) == 200
+    click = urlencode({"payload": json.dumps(block_action("feedback", "good", ts="1.2"))}).encode()
+    assert bot.post(click, signed(click, content_type=FORM)) == 200
+    assert bot.heard[0]["text"] == "all of it"
+    assert bot.heard[1]["actions"][0]["value"] == "good"
+
+
+def test_the_two_events_of_a_mention_have_ids_of_their_own_and_one_ts() -> None:
+    first, second = callback(mention("hi", ts="1.2")), callback(message("<@U0BOT> hi", channel="C0CHAN", ts="1.2"))
+    assert first["event_id"] != second["event_id"]
+    assert first["event"]["ts"] == second["event"]["ts"]
+    assert first["event"]["text"] == second["event"]["text"]
+    assert "channel_type" not in first["event"]
+
+
+def test_a_mention_stands_where_the_text_has_it() -> None:
+    assert mention("say hi, <@U0BOT>")["text"] == "say hi, <@U0BOT>"
+
+
+def test_every_subtype_says_what_it_is() -> None:
+    assert {name: event["subtype"] for name, event in SUBTYPES.items()} == {name: name for name in SUBTYPES}
+    assert len(SUBTYPES) > 40
+
+
+def test_the_channel_says_its_kind() -> None:
+    kinds = [message("", channel=channel)["channel_type"] for channel in ("D1", "C1", "G1")]
+    assert kinds == ["im", "channel", "group"]
+    assert message("", channel="G1", channel_type="mpim")["channel_type"] == "mpim"
+
+
+def test_an_edit_and_a_deletion_show_what_was_there_before() -> None:
+    edit, deletion = edited("better", before="good", ts="1.2", at="1.5"), deleted(text="good", ts="1.2")
+    assert (edit["previous_message"]["text"], edit["message"]["text"]) == ("good", "better")
+    assert edit["message"]["edited"] == {"user": "U0ANN", "ts": "1.5"}
+    assert (deletion["deleted_ts"], deletion["previous_message"]["text"]) == ("1.2", "good")

@@ -1,0 +1,228 @@
+"""What a bot looks up, the files it takes and gives, and how it is installed, by the real clients."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import aiohttp
+import pytest
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from tests.fakes.clock import Clock
+from tests.fakes.slack_events import TEAM, TOKEN
+from tests.fakes.slack_server import CLIENT_ID, CLIENT_SECRET, FakeSlack, File
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def slack(clock: Clock) -> Iterator[FakeSlack]:
+    with FakeSlack(clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+def client(slack: FakeSlack) -> WebClient:
+    return WebClient(token=TOKEN, base_url=slack.api_url, retry_handlers=[])
+
+
+def code(call: Any, **more: Any) -> str:
+    with pytest.raises(SlackApiError) as refusal:
+        call(**more)
+    return str(refusal.value.response["error"])
+
+
+# ---------------------------------------------------------------- what was said
+
+
+def test_replies_come_oldest_first_in_pages_with_their_root(client: WebClient) -> None:
+    root = client.chat_postMessage(channel="C0CHAN", text="root")["ts"]
+    for text in "abc":
+        client.chat_postMessage(channel="C0CHAN", text=text, thread_ts=root)
+    pages = client.conversations_replies(channel="C0CHAN", ts=root, limit=3)
+    assert [[message["text"] for message in page["messages"]] for page in pages] == [["root", "a", "b"], ["c"]]
+    assert code(client.conversations_replies, channel="C0CHAN", ts="1.1") == "thread_not_found"
+
+
+def test_replies_begin_where_they_are_asked_to(client: WebClient) -> None:
+    root = client.chat_postMessage(channel="C0CHAN", text="root")["ts"]
+    first, second = (client.chat_postMessage(channel="C0CHAN", text=text, thread_ts=root)["ts"] for text in "ab")
+    later = client.conversations_replies(channel="C0CHAN", ts=root, oldest=first)["messages"]
+    assert [message["ts"] for message in later] == [root, second]
+    both = client.conversations_replies(channel="C0CHAN", ts=root, oldest=first, inclusive=True)["messages"]
+    assert [message["ts"] for message in both] == [root, first, second]
+
+
+def test_metadata_is_shown_to_those_who_ask(client: WebClient) -> None:
+    metadata = {"event_type": "reply", "event_payload": {"turn": "1"}}
+    ts = client.chat_postMessage(channel="C0CHAN", text="x", metadata=metadata)["ts"]
+    shown = [
+        client.conversations_replies(channel="C0CHAN", ts=ts, include_all_metadata=asked)["messages"][0].get("metadata")
+        for asked in (True, False)
+    ]
+    assert shown == [metadata, None]
+
+
+def test_the_history_is_the_top_level_newest_first(slack: FakeSlack, client: WebClient) -> None:
+    first = slack.say("one")
+    slack.say("in the thread", thread_ts=first)
+    client.chat_postMessage(channel="D0DM", text="two")
+    messages = client.conversations_history(channel="D0DM")["messages"]
+    assert [message["text"] for message in messages] == ["two", "one"]
+    assert messages[1]["reply_count"] == 1
+    assert [page["messages"][0]["text"] for page in client.conversations_history(channel="D0DM", limit=1)] == [
+        "two",
+        "one",
+    ]
+    assert code(client.conversations_history, channel="D0DM", cursor="elsewhere") == "invalid_cursor"
+
+
+def test_channels_and_people_are_known(slack: FakeSlack, client: WebClient) -> None:
+    slack.add_user("U0EVE", tz="Asia/Tokyo")
+    assert client.users_info(user="U0EVE")["user"]["tz"] == "Asia/Tokyo"
+    assert code(client.users_info, user="U0NONE") == "user_not_found"
+    assert client.conversations_info(channel="D0DM")["channel"]["is_im"]
+    assert client.conversations_info(channel="G0GROUP")["channel"]["is_private"]
+    assert code(client.conversations_info, channel="C0NONE") == "channel_not_found"
+
+
+def test_a_reaction_comes_and_goes(slack: FakeSlack, client: WebClient) -> None:
+    where = {"channel": "D0DM", "timestamp": slack.say("hi"), "name": "eyes"}
+    client.reactions_add(**where)
+    assert slack.said("D0DM")[0].reactions == ["eyes"]
+    assert code(client.reactions_add, **where) == "already_reacted"
+    client.reactions_remove(**where)
+    assert slack.said("D0DM")[0].reactions == []
+    assert code(client.reactions_remove, **where) == "no_reaction"
+    assert code(client.reactions_add, **{**where, "timestamp": "1.1"}) == "message_not_found"
+
+
+def test_a_home_is_published(slack: FakeSlack, client: WebClient) -> None:
+    home = {"type": "home", "blocks": [{"type": "divider"}]}
+    client.views_publish(user_id="U0ANN", view=home)
+    assert slack.view("U0ANN") == home
+    assert code(client.views_publish, user_id="U0ANN", view={"type": "modal", "blocks": []}) == "invalid_arguments"
+
+
+# ---------------------------------------------------------------- files
+
+
+def fetched(url: str, token: str | None) -> tuple[int, str, bytes]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        return answer.status, answer.headers.get_content_type(), answer.read()
+
+
+def test_an_attached_file_opens_to_the_bot_alone(slack: FakeSlack, client: WebClient) -> None:
+    slack.say("look", files=[("notes.txt", b"hello"), ("data", b"\x00", "application/x-data")])
+    notes, data = slack.said("D0DM")[0].files
+    shown = client.files_info(file=notes.id)["file"]
+    assert (shown["name"], shown["mimetype"], shown["size"]) == ("notes.txt", "text/plain", 5)
+    assert fetched(shown["url_private"], TOKEN) == (200, "text/plain", b"hello")
+    assert fetched(shown["url_private_download"], TOKEN) == (200, "text/plain", b"hello")
+    assert data.mimetype == "application/x-data"
+    slack.add_workspace("T0ELSE", "xoxb-else")
+    for token in (None, "wrong", "xoxb-else"):
+        status, kind, page = fetched(shown["url_private"], token)
+        assert (status, kind) == (200, "text/html")
+        assert b"hello" not in page
+    assert code(client.files_info, file="F0NONE") == "file_not_found"
+
+
+def test_a_file_may_be_shown_otherwise(slack: FakeSlack, client: WebClient) -> None:
+    odd = File("F0ODD", "", "", TEAM, "U0ANN", more={"file_access": "check_file_info"})
+    slack.say("look", files=[odd])
+    assert client.files_info(file="F0ODD")["file"]["file_access"] == "check_file_info"
+
+
+async def test_what_the_bot_uploads_appears_in_the_thread(slack: FakeSlack) -> None:
+    root = slack.say("make one")
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
+        await client.files_upload_v2(
+            channel="D0DM", thread_ts=root, filename="a.csv", content="1,2", title="Numbers", initial_comment="Here"
+        )
+    posted = slack.said("D0DM", root)[-1]
+    assert (posted.text, posted.thread_ts) == ("Here", root)
+    assert [(file.name, file.title, file.content) for file in posted.files] == [("a.csv", "Numbers", b"1,2")]
+
+
+def test_the_sync_client_uploads_too(slack: FakeSlack, client: WebClient) -> None:
+    content = b"\x00\x01" * 1_000_000
+    client.files_upload_v2(channel="D0DM", filename="a.bin", file=content)
+    assert slack.said("D0DM")[0].files[0].content == content
+
+
+def test_an_upload_that_is_not_whole_is_none(slack: FakeSlack, client: WebClient) -> None:
+    ticket = client.files_getUploadURLExternal(filename="a.txt", length=5)
+    files = [{"id": ticket["file_id"]}]
+    assert code(client.files_completeUploadExternal, files=files, channel_id="D0DM") == "file_not_found"
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(ticket["upload_url"], data=b"four", timeout=20)
+    urllib.request.urlopen(ticket["upload_url"], data=b"five!", timeout=20).close()
+    client.files_completeUploadExternal(files=files, channel_id="D0DM")
+    assert slack.said("D0DM")[0].files[0].content == b"five!"
+
+
+# ---------------------------------------------------------------- installing
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow nobody."""
+
+
+def consented(slack: FakeSlack, **more: str) -> dict[str, list[str]]:
+    """What Slack's page sends back to the app."""
+    asked = {"client_id": CLIENT_ID, "scope": "chat:write,commands", "state": "s1", "redirect_uri": "http://app/back"}
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.build_opener(_Stay).open(f"{slack.url}/oauth/v2/authorize?{urlencode({**asked, **more})}")
+    answer.value.close()
+    assert answer.value.code == 302
+    return parse_qs(urlsplit(answer.value.headers["location"]).query)
+
+
+def keys(**more: str) -> dict[str, str]:
+    return {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, **more}
+
+
+def test_a_code_becomes_an_installation_once(slack: FakeSlack) -> None:
+    back, client = consented(slack, team="T0NEW"), WebClient(base_url=slack.api_url)
+    assert back["state"] == ["s1"]
+    granted = client.oauth_v2_access(**keys(code=back["code"][0]))
+    assert (granted["team"]["id"], granted["scope"]) == ("T0NEW", "chat:write,commands")
+    assert WebClient(token=granted["access_token"], base_url=slack.api_url).auth_test()["team_id"] == "T0NEW"
+    assert code(client.oauth_v2_access, **keys(code=back["code"][0])) == "code_already_used"
+    assert code(client.oauth_v2_access, **keys(code="other")) == "invalid_code"
+    assert code(client.oauth_v2_access, **{**keys(code="x"), "client_secret": "y"}) == "bad_client_secret"
+
+
+def test_people_may_say_no(slack: FakeSlack) -> None:
+    slack.installing.consent = False
+    assert consented(slack) == {"error": ["access_denied"], "state": ["s1"]}
+
+
+def test_a_token_expires_and_is_renewed_once(slack: FakeSlack, clock: Clock) -> None:
+    client = WebClient(base_url=slack.api_url)
+    first = client.oauth_v2_access(**keys(code=slack.installing.code()))
+    clock.now += first["expires_in"]
+    assert code(WebClient(token=first["access_token"], base_url=slack.api_url).auth_test) == "token_expired"
+    again = keys(grant_type="refresh_token", refresh_token=first["refresh_token"])
+    second = client.oauth_v2_access(**again)
+    assert WebClient(token=second["access_token"], base_url=slack.api_url).auth_test()["ok"]
+    assert code(client.oauth_v2_access, **again) == "invalid_refresh_token"
+
+
+def test_tokens_may_be_for_ever(slack: FakeSlack) -> None:
+    slack.installing.rotation = False
+    granted = WebClient(base_url=slack.api_url).oauth_v2_access(**keys(code=slack.installing.code()))
+    assert "refresh_token" not in granted.data
+    assert granted["access_token"].startswith("xoxb-")
