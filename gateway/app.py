@@ -14,6 +14,9 @@ import flask
 
 from adapters import console
 from adapters.http import HttpAdapter, HttpSettings
+from adapters.slack import manifest as slack_manifest
+from adapters.slack.adapter import SlackAdapter
+from adapters.slack.settings import SlackSettings
 from gateway import assistants, logs, web
 from gateway.conversations import Conversations
 from gateway.engine import Engine, run_once
@@ -38,10 +41,11 @@ LEASE_SECONDS = 15.0
 DATABASE_THREADS = 4
 
 
-def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:  # noqa: ARG001  # for those that keep something
+def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:
     """The platforms that are switched on. Raises SettingsError."""
     http = HttpAdapter(HttpSettings.load(), max_message_chars=settings.max_message_chars, threads=settings.web_threads)
-    return (http,)
+    in_slack = SlackSettings.load()
+    return (http, *([SlackAdapter(in_slack, memory)] if in_slack.on else []))
 
 
 def load_settings(*, quiet: bool = False) -> Settings:
@@ -51,14 +55,14 @@ def load_settings(*, quiet: bool = False) -> Settings:
     """
     settings = Settings.load()
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    every = (settings, HttpSettings.load())
+    every = (settings, HttpSettings.load(), SlackSettings.load())
     logs.configure(level, settings.log_format, [secret for each in every for secret in each.secrets()])
     return settings
 
 
 def commands() -> Sequence[click.Command]:
     """What platforms add to the command line."""
-    return (console.command(_console),)
+    return (console.command(_console), slack_manifest.command())
 
 
 @dataclass(frozen=True)

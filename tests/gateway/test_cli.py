@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from adapters.http import HttpSettings
+from adapters.slack.settings import SlackSettings
 from gateway.cli import main
 from gateway.settings import Settings
 from tests.fakes.openai_server import FakeOpenAI
 
-SETTINGS = {name.upper() for name in Settings.model_fields} | {"ASST_ID", "GATEWAY_API_KEYS", "CORS_ORIGINS"}
+SETTINGS = {name.upper() for each in (Settings, HttpSettings, SlackSettings) for name in each.model_fields} | {
+    "ASST_ID"
+}
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Result]
 

@@ -1,0 +1,91 @@
+"""What the Slack adapter needs to know, and which of it is missing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+
+from gateway.errors import SettingsError
+from gateway.settings import Environment
+
+SLACK = "https://slack.com"
+PROMPTS = 4
+"""As many as Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
+
+
+class SlackSettings(Environment):
+    slack_bot_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_app_token: SecretStr | None = None
+    """Set: events come by Socket Mode, and no public address is needed."""
+    slack_client_id: str | None = None
+    slack_client_secret: SecretStr | None = None
+    """Both set: any number of workspaces may install the app, at /slack/install."""
+    slack_api_url: str = f"{SLACK}/api/"
+    slack_scope: Literal["topic", "channel", "user"] = "topic"
+    """What a conversation is: a thread in Slack, a whole channel, or one person in a channel."""
+    slack_replies: Literal["thread", "mention"] = "thread"
+    """What is answered in channels: also every message in a thread where the bot was mentioned, or mentions only."""
+    slack_allowed_bots: str = ""
+    """Comma-separated user or bot ids of other bots that are answered; * for all."""
+    slack_preview: Literal["stream", "update", "off"] = "stream"
+    """How a reply is shown while it is written: by Slack's streaming, by changing a message, or not at all."""
+    slack_stream_seconds: PositiveFloat = 1.0
+    """From one piece of a streamed reply to the next."""
+    slack_feedback: bool = True
+    """Put buttons under a reply that ask what it was worth."""
+    slack_prompts: str = ""
+    """Up to four suggested prompts, as ``title: message``, with | between them."""
+    slack_max_file_bytes: PositiveInt = Field(20 * 1024 * 1024)
+    """What a file that somebody attaches may weigh."""
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _with_slash(cls, url: str) -> str:
+        return url.rstrip("/") + "/"
+
+    @field_validator("slack_prompts")
+    @classmethod
+    def _readable_prompts(cls, prompts: str) -> str:
+        if len(_prompts(prompts)) > PROMPTS:
+            raise ValueError(f"holds more than {PROMPTS} prompts")
+        return prompts
+
+    @property
+    def on(self) -> bool:
+        """Whether anything of Slack is set. Raises SettingsError when something else is missing then."""
+        given = (self.slack_bot_token, self.slack_app_token, self.slack_signing_secret, self.slack_client_id)
+        if not any((*given, self.slack_client_secret)):
+            return False
+        missing = self.missing()
+        if missing:
+            raise SettingsError(f"Slack is half set up. Missing: {', '.join(missing)}.")
+        return True
+
+    @property
+    def installable(self) -> bool:
+        """Whether workspaces install the app by themselves, instead of one whose token is given."""
+        return self.slack_client_id is not None and self.slack_bot_token is None
+
+    @property
+    def prompts(self) -> tuple[tuple[str, str], ...]:
+        """Title and message of each suggested prompt."""
+        return _prompts(self.slack_prompts)
+
+    def missing(self) -> tuple[str, ...]:
+        """The variables without which what is set cannot work."""
+        oauth = self.slack_client_id is not None or self.slack_client_secret is not None
+        needed: dict[str, object] = {}
+        if oauth and self.slack_bot_token is None:
+            needed |= {"SLACK_CLIENT_ID": self.slack_client_id, "SLACK_CLIENT_SECRET": self.slack_client_secret}
+        else:
+            needed["SLACK_BOT_TOKEN"] = self.slack_bot_token
+        if self.slack_app_token is None:
+            needed["SLACK_SIGNING_SECRET (or SLACK_APP_TOKEN)"] = self.slack_signing_secret
+        return tuple(name for name, value in needed.items() if not value)
+
+
+def _prompts(text: str) -> tuple[tuple[str, str], ...]:
+    entries = (entry.partition(":") for entry in text.split("|") if entry.strip())
+    return tuple((title.strip(), (message or title).strip()) for title, _, message in entries)

@@ -1,0 +1,281 @@
+"""One turn and its reply in the fake Slack: what the engine does with an adapter, and a process that may die at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from adapters.slack import text
+from adapters.slack.calls import Calls
+from adapters.slack.places import Workspace
+from adapters.slack.reply import Replies
+from adapters.slack.settings import SlackSettings
+from gateway.errors import DeliveryError
+from gateway.messages import (
+    ConversationKey,
+    Failure,
+    File,
+    Kind,
+    Message,
+    Shown,
+    TextDelta,
+    Turn,
+    TurnId,
+    TurnState,
+)
+from gateway.ports import Outbox
+from gateway.storing import Rate
+from tests.fakes.outbox import FakeOutbox
+from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, USER
+from tests.fakes.slack_server import FakeSlack, Posted
+
+WAIT_SECONDS = 10.0
+TRIES = 12
+
+_numbers = count(1)
+
+
+class Death(BaseException):
+    """The process is gone from here on."""
+
+
+class Mortal:
+    """Counts the steps of a process, and lets it die before or after one of them."""
+
+    def __init__(self, at: int = -1) -> None:
+        self.at = at
+        self.steps = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > self.at > 0:
+            raise Death
+
+
+class MortalCalls(Calls):
+    """One step before each call, one after it."""
+
+    def __init__(self, api_url: str, mortal: Mortal) -> None:
+        super().__init__(api_url)
+        self._mortal = mortal
+
+    async def call(
+        self,
+        method: str,
+        args: Mapping[str, Any],
+        *,
+        workspace: Workspace,
+        outbox: Outbox | None,
+        patience: float = 60.0,
+        channel: str = "",
+    ) -> dict[str, Any]:
+        self._mortal.step()
+        answer = await super().call(
+            method, args, workspace=workspace, outbox=outbox, patience=patience, channel=channel
+        )
+        self._mortal.step()
+        return answer
+
+
+class MortalOutbox(FakeOutbox):
+    """One step before each note, one after it."""
+
+    def __init__(self, mortal: Mortal, **more: Any) -> None:
+        super().__init__(**more)
+        self._mortal = mortal
+
+    async def note(self, parts: Sequence[str]) -> None:
+        self._mortal.step()
+        await super().note(parts)
+        self._mortal.step()
+
+
+class Stingy(FakeOutbox):
+    """Has so many places in each bucket, and none after that."""
+
+    def __init__(self, places: Mapping[str, int], **more: Any) -> None:
+        super().__init__(**more)
+        self.places = dict(places)
+
+    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
+        self.taken.append(bucket)
+        name = bucket.rpartition(":")[2]
+        if patience or name not in self.places:
+            return True
+        self.places[name] -= 1
+        return self.places[name] >= 0
+
+
+class Installed:
+    """``Workspaces`` with one in it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.dropped: list[str] = []
+        self.problem: DeliveryError | None = None
+
+    async def find(self, address: Mapping[str, str]) -> Workspace:
+        return self.look_up(address)
+
+    def look_up(self, address: Mapping[str, str]) -> Workspace:
+        if self.problem:
+            raise self.problem
+        return self.workspace
+
+    def drop(self, team: str) -> None:
+        self.dropped.append(team)
+
+
+@dataclass
+class Scene:
+    """A message in the fake Slack, its turn, and the processes that bring its reply one after another."""
+
+    slack: FakeSlack
+    channel: str = "D0DM"
+    key_user: str = ""
+    threaded: bool = True
+    known_bot: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    outbox: FakeOutbox = field(default_factory=FakeOutbox)
+    asked_ts: str = ""
+    turn: Turn = field(init=False)
+    replies: Replies = field(init=False)
+    workspaces: Installed = field(init=False)
+    calls: Calls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.asked_ts = self.asked_ts or self.slack.say("Tell me.", channel=self.channel)
+        number = next(_numbers)
+        address = {
+            "team": TEAM,
+            "channel": self.channel,
+            "channel_type": "im" if self.channel.startswith("D") else "channel",
+            "ts": self.asked_ts,
+            "user": USER,
+        }
+        if self.threaded:
+            address["thread_ts"] = self.asked_ts
+        key = ConversationKey("slack", TEAM, self.channel, address.get("thread_ts", ""), self.key_user)
+        message = Message(key, f"{TEAM}:{self.channel}:{number}", "Tell me.", USER, address)
+        self.turn = Turn(TurnId(f"turn_{number}"), 1, number, message, TurnState.RUNNING, received_at=1.0)
+        known = (BOT_USER, BOT_ID) if self.known_bot else ("", "")
+        self.workspaces = Installed(Workspace(TEAM, TOKEN, *known))
+        self.start(Calls(self.slack.api_url))
+
+    def start(self, calls: Calls) -> None:
+        """A process."""
+        self.calls = calls
+        settings = SlackSettings.model_validate({"slack_stream_seconds": 0.004, **self.settings})
+        self.replies = Replies(calls, self.workspaces, settings)
+
+    async def restart(self, mortal: Mortal | None = None) -> None:
+        """Another process, which knows what was noted."""
+        await self.calls.close()
+        mortal = mortal or Mortal()
+        self.outbox = MortalOutbox(mortal, fresh=False, parts=self.outbox.parts, files=self.outbox.files)
+        self.start(MortalCalls(self.slack.api_url, mortal))
+
+    async def begin(self, mortal: Mortal) -> None:
+        """The first process, which may die."""
+        await self.calls.close()
+        self.outbox = MortalOutbox(mortal, files=self.outbox.files)
+        self.start(MortalCalls(self.slack.api_url, mortal))
+
+    # ------------------------------------------------------------ what the engine does
+
+    async def follow(self, events: AsyncIterator[Shown]) -> None:
+        """Until nothing follows."""
+        await self.replies.follow(self.turn, events, self.outbox)
+
+    async def deliver(self, turn: Turn) -> int:
+        """As the engine, but without a pause; how often it was put off."""
+        for tries in range(TRIES):
+            try:
+                await self.replies.deliver(turn, self.outbox)
+            except DeliveryError as exc:
+                if exc.retry_after is None:
+                    raise
+            else:
+                return tries
+        raise AssertionError(f"not delivered in {TRIES} tries")
+
+    def answered(self, reply: str, *files: File) -> Turn:
+        return replace(self.turn, state=TurnState.ANSWERED, reply=reply, files=files)
+
+    def failed(self, sentence: str = "The assistant could not answer.") -> Turn:
+        return replace(self.turn, state=TurnState.FAILED, failure=Failure("refused", sentence))
+
+    def cancelled(self) -> Turn:
+        return replace(self.turn, state=TurnState.CANCELLED, failure=Failure("cancelled", "It was cancelled."))
+
+    def of_kind(self, kind: Kind) -> None:
+        self.turn = replace(self.turn, message=replace(self.turn.message, kind=kind))
+
+    # ------------------------------------------------------------ what stands there
+
+    def said(self) -> list[Posted]:
+        """Our messages that answer."""
+        if self.threaded:
+            return self.slack.answers(self.channel, self.asked_ts)
+        return [posted for posted in self.slack.answers(self.channel) if posted.ts > self.asked_ts]
+
+    def texts(self) -> list[str]:
+        return [posted.text for posted in self.said() if not posted.files]
+
+    def assert_stands(self, reply: str) -> None:
+        """The reply, once, whole, in order, ended, and marked as ours."""
+        self.assert_stand(text.pieces(reply))
+
+    def assert_stand(self, pieces: Sequence[str]) -> None:
+        said = [posted for posted in self.said() if not posted.files]
+        assert [posted.text.strip() for posted in said] == [piece.strip() for piece in pieces]
+        assert not any(posted.streaming for posted in said)
+        marks = [(posted.metadata or {})["event_payload"] for posted in said]
+        assert [(mark["turn_id"], mark["part"]) for mark in marks] == [
+            (self.turn.id, number) for number in range(len(said))
+        ]
+        assert [part for part in self.outbox.parts if not part.startswith("file:")] == [posted.ts for posted in said]
+
+    def count(self, method: str) -> int:
+        return len(self.slack.calls(method))
+
+
+MakeScene = Callable[..., Scene]
+
+
+@asynccontextmanager
+async def scenes(slack: FakeSlack) -> AsyncIterator[MakeScene]:
+    """Makes scenes, and closes their connections at the end."""
+    made: list[Scene] = []
+
+    def make(**more: Any) -> Scene:
+        made.append(Scene(slack, **more))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for scene in made:
+            await scene.calls.close()
+
+
+Told = Shown | Callable[[], Any]
+
+
+async def telling(*told: Told) -> AsyncIterator[Shown]:
+    """What a run shows. What can be called is waited for: until it says something truthy."""
+    for one in told:
+        if callable(one):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not one():  # noqa: ASYNC110  # it is another thread that makes it true
+                    await asyncio.sleep(0.002)
+        else:
+            yield one
+
+
+def deltas(reply: str, size: int = 40) -> list[Shown]:
+    return [TextDelta(reply[start : start + size]) for start in range(0, len(reply), size)]

@@ -1,0 +1,114 @@
+"""Slack keeps what every adapter promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import urlencode
+
+import pytest
+from pydantic import SecretStr
+
+from adapters.slack.adapter import SlackAdapter
+from adapters.slack.settings import SlackSettings
+from gateway.errors import SettingsError
+from gateway.messages import Turn, TurnId, TurnState
+from gateway.ports import Request
+from storage.store import SqlStore
+from tests.contracts.adapter import AdapterContract
+from tests.fakes.slack_events import (
+    BOT_USER,
+    SIGNING_SECRET,
+    SUBTYPES,
+    TOKEN,
+    callback,
+    home_opened,
+    message,
+    signed,
+)
+from tests.fakes.slack_server import FakeSlack
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def settings(**given: object) -> SlackSettings:
+    secrets = {"slack_bot_token": SecretStr(TOKEN), "slack_signing_secret": SecretStr(SIGNING_SECRET)}
+    return SlackSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg,arg-type]  # pydantic's
+
+
+def request(payload: object) -> Request:
+    body = json.dumps(payload).encode()
+    return Request(signed(body), body)
+
+
+class TestSlack(AdapterContract):
+    @pytest.fixture
+    async def adapter(self) -> AsyncIterator[SlackAdapter]:
+        with FakeSlack() as slack:
+            adapter = SlackAdapter(settings(slack_api_url=slack.api_url), SqlStore("sqlite:///never.db"))
+            yield adapter
+            await adapter.close()
+
+    def said(self, text: str, mark: str) -> Request:
+        escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return request(callback(message(escaped, ts=f"1700000000.00000{mark}"), event_id=f"Ev{mark}"))
+
+    def genuine(self, body: bytes) -> Request:
+        return Request(signed(body), body)
+
+    def forged(self) -> Sequence[Request]:
+        body = json.dumps(callback(message("let me in"))).encode()
+        good = signed(body)
+        return (
+            Request({}, body),
+            Request(signed(body, secret="another"), body),
+            Request(signed(body, at=1_700_000_000), body),
+            Request({**good, "x-slack-signature": ""}, body),
+            Request({**good, "x-slack-request-timestamp": "soon"}, body),
+            Request(good, body + b" "),
+        )
+
+    def ignored(self) -> Sequence[Request]:
+        quiet = [event for name, event in SUBTYPES.items() if name not in HEARD]
+        mine = message("said the bot", user=BOT_USER)
+        form = urlencode({"payload": json.dumps({"type": "view_closed"})}).encode()
+        return (
+            *(request(callback(event)) for event in quiet),
+            *(request(callback(event)) for event in (mine, home_opened(), {"type": "never_heard_of"})),
+            Request(signed(form, content_type=FORM), form),
+            request({"type": "app_rate_limited", "team_id": "T0TEAM", "minute_rate_limited": 1}),
+        )
+
+
+HEARD = {"file_share", "thread_broadcast", "me_message"}
+"""Subtypes in which a person says something."""
+
+
+IN_PERSON = {"channel": "D0DM", "channel_type": "im"}
+
+
+async def test_a_file_of_a_workspace_that_is_gone_is_a_problem_and_not_an_error(sqlite_store: SqlStore) -> None:
+    oauth = {"slack_bot_token": None, "slack_client_id": "1.2", "slack_client_secret": SecretStr("shh")}
+    adapter = SlackAdapter(settings(**oauth), sqlite_store)
+    (heard,) = adapter.receive(request(callback({**SUBTYPES["file_share"], **IN_PERSON}))).messages
+    turn = Turn(TurnId("turn_1"), 1, 1, heard, TurnState.RUNNING)
+    attachments = await adapter.fetch(turn)
+    assert [attachment.file for attachment in attachments] == list(heard.files)
+    assert all(attachment.problem and not attachment.content for attachment in attachments)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"slack_bot_token": None}, "SLACK_BOT_TOKEN"),
+        ({"slack_signing_secret": None}, "SLACK_SIGNING_SECRET"),
+        ({"slack_bot_token": None, "slack_client_id": "1.2"}, "SLACK_CLIENT_SECRET"),
+    ],
+)
+def test_half_of_slack_is_an_error_that_names_what_is_missing(given: dict[str, object], missing: str) -> None:
+    with pytest.raises(SettingsError, match=missing):
+        _ = settings(**given).on
+
+
+def test_nothing_of_slack_is_no_slack() -> None:
+    assert not settings(slack_bot_token=None, slack_signing_secret=None).on

@@ -1,0 +1,263 @@
+"""How events come in by Socket Mode: over connections that come and go, to processes that stop."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+from slack_sdk import WebClient
+from structlog.testing import capture_logs
+
+from adapters.slack import socket_mode
+from adapters.slack.door import Door
+from adapters.slack.incoming import Reader
+from adapters.slack.settings import SlackSettings
+from adapters.slack.socket_mode import Client, Socket
+from adapters.slack.workspaces import OneWorkspace
+from gateway.errors import Overloaded, StoreUnavailable
+from gateway.ports import Inbox, Receipt
+from gateway.storing import Memory
+from tests.adapters.chat import in_thread, until
+from tests.fakes.slack_events import APP_TOKEN, TOKEN
+from tests.fakes.slack_faults import Error, Refuse
+from tests.fakes.slack_server import FakeSlack
+
+LONGEST_WAIT = 20.0
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_mode, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(socket_mode, "CONNECT_SECONDS", 0.1)
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    with FakeSlack(patience=0.3) as slack:
+        yield slack
+
+
+@dataclass
+class Recorder:
+    """An inbox that writes down what it takes. With a ``gate``, it waits there before it commits."""
+
+    texts: list[str] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+    gate: threading.Event | None = None
+    waiting: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, receipt: Receipt) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        if self.gate is not None:
+            self.waiting.set()
+            assert self.gate.wait(LONGEST_WAIT)
+        self.texts += [message.text for message in receipt.messages]
+
+
+def make_door(slack: FakeSlack, token: str = APP_TOKEN) -> Door:
+    known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
+        _env_file=None,
+        slack_bot_token=SecretStr(TOKEN),
+        slack_app_token=SecretStr(token),
+        slack_api_url=slack.api_url,
+    )
+    return Door(known, Reader(known), OneWorkspace(TOKEN), cast("Memory", None))
+
+
+@contextmanager
+def listening(slack: FakeSlack, inbox: Recorder) -> Iterator[Door]:
+    door, before = make_door(slack), slack.sockets.count
+    door.listen(cast("Inbox", inbox))
+    slack.wait(lambda: slack.sockets.count == before + 1)
+    yield door
+    door.hush()
+
+
+def test_what_is_said_is_committed_and_then_acknowledged(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
+    inbox = Recorder()
+    with listening(slack, inbox):
+        slack.say("hello")
+        slack.settle()
+        assert inbox.texts == ["hello"]
+        assert [delivery.status for delivery in slack.deliveries] == [200]
+    assert not any("on_error" in record.getMessage() for record in caplog.records)
+
+
+def test_an_answer_goes_back_with_the_acknowledgement(slack: FakeSlack) -> None:
+    with listening(slack, Recorder()):
+        slack.command("/help")
+        slack.settle()
+        (delivery,) = slack.deliveries
+        assert delivery.status == 200
+        assert "ephemeral" in delivery.answer
+
+
+def test_what_is_not_committed_is_left_with_slack(slack: FakeSlack) -> None:
+    inbox = Recorder(faults=[StoreUnavailable("pw"), Overloaded(), RuntimeError("a bug")])
+    with capture_logs() as logs, listening(slack, inbox):
+        slack.say("hello")
+        slack.settle()
+        assert [delivery.status for delivery in slack.deliveries] == [0, 0, 0, 200]
+        assert inbox.texts == ["hello"]
+    left = [entry for entry in logs if "sends it again" in entry["event"]]
+    assert [entry["log_level"] for entry in left] == ["warning", "warning", "error"]
+
+
+def test_who_is_told_to_hush_finishes_what_is_half_taken_and_takes_no_more(slack: FakeSlack) -> None:
+    inbox = Recorder(gate=threading.Event())
+    assert inbox.gate
+    with listening(slack, inbox) as door:
+        slack.say("first")
+        assert inbox.waiting.wait(LONGEST_WAIT)
+        hushing = in_thread(door.hush)
+        slack.say("second")
+        hushing.join(0.2)
+        assert hushing.is_alive()
+        inbox.gate.set()
+        hushing.join(LONGEST_WAIT)
+        assert not hushing.is_alive()
+        assert slack.sockets.count == 0
+        assert inbox.texts == ["first"]
+        slack.wait(lambda: any(delivery.status == 200 for delivery in slack.deliveries))
+    later = Recorder()
+    with listening(slack, later):
+        slack.settle()
+    assert later.texts == ["second"]
+
+
+@pytest.mark.parametrize("how", ["disconnect", "cut"])
+def test_a_lost_connection_is_replaced(slack: FakeSlack, how: str) -> None:
+    inbox = Recorder()
+    with listening(slack, inbox):
+        getattr(slack.sockets, how)()
+        slack.wait(lambda: len(slack.calls("apps.connections.open")) > 1 and slack.sockets.count == 1)
+        slack.say("still there?")
+        slack.settle()
+        assert inbox.texts == ["still there?"]
+
+
+def test_slack_may_be_away_when_we_begin(slack: FakeSlack) -> None:
+    slack.faults.add("apps.connections.open", Refuse(times=2))
+    inbox = Recorder()
+    with capture_logs() as logs, listening(slack, inbox):
+        slack.say("hello")
+        slack.settle()
+        assert inbox.texts == ["hello"]
+    assert [entry["log_level"] for entry in logs] == ["warning", "warning", "info"]
+
+
+def test_a_token_that_slack_does_not_take_stops_nothing_and_is_named_without_its_value(slack: FakeSlack) -> None:
+    door = make_door(slack, "xapp-wrong-one")
+    with capture_logs() as logs:
+        door.listen(cast("Inbox", Recorder()))
+        until(lambda: len(logs) > 1)  # it is tried again
+        door.hush()
+    assert {(entry["log_level"], entry["error"]) for entry in logs} == {("error", "invalid_auth")}
+    assert "SLACK_APP_TOKEN" in logs[0]["event"]
+    assert "xapp" not in str(logs)
+
+
+def test_two_processes_share_what_comes(slack: FakeSlack) -> None:
+    one, two = Recorder(), Recorder()
+    with listening(slack, one), listening(slack, two):
+        for number in range(40):
+            slack.say(f"message {number}")
+        slack.settle()
+        assert {delivery.status for delivery in slack.deliveries} == {200}
+    assert sorted(one.texts + two.texts) == sorted(f"message {number}" for number in range(40))
+    assert one.texts
+    assert two.texts
+
+
+def test_without_a_token_there_is_nothing_to_listen_to(slack: FakeSlack) -> None:
+    known = SlackSettings(_env_file=None, slack_bot_token=SecretStr(TOKEN), slack_api_url=slack.api_url)  # type: ignore[call-arg]  # pydantic's own
+    door = Door(known, Reader(known), OneWorkspace(TOKEN), cast("Memory", None))
+    door.listen(cast("Inbox", Recorder()))
+    door.hush()
+    assert slack.calls() == []
+
+
+# ---------------------------------------------------------------- a connection that ends without a word
+
+
+class Mute:
+    """A server that shakes hands and then says nothing."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self.connections: list[socket.socket] = []
+        in_thread(self._serve)
+
+    def close(self) -> None:
+        for one in (self._listener, *self.connections):
+            one.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            asked = b""
+            while b"\r\n\r\n" not in asked:
+                asked += connection.recv(4096)
+            key = next(line for line in asked.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key")).split(b": ")[1]
+            accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            connection.sendall(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+            self.connections.append(connection)
+
+
+def test_an_end_without_a_word_is_noticed_at_once() -> None:
+    """By itself the client would read nothing over and over, and reconnect after most of a minute."""
+    server = Mute()
+    ends: list[Exception] = []
+
+    class Slack(WebClient):
+        def apps_connections_open(self, **_: Any) -> Any:
+            return {"url": server.url}
+
+    client = Client("xapp-1", web_client=Slack(), ping_interval=0.1, on_error_listeners=[ends.append])
+    client.connect()
+    server.connections[0].shutdown(socket.SHUT_WR)
+    until(lambda: len(server.connections) == 2)
+    assert [type(end) for end in ends] == [ConnectionResetError]
+    client.close()
+    assert not client.is_connected()
+    assert len(ends) == 1
+    server.close()
+
+
+def test_whoever_was_shut_stays_so_when_a_connection_comes_late(slack: FakeSlack) -> None:
+    """The attempt to connect that was under way succeeds after all."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def dawdle(_: object) -> None:
+        reached.set()
+        assert go_on.wait(LONGEST_WAIT)
+
+    slack.faults.before("apps.connections.open", dawdle)
+    one = Socket(lambda _: pytest.fail("nothing comes"), APP_TOKEN, slack.api_url)
+    one.open()
+    assert reached.wait(LONGEST_WAIT)
+    one.shut()
+    go_on.set()
+    one._connector.thread.join(LONGEST_WAIT)
+    assert not one.client.is_connected()
+    slack.wait(lambda: slack.sockets.count == 0)
+
+
+def test_errors_of_slack_are_tried_again(slack: FakeSlack) -> None:
+    slack.faults.add("apps.connections.open", Error("internal_error"))
+    with listening(slack, Recorder()):
+        assert len(slack.calls("apps.connections.open")) == 2
