@@ -1,4 +1,4 @@
-"""A fake OpenAI per test, and the real SDK in front of it, as strict as it can be."""
+"""A fake per test, and the real SDK in front of it, as strict as it can be."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
+from telegram import Bot
 
+from tests.fakes import telegram_ptb
 from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.telegram_server import FakeTelegram
 
 
 @pytest.fixture
@@ -40,3 +43,15 @@ def sync_client(fake: FakeOpenAI) -> Iterator[OpenAI]:
         _strict_response_validation=True,
     ) as strict:
         yield strict
+
+
+@pytest.fixture
+def telegram() -> Iterator[FakeTelegram]:
+    with FakeTelegram() as running:
+        yield running
+
+
+@pytest.fixture
+async def bot(telegram: FakeTelegram) -> AsyncIterator[Bot]:
+    async with telegram_ptb.client(telegram) as real:
+        yield real

@@ -1,0 +1,314 @@
+"""How updates reach a bot: fetched by getUpdates or brought to its webhook; kept until it has acknowledged them.
+
+After the server's own source: tdlib/telegram-bot-api, Client.cpp (process_get_updates_query, do_get_updates) and
+WebhookActor.cpp (send_update, on_update_error).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+
+import aiohttp
+
+from tests.fakes.telegram_args import Args
+from tests.fakes.telegram_faults import TelegramError
+from tests.fakes.telegram_updates import KINDS, Json
+from tests.fakes.telegram_webhook import Webhook, webhook_of
+from tests.fakes.telegram_world import World
+
+LONGEST_POLL = 50
+LONGEST_PAUSE = 3600
+"""Seconds that a Retry-After may ask for."""
+NOT_BY_DEFAULT = {"chat_member", "message_reaction", "message_reaction_count"}
+BY_DEFAULT = frozenset(KINDS) - NOT_BY_DEFAULT
+MESSAGES = {"message", "edited_message", "channel_post", "edited_channel_post"}
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt to bring an update to a webhook."""
+
+    update_id: int
+    attempt: int
+    """1 is the first."""
+    status: int
+    """Of the bot's answer; 0 when there was none."""
+    seconds: float
+    """From sending to the answer's end."""
+    answer: str
+    """The answer's body; Telegram performs what a 2xx tells it here, so a bot keeps it empty."""
+    update: Json
+
+    @property
+    def taken(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """An update until it is acknowledged. ``again``: whether a getUpdates that is past it is shown it even so."""
+
+    update: Json
+    number: int
+    again: bool = False
+    attempts: int = 0
+
+    @property
+    def id(self) -> int:
+        update_id: int = self.update["update_id"]
+        return update_id
+
+    @property
+    def kind(self) -> str:
+        return next((name for name in self.update if name != "update_id"), "")
+
+    @property
+    def queue(self) -> str:
+        """Updates of one queue come one after the other; those of different ones do not wait for each other."""
+        told = self.update.get(self.kind)
+        told = told if isinstance(told, dict) else {}
+        whose = told.get("chat") or told.get("from") or told.get("user") or {}
+        kind = "message" if self.kind in MESSAGES else self.kind.removeprefix("edited_")
+        return f"{kind} {whose.get('id') if isinstance(whose, dict) else ''}"
+
+
+class Post:
+    """``pauses``: seconds before each further attempt, the last one for ever; ``second``: how long one of a
+    Retry-After lasts; ``patience``: seconds to wait for an answer.
+    """
+
+    def __init__(self, world: World, *, pauses: Sequence[float], patience: float, second: float) -> None:
+        self._world = world
+        self._pauses = pauses
+        self._patience = patience
+        self._second = second
+        self._numbers = count(1)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pending: dict[int, Parcel] = {}
+        self._queues: dict[str, deque[Parcel]] = {}
+        self._queued: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._poll: asyncio.Future[None] | None = None
+        self._error = ""
+        self.webhook: Webhook | None = None
+        self.allowed = BY_DEFAULT
+        self.deliveries: list[Delivery] = []
+
+    # ------------------------------------------------------------ what is there
+
+    @property
+    def pending(self) -> list[Json]:
+        with self._world.lock:
+            return [parcel.update for parcel in self._pending.values()]
+
+    @property
+    def idle(self) -> bool:
+        return not self._pending
+
+    def push(self, update: Json, *, again: bool = False) -> None:
+        """Something is to reach the bot, if it has asked for such; from any thread."""
+        parcel = Parcel(update, next(self._numbers), again)
+        if parcel.kind in KINDS and parcel.kind not in self.allowed:
+            return
+        with self._world.change():
+            self._pending[parcel.number] = parcel
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._forward, parcel)
+
+    def _forward(self, parcel: Parcel) -> None:
+        if self.webhook is None:
+            self._end_poll(None)
+            return
+        if parcel.number in self._queued or parcel.number not in self._pending:
+            return
+        self._queued.add(parcel.number)
+        queue = self._queues.get(parcel.queue)
+        if queue is not None:
+            queue.append(parcel)
+            return
+        queue = self._queues[parcel.queue] = deque([parcel])
+        task = asyncio.ensure_future(self._empty(parcel.queue, queue))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _forget(self, parcel: Parcel) -> None:
+        self._queued.discard(parcel.number)
+        with self._world.change():
+            self._pending.pop(parcel.number, None)
+
+    # ------------------------------------------------------------ running
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        connector = aiohttp.TCPConnector(limit=0)
+        self._http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        await self._begin()
+
+    async def close(self) -> None:
+        self._loop = None
+        self._end_poll(None)
+        await self._give_up()
+        await self._http.close()
+
+    async def _give_up(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._queues.clear()
+        self._queued.clear()
+
+    async def _begin(self) -> None:
+        """Bring what waits to the webhook there is now."""
+        await self._give_up()
+        if self.webhook is not None:
+            self._places = asyncio.Semaphore(self.webhook.max_connections)
+            for parcel in list(self._pending.values()):
+                self._forward(parcel)
+
+    # ------------------------------------------------------------ getUpdates
+
+    async def get_updates(self, args: Args) -> list[Json]:
+        """Raises Conflict while there is a webhook, or when somebody else asks meanwhile."""
+        if self.webhook is not None:
+            why = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+            raise TelegramError(409, why)
+        limit = min(max(args.number("limit", 100), 1), 100)
+        timeout = min(max(args.number("timeout"), 0), LONGEST_POLL)
+        self._allow(args)
+        self._acknowledge(args.number("offset"))
+        if not self._pending and timeout:
+            await self._wait(timeout)
+        return self._ready(limit)
+
+    def _acknowledge(self, offset: int) -> None:
+        """All before ``offset`` are forgotten; a negative one keeps so many of the last."""
+        with self._world.change():
+            kept = list(self._pending.values())
+            if offset > 0:
+                kept = [parcel for parcel in kept if parcel.id >= offset or parcel.again]
+            elif offset < 0:
+                kept = kept[offset:]
+            self._pending = {parcel.number: parcel for parcel in kept}
+
+    def _ready(self, limit: int) -> list[Json]:
+        with self._world.lock:
+            ready = list(self._pending.values())[:limit]
+            for parcel in ready:
+                parcel.again = False
+            return [parcel.update for parcel in ready]
+
+    async def _wait(self, timeout: float) -> None:  # noqa: ASYNC109  # the Bot API's word
+        """Until there is something. Who asks while another waits is served; the other one gets Conflict."""
+        why = "terminated by other getUpdates request; make sure that only one bot instance is running"
+        self._end_poll(TelegramError(409, why))
+        poll = self._poll = asyncio.get_running_loop().create_future()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await poll
+
+    def _end_poll(self, error: TelegramError | None) -> None:
+        poll, self._poll = self._poll, None
+        if poll is None or poll.done():
+            return
+        if error is None:
+            poll.set_result(None)
+        else:
+            poll.set_exception(error)
+
+    def _allow(self, args: Args) -> None:
+        """What is not said stays as it was; an empty list means the default."""
+        if "allowed_updates" in args:
+            self.allowed = frozenset(args.things("allowed_updates")) & frozenset(KINDS) or BY_DEFAULT
+
+    # ------------------------------------------------------------ webhooks
+
+    async def set_webhook(self, args: Args) -> bool:
+        """Raises what is wrong with it."""
+        if not args.word("url"):
+            return await self.delete_webhook(args)
+        webhook = webhook_of(args)
+        self._allow(args)
+        self._drop(args)
+        self._end_poll(TelegramError(409, "terminated by setWebhook request"))
+        return await self._change(webhook)
+
+    async def delete_webhook(self, args: Args) -> bool:
+        self._drop(args)
+        return await self._change(None)
+
+    def bring_to(self, webhook: Webhook) -> None:
+        """From now on, without a call that says so; from any thread but the server's own."""
+        if self._loop is None:
+            self.webhook = webhook
+        else:
+            asyncio.run_coroutine_threadsafe(self._change(webhook), self._loop).result(10)
+
+    async def _change(self, webhook: Webhook | None) -> bool:
+        with self._world.change():
+            self.webhook, self._error = webhook, ""
+        await self._begin()
+        return True
+
+    def _drop(self, args: Args) -> None:
+        if args.flag("drop_pending_updates"):
+            with self._world.change():
+                self._pending.clear()
+
+    async def get_webhook_info(self, _: Args) -> Json:
+        webhook = self.webhook
+        info: Json = {"url": "", "has_custom_certificate": False, "pending_update_count": len(self._pending)}
+        if webhook is not None:
+            info |= {"url": webhook.url, "max_connections": webhook.max_connections, "ip_address": "127.0.0.1"}
+        if self.allowed != BY_DEFAULT:
+            info["allowed_updates"] = sorted(self.allowed)
+        if self._error:
+            info |= {"last_error_date": int(time.time()), "last_error_message": self._error}
+        return info
+
+    async def _empty(self, name: str, queue: deque[Parcel]) -> None:
+        while queue:
+            await self._bring(queue[0])
+            self._forget(queue.popleft())
+        del self._queues[name]
+
+    async def _bring(self, parcel: Parcel) -> None:
+        """Until the bot takes it."""
+        for failed in count():
+            parcel.attempts += 1
+            async with self._places:
+                done, asked = await self._attempt(parcel)
+            with self._world.change():
+                self.deliveries.append(done)
+                self._error = "" if done.taken else f"Wrong response from the webhook: {done.status}"
+            if done.taken:
+                return
+            await asyncio.sleep(asked or self._pauses[min(failed, len(self._pauses) - 1)])
+
+    async def _attempt(self, parcel: Parcel) -> tuple[Delivery, float]:
+        """What became of it, and how many seconds the bot asks to be left alone."""
+        begun, status, answer, asked = time.perf_counter(), 0, "", 0.0
+        with suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(self._patience), self._post(parcel) as response:
+                answer = (await response.read()).decode(errors="replace")
+                status, told = response.status, response.headers.get("Retry-After", "")
+                asked = min(int(told), LONGEST_PAUSE) * self._second if told.isdecimal() else 0.0
+        seconds = time.perf_counter() - begun
+        return Delivery(parcel.id, parcel.attempts, status, seconds, answer, parcel.update), asked
+
+    def _post(self, parcel: Parcel) -> aiohttp.client._RequestContextManager:
+        webhook = self.webhook
+        assert webhook is not None, "whoever takes it away ends what brings to it"
+        headers = {"Content-Type": "application/json"}
+        if webhook.secret:
+            headers[SECRET_HEADER] = webhook.secret
+        body = json.dumps(parcel.update, separators=(",", ":")).encode()
+        return self._http.post(webhook.url, data=body, headers=headers, allow_redirects=False)

@@ -1,0 +1,239 @@
+"""Messages as Telegram writes them: core.telegram.org/bots/api#message. Pure builders, no server."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import Any
+
+Json = dict[str, Any]
+
+TOKEN = "123456:fake-token-for-tests"
+BOT_ID = 123456
+BOT_NAME = "gateway_bot"
+SECRET = "s3cret"
+USER = 1001
+"""A person; also their private chat with the bot."""
+GROUP = -1002002002002
+"""A supergroup, by its number."""
+SUPERGROUPS = -1_000_000_000_000
+"""Numbers of supergroups and channels are below it, those of basic groups above."""
+GENERAL_TOPIC = 1
+"""The topic of a forum that is always there; messages in it name no topic."""
+
+_message_ids = count(1)
+_files = count(1)
+_FOUND = re.compile(
+    r"(?P<bot_command>(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@\w{3,32})?)(?!\w)"
+    r"|(?P<url>https?://[^\s<>]+[^\s<>.,;:!?])"
+    r"|(?P<mention>(?<!\w)@[A-Za-z]\w{2,31})(?!\w)"
+)
+
+
+# ---------------------------------------------------------------- who and where
+
+
+def bot(**more: Any) -> Json:
+    """The bot, as others see it."""
+    return {"id": BOT_ID, "is_bot": True, "first_name": "Gateway", "username": BOT_NAME, **more}
+
+
+def person(user_id: int = USER, **more: Any) -> Json:
+    named = {"first_name": f"Ann {user_id}", "last_name": "Lee", "username": f"ann{user_id}", "language_code": "en"}
+    return {"id": user_id, "is_bot": False, **named, **more}
+
+
+def private(chat_id: int = USER, **more: Any) -> Json:
+    return {"id": chat_id, "type": "private", "first_name": f"Ann {chat_id}", "username": f"ann{chat_id}", **more}
+
+
+def group(chat_id: int = GROUP, forum: bool = False, **more: Any) -> Json:  # noqa: FBT001, FBT002  # reads well in tests
+    """A basic group or a supergroup, by its number; a forum is always a supergroup."""
+    kind = "supergroup" if forum or chat_id < SUPERGROUPS else "group"
+    return {"id": chat_id, "type": kind, "title": "Builders"} | ({"is_forum": True} if forum else {}) | more
+
+
+def channel(chat_id: int = -1003003003003, **more: Any) -> Json:
+    return {"id": chat_id, "type": "channel", "title": "News", **more}
+
+
+def place(chat: Json | int, thread: int | None = None) -> Json:
+    """A chat by its number alone: positive is private, and what has topics is a forum."""
+    if not isinstance(chat, int):
+        return chat
+    return private(chat) if chat > 0 else group(chat, forum=thread is not None)
+
+
+def somebody(user: Json | int | None, chat: Json) -> Json:
+    """Who writes: in a private chat the one whom it is with, unless told otherwise."""
+    if user is None:
+        return person(chat["id"]) if chat["type"] == "private" else person()
+    return person(user) if isinstance(user, int) else user
+
+
+# ---------------------------------------------------------------- entities
+
+
+def units(text: str) -> int:
+    """The length as Telegram counts it: UTF-16 code units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def entity(kind: str, text: str, part: str, **more: Any) -> Json:
+    """``part`` of ``text`` as an entity; its first occurrence."""
+    return {"type": kind, "offset": units(text[: text.index(part)]), "length": units(part), **more}
+
+
+def found(text: str) -> list[Json]:
+    """The entities that Telegram finds by itself: commands, mentions, links."""
+    return [
+        {"type": match.lastgroup, "offset": units(text[: match.start()]), "length": units(match.group())}
+        for match in _FOUND.finditer(text)
+    ]
+
+
+def text_mention(text: str, part: str, user: Json | None = None) -> Json:
+    """A mention of somebody without a username; the bot unless told otherwise."""
+    return entity("text_mention", text, part, user=user or bot())
+
+
+# ---------------------------------------------------------------- messages
+
+
+def message(
+    text: str = "",
+    *,
+    chat: Json | int = USER,
+    user: Json | int | None = None,
+    message_id: int | None = None,
+    thread: int | None = None,
+    reply_to: Json | None = None,
+    entities: Sequence[Json] | None = None,
+    edited: bool = False,
+    business: str = "",
+    **more: Any,
+) -> Json:
+    """A message of a person; without ``text`` one that carries something else, which ``more`` says.
+
+    ``entities``: those that Telegram finds by itself unless told otherwise. A message in a topic of a forum that
+    replies to nothing comes as a reply to what opened the topic, as from Telegram.
+    """
+    where = place(chat, thread)
+    number = next(_message_ids) if message_id is None else message_id
+    written: Json = {"message_id": number, "from": somebody(user, where), "chat": where, "date": int(time.time())}
+    written |= _in_thread(where, thread, number) | worded(text, entities)
+    if reply_to is not None:
+        written["reply_to_message"] = {key: value for key, value in reply_to.items() if key != "reply_to_message"}
+    if edited:
+        written["edit_date"] = written["date"] + 1
+    if business:
+        written["business_connection_id"] = business
+    return written | more
+
+
+def worded(text: str, entities: Sequence[Json] | None = None) -> Json:
+    """A text with its entities, as a message carries them; nothing when there is none."""
+    if not text:
+        return {}
+    marked = found(text) if entities is None else list(entities)
+    return {"text": text} | ({"entities": marked} if marked else {})
+
+
+def captioned(text: str, entities: Sequence[Json] | None = None) -> Json:
+    """A text with its entities, as a message carries them that has a file."""
+    return {
+        f"caption_{name}" if name == "entities" else "caption": told for name, told in worded(text, entities).items()
+    }
+
+
+def _in_thread(chat: Json, thread: int | None, message_id: int) -> Json:
+    if thread is None:
+        return {}
+    if chat["type"] == "private":
+        return {"message_thread_id": thread, "is_topic_message": True}
+    if thread == GENERAL_TOPIC:
+        return {}
+    if not chat.get("is_forum"):
+        return {"message_thread_id": thread}
+    opened = {"forum_topic_created": {"name": "A topic", "icon_color": 7322096}}
+    opening = {"message_id": thread, "from": person(), "chat": chat, "date": int(time.time()), **opened}
+    opening |= {"message_thread_id": thread, "is_topic_message": True}
+    answered = {} if thread == message_id else {"reply_to_message": opening}
+    return {"message_thread_id": thread, "is_topic_message": True, **answered}
+
+
+def said_by_bot(text: str = "Hello", **more: Any) -> Json:
+    """What the bot has said: to be replied to."""
+    return message(text, user=bot(), **more)
+
+
+def mention(text: str = "what is this?", **more: Any) -> Json:
+    """In a group, with the bot's name before it."""
+    return message(f"@{BOT_NAME} {text}", **{"chat": GROUP, **more})
+
+
+def quoting(text: str, quote: str, reply_to: Json, **more: Any) -> Json:
+    """A reply that quotes a part of what it replies to."""
+    whole = reply_to.get("text") or reply_to.get("caption", "")
+    position = units(whole[: whole.index(quote)])
+    return message(text, reply_to=reply_to, quote={"text": quote, "position": position, "is_manual": True}, **more)
+
+
+def quoting_elsewhere(text: str, quote: str, **more: Any) -> Json:
+    """A reply to a message of another chat, of which only the quote is shown."""
+    origin = {"type": "user", "sender_user": person(4004), "date": int(time.time())}
+    reply = {"origin": origin, "chat": group(-1004004004004), "message_id": 44}
+    return message(text, external_reply=reply, quote={"text": quote, "position": 0, "is_manual": True}, **more)
+
+
+# ---------------------------------------------------------------- what is not text
+
+
+def file(file_id: str | None = None, size: int = 1_000, **more: Any) -> Json:
+    """A file that is kept at Telegram."""
+    kept = file_id or f"AgACAgIAAxkBAAI{next(_files)}"
+    return {"file_id": kept, "file_unique_id": f"AQAD{kept[-12:]}", "file_size": size, **more}
+
+
+def photo(caption: str = "", *, file_id: str | None = None, size: int = 90_000, **more: Any) -> Json:
+    """Three sizes of one picture, the largest last and with ``file_id``."""
+    small = [file(width=width, height=width, size=width * 10) for width in (90, 320)]
+    largest = file(file_id, size, width=1280, height=1280)
+    return message(photo=[*small, largest], **captioned(caption), **more)
+
+
+def document(
+    caption: str = "",
+    *,
+    file_id: str | None = None,
+    name: str = "notes.pdf",
+    mime_type: str = "application/pdf",
+    size: int = 1_000,
+    **more: Any,
+) -> Json:
+    attached = file(file_id, size, file_name=name, mime_type=mime_type)
+    return message(document=attached, **captioned(caption), **more)
+
+
+def voice(*, file_id: str | None = None, seconds: int = 3, size: int = 9_000, caption: str = "", **more: Any) -> Json:
+    attached = file(file_id, size, duration=seconds, mime_type="audio/ogg")
+    return message(voice=attached, **captioned(caption), **more)
+
+
+def album(
+    captions: Iterable[str] = ("Look", "", ""), *, group_id: str = "13500000000000001", **more: Any
+) -> list[Json]:
+    """Photos that were sent at once: a message each."""
+    return [photo(caption, media_group_id=group_id, **more) for caption in captions]
+
+
+def migrated_to(chat_id: int = -2002, to: int = GROUP, **more: Any) -> Json:
+    """The last message of a group that became a supergroup."""
+    return message(chat=chat_id, migrate_to_chat_id=to, **more)
+
+
+def migrated_from(chat_id: int = GROUP, old: int = -2002, **more: Any) -> Json:
+    """The first message of the supergroup that a group became."""
+    return message(chat=chat_id, migrate_from_chat_id=old, **more)

@@ -1,0 +1,28 @@
+"""The real python-telegram-bot before the fake Telegram."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from telegram import Bot
+from telegram.request import HTTPXRequest
+
+from tests.fakes.telegram_messages import TOKEN
+from tests.fakes.telegram_server import FakeTelegram
+
+
+@asynccontextmanager
+async def client(telegram: FakeTelegram, token: str = TOKEN) -> AsyncIterator[Bot]:
+    """Waits as long as a slow machine needs."""
+    requests = [_request(), _request()]
+    bot = Bot(token, telegram.base_url, telegram.base_file_url, get_updates_request=requests[0], request=requests[1])
+    async with requests[0], requests[1]:
+        yield bot
+
+
+def _request() -> HTTPXRequest:
+    """To load certificates takes 20 ms, and on loopback there are none."""
+    return HTTPXRequest(
+        16, read_timeout=20, connect_timeout=20, pool_timeout=20, media_write_timeout=60, httpx_kwargs={"verify": False}
+    )

@@ -1,0 +1,366 @@
+"""What a bot says to the fake Telegram stands there, or is refused as Telegram refuses it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from telegram import (
+    Bot,
+    ForumTopic,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    Message,
+    MessageEntity,
+    ReplyParameters,
+)
+from telegram.constants import ChatAction
+from telegram.error import BadRequest, ChatMigrated, EndPointNotFound, Forbidden, InvalidToken
+
+from tests.fakes import telegram_ptb
+from tests.fakes.clock import Clock
+from tests.fakes.telegram_messages import BOT_ID, GROUP, TOKEN, USER
+from tests.fakes.telegram_server import FakeTelegram
+from tests.fakes.telegram_updates import KINDS, group, said_by_bot, update
+
+
+def texts(telegram: FakeTelegram, chat_id: int = USER) -> list[str]:
+    return [shown.text for shown in telegram.shown(chat_id)]
+
+
+async def test_the_bot_knows_itself(bot: Bot) -> None:
+    me = await bot.get_me()
+    assert (me.id, me.username, me.is_bot, me.can_read_all_group_messages) == (BOT_ID, "gateway_bot", True, False)
+
+
+async def test_a_message_stands_with_its_entities_and_buttons(telegram: FakeTelegram, bot: Bot) -> None:
+    markup = InlineKeyboardMarkup([[InlineKeyboardButton("again", callback_data="a")]])
+    entities = [MessageEntity("bold", 0, 2), MessageEntity("text_link", 3, 1, url="https://example.com")]
+    sent = await bot.send_message(USER, "ab c", entities=entities, reply_markup=markup)
+    [shown] = telegram.shown()
+    assert (shown.text, shown.from_bot, shown.message_id, shown.edited) == ("ab c", True, sent.message_id, False)
+    assert [entity["type"] for entity in shown.entities] == ["bold", "text_link"]
+    assert shown.markup == markup.to_dict()
+    assert sent.reply_markup == markup
+    assert sent.entities == tuple(entities)
+
+
+async def test_people_and_the_bot_stand_in_one_order(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.say("one", chat_id=7)
+    await bot.send_message(7, "two")
+    telegram.say("three", chat_id=7)
+    assert [(shown.text, shown.from_bot, shown.user) for shown in telegram.shown(7)] == [
+        ("one", False, 7),
+        ("two", True, BOT_ID),
+        ("three", False, 7),
+    ]
+    assert [shown.text for shown in telegram.answers(7)] == ["two"]
+
+
+async def test_forms_and_json_bodies_do_alike(telegram: FakeTelegram) -> None:
+    said = {"chat_id": str(USER), "text": "é"}
+    marks = '[{"type":"bold","offset":0,"length":1}]'
+    url = f"{telegram.base_url}{TOKEN}/sendmessage"
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        await session.post(url, json={"chat_id": USER, "text": "é", "entities": json.loads(marks)})
+        await session.post(url, data=aiohttp.FormData({**said, "entities": marks}))
+        await session.get(url, params=said)
+        await session.post(url, data={**said, "text": "%"})
+    assert texts(telegram) == ["é", "é", "é", "%"]
+    assert telegram.calls()[0].args == telegram.calls()[1].args
+
+
+async def test_4096_units_are_taken_and_no_more(telegram: FakeTelegram, bot: Bot) -> None:
+    sent = await bot.send_message(USER, "😀" * 2048)
+    with pytest.raises(BadRequest, match=r"^Message is too long$"):
+        await bot.send_message(USER, "😀" * 2048 + "x")
+    with pytest.raises(BadRequest, match=r"(?i)message_too_long"):
+        await bot.edit_message_text("x" * 4097, USER, sent.message_id)
+    assert len(telegram.shown()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"text": " "}, "Text must be non-empty"),
+        ({"chat_id": 99, "text": "x"}, "Chat not found"),
+        ({"chat_id": "@nobody", "text": "x"}, "Chat not found"),
+        ({"text": "x", "reply_to_message_id": 99}, "Message to be replied not found"),
+        ({"text": "x", "message_thread_id": 99}, "Message thread not found"),
+        ({"text": "x", "business_connection_id": "bc"}, "Business connection not found"),
+        ({"text": "x", "parse_mode": "HTML"}, "Unsupported parse_mode"),
+        ({"text": "x", "entities": [MessageEntity("bold", 0, 9)]}, "Entity beginning at"),
+        ({"text": "x", "entities": [MessageEntity("text_link", 0, 1, url="/x")]}, "Entity url '/x' is invalid"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused(
+    telegram: FakeTelegram, bot: Bot, arguments: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(BadRequest, match=f"(?i)^{why}"):
+        await bot.send_message(**{"chat_id": USER, **arguments})
+    assert telegram.shown() == []
+    assert telegram.calls()[-1].answered == "400"
+
+
+async def test_a_message_is_edited_only_to_something_else_and_only_the_bots_own(
+    telegram: FakeTelegram, bot: Bot
+) -> None:
+    theirs = telegram.say("hi")
+    sent = await bot.send_message(USER, "a")
+    edited = await bot.edit_message_text("b", USER, sent.message_id, entities=[MessageEntity("bold", 0, 1)])
+    assert isinstance(edited, Message)
+    assert (edited.text, edited.edit_date is not None) == ("b", True)
+    for text, message_id, why in (("b", theirs, "can't be edited"), ("b", 99, "Message to edit not found")):
+        with pytest.raises(BadRequest, match=why):
+            await bot.edit_message_text(text, USER, message_id)
+    with pytest.raises(BadRequest, match=r"^Message is not modified"):
+        await bot.edit_message_text("b", USER, sent.message_id, entities=[MessageEntity("bold", 0, 1)])
+    await bot.edit_message_text("b", USER, sent.message_id)
+    shown = telegram.shown()[-1]
+    assert (shown.text, shown.entities, shown.edited) == ("b", (), True)
+
+
+async def test_a_reply_to_what_is_gone_may_be_sent_without(telegram: FakeTelegram, bot: Bot) -> None:
+    theirs = telegram.say("hi")
+    sent = await bot.send_message(USER, "a", reply_parameters=ReplyParameters(theirs))
+    assert sent.reply_to_message is not None
+    assert (sent.reply_to_message.text, telegram.answers()[0].reply_to) == ("hi", theirs)
+    telegram.erase(theirs)
+    await bot.send_message(USER, "b", reply_parameters=ReplyParameters(theirs, allow_sending_without_reply=True))
+    assert telegram.answers()[1].reply_to is None
+    with pytest.raises(BadRequest, match="Message to be replied not found"):
+        await bot.send_message(USER, "c", reply_parameters=ReplyParameters(theirs))
+
+
+async def test_messages_are_deleted(telegram: FakeTelegram, bot: Bot) -> None:
+    sent = [await bot.send_message(GROUP, text) for text in "abc"]
+    theirs = telegram.say("d", chat_id=GROUP)
+    await bot.delete_message(GROUP, sent[0].message_id)
+    await bot.delete_messages(GROUP, [sent[1].message_id, theirs, 99])
+    assert texts(telegram, GROUP) == ["c", "d"]
+    with pytest.raises(BadRequest, match="Message to delete not found"):
+        await bot.delete_message(GROUP, sent[0].message_id)
+    with pytest.raises(BadRequest, match="Message can't be deleted"):
+        await bot.delete_message(GROUP, theirs)
+
+
+# ---------------------------------------------------------------- topics
+
+
+async def test_topics_of_a_forum_and_of_a_private_chat(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.say("in a topic", chat_id=-1001, thread=5)
+    telegram.add_chat(group(GROUP, forum=True))
+    telegram.add_topic(GROUP, 5)
+    for chat_id in (GROUP, USER):
+        topic = await bot.create_forum_topic(chat_id, "Plans")
+        assert isinstance(topic, ForumTopic)
+        sent = await bot.send_message(chat_id, "x", message_thread_id=topic.message_thread_id)
+        assert (sent.message_thread_id, sent.is_topic_message) == (topic.message_thread_id, True)
+        assert [shown.text for shown in telegram.shown(chat_id, topic.message_thread_id)] == ["x"]
+        await bot.edit_forum_topic(chat_id, topic.message_thread_id, "Other plans")
+        assert telegram.topics(chat_id)[topic.message_thread_id] == "Other plans"
+        telegram.delete_topic(chat_id, topic.message_thread_id)
+        with pytest.raises(BadRequest, match="Message thread not found"):
+            await bot.send_message(chat_id, "x", message_thread_id=topic.message_thread_id)
+    with pytest.raises(BadRequest, match="Message thread not found"):
+        await bot.send_message(GROUP, "x", message_thread_id=1)
+
+
+async def test_where_there_are_no_topics_a_thread_is_ignored(telegram: FakeTelegram, bot: Bot) -> None:
+    sent = await bot.send_message(GROUP, "x", message_thread_id=99)
+    assert (sent.message_thread_id, telegram.shown(GROUP)[0].thread) == (None, None)
+    with pytest.raises(BadRequest, match="The chat is not a forum"):
+        await bot.create_forum_topic(GROUP, "Plans")
+
+
+# ---------------------------------------------------------------- drafts, actions
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def test_a_draft_is_seen_until_a_message_comes_or_half_a_minute_is_over(clock: Clock) -> None:
+    with FakeTelegram(clock=clock) as telegram:
+        async with telegram_ptb.client(telegram) as bot:
+            await bot.send_message_draft(USER, 1, "")
+            await bot.send_message_draft(USER, 1, "a", entities=[MessageEntity("bold", 0, 1)])
+            assert [(draft.draft_id, draft.text, len(draft.entities)) for draft in telegram.drafts()] == [(1, "a", 1)]
+            await bot.send_message(USER, "ab")
+            assert (telegram.drafts(), texts(telegram)) == ([], ["ab"])
+            await bot.send_message_draft(USER, 2, "b")
+            clock.now += 30
+            assert telegram.drafts() == []
+
+
+async def test_a_draft_belongs_to_its_topic(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.add_topic(USER, 5)
+    await bot.send_message_draft(USER, 1, "in a topic", message_thread_id=5)
+    await bot.send_message(USER, "elsewhere")
+    assert [(draft.thread, draft.text) for draft in telegram.drafts()] == [(5, "in a topic")]
+
+
+@pytest.mark.parametrize(("chat_id", "draft_id"), [(GROUP, 1), (USER, 0), (99, 1)])
+async def test_drafts_are_for_private_chats_and_have_a_number(
+    telegram: FakeTelegram, bot: Bot, chat_id: int, draft_id: int
+) -> None:
+    with pytest.raises(BadRequest):
+        await bot.send_message_draft(chat_id, draft_id, "a")
+    assert telegram.drafts(chat_id) == []
+
+
+async def test_a_server_without_drafts_does_not_know_the_method() -> None:
+    with FakeTelegram(drafts=False) as telegram:
+        async with telegram_ptb.client(telegram) as bot:
+            with pytest.raises(InvalidToken):
+                await bot.send_message_draft(USER, 1, "a")
+            await bot.initialize()
+            with pytest.raises(EndPointNotFound):
+                await bot.do_api_request("sendRichMessage", {"chat_id": USER})
+    assert [call.answered for call in telegram.calls()] == ["404", "ok", "404"]
+
+
+async def test_a_person_stops_a_draft(telegram: FakeTelegram, bot: Bot) -> None:
+    await bot.send_message_draft(USER, 1, "a", api_kwargs={"can_stop": True})
+    telegram.stop_draft(USER, 1)
+    assert telegram.drafts() == []
+    assert telegram.pending()[-1]["stopped_message_generation"]["draft_id"] == 1
+    await bot.send_message_draft(USER, 2, "a", api_kwargs={"can_stop": True, "keep_on_stop": True})
+    telegram.stop_draft(USER, 2)
+    assert len(telegram.drafts()) == 1
+    await bot.send_message_draft(USER, 3, "a")
+    with pytest.raises(AssertionError, match="no button"):
+        telegram.stop_draft(USER, 3)
+    with pytest.raises(AssertionError, match="no draft 4"):
+        telegram.stop_draft(USER, 4)
+
+
+async def test_typing_lasts_five_seconds(clock: Clock) -> None:
+    with FakeTelegram(clock=clock) as telegram:
+        async with telegram_ptb.client(telegram) as bot:
+            await bot.send_chat_action(USER, ChatAction.TYPING)
+            assert telegram.typing()
+            clock.now += 5
+            assert not telegram.typing()
+            await bot.send_chat_action(USER, ChatAction.TYPING)
+            await bot.send_message(USER, "x")
+            assert not telegram.typing(), "it has said what it typed"
+            with pytest.raises(BadRequest, match=r"(?i)wrong parameter action"):
+                await bot.send_chat_action(USER, "thinking")
+    assert [action.action for action in telegram.actions()] == ["typing", "typing"]
+
+
+# ---------------------------------------------------------------- who may not
+
+
+async def test_who_has_blocked_the_bot_hears_nothing_of_it(telegram: FakeTelegram, bot: Bot) -> None:
+    sent = await bot.send_message(USER, "a")
+    telegram.block(USER)
+    assert telegram.pending()[-1]["my_chat_member"]["new_chat_member"]["status"] == "kicked"
+    for call in (
+        bot.send_message(USER, "b"),
+        bot.edit_message_text("b", USER, sent.message_id),
+        bot.send_chat_action(USER, "typing"),
+        bot.send_message_draft(USER, 1, "b"),
+    ):
+        with pytest.raises(Forbidden, match="bot was blocked by the user"):
+            await call
+    telegram.unblock(USER, told=False)
+    await bot.send_message(USER, "c")
+    assert texts(telegram) == ["a", "c"]
+    assert len(telegram.pending()) == 1
+
+
+@pytest.mark.parametrize(
+    ("chat_id", "kicked", "why"),
+    [
+        (GROUP, True, "bot was kicked from the supergroup chat"),
+        (-77, True, "bot was kicked from the group chat"),
+        (GROUP, False, "bot is not a member of the supergroup chat"),
+    ],
+)
+async def test_a_group_that_the_bot_is_not_in(
+    telegram: FakeTelegram, bot: Bot, chat_id: int, *, kicked: bool, why: str
+) -> None:
+    telegram.remove(chat_id, kicked=kicked)
+    with pytest.raises(Forbidden, match=why):
+        await bot.send_message(chat_id, "x")
+    telegram.add(chat_id)
+    await bot.send_message(chat_id, "x")
+
+
+async def test_a_group_that_became_a_supergroup_says_which(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.say("before", chat_id=-77)
+    telegram.migrate(-77, -1007)
+    with pytest.raises(ChatMigrated) as moved:
+        await bot.send_message(-77, "x")
+    assert moved.value.new_chat_id == -1007
+    await bot.send_message(-1007, "x")
+    told = [
+        next(iter(one["message"].keys() & {"migrate_to_chat_id", "migrate_from_chat_id"}), None)
+        for one in telegram.pending()
+    ]
+    assert told == [None, "migrate_to_chat_id", "migrate_from_chat_id"]
+
+
+async def test_only_the_right_token_will_do(telegram: FakeTelegram, bot: Bot) -> None:
+    for wrong in ("123456:wrong-token", "wrong"):
+        async with telegram_ptb.client(telegram, wrong) as other:
+            with pytest.raises(InvalidToken):
+                await other.get_me()
+    telegram.revoke()
+    with pytest.raises(InvalidToken):
+        await bot.get_me()
+    assert {call.answered for call in telegram.calls()} == {"401"}
+
+
+# ---------------------------------------------------------------- the rest
+
+
+async def test_business_chats_are_others(telegram: FakeTelegram, bot: Bot) -> None:
+    theirs = telegram.say("to the business", chat_id=7, business="bc")
+    telegram.say("to the bot", chat_id=7)
+    await bot.send_message(7, "answer", business_connection_id="bc", reply_parameters=ReplyParameters(theirs))
+    await bot.send_chat_action(7, "typing", business_connection_id="bc")
+    assert [shown.text for shown in telegram.shown(7, business="bc")] == ["to the business", "answer"]
+    assert texts(telegram, 7) == ["to the bot"]
+    assert (telegram.typing(7, business="bc"), telegram.typing(7)) == (True, False)
+    assert "business_message" in telegram.pending()[0]
+    with pytest.raises(BadRequest, match="Chat not found"):
+        await bot.send_message(8, "x", business_connection_id="bc")
+
+
+async def test_the_menu_is_kept_by_scope(telegram: FakeTelegram, bot: Bot) -> None:
+    await bot.set_my_commands([("new", "Begin anew")])
+    assert telegram.commands == [{"command": "new", "description": "Begin anew"}]
+    assert [command.command for command in await bot.get_my_commands()] == ["new"]
+    await bot.set_my_commands([("stop", "Stop")], language_code="de")
+    assert len(telegram.menus) == 2
+    with pytest.raises(BadRequest, match=r"(?i)bot_command_invalid"):
+        await bot.set_my_commands([("New", "Begin anew")])
+    await bot.delete_my_commands()
+    assert telegram.commands == []
+
+
+async def test_reactions_and_buttons(telegram: FakeTelegram, bot: Bot) -> None:
+    theirs = telegram.say("hi")
+    await bot.set_message_reaction(USER, theirs, "👀")
+    assert telegram.shown()[0].reactions == ("👀",)
+    await bot.set_message_reaction(USER, theirs, [])
+    assert telegram.shown()[0].reactions == ()
+    sent = await bot.send_message(USER, "pick")
+    query = telegram.press("a", message_id=sent.message_id)
+    await bot.answer_callback_query(query, "picked")
+    assert (telegram.answered(query) or {})["text"] == "picked"
+
+
+async def test_a_message_that_is_pushed_can_be_answered(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.push(update(message=said_by_bot("before", chat=7, message_id=41)))
+    telegram.push(update(guest_message=KINDS["guest_message"]))
+    telegram.push(update(message={"message_id": "?", "chat": []}))
+    sent = await bot.send_message(7, "x", reply_parameters=ReplyParameters(41))
+    assert (sent.message_id, telegram.answers(7)[0].text) == (42, "before")
+    assert len(telegram.pending()) == 3

@@ -1,0 +1,192 @@
+"""What goes wrong on demand on the way to the fake Telegram, and how much it lets pass."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+from telegram import Bot
+from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, RetryAfter, TelegramError
+
+from tests.fakes import telegram_ptb
+from tests.fakes.clock import Clock
+from tests.fakes.telegram_messages import GROUP, USER
+from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Hang, Lost, RateLimit, Refuse, Status
+
+
+@pytest.fixture(autouse=True)
+def _seconds_are_timedeltas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else RetryAfter warns that they will be: docs.python-telegram-bot.org, changelog of 22.2."""
+    monkeypatch.setenv("PTB_TIMEDELTA", "1")
+
+
+def texts(telegram: FakeTelegram) -> list[str]:
+    return [shown.text for shown in telegram.shown()]
+
+
+def answers(telegram: FakeTelegram) -> list[str]:
+    return [call.answered for call in telegram.calls()]
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "answered"),
+    [
+        (RateLimit(7), RetryAfter, "429"),
+        (Error(400, "message is not modified"), BadRequest, "400"),
+        (Error(403, "bot was blocked by the user"), Forbidden, "403"),
+        (Error(400, "upgraded", parameters={"migrate_to_chat_id": -1007}), ChatMigrated, "400"),
+        (Error(500, "Restart"), NetworkError, "500"),
+        (Status(502), NetworkError, "502"),
+    ],
+)
+async def test_a_call_that_is_answered_otherwise_does_nothing(
+    telegram: FakeTelegram, bot: Bot, fault: Fault, raised: type[TelegramError], answered: str
+) -> None:
+    telegram.faults.add("sendMessage", fault)
+    with pytest.raises(raised):
+        await bot.send_message(USER, "x")
+    await bot.send_message(USER, "y")
+    assert (texts(telegram), answers(telegram)) == (["y"], [answered, "ok"])
+
+
+async def test_a_rate_limit_says_how_long(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.faults.add("send*", RateLimit(7))
+    with pytest.raises(RetryAfter) as refusal:
+        await bot.send_message(USER, "x")
+    assert refusal.value.retry_after == timedelta(seconds=7)
+
+
+async def test_a_lost_answer_hides_what_was_done(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.faults.add("sendMessage", Lost())
+    with pytest.raises(NetworkError):
+        await bot.send_message(USER, "x")
+    assert texts(telegram) == ["x"]
+    await telegram.until(lambda: answers(telegram) == ["lost"])
+    assert telegram.calls()[0].answer["result"]["message_id"] == telegram.shown()[0].message_id
+
+
+async def test_a_refused_connection_does_nothing(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.faults.add("sendMessage", Refuse())
+    with pytest.raises(NetworkError):
+        await bot.send_message(USER, "x")
+    await telegram.until(lambda: answers(telegram) == ["refused"])
+    assert texts(telegram) == []
+
+
+async def test_a_call_that_hangs_is_performed_when_it_is_released(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.faults.add("send*", Hang())
+    call = asyncio.ensure_future(bot.send_message(USER, "x"))
+    await telegram.until(lambda: telegram.faults.hanging == 1)
+    assert (texts(telegram), answers(telegram)) == ([], [""])
+    telegram.faults.release()
+    assert (await call).message_id == telegram.shown()[0].message_id
+
+
+async def test_a_lost_batch_is_still_pending(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.faults.add("getUpdates", Lost())
+    telegram.say("hi")
+    with pytest.raises(NetworkError):
+        await bot.get_updates()
+    assert [found.message.text for found in await bot.get_updates() if found.message] == ["hi"]
+
+
+async def test_hooks_run_before_and_after_and_may_wait(telegram: FakeTelegram, bot: Bot) -> None:
+    reached, gate, seen = threading.Event(), threading.Event(), list[int]()
+
+    def hold(_: object) -> None:
+        reached.set()
+        seen.append(len(texts(telegram)))
+        assert gate.wait(20)
+
+    telegram.faults.before("sendMessage", hold)
+    telegram.faults.after("sendMessage", lambda call: seen.append(call.answer["result"]["message_id"]))
+    call = asyncio.ensure_future(bot.send_message(USER, "x"))
+    assert await asyncio.to_thread(reached.wait, 20)
+    await bot.get_me()
+    gate.set()
+    assert seen == [0] + [(await call).message_id] * (len(seen) - 1)
+    assert len(seen) == 2
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def limited(clock: Clock) -> Iterator[FakeTelegram]:
+    with FakeTelegram(limits=True, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def bounded(limited: FakeTelegram) -> AsyncIterator[Bot]:
+    async with telegram_ptb.client(limited) as real:
+        yield real
+
+
+async def let_pass(bot: Bot, chat_id: int, tries: int) -> tuple[int, float]:
+    """How many of so many messages, and the seconds to wait that the last one was told."""
+    waits = [await told_to_wait(bot, chat_id) for _ in range(tries)]
+    return waits.count(0), waits[-1]
+
+
+async def told_to_wait(bot: Bot, chat_id: int) -> float:
+    """Seconds; 0 when the message was taken."""
+    try:
+        await bot.send_message(chat_id, "x")
+    except RetryAfter as error:
+        return error._retry_after.total_seconds()  # the public one may be a number or a timedelta
+    return 0
+
+
+async def test_a_private_chat_takes_one_a_second_with_small_bursts(bounded: Bot, clock: Clock) -> None:
+    assert await let_pass(bounded, USER, 5) == (3, 3)
+    clock.now += 1.5
+    assert await let_pass(bounded, USER, 1) == (0, 2)
+    clock.now += 1.5
+    assert await let_pass(bounded, USER, 3) == (3, 0)
+
+
+async def test_a_group_takes_twenty_a_minute_edits_among_them(bounded: Bot, clock: Clock) -> None:
+    first = await bounded.send_message(GROUP, "first")
+    for number in range(19):
+        clock.now += 1
+        await bounded.edit_message_text(f"{number}", GROUP, first.message_id)
+    clock.now += 1
+    assert await let_pass(bounded, GROUP, 1) == (0, 40)
+    assert await let_pass(bounded, USER, 1) == (1, 0), "another chat is not meant"
+    clock.now += 40
+    assert await let_pass(bounded, GROUP, 1) == (1, 0)
+
+
+async def test_all_chats_together_take_thirty_a_second(limited: FakeTelegram, bounded: Bot, clock: Clock) -> None:
+    for chat_id in range(1, 41):
+        limited.add_chat(chat_id)
+    passed = [await let_pass(bounded, chat_id, 1) for chat_id in range(1, 41)]
+    assert passed == [(1, 0)] * 30 + [(0, 1)] * 10
+    clock.now += 1
+    await bounded.send_chat_action(40, "typing")
+    assert await let_pass(bounded, 40, 1) == (1, 0)
+
+
+async def test_typing_counts_in_all_chats_but_not_in_its_own(limited: FakeTelegram, bounded: Bot) -> None:
+    for _ in range(20):
+        await bounded.send_chat_action(USER, "typing")
+    assert await let_pass(bounded, USER, 3) == (3, 0)
+    for _ in range(7):
+        await bounded.send_chat_action(USER, "typing")
+    with pytest.raises(RetryAfter):
+        await bounded.send_chat_action(USER, "typing")
+    assert len(limited.actions()) == 27
+
+
+async def test_without_limits_nothing_is_held_back(telegram: FakeTelegram, bot: Bot) -> None:
+    assert await let_pass(bot, GROUP, 40) == (40, 0)
+    assert len(telegram.shown(GROUP)) == 40

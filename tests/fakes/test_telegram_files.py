@@ -1,0 +1,109 @@
+"""Files in the fake Telegram: what people send, what a bot sends."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from telegram import Bot, InputMediaDocument, InputMediaPhoto, MessageEntity
+from telegram.error import BadRequest, NetworkError
+
+from tests.fakes.telegram_files import DOWNLOAD_LIMIT
+from tests.fakes.telegram_messages import TOKEN, USER
+from tests.fakes.telegram_server import FakeTelegram
+
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+
+
+async def fetched(bot: Bot, file_id: str) -> bytes:
+    return bytes(await (await bot.get_file(file_id)).download_as_bytearray())
+
+
+async def test_a_bot_fetches_what_people_send(telegram: FakeTelegram, bot: Bot) -> None:
+    photo, notes = telegram.keep(PNG), telegram.keep(b"%PDF", "notes.pdf", kind="document")
+    voice = telegram.keep(b"OggS", "voice.oga", kind="voice", mime_type="audio/ogg")
+    telegram.say("look @gateway_bot", photo=photo)
+    telegram.say(document=notes)
+    telegram.say(voice=voice)
+    told = [found["message"] for found in telegram.pending()]
+    assert (told[0]["caption"], told[0]["caption_entities"][0]["type"]) == ("look @gateway_bot", "mention")
+    assert await fetched(bot, told[0]["photo"][-1]["file_id"]) == PNG
+    assert await fetched(bot, told[1]["document"]["file_id"]) == b"%PDF"
+    assert await fetched(bot, told[2]["voice"]["file_id"]) == b"OggS"
+    assert [shown.files for shown in telegram.shown()] == [(photo,), (notes,), (voice,)]
+
+
+async def test_what_is_too_large_cannot_be_fetched(telegram: FakeTelegram, bot: Bot) -> None:
+    largest = telegram.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT)
+    larger = telegram.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT + 1)
+    assert await fetched(bot, largest.id) == b"x"
+    with pytest.raises(BadRequest, match="File is too big"):
+        await bot.get_file(larger.id)
+    with pytest.raises(BadRequest, match="Wrong file_id"):
+        await bot.get_file("nothing")
+
+
+async def test_the_door_to_files_asks_for_the_token(telegram: FakeTelegram) -> None:
+    file = telegram.keep(PNG)
+    paths = [(f"{TOKEN}/photos/{file.id}.jpg", 200), (f"{TOKEN}/photos/none.jpg", 404)]
+    paths += [(f"{TOKEN}/documents/{file.id}.jpg", 404), (f"123456:wrong/photos/{file.id}.jpg", 401)]
+    async with aiohttp.ClientSession() as session:
+        for path, status in paths:
+            async with session.get(f"{telegram.base_file_url}{path}") as answer:
+                assert answer.status == status
+
+
+async def test_a_bot_sends_files_with_a_text_under_them(telegram: FakeTelegram, bot: Bot) -> None:
+    theirs = telegram.say("hi")
+    sent = await bot.send_photo(
+        USER, PNG, caption="a cat", caption_entities=[MessageEntity("bold", 2, 3)], reply_to_message_id=theirs
+    )
+    await bot.send_document(USER, b"a,b", filename="table.csv")
+    await bot.send_voice(USER, b"OggS")
+    photo, table, voice = telegram.answers()
+    assert (photo.text, photo.entities[0]["offset"], photo.reply_to) == ("a cat", 2, theirs)
+    assert (photo.files[0].content, photo.files[0].kind) == (PNG, "photo")
+    assert (table.files[0].name, table.files[0].content, table.files[0].mime_type) == ("table.csv", b"a,b", "text/csv")
+    assert voice.files[0].kind == "voice"
+    assert await fetched(bot, sent.photo[-1].file_id) == PNG
+    with pytest.raises(BadRequest, match="There is no text in the message to edit"):
+        await bot.edit_message_text("x", USER, sent.message_id)
+
+
+async def test_what_is_there_already_is_sent_by_its_file_id(telegram: FakeTelegram, bot: Bot) -> None:
+    file = telegram.keep(PNG)
+    await bot.send_photo(USER, file.id)
+    assert telegram.answers()[0].files == (file,)
+    with pytest.raises(BadRequest, match=r"(?i)wrong file identifier"):
+        await bot.send_photo(USER, "nothing")
+
+
+async def test_files_that_are_none_or_too_large_are_refused(telegram: FakeTelegram, bot: Bot) -> None:
+    with pytest.raises(BadRequest, match=r"(?i)image_process_failed"):
+        await bot.send_photo(USER, b"not a picture")
+    with pytest.raises(BadRequest, match="is too big for a photo"):
+        await bot.send_photo(USER, PNG.ljust(10 * 1024 * 1024 + 1))
+    with pytest.raises(BadRequest, match=r"(?i)file must be non-empty"):
+        await bot.send_document(USER, b"")
+    with pytest.raises(BadRequest, match="Message caption is too long"):
+        await bot.send_photo(USER, PNG, caption="x" * 1025)
+    for weight in (50 * 1024 * 1024 + 1, 64 * 1024 * 1024):
+        with pytest.raises(NetworkError, match="Request Entity Too Large"):
+            await bot.send_document(USER, b"x" * weight)
+    assert telegram.shown() == []
+
+
+async def test_an_album_is_one_call_and_several_messages(telegram: FakeTelegram, bot: Bot) -> None:
+    sent = await bot.send_media_group(USER, [InputMediaPhoto(PNG, caption="one"), InputMediaPhoto(PNG + b"2")])
+    assert len({message.media_group_id for message in sent}) == 1
+    assert [(shown.text, shown.files[0].content) for shown in telegram.answers()] == [("one", PNG), ("", PNG + b"2")]
+    with pytest.raises(BadRequest, match=r"(?i)can't use the media"):
+        await bot.send_media_group(USER, [InputMediaPhoto(PNG), InputMediaDocument(b"x")])
+    with pytest.raises(BadRequest, match="2-10 items"):
+        await bot.send_media_group(USER, [InputMediaPhoto(PNG)])
+    assert len(telegram.shown()) == 2
+
+
+async def test_people_send_albums_too(telegram: FakeTelegram) -> None:
+    for text in ("look", ""):
+        telegram.say(text, photo=telegram.keep(PNG), media_group_id="g1")
+    assert [(shown.text, shown.group_id) for shown in telegram.shown()] == [("look", "g1"), ("", "g1")]

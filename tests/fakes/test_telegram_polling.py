@@ -1,0 +1,131 @@
+"""Updates that a bot fetches: kept until it has acknowledged them by a later offset."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from telegram import Bot, Update
+from telegram.error import Conflict
+
+from tests.fakes.telegram_messages import GROUP
+from tests.fakes.telegram_server import FakeTelegram
+from tests.fakes.telegram_updates import KINDS, message, update
+
+
+def texts(updates: tuple[Update, ...]) -> list[str | None]:
+    return [one.message.text if one.message is not None else None for one in updates]
+
+
+def waiting(telegram: FakeTelegram, polls: int) -> bool:
+    """Whether so many have asked and at least one is not answered."""
+    calls = telegram.calls("getUpdates")
+    return len(calls) == polls and any(not call.answered for call in calls)
+
+
+async def test_updates_are_shown_until_a_later_offset_acknowledges_them(telegram: FakeTelegram, bot: Bot) -> None:
+    for text in "abc":
+        telegram.say(text)
+    first = await bot.get_updates()
+    assert texts(first) == texts(await bot.get_updates()) == ["a", "b", "c"]
+    assert texts(await bot.get_updates(offset=first[1].update_id)) == ["b", "c"]
+    assert len(telegram.pending()) == 2
+    assert await bot.get_updates(offset=first[2].update_id + 1) == ()
+    assert telegram.pending() == []
+    telegram.settle()
+
+
+async def test_a_limit_and_a_negative_offset(telegram: FakeTelegram, bot: Bot) -> None:
+    for number in range(105):
+        telegram.say(str(number))
+    assert len(await bot.get_updates()) == 100
+    assert texts(await bot.get_updates(limit=2)) == ["0", "1"]
+    assert texts(await bot.get_updates(offset=-2)) == ["103", "104"]
+    assert len(telegram.pending()) == 2
+
+
+async def test_a_long_poll_ends_as_soon_as_there_is_news(telegram: FakeTelegram, bot: Bot) -> None:
+    poll = asyncio.ensure_future(bot.get_updates(timeout=50))
+    await telegram.until(lambda: waiting(telegram, 1))
+    telegram.say("hi")
+    assert texts(await poll) == ["hi"]
+
+
+async def test_a_long_poll_ends_without_news_when_its_time_is_over(telegram: FakeTelegram, bot: Bot) -> None:
+    assert await bot.get_updates(timeout=1) == ()
+    telegram.say("hi")
+    assert texts(await bot.get_updates(timeout=50)) == ["hi"]
+
+
+async def test_who_asks_while_another_waits_takes_its_place(telegram: FakeTelegram, bot: Bot) -> None:
+    first = asyncio.ensure_future(bot.get_updates(timeout=50))
+    await telegram.until(lambda: waiting(telegram, 1))
+    second = asyncio.ensure_future(bot.get_updates(timeout=50))
+    with pytest.raises(Conflict, match=r"(?i)terminated by other getUpdates request"):
+        await first
+    telegram.say("hi")
+    assert texts(await second) == ["hi"]
+
+
+async def test_a_webhook_and_polling_exclude_each_other(telegram: FakeTelegram, bot: Bot) -> None:
+    poll = asyncio.ensure_future(bot.get_updates(timeout=50))
+    await telegram.until(lambda: waiting(telegram, 1))
+    await bot.set_webhook("http://127.0.0.1:1/")
+    with pytest.raises(Conflict, match="terminated by setWebhook"):
+        await poll
+    with pytest.raises(Conflict, match="can't use getUpdates method while webhook is active"):
+        await bot.get_updates()
+    await bot.delete_webhook()
+    assert await bot.get_updates() == ()
+
+
+async def test_only_what_is_allowed_is_kept(telegram: FakeTelegram, bot: Bot) -> None:
+    def push() -> None:
+        for kind in ("message", "message_reaction", "callback_query"):
+            telegram.push(update(**{kind: KINDS[kind]}))
+
+    def kinds() -> list[str]:
+        return [name for found in telegram.pending() for name in found if name != "update_id"]
+
+    push()
+    assert kinds() == ["message", "callback_query"], "reactions only for those who ask"
+    await bot.get_updates(offset=-1, allowed_updates=["message_reaction", "stopped_message_generation"])
+    push()
+    assert kinds() == ["callback_query", "message_reaction"], "what is there stays"
+    await bot.get_updates(offset=telegram.pending()[-1]["update_id"])
+    push()
+    assert kinds() == ["message_reaction"] * 2, "what was asked for last goes on"
+    await bot.get_updates(allowed_updates=[])
+    push()
+    assert kinds()[2:] == ["message", "callback_query"]
+
+
+async def test_every_kind_of_update_travels(telegram: FakeTelegram, bot: Bot) -> None:
+    await bot.get_updates(allowed_updates=list(KINDS))
+    for kind, told in KINDS.items():
+        telegram.push(update(**{kind: told}))
+    assert len(await bot.get_updates()) == len(KINDS)
+
+
+async def test_an_update_that_is_acknowledged_may_come_again(telegram: FakeTelegram, bot: Bot) -> None:
+    hello = update(message=message("hi", chat=GROUP))
+    telegram.push(hello)
+    offset = (await bot.get_updates())[0].update_id + 1
+    assert await bot.get_updates(offset=offset) == ()
+    telegram.redeliver(hello)
+    assert texts(await bot.get_updates(offset=offset)) == ["hi"]
+    assert await bot.get_updates(offset=offset) == ()
+
+
+async def test_updates_outlast_the_server(telegram: FakeTelegram, bot: Bot) -> None:
+    telegram.say("before")
+    telegram.shut()
+    telegram.say("meanwhile")
+    telegram.start()
+    assert texts(await bot.get_updates()) == ["before", "meanwhile"]
+
+
+async def test_what_never_comes_is_described(telegram: FakeTelegram) -> None:
+    telegram.say("hi there")
+    with pytest.raises(AssertionError, match="hi there"):
+        await telegram.until(telegram.answers, timeout=0.01)

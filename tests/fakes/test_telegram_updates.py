@@ -1,0 +1,121 @@
+"""The updates that tests are written with are such as Telegram sends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from telegram import MessageEntity, Update
+from telegram.constants import ChatMemberStatus, UpdateType
+
+from tests.fakes import telegram_updates as updates
+from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, KINDS, Json, message, update
+
+NEWER = {"subscription", "stopped_message_generation"}
+"""Of Bot API 10.2 and 10.3, which python-telegram-bot 22.8 does not know."""
+
+
+def test_every_kind_that_the_library_knows_is_there_and_two_newer_ones() -> None:
+    assert set(KINDS) == {str(kind.value) for kind in UpdateType} | NEWER
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_library_reads_every_kind_and_knows_every_field_of_it(kind: str) -> None:
+    read = Update.de_json(update(**{kind: KINDS[kind]}))
+    if kind in NEWER:
+        assert read.api_kwargs == {kind: KINDS[kind]}
+    else:
+        assert getattr(read, kind).api_kwargs == {}
+
+
+def test_updates_are_numbered_one_after_the_other() -> None:
+    first, second = update(message=message("a")), update(message=message("b"))
+    assert second["update_id"] == first["update_id"] + 1
+    assert update(update_id=7, message=message("c"))["update_id"] == 7
+
+
+def test_an_update_survives_json() -> None:
+    assert all(json.loads(json.dumps(update(**{kind: told})))[kind] == told for kind, told in KINDS.items())
+
+
+@given(before=st.text(alphabet="a😀é \n", max_size=9))
+def test_entities_count_in_utf_16(before: str) -> None:
+    read = Update.de_json(update(message=message(f"{before} @{BOT_NAME} /new@{BOT_NAME} x"))).message
+    assert read is not None
+    assert read.parse_entities([MessageEntity.MENTION]) == {read.entities[0]: f"@{BOT_NAME}"}
+    assert read.parse_entities([MessageEntity.BOT_COMMAND]) == {read.entities[1]: f"/new@{BOT_NAME}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("/start abc", ["bot_command"]),
+        ("see a/b and x@example", []),
+        ("@gateway_bot hi", ["mention"]),
+        ("look: https://example.com/a.b.", ["url"]),
+        ("<b>hi</b>", []),
+    ],
+)
+def test_what_telegram_finds_by_itself(text: str, kinds: list[str]) -> None:
+    assert [entity["type"] for entity in updates.found(text)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("chat", "kind", "forum"),
+    [
+        (1001, "private", None),
+        (-77, "group", None),
+        (GROUP, "supergroup", None),
+        (updates.group(GROUP, forum=True), "supergroup", True),
+        (updates.channel(), "channel", None),
+    ],
+)
+def test_a_chat_is_of_the_kind_that_its_number_says(chat: Json | int, kind: str, forum: object) -> None:
+    where = message("x", chat=chat)["chat"]
+    assert (where["type"], where.get("is_forum")) == (kind, forum)
+
+
+def test_a_message_in_a_topic_seems_to_reply_to_what_opened_it() -> None:
+    said = message("x", chat=GROUP, thread=9)
+    assert (said["is_topic_message"], said["message_thread_id"]) == (True, 9)
+    assert said["reply_to_message"]["message_id"] == 9
+    assert "reply_to_message" not in message("x", thread=9), "not in a private chat"
+    assert "message_thread_id" not in message("x", chat=updates.group(forum=True), thread=updates.GENERAL_TOPIC)
+
+
+def test_a_reply_carries_what_it_replies_to_but_no_more() -> None:
+    first = message("a")
+    second = message("b", reply_to=first)
+    third = message("c", reply_to=second)
+    assert third["reply_to_message"]["text"] == "b"
+    assert "reply_to_message" not in third["reply_to_message"]
+
+
+def test_a_quote_says_where_it_stands() -> None:
+    quoting = updates.quoting("why?", "world", message("😀 world"))
+    assert quoting["quote"] == {"text": "world", "position": 3, "is_manual": True}
+
+
+def test_an_album_is_several_messages_of_one_group() -> None:
+    pieces = updates.album(["Look", "", "there"], chat=7)
+    assert len({piece["media_group_id"] for piece in pieces}) == 1
+    assert [piece.get("caption") for piece in pieces] == ["Look", None, "there"]
+    assert len({piece["message_id"] for piece in pieces}) == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        (updates.blocked(7), ChatMemberStatus.BANNED),
+        (updates.unblocked(7), ChatMemberStatus.MEMBER),
+        (updates.added(), ChatMemberStatus.MEMBER),
+        (updates.removed(), ChatMemberStatus.BANNED),
+        (updates.removed(kicked=False), ChatMemberStatus.LEFT),
+    ],
+)
+def test_it_is_the_bot_whose_standing_changes(told: Json, status: str) -> None:
+    read = Update.de_json(update(my_chat_member=told)).my_chat_member
+    assert read is not None
+    assert (read.new_chat_member.user.id, read.new_chat_member.status) == (BOT_ID, status)

@@ -1,0 +1,201 @@
+"""Updates that are brought to a webhook: again until it takes them, in order within a chat."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from telegram import Bot
+from telegram.error import BadRequest
+
+from tests.fakes.receiver import OK, Answer, Received, Receiver
+from tests.fakes.telegram_messages import SECRET
+from tests.fakes.telegram_server import FakeTelegram
+
+PATH = "/telegram/webhook"
+
+
+@pytest.fixture
+def app() -> Iterator[Receiver]:
+    with Receiver(path=PATH) as running:
+        yield running
+
+
+def texts(app: Receiver) -> list[str]:
+    return [received.json["message"]["text"] for received in app.received]
+
+
+async def test_an_update_comes_as_json_with_the_secret(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    await bot.set_webhook(app.url, secret_token=SECRET, allowed_updates=["message"])
+    telegram.say("hi 😀")
+    telegram.settle()
+    [received] = app.received
+    assert received.headers["x-telegram-bot-api-secret-token"] == SECRET
+    assert received.headers["content-type"] == "application/json"
+    assert (received.path, received.json["message"]["text"]) == (PATH, "hi 😀")
+    [done] = telegram.deliveries
+    assert (done.update_id, done.attempt, done.status, done.taken) == (received.json["update_id"], 1, 200, True)
+
+
+async def test_what_waited_comes_when_the_webhook_is_set(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    telegram.say("early")
+    await bot.set_webhook(app.url)
+    telegram.settle()
+    assert texts(app) == ["early"]
+    assert "x-telegram-bot-api-secret-token" not in app.received[0].headers
+
+
+async def test_pending_updates_may_be_dropped(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    telegram.say("early")
+    await bot.set_webhook(app.url, drop_pending_updates=True)
+    telegram.say("late")
+    telegram.settle()
+    assert texts(app) == ["late"]
+
+
+async def test_any_2xx_acknowledges_and_anything_else_does_not(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    answers = iter([(500, {}, ""), (302, {"Location": "/"}, ""), (404, {}, ""), (204, {}, "")])
+    app.answer = lambda _: next(answers)
+    await bot.set_webhook(app.url)
+    telegram.say("hi")
+    telegram.settle()
+    assert [(done.attempt, done.status) for done in telegram.deliveries] == [(1, 500), (2, 302), (3, 404), (4, 204)]
+    assert telegram.pending() == []
+
+
+async def test_a_webhook_that_is_down_gets_it_when_it_is_up(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    await bot.set_webhook("http://127.0.0.1:1/")
+    telegram.say("hi")
+    await telegram.until(lambda: len(telegram.deliveries) > 2)
+    assert {done.status for done in telegram.deliveries} == {0}
+    info = await bot.get_webhook_info()
+    assert (info.pending_update_count, info.last_error_message) == (1, "Wrong response from the webhook: 0")
+    await bot.set_webhook(app.url)
+    telegram.settle()
+    assert texts(app) == ["hi"]
+
+
+async def test_a_webhook_that_does_not_answer_is_asked_again(app: Receiver) -> None:
+    gate, first = threading.Event(), iter([True])
+
+    def slowly(_: Received) -> Answer:
+        if next(first, False):
+            gate.wait(20)
+        return OK
+
+    app.answer = slowly
+    with FakeTelegram(patience=0.05) as telegram:
+        telegram.bring_to(app.url, SECRET)
+        telegram.say("hi")
+        telegram.settle()
+        gate.set()
+    assert [done.status for done in telegram.deliveries] == [0, 200]
+
+
+async def test_retry_after_is_honoured(app: Receiver) -> None:
+    answers = iter([(503, {"Retry-After": "50"}, "")])
+    app.answer = lambda _: next(answers, OK)
+    with FakeTelegram(second=0.001, retries=(0.0, 1_000.0)) as telegram:
+        telegram.bring_to(app.url, SECRET)
+        telegram.say("hi")
+        telegram.settle()
+    assert [done.status for done in telegram.deliveries] == [503, 200]
+    assert {received.headers["x-telegram-bot-api-secret-token"] for received in app.received} == {SECRET}
+
+
+async def test_a_chat_waits_for_its_first_update_and_others_do_not(
+    telegram: FakeTelegram, bot: Bot, app: Receiver
+) -> None:
+    gate = threading.Event()
+    app.answer = lambda received: OK if gate.is_set() or received.json["message"]["chat"]["id"] == 8 else (500, {}, "")
+    await bot.set_webhook(app.url)
+    for text in "abc":
+        telegram.say(text, chat_id=7)
+    telegram.say("else", chat_id=8)
+    await telegram.until(lambda: any(done.taken for done in telegram.deliveries))
+    await telegram.until(lambda: len(telegram.deliveries) > 4)
+    assert set(texts(app)) == {"a", "else"}
+    gate.set()
+    telegram.settle()
+    taken = [done.update["message"]["text"] for done in telegram.deliveries if done.taken]
+    assert taken == ["else", "a", "b", "c"]
+
+
+async def test_no_more_connections_than_were_asked_for(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    inside, seen, pair = threading.Semaphore(0), list[int](), threading.Barrier(2)
+
+    def in_pairs(_: Received) -> Answer:
+        inside.release()
+        seen.append(inside._value)
+        pair.wait(20)
+        inside.acquire()
+        pair.wait(20)
+        return OK
+
+    app.answer = in_pairs
+    await bot.set_webhook(app.url, max_connections=2)
+    for chat_id in range(1, 21):
+        telegram.say("x", chat_id=chat_id)
+    telegram.settle()
+    assert (max(seen), len(app.received)) == (2, 20)
+
+
+async def test_an_update_may_be_brought_again(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    await bot.set_webhook(app.url)
+    telegram.say("hi")
+    telegram.settle()
+    telegram.redeliver(telegram.deliveries[0].update)
+    telegram.settle()
+    assert texts(app) == ["hi", "hi"]
+    assert app.received[0].body == app.received[1].body
+
+
+async def test_what_a_webhook_answers_is_kept(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    app.answer = lambda _: (200, {}, '{"method":"sendMessage"}')
+    await bot.set_webhook(app.url)
+    telegram.say("hi")
+    telegram.settle()
+    assert telegram.deliveries[0].answer == '{"method":"sendMessage"}'
+
+
+async def test_without_a_webhook_nothing_is_brought(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    await bot.set_webhook(app.url)
+    await bot.delete_webhook()
+    telegram.say("hi")
+    assert [found.message.text for found in await bot.get_updates() if found.message] == ["hi"]
+    assert (app.received, telegram.webhook) == ([], None)
+
+
+async def test_a_webhook_is_told_about(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+    await bot.set_webhook(app.url, secret_token=SECRET, max_connections=7, allowed_updates=["message"])
+    info = await bot.get_webhook_info()
+    assert (info.url, info.max_connections, info.allowed_updates) == (app.url, 7, ("message",))
+    assert telegram.webhook is not None
+    assert (telegram.webhook.url, telegram.webhook.secret) == (app.url, SECRET)
+    await bot.set_webhook("")
+    assert (await bot.get_webhook_info()).url == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "why"),
+    [
+        ("https://example.com/hook", "no blanks", "secret token contains unallowed characters"),
+        ("https://example.com/hook", "x" * 257, "secret token is too long"),
+        ("http://example.com/hook", "", "bad webhook: an https url must be provided"),
+        ("https://example.com:8080/hook", "", "bad webhook: webhook can be set up only on ports"),
+        ("ftp://example.com", "", "invalid webhook url specified"),
+        ("nonsense", "", "invalid webhook url specified"),
+    ],
+)
+async def test_a_webhook_that_cannot_be_is_refused(
+    telegram: FakeTelegram, bot: Bot, url: str, secret: str, why: str
+) -> None:
+    with pytest.raises(BadRequest, match=f"(?i)^{why}"):
+        await bot.set_webhook(url, secret_token=secret or None)
+    assert telegram.webhook is None
+
+
+async def test_a_public_webhook_is_taken(telegram: FakeTelegram, bot: Bot) -> None:
+    await bot.set_webhook("https://example.com:8443/hook")
+    assert telegram.webhook is not None
