@@ -206,8 +206,8 @@ def test_no_minute_has_more_calls_than_slack_promises_to_take(method: str, a_min
     assert 1 < rate.burst + 60 / rate.every <= a_minute
 
 
-def test_a_channel_gets_less_than_one_post_a_second() -> None:
-    assert PER_CHANNEL.burst == 1
+def test_a_channel_gets_less_than_one_post_a_second_but_for_short_bursts() -> None:
+    assert PER_CHANNEL.burst <= 3
     assert PER_CHANNEL.every > 1
 
 
