@@ -106,6 +106,9 @@ class CoreInbox:
                     self._store.judge(change)
 
     def _take(self, message: Message) -> None:
+        if message.piece and not message.opens:
+            self._store.join(message)
+            return
         accepted = self.accept(message)
         if message.piece and not accepted.new and not self._store.join(message):
             self.accept(replace(message, message_id=f"{message.message_id}:{message.piece}", piece="", wait=0.0))

@@ -80,7 +80,8 @@ class Message:
     opens: bool = True
     """Whether it may open a conversation. If not, it counts only where there is one already. Not stored."""
     piece: str = ""
-    """Which piece it is of a message that comes in several with one id, as the pictures of an album. Not stored."""
+    """Which piece it is of a message that comes in several with one id, as the pictures of an album. One that opens
+    nothing counts only if another piece was there before it. Not stored."""
     wait: float = 0.0
     """Seconds for which its turn is not begun in an idle conversation, as more pieces may come. Not stored."""
 

@@ -282,8 +282,14 @@ def _joined(message: Message, piece: Message) -> Message | None:
     files = tuple(file for file in map(storable_file, piece.files) if file.reference not in known)
     if not files:
         return None
-    text = "\n".join(part for part in (message.text, piece.text) if part)
-    return replace(message, text=text, files=(*message.files, *files))
+    return replace(message, text=_together(message.text, piece.text), files=(*message.files, *files))
+
+
+def _together(text: str, more: str) -> str:
+    """What stands in one of them already, such as what both answer to, is not repeated."""
+    if more in text or text in more:
+        return max(text, more, key=len)
+    return f"{text}\n{more}"
 
 
 def _new_turn(turn: TurnId, message: Message, slot: Slot, *, claimed: bool) -> Turn:

@@ -158,7 +158,8 @@ class InboxContract:
         first, second, third = (
             replace(message("", "album"), files=(File(f"{n}.jpg", f"{n}"),), piece=f"{n}", wait=60.0) for n in range(3)
         )
-        self.inbox.take(Receipt((first, second, second)))
+        alone = replace(first, message_id="another", opens=False)
+        self.inbox.take(Receipt((alone, first, replace(second, opens=False), second)))
         opened.set()
         _, album = self.platform.wait_for(2)
         self.inbox.take(Receipt((second, third)))

@@ -65,6 +65,12 @@ class JoiningContract:
         assert [file.name for file in joined.message.files] == ["1.jpg", "2.jpg", "3.jpg"]
         assert joined.message.text == "what is this?"
 
+    def test_words_that_all_pieces_bring_stand_there_once(self, store: Store) -> None:
+        turn = store.record(piece(1, "to Ann:"), new_turn()).turn
+        for following in (piece(2, "to Ann:"), piece(3, "to Ann: look"), piece(4, "quick"), piece(5, "quick")):
+            assert store.join(following)
+        assert read(store, turn).message.text == "to Ann: look\nquick"
+
     def test_what_has_begun_is_not_joined_but_has_what_it_has(self, store: Store, expire: Expire) -> None:
         turn = store.record(piece(1), new_turn()).turn
         store.join(piece(2))

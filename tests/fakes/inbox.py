@@ -138,9 +138,7 @@ class FakeInbox:
         self.taken.append(receipt)
         for message in receipt.messages:
             with suppress(ThreadNotFound):
-                accepted = self.accept(message)
-                if message.piece and not accepted.new and not self._join(accepted.turn.id, message):
-                    self.accept(replace(message, message_id=f"{message.message_id}:{message.piece}", piece=""))
+                self._take(message)
         for change in receipt.changes:
             self._apply(change)
 
@@ -199,6 +197,15 @@ class FakeInbox:
                     self._change(turn.id, message=replace(turn.message, text=change.text))
                 if isinstance(change, Withdrawal) and not turn.state.decided:
                     self.cancel(turn.id)
+
+    def _take(self, message: Message) -> None:
+        known = next((t for t in self._turns.values() if t.message.message_id == message.message_id), None)
+        if message.piece and not message.opens:
+            _ = known and self._join(known.id, message)
+        elif not (message.piece and known):
+            self.accept(message)
+        elif not self._join(known.id, message):
+            self.accept(replace(message, message_id=f"{message.message_id}:{message.piece}", piece=""))
 
     def _join(self, turn: TurnId, piece: Message) -> bool:
         with self._lock:
