@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ from gateway import logs
 from gateway.conversations import Attempt, Conversations, failure_of
 from gateway.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, StoreUnavailable
 from gateway.journal import Journal
-from gateway.messages import Claim, Failure, Kind, Shown, TextDelta, Turn, TurnId
+from gateway.live import Live
+from gateway.messages import Claim, Failure, Kind, Turn, TurnId
 from gateway.ports import Adapter, Attaching, Attachments, Outbox, no_attachments
 from gateway.storing import Finished, Released, Settled
 
@@ -35,6 +35,9 @@ FOLLOW_GRACE = 5.0
 END_GRACE = 5.0
 """Seconds that what was cancelled gets to put itself in order, such as to hand a turn back."""
 AFTER_A_FAULT = 5.0
+ARRIVAL_LOOK = 0.005
+LONGEST_ARRIVAL = 1.0
+"""Seconds that the start of turns waits at the most while messages are being taken in."""
 
 GAVE_UP = Failure(
     "gave_up", "The assistant could not answer this message.", detail=f"{ATTEMPTS} attempts were broken off"
@@ -42,37 +45,6 @@ GAVE_UP = Failure(
 CANCELLED = Failure("cancelled", "The message was cancelled.")
 
 log = logs.get(__name__)
-
-
-class Live(AsyncIterator[Shown]):
-    """What a turn shows while it runs. Text that nobody has fetched yet is merged: a slow viewer holds nothing up."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Shown] = deque()
-        self._news = asyncio.Event()
-        self._closed = False
-        self.watched = True
-
-    def put(self, event: Shown) -> None:
-        if not self.watched:
-            return
-        if isinstance(event, TextDelta) and self._waiting and isinstance(last := self._waiting[-1], TextDelta):
-            self._waiting[-1] = TextDelta(last.text + event.text)
-        else:
-            self._waiting.append(event)
-        self._news.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._news.set()
-
-    async def __anext__(self) -> Shown:
-        while not self._waiting:
-            if self._closed:
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
-        return self._waiting.popleft()
 
 
 @dataclass
@@ -118,6 +90,9 @@ class Engine:
         self._works: dict[int, Work] = {}
         self._aside: set[asyncio.Task[Any]] = set()
         self._draining = False
+        self._arriving = 0
+        self._arriving_lock = threading.Lock()
+        self._calming: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._news = asyncio.Event()
         self._thread = threading.Thread(target=self._turn_loop, name="engine", daemon=True)
@@ -149,6 +124,17 @@ class Engine:
 
     def holds(self, conversation: int) -> bool:
         return conversation in self._works
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """A message is being taken in. No turn is begun meanwhile, as whoever sent it waits to be told."""
+        with self._arriving_lock:
+            self._arriving += 1
+        try:
+            yield
+        finally:
+            with self._arriving_lock:
+                self._arriving -= 1
 
     def submit(self, claim: Claim) -> None:
         # In a context of its own: the caller's would keep its whole web request alive as long as the turn runs.
@@ -260,6 +246,7 @@ class Engine:
             if work.refused:
                 await self._hand_back(work, after=0.0)
                 return
+            await self._calm()
             while (following := await self._one_turn(work)) is not None:
                 work.claim, work.outbox, work.attempt = following, self._outbox_of(following), None
         except LeaseLost:
@@ -269,6 +256,19 @@ class Engine:
         except Exception:
             log.exception("turn broke off", turn=work.claim.turn.id)
             await self._hand_back(work, after=AFTER_A_FAULT)
+
+    async def _calm(self) -> None:
+        """Let the messages of a burst in first: all compete for one processor, and nobody waits for a start so much."""
+        if self._arriving and self._calming is None:
+            self._calming = self._keep(self._wait_for_calm())
+        if self._calming is not None:
+            await asyncio.shield(self._calming)
+
+    async def _wait_for_calm(self) -> None:
+        deadline = self._loop.time() + LONGEST_ARRIVAL
+        while self._arriving and self._loop.time() < deadline:  # noqa: ASYNC110  # those who arrive are in threads
+            await asyncio.sleep(ARRIVAL_LOOK)
+        self._calming = None
 
     async def _one_turn(self, work: Work) -> Claim | None:
         turn = work.claim.turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -49,6 +49,10 @@ class Runner(Protocol):
         """Whether this process works on a conversation."""
         ...
 
+    def arriving(self) -> AbstractContextManager[None]:
+        """Around everything that takes a message in."""
+        ...
+
     def submit(self, claim: Claim) -> None:
         """Start on a claim. No I/O."""
         ...
@@ -76,12 +80,13 @@ class CoreInbox:
         return TurnId(f"turn_{secrets.token_hex(12)}")
 
     def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
-        recorded = self._store.record(
-            message,
-            turn or self.new_turn(),
-            owner=self._runner.owner if self._runner.room() else None,
-            backlog=self._backlog,
-        )
+        with self._runner.arriving():
+            recorded = self._store.record(
+                message,
+                turn or self.new_turn(),
+                owner=self._runner.owner if self._runner.room() else None,
+                backlog=self._backlog,
+            )
         log.info("message recorded" if recorded.new else "message known", turn=recorded.turn.id, seq=recorded.turn.seq)
         for stopped in recorded.stopped:
             self._runner.interrupt(stopped)

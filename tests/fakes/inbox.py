@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.conversations import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED
-from gateway.engine import Live
 from gateway.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.live import Live
 from gateway.messages import (
     Answered,
     Conversation,

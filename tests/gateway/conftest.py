@@ -1,4 +1,4 @@
-"""Stores for tests of the core."""
+"""Stores and processes for tests of the core."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from storage.migrations import upgrade
 from storage.store import SqlStore
+from tests.fakes.assistant import FakeAssistant
+from tests.gateway.process import Process, Start
 
 
 @pytest.fixture
@@ -24,3 +26,22 @@ def brief_store(brief_url: str) -> Iterator[SqlStore]:
     store = SqlStore(brief_url, lease_seconds=0.6)
     yield store
     store.close()
+
+
+@pytest.fixture
+def assistant() -> FakeAssistant:
+    return FakeAssistant()
+
+
+@pytest.fixture
+def start(brief_store: SqlStore, assistant: FakeAssistant) -> Iterator[Start]:
+    """Starts processes that share a store whose leases last 0.6 s."""
+    processes: list[Process] = []
+
+    def begin(**options: object) -> Process:
+        processes.append(Process(brief_store, assistant, **options))  # type: ignore[arg-type]  # passed through
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.stop()

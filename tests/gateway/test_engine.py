@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from gateway.conversations import Conversations
-from gateway.engine import ATTEMPTS, Engine, Live
-from gateway.errors import DeliveryError, LeaseLost, Refused, StoreUnavailable
-from gateway.inbox import CoreInbox
-from gateway.journal import Journal
-from gateway.limits import Limits
+from gateway.engine import ATTEMPTS
+from gateway.errors import Refused, StoreUnavailable
+from gateway.live import Live
 from gateway.messages import (
     Answered,
     Attachment,
@@ -31,69 +25,12 @@ from gateway.messages import (
     TurnId,
     TurnState,
 )
-from gateway.outbox import CoreOutbox
 from gateway.ports import Outbox
 from gateway.storing import Change
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
-
-
-class Process:
-    """One gateway process: engine and inbox over a store, an assistant and a platform that several may share."""
-
-    def __init__(self, store: SqlStore, assistant: FakeAssistant, *, owner: str = "one", room: int = 50) -> None:
-        self.store = store
-        self.assistant = assistant
-        self.platform = FakePlatform()
-        self.executor = ThreadPoolExecutor(4)
-        journal = Journal(store, self.executor)
-        conversations = Conversations(journal, assistant, timeout=30.0, retries=2, pause=0.001)
-        self.engine = Engine(
-            journal,
-            conversations,
-            [self.platform],
-            partial(CoreOutbox, journal, Limits(journal, shared=store.shared), assistant),
-            owner=owner,
-            room=room,
-            lease_seconds=0.6,
-            sweep_seconds=0.05,
-        )
-        self.inbox = CoreInbox(store, assistant, self.engine, backlog=1000)
-        self.engine.start()
-        self.up = True
-
-    def say(self, text: str, channel: str = "c") -> TurnId:
-        return self.inbox.accept(self.platform.message(text, channel=channel)).turn.id
-
-    def stop(self, grace: float = 10.0) -> None:
-        if self.up:
-            self.up = False
-            self.engine.finish(grace)
-            self.engine.stop()
-            self.executor.shutdown()
-
-
-Start = Callable[..., Process]
-
-
-@pytest.fixture
-def assistant() -> FakeAssistant:
-    return FakeAssistant()
-
-
-@pytest.fixture
-def start(brief_store: SqlStore, assistant: FakeAssistant) -> Iterator[Start]:
-    """Starts processes that share a store whose leases last 0.6 s."""
-    processes: list[Process] = []
-
-    def begin(**options: object) -> Process:
-        processes.append(Process(brief_store, assistant, **options))  # type: ignore[arg-type]  # passed through
-        return processes[-1]
-
-    yield begin
-    for process in processes:
-        process.stop()
+from tests.gateway.process import Start
 
 
 def gate(assistant: FakeAssistant, *steps: object) -> Callable[[], None]:
@@ -190,77 +127,24 @@ def test_a_failure_is_delivered_as_its_sentence_and_the_next_turn_goes_on(
     assert good.reply == "You said: good"
 
 
-def test_a_delivery_that_is_put_off_is_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.engine.DELIVERY_PAUSES", (0.0, 0.0))
+def test_turns_begin_when_the_messages_of_a_burst_are_taken_in(start: Start, assistant: FakeAssistant) -> None:
     process = start()
-    process.platform.refusals = [DeliveryError("slow down", retry_after=0.0)] * 20
-    process.say("hello")
-    process.platform.wait_for(1)
-    assert process.platform.attempts == 21
+    with process.engine.arriving():
+        turn = process.say("first")
+        assert process.inbox.turn(turn).state is TurnState.RUNNING
+        process.say("second", channel="d")
+        assert assistant.calls == []
+    process.platform.wait_for(2)
 
 
-@pytest.mark.parametrize("refusal", [DeliveryError("gone"), DeliveryError("slow", retry_after=0.0)])
-def test_a_reply_that_the_platform_will_not_take_is_kept_with_the_reason(
-    start: Start, monkeypatch: pytest.MonkeyPatch, refusal: DeliveryError
-) -> None:
-    monkeypatch.setattr("gateway.engine.DELIVERY_PATIENCE", -1.0)
+def test_messages_without_end_hold_up_nobody_for_long(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.engine.LONGEST_ARRIVAL", 0.02)
     process = start()
-    process.platform.refusals = [refusal]
-    lost = process.say("hello")
-    process.say("again")
-    process.platform.wait_for(1)
-    stored = process.inbox.turn(lost)
-    assert stored.state is TurnState.FAILED
-    assert stored.reply == "You said: hello"
-    assert stored.failure is not None
-    assert (stored.failure.code, stored.failure.detail) == ("undeliverable", str(refusal))
-
-
-def test_what_was_noted_of_a_delivery_is_there_for_whoever_goes_on_with_it(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = start(owner="one")
-    begun = threading.Event()
-
-    async def never_ends(turn: Turn, outbox: Outbox) -> None:
-        assert (outbox.fresh, outbox.parts) == (True, ())
-        await outbox.note(["part 1"])
-        await outbox.note(["part 1", "part 2"])
-        begun.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(first.platform, "deliver", never_ends)
-    turn = first.say("hello")
-    assert begun.wait(20)
-    first.stop(grace=0.0)
-    second = start(owner="two")
-    seen: list[tuple[bool, tuple[str, ...], tuple[str, ...]]] = []
-    deliver = second.platform.deliver
-
-    async def goes_on(turn: Turn, outbox: Outbox) -> None:
-        seen.append((outbox.fresh, tuple(outbox.parts), turn.parts))
-        await deliver(turn, outbox)
-
-    monkeypatch.setattr(second.platform, "deliver", goes_on)
-    assert second.platform.wait_for(1)[0].id == turn
-    assert seen == [(False, ("part 1", "part 2"), ("part 1", "part 2"))]
-
-
-def test_who_lost_the_lease_while_delivering_says_nothing_more(
-    start: Start, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process = start()
-
-    async def too_late(turn: Turn, outbox: Outbox) -> None:
-        raise LeaseLost
-
-    monkeypatch.setattr(process.platform, "deliver", too_late)
-    turn = process.say("hello")
-    deadline = time.monotonic() + 20
-    while process.inbox.turn(turn).state is not TurnState.ANSWERED or process.engine.holds(1):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    assert process.inbox.turn(turn).failure is None
+    with process.engine.arriving():
+        for text in ("first", "second"):
+            process.say(text)
+            process.platform.wait_for(1)
+        process.platform.wait_for(2)
 
 
 def test_the_files_of_a_message_are_fetched_by_its_platform(start: Start, assistant: FakeAssistant) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -33,6 +34,9 @@ class Notes:
 
     def holds(self, conversation: int) -> bool:
         return any(claim.lease.conversation == conversation for claim in self.submitted)
+
+    def arriving(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def submit(self, claim: Claim) -> None:
         self.submitted.append(claim)
