@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 
-.PHONY: run chat test lint bench clean lock
+.PHONY: run chat test lint conformance bench clean lock
 
 run: $(VENV)/.run
 	@$(BIN)/python -m gateway serve
@@ -20,6 +20,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+conformance: $(VENV)/.dev
+	$(BIN)/python -m pytest -m conformance tests/conformance
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench

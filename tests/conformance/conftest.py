@@ -1,0 +1,44 @@
+"""One such Slack, and the gateway in it, for each way in which events come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+
+from tests.conformance.local_slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, LocalSlack, Mode
+from tests.conformance.npm import NotToBeHad
+from tests.conformance.program import Program, free_port
+from tests.fakes.openai_server import FakeOpenAI
+
+
+@dataclass(frozen=True)
+class World:
+    slack: LocalSlack
+    openai: FakeOpenAI
+    program: Program
+
+
+@pytest.fixture(scope="module", params=["events", "socket"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    mode: Mode = request.param
+    folder, port = tmp_path_factory.mktemp(mode), free_port()
+    try:
+        slack = LocalSlack(folder, mode, f"http://127.0.0.1:{port}/slack/events")
+    except NotToBeHad as reason:
+        pytest.skip(f"there is no other Slack to test against: {reason}")
+    settings = {
+        "SLACK_API_URL": f"{slack.url}/api/",
+        "SLACK_BOT_TOKEN": BOT_TOKEN,
+        "SLACK_STREAM_SECONDS": "0.1",
+    }
+    settings |= {"SLACK_APP_TOKEN": APP_TOKEN} if mode == "socket" else {"SLACK_SIGNING_SECRET": SIGNING_SECRET}
+    with closing(slack), FakeOpenAI() as openai:
+        program = Program(folder, openai, port, **settings)
+        with closing(program):
+            if mode == "socket":
+                slack.wait(lambda: any("socket connected" in entry["summary"] for entry in slack.log()))
+            yield World(slack, openai, program)
+        assert program.status == 0, program.said()

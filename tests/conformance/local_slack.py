@@ -1,0 +1,160 @@
+"""github.com/parvalabs/local-slack in a process of its own: what people do in it, and what stands there.
+
+It has events over HTTP and Socket Mode, commands, buttons and files. It has no streaming and no methods for agents, it
+never answers 429, it keeps neither metadata nor ``markdown_text``, and its tokens have no scopes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from uuid import uuid4
+
+from tests.conformance.npm import NotToBeHad, Package
+
+PACKAGE = Package(
+    "local-slack-linux-x64",
+    "0.1.8",
+    "sha512-2BCTKxKajjZNWCSCj66Jq5VDScUDNpGZ1lA3281I8RvpDE4/ULCwC26TlcW6/4sPbSTs02Q3KjTiltJp3ZBEvg==",
+)
+TEAM, APP, BOT, CHANNEL = "T0LOCAL", "A0LOCAL", "U0BOT", "C0GENERAL"
+BOT_TOKEN, APP_TOKEN, SIGNING_SECRET = "xoxb-local", "xapp-local", "local-signing-secret"
+PEOPLE = 30
+PATIENCE = 20.0
+LOOK_SECONDS = 0.05
+
+Mode = Literal["events", "socket"]
+Json = dict[str, Any]
+Value = TypeVar("Value")
+
+
+class LocalSlack:
+    """One workspace with one app, which ``mode`` says how to reach; ``request_url``: where, if by HTTP."""
+
+    def __init__(self, folder: Path, mode: Mode, request_url: str) -> None:
+        """Raises NotToBeHad."""
+        if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+            raise NotToBeHad(f"{PACKAGE.name} runs on Linux on x86-64 only")
+        program = PACKAGE.installed() / "bin" / "local-slack"
+        config = folder / "slack.json"
+        config.write_text(json.dumps(_config(mode, request_url)))
+        where = ["--port", "0", "--base-host", "127.0.0.1", "--files-dir", str(folder)]
+        self._process = subprocess.Popen(
+            [str(program), "--config", str(config), *where],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.url = self._greeting()
+        self._people = (f"U0P{number:02}" for number in count())
+
+    def _greeting(self) -> str:
+        assert self._process.stdout is not None
+        said = ""
+        for line in self._process.stdout:
+            said += line
+            if "Web UI:" in line:
+                return line.split()[-1]
+        raise RuntimeError(f"local-slack did not start\n{said}")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    # ------------------------------------------------------------ what people do; each returns when the app has heard
+
+    def person(self) -> str:
+        """Somebody who has said nothing so far."""
+        return next(self._people)
+
+    def say(self, user: str, text: str, *, channel: str = "", thread_ts: str | None = None) -> Json:
+        """The message; to the app directly unless a channel is given."""
+        said = self._control("message", channel=channel or user, user=user, text=text, thread_ts=thread_ts)
+        message: Json = said["message"]
+        return message
+
+    def edit(self, message: Json, text: str) -> None:
+        self._control("edit-message", channel=message["channel"], ts=message["ts"], user=message["user"], text=text)
+
+    def delete(self, message: Json) -> None:
+        self._control("delete-message", channel=message["channel"], ts=message["ts"], user=message["user"])
+
+    def command(self, user: str, channel: str, name: str, text: str = "") -> None:
+        self._control("command", user=user, channel=channel, command=name, text=text)
+
+    def click(self, user: str, message: Json, element: Json, value: str) -> None:
+        action = {"type": element["type"], "action_id": element["action_id"], "value": value}
+        self._control("interact", channel=message["channel"], messageTs=message["ts"], user=user, action=action)
+
+    def open_home(self, user: str) -> None:
+        self._control("open-home", user=user)
+
+    def upload(self, user: str, text: str, name: str, content: bytes) -> Json:
+        boundary = uuid4().hex
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+            for field, value in (("channel", user), ("user", user), ("text", text))
+        ]
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        body = "".join([*parts, head, "Content-Type: text/plain\r\n\r\n"]).encode()
+        body += content + f"\r\n--{boundary}--\r\n".encode()
+        said = self._ask("_control/upload", body, f"multipart/form-data; boundary={boundary}")
+        message: Json = said["message"]
+        return message
+
+    # ------------------------------------------------------------ what came of it
+
+    def replies(self, message: Json) -> list[Json]:
+        """What the bot has said in the thread of a message."""
+        root = message.get("thread_ts") or message["ts"]
+        return [one for one in self.heard(message["channel"]) if one.get("thread_ts") == root]
+
+    def heard(self, channel: str) -> list[Json]:
+        """What the bot has said in a channel, in its threads too."""
+        messages: list[Json] = self._ask(f"_control/messages/{channel}")["messages"]
+        return [one for one in messages if one["user"] == BOT]
+
+    def log(self) -> list[Json]:
+        """All that went to the app and came from it."""
+        entries: list[Json] = self._ask("_control/log")["log"]
+        return entries
+
+    def wait(self, look: Callable[[], Value]) -> Value:
+        """What there is to see, as soon as it is. It tells nobody when something changes, so it is looked at."""
+        until = time.monotonic() + PATIENCE
+        while not (seen := look()):
+            if time.monotonic() > until:
+                last = [f"{one['direction']} {one['kind']} {one['summary']}" for one in self.log()[-20:]]
+                raise AssertionError("nothing like that; " + "\n".join(last))
+            time.sleep(LOOK_SECONDS)
+        return seen
+
+    def _control(self, what: str, **fields: Any) -> Json:
+        body = json.dumps({name: value for name, value in fields.items() if value is not None})
+        return self._ask(f"_control/{what}", body.encode(), "application/json")
+
+    def _ask(self, path: str, body: bytes | None = None, content_type: str = "") -> Json:
+        request = urllib.request.Request(f"{self.url}/{path}", body, {"Content-Type": content_type} if body else {})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            said: Json = json.load(answer)
+            return said
+
+
+def _config(mode: Mode, request_url: str) -> Json:
+    people = [{"id": f"U0P{number:02}", "name": f"person{number}"} for number in range(PEOPLE)]
+    members = [BOT, *(person["id"] for person in people)]
+    app = {"appId": APP, "botUserId": BOT, "botName": "bot", "mode": mode, "requestUrl": request_url}
+    return {
+        "workspace": {"name": "Local", "domain": "local", "teamId": TEAM},
+        "app": {**app, "botToken": BOT_TOKEN, "appToken": APP_TOKEN, "signingSecret": SIGNING_SECRET},
+        "users": people,
+        "channels": [{"id": CHANNEL, "name": "general", "members": members}],
+    }

@@ -1,0 +1,69 @@
+"""``python -m gateway serve`` in a process of its own, with a fake OpenAI behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.fakes.openai_server import FakeOpenAI
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 40.0
+
+
+class Program:
+    def __init__(self, folder: Path, fake: FakeOpenAI, port: int, **settings: str) -> None:
+        self.database_url = f"sqlite:///{folder}/gateway.db"
+        self._log = folder / "gateway.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "DATABASE_URL": self.database_url,
+            "ASSISTANT_BACKEND": "responses",
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_MODEL": "gpt-test",
+            "OPENAI_BASE_URL": fake.base_url,
+            **settings,
+        }
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "serve"],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        assert "Listening" in self._process.stdout.readline(), self.said()
+
+    def said(self) -> str:
+        """What it logged."""
+        return self._log.read_text()
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None as long as it runs."""
+        return self._process.returncode
+
+    def close(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+
+def free_port() -> int:
+    """The two must know each other's address before they start, so one port is chosen here."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
