@@ -17,7 +17,10 @@ from rich.console import Console
 
 from tests.bench.plan import CALLERS, FULL, PAUSE_SECONDS, QUICK, TURNS_PER_THREAD, Plan
 from tests.bench.scenes import Scenes
-from tests.bench.servers import TUTORIAL_THREADS, Folder
+from tests.bench.servers import TUTORIAL_THREADS
+from tests.bench.slack import SlackScenes
+from tests.bench.slack_servers import SlackFolder
+from tests.bench.slack_site import SENDERS
 from tests.bench.table import table_of
 
 SYNCS = 50
@@ -26,7 +29,7 @@ SHOWN_ERRORS = 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under a minute, and with more noise")
+    parser.add_argument("--quick", action="store_true", help="a minute or two, and with more noise")
     plan = QUICK if parser.parse_args().quick else FULL
     if sys.platform != "linux":
         parser.error("CPU and memory are read from /proc: this runs on Linux only")
@@ -34,14 +37,18 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # which all the programs inherit
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Folder(Path(name))
+        folder = SlackFolder(Path(name))
         tell = Console(stderr=True, highlight=False).print
-        scenes = Scenes(folder, plan, lambda what: tell(f"[dim]{time.monotonic() - begun:4.0f} s  {what}"))
+
+        def progress(what: str) -> None:
+            tell(f"[dim]{time.monotonic() - begun:4.0f} s  {what}")
+
+        scenes, in_slack = Scenes(folder, plan, progress), SlackScenes(folder, plan, progress)
         try:
-            figures = list(scenes.figures())
+            figures = [*scenes.figures(), *in_slack.figures()]
         finally:
             folder.stop()
-        footer = [*_methods(plan), *_machine(Path(name)), *_errors(scenes.errors)]
+        footer = [*_methods(plan), *_machine(Path(name)), *_errors([*scenes.errors, *in_slack.errors])]
     footer.append(f"It took {time.monotonic() - begun:.0f} s.")
     Console().print(table_of(figures, footer))
 
@@ -62,6 +69,11 @@ def _methods(plan: Plan) -> Iterator[str]:
         "Plain Flask does what a tutorial does (messages.create, runs.create, runs.retrieve each second until done, "
         f"messages.list; one SDK client) under gunicorn with {TUTORIAL_THREADS} threads, and keeps nothing. It looks "
         "at the run at once, when the fake is done with it; one that sleeps first, as many do, waits a second for that."
+    )
+    yield (
+        f"Slack: signed events over HTTP, {SENDERS} at once, each sent when one before is taken. A message is in "
+        "a channel of its own and a workspace has few of them: the gateway keeps to Slack's limits, the others do not. "
+        "Bolt calls the assistant in its listeners, five at a time, keeps threads in a dict and answers by say()."
     )
 
 

@@ -21,6 +21,9 @@ CHUNK_SECONDS = 0.01
 """Between two chunks of a reply, where the first token is timed."""
 THINK_SECONDS = 600.0
 """Before a reply, where turns are held in flight: longer than the measurement."""
+SLACK_IN_FLIGHT = 500
+SLACK_RATE = 100.0
+"""Events a second, on a plan, while those wait."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class Plan:
     """Backends with which turns are held in flight."""
     held_quietly: tuple[Backend, ...]
     """Backends with which they are held a second time, with nobody waiting for them."""
+    slack_events: int
+    """Written by people as fast as they are acknowledged, while runs wait."""
+    slack_bursts: tuple[int, ...]
+    """Direct messages that are to be answered, in each burst."""
 
 
 FULL = Plan(
@@ -54,6 +61,8 @@ FULL = Plan(
     first_tokens=80,
     held_by=BACKENDS,
     held_quietly=("responses",),
+    slack_events=900,
+    slack_bursts=(600, 1000),
 )
 QUICK = Plan(
     lone_turns=40,
@@ -65,4 +74,6 @@ QUICK = Plan(
     first_tokens=15,
     held_by=("responses",),
     held_quietly=(),
+    slack_events=300,
+    slack_bursts=(600,),
 )

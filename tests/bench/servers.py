@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,8 @@ class Folder:
         finally:
             self.stop()
 
-    def gateway(self, fake: Server, backend: Backend, name: str) -> Server:
+    def gateway(self, fake: Server, backend: Backend, name: str, **more: str) -> Server:
+        """``more``: settings beside the usual ones."""
         port = free_port()
         settings = {
             "ASSISTANT_BACKEND": backend,
@@ -68,6 +69,7 @@ class Folder:
             "OPENAI_MODEL": "gpt-test",
             "PORT": str(port),
             "WEB_THREADS": str(IN_FLIGHT + 100),  # a few are kept for callers who do not wait
+            **more,
         }
         if backend == "threads":
             settings["ASST_ID"] = ASSISTANT_ID
@@ -93,9 +95,12 @@ class Folder:
             process.communicate(timeout=STOP_SECONDS)
 
     def _start(self, name: str, module: Iterable[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
+        return self._run(name, [sys.executable, "-m", *module], settings)
+
+    def _run(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         process = subprocess.Popen(
-            [sys.executable, "-m", *module],
+            command,
             cwd=self._path,
             env={**inherited, "PYTHONPATH": str(ROOT), **settings},
             stdin=subprocess.PIPE,

@@ -5,10 +5,17 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 
+from adapters.slack.incoming import Reader
+from adapters.slack.settings import SlackSettings
+from gateway.ports import Request
 from tests.bench.figures import Figure, at_least_times, at_most_more, below, median, p99
+from tests.bench.slack import at_most_times
+from tests.bench.slack_site import Answers, channel, marker, request
 from tests.bench.table import table_of
+from tests.fakes.slack_events import SIGNING_SECRET
 
 
 def rows_of(*figures: Figure, footer: str = "") -> list[list[str]]:
@@ -58,3 +65,35 @@ def test_p99_is_a_sample_that_one_in_a_hundred_exceeds() -> None:
     assert p99([float(number) for number in range(1, 101)]) == 99.0
     assert p99([1.0, 2.0]) == 2.0
     assert median([3.0, 1.0, 2.0]) == 2.0
+
+
+def test_a_fifth_is_at_most_a_fifth() -> None:
+    assert Figure("", "", 20.0, 100.0, aim=at_most_times(0.2)).met
+    assert not Figure("", "", 21.0, 100.0, aim=at_most_times(0.2)).met
+
+
+def test_what_people_write_in_the_light_slack_is_a_message_to_the_gateway() -> None:
+    head, body = request(57, "http://127.0.0.1:1/slack/events")
+    lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
+    headers = dict(line.split(": ", 1) for line in lines)
+    settings = SlackSettings(_env_file=None, slack_signing_secret=SecretStr(SIGNING_SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
+    (message,) = Reader(settings).receive(Request(headers, body)).messages
+    assert (message.key.workspace, message.key.channel, message.author) == ("T0000001", channel(57), "U0000007")
+    assert marker(57) in message.text
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "answered"),
+    [
+        (b"chat.postMessage", f"You said: {marker(57)}", True),
+        (b"chat.postMessage", "You said:", False),
+        (b"chat.update", marker(57), True),
+        (b"chat.stopStream", "", True),
+        (b"chat.appendStream", marker(57), False),
+        (b"assistant.threads.setStatus", marker(57), False),
+    ],
+)
+def test_the_light_slack_knows_a_whole_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    answers = Answers()
+    answers.hear(method, f'{{"channel": "{channel(57)}", "text": "{said}"}}'.encode())
+    assert (57 in answers.at) is answered

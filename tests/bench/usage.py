@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import reduce
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -17,14 +19,16 @@ class Usage:
     rss_mb: float
     pss_mb: float
     """As RSS, but what processes share is divided among them."""
+    peak_mb: float
+    """The most that RSS ever was."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
 
 
 def usage_of(pid: int) -> Usage:
     """Of a process with its children, all together."""
-    family = list(_family(pid))
-    memory = [_memory(one) for one in family]
-    rss, pss = (sum(one[name] for one in memory) / 1024 for name in ("Rss", "Pss"))
-    return Usage(sum(map(_cpu_seconds, family)), rss, pss)
+    return reduce(operator.add, filter(None, map(_usage, _family(pid))))
 
 
 def connections_to(port: int) -> int:
@@ -40,13 +44,22 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
+def _usage(pid: int) -> Usage | None:
+    """Of one process. None: it has just ended, as the small programs do that a library asks for the system's name."""
+    try:
+        memory, most = _table(pid, "smaps_rollup"), _table(pid, "status")["VmHWM"]
+        return Usage(_cpu_seconds(pid), memory["Rss"] / 1024, memory["Pss"] / 1024, most / 1024)
+    except (KeyError, ProcessLookupError, FileNotFoundError):
+        return None
+
+
 def _cpu_seconds(pid: int) -> float:
     # Behind the name, which may hold anything, the state is the first field; utime and stime are the 12th and 13th.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _memory(pid: int) -> dict[str, int]:
-    """In KB."""
-    rows = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
-    return {row[0].rstrip(":"): int(row[1]) for row in rows}
+def _table(pid: int, name: str) -> dict[str, int]:
+    """The rows of a file of a process that have a number."""
+    rows = (line.split() for line in Path(f"/proc/{pid}/{name}").read_text().splitlines())
+    return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}

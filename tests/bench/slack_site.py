@@ -1,0 +1,226 @@
+"""A Slack as light as can be, in a process of its own: people who write, and a Web API that says yes to everything.
+
+``python -m tests.bench.slack_site`` prints its URL; then it carries out the orders that come in on stdin, a line of
+JSON each, and answers each with a line. What people write is signed and sent over connections that stay open.
+
+Slack wants no more than one post a second in a channel and several hundred a minute in a workspace. So as to measure a
+program and not those limits, every message is in a channel of its own, and each workspace has few.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from time import perf_counter, time
+from typing import Any
+
+from tests.fakes.slack_events import BOT_ID, BOT_USER, callback, message, signed
+
+SENDERS = 50
+QUIET_SECONDS = 0.5
+"""After which nothing more is expected of an answer."""
+PATIENCE_SECONDS = 120.0
+CHANNEL = re.compile(rb"D0(\d{7})")
+TS = re.compile(rb'"ts": ?"([\d.]+)"')
+FINAL = {b"chat.postMessage", b"chat.update"}
+READ = 262_144
+
+
+@dataclass(frozen=True)
+class Order:
+    """So many messages. Each sender writes the next one when the one before is acknowledged."""
+
+    url: str
+    messages: int
+    rate: float = 0.0
+    """Set: they are written at so many a second instead, whether or not they are acknowledged."""
+    answered: bool = False
+    """Whether it lasts until every message has its reply."""
+
+
+@dataclass
+class Result:
+    taken_seconds: float = 0.0
+    """From the first event to the last acknowledgement."""
+    answered_seconds: float = 0.0
+    """From the first event to the last answer."""
+    times: list[float] = field(default_factory=list)
+    """Milliseconds to each 200; on a plan, from the planned start."""
+    errors: list[str] = field(default_factory=list)
+
+
+class Answers:
+    """When each message was answered: what was said of it last."""
+
+    def __init__(self) -> None:
+        self.at: dict[int, float] = {}
+        self._numbers = count(1)
+
+    def hear(self, method: bytes, body: bytes) -> dict[str, Any]:
+        """Slack's answer to a call."""
+        where = CHANNEL.search(body)
+        number = int(where[1]) if where else -1
+        if method == b"chat.stopStream" or (method in FINAL and marker(number).encode() in body):
+            self.at[number] = perf_counter()
+        given = TS.search(body)
+        ts = given[1].decode() if given else f"{1_800_000_000 + next(self._numbers)}.000100"
+        who = {"user_id": BOT_USER, "bot_id": BOT_ID, "team_id": "T0000000", "user": "bot", "team": "Acme"}
+        said: dict[str, Any] = {"ts": ts, "message": {"ts": ts}, "messages": [], "channel": channel(number)}
+        return {"ok": True, "url": "http://127.0.0.1/", **said, **who}
+
+
+class Api(asyncio.Protocol):
+    """One connection of a program that calls the Web API."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._read = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        while (end := self._read.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self._read[:end])
+            size = end + 4 + length_in(head)
+            if len(self._read) < size:
+                return
+            body = bytes(self._read[end + 4 : size])
+            del self._read[:size]
+            self._answer(head, body)
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        method = head.split(b" ", 2)[1].partition(b"?")[0].rpartition(b"/")[2]
+        said = json.dumps(self._answers.hear(method, body)).encode()
+        start = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\n\r\n"
+        self._transport.write(start % len(said) + said)
+        if b"connection: close" in head.lower():
+            self._transport.close()
+
+
+class People:
+    """Those who write, over so many connections."""
+
+    def __init__(self, order: Order, numbers: list[int], answers: Answers) -> None:
+        self._order = order
+        self._answers = answers
+        self._left = iter([(number, *request(number, order.url)) for number in numbers])
+        self._numbers = numbers
+        self._result = Result()
+
+    async def write(self) -> Result:
+        start = perf_counter()
+        crowd = self._on_plan(start) if self._order.rate else (self._sender() for _ in range(SENDERS))
+        await asyncio.gather(*crowd)
+        self._result.taken_seconds = perf_counter() - start
+        if self._order.answered:
+            self._result.answered_seconds = await self._last_answer() - start
+        return self._result
+
+    async def _sender(self) -> None:
+        connection = await Connection.to(self._order.url)
+        for number, head, body in self._left:
+            await self._send(connection, head + body, perf_counter(), number)
+        connection.close()
+
+    def _on_plan(self, start: float) -> Iterator[Any]:
+        free: list[Connection] = []
+        for place, (number, head, body) in enumerate(self._left):
+            yield self._in_time(start + place / self._order.rate, head + body, number, free)
+
+    async def _in_time(self, planned: float, sent: bytes, number: int, free: list[Connection]) -> None:
+        await asyncio.sleep(planned - perf_counter())
+        connection = free.pop() if free else await Connection.to(self._order.url)
+        await self._send(connection, sent, planned, number)
+        free.append(connection)
+
+    async def _send(self, connection: Connection, sent: bytes, begun: float, number: int) -> None:
+        status = await connection.ask(sent)
+        self._result.times.append((perf_counter() - begun) * 1000)
+        if status != b"200":
+            self._result.errors.append(f"an event was answered with {status.decode()}")
+
+    async def _last_answer(self) -> float:
+        until = perf_counter() + PATIENCE_SECONDS
+        while perf_counter() < until:
+            last = max(self._answers.at.values(), default=0.0)
+            missing = [number for number in self._numbers if number not in self._answers.at]
+            if not missing and perf_counter() - last > QUIET_SECONDS:
+                return last
+            await asyncio.sleep(0.05)
+        self._result.errors += [f"{len(missing)} messages were not answered within {PATIENCE_SECONDS:g} s"]
+        return perf_counter()
+
+
+class Connection:
+    """One that stays open."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, url: str) -> Connection:
+        host, _, port = url.removeprefix("http://").partition("/")[0].partition(":")
+        return cls(*await asyncio.open_connection(host, int(port), limit=READ))
+
+    async def ask(self, sent: bytes) -> bytes:
+        """The status."""
+        self._writer.write(sent)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        if b"chunked" in head.lower():
+            await self._reader.readuntil(b"0\r\n\r\n")
+        else:
+            await self._reader.readexactly(length_in(head))
+        return head.split(b" ", 2)[1]
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def length_in(head: bytes) -> int:
+    _, named, rest = head.lower().partition(b"content-length:")
+    return int(rest.split(None, 1)[0]) if named else 0
+
+
+def marker(number: int) -> str:
+    """Stands in the message and so in its reply, in whatever form that is sent."""
+    return f"ask{number}end"
+
+
+def channel(number: int) -> str:
+    return f"D0{number:07}"
+
+
+def request(number: int, url: str) -> tuple[bytes, bytes]:
+    """Head and body of the event that somebody writes something."""
+    place, _, path = url.removeprefix("http://").partition("/")
+    workspace, person = divmod(number, SENDERS)
+    ts = f"{int(time())}.{number % 1_000_000:06}"
+    text = f"What is the weather like in Reykjavik today, {marker(number)}"
+    event = message(text, user=f"U{person:07}", channel=channel(number), ts=ts)
+    body = json.dumps(callback(event, team=f"T{workspace:07}", event_id=f"Ev{number:09}")).encode()
+    lines = [f"{name}: {value}" for name, value in signed(body).items()]
+    head = "\r\n".join([f"POST /{path} HTTP/1.1", f"host: {place}", *lines, f"content-length: {len(body)}"])
+    return f"{head}\r\n\r\n".encode(), body
+
+
+async def main() -> None:
+    answers, numbers = Answers(), count()
+    server = await asyncio.get_running_loop().create_server(lambda: Api(answers), "127.0.0.1", 0, backlog=4096)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        order = Order(**json.loads(line))
+        result = await People(order, [next(numbers) for _ in range(order.messages)], answers).write()
+        print(json.dumps(asdict(result)), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
