@@ -17,6 +17,9 @@ from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack import manifest as slack_manifest
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
+from adapters.telegram import manage as telegram_manage
+from adapters.telegram.adapter import TelegramAdapter
+from adapters.telegram.settings import TelegramSettings
 from gateway import assistants, logs, web
 from gateway.conversations import Conversations
 from gateway.engine import Engine, run_once
@@ -44,8 +47,13 @@ DATABASE_THREADS = 4
 def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:
     """The platforms that are switched on. Raises SettingsError."""
     http = HttpAdapter(HttpSettings.load(), max_message_chars=settings.max_message_chars, threads=settings.web_threads)
-    in_slack = SlackSettings.load()
-    return (http, *([SlackAdapter(in_slack, memory)] if in_slack.on else []))
+    slack, telegram = SlackSettings.load(), TelegramSettings.load()
+    adapters: list[Adapter] = [http]
+    if slack.on:
+        adapters.append(SlackAdapter(slack, memory))
+    if telegram.on:
+        adapters.append(TelegramAdapter(telegram, memory, run_once))
+    return adapters
 
 
 def load_settings(*, quiet: bool = False) -> Settings:
@@ -55,14 +63,14 @@ def load_settings(*, quiet: bool = False) -> Settings:
     """
     settings = Settings.load()
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    every = (settings, HttpSettings.load(), SlackSettings.load())
+    every = (settings, HttpSettings.load(), SlackSettings.load(), TelegramSettings.load())
     logs.configure(level, settings.log_format, [secret for each in every for secret in each.secrets()])
     return settings
 
 
 def commands() -> Sequence[click.Command]:
     """What platforms add to the command line."""
-    return (console.command(_console), slack_manifest.command())
+    return (console.command(_console), slack_manifest.command(), telegram_manage.command(run_once))
 
 
 @dataclass(frozen=True)

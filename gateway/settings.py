@@ -95,7 +95,7 @@ class Settings(Environment):
     openai_base_url: str | None = None
     openai_model: str | None = None
     openai_tools: str = ""
-    """Hosted tools of the Responses API, comma-separated: web_search, file_search, code_interpreter, image_generation."""
+    """Hosted tools of the Responses API: web_search, file_search, code_interpreter, image_generation, with commas."""
     openai_vector_store_ids: str = ""
     assistant_id: str | None = Field(None, validation_alias=AliasChoices("assistant_id", "asst_id"))
     azure_openai_api_key: SecretStr | None = None

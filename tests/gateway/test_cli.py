@@ -13,13 +13,13 @@ from click.testing import CliRunner, Result
 
 from adapters.http import HttpSettings
 from adapters.slack.settings import SlackSettings
+from adapters.telegram.settings import TelegramSettings
 from gateway.cli import main
-from gateway.settings import Settings
+from gateway.settings import Environment, Settings
 from tests.fakes.openai_server import FakeOpenAI
 
-SETTINGS = {name.upper() for each in (Settings, HttpSettings, SlackSettings) for name in each.model_fields} | {
-    "ASST_ID"
-}
+EVERY: tuple[type[Environment], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
+SETTINGS = {name.upper() for each in EVERY for name in each.model_fields} | {"ASST_ID"}
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Result]
 

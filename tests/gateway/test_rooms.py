@@ -9,6 +9,7 @@ import pytest
 
 from adapters.http import HttpSettings
 from adapters.slack.settings import SlackSettings
+from adapters.telegram.settings import TelegramSettings
 from gateway.settings import Environment, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def test_the_core_never_says_the_name_of_a_platform(platform: str) -> None:
     assert [path.name for path in CORE if said.search(path.read_text())] == []
 
 
-@pytest.mark.parametrize("settings", [Settings, HttpSettings, SlackSettings])
+@pytest.mark.parametrize("settings", [Settings, HttpSettings, SlackSettings, TelegramSettings])
 def test_the_readme_tells_of_every_setting(settings: type[Environment]) -> None:
     readme = (ROOT / "README.md").read_text()
     assert [name for name in settings.model_fields if f"`{name.upper()}`" not in readme] == []

@@ -1,0 +1,360 @@
+"""Markdown as Telegram shows it: a text, and entities that say what is bold in it.
+
+What there is: core.telegram.org/bots/api#messageentity. No word is lost: what cannot be shown as what it is, is shown
+as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from markdown_it.token import Token
+from telegram import MessageEntity
+
+from adapters.telegram.links import is_link
+from adapters.telegram.reading import BOX, BREAK, bare, beside, read
+from adapters.telegram.tables import drawn
+from gateway.markdown import utf16_units
+
+INDENT = "    "
+BULLETS = ("• ", "◦ ", "▪ ")
+RULE = "———"
+TAB = 4
+
+STYLES = {"strong": MessageEntity.BOLD, "em": MessageEntity.ITALIC, "s": MessageEntity.STRIKETHROUGH}
+LANGUAGE = re.compile(r"([A-Za-z0-9_+#.-]{1,32})(?:\s*+(?:\{.*|[\w-]+=.*))?", re.DOTALL)
+"""What stands after a fence: a language, and settings of whoever shows it. Anything else is said to the reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A message."""
+
+    text: str
+    entities: tuple[MessageEntity, ...]
+    markdown: str
+    """What it was made of."""
+
+
+def render(markdown: str) -> Rendered:
+    """One text, however long."""
+    tokens = read(markdown)
+    if tokens is None:
+        return Rendered(markdown, (), markdown)
+    pen = _Pen()
+    for token in tokens:
+        pen.take(token)
+    return pen.rendered(markdown)
+
+
+@dataclass(slots=True)
+class _Container:
+    """A list's item, or a quotation in a quotation: what stands before its lines."""
+
+    first: str
+    rest: str
+    line: int = 0
+    """The source's, on which it begins."""
+    begun: bool = False
+
+    def mark(self) -> str:
+        mark, self.begun = self.rest if self.begun else self.first, True
+        return mark
+
+
+@dataclass(slots=True)
+class _List:
+    number: int | None
+    """As the item before was numbered; None: it has bullets."""
+    written: str = ""
+    """The number of the item before, as it was written."""
+
+
+@dataclass(slots=True)
+class _Quote:
+    start: int
+    line: int
+    around: list[_Container]
+
+
+@dataclass(slots=True)
+class _Link:
+    address: str
+    title: str
+    start: int
+    piece: int
+
+
+@dataclass(slots=True)
+class _Style:
+    start: int
+    depth: int = 1
+
+
+@dataclass(slots=True)
+class _Pen:
+    """Writes token after token."""
+
+    pieces: list[str] = field(default_factory=list)
+    entities: list[MessageEntity] = field(default_factory=list)
+    at: int = 0
+    """In UTF-16 code units, as all places."""
+    line: int = -1
+    """The source's, before which everything is written; -1: nothing is, in this quotation."""
+    containers: list[_Container] = field(default_factory=list)
+    lists: list[_List] = field(default_factory=list)
+    quotes: list[_Quote | None] = field(default_factory=list)
+    """None: a quotation in another one, which Telegram does not have."""
+    links: list[_Link] = field(default_factory=list)
+    styles: dict[str, _Style] = field(default_factory=dict)
+    rows: list[list[str]] | None = None
+    """Of the table that is being read."""
+
+    def take(self, token: Token) -> None:
+        TAKE.get(token.type, _nothing)(self, token)
+
+    def rendered(self, markdown: str) -> Rendered:
+        entities = sorted(self.entities, key=lambda entity: (entity.offset, -entity.length))
+        return Rendered("".join(self.pieces), tuple(entities), markdown)
+
+    def write(self, text: str) -> None:
+        if text:
+            self.pieces.append(text)
+            self.at += utf16_units(text)
+
+    def mark(self, kind: str, start: int, *, url: str | None = None, language: str | None = None) -> None:
+        if self.at > start:
+            self.entities.append(MessageEntity(kind, start, self.at - start, url=url, language=language))
+
+    # ------------------------------------------------------------ blocks
+
+    def begin(self, lines: Sequence[int] | None, *, alone: bool = False) -> None:
+        """The line on which a block starts, as far from the one before as in the source, but for more blank lines.
+
+        ``lines``: the source's, from and to. ``alone``: nothing may stand before it on its line.
+        """
+        start, end = lines or (self.line, self.line)
+        if self.line >= 0:
+            self.write("\n\n" if start > self.line else "\n")
+        self.line = end
+        if not alone:
+            self.write_marks()
+        elif any(not container.begun for container in self.containers):
+            self.write_marks()
+            self.write("\n")
+
+    def write_marks(self) -> None:
+        self.write("".join(container.mark() for container in self.containers))
+
+    def new_line(self) -> None:
+        self.write("\n")
+        self.write_marks()
+
+    def paragraph(self, token: Token) -> None:
+        if self.rows is None:
+            self.begin(token.map)
+
+    def inline(self, token: Token) -> None:
+        if self.rows is not None:
+            self.rows[-1].append(bare(token.children or ()))
+            return
+        for child in token.children or ():
+            self.take(child)
+
+    def heading(self, token: Token) -> None:
+        self.begin(token.map)
+        self.open_style("strong")
+
+    def heading_end(self, _: Token) -> None:
+        self.close_style("strong")
+
+    def rule(self, token: Token) -> None:
+        self.begin(token.map)
+        self.write(RULE)
+
+    def code(self, token: Token) -> None:
+        info = token.info.strip()
+        found = LANGUAGE.fullmatch(info)
+        language = found[1] if found else ""
+        said = "" if info == language else info
+        content = token.content.removesuffix("\n").expandtabs(TAB)
+        if not content.strip():
+            language, said, content = "", info, ""
+        if said:
+            self.begin(token.map)
+            self.write(said)
+        if content:
+            if said:
+                self.write("\n")
+            else:
+                self.begin(token.map, alone=True)
+            self.fixed(content, language)
+
+    def fixed(self, text: str, language: str = "") -> None:
+        start = self.at
+        self.write(text)
+        self.mark(MessageEntity.PRE, start, language=language or None)
+
+    # ------------------------------------------------------------ containers
+
+    def list_start(self, token: Token) -> None:
+        self.lists.append(_List(None if token.type == "bullet_list_open" else 0))
+
+    def list_end(self, _: Token) -> None:
+        self.lists.pop()
+
+    def item(self, token: Token) -> None:
+        number = self.number(token)
+        line = token.map[0] if token.map else 0
+        self.containers.append(_Container(token.meta.get(BOX, number), INDENT, line))
+
+    def number(self, token: Token) -> str:
+        """As it is written; but an item with the same number as the one before is the next."""
+        items = self.lists[-1]
+        if items.number is None:
+            return BULLETS[min(len(self.lists), len(BULLETS)) - 1]
+        items.number = items.number + 1 if token.info == items.written else int(token.info)
+        items.written = token.info
+        return f"{items.number}{token.markup} "
+
+    def item_end(self, _: Token) -> None:
+        item = self.containers[-1]
+        if not item.begun:
+            self.begin((item.line, item.line + 1))
+        self.containers.pop()
+
+    def quote(self, token: Token) -> None:
+        if self.quotes:
+            self.quotes.append(None)
+            self.containers.append(_Container("> ", "> "))
+            return
+        self.begin(token.map, alone=True)
+        self.quotes.append(_Quote(self.at, self.line, self.containers))
+        self.containers, self.line = [], -1
+
+    def quote_end(self, _: Token) -> None:
+        quote = self.quotes.pop()
+        if quote is None:
+            self.containers.pop()
+            return
+        self.mark(MessageEntity.BLOCKQUOTE, quote.start)
+        self.containers = quote.around
+        self.line = max(self.line, quote.line)
+
+    # ------------------------------------------------------------ tables
+
+    def table(self, token: Token) -> None:
+        self.begin(token.map, alone=True)
+        self.rows = []
+
+    def row(self, _: Token) -> None:
+        if self.rows is not None:
+            self.rows.append([])
+
+    def table_end(self, _: Token) -> None:
+        rows, self.rows = self.rows or [], None
+        self.fixed(drawn(rows))
+
+    # ------------------------------------------------------------ within a line
+
+    def text(self, token: Token) -> None:
+        first, *others = BREAK.split(token.content) if "<" in token.content else [token.content]
+        self.write(first)
+        for other in others:
+            self.new_line()
+            self.write(other)
+
+    def line_end(self, _: Token) -> None:
+        self.new_line()
+
+    def code_span(self, token: Token) -> None:
+        """Telegram has no code in links, and nothing else in code."""
+        if self.links:
+            self.write(token.content)
+            return
+        for name, style in self.styles.items():
+            self.mark(STYLES[name], style.start)
+        start = self.at
+        self.write(token.content)
+        self.mark(MessageEntity.CODE, start)
+        for style in self.styles.values():
+            style.start = self.at
+
+    def style(self, token: Token) -> None:
+        self.open_style(token.tag)
+
+    def style_end(self, token: Token) -> None:
+        self.close_style(token.tag)
+
+    def open_style(self, name: str) -> None:
+        if name in self.styles:
+            self.styles[name].depth += 1
+        else:
+            self.styles[name] = _Style(self.at)
+
+    def close_style(self, name: str) -> None:
+        style = self.styles[name]
+        style.depth -= 1
+        if not style.depth:
+            self.mark(STYLES[name], self.styles.pop(name).start)
+
+    def link(self, token: Token) -> None:
+        address, title = (str(token.attrs.get(name, "")) for name in ("href", "title"))
+        self.links.append(_Link(address, title, self.at, len(self.pieces)))
+
+    def link_end(self, _: Token) -> None:
+        link = self.links.pop()
+        label = "".join(self.pieces[link.piece :])
+        if is_link(link.address) and label.strip():
+            if label != link.address:  # which Telegram finds by itself
+                self.mark(MessageEntity.TEXT_LINK, link.start, url=link.address)
+        else:
+            self.write(beside(label, link.address))
+        self.write(f" ({link.title})" if link.title else "")
+
+    def image(self, token: Token) -> None:
+        label = bare(token.children or ())
+        if self.links:
+            self.write(label + beside(label, str(token.attrs.get("src", ""))))
+            return
+        src, title = (str(token.attrs.get(name, "")) for name in ("src", "title"))
+        self.links.append(_Link(src, title, self.at, len(self.pieces)))
+        self.write(label)
+        self.link_end(token)
+
+
+def _nothing(_: _Pen, __: Token) -> None:
+    """Of a token that only ends what has said all it has to."""
+
+
+TAKE: dict[str, Callable[[_Pen, Token], None]] = {
+    "paragraph_open": _Pen.paragraph,
+    "inline": _Pen.inline,
+    "heading_open": _Pen.heading,
+    "heading_close": _Pen.heading_end,
+    "hr": _Pen.rule,
+    "fence": _Pen.code,
+    "code_block": _Pen.code,
+    "bullet_list_open": _Pen.list_start,
+    "bullet_list_close": _Pen.list_end,
+    "ordered_list_open": _Pen.list_start,
+    "ordered_list_close": _Pen.list_end,
+    "list_item_open": _Pen.item,
+    "list_item_close": _Pen.item_end,
+    "blockquote_open": _Pen.quote,
+    "blockquote_close": _Pen.quote_end,
+    "table_open": _Pen.table,
+    "tr_open": _Pen.row,
+    "table_close": _Pen.table_end,
+    "text": _Pen.text,
+    "softbreak": _Pen.line_end,
+    "hardbreak": _Pen.line_end,
+    "code_inline": _Pen.code_span,
+    **{f"{name}_open": _Pen.style for name in STYLES},
+    **{f"{name}_close": _Pen.style_end for name in STYLES},
+    "link_open": _Pen.link,
+    "link_close": _Pen.link_end,
+    "image": _Pen.image,
+}

@@ -1,0 +1,67 @@
+"""What the Telegram adapter needs to know, and which of it is missing."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
+
+from gateway.errors import SettingsError
+from gateway.settings import Environment
+
+TELEGRAM = "https://api.telegram.org"
+TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
+WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
+"""core.telegram.org/bots/api#setwebhook"""
+
+
+class TelegramSettings(Environment):
+    telegram_bot_token: SecretStr | None = None
+    telegram_webhook_secret: SecretStr | None = None
+    """Set: updates come to /telegram/webhook; else they are fetched by long polling."""
+    telegram_api_url: str = TELEGRAM
+    public_url: str | None = None
+    """Where the gateway is to be reached from outside. With a webhook secret, the webhook is registered there."""
+    telegram_scope: Literal["topic", "chat", "user"] = "topic"
+    """What a conversation is: a topic of a chat, a whole chat, or one person in a chat."""
+    telegram_groups: Literal["mention", "always", "never"] = "mention"
+    """What is answered in groups: what mentions or replies to the bot, everything, or nothing."""
+    telegram_allowed_chats: str = ""
+    """Comma-separated ids of chats and users that are answered; empty: all."""
+    telegram_streaming: bool = True
+    """Show a reply while it is written."""
+    telegram_draft_seconds: PositiveFloat = 0.5
+    """From one state of a draft to the next, in private chats."""
+    telegram_max_file_bytes: PositiveInt = 20_000_000
+    """What a file that somebody attaches may weigh; Telegram's own servers give out no more than 20 MB."""
+
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _is_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("is not a token of a bot; BotFather gives them out as 123456:ABC-DEF")
+        return token
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _is_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
+            raise ValueError("has 1 to 256 characters of A-Z, a-z, 0-9, _ and -")
+        return secret
+
+    @field_validator("telegram_api_url", "public_url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        return url.rstrip("/") if url else url
+
+    @property
+    def on(self) -> bool:
+        """Whether Telegram is set up. Raises SettingsError when something is missing for what is set."""
+        if self.telegram_bot_token is None and self.telegram_webhook_secret is not None:
+            raise SettingsError("Telegram is half set up. Missing: TELEGRAM_BOT_TOKEN.")
+        return self.telegram_bot_token is not None
+
+    @property
+    def allowed_chats(self) -> frozenset[str]:
+        return frozenset(part.strip() for part in self.telegram_allowed_chats.split(",") if part.strip())

@@ -1,0 +1,30 @@
+"""A process that fetches updates and commits them, and may die in the middle of a batch: for a test of what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from gateway.messages import TurnId
+from gateway.ports import Receipt
+from storage.store import SqlStore
+from tests.adapters.telegram.attending import Recorder, polling, settings
+
+
+def main(api_url: str, database_url: str, last: str) -> None:
+    """Until it is killed; which it does by itself once it has committed the message ``last``."""
+    store = SqlStore(database_url)
+
+    def commit(receipt: Receipt) -> None:
+        for message in receipt.messages:
+            store.record(message, TurnId(f"turn {message.message_id} {os.getpid()}"))
+            if message.text == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with polling(settings(telegram_api_url=api_url), store, Recorder(before=commit)):
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

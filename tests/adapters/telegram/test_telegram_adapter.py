@@ -1,0 +1,71 @@
+"""Telegram keeps what every adapter promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from pydantic import SecretStr
+
+from adapters.telegram.adapter import TelegramAdapter
+from adapters.telegram.incoming import SECRET_HEADER
+from adapters.telegram.settings import TelegramSettings
+from gateway.engine import run_once
+from gateway.errors import SettingsError
+from gateway.ports import Request
+from storage.store import SqlStore
+from tests.contracts.adapter import AdapterContract
+from tests.fakes.telegram_server import FakeTelegram
+from tests.fakes.telegram_updates import GROUP, KINDS, SECRET, TOKEN, bot, message, update
+
+HEARD = {
+    "message",
+    "business_message",
+    "edited_message",
+    "edited_business_message",
+    "deleted_business_messages",
+    "stopped_message_generation",
+}
+
+
+def settings(**given: object) -> TelegramSettings:
+    secrets = {"telegram_bot_token": SecretStr(TOKEN), "telegram_webhook_secret": SecretStr(SECRET)}
+    return TelegramSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg,arg-type]  # pydantic's
+
+
+def request(payload: object, secret: str = SECRET) -> Request:
+    return Request({SECRET_HEADER: secret}, json.dumps(payload).encode())
+
+
+class TestTelegram(AdapterContract):
+    @pytest.fixture
+    async def adapter(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TelegramAdapter]:
+        monkeypatch.setenv("PTB_TIMEDELTA", "1")
+        with FakeTelegram() as telegram:
+            here = settings(telegram_api_url=telegram.url)
+            adapter = TelegramAdapter(here, SqlStore("sqlite:///never.db"), run_once)
+            yield adapter
+            await adapter.close()
+
+    def said(self, text: str, mark: str) -> Request:
+        number = int.from_bytes(mark.encode())
+        return request(update(update_id=number, message=message(text, message_id=number)))
+
+    def genuine(self, body: bytes) -> Request:
+        return Request({SECRET_HEADER: SECRET}, body)
+
+    def forged(self) -> Sequence[Request]:
+        told = update(message=message("let me in"))
+        return (Request({}, json.dumps(told).encode()), request(told, ""), request(told, "another"), request(told, "é"))
+
+    def ignored(self) -> Sequence[Request]:
+        quiet = [update(**{name: told}) for name, told in KINDS.items() if name not in HEARD]
+        mine, overheard = message("said the bot", user=bot()), message("not to you", chat=GROUP)
+        return tuple(request(each) for each in (*quiet, update(message=mine), update(message=overheard)))
+
+
+def test_half_of_telegram_is_an_error_that_names_what_is_missing() -> None:
+    with pytest.raises(SettingsError, match="TELEGRAM_BOT_TOKEN"):
+        _ = settings(telegram_bot_token=None).on
+    assert not settings(telegram_bot_token=None, telegram_webhook_secret=None).on

@@ -1,0 +1,202 @@
+"""Whom the bot answers in Telegram, where, and in which conversation."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.telegram.bot import Who
+from adapters.telegram.marks import Me
+from adapters.telegram.places import Place
+from gateway.messages import ConversationKey, Kind, Message
+from tests.adapters.telegram.reading import (
+    AUTHOR,
+    BOT,
+    CALL,
+    CONNECTION,
+    GROUP_MODES,
+    NOTHING,
+    heard,
+    one,
+    read,
+    reader,
+    without,
+)
+from tests.fakes.telegram_updates import (
+    BOT_ID,
+    BOT_NAME,
+    GENERAL_TOPIC,
+    GROUP,
+    USER,
+    Json,
+    bot,
+    channel,
+    group,
+    mention,
+    message,
+    person,
+    photo,
+    said_by_bot,
+    text_mention,
+    update,
+)
+
+# ---------------------------------------------------------------- where it is answered
+
+
+def test_a_private_message_is_always_answered() -> None:
+    said = one(message("hello", message_id=5), telegram_groups="never")
+    assert said == Message(
+        ConversationKey("telegram", BOT, AUTHOR),
+        f"{BOT}:{USER}:5",
+        "hello",
+        AUTHOR,
+        {"chat": AUTHOR, "message": "5", "user": AUTHOR, "type": "private"},
+    )
+
+
+def test_an_address_leads_to_a_place() -> None:
+    place = Place.of(one(mention(message_id=5, thread=44)).address)
+    assert place == Place(str(GROUP), "44", "5", AUTHOR, "", "supergroup")
+    place = Place.of(read("business_message", message("hi", message_id=6, business=CONNECTION)).messages[0].address)
+    assert place == Place(AUTHOR, "", "6", AUTHOR, CONNECTION, "private")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        mention("hello"),
+        message(f"hello {CALL.upper()}", chat=GROUP),
+        message(f"👋👋 {CALL} hello", chat=-4004),
+        photo(f"{CALL} hello", chat=GROUP),
+        message("Gate, hello", chat=GROUP, entities=[text_mention("Gate, hello", "Gate")]),
+        message("hello", chat=GROUP, reply_to=said_by_bot(chat=GROUP)),
+        message("hello", chat=GROUP, thread=44, reply_to=said_by_bot(chat=group(forum=True), thread=44)),
+        message(f"/never_heard_of{CALL} hello", chat=GROUP),
+        message(f"/help{CALL.upper()}", chat=GROUP),
+        message("/help", chat=GROUP),
+        message("/start", chat=GROUP),
+    ],
+)
+def test_in_groups_whoever_calls_us_is_answered(told: Json) -> None:
+    said = one(told)
+    assert (said.opens, said.kind) == (True, Kind.ASK)
+    assert heard(told, telegram_groups="never") == NOTHING
+
+
+NOT_FOR_US = [
+    message("hello", chat=GROUP),
+    message(f"{CALL} hello", chat=GROUP, entities=[]),
+    message(f"{CALL}x hello", chat=GROUP),
+    message("hello", chat=GROUP, reply_to=message("hi", chat=GROUP)),
+    message("Ann", chat=GROUP, entities=[text_mention("Ann", "Ann", person(7))]),
+]
+FOR_OTHERS = [
+    message("/never_heard_of", chat=GROUP),
+    message("/never_heard_of", chat=GROUP, reply_to=said_by_bot(chat=GROUP)),
+    message("/new@another_bot", chat=GROUP),
+    message("/new@another_bot", chat=GROUP, reply_to=said_by_bot(chat=GROUP)),
+    mention("hello", chat=group(is_direct_messages=True)),
+    mention("hello", chat=channel()),
+]
+
+
+@pytest.mark.parametrize("told", NOT_FOR_US)
+def test_in_groups_who_calls_nobody_is_answered_only_where_all_are(told: Json) -> None:
+    assert heard(told) == NOTHING
+    assert one(told, telegram_groups="always").opens
+
+
+@pytest.mark.parametrize("told", FOR_OTHERS)
+@pytest.mark.parametrize("groups", GROUP_MODES)
+def test_what_is_for_others_is_never_answered(told: Json, groups: str) -> None:
+    assert heard(told, telegram_groups=groups) == NOTHING
+
+
+def test_in_a_topic_that_we_opened_not_everything_is_a_reply_to_us() -> None:
+    told = message("hello", chat=GROUP, thread=44)
+    told["reply_to_message"]["from"] = bot()
+    assert heard(told) == NOTHING
+    assert "In reply" not in one(told, telegram_groups="always").text
+
+
+def test_a_reply_to_the_message_at_the_root_of_replies_is_one() -> None:
+    root = said_by_bot(chat=GROUP, message_id=44)
+    assert one({**message("and then?", chat=GROUP, reply_to=root), "message_thread_id": 44}).key.topic == ""
+
+
+def test_a_name_is_heard_as_soon_as_it_is_known() -> None:
+    nameless = reader(Me(BOT_ID))
+    told = update(message=mention("hello"))
+    assert nameless.read(told) == NOTHING
+    nameless.learn(Who(BOT, BOT_NAME, "Gateway", reads_groups=False, has_topics=False))
+    assert nameless.read(told) == reader().read(told) != NOTHING
+    assert nameless.bot_id == BOT
+
+
+@pytest.mark.parametrize(
+    ("allowed", "answered"),
+    [("", True), (AUTHOR, True), (f"5, {GROUP}", True), ("5", False), (BOT, False)],
+)
+def test_only_chats_and_people_that_are_allowed_are_answered(allowed: str, *, answered: bool) -> None:
+    assert bool(heard(mention(), telegram_allowed_chats=allowed).messages) is answered
+
+
+# ---------------------------------------------------------------- which conversation it belongs to
+
+
+@pytest.mark.parametrize(("scope", "topic", "user"), [("topic", "44", ""), ("chat", "", ""), ("user", "", AUTHOR)])
+@pytest.mark.parametrize("chat", [GROUP, USER])
+def test_a_conversation_is_a_topic_or_a_chat_or_one_person(scope: str, topic: str, user: str, chat: int) -> None:
+    said = one(message(f"{CALL} hello", chat=chat, thread=44), telegram_scope=scope)
+    assert said.key == ConversationKey("telegram", BOT, str(chat), topic, user)
+    assert said.address["topic"] == "44"
+
+
+def test_outside_of_topics_there_is_none() -> None:
+    plain = {**mention("hello"), "message_thread_id": 44}
+    for told in (plain, mention("hello", thread=GENERAL_TOPIC, chat=group(forum=True))):
+        said = one(told)
+        assert (said.key.topic, "topic" in said.address) == ("", False)
+
+
+@pytest.mark.parametrize(("scope", "user"), [("topic", ""), ("chat", ""), ("user", AUTHOR)])
+def test_a_business_chat_is_another_than_the_bots_own(scope: str, user: str) -> None:
+    told = message("hello", message_id=5, business=CONNECTION)
+    (said,) = read("business_message", told, telegram_scope=scope).messages
+    assert said.key == ConversationKey("telegram", BOT, f"biz:{CONNECTION}:{USER}", "", user)
+    assert said.message_id == f"{BOT}:biz:{CONNECTION}:{USER}:5"
+
+
+@pytest.mark.parametrize("more", [{"user": person(2002)}, {"sender_business_bot": bot()}])
+def test_what_the_owner_of_a_business_says_is_not_for_us(more: Json) -> None:
+    for kind in ("business_message", "edited_business_message"):
+        assert read(kind, message("hello", business=CONNECTION, **more)) == NOTHING
+
+
+# ---------------------------------------------------------------- who is answered
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        message("hello", user=bot()),
+        message("hello", user=bot(id=4321)),
+        message("hello", via_bot=bot()),
+        without(message("hello"), "from"),
+        message("hello", chat=GROUP, user=person(777000), sender_chat=channel(), is_automatic_forward=True),
+        message("hello", user=bot(id=4321), reply_to=said_by_bot()),
+    ],
+)
+def test_nobody_answers_themselves_or_other_bots(told: Json) -> None:
+    assert heard(told, telegram_groups="always") == NOTHING
+    assert read("edited_message", told) == NOTHING
+
+
+def test_who_speaks_as_a_chat_is_answered() -> None:
+    anonymous = bot(id=1087968824, username="GroupAnonymousBot")
+    said = one(mention("hello", user=anonymous, sender_chat=group()), telegram_scope="user")
+    assert said.author == said.key.user == str(GROUP)
+
+
+def test_what_somebody_sends_by_way_of_another_bot_is_their_own() -> None:
+    assert one(message("hello", via_bot=bot(id=4321))).text == "hello"

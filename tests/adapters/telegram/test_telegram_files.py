@@ -1,0 +1,205 @@
+"""Files in both directions: every way in which one is not to be had, and what Telegram shows of what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+
+from adapters.telegram import files
+from adapters.telegram.bot import Calls
+from adapters.telegram.errors import Away, Declined, Reason, Unsure
+from adapters.telegram.files import fetch, upload
+from adapters.telegram.places import Place
+from adapters.telegram.settings import TelegramSettings
+from gateway.messages import Attachment, ConversationKey, File, Message
+from tests.fakes.outbox import FakeOutbox
+from tests.fakes.raw_server import RawServer
+from tests.fakes.telegram_files import DOWNLOAD_LIMIT
+from tests.fakes.telegram_messages import TOKEN, USER
+from tests.fakes.telegram_server import Error, FakeTelegram, Hang, Lost, RateLimit, Status
+
+PNG = b"\x89PNG\r\n\x1a\n picture"
+HERE = Place(str(USER), kind="private")
+LIMIT = 1000
+MADE = File("chart.png", "file-1", "image/png")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[FakeTelegram]:
+    with FakeTelegram() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: FakeTelegram) -> Iterator[FakeTelegram]:
+    yield running
+    running.faults.clear()
+
+
+@pytest.fixture
+async def calls(server: FakeTelegram) -> AsyncIterator[Calls]:
+    calls = Calls(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=server.url))
+    yield calls
+    await calls.close()
+
+
+async def get(calls: Calls, *kept: File, limit: int = LIMIT) -> list[Attachment]:
+    message = Message(ConversationKey("telegram"), "1", "see", files=kept)
+    return list(await fetch(calls, message, limit))
+
+
+# ---------------------------------------------------------------- what people attach
+
+
+async def test_files_come_in_order_as_they_are(server: FakeTelegram, calls: Calls) -> None:
+    contents = [b"one", b"", bytes(range(256)), b"four"]
+    kept = [server.keep(content, f"{at}.bin", kind="document") for at, content in enumerate(contents)]
+    given = [File(each.name, each.id) for each in kept]
+    got = await get(calls, *given)
+    assert [(one.file, one.content, one.problem) for one in got] == [
+        (file, content, "") for file, content in zip(given, contents, strict=True)
+    ]
+
+
+async def test_a_voice_note_keeps_its_type(server: FakeTelegram, calls: Calls) -> None:
+    kept = server.keep(b"OggS", "note.oga", kind="voice", mime_type="audio/ogg")
+    (got,) = await get(calls, File("voice.ogg", kept.id, "audio/ogg", 4))
+    assert (got.content, got.file.media_type) == (b"OggS", "audio/ogg")
+
+
+async def test_only_a_few_files_are_fetched_at_a_time(server: FakeTelegram, calls: Calls) -> None:
+    kept = [server.keep(b"x", f"{at}.bin", kind="document") for at in range(8)]
+    server.faults.add("getFile", Hang(times=None))
+    getting = asyncio.ensure_future(get(calls, *(File(each.name, each.id) for each in kept)))
+    await server.until(lambda: server.faults.hanging == files.AT_ONCE)
+    server.faults.release()
+    assert [one.problem for one in await getting] == [""] * 8
+
+
+@pytest.mark.parametrize(
+    ("size", "told", "content", "asked"),
+    [(5000, 5000, b"", 0), (0, None, b"x" * 1001, 1), (0, 5000, b"x", 1), (0, 3, b"x" * 1001, 1)],
+)
+async def test_a_file_over_the_limit_is_not_taken(
+    server: FakeTelegram, calls: Calls, size: int, told: int | None, content: bytes, asked: int
+) -> None:
+    kept = server.keep(content, "a.bin", kind="document", size=told)
+    before = len(server.calls("getFile"))
+    (got,) = await get(calls, File("a.bin", kept.id, size=size))
+    assert (got.content, got.problem) == (b"", "it is larger than 0.001 MB")
+    assert len(server.calls("getFile")) == before + asked
+
+
+async def test_what_telegram_does_not_hand_out_says_so(server: FakeTelegram, calls: Calls) -> None:
+    kept = server.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT + 1)
+    gone, large = await get(calls, File("gone.bin", "BQAC-none"), File("a.bin", kept.id), limit=10**9)
+    assert "wrong file_id" in gone.problem.lower()
+    assert "file is too big" in large.problem.lower()
+
+
+@pytest.mark.parametrize("fault", [Status(500), Lost(), RateLimit(3), Error(401)], ids=str)
+async def test_a_file_that_fails_says_so_and_holds_up_no_other(
+    server: FakeTelegram, calls: Calls, fault: Status | Lost | RateLimit | Error
+) -> None:
+    kept = server.keep(b"x", "a.bin", kind="document")
+    server.faults.add("getFile", fault)
+    got = await get(calls, *[File("a.bin", kept.id)] * 2)
+    assert sorted(one.content for one in got) == [b"", b"x"]
+    assert [bool(one.problem) for one in got] == [not one.content for one in got]
+
+
+async def test_content_that_is_gone_or_broken_off_says_so() -> None:
+    async with RawServer() as raw:
+        calls = Calls(
+            TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=f"http://127.0.0.1:{raw.port}")
+        )
+        for _ in range(2):
+            raw.say(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u", "file_path": "a/b.c"}}')
+            raw.say(b'{"ok": false, "description": "Not Found"}', status="404 Not Found")
+        raw.say(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u"}}')
+        with pytest.raises(Declined, match="it is gone") as caught:
+            await calls.download("f", LIMIT)
+        assert caught.value.reason is Reason.FILE
+        first, second = [*await get(calls, File("a", "f")), *await get(calls, File("a", "f"))]
+        assert "gone" in first.problem
+        assert "Telegram" in second.problem
+        await calls.close()
+
+
+# ---------------------------------------------------------------- what the assistant made
+
+
+async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: Calls) -> None:
+    outbox = FakeOutbox()
+    number = await upload(calls, HERE, outbox, MADE, PNG)
+    shown = server.answers()[-1]
+    assert str(shown.message_id) == number
+    assert [(file.kind, file.name, file.content) for file in shown.files] == [("photo", "chart.png", PNG)]
+    assert outbox.taken[0] == f"telegram:{calls.bot_id}:chat:{USER}"
+
+
+@pytest.mark.parametrize(
+    ("made", "content"),
+    [
+        (File("a.csv", "f", "text/csv"), b"a,b"),
+        (File("a.gif", "f", "image/gif"), b"GIF89a"),
+        (File("a.svg", "f", "image/svg+xml"), b"<svg/>"),
+        (File("a.png", "f", "image/png"), b"no picture at all"),
+    ],
+)
+async def test_anything_else_goes_as_a_document(server: FakeTelegram, calls: Calls, made: File, content: bytes) -> None:
+    assert await upload(calls, HERE, FakeOutbox(), made, content)
+    assert [(file.kind, file.name, file.content) for file in server.answers()[-1].files] == [
+        ("document", made.name, content)
+    ]
+
+
+async def test_a_large_picture_goes_as_a_document(
+    server: FakeTelegram, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LARGEST_PHOTO", len(PNG) - 1)
+    await upload(calls, HERE, FakeOutbox(), MADE, PNG)
+    assert server.answers()[-1].files[0].kind == "document"
+
+
+async def test_it_goes_into_its_topic(server: FakeTelegram, calls: Calls) -> None:
+    server.add_topic(-1009, 77)
+    await upload(calls, Place("-1009", "77"), FakeOutbox(), replace(MADE, media_type=""), PNG)
+    assert server.answers(-1009, 77)[-1].files[0].name == "chart.png"
+
+
+async def test_a_file_that_telegram_never_takes_is_declined(calls: Calls) -> None:
+    with pytest.raises(Declined) as caught:
+        await upload(calls, HERE, FakeOutbox(), File("a.txt", "f"), b"")
+    assert caught.value.reason is Reason.FILE
+    assert caught.value.retry_after is None
+
+
+async def test_who_is_blocked_is_not_asked_twice(server: FakeTelegram, calls: Calls) -> None:
+    server.faults.add("sendPhoto", Error(403, "bot was blocked by the user"))
+    before = len(server.calls("sendDocument"))
+    with pytest.raises(Declined) as caught:
+        await upload(calls, HERE, FakeOutbox(), MADE, PNG)
+    assert caught.value.reason is Reason.BLOCKED
+    assert len(server.calls("sendDocument")) == before
+
+
+async def test_a_lost_answer_is_unsure_and_nothing_is_sent_twice(server: FakeTelegram, calls: Calls) -> None:
+    before = len(server.answers())
+    server.faults.add("send*", Lost())
+    with pytest.raises(Unsure):
+        await upload(calls, HERE, FakeOutbox(), MADE, PNG)
+    assert len(server.answers()) == before + 1
+
+
+async def test_where_nobody_is_nothing_was_sent() -> None:
+    async with RawServer() as raw:
+        url = f"http://127.0.0.1:{raw.port}"
+    calls = Calls(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=url))
+    with pytest.raises(Away):
+        await upload(calls, HERE, FakeOutbox(), MADE, PNG)
+    await calls.close()
