@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from adapters.http import HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
+from gateway import logs
 from gateway.cli import main
 from gateway.settings import Environment, Settings
 from tests.fakes.openai_server import FakeOpenAI
@@ -28,6 +29,8 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command with nothing set but a database and what the test gives."""
     monkeypatch.chdir(tmp_path)
+    # The log is the whole process's, and other tests read it: here it learns what to mask and no more.
+    monkeypatch.setattr(logs, "configure", lambda _level, _format, secrets: logs._masks.learn(secrets))
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
