@@ -1,18 +1,21 @@
 """The way to a server: one SDK client for the process, and a wire that carries JSON and event streams over it.
 
 The SDK brings keys, addresses, connections and exceptions. Requests go through its verbs (``client.post``) and
-answers are decoded here: its generated resources cost 20 MB and, while streaming, five times the CPU.
+answers are decoded here: its generated resources cost 20 MB and, while streaming, five times the CPU. Its verbs in
+turn cost more CPU than the connection: of POSTs of one kind it makes the first, and the others are made like it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, Self, cast
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -128,6 +131,43 @@ class Extras:
         return True
 
 
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK writes it
+_url = lru_cache(maxsize=64)(httpx2.URL)  # reading one costs a tenth of a request, and most are of a few
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # the headers hold the key
+class Pattern:
+    """A POST as the SDK made it, to make others like it: they differ in path, body and cookies."""
+
+    before: str
+    """The address up to the path that was asked for; Azure's has the deployment in it."""
+    after: str
+    headers: httpx2.Headers
+    extensions: Mapping[str, Any]
+    """The timeouts, and on Azure where its key may go to."""
+
+    @classmethod
+    def of(cls, response: httpx2.Response, path: str) -> Self | None:
+        """That of the request that was answered; None when the SDK or a redirect made something else of the path."""
+        request = response.request
+        before, found, after = str(request.url).rpartition(path)
+        if response.history or not found:
+            return None
+        own = {b"cookie", b"content-length"}
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in own]
+        return cls(before, after, httpx2.Headers(headers), dict(request.extensions))
+
+    def request(self, path: str, body: Json, cookies: httpx2.Cookies) -> httpx2.Request:
+        return httpx2.Request(
+            "POST",
+            _url(f"{self.before}{path}{self.after}"),
+            headers=self.headers,
+            cookies=cookies,
+            content=_encoded(body).encode(),
+            extensions=dict(self.extensions),
+        )
+
+
 class Wire:
     """Requests to one server. Every method raises AssistantError only; a path that is not there is NotThere."""
 
@@ -135,6 +175,7 @@ class Wire:
         self._client = client
         self._headers = dict(headers or {})
         self._brief = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        self._patterns: dict[tuple[str, str, float | None, bool], Pattern] = {}
 
     @property
     def base_url(self) -> str:
@@ -154,9 +195,7 @@ class Wire:
     async def post(self, path: str, body: Json) -> Json:
         """For what no model works on: see ``stream``."""
         with our_words():
-            options = self._options(timeout=self._brief)
-            response = await self._client.post(path, cast_to=httpx2.Response, body=body, options=options)
-            return parse(response.content)
+            return parse((await self._post(path, body, ANSWER_SECONDS, streamed=False)).content)
 
     async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: bytes) -> Json:
         """POST a file as a form."""
@@ -175,7 +214,7 @@ class Wire:
             options = self._options(timeout=self._brief)
             options["headers"] = {**self._headers, **BINARY}
             response = cast(
-                "httpx2.Response",  # as in _open
+                "httpx2.Response",  # as in _post
                 await self._client.get(
                     path,
                     cast_to=httpx2.Response,
@@ -211,23 +250,50 @@ class Wire:
                 await _drain(chunks)
 
     async def _open(self, path: str, body: Json, extras: Extras, silence: float | None) -> httpx2.Response:
-        timeout = None if silence is None else httpx2.Timeout(silence, connect=CONNECT_SECONDS)
         while True:
             fields = extras.fields
             try:
                 with our_words():
-                    response = await self._client.post(
-                        path,
-                        cast_to=httpx2.Response,
-                        body=body | fields,
-                        options=self._options(timeout=timeout),
-                        stream=True,
-                        stream_cls=openai.AsyncStream[object],
-                    )
-                    return cast("httpx2.Response", response)  # the signature knows streams only, whatever cast_to says
+                    return await self._post(path, body | fields, silence, streamed=True)
             except BadRequest as exc:
                 if fields is extras.fields and not extras.adapt(exc):  # unless another request has learnt it meanwhile
                     raise
+
+    async def _post(self, path: str, body: Json, silence: float | None, *, streamed: bool) -> httpx2.Response:
+        # All that the SDK looks at: it treats paths with the same first part alike, and Azure's has the model in it.
+        kind = (path.split("/")[1], text(body.get("model")), silence, streamed)
+        if (pattern := self._patterns.get(kind)) is not None:
+            return await self._send_like(pattern, path, body, streamed=streamed)
+        timeout = None if silence is None else httpx2.Timeout(silence, connect=CONNECT_SECONDS)
+        response = cast(
+            "httpx2.Response",  # the signature knows streams only, whatever cast_to says
+            await self._client.post(
+                path,
+                cast_to=httpx2.Response,
+                body=body,
+                options=self._options(timeout=timeout),
+                stream=streamed,
+                stream_cls=openai.AsyncStream[object],
+            ),
+        )
+        if (pattern := Pattern.of(response, path)) is not None:
+            self._patterns[kind] = pattern
+        return response
+
+    async def _send_like(self, pattern: Pattern, path: str, body: Json, *, streamed: bool) -> httpx2.Response:
+        """What ``client.post`` does with a request that it has made: one attempt, and the same exceptions."""
+        transport = self._client._client  # noqa: SLF001  # its connections and cookies have no public name
+        request = pattern.request(path, body, transport.cookies)
+        try:
+            response = await transport.send(request, stream=streamed)
+        except httpx2.TimeoutException as exc:
+            raise openai.APITimeoutError(request=request) from exc
+        except httpx2.RequestError as exc:
+            raise openai.APIConnectionError(request=request) from exc
+        if response.is_success:
+            return response
+        await response.aread()
+        raise self._client._make_status_error_from_response(response)  # noqa: SLF001  # nor has its choice of a class
 
     async def until(self, path: str, over: Callable[[Json], bool], *, every: float) -> Json:
         """Ask for an object at once, and then every so many seconds or when the server wants, until it is ``over``.

@@ -16,9 +16,15 @@ from gateway.errors import AssistantError, Refused, SettingsError, Unavailable
 from tests.fakes.raw_server import KEY, RawServer
 
 
-@pytest.fixture
-def wire(raw_client: openai.AsyncOpenAI) -> Wire:
-    return Wire(raw_client, {"x-more": "yes"})
+@pytest.fixture(params=["first", "later"])
+async def wire(request: pytest.FixtureRequest, raw: RawServer, raw_client: openai.AsyncOpenAI) -> Wire:
+    """One that has asked nothing yet, or one that has: it makes the POSTs of ``read`` by itself then."""
+    wire = Wire(raw_client, {"x-more": "yes"})
+    if request.param == "later":
+        raw.say(b"{}")
+        await read(wire)
+        raw.requests.clear()
+    return wire
 
 
 async def read(wire: Wire, *, until: str = "end") -> list[dict[str, object]]:
