@@ -19,6 +19,8 @@ from gateway.errors import SettingsError
 
 BackendName = Literal["responses", "threads", "chat", "offline"]
 OPENAI_HOST = "api.openai.com"
+TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
+"""developers.openai.com/api/docs/guides/speech-to-text"""
 
 
 class NamedFiles(EnvSettingsSource):
@@ -97,6 +99,8 @@ class Settings(Environment):
     openai_tools: str = ""
     """Hosted tools of the Responses API: web_search, file_search, code_interpreter, image_generation, with commas."""
     openai_vector_store_ids: str = ""
+    openai_transcription_model: str | None = None
+    """What turns voice notes into text; by itself only at OpenAI, as other servers may have no such model."""
     assistant_id: str | None = Field(None, validation_alias=AliasChoices("assistant_id", "asst_id"))
     azure_openai_api_key: SecretStr | None = None
     azure_openai_endpoint: str | None = None
@@ -128,6 +132,16 @@ class Settings(Environment):
         if self.openai_base_url and urlsplit(self.openai_base_url).hostname != OPENAI_HOST:
             return "chat"
         return "responses" if self.openai_api_key else "offline"
+
+    @property
+    def transcription_model(self) -> str:
+        """The model for recordings; empty when there is none."""
+        if self.openai_transcription_model is not None:
+            return self.openai_transcription_model
+        elsewhere = self.azure_openai_endpoint or (
+            self.openai_base_url and urlsplit(self.openai_base_url).hostname != OPENAI_HOST
+        )
+        return "" if elsewhere else TRANSCRIPTION_MODEL
 
     def missing(self) -> tuple[str, ...]:
         """The variables that the chosen backend still needs."""

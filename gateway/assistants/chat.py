@@ -18,6 +18,7 @@ from gateway.assistants.client import Extras, Setup, Wire, find_model
 from gateway.assistants.draft import Draft
 from gateway.assistants.history import fit, size
 from gateway.assistants.shapes import part, parts, text, usage
+from gateway.assistants.speech import hearing
 from gateway.assistants.sse import Json
 from gateway.assistants.vendor_errors import CUT_SHORT, NOT_ALLOWED, BadRequest, NotThere, TooLong, complaint_in
 from gateway.errors import AssistantError, Misconfigured, Refused, Unavailable
@@ -173,7 +174,7 @@ class Chat:
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         past = fit(await history(), self._history_chars)
-        progress = Progress(turn, past, await load(turn, attachments))
+        progress = Progress(turn, past, await load(turn, hearing(self._wire, self._setup, attachments)))
         for number in range(MAX_ROUNDS):
             async with aclosing(self._answer(progress, str(number))) as events:
                 async for event in events:

@@ -104,6 +104,8 @@ class Setup:
     """False: do not stream, but poll or wait."""
     poll_seconds: float = 1.0
     """Between two looks at a run, unless the server says when."""
+    transcription_model: str = ""
+    """What turns recordings into text; empty: nothing does."""
 
 
 class Extras:

@@ -42,6 +42,7 @@ def set_up(settings: Settings) -> Setup:
         hosted=tuple(_hosted(name.strip(), settings) for name in settings.openai_tools.split(",") if name.strip()),
         streamed=settings.assistant_mode == "stream",
         poll_seconds=settings.assistant_poll_seconds,
+        transcription_model=settings.transcription_model,
     )
 
 

@@ -31,6 +31,7 @@ from gateway.assistants.response_items import (
 )
 from gateway.assistants.server_conversations import ServerConversations
 from gateway.assistants.shapes import parts, text, usage
+from gateway.assistants.speech import hearing
 from gateway.assistants.sse import Json
 from gateway.assistants.vendor_errors import BadFile, BadRequest, NotThere, TooLong
 from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadLost, Unavailable
@@ -124,7 +125,7 @@ class Responses:
         history: History,  # noqa: ARG002  # the port's
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self._drive(Progress(turn, thread, attachments), None, new=True)
+        return self._drive(self._begin(turn, thread, attachments), None, new=True)
 
     async def resume(
         self,
@@ -134,7 +135,7 @@ class Responses:
         history: History,
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        progress = Progress(turn, thread, attachments)
+        progress = self._begin(turn, thread, attachments)
         left = await self._left(progress, run_id, history)
         async with aclosing(self._drive(progress, left)) as events:
             async for event in events:
@@ -149,6 +150,9 @@ class Responses:
         async with aclosing(self._drive(progress, None)) as events:
             async for event in events:
                 yield event
+
+    def _begin(self, turn: Turn, thread: ThreadId, attachments: Attachments) -> Progress:
+        return Progress(turn, thread, hearing(self._wire, self._setup, attachments))
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # the port's
         if run_id is not None:

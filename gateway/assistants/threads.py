@@ -19,6 +19,7 @@ from gateway.assistants.draft import Draft
 from gateway.assistants.history import pair
 from gateway.assistants.server_assistant import ServerAssistant
 from gateway.assistants.shapes import part, parts, text, usage
+from gateway.assistants.speech import hearing
 from gateway.assistants.sse import Json
 from gateway.assistants.thread_files import ThreadFiles
 from gateway.assistants.thread_items import (
@@ -259,7 +260,8 @@ class Threads:
         metadata = {"turn_id": progress.turn.id}
         body = {**await self._assistant.fields(), "metadata": metadata, "stream": self._setup.streamed}
         if with_message:
-            message, progress.plain = await self._files.message(progress.turn, progress.attachments)
+            attachments = hearing(self._wire, self._setup, progress.attachments)
+            message, progress.plain = await self._files.message(progress.turn, attachments)
             body["additional_messages"] = [message]
         return f"{_path(progress.thread)}/runs", body
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,6 +58,28 @@ class FilesContract(Served):
         assert given[0] == ("text", "", SAID)
         rest: list[Given] = [("image", "image/png", PNG), ("text", "", NOTES), ("file", "report.pdf", PDF)]
         assert sorted(given[1:], key=str) == sorted([*rest, ("text", "", LOST)], key=str)
+
+    async def test_what_is_said_in_a_recording_is_read(self, fake: FakeOpenAI, room: Room) -> None:
+        fake.transcripts[b"OggS hello"] = "Hello, can you hear me?"
+        voice = attached("voice.ogg", b"OggS hello", media_type="audio/ogg")
+        silent = attached("memo.m4a", b"\0\0\0")
+        room.attached = [voice, silent]
+        await room.say("Listen")
+        read = words(self.given(fake, room))
+        assert "[beginning of what is said in voice.ogg]\nHello, can you hear me?\n" in read
+        assert "[memo.m4a could not be read: nothing is said in it]" in read
+        assert [kind for kind, *_ in self.given(fake, room)].count("file") == 0
+
+    @pytest.mark.parametrize("fault", [Fault(status=404), Fault(status=500), Fault(kind="drop_before")], ids=str)
+    async def test_a_recording_that_nobody_hears_does_not_lose_the_text(
+        self, fake: FakeOpenAI, room: Room, fault: Fault
+    ) -> None:
+        fake.faults.add(replace(fault, path=".*/audio/transcriptions"))
+        room.attached = [attached("voice.ogg", b"OggS hello", media_type="audio/ogg")]
+        await room.say("Listen")
+        read = words(self.given(fake, room))
+        assert read.startswith("Listen")
+        assert "[voice.ogg could not be read: nobody could turn what is said in it into text]" in read
 
     async def test_files_are_fetched_once(self, fake: FakeOpenAI, room: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))

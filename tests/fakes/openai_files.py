@@ -35,6 +35,16 @@ class FileRoom:
             "DELETE /files/{}": self.delete,
         }
 
+    def audio(self) -> dict[str, Any]:
+        return {"POST /audio/transcriptions": self.transcribe}
+
+    async def transcribe(self, call: Call) -> Answer:
+        call.required("file", "model")
+        upload = call.body["file"]
+        if not isinstance(upload, Upload):
+            raise bad("Invalid type for 'file': expected a file.", param="file", code="invalid_type")
+        return Answer({"text": self._world.transcripts.get(upload.content, "")})
+
     def containers(self) -> dict[str, Any]:
         return {"GET /containers/{}/files/{}/content": self.container_content}
 

@@ -231,6 +231,7 @@ class FakeOpenAI(World):
         router.add("chat", self._chat_room.routes())
         router.add("files", self._file_room.routes())
         router.add("containers", self._file_room.containers())
+        router.add("audio", self._file_room.audio())
         router.add("threads", self._thread_room.routes())
         router.add("threads", self._run_room.routes())
         router.add("conversations", self._conversation_room.routes())

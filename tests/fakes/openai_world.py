@@ -17,7 +17,7 @@ from tests.fakes.openai_wire import ApiError, Json, Upload, bad
 T = TypeVar("T")
 Shown = TypeVar("Shown")
 
-FEATURES = ("threads", "conversations", "responses", "background", "chat", "files", "containers")
+FEATURES = ("threads", "conversations", "responses", "background", "chat", "files", "containers", "audio")
 NO_MODEL = "no-such-model"
 
 
@@ -36,6 +36,8 @@ class World:
         self.shred = 0
         """Streams are sent in pieces of so many bytes, whatever they tear; 0: as they come."""
         self.takes_files = True
+        self.transcripts: dict[bytes, str] = {}
+        """What is said in recordings, by their content."""
         """Whether images and files are taken; if not, a part that holds one is refused."""
         self.uploads: dict[str, Upload] = {}
         """Of ``/files``, by id: what came, and what a run of a thread made."""

@@ -107,3 +107,21 @@ def test_secrets_do_not_show() -> None:
     settings = Settings(**given)
     assert "sk-secret" not in repr(settings)
     assert set(settings.secrets()) == {"sk-secret", "key"}
+
+
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [
+        ({}, "gpt-4o-mini-transcribe"),
+        ({"OPENAI_BASE_URL": "https://api.openai.com/v1"}, "gpt-4o-mini-transcribe"),
+        ({"OPENAI_BASE_URL": "http://localhost:11434/v1"}, ""),
+        ({"AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com"}, ""),
+        ({"OPENAI_BASE_URL": "http://localhost:11434/v1", "OPENAI_TRANSCRIPTION_MODEL": "whisper-1"}, "whisper-1"),
+    ],
+)
+def test_recordings_are_transcribed_where_there_is_a_model_for_it(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], model: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.load().transcription_model == model

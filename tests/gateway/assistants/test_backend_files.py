@@ -23,7 +23,7 @@ from tests.fakes.openai_files import Given, given
 from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, Fault, MakeFile, MakeImage, Say
 from tests.fakes.raw_server import RawServer
 
-SETUP = Setup("gpt-4o", poll_seconds=0.01)
+SETUP = Setup("gpt-4o", poll_seconds=0.01, transcription_model="gpt-4o-mini-transcribe")
 CHAT = "/chat/completions"
 RESPONSES = "/responses"
 RUNS = "/threads/[^/]+/runs"
