@@ -25,12 +25,6 @@ HELLO = {"channel": "C0CHAN", "text": "hello", "thread_ts": None}
 SECRET = "xoxb-1234567890-abcdefghij"
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
 @pytest.fixture
 def slack(running: FakeSlack) -> Iterator[FakeSlack]:
     yield running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,12 +17,6 @@ from gateway.ports import Check
 from storage.store import SqlStore
 from tests.fakes.slack_events import APP_TOKEN, SIGNING_SECRET, TEAM, TOKEN
 from tests.fakes.slack_server import FakeSlack
-
-
-@pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    with FakeSlack() as fake:
-        yield fake
 
 
 @pytest.fixture

@@ -321,12 +321,6 @@ def test_nothing_is_called_and_no_thread_begins_before_somebody_knocks(
 
 
 @pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
-@pytest.fixture
 def prompting(slack: FakeSlack) -> Iterator[Site]:
     site = Site(settings(slack_api_url=slack.api_url, slack_prompts="Hi: Say hi | Sum up"))
     yield site

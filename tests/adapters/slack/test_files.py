@@ -26,12 +26,6 @@ LIMIT = 1000
 MADE = File("chart.png", "file-1", "image/png")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
 @pytest.fixture
 def slack(running: FakeSlack) -> Iterator[FakeSlack]:
     yield running

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 
 from adapters.slack import text
 from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable
 from gateway.messages import Kind, TextDelta, ToolCall
-from tests.adapters.slack.bringing import MakeScene, Scene, scenes, telling
+from tests.adapters.slack.bringing import MakeScene, Scene, telling
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import Error, FakeSlack
 
@@ -18,18 +16,6 @@ POST, UPDATE, DELETE = "chat.postMessage", "chat.update", "chat.delete"
 LOOK, HISTORY = "conversations.replies", "conversations.history"
 LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number in range(40))
 """Some forty thousand bytes."""
-
-
-@pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
-@pytest.fixture
-async def make(slack: FakeSlack) -> AsyncIterator[MakeScene]:
-    async with scenes(slack) as make:
-        yield make
 
 
 @pytest.fixture

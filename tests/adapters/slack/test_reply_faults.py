@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -29,22 +29,10 @@ CHART = File("chart.png", "file-1", "image/png")
 FILES = {"file-1": b"png"}
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
 @pytest.fixture
 def slack(running: FakeSlack) -> Iterator[FakeSlack]:
     yield running
     running.faults.clear()
-
-
-@pytest.fixture
-async def make(slack: FakeSlack) -> AsyncIterator[MakeScene]:
-    async with scenes(slack) as make:
-        yield make
 
 
 @pytest.fixture(autouse=True)

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 
 from gateway.errors import Unavailable
 from gateway.messages import File
-from tests.adapters.slack.bringing import MakeScene, Scene, scenes
+from tests.adapters.slack.bringing import MakeScene, Scene
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import Error, FakeSlack
 
 CHART, TABLE = File("chart.png", "file-1", "image/png"), File("table_of_*all*.csv", "file-2", "text/csv")
 CONTENT = {"file-1": b"png", "file-2": b"a,b"}
-
-
-@pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
-@pytest.fixture
-async def make(slack: FakeSlack) -> AsyncIterator[MakeScene]:
-    async with scenes(slack) as make:
-        yield make
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -17,18 +16,6 @@ from tests.fakes.slack_server import Error, FakeSlack, Hang, RateLimit
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
 POST, UPDATE = "chat.postMessage", "chat.update"
 STATUS, SESSION = "assistant.threads.setStatus", "agents.sessions.setStatus"
-
-
-@pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
-
-
-@pytest.fixture
-async def make(slack: FakeSlack) -> AsyncIterator[MakeScene]:
-    async with scenes(slack) as make:
-        yield make
 
 
 @pytest.fixture

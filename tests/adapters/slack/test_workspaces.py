@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -30,12 +30,6 @@ from tests.fakes.slack_server import FakeSlack
 HERE = {"team": TEAM, "channel": "C1"}
 HOUR = 3600
 LEASE = f"slack:installation:{TEAM}:rotation"
-
-
-@pytest.fixture
-def slack() -> Iterator[FakeSlack]:
-    with FakeSlack() as slack:
-        yield slack
 
 
 class Watched:

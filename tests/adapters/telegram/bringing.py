@@ -29,6 +29,11 @@ from tests.fakes.telegram_messages import BOT_ID, TOKEN, group, private
 WAIT_SECONDS = 10.0
 TRIES = 12
 TOPIC = 7
+LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number in range(12))
+"""Three messages."""
+CHART = File("chart.png", "file-1", "image/png")
+NOTES = File("notes.txt", "file-2", "text/plain")
+FILES = {"file-1": b"\x89PNG\r\n\x1a\nchart", "file-2": b"notes"}
 
 trust = cache(httpx.create_ssl_context)
 """The certificates of this machine: to read them takes longer than a test."""
@@ -292,3 +297,8 @@ def a_while(looks: int = 7) -> Told:
     """Long enough for a preview to have done what it can."""
     left = iter(range(looks))
     return lambda: next(left, None) is None
+
+
+async def previewed(scene: Scene, words: str = "Some words ") -> None:
+    """Let a message stand that shows how the reply begins."""
+    await scene.follow(TextDelta(words), scene.texts)

@@ -32,12 +32,6 @@ def settings(url: str, token: str = TOKEN) -> TelegramSettings:
     return TelegramSettings(telegram_bot_token=SecretStr(token), telegram_api_url=url)
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as server:
-        yield server
-
-
 @pytest.fixture
 def server(running: FakeTelegram) -> Iterator[FakeTelegram]:
     yield running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.fakes.telegram_server import Error, FakeTelegram
 from tests.fakes.telegram_updates import BOT_NAME, SECRET, TOKEN
 
 PUBLIC = "https://bot.example.com"
-
-
-@pytest.fixture
-def telegram() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as telegram:
-        yield telegram
 
 
 async def lines(known: TelegramSettings) -> dict[str, Check]:

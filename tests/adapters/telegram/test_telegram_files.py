@@ -28,12 +28,6 @@ LIMIT = 1000
 MADE = File("chart.png", "file-1", "image/png")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as server:
-        yield server
-
-
 @pytest.fixture
 def server(running: FakeTelegram) -> Iterator[FakeTelegram]:
     yield running

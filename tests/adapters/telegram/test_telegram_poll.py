@@ -52,12 +52,6 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "SOON", 0.01)
 
 
-@pytest.fixture
-def telegram() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as telegram:
-        yield telegram
-
-
 def fetches(telegram: FakeTelegram) -> int:
     return len(telegram.calls("getUpdates"))
 

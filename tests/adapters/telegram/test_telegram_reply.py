@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from adapters.telegram import stream, text
-from adapters.telegram.delivery import SENT_AGAIN, STOPPED
+from adapters.telegram.delivery import STOPPED
 from adapters.telegram.errors import Declined, Reason
-from adapters.telegram.pen import draft_id
-from adapters.telegram.standing import Doubt, Standing
-from gateway.errors import AssistantError, DeliveryError, LeaseLost, StoreUnavailable
-from gateway.messages import File, TextDelta, TurnId
-from tests.adapters.telegram.bringing import TOPIC, MakeScene, Scene, scenes, shown_of
+from adapters.telegram.standing import Doubt
+from gateway.errors import DeliveryError
+from gateway.messages import TextDelta
+from tests.adapters.telegram.bringing import LONG, TOPIC, MakeScene, previewed, shown_of
 from tests.fakes.telegram_messages import group
 from tests.fakes.telegram_server import Error, FakeTelegram, Lost, RateLimit
 
 SEND, EDIT, DELETE = "sendMessage", "editMessageText", "deleteMessage"
 PLACES = ["private", "group", "topic", "business"]
-LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number in range(12))
-"""Three messages."""
-CHART = File("chart.png", "file-1", "image/png")
-NOTES = File("notes.txt", "file-2", "text/plain")
-FILES = {"file-1": b"\x89PNG\r\n\x1a\nchart", "file-2": b"notes"}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as telegram:
-        yield telegram
 
 
 @pytest.fixture
@@ -39,21 +27,10 @@ def telegram(running: FakeTelegram) -> Iterator[FakeTelegram]:
     running.faults.clear()
 
 
-@pytest.fixture
-async def make(telegram: FakeTelegram) -> AsyncIterator[MakeScene]:
-    async with scenes(telegram) as make:
-        yield make
-
-
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "THINKING_SECONDS"):
         monkeypatch.setattr(stream, name, 0.002)
-
-
-async def previewed(scene: Scene, words: str = "Some words ") -> None:
-    """Let a message stand that shows how the reply begins."""
-    await scene.follow(TextDelta(words), scene.texts)
 
 
 # ---------------------------------------------------------------- as it should be
@@ -403,233 +380,3 @@ async def test_a_preview_in_a_group_that_moved_stays_and_the_reply_is_said_where
     telegram.migrate(scene.chat, new, told=False)
     await scene.deliver(scene.answered("Some words more."))
     assert [shown.text for shown in telegram.answers(new)] == ["Some words more."]
-
-
-# ---------------------------------------------------------------- the core
-
-
-async def test_who_lost_the_lease_says_nothing_more(make: MakeScene) -> None:
-    scene = make()
-    scene.outbox.lost = True
-    with pytest.raises(LeaseLost):
-        await scene.deliver(scene.answered("Words."))
-    assert scene.said() == []
-
-
-async def test_without_a_database_nothing_is_sent_that_could_not_be_announced(make: MakeScene) -> None:
-    scene = make()
-
-    async def away() -> None:
-        raise StoreUnavailable
-
-    scene.outbox.before_note = away
-    with pytest.raises(DeliveryError) as raised:
-        await scene.replies.deliver(scene.answered("Words."), scene.outbox)
-    assert raised.value.retry_after is not None
-    assert scene.said() == []
-    scene.outbox.before_note = None
-    await scene.deliver(scene.answered("Words."))
-    scene.assert_stands("Words.")
-    assert scene.again() == 0
-
-
-@pytest.mark.parametrize("reply", ["Words.", LONG], ids=["short", "long"])
-async def test_a_message_that_could_not_be_named_is_named_later_and_not_repeated(make: MakeScene, reply: str) -> None:
-    scene = make()
-    left = iter([StoreUnavailable, StoreUnavailable])
-
-    async def away_after_the_first() -> None:
-        if scene.said() and (problem := next(left, None)):
-            raise problem
-
-    scene.outbox.before_note = away_after_the_first
-    assert await scene.deliver(scene.answered(reply)) == 2
-    scene.assert_stands(reply)
-
-
-# ---------------------------------------------------------------- files
-
-
-@pytest.mark.parametrize("where", PLACES)
-async def test_files_come_after_the_text_and_are_noted(make: MakeScene, where: str) -> None:
-    scene = make(where)
-    scene.outbox.files = FILES
-    await scene.deliver(scene.answered("Here.", CHART, NOTES))
-    assert [(shown.text, [file.kind for file in shown.files]) for shown in scene.said()] == [
-        ("Here.", []),
-        ("", ["photo"]),
-        ("", ["document"]),
-    ]
-    first, *files = [str(shown.message_id) for shown in scene.said()]
-    assert scene.outbox.parts == (first, *(f"file:{message}" for message in files))
-    assert {shown.thread for shown in scene.said()} == {scene.thread}
-
-
-async def test_a_reply_may_be_nothing_but_a_file(make: MakeScene) -> None:
-    scene = make()
-    scene.outbox.files = FILES
-    await scene.deliver(scene.answered("", NOTES))
-    assert (scene.texts(), scene.files()) == ([], ["notes.txt"])
-
-
-@pytest.mark.parametrize("left", [{"file-2": b"notes"}, {**FILES, "file-1": b""}], ids=["gone", "empty"])
-async def test_a_file_that_cannot_be_had_is_named_and_costs_nothing_else(
-    make: MakeScene, left: dict[str, bytes]
-) -> None:
-    scene = make()
-    scene.outbox.files = left
-    await scene.deliver(scene.answered("Here.", CHART, NOTES))
-    assert scene.texts() == ["Here.", "The file chart.png could not be brought here."]
-    assert scene.files() == ["notes.txt"]
-    await scene.restart()
-    await scene.deliver(scene.answered("Here.", CHART, NOTES))
-    assert len(scene.said()) == 3
-
-
-async def test_a_backend_that_is_away_is_asked_for_a_file_some_times(make: MakeScene) -> None:
-    scene = make()
-    asked: list[str] = []
-
-    async def away(file: File) -> bytes:
-        asked.append(file.name)
-        raise AssistantError(retry_after=1.0)
-
-    scene.outbox.file = away  # type: ignore[method-assign]  # a fake that fails
-    assert await scene.deliver(scene.answered("Here.", NOTES)) == 2
-    assert asked == ["notes.txt"] * 3
-    assert scene.texts() == ["Here.", "The file notes.txt could not be brought here."]
-
-
-async def test_a_file_for_a_topic_that_is_gone_goes_to_the_chat(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make("topic")
-    scene.outbox.files = FILES
-    await scene.deliver(scene.answered("Here."))
-    telegram.delete_topic(scene.chat, TOPIC)
-    await scene.deliver(scene.answered("Here.", NOTES))
-    assert scene.files() == ["notes.txt"]
-
-
-# ---------------------------------------------------------------- what nobody can know
-
-
-async def test_a_message_without_an_answer_is_sent_once_more_and_says_so(
-    telegram: FakeTelegram, make: MakeScene
-) -> None:
-    scene = make()
-    telegram.faults.add(SEND, Lost())
-    assert await scene.deliver(scene.answered("Words.")) == 1
-    assert scene.texts() == ["Words.", f"{SENT_AGAIN}\n\nWords."]
-    assert scene.outbox.parts == (f"again:{scene.said()[1].message_id}",)
-
-
-async def test_it_is_sent_again_only_when_telegram_answers(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make()
-    telegram.faults.add(SEND, Lost())
-    telegram.faults.add("sendChatAction", Lost(times=3))
-    assert await scene.deliver(scene.answered("Words.")) == 4
-    assert scene.count(SEND) == 2
-
-
-async def test_a_message_without_an_answer_twice_is_let_go_and_the_rest_comes(
-    telegram: FakeTelegram, make: MakeScene
-) -> None:
-    scene = make("group")
-    telegram.faults.add(SEND, Lost(skip=1, times=2))
-    with pytest.raises(DeliveryError, match="all but 1") as raised:
-        await scene.deliver(scene.answered(LONG))
-    assert raised.value.retry_after is None
-    one, two, three = shown_of(LONG)
-    assert scene.texts() == [one, two, f"{SENT_AGAIN}\n\n{two}", three]
-    assert scene.outbox.parts[1] == "again:?"
-
-
-async def test_a_message_that_leaves_no_room_for_the_line_becomes_two(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make()
-    full = "word " * 818 + "end"
-    assert len(text.parts(full)) == 1
-    telegram.faults.add(SEND, Lost())
-    await scene.deliver(scene.answered(full))
-    assert len(scene.said()) == 3
-    scene.assert_came(full)
-    before = scene.texts()
-    await scene.restart()
-    await scene.deliver(scene.answered(full))
-    assert scene.texts() == before
-
-
-async def test_what_is_sent_again_and_refused_comes_without_markup(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make()
-    telegram.faults.add(SEND, Lost(), Error(400, "can't parse entities"))
-    await scene.deliver(scene.answered("Very **bold**."))
-    assert scene.texts() == ["Very bold.", f"{SENT_AGAIN}\n\nVery **bold**."]
-
-
-async def test_a_failure_that_is_told_again_stays_plain(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make()
-    telegram.faults.add(SEND, Lost())
-    await scene.deliver(scene.failed("It is *not* to be had."))
-    assert scene.texts()[1] == f"{SENT_AGAIN}\n\nIt is *not* to be had."
-
-
-async def test_a_preview_that_was_lost_sight_of_is_no_reply(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make("group")
-    telegram.faults.add(SEND, Lost())
-    await previewed(scene)
-    await scene.deliver(scene.answered("Some words more."))
-    assert scene.texts() == ["Some words", f"{SENT_AGAIN}\n\nSome words more."]
-
-
-async def test_a_preview_that_was_lost_sight_of_stays_when_the_turn_is_cancelled(
-    telegram: FakeTelegram, make: MakeScene
-) -> None:
-    scene = make("group")
-    telegram.faults.add(SEND, Lost())
-    await previewed(scene)
-    await scene.deliver(scene.cancelled())
-    assert scene.texts() == ["Some words"]
-
-
-async def test_a_file_without_an_answer_is_sent_once_more_and_its_name_says_so(
-    telegram: FakeTelegram, make: MakeScene
-) -> None:
-    scene = make()
-    scene.outbox.files = FILES
-    telegram.faults.add("sendPhoto", Lost())
-    await scene.deliver(scene.answered("Here.", CHART, NOTES))
-    assert scene.files() == ["chart.png", "sent again - chart.png", "notes.txt"]
-    assert scene.again() == 0
-
-
-async def test_a_file_without_an_answer_twice_is_let_go(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make()
-    scene.outbox.files = FILES
-    telegram.faults.add("sendDocument", Lost(times=2))
-    with pytest.raises(DeliveryError, match="all but 1"):
-        await scene.deliver(scene.answered("Here.", NOTES, CHART))
-    assert scene.files() == ["notes.txt", "sent again - notes.txt", "chart.png"]
-
-
-# ---------------------------------------------------------------- the notes
-
-
-@pytest.mark.parametrize(
-    "notes",
-    [
-        [],
-        ["17"],
-        ["17", "again:18", "sending"],
-        ["again:?", "19", "sending again"],
-        ["17", "chat:-1002", "5", "sending", "file:6", "file:sending again"],
-        ["chat:-1002", "file:?", "file:7"],
-    ],
-)
-def test_notes_mean_what_they_meant(notes: list[str]) -> None:
-    standing = Standing.of("-1", notes)
-    assert standing.notes("-1") == notes
-
-
-def test_a_draft_has_a_number_of_its_turn() -> None:
-    numbers = {draft_id(TurnId(f"turn_{number}")) for number in range(100)}
-    assert len(numbers) == 100
-    assert all(0 < number < 2**31 for number in numbers)
-    assert draft_id(TurnId("turn_1")) == draft_id(TurnId("turn_1"))

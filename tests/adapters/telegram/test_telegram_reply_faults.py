@@ -6,7 +6,7 @@ Where nobody can know whether a message arrived, it comes once more at the most,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -47,22 +47,10 @@ FILES = {"file-1": b"\x89PNG\r\n\x1a\nchart", "file-2": b"notes"}
 DOUBTS = {Doubt.ONCE.value, Doubt.TWICE.value, f"file:{Doubt.ONCE.value}", f"file:{Doubt.TWICE.value}"}
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as telegram:
-        yield telegram
-
-
 @pytest.fixture
 def telegram(running: FakeTelegram) -> Iterator[FakeTelegram]:
     yield running
     running.faults.clear()
-
-
-@pytest.fixture
-async def make(telegram: FakeTelegram) -> AsyncIterator[MakeScene]:
-    async with scenes(telegram) as make:
-        yield make
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,0 +1,28 @@
+"""A fake Slack for each test, or for each module that asks for the running one; and replies brought to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.adapters.slack.bringing import MakeScene, scenes
+from tests.fakes.slack_server import FakeSlack
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[FakeSlack]:
+    with FakeSlack() as slack:
+        yield slack
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    with FakeSlack() as slack:
+        yield slack
+
+
+@pytest.fixture
+async def make(slack: FakeSlack) -> AsyncIterator[MakeScene]:
+    async with scenes(slack) as make:
+        yield make

@@ -1,0 +1,28 @@
+"""A fake Telegram for each test, or for each module that asks for the running one; and replies brought to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.adapters.telegram.bringing import MakeScene, scenes
+from tests.fakes.telegram_server import FakeTelegram
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[FakeTelegram]:
+    with FakeTelegram() as telegram:
+        yield telegram
+
+
+@pytest.fixture
+def telegram() -> Iterator[FakeTelegram]:
+    with FakeTelegram() as telegram:
+        yield telegram
+
+
+@pytest.fixture
+async def make(telegram: FakeTelegram) -> AsyncIterator[MakeScene]:
+    async with scenes(telegram) as make:
+        yield make

@@ -1,0 +1,203 @@
+"""Previews as messages that grow, where there are no drafts; and what stood there before."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapters.telegram import stream, text
+from adapters.telegram.standing import Doubt
+from adapters.telegram.written import Written
+from gateway.messages import TextDelta, ToolCall
+from tests.adapters.telegram.bringing import MakeScene, Stingy, a_while, deltas
+from tests.fakes.outbox import FakeOutbox
+from tests.fakes.telegram_server import Error, FakeTelegram, RateLimit
+
+SEND, EDIT, DRAFT, ACTION = "sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction"
+PLACES = ["private", "group", "topic", "business"]
+LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number in range(12))
+"""Three messages."""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PRIVATE_SECONDS", "GROUP_SECONDS"):
+        monkeypatch.setattr(stream, name, 0.002)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draft comes before the first word."""
+    monkeypatch.setattr(stream, "THINKING_SECONDS", 0.002)
+
+
+# ---------------------------------------------------------------- messages
+
+
+@pytest.mark.parametrize("where", ["group", "topic", "business"])
+async def test_elsewhere_a_message_grows_and_is_noted_at_once(make: MakeScene, where: str) -> None:
+    scene = make(where)
+    await scene.follow(
+        TextDelta("One **two**"),
+        lambda: scene.texts() == ["One two"],
+        lambda: scene.outbox.parts == (str(scene.said()[0].message_id),),
+        TextDelta(" three"),
+        lambda: scene.texts() == ["One two three"],
+    )
+    assert (scene.count(SEND), scene.count(DRAFT)) == (1, 0)
+    assert scene.outbox.notes[0] == (Doubt.ONCE.value,)
+    await scene.deliver(scene.answered("One **two** three four"))
+    scene.assert_stands("One **two** three four")
+    assert scene.count(SEND) == 1
+
+
+@pytest.mark.parametrize(("where", "other"), [("group", "PRIVATE_SECONDS"), ("business", "GROUP_SECONDS")])
+async def test_a_group_and_a_person_have_paces_of_their_own(
+    make: MakeScene, where: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, other, 60)
+    scene = make(where)
+    await scene.follow(TextDelta("One"), scene.texts, TextDelta(" two"), lambda: scene.texts() == ["One two"])
+
+
+async def test_in_a_group_the_message_answers_the_one_who_asked(make: MakeScene) -> None:
+    scene = make("group")
+    await scene.follow(TextDelta("Words"), scene.texts)
+    assert scene.said()[0].reply_to == scene.asked
+
+
+async def test_a_reply_that_is_over_at_once_is_one_message(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "GROUP_SECONDS", 60)
+    scene = make("group")
+    await scene.follow(*deltas("A short one."))
+    await scene.deliver(scene.answered("A short one."))
+    scene.assert_stands("A short one.")
+    assert (scene.count(SEND), scene.count(EDIT)) == (1, 0)
+
+
+async def test_what_is_longer_than_a_message_goes_on_in_the_next(make: MakeScene) -> None:
+    scene = make("group")
+    await scene.follow(*deltas(LONG, 900), lambda: len(scene.said()) == 3)
+    await scene.deliver(scene.answered(LONG))
+    scene.assert_stands(LONG)
+    assert scene.count(SEND) == 3
+
+
+async def test_a_message_that_shows_the_same_is_not_changed(make: MakeScene) -> None:
+    scene = make("group")
+    await scene.follow(TextDelta("Words"), scene.texts, TextDelta(""), a_while())
+    assert scene.count(EDIT) == 0
+
+
+async def test_nothing_is_posted_for_what_cannot_be_seen(make: MakeScene) -> None:
+    scene = make("group")
+    await scene.follow(TextDelta(" \n\u200b"), a_while())
+    assert scene.count(SEND) == 0
+
+
+async def test_a_preview_waits_for_no_place_and_comes_back_to_it(
+    make: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LONGEST_PAUSE", 0.004)
+    outbox = Stingy()
+    scene = make("group", outbox=outbox)
+
+    def relent() -> bool:
+        outbox.places = 9
+        return True
+
+    tried = lambda: len(outbox.taken) > 5  # noqa: E731  # in the order in which it happens
+    await scene.follow(TextDelta("Words"), tried, relent, lambda: scene.texts() == ["Words"])
+
+
+async def test_a_throttled_chat_is_left_alone_for_as_long_as_telegram_wants(
+    telegram: FakeTelegram, make: MakeScene
+) -> None:
+    telegram.faults.add(EDIT, RateLimit(5))
+    scene = make("group")
+    await scene.follow(TextDelta("One"), scene.texts, TextDelta(" two"), lambda: scene.texts() == ["One two"])
+    assert scene.outbox.held_off == [(f"telegram:{scene.calls.bot_id}:chat:{scene.chat}", 5.0)]
+
+
+@pytest.mark.parametrize(
+    "fault", [Error(403, "bot was kicked from the supergroup chat"), Error(400, "can't parse entities")], ids=str
+)
+async def test_a_refused_preview_ends_and_notes_nothing(telegram: FakeTelegram, make: MakeScene, fault: Error) -> None:
+    telegram.faults.add(SEND, fault)
+    scene = make("group")
+    await scene.follow(TextDelta("Words"), lambda: scene.count(SEND), a_while(), TextDelta(" more"), a_while())
+    assert scene.count(SEND) == 1
+    assert scene.outbox.parts == ()
+    await scene.deliver(scene.answered("Words more."))
+    scene.assert_stands("Words more.")
+
+
+async def test_who_lost_the_lease_shows_nothing_more(make: MakeScene) -> None:
+    scene = make("group")
+    scene.outbox.lost = True
+    await scene.follow(TextDelta("Words"), lambda: scene.outbox.taken, a_while())
+    assert scene.said() == []
+
+
+# ---------------------------------------------------------------- what was there before
+
+
+async def test_another_process_goes_on_with_the_message_of_a_dead_one(make: MakeScene) -> None:
+    scene = make("group")
+    await scene.follow(TextDelta("Some words"), scene.texts)
+    await scene.restart()
+    await scene.follow(TextDelta("Other words"), lambda: scene.texts() == ["Other words"])
+    await scene.deliver(scene.answered("Other words."))
+    scene.assert_stands("Other words.")
+
+
+async def test_beside_a_message_that_was_lost_sight_of_none_is_begun(make: MakeScene) -> None:
+    outbox = FakeOutbox(fresh=False, parts=(Doubt.ONCE.value,))
+    scene = make("group", outbox=outbox)
+    await scene.follow(TextDelta("Words"), lambda: scene.count(ACTION), a_while())
+    assert scene.said() == []
+    await scene.deliver(scene.answered("Words."))
+    assert scene.again() == 1
+
+
+async def test_a_preview_that_is_broken_off_leaves_nothing_running(make: MakeScene) -> None:
+    scene = make("group")
+    stands = asyncio.Event()
+
+    def look() -> bool:
+        if scene.texts():
+            stands.set()
+        return False
+
+    following = asyncio.ensure_future(scene.follow(TextDelta("Words"), look))
+    await stands.wait()
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+# ---------------------------------------------------------------- what was written
+
+
+async def test_news_come_once_and_the_end_comes_always() -> None:
+    written = Written()
+    assert not await written.news(0.001)
+    assert not await written.began(0.001)
+    written.put(TextDelta("One "))
+    written.put(ToolCall("c", "search"))
+    written.put(TextDelta("two"))
+    assert await written.began(0.001)
+    assert await written.news(0.001)
+    assert not await written.news(0.001)
+    assert written.text == "One two"
+    written.close()
+    assert await written.news()
+    assert await written.news()
+    await written.pause(60)
+    assert written.closed
+
+
+def test_a_long_reply_is_three_messages() -> None:
+    assert len(text.parts(LONG)) == 3
