@@ -58,7 +58,7 @@ def test_a_channel_that_must_wait_holds_up_no_other(tmp_path: Path, sqlite_url: 
     """Slack's clock stands still: where something was posted, nothing more may be until it goes on."""
     now = [time.time()]
     with stage(tmp_path, sqlite_url, tiers=True, clock=lambda: now[0]) as scene:
-        scene.start()
+        scene.start(SLACK_PREVIEW="off")
         first = scene.say(SHORT, "D0ANN")
         scene.finish(first, "D0ANN")
         second = scene.say(SHORT, "D0ANN")

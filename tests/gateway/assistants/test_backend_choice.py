@@ -75,9 +75,15 @@ def test_hosted_tools_are_written_as_the_server_wants_them() -> None:
 
 def test_what_else_is_set_is_how_the_assistant_is_wanted() -> None:
     setup = set_up(
-        settings(assistant_mode="poll", assistant_poll_seconds=2, assistant_instructions="Hi", openai_model="m")
+        settings(
+            assistant_mode="poll",
+            assistant_poll_seconds=2,
+            assistant_instructions="Hi",
+            openai_model="m",
+            openai_transcription_model="whisper-1",
+        )
     )
-    assert setup == Setup("m", "Hi", streamed=False, poll_seconds=2)
+    assert setup == Setup("m", "Hi", streamed=False, poll_seconds=2, transcription_model="whisper-1")
     assert set_up(settings()).streamed
 
 
