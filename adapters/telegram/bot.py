@@ -30,6 +30,8 @@ FILE_SECONDS = 120.0
 CROWDED_PAUSE = 5.0
 """After which another try for a place is worth it."""
 CONNECTIONS = 64
+AT_ONCE = 32
+"""Calls. More stand in line here: what waits for a connection costs httpx the more the more of it there is."""
 KEPT_CONNECTIONS, KEPT_SECONDS = 16, 30.0
 
 PRIVATE = Rate(1.6, 2)
@@ -74,6 +76,7 @@ class Calls:
         self._token = settings.telegram_bot_token
         self._api = settings.telegram_api_url
         self._timeout = timeout
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._connections: tuple[_Connections, ...] = ()
         self._made: _Bot | None = None
 
@@ -148,7 +151,7 @@ class Calls:
     async def _ask(self, method: str, args: Mapping[str, Any], seconds: float) -> Any:
         bot = self._bot()
         try:
-            async with asyncio.timeout(seconds + CONNECT_SECONDS):
+            async with self._places, asyncio.timeout(seconds + CONNECT_SECONDS):
                 if method.islower():
                     return await getattr(bot, method)(**args, read_timeout=seconds)
                 return await bot.ask(method, args, seconds)

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from telegram import BotCommand, MessageEntity
 
-from adapters.telegram.bot import BOT, GROUP, PRIVATE, Calls
+from adapters.telegram.bot import AT_ONCE, BOT, GROUP, PRIVATE, Calls
 from adapters.telegram.errors import Away, Crowded, Declined, Reason, Throttled, Unsure
 from adapters.telegram.settings import TelegramSettings
 from gateway.errors import DeliveryError, SettingsError, StoreUnavailable
@@ -65,6 +65,14 @@ async def say(calls: Calls, outbox: FakeOutbox | None = None, chat: int | str = 
 
 
 # ---------------------------------------------------------------- what is sent
+
+
+async def test_more_calls_than_are_made_at_once_stand_in_line(server: FakeTelegram, calls: Calls) -> None:
+    server.faults.add("sendMessage", Hang(times=None))
+    saying = [asyncio.create_task(say(calls, text=f"{number}")) for number in range(AT_ONCE + 1)]
+    await server.until(lambda: server.faults.hanging == AT_ONCE)
+    server.faults.release()
+    assert len(set(await asyncio.gather(*saying))) == AT_ONCE + 1
 
 
 async def test_what_is_said_stands_in_the_chat_and_what_is_none_is_left_out(server: FakeTelegram, calls: Calls) -> None:
