@@ -25,7 +25,7 @@ PATIENCE = 40.0
 
 # Children are forked from a process that has loaded everything already: a death costs milliseconds, not seconds.
 forking = multiprocessing.get_context("forkserver")
-forking.set_forkserver_preload(["alembic.command", "gateway.assistants.online", "tests.faults.slack_program"])
+forking.set_forkserver_preload(["alembic.command", "gateway.assistants.online", "tests.faults.program"])
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,8 +13,8 @@ from gateway.messages import TurnState
 from storage.store import SqlStore
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.slack_events import SIGNING_SECRET, TEAM, TOKEN
-from tests.fakes.slack_server import Call, FakeSlack, Lost, Posted, Refuse
-from tests.faults.slack_program import Program
+from tests.fakes.slack_server import FakeSlack, Posted
+from tests.faults.program import Program
 
 CHANNEL = "C0CHAN"
 SHORT = "Hello"
@@ -100,38 +99,3 @@ def stage(folder: Path, url: str, **slack: Any) -> Iterator[Scene]:
         finally:
             for program in scene.programs:
                 program.kill()
-
-
-@dataclass
-class Strike:
-    """Lets something of the scene's first program die at the nth call of a method."""
-
-    scene: Scene
-    method: str
-    number: int
-    done: threading.Event = field(default_factory=threading.Event)
-    seen: int = 0
-
-    def arm(self, dies: str) -> None:
-        faults, program = self.scene.slack.faults, self.scene.programs[0]
-        match dies:
-            case "the process, before Slack acts":
-                faults.add(self.method, Refuse(skip=self.number - 1))
-                faults.before(self.method, self._at(program.kill))
-            case "the process, once it has acted":
-                faults.after(self.method, self._at(program.kill))
-            case "the process, which is told to stop":
-                faults.after(self.method, self._at(program.tell_to_stop))
-            case "the call":
-                faults.add(self.method, Refuse(skip=self.number - 1))
-            case "the answer":
-                faults.add(self.method, Lost(skip=self.number - 1))
-
-    def _at(self, what: Callable[[], None]) -> Callable[[Call], None]:
-        def hook(call: Call) -> None:
-            self.seen += 1
-            if self.seen == self.number:
-                what()
-                self.done.set()
-
-        return hook

@@ -5,38 +5,16 @@ The steps of one kind of death are played at the same time, each on a stage of i
 
 from __future__ import annotations
 
-import shutil
 import signal
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.slack_scene import LONG, SHORT, Scene, Strike, stage
-
-AT_ONCE = 5
-STORE_STEPS = (
-    "before record",
-    "after record",
-    "before Bound",
-    "after Started",
-    "before Settled",
-    "after Settled",
-    "before Brought",
-    "after Brought",
-    "before Finished",
-    "after Finished",
-)
-DEATHS = (
-    "the process, before Slack acts",
-    "the process, once it has acted",
-    "the process, which is told to stop",
-    "the call",
-    "the answer",
-)
+from tests.faults.slack_scene import LONG, SHORT, Scene, stage
+from tests.faults.strike import DEATHS, STORE_STEPS, Strike, play
 
 
 @dataclass(frozen=True)
@@ -64,24 +42,8 @@ CALLS = (
 )
 
 
-def play(folder: Path, database: Path, act: Callable[[Scene, Any], None], steps: Iterable[Any]) -> None:
-    """Play an act with each of the steps. Raises what one of them raised, with the name of the step."""
-
-    def at(step: Any) -> None:
-        home = folder / str(step)
-        home.mkdir()
-        shutil.copy(database, home / "gateway.db")
-        streaming = getattr(step, "shown", "") != "changed"
-        with stage(home, f"sqlite:///{home}/gateway.db", streaming=streaming) as scene:
-            try:
-                act(scene, step)
-            except BaseException as exc:
-                exc.add_note(f"at {step}; see {home}/log")
-                raise
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in pool.map(at, steps):
-            pass
+def on_stage(folder: Path, url: str, step: Any) -> AbstractContextManager[Scene]:
+    return stage(folder, url, streaming=getattr(step, "shown", "") != "changed")
 
 
 def test_a_process_that_is_killed_at_a_step_of_its_own_leaves_one_whole_reply_to_the_next(
@@ -96,7 +58,7 @@ def test_a_process_that_is_killed_at_a_step_of_its_own_leaves_one_whole_reply_to
         scene.finish(ts)
         scene.check(text, ts)
 
-    play(tmp_path, empty_sqlite, act, STORE_STEPS)
+    play(tmp_path, empty_sqlite, on_stage, act, STORE_STEPS)
 
 
 @pytest.mark.parametrize("dies", DEATHS)
@@ -106,7 +68,7 @@ def test_what_dies_at_a_call_to_slack_leaves_one_whole_reply(tmp_path: Path, emp
             scene.openai.chunk_delay = 0.1  # so that there is something to show
         shown = "off" if step.shown == "posted" else "stream"
         program = scene.start(SLACK_PREVIEW=shown)
-        strike = Strike(scene, step.method, step.number)
+        strike = Strike(scene.slack.faults, program, step.method, step.number)
         strike.arm(dies)
         ts = scene.say(step.text)
         if "process" in dies:
@@ -116,4 +78,4 @@ def test_what_dies_at_a_call_to_slack_leaves_one_whole_reply(tmp_path: Path, emp
         scene.finish(ts)
         scene.check(step.text, ts)
 
-    play(tmp_path, empty_sqlite, act, CALLS)
+    play(tmp_path, empty_sqlite, on_stage, act, CALLS)

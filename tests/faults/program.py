@@ -1,7 +1,7 @@
-"""The real program in a fake Slack: ``serve`` of the command line, in a process that may die at a step of its store.
+"""The real program among fakes: ``serve`` of the command line, in a process that may die at a step of its store.
 
 It is forked from a process that has loaded everything already, see ``doomed``. What is changed in it: the store carries
-the scythe, leases are short, and it looks often whether one has expired.
+the scythe, leases are short, it looks often whether one has expired, and it may say more than Telegram takes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,21 @@ from pathlib import Path
 
 import pytest
 
+from adapters.telegram import bot, door, stream
+from adapters.telegram.poll import Poll
 from gateway import app, cli
 from gateway.engine import Engine
+from gateway.storing import Rate
+from storage import database
 from tests.faults.doomed import DoomedStore, Scythe, forking
 
 PATIENCE = 40.0
 LEASE_SECONDS = 1.0
 SWEEP_SECONDS = 0.1
+POLL_LEASE_SECONDS, POLL_SECONDS = 2.0, 1
+"""The lease of who polls is renewed between two polls."""
+FAST = Rate(0.01, 50)
+"""How often something may be said in a chat: these tests are about order, not about limits."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Order:
     environment: dict[str, str]
     dies: str
     """Such as ``before Settled``, at the first such step; empty: it does not."""
+    database_seconds: float
+    """How long it waits for a lock of the database."""
 
 
 def run(order: Order, greeting: Connection) -> None:
@@ -48,16 +58,28 @@ def run(order: Order, greeting: Connection) -> None:
         patch.setattr(app, "SqlStore", partial(DoomedStore, scythe=Scythe(order.dies)))
         patch.setattr(app, "open_gateway", partial(app.open_gateway, lease_seconds=LEASE_SECONDS))
         patch.setattr(app, "Engine", partial(Engine, sweep_seconds=SWEEP_SECONDS))
+        patch.setattr(database, "PATIENCE_SECONDS", order.database_seconds)
+        _hurry_telegram(patch)
         cli.main(["serve"])
+
+
+def _hurry_telegram(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(door, "Poll", partial(Poll, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS))
+    patch.setattr(bot, "PRIVATE", FAST)
+    patch.setattr(bot, "GROUP", FAST)
+    patch.setattr(stream, "GROUP_SECONDS", SWEEP_SECONDS)
 
 
 class Program:
     """It listens when this is made, unless it died before."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], dies: str) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], dies: str, *, database_seconds: float = PATIENCE
+    ) -> None:
+        order = Order(folder, environment, dies, database_seconds)
         reading, writing = multiprocessing.Pipe(duplex=False)
         with reading, writing:
-            self._process = forking.Process(target=run, args=(Order(folder, environment, dies), writing), daemon=True)
+            self._process = forking.Process(target=run, args=(order, writing), daemon=True)
             self._process.start()
             writing.close()
             with os.fdopen(os.dup(reading.fileno())) as said:
