@@ -52,6 +52,11 @@ class Program:
         """Its exit status; None as long as it runs."""
         return self._process.returncode
 
+    def kill(self) -> None:
+        """At once; it is dead when this returns. From any thread."""
+        self._process.kill()
+        self._process.communicate()
+
     def close(self) -> None:
         """Tell it to stop, and wait until it has."""
         self._process.send_signal(signal.SIGTERM)

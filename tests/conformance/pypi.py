@@ -1,0 +1,48 @@
+"""A package of PyPI's at one version, in a folder of the environment that runs the tests; not in that environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+CACHE = Path(sys.prefix) / "pypi"
+PATIENCE = 300.0
+
+
+class NotToBeHad(Exception):
+    """pip does not get the package."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """What it needs beside itself, the environment has."""
+
+    name: str
+    version: str
+    sha256: str
+
+    def installed(self) -> Path:
+        """Its folder, for PYTHONPATH. Raises NotToBeHad; and RuntimeError when what came is not what was asked for."""
+        root = CACHE / f"{self.name}-{self.version}"
+        if not (root / "done").exists():
+            self._install(root)
+            (root / "done").touch()
+        return root
+
+    def _install(self, root: Path) -> None:
+        with TemporaryDirectory() as folder:
+            wanted = Path(folder) / "wanted.txt"
+            wanted.write_text(f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n")
+            how = ["--target", str(root), "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(wanted)]
+            command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--upgrade", *how]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                raise NotToBeHad(f"pip did not get {self.name} {self.version} within {PATIENCE:g} s") from None
+        if "DO NOT MATCH THE HASHES" in done.stderr:
+            raise RuntimeError(f"{self.name} {self.version} is not what it was: its checksum differs")
+        if done.returncode != 0:
+            raise NotToBeHad(f"pip does not get {self.name} {self.version}")
