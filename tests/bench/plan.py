@@ -49,6 +49,8 @@ class Plan:
     """Written by people as fast as they are acknowledged, while runs wait."""
     slack_bursts: tuple[int, ...]
     """Direct messages that are to be answered, in each burst."""
+    telegram_burst: int
+    """Messages that are to be answered, each in a chat of its own."""
 
 
 FULL = Plan(
@@ -63,6 +65,7 @@ FULL = Plan(
     held_quietly=("responses",),
     slack_events=900,
     slack_bursts=(600, 1000),
+    telegram_burst=1000,
 )
 QUICK = Plan(
     lone_turns=40,
@@ -76,4 +79,5 @@ QUICK = Plan(
     held_quietly=(),
     slack_events=300,
     slack_bursts=(600,),
+    telegram_burst=200,
 )

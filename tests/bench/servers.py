@@ -56,12 +56,14 @@ class Folder:
         finally:
             self.stop()
 
-    def gateway(self, fake: Server, backend: Backend, name: str, **more: str) -> Server:
-        """``more``: settings beside the usual ones."""
+    def gateway(
+        self, fake: Server, backend: Backend, name: str, module: Sequence[str] = ("gateway", "serve"), **more: str
+    ) -> Server:
+        """``module``: what runs, as ``python -m``. ``more``: settings beside the usual ones."""
         port = free_port()
         settings = {
             "ASSISTANT_BACKEND": backend,
-            "DATABASE_URL": f"sqlite:///{name}.db",
+            "DATABASE_URL": f"sqlite:///{name}-{port}.db",  # not what an earlier one of that name has left
             "HOST": "127.0.0.1",
             "LOG_LEVEL": "WARNING",
             "OPENAI_API_KEY": "sk-test",
@@ -73,7 +75,7 @@ class Folder:
         }
         if backend == "threads":
             settings["ASST_ID"] = ASSISTANT_ID
-        process = self._start(name, ["gateway", "serve"], settings)
+        process = self._start(name, module, settings)
         self._first_line(process, "Listening", name)
         return Server(name, f"http://127.0.0.1:{port}", process)
 

@@ -68,7 +68,7 @@ class SlackScenes:
         section = f"Slack: events while {SLACK_IN_FLIGHT} runs wait"
         crowd, on_plan = self._hold(self._folder.slack_gateway)
         their_crowd, their_plan = self._hold(self._folder.bolt)
-        yield Figure(section, f"events a second, {SENDERS} at once", _rate(crowd), _rate(their_crowd), BOLT)
+        yield Figure(section, f"events a second, {SENDERS} at once", rate_of(crowd), rate_of(their_crowd), BOLT)
         name = f"{SLACK_RATE:g} a second, ms to 200"
         yield Figure(section, f"{name}: median", median(on_plan.times), median(their_plan.times), BOLT)
         yield Figure(section, f"{name}: p99", p99(on_plan.times), p99(their_plan.times), BOLT)
@@ -100,10 +100,10 @@ class SlackScenes:
         ours = bursts.pop("")
         for (name, figure, aim), elsewhere in zip(AIMED, ELSEWHERE_FIGURES, strict=True):
             for other, theirs in bursts.items():
-                yield Figure(section, name, _middle(figure, ours), _middle(figure, theirs), other, _aim(other, aim))
-            yield Figure(section, name, _middle(figure, ours), elsewhere, ELSEWHERE, aim)
+                yield Figure(section, name, middle(figure, ours), middle(figure, theirs), other, _aim(other, aim))
+            yield Figure(section, name, middle(figure, ours), elsewhere, ELSEWHERE, aim)
         for other, theirs in bursts.items():
-            yield Figure(section, "CPU ms a message", _middle(_cpu_ms, ours), _middle(_cpu_ms, theirs), other)
+            yield Figure(section, "CPU ms a message", middle(cpu_ms, ours), middle(cpu_ms, theirs), other)
         for whose, name in ((1, "Slack"), (2, "OpenAI")):
             yield Figure(section, f"the fake {name}, % of a core", median([burst.share(whose) for burst in ours]))
 
@@ -139,16 +139,16 @@ AIMED: tuple[tuple[str, Callable[[Burst], float], Aim], ...] = (
 """What is aimed at beside a program in Node."""
 
 
-def _rate(result: Result) -> float:
+def rate_of(result: Result) -> float:
     return len(result.times) / result.taken_seconds
 
 
-def _cpu_ms(burst: Burst) -> float:
+def cpu_ms(burst: Burst) -> float:
     """Per message, of the program alone."""
     return 1000 * burst.cpu_seconds[0] / len(burst.result.times)
 
 
-def _middle(figure: Callable[[Burst], float], bursts: Sequence[Burst]) -> float:
+def middle(figure: Callable[[Burst], float], bursts: Sequence[Burst]) -> float:
     return median([figure(burst) for burst in bursts])
 
 

@@ -13,7 +13,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from time import perf_counter, time
@@ -29,6 +29,9 @@ CHANNEL = re.compile(rb"D0(\d{7})")
 TS = re.compile(rb'"ts": ?"([\d.]+)"')
 FINAL = {b"chat.postMessage", b"chat.update"}
 READ = 262_144
+
+Writing = Callable[[int, str], tuple[bytes, bytes]]
+"""Head and body of the request by which a message of this number is brought to this URL."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,10 @@ class Api(asyncio.Protocol):
 class People:
     """Those who write, over so many connections."""
 
-    def __init__(self, order: Order, numbers: list[int], answers: Answers) -> None:
+    def __init__(self, order: Order, numbers: list[int], answers: Answers, write: Writing) -> None:
         self._order = order
         self._answers = answers
-        self._left = iter([(number, *request(number, order.url)) for number in numbers])
+        self._left = iter([(number, *write(number, order.url)) for number in numbers])
         self._numbers = numbers
         self._result = Result()
 
@@ -212,15 +215,16 @@ def request(number: int, url: str) -> tuple[bytes, bytes]:
     return f"{head}\r\n\r\n".encode(), body
 
 
-async def main() -> None:
-    answers, numbers = Answers(), count()
+async def carry_out_orders(answers: Answers, write: Writing) -> None:
+    """Until no more of them come."""
+    numbers = count()
     server = await asyncio.get_running_loop().create_server(lambda: Api(answers), "127.0.0.1", 0, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         order = Order(**json.loads(line))
-        result = await People(order, [next(numbers) for _ in range(order.messages)], answers).write()
+        result = await People(order, [next(numbers) for _ in range(order.messages)], answers, write).write()
         print(json.dumps(asdict(result)), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(carry_out_orders(Answers(), request))

@@ -10,12 +10,17 @@ from rich.console import Console
 
 from adapters.slack.incoming import Reader
 from adapters.slack.settings import SlackSettings
+from adapters.telegram import incoming as telegram_incoming
+from adapters.telegram.marks import Me
+from adapters.telegram.settings import TelegramSettings
 from gateway.ports import Request
+from tests.bench import telegram_site
 from tests.bench.figures import Figure, at_least_times, at_most_more, below, median, p99
 from tests.bench.slack import at_most_times
 from tests.bench.slack_site import Answers, channel, marker, request
 from tests.bench.table import table_of
 from tests.fakes.slack_events import SIGNING_SECRET
+from tests.fakes.telegram_messages import BOT_ID, SECRET
 
 
 def rows_of(*figures: Figure, footer: str = "") -> list[list[str]]:
@@ -96,4 +101,30 @@ def test_what_people_write_in_the_light_slack_is_a_message_to_the_gateway() -> N
 def test_the_light_slack_knows_a_whole_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
     answers = Answers()
     answers.hear(method, f'{{"channel": "{channel(57)}", "text": "{said}"}}'.encode())
+    assert (57 in answers.at) is answered
+
+
+def test_what_people_write_in_the_light_telegram_is_a_message_to_the_gateway() -> None:
+    head, body = telegram_site.request(57, "http://127.0.0.1:1/telegram/webhook")
+    lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
+    headers = dict(line.split(": ", 1) for line in lines)
+    settings = TelegramSettings(_env_file=None, telegram_webhook_secret=SecretStr(SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
+    (message,) = telegram_incoming.Reader(settings, Me(BOT_ID)).receive(Request(headers, body)).messages
+    assert message.key.channel == str(telegram_site.FIRST_CHAT + 57)
+    assert marker(57) in message.text
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "answered"),
+    [
+        (b"sendMessage", f"You said: {marker(57)}", True),
+        (b"sendMessage", "You said:", False),
+        (b"editMessageText", marker(57), True),
+        (b"sendMessageDraft", marker(57), False),
+        (b"sendChatAction", marker(57), False),
+    ],
+)
+def test_the_light_telegram_knows_a_whole_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    answers = telegram_site.TelegramAnswers()
+    assert answers.hear(method, f"chat_id={telegram_site.FIRST_CHAT + 57}&text={said}".encode())["ok"]
     assert (57 in answers.at) is answered
