@@ -15,10 +15,8 @@ import flask
 from adapters import console
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack import manifest as slack_manifest
-from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
-from adapters.telegram import manage as telegram_manage
-from adapters.telegram.adapter import TelegramAdapter
+from adapters.telegram import command as telegram_command
 from adapters.telegram.settings import TelegramSettings
 from gateway import assistants, logs, web
 from gateway.conversations import Conversations
@@ -49,9 +47,14 @@ def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:
     http = HttpAdapter(HttpSettings.load(), max_message_chars=settings.max_message_chars, threads=settings.web_threads)
     slack, telegram = SlackSettings.load(), TelegramSettings.load()
     adapters: list[Adapter] = [http]
+    # Loaded where they are wanted only: their libraries take 5 and 9 MB.
     if slack.on:
+        from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
+
         adapters.append(SlackAdapter(slack, memory))
     if telegram.on:
+        from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
+
         adapters.append(TelegramAdapter(telegram, memory, run_once))
     return adapters
 
@@ -70,7 +73,7 @@ def load_settings(*, quiet: bool = False) -> Settings:
 
 def commands() -> Sequence[click.Command]:
     """What platforms add to the command line."""
-    return (console.command(_console), slack_manifest.command(), telegram_manage.command(run_once))
+    return (console.command(_console), slack_manifest.command(), telegram_command.command(run_once))
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
-"""``telegram`` on the command line: where updates are to be brought, and how the bot stands."""
+"""What ``telegram`` on the command line does: where updates are to be brought, and how the bot stands."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import click
 from telegram import WebhookInfo
 
 from adapters.telegram.bot import Calls
 from adapters.telegram.check import groups
-from adapters.telegram.errand import Run
 from adapters.telegram.registration import delete_webhook, set_webhook, webhook_url
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
@@ -19,34 +17,7 @@ from gateway.errors import SettingsError
 Work = Callable[[TelegramSettings, Calls], Awaitable[None]]
 
 
-def command(run: Run) -> click.Group:
-    """``run``: how to run a coroutine to its end. What fails is a GatewayError."""
-
-    @click.group("telegram")
-    def telegram() -> None:
-        """Set Telegram up."""
-
-    @telegram.command("set-webhook")
-    @click.argument("url")
-    def set_webhook_command(url: str) -> None:
-        """Have updates brought to the gateway at URL, such as https://bot.example.com."""
-        run(_with_calls(partial(_set, url)))
-
-    @telegram.command("delete-webhook")
-    @click.option("--drop-pending", is_flag=True, help="Also forget the updates that wait. They are lost.")
-    def delete_webhook_command(*, drop_pending: bool) -> None:
-        """Have updates kept at Telegram until the gateway fetches them."""
-        run(_with_calls(partial(_delete, drop_pending=drop_pending)))
-
-    @telegram.command("info")
-    def info() -> None:
-        """Tell who the bot is, and how updates come."""
-        run(_with_calls(_tell))
-
-    return telegram
-
-
-async def _with_calls(work: Work) -> None:
+async def with_calls(work: Work) -> None:
     settings = TelegramSettings.load()
     if not settings.on:
         raise SettingsError("Telegram is not set up. Missing: TELEGRAM_BOT_TOKEN.")
@@ -57,19 +28,19 @@ async def _with_calls(work: Work) -> None:
         await calls.close()
 
 
-async def _set(url: str, settings: TelegramSettings, calls: Calls) -> None:
+async def move_here(url: str, settings: TelegramSettings, calls: Calls) -> None:
     await set_webhook(calls, settings, webhook_url(url, settings.telegram_api_url))
     await _tell_webhook(calls)
 
 
-async def _delete(settings: TelegramSettings, calls: Calls, *, drop_pending: bool) -> None:
+async def fetch_again(settings: TelegramSettings, calls: Calls, *, drop_pending: bool) -> None:
     await delete_webhook(calls, drop_pending=drop_pending)
     await _tell_webhook(calls)
     if settings.telegram_webhook_secret is not None:
         click.echo("Take TELEGRAM_WEBHOOK_SECRET away, or the gateway does not fetch updates.")
 
 
-async def _tell(settings: TelegramSettings, calls: Calls) -> None:
+async def tell(settings: TelegramSettings, calls: Calls) -> None:
     who = await calls.who()
     click.echo(f"Bot: @{who.username} ({who.name}), id {who.id}")
     click.echo(f"Topics in private chats: {'yes' if who.has_topics else 'no'}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from adapters.telegram.manage import command
+from adapters.telegram.command import command
 from adapters.telegram.registration import CONNECTIONS, PATH, UPDATES, webhook_url
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
 from gateway.engine import run_once
