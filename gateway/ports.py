@@ -127,8 +127,9 @@ class Adapter(Protocol):
         ...
 
     async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
-        """Show a turn while it runs, as far as the platform can. The engine calls it once per attempt.
+        """Show a turn while it runs, as far as the platform can.
 
+        The engine calls it once per attempt at a message of the kind ASK: the others are over as soon as they begin.
         Deltas that come while the adapter is busy arrive merged. It may return early when nobody watches. What it
         shows is a preview: the reply comes by ``deliver``. Whatever it raises is logged and forgotten.
         """
