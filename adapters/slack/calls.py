@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +18,7 @@ from adapters.slack.errors import Away, Crowded, Declined, Throttled
 from adapters.slack.places import Workspace
 from adapters.slack.rates import PER_CHANNEL, POST, rate_of
 from adapters.slack.refusals import CONTENT, SERVER_ERROR, translate
+from gateway.bringing import take_each, too_large
 from gateway.errors import DeliveryError, StoreUnavailable
 from gateway.ports import Outbox
 from gateway.storing import Rate
@@ -80,7 +80,8 @@ class Calls:
         buckets = _buckets(method, workspace.team, channel or str(args.get("channel", "")))
         if outbox is None:
             return _data(await self._send(method, args, workspace))
-        await _take(outbox, buckets, patience)
+        if full := await take_each(outbox, buckets, patience=patience):
+            raise Crowded(f"Too much is under way at Slack: there is no place for {full}", retry_after=CROWDED_PAUSE)
         try:
             return _data(await self._send(method, args, workspace))
         except Throttled as exc:
@@ -186,19 +187,6 @@ def _buckets(method: str, team: str, channel: str) -> dict[str, Rate]:
     return buckets | {f"slack:{team}:{method}": rate_of(method)}
 
 
-async def _take(outbox: Outbox, buckets: Mapping[str, Rate], patience: float) -> None:
-    """A place in each, with one patience for all. Raises Crowded."""
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + patience
-    for bucket, rate in buckets.items():
-        try:
-            taken = await outbox.take(bucket, rate, patience=max(deadline - clock(), 0.0))
-        except StoreUnavailable:
-            taken = False
-        if not taken:
-            raise Crowded(f"Too much is under way at Slack: there is no place for {bucket}", retry_after=CROWDED_PAUSE)
-
-
 def _data(answer: AsyncSlackResponse) -> dict[str, Any]:
     return answer.data if isinstance(answer.data, dict) else {}
 
@@ -221,10 +209,6 @@ def _address(url: str) -> URL:
         return URL(url)
     except ValueError:
         raise Declined("its address cannot be read") from None
-
-
-def too_large(limit: int) -> str:
-    return f"it is larger than {limit / 1e6:.3g} MB"
 
 
 def _proxy(url: URL) -> str | None:

@@ -27,6 +27,7 @@ from adapters.slack.socket_mode import Socket
 from adapters.slack.words import Fields, object_in, objects_in, text_in
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
+from gateway.api.bodies import read_body
 from gateway.errors import Unreadable, Unverified
 from gateway.ports import Inbox, Receipt, Request
 from gateway.storing import Memory
@@ -159,9 +160,7 @@ def _nobody(**_: object) -> NoReturn:
 
 def _view(app: App) -> Callable[[], ResponseReturnValue]:
     def receive() -> ResponseReturnValue:
-        flask.request.max_content_length = MAX_BODY_BYTES + 1  # a body in chunks is cut off there
-        if len(flask.request.get_data()) > MAX_BODY_BYTES:
-            raise Unreadable(f"The body is larger than {MAX_BODY_BYTES} bytes.", code="payload_too_large")
+        read_body(MAX_BODY_BYTES)  # from where Bolt reads it again
         try:
             return to_flask_response(dispatch(app, _bolt_request()))
         except Unverified as exc:

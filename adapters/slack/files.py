@@ -7,22 +7,17 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from adapters.slack.calls import Calls, too_large
+from adapters.slack.calls import Calls
 from adapters.slack.errors import Declined, Unsure
 from adapters.slack.places import Place, Workspace
-from gateway import logs
-from gateway.errors import DeliveryError
+from gateway.bringing import fetch_each, too_large
 from gateway.messages import Attachment, File, Message
 from gateway.ports import Outbox
 
-AT_ONCE = 3
-"""Files of one message that are fetched at the same time."""
 HTML = "text/html"
 LOOKS = (0.5, 1.0, 2.0)
 """Seconds before each look: a file is shared a moment after files.completeUploadExternal was answered."""
 SIGN_IN = "Slack does not hand it over: the app may lack the scope files:read, or was removed from the workspace"
-
-log = logs.get(__name__)
 
 # ---------------------------------------------------------------- what people attach
 
@@ -32,24 +27,7 @@ async def fetch(calls: Calls, workspace: Workspace, message: Message, limit: int
 
     A file that cannot be had says why. Raises nothing.
     """
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def fetch_one(file: File) -> Attachment:
-        async with places:
-            return await _fetch(calls, workspace, file, limit)
-
-    return await asyncio.gather(*map(fetch_one, message.files))
-
-
-async def _fetch(calls: Calls, workspace: Workspace, file: File, limit: int) -> Attachment:
-    try:
-        return Attachment(file, await _content(calls, workspace, file, limit))
-    except DeliveryError as exc:
-        problem = str(exc)
-    except Exception:
-        log.exception("a file could not be fetched")
-        problem = "something went wrong"
-    return Attachment(file, problem=problem)
+    return await fetch_each(message, lambda file: _content(calls, workspace, file, limit))
 
 
 async def _content(calls: Calls, workspace: Workspace, file: File, limit: int) -> bytes:

@@ -20,6 +20,7 @@ from telegram.request import HTTPXRequest
 from adapters.telegram.errors import Crowded, Declined, Reason, Throttled
 from adapters.telegram.refusals import CONTENT, UNTOLD_RETRY_AFTER, changes_nothing, translate
 from adapters.telegram.settings import TelegramSettings
+from gateway.bringing import take_each, too_large
 from gateway.errors import SettingsError, StoreUnavailable
 from gateway.ports import Outbox
 from gateway.storing import Rate
@@ -107,8 +108,8 @@ class Calls:
         if chat is not None:
             given["chat_id"] = chat
         buckets = {} if chat is None or outbox is None else _buckets(self.bot_id, method, str(chat))
-        if outbox is not None:
-            await _take(outbox, buckets, patience)
+        if outbox is not None and (full := await take_each(outbox, buckets, patience=patience)):
+            raise Crowded(f"Too much is under way at Telegram: no place for {full}", retry_after=CROWDED_PAUSE)
         try:
             return await self._ask(method, given, seconds or self._timeout)
         except Throttled as exc:
@@ -248,20 +249,3 @@ def _buckets(bot: str, method: str, chat: str) -> dict[str, Rate]:
     if method.lower().endswith("draft"):
         return {f"{place}:draft": DRAFT, everything: BOT}
     return {place: GROUP if chat.startswith("-") else PRIVATE, everything: BOT}
-
-
-async def _take(outbox: Outbox, buckets: Mapping[str, Rate], patience: float) -> None:
-    """A place in each, with one patience for all. Raises Crowded."""
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + patience
-    for bucket, rate in buckets.items():
-        try:
-            taken = await outbox.take(bucket, rate, patience=max(deadline - clock(), 0.0))
-        except StoreUnavailable:
-            taken = False
-        if not taken:
-            raise Crowded(f"Too much is under way at Telegram: no place for {bucket}", retry_after=CROWDED_PAUSE)
-
-
-def too_large(limit: int) -> str:
-    return f"it is larger than {limit / 1e6:.3g} MB"

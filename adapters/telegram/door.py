@@ -21,7 +21,8 @@ from adapters.telegram.poll import Fetching, Poll
 from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
-from gateway.errors import Overloaded, StoreUnavailable, Unreadable, Unverified
+from gateway.api.bodies import read_body
+from gateway.errors import Overloaded, StoreUnavailable, Unverified
 from gateway.ports import Inbox, Request
 from gateway.storing import Memory
 
@@ -166,10 +167,7 @@ async def _look_at_webhook(calls: Calls) -> None:
 
 def _view(intake: Intake, check_name: Callable[[], None]) -> Callable[[], ResponseReturnValue]:
     def receive() -> ResponseReturnValue:
-        flask.request.max_content_length = MAX_BODY_BYTES + 1  # a body in chunks is cut off there
-        body = flask.request.get_data()
-        if len(body) > MAX_BODY_BYTES:
-            raise Unreadable(f"The body is larger than {MAX_BODY_BYTES} bytes.", code="payload_too_large")
+        body = read_body(MAX_BODY_BYTES)
         check_name()
         headers = {name.lower(): value for name, value in flask.request.headers.items()}
         try:

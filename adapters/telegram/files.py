@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.telegram.bot import FILE_SECONDS, Calls, too_large
+from adapters.telegram.bot import FILE_SECONDS, Calls
 from adapters.telegram.errors import Declined, Reason
 from adapters.telegram.places import Place
-from gateway import logs
-from gateway.errors import DeliveryError
+from gateway.bringing import fetch_each, too_large
 from gateway.messages import Attachment, File, Message
 from gateway.ports import Outbox
 
-AT_ONCE = 3
-"""Files of one message that are fetched at the same time."""
 PHOTOS = frozenset({"image/jpeg", "image/png", "image/webp"})
 """What Telegram shows as a picture and keeps one. Of others it makes something else, or nothing."""
 LARGEST_PHOTO = 10_000_000
 """Bytes: core.telegram.org/bots/api#sending-files"""
-
-log = logs.get(__name__)
 
 # ---------------------------------------------------------------- what people attach
 
@@ -31,26 +25,14 @@ async def fetch(calls: Calls, message: Message, limit: int) -> Sequence[Attachme
 
     A file that cannot be had says why. Raises nothing.
     """
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def fetch_one(file: File) -> Attachment:
-        async with places:
-            return await _fetch(calls, file, limit)
-
-    return await asyncio.gather(*map(fetch_one, message.files))
+    return await fetch_each(message, lambda file: _content(calls, file, limit))
 
 
-async def _fetch(calls: Calls, file: File, limit: int) -> Attachment:
+async def _content(calls: Calls, file: File, limit: int) -> bytes:
+    """Raises DeliveryError."""
     if file.size > limit:
-        return Attachment(file, problem=too_large(limit))
-    try:
-        return Attachment(file, await calls.download(file.reference, limit))
-    except DeliveryError as exc:
-        problem = str(exc)
-    except Exception:
-        log.exception("a file could not be fetched")
-        problem = "something went wrong"
-    return Attachment(file, problem=problem)
+        raise Declined(too_large(limit), reason=Reason.FILE)
+    return await calls.download(file.reference, limit)
 
 
 # ---------------------------------------------------------------- what the assistant made

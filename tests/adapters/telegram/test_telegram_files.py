@@ -15,6 +15,7 @@ from adapters.telegram.errors import Away, Declined, Reason, Unsure
 from adapters.telegram.files import fetch, upload
 from adapters.telegram.places import Place
 from adapters.telegram.settings import TelegramSettings
+from gateway import bringing
 from gateway.messages import Attachment, ConversationKey, File, Message
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.raw_server import RawServer
@@ -69,7 +70,7 @@ async def test_only_a_few_files_are_fetched_at_a_time(server: FakeTelegram, call
     kept = [server.keep(b"x", f"{at}.bin", kind="document") for at in range(8)]
     server.faults.add("getFile", Hang(times=None))
     getting = asyncio.ensure_future(get(calls, *(File(each.name, each.id) for each in kept)))
-    await server.until(lambda: server.faults.hanging == files.AT_ONCE)
+    await server.until(lambda: server.faults.hanging == bringing.AT_ONCE)
     server.faults.release()
     assert [one.problem for one in await getting] == [""] * 8
 
