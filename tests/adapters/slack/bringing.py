@@ -29,6 +29,7 @@ from gateway.messages import (
 )
 from gateway.ports import Outbox
 from gateway.storing import Rate
+from tests.fakes.mortal import Mortal
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, USER
 from tests.fakes.slack_server import FakeSlack, Posted
@@ -37,23 +38,6 @@ WAIT_SECONDS = 10.0
 TRIES = 12
 
 _numbers = count(1)
-
-
-class Death(BaseException):
-    """The process is gone from here on."""
-
-
-class Mortal:
-    """Counts the steps of a process, and lets it die before or after one of them."""
-
-    def __init__(self, at: int = -1) -> None:
-        self.at = at
-        self.steps = 0
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps > self.at > 0:
-            raise Death
 
 
 class MortalCalls(Calls):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from adapters.slack import stream
 from gateway.messages import File, TextDelta, ToolCall, Turn
-from tests.adapters.slack.bringing import Death, MakeScene, Mortal, Scene, Told, scenes, telling
+from tests.adapters.slack.bringing import MakeScene, Scene, Told, scenes, telling
+from tests.fakes.mortal import Death, Mortal
 from tests.fakes.slack_server import Error, FakeSlack, Fault, Lost, RateLimit, Refuse, Status
 
 LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number in range(12))

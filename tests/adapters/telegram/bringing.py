@@ -20,9 +20,9 @@ from adapters.telegram.reply import Replies
 from adapters.telegram.settings import TelegramSettings
 from gateway.errors import DeliveryError
 from gateway.messages import ConversationKey, Failure, File, Message, Shown, TextDelta, Turn, TurnId, TurnState
-from gateway.ports import Outbox
 from gateway.storing import Rate
 from tests.fakes import telegram_server as fake
+from tests.fakes.mortal import Mortal
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.telegram_messages import BOT_ID, TOKEN, group, private
 
@@ -41,23 +41,6 @@ trust = cache(httpx.create_ssl_context)
 _numbers = count(1)
 
 
-class Death(BaseException):
-    """The process is gone from here on."""
-
-
-class Mortal:
-    """Counts the steps of a process, and lets it die before or after one of them."""
-
-    def __init__(self, at: int = -1) -> None:
-        self.at = at
-        self.steps = 0
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps > self.at > 0:
-            raise Death
-
-
 class MortalCalls(Calls):
     """One step before each call, one after it."""
 
@@ -65,18 +48,9 @@ class MortalCalls(Calls):
         super().__init__(settings)
         self._mortal = mortal
 
-    async def call(
-        self,
-        method: str,
-        chat: int | str | None = None,
-        *,
-        outbox: Outbox | None,
-        patience: float = 60.0,
-        timeout: float | None = None,  # noqa: ASYNC109  # as it is called
-        **args: Any,
-    ) -> Any:
+    async def call(self, method: str, chat: int | str | None = None, **args: Any) -> Any:
         self._mortal.step()
-        answer = await super().call(method, chat, outbox=outbox, patience=patience, timeout=timeout, **args)
+        answer = await super().call(method, chat, **args)
         self._mortal.step()
         return answer
 

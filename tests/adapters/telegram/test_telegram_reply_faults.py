@@ -19,18 +19,8 @@ from adapters.telegram import stream
 from adapters.telegram.standing import Doubt
 from gateway.errors import DeliveryError
 from gateway.messages import File, Shown, TextDelta, Turn
-from tests.adapters.telegram.bringing import (
-    Death,
-    MakeScene,
-    Mortal,
-    Scene,
-    Told,
-    a_while,
-    bare,
-    readings,
-    scenes,
-    shown_of,
-)
+from tests.adapters.telegram.bringing import MakeScene, Scene, Told, a_while, bare, readings, scenes, shown_of
+from tests.fakes.mortal import Death, Mortal
 from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Lost, RateLimit, Refuse, Status
 
 PLACES = ["private", "group", "topic", "business"]
