@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from gateway.messages import Shown, TextDelta
 
@@ -38,3 +39,60 @@ class Live(AsyncIterator[Shown]):
             self._news.clear()
             await self._news.wait()
         return self._waiting.popleft()
+
+
+class Written:
+    """What a turn has said so far, for who shows it at a pace of their own. Filled by one task, read by others."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._begun = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._closed = asyncio.Event()
+
+    def put(self, shown: Shown) -> None:
+        if isinstance(shown, TextDelta) and shown.text:
+            self._text.append(shown.text)
+            self._begun.set()
+            self.change()
+
+    def change(self) -> None:
+        """There is something new to show."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Nothing follows."""
+        for event in (self._closed, self._begun, self._changed):
+            event.set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+    @property
+    def text(self) -> str:
+        if len(self._text) > 1:
+            self._text = ["".join(self._text)]
+        return self._text[0] if self._text else ""
+
+    async def began(self, seconds: float) -> bool:
+        """Wait so long for the first words, or until nothing follows. Whether it is no use to wait on."""
+        return await _within(self._begun, seconds)
+
+    async def news(self, seconds: float | None = None) -> bool:
+        """Wait until something has changed since the last time, or nothing follows. Whether it was in time."""
+        came = await _within(self._changed, seconds)
+        if came and not self.closed:
+            self._changed.clear()
+        return came
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until nothing follows."""
+        await _within(self._closed, seconds)
+
+
+async def _within(event: asyncio.Event, seconds: float | None) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

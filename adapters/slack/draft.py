@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from contextlib import suppress
 
 from adapters.slack.pen import Chunk, task
+from gateway.live import Written
 from gateway.markdown import finished, utf8_bytes
-from gateway.messages import Shown, TextDelta, ToolCall
+from gateway.messages import Shown, ToolCall
 
 BLOCKS_FROM_BYTES = 6_500
 """From here on a piece grows by whole blocks, so that it can still end where it reads best."""
@@ -17,38 +16,20 @@ LONGEST_WORD = 60
 LAST_WORD = re.compile(r"\S*\Z")
 
 
-class Draft:
-    """Filled by one task, read by others, on one loop."""
+class Draft(Written):
+    """With the tools that the turn has used."""
 
     def __init__(self) -> None:
-        self._text: list[str] = []
+        super().__init__()
         self._tools: dict[str, ToolCall] = {}
         self._told: dict[str, bool] = {}
         """Which tool calls were shown; and whether as done."""
-        self._changed = asyncio.Event()
-        self._closed = asyncio.Event()
 
     def put(self, shown: Shown) -> None:
-        if isinstance(shown, TextDelta):
-            self._text.append(shown.text)
-        else:
+        if isinstance(shown, ToolCall):
             self._tools[shown.call_id] = shown
-        self._changed.set()
-
-    def close(self) -> None:
-        """Nothing follows."""
-        self._closed.set()
-        self._changed.set()
-
-    @property
-    def closed(self) -> bool:
-        return self._closed.is_set()
-
-    @property
-    def text(self) -> str:
-        if len(self._text) > 1:
-            self._text = ["".join(self._text)]
-        return self._text[0] if self._text else ""
+            self.change()
+        super().put(shown)
 
     @property
     def tool(self) -> str:
@@ -64,18 +45,6 @@ class Draft:
     def told(self, tasks: list[Chunk]) -> None:
         """These were shown."""
         self._told |= {chunk["id"]: chunk["status"] == "complete" for chunk in tasks}
-
-    async def news(self) -> None:
-        """Wait until something has changed since the last time, or until nothing follows."""
-        await self._changed.wait()
-        if not self.closed:
-            self._changed.clear()
-
-    async def pause(self, seconds: float) -> None:
-        """Wait so long, or until nothing follows."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closed.wait()
 
 
 def presentable(piece: str, shown: str) -> str:

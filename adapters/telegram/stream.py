@@ -15,9 +15,9 @@ from adapters.telegram.errors import Away, Crowded, Declined, Reason, Throttled
 from adapters.telegram.pen import Pen
 from adapters.telegram.standing import alike
 from adapters.telegram.text import Rendered
-from adapters.telegram.written import Written
 from gateway import logs
 from gateway.errors import DeliveryError, GatewayError
+from gateway.live import Written
 from gateway.markdown import cut, utf16_units
 from gateway.messages import Shown
 

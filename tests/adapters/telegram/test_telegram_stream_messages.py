@@ -8,7 +8,7 @@ import pytest
 
 from adapters.telegram import stream, text
 from adapters.telegram.standing import Doubt
-from adapters.telegram.written import Written
+from gateway.live import Written
 from gateway.messages import TextDelta, ToolCall
 from tests.adapters.telegram.bringing import MakeScene, Stingy, a_while, deltas
 from tests.fakes.outbox import FakeOutbox
