@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,28 +21,51 @@ from adapters.slack import manifest as slack_manifest
 from adapters.slack.settings import SlackSettings
 from adapters.telegram import command as telegram_command
 from adapters.telegram.settings import TelegramSettings
-from gateway import assistants, logs, web
+from gateway import admin, assistants, explaining, exposition, logs, operator_commands, tracing, web
+from gateway.admin import AdminSettings, Desk
+from gateway.admission import Gatekeeper
+from gateway.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.conversations import Conversations
 from gateway.engine import Engine, run_once
-from gateway.errors import GatewayError, SettingsError, StoreUnavailable
+from gateway.errors import SettingsError, StoreUnavailable
+from gateway.explaining import Sight
+from gateway.exposition import MetricsSettings
+from gateway.housekeeping import Housekeeping
 from gateway.inbox import CoreInbox
 from gateway.journal import Journal
 from gateway.limits import Limits
+from gateway.messages import TurnId
+from gateway.metrics import Metrics
+from gateway.operating import Threads
 from gateway.outbox import CoreOutbox
 from gateway.ports import Adapter, Assistant, Attended, Check, Connected, Inbox, Listening
-from gateway.settings import Settings
-from gateway.storing import Memory, Store
+from gateway.pressure import Pressure
+from gateway.prices import Prices, PriceSettings
+from gateway.retention import clear_up
+from gateway.rules import AdmissionSettings, Rules
+from gateway.settings import Environment, Settings
+from gateway.storing import Memory
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
+from gateway.tracing import Tracing, TracingSettings
+from gateway.working import Working
 from storage import migrations
 from storage.store import SqlStore
 
 TOOLS = (current_time, calculate)
 """The functions that the assistant may call. Add yours here."""
 
-LEASE_SECONDS = 15.0
+SETTINGS: Sequence[type[Environment]] = (
+    *(Settings, HttpSettings, SlackSettings, TelegramSettings, ChatPageSettings, AdminSettings),
+    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
+)
+"""Everything that can be set."""
+
+LEASE_SECONDS = 12.0
+"""With what it takes to notice, the work of a process that died is taken up within 15 seconds."""
 DATABASE_THREADS = 4
+CHECK_SECONDS = 10.0
 
 
 def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:
@@ -62,43 +88,83 @@ def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:
 def load_settings(*, quiet: bool = False) -> Settings:
     """The core's settings, with logging set up by them. ``quiet``: warnings only, unless a level is asked for.
 
-    Raises SettingsError.
+    Raises SettingsError, also for what is wrong in those of other rooms.
     """
     settings = Settings.load()
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    every = (settings, HttpSettings.load(), SlackSettings.load(), TelegramSettings.load())
-    logs.configure(level, settings.log_format, [secret for each in every for secret in each.secrets()])
+    logs.configure(level, settings.log_format, [secret for each in SETTINGS for secret in each.load().secrets()])
     return settings
 
 
-def commands() -> Sequence[click.Command]:
-    """What platforms add to the command line."""
-    return (console.command(_console), slack_manifest.command(), telegram_command.command(run_once))
+# ---------------------------------------------------------------- one process
 
 
 @dataclass(frozen=True)
 class Gateway:
     """One process's worth of gateway, running."""
 
-    store: Store
+    settings: Settings
+    store: SqlStore
     assistant: Assistant
     engine: Engine
     inbox: CoreInbox
     adapters: Sequence[Adapter]
     executor: ThreadPoolExecutor
+    metrics: Metrics
+    tracing: Tracing
 
     def web(self) -> flask.Flask:
-        return web.create_app(self.adapters, self.inbox, self.readiness)
+        """All that this process serves."""
+        http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
+        most = self.settings.max_message_chars
+        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), most)
+        pages = (assets.routes(), page.routes(), admin.blueprint(self._desk(assets)))
+        return web.create_app(
+            self.adapters,
+            self.inbox,
+            self.readiness,
+            [*pages, exposition.blueprint(self.metrics, token)],
+            exposition.operations(token),
+        )
+
+    def _desk(self, assets: Assets) -> Desk:
+        return Desk(
+            settings=AdminSettings.load(),
+            inbox=self.inbox,
+            store=self.store,
+            catalogue=self.store,
+            checks=self.checks,
+            platforms=[adapter.name for adapter in self.adapters],
+            backend=self.assistant.name,
+            assets=assets.root,
+            about=self.assistant.description,
+        )
 
     def readiness(self) -> Sequence[Check]:
         """Whether the database and the backend answer, each by name."""
-        return (_check_database(self.store), *self.engine.call(self.assistant.check()))
+        return (check_database(self.store), *self.engine.call(self.assistant.check()))
+
+    def checks(self) -> Mapping[str, Sequence[Check]]:
+        """The same of the platforms as well, of each what it says."""
+
+        async def ask() -> Mapping[str, Sequence[Check]]:
+            plugged: tuple[Adapter | Assistant, ...] = (*self.adapters, self.assistant)
+            asked = {each.name: _in_time(each.check()) for each in plugged}
+            return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+
+        return {**self.engine.call(ask()), "database": (check_database(self.store),)}
 
     def listen(self) -> None:
         """Begin to fetch what people say, where a platform does not call us. Returns at once."""
         for adapter in self.adapters:
             if isinstance(adapter, Listening):
                 adapter.listen(self.inbox)
+
+    def wake(self, turn: TurnId) -> None:
+        """Another process decided a turn: tell whoever may wait for it here."""
+        for adapter in self.adapters:
+            if isinstance(adapter, Attended):
+                adapter.wake(turn)
 
     def drain(self, grace: float) -> None:
         """Take on nothing new; within ``grace`` seconds ``close`` will be called. Returns at once."""
@@ -122,27 +188,39 @@ class Gateway:
         self.engine.stop()
         self.executor.shutdown()
         self.store.close()
+        self.tracing.close(grace)
 
 
 def open_gateway(
-    settings: Settings, adapters: Sequence[Adapter], store: Store, *, lease_seconds: float = LEASE_SECONDS
+    settings: Settings, adapters: Sequence[Adapter], store: SqlStore, *, lease_seconds: float = LEASE_SECONDS
 ) -> Gateway:
     """A gateway that works on the turns of these platforms. ``lease_seconds``: the store's. Raises SettingsError."""
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
-    journal = Journal(store, executor)
+    by_name = {adapter.name: adapter for adapter in adapters}
+    journal, traces = Journal(store, executor), tracing.build(TracingSettings.load())
+    metrics = Metrics(by_name, store.depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
     assistant = assistants.build(settings, ToolBox(TOOLS, settings.tool_timeout_seconds), journal)
+    conversations = Conversations(journal, assistant, metrics, timeout=settings.assistant_timeout_seconds)
+    outbox_of = partial(CoreOutbox, journal, Limits(journal, shared=store.shared), assistant)
+    patience = settings.assistant_timeout_seconds
+    gate = Gatekeeper(Rules.load(), Prices.load(settings), store.ledger, journal, patience=patience)
     engine = Engine(
         journal,
-        Conversations(journal, assistant, timeout=settings.assistant_timeout_seconds),
-        adapters,
-        partial(CoreOutbox, journal, Limits(journal, shared=store.shared), assistant),
-        owner=secrets.token_hex(8),
+        Working(journal, conversations, by_name, outbox_of, gate, metrics, traces),
+        tuple(by_name),
+        metrics,
+        owner=_own_name(),
         room=settings.max_runs,
         lease_seconds=lease_seconds,
     )
+    pressure = Pressure(most=settings.max_queue, most_of_one=settings.max_queue_per_platform)
+    inbox = CoreInbox(store, assistant, engine, gate, pressure, metrics, traces, backlog=settings.max_backlog)
+    gateway = Gateway(settings, store, assistant, engine, inbox, adapters, executor, metrics, traces)
     engine.start()
-    inbox = CoreInbox(store, assistant, engine, backlog=settings.max_backlog)
-    return Gateway(store, assistant, engine, inbox, adapters, executor)
+    engine.listen(store, gateway.wake)
+    clearing = partial(clear_up, store, settings.retention_days)
+    engine.look_after(Housekeeping(journal, pressure, clearing, engine.owner).go_on())
+    return gateway
 
 
 def open_store(settings: Settings) -> SqlStore:
@@ -157,30 +235,7 @@ def open_store(settings: Settings) -> SqlStore:
     return SqlStore(settings.database_url, lease_seconds=LEASE_SECONDS)
 
 
-def check(settings: Settings) -> Iterator[Check]:
-    """Each thing that is configured, and whether it answers. Raises nothing."""
-    yield _check_schema(settings)
-    yield from _check_assistant(settings)
-    try:
-        store = SqlStore(settings.database_url)
-        adapters = platforms(settings, store)
-    except SettingsError as exc:
-        yield Check("settings", ok=False, detail=str(exc))
-        return
-    for adapter in adapters:
-        yield from run_once(_check_platform(adapter))
-    store.close()
-
-
-async def _check_platform(adapter: Adapter) -> Sequence[Check]:
-    try:
-        return await adapter.check()
-    finally:
-        if isinstance(adapter, Connected):
-            await adapter.close()
-
-
-def _check_database(store: Store) -> Check:
+def check_database(store: SqlStore) -> Check:
     try:
         store.ping()
     except StoreUnavailable as exc:
@@ -188,32 +243,31 @@ def _check_database(store: Store) -> Check:
     return Check("database", ok=True)
 
 
-def _check_schema(settings: Settings) -> Check:
+async def _in_time(check: Awaitable[Sequence[Check]]) -> Sequence[Check]:
     try:
-        current = migrations.is_current(settings.database_url)
-    except GatewayError as exc:
-        return Check("database", ok=False, detail=str(exc))
-    on_start = settings.database_url.startswith("sqlite")
-    detail = "up to date" if current else "will be brought up to date on start" if on_start else "run: migrate"
-    return Check("database", ok=current or on_start, detail=detail)
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check
+    except TimeoutError:
+        return (Check("answers", ok=False, detail=f"nothing came within {CHECK_SECONDS:g} s"),)
 
 
-def _check_assistant(settings: Settings) -> Sequence[Check]:
-    missing = settings.missing()
-    if missing:
-        return (Check(settings.backend, ok=False, detail=f"missing: {', '.join(missing)}"),)
+def _own_name() -> str:
+    """This process's, unlike that of any other: readable in a trail, and never used again."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
 
-    async def ask() -> Sequence[Check]:
-        assistant = assistants.build(settings, ToolBox(TOOLS), _Nothing())
-        try:
-            return await assistant.check()
-        finally:
-            await assistant.close()
 
-    try:
-        return run_once(ask())
-    except SettingsError as exc:
-        return (Check(settings.backend, ok=False, detail=str(exc)),)
+# ---------------------------------------------------------------- the command line
+
+
+def commands() -> Sequence[click.Command]:
+    """What rooms add to the command line."""
+    return (
+        console.command(_console),
+        *operator_commands.commands(_books, Threads(_assistant, run_once)),
+        explaining.command(_sight),
+        slack_manifest.command(),
+        telegram_command.command(run_once),
+    )
 
 
 @contextmanager
@@ -227,8 +281,38 @@ def _console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
         gateway.close(settings.grace_seconds)
 
 
-class _Nothing:
-    """Facts for an assistant that is only asked whether it is there: none, and none are kept."""
+@contextmanager
+def _books() -> Iterator[SqlStore]:
+    store = open_store(load_settings(quiet=True))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _sight() -> Iterator[Sight]:
+    settings = load_settings(quiet=True)
+    with _books() as store:
+        yield Sight(
+            adapters=platforms(settings, store),
+            store=store,
+            catalogue=store,
+            ledger=store.ledger,
+            rules=Rules.load(),
+            backlog=settings.max_backlog,
+            queue=settings.max_queue,
+            queue_per_platform=settings.max_queue_per_platform,
+        )
+
+
+def _assistant() -> Assistant:
+    """Only to be asked this or that: without tools."""
+    return assistants.build(load_settings(quiet=True), ToolBox(TOOLS), NoFacts())
+
+
+class NoFacts:
+    """Facts for an assistant that runs nothing: there are none, and none are kept."""
 
     async def recall(self, name: str) -> None:  # noqa: ARG002  # the protocol's
         return None

@@ -7,8 +7,9 @@ import sys
 
 import click
 
-from gateway import app, logs, server
+from gateway import app, checking, exposition, logs, server
 from gateway.errors import GatewayError
+from gateway.exposition import MetricsSettings
 from gateway.settings import Settings
 from storage import migrations
 
@@ -48,10 +49,14 @@ def worker() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
     gateway = _open(settings)
     gateway.listen()
+    shown = MetricsSettings.load()
+    metrics = exposition.serve(gateway.metrics, shown.metrics_port, shown.token) if shown.metrics_port else None
     click.echo(f"Working with {gateway.assistant.description}.")
     signal.sigwait(stops)
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
+    if metrics is not None:
+        metrics.close()
 
 
 @main.command()
@@ -65,7 +70,7 @@ def migrate() -> None:
 def check() -> None:
     """Tell what is configured and whether it answers. Exit status 1 if something is wrong."""
     well = True
-    for line in app.check(app.load_settings()):
+    for line in checking.check(app.load_settings()):
         well = well and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
     sys.exit(0 if well else 1)

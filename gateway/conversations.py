@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from gateway import logs
 from gateway.errors import AssistantError, RateLimited, Refused, ThreadBusy, ThreadLost, TimedOut, Unavailable
+from gateway.grip import Grip
 from gateway.journal import Journal
 from gateway.messages import (
     Answered,
@@ -16,6 +17,7 @@ from gateway.messages import (
     Exchange,
     Failure,
     Kind,
+    Mark,
     RunEvent,
     RunId,
     RunStarted,
@@ -25,8 +27,9 @@ from gateway.messages import (
     Turn,
     TurnState,
 )
+from gateway.metrics import Metrics
 from gateway.ports import Assistant, Attachments, History, no_attachments
-from gateway.storing import Bound, Started
+from gateway.storing import Bound, Marked, Started
 
 HISTORY_TURNS = 200
 THREADS_PER_TURN = 3
@@ -81,6 +84,8 @@ class Attempt:
     thread: ThreadId | None
     run_id: RunId | None
     attachments: Attachments
+    sure: Callable[[], Awaitable[None]]
+    """Returns when the turn is still ours to ask for. Raises LeaseLost."""
     begun: bool
     """Whether something of the turn may have reached the assistant."""
     failures: int = 0
@@ -96,21 +101,28 @@ class Conversations:
     """Runs turns in their threads. Used on the engine's loop only."""
 
     def __init__(
-        self, journal: Journal, assistant: Assistant, *, timeout: float = 600.0, retries: int = 4, pause: float = 0.5
+        self,
+        journal: Journal,
+        assistant: Assistant,
+        metrics: Metrics,
+        *,
+        timeout: float = 600.0,
+        retries: int = 4,
+        pause: float = 0.5,
     ) -> None:
         """``timeout``: seconds a turn may take. ``retries``: how often an assistant that does not answer is asked
         again, after ``pause`` seconds and then twice as many each time.
         """
         self._journal = journal
         self._assistant = assistant
+        self._metrics = metrics
         self._timeout = timeout
         self._retries = retries
         self._pause = pause
 
-    def attempt(
-        self, claim: Claim, show: Callable[[Shown], None], attachments: Attachments = no_attachments
-    ) -> Attempt:
+    def attempt(self, grip: Grip, show: Callable[[Shown], None], attachments: Attachments = no_attachments) -> Attempt:
         """Begin or take up the work on a claimed turn. A thread of another backend counts as none."""
+        claim = grip.claim
         ours = claim.conversation.backend == self._assistant.name
         return Attempt(
             claim=claim,
@@ -118,6 +130,7 @@ class Conversations:
             thread=claim.conversation.thread if ours else None,
             run_id=claim.turn.run_id if ours else None,
             attachments=attachments,
+            sure=grip.ensure,
             begun=ours and not claim.fresh,
         )
 
@@ -175,6 +188,7 @@ class Conversations:
 
     async def _once(self, attempt: Attempt) -> Answered:
         thread = attempt.thread or await self._open_thread(attempt)
+        await attempt.sure()
         posting = not attempt.begun
         attempt.begun = True
         try:
@@ -245,6 +259,8 @@ class Conversations:
         if attempt.failures > self._retries or pause >= left:
             raise exc
         log.warning("asking again", turn=attempt.turn.id, error=str(exc), code=exc.code, retry_in=round(pause, 2))
+        self._metrics.asked_again(attempt.turn.message.key.platform, exc.code)
+        await self._journal.write(Marked(attempt.claim.lease, attempt.turn.id, Mark.ASKED_AGAIN, exc.code))
         await asyncio.sleep(pause)
 
 

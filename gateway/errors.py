@@ -4,6 +4,7 @@ GatewayError
 + SettingsError            the environment is wrong; says which variable and what to do
 + InputError               the sender must change something
 | + Unverified             the sender is not who the platform says
+| + Blocked                the operator does not let the sender in
 | + Unreadable             we cannot read this; ``code`` says in what way
 | + ThreadNotFound         no such thread for this sender
 | + TurnNotFound           no such turn for this sender
@@ -55,6 +56,12 @@ class Unverified(InputError):
     """The request does not prove who sent it."""
 
     code = "unauthorized"
+
+
+class Blocked(InputError):
+    """Nobody answers you here. The operator of this gateway decides who is answered."""
+
+    code = "blocked"
 
 
 class Unreadable(InputError):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from gateway import logs
-from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.admission import Gatekeeper
+from gateway.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.messages import (
     Claim,
     Conversation,
     ConversationKey,
     Edit,
+    Failure,
     Message,
     Move,
     ThreadId,
@@ -25,11 +28,19 @@ from gateway.messages import (
     Verdict,
     Withdrawal,
 )
+from gateway.metrics import Metrics
 from gateway.ports import Accepted, Assistant, Receipt
-from gateway.storing import Store
+from gateway.pressure import Pressure
+from gateway.storing import Recorded, Store
+from gateway.tracing import Tracing
 
 THREAD_NAME = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """What a thread may be called from outside: the backends' ids, and nothing that means something in a URL."""
+
+TURNED_AWAY = (
+    "Too many messages wait for an answer. I have not read this one, nor what comes after it until I have caught up: "
+    "please send it again in a few minutes."
+)
 
 T = TypeVar("T")
 
@@ -53,8 +64,8 @@ class Runner(Protocol):
         """Around everything that takes a message in."""
         ...
 
-    def submit(self, claim: Claim) -> None:
-        """Start on a claim. No I/O."""
+    def submit(self, claim: Claim, since: float) -> None:
+        """Start on a claim that was asked for at this time, by ``time.monotonic``. No I/O."""
         ...
 
     def interrupt(self, turn: TurnId) -> None:
@@ -69,35 +80,79 @@ class Runner(Protocol):
 class CoreInbox:
     """See ``gateway.ports.Inbox``."""
 
-    def __init__(self, store: Store, assistant: Assistant, runner: Runner, *, backlog: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        assistant: Assistant,
+        runner: Runner,
+        gate: Gatekeeper,
+        pressure: Pressure,
+        metrics: Metrics,
+        tracing: Tracing,
+        *,
+        backlog: int,
+    ) -> None:
         """``backlog``: how many unfinished turns one conversation may have."""
         self._store = store
         self._assistant = assistant
         self._runner = runner
+        self._gate = gate
+        self._pressure = pressure
+        self._metrics = metrics
+        self._tracing = tracing
         self._backlog = backlog
 
     def new_turn(self) -> TurnId:
         return TurnId(f"turn_{secrets.token_hex(12)}")
 
     def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
-        with self._runner.arriving():
-            recorded = self._store.record(
-                message,
-                turn or self.new_turn(),
-                owner=self._runner.owner if self._runner.room() else None,
-                backlog=self._backlog,
-            )
-        log.info("message recorded" if recorded.new else "message known", turn=recorded.turn.id, seq=recorded.turn.seq)
+        self._let_in(message)
+        turn = turn or self.new_turn()
+        with self._tracing.span("accept", message.trace, turn=turn, platform=message.key.platform) as span:
+            if span.traceparent:
+                message = replace(message, trace=span.traceparent)
+            with self._runner.arriving():
+                return self._begin(message, self._record(message, turn))
+
+    def _let_in(self, message: Message) -> None:
+        objection = self._gate.objection(message)
+        if objection is not None:
+            self._metrics.refused(message.key.platform, Blocked.code)
+            log.info("message not let in", platform=message.key.platform, reason=objection)
+            raise Blocked
+
+    def _record(self, message: Message, turn: TurnId) -> Recorded:
+        owner, since = self._runner.owner, time.monotonic()
+        try:
+            self._pressure.admit(message)
+            room = owner if self._runner.room() else None
+            recorded = self._store.record(message, turn, owner=room, taker=owner, backlog=self._backlog)
+        except Overloaded as exc:
+            # What was taken in before is not turned away when it is told again.
+            there = self._store.turn_of(message.key.platform, message.message_id)
+            if there is None:
+                self._metrics.refused(message.key.platform, exc.code)
+                raise
+            return Recorded(there, new=False)
+        if recorded.claim is not None:
+            self._runner.submit(recorded.claim, since)
+        return recorded
+
+    def _begin(self, message: Message, recorded: Recorded) -> Accepted:
+        """Tell what became of it, here and in the log."""
+        turn = recorded.turn
+        if recorded.new:
+            self._metrics.accepted(turn)
+        else:
+            self._metrics.deduplicated(message.key.platform)
+        log.info("message recorded" if recorded.new else "message known", turn=turn.id, seq=turn.seq)
         for stopped in recorded.stopped:
             self._runner.interrupt(stopped)
-        if recorded.claim is not None:
-            self._runner.submit(recorded.claim)
-        here = recorded.claim is not None or self._runner.holds(recorded.turn.conversation)
-        return Accepted(recorded.turn, recorded.new, here)
+        return Accepted(turn, recorded.new, recorded.claim is not None or self._runner.holds(turn.conversation))
 
     def take(self, receipt: Receipt) -> None:
         for message in receipt.messages:
-            with suppress(ThreadNotFound):
+            with suppress(ThreadNotFound, Blocked):
                 self._take(message)
         for change in receipt.changes:
             match change:
@@ -114,9 +169,19 @@ class CoreInbox:
         if message.piece and not message.opens:
             self._store.join(message)
             return
-        accepted = self.accept(message)
+        try:
+            accepted = self.accept(message)
+        except Overloaded as exc:
+            self._turn_away(message, exc)
+            return
         if message.piece and not accepted.new and not self._store.join(message):
             self.accept(replace(message, message_id=f"{message.message_id}:{message.piece}", piece="", wait=0.0))
+
+    def _turn_away(self, message: Message, exc: Overloaded) -> None:
+        """Say so where it was written, in its turn. Where that is being said already, nothing more is said."""
+        failure = Failure(exc.code, TURNED_AWAY, detail=str(exc), retry_after=exc.retry_after)
+        refused = self._store.refuse(message, self.new_turn(), failure)
+        log.warning("message turned away", platform=message.key.platform, turn=refused and refused.id)
 
     def _withdraw(self, withdrawal: Withdrawal) -> None:
         turn = self._store.turn_of(withdrawal.platform, withdrawal.message_id)

@@ -34,6 +34,17 @@ class Journal:
         """Do something with the store, off the loop. Raises what the store raises."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, self._store)
 
+    async def insist(self, work: Callable[[Store], T]) -> T:
+        """The same, but a database that is away is waited for."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self.read(work)
+            except StoreUnavailable as exc:
+                log.warning("database away", error=str(exc), retry_in=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
     async def write(self, change: Change) -> Result:
         """Commit a lease holder's change; return when it is on disk. Raises LeaseLost.
 
@@ -65,7 +76,7 @@ class Journal:
     async def _commit(self, batch: Sequence[Waiting]) -> None:
         changes = [change for change, _ in batch]
         try:
-            results = await self._insist(lambda store: store.write(changes))
+            results = await self.insist(lambda store: store.write(changes))
         except Exception as exc:  # noqa: BLE001  # whatever it is belongs to whoever waits for this write
             await self._commit_apart(batch, exc)
             return
@@ -80,13 +91,3 @@ class Journal:
                 await self._commit([waiting])
         elif not batch[0][1].done():
             batch[0][1].set_exception(exc)
-
-    async def _insist(self, work: Callable[[Store], T]) -> T:
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return await self.read(work)
-            except StoreUnavailable as exc:
-                log.warning("database away", error=str(exc), retry_in=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)

@@ -84,6 +84,10 @@ class Message:
     nothing counts only if another piece was there before it. Not stored."""
     wait: float = 0.0
     """Seconds for which its turn is not begun in an idle conversation, as more pieces may come. Not stored."""
+    awaited: bool = False
+    """Whether somebody waits for the outcome in the process that takes it in. Kept as that process's name."""
+    trace: str = ""
+    """The trace it belongs to, as a W3C ``traceparent``; empty when nobody traces."""
 
     @property
     def said(self) -> str:
@@ -168,6 +172,37 @@ class Usage:
 NO_TOKENS = Usage()
 
 
+class Mark(StrEnum):
+    """What a trail says beyond the states and times of a turn."""
+
+    RECEIVED = "received by"
+    """A process."""
+    CLAIMED = "claimed by"
+    """A process."""
+    RUN = "run"
+    """Its id at the assistant."""
+    ASKED_AGAIN = "asked again"
+    """Why the assistant had to be."""
+    WENT_ON = "went on after a pause by"
+    """A process that stood still for longer than its lease, and found that nobody else had taken over."""
+    HANDED_BACK = "handed back by"
+    """A process."""
+    PUT_OFF = "delivery put off"
+    """Why the platform did not take it yet."""
+    RETRIED = "retried as"
+    """The turn that an operator made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a turn's trail."""
+
+    at: float
+    mark: Mark
+    detail: str = ""
+    """Never a secret, nor what somebody said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message and what became of it: the unit of work, of retry and of audit.
@@ -187,12 +222,20 @@ class Turn:
     """What the assistant made for the reply."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
+    model: str = ""
+    """Which model answered, as the backend names it; empty where it does not."""
+    cost: int = 0
+    """What the run cost, in millionths of the currency that prices are given in; 0 where no price is known."""
     parts: tuple[str, ...] = ()
     """What stands at the platform of the reply, as far as the adapter noted it. Opaque: only the adapter reads it."""
+    trail: tuple[Step, ...] = ()
+    """What became of it on its way, for the operator; the oldest first, and not more than a few dozen."""
     received_at: float = 0.0
     started_at: float | None = None
     answered_at: float | None = None
     delivered_at: float | None = None
+    erased_at: float | None = None
+    """When what was said in it was deleted: message, reply and author are empty since then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +315,8 @@ class Answered:
     text: str
     usage: Usage = NO_TOKENS
     files: tuple[File, ...] = ()
+    model: str = ""
+    """Which model it was, as the server names it; empty where it does not."""
 
 
 Shown = TextDelta | ToolCall

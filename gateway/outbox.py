@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.grip import Grip
 from gateway.journal import Journal
 from gateway.limits import Limits
-from gateway.messages import Claim, File
+from gateway.messages import File
 from gateway.ports import Assistant
 from gateway.storing import Brought, Rate
 
@@ -14,25 +15,29 @@ from gateway.storing import Brought, Rate
 class CoreOutbox:
     """See ``gateway.ports.Outbox``."""
 
-    def __init__(self, journal: Journal, limits: Limits, assistant: Assistant, claim: Claim) -> None:
+    def __init__(self, journal: Journal, limits: Limits, assistant: Assistant, grip: Grip) -> None:
         self._journal = journal
         self._limits = limits
         self._assistant = assistant
-        self._claim = claim
-        self.fresh = claim.fresh
-        self.parts = claim.turn.parts
+        self._grip = grip
+        self._turn = grip.claim.turn.id
+        self.fresh = grip.claim.fresh
+        self.parts = grip.claim.turn.parts
 
     async def note(self, parts: Sequence[str]) -> None:
         noted = tuple(parts)
         if noted != self.parts:
-            await self._journal.write(Brought(self._claim.lease, self._claim.turn.id, noted))
+            await self._journal.write(Brought(self._grip.claim.lease, self._turn, noted))
             self.parts = noted
 
     async def file(self, file: File) -> bytes:
         return await self._assistant.fetch(file)
 
     async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        return await self._limits.take(bucket, rate, patience=patience)
+        taken = await self._limits.take(bucket, rate, patience=patience)
+        if taken:  # what follows is a call that cannot be taken back
+            await self._grip.ensure()
+        return taken
 
     async def hold_off(self, bucket: str, seconds: float) -> None:
         await self._limits.hold_off(bucket, seconds)

@@ -105,7 +105,8 @@ class Outbox(Protocol):
     async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
         """Wait for a place under a limit that all processes share. False, at once, if that takes over ``patience`` s.
 
-        ``bucket`` names what is limited, such as a method of one workspace.
+        ``bucket`` names what is limited, such as a method of one workspace. Raises LeaseLost when another process has
+        the turn by now: then nothing of it may be sent any more.
         """
         ...
 
@@ -159,6 +160,10 @@ class Routed(Protocol):
 class Attended(Protocol):
     """An adapter whose callers wait in this process."""
 
+    def wake(self, turn: TurnId) -> None:
+        """A turn that may be awaited here was decided by another process. Any thread; no I/O."""
+        ...
+
     def let_go(self, after: float) -> None:
         """The process stops: take no more callers, let those that wait go ``after`` seconds from now. No I/O."""
         ...
@@ -192,6 +197,28 @@ class Connected(Protocol):
 
     async def close(self) -> None:
         """Let go of them. On the loop, last of all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Supposed:
+    """A message that nobody sent: what it would say, where, and by whom. What is empty is not known, or not there."""
+
+    text: str
+    workspace: str = ""
+    channel: str = ""
+    topic: str = ""
+    user: str = ""
+    mention: bool = False
+    """Whether it calls us by name."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """An adapter that can tell what it would make of a message."""
+
+    def suppose(self, supposed: Supposed) -> Receipt:
+        """What would be read of it, by the code that reads what is really said. No I/O. Raises Unreadable."""
         ...
 
 
@@ -282,14 +309,19 @@ class Inbox(Protocol):
         ...
 
     def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
-        """Record a message, then start on it or leave it to whoever has room. Raises Overloaded, ThreadNotFound."""
+        """Record a message, then start on it or leave it to whoever has room.
+
+        Raises Overloaded, ThreadNotFound, Blocked.
+        """
         ...
 
     def take(self, receipt: Receipt) -> None:
         """Everything that a platform told at once; when this returns, all of it is committed.
 
-        A message that opens no conversation and finds none is dropped, as is a change to what is not there. A piece
-        joins the turn of the pieces before it, or becomes a turn of its own when that has begun. Raises Overloaded.
+        A message that opens no conversation and finds none is dropped, as is one of somebody whom the operator does
+        not let in, and a change to what is not there. A piece
+        joins the turn of the pieces before it, or becomes a turn of its own when that has begun. A message for which
+        there is no room is answered with a sentence that says so, once for all that come until there is room again.
         To take the same receipt again does no harm.
         """
         ...

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
@@ -117,6 +117,11 @@ class Settings(Environment):
     """Turns that one process works on at once."""
     max_backlog: PositiveInt = 100
     """Unfinished turns that one conversation may have."""
+    max_queue: PositiveInt = 10_000
+    """Unfinished turns there may be in all."""
+    max_queue_per_platform: PositiveInt = 5_000
+    retention_days: NonNegativeFloat = 0.0
+    """Days after which what was said is deleted; 0: it is kept."""
     grace_seconds: PositiveFloat = 25.0
     """How long a process that is told to stop may go on with what it holds."""
 

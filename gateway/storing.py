@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from threading import Event
 from typing import Protocol
 
 from gateway.errors import LeaseLost
@@ -17,6 +19,7 @@ from gateway.messages import (
     Failure,
     File,
     Lease,
+    Mark,
     Message,
     Move,
     RunId,
@@ -109,6 +112,18 @@ class Settled:
     usage: Usage = NO_TOKENS
     failure: Failure | None = None
     files: tuple[File, ...] = ()
+    model: str = ""
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A line for the trail of the turn in hand. Result: None."""
+
+    lease: Lease
+    turn: TurnId
+    mark: Mark
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +160,38 @@ class Released:
     fresh: bool = False
 
 
-Change = Bound | Started | Settled | Brought | Finished | Released
+Change = Bound | Started | Settled | Marked | Brought | Finished | Released
 Result = Turn | Claim | LeaseLost | None
+
+
+# What processes tell each other through the database.
+
+
+class News(StrEnum):
+    DUE = "due"
+    """A conversation waits for somebody to claim it."""
+    DECIDED = "decided"
+    """A turn that a process awaits was decided by another one."""
+    CANCELLED = "cancelled"
+    """A running turn was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    news: News
+    turn: TurnId | None = None
+    """Not for DUE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much waits of a platform."""
+
+    platform: str
+    turns: int
+    """Unfinished ones."""
+    age: float
+    """Seconds since the oldest of them was received."""
 
 
 class Store(Memory, Protocol):
@@ -164,6 +209,7 @@ class Store(Memory, Protocol):
         turn: TurnId,
         *,
         owner: str | None = None,
+        taker: str = "",
         backlog: int = 100,
     ) -> Recorded:
         """Commit a message as the newest turn of its conversation, which is opened if need be.
@@ -172,6 +218,24 @@ class Store(Memory, Protocol):
         Overloaded when ``backlog`` turns of the conversation are unfinished (not for STOP), ThreadNotFound when there
         is no such conversation and the message may not open one. A message id that is there already wins over both.
         A message that says to ``wait`` is not claimed by this, and in an idle conversation by nobody before that.
+        ``taker``: the process that takes it in, for the trail; one that awaits the outcome is told of it by a Notice.
+        """
+        ...
+
+    def refuse(self, message: Message, turn: TurnId, failure: Failure) -> Turn | None:
+        """Commit a message as a turn that has failed already, so that its conversation is told why, in order.
+
+        None, and nothing is stored: it may open no conversation and there is none, it was recorded before, or the
+        newest turn of the conversation is such a one, with the same code, that was not told yet. It speaks for both.
+        """
+        ...
+
+    def retry(self, turn: TurnId, again: TurnId) -> Recorded:
+        """Put a failed or cancelled turn behind its conversation once more, as a turn with the name ``again``.
+
+        One whose reply is there is only brought again; any other is asked again. The same text, files, author and
+        address; its message id is one of our own. Both trails tell of the other. Raises TurnNotFound; Conflict
+        when it did not fail, its text is erased, or it was retried already.
         """
         ...
 
@@ -211,6 +275,25 @@ class Store(Memory, Protocol):
 
     def hold_off(self, bucket: str, seconds: float) -> None:
         """No place under a limit comes free for so many seconds from now."""
+        ...
+
+    def listen(self, hear: Callable[[Notice], None], stopped: Event) -> None:
+        """Tell what other processes do, until ``stopped`` is set; returns within a second or so of that.
+
+        Runs in a thread of its own. Connects again by itself when the connection breaks, and then tells DUE, as
+        something may have been missed. Returns at once where no other process can be. Raises nothing.
+        """
+        ...
+
+    def depths(self) -> Sequence[Depth]:
+        """How much waits, of each platform that has something waiting."""
+        ...
+
+    def mend(self) -> int:
+        """Make due what a clock that was set back has put out of reach; how many conversations that were.
+
+        A lease or a pause never ends later than a minute from now.
+        """
         ...
 
     def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:

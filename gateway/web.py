@@ -73,10 +73,15 @@ def create_app(
     adapters: Iterable[Adapter],
     inbox: Inbox,
     readiness: Callable[[], Sequence[Check]],
+    pages: Iterable[flask.Blueprint] = (),
+    operations: Sequence[Operation] = (),
     *,
     ready_seconds: float = READY_SECONDS,
 ) -> flask.Flask:
-    """The web side of a gateway. ``readiness`` does I/O; its answer holds for ``ready_seconds``."""
+    """The web side of a gateway. ``readiness`` does I/O; its answer holds for ``ready_seconds``.
+
+    ``pages``: what else is served. ``operations``: what of it is for programs.
+    """
     app = flask.Flask("gateway", static_folder=None, template_folder="pages")
     # Said here, because Flask would take some of it from the environment.
     app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
@@ -90,7 +95,9 @@ def create_app(
         operation for adapter in adapters if isinstance(adapter, Described) for operation in adapter.operations()
     ]
     app.register_blueprint(_health(readiness, ready_seconds))
-    app.register_blueprint(_documentation((*described, *OPERATIONS)))
+    app.register_blueprint(_documentation((*described, *operations, *OPERATIONS)))
+    for page in pages:
+        app.register_blueprint(page)
     app.register_error_handler(GatewayError, _refused)
     app.register_error_handler(HTTPException, _not_served)
     app.register_error_handler(ClientDisconnected, _broken_off)

@@ -7,14 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Update
 
 from gateway.errors import LeaseLost
 from gateway.messages import Claim, Conversation, Lease, Turn, TurnId, TurnState
-from gateway.storing import Bound, Brought, Change, Finished, Released, Result, Settled, Started
-from storage import rows, statements, steps
+from gateway.storing import (
+    Bound,
+    Brought,
+    Change,
+    Finished,
+    Marked,
+    News,
+    Notice,
+    Released,
+    Result,
+    Settled,
+    Started,
+)
+from storage import notices, rows, statements, steps
 
 Place = tuple[int, int]
 """Conversation and seq of a turn."""
@@ -60,6 +73,8 @@ class Batch:
         self._lease_seconds = lease_seconds
         self._turns: dict[Place, Turn] = {}
         self._stored: dict[Place, Turn] = {}
+        self._awaited: dict[Place, str | None] = {}
+        self._notices: list[Notice] = []
         self._at = 0.0
 
     @classmethod
@@ -86,6 +101,8 @@ class Batch:
                 return self._settle(held, change)
             case Brought():
                 self._bring(held, change)
+            case Marked():
+                self._mark(held, change)
             case Finished():
                 return self._finish(held, change)
             case Released():
@@ -100,13 +117,21 @@ class Batch:
     def _start(self, held: Held, change: Started) -> None:
         turn = self._current(held, change.turn)
         if turn is not None:
-            self._put(replace(turn, run_id=change.run_id))
+            self._put(steps.running(turn, change.run_id, self._at))
+
+    def _mark(self, held: Held, change: Marked) -> None:
+        turn = self._current(held, change.turn)
+        if turn is not None:
+            self._put(steps.marked(turn, change.mark, change.detail, self._at))
 
     def _settle(self, held: Held, change: Settled) -> Turn | LeaseLost:
         turn = self._current(held, change.turn)
         if turn is None:
             return self._elsewhere(change.turn) or LeaseLost()
-        return self._put(steps.settled(turn, change, self._at))
+        settled = self._put(steps.settled(turn, change, self._at))
+        if not turn.state.decided and self._awaited[held.front] not in (None, change.lease.owner):
+            self._notices.append(Notice(News.DECIDED, turn.id))
+        return settled
 
     def _bring(self, held: Held, change: Brought) -> None:
         turn = self._current(held, change.turn)
@@ -124,7 +149,7 @@ class Batch:
             held.move(None, None)
             return None
         if not change.keep:
-            held.move(None, 0.0)
+            self._give_up(held, 0.0)
             return None
         held.move(change.lease.owner, self._lease_seconds)
         return self._claim(held, change.lease.owner, ahead)
@@ -132,8 +157,13 @@ class Batch:
     def _release(self, held: Held, change: Released) -> None:
         turn = self._turns.get(held.front)
         if turn is not None:
-            self._put(steps.handed_back(turn, fresh=change.fresh))
-        held.move(None, change.after)
+            self._put(steps.handed_back(turn, change.lease.owner, self._at, fresh=change.fresh))
+        self._give_up(held, change.after)
+
+    def _give_up(self, held: Held, after: float) -> None:
+        held.move(None, after)
+        if after <= 0:
+            self._notices.append(notices.DUE)
 
     # ---------------------------------------------------------------- claims
 
@@ -152,7 +182,7 @@ class Batch:
         return sorted(claims, key=lambda claim: claim.turn.received_at)
 
     def _claim(self, held: Held, owner: str, turn: Turn) -> Claim:
-        begun = self._put(steps.begun(turn, self._at))
+        begun = self._put(steps.begun(turn, owner, self._at))
         lease = Lease(held.conversation.id, owner, held.epoch)
         return Claim(lease, held.conversation, begun, fresh=turn.state is TurnState.QUEUED)
 
@@ -191,6 +221,7 @@ class Batch:
         for row in found:
             turn = rows.turn_of(row, self._held[row[1]].conversation.key)
             self._turns[turn.conversation, turn.seq] = self._stored[turn.conversation, turn.seq] = turn
+            self._awaited[turn.conversation, turn.seq] = row[rows.AWAITED_AT]
             self._at = row[-1]
             turns.append(turn)
         return turns
@@ -198,18 +229,22 @@ class Batch:
     # ---------------------------------------------------------------- saving
 
     def save(self) -> None:
-        alike: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+        """And tell other processes what they have to know of it."""
+        alike: dict[tuple[bool, bool], list[Turn]] = {}
         for place, turn in self._turns.items():
             stored = self._stored[place]
             if turn is not stored:
-                answered, noted = turn.answered_at != stored.answered_at, turn.parts != stored.parts
-                columns = rows.changed(turn, answered=answered, noted=noted)
-                alike.setdefault((answered, noted), []).append(_place(turn) | columns)
-        for changes in alike.values():
-            self._each(statements.save, changes)
+                kind = turn.answered_at != stored.answered_at, turn.parts != stored.parts
+                alike.setdefault(kind, []).append(turn)
+        for (answered, noted), changed in alike.items():
+            # All of them with their trails if one has a new line: one statement more would cost more.
+            marked = any(turn.trail is not self._stored[turn.conversation, turn.seq].trail for turn in changed)
+            columns = partial(rows.changed, answered=answered, noted=noted, marked=marked)
+            self._each(statements.save, [_place(turn) | columns(turn) for turn in changed])
         held = self._held.values()
         self._each(statements.bind, [_thread(each) for each in held if each.bound])
         self._each(statements.move, [_move(each) for each in held if each.moved])
+        notices.tell(self._connection, self._notices)
 
     def _each(self, statement: Update, parameters: list[dict[str, Any]]) -> None:
         if parameters:

@@ -1,4 +1,8 @@
-"""One database: its connections, its transactions, its errors."""
+"""One database: its connections, its transactions, its errors.
+
+A process holds ``pool_size`` connections at the most (10, unless the URL says otherwise), opened as they are needed,
+and on PostgreSQL one more, by which it listens to other processes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
@@ -16,6 +20,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from gateway.errors import SettingsError, StoreUnavailable
 from storage.faults import BUSY, FAULTS, driver_error, unavailable
 from storage.url import file_of, read_url
+
+if TYPE_CHECKING:  # on SQLite nobody needs the time that loading it takes
+    import psycopg
 
 PATIENCE_SECONDS: Final = 10.0
 """How long a transaction waits for a connection, and for a lock."""
@@ -48,6 +55,15 @@ LIMITS: Final = {
 }
 """Milliseconds."""
 
+NO_LIMITS: Final = dict.fromkeys(LIMITS, 0)
+"""Whatever the server's own are."""
+
+LISTENING: Final = {
+    "autocommit": True,
+    # Whoever waits for the end of listening does not wait much longer than this.
+    "connect_timeout": "3",
+}
+
 QUIET_SECONDS: Final = 1.0
 """A connection that was used within this time is taken to be alive; an older one is asked first."""
 
@@ -62,13 +78,15 @@ class Database:
         parsed, size = read_url(url)
         self.kind = parsed.get_backend_name()
         self._file = file_of(parsed)
+        self._url = parsed
         if self.kind == "sqlite":
             self._engine = _sqlite(parsed, size)
             self._reads: Engine = self._engine.execution_options(**READING)
             self._single = self._engine
             self._turnstile: AbstractContextManager[None] = _Turnstile()
         else:
-            self._engine = _postgresql(parsed, size, LIMITS if limits else {})
+            self._connect_args = _connect_args(parsed, LIMITS if limits else NO_LIMITS)
+            self._engine = _postgresql(parsed, size, self._connect_args)
             self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")
             self._single = self._reads
             self._turnstile = nullcontext()
@@ -92,6 +110,15 @@ class Database:
         """A connection without a transaction: each statement sees what is committed by then. Raises likewise."""
         with _translated(), self._reads.connect() as connection:
             yield connection
+
+    def listening(self) -> psycopg.Connection:
+        """A connection to a server that is not one of the pool, and commits by itself. Raises the driver's errors."""
+        dialect = self._engine.dialect
+        positional, named = dialect.create_connect_args(self._url)
+        connection: psycopg.Connection = dialect.loaded_dbapi.connect(
+            *positional, **{**self._connect_args, **LISTENING, **named, "options": self._connect_args["options"]}
+        )
+        return connection
 
     def exists(self) -> bool:
         """False for an SQLite file that the first connection would make; a server says so by itself."""
@@ -140,12 +167,15 @@ def _sqlite(url: URL, size: int) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, size: int, limits: dict[str, int]) -> Engine:
+def _connect_args(url: URL, limits: dict[str, int]) -> dict[str, str]:
     settings = " ".join(f"-c {name}={value}" for name, value in limits.items())
     options = {name: value for name, value in POSTGRESQL.items() if name not in url.query}
     # What the operator wrote comes last, and so wins.
-    options["options"] = f"{settings} {url.query.get('options', '')}".strip()
-    engine = _engine(url, size, connect_args=options, isolation_level="READ COMMITTED")
+    return options | {"options": f"{settings} {url.query.get('options', '')}".strip()}
+
+
+def _postgresql(url: URL, size: int, connect_args: dict[str, str]) -> Engine:
+    engine = _engine(url, size, connect_args=connect_args, isolation_level="READ COMMITTED")
     event.listen(engine, "checkin", _note_time)
     event.listen(engine, "checkout", _ask_the_quiet(engine))
     return engine

@@ -8,6 +8,8 @@ from typing import Any
 from gateway.messages import Conversation, ConversationKey, Failure, Kind, Message, Turn, Usage
 from storage import statements
 
+AWAITED_AT = 9
+"""Who waits for the outcome, in a row of statements.TURN."""
 KEY_AT = len(statements.TURN)
 
 
@@ -28,33 +30,37 @@ def turn_of(row: Sequence[Any], key: ConversationKey) -> Turn:
         id=row[0],
         conversation=row[1],
         seq=row[2],
-        message=Message(key, row[3], row[4], row[5], row[6], row[7], row[8]),
-        state=row[9],
-        attempts=row[10],
-        run_id=row[11],
-        reply=row[12],
-        files=row[13],
-        failure=None if row[14] is None else Failure(*row[14:18]),
-        usage=Usage(row[18], row[19]),
-        parts=row[20],
-        received_at=row[21],
-        started_at=row[22],
-        answered_at=row[23],
-        delivered_at=row[24],
+        message=_message_of(row, key),
+        state=row[11],
+        attempts=row[12],
+        run_id=row[13],
+        reply=row[14],
+        files=row[15],
+        failure=None if row[16] is None else Failure(*row[16:20]),
+        usage=Usage(row[20], row[21]),
+        model=row[22],
+        cost=row[23],
+        parts=row[24],
+        trail=row[25],
+        received_at=row[26],
+        started_at=row[27],
+        answered_at=row[28],
+        delivered_at=row[29],
+        erased_at=row[30],
     )
+
+
+def _message_of(row: Sequence[Any], key: ConversationKey) -> Message:
+    awaited = row[AWAITED_AT] is not None
+    return Message(key, row[3], row[4], row[5], row[6], row[7], row[8], awaited=awaited, trace=row[10])
 
 
 def progress(turn: Turn) -> dict[str, Any]:
     """What a step of a turn changes."""
-    failure = turn.failure
-    return {
+    return _failure(turn) | {
         "state": turn.state,
         "attempts": turn.attempts,
         "run_id": turn.run_id,
-        "error_code": failure and failure.code,
-        "error_sentence": failure and failure.sentence,
-        "error_detail": failure and failure.detail,
-        "error_retry_after": failure and failure.retry_after,
         "started_at": turn.started_at,
         "answered_at": turn.answered_at,
         "delivered_at": turn.delivered_at,
@@ -63,22 +69,34 @@ def progress(turn: Turn) -> dict[str, Any]:
 
 def outcome(turn: Turn) -> dict[str, Any]:
     """What its answer changes: a reply is long, so it is sent to the database once."""
-    usage = turn.usage
-    answer = {"reply": turn.reply, "made": turn.files, "tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
-    return progress(turn) | answer
+    return progress(turn) | {
+        "reply": turn.reply,
+        "made": turn.files,
+        "tokens_in": turn.usage.tokens_in,
+        "tokens_out": turn.usage.tokens_out,
+        "model": turn.model,
+        "cost": turn.cost,
+    }
 
 
-def changed(turn: Turn, *, answered: bool, noted: bool) -> dict[str, Any]:
+def changed(turn: Turn, *, answered: bool, noted: bool, marked: bool) -> dict[str, Any]:
     """What has to be saved of a turn: a step, with the answer if that came by it, with what was noted of it."""
     columns = outcome(turn) if answered else progress(turn)
-    return columns | {"parts": turn.parts} if noted else columns
+    if noted:
+        columns["parts"] = turn.parts
+    if marked:
+        columns["trail"] = turn.trail
+    return columns
 
 
-def recorded(turn: Turn) -> dict[str, Any]:
+def recorded(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
     """A new row, but for the columns that a new turn leaves at their defaults."""
     message = turn.message
     more = {"kind": message.kind, "files": message.files} if message.files or message.kind is not Kind.ASK else {}
-    return more | {
+    rare = {"trail": turn.trail, "trace": message.trace, "awaited_by": awaited_by}
+    return {
+        **more,
+        **{name: value for name, value in rare.items() if value},
         "conversation_id": turn.conversation,
         "seq": turn.seq,
         "id": turn.id,
@@ -94,9 +112,9 @@ def recorded(turn: Turn) -> dict[str, Any]:
     }
 
 
-def adopted(turn: Turn) -> dict[str, Any]:
-    """A row for a turn of the past."""
-    return recorded(turn) | outcome(turn)
+def decided(turn: Turn) -> dict[str, Any]:
+    """A row for a turn that comes with its outcome."""
+    return recorded(turn) | outcome(turn) | {"parts": turn.parts}
 
 
 def key_of(key: ConversationKey, prefix: str = "") -> dict[str, str]:
@@ -106,4 +124,14 @@ def key_of(key: ConversationKey, prefix: str = "") -> dict[str, str]:
         f"{prefix}channel": key.channel,
         f"{prefix}topic": key.topic,
         f"{prefix}user_id": key.user,
+    }
+
+
+def _failure(turn: Turn) -> dict[str, Any]:
+    failure = turn.failure
+    return {
+        "error_code": failure and failure.code,
+        "error_sentence": failure and failure.sentence,
+        "error_detail": failure and failure.detail,
+        "error_retry_after": failure and failure.retry_after,
     }

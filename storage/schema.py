@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.messages import Address, File, Kind, TurnState
+from gateway.messages import Address, File, Kind, Mark, Step, TurnState
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -95,7 +95,7 @@ class KindText(TypeDecorator[Kind]):
 
 
 NOTHING = "[]"
-"""What most turns have in the columns of these two types: it is written and read without JSON."""
+"""What most turns have in the columns of these types: it is written and read without JSON."""
 
 
 class FilesText(TypeDecorator[Sequence[File]]):
@@ -122,6 +122,21 @@ class PartsText(TypeDecorator[Sequence[str]]):
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
         return () if value is None or value == NOTHING else tuple(json.loads(value))
+
+
+class TrailText(TypeDecorator[Sequence[Step]]):
+    """A trail as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[Step] | None, _dialect: Dialect) -> str | None:
+        return json.dumps([(step.at, step.mark, step.detail) for step in value]) if value else NOTHING
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[Step, ...]:
+        if value is None or value == NOTHING:
+            return ()
+        return tuple(Step(at, Mark(mark), detail) for at, mark, detail in json.loads(value))
 
 
 metadata = MetaData()
@@ -186,15 +201,30 @@ turns = Table(
     Column("error_retry_after", Double),
     Column("tokens_in", Integer, nullable=False, server_default=text("0")),
     Column("tokens_out", Integer, nullable=False, server_default=text("0")),
+    Column("model", Words, nullable=False, server_default=text("''")),
+    Column("cost", BigInteger, nullable=False, server_default=text("0")),
     Column("parts", PartsText, nullable=False, server_default=text("'[]'")),
+    Column("trail", TrailText, nullable=False, server_default=text("'[]'")),
+    Column("trace", Words, nullable=False, server_default=text("''")),
+    Column("awaited_by", Words),
     Column("received_at", Double, nullable=False),
     Column("started_at", Double),
     Column("answered_at", Double),
     Column("delivered_at", Double),
+    Column("erased_at", Double),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),
 )
+
+Index("turns_received", turns.c.received_at)
+Index(
+    "turns_failed",
+    turns.c.received_at,
+    sqlite_where=turns.c.error_code.is_not(None),
+    postgresql_where=turns.c.error_code.is_not(None),
+)
+"""Not of those in the state: PostgreSQL would write to every index of the table whenever a state changes."""
 
 verdicts = Table(
     "verdicts",
@@ -218,8 +248,10 @@ limits = Table(
     metadata,
     Column("name", Words, primary_key=True),
     Column("at", Double, nullable=False),
+    Column("seen_at", Double),
 )
-"""``at`` is when the next place comes free; in the past, it tells how long nobody took one."""
+"""``at`` is when the next place comes free; in the past, it tells how long nobody took one. ``seen_at``: what time it
+was then, so that a clock that is set back is noticed."""
 
 leases = Table(
     "leases",
@@ -227,4 +259,29 @@ leases = Table(
     Column("name", Words, primary_key=True),
     Column("owner", Words, nullable=False),
     Column("until", Double, nullable=False),
+    Column("seen_at", Double),
 )
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("scope", Words),
+    Column("period", Words),
+    Column("cost", BigInteger, nullable=False),
+    Column("dearest", BigInteger),
+    PrimaryKeyConstraint("scope", "period", name="spending_one_each"),
+)
+"""What was spent within a budget: ``scope`` is whose, ``period`` the day or the month; ``dearest`` a turn's most."""
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("turn_id", Words, ForeignKey("turns.id", name="holds_turn", ondelete="CASCADE")),
+    Column("scope", Words),
+    Column("period", Words),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("turn_id", "scope", "period", name="holds_one_each"),
+)
+"""What running turns may cost, kept free in their budgets until it is known what they do cost."""
+
+Index("holds_budget", holds.c.scope, holds.c.period)

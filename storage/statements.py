@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Double,
+    Table,
+    Update,
     and_,
     bindparam,
     case,
@@ -19,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.messages import Kind, TurnState
@@ -53,9 +57,10 @@ HELD = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
 SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
     *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),
-    *(T.state, T.attempts, T.run_id, T.reply, T.made),
-    *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after, T.tokens_in, T.tokens_out, T.parts),
-    *(T.received_at, T.started_at, T.answered_at, T.delivered_at),
+    *(T.awaited_by, T.trace, T.state, T.attempts, T.run_id, T.reply, T.made),
+    *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
+    *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
+    *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -80,6 +85,8 @@ ONE_MORE: dict[str, ColumnElement[Any]] = {
 """Room for one more turn. A conversation that was idle gets a holder, or becomes due."""
 
 
+LONGEST_WAIT = 61.0
+"""Seconds until a lease or a pause ends, at the most: a minute, and a second for those who measure it later."""
 _every = bindparam("every", type_=Double)
 _unused = clock() - bindparam("ahead", type_=Double)
 """Where the line of places begins when nobody took one lately: so far back that a burst of them is free at once."""
@@ -89,6 +96,19 @@ _judged = (
     .where(T.id == bindparam("turn"))
     .with_for_update(read=True, key_share=True)
 )
+
+
+def _kept(
+    at: ColumnElement[float], seen_at: ColumnElement[float | None], latest: Callable[..., ColumnElement[float]]
+) -> ColumnElement[float]:
+    """A time as far ahead as it was when it was written, if the clock was set back behind that since."""
+    return at - latest(func.coalesce(seen_at, 0.0) - clock(), 0.0)
+
+
+def _rebase(table: Table, at: Column[float], kept: ColumnElement[float]) -> Update:
+    seen_at, name = table.c.seen_at, table.c.name
+    late = select(name).where(seen_at > clock()).order_by(name).with_for_update(skip_locked=True).cte("late")
+    return update(table).where(name.in_(select(late.c.name))).values({at: kept, seen_at: clock()})
 
 
 def _instead(insert: Any) -> Any:
@@ -102,6 +122,7 @@ class Inserts:
 
     def __init__(self, insert: Callable[..., Any], latest: Callable[..., ColumnElement[float]]) -> None:
         """``latest`` is the SQL function for the greatest of several values."""
+        place, until = _kept(limits.c.at, limits.c.seen_at, latest), _kept(leases.c.until, leases.c.seen_at, latest)
         self.next_seq = (
             insert(conversations)
             .values(head=0, tail=1, next_at=_later("wait"), owner=bindparam("holder"), epoch=bindparam("claims"))
@@ -122,30 +143,35 @@ class Inserts:
         self.verdict = self.verdict.execution_options(preserve_rowcount=True)
         self.place = (
             insert(limits)
-            .values(name=bindparam("bucket"), at=_unused + _every)
+            .values(name=bindparam("bucket"), at=_unused + _every, seen_at=clock())
             .on_conflict_do_update(
                 index_elements=limits.primary_key,
-                set_={"at": latest(limits.c.at, _unused) + _every},
-                where=limits.c.at <= _later("patience"),
+                set_={"at": latest(place, _unused) + _every, "seen_at": clock()},
+                where=place <= _later("patience"),
             )
             .returning((limits.c.at - _every - clock()).label("wait"))
         )
         self.pause = (
             insert(limits)
-            .values(name=bindparam("bucket"), at=_later("wait"))
-            .on_conflict_do_update(index_elements=limits.primary_key, set_={"at": latest(limits.c.at, _later("wait"))})
+            .values(name=bindparam("bucket"), at=_later("wait"), seen_at=clock())
+            .on_conflict_do_update(
+                index_elements=limits.primary_key,
+                set_={"at": latest(place, _later("wait")), "seen_at": clock()},
+            )
             .inline()
         )
         self.lease = (
             insert(leases)
-            .values(name=bindparam("lease"), owner=bindparam("holder"), until=_later("wait"))
+            .values(name=bindparam("lease"), owner=bindparam("holder"), until=_later("wait"), seen_at=clock())
             .on_conflict_do_update(
                 index_elements=leases.primary_key,
-                set_={"owner": bindparam("holder"), "until": _later("wait")},
-                where=or_(leases.c.owner == bindparam("holder"), leases.c.until <= clock()),
+                set_={"owner": bindparam("holder"), "until": _later("wait"), "seen_at": clock()},
+                where=or_(leases.c.owner == bindparam("holder"), until <= clock()),
             )
             .returning(leases.c.name)
         )
+        self.rebase = (_rebase(limits, limits.c.at, place), _rebase(leases, leases.c.until, until))
+        """After a step back of the clock: as far ahead as before, and nearer from then on as time passes."""
 
 
 INSERTS = {
@@ -153,7 +179,10 @@ INSERTS = {
     "postgresql": Inserts(postgresql.insert, func.greatest),
 }
 
-next_seq_if_open = update(conversations).where(IS_KEY).values(ONE_MORE).returning(*SLOT)
+_next_seq = update(conversations).values(ONE_MORE).returning(*SLOT)
+next_seq_if_open = _next_seq.where(IS_KEY)
+next_seq_behind = _next_seq.where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())
+"""In the conversation of a turn."""
 
 # ---------------------------------------------------------------- holding
 
@@ -174,17 +203,23 @@ take = (
 )
 
 _is_mine = and_(C.owner == bindparam("holder"), C.next_at > 0)  # so that the index of what is due serves here too
-_mine = (
-    select(C.id)
-    .where(_is_mine)
-    # Every transaction that locks several conversations does so in this order: no two can wait for each other.
-    # The sum keeps SQLite from walking through the whole table, which has this order, instead of sorting.
-    .order_by(C.id + 0)
-    .with_for_update(key_share=True)
-    .cte("mine")
-)
-renew = update(conversations).where(C.id.in_(select(_mine.c.id))).values(next_at=_later("wait")).returning(C.id)
-renew_some = renew.where(C.id.in_(bindparam("among", expanding=True)))
+
+
+def _renew(*which: ColumnElement[bool]) -> ReturningUpdate[int]:
+    mine = (
+        select(C.id)
+        .where(_is_mine, *which)
+        # Every transaction that locks several conversations does so in this order: no two can wait for each other.
+        # The sum keeps SQLite from walking through the whole table, which has this order, instead of sorting.
+        .order_by(C.id + 0)
+        .with_for_update(key_share=True)
+        .cte("mine")
+    )
+    return update(conversations).where(C.id.in_(select(mine.c.id))).values(next_at=_later("wait")).returning(C.id)
+
+
+renew = _renew()
+renew_some = _renew(C.id.in_(bindparam("among", expanding=True)))
 cancelled = (
     select(T.id)
     .join(conversations, and_(T.conversation_id == C.id, T.seq == C.head + 1))
@@ -207,6 +242,22 @@ move = (
     .where(C.id == bindparam("conversation"))
     .values(head=bindparam("finished"), owner=bindparam("holder"), next_at=_later("wait"))
 )
+
+_out_of_reach = (
+    select(C.id)
+    .where(C.next_at > select(clock() + LONGEST_WAIT).scalar_subquery())
+    .order_by(C.next_at.desc())
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("out_of_reach")
+)
+mend = (
+    update(conversations)
+    .where(C.id.in_(select(_out_of_reach.c.id)))
+    .values(next_at=case((C.owner.is_(None), clock()), else_=_later("wait")))
+    .returning(C.id)
+)
+"""Whoever holds one and lives has renewed it before it is due."""
 
 # ---------------------------------------------------------------- turns
 
@@ -232,11 +283,12 @@ _cancel = (
     .where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
     .values(state=TurnState.CANCELLED, answered_at=clock())
 )
-cancel = _cancel.where(T.id == bindparam("turn"))
+STOPPED = (T.seq, T.id, T.started_at, T.awaited_by)
+cancel = _cancel.where(T.id == bindparam("turn")).returning(*STOPPED)
 cancel_before = (
     _cancel.where(T.conversation_id == bindparam("conversation"))
     .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == Kind.ASK)
-    .returning(T.seq, T.id)
+    .returning(*STOPPED)
 )
 edit = (
     update(turns)
@@ -262,18 +314,34 @@ move_channel = (
     .values(channel=bindparam("to"))
 )
 
+refused_before = select(T.id).where(
+    *(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"), T.seq > bindparam("finished")),
+    *(T.state == TurnState.FAILED, T.attempts == 0, T.error_code == bindparam("code")),
+)
+"""A turn that was never begun and is not told yet."""
+mark = update(turns).where(T.id == bindparam("turn")).values(trail=bindparam("lines", type_=T.trail.type))
+
 # ---------------------------------------------------------------- reading
 
 _with_key = select(*TURN, *KEY).join_from(turns, conversations)
 turn = _with_key.where(T.id == bindparam("turn"))
 turn_of_message = _with_key.where(T.platform == bindparam("on"), T.message_id == bindparam("message"))
 turn_to_join = turn_of_message.with_for_update(of=turns)
+turn_to_retry = turn.with_for_update(of=turns)
 transcript = (
     _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
     .order_by(T.seq.desc())
     .limit(bindparam("newest"))
 )
 conversation = select(*CONVERSATION).where(IS_KEY)
+# As a subquery each is looked up by its place: who plans a join may find it cheaper to read all turns there are.
+_oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
+depths = (
+    select(C.platform, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
+    .where(C.next_at > 0)  # the index of what is due has all that waits, and nothing else
+    .group_by(C.platform)
+    .order_by(C.platform)
+)
 conversation_of = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)
 
 # ---------------------------------------------------------------- the rest

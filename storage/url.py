@@ -20,10 +20,14 @@ DRIVERS = {
     "postgresql+psycopg": "postgresql+psycopg",
 }
 POOL_SIZE = 10
+"""Connections of one process, when the URL does not say."""
 
 
 def read_url(text: str) -> tuple[URL, int]:
     """The database that a DATABASE_URL names, and the most connections to hold, which ``?pool_size=`` sets.
+
+    One more listens, on PostgreSQL. Behind PgBouncer in transaction mode nothing is heard by it: what other processes
+    do is then found out by looking, a second or two later.
 
     Raises SettingsError, without the URL in it: there may be a password.
     """

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import flask
 
-from adapters.slack import check, files
+from adapters.slack import check, explain, files
 from adapters.slack.calls import Calls
 from adapters.slack.door import Door
 from adapters.slack.incoming import Reader
@@ -16,7 +16,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
 from gateway.errors import DeliveryError
 from gateway.messages import Attachment, Shown, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request
+from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed
 from gateway.storing import Memory
 
 
@@ -35,6 +35,9 @@ class SlackAdapter:
 
     def receive(self, request: Request) -> Receipt:
         return self._reader.receive(request)
+
+    def suppose(self, supposed: Supposed) -> Receipt:
+        return explain.suppose(self._reader, supposed)
 
     def routes(self, inbox: Inbox) -> flask.Blueprint:
         return self._door.routes(inbox)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import flask
 
-from adapters.telegram import check, files
+from adapters.telegram import check, explain, files
 from adapters.telegram.bot import Calls
 from adapters.telegram.door import Door
 from adapters.telegram.errand import Run
@@ -16,7 +16,7 @@ from adapters.telegram.places import NAME
 from adapters.telegram.reply import Replies
 from adapters.telegram.settings import TelegramSettings
 from gateway.messages import Attachment, Shown, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request
+from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed
 from gateway.storing import Memory
 
 
@@ -35,6 +35,9 @@ class TelegramAdapter:
 
     def receive(self, request: Request) -> Receipt:
         return self._reader.receive(request)
+
+    def suppose(self, supposed: Supposed) -> Receipt:
+        return explain.suppose(self._reader, supposed)
 
     def routes(self, inbox: Inbox) -> flask.Blueprint:
         return self._door.routes(inbox)

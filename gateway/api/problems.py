@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from gateway.errors import (
     AssistantError,
+    Blocked,
     Conflict,
     GatewayError,
     InputError,
@@ -30,6 +31,7 @@ STATUS: Mapping[type[GatewayError], int] = {
     GatewayError: 500,
     InputError: 400,
     Unverified: 401,
+    Blocked: 403,
     ThreadNotFound: 404,
     TurnNotFound: 404,
     Conflict: 409,
@@ -42,7 +44,9 @@ STATUS: Mapping[type[GatewayError], int] = {
 """By class; a class that is not here has its parent's."""
 
 STATUS_OF_CODE: Mapping[str, int] = {
+    "budget_exhausted": 429,
     "cancelled": 409,
+    "overloaded": 503,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
@@ -53,12 +57,13 @@ STATUS_OF_CODE: Mapping[str, int] = {
 MEANING: Mapping[int, str] = {
     400: "The request cannot be read; `code` and `message` say why and what to change.",
     401: "The API key is missing or wrong (`unauthorized`).",
+    403: "The operator does not let the sender in (`blocked`).",
     404: "There is no such thread or turn for this key (`thread_not_found`, `turn_not_found`).",
     408: "The body did not arrive (`request_timeout`).",
     409: "It contradicts what is already there (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
     413: "The body is too large (`payload_too_large`).",
     415: "The body is not JSON (`unsupported_media_type`).",
-    429: "Too many requests (`rate_limited`). Come back after Retry-After seconds.",
+    429: "Too many requests (`rate_limited`), or nothing left to spend (`budget_exhausted`). Retry-After says when.",
     502: "The assistant could not answer (`assistant_failed`).",
     503: "Too much work (`overloaded`) or no database (`store_unavailable`). Come back after Retry-After seconds.",
     504: "No answer in time (`timed_out`). The turn goes on: fetch it by its `turn_id`.",

@@ -28,10 +28,16 @@ class Waiter:
         self._room = room
         self._turn = turn
         self._news: SimpleQueue[Shown | Turn | None] = SimpleQueue()
+        self._look = False
 
     def tell(self, news: Shown | Turn | None) -> None:
         """None only wakes."""
         self._news.put(news)
+
+    def wake(self) -> None:
+        """Something became of the turn elsewhere: look at the table now."""
+        self._look = True
+        self._news.put(None)
 
     def turn_to(self, turn: TurnId) -> None:
         """Wait for another turn instead."""
@@ -54,7 +60,8 @@ class Waiter:
         until, next_look = time.monotonic() + patience, time.monotonic() + pause
         while (now := time.monotonic()) < min(until, self._room.closes_at):
             item = self._next(min(next_look, now + pulse, until, self._room.closes_at) - now)
-            if item is None and time.monotonic() >= next_look:
+            if item is None and (self._look or time.monotonic() >= next_look):
+                self._look = False
                 item = _outcome(look)
                 pause = LOOK_WHEN_HERE if here else min(pause * 1.5, LONGEST_PAUSE)
                 next_look = time.monotonic() + pause
@@ -120,6 +127,11 @@ class WaitingRoom:
     def settle(self, turn: Turn) -> None:
         for waiter in self._of(turn.id):
             waiter.tell(turn)
+
+    def wake(self, turn: TurnId) -> None:
+        """Have everybody who waits for it look at the table."""
+        for waiter in self._of(turn):
+            waiter.wake()
 
     def move(self, waiter: Waiter, turn: TurnId, to: TurnId) -> None:
         with self._lock:

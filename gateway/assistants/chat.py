@@ -44,6 +44,7 @@ class Completion:
 
     def __init__(self) -> None:
         self.id = ""
+        self.model = ""
         self.finish = ""
         self.usage = Usage()
         self._text: list[str] = []
@@ -65,6 +66,7 @@ class Completion:
         if error := chunk.get("error"):
             raise complaint_in(error)
         self.id = self.id or text(chunk.get("id"))
+        self.model = self.model or text(chunk.get("model"))
         if chunk.get("usage"):
             self.usage = usage(chunk["usage"])  # some servers count up in every chunk: the last one counts
         said = ""
@@ -183,7 +185,7 @@ class Chat:
             progress.usage += completion.usage
             progress.draft.whole(completion.text)
             if not completion.calls:
-                yield Answered(progress.draft.text, progress.usage)
+                yield Answered(progress.draft.text, progress.usage, model=completion.model)
                 return
             outputs: dict[str, str] = {}
             async with aclosing(perform(self._toolbox, completion.calls, outputs)) as told:

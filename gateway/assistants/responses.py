@@ -59,6 +59,8 @@ class Progress:
     draft: Draft = field(default_factory=Draft)
     told: set[tuple[str, bool]] = field(default_factory=set)
     usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    """Which model answered, as the server names it."""
     response: Json = field(default_factory=dict)
     """The newest one, when it is over."""
     files: dict[str, File] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Progress:
             raise error
         items = parts(self.response.get("output"))
         self.usage += usage(self.response.get("usage"))
+        self.model = text(self.response.get("model")) or self.model
         for reply in replies(items):
             self.draft.whole(reply)
         name = text(self.response.get("id"))
@@ -194,7 +197,8 @@ class Responses:
             if rest := progress.draft.rest():
                 yield TextDelta(rest)
             if not calls:
-                yield Answered(unlinked(progress.draft.text), progress.usage, tuple(progress.files.values()))
+                files = tuple(progress.files.values())
+                yield Answered(unlinked(progress.draft.text), progress.usage, files, progress.model)
                 return
             outputs: dict[str, str] = {}
             async with aclosing(perform(self._toolbox, calls, outputs)) as told:

@@ -238,7 +238,8 @@ class Threads:
         if rest := draft.rest():
             told.append(TextDelta(rest))
         files = await self._files.described(reading.files)
-        return [*told, Answered(unlinked(draft.text), usage(reading.run.get("usage")), files)]
+        run = reading.run
+        return [*told, Answered(unlinked(draft.text), usage(run.get("usage")), files, text(run.get("model")))]
 
     async def _steps(self, progress: Progress) -> AsyncGenerator[Json, None]:
         """The run's steps as far as the server tells of them: they are for watching, an answer does not need them."""

@@ -20,7 +20,7 @@ class AssistantContract:
     async def test_a_message_is_answered(self, room: Room) -> None:
         reply = await room.say("Hello")
         assert "Hello" in reply
-        assert room.moments[-1] == Answered(reply, room.answer.usage)
+        assert room.moments[-1] == Answered(reply, room.answer.usage, model=room.answer.model)
 
     async def test_the_run_has_an_id_before_anything_is_shown(self, room: Room) -> None:
         await room.say("Hello")

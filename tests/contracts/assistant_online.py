@@ -16,6 +16,8 @@ from tests.contracts.assistant import AssistantContract
 from tests.contracts.assistant_room import SHORT, Room
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Fault, Hang, Say
 
+MODEL = "gpt-4o"
+"""That every backend here is set up for."""
 RAN: list[int] = []
 
 
@@ -71,6 +73,18 @@ class OnlineContract(Served, AssistantContract):
         """The person's messages that the assistant has before it, oldest first."""
         assert room.thread is not None
         return fake.user_texts(room.thread)
+
+    # ------------------------------------------------------------ what it costs
+
+    async def test_the_model_that_answered_is_named(self, fake: FakeOpenAI, room: Room) -> None:
+        fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
+        await room.say("1 + 2?")
+        assert room.answer.model == MODEL
+
+    async def test_the_model_is_named_when_another_process_finishes(self, room: Room) -> None:
+        await room.begin("Hello")
+        await room.say("Hello", begun=True)
+        assert room.answer.model == MODEL
 
     # ------------------------------------------------------------ tools
 

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from gateway.messages import (
@@ -13,6 +14,7 @@ from gateway.messages import (
     ConversationKey,
     Failure,
     File,
+    Mark,
     Message,
     Turn,
     TurnId,
@@ -65,6 +67,19 @@ def read(store: Store, turn: Turn | TurnId) -> Turn:
     found = store.turn(turn.id if isinstance(turn, Turn) else turn)
     assert found is not None
     return found
+
+
+def untrailed(turn: object) -> Turn:
+    """All that was made of it, but for how."""
+    assert isinstance(turn, Turn)
+    return replace(turn, trail=())
+
+
+def trail(store: Store, turn: Turn | TurnId) -> list[tuple[Mark, str]]:
+    """Without the times, which are those of the database."""
+    lines = read(store, turn).trail
+    assert [line.at for line in lines] == sorted(line.at for line in lines)
+    return [(line.mark, line.detail) for line in lines]
 
 
 def write(store: Store, change: Change) -> object:

@@ -7,13 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gateway import app
-from gateway.messages import ConversationKey, Message, Shown, Turn, TurnId
+from gateway.messages import Claim, ConversationKey, Message, Shown, Turn, TurnId
 from gateway.ports import Check, Outbox, Receipt, Request
 from gateway.settings import Settings
 from gateway.storing import Change, Recorded, Result
@@ -25,7 +25,14 @@ PATIENCE = 40.0
 
 # Children are forked from a process that has loaded everything already: a death costs milliseconds, not seconds.
 forking = multiprocessing.get_context("forkserver")
-forking.set_forkserver_preload(["alembic.command", "gateway.assistants.online", "tests.faults.program"])
+LOADED = (
+    "alembic.command",
+    "adapters.slack.adapter",
+    "adapters.telegram.adapter",
+    "gateway.assistants.online",
+    "tests.faults.program",
+)
+forking.set_forkserver_preload(list(LOADED))
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,9 @@ class Scythe:
 
 
 class DoomedStore(SqlStore):
-    def __init__(self, url: str, scythe: Scythe, *, lease_seconds: float = LEASE_SECONDS) -> None:
+    """Calls ``scythe`` with the name of each step before and after it is committed."""
+
+    def __init__(self, url: str, scythe: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__(url, lease_seconds=lease_seconds)
         self._scythe = scythe
 
@@ -65,6 +74,12 @@ class DoomedStore(SqlStore):
         recorded = super().record(message, turn, **options)
         self._scythe("after record")
         return recorded
+
+    def claim(self, *wanted: Any) -> Sequence[Claim]:
+        claims = super().claim(*wanted)
+        if claims:
+            self._scythe("after claim")
+        return claims
 
     def write(self, changes: Sequence[Change]) -> Sequence[Result]:
         steps = [type(change).__name__ for change in changes]

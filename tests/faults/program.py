@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -34,6 +35,16 @@ FAST = Rate(0.01, 50)
 """How often something may be said in a chat: these tests are about order, not about limits."""
 
 
+class Inside(Protocol):
+    """What else is to be otherwise in a process; it travels there, so it is plain data."""
+
+    def change(self, patch: pytest.MonkeyPatch) -> None: ...
+
+    def __call__(self, step: str) -> None:
+        """The store is at this step; instead of the scythe."""
+        ...
+
+
 @dataclass(frozen=True)
 class Order:
     folder: Path
@@ -42,6 +53,7 @@ class Order:
     """Such as ``before Settled``, at the first such step; empty: it does not."""
     database_seconds: float
     """How long it waits for a lock of the database."""
+    inside: Inside | None = None
 
 
 def run(order: Order, greeting: Connection) -> None:
@@ -55,11 +67,13 @@ def run(order: Order, greeting: Connection) -> None:
     os.environ.update(order.environment)
     with pytest.MonkeyPatch.context() as patch:  # in this process only
         patch.setattr(app, "LEASE_SECONDS", LEASE_SECONDS)
-        patch.setattr(app, "SqlStore", partial(DoomedStore, scythe=Scythe(order.dies)))
+        patch.setattr(app, "SqlStore", partial(DoomedStore, scythe=order.inside or Scythe(order.dies)))
         patch.setattr(app, "open_gateway", partial(app.open_gateway, lease_seconds=LEASE_SECONDS))
         patch.setattr(app, "Engine", partial(Engine, sweep_seconds=SWEEP_SECONDS))
         patch.setattr(database, "PATIENCE_SECONDS", order.database_seconds)
         _hurry_telegram(patch)
+        if order.inside is not None:
+            order.inside.change(patch)
         cli.main(["serve"])
 
 
@@ -74,9 +88,15 @@ class Program:
     """It listens when this is made, unless it died before."""
 
     def __init__(
-        self, folder: Path, environment: dict[str, str], dies: str, *, database_seconds: float = PATIENCE
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        dies: str = "",
+        *,
+        database_seconds: float = PATIENCE,
+        inside: Inside | None = None,
     ) -> None:
-        order = Order(folder, environment, dies, database_seconds)
+        order = Order(folder, environment, dies, database_seconds, inside)
         reading, writing = multiprocessing.Pipe(duplex=False)
         with reading, writing:
             self._process = forking.Process(target=run, args=(order, writing), daemon=True)
@@ -92,8 +112,18 @@ class Program:
         self.ended()
 
     def tell_to_stop(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """It stands still from now on, and nothing tells it so."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._process.pid is not None:
-            os.kill(self._process.pid, signal.SIGTERM)
+            os.kill(self._process.pid, number)
 
     def ended(self) -> int:
         """Wait until it ends; its exit status, or minus the signal that killed it."""

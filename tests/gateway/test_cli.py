@@ -64,9 +64,10 @@ def server(fake: FakeOpenAI, **more: str) -> dict[str, str]:
 def test_check_of_nothing_set_is_well_and_says_what_is_on(run: Run) -> None:
     result = run("check")
     assert result.exit_code == 0
-    database, assistant, chat = result.output.splitlines()
+    database, assistant, budgets, chat = result.output.splitlines()
     assert database == "ok   database: will be brought up to date on start"
     assert "offline" in assistant
+    assert budgets.startswith("ok   budgets: prices of ")
     assert "GATEWAY_API_KEYS is not set" in chat
 
 

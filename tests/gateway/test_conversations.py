@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ import pytest
 
 from gateway.conversations import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED, Attempt, Conversations, Preview
 from gateway.errors import AssistantError, RateLimited, Refused, ThreadBusy, ThreadLost, TimedOut, Unavailable
+from gateway.grip import Grip
 from gateway.journal import Journal
 from gateway.messages import (
     Answered,
@@ -26,6 +28,7 @@ from gateway.messages import (
     ThreadId,
     TurnId,
 )
+from gateway.metrics import Metrics
 from gateway.storing import Bound, Finished, Released, Settled
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
@@ -41,7 +44,9 @@ class Room:
         self.store = store
         self.assistant = FakeAssistant()
         self.journal = Journal(store, executor)
-        self.conversations = Conversations(self.journal, self.assistant, timeout=20.0, retries=3, pause=0.001)
+        self.conversations = Conversations(
+            self.journal, self.assistant, Metrics(), timeout=20.0, retries=3, pause=0.001
+        )
         self.shown: list[Shown] = []
         self._said = 0
 
@@ -53,7 +58,8 @@ class Room:
         return recorded.claim
 
     def attempt(self, claim: Claim) -> Attempt:
-        return self.conversations.attempt(claim, self.shown.append)
+        grip = Grip(self.journal, claim, seconds=60.0, since=time.monotonic())
+        return self.conversations.attempt(grip, self.shown.append)
 
     async def answer(self, claim: Claim) -> str:
         return (await self.conversations.answer(self.attempt(claim))).text
@@ -225,7 +231,7 @@ async def test_a_turn_that_was_begun_at_another_backend_is_begun_anew(room: Room
 
 
 async def test_a_turn_that_takes_too_long_is_stopped_at_the_backend(room: Room) -> None:
-    room.conversations = Conversations(room.journal, room.assistant, timeout=0.05)
+    room.conversations = Conversations(room.journal, room.assistant, Metrics(), timeout=0.05)
     room.assistant.script(RunStarted(RunId("run_7")), asyncio.Event())
     with pytest.raises(TimedOut):
         await room.answer(room.say("one"))

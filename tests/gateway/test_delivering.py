@@ -16,7 +16,7 @@ from tests.gateway.process import Start
 
 
 def test_a_delivery_that_is_put_off_is_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.engine.DELIVERY_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("gateway.working.DELIVERY_PAUSES", (0.0, 0.0))
     process = start()
     process.platform.refusals = [DeliveryError("slow down", retry_after=0.0)] * 20
     process.say("hello")
@@ -28,7 +28,7 @@ def test_a_delivery_that_is_put_off_is_tried_again(start: Start, monkeypatch: py
 def test_a_reply_that_the_platform_will_not_take_is_kept_with_the_reason(
     start: Start, monkeypatch: pytest.MonkeyPatch, refusal: DeliveryError
 ) -> None:
-    monkeypatch.setattr("gateway.engine.DELIVERY_PATIENCE", -1.0)
+    monkeypatch.setattr("gateway.working.DELIVERY_PATIENCE", -1.0)
     process = start()
     process.platform.refusals = [refusal]
     lost = process.say("hello")

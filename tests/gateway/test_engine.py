@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.engine import ATTEMPTS
 from gateway.errors import Refused, StoreUnavailable
 from gateway.live import Live
 from gateway.messages import (
@@ -27,6 +26,7 @@ from gateway.messages import (
 )
 from gateway.ports import Outbox
 from gateway.storing import Change
+from gateway.working import ATTEMPTS
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
@@ -191,6 +191,27 @@ def test_a_turn_cancelled_in_another_process_is_stopped_where_it_runs(start: Sta
     runner.platform.wait_shown(turn)
     other.inbox.cancel(turn)
     assert runner.platform.wait_for(1)[0].state is TurnState.CANCELLED
+
+
+def test_a_process_that_stood_still_does_not_bring_what_another_has_brought(
+    start: Start, assistant: FakeAssistant
+) -> None:
+    frozen = start(owner="one")
+    go_on, thaw = gate(assistant, Answered("done")), threading.Event()
+    assistant.scripts[0][1:1] = [TextDelta("x")]
+    turn = frozen.say("hello")
+    frozen.platform.wait_shown(turn)
+    frozen.engine._loop.call_soon_threadsafe(thaw.wait, 20.0)
+    go_on()
+    heir = start(owner="two")
+    heir.platform.wait_for(1)
+    thaw.set()
+    frozen.say("another", channel="d")
+    frozen.platform.wait_for(1)
+    frozen.stop()
+    delivered = [turn.message.text for turn in (*frozen.platform.delivered, *heir.platform.delivered)]
+    assert sorted(delivered) == ["another", "hello"]
+    assert assistant.calls.count("run") == 2
 
 
 def test_a_long_run_keeps_its_lease(start: Start, assistant: FakeAssistant) -> None:

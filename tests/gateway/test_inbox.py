@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
 
-from gateway.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
-from gateway.inbox import CoreInbox
+from gateway.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.inbox import TURNED_AWAY, CoreInbox
+from gateway.journal import Journal
 from gateway.messages import Claim, ConversationKey, Exchange, Message, ThreadId, TurnId, TurnState
+from gateway.metrics import Metrics
+from gateway.ports import Receipt
+from gateway.pressure import Pressure
 from gateway.storing import Bound, Finished, Settled
+from gateway.tracing import Tracing
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
+from tests.gateway.process import open_gate
 
 T = TypeVar("T")
 
@@ -38,7 +45,7 @@ class Notes:
     def arriving(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def submit(self, claim: Claim) -> None:
+    def submit(self, claim: Claim, since: float) -> None:
         self.submitted.append(claim)
 
     def interrupt(self, turn: TurnId) -> None:
@@ -59,8 +66,11 @@ def assistant() -> FakeAssistant:
 
 
 @pytest.fixture
-def inbox(sqlite_store: SqlStore, assistant: FakeAssistant, notes: Notes) -> CoreInbox:
-    return CoreInbox(sqlite_store, assistant, notes, backlog=3)
+def inbox(sqlite_store: SqlStore, assistant: FakeAssistant, notes: Notes) -> Iterator[CoreInbox]:
+    pressure = Pressure(most=20, most_of_one=10)
+    with ThreadPoolExecutor(1) as executor:
+        gate = open_gate(sqlite_store, Journal(sqlite_store, executor), blocked="web:eve, web:den")
+        yield CoreInbox(sqlite_store, assistant, notes, gate, pressure, Metrics(), Tracing.off(), backlog=3)
 
 
 def key(channel: str = "c", *, platform: str = "web", workspace: str = "ann") -> ConversationKey:
@@ -194,3 +204,41 @@ def test_forgetting_cancels_and_deletes_here_and_at_the_backend(
     with pytest.raises(TurnNotFound):
         inbox.turn(running)
     assert sqlite_store.write([Finished(claim.lease, running)])[0] is not None
+
+
+def test_when_too_much_waits_a_chat_is_told_so_once_and_a_caller_at_once(
+    inbox: CoreInbox, notes: Notes, sqlite_store: SqlStore
+) -> None:
+    notes.has_room = False
+    for number in range(5):
+        inbox.take(Receipt((message(f"{number}"),)))
+    claim = sqlite_store.claim("me", ["web"], 1)[0]
+    turns = sqlite_store.transcript(claim.conversation.id)
+    assert [turn.state for turn in turns] == [TurnState.RUNNING, *[TurnState.QUEUED] * 2, TurnState.FAILED]
+    assert turns[-1].failure is not None
+    assert (turns[-1].failure.code, turns[-1].failure.sentence) == ("overloaded", TURNED_AWAY)
+    with pytest.raises(Overloaded):
+        inbox.accept(message("6"))
+
+
+def test_above_what_may_wait_of_a_platform_new_messages_are_turned_away_and_known_ones_are_not(
+    inbox: CoreInbox, notes: Notes
+) -> None:
+    notes.has_room = False
+    for number in range(10):
+        inbox.accept(message("hello", f"{number}"))
+    with pytest.raises(Overloaded) as refusal:
+        inbox.accept(message("hello", "10"))
+    assert refusal.value.retry_after
+    assert inbox.accept(message("hello", "0")).new is False
+
+
+def test_whom_the_operator_blocks_nobody_answers_and_nothing_is_kept(
+    inbox: CoreInbox, notes: Notes, sqlite_store: SqlStore
+) -> None:
+    eve = replace(message("hello"), author="eve")
+    with pytest.raises(Blocked):
+        inbox.accept(eve)
+    inbox.take(Receipt((eve, message("hello", "den"))))
+    assert sqlite_store.turn_of("web", "c:hello") is None
+    assert notes.submitted == []

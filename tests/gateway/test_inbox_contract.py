@@ -17,11 +17,16 @@ from gateway.inbox import CoreInbox
 from gateway.journal import Journal
 from gateway.limits import Limits
 from gateway.messages import Exchange, ThreadId
+from gateway.metrics import Metrics
 from gateway.outbox import CoreOutbox
+from gateway.pressure import Pressure
+from gateway.tracing import Tracing
+from gateway.working import Working
 from storage.store import SqlStore
 from tests.contracts.inbox import InboxContract
 from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.fakes.platform import FakePlatform
+from tests.gateway.process import open_gate
 
 
 class _Wait(asyncio.Event):
@@ -42,12 +47,16 @@ class TestCoreInbox(InboxContract):
     def core(self, sqlite_store: SqlStore) -> Iterator[None]:
         self.platform, self.assistant = FakePlatform(), FakeAssistant()
         with ThreadPoolExecutor(4) as executor:
-            journal = Journal(sqlite_store, executor)
-            conversations = Conversations(journal, self.assistant, timeout=30.0)
+            journal, metrics, tracing = Journal(sqlite_store, executor), Metrics(), Tracing.off()
+            conversations = Conversations(journal, self.assistant, metrics, timeout=30.0)
             outbox_of = partial(CoreOutbox, journal, Limits(journal, shared=False), self.assistant)
-            engine = Engine(journal, conversations, [self.platform], outbox_of, owner="one", room=50, lease_seconds=5.0)
+            platforms = {self.platform.name: self.platform}
+            gate = open_gate(sqlite_store, journal)
+            working = Working(journal, conversations, platforms, outbox_of, gate, metrics, tracing)
+            engine = Engine(journal, working, tuple(platforms), metrics, owner="one", room=50, lease_seconds=5.0)
             engine.start()
-            self.inbox = CoreInbox(sqlite_store, self.assistant, engine, backlog=100)
+            pressure = Pressure(most=1000, most_of_one=1000)
+            self.inbox = CoreInbox(sqlite_store, self.assistant, engine, gate, pressure, metrics, tracing, backlog=100)
             yield
             engine.finish(10.0)
             engine.stop()

@@ -160,7 +160,7 @@ def bring_to(url: str, revision: str) -> None:
 
 
 def test_a_database_of_the_version_before_says_what_to_run(bare_url: str) -> None:
-    bring_to(bare_url, REVISIONS[-2])
+    bring_to(bare_url, "0002")
     store = SqlStore(bare_url)
     for use in (
         lambda: store.record(message(kind=Kind.STOP), new_turn()),

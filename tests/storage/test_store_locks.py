@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pytest
 
 from gateway.messages import ThreadId, Turn, TurnState
+from storage import recording
 from storage.batch import Batch
 from storage.store import SqlStore
 from tests import postgres
@@ -46,7 +47,7 @@ def test_a_second_record_waits_for_the_first(store: SqlStore, peer: SqlStore, as
         slot = store._next_slot(connection, message(), None, 10)
         second = aside(lambda: peer.record(message(), new_turn()).turn.seq)
         assert waits(second)
-        first = store._append(connection, message(), new_turn(), slot, None)
+        first = store._append(connection, recording._told(new_turn(), message(), slot, None, ""), slot, None)
     assert (first.turn.seq, second.result()) == (1, 2)
 
 

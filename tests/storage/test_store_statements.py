@@ -13,7 +13,7 @@ from gateway.messages import Edit, Exchange, Kind, RunId, ThreadId, Verdict
 from gateway.storing import Bound, Brought, Change, Rate, Started
 from storage import statements
 from storage.store import SqlStore
-from tests.contracts.store_words import PLATFORM, answer, begin, finish, key, message, new_turn, read, say
+from tests.contracts.store_words import FAILURE, PLATFORM, answer, begin, finish, key, message, new_turn, read, say
 
 Sent = tuple[str, Any]
 WHOLE_TABLE = re.compile(
@@ -40,10 +40,59 @@ def verbs(sent: list[Sent]) -> list[str]:
     return [statement.split(maxsplit=1)[0] for statement, _ in sent]
 
 
+def told(store: SqlStore) -> list[str]:
+    """What is sent where somebody else has to know."""
+    return ["SELECT"] if store.shared else []
+
+
 def test_a_message_takes_two_statements(store: SqlStore, sent: list[Sent]) -> None:
     say(store, owner="one")
     say(store)
     assert verbs(sent) == ["INSERT", "INSERT"] * 2
+
+
+def test_a_message_that_nobody_has_claimed_takes_one_more_to_tell(store: SqlStore, sent: list[Sent]) -> None:
+    say(store)
+    assert verbs(sent) == ["INSERT", "INSERT", *told(store)]
+
+
+def test_a_turn_from_end_to_end_takes_eleven_statements(store: SqlStore, sent: list[Sent]) -> None:
+    claim = store.record(message(awaited=True), new_turn(), owner="one", taker="one").claim
+    assert claim is not None
+    for change in (Started(claim.lease, claim.turn.id, RunId("r")), answer(claim)):
+        store.write([change])
+    store.write([finish(claim)])
+    one_step = ["SELECT", "SELECT", "UPDATE"]
+    assert verbs(sent) == ["INSERT", "INSERT", *one_step, *one_step, *one_step, "UPDATE"]
+
+
+def test_a_trail_is_sent_when_it_has_a_new_line(store: SqlStore, sent: list[Sent]) -> None:
+    say(store)
+    assert not any("trail" in statement for statement, _ in sent)
+    claim = begin(store, "other")
+    sent.clear()
+    store.write([answer(claim)])
+    store.write([finish(claim)])
+    assert not any("trail" in statement for statement, _ in sent if statement.startswith("UPDATE"))
+
+
+def test_refusing_and_retrying_take_few_statements(store: SqlStore, sent: list[Sent]) -> None:
+    refused = store.refuse(message(), new_turn(), FAILURE)
+    assert refused is not None
+    assert verbs(sent) == ["INSERT", "SELECT", "INSERT", *told(store)]
+    sent.clear()
+    store.retry(refused.id, new_turn())
+    assert verbs(sent) == ["UPDATE", "SELECT", "INSERT", "UPDATE"]
+
+
+def test_cancelling_tells_those_who_have_to_know(store: SqlStore, sent: list[Sent]) -> None:
+    queued, running = say(store).turn, begin(store, "other").turn
+    sent.clear()
+    store.cancel(queued.id)
+    assert verbs(sent) == ["UPDATE", "SELECT"]
+    sent.clear()
+    store.cancel(running.id)
+    assert verbs(sent) == ["UPDATE", *told(store), "SELECT"]
 
 
 def test_a_message_without_files_says_nothing_of_them(store: SqlStore, sent: list[Sent]) -> None:
@@ -132,6 +181,11 @@ def test_nothing_that_is_done_all_the_time_reads_a_whole_table(store: SqlStore, 
     store.conversation_of(ThreadId("thread"))
     store.transcript(claim.conversation.id, limit=10)
     store.record(message(name="m7"), new_turn())
+    refused = store.refuse(message("refused"), new_turn(), FAILURE)
+    assert refused is not None
+    store.retry(refused.id, new_turn())
+    store.depths()
+    store.mend()
     plans = {statement: explain(store, statement, parameters) for statement, parameters in tuple(sent)}
     assert len(plans) > 15
     assert {statement: plan for statement, plan in plans.items() if WHOLE_TABLE.search(plan)} == {}

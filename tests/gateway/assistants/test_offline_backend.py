@@ -20,6 +20,10 @@ class TestOffline(AssistantContract):
     def assistant(self) -> Offline:
         return Offline()
 
+    async def test_there_is_no_model(self, room: Room) -> None:
+        await room.say("Hello")
+        assert room.answer.model == ""
+
     async def test_it_says_the_same_to_the_same(self, assistant: Offline) -> None:
         assert await Room(assistant).say("Hello") == await Room(assistant).say("Hello")
 

@@ -1,0 +1,50 @@
+"""What can be set of /chat."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
+
+from gateway.settings import Environment
+
+NAME = "http"
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.\-]*://[A-Za-z0-9.\-]+(:\d+)?")
+
+
+class HttpSettings(Environment):
+    gateway_api_keys: SecretStr | None = None
+    """Comma-separated; when set, every caller of /chat must show one as a bearer token."""
+    cors_origins: str = "*"
+    """Comma-separated origins whose pages may call /chat from a browser; * for all."""
+    chat_wait_seconds: PositiveFloat = 120.0
+    """How long a caller is kept waiting without news."""
+    chat_requests_per_minute: NonNegativeInt = 0
+    """For each API key, or else each client address; 0: no limit."""
+    trusted_proxies: NonNegativeInt = 0
+    """How many proxies of one's own add to X-Forwarded-For; 0: the address that connects is the client's."""
+
+    @field_validator("gateway_api_keys")
+    @classmethod
+    def _some_key(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None and not split(keys.get_secret_value()):
+            raise ValueError("holds no key; list the keys with commas between them, or unset it to let everybody in")
+        return keys
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: str) -> str:
+        if not split(origins) or not all(ORIGIN.fullmatch(origin) for origin in split(origins)):
+            raise ValueError("must be * or a list of origins such as https://example.com, with commas between them")
+        return origins
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return split(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
+
+    def secrets(self) -> tuple[str, ...]:
+        return (*super().secrets(), *self.keys)
+
+
+def split(listed: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in listed.split(",") if part.strip())

@@ -1,0 +1,158 @@
+"""The blueprint at /admin: the door in front of every page, and what every answer carries."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import flask
+from flask.typing import ResponseReturnValue
+
+from gateway.admin import conversations, overview, plugged, turns, words
+from gateway.admin.desk import Desk
+from gateway.admin.door import Door, Pass
+from gateway.api import problems
+from gateway.errors import GatewayError, Overloaded
+
+NAME = "admin"
+ROOT = "/admin"
+LARGEST_FORM = 64 * 1024
+WITHIN = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")
+"""An address of ours: of printable ASCII, without a backslash."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""What changes nothing: www.rfc-editor.org/rfc/rfc9110#section-9.2.1"""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex",
+}
+
+EXPIRED = "This form was open for too long. Please try again."
+WRONG = "That is not the password."
+FOREIGN = "The form did not come from this page, or it was open for too long. Go back, load the page again, and retry."
+
+
+def blueprint(desk: Desk) -> flask.Blueprint:
+    """The operator's pages; or, where no password is set, one page that says how to set it."""
+    made = flask.Blueprint(NAME, __name__, url_prefix=ROOT, template_folder="../pages")
+    made.after_request(_secure)
+    words.add_filters(made)
+    if not desk.settings.on:
+        made.add_url_rule("", "off", lambda: (_off(desk), 403), strict_slashes=False)
+        return made
+    entrance = Entrance(desk, Door(desk.settings, desk.store))
+    made.before_request(entrance.guard)
+    made.context_processor(entrance.known)
+    made.register_error_handler(GatewayError, entrance.problem)
+    made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
+    made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
+    for room in (overview, conversations, turns, plugged):
+        room.add_routes(made, desk)
+    return made
+
+
+def _off(desk: Desk) -> str:
+    return flask.render_template("admin/off.html", assets=_assets(desk))
+
+
+def _assets(desk: Desk) -> str:
+    return f"{flask.request.script_root}/{desk.assets}"
+
+
+def _secure(response: flask.Response) -> flask.Response:
+    response.headers.update(HEADERS)
+    return response
+
+
+class Entrance:
+    """Lets nobody further who has no pass, and nothing be changed by a form that is not ours."""
+
+    def __init__(self, desk: Desk, door: Door) -> None:
+        self._desk = desk
+        self._door = door
+
+    def guard(self) -> ResponseReturnValue | None:
+        """Before every page. What it returns is answered instead of the page."""
+        flask.request.max_content_length = LARGEST_FORM
+        given = self._door.shown()
+        entering = flask.request.endpoint == f"{NAME}.sign_in"
+        if given is None or not given.signed_in:
+            return None if entering else self._form(given, 401)
+        self._admit(given)
+        if flask.request.method not in SAFE and not entering and not self._door.form_is_ours(given):
+            return flask.render_template("admin/problem.html", message=FOREIGN), 403
+        return None
+
+    def known(self) -> dict[str, Any]:
+        """What every template may use."""
+        given: Pass | None = flask.g.get("given")
+        return {
+            "assets": _assets(self._desk),
+            "signed_in": given is not None,
+            "token": flask.g.get("token", ""),
+            "page": flask.request.endpoint,
+        }
+
+    def sign_in(self) -> ResponseReturnValue:
+        given = self._door.shown()
+        if flask.request.method != "POST":
+            return _onward(ROOT) if given and given.signed_in else self._form(given, 200)
+        if not self._door.form_is_ours(given):
+            return self._form(given, 403, EXPIRED)
+        try:
+            right = self._door.try_password(flask.request.form.get("password", ""))
+        except Overloaded as exc:
+            _, status, headers = problems.of_error(exc)
+            return self._form(given, status, str(exc)), headers
+        if not right:
+            return self._form(given, 401, WRONG)
+        response = _onward(flask.request.form.get("next", ""))
+        self._door.hand_out(response, signed_in=True)
+        return response
+
+    def sign_out(self) -> ResponseReturnValue:
+        response = _onward(f"{ROOT}/sign-in")
+        self._door.take_back(flask.g.given, response)
+        return response
+
+    def problem(self, exc: GatewayError) -> ResponseReturnValue:
+        body, status, headers = problems.of_error(exc)
+        return flask.render_template("admin/problem.html", message=body["error"]["message"]), status, headers
+
+    def _admit(self, given: Pass) -> None:
+        flask.g.given = given
+        flask.g.token = self._door.form_token(given)
+
+    def _form(self, given: Pass | None, status: int, problem: str = "") -> flask.Response:
+        """The sign-in form, in place of whatever was asked for; it leads back there."""
+        response = flask.make_response("", status)
+        given = given or self._door.hand_out(response, signed_in=False)
+        asked = flask.request.form.get("next") or flask.request.full_path.removesuffix("?")
+        response.set_data(
+            flask.render_template(
+                "admin/sign_in.html",
+                problem=problem,
+                token=self._door.form_token(given),
+                next=asked if _is_page(asked) else ROOT,
+            )
+        )
+        return response
+
+
+def _is_page(address: str) -> bool:
+    return bool(WITHIN.fullmatch(address)) and not address.startswith((f"{ROOT}/sign-in", f"{ROOT}/sign-out"))
+
+
+def _onward(address: str) -> flask.Response:
+    """To a page of ours, whatever was asked for: an address that begins with /admin leads to no other site."""
+    inside = address if WITHIN.fullmatch(address) else ROOT
+    return flask.Response("", 303, {"Location": f"{flask.request.script_root}{inside}"})

@@ -1,0 +1,55 @@
+"""A turn's way, as an operator reads it: how long each stage took, and what became of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gateway.messages import Mark, Turn, TurnId, TurnState
+
+RETRY = "retry:"
+"""How the message id of a turn begins that is another one once more; that one's name follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``begin`` and ``share`` are parts of the whole time, from 0 to 1."""
+
+    name: str
+    seconds: float
+    begin: float
+    share: float
+
+
+def stages(turn: Turn) -> Sequence[Stage]:
+    """Waiting, running, delivering: those that are over."""
+    times = [turn.received_at, turn.started_at, turn.answered_at, turn.delivered_at]
+    reached = [at for at in times if at is not None]
+    whole = max(reached[-1] - reached[0], 1e-9)
+    known = [
+        (name, since, until)
+        for name, (since, until) in zip(("waiting", "running", "delivering"), pairwise(times), strict=True)
+        if since is not None and until is not None
+    ]
+    return [
+        Stage(name, max(0.0, until - since), max(0.0, since - reached[0]) / whole, max(0.0, until - since) / whole)
+        for name, since, until in known
+    ]
+
+
+def retried_as(turn: Turn) -> TurnId | None:
+    """The turn that an operator made of it."""
+    return next((TurnId(step.detail) for step in turn.trail if step.mark is Mark.RETRIED), None)
+
+
+def retry_of(turn: Turn) -> TurnId | None:
+    """The turn that it is once more."""
+    message_id = turn.message.message_id
+    return TurnId(message_id.removeprefix(RETRY)) if message_id.startswith(RETRY) else None
+
+
+def retriable(turn: Turn) -> bool:
+    """Whether ``Store.retry`` would take it."""
+    ended = turn.state in (TurnState.FAILED, TurnState.CANCELLED)
+    return ended and turn.erased_at is None and retried_as(turn) is None

@@ -1,0 +1,83 @@
+"""Turns: one as a timeline, those that failed in a list, and another try for one or all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import flask
+from flask.typing import ResponseReturnValue
+
+from gateway import logs, operating
+from gateway.admin import searching, timeline
+from gateway.admin.desk import Desk
+from gateway.errors import Conflict, TurnNotFound
+from gateway.messages import TurnId, TurnState
+
+log = logs.get(__name__)
+
+
+class Turns:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def show(self, turn_id: str) -> str:
+        turn = self._desk.inbox.turn(TurnId(turn_id))
+        return flask.render_template(
+            "admin/turn.html",
+            turn=turn,
+            moments=operating.moments(turn),
+            stages=timeline.stages(turn),
+            retriable=timeline.retriable(turn),
+            retried_as=timeline.retried_as(turn),
+            retry_of=timeline.retry_of(turn),
+            verdicts=self._desk.store.verdicts(turn.id),
+        )
+
+    def failed(self) -> str:
+        search = replace(searching.wanted(), state=TurnState.FAILED)
+        found = self._desk.catalogue.find(search, limit=searching.PAGE, before=searching.before_turn(self._desk.store))
+        return flask.render_template(
+            "admin/failed.html",
+            turns=found,
+            retriable=[turn.id for turn in found if timeline.retriable(turn)],
+            retried_as={turn.id: timeline.retried_as(turn) for turn in found},
+            fields=searching.fields(),
+            platforms=self._desk.platforms,
+            older=searching.older(found, found[-1].id) if found else None,
+            done=flask.request.args.get("done", type=int),
+            left=flask.request.args.get("left", 0, type=int),
+        )
+
+    def retry(self, turn_id: str) -> ResponseReturnValue:
+        again = self._retry(TurnId(turn_id))
+        return flask.redirect(flask.url_for(".turn", turn_id=again), 303)
+
+    def retry_all(self) -> ResponseReturnValue:
+        """Those that the form lists, once that is confirmed."""
+        named = flask.request.form.getlist("turn")[: searching.PAGE]
+        if not flask.request.form.get("confirmed"):
+            return flask.render_template("admin/confirm_retry.html", turns=named)
+        # The list has the newest first; those of one conversation come back as they came.
+        done = sum(map(self._try_retry, map(TurnId, reversed(named))))
+        return flask.redirect(flask.url_for(".failed", done=done, left=len(named) - done), 303)
+
+    def _try_retry(self, turn: TurnId) -> bool:
+        """False: somebody else did in the meantime, or it is gone."""
+        try:
+            self._retry(turn)
+        except (Conflict, TurnNotFound):
+            return False
+        return True
+
+    def _retry(self, turn: TurnId) -> TurnId:
+        again = operating.retry(self._desk.store, turn)
+        log.info("operator retried a turn", turn=turn, again=again)
+        return again
+
+
+def add_routes(blueprint: flask.Blueprint, desk: Desk) -> None:
+    pages = Turns(desk)
+    blueprint.add_url_rule("/turns/<turn_id>", "turn", pages.show)
+    blueprint.add_url_rule("/turns/<turn_id>/retry", "retry", pages.retry, methods=["POST"])
+    blueprint.add_url_rule("/failed", "failed", pages.failed)
+    blueprint.add_url_rule("/failed/retry", "retry_all", pages.retry_all, methods=["POST"])

@@ -1,0 +1,73 @@
+"""What ``python -m gateway check`` tells: each thing that is configured, and whether it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gateway import admission, app, assistants
+from gateway.engine import run_once
+from gateway.errors import GatewayError, SettingsError
+from gateway.ports import Adapter, Check, Connected
+from gateway.prices import Prices
+from gateway.rules import Rules
+from gateway.settings import Settings
+from gateway.tools import ToolBox
+from storage import migrations
+from storage.store import SqlStore
+
+
+def check(settings: Settings) -> Iterator[Check]:
+    """One line after the other. Raises nothing."""
+    yield _schema(settings)
+    yield from _assistant(settings)
+    try:
+        yield _budgets(settings)
+        store = SqlStore(settings.database_url)
+        adapters = app.platforms(settings, store)
+    except SettingsError as exc:
+        yield Check("settings", ok=False, detail=str(exc))
+        return
+    for adapter in adapters:
+        yield from run_once(_platform(adapter))
+    store.close()
+
+
+def _schema(settings: Settings) -> Check:
+    try:
+        current = migrations.is_current(settings.database_url)
+    except GatewayError as exc:
+        return Check("database", ok=False, detail=str(exc))
+    on_start = settings.database_url.startswith("sqlite")
+    detail = "up to date" if current else "will be brought up to date on start" if on_start else "run: migrate"
+    return Check("database", ok=current or on_start, detail=detail)
+
+
+def _assistant(settings: Settings) -> Sequence[Check]:
+    missing = settings.missing()
+    if missing:
+        return (Check(settings.backend, ok=False, detail=f"missing: {', '.join(missing)}"),)
+
+    async def ask() -> Sequence[Check]:
+        assistant = assistants.build(settings, ToolBox(app.TOOLS), app.NoFacts())
+        try:
+            return await assistant.check()
+        finally:
+            await assistant.close()
+
+    try:
+        return run_once(ask())
+    except SettingsError as exc:
+        return (Check(settings.backend, ok=False, detail=str(exc)),)
+
+
+def _budgets(settings: Settings) -> Check:
+    model = (settings.openai_model or "") if settings.backend != "offline" else ""
+    return admission.check(Rules.load(), Prices.load(settings), model)
+
+
+async def _platform(adapter: Adapter) -> Sequence[Check]:
+    try:
+        return await adapter.check()
+    finally:
+        if isinstance(adapter, Connected):
+            await adapter.close()

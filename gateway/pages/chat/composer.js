@@ -1,0 +1,85 @@
+// The box that a message is written in, and its two buttons.
+
+const find = (id) => document.getElementById(id);
+
+export class Composer {
+  #box = find("message");
+  #send = find("send");
+  #stop = find("stop");
+  #count = find("count");
+  #most;
+  #busy = true;
+
+  /** @param {number} most characters that a message may have */
+  constructor(most, { say, stop }) {
+    this.#most = most;
+    find("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit(say);
+    });
+    this.#box.addEventListener("input", () => this.#changed());
+    this.#box.addEventListener("keydown", (event) => {
+      // Enter that chooses a word of an input method is not meant for us; 229 is how some of them tell it.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      event.preventDefault();
+      this.#submit(say);
+    });
+    this.#stop.addEventListener("click", () => {
+      stop();
+      this.focus();
+    });
+  }
+
+  focus() {
+    // On a phone that would bring the keyboard up over what there is to read.
+    if (matchMedia("(pointer: fine)").matches) this.#box.focus();
+  }
+
+  put(text) {
+    this.#box.value = text;
+    this.#changed();
+    this.#box.focus();
+  }
+
+  busy(busy) {
+    this.#busy = busy;
+    this.#send.hidden = busy;
+    this.#stop.hidden = !busy;
+    this.#stop.disabled = false;
+    this.#changed();
+  }
+
+  stopping() {
+    this.#stop.disabled = true;
+  }
+
+  #submit(say) {
+    if (!this.#ready()) return;
+    const text = this.#box.value.trim();
+    this.#box.value = "";
+    this.#box.focus();
+    this.#changed();
+    say(text);
+  }
+
+  #ready() {
+    return !this.#busy && this.#box.value.trim() !== "" && this.#left() >= 0;
+  }
+
+  /** How many characters there is room for. Counted only when it is tight. */
+  #left() {
+    const text = this.#box.value.trim();
+    return text.length < this.#most * 0.9 ? this.#most : this.#most - [...text].length;
+  }
+
+  #changed() {
+    const left = this.#left();
+    this.#send.disabled = !this.#ready();
+    this.#count.hidden = left === this.#most;
+    this.#count.classList.toggle("over", left < 0);
+    this.#count.textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
+    if (CSS.supports("field-sizing", "content")) return;
+    this.#box.style.height = "auto";
+    this.#box.style.height = `${this.#box.scrollHeight}px`;
+  }
+}

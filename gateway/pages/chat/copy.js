@@ -1,0 +1,40 @@
+// The buttons that copy a reply, or a piece of code in it.
+
+const SHOWN = 1500;
+
+export function copyOnClick(lines) {
+  lines.addEventListener("click", async (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button) return;
+    const words = button.querySelector("span");
+    words.textContent = (await copy(textOf(button))) ? "Copied" : "Not allowed here";
+    setTimeout(() => { words.textContent = "Copy"; }, SHOWN);
+  });
+}
+
+function textOf(button) {
+  const code = button.closest(".code");
+  return code ? code.querySelector("pre").textContent : button.closest(".reply").reply.text;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyOldWay(text); // on pages without https, and in frames that may not
+  }
+}
+
+function copyOldWay(text) {
+  const before = document.activeElement;
+  const box = document.createElement("textarea");
+  box.value = text;
+  box.className = "unseen";
+  document.body.append(box);
+  box.select();
+  const done = document.execCommand("copy");
+  box.remove();
+  before?.focus();
+  return done;
+}

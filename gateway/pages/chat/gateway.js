@@ -1,0 +1,137 @@
+// The gateway as the page sees it: POST /chat and what belongs to it.
+
+import { events } from "./sse.js";
+
+const SILENCE = 45_000; // three times as long as the gateway ever is silent in a stream
+const PATIENCE = 30_000;
+
+/** Something that did not work, with a sentence for the person. */
+export class Problem extends Error {
+  /**
+   * @param {number} status 0: no answer came at all
+   * @param {number} wait seconds until it makes sense to try again
+   */
+  constructor(code, message, { status = 0, wait = 0 } = {}) {
+    super(message);
+    this.code = code;
+    this.status = status;
+    this.wait = wait;
+  }
+
+  /** Whether the same request may well work a little later. */
+  get passes() {
+    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** A connection that broke, or never came about: whether anything arrived is not known. */
+export function lost() {
+  const offline = navigator.onLine ? "The gateway cannot be reached." : "You are offline.";
+  return new Problem("lost", `${offline} Your message may not have arrived; trying again never sends it twice.`);
+}
+
+export class Gateway {
+  #askKey;
+
+  /** @param {(refused: boolean) => Promise<string>} askKey called when a key is wanted */
+  constructor(key, askKey) {
+    this.key = key;
+    this.#askKey = askKey;
+  }
+
+  /** Say something, and hear what happens: the name and the data of each event. */
+  async *say(asked, signal) {
+    const watch = new AbortController();
+    const both = AbortSignal.any([signal, watch.signal]);
+    let timer = 0;
+    const still = () => clearTimeout(timer);
+    const alive = () => {
+      still();
+      timer = setTimeout(() => watch.abort(), SILENCE);
+    };
+    try {
+      const response = await this.#withKey(() => {
+        alive();
+        return this.#post(asked, { Accept: "text/event-stream" }, both).finally(still);
+      });
+      alive();
+      yield* events(response.body, alive);
+    } catch (error) {
+      throw error instanceof Problem ? error : lost();
+    } finally {
+      still();
+    }
+  }
+
+  /** Say something without waiting for the reply. */
+  accept(asked) {
+    return this.#json((signal) => this.#post(asked, { Prefer: "respond-async" }, signal));
+  }
+
+  turn(id, signal) {
+    return this.#json((patience) => this.#call(`chat/turns/${id}`, { signal: AbortSignal.any([signal, patience]) }));
+  }
+
+  cancel(id) {
+    return this.#json((signal) => this.#call(`chat/turns/${id}/cancel`, { method: "POST", signal }));
+  }
+
+  thread(id) {
+    return this.#json((signal) => this.#call(`chat/threads/${encodeURIComponent(id)}`, { signal }));
+  }
+
+  /** Whether a key is taken. Asks for a turn that cannot be there. */
+  async takes(key) {
+    const response = await send("chat/turns/none", { headers: { Authorization: `Bearer ${key}` } });
+    return response.status !== 401;
+  }
+
+  #post(asked, headers, signal) {
+    const { message, thread, key } = asked;
+    const body = JSON.stringify(thread ? { message, thread_id: thread } : { message });
+    headers = { ...headers, "Content-Type": "application/json", "Idempotency-Key": key };
+    return this.#call("chat", { method: "POST", headers, body, signal });
+  }
+
+  /** What the gateway answers, within a time that begins anew once a key is there. */
+  async #json(attempt) {
+    const response = await this.#withKey(() => attempt(AbortSignal.timeout(PATIENCE)));
+    return response.json().catch(() => { throw lost(); });
+  }
+
+  /** Asks the person for a key as often as it takes. */
+  async #withKey(attempt) {
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (problem) {
+        if (problem.code !== "unauthorized") throw problem;
+        this.key = await this.#askKey(Boolean(this.key));
+      }
+    }
+  }
+
+  /** The answer, which is a good one. */
+  async #call(path, request) {
+    const headers = this.key ? { ...request.headers, Authorization: `Bearer ${this.key}` } : request.headers;
+    const response = await send(path, { ...request, headers });
+    if (!response.ok) throw await read(response);
+    return response;
+  }
+}
+
+async function send(path, request) {
+  try {
+    return await fetch(path, { ...request, cache: "no-store" });
+  } catch {
+    throw lost();
+  }
+}
+
+async function read(response) {
+  const { status } = response;
+  const wait = Number(response.headers.get("Retry-After")) || 0;
+  const answer = await response.json().catch(() => null); // a proxy's own page, perhaps
+  if (!answer?.error) return new Problem("unreadable", `The gateway did not answer (${status}). Please try again.`, { status, wait });
+  return new Problem(answer.error.code, answer.error.message, { status, wait });
+}

@@ -1,0 +1,123 @@
+// The lines of a conversation as they are seen: what was said, and replies that may still grow.
+
+import { render } from "./markdown.js";
+
+const SLOWEST = 1000; // milliseconds between two drawings of a reply that grows
+const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
+
+/** @param {string} text shown as it was written */
+export function said(text) {
+  const line = clone("said-template");
+  line.querySelector(".text").textContent = text;
+  return line;
+}
+
+/** A reply, and everything that may become of it. */
+export class Reply {
+  #text = "";
+  #drawn = "";
+  #timer = 0;
+  #lasted = 0;
+  #count = 0;
+
+  constructor() {
+    this.line = clone("reply-template");
+    this.body = this.line.querySelector(".text");
+    this.line.reply = this;
+  }
+
+  get text() {
+    return this.#text;
+  }
+
+  /** What it says, read out. */
+  get spoken() {
+    return this.body.innerText;
+  }
+
+  /** Wait for it. */
+  expect() {
+    this.#show("doing");
+    this.#tool("");
+  }
+
+  add(text) {
+    this.#text += text;
+    this.#tool("");
+    // The longer drawing takes, the less often it is done, so that the page stays awake.
+    this.#timer ||= setTimeout(() => requestAnimationFrame(() => this.#draw()), Math.min(this.#lasted * 4, SLOWEST));
+  }
+
+  use(tool) {
+    this.#tool(`Using ${tool.replaceAll("_", " ")} …`);
+  }
+
+  finish(text) {
+    this.#text = text;
+    this.#draw();
+    this.#show(text ? "tools" : "remark");
+    this.#remark(text ? "" : "The reply is empty.");
+  }
+
+  /** It ends here. */
+  end(remark) {
+    this.#draw();
+    this.#show("remark", this.#text && "tools");
+    this.#remark(remark);
+  }
+
+  /**
+   * @param {{again?: () => void, edit?: () => void}} ways what the person can do about it
+   */
+  fail(problem, ways) {
+    this.#draw();
+    this.#show("problem");
+    const box = this.line.querySelector(".problem");
+    box.firstElementChild.textContent = problem.message;
+    for (const name of ["again", "edit"]) {
+      const button = box.querySelector(`.${name}`);
+      button.hidden = !ways[name];
+      button.onclick = ways[name] ?? null;
+    }
+    this.#countDown(box.querySelector(".again"), Math.ceil(problem.wait));
+  }
+
+  #show(...shown) {
+    this.#count += 1;
+    for (const name of ["doing", "remark", "problem", "tools"]) {
+      this.line.querySelector(`:scope > .${name}`).hidden = !shown.includes(name);
+    }
+  }
+
+  #remark(words) {
+    this.line.querySelector(".remark").textContent = words;
+  }
+
+  #tool(words) {
+    const place = this.line.querySelector(".tool");
+    if (place.textContent !== words) place.textContent = words;
+  }
+
+  #countDown(button, seconds, count = this.#count) {
+    if (count !== this.#count) return; // something else is shown by now
+    button.disabled = seconds > 0;
+    button.textContent = seconds > 0 ? `Try again in ${seconds} s` : "Try again";
+    if (seconds > 0) setTimeout(() => this.#countDown(button, seconds - 1, count), 1000);
+  }
+
+  /** What has not changed stays the very same nodes: selected text stays selected, and scrolled code scrolled. */
+  #draw() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    if (this.#drawn === this.#text) return;
+    this.#drawn = this.#text;
+    const begun = performance.now();
+    const fresh = [...render(this.#text).childNodes];
+    const old = [...this.body.childNodes];
+    const same = fresh.findIndex((node, index) => !old[index]?.isEqualNode(node));
+    const kept = same < 0 ? fresh.length : same;
+    old.slice(kept).forEach((node) => node.remove());
+    this.body.append(...fresh.slice(kept));
+    this.#lasted = performance.now() - begun;
+  }
+}

@@ -1,0 +1,69 @@
+// The web chat: puts its parts together and begins.
+
+import { Composer } from "./composer.js";
+import { copyOnClick } from "./copy.js";
+import { Gateway } from "./gateway.js";
+import * as key from "./key.js";
+import { Scroll } from "./scroll.js";
+import { Talk } from "./talk.js";
+import { View } from "./view.js";
+
+const find = (id) => document.getElementById(id);
+const { keyed, maxChars } = document.body.dataset;
+const inPanel = new URLSearchParams(location.search).has("panel") && window.parent !== window;
+
+document.documentElement.classList.toggle("panel", inPanel);
+keepInSight();
+watchNetwork();
+
+const gateway = new Gateway(key.known(), askKey);
+const composer = new Composer(Number(maxChars), { say: (text) => talk.say(text), stop: () => talk.stop() });
+const view = new View(composer, new Scroll());
+const talk = new Talk(gateway, view);
+
+copyOnClick(find("lines"));
+find("new").addEventListener("click", () => talk.renew());
+find("back").addEventListener("click", () => talk.goBack());
+find("empty").addEventListener("click", (event) => {
+  const suggestion = event.target.closest(".suggestion");
+  if (suggestion && !talk.busy) talk.say(suggestion.textContent);
+});
+document.addEventListener("keydown", escape);
+key.offerChange(() => location.reload());
+await start();
+
+async function start() {
+  if (keyed === "true" && !gateway.key) gateway.key = await askKey(false);
+  await talk.begin();
+  find("new").disabled = false;
+  if (!talk.busy) {
+    composer.busy(false);
+    find("empty").hidden = find("lines").childElementCount > 0;
+  }
+  composer.focus();
+}
+
+function askKey(refused) {
+  return key.ask((tried) => gateway.takes(tried), refused);
+}
+
+function escape(event) {
+  if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
+  if (talk.busy) talk.stop();
+  else if (inPanel) window.parent.postMessage("chat:close", "*"); // tells nothing that the other site does not know
+}
+
+/** The keyboard of a phone covers part of the page, and not every browser makes the page smaller for it. */
+function keepInSight() {
+  const { visualViewport: seen } = window;
+  if (!seen) return;
+  const fit = () => {
+    if (seen.scale === 1) document.documentElement.style.setProperty("--seen", `${seen.height}px`);
+  };
+  seen.addEventListener("resize", fit);
+  fit();
+}
+
+function watchNetwork() {
+  for (const name of ["offline", "online"]) window.addEventListener(name, () => view.notice(""));
+}

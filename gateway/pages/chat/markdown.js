@@ -1,0 +1,83 @@
+// Markdown, as a model writes it, to nodes that cannot do anything: no script, no style, nothing fetched from anywhere.
+
+const { DOMPurify, markdownit } = globalThis;
+
+const SAFE = /^(https?:\/\/|mailto:)/i;
+const READ_AS_A_WHOLE = "p, ul, ol, blockquote, h3, h4, h5, h6, th, td";
+const ALLOWED = {
+  ALLOWED_TAGS: [
+    "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
+    "table", "tbody", "td", "th", "thead", "tr", "ul",
+  ],
+  ALLOWED_ATTR: ["href", "class", "start"],
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  ALLOWED_URI_REGEXP: SAFE,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+const markdown = markdownit({ html: false, linkify: true, breaks: true });
+markdown.validateLink = (address) => SAFE.test(address);
+markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
+markdown.core.ruler.push("page", (state) => state.tokens.forEach(fit));
+
+// An image that is loaded tells its server whatever the address holds. So it is a link, and the reader decides.
+markdown.renderer.rules.image = (tokens, index, options, env, renderer) => {
+  const { escapeHtml } = markdown.utils;
+  const words = renderer.renderInlineAsText(tokens[index].children ?? [], options, env) || "without a description";
+  return `<a href="${escapeHtml(tokens[index].attrGet("src"))}">Image: ${escapeHtml(words)}</a>`;
+};
+
+/** Headings stand below the page's own, and columns are aligned by a class: a style would be refused. */
+function fit(token) {
+  if (token.type.startsWith("heading_")) token.tag = `h${Math.min(6, Number(token.tag[1]) + 2)}`;
+  const align = /^text-align:(left|center|right)$/.exec(token.attrGet("style") ?? "");
+  if (align) token.attrs = [["class", align[1]]];
+}
+
+/** @returns {DocumentFragment} */
+export function render(text) {
+  const nodes = DOMPurify.sanitize(markdown.render(text), ALLOWED);
+  nodes.querySelectorAll("a").forEach(mendLink);
+  nodes.querySelectorAll("pre").forEach(frameCode);
+  nodes.querySelectorAll("table").forEach(frameTable);
+  nodes.querySelectorAll(READ_AS_A_WHOLE).forEach((block) => { block.dir = "auto"; });
+  return nodes;
+}
+
+function mendLink(link) {
+  const address = link.getAttribute("href") ?? "";
+  if (!SAFE.test(address)) {
+    link.replaceWith(...link.childNodes);
+    return;
+  }
+  link.target = "_blank";
+  link.rel = "noopener noreferrer nofollow";
+  if (link.textContent !== address) link.title = address; // so that nobody is led astray by a link's words
+}
+
+function frameCode(block) {
+  const frame = document.getElementById("code-template").content.cloneNode(true);
+  const language = /(?:^|\s)language-([\w+#.-]{1,30})/.exec(block.firstElementChild?.className ?? "")?.[1] ?? "";
+  frame.querySelector("figcaption span").textContent = language;
+  const figure = frame.firstElementChild;
+  block.replaceWith(frame);
+  figure.append(block);
+  block.dir = "ltr";
+  makeScrollable(block, language ? `Code in ${language}` : "Code");
+}
+
+function frameTable(table) {
+  const frame = document.createElement("div");
+  frame.className = "table";
+  table.replaceWith(frame);
+  frame.append(table);
+  makeScrollable(frame, "Table");
+}
+
+/** So that the keyboard can scroll in it. */
+function makeScrollable(node, label) {
+  node.tabIndex = 0;
+  node.setAttribute("role", "group");
+  node.setAttribute("aria-label", label);
+}

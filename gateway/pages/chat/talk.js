@@ -1,0 +1,248 @@
+// The conversation: what is asked, what comes back, and what to do when it does not.
+
+import { Problem } from "./gateway.js";
+import { lasting, passing } from "./memory.js";
+
+const FIRST_PAUSE = 400;
+const LONGEST_PAUSE = 3000;
+const NOT_AS_IT_IS = [400, 413, 415];
+
+/**
+ * A message on its way. `key` makes the gateway know it again, so that it is never asked twice; `turn` is null as long
+ * as it is not known to have arrived.
+ */
+const ask = (message, thread) => ({ message, thread, key: newKey(), turn: null });
+
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is there on secure pages only
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export class Talk {
+  #gateway;
+  #view;
+  #work = null;
+  #asked = null;
+  #stopping = false;
+  #before = null;
+
+  constructor(gateway, view) {
+    this.#gateway = gateway;
+    this.#view = view;
+  }
+
+  get busy() {
+    return this.#work !== null;
+  }
+
+  get thread() {
+    return lasting.get("thread");
+  }
+
+  /** Go on where this browser was. */
+  async begin() {
+    const asked = JSON.parse(passing.get("asked") ?? "null");
+    let problem = null;
+    if (asked) {
+      // The page was left before it knew whether its message had arrived.
+      await this.#gateway.accept(asked).then((accepted) => this.#arrived(asked, accepted), (refusal) => { problem = refusal; });
+    }
+    if (this.thread) await this.#load(this.thread);
+    if (problem) this.#failed(asked, this.#view.ask(asked.message), problem);
+  }
+
+  say(message) {
+    this.#before = null;
+    return this.#do(ask(message, this.thread), this.#view.ask(message), this.#hear);
+  }
+
+  /** Stop what is being answered. */
+  async stop() {
+    if (!this.busy || this.#stopping) return;
+    this.#stopping = true;
+    this.#view.stopping();
+    if (this.#asked.turn) await this.#cancel(this.#asked);
+  }
+
+  /** Begin anew. What is being answered goes on in its own thread. */
+  renew() {
+    this.#leave();
+    this.#before = this.thread ?? this.#before;
+    lasting.remove("thread");
+    passing.remove("asked");
+    this.#view.clear(Boolean(this.#before));
+  }
+
+  /** Back to the conversation before the new one. */
+  async goBack() {
+    this.#leave();
+    if (!this.#before) return;
+    lasting.set("thread", this.#before);
+    this.#before = null;
+    await this.#load(this.thread);
+  }
+
+  // -------------------------------------------------------------- a message and its reply
+
+  async #do(asked, reply, how) {
+    this.#leave();
+    const work = new AbortController();
+    [this.#work, this.#asked, this.#stopping] = [work, asked, false];
+    this.#view.busy(true);
+    reply.expect();
+    try {
+      reply.finish(await how.call(this, asked, reply, work.signal));
+      this.#view.speak(reply.spoken);
+    } catch (problem) {
+      if (!work.signal.aborted) this.#failed(asked, reply, known(problem));
+    } finally {
+      if (this.#work === work) this.#leave();
+    }
+  }
+
+  #leave() {
+    this.#work?.abort();
+    [this.#work, this.#asked] = [null, null];
+    this.#view.busy(false);
+    this.#view.notice("");
+  }
+
+  /** Say it and listen. Once it has arrived, what breaks is only the listening. */
+  async #hear(asked, reply, signal) {
+    if (!asked.turn) passing.set("asked", JSON.stringify(asked));
+    try {
+      return await this.#listen(asked, reply, signal);
+    } catch (problem) {
+      if (!asked.turn || signal.aborted) throw problem;
+    }
+    return this.#follow(asked, reply, signal);
+  }
+
+  async #listen(asked, reply, signal) {
+    for await (const [name, data] of this.#gateway.say(asked, signal)) {
+      if (name === "turn") this.#arrived(asked, data);
+      else if (name === "delta") reply.add(data.text);
+      else if (name === "tool") reply.use(data.name);
+      else if (name === "done") return data.response;
+      else if (name === "error") throw new Problem(data.error.code, data.error.message, { status: data.status });
+    }
+    throw new Problem("lost", "The connection broke.");
+  }
+
+  #arrived(asked, accepted) {
+    asked.turn = accepted.turn_id;
+    asked.thread = accepted.thread_id;
+    lasting.set("thread", accepted.thread_id);
+    passing.remove("asked");
+    if (this.#stopping) this.#cancel(asked);
+  }
+
+  /** Ask for the turn until it is decided, however long that takes. */
+  async #follow(asked, reply, signal) {
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE)) {
+      const turn = await this.#look(asked.turn, signal);
+      if (turn?.error) throw new Problem(turn.error.code, turn.error.message, { status: 502 });
+      if (typeof turn?.response === "string") return turn.response;
+      await rest(pause, signal);
+    }
+  }
+
+  async #look(id, signal) {
+    try {
+      const turn = await this.#gateway.turn(id, signal);
+      this.#view.notice("");
+      return turn;
+    } catch (problem) {
+      if (signal.aborted || !problem.passes) throw problem;
+      this.#view.notice("The connection is lost. Your message has arrived; the reply will be fetched as soon as possible.");
+      return null;
+    }
+  }
+
+  async #cancel(asked) {
+    try {
+      await this.#gateway.cancel(asked.turn);
+    } catch (problem) {
+      if (problem.code === "turn_finished") return; // its reply is on the way
+      this.#stopping = false;
+      this.#view.busy(this.busy);
+      this.#view.notice(`It could not be stopped. ${problem.message}`);
+    }
+  }
+
+  #failed(asked, reply, problem) {
+    if (problem.code === "cancelled") {
+      reply.end("Stopped.");
+      this.#view.speak("Stopped.");
+      return;
+    }
+    if (problem.status && !problem.passes) passing.remove("asked"); // it was refused: nothing is on its way
+    if (problem.code === "thread_not_found") lasting.remove("thread");
+    const edit = () => this.#view.edit(asked.message, reply);
+    const again = () => this.#again(asked, reply, problem);
+    reply.fail(problem, NOT_AS_IT_IS.includes(problem.status) ? { edit } : { again });
+    this.#view.speak(problem.message);
+  }
+
+  /** With the same key as long as nobody knows whether it arrived; a turn that failed is asked anew. */
+  #again(asked, reply, problem) {
+    if (this.busy) return;
+    const same = !asked.turn && problem.code !== "thread_not_found";
+    this.#do(same ? asked : ask(asked.message, this.thread), this.#view.askAgain(reply), this.#hear);
+  }
+
+  // -------------------------------------------------------------- what was said before
+
+  async #load(id) {
+    this.#view.loading(true);
+    try {
+      this.#show((await this.#gateway.thread(id)).messages);
+    } catch (problem) {
+      if (problem.status !== 404) {
+        this.#view.unreadable(problem, () => this.#load(id));
+        return;
+      }
+      lasting.remove("thread");
+      this.#view.notice("The last conversation is no longer there. This is a new one.");
+    } finally {
+      this.#view.loading(false);
+    }
+  }
+
+  #show(lines) {
+    lines.forEach((line, index) => {
+      const next = lines[index + 1];
+      if (line.role === "assistant") this.#view.replied(line.text);
+      else if (next?.role !== "user") this.#view.said(line.text);
+      else if (next.text !== line.text) this.#view.said(line.text, "No reply.");
+      // else: it failed and was asked again
+    });
+    const last = lines.at(-1);
+    if (last?.role !== "user") return;
+    const asked = { ...ask(last.text, this.thread), turn: last.turn_id };
+    this.#do(asked, this.#view.expectReply(), this.#follow);
+  }
+}
+
+/** What went wrong, also where it is the page that is wrong. */
+function known(problem) {
+  if (problem instanceof Problem) return problem;
+  console.error(problem);
+  return new Problem("broken", "Something in this page went wrong. Load it again to see the reply.");
+}
+
+/** So many milliseconds, or until the network is back. Throws when it is no longer wanted. */
+function rest(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(end, milliseconds);
+    function end() {
+      clearTimeout(timer);
+      window.removeEventListener("online", end);
+      signal.removeEventListener("abort", end);
+      if (signal.aborted) reject(signal.reason);
+      else resolve();
+    }
+    window.addEventListener("online", end);
+    signal.addEventListener("abort", end);
+  });
+}

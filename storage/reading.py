@@ -1,0 +1,66 @@
+"""The store of those who only look: turns, conversations, transcripts, and how much waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select
+
+from gateway.messages import Conversation, ConversationKey, ThreadId, Turn, TurnId, Verdict
+from gateway.storing import Depth
+from storage import rows, statements
+from storage.database import Database
+
+ALL = 2**31 - 1
+"""More turns than a conversation can have."""
+
+
+class SqlReading:
+    """Implements that part of gateway.storing.Store."""
+
+    _database: Database
+
+    def turn(self, turn: TurnId) -> Turn | None:
+        return self._turn(statements.turn, turn=turn)
+
+    def turn_of(self, platform: str, message_id: str) -> Turn | None:
+        return self._turn(statements.turn_of_message, on=platform, message=message_id)
+
+    def conversation(self, key: ConversationKey) -> Conversation | None:
+        return self._conversation(statements.conversation, **rows.key_of(key, "key_"))
+
+    def conversation_of(self, thread: ThreadId) -> Conversation | None:
+        return self._conversation(statements.conversation_of, thread=thread)
+
+    def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
+        wanted = {
+            "conversation": conversation,
+            "before": ALL if before is None else before,
+            "newest": ALL if limit is None else limit,
+        }
+        with self._database.reading() as connection:
+            return rows.turns_of(connection.execute(statements.transcript, wanted).all())[::-1]
+
+    def verdicts(self, turn: TurnId) -> Sequence[Verdict]:
+        with self._database.reading() as connection:
+            return [Verdict(*row) for row in connection.execute(statements.verdicts_of, {"turn": turn})]
+
+    def depths(self) -> Sequence[Depth]:
+        with self._database.reading() as connection:
+            waiting = connection.execute(statements.depths).all()
+        return [Depth(platform, turns, max(0.0, age)) for platform, turns, age in waiting]
+
+    def ping(self) -> None:
+        with self._database.reading() as connection:
+            connection.execute(statements.ping)
+
+    def _turn(self, statement: Select[*tuple[Any, ...]], **wanted: str) -> Turn | None:
+        with self._database.reading() as connection:
+            found = rows.turns_of(connection.execute(statement, wanted).all())
+        return found[0] if found else None
+
+    def _conversation(self, statement: Select[*tuple[Any, ...]], **wanted: str) -> Conversation | None:
+        with self._database.reading() as connection:
+            row = connection.execute(statement, wanted).first()
+        return None if row is None else rows.conversation_of(row)

@@ -1,0 +1,173 @@
+"""A few weeks of a gateway that people use: several hundred plausible turns, the same ones each time."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import update
+
+from gateway.messages import (
+    ConversationKey,
+    Failure,
+    Kind,
+    Mark,
+    Message,
+    RunId,
+    Step,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnState,
+    Usage,
+    Verdict,
+)
+from storage import rows
+from storage.schema import conversations, turns
+from storage.store import SqlStore
+
+DAY = 86_400.0
+SAID = (
+    ("Where is my parcel? The number is A-1234.", "It left the warehouse this morning and arrives **tomorrow**."),
+    (
+        "How do I get an invoice for March?",
+        "Under *Account*, *Invoices*, choose March. Shall I send it to you as well?",
+    ),
+    (
+        "Can you summarise the thread above for Ann?",
+        "Three points: the date moves to Friday, Ben owns the draft, and …",
+    ),
+    ("Write a haiku about queues", "Messages in line\neach waits for its own answer\nnone is left behind"),
+    ("¿Puedes traducir esto al inglés?", "Of course. Paste the text and I will translate it."),
+    (
+        "What does error 0x80070057 mean?",
+        "A parameter is wrong. Most often it is the path: check that the folder exists.",
+    ),
+    ("שלום, מה שעות הפתיחה?", "אנחנו פתוחים בימי חול מ־9 עד 17."),
+    (
+        "Compare these two contracts, please",
+        "They differ in the notice period (30 and 90 days) and in who bears the costs.",
+    ),
+)
+FAILURES = (
+    (
+        Failure(
+            "rate_limited", "The assistant is very busy right now.", "429 requests per minute: limit 500, used 500"
+        ),
+        6,
+    ),
+    (
+        Failure(
+            "unavailable", "The assistant cannot be reached right now.", "503 after 3 attempts: upstream connect error"
+        ),
+        4,
+    ),
+    (Failure("timed_out", "The assistant took too long to answer.", "no answer within 600 s"), 2),
+    (Failure("undeliverable", "The reply could not be delivered.", "channel_is_archived"), 2),
+    (
+        Failure(
+            "refused", "The assistant could not answer this message.", "400 content_filter: the prompt was filtered"
+        ),
+        1,
+    ),
+)
+PLACES = (
+    *(ConversationKey("slack", "T024BE7LD", f"C0{number}XKQ4", f"17000{number}.0042") for number in range(6)),
+    *(ConversationKey("slack", "T024BE7LD", f"D0{number}MZP1", user=f"U0{number}") for number in range(4)),
+    *(ConversationKey("telegram", channel=str(-1001234500 - number), topic=str(number)) for number in range(4)),
+    *(ConversationKey("telegram", channel=str(71234500 + number)) for number in range(6)),
+    *(ConversationKey("http", channel=f"thr_{number:024x}") for number in range(8)),
+)
+PEOPLE = ("U01ANN", "U02BEN", "U03CARO", "71234567", "88120045", "web-visitor")
+
+
+@dataclass
+class History:
+    """Everything that was said, up to ``now`` in seconds since the epoch."""
+
+    store: SqlStore
+    now: float
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+
+    def write(self, number: int = 600) -> None:
+        times = sorted(self._times(number))
+        per_place: dict[ConversationKey, list[float]] = {}
+        for at in times:
+            per_place.setdefault(self.chance.choice(PLACES), []).append(at)
+        for place, said_at in per_place.items():
+            self._converse(place, said_at)
+
+    def _times(self, number: int) -> Iterator[float]:
+        """More by day than by night, and more of late."""
+        while number:
+            back = 30 * DAY * self.chance.random() ** 1.5
+            at = self.now - 40 - back
+            if self.chance.random() < 0.55 + 0.45 * math.sin((at % DAY) / DAY * 2 * math.pi - 2.2):
+                number -= 1
+                yield at
+
+    def _converse(self, place: ConversationKey, times: list[float]) -> None:
+        thread = ThreadId(f"conv_{self.chance.getrandbits(96):024x}")
+        conversation = self.store.adopt(place, thread, "responses", ()).id
+        told = [self._turn(place, conversation, seq, at) for seq, at in enumerate(times, 1)]
+        waiting = self.chance.random() < 0.3
+        if waiting:
+            told[-1] = _waiting(told[-1], self.now - self.chance.uniform(1, 70))
+        with self.store._database.writing() as connection:
+            for turn in told:
+                connection.execute(turns.insert(), rows.decided(turn) | {"trail": turn.trail})
+            head = {"tail": len(told), "head": len(told) - waiting, "next_at": self.now if waiting else None}
+            connection.execute(update(conversations).where(conversations.c.id == conversation).values(**head))
+        if self.chance.random() < 0.4:
+            self.store.judge(Verdict(told[0].id, told[0].message.author, "good"))
+
+    def _turn(self, place: ConversationKey, conversation: int, seq: int, at: float) -> Turn:
+        asked, reply = self.chance.choice(SAID)
+        name = TurnId(f"turn_{self.chance.getrandbits(96):024x}")
+        waited = self.chance.expovariate(8)
+        took = min(90.0, self.chance.lognormvariate(0.9, 0.8))
+        message = Message(place, f"m-{name}", asked, self.chance.choice(PEOPLE), {"to": "somewhere"})
+        turn = Turn(name, conversation, seq, message, TurnState.DELIVERED, 1, RunId(f"resp_{name[5:]}"), reply)
+        turn = replace(
+            turn,
+            usage=Usage(self.chance.randint(300, 5000), self.chance.randint(40, 900)),
+            model="gpt-5.4-mini",
+            cost=self.chance.randint(900, 42_000),
+            received_at=at,
+            started_at=at + waited,
+            answered_at=at + waited + took,
+            delivered_at=at + waited + took + self.chance.uniform(0.05, 0.4),
+            trail=_trail(at, at + waited, f"resp_{name[5:]}"),
+        )
+        return self._perhaps_not(turn)
+
+    def _perhaps_not(self, turn: Turn) -> Turn:
+        fate = self.chance.random()
+        if fate < 0.07:
+            (failure,) = self.chance.choices([f for f, _ in FAILURES], [weight for _, weight in FAILURES])
+            again = Step(turn.started_at or 0.0, Mark.ASKED_AGAIN, failure.detail)
+            reply = turn.reply if failure.code == "undeliverable" else ""
+            trail = (*turn.trail, replace(again, at=again.at + 0.4))
+            return replace(turn, state=TurnState.FAILED, failure=failure, reply=reply, delivered_at=None, trail=trail)
+        if fate < 0.09:
+            return replace(turn, state=TurnState.CANCELLED, reply="", usage=Usage(), cost=0, delivered_at=None)
+        if fate < 0.12:
+            message = replace(turn.message, text="reset", kind=Kind.RESET)
+            return replace(turn, message=message, reply="We begin anew.", usage=Usage(), cost=0, model="")
+        return turn
+
+
+def _trail(received: float, started: float, run: str) -> tuple[Step, ...]:
+    process = "gateway-7d9f:1:4be1a2"
+    return (
+        Step(received, Mark.RECEIVED, process),
+        Step(started, Mark.CLAIMED, process),
+        Step(started + 0.3, Mark.RUN, run),
+    )
+
+
+def _waiting(turn: Turn, at: float) -> Turn:
+    fresh = Turn(turn.id, turn.conversation, turn.seq, turn.message, TurnState.QUEUED, received_at=at)
+    return replace(fresh, trail=(Step(at, Mark.RECEIVED, "gateway-7d9f:1:4be1a2"),))

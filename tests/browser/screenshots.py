@@ -1,0 +1,134 @@
+"""Pictures of the pages: ``python -m tests.browser.screenshots FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from playwright.sync_api import Browser, Page, expect
+
+from gateway import logs
+from storage.migrations import upgrade
+from tests.browser import admin_shots
+from tests.browser.chromium import Guard, NoBrowser, launched, opened
+from tests.browser.replies import RICH
+from tests.browser.site import OtherSite, Site, open_site, serving
+from tests.browser.talk import answered, box, say
+from tests.fakes.openai_server import Fail, Say
+
+WIDE, NARROW = {"width": 1100, "height": 720}, {"width": 390, "height": 760}
+QUESTION = "How do I count the words of a book?"
+SHOP = """<!doctype html><title>A shop</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<body style="font: 1.1rem/1.6 Georgia, serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem">
+<h1>Second-hand books</h1><p>Every book was read at least once, and liked at least twice. Ask us what to read next.</p>
+<script src="{gateway}/embed.js" data-title="Ask the bookseller" data-color="#8a3324"></script>"""
+
+Scheme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    site: Site
+    page: Page
+
+    def empty(self) -> None:
+        self.page.goto(self.site.url)
+        expect(self.page.get_by_role("heading", level=2)).to_be_visible()
+
+    def conversation(self) -> None:
+        self.site.fake.script(RICH)
+        self.empty()
+        say(self.page, QUESTION)
+        answered(self.page)
+        self.page.locator("#scroll").evaluate("box => { box.scrollTop = 0; }")
+
+    def end(self) -> None:
+        self.conversation()
+        self.page.locator("#scroll").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+
+    def writing(self) -> None:
+        self.site.fake.script(Say(RICH, chunks=10, hold_after=2))
+        self.empty()
+        say(self.page, QUESTION)
+        expect(self.page.locator(".reply pre")).to_be_visible()
+
+    def error(self) -> None:
+        self.site.fake.script(Fail("invalid_prompt"))
+        self.empty()
+        say(self.page, QUESTION)
+        expect(self.page.locator(".problem")).to_be_visible()
+        box(self.page).fill("Then tell me something else.")
+
+    def key(self) -> None:
+        self.page.goto(self.site.url)
+        self.page.route(
+            "**/chat/threads/*", lambda route: route.fulfill(status=401, json={"error": {"code": "unauthorized"}})
+        )
+        self.page.evaluate("localStorage.setItem('chat.thread', 'thr_1')")
+        self.page.reload()
+        expect(self.page.get_by_role("dialog")).to_be_visible()
+
+    def embed(self) -> None:
+        shop = OtherSite()
+        shop.html = SHOP.format(gateway=self.site.url)
+        self.site.fake.script("Try **Middlemarch**. It is long, and you will wish it were longer.")
+        with serving(shop) as address:
+            self.page.goto(address)
+            self.page.get_by_role("button", name="Ask the bookseller").click()
+            frame = self.page.frame_locator("iframe")
+            frame.get_by_role("textbox").fill("What shall I read next?")
+            frame.get_by_role("button", name="Send").click()
+            expect(frame.locator(".reply > .tools")).to_be_visible()
+
+
+SCENES: Mapping[str, Callable[[Stage], None]] = {
+    "empty": Stage.empty,
+    "conversation": Stage.conversation,
+    "end": Stage.end,
+    "writing": Stage.writing,
+    "error": Stage.error,
+    "key": Stage.key,
+    "embed": Stage.embed,
+}
+
+
+def take(browser: Browser, folder: Path, name: str, scheme: Scheme, size: Mapping[str, int]) -> None:
+    width = "wide" if size == WIDE else "narrow"
+    with (
+        TemporaryDirectory() as data,
+        opened(browser, Guard(), viewport=size, color_scheme=scheme, reduced_motion="reduce") as page,
+    ):
+        url = f"sqlite:///{data}/gateway.db"
+        upgrade(url)
+        with open_site(url, WEB_CHAT_TITLE="Ada") as site:
+            SCENES[name](Stage(site, page))
+            page.screenshot(path=folder / f"chat-{name}-{scheme}-{width}.png", animations="disabled", caret="hide")
+            site.fake.release()
+
+
+def main(folder: Path, wanted: list[str]) -> None:
+    """All pictures, or those of the scenes of the chat that are named."""
+    logs.configure("WARNING", "text", ())
+    folder.mkdir(parents=True, exist_ok=True)
+    with launched() as browser:
+        for name in wanted or SCENES:
+            schemes: tuple[Scheme, Scheme] = ("light", "dark")
+            for scheme in schemes:
+                for size in (WIDE, NARROW):
+                    take(browser, folder, name, scheme, size)
+        if not wanted:
+            admin_shots.take_all(browser, folder)
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), sys.argv[2:])
+    except NoBrowser as exc:
+        sys.exit(str(exc))
+    except IndexError:
+        sys.exit("usage: python -m tests.browser.screenshots FOLDER [SCENE …]")

@@ -1,0 +1,91 @@
+"""A whole gateway in this process, on a port of its own, with the web chat and a fake OpenAI behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import pytest
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Response
+
+from adapters.http import HttpAdapter, HttpSettings
+from gateway.app import open_gateway
+from gateway.settings import Settings
+from storage.store import SqlStore
+from tests.fakes.openai_server import FakeOpenAI
+
+MAX_MESSAGE_CHARS = 2000
+
+
+class Quiet(WSGIRequestHandler):
+    """Keeps connections open, as the real server does, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Site:
+    url: str
+    fake: FakeOpenAI
+
+
+@contextmanager
+def serving(app: WSGIApplication) -> Iterator[str]:
+    """Serve on loopback; the URL."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadedWSGIServer, which make_server hides
+    server.block_on_close = False  # type: ignore[attr-defined]  # likewise; a browser keeps connections open
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _backend(fake: FakeOpenAI) -> dict[str, str]:
+    return {
+        "ASSISTANT_BACKEND": "responses",
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_MODEL": "gpt-test",
+        "OPENAI_BASE_URL": fake.base_url,
+        "MAX_MESSAGE_CHARS": str(MAX_MESSAGE_CHARS),
+    }
+
+
+@contextmanager
+def open_site(database_url: str, **environment: str) -> Iterator[Site]:
+    """A gateway on an SQLite database, set up by ``environment`` and by nothing else that may be set here."""
+    with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
+        for name, value in (_backend(fake) | environment).items():
+            patch.setenv(name, value)
+        settings = Settings.load()
+        most = settings.max_message_chars
+        chat = HttpAdapter(HttpSettings.load(), max_message_chars=most, threads=200, ping_seconds=0.2)
+        gateway = open_gateway(settings, (chat,), SqlStore(database_url))
+        try:
+            with serving(gateway.web()) as url:
+                yield Site(url, fake)
+        finally:
+            chat.let_go(0.0)
+            gateway.close(0.5)
+
+
+class OtherSite:
+    """A site of somebody else's, with one page."""
+
+    html = ""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return Response(self.html, content_type="text/html; charset=utf-8")(environ, start_response)

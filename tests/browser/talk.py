@@ -1,0 +1,28 @@
+"""How a visitor uses the web chat."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page, expect
+
+
+def box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Message")
+
+
+def say(page: Page, text: str) -> None:
+    box(page).fill(text)
+    box(page).press("Enter")
+
+
+def replies(page: Page) -> Locator:
+    return page.locator(".reply")
+
+
+def answered(page: Page, count: int = 1) -> Locator:
+    """The newest reply, once so many are there as a whole."""
+    expect(page.locator(".reply > .tools:not([hidden])")).to_have_count(count)
+    return replies(page).last
+
+
+def text_of(reply: Locator) -> Locator:
+    return reply.locator("> .text")

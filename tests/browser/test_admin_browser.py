@@ -1,0 +1,188 @@
+"""The operator's pages in a real browser: signing in, plots that move, retrying, searching, and nothing that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from gateway.admin import overview
+from gateway.messages import Usage
+from tests.browser.chromium import Guard
+from tests.browser.conftest import Open
+from tests.browser.site import serving
+from tests.gateway.admin_scene import PASSWORD, Scene, open_scene
+
+INJECTION = """<script>alert(1)</script><img src=x onerror=alert(2)>"' onfocus="alert(3)" autofocus='"""
+DRAWN = """canvas => {
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let drawn = 0;
+    for (let alpha = 3; alpha < data.length; alpha += 4) drawn += data[alpha] > 0;
+    return drawn;
+}"""
+
+
+@pytest.fixture
+def scene(sqlite_url: str) -> Iterator[Scene]:
+    with open_scene(sqlite_url) as scene:
+        yield scene
+
+
+@pytest.fixture
+def url(scene: Scene) -> Iterator[str]:
+    with serving(scene.app()) as url:
+        yield url
+
+
+@pytest.fixture
+def page(url: str, visit: Open) -> Page:
+    """Of an operator, on the overview."""
+    page = visit()
+    enter(page, f"{url}/admin")
+    return page
+
+
+def enter(page: Page, address: str, password: str = PASSWORD) -> None:
+    page.goto(address)
+    page.get_by_label("Password").fill(password)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+def test_the_password_opens_what_was_asked_for_and_another_one_does_not(url: str, visit: Open) -> None:
+    page = visit()
+    enter(page, f"{url}/admin/failed", "wrong password")
+    expect(page.get_by_role("alert")).to_have_text("That is not the password.")
+    expect(page.get_by_label("Password")).to_be_focused()
+    enter(page, f"{url}/admin/failed")
+    expect(page).to_have_url(f"{url}/admin/failed")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Failed turns")
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{url}/admin/failed")
+    expect(page.get_by_label("Password")).to_be_visible()
+
+
+def test_plots_are_drawn_and_follow_what_happens(
+    scene: Scene, url: str, visit: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "FRESH", 0.0)  # the page's clock goes faster than the server's
+    monkeypatch.setattr(overview, "QUEUE_REFRESH", 0.0)
+    scene.say("hello", usage=Usage(500, 100), cost=2_000_000)
+    scene.fail("no")
+    scene.wait("still there")
+    page = visit()
+    page.clock.install()
+    enter(page, f"{url}/admin?span=1h")
+    for name in ("rate", "time", "failures", "queue", "tokens", "cost"):
+        canvas = page.locator(f"#plot-{name} canvas")
+        expect(canvas).to_be_visible()
+        assert canvas.evaluate(DRAWN) > 500, name
+    tiles = page.locator("#tiles")
+    expect(tiles).to_contain_text("Turns 3")
+    scene.work()
+    scene.fail("again no", "unavailable")
+    page.clock.fast_forward(6_000)
+    expect(tiles).to_contain_text("Turns 4")
+    expect(tiles).to_contain_text("nothing waits")
+    expect(page.locator("#plot-failures .u-legend")).to_contain_text("unavailable")
+    page.get_by_text("As a table").first.click()
+    expect(page.locator("#rows-rate tr").first).to_be_visible()
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing(url: str, page: Page) -> None:
+    page.goto(f"{url}/admin?span=1h")
+    asked: list[str] = []
+    page.clock.install()
+    page.reload()
+    page.on("request", lambda request: asked.append(request.url) if "/admin?" in request.url else None)
+    page.evaluate("Object.defineProperty(document, 'hidden', {get: () => window.away ?? false})")
+    page.evaluate("window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
+    page.clock.fast_forward(60_000)
+    assert asked == []
+    with page.expect_response("**/admin?span=1h"):
+        page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_page_says_when_the_gateway_does_not_answer(url: str, page: Page, guard: Guard) -> None:
+    page.clock.install()
+    page.goto(f"{url}/admin?span=1h")
+    page.route("**/admin?span=1h", lambda route: route.abort())
+    page.clock.fast_forward(5_000)
+    expect(page.locator("body[data-stale]")).to_be_attached()
+    page.unroute("**/admin?span=1h")
+    page.clock.fast_forward(10_000)
+    expect(page.locator("body[data-stale]")).not_to_be_attached()
+
+
+def test_a_failed_turn_is_retried_and_seen_to_be_answered(scene: Scene, url: str, page: Page) -> None:
+    scene.fail("where is my parcel", "unavailable", "upstream is away")
+    page.get_by_role("link", name="Failed", exact=True).click()
+    page.get_by_role("row", name="where is my parcel").get_by_role("link").click()
+    expect(page.locator("body")).to_contain_text("upstream is away")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator("h1")).to_contain_text("queued")
+    scene.work()
+    expect(page.locator("h1")).to_contain_text("delivered")
+    expect(page.locator("body")).to_contain_text("You said: where is my parcel")
+    expect(page.locator("body[data-refresh]")).not_to_be_attached()
+
+
+def test_everything_but_the_plots_works_without_scripts(scene: Scene, url: str, visit: Open) -> None:
+    for number in range(3):
+        scene.fail(f"number {number}", channel=f"C{number}")
+    scene.say("not this one", channel="C9")
+    page = visit(java_script_enabled=False)
+    enter(page, f"{url}/admin")
+    expect(page.locator("#tiles")).to_contain_text("Turns 4")
+    page.get_by_role("link", name="Conversations").click()
+    page.get_by_label("Text").fill("NUMBER 1")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.locator("tbody a").click()
+    expect(page.locator(".transcript")).to_contain_text("number 1")
+    page.get_by_role("link", name="Failed", exact=True).click()
+    page.get_by_role("button", name="Retry all listed (3)").click()
+    page.get_by_role("button", name="Retry 3").click()
+    expect(page.get_by_role("status")).to_have_text("3 retried.")
+    assert sum(depth.turns for depth in scene.store.depths()) == 3
+
+
+def test_what_people_wrote_runs_nowhere(scene: Scene, url: str, page: Page) -> None:
+    turn = scene.say(INJECTION, channel=INJECTION, reply=INJECTION)
+    failed = scene.fail(INJECTION, INJECTION, INJECTION, channel=INJECTION)
+    for path in (
+        f"turns/{turn.id}",
+        f"turns/{failed.id}",
+        f"conversations/{turn.conversation}",
+        "failed",
+        "conversations",
+    ):
+        page.goto(f"{url}/admin/{path}")
+        expect(page.locator("main").get_by_text("<script>alert(1)</script><img src=x").first).to_be_visible()
+        assert page.locator("main img, main script").count() == 0
+    page.goto(f"{url}/admin?span=1h")
+    expect(page.locator("#plot-failures .u-legend")).to_contain_text("<script>alert(1)</script>")
+
+
+def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(scene: Scene, url: str, visit: Open) -> None:
+    turn = scene.fail("a" * 300, "unavailable", "b" * 300)
+    page = visit(viewport={"width": 360, "height": 700})
+    enter(page, f"{url}/admin")
+    for path in (
+        "",
+        "/conversations",
+        f"/conversations/{turn.conversation}",
+        f"/turns/{turn.id}",
+        "/failed",
+        "/platforms",
+    ):
+        page.goto(f"{url}/admin{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    for name in ("Overview", "Conversations", "Failed"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{url}/admin/failed")

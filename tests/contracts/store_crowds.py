@@ -1,0 +1,109 @@
+"""What a store promises to many who work at once, on threads of their own."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from gateway.messages import Claim, Turn, TurnState
+from gateway.storing import Released, Store
+from tests.contracts.store_words import PLATFORM, Expire, answer, at_once, finish, say, write
+
+
+class Crowd:
+    """Owners on threads of their own, who take, answer, hand back and drop turns as chance will have it."""
+
+    def __init__(self, stores: tuple[Store, Store], expire: Expire, total: int) -> None:
+        self.stores = stores
+        self.expire = expire
+        self.total = total
+        self.finished: list[tuple[int, int]] = []
+        self.active: set[int] = set()
+        self.news = threading.Condition()
+        self.deadline = time.monotonic() + 30
+
+    @property
+    def going(self) -> bool:
+        """Until all is done; when something is lost, until the deadline, so that the test fails and does not hang."""
+        return len(self.finished) < self.total and time.monotonic() < self.deadline
+
+    def carefully(self, store: Store, claim: Claim, chance: random.Random) -> None:
+        """One that fails ends it for all."""
+        try:
+            self.follow(store, claim, chance)
+        except BaseException:
+            self.deadline = 0.0
+            raise
+
+    def speak(self, chance: random.Random, count: int) -> None:
+        for _ in range(count):
+            store = chance.choice(self.stores)
+            recorded = say(store, f"{chance.randrange(6)}", owner=chance.choice([None, "speaker"]))
+            if recorded.claim is not None:
+                self.carefully(store, recorded.claim, chance)
+
+    def work(self, chance: random.Random, owner: str) -> None:
+        store = chance.choice(self.stores)
+        while self.going:
+            claims = store.claim(owner, [PLATFORM], chance.randint(1, 3))
+            for claim in claims:
+                self.carefully(store, claim, chance)
+            if not claims:
+                with self.news:
+                    self.news.wait(0.01)
+
+    def follow(self, store: Store, claim: Claim, chance: random.Random) -> None:
+        following: object = claim
+        while isinstance(following, Claim):
+            following = self.bring(store, following, chance)
+            assert following is None or isinstance(following, Claim)
+
+    def bring(self, store: Store, claim: Claim, chance: random.Random) -> object:
+        with self.news:
+            assert claim.conversation.id not in self.active, "two owners hold one conversation"
+            self.active.add(claim.conversation.id)
+        if chance.random() < 0.1:
+            self.drop(store, claim, chance)
+            return None
+        assert isinstance(write(store, answer(claim)), Turn)
+        if chance.random() < 0.1:
+            self.drop(store, claim, chance)
+            return None
+        with self.news:
+            self.finished.append((claim.conversation.id, claim.turn.seq))
+        self.leave(claim)  # before it is written: another may claim as soon as it is
+        return write(store, finish(claim, keep=chance.random() < 0.7))
+
+    def drop(self, store: Store, claim: Claim, chance: random.Random) -> None:
+        self.leave(claim)
+        if chance.random() < 0.5:
+            self.expire(claim.conversation.id)
+        else:
+            assert write(store, Released(claim.lease, fresh=chance.random() < 0.5)) is None
+
+    def leave(self, claim: Claim) -> None:
+        with self.news:
+            self.active.remove(claim.conversation.id)
+            self.news.notify_all()
+
+
+class CrowdContract:
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_a_crowd_of_owners_finishes_every_turn_once_and_in_order(
+        self, store: Store, peer: Store, expire: Expire, seed: int
+    ) -> None:
+        chance, each = random.Random(seed), 40
+        crowd = Crowd((store, peer), expire, total=3 * each)
+        speakers = [partial(crowd.speak, random.Random(chance.random()), each) for _ in range(3)]
+        owners = [partial(crowd.work, random.Random(chance.random()), f"{number}") for number in range(4)]
+        at_once([*speakers, *owners])
+        assert len(crowd.finished) == crowd.total
+        for number in {number for number, _ in crowd.finished}:
+            finished = [seq for conversation, seq in crowd.finished if conversation == number]
+            turns = store.transcript(number)
+            assert finished == [turn.seq for turn in turns] == list(range(1, len(turns) + 1))
+            assert {turn.state for turn in turns} == {TurnState.DELIVERED}

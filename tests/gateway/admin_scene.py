@@ -1,0 +1,195 @@
+"""The operator's pages over a database of their own, what people say in it, and operators who look at that."""
+
+from __future__ import annotations
+
+import html
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, cast
+
+import flask
+from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
+from pydantic import SecretStr
+from werkzeug.test import TestResponse
+
+from gateway.admin import AdminSettings, Desk, blueprint
+from gateway.chat_page import Assets
+from gateway.errors import TurnNotFound
+from gateway.messages import Claim, ConversationKey, Failure, Kind, Message, RunId, ThreadId, Turn, TurnId
+from gateway.ports import Accepted, Check, Inbox
+from gateway.storing import Bound, Change, Finished, Settled, Started, Store
+from storage.catalogue import SqlCatalogue
+from storage.database import Database
+from storage.store import SqlStore
+
+PASSWORD = "correct horse battery staple"
+OWNER = "worker"
+TOKEN = re.compile(r'name="token" value="([^"]+)"')
+
+
+@cache
+def assets() -> Assets:
+    """The same for all: they are read, and packed, when they are made."""
+    return Assets()
+
+
+def settings(password: str | None = PASSWORD, **others: Any) -> AdminSettings:
+    return AdminSettings(admin_password=SecretStr(password) if password else None, **others)
+
+
+class _Compiled(BytecodeCache):
+    """Templates are compiled once for all apps, not once for each."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._known:
+            bucket.bytecode_from_string(self._known[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._known[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = _Compiled()
+
+
+@dataclass
+class Scene:
+    """Pages over a database. What is said in it is worked on when a test says so."""
+
+    desk: Desk
+    checked: dict[str, Sequence[Check]] = field(default_factory=dict)
+    """What platforms and backend say when they are asked."""
+    asked: list[int] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return self.desk.store
+
+    def checks(self) -> Mapping[str, Sequence[Check]]:
+        self.asked.append(1)
+        return self.checked
+
+    # ------------------------------------------------------------ operators
+
+    def app(self, **changes: Any) -> flask.Flask:
+        """A process's web side; ``changes`` are fields of the desk."""
+        app = flask.Flask("gateway", static_folder=None)
+        app.jinja_options = {"bytecode_cache": COMPILED}
+        app.register_blueprint(blueprint(replace(self.desk, **changes)))
+        app.register_blueprint(assets().routes())
+        return app
+
+    def client(self, **changes: Any) -> FlaskClient:
+        return self.app(**changes).test_client()
+
+    def operator(self, **changes: Any) -> FlaskClient:
+        """Somebody who is signed in."""
+        client = self.client(**changes)
+        assert sign_in(client).status_code == 303
+        return client
+
+    # ------------------------------------------------------------ people
+
+    def wait(self, text: str, channel: str = "c") -> Turn:
+        """A turn that nobody has taken up."""
+        message = Message(ConversationKey("fake", channel=channel), secrets.token_hex(8), text, "ann", {"to": channel})
+        return self.desk.inbox.accept(message).turn
+
+    def say(self, text: str, channel: str = "c", **outcome: Any) -> Turn:
+        """A turn that is over; ``outcome``: what is not as usual in how it is settled."""
+        turn = self.wait(text, channel)
+        self.work(**outcome)
+        return self.desk.inbox.turn(turn.id)
+
+    def fail(self, text: str, code: str = "refused", detail: str = "no", channel: str = "c") -> Turn:
+        return self.say(text, channel, reply="", failure=Failure(code, "Sorry.", detail))
+
+    def work(self, **outcome: Any) -> None:
+        """Answer everything that waits, as the engine would."""
+        claims = list(self.store.claim(OWNER, ("fake",), 100))
+        while claims:
+            claim = claims.pop()
+            (following,) = self.store.write([*_settled(claim, outcome), Finished(claim.lease, claim.turn.id)])[-1:]
+            claims += [following] if isinstance(following, Claim) else []
+
+
+def _settled(claim: Claim, outcome: Mapping[str, Any]) -> Iterator[Change]:
+    """How a turn comes to its end, if it has not before."""
+    turn, lease = claim.turn, claim.lease
+    if turn.message.kind is Kind.RESET:
+        yield Bound(lease, None, "")
+    elif claim.conversation.thread is None:
+        yield Bound(lease, ThreadId(f"thread_of_{turn.id}"), "offline")
+    if not turn.state.decided:
+        yield Started(lease, turn.id, RunId(f"run_of_{turn.id}"))
+        yield Settled(lease, turn.id, **({"reply": f"You said: {turn.message.text}"} | dict(outcome)))
+
+
+class _Inbox:
+    """As much of the core as operators need, over a store; nothing is worked on by it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def accept(self, message: Message) -> Accepted:
+        recorded = self._store.record(message, TurnId(f"turn_{secrets.token_hex(12)}"), taker="web")
+        return Accepted(recorded.turn, recorded.new, here=False)
+
+    def turn(self, turn: TurnId) -> Turn:
+        found = self._store.turn(turn)
+        if found is None:
+            raise TurnNotFound(f"There is no turn {turn!r}.")
+        return found
+
+
+@contextmanager
+def open_scene(url: str) -> Iterator[Scene]:
+    store, database = SqlStore(url), Database(url)
+    inbox, about = cast("Inbox", _Inbox(store)), "an assistant in memory"
+    catalogue = SqlCatalogue(database)
+    scene = Scene(Desk(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().root, about))
+    scene.desk = replace(scene.desk, checks=scene.checks)
+    yield scene
+    database.close()
+    store.close()
+
+
+def off() -> FlaskClient:
+    """Where no password is set; then nothing is asked of anything."""
+    nobody = cast("Any", None)
+    desk = Desk(settings(None), nobody, nobody, nobody, dict, (), "", assets().root)
+    app = flask.Flask("gateway", static_folder=None)
+    app.register_blueprint(blueprint(desk))
+    app.register_blueprint(assets().routes())
+    return app.test_client()
+
+
+# ---------------------------------------------------------------- an operator
+
+
+def token_of(response: TestResponse) -> str:
+    found = TOKEN.search(response.text)
+    assert found, response.text
+    return found[1]
+
+
+def sign_in(client: FlaskClient, password: str = PASSWORD, **more: Any) -> TestResponse:
+    form = client.get("/admin/sign-in", **more)
+    return client.post("/admin/sign-in", data={"token": token_of(form), "password": password}, **more)
+
+
+def press(client: FlaskClient, page: str, path: str, **fields: Any) -> TestResponse:
+    """Send one of the forms of a page."""
+    return client.post(path, data={"token": token_of(client.get(page)), **fields})
+
+
+def text_of(response: TestResponse) -> str:
+    """What a page says, without its tags."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", response.text)).split())

@@ -1,0 +1,186 @@
+"""A database whose clock is set back or forth keeps nothing out of reach, and takes nothing from who is alive."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from gateway.messages import Turn
+from gateway.storing import Rate, Released
+from storage.store import SqlStore
+from tests.contracts.store_words import PLATFORM, answer, begin, claim_one, finish, say, write
+
+HOUR = 3600.0
+Jump = Callable[[float], None]
+"""Sets the database's clock forth by so many seconds, or back."""
+
+JULIAN_EPOCH, DAY = 2440587.5, 86400.0
+
+
+@pytest.fixture
+def jump(request: pytest.FixtureRequest, store: SqlStore, peer: SqlStore, database_url: str) -> Iterator[Jump]:
+    shifted = (_on_sqlite if store._database.kind == "sqlite" else _on_postgresql)([store, peer], database_url)
+    yield shifted
+    shifted(0.0)
+
+
+def _on_sqlite(stores: list[SqlStore], _: str) -> Jump:
+    """By a function of ours in place of SQLite's."""
+    ahead = 0.0
+
+    def julianday(_: str) -> float:
+        return (time.time() + ahead) / DAY + JULIAN_EPOCH
+
+    def jump(seconds: float) -> None:
+        nonlocal ahead
+        ahead = seconds
+
+    def connect(connection: sqlite3.Connection, _: object) -> None:
+        connection.create_function("julianday", 1, julianday)
+
+    for store in stores:
+        event.listen(store._database._engine, "connect", connect)
+    return jump
+
+
+def _on_postgresql(stores: list[SqlStore], url: str) -> Jump:
+    """By a function of ours that is found before PostgreSQL's."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS shifted")
+        connection.execute("CREATE TABLE IF NOT EXISTS shifted.clock (ahead interval)")
+        connection.execute(
+            "CREATE OR REPLACE FUNCTION shifted.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql"
+            " AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM shifted.clock'"
+        )
+
+    def jump(seconds: float) -> None:
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("DELETE FROM shifted.clock")
+            connection.execute("INSERT INTO shifted.clock VALUES (make_interval(secs => %s))", (seconds,))
+
+    jump(0.0)
+    for store in stores:
+        event.listen(store._database._engine, "connect", _look_there_first)
+    return jump
+
+
+def _look_there_first(connection: psycopg.Connection, _: object) -> None:
+    connection.execute("SET search_path = shifted, pg_catalog, public")
+    connection.commit()
+
+
+def test_the_clock_of_these_tests_jumps(store: SqlStore, jump: Jump) -> None:
+    before = say(store).turn.received_at
+    jump(HOUR)
+    assert say(store).turn.received_at - before > HOUR - 60
+    jump(-HOUR)
+    assert before - say(store).turn.received_at > HOUR - 60
+
+
+def test_after_a_step_back_whoever_lives_keeps_what_it_holds(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+    claim = begin(store)
+    jump(-HOUR)
+    assert peer.mend() == 1
+    assert peer.claim("two", [PLATFORM], 10) == ()
+    assert store.renew("one").held == {claim.conversation.id}
+    assert peer.mend() == 0
+    jump(-HOUR + 10.0)
+    assert peer.claim("two", [PLATFORM], 10) == ()
+    assert isinstance(write(store, answer(claim)), Turn)
+    assert write(store, finish(claim)) is None
+
+
+def test_after_a_step_back_what_the_dead_held_is_taken_up(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+    claim = begin(store)
+    jump(-HOUR)
+    assert peer.claim("two", [PLATFORM], 10) == ()
+    peer.mend()
+    jump(-HOUR + 16.0)
+    assert claim_one(peer, "two").turn.id == claim.turn.id
+
+
+def test_after_a_step_back_a_pause_is_over(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+    claim = begin(store)
+    write(store, Released(claim.lease, after=30.0))
+    waiting = say(store, "new").turn
+    jump(-HOUR)
+    assert peer.mend() == 2
+    taken = {claim.turn.id for claim in peer.claim("two", [PLATFORM], 10)}
+    assert taken == {claim.turn.id, waiting.id}
+
+
+def test_after_a_step_back_however_much_is_out_of_reach_is_mended(
+    store: SqlStore, peer: SqlStore, jump: Jump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.store.MENDS", 2)
+    for channel in "abcde":
+        say(store, channel)
+    jump(-HOUR)
+    assert peer.mend() == 5
+    assert len(peer.claim("two", [PLATFORM], 10)) == 5
+
+
+def test_after_a_step_back_a_lease_lasts_no_longer_than_it_was_asked_to(
+    store: SqlStore, peer: SqlStore, jump: Jump
+) -> None:
+    assert store.lease("poll", "one", 60.0)
+    jump(-HOUR)
+    assert not peer.lease("poll", "two", 60.0)
+    jump(-HOUR + 30.0)
+    assert store.lease("poll", "one", 60.0)
+    jump(-HOUR + 80.0)
+    assert not peer.lease("poll", "two", 60.0)
+    jump(-HOUR + 91.0)
+    assert peer.lease("poll", "two", 60.0)
+
+
+def test_after_a_step_back_a_lease_of_the_dead_can_be_had(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+    assert store.lease("poll", "one", 60.0)
+    jump(-HOUR)
+    peer.mend()
+    assert not peer.lease("poll", "two", 60.0)
+    jump(-HOUR + 61.0)
+    assert peer.lease("poll", "two", 60.0)
+
+
+def test_after_a_step_back_a_place_comes_even_if_nobody_has_patience(
+    store: SqlStore, peer: SqlStore, jump: Jump
+) -> None:
+    rate = Rate(every=20.0)
+    store.reserve("post", rate, 0.0)
+    jump(-HOUR)
+    peer.mend()
+    assert peer.reserve("post", rate, 0.0) is None
+    jump(-HOUR + 21.0)
+    assert peer.reserve("post", rate, 0.0) == 0.0
+
+
+def test_after_a_step_back_places_are_as_near_as_before(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+    rate = Rate(every=100.0)
+    for _ in range(2):
+        store.reserve("post", rate, 1000.0)
+    store.hold_off("call", 50.0)
+    jump(-HOUR)
+    assert peer.reserve("post", rate, 1000.0) == pytest.approx(200.0, abs=20.0)
+    assert peer.reserve("call", rate, 1000.0) == pytest.approx(50.0, abs=20.0)
+    assert peer.reserve("post", rate, 10.0) is None
+    jump(-2 * HOUR)
+    peer.hold_off("call", 20.0)
+    assert peer.reserve("call", rate, 1000.0) == pytest.approx(150.0, abs=20.0)
+
+
+def test_after_a_step_forth_and_back_nothing_is_out_of_reach(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+    jump(HOUR)
+    claim = begin(store)
+    store.reserve("post", Rate(1.0), 1.0)
+    store.lease("poll", "one", 10.0)
+    jump(0.0)
+    assert peer.reserve("post", Rate(1.0), 10.0) is not None
+    peer.mend()
+    jump(16.0)
+    assert claim_one(peer, "two").turn.id == claim.turn.id

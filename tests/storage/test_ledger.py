@@ -1,0 +1,40 @@
+"""Both databases keep every promise of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from storage.database import Database
+from storage.ledger import SqlLedger
+from tests import postgres
+from tests.contracts.ledger import LedgerContract
+from tests.contracts.ledger_schedules import SpendingContract
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[SqlLedger]:
+    database = Database(database_url)
+    yield SqlLedger(database)
+    database.close()
+
+
+@pytest.fixture
+def peer(database_url: str) -> Iterator[SqlLedger]:
+    database = Database(database_url)
+    yield SqlLedger(database)
+    database.close()
+
+
+class TestSqliteLedger(LedgerContract, SpendingContract):
+    @pytest.fixture
+    def database_url(self, sqlite_url: str) -> str:
+        return sqlite_url
+
+
+class TestPostgresLedger(LedgerContract, SpendingContract):
+    @pytest.fixture
+    def database_url(self, postgres_url: str) -> str:
+        postgres.empty(postgres_url)
+        return postgres_url
