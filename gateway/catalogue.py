@@ -134,5 +134,5 @@ class Catalogue(Protocol):
         ...
 
     def tidy(self) -> None:
-        """Delete what nobody needs any more: places under limits and leases that ran out an hour ago and more."""
+        """Delete what nobody needs any more: limits and leases that ran out an hour ago, budgets of months gone by."""
         ...

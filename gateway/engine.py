@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gateway import logs
 from gateway.errors import LeaseLost, StoreUnavailable
-from gateway.grip import Grip
+from gateway.grip import IN_HAND, Grip
 from gateway.journal import Journal
 from gateway.messages import Claim, TurnId
 from gateway.metrics import Metrics
@@ -238,6 +238,7 @@ class Engine:
     # ------------------------------------------------------------ one conversation
 
     async def _work(self, work: Work) -> None:
+        IN_HAND.set(work.grip)
         try:
             if work.refused:
                 await self._working.hand_back(work, after=0.0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 
 from gateway.errors import LeaseLost
 from gateway.journal import Journal
 from gateway.messages import Claim, Mark
 from gateway.storing import Marked
 
+IN_HAND: ContextVar[Grip | None] = ContextVar("in hand", default=None)
+"""Of the conversation that the present task works on."""
 MARGIN = 0.1
 """Share of a lease that is kept for what was begun within it to arrive."""
 
@@ -51,3 +54,12 @@ class Grip:
         # The renewal knows the owner only; this also that it is not this same process that took over from itself.
         await self._journal.write(Marked(lease, self.claim.turn.id, Mark.WENT_ON, lease.owner))
         self.extend(since)
+
+
+async def ensure_held() -> None:
+    """As ``Grip.ensure`` of the conversation that is worked on here, for whoever is about to ask for something that
+    cannot be taken back. Returns at once where none is. Raises LeaseLost.
+    """
+    grip = IN_HAND.get()
+    if grip is not None:
+        await grip.ensure()

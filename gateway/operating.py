@@ -145,14 +145,15 @@ def failed(catalogue: Catalogue, search: Search) -> Sequence[TurnId]:
     """The failed turns that fit and can be tried again, the oldest first."""
     found, before = [], None
     while page := catalogue.find(search, limit=PAGE, before=before):
-        found += [turn.id for turn in page if _retriable(turn)]
+        found += [turn.id for turn in page if retriable(turn)]
         before = page[-1]
     return found[::-1]
 
 
-def _retriable(turn: Turn) -> bool:
+def retriable(turn: Turn) -> bool:
+    """Whether ``Store.retry`` would take it."""
     retried = any(step.mark is Mark.RETRIED for step in turn.trail)
-    return turn.state is TurnState.FAILED and turn.erased_at is None and not retried
+    return turn.state in (TurnState.FAILED, TurnState.CANCELLED) and turn.erased_at is None and not retried
 
 
 def retry_all(store: Store, turns: Sequence[TurnId]) -> Mapping[TurnId, str]:

@@ -29,6 +29,7 @@ class CoreOutbox:
         if noted != self.parts:
             await self._journal.write(Brought(self._grip.claim.lease, self._turn, noted))
             self.parts = noted
+        await self._grip.ensure()  # what was announced is done now
 
     async def file(self, file: File) -> bytes:
         return await self._assistant.fetch(file)

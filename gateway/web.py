@@ -152,8 +152,10 @@ def _broken(exc: Exception) -> ResponseReturnValue:
 
 
 def _secure(response: flask.Response) -> flask.Response:
+    framed = "Content-Security-Policy" in response.headers  # who says more exactly who may frame it, says it there
     for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+        if not (framed and name == "X-Frame-Options"):
+            response.headers.setdefault(name, value)
     return response
 
 

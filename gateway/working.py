@@ -288,5 +288,6 @@ async def end_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 async def _finish(following: asyncio.Task[None]) -> None:
     """Give a preview a moment to show the rest, then end it."""
-    await asyncio.wait((following,), timeout=FOLLOW_GRACE)
-    await end_all([following])
+    if not following.done():
+        await asyncio.wait((following,), timeout=FOLLOW_GRACE)
+        await end_all([following])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -18,6 +19,8 @@ from storage.database import Database
 from storage.statements import INSERTS
 
 TIDY_SECONDS = 3600.0
+SPENDING_SECONDS = 40 * 86_400.0
+"""After which no budget of a month asks for it any more."""
 
 
 class SqlCatalogue:
@@ -92,6 +95,9 @@ class SqlCatalogue:
         for statement in statements.tidy:
             with self._database.writing_once() as connection:
                 connection.execute(statement, {"seconds": TIDY_SECONDS})
+        before = datetime.fromtimestamp(self.now() - SPENDING_SECONDS, UTC)
+        with self._database.writing_once() as connection:
+            connection.execute(statements.bygone, {"month": f"{before:%Y-%m}"})
 
     def _read(self, statement: Select[*tuple[Any, ...]], **wanted: Any) -> Sequence[Sequence[Any]]:
         with self._database.reading() as connection:

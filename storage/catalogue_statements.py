@@ -28,7 +28,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.catalogue import TIMES, Line, Search
 from gateway.messages import Conversation, Turn, TurnState
-from storage.schema import Words, conversations, facts, leases, limits, turns, verdicts
+from storage.schema import Words, conversations, facts, leases, limits, spending, turns, verdicts
 from storage.statements import CONVERSATION, KEY, TURN, clock
 
 C = conversations.c
@@ -261,3 +261,5 @@ swept = select(clock(), select(facts.c.value).where(facts.c.name == bindparam("f
 
 _long_ago = clock() - bindparam("seconds", type_=T.received_at.type)
 tidy = (delete(limits).where(limits.c.at < _long_ago), delete(leases).where(leases.c.until < _long_ago))
+bygone = delete(spending).where(spending.c.period < bindparam("month"))
+"""What was spent in periods before a month; those are days and months, in the order of their names."""

@@ -188,8 +188,10 @@ next_seq_behind = _next_seq.where(C.id == select(T.conversation_id).where(T.id =
 
 _due = (
     select(C.id)
-    # As a subquery the clock is read once, and the index of what is due can be used.
-    .where(C.next_at <= select(clock()).scalar_subquery(), C.platform.in_(bindparam("platforms", expanding=True)))
+    # As a subquery the clock is read once, and the index of what is due can be used. The platform as it stands would
+    # have SQLite walk through all its conversations, as the index of keys begins with it.
+    .where(C.next_at <= select(clock()).scalar_subquery())
+    .where(func.coalesce(C.platform, "").in_(bindparam("platforms", expanding=True)))
     .order_by(C.next_at, C.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, key_share=True)

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from flask_cors import CORS
 
 from adapters.http.settings import NAME, split
-from gateway.api import views
+from gateway.api import callers, views
 from gateway.api.openapi import Header, Operation, Reply
 from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.messages import Conversation, ConversationKey, Turn, TurnId
@@ -48,7 +48,7 @@ class Routes:
         flask.request.max_content_length = self.adapter.max_body_bytes + 1  # a body in chunks is cut off there
         headers = _headers()
         asked = self.adapter.read(Request(headers, flask.request.get_data()))
-        self.adapter.limit(asked.message.key.workspace or self._address())
+        self.adapter.limit(asked.message.key.workspace or callers.address(self.adapter.settings.trusted_proxies))
         if "respond-async" in _listed(headers.get("prefer", "")):
             return self._later(asked)
         with ExitStack() as leaving:
@@ -130,13 +130,6 @@ class Routes:
         owner = self.adapter.owner(_headers())
         return self.inbox.locate(ConversationKey(NAME, workspace=owner, channel=thread_id))
 
-    def _address(self) -> str:
-        """Where the caller connects from: as the outermost of our own proxies saw it."""
-        route, proxies = flask.request.access_route, self.adapter.settings.trusted_proxies
-        if not proxies:
-            return flask.request.remote_addr or ""
-        return route[-min(proxies, len(route))]
-
 
 def _headers() -> dict[str, str]:
     return {name.lower(): value for name, value in flask.request.headers}
@@ -173,7 +166,8 @@ def _share(app: flask.Flask, origins: str) -> None:
 SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
 events while it is written."""
 STREAMED = """Events, each with JSON data: `turn` (`thread_id`, `turn_id`) first; `delta` (`text`) and `tool` (`name`)
-while the reply is written; at the end one `done` (as without streaming) or `error` (as any error, and its `status`)."""
+while the reply is written; at the end one `done` (as without streaming) or `error` (as any error, with its `status`,
+and `retry_after` in seconds where there is one)."""
 HEADERS = (
     Header("Idempotency-Key", "The same key again returns the same turn, never a second one."),
     Header("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),

@@ -19,9 +19,9 @@ from gateway import logs
 from gateway.errors import SettingsError, StoreUnavailable
 from gateway.storing import Memory
 
-LEASE_SECONDS = 15.0
+LEASE_SECONDS = 11.0
 """After which others go on when a process is gone."""
-POLL_SECONDS = 10
+POLL_SECONDS = 6
 """How long Telegram waits for something to tell. The lease lasts longer."""
 ANSWER_SECONDS = 10.0
 """How long an answer may take beyond that."""

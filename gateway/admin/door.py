@@ -13,8 +13,8 @@ import flask
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from gateway import logs
-from gateway.admin import caller
 from gateway.admin.settings import AdminSettings
+from gateway.api import callers
 from gateway.errors import Overloaded
 from gateway.storing import Rate, Store
 
@@ -67,7 +67,7 @@ class Door:
             self._signer().dumps([new.name, new.signed_in, int(time.time()) + self._seconds]),
             max_age=self._seconds,
             path=_path(),
-            secure=caller.by_https(self._proxies),
+            secure=callers.by_https(self._proxies),
             httponly=True,
             samesite="Strict",
         )
@@ -89,7 +89,7 @@ class Door:
 
     def try_password(self, password: str) -> bool:
         """Whether it is the right one. Raises Overloaded when it was tried too often, by whichever process."""
-        source = caller.source(self._proxies)
+        source = callers.network(self._proxies)
         # First those of one network: what is refused there takes nothing from the others.
         for bucket, rate in ((f"admin:sign-in:{source}", FROM_ONE), ("admin:sign-in", FROM_ALL)):
             if self._store.reserve(bucket, rate, patience=0.0) is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gateway.messages import Mark, Turn, TurnId, TurnState
+from gateway.messages import Mark, Turn, TurnId
 
 RETRY = "retry:"
 """How the message id of a turn begins that is another one once more; that one's name follows."""
@@ -47,9 +47,3 @@ def retry_of(turn: Turn) -> TurnId | None:
     """The turn that it is once more."""
     message_id = turn.message.message_id
     return TurnId(message_id.removeprefix(RETRY)) if message_id.startswith(RETRY) else None
-
-
-def retriable(turn: Turn) -> bool:
-    """Whether ``Store.retry`` would take it."""
-    ended = turn.state in (TurnState.FAILED, TurnState.CANCELLED)
-    return ended and turn.erased_at is None and retried_as(turn) is None

@@ -27,7 +27,7 @@ class Turns:
             turn=turn,
             moments=operating.moments(turn),
             stages=timeline.stages(turn),
-            retriable=timeline.retriable(turn),
+            retriable=operating.retriable(turn),
             retried_as=timeline.retried_as(turn),
             retry_of=timeline.retry_of(turn),
             verdicts=self._desk.store.verdicts(turn.id),
@@ -39,7 +39,7 @@ class Turns:
         return flask.render_template(
             "admin/failed.html",
             turns=found,
-            retriable=[turn.id for turn in found if timeline.retriable(turn)],
+            retriable=[turn.id for turn in found if operating.retriable(turn)],
             retried_as={turn.id: timeline.retried_as(turn) for turn in found},
             fields=searching.fields(),
             platforms=self._desk.platforms,

@@ -201,8 +201,9 @@ def _ending(turn: Turn, sent: str) -> Iterator[str]:
 
 
 def _error(answer: Answer) -> str:
-    body, status, _ = answer
-    return _event("error", {**body, "status": status})
+    body, status, headers = answer
+    wait = {"retry_after": int(headers["Retry-After"])} if "Retry-After" in headers else {}
+    return _event("error", {**body, "status": status, **wait})
 
 
 def _event(name: str, data: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from gateway.assistants.shapes import parts, text
 from gateway.assistants.sse import Event, Json, events, parse
 from gateway.assistants.vendor_errors import BadRequest, NotThere, our_words
 from gateway.errors import RateLimited, Refused, SettingsError, ThreadBusy, Unavailable
+from gateway.grip import ensure_held
 from gateway.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -171,7 +172,10 @@ class Pattern:
 
 
 class Wire:
-    """Requests to one server. Every method raises AssistantError only; a path that is not there is NotThere."""
+    """Requests to one server. Every method raises AssistantError only; a path that is not there is NotThere.
+
+    A POST in the course of a turn also raises LeaseLost, when another process has the turn by now.
+    """
 
     def __init__(self, client: openai.AsyncOpenAI, headers: Mapping[str, str] | None = None) -> None:
         self._client = client
@@ -262,6 +266,7 @@ class Wire:
                     raise
 
     async def _post(self, path: str, body: Json, silence: float | None, *, streamed: bool) -> httpx2.Response:
+        await ensure_held()
         # All that the SDK looks at: it treats paths with the same first part alike, and Azure's has the model in it.
         kind = (path.split("/")[1], text(body.get("model")), silence, streamed)
         if (pattern := self._patterns.get(kind)) is not None:

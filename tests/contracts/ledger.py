@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
+from gateway.catalogue import Catalogue
 from gateway.ledger import Budget, Ledger
 from gateway.messages import Claim, TurnId
 from gateway.storing import Rate, Released, Settled, Store
@@ -55,6 +57,16 @@ class ChargingContract:
         spend(store, ledger, 30, ANN, EVERYBODY, ANN_MONTH)
         spend(store, peer, 5, ANN)
         assert [each.cost for each in ledger.spent([EVERYBODY, ANN_MONTH, ANN])] == [30, 30, 35]
+
+    def test_what_was_spent_in_months_gone_by_is_tidied_away(
+        self, store: Store, ledger: Ledger, catalogue: Catalogue
+    ) -> None:
+        today = f"{datetime.fromtimestamp(catalogue.now(), UTC):%Y-%m-%d}"
+        before = [Budget("of then", "2025-12-31", hard=HARD), Budget("of then", "2025-12", hard=HARD)]
+        now = [Budget("of now", today, hard=HARD), Budget("of now", today[:7], hard=HARD)]
+        spend(store, ledger, 30, *before, *now)
+        catalogue.tidy()
+        assert [each.cost for each in ledger.spent([*before, *now])] == [0, 0, 30, 30]
 
     def test_a_turn_is_charged_once(self, store: Store, ledger: Ledger, peer: Ledger) -> None:
         turn = running(store)

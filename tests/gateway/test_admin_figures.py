@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import operating
 from gateway.admin import figures, timeline, words
 from gateway.admin.figures import Window
 from gateway.catalogue import TIMES, Tally
@@ -147,7 +148,7 @@ def turn(state: TurnState = TurnState.DELIVERED, **more: object) -> Turn:
 def test_a_turn_that_was_retried_is_not_retried_again() -> None:
     failed = turn(TurnState.FAILED, trail=(Step(200.0, Mark.RETRIED, "turn_2"),))
     assert timeline.retried_as(failed) == "turn_2"
-    assert not timeline.retriable(failed)
+    assert not operating.retriable(failed)
 
 
 def test_stages_share_the_whole_time() -> None:
@@ -159,9 +160,9 @@ def test_stages_share_the_whole_time() -> None:
 
 
 def test_only_what_failed_and_is_still_there_may_be_retried() -> None:
-    fates = {state: timeline.retriable(turn(state)) for state in TurnState}
+    fates = {state: operating.retriable(turn(state)) for state in TurnState}
     assert {state for state, may in fates.items() if may} == {TurnState.FAILED, TurnState.CANCELLED}
-    assert not timeline.retriable(turn(TurnState.FAILED, erased_at=5.0))
+    assert not operating.retriable(turn(TurnState.FAILED, erased_at=5.0))
 
 
 # ---------------------------------------------------------------- numbers in words

@@ -8,6 +8,7 @@ import pytest
 
 from storage.database import Database
 from storage.ledger import SqlLedger
+from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.ledger_schedules import SpendingContract
@@ -25,6 +26,11 @@ def peer(database_url: str) -> Iterator[SqlLedger]:
     database = Database(database_url)
     yield SqlLedger(database)
     database.close()
+
+
+@pytest.fixture
+def catalogue(store: SqlStore) -> SqlStore:
+    return store
 
 
 class TestSqliteLedger(LedgerContract, SpendingContract):

@@ -56,7 +56,7 @@ def test_a_message_that_nobody_has_claimed_takes_one_more_to_tell(store: SqlStor
     assert verbs(sent) == ["INSERT", "INSERT", *told(store)]
 
 
-def test_a_turn_from_end_to_end_takes_eleven_statements(store: SqlStore, sent: list[Sent]) -> None:
+def test_a_turn_from_end_to_end_takes_twelve_statements(store: SqlStore, sent: list[Sent]) -> None:
     claim = store.record(message(awaited=True), new_turn(), owner="one", taker="one").claim
     assert claim is not None
     for change in (Started(claim.lease, claim.turn.id, RunId("r")), answer(claim)):

@@ -124,7 +124,9 @@ export class Talk {
       else if (name === "delta") reply.add(data.text);
       else if (name === "tool") reply.use(data.name);
       else if (name === "done") return data.response;
-      else if (name === "error") throw new Problem(data.error.code, data.error.message, { status: data.status });
+      else if (name === "error") {
+        throw new Problem(data.error.code, data.error.message, { status: data.status, wait: data.retry_after ?? 0 });
+      }
     }
     throw new Problem("lost", "The connection broke.");
   }

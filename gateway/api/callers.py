@@ -11,13 +11,15 @@ NETWORK = 64
 """How much of an IPv6 address is a household's: it may change the rest as it likes."""
 
 
-def source(proxies: int) -> str:
-    """The network that the request comes from, as the outermost of our own proxies saw it."""
-    address = flask.request.remote_addr or ""
-    if proxies:
-        address = _told(flask.request.access_route, proxies)
+def address(proxies: int) -> str:
+    """Where the request comes from, as the outermost of so many proxies of our own saw it; empty for a socket file."""
+    return _told(flask.request.access_route, proxies) if proxies else flask.request.remote_addr or ""
+
+
+def network(proxies: int) -> str:
+    """The same, as far as it tells one household from another."""
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(address(proxies))
     except ValueError:
         return "elsewhere"  # a socket file, or a proxy that names no address
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
