@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PICTURES := chat-conversation-light-wide.png chat-conversation-dark-narrow.png admin-overview-light-wide.png admin-turn-failed-dark-wide.png
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 
-.PHONY: run chat test lint conformance bench clean lock
+.PHONY: run chat test lint conformance faults soak bench screenshots clean lock
 
 run: $(VENV)/.run
 	@$(BIN)/python -m gateway serve
@@ -24,6 +25,16 @@ lint: $(VENV)/.dev
 conformance: $(VENV)/.dev
 	$(BIN)/python -m pytest -m conformance tests/conformance
 
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.matrix
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.browser.screenshots .screenshots
+	cp $(addprefix .screenshots/,$(PICTURES)) tests/browser/pictures/
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 
@@ -33,7 +44,7 @@ lock: $(VENV)/.dev
 	$(COMPILE) pyproject.toml --group dev -c requirements.txt -o tests/requirements.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Some systems ship Python without ensurepip: then the system's pip installs into the new environment.
 $(BIN)/python:
