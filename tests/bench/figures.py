@@ -45,6 +45,14 @@ def at_least_times(factor: float) -> Aim:
     return Aim(f"≥ {factor:g}x", lambda ours, theirs: ours >= factor * theirs)
 
 
+def at_least(limit: float) -> Aim:
+    return Aim(f"≥ {limit:g}", lambda ours, _: ours >= limit)
+
+
+def at_most(limit: float) -> Aim:
+    return Aim(f"≤ {limit:g}", lambda ours, _: ours <= limit)
+
+
 def below(limit: float) -> Aim:
     return Aim(f"< {limit:g}", lambda ours, _: ours < limit)
 

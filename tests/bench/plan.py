@@ -51,6 +51,18 @@ class Plan:
     """Direct messages that are to be answered, in each burst."""
     telegram_burst: int
     """Messages that are to be answered, each in a chat of its own."""
+    free_turns: int
+    """For several processes, when the assistant answers at once."""
+    waiting_turns: int
+    """When it only waits, and each process has little room."""
+    crowded_turns: int
+    """When it only waits, and each process has much room."""
+    table_turns: int
+    """In a full table."""
+    table_messages: int
+    """That come into it, and into a table with few turns, for each median."""
+    sqlite_too: bool
+    """Whether a table in SQLite is filled as well."""
 
 
 FULL = Plan(
@@ -66,6 +78,12 @@ FULL = Plan(
     slack_events=900,
     slack_bursts=(600, 1000),
     telegram_burst=1000,
+    free_turns=3200,
+    waiting_turns=720,
+    crowded_turns=4000,
+    table_turns=1_000_000,
+    table_messages=400,
+    sqlite_too=True,
 )
 QUICK = Plan(
     lone_turns=40,
@@ -80,4 +98,10 @@ QUICK = Plan(
     slack_events=300,
     slack_bursts=(600,),
     telegram_burst=200,
+    free_turns=960,
+    waiting_turns=240,
+    crowded_turns=1200,
+    table_turns=100_000,
+    table_messages=100,
+    sqlite_too=False,
 )

@@ -1,0 +1,159 @@
+"""The core of one process, between a platform and an assistant that cost nothing: ``python -m tests.bench.scale_core``.
+
+It carries out the orders that come in on stdin, a line of JSON each: it opens a gateway and says ``ready``; after the
+next line it takes its messages in and says ``taken``; after the next one it closes the gateway and says ``closed``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from gateway import app, assistants, logs
+from gateway.messages import (
+    Answered,
+    ConversationKey,
+    Exchange,
+    File,
+    Message,
+    RunEvent,
+    RunId,
+    RunStarted,
+    Shown,
+    ThreadId,
+    Turn,
+    Usage,
+)
+from gateway.ports import Attachments, Check, History, Outbox, Receipt, Request, no_attachments
+from gateway.settings import Settings
+from storage.store import SqlStore
+from tests.bench.plan import TEXT
+
+PLATFORM = "null"
+FEEDERS = 8
+"""Threads in which messages are taken in, as a web server's."""
+CLOSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Order:
+    url: str
+    """Of the database."""
+    name: str
+    """Of this process: its conversations are its own, its turns are anybody's."""
+    messages: int
+    conversations: int
+    room: int
+    run_seconds: float
+
+
+class NullPlatform:
+    """Nobody looks."""
+
+    name = PLATFORM
+
+    def receive(self, request: Request) -> Receipt:
+        raise NotImplementedError
+
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
+        pass
+
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
+        pass
+
+    async def check(self) -> Sequence[Check]:
+        return ()
+
+
+class WaitingAssistant:
+    """Remembers nothing, and answers after so many seconds."""
+
+    name = description = "waiting"
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+        return ThreadId("thread")
+
+    async def run(
+        self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
+    ) -> AsyncGenerator[RunEvent, None]:
+        yield RunStarted(RunId(f"run of {turn.id}"))
+        if self._seconds:
+            await asyncio.sleep(self._seconds)
+        yield Answered(f"You said: {turn.message.text}", Usage(10, 10))
+
+    async def resume(
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        run_id: RunId | None,
+        history: History,
+        attachments: Attachments = no_attachments,
+    ) -> AsyncGenerator[RunEvent, None]:
+        async for told in self.run(turn, thread, history):
+            yield told
+
+    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+        pass
+
+    async def fetch(self, file: File) -> bytes:
+        raise NotImplementedError
+
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+        return None
+
+    async def forget(self, thread: ThreadId) -> None:
+        pass
+
+    async def check(self) -> Sequence[Check]:
+        return ()
+
+    async def close(self) -> None:
+        pass
+
+
+def carry_out(order: Order) -> None:
+    settings = Settings(_env_file=None, max_runs=order.room)  # type: ignore[call-arg]  # pydantic-settings takes it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assistants, "build", lambda *_: WaitingAssistant(order.run_seconds))
+        store = SqlStore(order.url, lease_seconds=app.LEASE_SECONDS)
+        gateway = app.open_gateway(settings, (NullPlatform(),), store)
+    _tell("ready")
+    with ThreadPoolExecutor(FEEDERS) as feeders:
+        for _ in feeders.map(lambda number: _feed(gateway, order, number), range(FEEDERS)):
+            pass
+    _tell("taken")
+    gateway.close(CLOSE_SECONDS)
+
+
+def _feed(gateway: app.Gateway, order: Order, feeder: int) -> None:
+    """Take in this feeder's share, over conversations that are no other's."""
+    for number in range(feeder, order.messages, FEEDERS):
+        channel = f"{order.name}-{number % order.conversations}"
+        gateway.inbox.accept(Message(ConversationKey(PLATFORM, channel=channel), f"{order.name}-{number}", TEXT))
+
+
+def _tell(word: str) -> None:
+    """And wait to be told to go on."""
+    print(word, flush=True)
+    sys.stdin.readline()
+
+
+def main() -> None:
+    logs.configure("WARNING", "text", ())
+    print("listening", flush=True)
+    for line in sys.stdin:
+        carry_out(Order(**json.loads(line)))
+        print("closed", flush=True)
+
+
+if __name__ == "__main__":
+    main()

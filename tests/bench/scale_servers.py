@@ -1,0 +1,82 @@
+"""The programs of the scale scenes: cores of several processes, over one PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.bench.scale_core import Order
+from tests.bench.scale_server import DatabaseServer, database_server
+from tests.bench.telegram_servers import TelegramFolder
+
+
+@dataclass(frozen=True)
+class Core:
+    """A process of scale_core.py."""
+
+    name: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def open(self, order: Order) -> None:
+        self._tell(json.dumps(asdict(order)), "ready")
+
+    def take(self) -> None:
+        """Take the messages in; ``taken`` waits for that."""
+        self._write("")
+
+    def taken(self) -> None:
+        self._expect("taken")
+
+    def close(self) -> None:
+        self._tell("", "closed")
+
+    def kill(self) -> None:
+        """At once."""
+        self.process.kill()
+
+    def _tell(self, line: str, word: str) -> None:
+        self._write(line)
+        self._expect(word)
+
+    def _write(self, line: str) -> None:
+        assert self.process.stdin is not None, "it is started with a pipe"
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def _expect(self, word: str) -> None:
+        """Raises RuntimeError when it says anything else, or ends."""
+        assert self.process.stdout is not None, "it is started with a pipe"
+        said = self.process.stdout.readline().strip()
+        if said != word:
+            raise RuntimeError(f"{self.name} said {said!r} instead of {word!r}:\n{self.log.read_text()}")
+
+
+class ScaleFolder(TelegramFolder):
+    """Starts what the scale scenes need besides."""
+
+    def cores(self, count: int) -> list[Core]:
+        """They start side by side."""
+        started = [(name, self._start(name, ["tests.bench.scale_core"], {})) for name in _names(count)]
+        for name, process in started:
+            self._first_line(process, "listening", name)
+        return [Core(name, process, self._path / f"{name}.log") for name, process in started]
+
+    def database_server(self) -> AbstractContextManager[DatabaseServer]:
+        return database_server(self._own("postgres"))
+
+    def sqlite_url(self, name: str) -> str:
+        return f"sqlite:///{self._path / name}.db"
+
+    def _own(self, name: str) -> Path:
+        path = self._path / name
+        path.mkdir()
+        return path
+
+
+def _names(count: int) -> Iterator[str]:
+    return (f"core-{number}" for number in range(1, count + 1))

@@ -1,0 +1,95 @@
+"""The table that a soak prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+
+from tests.bench.figures import median, p99
+from tests.soak.soak import WARM_UP_SECONDS, Outcome, Sample
+
+FEW = 5
+"""Samples of memory of which the middle one counts."""
+
+Row = tuple[str, str]
+
+
+def table_of(outcome: Outcome, footer: str) -> Table:
+    """One row for each fact, under headings; ``footer``: how it was run."""
+    table = Table(caption=footer, caption_justify="left", caption_style="", show_header=False)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for heading, rows in _sections(outcome):
+        table.add_section()
+        table.add_row(f"[bold]{heading}[/]", "")
+        for name, value in rows:
+            table.add_row(f"  {name}", value)
+    return table
+
+
+def _sections(outcome: Outcome) -> Iterator[tuple[str, Iterator[Row]]]:
+    yield "Must be 0", _wrongs(outcome)
+    yield "What befell the processes", _blows(outcome)
+    yield "Speed", _speed(outcome)
+    yield "What it takes", _room(outcome)
+
+
+def _wrongs(outcome: Outcome) -> Iterator[Row]:
+    counted = {
+        **{name: len(marks) for name, marks in outcome.tally.wrongs.items()},
+        "unfinished in the end": outcome.unfinished,
+        **{f"failed: {code}": times for code, times in outcome.failures.items()},
+        **outcome.surprises,
+    }
+    for name, times in counted.items():
+        yield name, f"[bold red]{times}[/]" if times else "0"
+
+
+def stories_of(outcome: Outcome) -> Iterator[str]:
+    """Of each message that something befell, as much as the database knows."""
+    kinds = {**outcome.tally.wrongs, "repeated with a label": outcome.tally.labelled}
+    for name, marks in kinds.items():
+        yield from (f"{name}: {mark}: {outcome.books.story(mark)}" for mark in marks[:FEW])
+
+
+def _blows(outcome: Outcome) -> Iterator[Row]:
+    for kind, times in Counter(blow.kind for blow in outcome.blows).most_common():
+        yield kind, str(times)
+    yield "turns in hand at a kill", str(sum(len(blow.orphans) for blow in outcome.blows))
+    yield "runs executed again", str(outcome.runs - outcome.tally.messages)
+    yield "replies repeated with a label", str(len(outcome.tally.labelled))
+    for why, times in outcome.diary.tries.most_common():
+        yield f"/chat asked again: {why}", str(times)
+
+
+def _speed(outcome: Outcome) -> Iterator[Row]:
+    yield "messages", str(outcome.tally.messages)
+    yield "turns a second", f"{outcome.tally.messages / outcome.load_seconds:.1f}"
+    for platform, seconds in sorted(outcome.answer_seconds.items()):
+        yield f"{platform}: s to the answer, median / p99 / most", _spread(seconds)
+    yield "s from a kill to the last orphan's answer, median / most", _spread(outcome.orphan_seconds, with_p99=False)
+    yield "s until all was quiet after the load", f"{outcome.settle_seconds:.1f}"
+
+
+def _spread(seconds: Sequence[float], *, with_p99: bool = True) -> str:
+    if not seconds:
+        return "-"
+    figures = [median(seconds), *([p99(seconds)] if with_p99 else []), max(seconds)]
+    return " / ".join(f"{figure:.2f}" for figure in figures)
+
+
+def _room(outcome: Outcome) -> Iterator[Row]:
+    warm = [one for one in outcome.samples if one.at >= WARM_UP_SECONDS] or outcome.samples
+    name = "MB (RSS) of the process that nothing befell"
+    yield (
+        f"{name}, at the start / at the end / most",
+        " / ".join(f"{mb:.0f}" for mb in (_memory(warm[:FEW]), _memory(warm[-FEW:]), max(one.rss_mb for one in warm))),
+    )
+    yield "MB of the database", f"{outcome.database_mb:.0f}"
+    yield "connections to it at the most", str(max(one.connections for one in outcome.samples))
+
+
+def _memory(samples: Sequence[Sample]) -> float:
+    return median([one.rss_mb for one in samples])
