@@ -128,9 +128,8 @@ class Pace:
 
     @property
     def rate(self) -> Rate:
-        """Half of them at once, and so seldom after that that there are no more than ``most`` in any ``seconds``."""
-        burst = (self.most + 1) // 2
-        return Rate(self.seconds / (self.most - burst + 1), burst)
+        """All of them at once after a pause, and one each share of ``seconds`` from then on."""
+        return Rate(self.seconds / self.most, self.most)
 
 
 Names = Mapping[str, frozenset[str]]
