@@ -1,0 +1,102 @@
+"""What goes wrong, once each: it strikes, whoever waited at the step goes on, and after a moment all is well again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.faults.matrix.link import Link
+from tests.faults.matrix.plan import Fault
+from tests.faults.program import LEASE_SECONDS, SWEEP_SECONDS
+
+if TYPE_CHECKING:
+    from tests.faults.matrix.scene import Scene
+
+PAST_A_LEASE = 2.2 * LEASE_SECONDS
+FOR_A_MOMENT = 0.8
+AN_HOUR = 3600.0
+
+
+def strike(scene: Scene) -> None:
+    """Returns when it is over."""
+    BLOWS[scene.cell.fault](scene)
+
+
+def _kill(scene: Scene) -> None:
+    scene.first.kill()
+    scene.let_go()
+    scene.take_over()
+
+
+def _freeze(scene: Scene) -> None:
+    scene.first.freeze()
+    _while_it_lasts(scene, PAST_A_LEASE)
+    scene.first.thaw()
+
+
+def _restart(scene: Scene) -> None:
+    scene.place.down()
+    scene.let_go()
+    time.sleep(1.2 * LEASE_SECONDS)
+    scene.place.up()
+    if scene.cell.inherited:
+        scene.take_over()
+
+
+def _between(scene: Scene, link: Link | None, *, cut: bool) -> None:
+    assert link is not None
+    if cut:
+        link.cut()
+    else:
+        link.silence()
+    _while_it_lasts(scene, FOR_A_MOMENT if cut and not scene.cell.inherited else PAST_A_LEASE)
+    link.heal()
+
+
+def _fill(scene: Scene) -> None:
+    scene.place.fill()
+    _while_it_lasts(scene, FOR_A_MOMENT)
+    scene.place.drain()
+
+
+def _jump(scene: Scene, seconds: float, *, kills: bool = False) -> None:
+    """The other one is there before: it has as long as the first one needs to renew its leases."""
+    if scene.shared:
+        scene.take_over()
+    scene.place.jump(seconds)
+    scene.levers.set(skew=seconds)
+    if kills:
+        scene.first.kill()
+    time.sleep(2 * SWEEP_SECONDS)  # in which the other one may look for what is due
+    scene.let_go()
+    if kills and not scene.shared:
+        scene.take_over()
+
+
+def _while_it_lasts(scene: Scene, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    scene.let_go()
+    if scene.cell.inherited:
+        scene.take_over()
+    time.sleep(max(0.0, end - time.monotonic()))
+
+
+BLOWS: Mapping[Fault, Callable[[Scene], None]] = {
+    Fault.KILL: _kill,
+    Fault.FREEZE: _freeze,
+    Fault.RESTART: _restart,
+    Fault.DATABASE_CUT: lambda scene: _between(scene, scene.to_database, cut=True),
+    Fault.DATABASE_SILENT: lambda scene: _between(scene, scene.to_database, cut=False),
+    Fault.BACKEND_CUT: lambda scene: _between(scene, scene.to_backend, cut=True),
+    Fault.BACKEND_SILENT: lambda scene: _between(scene, scene.to_backend, cut=False),
+    Fault.PLATFORM_CUT: lambda scene: _between(scene, scene.to_platform, cut=True),
+    Fault.PLATFORM_SILENT: lambda scene: _between(scene, scene.to_platform, cut=False),
+    Fault.DOOR_CUT: lambda scene: _between(scene, scene.door, cut=True),
+    Fault.DOOR_SILENT: lambda scene: _between(scene, scene.door, cut=False),
+    Fault.DISK_FULL: _fill,
+    Fault.AN_HOUR_ON: partial(_jump, seconds=AN_HOUR),
+    Fault.AN_HOUR_BACK: partial(_jump, seconds=-AN_HOUR),
+    Fault.KILLED_AN_HOUR_BACK: partial(_jump, seconds=-AN_HOUR, kills=True),
+}

@@ -1,0 +1,113 @@
+"""What is otherwise inside a gateway's process: it stops at a step, its clocks can be moved, its patience is short."""
+
+from __future__ import annotations
+
+import mmap
+import sqlite3
+import struct
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from adapters.slack import adapter as slack
+from adapters.slack.calls import Calls as SlackCalls
+from adapters.telegram import adapter as telegram
+from adapters.telegram.bot import Calls as TelegramCalls
+from gateway import housekeeping, server
+from gateway.assistants import client, responses
+from storage import database
+from tests.faults.matrix.moment import report
+
+EPOCH = 2440587.5
+"""The Julian day on which Unix's time begins."""
+PAGES = 1
+"""Fewer than any database has: SQLite takes it as what it has by now."""
+MOST_PAGES = 2**30
+
+
+class Levers:
+    """Seconds by which the clocks are off, and whether there is no room for another page: in a file, for all to see."""
+
+    _form = struct.Struct("dd")
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(self._form.pack(0.0, 0.0))
+        with path.open("r+b") as file:
+            self._seen = mmap.mmap(file.fileno(), self._form.size)
+
+    @property
+    def skew(self) -> float:
+        return float(self._form.unpack(self._seen[:])[0])
+
+    @property
+    def full(self) -> bool:
+        return bool(self._form.unpack(self._seen[:])[1])
+
+    def set(self, *, skew: float = 0.0, full: bool = False) -> None:
+        self._seen[:] = self._form.pack(skew, float(full))
+
+
+@dataclass(frozen=True)
+class Halt:
+    """See ``program.Inside``."""
+
+    step: str
+    """Of the store, at which it reports and waits; empty: nowhere."""
+    post: Path
+    """Where it reports."""
+    levers: Path
+    skewed: bool
+    """Whether its clocks, and those of its SQLite, can be moved."""
+    filled: bool
+    """Whether its SQLite can be told that there is no room."""
+    network_seconds: float | None
+    """How long it waits for an answer of the backend or a platform, if not as long as usual."""
+
+    def __call__(self, step: str) -> None:
+        if step == self.step:
+            report(self.post)
+
+    def change(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(server, "_settle_memory", lambda: None)  # a tenth of a second, for a process that lives for two
+        patch.setitem(database.LIMITS, "idle_in_transaction_session_timeout", 1500)
+        patch.setattr(housekeeping, "MEND_SECONDS", 0.5)
+        if self.skewed:
+            self._skew(patch)
+        if self.filled:
+            event.listen(Engine, "begin", partial(_bound, Levers(self.levers)))
+        if self.network_seconds is not None:
+            _hurry(patch, self.network_seconds)
+
+    def _skew(self, patch: pytest.MonkeyPatch) -> None:
+        levers, real = Levers(self.levers), time.time
+
+        def now() -> float:
+            return real() + levers.skew
+
+        def day(_: str) -> float:
+            return EPOCH + now() / 86400.0
+
+        def teach(connection: Any, _: object) -> None:
+            if isinstance(connection, sqlite3.Connection):
+                connection.create_function("julianday", 1, day)
+
+        patch.setattr(time, "time", now)
+        event.listen(Engine, "connect", teach)
+
+
+def _bound(levers: Levers, connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.connection.cursor().execute(f"PRAGMA max_page_count={PAGES if levers.full else MOST_PAGES}")
+
+
+def _hurry(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    patch.setattr(client, "ANSWER_SECONDS", seconds)
+    patch.setattr(responses, "SILENCE_SECONDS", seconds)
+    patch.setattr(slack, "Calls", partial(SlackCalls, timeout=seconds))
+    patch.setattr(telegram, "Calls", partial(TelegramCalls, timeout=seconds))

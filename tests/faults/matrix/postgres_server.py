@@ -1,0 +1,139 @@
+"""PostgreSQL servers that can be killed and started again, made from one that was set up once."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from storage.migrations import upgrade
+from tests import postgres_keeper as keeper
+
+OPTIONS = {
+    **keeper.OPTIONS,
+    # What is committed has to survive the server, though not the machine.
+    "synchronous_commit": "on",
+    "shared_buffers": "16MB",
+    "max_connections": "400",
+    "max_wal_size": "8MB",
+    "min_wal_size": "2MB",
+}
+NAME = "gateway"
+PATIENCE = 20.0
+
+
+class ServerFailed(Exception):
+    """PostgreSQL does not do what it is told."""
+
+
+@dataclass(frozen=True)
+class Mould:
+    """A data folder with our tables in it, to be copied; and the programs."""
+
+    folder: Path
+    programs: Path
+
+
+@dataclass(frozen=True)
+class Server:
+    mould: Mould
+    folder: Path
+    """Where its socket is, and its data are."""
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / ".s.PGSQL.5432"
+
+    def start(self) -> None:
+        """Again and again, as those who were killed need a moment to be gone."""
+        end = time.monotonic() + PATIENCE
+        while not self.answers():
+            try:
+                self._control("start", "-l", "log", "-o", f"-k '{self.folder}'")
+            except ServerFailed:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def answers(self) -> bool:
+        with suppress(psycopg.OperationalError), self.connect("postgres"):
+            return True
+        return False
+
+    def stop(self, how: str = "immediate") -> None:
+        """``immediate``: without a word to anybody, and without a checkpoint."""
+        with suppress(ServerFailed):  # it may be dead already
+            self._control("stop", "-m", how)
+
+    def kill(self) -> None:
+        """Its first process, whereupon the others go as well."""
+        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def new_database(self, name: str) -> str:
+        """One more with our tables in it; its URL."""
+        with self.connect("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {NAME}")
+        return self.url(name)
+
+    def url(self, name: str = NAME) -> str:
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+    def connect(self, name: str = NAME) -> psycopg.Connection:
+        return psycopg.connect(host=str(self.folder), user="postgres", dbname=name, autocommit=True)
+
+    def _control(self, *what: str) -> None:
+        _call(self.folder, self.mould.programs / "pg_ctl", *what, "-w", "-t", "20", "-D", "data")
+
+
+def _call(folder: Path, *command: str | Path) -> None:
+    try:
+        keeper._call(folder, *command)
+    except SystemExit as exc:
+        raise ServerFailed(str(exc)) from None
+
+
+@contextmanager
+def mould() -> Iterator[Mould]:
+    folder = Path(tempfile.mkdtemp(prefix="gateway-matrix-"))
+    try:
+        folder.chmod(0o755)
+        programs = keeper._programs(folder)
+        first = Server(Mould(folder, programs), folder)
+        initdb = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
+        _call(folder, programs / "initdb", *initdb, "--wal-segsize=1", "-D", "data")
+        with (folder / "data" / "postgresql.conf").open("a") as config:
+            config.writelines(f"{name} = {value}\n" for name, value in OPTIONS.items())
+        first.start()
+        with first.connect("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {NAME}")
+        upgrade(first.url())
+        first.stop("fast")
+        yield first.mould
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server(made: Mould, folder: Path) -> Iterator[Server]:
+    """A running one with the mould's data, in a folder that is there."""
+    subprocess.run(["cp", "-a", str(made.folder / "data"), str(folder / "data")], check=True)
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, pwd.getpwnam("nobody").pw_uid)
+    copy = Server(made, folder)
+    copy.start()
+    try:
+        yield copy
+    finally:
+        copy.stop()

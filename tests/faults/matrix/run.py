@@ -1,0 +1,50 @@
+"""Plays many cells at once, each in a process of its own: most of it is waiting."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from storage.migrations import upgrade
+from tests.faults.doomed import LOADED, forking
+from tests.faults.matrix.databases import Ground
+from tests.faults.matrix.plan import Cell, Database
+from tests.faults.matrix.postgres_server import mould, server
+from tests.faults.matrix.scene import Outcome, play
+
+
+@contextmanager
+def ground(cells: Iterable[Cell]) -> Iterator[Ground]:
+    """What these are played on."""
+    with ExitStack() as leaving:
+        folder = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="gateway-ground-")))
+        folder.chmod(0o755)
+        sqlite = folder / "empty.db"
+        upgrade(f"sqlite:///{sqlite}")
+        if not any(cell.database is Database.POSTGRESQL for cell in cells):
+            yield Ground(sqlite, None, None)
+            return
+        made = leaving.enter_context(mould())
+        yield Ground(sqlite, made, leaving.enter_context(server(made, folder)))
+
+
+def run(cells: Iterable[Cell], at_once: int) -> Iterator[Outcome]:
+    """What became of each, as soon as it is over."""
+    forking.set_forkserver_preload([*LOADED, __name__])
+    wanted = list(cells)
+    with ground(wanted) as made, ProcessPoolExecutor(at_once, forking, initializer=_hush) as pool:
+        try:
+            for done in as_completed([pool.submit(play, cell, made) for cell in wanted]):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # what is played now comes to its end
+
+
+def _hush() -> None:
+    """Here it is no news that somebody's connection breaks."""
+    for name in ("aiohttp", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,98 @@
+"""What became of what people said: how much was lost, repeated, put in another order, mixed up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from itertools import pairwise, zip_longest
+
+from adapters.telegram.delivery import SENT_AGAIN
+
+Said = Sequence[Sequence[str]]
+"""By conversation, in order."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    messages: int = 0
+    lost: int = 0
+    repeated: int = 0
+    labelled: int = 0
+    """Repeated with a line that says so: no fault, where nobody can look."""
+    reordered: int = 0
+    mixed: int = 0
+    """In the thread of another conversation, or beside all, or something else than was to be said."""
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def well(self) -> bool:
+        return not (self.lost or self.repeated or self.reordered or self.mixed)
+
+
+NOTHING = Tally()
+
+
+def reply_to(text: str) -> str:
+    return f"You said: {text}"
+
+
+def asked(said: Said, threads: Iterable[Sequence[str]]) -> Tally:
+    """What the assistant was asked, in each of its threads."""
+    used = [list(texts) for texts in threads if texts]
+    homes = {text: number for number, texts in enumerate(said) for text in texts}
+    times = Counter(text for texts in used for text in texts)
+    strangers = sum(count for text, count in times.items() if text not in homes)
+    spread = sum(max(0, sum(bool(set(one) & set(texts)) for one in used) - 1) for texts in said)
+    shared = sum(max(0, len({homes[text] for text in one if text in homes}) - 1) for one in used)
+    return Tally(
+        messages=len(homes),
+        lost=sum(times[text] == 0 for text in homes),
+        repeated=sum(max(0, times[text] - 1) for text in homes),
+        reordered=sum(_inversions(texts, list(dict.fromkeys(one))) for texts in said for one in used),
+        mixed=strangers + spread + shared,
+    )
+
+
+def brought(said: Said, places: Sequence[Sequence[str]], elsewhere: int) -> Tally:
+    """What stands where each conversation is answered; ``elsewhere``: how much more was said, that is nowhere there."""
+    return sum((_brought(texts, there) for texts, there in zip(said, places, strict=True)), Tally(mixed=elsewhere))
+
+
+def _brought(texts: Sequence[str], there: Sequence[str]) -> Tally:
+    wanted = [reply_to(text) for text in texts]
+    there = _without_begun(there, wanted)
+    plain = Counter(text for text in there if not text.startswith(SENT_AGAIN))
+    again = Counter(_unlabelled(text) for text in there if text.startswith(SENT_AGAIN))
+    return Tally(
+        lost=sum(not plain[text] + again[text] for text in wanted),
+        repeated=sum(max(0, plain[text] - 1) + max(0, again[text] - 1) for text in wanted),
+        labelled=sum(again[text] > 0 for text in wanted),
+        reordered=_inversions(wanted, list(dict.fromkeys(map(_unlabelled, there)))),
+        mixed=sum(_strangers(wanted, plain + again).values()),
+    )
+
+
+def _without_begun(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Without a preview of which nobody knows any more, where the next message repeats it whole and says so."""
+    return [
+        text
+        for text, other in zip_longest(there, there[1:], fillvalue="")
+        if text in wanted or not (other.startswith(SENT_AGAIN) and _unlabelled(other).startswith(text))
+    ]
+
+
+def _unlabelled(text: str) -> str:
+    return text.removeprefix(SENT_AGAIN).strip()
+
+
+def _strangers(wanted: Sequence[str], there: Mapping[str, int]) -> Mapping[str, int]:
+    return {text: count for text, count in there.items() if text not in wanted}
+
+
+def _inversions(wanted: Sequence[str], found: Sequence[str]) -> int:
+    """How often something stands before what it should follow."""
+    places = [wanted.index(text) for text in found if text in wanted]
+    return sum(one > other for one, other in pairwise(places))

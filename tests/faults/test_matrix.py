@@ -1,0 +1,76 @@
+"""A few telling cells of the matrix of faults; and that it would tell if something went wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.telegram.delivery import SENT_AGAIN
+from tests.faults.matrix.plan import TELLING, Cell, Database, Fault, Platform, Step, cells, quick
+from tests.faults.matrix.run import run
+from tests.faults.matrix.scene import Outcome
+from tests.faults.matrix.table import markdown, summary
+from tests.faults.matrix.verdict import NOTHING, Tally, asked, brought, reply_to
+
+SAID = [["one", "two"], ["three"]]
+ALL = {platform.family for platform in Platform}
+ONE, TWO, THREE = map(reply_to, ("one", "two", "three"))
+
+
+def test_what_goes_wrong_at_some_step_loses_and_repeats_nothing() -> None:
+    for outcome in run(TELLING, at_once=5):
+        assert outcome.well, f"{outcome.cell}: {outcome.trouble or outcome.tally}\n{outcome.log}"
+        assert outcome.skipped or outcome.tally.messages == 7
+
+
+@pytest.mark.parametrize(
+    ("threads", "tally"),
+    [
+        ([["one", "two"], ["three"], []], Tally(messages=3)),
+        ([["one", "two"]], Tally(messages=3, lost=1)),
+        ([["one", "one", "two"], ["three"]], Tally(messages=3, repeated=1)),
+        ([["two", "one"], ["three"]], Tally(messages=3, reordered=1)),
+        ([["one"], ["two"], ["three"]], Tally(messages=3, mixed=1)),
+        ([["one", "two", "three"]], Tally(messages=3, mixed=1)),
+        ([["one", "two"], ["three", "what?"]], Tally(messages=3, mixed=1)),
+    ],
+)
+def test_what_the_assistant_was_asked_is_judged(threads: list[list[str]], tally: Tally) -> None:
+    assert asked(SAID, threads) == tally
+
+
+@pytest.mark.parametrize(
+    ("places", "tally"),
+    [
+        ([[ONE, TWO], [THREE]], NOTHING),
+        ([[ONE], [THREE]], Tally(lost=1)),
+        ([[ONE, TWO, TWO], [THREE]], Tally(repeated=1)),
+        ([[ONE, f"{SENT_AGAIN}\n\n{ONE}", TWO], [THREE]], Tally(labelled=1)),
+        ([[f"{SENT_AGAIN}\n\n{ONE}", TWO], [THREE]], Tally(labelled=1)),
+        ([["You", f"{SENT_AGAIN}\n\n{ONE}", TWO], [THREE]], Tally(labelled=1)),
+        ([["You", ONE, TWO], [THREE]], Tally(mixed=1)),
+        ([[ONE, *[f"{SENT_AGAIN}\n\n{ONE}"] * 2, TWO], [THREE]], Tally(labelled=1, repeated=1)),
+        ([[TWO, ONE], [THREE]], Tally(reordered=1)),
+        ([[ONE, TWO, THREE], []], Tally(lost=1, mixed=1)),
+    ],
+)
+def test_what_was_brought_is_judged(places: list[list[str]], tally: Tally) -> None:
+    assert brought(SAID, places, 0) == tally
+
+
+def test_what_is_wrong_shows_in_the_table() -> None:
+    cell = Cell(Platform.CHAT, Database.SQLITE, Fault.KILL, Step.AFTER_RECORD)
+    outcomes = [Outcome(cell, Tally(messages=7, lost=2, labelled=1)), Outcome(cell, trouble="it did not start")]
+    assert "| kill -9 | · | 2L 1X +1 |" in markdown(outcomes)
+    assert "2 lost" in summary(outcomes)
+    assert "1 not played to their end" in summary(outcomes)
+
+
+def test_the_quick_matrix_has_each_fault_on_each_platform_that_can_have_it() -> None:
+    def kinds(found: list[Cell]) -> set[tuple[Fault, Platform]]:
+        return {(cell.fault, cell.platform) for cell in found}
+
+    chosen = list(quick(ALL, set(Database)))
+    assert kinds(chosen) == kinds(list(cells(ALL, set(Database))))
+    assert len(chosen) == len(kinds(chosen))
+    assert {cell.step for cell in chosen} == set(Step)
+    assert {cell.database for cell in chosen} == set(Database)
