@@ -16,6 +16,7 @@ ALL = {platform.family for platform in Platform}
 ONE, TWO, THREE = map(reply_to, ("one", "two", "three"))
 
 
+@pytest.mark.timeout(180)
 def test_what_goes_wrong_at_some_step_loses_and_repeats_nothing() -> None:
     for outcome in run(TELLING, at_once=5):
         assert outcome.well, f"{outcome.cell}: {outcome.trouble or outcome.tally}\n{outcome.log}"

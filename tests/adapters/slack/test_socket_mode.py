@@ -125,7 +125,7 @@ def test_who_is_told_to_hush_finishes_what_is_half_taken_and_takes_no_more(slack
         inbox.gate.set()
         hushing.join(LONGEST_WAIT)
         assert not hushing.is_alive()
-        assert slack.sockets.count == 0
+        slack.wait(lambda: slack.sockets.count == 0)
         assert inbox.texts == ["first"]
         slack.wait(lambda: any(delivery.status == 200 for delivery in slack.deliveries))
     later = Recorder()

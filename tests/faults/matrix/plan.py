@@ -123,15 +123,13 @@ def quick(families: Collection[str], databases: Collection[str]) -> Iterator[Cel
 
 
 TELLING = (
-    Cell(Platform.SLACK, Database.SQLITE, Fault.KILL, Step.DELIVERING),
-    Cell(Platform.TELEGRAM, Database.POSTGRESQL, Fault.KILL, Step.RUN_POSTED),
-    Cell(Platform.SLACK, Database.POSTGRESQL, Fault.FREEZE, Step.THREAD_OPENED),
+    Cell(Platform.SLACK, Database.POSTGRESQL, Fault.FREEZE, Step.AFTER_SETTLED),
     Cell(Platform.TELEGRAM, Database.POSTGRESQL, Fault.FREEZE, Step.STREAMING),
     Cell(Platform.CHAT, Database.POSTGRESQL, Fault.RESTART, Step.AFTER_RECORD),
     Cell(Platform.CHAT, Database.POSTGRESQL, Fault.DATABASE_SILENT, Step.BEFORE_SETTLED),
     Cell(Platform.CHAT, Database.SQLITE, Fault.DISK_FULL, Step.BEFORE_RECORD),
     Cell(Platform.POLLING, Database.SQLITE, Fault.PLATFORM_CUT, Step.AFTER_RECORD),
-    Cell(Platform.SLACK, Database.POSTGRESQL, Fault.AN_HOUR_BACK, Step.AFTER_SETTLED),
+    Cell(Platform.SLACK, Database.POSTGRESQL, Fault.KILLED_AN_HOUR_BACK, Step.RUN_POSTED),
     Cell(Platform.CHAT, Database.SQLITE, Fault.DOOR_SILENT, Step.DELIVERING),
 )
 """Few, and different: what every run of the tests plays."""
