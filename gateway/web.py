@@ -82,12 +82,7 @@ def create_app(
 
     ``pages``: what else is served. ``operations``: what of it is for programs.
     """
-    app = flask.Flask("gateway", static_folder=None, template_folder="pages")
-    # Said here, because Flask would take some of it from the environment.
-    app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
-    app.json = Json(app)
-    app.url_map.merge_slashes = False
-    adapters = tuple(adapters)
+    app, adapters = _bare_app(), tuple(adapters)
     for adapter in adapters:
         if isinstance(adapter, Routed):
             app.register_blueprint(adapter.routes(inbox))
@@ -98,6 +93,16 @@ def create_app(
     app.register_blueprint(_documentation((*described, *operations, *OPERATIONS)))
     for page in pages:
         app.register_blueprint(page)
+    return app
+
+
+def _bare_app() -> flask.Flask:
+    """One that answers every error, and nothing else so far."""
+    app = flask.Flask("gateway", static_folder=None, template_folder="pages")
+    # Said here, because Flask would take some of it from the environment.
+    app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
+    app.json = Json(app)
+    app.url_map.merge_slashes = False
     app.register_error_handler(GatewayError, _refused)
     app.register_error_handler(HTTPException, _not_served)
     app.register_error_handler(ClientDisconnected, _broken_off)

@@ -18,7 +18,7 @@ ONE, TWO, THREE = map(reply_to, ("one", "two", "three"))
 
 @pytest.mark.timeout(180)
 def test_what_goes_wrong_at_some_step_loses_and_repeats_nothing() -> None:
-    for outcome in run(TELLING, at_once=5):
+    for outcome in run(TELLING, at_once=8, apart=False):
         assert outcome.well, f"{outcome.cell}: {outcome.trouble or outcome.tally}\n{outcome.log}"
         assert outcome.skipped or outcome.tally.messages == 7
 

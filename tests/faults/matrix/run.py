@@ -1,11 +1,11 @@
-"""Plays many cells at once, each in a process of its own: most of it is waiting."""
+"""Plays many cells at once: most of it is waiting."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,16 +32,22 @@ def ground(cells: Iterable[Cell]) -> Iterator[Ground]:
         yield Ground(sqlite, made, leaving.enter_context(server(made, folder)))
 
 
-def run(cells: Iterable[Cell], at_once: int) -> Iterator[Outcome]:
-    """What became of each, as soon as it is over."""
+def run(cells: Iterable[Cell], at_once: int, *, apart: bool = True) -> Iterator[Outcome]:
+    """What became of each, as soon as it is over. ``apart``: in processes of their own, worth it for many."""
     forking.set_forkserver_preload([*LOADED, __name__])
     wanted = list(cells)
-    with ground(wanted) as made, ProcessPoolExecutor(at_once, forking, initializer=_hush) as pool:
+    with ground(wanted) as made, _pool(at_once, apart=apart) as pool:
         try:
             for done in as_completed([pool.submit(play, cell, made) for cell in wanted]):
                 yield done.result()
         finally:
             pool.shutdown(cancel_futures=True)  # what is played now comes to its end
+
+
+def _pool(at_once: int, *, apart: bool) -> Executor:
+    if not apart:
+        return ThreadPoolExecutor(at_once)
+    return ProcessPoolExecutor(at_once, forking, initializer=_hush)
 
 
 def _hush() -> None:
