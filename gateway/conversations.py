@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from gateway import logs
 from gateway.errors import AssistantError, RateLimited, Refused, ThreadBusy, ThreadLost, TimedOut, Unavailable
-from gateway.grip import Grip
+from gateway.grip import ensure_held
 from gateway.journal import Journal
 from gateway.messages import (
     Answered,
@@ -84,8 +84,6 @@ class Attempt:
     thread: ThreadId | None
     run_id: RunId | None
     attachments: Attachments
-    sure: Callable[[], Awaitable[None]]
-    """Returns when the turn is still ours to ask for. Raises LeaseLost."""
     begun: bool
     """Whether something of the turn may have reached the assistant."""
     failures: int = 0
@@ -120,9 +118,10 @@ class Conversations:
         self._retries = retries
         self._pause = pause
 
-    def attempt(self, grip: Grip, show: Callable[[Shown], None], attachments: Attachments = no_attachments) -> Attempt:
+    def attempt(
+        self, claim: Claim, show: Callable[[Shown], None], attachments: Attachments = no_attachments
+    ) -> Attempt:
         """Begin or take up the work on a claimed turn. A thread of another backend counts as none."""
-        claim = grip.claim
         ours = claim.conversation.backend == self._assistant.name
         return Attempt(
             claim=claim,
@@ -130,7 +129,6 @@ class Conversations:
             thread=claim.conversation.thread if ours else None,
             run_id=claim.turn.run_id if ours else None,
             attachments=attachments,
-            sure=grip.ensure,
             begun=ours and not claim.fresh,
         )
 
@@ -188,7 +186,7 @@ class Conversations:
 
     async def _once(self, attempt: Attempt) -> Answered:
         thread = attempt.thread or await self._open_thread(attempt)
-        await attempt.sure()
+        await ensure_held()
         posting = not attempt.begun
         attempt.begun = True
         try:

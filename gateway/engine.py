@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 
 from gateway import logs
 from gateway.errors import LeaseLost, StoreUnavailable
-from gateway.grip import IN_HAND, Grip
+from gateway.grip import IN_HAND, Grip, now
 from gateway.journal import Journal
 from gateway.messages import Claim, TurnId
 from gateway.metrics import Metrics
@@ -180,9 +179,9 @@ class Engine:
         limit = min(CLAIMS, self._room - len(self._works))
         if self._draining or limit <= 0:
             return False
-        since = time.monotonic()
+        since = now()
         claims = await self._journal.read(lambda store: store.claim(self.owner, self._platforms, limit))
-        self._metrics.claimed(time.monotonic() - since)
+        self._metrics.claimed(now() - since)
         for claim in claims:
             self._begin(claim, since)
         return len(claims) == limit
@@ -198,7 +197,7 @@ class Engine:
                 log.exception("renewal failed")
 
     async def _renew(self) -> None:
-        before, since = dict(self._works), time.monotonic()
+        before, since = dict(self._works), now()
         if not before:
             return
         # Only what is known here: a lease that got lost on the way to us has to run out.

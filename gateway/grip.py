@@ -12,8 +12,15 @@ from gateway.storing import Marked
 
 IN_HAND: ContextVar[Grip | None] = ContextVar("in hand", default=None)
 """Of the conversation that the present task works on."""
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine sleeps, where there is such a clock."""
 MARGIN = 0.1
 """Share of a lease that is kept for what was begun within it to arrive."""
+
+
+def now() -> float:
+    """Seconds, by a clock that nobody sets."""
+    return time.clock_gettime(CLOCK)
 
 
 class Grip:
@@ -24,7 +31,7 @@ class Grip:
     """
 
     def __init__(self, journal: Journal, claim: Claim, *, seconds: float, since: float) -> None:
-        """``seconds``: how long a lease lasts; ``since``: by ``time.monotonic``, before the claim was asked for."""
+        """``seconds``: how long a lease lasts; ``since``: by ``now``, before the claim was asked for."""
         self.claim = claim
         self.lost = False
         self._journal = journal
@@ -42,11 +49,11 @@ class Grip:
         """
         if self.lost:
             raise LeaseLost
-        if time.monotonic() >= self._until:
+        if now() >= self._until:
             await self._ask()
 
     async def _ask(self) -> None:
-        lease, since = self.claim.lease, time.monotonic()
+        lease, since = self.claim.lease, now()
         renewal = await self._journal.insist(lambda store: store.renew(lease.owner, (lease.conversation,)))
         if lease.conversation not in renewal.held:
             self.lost = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from gateway import logs
 from gateway.admission import Gatekeeper
 from gateway.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.grip import now
 from gateway.messages import (
     Claim,
     Conversation,
@@ -65,7 +65,7 @@ class Runner(Protocol):
         ...
 
     def submit(self, claim: Claim, since: float) -> None:
-        """Start on a claim that was asked for at this time, by ``time.monotonic``. No I/O."""
+        """Start on a claim that was asked for at this time, by ``gateway.grip.now``. No I/O."""
         ...
 
     def interrupt(self, turn: TurnId) -> None:
@@ -122,7 +122,7 @@ class CoreInbox:
             raise Blocked
 
     def _record(self, message: Message, turn: TurnId) -> Recorded:
-        owner, since = self._runner.owner, time.monotonic()
+        owner, since = self._runner.owner, now()
         try:
             self._pressure.admit(message)
             room = owner if self._runner.room() else None

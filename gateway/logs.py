@@ -34,6 +34,8 @@ for than a pattern), the pattern, and what to write instead."""
 
 QUIET = ("openai", "httpx", "httpx2", "aiohttp", "asyncio", "gunicorn", "werkzeug", "alembic", "sqlalchemy")
 """Libraries that tell much below WARNING."""
+QUIETER = ("psycopg",)
+"""One that warns of each step of an outage, of which we tell once."""
 
 COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 PLAIN = re.compile(r"[^\s\"=]+")
@@ -71,6 +73,8 @@ def configure(level: str, fmt: Literal["text", "json"], secrets: Iterable[str]) 
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)] + [_Bridge()]
     for logger in (root, *map(logging.getLogger, QUIET)):
         logger.setLevel(max(threshold, logging.WARNING))
+    for name in QUIETER:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def mask(text: str) -> str:

@@ -15,7 +15,7 @@ from gateway import logs
 from gateway.admission import Gatekeeper, Grant, Refusal
 from gateway.conversations import Attempt, Conversations, failure_of
 from gateway.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
-from gateway.grip import Grip
+from gateway.grip import Grip, now
 from gateway.journal import Journal
 from gateway.live import Live
 from gateway.messages import Claim, Failure, Kind, Mark, Turn, TurnId
@@ -117,7 +117,7 @@ class Working:
         failure = None
         if turn.erased_at is None:  # nothing is left to bring, nor where to
             failure = await self._deliver(work, turn, outbox)
-        work.finishing, since = True, time.monotonic()
+        work.finishing, since = True, now()
         change = Finished(work.claim.lease, turn.id, failure, keep=go_on())
         following = cast("Claim | None", await self._journal.write(change))
         work.finishing = False
@@ -154,7 +154,7 @@ class Working:
         """Run the turn, show it meanwhile, and store what came of it."""
         turn, live = work.claim.turn, Live()
         following = asyncio.create_task(self._follow(turn, live, outbox))
-        work.attempt = self._conversations.attempt(work.grip, live.put, self._attachments(turn))
+        work.attempt = self._conversations.attempt(work.claim, live.put, self._attachments(turn))
         try:
             about = About(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.trace, **about) as span:

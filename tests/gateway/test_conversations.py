@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +10,6 @@ import pytest
 
 from gateway.conversations import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED, Attempt, Conversations, Preview
 from gateway.errors import AssistantError, RateLimited, Refused, ThreadBusy, ThreadLost, TimedOut, Unavailable
-from gateway.grip import Grip
 from gateway.journal import Journal
 from gateway.messages import (
     Answered,
@@ -58,8 +56,7 @@ class Room:
         return recorded.claim
 
     def attempt(self, claim: Claim) -> Attempt:
-        grip = Grip(self.journal, claim, seconds=60.0, since=time.monotonic())
-        return self.conversations.attempt(grip, self.shown.append)
+        return self.conversations.attempt(claim, self.shown.append)
 
     async def answer(self, claim: Claim) -> str:
         return (await self.conversations.answer(self.attempt(claim))).text

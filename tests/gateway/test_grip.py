@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.errors import LeaseLost
-from gateway.grip import Grip
+from gateway.grip import Grip, now
 from gateway.journal import Journal
 from gateway.messages import Claim, ConversationKey, Mark, Message, TurnId
 from storage.store import SqlStore
 
-LONG_AGO = time.monotonic() - 3600.0
+LONG_AGO = now() - 3600.0
 TURN = TurnId("turn_1")
 
 
@@ -46,7 +46,7 @@ def marks(store: SqlStore) -> list[tuple[Mark, str]]:
 
 async def test_within_a_lease_the_database_is_not_asked(journal: Journal, claim: Claim, brief_store: SqlStore) -> None:
     brief_store.close()
-    await Grip(journal, claim, seconds=60.0, since=time.monotonic()).ensure()
+    await Grip(journal, claim, seconds=60.0, since=now()).ensure()
     assert marks(brief_store) == []
 
 
@@ -61,7 +61,7 @@ async def test_who_stood_still_goes_on_when_nobody_took_over(
 
 async def test_a_renewal_is_as_good_as_a_claim(journal: Journal, claim: Claim, brief_store: SqlStore) -> None:
     grip = Grip(journal, claim, seconds=60.0, since=LONG_AGO)
-    grip.extend(time.monotonic())
+    grip.extend(now())
     await grip.ensure()
     assert marks(brief_store) == []
 
