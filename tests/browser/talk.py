@@ -11,6 +11,7 @@ def box(page: Page) -> Locator:
 
 def say(page: Page, text: str) -> None:
     box(page).fill(text)
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()  # it is not while the page begins
     box(page).press("Enter")
 
 

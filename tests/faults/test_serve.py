@@ -1,4 +1,4 @@
-"""The real program, killed and told to stop while callers wait, and started again."""
+"""The real program, told to stop while callers wait, and started again."""
 
 from __future__ import annotations
 
@@ -126,20 +126,6 @@ def test_it_says_where_it_listens_with_what_and_what_to_try(
     assert program.greeting[1].startswith(f"Try: curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
     assert program.end(signal.SIGTERM) == 0
-
-
-def test_kill_9_in_the_middle_of_a_run_is_made_good_by_the_next_start(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
-) -> None:
-    programs.append(doomed := Serve(tmp_path, fake))
-    fake.think = 0.5
-    turn = doomed.later("Hello")
-    fake.wait_for("POST", "/responses")
-    doomed.end(signal.SIGKILL)
-    programs.append(heir := Serve(tmp_path, fake))
-    shown = heir.outcome(turn)
-    assert (shown["response"], shown["error"]) == ("You said: Hello", None)
-    assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]
 
 
 def test_a_caller_who_waits_gets_the_answer_when_the_process_is_told_to_stop(
