@@ -121,13 +121,13 @@ def test_done_tells_the_truth_when_the_words_were_other_ones(chat: Chat) -> None
 
 
 def test_a_failure_ends_the_stream_with_the_error_and_the_status_it_would_have_had(chat: Chat) -> None:
-    cases = ((Unavailable(), 502, "assistant_failed", {}), (RateLimited(), 429, "rate_limited", {"retry_after": 60}))
-    for failure, status, code, wait in cases:
+    waits = {"retry_after": 60}
+    for failure, status, code in ((Unavailable(), 502, "assistant_failed"), (RateLimited(), 429, "rate_limited")):
         events = watch(chat, TextDelta("half an ans"), failure)
         assert [name for name, _ in events] == ["turn", "delta", "error"]
         turn = events[0][1]["turn_id"]
         expected = {"code": code, "message": failure.sentence, "turn_id": turn}
-        assert events[-1][1] == {"error": expected, "status": status, **wait}
+        assert events[-1][1] == {"error": expected, "status": status} | (waits if status == 429 else {})
 
 
 def test_what_is_wrong_before_the_stream_begins_is_an_ordinary_error(chat: Chat) -> None:
