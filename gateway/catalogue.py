@@ -112,9 +112,9 @@ class Catalogue(Protocol):
     def erase_person(self, conversation: Conversation, author: str) -> int | None:
         """Erase what one person said and got in a conversation; how many turns that were.
 
-        Its thread is let go of: the next turn opens another one, from what is left. Unfinished turns of the person are
-        cancelled. None, and nothing is done: it is gone, or has another thread by now than ``conversation`` says, which
-        may remember them as well.
+        Its thread is let go of, and those that it had before are not known any more: the next turn opens another one,
+        from what is left. Unfinished turns of the person are cancelled. None, and nothing is done: it is gone, or has
+        another thread by now than ``conversation`` says, which may remember them as well.
         """
         ...
 

@@ -216,6 +216,8 @@ class Engine:
         conversation = claim.lease.conversation
         before = self._works.get(conversation)
         if before is not None and not before.finishing:  # its lease ran out unnoticed: we took over from ourselves
+            if before.go_on(claim, since):
+                return
             before.drop()
         grip = Grip(self._journal, claim, seconds=self._lease_seconds, since=since)
         work = self._works[conversation] = Work(grip, refused=not self.room())

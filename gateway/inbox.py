@@ -223,8 +223,10 @@ class CoreInbox:
         cancelled = [turn for turn in map(self._store.cancel, open_turns) if turn is not None]
         for turn in cancelled:
             self._runner.interrupt(turn.id)
-        if conversation.thread is not None and conversation.backend == self._assistant.name:
-            self._runner.call(self._assistant.forget(conversation.thread))
+        threads = [*self._store.former_threads(conversation.id), (conversation.thread, conversation.backend)]
+        for thread, backend in threads:
+            if thread is not None and backend == self._assistant.name:
+                self._runner.call(self._assistant.forget(thread))
         self._store.forget(conversation.id)
         log.info("conversation forgotten", conversation=conversation.id)
         return cancelled

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -255,7 +255,8 @@ class _Forgetting:
         self._whole: set[int] = set()
         self._shared: set[int] = set()
         self._abandoned: list[ThreadId] = []
-        self._turns = self._deleted = 0
+        self._gone: set[ThreadId] = set()
+        self._turns = 0
 
     def look_again(self) -> bool:
         """Delete what is there; whether there was anything."""
@@ -278,7 +279,7 @@ class _Forgetting:
             self._books.erase_verdicts(*self._person)
         left = tuple(self._left.values())
         shared = len(self._shared - self._whole)
-        return Forgotten(len(self._whole), shared, self._turns, self._deleted, left, tuple(self._abandoned))
+        return Forgotten(len(self._whole), shared, self._turns, len(self._gone), left, tuple(self._abandoned))
 
     def _shares(self) -> Sequence[tuple[Conversation, bool]]:
         return [share for share in self._books.shares(*self._person) if share[0].id not in self._left]
@@ -287,19 +288,29 @@ class _Forgetting:
         if self._threads is None:
             return {}
         problems = self._threads.delete(conversations)
-        self._deleted += len(conversations) - len(problems)
+        self._gone |= {each.thread for each in conversations if each.id not in problems and each.thread}
         return problems
 
     def _delete(self, conversation: Conversation, *, alone: bool) -> None:
+        former = self._books.former_threads(conversation.id)
         erased = self._books.erase_person(conversation, self._person[1])
         if erased is None:  # it has another thread by now: the next round deletes that one
             return
         self._turns += erased
         if self._threads is None and conversation.thread is not None:
             self._abandoned.append(conversation.thread)
+        self._delete_former([replace(conversation, thread=thread, backend=backend) for thread, backend in former])
         (self._whole if alone else self._shared).add(conversation.id)
         if alone:
             self._books.forget(conversation.id)
+
+    def _delete_former(self, had: Sequence[Conversation]) -> None:
+        """What cannot be deleted is told of by its name: nothing here leads to it any more."""
+        for each in had:
+            if each.thread in self._gone or not each.thread:
+                continue
+            if self._threads is None or self._delete_threads([each]):
+                self._abandoned.append(each.thread)
 
 
 # ---------------------------------------------------------------- handing it out

@@ -322,6 +322,10 @@ class Store(Memory, Protocol):
         """The conversation that owns a thread, whichever backend opened it."""
         ...
 
+    def former_threads(self, conversation: int) -> Sequence[tuple[ThreadId, str]]:
+        """The threads that a conversation had before the one it has, with the name of each one's backend."""
+        ...
+
     def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
         """The turns of a conversation, oldest first: those with a lower seq than ``before``, the newest ``limit``."""
         ...

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, cast
@@ -75,6 +75,19 @@ class Work:
             self.interrupted = turn
             if self.answering is not None:
                 self.answering.cancel()
+
+    def go_on(self, claim: Claim, since: float) -> bool:
+        """Go on by a newer lease on the same turn. False when that cannot be.
+
+        As when the machine slept for longer than a lease lasts, or the database's clock was set forward.
+        """
+        if self.grip.lost or self.refused or claim.turn.id != self.claim.turn.id:
+            return False
+        self.grip.claim = replace(self.claim, lease=claim.lease)
+        self.grip.extend(since)
+        if self.attempt is not None:
+            self.attempt.claim = self.grip.claim
+        return True
 
     def drop(self) -> None:
         """Somebody else has the conversation."""
@@ -161,7 +174,8 @@ class Working:
                 outcome = await self._outcome(work, work.attempt)
                 if outcome.failure is not None:
                     span.fail(GatewayError(code=outcome.failure.code))
-            turn = cast("Turn", await self._journal.write(outcome))
+            # By the lease that is held now: it may be a newer one than that by which the turn was begun.
+            turn = cast("Turn", await self._journal.write(replace(outcome, lease=work.claim.lease)))
         finally:
             live.close()
             await _finish(following)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Update
+from sqlalchemy import Connection, Insert, Update
 
 from gateway.errors import LeaseLost
 from gateway.messages import Claim, Conversation, Lease, Turn, TurnId, TurnState
@@ -75,6 +75,7 @@ class Batch:
         self._stored: dict[Place, Turn] = {}
         self._awaited: dict[Place, str | None] = {}
         self._notices: list[Notice] = []
+        self._former: list[dict[str, Any]] = []
         self._at = 0.0
 
     @classmethod
@@ -109,8 +110,11 @@ class Batch:
                 self._release(held, change)
         return None
 
-    @staticmethod
-    def _bind(held: Held, change: Bound) -> None:
+    def _bind(self, held: Held, change: Bound) -> None:
+        before = held.conversation
+        if before.thread not in (None, change.thread):
+            former = {"conversation_id": before.id, "thread_id": before.thread, "backend": before.backend}
+            self._former.append(former)
         held.conversation = replace(held.conversation, thread=change.thread, backend=change.backend)
         held.bound = True
 
@@ -242,11 +246,12 @@ class Batch:
             columns = partial(rows.changed, answered=answered, noted=noted, marked=marked)
             self._each(statements.save, [_place(turn) | columns(turn) for turn in changed])
         held = self._held.values()
+        self._each(statements.part, self._former)
         self._each(statements.bind, [_thread(each) for each in held if each.bound])
         self._each(statements.move, [_move(each) for each in held if each.moved])
         notices.tell(self._connection, self._notices)
 
-    def _each(self, statement: Update, parameters: list[dict[str, Any]]) -> None:
+    def _each(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
         if parameters:
             self._connection.execute(statement, parameters)
 

@@ -72,6 +72,7 @@ class SqlCatalogue:
         with self._database.writing() as connection:
             if connection.execute(statements.let_go(conversation)).rowcount == 0:
                 return None
+            connection.execute(statements.erase_former, {"conversation": conversation.id})
             connection.execute(statements.cancel_person, wanted)
             return connection.execute(statements.erase_person, wanted).rowcount
 

@@ -33,6 +33,11 @@ class SqlReading:
     def conversation_of(self, thread: ThreadId) -> Conversation | None:
         return self._conversation(statements.conversation_of, thread=thread)
 
+    def former_threads(self, conversation: int) -> Sequence[tuple[ThreadId, str]]:
+        with self._database.reading() as connection:
+            found = connection.execute(statements.former_threads_of, {"conversation": conversation})
+            return [(thread, backend) for thread, backend in found]
+
     def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
         wanted = {
             "conversation": conversation,

@@ -177,6 +177,22 @@ for _name, _column in (
 ):
     Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
 
+former_threads = Table(
+    "former_threads",
+    metadata,
+    Column(
+        "conversation_id",
+        Number,
+        ForeignKey("conversations.id", name="former_threads_conversation", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("thread_id", Words, nullable=False),
+    Column("backend", Words, nullable=False),
+)
+"""What a conversation remembered by before it began anew, or changed the backend: it still is there."""
+
+Index("former_threads_of", former_threads.c.conversation_id)
+
 turns = Table(
     "turns",
     metadata,

@@ -16,6 +16,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    insert,
     or_,
     select,
     update,
@@ -26,7 +27,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.messages import Kind, TurnState
-from storage.schema import Words, conversations, facts, leases, limits, turns, verdicts
+from storage.schema import Words, conversations, facts, former_threads, leases, limits, turns, verdicts
 
 C = conversations.c
 T = turns.c
@@ -238,6 +239,11 @@ bind = (
     update(conversations)
     .where(C.id == bindparam("conversation"))
     .values(thread_id=bindparam("thread"), backend=bindparam("opener"))
+)
+part = insert(former_threads)
+"""From a thread."""
+former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend).where(
+    former_threads.c.conversation_id == bindparam("conversation")
 )
 move = (
     update(conversations)

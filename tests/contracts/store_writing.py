@@ -49,6 +49,16 @@ class WritingContract:
         assert (following.conversation.thread, following.conversation.backend) == (None, "")
         assert store.conversation_of(ThreadId("thread_1")) is None
 
+    def test_the_threads_that_a_conversation_had_before_are_known_until_it_is_forgotten(self, store: Store) -> None:
+        claim = begin(store)
+        for thread in ("thread_1", "thread_1", None, "conv_1", "conv_2"):
+            bound = Bound(claim.lease, None if thread is None else ThreadId(thread), (thread or "").partition("_")[0])
+            assert write(store, bound) is None
+        conversation = claim.conversation.id
+        assert store.former_threads(conversation) == [("thread_1", "thread"), ("conv_1", "conv")]
+        store.forget(conversation)
+        assert store.former_threads(conversation) == []
+
     def test_a_runs_id_is_stored(self, store: Store, expire: Expire) -> None:
         claim = begin(store)
         assert write(store, Started(claim.lease, claim.turn.id, RunId("run_1"))) is None

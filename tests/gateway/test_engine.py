@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -212,6 +215,31 @@ def test_a_process_that_stood_still_does_not_bring_what_another_has_brought(
     delivered = [turn.message.text for turn in (*frozen.platform.delivered, *heir.platform.delivered)]
     assert sorted(delivered) == ["another", "hello"]
     assert assistant.calls.count("run") == 2
+
+
+def test_a_process_that_takes_over_from_itself_goes_on_where_it_is(
+    start: Start, assistant: FakeAssistant, brief_url: str
+) -> None:
+    process = start()
+    go_on = gate(assistant, Answered("done"))
+    assistant.scripts[0][1:1] = [TextDelta("x")]
+    turn = process.say("hello")
+    process.platform.wait_shown(turn)
+    with closing(sqlite3.connect(brief_url.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE conversations SET next_at = 1")
+    wait_until(lambda: process.inbox.turn(turn).attempts > 1)
+    go_on()
+    assert process.platform.wait_for(1)[0].reply == "done"
+    process.stop()
+    assert process.inbox.turn(turn).state is TurnState.DELIVERED
+    assert assistant.calls == ["open_thread", "run"]
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    deadline, pause = time.monotonic() + 20.0, threading.Event()
+    while not met():
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
 
 
 def test_a_long_run_keeps_its_lease(start: Start, assistant: FakeAssistant) -> None:

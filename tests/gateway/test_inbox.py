@@ -191,7 +191,9 @@ def test_forgetting_cancels_and_deletes_here_and_at_the_backend(
     running = inbox.accept(message("one")).turn.id
     waiting = inbox.accept(message("two")).turn.id
     claim = notes.submitted[0]
-    sqlite_store.write([Bound(claim.lease, ThreadId("conv_1"), "fake")])
+    assistant.threads[ThreadId("conv_0")] = FakeThread()
+    for thread in ("conv_0", "conv_1"):
+        sqlite_store.write([Bound(claim.lease, ThreadId(thread), "fake")])
     cancelled = inbox.forget(inbox.locate(key("c")))
     assert [(turn.id, turn.state) for turn in cancelled] == [
         (running, TurnState.CANCELLED),

@@ -187,6 +187,18 @@ def test_a_thread_of_another_backend_is_left_unless_threads_are_not_asked_for(bo
     assert books.turn(turn.id) is None
 
 
+def test_threads_from_before_a_new_beginning_are_deleted_too_and_named_where_they_cannot_be(
+    books: SqlBooks, assistant: PigeonAssistant, threads: Threads
+) -> None:
+    claim = begin(books)
+    first = thread_of(books, claim.turn)
+    for thread, backend in (("owl_1", "owls"), ("pigeon_1", assistant.name), ("pigeon_2", assistant.name)):
+        books.write([Bound(claim.lease, ThreadId(thread), backend)])
+    forgotten = operating.forget(books, threads, PLATFORM, "Ada")
+    assert set(assistant.deleted) == {first, "pigeon_1", "pigeon_2"}
+    assert (forgotten.conversations, forgotten.threads, forgotten.abandoned) == (1, 3, ("owl_1",))
+
+
 def test_where_there_is_no_thread_no_assistant_is_opened(books: SqlBooks) -> None:
     tell(books)
 
