@@ -215,7 +215,7 @@ class Engine:
     def _begin(self, claim: Claim, since: float) -> None:
         conversation = claim.lease.conversation
         before = self._works.get(conversation)
-        if before is not None and not before.finishing:  # its lease ran out unnoticed: we took over from ourselves
+        if before is not None:  # its lease ran out unnoticed: we took over from ourselves
             if before.go_on(claim, since):
                 return
             before.drop()

@@ -81,7 +81,7 @@ class Work:
 
         As when the machine slept for longer than a lease lasts, or the database's clock was set forward.
         """
-        if self.grip.lost or self.refused or claim.turn.id != self.claim.turn.id:
+        if self.grip.lost or self.refused or self.finishing or claim.turn.id != self.claim.turn.id:
             return False
         self.grip.claim = replace(self.claim, lease=claim.lease)
         self.grip.extend(since)
@@ -90,9 +90,9 @@ class Work:
         return True
 
     def drop(self) -> None:
-        """Somebody else has the conversation."""
+        """Somebody else has the conversation. A last write that is on its way is seen to its end."""
         self.grip.lost = True
-        if self.task is not None:
+        if self.task is not None and not self.finishing:
             self.task.cancel()
 
 
@@ -137,6 +137,8 @@ class Working:
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
         if following is None:
             return False
+        if work.grip.lost:  # the next turn was taken from us before we heard that it was ours
+            raise LeaseLost
         work.grip.claim, work.attempt, work.grant = following, None, None
         work.grip.extend(since)
         return True
