@@ -16,7 +16,7 @@ from gateway.messages import Conversation, Turn, TurnId, TurnState, Verdict
 from storage import catalogue_statements as statements
 from storage import clearing, rows
 from storage.database import Database
-from storage.statements import INSERTS
+from storage.statements import INSERTS, forget_former
 
 TIDY_SECONDS = 3600.0
 SPENDING_SECONDS = 40 * 86_400.0
@@ -72,7 +72,7 @@ class SqlCatalogue:
         with self._database.writing() as connection:
             if connection.execute(statements.let_go(conversation)).rowcount == 0:
                 return None
-            connection.execute(statements.erase_former, {"conversation": conversation.id})
+            connection.execute(forget_former, {"conversation": conversation.id})
             connection.execute(statements.cancel_person, wanted)
             return connection.execute(statements.erase_person, wanted).rowcount
 

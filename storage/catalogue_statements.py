@@ -28,7 +28,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.catalogue import TIMES, Line, Search
 from gateway.messages import Conversation, Turn, TurnState
-from storage.schema import Words, conversations, facts, former_threads, leases, limits, spending, turns, verdicts
+from storage.schema import Words, conversations, facts, leases, limits, spending, turns, verdicts
 from storage.statements import CONVERSATION, KEY, TURN, clock
 
 C = conversations.c
@@ -238,7 +238,6 @@ _in_one = (T.conversation_id == bindparam("conversation"), T.author == _them, T.
 cancel_person = (
     update(turns).where(*_in_one, T.state.in_(UNDECIDED)).values(state=TurnState.CANCELLED, answered_at=clock())
 )
-erase_former = delete(former_threads).where(former_threads.c.conversation_id == bindparam("conversation"))
 erase_person = update(turns).where(*_in_one).values(WIPED)
 
 # ---------------------------------------------------------------- clearing up

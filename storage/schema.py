@@ -180,16 +180,12 @@ for _name, _column in (
 former_threads = Table(
     "former_threads",
     metadata,
-    Column(
-        "conversation_id",
-        Number,
-        ForeignKey("conversations.id", name="former_threads_conversation", ondelete="CASCADE"),
-        nullable=False,
-    ),
+    Column("conversation_id", Number, nullable=False),
     Column("thread_id", Words, nullable=False),
     Column("backend", Words, nullable=False),
 )
-"""What a conversation remembered by before it began anew, or changed the backend: it still is there."""
+"""What a conversation remembered by before it began anew, or changed the backend: it still is there. Without a foreign
+key: to make one, a migration would have to lock both tables against writers, who lock them the other way round."""
 
 Index("former_threads_of", former_threads.c.conversation_id)
 

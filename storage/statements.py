@@ -354,6 +354,7 @@ conversation_of = select(*CONVERSATION).where(C.thread_id == bindparam("thread")
 
 # ---------------------------------------------------------------- the rest
 
+forget_former = delete(former_threads).where(former_threads.c.conversation_id == bindparam("conversation"))
 forget = delete(conversations).where(C.id == bindparam("conversation"))
 verdicts_of = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
 recall = select(facts.c.value).where(facts.c.name == bindparam("fact"))

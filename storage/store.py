@@ -96,8 +96,9 @@ class SqlStore(SqlRecording, SqlCatalogue):
         return self.turn(turn)
 
     def forget(self, conversation: int) -> None:
-        with self._database.writing_once() as connection:
+        with self._database.writing() as connection:
             connection.execute(statements.forget, {"conversation": conversation})
+            connection.execute(statements.forget_former, {"conversation": conversation})
 
     def close(self) -> None:
         self._database.close()

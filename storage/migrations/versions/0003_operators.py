@@ -23,9 +23,6 @@ def upgrade() -> None:
         sa.Column("conversation_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=False),
         sa.Column("thread_id", sa.Text, nullable=False),
         sa.Column("backend", sa.Text, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], name="former_threads_conversation", ondelete="CASCADE"
-        ),
     )
     op.create_index("former_threads_of", "former_threads", ["conversation_id"])
     op.create_table(
