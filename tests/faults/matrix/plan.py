@@ -124,7 +124,7 @@ def quick(families: Collection[str], databases: Collection[str]) -> Iterator[Cel
 
 TELLING = (
     Cell(Platform.SLACK, Database.POSTGRESQL, Fault.FREEZE, Step.AFTER_SETTLED),
-    Cell(Platform.TELEGRAM, Database.POSTGRESQL, Fault.FREEZE, Step.STREAMING),
+    Cell(Platform.TELEGRAM, Database.POSTGRESQL, Fault.FREEZE, Step.AFTER_SETTLED),
     Cell(Platform.CHAT, Database.POSTGRESQL, Fault.RESTART, Step.AFTER_RECORD),
     Cell(Platform.CHAT, Database.POSTGRESQL, Fault.DATABASE_SILENT, Step.BEFORE_SETTLED),
     Cell(Platform.CHAT, Database.SQLITE, Fault.DISK_FULL, Step.BEFORE_RECORD),
