@@ -1,4 +1,4 @@
-"""Backends: ways to reach an assistant, one file each. The only room that speaks to the vendor's SDK."""
+"""Assistant backends, and the choice among them. Only this package imports the ``openai`` SDK."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ log = logs.get(__name__)
 
 
 class Facts(Protocol):
-    """What a backend remembers for all processes and for good: the store's facts, on the engine's loop."""
+    """Values that a backend shares with all processes and keeps for good: the key-value store, on the worker's loop."""
 
     async def recall(self, name: str) -> str | None: ...
 
     async def remember(self, name: str, value: str) -> str:
-        """The first value kept under a name wins and is returned."""
+        """Stores the value unless the name has one already. Returns the stored value."""
         ...
 
 
 def build(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
-    """The backend that the settings choose. No I/O. Raises SettingsError.
+    """Returns the backend that the settings choose. No I/O. Raises SettingsError.
 
-    Only what it needs is imported: the SDK costs half a second and 50 MB, which the offline assistant does without.
+    Imports only what that backend needs: the SDK takes half a second and 50 MB, which the offline one does not need.
     """
     if missing := settings.missing():
         raise SettingsError(f"The backend {settings.backend} needs {' and '.join(missing)} to be set.")

@@ -1,4 +1,4 @@
-"""Files on both ways: what a person attached, sorted by what a model can do with it, and what the assistant made."""
+"""Files in both directions: attachments, converted to what a model can read, and files that the assistant made."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gateway.messages import Attachment, File, Turn
 from gateway.ports import Attachments
 
 MOST_BYTES = 50 * 2**20
-"""Of all files in one request, and of each (developers.openai.com/api/docs/guides/file-inputs)."""
+"""Limit for one file, and for all files of one request (developers.openai.com/api/docs/guides/file-inputs)."""
 INLINE_CHARS = 30_000
-"""A longer text is sent as a file."""
+"""A longer text file is sent as a file instead of as text."""
 LONGEST_NAME = 200
 UNKNOWN = "application/octet-stream"
 
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-"""What models look at (developers.openai.com/api/docs/guides/images-vision)."""
+"""Images that models accept as input (developers.openai.com/api/docs/guides/images-vision)."""
 SIGNATURES = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
@@ -32,7 +32,7 @@ READABLE = re.compile(
     r"text/(?!rtf)|[^/]+/(.+\+)?(json|xml|yaml|x-yaml|toml|sql|csv|javascript|ecmascript|typescript|x-sh|x-python|"
     r"x-httpd-php|x-ruby|x-perl|x-ndjson|jsonl|graphql)$"
 )
-"""Media types of text, whatever family they are in."""
+"""Media types of text, also outside of ``text/``."""
 SOURCES = re.compile(
     r"""(?:^|\.)(?:
     txt|text|md|rst|log|csv|tsv|jsonc?|jsonl|ndjson|json5|xml|html?|css|scss|less|svg|ya?ml|toml|ini|cfg|conf|env|
@@ -42,26 +42,26 @@ SOURCES = re.compile(
     )$""",
     re.VERBOSE | re.IGNORECASE,
 )
-"""Endings of the names of text files. Not rtf: that is a document in disguise."""
+"""File name endings of text files. Not rtf, which is a document format."""
 
 LINK = re.compile(
     r"!?\[((?:[^\[\]\n]|\[[^\[\]\n]*\])*)\]\(\s*<?sandbox:(?:[^()\n]|\([^()\n]*\))*\)"  # [label](sandbox:/mnt/data/x)
 )
 
 NOT_TAKEN = "the assistant's server does not take files of this kind or size"
-GONE = "A file that the assistant made is not there any more."
+GONE = "A file that the assistant made is no longer available."
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Something to read: a small text file, or why a file cannot be read."""
+    """Text for the model: the content of a small text file, or why a file cannot be read."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A file as it is."""
+    """A file that is sent to the model unchanged."""
 
     name: str
     media_type: str
@@ -69,7 +69,7 @@ class Blob:
 
     @property
     def shows(self) -> bool:
-        """Whether it is an image that models look at."""
+        """Whether it is an image that models accept."""
         return self.media_type in IMAGES
 
     @property
@@ -78,16 +78,16 @@ class Blob:
 
 
 Piece = Words | Blob
-"""What stands in a message behind its text."""
+"""A part of a user message after its text."""
 
 
 async def load(turn: Turn, attachments: Attachments) -> list[Piece]:
-    """What came with the turn's message. Nothing is fetched for a message without files."""
+    """Returns the parts for the files of the turn's message. Fetches nothing for a message without files."""
     return sort(await attachments()) if turn.message.files else []
 
 
 def sort(attachments: Iterable[Attachment]) -> list[Piece]:
-    """A piece for each, in order. What has no room beside the others is named only."""
+    """Returns one part per attachment, in order. A file that exceeds the total size becomes a note with its name."""
     pieces: list[Piece] = []
     room = MOST_BYTES
     for attachment in attachments:
@@ -98,7 +98,7 @@ def sort(attachments: Iterable[Attachment]) -> list[Piece]:
 
 
 def without_files(pieces: Sequence[Piece]) -> list[Words] | None:
-    """What to send to a server that refuses the files. None: there are no files, so that cannot be why."""
+    """Returns the parts for a server that rejects files. None if there are no files, so they cannot be the reason."""
     if not any(isinstance(piece, Blob) for piece in pieces):
         return None
     return [piece if isinstance(piece, Words) else unread(piece.name, NOT_TAKEN) for piece in pieces]
@@ -125,16 +125,16 @@ def _piece(attachment: Attachment, room: int) -> Piece:
 
 
 def _media_type(file: File, content: bytes) -> str:
-    """What the content says of itself as an image, else what the platform says, else the name."""
+    """Returns the image type by its signature, else what the platform says, else the guess by file name."""
     for media_type, signature in SIGNATURES.items():
         if signature.match(content):
             return media_type
-    said = file.media_type.partition(";")[0].strip().lower()
-    return (said if said != UNKNOWN else "") or guess_type(file.name)[0] or UNKNOWN
+    declared = file.media_type.partition(";")[0].strip().lower()
+    return (declared if declared != UNKNOWN else "") or guess_type(file.name)[0] or UNKNOWN
 
 
 def _text(name: str, media_type: str, content: bytes) -> str | None:
-    """The text of a small text file; None for everything else."""
+    """Returns the text of a small text file; None for any other file."""
     known = READABLE.match(media_type) or SOURCES.search(name)
     if not known or len(content) > 4 * INLINE_CHARS or b"\0" in content:
         return None
@@ -145,11 +145,11 @@ def _text(name: str, media_type: str, content: bytes) -> str | None:
     return text if len(text) <= INLINE_CHARS else None
 
 
-# ---------------------------------------------------------------- what the assistant made
+# ---------------------------------------------------------------- files that the assistant made
 
 
 def unlinked(text: str) -> str:
-    """The text without links into the assistant's sandbox, which lead nowhere: of each, its label."""
+    """Replaces links into the assistant's sandbox, which no user can open, by their labels."""
     return LINK.sub(r"\1", text) if "sandbox:" in text else text
 
 
@@ -158,18 +158,20 @@ def made(name: str, reference: str) -> File:
 
 
 def named(path: str, otherwise: str) -> str:
-    """The name at the end of a path, or of an address in the sandbox."""
+    """Returns the last segment of a path or sandbox URL."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or otherwise
 
 
 def not_ours(file: File) -> Refused:
-    """Another backend made it, or none."""
-    return Refused(f"no file of this backend's: {file.reference[:80]!r}", code="file_gone", sentence=GONE)
+    """Returns the error for a file reference that this backend did not create."""
+    return Refused(
+        f"this backend has no file with the reference {file.reference[:80]!r}", code="file_gone", sentence=GONE
+    )
 
 
 @contextmanager
 def fetching(file: File) -> Iterator[None]:
-    """What the server has no more, or does not give, is gone."""
+    """Raises AssistantRefused with code ``file_gone`` when the server rejects the download inside the block."""
     try:
         yield
     except Refused as exc:

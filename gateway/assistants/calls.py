@@ -1,4 +1,4 @@
-"""Function calls of a model: run at once, told as they begin and end."""
+"""Function calls of a model: run concurrently and reported as they start and finish."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from gateway.messages import ToolCall
 from gateway.tools import ToolBox
 
 MAX_ROUNDS = 20
-"""How often a model may call tools for one turn: it would go on for ever, now and then."""
-TOO_MANY_ROUNDS = "The assistant got lost in its tools. Please ask in another way."
+"""How often a model may call tools in one turn; now and then a model would never stop."""
+TOO_MANY_ROUNDS = "The assistant used its tools too often without finding an answer. Please ask in another way."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class FunctionCall:
 async def perform(
     toolbox: ToolBox, calls: Sequence[FunctionCall], outputs: dict[str, str]
 ) -> AsyncGenerator[ToolCall, None]:
-    """Run the calls that have no output yet, all at the same time. Each output is put under the call's id."""
+    """Runs the calls that have no output yet, concurrently. Stores each output in ``outputs`` under the call's id."""
     tasks = {
         call: asyncio.create_task(toolbox.call(call.name, call.arguments)) for call in calls if call.id not in outputs
     }

@@ -1,6 +1,6 @@
-"""The backend ``chat``: chat completions, which nearly every server has and none remembers.
+"""The backend ``chat``: chat completions, which nearly every server has. The server keeps no state.
 
-The past is our own transcript, as much of it as has room. The server keeps nothing, so asking again is always safe.
+Each request carries the gateway's own transcript, up to a size limit, so repeating a request is always safe.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from gateway.settings import OPENAI_HOST
 from gateway.tools import ToolBox
 
 PATIENCE = 2
-"""How often a broken answer is asked for again before somebody else decides."""
+"""How often an interrupted answer is requested again before the error goes to the caller."""
 BROKEN = frozenset({"abort", "error", "cancelled", "insufficient_system_resource"})
-"""Reasons to finish by which some servers say that they broke off."""
+"""Values of ``finish_reason`` by which some servers report that the answer was interrupted."""
 
 NO_REASONING = {"reasoning_effort": "none"}
-"""OpenAI's models from gpt-5.6 on call functions here only without reasoning, and want to be told so
+"""OpenAI's models from gpt-5.6 on call functions in chat completions only if reasoning is switched off explicitly
 (github.com/livekit/agents/pull/7169)."""
 
 log = logs.get(__name__)
 
 
 class Completion:
-    """One answer while its chunks come in."""
+    """Assembles one answer from its chunks."""
 
     def __init__(self) -> None:
         self.id = ""
@@ -62,13 +62,13 @@ class Completion:
         ]
 
     def take(self, chunk: Json) -> str:
-        """More of the text. Raises AssistantError when the chunk tells of an error."""
+        """Adds a chunk. Returns the text in it. Raises AssistantError if the chunk reports an error."""
         if error := chunk.get("error"):
             raise complaint_in(error)
         self.id = self.id or text(chunk.get("id"))
         self.model = self.model or text(chunk.get("model"))
         if chunk.get("usage"):
-            self.usage = usage(chunk["usage"])  # some servers count up in every chunk: the last one counts
+            self.usage = usage(chunk["usage"])  # some servers send running totals: the last one counts
         said = ""
         for choice in parts(chunk.get("choices"))[:1]:
             self.finish = text(choice.get("finish_reason")) or self.finish
@@ -80,16 +80,16 @@ class Completion:
         return said
 
     def check(self) -> None:
-        """Raises AssistantError unless the answer is whole."""
+        """Raises AssistantError unless the answer is complete."""
         if not self.finish or self.finish in BROKEN:
-            raise Unavailable(f"the answer broke off: {self.finish or 'no reason given'}")
+            raise Unavailable(f"the answer was interrupted: {self.finish or 'no reason given'}")
         if self.finish == "length":
             raise Refused("the answer was cut at the length limit", code="incomplete", sentence=CUT_SHORT)
         if self.finish == "content_filter":
             raise Refused("the answer was filtered", code="incomplete", sentence=NOT_ALLOWED)
 
     def message(self) -> Json:
-        """As it goes back to the server with the outputs of its calls."""
+        """Returns the message to send back to the server together with the outputs of its calls."""
         calls = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in self.calls
@@ -97,7 +97,7 @@ class Completion:
         return {"role": "assistant", "content": self.text or None, "tool_calls": calls}
 
     def _add(self, piece: Json, place: int) -> None:
-        """The pieces of a call share an index; where a server sends none, they share an id or a place."""
+        """Adds a delta of a call: its deltas share an index, or an id or position if the server sends no index."""
         key = piece.get("index")
         key = (piece.get("id") or place) if key is None else key
         call = self._calls.setdefault(key, {"id": "", "name": "", "arguments": []})
@@ -109,22 +109,22 @@ class Completion:
 
 @dataclass
 class Progress:
-    """What is known of a turn during one call of run or resume."""
+    """State of one turn during one call of run or resume."""
 
     turn: Turn
     past: list[Exchange]
     pieces: Sequence[Piece]
-    """What came with the message."""
+    """The files of the message."""
     draft: Draft = field(default_factory=Draft)
     usage: Usage = field(default_factory=Usage)
     rounds: list[Json] = field(default_factory=list)
-    """Calls of functions and their outputs."""
+    """Messages with function calls and their outputs, sent after the user's message."""
     completion: Completion = field(default_factory=Completion)
     started: bool = False
     shortened: bool = False
 
     def shorten(self) -> bool:
-        """Whether there was something of the past to leave out: half of it, once."""
+        """Drops half of the history, at most once. Returns whether there was something to drop."""
         if self.shortened or not self.past:
             return False
         self.past = fit(self.past, sum(map(size, self.past)) // 2)
@@ -132,29 +132,33 @@ class Progress:
         return True
 
     def lighten(self, error: AssistantError) -> bool:
-        """Whether there was something to leave out of what the server did not take: the past, then the files."""
+        """Drops part of a rejected request: first history, then files. Returns whether there was something to drop."""
         if isinstance(error, TooLong) and self.shorten():
-            log.info("past shortened", turn=self.turn.id, exchanges=len(self.past))
+            log.info(
+                "history shortened after the server rejected the input as too long",
+                turn=self.turn.id,
+                exchanges=len(self.past),
+            )
             return True
         words = without_files(self.pieces)
         if words is None:
             return False
-        log.info("asking without files", turn=self.turn.id, error=str(error))
+        log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
         self.pieces = words
         return True
 
 
 class Chat:
-    """Chat completions of one server."""
+    """Runs turns by chat completions of one server."""
 
     name = "chat"
 
     def __init__(
         self, wire: Wire, setup: Setup, toolbox: ToolBox, *, history_chars: int = 48_000, pause: float = 1.0
     ) -> None:
-        """``history_chars``: how much of the past is sent along.
+        """``history_chars``: how many characters of history a request carries.
 
-        ``pause``: seconds before an answer that broke is asked for again.
+        ``retry_seconds``: pause before an interrupted answer is requested again.
         """
         self.description = f"{self.name} at {wire.host}, model {setup.model}"
         self._wire = wire
@@ -165,47 +169,47 @@ class Chat:
         streamed = {"stream_options": _stream_options(wire)} if setup.streamed else {}
         self._extras = Extras(streamed, on_demand=NO_REASONING)
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # it comes with each turn
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"chat_{secrets.token_hex(12)}")
 
     async def run(
         self,
         turn: Turn,
-        thread: ThreadId,  # noqa: ARG002  # the port's
+        thread: ThreadId,  # noqa: ARG002  # required by the port
         history: History,
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         past = fit(await history(), self._history_chars)
-        progress = Progress(turn, past, await load(turn, hearing(self._wire, self._setup, attachments)))
+        state = Progress(turn, past, await load(turn, hearing(self._wire, self._setup, attachments)))
         for number in range(MAX_ROUNDS):
-            async with aclosing(self._answer(progress, str(number))) as events:
+            async with aclosing(self._answer(state, str(number))) as events:
                 async for event in events:
                     yield event
-            completion = progress.completion
-            progress.usage += completion.usage
-            progress.draft.whole(completion.text)
+            completion = state.completion
+            state.usage += completion.usage
+            state.draft.whole(completion.text)
             if not completion.calls:
-                yield Answered(progress.draft.text, progress.usage, model=completion.model)
+                yield Answered(state.draft.text, state.usage, model=completion.model)
                 return
             outputs: dict[str, str] = {}
             async with aclosing(perform(self._toolbox, completion.calls, outputs)) as told:
                 async for call in told:
                     yield call
-            progress.rounds += [completion.message(), *_outputs(outputs)]
+            state.rounds += [completion.message(), *_outputs(outputs)]
         raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
 
     def resume(
         self,
         turn: Turn,
         thread: ThreadId,
-        run_id: RunId | None,  # noqa: ARG002  # a completion cannot be taken up again
+        run_id: RunId | None,  # noqa: ARG002  # a completion cannot be resumed
         history: History,
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         return self.run(turn, thread, history, attachments)
 
     async def _answer(self, progress: Progress, name: str) -> AsyncGenerator[RunEvent, None]:
-        """One whole answer, asked for again where it broke after something of the turn was shown or done."""
+        """Yields one complete answer; requests it again if it is interrupted after some text was shown or tools ran."""
         failures = 0
         while True:
             try:
@@ -219,7 +223,7 @@ class Chat:
                 failures += 1
                 if failures > PATIENCE or not (progress.draft.shows or progress.rounds):
                     raise
-                log.info("asking again", turn=progress.turn.id, error=str(exc))
+                log.info("answer interrupted; requesting it again", turn=progress.turn.id, error=str(exc))
                 await asyncio.sleep(self._pause)
             else:
                 return
@@ -238,20 +242,20 @@ class Chat:
                         yield TextDelta(shown)
         except NotThere as exc:
             raise Misconfigured(
-                f"The server at {self._wire.host} has no chat completions there. Check OPENAI_BASE_URL: {exc}"
+                f"The server at {self._wire.host} has no chat completions at this address. Check OPENAI_BASE_URL: {exc}"
             ) from exc
         except Unavailable:
-            if not completion.finish:  # else only what follows the answer was lost
+            if not completion.finish:  # else only the data after the answer was lost
                 raise
         completion.check()
 
     def _body(self, progress: Progress) -> Json:
-        said = [message for exchange in progress.past for message in _messages(exchange)]
+        earlier = [message for exchange in progress.past for message in _messages(exchange)]
         system = [{"role": "system", "content": self._setup.instructions}] if self._setup.instructions else []
-        mine = {"role": "user", "content": _content(progress.turn.message.said, progress.pieces)}
+        user_message = {"role": "user", "content": _content(progress.turn.message.said, progress.pieces)}
         body: Json = {
             "model": self._setup.model,
-            "messages": [*system, *said, mine, *progress.rounds],
+            "messages": [*system, *earlier, user_message, *progress.rounds],
             "stream": self._setup.streamed,
         }
         if self._toolbox:
@@ -259,17 +263,17 @@ class Chat:
         return body
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
-        """An answer ends with its connection."""
+        """Does nothing: an answer ends when its connection is closed."""
 
     async def fetch(self, file: File) -> bytes:
-        """Completions bring no files."""
+        """Raises AssistantRefused: chat completions return no files."""
         raise not_ours(file)
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # nobody else opens threads here
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
         return None
 
     async def forget(self, thread: ThreadId) -> None:
-        """Nothing is kept at the server."""
+        """Does nothing: the server keeps no state."""
 
     async def close(self) -> None:
         await self._wire.close()
@@ -284,7 +288,7 @@ class Chat:
     async def _find(self) -> None:
         try:
             await find_model(self._wire, self._setup.model)
-        except NotThere:  # a server that does not tell of models has to be asked for something
+        except NotThere:  # a server without GET /models can only be tested by a completion
             hello = [{"role": "user", "content": "Hello"}]
             await self._wire.post("/chat/completions", {"model": self._setup.model, "messages": hello, "max_tokens": 1})
 
@@ -292,19 +296,22 @@ class Chat:
 def _stream_options(wire: Wire) -> Json:
     options = {"include_usage": True}
     if wire.host == OPENAI_HOST:
-        options["include_obfuscation"] = False  # saves bytes; the way there is private already
+        options["include_obfuscation"] = False  # saves bytes; the connection is encrypted already
     return options
 
 
 def _content(said: str, pieces: Sequence[Piece]) -> str | list[Json]:
-    """A plain text where that is enough: not every server takes parts."""
+    """Returns a plain string where that is enough, as not every server accepts content parts."""
     if all(isinstance(piece, Words) for piece in pieces):
         return "\n\n".join([said, *(piece.text for piece in pieces if isinstance(piece, Words))])
     return [{"type": "text", "text": said}, *map(_part, pieces)]
 
 
 def _part(piece: Piece) -> Json:
-    """developers.openai.com/api/docs/guides/file-inputs and .../images-vision: OpenAI takes files here that are PDF."""
+    """Returns the content part of the API (developers.openai.com/api/docs/guides/file-inputs and .../images-vision).
+
+    OpenAI accepts only PDF as a file here.
+    """
     if isinstance(piece, Words):
         return {"type": "text", "text": piece.text}
     if piece.shows:
@@ -322,7 +329,7 @@ def _outputs(outputs: dict[str, str]) -> list[Json]:
 
 
 def _words(content: object) -> str:
-    """Text, or the text among parts: some servers put their reasoning beside it."""
+    """Returns the text of a string or of content parts; some servers send their reasoning in other parts."""
     if isinstance(content, str):
         return content
     return "".join(text(one.get("text")) for one in parts(content))

@@ -1,8 +1,8 @@
-"""The way to a server: one SDK client for the process, and a wire that carries JSON and event streams over it.
+"""The API client for the assistant's server: JSON and event streams over one SDK client per process.
 
-The SDK brings keys, addresses, connections and exceptions. Requests go through its verbs (``client.post``) and
-answers are decoded here: its generated resources cost 20 MB and, while streaming, five times the CPU. Its verbs in
-turn cost more CPU than the connection: of POSTs of one kind it makes the first, and the others are made like it.
+The SDK supplies keys, URLs, connections and exceptions. Requests go through its methods (``client.post``) and
+responses are decoded here: its generated resources cost 20 MB and, while streaming, five times the CPU. Its methods
+in turn cost more CPU than the connection: it makes the first POST of a kind, and the others are made from a template.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from gateway.settings import Settings
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
-"""For requests that do not wait for a model."""
+"""Timeout of requests that do not wait for a model."""
 SILENCE_SECONDS = 120.0
-"""After which a stream that can be picked up elsewhere is given up."""
+"""Seconds without a byte after which a stream is given up, if its run can be followed by polling."""
 KEEPALIVE_SECONDS = 60.0
 DRAIN_SECONDS = 0.05
-"""For the end of a stream whose last event was read: a connection can be used again only then."""
+"""Time to read the end of a stream after its last event: only then can the connection be reused."""
 SPARE_CONNECTIONS = 100
 POLL_FAILURES = 4
 SHORTEST_POLL = 0.02
 LONGEST_POLL = 30.0
 LONGEST_ID = 256
 BINARY = {"accept": "application/binary"}
-TOO_LARGE = "A file that the assistant made is too large to be brought here."
+TOO_LARGE = "A file that the assistant made is too large to be sent here."
 NO_KEY = "none"
-"""What is sent to a server of one's own that wants no key: the SDK insists on one."""
+"""Sent to a self-hosted server that needs no key, because the SDK requires one."""
 
 Events = AsyncGenerator[Event, None]
 
@@ -53,16 +53,16 @@ log = logs.get(__name__)
 
 
 def connect(settings: Settings) -> openai.AsyncOpenAI:
-    """The SDK's client for these settings. No I/O. Raises SettingsError."""
+    """Returns the SDK client for these settings. No I/O. Raises SettingsError."""
     silence = settings.assistant_timeout_seconds
     timeout = httpx2.Timeout(connect=CONNECT_SECONDS, read=silence, write=ANSWER_SECONDS, pool=ANSWER_SECONDS)
-    # A run holds one connection; while it polls or is cancelled, one more.
+    # A run uses one connection, and one more while it is polled or cancelled.
     limits = httpx2.Limits(
         max_connections=2 * settings.max_runs + SPARE_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS
     )
     _check_urls(settings)
     transport = openai.DefaultAioHttpClient(limits=limits, timeout=timeout)
-    # A repeated POST is a repeated message: whether to ask again is decided where that is known.
+    # A repeated POST would repeat the message, so retries are left to the code that knows whether that is safe.
     options: dict[str, Any] = {"http_client": transport, "timeout": timeout, "max_retries": 0}
     if settings.azure_openai_endpoint and settings.azure_openai_api_key:
         return openai.AsyncAzureOpenAI(
@@ -82,76 +82,80 @@ def _check_urls(settings: Settings) -> None:
     }
     for name, url in urls.items():
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
-            raise SettingsError(f"{name} must be an address that begins with http:// or https://.")
+            raise SettingsError(f"{name} must be a URL that begins with http:// or https://.")
 
 
 def segment(name: str) -> str:
-    """An id as one part of a path. Raises NotThere for what no server ever gave out as one."""
+    """Returns an id quoted as one path segment. Raises NotFound for a value that cannot be an id of any server."""
     quoted = quote(name, safe="")
     if quoted in {"", ".", ".."} or len(name) > LONGEST_ID:
-        raise NotThere("no id of a server's")
+        raise NotThere("not a valid id of a server object")
     return quoted
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How the assistant is wanted."""
+    """How the assistant is configured."""
 
     model: str
     instructions: str = ""
     hosted: tuple[Json, ...] = ()
-    """Tools of the server's, as its API wants them."""
+    """Hosted tools, in the form of the Responses API."""
     streamed: bool = True
-    """False: do not stream, but poll or wait."""
+    """False: do not stream, but poll or wait for the whole response."""
     poll_seconds: float = 1.0
-    """Between two looks at a run, unless the server says when."""
+    """Interval between two polls of a run, unless the server sets it."""
     transcription_model: str = ""
-    """What turns recordings into text; empty: nothing does."""
+    """The model that transcribes recordings; empty if they are not transcribed."""
 
 
 class Extras:
-    """Fields that are not for every server: it says by name which it does not take, or cannot do without."""
+    """Request fields that not every server supports: errors that name a field switch it off, or on."""
 
     def __init__(self, fields: Json, on_demand: Json | None = None) -> None:
-        """``fields`` are sent until the server complains of them, those ``on_demand`` from then on."""
+        """``fields`` are sent until the server rejects them by name, those ``on_demand`` once it names them."""
         self._fields = dict(fields)
         self._on_demand = dict(on_demand or {})
 
     @property
     def fields(self) -> Json:
-        """What to send now: the same object until something changes."""
+        """The fields to send now: the same object until something changes."""
         return self._fields
 
     def adapt(self, error: BadRequest) -> bool:
-        """Whether the complaint was of one of ours, and is heeded from now on."""
+        """Changes the fields according to a rejection. Returns whether it named one of them."""
         words = set(re.split(r"[^a-z_]+", (error.param or str(error)).lower()))
         named = next((name for name in (*self._fields, *self._on_demand) if name in words), None)
         if named is None:
             return False
-        log.info("server complains of a field", field=named, sent=named in self._fields)
+        log.info(
+            "request field switched off or on after the server rejected the request",
+            field=named,
+            sent=named in self._fields,
+        )
         more = {} if named in self._fields else {named: self._on_demand.pop(named)}
         self._fields = {name: value for name, value in self._fields.items() if name != named} | more
         return True
 
 
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK writes it
-_url = lru_cache(maxsize=64)(httpx2.URL)  # reading one costs a tenth of a request, and most are of a few
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK
+_url = lru_cache(maxsize=64)(httpx2.URL)  # parsing costs a tenth of a request, and there are few different URLs
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # the headers hold the key
 class Pattern:
-    """A POST as the SDK made it, to make others like it: they differ in path, body and cookies."""
+    """A POST as the SDK made it, to make further ones that differ only in path, body and cookies."""
 
     before: str
-    """The address up to the path that was asked for; Azure's has the deployment in it."""
+    """The URL up to the requested path; on Azure it contains the deployment."""
     after: str
     headers: httpx2.Headers
     extensions: Mapping[str, Any]
-    """The timeouts, and on Azure where its key may go to."""
+    """The timeouts, and on Azure the host that may receive its key."""
 
     @classmethod
     def of(cls, response: httpx2.Response, path: str) -> Self | None:
-        """That of the request that was answered; None when the SDK or a redirect made something else of the path."""
+        """Returns the template of the answered request; None if the SDK or a redirect changed the path."""
         request = response.request
         before, found, after = str(request.url).rpartition(path)
         if response.history or not found:
@@ -199,12 +203,12 @@ class Wire:
         return (await self._look(path, query))[0]
 
     async def post(self, path: str, body: Json) -> Json:
-        """For what no model works on: see ``stream``."""
+        """POSTs a request that does not wait for a model; see ``stream`` for the others."""
         with our_words():
             return parse((await self._post(path, body, ANSWER_SECONDS, streamed=False)).content)
 
     async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: bytes) -> Json:
-        """POST a file as a form."""
+        """POSTs a file as a multipart form."""
         with our_words():
             options = self._options(timeout=self._brief)
             options["headers"] = {**self._headers, "content-type": "multipart/form-data"}
@@ -215,7 +219,7 @@ class Wire:
             return parse(response.content)
 
     async def content(self, path: str, most: int) -> bytes:
-        """The bytes that are there. Raises Refused as soon as they are more than ``most``."""
+        """Downloads a file. Raises AssistantRefused as soon as it exceeds ``max_bytes``."""
         with our_words():
             options = self._options(timeout=self._brief)
             options["headers"] = {**self._headers, **BINARY}
@@ -229,8 +233,8 @@ class Wire:
                     stream_cls=openai.AsyncStream[object],
                 ),
             )
-            async with AsyncExitStack() as last:
-                last.push_async_callback(_close, response)
+            async with AsyncExitStack() as cleanup:
+                cleanup.push_async_callback(_close, response)
                 return await _read(response, most)
 
     async def delete(self, path: str) -> None:
@@ -241,17 +245,17 @@ class Wire:
     async def stream(
         self, path: str, body: Json, extras: Extras | None = None, *, silence: float | None = None
     ) -> AsyncIterator[Events]:
-        """POST, and read the events that come back. A server that answers with one object sends it as one event.
+        """POSTs, and yields the events of the response. A response that is one JSON object comes as one event.
 
-        ``silence``: seconds without a byte after which the server is Unavailable; the client's own when None.
+        Raises AssistantUnavailable after ``idle_seconds`` without a byte (None: the client's own timeout).
         """
         response = await self._open(path, body, extras or Extras({}), silence)
         with our_words():
-            async with AsyncExitStack() as last:
-                last.push_async_callback(_close, response)
+            async with AsyncExitStack() as cleanup:
+                cleanup.push_async_callback(_close, response)
                 chunks = response.aiter_bytes()
                 read = events(chunks) if _streams(response) else _whole(response)
-                last.push_async_callback(read.aclose)
+                cleanup.push_async_callback(read.aclose)
                 yield read
                 await _drain(chunks)
 
@@ -262,18 +266,18 @@ class Wire:
                 with our_words():
                     return await self._post(path, body | fields, silence, streamed=True)
             except BadRequest as exc:
-                if fields is extras.fields and not extras.adapt(exc):  # unless another request has learnt it meanwhile
+                if fields is extras.fields and not extras.adapt(exc):  # else another request changed them
                     raise
 
     async def _post(self, path: str, body: Json, silence: float | None, *, streamed: bool) -> httpx2.Response:
         await ensure_held()
-        # All that the SDK looks at: it treats paths with the same first part alike, and Azure's has the model in it.
+        # All that the SDK's request depends on: the first path segment, and on Azure the model, which is in the URL.
         kind = (path.split("/")[1], text(body.get("model")), silence, streamed)
         if (pattern := self._patterns.get(kind)) is not None:
             return await self._send_like(pattern, path, body, streamed=streamed)
         timeout = None if silence is None else httpx2.Timeout(silence, connect=CONNECT_SECONDS)
         response = cast(
-            "httpx2.Response",  # the signature knows streams only, whatever cast_to says
+            "httpx2.Response",  # the SDK's signature says it returns a stream, whatever cast_to is
             await self._client.post(
                 path,
                 cast_to=httpx2.Response,
@@ -288,8 +292,8 @@ class Wire:
         return response
 
     async def _send_like(self, pattern: Pattern, path: str, body: Json, *, streamed: bool) -> httpx2.Response:
-        """What ``client.post`` does with a request that it has made: one attempt, and the same exceptions."""
-        transport = self._client._client  # noqa: SLF001  # its connections and cookies have no public name
+        """Sends a request as ``client.post`` does: one attempt, the same exceptions."""
+        transport = self._client._client  # noqa: SLF001  # the SDK has no public access to its transport
         request = pattern.request(path, body, transport.cookies)
         try:
             response = await transport.send(request, stream=streamed)
@@ -300,12 +304,12 @@ class Wire:
         if response.is_success:
             return response
         await response.aread()
-        raise self._client._make_status_error_from_response(response)  # noqa: SLF001  # nor has its choice of a class
+        raise self._client._make_status_error_from_response(response)  # noqa: SLF001  # nor to its choice of the exception class
 
     async def until(self, path: str, over: Callable[[Json], bool], *, every: float) -> Json:
-        """Ask for an object at once, and then every so many seconds or when the server wants, until it is ``over``.
+        """GETs an object until ``is_done``: at once, then every ``interval_seconds`` or as often as the server says.
 
-        A few failures in a row are borne. Raises Unavailable after that, and at once whatever is permanent.
+        Tolerates a few failures in a row. Raises AssistantUnavailable after that; permanent errors at once.
         """
         failures = 0
         while True:
@@ -315,7 +319,7 @@ class Wire:
             except (Unavailable, RateLimited, ThreadBusy) as exc:
                 failures += 1
                 if failures >= POLL_FAILURES:
-                    raise Unavailable(f"asked {failures} times how it goes: {exc}") from exc
+                    raise Unavailable(f"polling failed {failures} times in a row: {exc}") from exc
                 log.debug("polling failed", error=str(exc), failures=failures)
                 wait = exc.retry_after or every * 2**failures
             else:
@@ -324,7 +328,7 @@ class Wire:
             await asyncio.sleep(min(every if wait is None else wait, LONGEST_POLL))
 
     async def listed(self, path: str, query: Mapping[str, object]) -> AsyncGenerator[Json, None]:
-        """The objects of a list, page after page."""
+        """Yields the objects of a list, page by page."""
         last = None
         while True:
             page = await self.get(path, query if last is None else {**query, "after": last})
@@ -336,11 +340,11 @@ class Wire:
                 return
 
     async def close(self) -> None:
-        with suppress(Exception):  # nothing of it is wanted any more
+        with suppress(Exception):  # errors while closing do not matter
             await self._client.close()
 
     async def _look(self, path: str, query: Mapping[str, object] | None = None) -> tuple[Json, float | None]:
-        """The object, and after how many seconds the server wants to be asked again."""
+        """Returns the object, and the seconds after which the server wants the next poll (None: it does not say)."""
         with our_words():
             options = self._options(params=query, timeout=self._brief)
             response = await self._client.get(path, cast_to=httpx2.Response, options=options)
@@ -363,7 +367,7 @@ async def _read(response: httpx2.Response, most: int) -> bytes:
     async for chunk in response.aiter_bytes():
         read += chunk
         if len(read) > most:
-            raise Refused(f"the file has more than {most} bytes", code="file_too_large", sentence=TOO_LARGE)
+            raise Refused(f"the file is larger than {most} bytes", code="file_too_large", sentence=TOO_LARGE)
     return bytes(read)
 
 
@@ -376,7 +380,7 @@ def _poll_after(response: httpx2.Response) -> float | None:
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read what follows the last event, which should be next to nothing: only then the connection is used again."""
+    """Reads the rest of the stream after the last event, normally a few bytes, so that the connection can be reused."""
     with suppress(Exception):
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in chunks:
@@ -389,11 +393,11 @@ async def _close(response: httpx2.Response) -> None:
 
 
 async def find_model(wire: Wire, model: str) -> None:
-    """Raises Misconfigured when the server says that it has no such model, NotThere when it does not tell of models."""
+    """Raises AssistantMisconfigured if the server has no such model, NotFound if it has no model endpoints."""
     try:
-        if not wire.azure:  # which tells of models by their own names, not by those of one's deployments
+        if not wire.azure:  # Azure lists models by their own names, not by deployment
             await wire.get(f"/models/{segment(model)}")
             return
     except NotThere:
-        log.debug("server does not tell of single models", host=wire.host)
+        log.debug("server has no endpoint for a single model", host=wire.host)
     await wire.get("/models")

@@ -1,19 +1,18 @@
-"""A reply while it is written: its messages, and what of it was shown."""
+"""A reply while it is generated: its messages, and which text of it was already shown as a preview."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 GAP = "\n\n"
-"""Between two messages of one reply."""
+"""Separates two messages of one reply."""
 
 
 class Draft:
-    """Collects whole messages, and lets through what there is to show.
+    """Collects the complete messages of a reply, and decides which text to show while it is generated.
 
-    Nothing is shown twice: where an attempt begins again, it shows only what goes beyond the earlier one, and
-    nothing at all once it says something else. All that is shown then still is the beginning of the reply, or
-    the reply replaces it.
+    No text is shown twice: when an attempt is repeated, only text beyond the earlier attempt is shown, and none once
+    the new text differs. So the shown text is always the beginning of the reply, or the final reply replaces it.
     """
 
     def __init__(self) -> None:
@@ -26,16 +25,16 @@ class Draft:
 
     @property
     def text(self) -> str:
-        """All whole messages."""
+        """The text of all complete messages."""
         return GAP.join(self._messages)
 
     @property
     def shows(self) -> bool:
-        """Whether anything was shown."""
+        """Whether any text was shown."""
         return bool(self._shown)
 
     def delta(self, message: str, text: str) -> str:
-        """More of a message: what of it to show."""
+        """Adds text to the message being generated. Returns the part to show."""
         if not text:
             return ""
         if message != self._open:
@@ -46,17 +45,17 @@ class Draft:
         return self._show(text)
 
     def whole(self, text: str) -> None:
-        """A message is complete, and this is what it says."""
+        """Adds a complete message."""
         if text:
             self._messages.append(text)
             self._begun = True
 
     def rewrite(self, texts: Iterable[str]) -> None:
-        """These are the whole messages, whatever was known of them before."""
+        """Replaces all complete messages."""
         self._messages = [text for text in texts if text]
 
     def again(self) -> None:
-        """What follows the whole messages is written once more, from its beginning."""
+        """Starts a repeated attempt: the text after the complete messages is generated again from its start."""
         shown = "".join(self._shown)
         self._open = ""
         self._begun = bool(self._messages)
@@ -64,11 +63,11 @@ class Draft:
         self._repeats = shown[len(self.text) :]
 
     def mute(self) -> None:
-        """Deltas were missed: show no more until the whole is known."""
+        """Stops showing text because deltas were missed, until the complete messages are known."""
         self._mute = True
 
     def rest(self) -> str:
-        """What to show of the whole messages that was not shown yet."""
+        """Returns the text of the complete messages that was not shown yet."""
         shown = "".join(self._shown)
         self._mute = not self.text.startswith(shown)
         self._repeats = ""

@@ -1,4 +1,4 @@
-"""What was said before, cut to what a backend can use."""
+"""Fits the history of a conversation into a size limit, and builds it from messages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from gateway.messages import Exchange
 
 CUT = "\n[…]\n"
-"""Stands where a text was cut."""
+"""Marks where text was left out."""
 
 
 def fit(history: Sequence[Exchange], chars: int) -> list[Exchange]:
-    """The newest exchanges that have room in so many characters, oldest first and without a hole.
+    """Returns the newest exchanges that fit into ``max_chars`` characters, oldest first and without a gap.
 
-    Only whole ones; but if not even the newest has room, its texts are cut in the middle.
+    Only whole exchanges; if not even the newest one fits, its texts are shortened in the middle.
     """
     kept: list[Exchange] = []
     left = chars
@@ -32,7 +32,7 @@ def size(exchange: Exchange) -> int:
 
 
 def pair(said: Iterable[tuple[str, str]]) -> list[Exchange]:
-    """Exchanges of (role, text) as they were said: what the assistant says after a message is its reply."""
+    """Builds exchanges from (role, text) pairs, oldest first: assistant texts after a user message are its reply."""
     exchanges: list[Exchange] = []
     for role, text in said:
         if role == "user":
@@ -44,13 +44,13 @@ def pair(said: Iterable[tuple[str, str]]) -> list[Exchange]:
 
 
 def _cut_exchange(exchange: Exchange, chars: int) -> Exchange:
-    """Each text has half of the room, and what the other one does not need."""
+    """Shortens both texts: each gets half of ``max_chars``, and what the other does not need."""
     for_reply = min(len(exchange.reply), max(chars // 2, chars - len(exchange.text)))
     return Exchange(cut(exchange.text, chars - for_reply), cut(exchange.reply, for_reply), exchange.author)
 
 
 def cut(text: str, chars: int) -> str:
-    """The beginning and the end of a text that is longer than ``chars``."""
+    """Returns the beginning and the end of a text that is longer than ``max_chars``; else the text."""
     if len(text) <= chars:
         return text
     room = chars - len(CUT)

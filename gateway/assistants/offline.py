@@ -1,4 +1,4 @@
-"""The backend ``offline``: no key, no network, no model. It says so, and shows that the gateway works."""
+"""The backend ``offline``: no key, no network, no model. It explains that, and shows that the gateway works."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ WHAT_IT_IS = (
 
 
 class Offline:
-    """Answers at once and always the same."""
+    """Replies at once, without a model."""
 
     name = "offline"
     description = "the offline assistant (no key is set)"
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # it comes with each turn
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"offline_{secrets.token_hex(12)}")
 
     async def run(
         self,
         turn: Turn,
-        thread: ThreadId,  # noqa: ARG002  # the port's
+        thread: ThreadId,  # noqa: ARG002  # required by the port
         history: History,
-        attachments: Attachments = no_attachments,  # noqa: ARG002  # nobody would look at them
+        attachments: Attachments = no_attachments,  # noqa: ARG002  # not read
     ) -> AsyncGenerator[RunEvent, None]:
         yield RunStarted(RunId(f"offline_{turn.id}"))
         reply = reply_to(turn.message, await history())
@@ -43,33 +43,33 @@ class Offline:
         self,
         turn: Turn,
         thread: ThreadId,
-        run_id: RunId | None,  # noqa: ARG002  # nothing was left anywhere
+        run_id: RunId | None,  # noqa: ARG002  # an earlier run left nothing to resume
         history: History,
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         return self.run(turn, thread, history, attachments)
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
-        """There is nothing to stop."""
+        """Does nothing: no run outlives its caller."""
 
     async def fetch(self, file: File) -> bytes:
         raise Refused(f"the offline assistant makes no files: {file.name}")
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # nobody else opens threads here
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
         return None
 
     async def forget(self, thread: ThreadId) -> None:
-        """There is nothing to forget."""
+        """Does nothing: no data is stored."""
 
     async def check(self) -> Sequence[Check]:
         return (Check("assistant", ok=True, detail=self.description),)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: no connection is open."""
 
 
 def reply_to(message: Message, history: Sequence[Exchange]) -> str:
-    """What it says to a message, and what it remembers."""
+    """Returns the reply to a message; it quotes the history to show that the conversation is remembered."""
     said = f"You said: {_excerpt(message.text)}" if message.text or not message.files else ""
     if message.files:
         names = " and ".join(_excerpt(file.name) for file in message.files)
@@ -84,6 +84,6 @@ def reply_to(message: Message, history: Sequence[Exchange]) -> str:
 
 
 def _excerpt(text: str) -> str:
-    """The text in one line of limited length, in quotation marks."""
+    """Returns the text in one line of limited length, in quotation marks."""
     line = " ".join(text.split())
     return f"“{line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + '…'}”"

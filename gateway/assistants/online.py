@@ -1,4 +1,4 @@
-"""Chooses among the backends that speak to a server, and turns settings into what they are made of."""
+"""Creates the backends that use a server, from the settings."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ log = logs.get(__name__)
 
 
 def build_online(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
-    """No I/O. Raises SettingsError."""
-    setup = set_up(settings)
+    """Returns the backend that the settings choose, if it uses a server. No I/O. Raises SettingsError."""
+    config = set_up(settings)
     client = connect(settings)
     if settings.backend == "threads":
-        wire = Wire(client, BETA)
-        return Threads(wire, setup, toolbox, ServerAssistant(wire, setup, toolbox, facts, settings.assistant_id))
+        api = Wire(client, BETA)
+        return Threads(api, config, toolbox, ServerAssistant(api, config, toolbox, facts, settings.assistant_id))
     if settings.backend == "responses":
-        return Responses(Wire(client), setup, toolbox)
-    if setup.hosted:
-        log.warning("hosted tools are not used: chat completions have none", tools=settings.openai_tools)
-    return Chat(Wire(client), setup, toolbox, history_chars=settings.history_chars)
+        return Responses(Wire(client), config, toolbox)
+    if config.hosted:
+        log.warning("OPENAI_TOOLS is ignored: chat completions have no hosted tools", tools=settings.openai_tools)
+    return Chat(Wire(client), config, toolbox, history_chars=settings.history_chars)
 
 
 def set_up(settings: Settings) -> Setup:
-    """Raises SettingsError."""
+    """Returns the assistant's configuration from the settings. Raises SettingsError."""
     return Setup(
         model=settings.openai_model or DEFAULT_MODEL,
         instructions=settings.assistant_instructions,
@@ -52,8 +52,10 @@ def _hosted(name: str, settings: Settings) -> Json:
     if name == "file_search":
         stores = [store.strip() for store in settings.openai_vector_store_ids.split(",") if store.strip()]
         if not stores:
-            raise SettingsError("OPENAI_TOOLS has file_search, so OPENAI_VECTOR_STORE_IDS must name what to search.")
+            raise SettingsError(
+                "OPENAI_TOOLS contains file_search, so OPENAI_VECTOR_STORE_IDS must name the vector stores to search."
+            )
         return {"type": name, "vector_store_ids": stores}
     if name not in HOSTED:
-        raise SettingsError(f"OPENAI_TOOLS: there is no {name[:40]!r}. There are: {', '.join(HOSTED)}.")
+        raise SettingsError(f"OPENAI_TOOLS: unknown tool {name[:40]!r}. The hosted tools are: {', '.join(HOSTED)}.")
     return {"type": name}

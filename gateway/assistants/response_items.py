@@ -1,4 +1,4 @@
-"""What stands in a response of the Responses API and in what is asked for: items, and the events that bring them."""
+"""Items and events of the Responses API: builds input items, reads output items and the events of a stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.messages import File, RunEvent, RunId, RunStarted, TextDelta, ToolC
 OVER = frozenset({"completed", "failed", "cancelled", "incomplete"})
 DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 OURS = frozenset({"function_call", "function_call_output", "message"})
-"""Items that are not tools of the server's."""
+"""Items that are not calls of hosted tools."""
 CODE = "code_interpreter_call"
 IMAGE = "image_generation_call"
 
@@ -27,18 +27,18 @@ def over(response: Json) -> bool:
 
 
 def message_text(item: Json) -> str:
-    """All text parts of a message item; a refusal is what the assistant says, too."""
+    """Returns the text of all parts of a message item; a refusal counts as text."""
     return "".join(text(one.get("text")) or text(one.get("refusal")) for one in parts(item.get("content")))
 
 
 def first_text(item: Json) -> str:
-    """What a person said in a message item: what stands behind it came from files."""
-    said = (text(one.get("text")) for one in parts(item.get("content")) if "text" in one)
-    return next(said, "")
+    """Returns the first text part of a user's message item: the message itself; later parts come from files."""
+    texts = (text(one.get("text")) for one in parts(item.get("content")) if "text" in one)
+    return next(texts, "")
 
 
 def message(said: str, pieces: Sequence[Piece] = ()) -> Json:
-    """A person's message. What they said is its first part, by which it is found again.
+    """Returns a user message item. Its first part is the text of the message, by which the item is found again.
 
     The parts: developers.openai.com/api/docs/guides/file-inputs and .../images-vision.
     """
@@ -59,8 +59,8 @@ def output_item(call_id: str, output: str) -> Json:
 
 
 def files_in(items: Iterable[Json], origin: str) -> Iterator[File]:
-    """What the assistant made: the files that its messages cite (developers.openai.com/api/docs/guides/
-    tools-code-interpreter) and its images, which are found again in ``origin``.
+    """Yields the files that the assistant made: those cited in its messages (developers.openai.com/api/docs/guides/
+    tools-code-interpreter), and images, whose reference names the object ``origin`` that contains them.
     """
     for item in items:
         if item.get("type") == IMAGE and item.get("result"):
@@ -73,7 +73,7 @@ def files_in(items: Iterable[Json], origin: str) -> Iterator[File]:
 
 
 def image_of(items: Iterable[Json], name: str) -> bytes:
-    """The content of an image among these items. Raises Refused."""
+    """Returns the content of an image among these items. Raises AssistantRefused if there is none with this id."""
     found = (text(item.get("result")) for item in items if item.get("type") == IMAGE and item.get("id") == name)
     try:
         content = base64.b64decode(next(found, ""))
@@ -85,12 +85,12 @@ def image_of(items: Iterable[Json], name: str) -> bytes:
 
 
 def replies(items: Iterable[Json]) -> list[str]:
-    """What the assistant says in each of its messages."""
+    """Returns the text of each message of the assistant."""
     return [message_text(item) for item in items if item.get("type") == "message" and item.get("role") == "assistant"]
 
 
 def open_calls(items: Sequence[Json]) -> list[FunctionCall]:
-    """The function calls that have no output among these items."""
+    """Returns the function calls that have no output among these items."""
     answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
     return [
         FunctionCall(text(item.get("call_id")), text(item.get("name")), text(item.get("arguments")))
@@ -100,7 +100,7 @@ def open_calls(items: Sequence[Json]) -> list[FunctionCall]:
 
 
 def why_not(response: Json) -> AssistantError | None:
-    """Why a response that is over is no answer. None when it is one."""
+    """Returns the error of a finished response; None if it completed."""
     status = response.get("status")
     if status == "completed":
         return None
@@ -112,19 +112,19 @@ def why_not(response: Json) -> AssistantError | None:
         return Refused(f"the response is incomplete: {reason}", code="incomplete", sentence=sentence)
     if response.get("background") is True:
         return Refused("the response was cancelled at the server", code="cancelled")
-    return Unavailable("the response ended with its connection")
+    return Unavailable("the response was cancelled because its connection was closed")
 
 
 class Reading:
     """Reads the events of one response."""
 
     def __init__(self, draft: Draft, told: set[tuple[str, bool]]) -> None:
-        """``told``: the calls that were told of already, and whether as done."""
+        """``reported_calls``: the calls already reported, and whether as done; shared by the responses of one turn."""
         self.id = ""
         self.response: Json = {}
-        """When it is over."""
+        """Set when the response is finished."""
         self.detached = False
-        """Whether it runs in the background."""
+        """Whether the response runs in the background."""
         self._draft = draft
         self._told = told
 
@@ -133,7 +133,7 @@ class Reading:
         return bool(self.response)
 
     def take(self, name: str, data: Json) -> list[RunEvent]:
-        """What an event tells. Raises AssistantError when it tells of an error."""
+        """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
         kind = text(data.get("type")) or name
         if kind in DELTAS:
             shown = self._draft.delta(f"{self.id}/{data.get('output_index')}", text(data.get("delta")))
@@ -149,7 +149,7 @@ class Reading:
         return self.see(data if data.get("object") == "response" else part(data.get("response")))
 
     def see(self, response: Json) -> list[RunEvent]:
-        """The response as a whole, however far it is."""
+        """Reads a response object, finished or not. Returns the run events for what is new in it."""
         if not response:
             return []
         self.detached = response.get("background") is True
@@ -164,10 +164,10 @@ class Reading:
 
     def _broken(self, data: Json) -> AssistantError:
         error = complaint_in(data.get("error") or data)
-        return Unavailable(str(error)) if self.id else error  # what became of the response is to be looked up
+        return Unavailable(str(error)) if self.id else error  # so that the caller looks up the state of the response
 
     def _begun(self, item: Json) -> list[RunEvent]:
-        if item.get("type") in OURS or item.get("type") == CODE:  # of code it is told when it is written
+        if item.get("type") in OURS or item.get("type") == CODE:  # reported when its code is complete
             return []
         return self._tell(ToolCall(text(item.get("id")), _name(item)))
 
@@ -211,6 +211,6 @@ def _output(item: Json) -> str:
 
 
 def _address(output: Json) -> str:
-    """Where an output is; not the output itself, which an address may hold."""
+    """Returns the URL of an output; a placeholder for a data URL, which would contain the output itself."""
     url = text(output.get("url"))
     return "[image]" if url.startswith("data:") else url

@@ -1,8 +1,8 @@
-"""The backend ``responses``: a conversation is the thread, a response is the run.
+"""The backend ``responses`` (Responses API): a conversation is the thread, a response is the run.
 
-One POST per turn. In the background, where the server has that, a run outlives its connection and its process and is
-found again by its id; a plain one ends with its connection. Either way the items of a run stand in the conversation
-when it is complete, and not before: that is where to look for what an earlier attempt left.
+One POST per turn. A background response, if the server supports it, outlives its connection and its process and is
+found again by its id; a plain one ends with its connection. In both cases the items of a run are added to the
+conversation when it completes, and not before: so results of an earlier attempt are looked up in the conversation.
 """
 
 from __future__ import annotations
@@ -49,25 +49,25 @@ log = logs.get(__name__)
 
 @dataclass
 class Progress:
-    """What is known of a turn during one call of run or resume."""
+    """State of one turn during one call of run or resume."""
 
     turn: Turn
     thread: ThreadId
     attachments: Attachments = no_attachments
     plain: Json | None = None
-    """The message without its files, while the server may refuse them."""
+    """The message without its files, as long as the server may still reject them."""
     draft: Draft = field(default_factory=Draft)
     told: set[tuple[str, bool]] = field(default_factory=set)
     usage: Usage = field(default_factory=Usage)
     model: str = ""
-    """Which model answered, as the server names it."""
+    """The model that answered, as the server names it."""
     response: Json = field(default_factory=dict)
-    """The newest one, when it is over."""
+    """The newest finished response."""
     files: dict[str, File] = field(default_factory=dict)
-    """What the assistant made, by reference."""
+    """Files that the assistant made, by reference."""
 
     def settle(self) -> list[FunctionCall]:
-        """Take what the response brought; the calls that it waits for. Raises AssistantError when it is no answer."""
+        """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""
         if error := why_not(self.response):
             raise error
         items = parts(self.response.get("output"))
@@ -82,17 +82,17 @@ class Progress:
         return open_calls(items)
 
     def plainer(self, error: Refused) -> list[Json]:
-        """What to post when the server did not take this. Raises the error unless it may be of files."""
+        """Returns the items to post after a rejection: without files. Raises ``error`` if there were none."""
         if self.plain is None:
             raise error
-        log.info("asking without files", turn=self.turn.id, error=str(error))
+        log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
         self.draft.again()
         plain, self.plain = self.plain, None
         return [plain]
 
 
 class Responses:
-    """Conversations and responses of one server."""
+    """Runs turns by conversations and responses of one server."""
 
     name = "responses"
 
@@ -106,7 +106,7 @@ class Responses:
         self._extras = Extras(_extras(setup))
         self._conversations = ServerConversations(wire)
         self._detached = False
-        """Whether the server was seen to run a response in the background."""
+        """Whether the newest response of the server ran in the background."""
 
     # ------------------------------------------------------------ threads
 
@@ -125,7 +125,7 @@ class Responses:
         self,
         turn: Turn,
         thread: ThreadId,
-        history: History,  # noqa: ARG002  # the port's
+        history: History,  # noqa: ARG002  # required by the port
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         return self._drive(self._begin(turn, thread, attachments), None, new=True)
@@ -138,31 +138,31 @@ class Responses:
         history: History,
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        progress = self._begin(turn, thread, attachments)
-        left = await self._left(progress, run_id, history)
-        async with aclosing(self._drive(progress, left)) as events:
+        state = self._begin(turn, thread, attachments)
+        left = await self._left(state, run_id, history)
+        async with aclosing(self._drive(state, left)) as events:
             async for event in events:
                 if left and isinstance(event, RunStarted):
                     left = None
-                    progress = await self._late(progress, event.run_id, history)
-                    if progress.response:
+                    state = await self._late(state, event.run_id, history)
+                    if state.response:
                         break
                 yield event
             else:
                 return
-        async with aclosing(self._drive(progress, None)) as events:
+        async with aclosing(self._drive(state, None)) as events:
             async for event in events:
                 yield event
 
     def _begin(self, turn: Turn, thread: ThreadId, attachments: Attachments) -> Progress:
         return Progress(turn, thread, hearing(self._wire, self._setup, attachments))
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # the port's
+    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
         if run_id is not None:
             await self._stop(run_id)
 
     async def fetch(self, file: File) -> bytes:
-        """References: "container <id> <file id>", "response <id> <item id>", "conversation <id> <item id>"."""
+        """Downloads "container <id> <file id>", "response <id> <item id>" or "conversation <id> <item id>"."""
         kind, _, rest = file.reference.partition(" ")
         where, _, name = rest.partition(" ")
         with fetching(file):
@@ -178,9 +178,9 @@ class Responses:
     async def _drive(
         self, progress: Progress, items: list[Json] | None, *, new: bool = False
     ) -> AsyncGenerator[RunEvent, None]:
-        """Post items (None: begin with the response that is there) and go on until there is an answer.
+        """Posts items (None: starts with the response in ``state``) and runs tools until there is an answer.
 
-        ``new``: nothing is there, and the message is to be posted.
+        ``post_message``: posts the turn's message instead of ``items``.
         """
         if new:
             items = await _message(progress)
@@ -208,7 +208,7 @@ class Responses:
         raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
 
     async def _post(self, progress: Progress, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
-        """One response, until it is over. Raises Unavailable when it was not seen to begin, or is lost."""
+        """Creates a response and follows it to its end. Raises AssistantUnavailable if it did not start or is lost."""
         reading = Reading(progress.draft, progress.told)
         silence = SILENCE_SECONDS if self._detached else None
         try:
@@ -226,9 +226,9 @@ class Responses:
         except Unavailable as exc:
             if not reading.id:
                 raise
-            log.info("stream broken", run=reading.id, error=str(exc))
+            log.info("response stream interrupted; polling the response", run=reading.id, error=str(exc))
         if not reading.id:
-            raise Unavailable("the answer ended before it began")
+            raise Unavailable("the stream ended before the response started")
         self._detached = reading.detached
         if not reading.over:
             for event in reading.see(await self._ended(reading.id)):
@@ -236,16 +236,16 @@ class Responses:
         progress.response = reading.response
 
     async def _ended(self, run_id: str) -> Json:
-        """The response when it is over. Raises Unavailable when the server does not know it any more.
+        """Polls a response until it is finished. Raises AssistantUnavailable if the server no longer has it.
 
-        Now and then one whose caller goes at once stays in the queue for good (community.openai.com/t/1382584):
-        that one is stopped. Raises RateLimited then, as nothing of it began.
+        Now and then a response whose caller disconnects at once stays queued for ever
+        (community.openai.com/t/1382584): it is cancelled, and AssistantRateLimited raised, as it never started.
         """
         loop = asyncio.get_running_loop()
-        patience = loop.time() + QUEUE_SECONDS
+        deadline = loop.time() + QUEUE_SECONDS
 
         def settled(response: Json) -> bool:
-            return over(response) or (response.get("status") == "queued" and loop.time() >= patience)
+            return over(response) or (response.get("status") == "queued" and loop.time() >= deadline)
 
         try:
             response = await self._wire.until(_response_path(run_id), settled, every=self._setup.poll_seconds)
@@ -257,7 +257,7 @@ class Responses:
         return response
 
     async def _stop(self, run_id: str) -> None:
-        with suppress(NotThere, BadRequest):  # it is over already, or a plain one, which ends with its connection
+        with suppress(NotThere, BadRequest):  # finished, or not in background: ends with its connection
             await self._wire.post(f"{_response_path(run_id)}/cancel", {})
 
     def _body(self, progress: Progress, items: list[Json]) -> Json:
@@ -270,17 +270,17 @@ class Responses:
             "metadata": {"turn_id": progress.turn.id},
         }
         if self._setup.instructions:
-            body["instructions"] = self._setup.instructions  # a conversation does not remember them
+            body["instructions"] = self._setup.instructions  # a conversation does not store them
         if self._tools:
             body["tools"] = self._tools
         return body
 
-    # ------------------------------------------------------------ what an earlier attempt left
+    # ------------------------------------------------------------ results of an earlier attempt
 
     async def _left(self, progress: Progress, run_id: RunId | None, history: History) -> list[Json] | None:
-        """What is still to be posted; None when ``progress.response`` is there to begin with."""
+        """Returns the items still to post; None if ``state.response`` was found and is to be continued."""
         if run_id is not None:
-            with suppress(Unavailable):  # lost: then the conversation knows whether it left anything
+            with suppress(Unavailable):  # lost: then the conversation shows whether it completed
                 response = await self._ended(run_id)
                 if not isinstance(why_not(response), Unavailable | RateLimited | BadFile):
                     return await self._after_response(progress, response)
@@ -288,7 +288,7 @@ class Responses:
         return await _message(progress) if items is None else _go_on(progress, items)
 
     async def _after_response(self, progress: Progress, response: Json) -> list[Json] | None:
-        """A response whose calls were answered is not answered again: then the conversation goes on behind it."""
+        """Continues from a finished response; from later items if the outputs of its calls were posted already."""
         calls = {call.id for call in open_calls(parts(response.get("output")))}
         behind: list[Json] = []
         if calls:
@@ -303,10 +303,10 @@ class Responses:
         return None
 
     async def _after_message(self, progress: Progress, history: History) -> list[Json] | None:
-        """The items behind the turn's message, oldest first; None when the conversation does not have it.
+        """Returns the items after the turn's message, oldest first; None if the conversation does not have it.
 
-        Items carry no name of ours. So the newest message must have the turn's text; and where the person said
-        the same thing several times in a row, it must stand there once more than in the turns before.
+        Items carry no id of the gateway. So the newest user message must have the turn's text; if the user sent the
+        same text several times in a row, it must occur once more than in the turns before.
         """
         mine = progress.turn.message.said.strip()
         behind: list[Json] = []
@@ -322,14 +322,16 @@ class Responses:
         return behind[::-1] if same and same > await _times_said(mine, history) else None
 
     async def _late(self, progress: Progress, run_id: RunId, history: History) -> Progress:
-        """An earlier attempt may end between the look and the post. Now that the conversation is ours, look again: if
-        it has an answer, the new run is one too many, and the answer is returned.
+        """Looks for an answer again, as an earlier attempt may have completed between the lookup and the post.
+
+        Now the new run has the conversation locked. If there is an answer, cancels the new run and returns a state
+        with that answer; else returns ``state``.
         """
         late = Progress(progress.turn, progress.thread)
         items = await self._after_message(progress, history)
         if not items or _go_on(late, items) is not None:
             return progress
-        log.info("earlier run found", run=run_id)
+        log.info("earlier run has answered; cancelling the new run", run=run_id)
         await self._stop(run_id)
         return late
 
@@ -348,12 +350,14 @@ class Responses:
         return (Check("assistant", ok=True, detail=self.description),)
 
     async def _rejection(self, error: NotThere | BadRequest, thread: ThreadId) -> AssistantError:
-        """What it means that a response was not taken."""
+        """Returns the error for a rejected response."""
         if isinstance(error, BadRequest):
             return ThreadLost(str(error)) if error.param == "conversation" else error
         if not await self._conversations.knows(thread):
             return ThreadLost(str(error))
-        return Misconfigured(f"The server at {self._wire.host} has no responses. Set ASSISTANT_BACKEND=chat: {error}")
+        return Misconfigured(
+            f"The server at {self._wire.host} has no Responses API. Set ASSISTANT_BACKEND=chat: {error}"
+        )
 
 
 def _response_path(run_id: str) -> str:
@@ -370,14 +374,14 @@ async def _message(progress: Progress) -> list[Json]:
 def _extras(setup: Setup) -> Json:
     extras: Json = {"background": True, "truncation": "auto"}
     if setup.streamed:
-        extras["stream_options"] = {"include_obfuscation": False}  # saves bytes; the way there is private already
+        extras["stream_options"] = {"include_obfuscation": False}  # saves bytes; the connection is encrypted already
     if any(tool.get("type") == "code_interpreter" for tool in setup.hosted):
         extras["include"] = ["code_interpreter_call.outputs"]
     return extras
 
 
 def _go_on(progress: Progress, items: list[Json]) -> list[Json] | None:
-    """Take items of the conversation for the response they are; where nothing was said yet, ask without a message."""
+    """Uses items of the conversation as the response. Returns [] (post without a message) if they have no results."""
     if not any(replies(items)) and not open_calls(items) and not any(files_in(items, "")):
         return []
     progress.response = {"status": "completed", "output": items}
@@ -385,7 +389,7 @@ def _go_on(progress: Progress, items: list[Json]) -> list[Json] | None:
 
 
 async def _times_said(mine: str, history: History) -> int:
-    """How often the newest exchanges before the turn have its text."""
+    """Counts how many exchanges directly before the turn have its text."""
     times = 0
     for exchange in reversed(await history()):
         if exchange.text.strip() != mine:

@@ -1,4 +1,4 @@
-"""The assistant object that the Assistants protocol runs: the operator's own, or one made once for these settings."""
+"""The assistant object for the Assistants API: configured by the operator, or created once for the settings."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gateway.assistants.client import Setup, Wire, segment
 from gateway.assistants.shapes import part, parts, text
 from gateway.assistants.sse import Json
 from gateway.assistants.vendor_errors import NotThere
-from gateway.errors import AssistantError, Misconfigured
+from gateway.errors import AssistantError, Misconfigured, RateLimited
 from gateway.tools import ToolBox
 
 OWN_TOOLS = ("code_interpreter", "file_search")
-"""Hosted tools that the protocol knows. Both read files."""
+"""Hosted tools of the Assistants API. Both read files."""
 
 log = logs.get(__name__)
 
 
 class ServerAssistant:
-    """Knows what a run must say of the assistant. Asks the server once per process."""
+    """Provides the fields that select the assistant of a run. Asks the server once per process."""
 
     def __init__(self, wire: Wire, setup: Setup, toolbox: ToolBox, facts: Facts, assistant_id: str | None) -> None:
-        """``assistant_id``: the operator's; then its model and instructions count, and not those of ``setup``."""
+        """``assistant_id``: configured by the operator; its model and instructions replace those of ``config``."""
         self._wire = wire
         self._facts = facts
         self._given = assistant_id
@@ -40,30 +40,36 @@ class ServerAssistant:
         return f"assistant {self._given}" if self._given else f"model {self._wanted['model']}"
 
     async def fields(self) -> Json:
-        """What every run is created with. Raises Misconfigured when there is no such assistant."""
+        """Returns the fields to create a run with. Raises AssistantMisconfigured if an assistant cannot be created."""
         async with self._lock:
             if self._known is None:
                 self._known = await (self._theirs(self._given) if self._given else self._ours())
             return self._known
 
     async def file_tools(self) -> list[str]:
-        """Those of its tools that read files. Raises Misconfigured when there is no such assistant."""
-        tools = parts((await self._retrieve(self._given)).get("tools")) if self._given else self._wanted["tools"]
+        """Returns the names of the assistant's tools that read files."""
+        tools = await self._tools_of(self._given) or [] if self._given else self._wanted["tools"]
         return [name for name in OWN_TOOLS if any(tool.get("type") == name for tool in tools)]
 
-    def lost(self) -> None:
-        """The server did not find it: look again, and make another one if it is ours."""
+    def rejected(self, error: NotThere) -> AssistantError:
+        """Returns the error for a run that the server did not create (404) although it has the thread.
+
+        Called by the backend. An assistant made by the gateway is looked up again, and replaced if it is gone.
+        """
         self._known = None
+        if self._given:
+            return _no_assistant(self._given, error)
+        return RateLimited(f"the assistant is looked up again: {error}", retry_after=0.0)
 
     async def find(self) -> None:
-        """The smallest request that proves the assistant, or that there could be one. Raises AssistantError."""
+        """Checks by the smallest request that the assistant exists, or can be created. Raises AssistantError."""
         if self._given:
             await self._retrieve(self._given)
         elif not await self.served():
             raise self.gone()
 
     async def served(self) -> bool:
-        """Whether the server has this protocol at all."""
+        """Returns whether the server has the Assistants API."""
         try:
             await self._wire.get("/assistants", {"limit": 1})
         except NotThere:
@@ -77,13 +83,30 @@ class ServerAssistant:
         )
 
     async def _theirs(self, name: str) -> Json:
-        """The operator's assistant with the tools that it has, and ours."""
+        """Returns the fields for the configured assistant: its own tools and the gateway's."""
         if not self._functions:
             return {"assistant_id": name}
-        tools = parts((await self._retrieve(name)).get("tools"))
+        tools = await self._tools_of(name)
+        if tools is None:
+            return {"assistant_id": name}
         known = {text(part(tool.get("function")).get("name")) for tool in tools}
-        more = [tool for tool in self._functions if text(part(tool["function"]).get("name")) not in known]
-        return {"assistant_id": name, "tools": tools + more} if more else {"assistant_id": name}
+        added = [tool for tool in self._functions if text(part(tool["function"]).get("name")) not in known]
+        return {"assistant_id": name, "tools": tools + added} if added else {"assistant_id": name}
+
+    async def _tools_of(self, name: str) -> list[Json] | None:
+        """Returns the tools of the operator's assistant; None when the server does not answer for it (404).
+
+        That is no reason to give up: whether the assistant exists is decided by the request that creates a run.
+        """
+        try:
+            return parts((await self._wire.get(f"/assistants/{segment(name)}")).get("tools"))
+        except NotThere as exc:
+            log.warning(
+                "assistant could not be read from the server; its runs get only the tools configured there",
+                assistant=name,
+                error=str(exc),
+            )
+            return None
 
     async def _retrieve(self, name: str) -> Json:
         try:
@@ -91,28 +114,28 @@ class ServerAssistant:
         except NotThere as exc:
             if not await self.served():
                 raise self.gone() from exc
-            raise Misconfigured(f"The server has no assistant {name}. Check ASST_ID.") from exc
+            raise _no_assistant(name, exc) from exc
 
     async def _ours(self) -> Json:
-        """The one that was made for these settings, if it still is there; a new one is remembered as its successor."""
-        fact = f"assistant {self._digest()}"
-        while name := await self._facts.recall(fact):
+        """Returns the fields for the assistant made for these settings; if it is gone, creates a successor."""
+        key = f"assistant {self._digest()}"
+        while name := await self._facts.recall(key):
             with suppress(NotThere):
                 await self._wire.get(f"/assistants/{segment(name)}")
                 return {"assistant_id": name}
-            fact = f"assistant after {name}"
-        return {"assistant_id": await self._make(fact)}
+            key = f"assistant after {name}"
+        return {"assistant_id": await self._make(key)}
 
     async def _make(self, fact: str) -> str:
         try:
-            made = text((await self._wire.post("/assistants", self._wanted)).get("id"))
+            created = text((await self._wire.post("/assistants", self._wanted)).get("id"))
         except NotThere as exc:
             raise self.gone() from exc
-        kept = await self._facts.remember(fact, made)
-        if kept != made:  # another process was first
+        kept = await self._facts.remember(fact, created)
+        if kept != created:  # another process was first
             with suppress(AssistantError):
-                await self._wire.delete(f"/assistants/{segment(made)}")
-        log.info("assistant made", assistant=kept)
+                await self._wire.delete(f"/assistants/{segment(created)}")
+        log.info("assistant created at the server", assistant=kept)
         return kept
 
     def _digest(self) -> str:
@@ -120,8 +143,12 @@ class ServerAssistant:
         return hashlib.sha256(settings.encode()).hexdigest()[:32]
 
 
+def _no_assistant(name: str, error: NotThere) -> Misconfigured:
+    return Misconfigured(f"The server has no assistant {name}. Check ASST_ID: {error}")
+
+
 def _wanted(setup: Setup, toolbox: ToolBox) -> Json:
-    """The assistant that these settings describe."""
+    """Returns the assistant object that these settings describe."""
     hosted = [tool for tool in setup.hosted if tool.get("type") in OWN_TOOLS]
     wanted: Json = {
         "name": "chat-gateway",

@@ -1,4 +1,4 @@
-"""Conversations at a server: what the Responses API remembers, item by item."""
+"""Conversations of the Responses API: the items that the server stores per thread."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gateway.messages import Exchange, ThreadId
 ITEMS_PER_POST = 20
 ITEMS_PER_PAGE = 100
 REMEMBERED = 100
-"""Exchanges that are recalled."""
+"""Limit for imported history."""
 
 
 class ServerConversations:
-    """Each is a thread."""
+    """Creates, reads and deletes conversations; each is the thread of one gateway conversation."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -44,7 +44,7 @@ class ServerConversations:
         return thread
 
     async def recall(self, thread: ThreadId) -> list[Exchange] | None:
-        """What was said; of a person's message its first text, behind which stand the files. None: no such thread."""
+        """Returns the exchanges; of a user message only its first text, as files follow it. None: no such thread."""
         said: list[tuple[str, str]] = []
         try:
             async with aclosing(self.newest(thread)) as items:
@@ -54,7 +54,7 @@ class ServerConversations:
                         said.append((role, first_text(item) if role == "user" else message_text(item)))
                     if sum(role == "user" for role, _ in said) == REMEMBERED:
                         break
-        except (ThreadLost, BadRequest):  # also what is no id of a conversation at all
+        except (ThreadLost, BadRequest):  # BadRequest: not a valid conversation id
             return None
         return pair(reversed(said))
 
@@ -63,7 +63,7 @@ class ServerConversations:
             await self._wire.delete(_path(thread))
 
     async def newest(self, thread: ThreadId) -> AsyncGenerator[Json, None]:
-        """The items of a conversation, newest first. Raises ThreadLost."""
+        """Yields the items of a conversation, newest first. Raises ThreadMissing."""
         query = {"limit": ITEMS_PER_PAGE, "order": "desc"}
         try:
             async with aclosing(self._wire.listed(f"{_path(thread)}/items", query)) as items:
@@ -73,7 +73,7 @@ class ServerConversations:
             raise ThreadLost(str(exc)) from exc
 
     async def item(self, thread: str, name: str) -> Json:
-        """Raises NotThere."""
+        """Returns one item. Raises NotFound."""
         return await self._wire.get(f"{_path(thread)}/items/{segment(name)}")
 
     async def knows(self, thread: ThreadId) -> bool:
@@ -84,9 +84,9 @@ class ServerConversations:
         return True
 
     async def find(self) -> None:
-        """Ask for one that cannot be there: a server that has conversations says so in its own words.
+        """Checks that the server has conversations, by requesting one that cannot exist: its error names the id then.
 
-        Raises Misconfigured when it has none.
+        Raises AssistantMisconfigured if it has none.
         """
         try:
             await self._wire.get("/conversations/conv_0")

@@ -1,4 +1,4 @@
-"""Reads foreign JSON without trusting its shape: what is not there, or is something else, is empty."""
+"""Reads JSON from servers without trusting its structure: missing values and values of another type become empty."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def count(value: Any) -> int:
 
 
 def usage(value: Any) -> Usage:
-    """Tokens in the words of any of the APIs."""
-    said = part(value)
+    """Returns the token counts, under the field names of any of the three APIs."""
+    fields = part(value)
     return Usage(
-        count(said.get("input_tokens")) or count(said.get("prompt_tokens")),
-        count(said.get("output_tokens")) or count(said.get("completion_tokens")),
+        count(fields.get("input_tokens")) or count(fields.get("prompt_tokens")),
+        count(fields.get("output_tokens")) or count(fields.get("completion_tokens")),
     )

@@ -1,4 +1,4 @@
-"""Voice notes and other recordings become text before they reach a model, where the server has a model for that."""
+"""Transcribes voice notes and other recordings before they reach a model, if the server has a model for that."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gateway.ports import Attachments
 MOST_BYTES = 25 * 2**20
 """developers.openai.com/api/docs/guides/speech-to-text"""
 RECORDED = re.compile(r"\.(flac|m4a|mp3|mpga|oga|ogg|opus|wav)$", re.IGNORECASE)
-UNHEARD = "nobody could turn what is said in it into text"
+UNHEARD = "it could not be transcribed"
 
 log = logs.get(__name__)
 
 
 def hearing(wire: Wire, setup: Setup, attachments: Attachments) -> Attachments:
-    """The same attachments, each recording among them as a text of what is said in it."""
+    """Returns a loader for the same attachments, with each recording replaced by its transcript."""
     if not setup.transcription_model:
         return attachments
 
@@ -39,15 +39,17 @@ async def _heard(wire: Wire, model: str, attachment: Attachment) -> Attachment:
     if len(content) > MOST_BYTES:
         return Attachment(file, problem=f"it has more than {MOST_BYTES // 2**20} MB of sound")
     try:
-        answer = await wire.upload("/audio/transcriptions", {"model": model}, file.name, file.media_type, content)
+        response = await wire.upload("/audio/transcriptions", {"model": model}, file.name, file.media_type, content)
     except AssistantError as exc:
-        log.warning("recording not transcribed", model=model, bytes=len(content), error=str(exc))
+        log.warning(
+            "recording not transcribed; the model gets a note instead", model=model, bytes=len(content), error=str(exc)
+        )
         return Attachment(file, problem=UNHEARD)
-    said = text(answer.get("text")).strip()
-    if not said:
+    transcript = text(response.get("text")).strip()
+    if not transcript:
         return Attachment(file, problem="nothing is said in it")
-    transcript = replace(file, name=f"what is said in {file.name}", media_type="text/plain")
-    return Attachment(transcript, said.encode())
+    text_file = replace(file, name=f"what is said in {file.name}", media_type="text/plain")
+    return Attachment(text_file, transcript.encode())
 
 
 def _is_recording(file: File) -> bool:

@@ -1,4 +1,4 @@
-"""Reads server-sent events from bytes: strict about what an event is, indifferent to how the bytes were cut."""
+"""Parses server-sent events: strict about their syntax, independent of how the bytes are split into chunks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END = "[DONE]"
 
 
 class Reader:
-    """Puts lines (LF or CRLF) and events together. Raises ValueError for what is no event stream."""
+    """Assembles lines (LF or CRLF) and events. Raises ValueError for input that is not an event stream."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -26,7 +26,7 @@ class Reader:
         self._begun = False
 
     def feed(self, chunk: bytes) -> list[tuple[str, str]]:
-        """The events that this chunk completes: name and data."""
+        """Returns the events that this chunk completes, as (name, data)."""
         self._rest += chunk
         if b"\n" not in chunk:
             if len(self._rest) > MAX_LINE:
@@ -40,7 +40,7 @@ class Reader:
         return [event for line in lines if (event := self._take(line.removesuffix(b"\r"))) is not None]
 
     def close(self) -> list[tuple[str, str]]:
-        """What stands at the end without its empty line. Cut-off JSON is no JSON, so no half is taken for a whole."""
+        """Returns a last event without its empty line. Truncated JSON is invalid, so it is never taken for one."""
         return self.feed(b"\n\n")
 
     def _take(self, line: bytes) -> tuple[str, str] | None:
@@ -60,11 +60,11 @@ class Reader:
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
-    """The events of a stream until it ends or says that it is done. Raises ValueError for what is none."""
+    """Yields the events of a stream until it ends or sends ``[DONE]``. Raises ValueError for invalid input."""
     reader = Reader()
     async for chunk in chunks:
         read = deque(reader.feed(chunk))
-        del chunk  # a run may be waited for a long time: what was read is not kept meanwhile
+        del chunk  # the next event may take long: free the memory meanwhile
         while read:
             name, data = read.popleft()
             if data == END:
@@ -77,11 +77,11 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
 
 
 def parse(data: str | bytes) -> Json:
-    """Decode a JSON object. Raises ValueError."""
+    """Decodes a JSON object. Raises ValueError."""
     try:
         value = json.loads(data)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004  # foreign, not ours
+        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004  # bad input, not a bug
     return value

@@ -1,4 +1,4 @@
-"""Files of the Assistants protocol: uploaded first and named in the message then, and fetched by their ids."""
+"""Files of the Assistants API: uploaded before the message that refers to them, and downloaded by id."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from gateway.ports import Attachments
 SEARCHED = re.compile(
     r"\.(?:c|cpp|cs|css|docx?|go|html|java|js|json|md|pdf|php|pptx|py|rb|sh|tex|ts|txt)$", re.IGNORECASE
 )
-"""What file_search reads; a message that gives it another file is refused
+"""Files that file_search reads; a message with any other file for it is rejected
 (developers.openai.com/api/docs/guides/tools-file-search)."""
 NO_TOOL = "the assistant has no tool that reads such files"
 IMAGE_NAME = "image.png"
 
 
 class ThreadFiles:
-    """Brings files to one server, and from it."""
+    """Uploads files to one server and downloads them from it."""
 
     def __init__(self, wire: Wire, assistant: ServerAssistant) -> None:
         self._wire = wire
         self._assistant = assistant
 
     async def message(self, turn: Turn, attachments: Attachments) -> tuple[Json, Json | None]:
-        """The person's message, and the one to post when it is refused: without files, if it has any."""
+        """Returns the user's message, and one without files to post if it is rejected (None: it has no files)."""
         pieces = await load(turn, attachments)
         words = without_files(pieces)
         if words is None:
@@ -53,7 +53,7 @@ class ThreadFiles:
         return await self._with_files(turn, pieces), _message(turn, words)
 
     async def fetch(self, file: File) -> bytes:
-        """References: "file <id>"."""
+        """Downloads a file. References: "file <id>"."""
         kind, _, name = file.reference.partition(" ")
         if kind != "file":
             raise not_ours(file)
@@ -61,7 +61,7 @@ class ThreadFiles:
             return await self._wire.content(f"/files/{segment(name)}/content", MOST_BYTES)
 
     async def described(self, found: Mapping[str, str]) -> tuple[File, ...]:
-        """Files by their ids, with their names where a message told them."""
+        """Returns files from ids and names; fetches the names that are empty."""
         return tuple([made(name or await self._name(key), f"file {key}") for key, name in found.items()])
 
     async def _name(self, key: str) -> str:
@@ -70,17 +70,17 @@ class ThreadFiles:
         return IMAGE_NAME
 
     async def _with_files(self, turn: Turn, pieces: Sequence[Piece]) -> Json:
-        """Images stand among the parts of the message, documents are attached for the assistant's tools."""
+        """Returns the message with images as content parts, and documents attached for the assistant's tools."""
         tools = await self._assistant.file_tools()
-        brought = [await self._brought(piece, tools) for piece in pieces]
+        uploaded = [await self._brought(piece, tools) for piece in pieces]
         message = _message(turn, ())
-        message["content"] = [_text(turn.message.said), *(one for one in brought if "type" in one)]
-        if documents := [one for one in brought if "tools" in one]:
+        message["content"] = [_text(turn.message.said), *(one for one in uploaded if "type" in one)]
+        if documents := [one for one in uploaded if "tools" in one]:
             message["attachments"] = documents
         return message
 
     async def _brought(self, piece: Piece, tools: Sequence[str]) -> Json:
-        """A part of the content, or an attachment for tools."""
+        """Uploads a file. Returns a content part, or an attachment for tools."""
         if isinstance(piece, Words):
             return _text(piece.text)
         readers = [{"type": name} for name in tools if name != "file_search" or SEARCHED.search(piece.name)]
@@ -98,7 +98,7 @@ class ThreadFiles:
 
 
 def _message(turn: Turn, pieces: Sequence[Piece]) -> Json:
-    """What the person said, and what was read for the assistant already."""
+    """Returns the user's message with its text parts only."""
     words = [_text(piece.text) for piece in pieces if isinstance(piece, Words)]
     content = [_text(turn.message.said), *words] if words else turn.message.said
     return {"role": "user", "content": content, "metadata": {"turn_id": turn.id}}

@@ -1,4 +1,4 @@
-"""What stands in a run of the Assistants protocol: its end, its messages and steps, and the events that bring them."""
+"""Runs, messages and steps of the Assistants API, and the events of a run's stream."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def ended(run: Json) -> bool:
 
 
 def halted(run: Json) -> bool:
-    """Whether the run goes on without us no more."""
+    """Returns whether the run has ended or waits for the outputs of function calls."""
     return ended(run) or run.get("status") == WAITING
 
 
 def message_text(message: Json) -> str:
-    """All text parts of a message; a refusal is what the assistant says, too."""
+    """Returns the text of all parts of a message; a refusal counts as text."""
     return "".join(
         text(part(one.get("text")).get("value")) or text(one.get("refusal")) for one in parts(message.get("content"))
     )
 
 
 def first_text(message: Json) -> str:
-    """What a person said: what stands behind it came from files."""
-    said = (text(part(one.get("text")).get("value")) for one in parts(message.get("content")) if "text" in one)
-    return next(said, "")
+    """Returns the first text part of a user's message: the message itself; later parts come from files."""
+    texts = (text(part(one.get("text")).get("value")) for one in parts(message.get("content")) if "text" in one)
+    return next(texts, "")
 
 
 def files_in(message: Json) -> dict[str, str]:
-    """The ids of the files that the assistant made, with their names where the message tells them."""
+    """Returns the ids of the files that the assistant made, with their names (empty if not in the message)."""
     found: dict[str, str] = {}
     for one in parts(message.get("content")):
         if key := text(part(one.get("image_file")).get("file_id")):
@@ -52,7 +52,7 @@ def files_in(message: Json) -> dict[str, str]:
 
 
 def pending_calls(run: Json) -> list[FunctionCall]:
-    """The function calls that a run waits for."""
+    """Returns the function calls whose outputs the run waits for."""
     action = part(part(run.get("required_action")).get("submit_tool_outputs"))
     return [
         FunctionCall(
@@ -65,7 +65,7 @@ def pending_calls(run: Json) -> list[FunctionCall]:
 
 
 def why_not(run: Json) -> AssistantError | None:
-    """Why a run that has ended is no answer. None when it is one."""
+    """Returns the error of a run that has ended; None if it completed."""
     status = run.get("status")
     if status == "completed":
         return None
@@ -81,19 +81,19 @@ def why_not(run: Json) -> AssistantError | None:
 
 
 class Reading:
-    """Reads the events of one run, which may come in several streams: one more after each submission of outputs."""
+    """Reads the events of one run, which has one more stream after each submission of tool outputs."""
 
     def __init__(self, draft: Draft) -> None:
         self.run: Json = {}
-        """As it was last seen."""
+        """The run as last read."""
         self.whole = True
-        """Whether no event was missed."""
+        """Whether all events were received."""
         self.files: dict[str, str] = {}
-        """What the assistant made: ids, and names where they are known."""
+        """Files that the assistant made: ids, and names if known."""
         self._draft = draft
         self._told: set[tuple[str, bool]] = set()
         self._open: dict[tuple[str, Any], Json] = {}
-        """Calls on their way, by step and index: later pieces do not repeat the id."""
+        """Incomplete calls by step and index, as later deltas do not repeat the id."""
 
     @property
     def id(self) -> str:
@@ -104,7 +104,7 @@ class Reading:
         return halted(self.run)
 
     def take(self, name: str, data: Json) -> list[RunEvent]:
-        """What an event tells. Raises AssistantError when it tells of an error."""
+        """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
         if name == "thread.message.delta":
             return self._more(data)
         if name == "thread.message.completed":
@@ -123,21 +123,21 @@ class Reading:
         return []
 
     def see(self, run: Json) -> list[RunEvent]:
-        """The run as a whole, however far it is."""
+        """Reads a run object, ended or not. Returns RunStarted if it is new."""
         known, self.run = self.id, run
         return [RunStarted(RunId(self.id))] if self.id != known else []
 
     def go_on(self) -> None:
-        """The run is brought what it waited for."""
+        """Forgets the state of the run, as it continues with the next POST."""
         self.run = {"id": self.id}
 
     def miss(self) -> None:
-        """Events were missed, or there are none: what the run said is to be asked for when it has ended."""
+        """Notes that events are missing: messages must be fetched when the run has ended."""
         self.whole = False
         self._draft.mute()
 
     def used(self, step: Json) -> list[RunEvent]:
-        """The tools of the server's that a step used, unless they were told of already."""
+        """Returns events for the hosted tools that a step used, unless already reported."""
         told: list[RunEvent] = []
         for call in parts(part(step.get("step_details")).get("tool_calls")):
             if call.get("type") != "function":
@@ -151,7 +151,7 @@ class Reading:
         return [TextDelta(shown)] if shown else []
 
     def _piece(self, step: str, details: Json) -> list[RunEvent]:
-        """Code comes in pieces: a call is told of when it is written, which is when something follows it."""
+        """Adds deltas of calls. Code comes in deltas, so a call is reported once its output follows."""
         told: list[RunEvent] = []
         for piece in parts(details.get("tool_calls")):
             call = self._open.setdefault((step, piece.get("index")), {"id": piece.get("id"), "type": piece.get("type")})
@@ -172,11 +172,11 @@ class Reading:
 
     def _broken(self, data: Json) -> AssistantError:
         error = complaint_in(data.get("error") or data)
-        return Unavailable(str(error)) if self.id else error  # what became of the run is to be looked up
+        return Unavailable(str(error)) if self.id else error  # so that the caller looks up the state of the run
 
 
 def _code(call: Json) -> tuple[str, str]:
-    """What went into a call and what came out, where it says."""
+    """Returns the input and output of a call; empty where the server does not say."""
     code = part(call.get("code_interpreter"))
     outputs = (text(one.get("logs")) or "[image]" for one in parts(code.get("outputs")))
     return text(code.get("input")), "\n".join(outputs)

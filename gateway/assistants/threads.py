@@ -1,7 +1,7 @@
-"""The backend ``threads``: the Assistants protocol, for servers that still speak it. A thread is the thread.
+"""The backend ``threads`` (Assistants API), for servers that still have it: its threads are the gateway's threads.
 
-Message and run go in one POST, and both carry the turn's id as metadata: that is how they are found again. A run
-goes on without its stream, so a stream that breaks is followed by polling.
+Message and run are created by one POST, and both carry the turn's id as metadata, by which they are found again. A
+run continues without its stream, so after an interrupted stream the run is polled.
 """
 
 from __future__ import annotations
@@ -40,47 +40,47 @@ from gateway.tools import ToolBox
 
 BETA = {"OpenAI-Beta": "assistants=v2"}
 MESSAGES_PER_POST = 32
-"""Messages that a thread is created with; each further one is a request of its own."""
+"""Messages that a thread is created with; each further one takes its own request."""
 NEWEST = {"limit": 20, "order": "desc"}
-"""Where a turn's run or message is looked for: a thread has one turn at a time."""
+"""Query to look up a turn's run or message: one page is enough, as a thread has one turn at a time."""
 PAGE = 100
 REMEMBERED = 100
-"""Exchanges that are recalled."""
+"""Limit for imported history."""
 Ask = tuple[str, Json]
-"""A path and what to POST there."""
+"""A path and the body to POST."""
 
 log = logs.get(__name__)
 
 
 @dataclass
 class Progress:
-    """What is known of a turn during one call of run or resume."""
+    """State of one turn during one call of run or resume."""
 
     turn: Turn
     thread: ThreadId
     attachments: Attachments = no_attachments
     plain: Json | None = None
-    """The message without its files, while the server may refuse them."""
+    """The message without its files, as long as the server may still reject them."""
     draft: Draft = field(default_factory=Draft)
     reading: Reading = field(init=False)
     outputs: dict[str, str] = field(default_factory=dict)
-    """Of the functions that were called, by call."""
+    """Outputs of function calls, by call id."""
 
     def __post_init__(self) -> None:
         self.reading = Reading(self.draft)
 
     def plainer(self, ask: Ask, error: Refused) -> Ask:
-        """What to POST instead of what was refused. Raises the error unless it may be of files."""
+        """Returns the request to send after a rejection: without files. Raises ``error`` if there were none."""
         if self.plain is None:
             raise error
-        log.info("asking without files", turn=self.turn.id, error=str(error))
+        log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
         path, body = ask
         plain, self.plain = self.plain, None
         return path, {**body, "additional_messages": [plain]}
 
 
 class Threads:
-    """Threads and runs of one server."""
+    """Runs turns by threads and runs of one server."""
 
     name = "threads"
 
@@ -98,10 +98,10 @@ class Threads:
         messages = [message for exchange in history for message in _messages(exchange)]
         first, more = messages[:MESSAGES_PER_POST], messages[MESSAGES_PER_POST:]
         try:
-            opened = await self._wire.post("/threads", {"messages": first} if first else {})
+            created = await self._wire.post("/threads", {"messages": first} if first else {})
         except NotThere as exc:
             raise self._assistant.gone() from exc
-        thread = ThreadId(text(opened.get("id")))
+        thread = ThreadId(text(created.get("id")))
         try:
             for message in more:
                 await self._wire.post(f"{_path(thread)}/messages", message)
@@ -120,7 +120,7 @@ class Threads:
                     said.append((role, first_text(message) if role == "user" else message_text(message)))
                     if sum(role == "user" for role, _ in said) == REMEMBERED:
                         break
-        except (ThreadLost, BadRequest):  # also what is no id of a thread at all
+        except (ThreadLost, BadRequest):  # BadRequest: not a valid thread id
             return None
         return pair(reversed(said))
 
@@ -134,11 +134,11 @@ class Threads:
         self,
         turn: Turn,
         thread: ThreadId,
-        history: History,  # noqa: ARG002  # the port's
+        history: History,  # noqa: ARG002  # required by the port
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        progress = Progress(turn, thread, attachments)
-        async with aclosing(self._drive(progress, await self._creation(progress))) as events:
+        state = Progress(turn, thread, attachments)
+        async with aclosing(self._drive(state, await self._creation(state))) as events:
             async for event in events:
                 yield event
 
@@ -147,15 +147,15 @@ class Threads:
         turn: Turn,
         thread: ThreadId,
         run_id: RunId | None,
-        history: History,  # noqa: ARG002  # the port's
+        history: History,  # noqa: ARG002  # required by the port
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        progress = Progress(turn, thread, attachments)
-        if run_id is None and (found := await self._find(progress, "runs")):
+        state = Progress(turn, thread, attachments)
+        if run_id is None and (found := await self._find(state, "runs")):
             run_id = RunId(text(found.get("id")))
             yield RunStarted(run_id)
         run = await self._halted(thread, run_id) if run_id else None
-        async with aclosing(self._drive(progress, await self._next(progress, run))) as events:
+        async with aclosing(self._drive(state, await self._next(state, run))) as events:
             async for event in events:
                 yield event
 
@@ -163,7 +163,7 @@ class Threads:
         return await self._files.fetch(file)
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
-        with suppress(NotThere, BadRequest, ThreadLost):  # it is over already, or gone
+        with suppress(NotThere, BadRequest, ThreadLost):  # already ended, or gone
             if run_id is None:
                 active = (run for run in await self._page(thread, "runs") if not ended(run))
                 run_id = next((RunId(text(run.get("id"))) for run in active), None)
@@ -171,7 +171,7 @@ class Threads:
                 await self._wire.post(f"{_run_path(thread, run_id)}/cancel", {})
 
     async def _drive(self, progress: Progress, ask: Ask | None) -> AsyncGenerator[RunEvent, None]:
-        """POST (None: begin with the run that is there) and go on until the run has ended."""
+        """POSTs (None: starts with the run in ``state``) and runs tools until the run has ended."""
         reading = progress.reading
         for _ in range(MAX_ROUNDS):
             if ask is not None:
@@ -195,7 +195,7 @@ class Threads:
         raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
 
     async def _post(self, progress: Progress, path: str, body: Json) -> AsyncGenerator[RunEvent, None]:
-        """Follow a run until it halts. Raises Unavailable when it was not seen to begin."""
+        """POSTs and follows the run until it stops. Raises AssistantUnavailable if the run did not start."""
         reading, refusal = progress.reading, None
         waited_for = pending_calls(reading.run)
         reading.go_on()
@@ -208,12 +208,12 @@ class Threads:
                     if reading.halted:
                         break
         except NotThere as exc:
-            raise await self._rejection(exc, progress.thread) from exc
+            raise await self._rejection(exc, progress.thread, run_id=reading.id) from exc
         except (Unavailable, BadRequest) as exc:
             if not reading.id:
                 raise
-            log.info("run is looked up", run=reading.id, error=str(exc))
-            refusal = exc if isinstance(exc, BadRequest) else None  # of outputs that came before, perhaps
+            log.info("run stream interrupted; polling the run", run=reading.id, error=str(exc))
+            refusal = exc if isinstance(exc, BadRequest) else None  # maybe because the outputs were already submitted
         if not reading.halted:
             reading.miss()
             reading.see(await self._halted(progress.thread, reading.id))
@@ -221,7 +221,7 @@ class Threads:
             raise refusal
 
     async def _conclude(self, progress: Progress) -> list[RunEvent]:
-        """What there still is to tell of a run that has ended. Raises AssistantError when it is no answer."""
+        """Returns the last events of a run that has ended. Raises AssistantError if the run failed."""
         reading, draft = progress.reading, progress.draft
         if error := why_not(reading.run):
             raise error
@@ -230,10 +230,10 @@ class Threads:
             async for step in self._steps(progress):
                 told += reading.used(step)
             query = {"run_id": reading.id, "limit": PAGE, "order": "asc"}
-            said = [one async for one in self._listed(progress.thread, "messages", query)]
-            mine = [one for one in said if _says(one, reading.id)]
-            draft.rewrite(map(message_text, mine))
-            for one in mine:
+            messages = [one async for one in self._listed(progress.thread, "messages", query)]
+            replies = [one for one in messages if _says(one, reading.id)]
+            draft.rewrite(map(message_text, replies))
+            for one in replies:
                 reading.files |= files_in(one)
         if rest := draft.rest():
             told.append(TextDelta(rest))
@@ -242,16 +242,16 @@ class Threads:
         return [*told, Answered(unlinked(draft.text), usage(run.get("usage")), files, text(run.get("model")))]
 
     async def _steps(self, progress: Progress) -> AsyncGenerator[Json, None]:
-        """The run's steps as far as the server tells of them: they are for watching, an answer does not need them."""
+        """Yields the run's steps; ends early on an error, as they are only for display and not part of the answer."""
         with suppress(AssistantError):
             query = {"limit": PAGE, "order": "asc"}
             async for step in self._listed(progress.thread, f"runs/{segment(progress.reading.id)}/steps", query):
                 yield step
 
     async def _halted(self, thread: ThreadId, run_id: str) -> Json:
-        """The run when it goes on no more without us. Raises ThreadLost when the server does not know it."""
+        """Polls a run until it stops. Raises ThreadMissing if the server does not have it."""
         if not run_id:
-            raise Unavailable("the answer ended before it began")
+            raise Unavailable("the stream ended before the run started")
         try:
             return await self._wire.until(_run_path(thread, run_id), halted, every=self._setup.poll_seconds)
         except NotThere as exc:
@@ -271,10 +271,10 @@ class Threads:
         path = f"{_run_path(progress.thread, progress.reading.id)}/submit_tool_outputs"
         return path, {"tool_outputs": outputs, "stream": self._setup.streamed}
 
-    # ------------------------------------------------------------ what an earlier attempt left
+    # ------------------------------------------------------------ results of an earlier attempt
 
     async def _next(self, progress: Progress, run: Json | None) -> Ask | None:
-        """What is to be posted; None when the run that was found is to be gone on with."""
+        """Returns the request to resume with; None if the run that was found is to be continued."""
         if run is None:
             posted = await self._find(progress, "messages")
             return await self._creation(progress, with_message=posted is None)
@@ -285,10 +285,10 @@ class Threads:
         return None
 
     async def _find(self, progress: Progress, kind: str) -> Json | None:
-        """The turn's newest run or message: ``kind`` is runs, or messages."""
+        """Returns the turn's newest run or message; ``kind`` is ``runs`` or ``messages``."""
         page = await self._page(progress.thread, kind)
-        ours = (one for one in page if part(one.get("metadata")).get("turn_id") == progress.turn.id)
-        return next(ours, None)
+        matching = (one for one in page if part(one.get("metadata")).get("turn_id") == progress.turn.id)
+        return next(matching, None)
 
     async def _page(self, thread: ThreadId, kind: str) -> list[Json]:
         try:
@@ -297,7 +297,7 @@ class Threads:
             raise await self._loss(exc) from exc
 
     async def _listed(self, thread: ThreadId, what: str, query: Json) -> AsyncGenerator[Json, None]:
-        """Raises ThreadLost."""
+        """Yields the objects of a list of the thread. Raises ThreadMissing."""
         try:
             async with aclosing(self._wire.listed(f"{_path(thread)}/{what}", query)) as found:
                 async for one in found:
@@ -317,17 +317,18 @@ class Threads:
             return (Check("assistant", ok=False, detail=f"{self.description}: {exc}"),)
         return (Check("assistant", ok=True, detail=self.description),)
 
-    async def _rejection(self, error: NotThere, thread: ThreadId) -> AssistantError:
-        """What is not there, when a run is not taken."""
+    async def _rejection(self, error: NotThere, thread: ThreadId, *, run_id: str) -> AssistantError:
+        """Returns the error for a POST answered with 404: to a run, or (no ``run_id``) to create one."""
         try:
             await self._wire.get(_path(thread))
         except NotThere as exc:
             return await self._loss(exc)
-        self._assistant.lost()
-        return RateLimited(f"the assistant is looked for again: {error}", retry_after=0.0)
+        if run_id:
+            return RateLimited(f"the run is looked up again: {error}", retry_after=0.0)
+        return self._assistant.rejected(error)
 
     async def _loss(self, error: NotThere) -> AssistantError:
-        """A thread is not there, or there are no threads any more."""
+        """Returns the error for a missing thread: the thread itself, or the whole API, is gone."""
         if re.search("no thread found", str(error), re.IGNORECASE) or await self._assistant.served():
             return ThreadLost(str(error))
         return self._assistant.gone()

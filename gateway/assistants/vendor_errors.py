@@ -1,4 +1,4 @@
-"""The one table from the vendor's errors to ours: what an exception, a status, a code or a sentence asks us to do."""
+"""Maps every error of the vendor to an AssistantError: by exception class, HTTP status, error code or message."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from gateway.assistants.shapes import part, text
 from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadBusy, ThreadLost, Unavailable
 
 BUSY_SECONDS = 1.0
-"""After which a locked thread is tried again: the servers say "in a few seconds", and mostly mean one."""
+"""Retry delay for a locked thread: the servers say "in a few seconds", but one is mostly enough."""
 MAX_RETRY_AFTER = 3600.0
 MAX_DETAIL = 500
 
 NO_KEY = "The server does not accept the key. Check OPENAI_API_KEY (or AZURE_OPENAI_API_KEY)"
 NO_CREDIT = "The assistant's account has no credit left. Please tell the person who runs it."
 TOO_LONG = "This is too long for the assistant. Please send less, or start a new conversation."
-NOT_ALLOWED = "The assistant may not answer this message."
+NOT_ALLOWED = "The assistant is not allowed to answer this message."
 CUT_SHORT = "The answer became too long for the assistant. Please ask for less at once."
 
 
 class BadRequest(Refused):
-    """The server does not take the request as it is."""
+    """The server rejects the request as invalid."""
 
     param: str = ""
 
 
 class BadFile(BadRequest):
-    """The server, or its model, does not take a file of the message."""
+    """The server, or its model, rejects a file of the message."""
 
 
 class NotThere(Refused):
-    """The server does not have what the path names, or not the path."""
+    """The server does not have the object that the path names, or not the path itself."""
 
 
 class TooLong(Refused):
@@ -55,7 +55,7 @@ class TooLong(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What a server said was wrong, wherever it said it. ``status`` is 0 inside of streams and runs."""
+    """An error as the server reported it. ``status`` is 0 for errors inside streams and runs."""
 
     message: str
     code: str = ""
@@ -65,7 +65,7 @@ class Complaint:
 
     @property
     def detail(self) -> str:
-        """For the operator: without secrets, in one line of limited length."""
+        """The error for the operator: without secrets, in one line of limited length."""
         what = " ".join(part for part in (str(self.status or ""), self.code, self.message) if part)
         return logs.mask(" ".join(what.split()))[:MAX_DETAIL]
 
@@ -74,9 +74,9 @@ Decision = Callable[[Complaint], AssistantError]
 
 
 def _bad_request(said: Complaint) -> AssistantError:
-    error = BadRequest(said.detail)
-    error.param = said.param
-    return error
+    rejection = BadRequest(said.detail)
+    rejection.param = said.param
+    return rejection
 
 
 def _bad_file(said: Complaint) -> AssistantError:
@@ -124,7 +124,7 @@ def _no_key(said: Complaint) -> AssistantError:
 
 
 def _forbidden(said: Complaint) -> AssistantError:
-    return Misconfigured(f"The server does not allow this to us: {said.detail}")
+    return Misconfigured(f"The server denies this request. Check the permissions of the API key: {said.detail}")
 
 
 def _misconfigured(said: Complaint) -> AssistantError:
@@ -132,7 +132,7 @@ def _misconfigured(said: Complaint) -> AssistantError:
 
 
 def _by_status(said: Complaint) -> AssistantError:
-    """Statuses that the SDK has no class for, or one class for many."""
+    """Decides by status, where the SDK has no exception class or one class for several statuses."""
     decide = STATUSES.get(said.status)
     if decide is None:
         decide = _unavailable if said.status >= httpx2.codes.INTERNAL_SERVER_ERROR else _bad_request
@@ -157,22 +157,22 @@ BAD_FILE = re.compile(
     # The codes of a failed response (openai.types.responses.ResponseError) and of file search.
     r"invalid_image|invalid_base64_image|image_too_(?:large|small)|image_parse_error|unsupported_(?:image|file)|"
     r"image_file_(?:too_large|not_found)|empty_image_file|failed_to_download_image|not supported for retrieval|"
-    # Of models that cannot see: OpenRouter with status 404 (github.com/NousResearch/hermes-agent/pull/23411), llama.cpp
+    # Models without vision: OpenRouter with status 404 (github.com/NousResearch/hermes-agent/pull/23411), llama.cpp
     # with 500 (ggml-org/llama.cpp/issues/15377), Ollama with 400 (ollama/ollama/issues/17301), LM Studio
     # (lmstudio-ai/lmstudio-bug-tracker/issues/362).
     r"support image input|image input is not supported|content part type|does not support images",
     re.IGNORECASE,
 )
 
-# What a server says outweighs its status. In this order; each pattern is looked for in "code message".
+# The error message has precedence over the status. Tried in this order; each pattern is searched in "code message".
 SIGNALS: tuple[tuple[re.Pattern[str], Decision], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), decide)
     for pattern, decide in (
         (r"conversation_locked|currently operating on this conversation", _busy),
-        # Two sentences of threads that have no code (github.com/openai/openai-python/issues/1023).
+        # Two messages about threads that come without a code (github.com/openai/openai-python/issues/1023).
         (r"already has an active run|while a run \S+ is active", _busy),
         (r"no tool output found for function call", _lost),
-        (r"duplicate tool output found", _busy),  # an earlier attempt brought it meanwhile: look again
+        (r"duplicate tool output found", _busy),  # an earlier attempt submitted it meanwhile: look it up again
         (r"insufficient_quota|billing_hard_limit|billing_not_active|exceeded your current quota", _no_credit),
         (r"context_length_exceeded|maximum context length|exceeds the context window|exceed_context_size", _too_long),
         (r"request too large for|string_above_max_length|prompt is too long", _too_long),
@@ -182,7 +182,7 @@ SIGNALS: tuple[tuple[re.Pattern[str], Decision], ...] = tuple(
         (BAD_FILE.pattern, _bad_file),
     )
 )
-# What only counts where there is no status: the code of an error inside of a stream or a run.
+# Used only where there is no status: codes of errors inside streams and runs.
 CODES: dict[str, Decision] = {
     "rate_limit_exceeded": _limited,
     "rate_limit_error": _limited,
@@ -212,39 +212,39 @@ TABLE: dict[type[BaseException], Decision] = {
     openai.WebSocketQueueFullError: _unavailable,
     openai.InvalidWebhookSignatureError: _bad_request,
     MutuallyExclusiveAuthError: _misconfigured,
-    openai.OpenAIError: _misconfigured,  # what the SDK raises before it asks anybody
+    openai.OpenAIError: _misconfigured,  # raised by the SDK before it sends a request
     httpx2.InvalidURL: _misconfigured,
     httpx2.UnsupportedProtocol: _misconfigured,
     httpx2.HTTPError: _unavailable,
     httpx2.StreamError: _unavailable,
     aiohttp.ClientError: _unavailable,
     OSError: _unavailable,  # connections, TLS and time-outs
-    ValueError: _unavailable,  # JSON or UTF-8 that is none
-    Exception: _unavailable,  # the port promises that nothing else comes out
+    ValueError: _unavailable,  # invalid JSON or UTF-8
+    Exception: _unavailable,  # the port promises to raise nothing but AssistantError
 }
 
 
 def translate(exc: Exception) -> AssistantError:
-    """Our error for whatever came out of a request."""
+    """Returns the AssistantError for an exception of a request."""
     said = _complaint(exc)
     decide = next(TABLE[kind] for kind in type(exc).__mro__ if kind in TABLE)
     return (_signal(said) or decide)(said)
 
 
 def complaint_in(error: Any) -> AssistantError:
-    """Our error for an error object inside of a stream or a run."""
-    told = part(error)
+    """Returns the AssistantError for an error object inside a stream or a run."""
+    fields = part(error)
     said = Complaint(
-        message=text(told.get("message")) or text(error) or "no reason given",
-        code=str(told.get("code") or told.get("type") or ""),  # some servers repeat the status as a number
-        param=text(told.get("param")),
+        message=text(fields.get("message")) or text(error) or "no reason given",
+        code=str(fields.get("code") or fields.get("type") or ""),  # some servers repeat the status as a number
+        param=text(fields.get("param")),
     )
     return (_signal(said) or CODES.get(said.code, _unavailable))(said)
 
 
 @contextmanager
 def our_words() -> Iterator[None]:
-    """Whatever is raised inside leaves as an AssistantError."""
+    """Converts every exception raised inside to an AssistantError."""
     try:
         yield
     except AssistantError:
@@ -281,7 +281,7 @@ def _reason(exc: openai.APIError) -> str:
 
 
 def _retry_after(said: Complaint) -> float | None:
-    """Seconds, as the headers say, or else the sentence."""
+    """Returns the seconds to wait from the headers, else from the message."""
     seconds = _milliseconds(said.headers.get("retry-after-ms")) or _seconds(said.headers.get("retry-after"))
     if seconds is None and (found := re.search(r"try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)", said.message)):
         minutes, number, unit = found.groups()

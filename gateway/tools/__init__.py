@@ -1,4 +1,4 @@
-"""Function tools: ``@tool`` describes a Python function to the model, ``ToolBox`` runs it. One file per tool."""
+"""Function tools: ``@tool`` makes a tool of a Python function, ``ToolBox`` runs them for a model. One file per tool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tool that calculates: exactly wherever a fraction can hold the result, and safely whatever it is given."""
+"""The calculator tool: exact wherever the result is a fraction, and safe for any input."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from gateway.tools.tool import tool
 
 T = TypeVar("T")
 Number = Fraction | float
-"""A fraction is exact. A float came of pi, e, a root, a power or a function that has no exact value."""
+"""A fraction is exact. A float comes from pi, e, a root, a power or a function without an exact value."""
 Function = tuple[Callable[..., Number], range]
-"""What it does, and how many arguments it takes."""
+"""The implementation, and the allowed numbers of arguments."""
 
 MAX_LENGTH = 2_000
-"""Characters of an expression."""
+"""Limit for the length of an expression."""
 MAX_DEPTH = 40
-"""Parentheses, calls and signs inside each other."""
+"""Limit for nested parentheses, calls and signs."""
 MAX_BITS = 10_000
-"""Of numerator and denominator: about 3,000 digits, which any operation handles at once."""
+"""Limit for numerator and denominator: about 3,000 digits, which every operation handles quickly."""
 MAX_EXPONENT = 1_000
-"""Of a number as it is written, and of ten when rounding."""
+"""Limit for exponents in number literals, and for the digits of ``round``."""
 MAX_FACTORIAL = 1_000
 MAX_PLACES = 50
-"""Digits behind the point that are shown of an exact result."""
+"""Limit for decimal places of an exact result."""
 DIGITS = 20
-"""Significant digits that are shown of a result that has no end."""
+"""Significant digits of a result with infinitely many decimal places."""
 SHOWN = Context(prec=DIGITS, traps=[])
 ROOMY = Context(prec=2 * DIGITS, traps=[])
-"""For powers: as floats, those of a number close to 1 would be far off."""
+"""Precision of powers: with floats, powers of a number close to 1 would be inexact."""
 NOISE = 4e-16
-"""How far a float may be off, relative to itself."""
+"""Relative rounding error of a float."""
 MAX_NOISE = 1e-9
-"""What is not taken for noise, however large the float."""
+"""Upper limit for the assumed rounding error, however large the float."""
 LEAST_FLOAT, GREATEST_FLOAT = 1e-300, 1e300
 ZERO = Fraction(0)
 
-MEANT = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**"})  # noqa: RUF001  # people write them
+MEANT = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**"})  # noqa: RUF001  # users write them
 TOKEN = re.compile(
     r"""[ ] | [-+*/%(),]
     | (?:[0-9][0-9_]*(?:\.[0-9]*)? | \.[0-9]+) (?:[eE][-+]?[0-9]+)? (?![\w.])
@@ -65,7 +65,7 @@ def calculate(expression: str) -> str:
 
 
 def evaluate(expression: str) -> Number:
-    """The value of an expression. Raises ValueError, and nothing else, with a sentence that says what is wrong."""
+    """Returns the value of an expression. Raises only ValueError, with a sentence that says what is wrong."""
     text = " ".join(expression.translate(MEANT).split())
     _refuse_unreadable(text)
     try:
@@ -81,9 +81,9 @@ def evaluate(expression: str) -> Number:
 
 
 def written(number: Number) -> str:
-    """A number as a person writes it: all digits of an exact one if they end, else as many as are worth something."""
+    """Formats a number: all digits of an exact one with finitely many decimal places, else the significant digits."""
     if isinstance(number, float):
-        return format(number + 0.0, ".15g")  # adding zero takes the sign from -0.0
+        return format(number + 0.0, ".15g")  # adding zero removes the sign of -0.0
     if number.denominator == 1:
         return str(number.numerator)
     if (places := _places(number.denominator)) <= MAX_PLACES:
@@ -94,12 +94,12 @@ def written(number: Number) -> str:
 
 
 def _places(denominator: int) -> int:
-    """How many digits stand behind the point of a fraction in lowest terms; above MAX_PLACES, too many to show."""
+    """Returns the number of decimal places of a reduced fraction; above MAX_DECIMAL_PLACES: too many to show."""
     return next((n for n in range(MAX_PLACES + 1) if 10**n % denominator == 0), MAX_PLACES + 1)
 
 
 def _refuse_unreadable(text: str) -> None:
-    """Leave nothing to Python's parser but numbers, names and operators, in a length that it can take."""
+    """Raises ValueError unless the text has only numbers, names and operators, and a length that Python can parse."""
     if not text:
         raise ValueError("The expression is empty.")
     if len(text) > MAX_LENGTH:
@@ -108,12 +108,12 @@ def _refuse_unreadable(text: str) -> None:
     while position < len(text):
         token = TOKEN.match(text, position)
         if token is None:
-            raise ValueError(f"The expression cannot be read from {text[position : position + 20]!r} on.")
+            raise ValueError(f"The expression cannot be parsed from {text[position : position + 20]!r} on.")
         position = token.end()
 
 
 class _Evaluation:
-    """One walk over the tree of an expression."""
+    """Evaluates the syntax tree of one expression."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -140,7 +140,7 @@ class _Evaluation:
         raise ValueError("Only numbers, + - * / // % **, parentheses and the known functions can be calculated.")
 
     def _chain(self, node: ast.BinOp, depth: int) -> Number:
-        """Operators in a row lean to the left as deep as they are many: gone through in a loop, they nest nothing."""
+        """Evaluates a chain of operators in a loop: its tree is as deep as the chain is long."""
         chain = [node]
         while isinstance(chain[-1].left, ast.BinOp):
             chain.append(chain[-1].left)
@@ -169,7 +169,7 @@ def _literal(text: str) -> Number:
 
 
 def _bounded(number: Number | int) -> Number:
-    """Keeps the next operation fast: gives up exactness, and raises OverflowError where that does not help."""
+    """Converts a fraction that is too long to a float, to keep operations fast. Raises OverflowError if too large."""
     if not isinstance(number, float):
         number = Fraction(number)
         if max(number.numerator.bit_length(), number.denominator.bit_length()) <= MAX_BITS:
@@ -181,11 +181,11 @@ def _bounded(number: Number | int) -> Number:
 
 
 def _applied(name: str, function: Function, values: Sequence[Number]) -> Number:
-    work, arity = function
+    implementation, arity = function
     if len(values) not in arity:
         wanted = "1 or more" if arity == ANY_NUMBER else " or ".join(map(str, arity))
         raise ValueError(f"{name} takes {wanted} arguments, not {len(values)}.")
-    return _bounded(work(*values))
+    return _bounded(implementation(*values))
 
 
 def _power(base: Number, exponent: Number) -> Number:
@@ -255,7 +255,7 @@ def _tan(x: Number) -> float:
 
 
 def _quiet(result: float, x: Number) -> float:
-    """Zero where the result is less than the rounding of ``x``: sin(pi) is 0. An exact ``x`` was not rounded."""
+    """Returns 0 if the result is below the rounding error of ``x``: sin(pi) is 0. An exact ``x`` has no error."""
     rounding = min(NOISE * abs(x), MAX_NOISE) if isinstance(x, float) else 0.0
     return 0.0 if abs(result) < rounding else result
 

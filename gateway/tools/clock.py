@@ -1,4 +1,4 @@
-"""The tool that tells the time: a model does not know it."""
+"""The tool that returns the current time, which a model does not know."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def current_time(time_zone: str = "UTC") -> str:
 
 
 def _zone_name(asked: str) -> str:
-    """The name as the database of time zones spells it. Raises ValueError that names the likeliest ones."""
+    """Returns the name as the time zone database spells it. Raises ValueError that suggests similar names."""
     wanted = asked.strip().replace(" ", "_").casefold()
     if found := _names().get(wanted):
         return found
@@ -38,7 +38,7 @@ def _names() -> dict[str, str]:
 
 
 def _near(wanted: str) -> list[str]:
-    """Up to five zones whose city is called so, or whose name looks like it."""
+    """Returns up to five zones that contain the name, or whose city or name is similar."""
     names = _names()
     cities = {folded.rpartition("/")[2]: name for folded, name in names.items()}
     likely = [name for folded, name in names.items() if wanted and wanted in folded.split("/")]

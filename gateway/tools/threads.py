@@ -1,4 +1,4 @@
-"""Threads for the tools that are plain functions, so that none of them ever holds up the engine's loop."""
+"""Runs tools that are plain functions in threads, so that none of them blocks the worker's loop."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from contextlib import suppress
 
 
 class Stuck(Exception):
-    """Earlier calls of this function are still running, long past their time."""
+    """Too many earlier calls of this function are still running past their time limit."""
 
 
 class Threads:
-    """Runs functions beside the loop, ``room`` at once; further ones wait for room, which is never long:
+    """Runs functions in threads, at most ``max_threads`` at once; further calls wait for a free slot.
 
-    a thread cannot be killed, so one that passes its limit is left behind, and its room goes to the next call.
-    What is left behind stays bounded too: a function of which ``stuck`` calls hang is refused until one of them
-    comes back, while all others go on. So there are never more than ``room`` threads and ``stuck`` per function.
-    The threads are daemons: whatever they hang in, the process can exit.
+    A thread cannot be killed, so one that exceeds its time limit is abandoned and its slot goes to the next call.
+    Abandoned threads are bounded too: a function with ``max_stuck`` hanging calls is refused until one of them
+    returns, while all others still run. So there are never more than ``max_threads``, plus ``max_stuck`` per function.
+    The threads are daemons, so the process can exit even while they hang.
     """
 
     def __init__(self, room: int = 16, stuck: int = 4) -> None:
@@ -29,7 +29,10 @@ class Threads:
         self._left_behind: Counter[str] = Counter()
 
     async def run(self, name: str, work: Callable[[], str], limit: float) -> str:
-        """What ``work`` returns; it must not raise. Raises TimeoutError after ``limit`` seconds of work, and Stuck."""
+        """Returns the result of ``work``, which must not raise.
+
+        Raises TimeoutError after ``seconds`` of work, and TooManyStuckCalls.
+        """
         async with self._room:
             if self._left_behind[name] >= self._stuck:
                 raise Stuck
@@ -48,13 +51,13 @@ class Threads:
 def _start(name: str, work: Callable[[], str]) -> asyncio.Future[str]:
     loop = asyncio.get_running_loop()
     result: asyncio.Future[str] = loop.create_future()
-    surroundings = contextvars.copy_context()
+    context = contextvars.copy_context()
 
     def body() -> None:
-        outcome = surroundings.run(work)
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+        outcome = context.run(work)
+        with suppress(RuntimeError):  # the loop is closed, so no caller waits for the result
             loop.call_soon_threadsafe(result.set_result, outcome)
 
-    # An executor's threads are waited for when the process exits; only a daemon may be left behind.
+    # At exit the process waits for the threads of an executor, but not for daemons.
     threading.Thread(target=body, name=f"tool-{name}", daemon=True).start()  # noqa: TID251  # see above
     return result

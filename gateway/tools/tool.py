@@ -1,4 +1,4 @@
-"""What a function tool is: a typed Python function with a docstring, described for the model by ``@tool``."""
+"""Function tools: ``@tool`` describes a typed Python function with a docstring to the model."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ from pydantic.json_schema import GenerateJsonSchema
 Function = Callable[..., Any]
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-"""What OpenAI takes as the name of a function."""
+"""Function names that OpenAI accepts."""
 
 BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 FIELD = "value_of_"
-"""Before each parameter's name inside pydantic, where ``copy`` or ``_x`` would not do as the name of a field."""
+"""Prefix of the pydantic field names, as parameter names such as ``copy`` or ``_x`` are not allowed there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One function that the assistant may call."""
+    """A function that the assistant may call."""
 
     name: str
     description: str
     parameters: dict[str, Any]
-    """The JSON schema of the arguments: an object."""
+    """JSON schema of the arguments (an object)."""
     call: Function
     model: type[BaseModel]
-    """Validates the arguments; see ``arguments``."""
+    """Validates the arguments; see ``parse_arguments``."""
 
     @property
     def waits(self) -> bool:
-        """Whether the function is to be awaited."""
+        """Whether the function is a coroutine function."""
         return inspect.iscoroutinefunction(self.call)
 
     def arguments(self, text: str) -> dict[str, Any]:
-        """What to call the function with, from the JSON that a model wrote; nothing at all means no arguments.
+        """Returns the keyword arguments from the JSON that a model wrote; an empty text means no arguments.
 
-        Arguments that were left out are left to the function's own defaults. Raises pydantic.ValidationError.
+        Omitted arguments keep the function's own defaults. Raises pydantic.ValidationError.
         """
         given = self.model.model_validate_json("{}" if text.strip() in {"", "null"} else text)
         return {field.removeprefix(FIELD): getattr(given, field) for field in given.model_fields_set}
 
 
 def tool(function: Function) -> Tool:
-    """Describe a function, sync or async, to the model by its signature and docstring.
+    """Makes a tool of a function, sync or async, by its signature and docstring.
 
-    The docstring says what it is for and, per parameter, what to give (``Annotated[..., Field(description=...)]``
-    does so too and wins). Raises TypeError when that cannot be done.
+    The docstring describes its purpose and each parameter (``Annotated[..., Field(description=...)]`` has precedence).
+    Raises TypeError if the function cannot be described.
     """
     name = getattr(function, "__name__", "")
     if not NAME.fullmatch(name):
-        raise TypeError(f"{name or function!r} cannot be the name of a tool: it takes 1 to 64 of a-z A-Z 0-9 _ -.")
+        raise TypeError(f"{name or function!r} cannot be the name of a tool: use 1 to 64 of a-z A-Z 0-9 _ -.")
     if inspect.isasyncgenfunction(function):
         raise TypeError(f"Tool {name}: it yields, but a tool returns its result.")
     doc = docstring_parser.parse(inspect.getdoc(function) or "")
@@ -72,7 +72,7 @@ def tool(function: Function) -> Tool:
 
 
 class _PlainSchema(GenerateJsonSchema):
-    """JSON schema without the titles that only repeat the names."""
+    """JSON schema without titles, which would only repeat the names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         del schema
@@ -118,11 +118,11 @@ def _field(parameter: inspect.Parameter, hint: Any, description: str) -> tuple[A
 
 
 def complaint(exc: ValidationError, wanted: dict[str, Any]) -> str:
-    """Tell the model, in a few lines, what to change in its arguments."""
+    """Returns a short text that tells the model what to change in its arguments."""
     errors = exc.errors(include_url=False, include_context=False, include_input=False)
     if any(error["type"] == "json_invalid" for error in errors):
         names = ", ".join(wanted.get("properties", {})) or "nothing in it"
         return f"The arguments are not valid JSON. Send one JSON object with: {names}."
     lines = [f"- {'.'.join(map(str, error['loc'])) or 'arguments'}: {error['msg']}" for error in errors[:5]]
-    more = [f"- and {len(errors) - 5} more"] if len(errors) > 5 else []  # noqa: PLR2004  # a model needs no longer list
-    return "\n".join(["The arguments do not fit. Correct these and call again:", *lines, *more])
+    rest = [f"- and {len(errors) - 5} more"] if len(errors) > 5 else []  # noqa: PLR2004  # five are enough for a model
+    return "\n".join(["The arguments do not fit. Correct these and call again:", *lines, *rest])

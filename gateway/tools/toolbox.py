@@ -1,4 +1,4 @@
-"""The tools of an assistant together: what it is told of them, and what comes of each call."""
+"""The set of tools of an assistant: describes them to the model and runs its calls."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gateway.tools.threads import Stuck, Threads
 from gateway.tools.tool import Tool, complaint
 
 MAX_RESULT = 100_000
-"""Characters of a result that a model is given; more would fill its memory with one call."""
+"""Limit for one result; more could fill the model's context with one call."""
 MAX_REASON = 1_000
-"""Characters of an exception's text."""
+"""Limit for the text of an exception."""
 
 log = logs.get(__name__)
 
 
 class ToolBox:
-    """Runs tools for a model. Empty, it is false."""
+    """Runs tools for a model. False if it has no tools."""
 
     def __init__(self, tools: Sequence[Tool], time_limit: float = 30.0) -> None:
-        """Seconds are per call. Raises ValueError when two tools have one name."""
+        """``time_limit``: seconds per call. Raises ValueError if two tools have the same name."""
         self._tools = {tool.name: tool for tool in tools}
         if len(self._tools) < len(tools):
             raise ValueError("Two tools have the same name.")
@@ -37,17 +37,17 @@ class ToolBox:
 
     @property
     def schemas(self) -> tuple[dict[str, Any], ...]:
-        """For each tool its name, description and parameters (JSON schema)."""
+        """Name, description and parameters (JSON schema) of each tool."""
         return tuple(
             {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
             for tool in self._tools.values()
         )
 
     async def call(self, name: str, arguments: str) -> str:
-        """The result of a tool as text for the model, or why there is none. Raises nothing but CancelledError.
+        """Returns the result of a tool, or an error text for the model. Raises nothing but CancelledError.
 
-        ``arguments`` is JSON as the model wrote it. A string is the result as it is, anything else becomes JSON. A
-        tool that is a plain function runs in a thread; past its time it is left behind there (see ``Threads``).
+        ``arguments`` is JSON as the model wrote it. A string result is returned unchanged, any other becomes JSON. A
+        plain function runs in a thread, which is abandoned past the time limit (see ``ThreadRunner``).
         """
         tool = self._tools.get(name)
         if tool is None:
@@ -56,7 +56,7 @@ class ToolBox:
             values = tool.arguments(arguments)
         except ValidationError as exc:
             return complaint(exc, tool.parameters)
-        except Exception as exc:  # noqa: BLE001  # a validator of the tool's own may raise anything
+        except Exception as exc:  # noqa: BLE001  # the tool's own validators may raise anything
             return _failure(tool, exc)
         if tool.waits:
             return await self._await(tool, values)
@@ -71,15 +71,15 @@ class ToolBox:
         except asyncio.CancelledError as exc:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
-            return _failure(tool, exc)  # the tool cancelled something of its own
-        except BaseException as exc:  # noqa: BLE001  # a tool may not end the loop, not even by sys.exit()
+            return _failure(tool, exc)  # cancelled by the tool itself
+        except BaseException as exc:  # noqa: BLE001  # a tool must not end the loop, even by sys.exit()
             return _failure(tool, exc)
 
     async def _run(self, tool: Tool, values: dict[str, Any]) -> str:
         def work() -> str:
             try:
                 return _text(tool.call(**values))
-            except BaseException as exc:  # noqa: BLE001  # nothing may be lost in a thread
+            except BaseException as exc:  # noqa: BLE001  # an exception in the thread would be lost
                 return _failure(tool, exc)
 
         try:
@@ -87,13 +87,13 @@ class ToolBox:
         except TimeoutError:
             return self._too_slow(tool)
         except Stuck:
-            log.warning("tool stuck", tool=tool.name)
-            return f"The tool {tool.name} cannot be used right now: earlier calls of it have not come back."
-        except Exception as exc:  # noqa: BLE001  # no thread could be started
+            log.warning("tool refused: too many earlier calls of it still hang", tool=tool.name)
+            return f"The tool {tool.name} cannot be used right now: earlier calls of it have not returned yet."
+        except Exception as exc:  # noqa: BLE001  # the thread could not be started
             return _failure(tool, exc)
 
     def _too_slow(self, tool: Tool) -> str:
-        log.warning("tool too slow", tool=tool.name, seconds=self._time_limit)
+        log.warning("tool exceeded its time limit", tool=tool.name, seconds=self._time_limit)
         return f"The tool {tool.name} did not finish within {self._time_limit:g} seconds."
 
 
@@ -101,15 +101,15 @@ def _text(result: object) -> str:
     text = result if isinstance(result, str) else pydantic_core.to_json(result, fallback=str).decode()
     if len(text) > MAX_RESULT:
         text = f"{text[:MAX_RESULT]}\n[The result was cut here: it has {len(text)} characters.]"
-    return text.encode(errors="replace").decode()  # half a surrogate pair could not be sent to anybody
+    return text.encode(errors="replace").decode()  # an unpaired surrogate cannot be sent
 
 
 def _failure(tool: Tool, exc: BaseException) -> str:
     log.warning("tool failed", tool=tool.name, error=type(exc).__name__)
-    log.debug("tool failure", tool=tool.name, exc_info=exc)
+    log.debug("tool failed: traceback", tool=tool.name, exc_info=exc)
     try:
         reason = str(exc)
-    except Exception:  # noqa: BLE001  # an exception that cannot even say what it is
+    except Exception:  # noqa: BLE001  # an exception whose __str__ raises
         reason = ""
     reason = logs.mask(reason.encode(errors="replace").decode()) or type(exc).__name__
     return f"The tool {tool.name} failed: {reason[:MAX_REASON]}"

@@ -1,4 +1,4 @@
-"""The web chat in a browser: a message, its reply, and everything that may come between them."""
+"""The web chat in a browser: messages, replies, and everything that can go wrong between them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_reply_is_seen_while_it_is_written(page: Page, site: Site) -> None:
     expect(reply.locator(".dots")).to_be_hidden()
 
 
-def test_what_a_tool_does_is_said(page: Page, site: Site) -> None:
+def test_a_tool_call_is_shown(page: Page, site: Site) -> None:
     site.fake.script(CallTool("current_time", {}), Say("It is noon.", hold_after=0))
     say(page, "What time is it?")
     expect(replies(page).last.locator(".tool")).to_have_text("Using current time …")
@@ -102,7 +102,7 @@ def test_a_new_conversation_knows_nothing_of_the_last_one_and_there_is_a_way_bac
     expect(text_of(answered(page))).to_have_text("You said: Two")
 
 
-def test_a_thread_that_is_gone_makes_room_for_a_new_one(page: Page, site: Site) -> None:
+def test_a_thread_that_no_longer_exists_is_replaced_by_a_new_one(page: Page, site: Site) -> None:
     page.evaluate("localStorage.setItem('chat.thread', 'thr_gone')")
     page.reload()
     expect(page.locator("#notice")).to_contain_text("no longer there")
@@ -135,7 +135,7 @@ def test_a_page_that_may_store_nothing_works_until_it_is_left(site: Site, visit:
     assert len(site.fake.conversations) == 1
 
 
-# ---------------------------------------------------------------- stop, and what goes wrong
+# ---------------------------------------------------------------- stopping and errors
 
 
 @pytest.mark.parametrize("way", ["button", "Escape"])
@@ -158,7 +158,7 @@ def test_a_reply_can_be_stopped(page: Page, site: Site, way: str) -> None:
 def test_a_message_that_failed_is_asked_anew(page: Page, site: Site) -> None:
     site.fake.script(Fail("invalid_prompt"))
     say(page, "Hello")
-    expect(page.locator(".problem p")).to_have_text("The assistant may not answer this message.")
+    expect(page.locator(".problem p")).to_have_text("The assistant is not allowed to answer this message.")
     page.get_by_role("button", name="Try again").click()
     expect(text_of(answered(page))).to_have_text("You said: Hello")
     expect(page.locator(".problem:not([hidden])")).to_have_count(0)
@@ -168,12 +168,12 @@ def test_a_message_that_failed_is_asked_anew(page: Page, site: Site) -> None:
 
 
 def _lose(route: Route) -> None:
-    """The message does not arrive."""
+    """The request does not reach the gateway."""
     route.abort()
 
 
 def _pass_on_and_lose(route: Route) -> None:
-    """The message arrives, and its answer does not come back."""
+    """The request reaches the gateway, and its response is lost."""
     route.fetch(headers={**route.request.headers, "accept": "application/json", "prefer": "respond-async"})
     route.abort()
 
@@ -200,7 +200,7 @@ def test_a_stream_that_breaks_is_no_error_but_waited_for(page: Page, site: Site)
 
 
 def _cut(route: Route) -> None:
-    """The stream ends behind its first event."""
+    """The stream ends after its first event."""
     whole = route.fetch()
     route.fulfill(response=whole, body=whole.text().partition("\n\n")[0] + "\n\n")
 
@@ -227,7 +227,7 @@ def test_a_gateway_that_is_too_busy_says_when_to_come_back(page: Page, site: Sit
 
 
 def test_a_message_that_is_refused_comes_back_to_be_changed(page: Page) -> None:
-    say(page, "\u200b")  # there is nothing to see in it
+    say(page, "\u200b")  # invisible, so it counts as empty
     expect(page.locator(".problem p")).to_contain_text("must not be empty")
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
     page.get_by_role("button", name="Edit the message").click()
@@ -241,7 +241,7 @@ def test_a_message_that_is_too_long_is_not_sent(page: Page) -> None:
     box(page).press("Enter")
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
     expect(page.locator(".said")).to_have_count(0)
-    box(page).fill("\U0001f600" * MAX_MESSAGE_CHARS)  # one character each, however many it takes to write
+    box(page).fill("\U0001f600" * MAX_MESSAGE_CHARS)  # one character each, although two UTF-16 units
     expect(page.get_by_role("button", name="Send")).to_be_enabled()
 
 
@@ -258,7 +258,7 @@ def test_being_offline_is_said_and_what_waits_is_sent_afterwards(page: Page) -> 
     expect(text_of(answered(page))).to_have_text("You said: Hello")
 
 
-# ---------------------------------------------------------------- a reply that is there
+# ---------------------------------------------------------------- a complete reply
 
 
 def test_markdown_becomes_what_it_means_and_can_be_copied(site: Site, visit: Open) -> None:

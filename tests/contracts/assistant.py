@@ -1,4 +1,4 @@
-"""What every backend must do. Subclass, give the fixtures, and the promises of the port are checked."""
+"""The contract of the assistant port. A subclass supplies the fixtures; the tests check every promise of the port."""
 
 from __future__ import annotations
 
@@ -11,91 +11,96 @@ from tests.contracts.assistant_room import Room, attached
 
 
 class AssistantContract:
-    """For every backend. The subclass gives ``assistant``."""
+    """For every backend. The subclass supplies the fixture ``assistant``."""
 
     @pytest.fixture
-    def room(self, assistant: Assistant) -> Room:
+    def session(self, assistant: Assistant) -> Room:
         return Room(assistant)
 
-    async def test_a_message_is_answered(self, room: Room) -> None:
-        reply = await room.say("Hello")
+    async def test_a_message_is_answered(self, session: Room) -> None:
+        reply = await session.say("Hello")
         assert "Hello" in reply
-        assert room.moments[-1] == Answered(reply, room.answer.usage, model=room.answer.model)
+        assert session.moments[-1] == Answered(reply, session.answer.usage, model=session.answer.model)
 
-    async def test_the_run_has_an_id_before_anything_is_shown(self, room: Room) -> None:
-        await room.say("Hello")
-        assert isinstance(room.moments[0], RunStarted)
-        assert room.moments[0].run_id
+    async def test_the_run_has_an_id_before_anything_is_shown(self, session: Room) -> None:
+        await session.say("Hello")
+        assert isinstance(session.moments[0], RunStarted)
+        assert session.moments[0].run_id
 
-    async def test_what_is_shown_is_the_reply(self, room: Room) -> None:
-        reply = await room.say("Tell me something")
-        assert room.shown == reply
-        assert sum(isinstance(moment, TextDelta) for moment in room.moments) > 1
+    async def test_the_shown_text_is_the_reply(self, session: Room) -> None:
+        reply = await session.say("Tell me something")
+        assert session.shown == reply
+        assert sum(isinstance(event, TextDelta) for event in session.moments) > 1
 
-    async def test_a_thread_remembers(self, room: Room) -> None:
-        await room.say("I am Ada.")
-        assert "I am Ada." in await room.say("Who am I?")
+    async def test_a_thread_stores_history(self, session: Room) -> None:
+        await session.say("I am Ada.")
+        assert "I am Ada." in await session.say("Who am I?")
 
-    async def test_a_new_thread_remembers_what_it_was_opened_with(self, assistant: Assistant) -> None:
-        room = Room(assistant, past=[Exchange("I am Ada.", "Hello Ada.")])
-        assert "I am Ada." in await room.say("Who am I?")
+    async def test_a_new_thread_contains_the_given_history(self, assistant: Assistant) -> None:
+        session = Room(assistant, past=[Exchange("I am Ada.", "Hello Ada.")])
+        assert "I am Ada." in await session.say("Who am I?")
 
-    async def test_threads_know_nothing_of_each_other(self, assistant: Assistant) -> None:
+    async def test_threads_are_isolated(self, assistant: Assistant) -> None:
         ada, bob = Room(assistant), Room(assistant)
         await ada.say("I am Ada.")
         assert "Ada" not in await bob.say("Who am I?")
         assert ada.thread != bob.thread
 
-    async def test_a_turn_that_was_answered_before_is_answered_alike(self, room: Room) -> None:
-        await room.open()
-        turn = room.turn("Hello")
-        first = await room.attempt(turn, posting=True)
-        assert (await room.attempt(turn, posting=False)).text == first.text
+    async def test_resuming_an_answered_turn_returns_the_same_answer(self, session: Room) -> None:
+        await session.open()
+        turn = session.turn("Hello")
+        first = await session.attempt(turn, posting=True)
+        assert (await session.attempt(turn, posting=False)).text == first.text
 
-    async def test_a_turn_that_never_began_is_begun(self, room: Room) -> None:
-        await room.open()
-        assert "Hello" in await room.say("Hello", begun=True)
+    async def test_resuming_a_turn_that_never_started_starts_it(self, session: Room) -> None:
+        await session.open()
+        assert "Hello" in await session.say("Hello", begun=True)
 
-    async def test_stopping_what_is_over_is_no_error(self, room: Room) -> None:
-        await room.say("Hello")
-        run_id = next(moment.run_id for moment in room.moments if isinstance(moment, RunStarted))
-        await room.assistant.cancel(await room.open(), run_id)
-        await room.assistant.cancel(await room.open(), None)
-        assert "Again" in await room.say("Again")
+    async def test_cancelling_a_finished_run_is_no_error(self, session: Room) -> None:
+        await session.say("Hello")
+        run_id = next(event.run_id for event in session.moments if isinstance(event, RunStarted))
+        await session.assistant.cancel(await session.open(), run_id)
+        await session.assistant.cancel(await session.open(), None)
+        assert "Again" in await session.say("Again")
 
-    async def test_a_thread_can_be_forgotten_twice(self, room: Room) -> None:
-        thread = await room.open()
-        await room.assistant.forget(thread)
-        await room.assistant.forget(thread)
+    async def test_a_thread_can_be_deleted_twice(self, session: Room) -> None:
+        thread = await session.open()
+        await session.assistant.forget(thread)
+        await session.assistant.forget(thread)
 
     @pytest.mark.parametrize("name", ["nobody", "../models", "..", "a/b?c=d", "ü" * 300, "x" * 300])
-    async def test_a_thread_that_nobody_opened_is_not_recalled(self, assistant: Assistant, name: str) -> None:
+    async def test_history_of_an_unknown_thread_is_none(self, assistant: Assistant, name: str) -> None:
         assert await assistant.recall(ThreadId(name)) is None
         await assistant.forget(ThreadId(name))
 
-    async def test_what_is_attached_is_named(self, room: Room) -> None:
-        room.attached = [attached("notes.txt", b"Milk."), attached("lost.pdf", problem="The platform has it no more.")]
-        reply = await room.say("Look at this")
+    async def test_attachments_are_named_in_the_input(self, session: Room) -> None:
+        session.attached = [
+            attached("notes.txt", b"Milk."),
+            attached("lost.pdf", problem="The platform has it no more."),
+        ]
+        reply = await session.say("Look at this")
         for name in ("Look at this", "notes.txt", "lost.pdf"):
             assert name in reply
-        room.attached = ()
-        assert "Look at this" in await room.say("What did I say?")
+        session.attached = ()
+        assert "Look at this" in await session.say("What did I say?")
 
-    async def test_a_message_may_be_files_only(self, room: Room) -> None:
-        room.attached = [attached("notes.txt", b"Milk.")]
-        assert "notes.txt" in await room.say("")
+    async def test_a_message_may_be_files_only(self, session: Room) -> None:
+        session.attached = [attached("notes.txt", b"Milk.")]
+        assert "notes.txt" in await session.say("")
 
-    async def test_nothing_is_fetched_for_a_message_without_files(self, room: Room) -> None:
-        await room.say("Hello")
-        assert room.fetches == 0
+    async def test_nothing_is_fetched_for_a_message_without_files(self, session: Room) -> None:
+        await session.say("Hello")
+        assert session.fetches == 0
 
     @pytest.mark.parametrize("reference", ["", "file", "file ..", "container a", "response x y", "pigeon 1", "file ü"])
-    async def test_a_file_that_nobody_made_is_refused_in_a_sentence(self, assistant: Assistant, reference: str) -> None:
+    async def test_an_unknown_file_reference_is_refused_with_a_user_message(
+        self, assistant: Assistant, reference: str
+    ) -> None:
         with pytest.raises(Refused) as caught:
             await assistant.fetch(File("plan.pdf", reference))
         assert caught.value.sentence.endswith(".")
 
-    async def test_it_says_that_it_answers(self, assistant: Assistant) -> None:
+    async def test_the_check_succeeds_and_names_the_backend(self, assistant: Assistant) -> None:
         (check,) = await assistant.check()
         assert check.ok, check.detail
         assert assistant.name in check.detail

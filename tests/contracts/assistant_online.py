@@ -1,4 +1,4 @@
-"""What every backend that speaks to a server must do: tools, and everything that breaks on the way."""
+"""The contract of every backend that uses a server: tools, and recovery from all kinds of failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.contracts.assistant_room import SHORT, Room
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Fault, Hang, Say
 
 MODEL = "gpt-4o"
-"""That every backend here is set up for."""
+"""The model that every backend is configured for here."""
 RAN: list[int] = []
 
 
@@ -43,14 +43,14 @@ BREAKS: Mapping[str, Mapping[str, Any]] = {
     "rate limit": {"status": 429, "headers": {"retry-after": "0"}},
     "conflict": {"status": 409},
 }
-"""What may happen to a request, by name."""
+"""Faults of a request, by name."""
 
 
 class Served:
-    """What the backend's server is, and what there is to call."""
+    """Supplies the fake server and the tools."""
 
     RUNS: str
-    """The path that begins runs."""
+    """The path that creates runs."""
 
     @pytest.fixture
     def fake(self) -> Iterator[FakeOpenAI]:
@@ -64,182 +64,176 @@ class Served:
 
 
 class OnlineContract(Served, AssistantContract):
-    """For every backend that speaks to a server. The subclass makes ``assistant`` with ``fake`` and ``toolbox``."""
+    """For every backend that uses a server. The subclass creates ``assistant`` with ``fake`` and ``toolbox``."""
 
     OUTPUTS: str
-    """The path that takes the outputs of tools."""
+    """The path for the outputs of tools."""
 
-    def said(self, fake: FakeOpenAI, room: Room) -> list[str]:
-        """The person's messages that the assistant has before it, oldest first."""
-        assert room.thread is not None
-        return fake.user_texts(room.thread)
+    def said(self, fake: FakeOpenAI, session: Room) -> list[str]:
+        """Returns the user's messages in the thread, oldest first."""
+        assert session.thread is not None
+        return fake.user_texts(session.thread)
 
-    # ------------------------------------------------------------ what it costs
+    # ------------------------------------------------------------ usage
 
-    async def test_the_model_that_answered_is_named(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_the_model_that_answered_is_named(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
-        await room.say("1 + 2?")
-        assert room.answer.model == MODEL
+        await session.say("1 + 2?")
+        assert session.answer.model == MODEL
 
-    async def test_the_model_is_named_when_another_process_finishes(self, room: Room) -> None:
-        await room.begin("Hello")
-        await room.say("Hello", begun=True)
-        assert room.answer.model == MODEL
+    async def test_the_model_is_named_when_another_process_finishes(self, session: Room) -> None:
+        await session.begin("Hello")
+        await session.say("Hello", begun=True)
+        assert session.answer.model == MODEL
 
     # ------------------------------------------------------------ tools
 
-    async def test_a_tool_is_run_and_its_output_used(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_tool_is_run_and_its_output_used(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
-        assert await room.say("1 + 2?") == "It is three."
+        assert await session.say("1 + 2?") == "It is three."
         (posted,) = fake.posts(self.OUTPUTS)[-1:]
         assert "3" in str(posted.body)
 
-    async def test_a_tool_is_told_once_as_it_begins_and_once_when_it_is_done(
-        self, fake: FakeOpenAI, room: Room
-    ) -> None:
+    async def test_a_tool_call_is_reported_at_start_and_end(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([CallTool("add", {"a": 1, "b": 2}), CallTool("add", {"a": 3, "b": 4})], Say("Done."))
-        await room.say("Add")
-        assert [(call.name, call.output, call.done) for call in room.tools] == [
+        await session.say("Add")
+        assert [(call.name, call.output, call.done) for call in session.tools] == [
             ("add", "", False),
             ("add", "", False),
             ("add", "3", True),
             ("add", "7", True),
         ]
-        assert room.tools[0].call_id == room.tools[2].call_id != room.tools[1].call_id
-        assert room.tools[0].input == '{"a": 1, "b": 2}'
+        assert session.tools[0].call_id == session.tools[2].call_id != session.tools[1].call_id
+        assert session.tools[0].input == '{"a": 1, "b": 2}'
 
-    async def test_a_tool_that_is_not_there_becomes_text_for_the_model(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_an_unknown_tool_becomes_an_error_text_for_the_model(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(CallTool("subtract"), Say("I cannot."))
-        assert await room.say("2 - 1?") == "I cannot."
+        assert await session.say("2 - 1?") == "I cannot."
         assert "There is no tool" in str(fake.posts(self.OUTPUTS)[-1].body)
 
-    async def test_a_model_that_calls_tools_for_ever_is_stopped(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_endless_tool_calls_are_stopped(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(*[CallTool("add", {"a": 1, "b": 2})] * 30)
         with pytest.raises(AssistantError, match="too many rounds"):
-            await room.say("Add")
+            await session.say("Add")
 
-    async def test_tokens_are_counted_over_all_rounds(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_tokens_are_counted_over_all_rounds(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
-        await room.say("1 + 2?")
-        answer = room.moments[-1]
+        await session.say("1 + 2?")
+        answer = session.moments[-1]
         assert isinstance(answer, Answered)
         assert answer.usage.tokens_in > 0
         assert answer.usage.tokens_out > 0
 
-    # ------------------------------------------------------------ what breaks
+    # ------------------------------------------------------------ failures
 
     @pytest.mark.parametrize("name", BREAKS)
-    async def test_whatever_happens_to_the_post_the_whole_reply_comes_and_the_message_stands_there_once(
-        self, fake: FakeOpenAI, room: Room, name: str
+    async def test_the_reply_is_complete_and_the_message_stored_once_despite_faults_of_the_post(
+        self, fake: FakeOpenAI, session: Room, name: str
     ) -> None:
-        await room.say("First")
+        await session.say("First")
         fake.faults.add(Fault(path=self.RUNS, **BREAKS[name]))
-        assert await room.say("Second") == "You said: First | You said: First | Second"
+        assert await session.say("Second") == "You said: First | You said: First | Second"
         assert not fake.faults.pending
-        assert await room.say("Third")
-        assert self.said(fake, room) == ["First", "Second", "Third"]
+        assert await session.say("Third")
+        assert self.said(fake, session) == ["First", "Second", "Third"]
 
     @pytest.mark.parametrize("name", BREAKS)
-    async def test_whatever_happens_to_the_outputs_the_whole_reply_comes_and_the_message_stands_there_once(
-        self, fake: FakeOpenAI, room: Room, name: str
+    async def test_the_reply_is_complete_and_the_message_stored_once_despite_faults_of_the_outputs(
+        self, fake: FakeOpenAI, session: Room, name: str
     ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
         skip = 1 if self.OUTPUTS == self.RUNS else 0
         fake.faults.add(Fault(path=self.OUTPUTS, skip=skip, **BREAKS[name]))
-        assert await room.say("1 + 2?") == "You said: 1 + 2?"
+        assert await session.say("1 + 2?") == "You said: 1 + 2?"
         assert not fake.faults.pending
-        assert await room.say("Next")
-        assert self.said(fake, room) == ["1 + 2?", "Next"]
+        assert await session.say("Next")
+        assert self.said(fake, session) == ["1 + 2?", "Next"]
 
     @pytest.mark.parametrize("name", ["cut soon", "cut late", "end early", "garbage", "error event"])
-    async def test_what_was_shown_is_not_shown_again(self, fake: FakeOpenAI, room: Room, name: str) -> None:
+    async def test_shown_text_is_not_repeated(self, fake: FakeOpenAI, session: Room, name: str) -> None:
         fake.chunks = 10
         fake.faults.add(Fault(path=self.RUNS, **BREAKS[name]))
-        reply = await room.say("Tell me something long")
+        reply = await session.say("Tell me something long")
         assert reply == "You said: Tell me something long"
-        assert room.shown == reply
+        assert session.shown == reply
 
-    async def test_one_break_after_the_other_is_borne(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_several_failures_in_a_row_are_tolerated(self, fake: FakeOpenAI, session: Room) -> None:
         fake.faults.add(*(Fault(path=self.RUNS, **BREAKS[name]) for name in ("server error", "rate limit", "cut soon")))
-        assert await room.say("Hello") == "You said: Hello"
-        assert self.said(fake, room) == ["Hello"]
+        assert await session.say("Hello") == "You said: Hello"
+        assert self.said(fake, session) == ["Hello"]
 
-    async def test_a_server_that_is_away_for_a_while_is_waited_for(self, fake: FakeOpenAI, room: Room) -> None:
-        await room.open()
+    async def test_a_turn_resumes_after_the_server_was_unreachable(self, fake: FakeOpenAI, session: Room) -> None:
+        await session.open()
         fake.stop()
         with pytest.raises(Unavailable):
-            await room.attempt(room.turn("Hello"), posting=True)
+            await session.attempt(session.turn("Hello"), posting=True)
         fake.start()
-        assert await room.say("Hello", begun=True) == "You said: Hello"
-        assert self.said(fake, room) == ["Hello"]
+        assert await session.say("Hello", begun=True) == "You said: Hello"
+        assert self.said(fake, session) == ["Hello"]
 
     @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, Unavailable)])
-    async def test_a_retry_after_is_handed_on(
-        self, fake: FakeOpenAI, room: Room, status: int, kind: type[AssistantError]
+    async def test_retry_after_is_passed_on(
+        self, fake: FakeOpenAI, session: Room, status: int, kind: type[AssistantError]
     ) -> None:
         fake.faults.add(Fault(path=self.RUNS, status=status, headers={"retry-after": "7"}))
-        await room.open()
+        await session.open()
         with pytest.raises(kind) as caught:
-            await room.attempt(room.turn("Hello"), posting=True)
+            await session.attempt(session.turn("Hello"), posting=True)
         assert caught.value.retry_after == 7
 
-    async def test_no_credit_is_nothing_that_waiting_helps(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_missing_credit_is_a_permanent_error(self, fake: FakeOpenAI, session: Room) -> None:
         error = {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": None}
         fake.faults.add(Fault(path=self.RUNS, status=429, body={"error": {**error, "code": "insufficient_quota"}}))
         with pytest.raises(AssistantError) as caught:
-            await room.say("Hello")
+            await session.say("Hello")
         assert caught.value.code == "no_credit"
         assert "credit" in caught.value.sentence
 
-    async def test_a_key_that_is_not_accepted_is_said_without_the_key(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_rejected_key_is_reported_without_the_key(self, fake: FakeOpenAI, session: Room) -> None:
         error = {"message": "Incorrect API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}
         fake.faults.add(Fault(method=".*", times=None, status=401, body={"error": error}))
-        (check,) = await room.assistant.check()
+        (check,) = await session.assistant.check()
         assert not check.ok
         assert "OPENAI_API_KEY" in check.detail
         assert "sk-secret" not in check.detail
 
-    # ------------------------------------------------------------ what goes on without us
+    # ------------------------------------------------------------ runs and threads that change without the gateway
 
-    async def test_stopping_a_run_frees_its_thread(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_cancelling_a_run_unlocks_its_thread(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([Hang(), Say("Never")])
-        await room.begin("Wait")
-        await room.assistant.cancel(await room.open(), room.run_id)
-        room.run_id = None
-        assert "Go on" in await room.say("Go on")
+        await session.begin("Wait")
+        await session.assistant.cancel(await session.open(), session.run_id)
+        session.run_id = None
+        assert "Go on" in await session.say("Go on")
 
-    async def test_what_an_earlier_process_left_is_finished(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_run_of_an_earlier_process_is_finished(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Say("Here I am.", chunks=6, hold_after=3))
-        await room.begin("Where are you?")
+        await session.begin("Where are you?")
         asyncio.get_running_loop().call_later(SHORT, fake.release)
-        reply = await room.say("Where are you?", begun=True)
+        reply = await session.say("Where are you?", begun=True)
         assert reply in {"Here I am.", "You said: Where are you?"}  # the second where a run ends with its connection
-        assert self.said(fake, room) == ["Where are you?"]
+        assert self.said(fake, session) == ["Where are you?"]
 
-    async def test_a_thread_that_the_server_lost_is_opened_again_and_remembers(
-        self, fake: FakeOpenAI, room: Room
-    ) -> None:
-        await room.say("I am Ada.")
-        lost = await room.open()
+    async def test_a_thread_lost_by_the_server_is_recreated_with_history(self, fake: FakeOpenAI, session: Room) -> None:
+        await session.say("I am Ada.")
+        lost = await session.open()
         fake.lose(lost)
-        assert "I am Ada." in await room.say("Who am I?")
-        assert self.said(fake, room) == ["I am Ada.", "Who am I?"]
+        assert "I am Ada." in await session.say("Who am I?")
+        assert self.said(fake, session) == ["I am Ada.", "Who am I?"]
 
-    async def test_a_thread_that_the_server_lost_during_a_run_is_opened_again(
-        self, fake: FakeOpenAI, room: Room
-    ) -> None:
-        await room.say("I am Ada.")
+    async def test_a_thread_lost_during_a_run_is_recreated(self, fake: FakeOpenAI, session: Room) -> None:
+        await session.say("I am Ada.")
         fake.script(Hang())
-        await room.begin("Who am I?")
-        fake.lose(await room.open())
+        await session.begin("Who am I?")
+        fake.lose(await session.open())
         for name in (*fake.runs, *fake.responses):
             fake.lose(name)
-        assert "I am Ada." in await room.say("Who am I?", begun=True)
-        assert self.said(fake, room) == ["I am Ada.", "Who am I?"]
+        assert "I am Ada." in await session.say("Who am I?", begun=True)
+        assert self.said(fake, session) == ["I am Ada.", "Who am I?"]
         fake.release()
 
-    async def test_a_long_past_is_remembered_whole(self, fake: FakeOpenAI, assistant: Assistant) -> None:
+    async def test_a_long_history_is_stored_completely(self, fake: FakeOpenAI, assistant: Assistant) -> None:
         past = [Exchange(f"Question {number}.", f"Answer {number}.") for number in range(27)]
-        room = Room(assistant, past=list(past))
-        reply = await room.say("And now?")
+        session = Room(assistant, past=list(past))
+        reply = await session.say("And now?")
         assert all(f"{one.text} | {one.reply}" in reply for one in past)

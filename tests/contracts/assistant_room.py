@@ -1,4 +1,4 @@
-"""A conversation with a backend, as the core keeps one: what the contracts of the assistant talk through."""
+"""A conversation with a backend, run as the core does; used by the contract tests of the assistant port."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway.ports import Assistant, Attachments, History
 
 ATTEMPTS = 12
 SHORT = 0.02
-"""Seconds, instead of those that an error asks for."""
+"""Seconds to wait before a retry, instead of the error's ``retry_after``."""
 
 
 def attached(name: str, content: bytes = b"", *, media_type: str = "", problem: str = "") -> Attachment:
@@ -38,17 +38,17 @@ def attached(name: str, content: bytes = b"", *, media_type: str = "", problem: 
 
 @dataclass
 class Room:
-    """A conversation with a backend, kept as the core does: post once, look after trouble, reopen what is lost."""
+    """A conversation with a backend, run as the core does: posts once, resumes after errors, reopens lost threads."""
 
     assistant: Assistant
     past: list[Exchange] = field(default_factory=list)
     thread: ThreadId | None = None
     moments: list[RunEvent] = field(default_factory=list)
-    """What the last call of run or resume yielded."""
+    """The events of the last call of run or resume."""
     troubles: list[AssistantError] = field(default_factory=list)
     run_id: RunId | None = None
     attached: Sequence[Attachment] = ()
-    """What comes with the messages from now on."""
+    """Attachments of the next messages."""
     fetches: int = 0
 
     async def open(self) -> ThreadId:
@@ -70,7 +70,10 @@ class Room:
         return Turn(TurnId(f"turn_{number}"), 1, number, message, TurnState.RUNNING)
 
     async def say(self, text: str, *, begun: bool = False) -> str:
-        """The reply, however often that has to be tried. ``begun``: an earlier process may have begun with it."""
+        """Sends a message, with retries. Returns the reply.
+
+        ``may_have_begun``: an earlier process may have started the turn.
+        """
         turn = self.turn(text)
         for _ in range(ATTEMPTS):
             posting = not begun
@@ -99,25 +102,25 @@ class Room:
         call = self.assistant.run(turn, thread, *self.loaders) if posting else self.resumed(turn)
         self.moments = []
         async with aclosing(call) as run:
-            async for moment in run:
-                self.moments.append(moment)
-                if isinstance(moment, RunStarted):
-                    self.run_id = moment.run_id
-                if isinstance(moment, Answered):
-                    return moment
-        raise AssertionError("it ended without an answer, and without an error")
+            async for event in run:
+                self.moments.append(event)
+                if isinstance(event, RunStarted):
+                    self.run_id = event.run_id
+                if isinstance(event, Answered):
+                    return event
+        raise AssertionError("the run ended without an answer and without an error")
 
     def resumed(self, turn: Turn) -> AsyncGenerator[RunEvent, None]:
         assert self.thread is not None
         return self.assistant.resume(turn, self.thread, self.run_id, *self.loaders)
 
     async def begin(self, text: str) -> None:
-        """Let a run begin, and go away as a process does that is killed."""
+        """Starts a run and abandons it, as a killed process does."""
         turn = self.turn(text)
         async with aclosing(self.assistant.run(turn, await self.open(), *self.loaders)) as run:
-            async for moment in run:
-                if isinstance(moment, RunStarted):
-                    self.run_id = moment.run_id
+            async for event in run:
+                if isinstance(event, RunStarted):
+                    self.run_id = event.run_id
                     return
 
     @property
@@ -126,14 +129,14 @@ class Room:
 
     @property
     def answer(self) -> Answered:
-        """What the last call came to."""
+        """The result of the last call."""
         assert isinstance(self.moments[-1], Answered)
         return self.moments[-1]
 
     @property
     def shown(self) -> str:
-        return "".join(moment.text for moment in self.moments if isinstance(moment, TextDelta))
+        return "".join(event.text for event in self.moments if isinstance(event, TextDelta))
 
     @property
     def tools(self) -> list[ToolCall]:
-        return [moment for moment in self.moments if isinstance(moment, ToolCall)]
+        return [event for event in self.moments if isinstance(event, ToolCall)]

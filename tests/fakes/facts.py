@@ -1,10 +1,10 @@
-"""Facts in memory: what the store remembers for a backend."""
+"""Shared values of a backend, in memory instead of the store."""
 
 from __future__ import annotations
 
 
 class MemoryFacts:
-    """Facts that last as long as a test."""
+    """Implements SharedValues for the duration of a test."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}

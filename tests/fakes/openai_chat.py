@@ -1,4 +1,4 @@
-"""Chat completions and models: the part of the API that remembers nothing."""
+"""Chat completions and models: the stateless part of the fake API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ERROR_STATUS = {"rate_limit_exceeded": 429, "invalid_prompt": 400}
 
 @dataclass
 class Completion:
-    """One answer on its way."""
+    """A completion while it is generated."""
 
     id: str
     created: int
@@ -146,7 +146,7 @@ class ChatRoom:
             feed.close()
 
     async def _perform(self, completion: Completion, heard: list[Heard]) -> None:
-        """Raises ApiError where the script says so: this API knows no failed answers."""
+        """Plays the next step of the script. Raises ApiError for a Fail or Expire: this API has no failed status."""
         await self._world.pause()
         completion.emit({"role": "assistant", "content": "", "refusal": None})
         taken = self._world.take_step()

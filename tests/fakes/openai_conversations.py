@@ -1,4 +1,4 @@
-"""Conversations and their items: what the Responses API remembers."""
+"""Conversations and their items: the state of the Responses API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.fakes.openai_wire import Answer, ApiError, Call, Json, bad, page
 from tests.fakes.openai_world import Shelf, World, now
 
 MAX_ITEMS = 20
-"""Items that one request may add."""
+"""Limit for the items of one request."""
 PREFIXES = {
     "message": "msg",
     "function_call": "fc",
@@ -32,7 +32,7 @@ class Conversation:
     metadata: dict[str, str]
     items: list[Json] = field(default_factory=list)
     locked_by: str | None = None
-    """The response that works on it."""
+    """Id of the running response."""
 
     def shown(self) -> Json:
         return {
@@ -130,7 +130,7 @@ class ConversationRoom:
         return items
 
     def read_items(self, given: Any, param: str) -> list[Json]:
-        """The items of a request as they will be remembered, each with an id."""
+        """Returns the items of a request as they will be stored, each with an id."""
         if not isinstance(given, list):
             raise bad(f"Invalid type for '{param}': expected an array.", param=param, code="invalid_type")
         return [self._read(item, f"{param}[{index}]") for index, item in enumerate(given)]
@@ -183,12 +183,12 @@ def _check_call_item(item: Json, param: str) -> None:
 
 
 def text_of(item: Json) -> str:
-    """What a message item says."""
+    """Returns the text of a message item."""
     return "".join(part.get("text", "") for part in item.get("content") or [])
 
 
 def no_duplicates(past: list[Json], added: list[Json]) -> None:
-    """Raise when an id, or the output of a call, is there already."""
+    """Raises ApiError if an id, or an output for the same call, exists already."""
     ids = {item["id"] for item in past}
     answered = {item["call_id"] for item in past if item["type"] == "function_call_output"}
     for item in added:
@@ -205,7 +205,7 @@ def no_duplicates(past: list[Json], added: list[Json]) -> None:
 
 
 def check_calls(items: list[Json]) -> None:
-    """Raise when a function call has no output, or an output no call."""
+    """Raises ApiError if a function call has no output, or an output has no call."""
     called = {item["call_id"] for item in items if item["type"] == "function_call"}
     answered = {item["call_id"] for item in items if item["type"] == "function_call_output"}
     for item in items:

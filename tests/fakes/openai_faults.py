@@ -1,4 +1,4 @@
-"""What can go wrong on the way, on demand; and the record of what came in, for tests to wait on."""
+"""Faults that tests order for requests, and the log of requests that tests wait on."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Kind = Literal["drop_before", "drop_after", "cut", "end_early", "garbage", "comm
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it came in."""
+    """One request as it was received."""
 
     method: str
     path: str
-    """Without what stands before the resource: ``/v1``, ``/openai/v1``, ``/openai/deployments/{model}``."""
+    """Without the prefix: ``/v1``, ``/openai/v1``, ``/openai/deployments/{model}``."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     """Names in lower case."""
     body: Any
-    """Parsed JSON; None when there is none."""
+    """Parsed JSON; None without a body."""
     raw_path: str
     prefix: str = ""
     deployment: str = ""
@@ -32,22 +32,22 @@ class Seen:
 
 @dataclass
 class Fault:
-    """Something to do to the next ``times`` requests (None: to all) whose method and whole path match.
+    """A fault for the next ``times`` requests (None: for all) whose method and whole path match the patterns.
 
-    First it waits for ``gate`` and ``delay`` seconds: the request is acted upon even if its caller has gone by
-    then. Then one of:
+    First it waits for ``gate`` and ``delay`` seconds; the request is processed even if its caller has disconnected
+    by then. Then one of:
 
-    - ``status`` (with ``headers`` and ``body``): answer so, without acting.
-    - ``kind="drop_before"``: close the connection, without acting.
-    - ``kind="drop_after"``: act to the end, then close the connection without answering.
-    - ``kind="cut"``: close the connection after ``after`` events (or half of a body that is no stream). A plain
-      response is lost by this; runs and background responses go on.
-    - ``kind="end_early"``: end the stream politely after ``after`` events; what runs goes on to its end.
-    - ``kind="garbage"``: one malformed ``data:`` line after ``after`` events (or a body that is no JSON).
-    - ``kind="comment"``: a comment line after ``after`` events, as some servers send to keep a stream open.
-    - ``kind="error_event"``: an error event of the protocol after ``after`` events, then the end of the stream.
+    - ``status`` (with ``headers`` and ``body``): respond so, without processing the request.
+    - ``kind="drop_before"``: close the connection, without processing the request.
+    - ``kind="drop_after"``: process the request completely, then close the connection without a response.
+    - ``kind="cut"``: close the connection after ``after`` events (or half of a body that is not a stream). This
+      cancels a plain response; runs and background responses continue.
+    - ``kind="end_early"``: end the stream properly after ``after`` events; the run continues to its end.
+    - ``kind="garbage"``: send a malformed ``data:`` line after ``after`` events (or a body that is invalid JSON).
+    - ``kind="comment"``: send a comment line after ``after`` events, as some servers do to keep a stream open.
+    - ``kind="error_event"``: send an error event of the API after ``after`` events, then end the stream.
 
-    ``skip`` lets so many matching requests pass first.
+    The first ``skip`` matching requests are not affected.
     """
 
     method: str = "POST"
@@ -77,13 +77,13 @@ class Fault:
 
 
 async def _opened(gate: threading.Event) -> None:
-    """Wait for an event of threads without blocking the loop; the thread it takes never outlives the program."""
+    """Waits for a threading event without blocking the loop, in a daemon thread."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
     def watch() -> None:
         gate.wait()
-        with suppress(RuntimeError):  # the loop may be gone by then
+        with suppress(RuntimeError):  # the loop may be closed by then
             loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -91,7 +91,7 @@ async def _opened(gate: threading.Event) -> None:
 
 
 class Faults:
-    """The faults to come. May be added from any thread while the server runs; the first that matches is used."""
+    """The pending faults; the first that matches is used. Thread-safe while the server runs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -129,7 +129,7 @@ class Faults:
 
 
 class Board:
-    """Requests in the order they came, and a bell that rings at each of them and at each change of a run."""
+    """The requests in order of arrival; notifies waiting tests of each request and of each change of a run."""
 
     def __init__(self, *, record: bool = True) -> None:
         self.seen: list[Seen] = []
@@ -152,7 +152,7 @@ class Board:
             return list(_matching(self.seen, method, path))
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Block until ``ready``, asked at each ring. Raises TimeoutError."""
+        """Blocks until ``ready`` returns true, called at each notification. Raises TimeoutError."""
         with self._bell:
             if not self._bell.wait_for(ready, timeout):
                 raise TimeoutError(f"not within {timeout} s; seen: {[f'{s.method} {s.path}' for s in self.seen]}")

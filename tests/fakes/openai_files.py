@@ -1,4 +1,4 @@
-"""Files of the fake: uploaded, made in containers, and the parts of messages that hold or name them."""
+"""Files of the fake API: uploads, files in containers, and the message parts that contain or reference files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tests.fakes.openai_wire import Answer, ApiError, Call, Json, Upload, bad, page
-from tests.fakes.openai_world import World, now
+from tests.fakes.openai_world import World
 
 PURPOSES = frozenset({"assistants", "batch", "fine-tune", "vision", "user_data", "evals"})
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -19,7 +19,7 @@ NO_IMAGES = "Invalid content type. image_url is only supported by certain models
 NO_FILES = "Invalid content type. This model does not support file content types."
 
 Given = tuple[str, str, str | bytes]
-"""What the model gets: its kind (text, image or file), the media type or name, and the content."""
+"""An input of the model: its kind (text, image or file), media type or name, and content."""
 
 
 class FileRoom:
@@ -91,7 +91,7 @@ def _shown(name: str, upload: Upload) -> Json:
         "id": name,
         "object": "file",
         "bytes": len(upload.content),
-        "created_at": now(),
+        "created_at": upload.created_at,
         "filename": upload.name,
         "purpose": upload.purpose,
         "status": "processed",
@@ -103,13 +103,13 @@ def _shown(name: str, upload: Upload) -> Json:
 
 
 class Parts:
-    """Checks the parts of what a person says, as strictly as the API does."""
+    """Validates the parts of user messages as strictly as the real API."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def check_input(self, part: Json, where: str) -> None:
-        """Of the Responses API."""
+        """Validates a part for the Responses API."""
         kind = part["type"]
         if kind == "input_text":
             _keys(part, where, text=str)
@@ -127,7 +127,7 @@ class Parts:
                 _data(part["file_data"], f"{where}.file_data")
 
     def check_chat(self, part: Json, where: str) -> None:
-        """Of chat completions."""
+        """Validates a part for chat completions."""
         kind = part.get("type")
         if kind == "text":
             _keys(part, where, text=str)
@@ -148,7 +148,7 @@ class Parts:
             raise bad(f"Invalid value: '{kind}'. Supported values are: {supported}.", param=where, code="invalid_value")
 
     def check_image_file(self, part: Json, where: str) -> None:
-        """Of threads: an image that was uploaded."""
+        """Validates a part for threads that references an uploaded image."""
         _keys(part, where, image_file=dict)
         _need(part, where, "image_file")
         _keys(part["image_file"], f"{where}.image_file", file_id=str, detail=str)
@@ -156,7 +156,7 @@ class Parts:
         self._upload(part["image_file"].get("file_id"), f"{where}.image_file.file_id")
 
     def check_attachments(self, given: Any, where: str) -> list[Json]:
-        """Of threads: documents, each for some tools."""
+        """Validates attachments for threads: documents, each with the tools that read it."""
         for index, one in enumerate(given or []):
             at = f"{where}[{index}]"
             _keys(one, at, file_id=str, tools=list)
@@ -202,7 +202,7 @@ def _one_of(part: Json, where: str, *names: str) -> None:
 
 
 def _data(url: Any, where: str) -> tuple[str, bytes]:
-    """Media type and content of a data URL."""
+    """Returns media type and content of a data URL. Raises ApiError."""
     found = DATA_URL.fullmatch(url) if isinstance(url, str) else None
     try:
         if found:
@@ -232,11 +232,11 @@ def _check_pdf(file: Json, where: str) -> None:
             raise bad(message, param=where, code="invalid_value")
 
 
-# ---------------------------------------------------------------- what a test asks
+# ---------------------------------------------------------------- for assertions of tests
 
 
 def given(content: Any, attachments: Iterable[Json] = (), uploads: Mapping[str, Upload] | None = None) -> list[Given]:
-    """What the model gets of a message, in whatever protocol it was said."""
+    """Returns the model's inputs from a message, of any of the three APIs."""
     if isinstance(content, str):
         return [("text", "", content)]
     files = uploads or {}

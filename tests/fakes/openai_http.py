@@ -1,4 +1,4 @@
-"""The fake's door: takes requests apart, lets them in, routes them, and sends answers - or breaks them on demand."""
+"""HTTP layer of the fake: reads, authorizes and routes requests, and sends responses, with faults on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fakes.openai_world import World
 
 Action = Callable[[Call], Awaitable[Answer | Stream]]
 Routes = Mapping[str, Action]
-"""By ``"METHOD /path/{}/to"``; each ``{}`` stands for one id."""
+"""Handlers by ``"METHOD /path/{}/to"``; each ``{}`` matches one id."""
 
 PREFIX = re.compile(r"/v1(?=/)|/openai/v1(?=/)|/openai/deployments/([^/]+)|/openai(?=/)")
 NO_KEY = (
@@ -42,12 +42,12 @@ ERRORS = {
     500: ("server_error", None, "The server had an error while processing your request. Sorry about that!"),
     503: ("service_unavailable_error", None, "The server is overloaded or not ready yet."),
 }
-"""Type, code and message of what OpenAI answers by these statuses."""
+"""Type, code and message of OpenAI's errors with these statuses."""
 ASSISTANTS = ("/threads", "/assistants")
 
 
 INSERTS = {"garbage": b'data: {"type": "mal\n\n', "comment": b": still here\n\n"}
-"""What some faults put between two events."""
+"""Lines that some faults insert between two events."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Target:
     action: Action
     feature: str
     params: Params | None
-    """None: it takes no body."""
+    """None: the route takes no body."""
 
 
 class Router:
@@ -65,7 +65,7 @@ class Router:
         self._targets: dict[tuple[str, int], list[Target]] = {}
 
     def add(self, feature: str, routes: Routes) -> None:
-        """A feature is what the routes need to be there; empty: nothing."""
+        """Adds routes that exist only while the state has ``feature``; empty: always."""
         for rule, action in routes.items():
             method, path = rule.split(" ")
             parts = tuple(path.split("/"))
@@ -87,7 +87,7 @@ class Router:
 
 
 class Door:
-    """Handles every request of the server."""
+    """Handles every request of the fake server."""
 
     def __init__(self, world: World, router: Router) -> None:
         self._world = world
@@ -114,7 +114,7 @@ class Door:
         return await self._send(request, await self._act(call), fault)
 
     async def _wait(self, fault: Fault, call: Call) -> None:
-        """Wait as the fault wants. A caller that leaves meanwhile does not keep its request from being acted upon."""
+        """Delays a request for a fault. Processes it afterwards even if its caller disconnects meanwhile."""
         waiting = asyncio.ensure_future(fault.wait())
         try:
             await asyncio.shield(waiting)
@@ -145,7 +145,7 @@ class Door:
             return Answer(error.body, error.status)
 
     async def _once(self, key: str, call: Call, action: Action) -> Answer | Stream:
-        """Do what this key asks for only once; give every later caller the first one's answer."""
+        """Processes requests with the same idempotency key once; repeats get the response of the first."""
         name = (call.seen.path, key)
         if name not in self._first:
             work = asyncio.ensure_future(action(call))
@@ -208,7 +208,7 @@ def _parse(raw: bytes) -> Any:
 
 
 def _admit(seen: Seen) -> None:
-    """Let in who has a key (any but "bad") and asks in the way its address demands."""
+    """Raises ApiError unless the request has a key (any but "bad") and the headers that its URL requires."""
     if not seen.prefix:
         raise invalid_url(seen)
     azure = seen.prefix.startswith("/openai") and seen.prefix != "/openai/v1"
@@ -236,7 +236,7 @@ def _request_id() -> str:
 
 
 def _faulty(status: int, fault: Fault) -> web.Response:
-    """The answer that the fault gives; a body that is text is sent as a page, as proxies do."""
+    """Returns the response of a fault with a status; a text body is sent as HTML, as proxies do."""
     if isinstance(fault.body, str):
         return web.Response(text=fault.body, status=status, headers=fault.headers, content_type="text/html")
     kind, code, message = ERRORS.get(status, ("server_error", None, f"Error {status}."))
@@ -245,14 +245,14 @@ def _faulty(status: int, fault: Fault) -> web.Response:
 
 
 def _drop(request: web.BaseRequest) -> web.StreamResponse:
-    """Close the connection after what was written so far."""
+    """Closes the connection after the data written so far."""
     if request.transport is not None:
         request.transport.close()
-    return web.Response()  # goes nowhere
+    return web.Response()  # never sent
 
 
 async def _break(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
-    """Send an answer that is no stream as the fault wants it."""
+    """Sends a response that is not a stream, broken as the fault says."""
     raw = answer.raw
     half = raw[: len(raw) // 2]
     if fault.kind == "drop_after":
@@ -268,7 +268,7 @@ async def _break(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.
 
 async def _send_stream(request: web.BaseRequest, stream: Stream, fault: Fault | None, shred: int) -> web.StreamResponse:
     if fault is not None and fault.kind == "drop_after":
-        if stream.abandon is not None:  # it would not go on by itself
+        if stream.abandon is not None:  # it would not continue without a reader
             async for _ in stream.feed.follow():
                 pass
         return _drop(request)
@@ -293,7 +293,7 @@ async def _write(response: web.StreamResponse, data: bytes, shred: int) -> None:
         return
     for start in range(0, len(data), shred):
         await response.write(data[start : start + shred])
-        await asyncio.sleep(0)  # so that the shreds travel one by one
+        await asyncio.sleep(0)  # so that the pieces are sent one by one
 
 
 def _abandon(stream: Stream) -> None:
@@ -302,7 +302,7 @@ def _abandon(stream: Stream) -> None:
 
 
 async def _flow(stream: Stream, fault: Fault | None) -> AsyncIterator[bytes]:
-    """The bytes to send: all events, or what a fault leaves of them and puts among them."""
+    """Yields the bytes to send: all events, or those that a fault leaves, with its insertions."""
     if fault is None or fault.kind is None:
         async for batch in stream.feed.follow(stream.start):
             yield b"".join(batch)

@@ -1,4 +1,4 @@
-"""Which parameters each route takes in its body, and of what type. Another one is refused, as OpenAI does."""
+"""The body parameters of each route and their types. Any other parameter is rejected, as by OpenAI."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAID: Mapping[type, str] = {
 
 
 def takes(**names: str) -> Params:
-    """The parameters of each kind, named with blanks between; one that stands under two kinds may be either."""
+    """Returns parameters by type, from names separated by spaces; a name under two types may have either."""
     params: dict[str, tuple[type, ...]] = {}
     for kind, listed in names.items():
         for name in listed.split():
@@ -99,7 +99,7 @@ PARAMS: Mapping[str, Params] = {
 
 
 def check_params(params: Params, body: Any) -> None:
-    """Raise when the body is no object, or has a parameter that is unknown or of the wrong type."""
+    """Raises ApiError if the body is not an object, or has a parameter that is unknown or of a wrong type."""
     if body is None:
         return
     if not isinstance(body, dict):
@@ -112,7 +112,7 @@ def check_params(params: Params, body: Any) -> None:
 
 
 def _fits(value: Any, types: tuple[type, ...]) -> bool:
-    # a boolean is an integer only to Python
+    # bool is a subclass of int in Python, but not an integer in JSON
     return isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
 

@@ -1,4 +1,4 @@
-"""One response: what it is, and how the model writes it, event by event."""
+"""A response of the Responses API, and its simulation event by event."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Response:
     metadata: dict[str, str]
     created_at: int
     given: list[Json]
-    """The items of its own input."""
+    """The items of this request's input."""
     past: list[Json]
-    """What the model sees before them."""
+    """The items before them in the model's input."""
     conversation: Conversation | None
     background: bool = False
     status: str = "in_progress"
     output: list[Json] = field(default_factory=list)
     made: list[Json] = field(default_factory=list)
-    """Citations of the files that were made so far."""
+    """Citations of the files made so far."""
     error: Json | None = None
     incomplete_reason: str | None = None
     completed_at: int | None = None
@@ -54,7 +54,7 @@ class Response:
     sequence: int = 0
     task: asyncio.Task[None] | None = None
     cut_after: int | None = None
-    """After how many events its caller will be gone."""
+    """The caller disconnects after this many events."""
     end: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -94,9 +94,9 @@ class Response:
             self.task.cancel()
 
     def check_caller(self) -> None:
-        """Break off when it is known that nobody will read on.
+        """Cancels a plain response once its caller is known to have disconnected.
 
-        Without this a plain response that takes no time would be complete before its stream is cut.
+        Without this a response that takes no time would complete before its stream is cut.
         """
         if self.background or self.cut_after is None or self.feed is None:
             return
@@ -104,12 +104,12 @@ class Response:
             raise asyncio.CancelledError
 
     def lose(self) -> None:
-        """The caller has gone: a plain response ends with that."""
+        """Handles the disconnect of the caller, which cancels a plain response."""
         if not self.background:
             self.stop()
 
     async def finished(self) -> None:
-        """Wait for the end."""
+        """Waits for the end of the response."""
         try:
             await self.end.wait()
         except asyncio.CancelledError:
@@ -167,7 +167,7 @@ class Response:
 
 
 class Speaker:
-    """Works responses off, one step of the script each."""
+    """Simulates the model: plays one step of the script per response."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -196,7 +196,7 @@ class Speaker:
         self._end(response, "completed")
 
     def _finish(self, response: Response, task: asyncio.Task[None]) -> None:
-        # Here, not in the task: one that is cancelled before its first step never runs.
+        # Not inside the task, as a task that is cancelled before it starts never runs.
         if task.cancelled():
             for item in response.output:
                 if item.get("status") == "in_progress":
@@ -254,7 +254,7 @@ class Speaker:
     # ------------------------------------------------------------ items
 
     def _item(self, response: Response, kind: str, fields: Json) -> Json:
-        """Begin an output item. Returns where it is, for the events about it."""
+        """Adds an output item. Returns its index and id, for the events about it."""
         item = {"id": self._world.new_id(PREFIXES[kind]), "type": kind, "status": "in_progress", **fields}
         response.output.append(item)
         at = {"output_index": len(response.output) - 1}
@@ -274,21 +274,21 @@ class Speaker:
         at = self._item(response, "message", {"role": "assistant", "content": []})
         at["content_index"] = 0
         response.emit("response.content_part.added", {**at, "part": part})
-        said: list[str] = []
+        written: list[str] = []
         extra: Json = {} if say.refusal else {"logprobs": []}
         obscured = (response.body.get("stream_options") or {}).get("include_obfuscation") is not False
         try:
             async for piece in self._world.deltas(say, text, taken):
                 response.check_caller()
-                said.append(piece)
+                written.append(piece)
                 padding = {"obfuscation": "x" * (16 - len(piece) % 16)} if obscured else {}
                 response.emit(f"response.{kind}.delta", {**at, **extra, "delta": piece, **padding})
         except asyncio.CancelledError:
-            response.output[-1]["content"] = [_part(kind, field_name, "".join(said))]
+            response.output[-1]["content"] = [_part(kind, field_name, "".join(written))]
             raise
         cut = taken.cut_by(say)
         part = _part(kind, field_name, text, response.made)
-        if isinstance(cut, Fail | Expire):  # no event tells of the end of an item that broke off
+        if isinstance(cut, Fail | Expire):  # an interrupted item has no end event
             response.output[-1].update(content=[part], status="incomplete")
             return
         for index, note in enumerate(response.made):

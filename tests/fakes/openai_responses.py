@@ -1,4 +1,4 @@
-"""The Responses API's routes: create, retrieve, follow, cancel, delete."""
+"""Routes of the Responses API: create, retrieve, stream, cancel, delete."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ResponseRoom:
         return self.past(previous)
 
     def past(self, name: str) -> list[Json]:
-        """All items that a chain of responses ends with."""
+        """Returns all items of the chain of responses that ends with this one."""
         response = self.responses.peek(name)
         return [] if response is None else [*response.past, *response.given, *response.output]
 
@@ -159,7 +159,7 @@ class ResponseRoom:
 
 
 def _check_tools(tools: Any) -> None:
-    """Tools in the form of responses: a function's name stands beside its type."""
+    """Validates tools in the form of the Responses API: a function's name is next to its type."""
     for index, tool in enumerate(tools or []):
         if not isinstance(tool.get("type"), str):
             where = f"tools[{index}].type"

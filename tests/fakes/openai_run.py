@@ -1,4 +1,4 @@
-"""One run of the Assistants protocol: what it is, and how the model works it off."""
+"""A run of the Assistants API, and its simulation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.fakes.openai_wire import Feed, Json, Upload
 from tests.fakes.openai_world import World, now, usage
 
 LIFETIME = 600
-"""Seconds after which a run expires, as it says of itself."""
+"""Seconds until a run expires, as shown in ``expires_at``."""
 STAMPS = {"cancelled": "cancelled_at", "completed": "completed_at", "failed": "failed_at", "incomplete": "completed_at"}
 TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 
@@ -44,14 +44,14 @@ class Run:
     last_error: Json | None = None
     incomplete_reason: str | None = None
     pending: list[Json] = field(default_factory=list)
-    """Function calls that wait for their outputs."""
+    """Function calls without output."""
     steps: list[Json] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     said: list[str] = field(default_factory=list)
     files: list[Json] = field(default_factory=list)
-    """Annotations of the files that were made so far."""
+    """Annotations of the files made so far."""
     images: list[Json] = field(default_factory=list)
-    """Parts for the next message."""
+    """Image parts for the next message."""
 
     @property
     def instructions(self) -> str:
@@ -64,7 +64,7 @@ class Run:
         return tokens(self.instructions, *self.thread.texts)
 
     def move(self, status: str) -> None:
-        """Go into a status and tell whoever follows."""
+        """Sets the status and emits its event."""
         self.status = status
         if status == "in_progress":
             self.stamps.setdefault("started_at", now())
@@ -85,7 +85,7 @@ class Run:
             self.feed = None
 
     def take_outputs(self, outputs: dict[str, Any]) -> None:
-        """Bring the outputs of the pending calls, after which the run is queued again."""
+        """Adds the outputs of the pending calls; the run is queued again."""
         step = self.steps[-1]
         for call in step["step_details"]["tool_calls"]:
             call["function"]["output"] = outputs[call["id"]] or ""
@@ -144,7 +144,7 @@ class Run:
 
 
 class Runner:
-    """Works runs off, one step of the script each time the model is asked."""
+    """Simulates the model: plays one step of the script each time a run calls the model."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -159,7 +159,7 @@ class Runner:
         await self._perform(run)
 
     def _finish(self, run: Run, task: asyncio.Task[None]) -> None:
-        # Here, not in the task: one that is cancelled before its first step never runs.
+        # Not inside the task, as a task that is cancelled before it starts never runs.
         if task.cancelled():
             self.cancelled(run)
         elif error := task.exception():
@@ -167,7 +167,7 @@ class Runner:
         run.end_stream()
 
     def cancelled(self, run: Run) -> None:
-        """The end of a run that was told to stop."""
+        """Ends a run that was cancelled."""
         self._end_steps(run, "cancelled")
         self._enter(run, "cancelled")
 
@@ -225,11 +225,11 @@ class Runner:
         self._enter(run, "failed")
 
     def _end_steps(self, run: Run, status: str) -> None:
-        """End what is still open when the run ends badly."""
+        """Ends the open steps of a run that did not complete."""
         run.pending = []
         error = run.last_error if status == "failed" else None
         if error is not None and error["code"] == "invalid_prompt":
-            error = {**error, "code": "server_error"}  # a step knows no other
+            error = {**error, "code": "server_error"}  # a step has no other code
         for step in run.steps:
             if step["status"] == "in_progress":
                 run.end_step(step, status, error)
@@ -253,7 +253,7 @@ class Runner:
     async def _say(self, run: Run, say: Say, taken: Taken) -> None:
         text = self._world.words(say, run.thread.heard)
         message = self._open_message(run)
-        step = self._step(run, {"type": "message_creation", "message_creation": {"message_id": message.id}})
+        run_step = self._step(run, {"type": "message_creation", "message_creation": {"message_id": message.id}})
         run.emit("thread.message.created", message.shown())
         run.emit("thread.message.in_progress", message.shown())
         said: list[str] = []
@@ -269,7 +269,7 @@ class Runner:
         reason = _unfinished(taken.cut_by(say))
         self._close_message(run, message, text, reason, refusal=say.refusal)
         if reason is None:
-            run.end_step(step, "completed")
+            run.end_step(run_step, "completed")
 
     def _open_message(self, run: Run) -> StoredMessage:
         message = StoredMessage(
@@ -332,7 +332,7 @@ class Runner:
         run.files.append({**note, "start_index": 0, "end_index": 0})
 
     def _use(self, run: Run, act: HostedTool) -> None:
-        """A hosted tool of this protocol: the code interpreter or file search. There is no web search here."""
+        """Uses the code interpreter or file search. Ignores web search, which this API does not have."""
         if act.name == "web_search":
             return
         name = self._world.new_id("call")
@@ -352,7 +352,7 @@ class Runner:
 
 
 def _unfinished(end: Fail | Incomplete | Expire | None) -> str | None:
-    """Why a message that this end follows is incomplete, in the API's word."""
+    """Returns the API's reason for a message that is interrupted by this act; None if it is complete."""
     match end:
         case Fail():
             return "run_failed"

@@ -1,4 +1,4 @@
-"""The Assistants protocol's runs: created, watched, given tool outputs, cancelled."""
+"""Routes for runs of the Assistants API: create, follow, submit tool outputs, cancel."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RunRoom:
         return Answer(run.shown(), headers=headers)
 
     def expire(self, run_id: str) -> None:
-        """Only a run that waits for tool outputs can."""
+        """Expires a run if it waits for tool outputs; only such runs can expire."""
         if self._runs[run_id].status == "requires_action":
             self._runner.expire(self._runs[run_id])
 

@@ -1,4 +1,4 @@
-"""What the fake model does when it is asked: the acts of a script, and the reply when there is no script."""
+"""The script of the fake model: what it does each time it is called, and its default reply."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from itertools import pairwise
 from typing import Any, Literal
 
 Reply = str | Callable[[list[str]], str]
-"""A text, or a function of the message texts that the model sees (oldest first) that makes one."""
+"""A text, or a function that returns one from the message texts in the prompt (oldest first)."""
 
 
 @dataclass(frozen=True)
 class Say:
-    """Write a message (None: the server's ``reply``) in ``chunks`` deltas (None: as many as the server's ``chunks``).
+    """Writes a message (None: the server's ``reply``) in ``chunks`` deltas (None: the server's ``chunks``).
 
-    With ``hold_after`` it hangs after so many deltas until it is released or cancelled. A ``refusal`` is
-    written into the message's refusal part instead of its text. With a Fail, Incomplete or Expire right behind
-    it the message stays unfinished.
+    With ``hold_after`` it hangs after so many deltas until it is released or cancelled. A ``refusal`` is written into
+    the refusal part of the message instead of its text. A Fail, Incomplete or Expire directly after it leaves the
+    message unfinished.
     """
 
     text: Reply | None = None
@@ -33,11 +33,11 @@ class Say:
 
 @dataclass(frozen=True)
 class CallTool:
-    """Call a function of the caller's and end this step: the caller must bring the output."""
+    """Calls a function and ends the step: the client must submit the output."""
 
     name: str
     arguments: dict[str, Any] | str = field(default_factory=dict)
-    """A string is sent as it is: models do write arguments that are no JSON."""
+    """A string is sent unchanged, as models sometimes write arguments that are invalid JSON."""
 
     @property
     def arguments_json(self) -> str:
@@ -46,7 +46,7 @@ class CallTool:
 
 @dataclass(frozen=True)
 class HostedTool:
-    """Use a tool that runs at the server, then go on."""
+    """Uses a hosted tool, then continues."""
 
     name: Literal["code_interpreter", "web_search", "file_search"]
     input: str = ""
@@ -55,7 +55,7 @@ class HostedTool:
 
 @dataclass(frozen=True)
 class MakeFile:
-    """Make a file by code. Each message behind it cites it (threads and responses)."""
+    """Makes a file by code. Each later message cites it (threads and responses)."""
 
     name: str
     content: bytes
@@ -63,21 +63,21 @@ class MakeFile:
 
 @dataclass(frozen=True)
 class MakeImage:
-    """Make an image: an item of a response, a part of the next message in a thread."""
+    """Makes an image: an item of a response, or a part of the next message in a thread."""
 
     content: bytes
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Think before answering, as reasoning models do: an output item without text (responses only)."""
+    """Adds a reasoning item without text, as reasoning models do (responses only)."""
 
     summary: str = ""
 
 
 @dataclass(frozen=True)
 class Fail:
-    """End the run as failed. Threads and responses allow server_error, rate_limit_exceeded, invalid_prompt."""
+    """Ends the run as failed. Threads and responses allow server_error, rate_limit_exceeded, invalid_prompt."""
 
     code: str = "server_error"
     message: str = "The server had an error while processing your request. Sorry about that!"
@@ -85,24 +85,24 @@ class Fail:
 
 @dataclass(frozen=True)
 class Incomplete:
-    """End the run as incomplete: max_output_tokens, or content_filter."""
+    """Ends the run as incomplete: max_output_tokens, or content_filter."""
 
     reason: str = "max_output_tokens"
 
 
 @dataclass(frozen=True)
 class Expire:
-    """End the run as expired. Responses and chat know no such end: there it is a failure."""
+    """Ends the run as expired. Responses and chat have no such status: there it fails."""
 
 
 @dataclass(frozen=True)
 class Hang:
-    """Do nothing until the fake is released or the run is cancelled, then go on."""
+    """Does nothing until the fake is released or the run is cancelled, then continues."""
 
 
 Act = Say | CallTool | HostedTool | MakeFile | MakeImage | Reason | Fail | Incomplete | Expire | Hang
 Step = list[Act] | tuple[Act, ...]
-"""What the model does when it is asked once. Ends with a Say of the server's reply unless its acts end it."""
+"""The acts of one call of the model. Ends with a Say of the server's reply unless its acts end it."""
 
 Gate = Future[None]
 
@@ -111,14 +111,14 @@ ENDS = (Say, CallTool, Fail, Incomplete, Expire)
 
 @dataclass(frozen=True)
 class Heard:
-    """One message that the model sees."""
+    """One message of the model's prompt."""
 
     role: str
     text: str
 
 
 def words(reply: Reply | None, heard: Sequence[Heard]) -> str:
-    """What a reply comes to. None says the last thing that the person said."""
+    """Returns the text of a reply. None echoes the last user message."""
     if reply is None:
         asked = next((one.text for one in reversed(heard) if one.role == "user"), "")
         return f"You said: {asked}"
@@ -126,7 +126,7 @@ def words(reply: Reply | None, heard: Sequence[Heard]) -> str:
 
 
 def pieces(text: str, count: int) -> list[str]:
-    """The text in ``count`` parts of about the same length; fewer when it has not so many characters."""
+    """Splits a text into ``count`` parts of about the same length; fewer if it is shorter than that."""
     count = max(1, min(count, len(text)))
     size, longer = divmod(len(text), count)
     cuts = [index * size + min(index, longer) for index in range(count + 1)]
@@ -134,29 +134,29 @@ def pieces(text: str, count: int) -> list[str]:
 
 
 def tokens(*texts: str) -> int:
-    """About what a tokenizer would count: four characters each, at least one in all."""
+    """Estimates the token count: four characters per token, at least one token."""
     return max(1, sum(len(text) for text in texts) // 4)
 
 
 class Taken:
-    """A step on its way, with the gate that its hanging acts wait at."""
+    """A step that is being played, and the future that its hanging acts wait for."""
 
     def __init__(self, acts: list[Act], gate: Gate) -> None:
         self.acts = acts
         self._gate = gate
 
     def cut_by(self, say: Say) -> Fail | Incomplete | Expire | None:
-        """The bad end that follows a message at once, and so leaves it unfinished."""
+        """Returns the Fail, Incomplete or Expire directly after a message, which leaves it unfinished."""
         after = self.acts[self.acts.index(say) + 1 :]
         return after[0] if after and isinstance(after[0], Fail | Incomplete | Expire) else None
 
     async def released(self) -> None:
-        # shielded: whoever is cancelled while it waits leaves the gate to the others
+        # shielded, as other steps may wait for the same future
         await asyncio.shield(asyncio.wrap_future(self._gate))
 
 
 class Script:
-    """The steps to come, one taken each time the model is asked. May be filled from any thread."""
+    """The pending steps; one is played each time the model is called. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -170,13 +170,13 @@ class Script:
             self._steps.extend((_as_step(reply), self._gate) for reply in replies)
 
     def release(self) -> None:
-        """Let go whatever hangs or will hang by the steps that were added so far."""
+        """Releases the hanging acts of all steps added so far."""
         with self._lock:
             if not self._gate.done():
                 self._gate.set_result(None)
 
     def take(self) -> Taken:
-        """The next step, complete with an end."""
+        """Returns the next step, completed by a final act."""
         with self._lock:
             step, gate = self._steps.popleft() if self._steps else ((), self._gate)
         acts = list(step)

@@ -1,6 +1,6 @@
-"""A fake OpenAI: real HTTP on loopback, the rules of the documented API, and faults on demand.
+"""A fake OpenAI server: real HTTP on loopback, the documented rules of the API, and faults on demand.
 
-``with FakeOpenAI() as fake:`` runs it in a thread of its own; ``python -m tests.fakes.openai_server`` as a program.
+``with FakeOpenAI() as fake:`` runs it in its own thread; ``python -m tests.fakes.openai_server`` as a program.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ __all__ = [
 
 
 class FakeOpenAI(World):
-    """One server with a memory of its own. Its knobs (see World) may be turned from any thread while it runs."""
+    """One server with its own state. Its options (see FakeOpenAIState) may be set from any thread while it runs."""
 
     def __init__(self, *, port: int = 0, record: bool = True, keep: int | None = None) -> None:
         super().__init__(record=record, keep=keep)
         self.port = port
         self.assistant_id = ASSISTANT_ID
-        """An assistant that is there from the start, without tools."""
+        """An assistant that exists from the start, without tools."""
         self._thread_room = ThreadRoom(self)
         self._run_room = RunRoom(self, self._thread_room)
         self._conversation_room = ConversationRoom(self)
@@ -81,7 +81,7 @@ class FakeOpenAI(World):
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
 
-    # ------------------------------------------------------------ where it is
+    # ------------------------------------------------------------ addresses
 
     @property
     def base_url(self) -> str:
@@ -91,56 +91,56 @@ class FakeOpenAI(World):
     def azure_endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    # ------------------------------------------------------------ what it says
+    # ------------------------------------------------------------ the model's behaviour
 
     def script(self, *replies: Act | Step | str) -> None:
-        """What the model does the next times it is asked: one act, a list of acts, or a text for each time.
+        """Adds steps for the next calls of the model: one act, a list of acts, or a text for each call.
 
-        It is asked once for a message, and once more when the outputs of the tools it called are brought.
+        The model is called once per message, and once more when the outputs of its tool calls are submitted.
         """
         self.steps.add(replies)
 
     def release(self) -> None:
-        """Let go what hangs, or will hang, by the script so far."""
+        """Releases the hanging acts of the script so far."""
         self.steps.release()
 
     def lose(self, name: str) -> None:
-        """Answer 404 for this thread, conversation, response, run or assistant from now on."""
+        """Responds 404 for this thread, conversation, response, run, file or assistant from now on."""
         self.lost.add(name)
 
     def expire(self, run_id: str) -> None:
-        """Let a run of a thread expire now, as one that waits too long for tool outputs does."""
+        """Expires a run of a thread now, as if it had waited too long for tool outputs."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._run_room.expire, run_id)
 
-    # ------------------------------------------------------------ what it saw
+    # ------------------------------------------------------------ received requests
 
     @property
     def requests(self) -> list[Seen]:
         return list(self.board.seen)
 
     def posts(self, path: str) -> list[Seen]:
-        """POSTs whose whole path matches, in order."""
+        """Returns the POSTs whose whole path matches, in order."""
         return self.board.matching("POST", path)
 
     def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 10.0) -> list[Seen]:
-        """Block until so many such requests have come in since the start; return them. Raises TimeoutError."""
+        """Blocks until ``count`` such requests were received since the start. Returns them. Raises TimeoutError."""
         self.board.wait(lambda: len(self.board.matching(method, path)) >= count, timeout)
         return self.board.matching(method, path)
 
     async def arrival(self, method: str, path: str, count: int = 1, timeout: float = 10.0) -> list[Seen]:  # noqa: ASYNC109  # mirrors wait_for
-        """``wait_for`` for a test that runs on a loop."""
+        """``wait_for`` for async tests."""
         return await asyncio.to_thread(self.wait_for, method, path, count, timeout)
 
     def wait_until(self, ready: Callable[[], bool], timeout: float = 10.0) -> None:
-        """Block until ``ready``, asked after each request and each change of a run or response. Raises TimeoutError."""
+        """Blocks until ``ready``, called after each request and each change of a run. Raises TimeoutError."""
         self.board.wait(ready, timeout)
 
     async def until(self, ready: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109  # mirrors wait_until
-        """``wait_until`` for a test that runs on a loop."""
+        """``wait_until`` for async tests."""
         await asyncio.to_thread(self.wait_until, ready, timeout)
 
-    # ------------------------------------------------------------ what it remembers
+    # ------------------------------------------------------------ stored objects
 
     @property
     def threads(self) -> Mapping[str, list[StoredMessage]]:
@@ -149,7 +149,7 @@ class FakeOpenAI(World):
 
     @property
     def runs(self) -> Mapping[str, Json]:
-        """Every run as the API shows it now."""
+        """Every run as the API returns it now."""
         return self._run_room.view()
 
     @property
@@ -159,13 +159,13 @@ class FakeOpenAI(World):
 
     @property
     def responses(self) -> Mapping[str, Json]:
-        """Every response as the API shows it now, also those that may not be retrieved."""
+        """Every response as the API would return it now, including those that cannot be retrieved."""
         return View(self._response_room.responses, lambda response: response.shown())
 
     def user_texts(self, name: str) -> list[str]:
-        """What the assistant's side remembers from the person: of a thread, a conversation or a chain of responses.
+        """Returns the user texts stored in a thread, a conversation or a chain of responses.
 
-        Also of one that is lost, but not of one that was deleted. Raises KeyError.
+        Works for lost objects, but not for deleted ones. Raises KeyError.
         """
         if name in self.threads:
             return [message.text for message in self.threads[name] if message.role == "user"]
@@ -177,7 +177,7 @@ class FakeOpenAI(World):
         return [text_of(item) for item in items if item.get("role") == "user"]
 
     def newest(self, name: str) -> list[Given]:
-        """What the model got of the newest thing that the person said in a thread or a conversation."""
+        """Returns the model's inputs from the newest user message of a thread or a conversation."""
         if name in self.threads:
             message = next(one for one in reversed(self.threads[name]) if one.role == "user")
             return given(message.content, message.attachments, self.uploads)
@@ -194,7 +194,7 @@ class FakeOpenAI(World):
         self.stop()
 
     def start(self) -> None:
-        """Listen. After a stop: on the same port, with the memory of before."""
+        """Starts the server. After a stop: on the same port, with the same state."""
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve(ready.set)), daemon=True)
         self._thread.start()
@@ -202,14 +202,14 @@ class FakeOpenAI(World):
             raise TimeoutError("the fake server did not start")
 
     def stop(self) -> None:
-        """Close every connection and listen no more; what runs is cancelled."""
+        """Stops the server: closes every connection and cancels what is running."""
         if self._loop is not None and self._stop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(10)
             self._loop = None
 
     async def serve(self, ready: Callable[[], Any]) -> None:
-        """Listen until ``stop``; call ``ready`` when listening."""
+        """Runs the server until ``stop``; calls ``ready`` when it is listening."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         server = web.Server(self._door().handle, access_log=None, handler_cancellation=True)
@@ -218,10 +218,10 @@ class FakeOpenAI(World):
         ready()
         await self._stop.wait()
         listener.close()
-        await server.shutdown(0.001)  # zero would mean: wait for ever
+        await server.shutdown(0.001)  # zero would wait for ever
 
     def request_stop(self) -> None:
-        """Ask the server to stop; from any thread."""
+        """Stops the server without waiting for it; from any thread."""
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
 
@@ -240,7 +240,7 @@ class FakeOpenAI(World):
 
 
 def main() -> None:
-    """Run as a program until stdin closes or SIGTERM comes. The first line it prints is its base URL."""
+    """Runs the server until stdin closes or SIGTERM arrives. The first line it prints is its base URL."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--chunks", type=int, default=5, help="deltas of a reply")
@@ -253,7 +253,7 @@ def main() -> None:
     fake = FakeOpenAI(port=options.port, record=False, keep=options.keep)
     fake.chunks, fake.chunk_delay, fake.think = options.chunks, options.chunk_delay, options.think
     fake.poll_after_ms = options.poll_after_ms
-    # long enough for as many deltas as were asked for
+    # long enough for the requested number of deltas
     fake.reply = lambda texts: f"You said: {texts[-1]}".ljust(options.chunks, ".")
 
     def ready() -> None:
@@ -267,7 +267,7 @@ def main() -> None:
 
 
 def _stop_with_stdin(fake: FakeOpenAI) -> None:
-    # not by sys.stdin, whose lock a thread must not hold when the interpreter ends
+    # not sys.stdin, as a thread must not hold its lock when the interpreter exits
     while os.read(0, 4096):
         pass
     fake.request_stop()

@@ -1,4 +1,4 @@
-"""The Assistants protocol's things that last: assistants, threads and messages."""
+"""Routes for assistants, threads and messages of the Assistants API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = frozenset({"text", "image_url", "image_file"})
 
 @dataclass
 class StoredMessage:
-    """One message of a thread, as the server remembers it."""
+    """One message of a thread, as the server stores it."""
 
     id: str
     thread_id: str
@@ -145,7 +145,7 @@ class ThreadRoom:
         return Answer(self.open(call.body).shown())
 
     def open(self, body: Json) -> Thread:
-        """A new thread with the messages that its creation brings."""
+        """Creates a thread with the messages of the request body."""
         metadata = check_metadata(body.get("metadata"))
         thread = Thread(self._world.new_id("thread"), now(), metadata, body.get("tool_resources") or {})
         thread.messages = self.read_messages(thread.id, body.get("messages"), "messages")
@@ -202,7 +202,7 @@ class ThreadRoom:
         raise _unknown("message", message_id)
 
     def read_messages(self, thread_id: str, given: Any, param: str) -> list[StoredMessage]:
-        """The messages of a request, not yet in the thread."""
+        """Returns the messages of a request, not yet added to the thread."""
         if given is None:
             return []
         if not isinstance(given, list):
@@ -250,7 +250,7 @@ def _part(part: Json, param: str) -> Json:
 
 
 def check_tools(tools: Any) -> list[Json]:
-    """Tools in the form of threads and chat: a function stands in an object of its own."""
+    """Validates tools in the form of threads and chat: a function is a nested object."""
     for index, tool in enumerate(tools or []):
         if not isinstance(tool.get("type"), str):
             raise bad(f"Missing required parameter: 'tools[{index}].type'.", param=f"tools[{index}].type")

@@ -1,4 +1,4 @@
-"""The forms in which OpenAI's API answers: JSON, errors, lists in pages, streams of server-sent events."""
+"""Requests and responses of the fake API: JSON, errors, paged lists, streams of server-sent events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ encode: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), ensure_as
 
 
 class ApiError(Exception):
-    """An answer in OpenAI's form of an error."""
+    """An error response in OpenAI's format."""
 
     def __init__(
         self,
@@ -37,24 +37,25 @@ def bad(message: str, *, param: str | None = None, code: str | None = None) -> A
 
 
 def invalid_url(seen: Seen) -> ApiError:
-    """What OpenAI says of an address it does not know."""
+    """Returns OpenAI's error for an unknown URL."""
     return ApiError(404, f"Invalid URL ({seen.method} {seen.raw_path})")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it came in a form, or as the model made it."""
+    """A file from a multipart form, or made by the model."""
 
     name: str
     content: bytes
     media_type: str = ""
     purpose: str = ""
+    created_at: int = 0
 
 
 @dataclass(frozen=True)
 class Answer:
     body: Any
-    """JSON, or the bytes of a file."""
+    """JSON value, or the bytes of a file."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,7 +69,7 @@ class Answer:
 
 
 class Feed:
-    """The events of one run, as they are sent. Any number of callers may follow it, from any event on."""
+    """The encoded events of one run. Any number of callers may follow it, starting at any event."""
 
     def __init__(self) -> None:
         self.events: list[bytes] = []
@@ -91,7 +92,7 @@ class Feed:
                 future.set_result(None)
 
     async def follow(self, start: int = 0) -> AsyncIterator[list[bytes]]:
-        """All events from number ``start`` on, as many at once as there are, until the feed is closed."""
+        """Yields batches of events from number ``start`` on, until the log is closed."""
         while True:
             batch = self.events[start:]
             if batch:
@@ -107,27 +108,27 @@ class Feed:
 
 @dataclass(frozen=True)
 class Stream:
-    """An answer that is a stream of events."""
+    """A response that is a stream of events."""
 
     feed: Feed
     error: Callable[[], bytes]
-    """Makes the protocol's own error event."""
+    """Returns an error event in the format of the API."""
     abandon: Callable[[], object] | None = None
-    """Called when the caller has gone before the end. None: the work goes on by itself."""
+    """Called when the caller disconnects before the end. None: the work continues without a caller."""
     start: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Call:
-    """A request on its way through the server."""
+    """A request while it is processed."""
 
     seen: Seen
     ids: tuple[str, ...] = ()
     gone: bool = False
-    """Whether the caller has gone before the work began."""
+    """Whether the caller disconnected before the request was processed."""
     cut_after: int | None = None
-    """After how many events the caller will be gone, when that is known."""
+    """The caller disconnects after this many events (None: unknown)."""
 
     @property
     def body(self) -> Json:
@@ -138,7 +139,7 @@ class Call:
         return self.body.get("stream") is True
 
     def required(self, *names: str) -> None:
-        """Raise unless the body has them all."""
+        """Raises ApiError unless the body has all these parameters."""
         for name in names:
             if self.body.get(name) is None:
                 raise bad(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
@@ -148,7 +149,7 @@ class Call:
 
 
 def check_metadata(metadata: Any) -> dict[str, str]:
-    """At most 16 strings by names of at most 64 characters, of at most 512 each."""
+    """Validates metadata: at most 16 strings of at most 512 characters, with names of at most 64."""
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
@@ -169,7 +170,7 @@ def check_metadata(metadata: Any) -> dict[str, str]:
 
 
 def page(seen: Seen, items: Sequence[Json], *, id_of: Callable[[Json], str] = lambda item: str(item["id"])) -> Answer:
-    """A list in pages. ``items`` are oldest first; the newest come first unless ``order=asc`` is asked for."""
+    """Returns one page of a list. ``items`` are oldest first; the page is newest first unless ``order=asc``."""
     limit = _limit(seen.query.get("limit", "20"))
     order = seen.query.get("order", "desc")
     if order not in {"asc", "desc"}:

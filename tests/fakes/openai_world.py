@@ -1,4 +1,4 @@
-"""What all rooms of the fake share: its knobs, its clock and ids, and the model that speaks a step's words."""
+"""State and options that all routes of the fake share, and the text generation of the fake model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_MODEL = "no-such-model"
 
 
 class World:
-    """Everything may be set from any thread, at any time; it counts for what comes after."""
+    """Every option may be set from any thread at any time; it applies to later requests."""
 
     def __init__(self, *, record: bool = True, keep: int | None = None) -> None:
         self.features: set[str] = set(FEATURES)
@@ -32,24 +32,24 @@ class World:
         self.think = 0.0
         self.poll_after_ms: int | None = None
         self.context_tokens: int | None = None
-        """A longer input than this is refused as too long for the model."""
+        """A longer input is rejected as too long for the model."""
         self.shred = 0
-        """Streams are sent in pieces of so many bytes, whatever they tear; 0: as they come."""
+        """Streams are sent in pieces of this many bytes, regardless of event boundaries; 0: unsplit."""
         self.takes_files = True
+        """Whether images and files are accepted; if not, parts with them are rejected."""
         self.transcripts: dict[bytes, str] = {}
-        """What is said in recordings, by their content."""
-        """Whether images and files are taken; if not, a part that holds one is refused."""
+        """Transcripts of recordings, by their content."""
         self.uploads: dict[str, Upload] = {}
-        """Of ``/files``, by id: what came, and what a run of a thread made."""
+        """Files of ``/files`` by id: uploaded ones, and those made by runs of threads."""
         self.container_files: dict[tuple[str, str], Upload] = {}
-        """What responses made, by container and id."""
+        """Files made by responses, by container and id."""
         self.models = ["gpt-5-mini", "gpt-4.1-mini", "gpt-4o"]
         self.faults = Faults()
         self.board = Board(record=record)
         self.steps = Script()
         self.lost: set[str] = set()
         self.keep = keep
-        """How many threads, conversations and responses each are remembered; None: all."""
+        """How many threads, conversations and responses to keep of each; None: all."""
         self._seed = secrets.token_hex(6)
         self._count = count(1)
 
@@ -57,8 +57,8 @@ class World:
         return f"{prefix}_{self._seed}{next(self._count):012x}"
 
     def keep_file(self, upload: Upload, purpose: str) -> tuple[str, Upload]:
-        """Put a file among those of ``/files``."""
-        name, kept = self.new_id("file"), replace(upload, purpose=purpose)
+        """Adds a file to ``/files``."""
+        name, kept = self.new_id("file"), replace(upload, purpose=purpose, created_at=now())
         self.uploads[name] = kept
         return name, kept
 
@@ -82,14 +82,14 @@ class World:
             await asyncio.sleep(self.think)
 
     def words(self, say: Say, heard: Sequence[Heard]) -> str:
-        """What the model says. A reply that raises fails the run, so that no test waits for it in vain."""
+        """Returns the text of a message. A reply function that raises fails the run, so that tests do not hang."""
         try:
             return words(self.reply if say.text is None else say.text, heard)
         except Exception as error:
-            raise ApiError(500, f"The reply of the fake broke: {error!r}", kind="server_error") from error
+            raise ApiError(500, f"The reply function of the fake failed: {error!r}", kind="server_error") from error
 
     async def deltas(self, say: Say, text: str, taken: Taken) -> AsyncIterator[str]:
-        """The text in its pieces, at the speed that is set."""
+        """Yields the text in pieces, at the configured speed."""
         for index, piece in enumerate(pieces(text, say.chunks or self.chunks)):
             if index == say.hold_after:
                 await taken.released()
@@ -103,7 +103,7 @@ def now() -> int:
 
 
 class Shelf(Generic[T]):
-    """Records by id. One that is lost, deleted or beyond the limit is not found."""
+    """Objects by id. Lost and deleted ones, and the oldest beyond the limit, are not found."""
 
     def __init__(self, world: World, missing: Callable[[str], ApiError]) -> None:
         self._world = world
@@ -134,12 +134,12 @@ class Shelf(Generic[T]):
         return list(self._records)
 
     def peek(self, key: str) -> T | None:
-        """The record as the server remembers it, lost or not."""
+        """Returns the object even if it is lost; None if it does not exist."""
         return self._records.get(key)
 
 
 class View(Mapping[str, Shown], Generic[T, Shown]):
-    """What a test may see of a shelf: a copy each time it looks."""
+    """Read-only mapping over an object store for tests; converts on each access."""
 
     def __init__(self, shelf: Shelf[T], show: Callable[[T], Shown]) -> None:
         self._shelf = shelf
@@ -159,5 +159,5 @@ class View(Mapping[str, Shown], Generic[T, Shown]):
 
 
 def usage(tokens_in: int, tokens_out: int) -> Json:
-    """In the words of threads and chat."""
+    """Returns token counts under the field names of threads and chat."""
     return {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}

@@ -1,4 +1,4 @@
-"""A server that says what it is told to, byte by byte: for what no well-behaved one would say."""
+"""A server that sends exactly the bytes it is given, for responses that no correct server would send."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from contextlib import suppress
 from typing import Self
 
 KEY = "sk-secret"
-"""A key that must not be told to anybody else."""
+"""A key that must not appear in logs or errors."""
 PAUSE = 0.001
-"""Seconds between two pieces, so that they travel apart."""
+"""Pause between two pieces, so that they arrive separately."""
 
 
 class RawServer:
-    """Answers each request with the next bytes that it was given, and counts connections and requests."""
+    """Responds to each request with the next bytes it was given; counts connections and requests."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[list[bytes], bool]] = []
-        """What to send, piece by piece, and whether to hang up after it."""
+        """The pieces to send per request, and whether to close the connection afterwards."""
         self.requests: list[bytes] = []
         self.connections = 0
         self.left = asyncio.Event()
-        """A caller has closed its connection."""
+        """Set when a caller has closed its connection."""
         self.port = 0
         self._bell = asyncio.Condition()
         self._serving: list[asyncio.Task[None]] = []
@@ -52,7 +52,7 @@ class RawServer:
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection stays."""
+        """Handles one request. Returns whether to keep the connection."""
         head = await reader.readuntil(b"\r\n\r\n")
         length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
         self.requests.append(head + await reader.readexactly(int(length.partition(b":")[2])))
@@ -66,7 +66,7 @@ class RawServer:
         return not last
 
     async def asked(self, count: int = 1) -> None:
-        """Wait until so many requests have come."""
+        """Waits until ``count`` requests were received."""
         async with self._bell:
             await self._bell.wait_for(lambda: len(self.requests) >= count)
 
@@ -80,6 +80,6 @@ class RawServer:
         self.answers.append(([head, *body, b"0\r\n\r\n"], False))
 
     def begin_stream(self, chunk: bytes, *, hang_up: bool) -> None:
-        """A stream of a thousand bytes that stops after these."""
+        """Adds a stream that announces 1000 bytes but ends after these."""
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n"
         self.answers.append(([head + chunk], hang_up))

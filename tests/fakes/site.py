@@ -1,7 +1,7 @@
-"""A process of its own that serves /chat over a core in memory, for tests that need sockets and signals.
+"""A server process with /chat and an inbox in memory, for tests that need sockets and signals.
 
-``python -m tests.fakes.site '{"threads": 60}'`` prints what happens to it, a word a line, and /readyz tells how many
-callers wait. Every turn says "at ", and the rest of its reply once a line comes in on standard input.
+``python -m tests.fakes.chat_server '{"threads": 60}'`` prints its events, one word per line; /readyz shows how many
+callers wait. Every turn replies "at ", and the rest once a line arrives on standard input.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(
     slow: bool = False,
     read_seconds: int = 30,
 ) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts the tests may ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that starts the tests may ignore it
     if nohup:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     server.READ_SECONDS = read_seconds

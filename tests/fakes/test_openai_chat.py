@@ -1,4 +1,4 @@
-"""The fake's chat completions, asked by the real SDK."""
+"""Chat completions of the fake, called by the real SDK."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_wrong_messages_are_refused(client: AsyncOpenAI, messages: Any, me
         await client.chat.completions.create(model=MODEL, messages=messages)
 
 
-async def test_a_refusal_stands_apart(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_refusal_has_its_own_field(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script(Say("I will not.", refusal=True), Say("I will not.", refusal=True))
     message = (await client.chat.completions.create(model=MODEL, messages=[user("x")])).choices[0].message
     assert (message.content, message.refusal) == (None, "I will not.")
@@ -150,7 +150,7 @@ async def test_models_are_listed(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     assert caught.value.code == "model_not_found"
 
 
-def test_the_sync_client_is_served_alike(sync_client: OpenAI) -> None:
+def test_the_sync_client_works_too(sync_client: OpenAI) -> None:
     stream = sync_client.chat.completions.create(model=MODEL, messages=[user("hello")], stream=True)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "You said: hello"
     assert len(sync_client.models.list().data) == 3

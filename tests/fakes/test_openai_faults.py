@@ -1,4 +1,4 @@
-"""What goes wrong on demand, seen from the real SDK and from the wire."""
+"""Faults of the fake, as the real SDK and a plain HTTP client see them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATHS = {"threads": "/threads/runs", "responses": "/responses", "background": "/
 
 
 async def streamed(client: AsyncOpenAI, route: str) -> list[str]:
-    """The names of the events of one run by that route; raises what the stream raises."""
+    """Returns the event names of one run by this route. Raises what the stream raises."""
     if route == "threads":
         run = await client.beta.threads.create_and_run(assistant_id=ASSISTANT_ID, thread=THREAD, stream=True)
         return [event.event async for event in run]
@@ -45,7 +45,7 @@ async def streamed(client: AsyncOpenAI, route: str) -> list[str]:
 
 
 async def plain(client: AsyncOpenAI, route: str) -> str:
-    """The id of one run by that route."""
+    """Returns the id of one run by this route."""
     if route == "threads":
         return (await client.beta.threads.create_and_run(assistant_id=ASSISTANT_ID, thread=THREAD)).id
     if route == "chat":
@@ -54,7 +54,7 @@ async def plain(client: AsyncOpenAI, route: str) -> str:
 
 
 def statuses(fake: FakeOpenAI, route: str) -> list[str]:
-    """How the server sees the runs of that route."""
+    """Returns the statuses of the route's runs at the server."""
     kept = fake.runs if route == "threads" else fake.responses
     return [run["status"] for run in kept.values()]
 
@@ -66,7 +66,7 @@ async def test_the_check_of_the_types_is_a_check(fake: FakeOpenAI, client: Async
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_status_answers_without_acting(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
+async def test_a_status_fault_responds_without_processing(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     fake.faults.add(Fault(path=PATHS[route], status=500), Fault(status=429, headers={"retry-after": "7"}))
     with pytest.raises(InternalServerError):
         await plain(client, route)
@@ -91,7 +91,7 @@ async def test_a_status_may_have_any_body(fake: FakeOpenAI, client: AsyncOpenAI)
 
 @pytest.mark.parametrize("aio", [False, True])
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_dropped_request_is_not_acted_upon(
+async def test_a_dropped_request_is_not_processed(
     fake: FakeOpenAI, client: AsyncOpenAI, route: str, *, aio: bool
 ) -> None:
     fake.faults.add(Fault(kind="drop_before", times=2))
@@ -106,7 +106,9 @@ async def test_a_dropped_request_is_not_acted_upon(
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_dropped_answer_is_acted_upon(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
+async def test_a_request_with_a_dropped_response_is_processed(
+    fake: FakeOpenAI, client: AsyncOpenAI, route: str
+) -> None:
     fake.faults.add(Fault(kind="drop_after", times=2))
     for ask in (plain, streamed):
         with pytest.raises(APIConnectionError):
@@ -116,7 +118,7 @@ async def test_a_dropped_answer_is_acted_upon(fake: FakeOpenAI, client: AsyncOpe
 
 
 @pytest.mark.parametrize("route", ["threads", "background"])
-async def test_a_dropped_answer_does_not_wait_for_what_goes_on_by_itself(
+async def test_a_dropped_response_does_not_wait_for_background_work(
     fake: FakeOpenAI, client: AsyncOpenAI, route: str
 ) -> None:
     fake.faults.add(Fault(kind="drop_after"))
@@ -130,7 +132,7 @@ async def test_a_dropped_answer_does_not_wait_for_what_goes_on_by_itself(
 
 @pytest.mark.parametrize("delay", [0.0, 0.001])
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_cut_stream_breaks_off(fake: FakeOpenAI, client: AsyncOpenAI, route: str, delay: float) -> None:
+async def test_a_cut_stream_is_interrupted(fake: FakeOpenAI, client: AsyncOpenAI, route: str, delay: float) -> None:
     fake.chunk_delay = delay
     whole = len(await streamed(client, route))
     for after in range(whole):
@@ -143,7 +145,7 @@ async def test_a_cut_stream_breaks_off(fake: FakeOpenAI, client: AsyncOpenAI, ro
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_cut_answer_breaks_off(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
+async def test_a_cut_body_is_truncated(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     fake.faults.add(Fault(kind="cut"))
     with pytest.raises(APIConnectionError):
         await plain(client, route)
@@ -173,7 +175,7 @@ async def test_a_line_of_a_stream_may_be_garbage(fake: FakeOpenAI, client: Async
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_comment_in_a_stream_means_nothing(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
+async def test_a_comment_in_a_stream_is_ignored(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     whole = await streamed(client, route)
     fake.faults.add(Fault(kind="comment", after=2))
     assert await streamed(client, route) == whole
@@ -181,7 +183,7 @@ async def test_a_comment_in_a_stream_means_nothing(fake: FakeOpenAI, client: Asy
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_stream_may_come_in_shreds(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
+async def test_a_stream_may_be_sent_in_small_pieces(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     fake.reply = "Grüße, 世界 🎉"
     whole = await streamed(client, route)
     fake.shred = 7
@@ -189,7 +191,7 @@ async def test_a_stream_may_come_in_shreds(fake: FakeOpenAI, client: AsyncOpenAI
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_stream_may_tell_of_an_error(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
+async def test_a_stream_may_contain_an_error_event(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     fake.faults.add(Fault(kind="error_event", after=2))
     if route in {"threads", "chat"}:
         with pytest.raises(APIError, match="The server had an error"):
@@ -208,7 +210,7 @@ async def test_a_gate_holds_a_request_back(fake: FakeOpenAI, client: AsyncOpenAI
     assert await held
 
 
-async def test_a_delayed_request_is_acted_upon_though_its_caller_has_gone(
+async def test_a_delayed_request_is_processed_after_its_caller_disconnected(
     fake: FakeOpenAI, client: AsyncOpenAI
 ) -> None:
     gate = threading.Event()
@@ -222,7 +224,7 @@ async def test_a_delayed_request_is_acted_upon_though_its_caller_has_gone(
     await fake.until(lambda: sorted(statuses(fake, "responses")) == ["cancelled", "completed"])
 
 
-async def test_faults_pass_by_what_they_do_not_match(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_faults_do_not_apply_to_other_requests(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.faults.add(
         Fault(method="GET|DELETE", path=r"/threads/[^/]+", status=500, times=None),
         Fault(path="/threads", status=503, skip=1),

@@ -1,4 +1,4 @@
-"""The fake's files and the parts of messages that hold them, asked by the real SDK."""
+"""Files of the fake, and message parts with files, used by the real SDK."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ async def test_a_file_can_be_uploaded_looked_up_read_and_deleted(client: AsyncOp
         await client.files.content(file.id)
 
 
-async def test_a_file_needs_a_purpose_that_there_is(client: AsyncOpenAI) -> None:
+async def test_a_file_needs_a_known_purpose(client: AsyncOpenAI) -> None:
     with pytest.raises(BadRequestError, match="fun"):
         await client.files.create(file=("a.txt", b"a"), purpose="fun")  # type: ignore[arg-type]  # that is the point
 
 
-async def test_the_model_gets_what_the_parts_hold(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_the_model_gets_the_content_of_the_parts(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     conversation = await client.conversations.create()
     parts = user({"type": "input_text", "text": "Look"}, IMAGE, FILE)
     await client.responses.create(model=MODEL, conversation=conversation.id, input=parts)
@@ -99,12 +99,12 @@ async def test_a_part_that_is_wrong_is_refused(client: AsyncOpenAI, part: Any, c
         {"type": "file"},
     ],
 )
-async def test_chat_takes_images_and_pdf_only(client: AsyncOpenAI, part: Any) -> None:
+async def test_chat_accepts_only_images_and_pdf(client: AsyncOpenAI, part: Any) -> None:
     with pytest.raises(BadRequestError):
         await client.chat.completions.create(model=MODEL, messages=user(part))
 
 
-async def test_a_server_may_take_no_files_at_all(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_server_may_reject_all_files(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.takes_files = False
     for part in (IMAGE, FILE):
         with pytest.raises(BadRequestError, match="content type"):
@@ -116,7 +116,7 @@ async def test_a_server_may_take_no_files_at_all(fake: FakeOpenAI, client: Async
         await client.files.create(file=("a.txt", b"a"), purpose="vision")
 
 
-def test_threads_name_what_was_uploaded(fake: FakeOpenAI, sync_client: OpenAI) -> None:
+def test_threads_reference_uploaded_files(fake: FakeOpenAI, sync_client: OpenAI) -> None:
     image = sync_client.files.create(file=("a.png", PNG, "image/png"), purpose="vision")
     sheet = sync_client.files.create(file=("a.xlsx", b"PK"), purpose="assistants")
     thread = sync_client.beta.threads.create()
@@ -137,7 +137,7 @@ def test_threads_name_what_was_uploaded(fake: FakeOpenAI, sync_client: OpenAI) -
 
 
 def made_in(response: Response) -> tuple[bytes, list[AnnotationContainerFileCitation]]:
-    """The image, and what the message cites."""
+    """Returns the image and the citations of the message."""
     image, message = response.output
     assert isinstance(image, ImageGenerationCall)
     assert isinstance(message, ResponseOutputMessage)
@@ -146,7 +146,7 @@ def made_in(response: Response) -> tuple[bytes, list[AnnotationContainerFileCita
     return base64.b64decode(image.result or ""), notes
 
 
-async def test_a_response_brings_what_it_made(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_response_contains_the_files_it_made(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script([MakeFile("a.csv", b"1,2"), MakeImage(PNG), Say("Here.")])
     async with client.responses.stream(model=MODEL, input="Make it") as events:
         kinds = [event.type async for event in events]
@@ -163,7 +163,7 @@ async def test_a_response_brings_what_it_made(fake: FakeOpenAI, client: AsyncOpe
         await client.containers.files.content.retrieve(note.file_id, container_id=note.container_id)
 
 
-def test_a_thread_brings_what_a_run_made(fake: FakeOpenAI, sync_client: OpenAI) -> None:
+def test_a_thread_contains_the_files_a_run_made(fake: FakeOpenAI, sync_client: OpenAI) -> None:
     fake.script([MakeFile("a.csv", b"1,2"), MakeImage(PNG), Say("Here.")])
     thread = sync_client.beta.threads.create()
     with sync_client.beta.threads.runs.stream(thread_id=thread.id, assistant_id=ASSISTANT_ID) as events:

@@ -1,4 +1,4 @@
-"""The fake's conversations and responses, asked by the real SDK."""
+"""Conversations and responses of the fake, used by the real SDK."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_a_plain_response_answers(client: AsyncOpenAI) -> None:
     assert await client.responses.retrieve(response.id) == response
 
 
-async def test_a_stream_tells_its_events_in_order(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_stream_sends_its_events_in_order(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script(Say("one two", chunks=2))
     assert await streamed(client, input="x") == [*BEGUN, *MESSAGE, DELTA, DELTA, *SAID, "response.completed"]
 
@@ -285,7 +285,7 @@ async def test_a_response_may_end_badly(fake: FakeOpenAI, client: AsyncOpenAI, a
     assert fake.conversations[conversation] == []
 
 
-async def test_a_chain_of_responses_remembers(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_chain_of_responses_keeps_its_items(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.reply = " | ".join
     first = await client.responses.create(model=MODEL, input="a")
     second = await client.responses.create(model=MODEL, input="b", previous_response_id=first.id)
@@ -324,7 +324,7 @@ async def test_conversations_are_kept(fake: FakeOpenAI, client: AsyncOpenAI) -> 
         await client.responses.create(model=MODEL, input="x", conversation=made.id)
 
 
-async def test_a_request_brings_at_most_twenty_items(client: AsyncOpenAI) -> None:
+async def test_a_request_has_at_most_twenty_items(client: AsyncOpenAI) -> None:
     many: list[Any] = [{"role": "user", "content": "x"}] * 21
     with pytest.raises(BadRequestError, match="maximum length 20"):
         await client.conversations.create(items=many)
@@ -371,7 +371,7 @@ async def test_a_server_may_lack_conversations_or_background(fake: FakeOpenAI, c
     assert (await client.responses.create(model=MODEL, input="x", background=True)).status == "completed"
 
 
-def test_the_sync_client_is_served_alike(fake: FakeOpenAI, sync_client: OpenAI) -> None:
+def test_the_sync_client_works_too(fake: FakeOpenAI, sync_client: OpenAI) -> None:
     conversation = sync_client.conversations.create(items=[{"role": "user", "content": "one"}]).id
     assert sync_client.responses.create(model=MODEL, input="two", conversation=conversation).output_text
     with sync_client.responses.stream(model=MODEL, input="three", conversation=conversation) as stream:

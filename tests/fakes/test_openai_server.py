@@ -1,4 +1,4 @@
-"""The fake's door: who may come in, where it listens, what it records, and the program around it."""
+"""The fake server: authorization, addresses, recorded requests, and the command-line program."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def test_an_idempotency_key_counts_only_where_it_is_known(fake: FakeOpenAI
         await send("other")
 
 
-async def test_a_repeated_stream_is_told_again(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_repeated_stream_is_sent_again(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.features.add("idempotency")
     conversation = (await client.conversations.create()).id
     told = []
@@ -167,7 +167,7 @@ async def test_requests_are_recorded_and_can_be_waited_for(fake: FakeOpenAI, cli
         fake.wait_for("POST", "/responses", count=2, timeout=0.01)
 
 
-async def test_a_release_lets_go_only_what_was_scripted_before_it(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_release_applies_only_to_earlier_steps(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script(Hang())
     fake.release()
     await client.chat.completions.create(model=MODEL, messages=MESSAGES)
@@ -179,7 +179,7 @@ async def test_a_release_lets_go_only_what_was_scripted_before_it(fake: FakeOpen
     await fake.until(lambda: fake.responses[running.id]["status"] == "completed")
 
 
-async def test_a_stopped_server_refuses_and_remembers(client: AsyncOpenAI) -> None:
+async def test_a_stopped_server_refuses_connections_and_keeps_its_state(client: AsyncOpenAI) -> None:
     fake = FakeOpenAI()
     fake.start()
     here = client.with_options(base_url=fake.base_url)

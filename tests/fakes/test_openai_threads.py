@@ -1,4 +1,4 @@
-"""The fake's Assistants protocol, asked by the real SDK."""
+"""The Assistants API of the fake, used by the real SDK."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_a_polled_run_answers_the_message(fake: FakeOpenAI, client: AsyncO
     assert fake.user_texts(thread) == ["hello"]
 
 
-async def test_a_streamed_run_tells_its_events_in_the_documented_order(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_streamed_run_sends_its_events_in_the_documented_order(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script(Say("one two", chunks=2))
     assert await streamed(client, await opened(client)) == [*HEAD, *STEP, *MESSAGE, DELTA, DELTA, *ENDED]
 
@@ -86,7 +86,7 @@ async def test_the_deltas_add_up_to_the_message(fake: FakeOpenAI, client: AsyncO
     assert text == "Grüße, 世界 🎉"
 
 
-async def test_thread_and_run_come_in_one_request(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_thread_and_run_are_created_in_one_request(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     run = await client.beta.threads.create_and_run(
         assistant_id=ASSISTANT_ID, thread={"messages": [{"role": "user", "content": "hi"}]}
     )
@@ -98,7 +98,7 @@ async def test_thread_and_run_come_in_one_request(fake: FakeOpenAI, client: Asyn
     assert len(fake.requests) == 2
 
 
-async def test_a_run_brings_its_own_message_instructions_and_tools(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_a_run_may_have_its_own_message_instructions_and_tools(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     thread = await opened(client, "first")
     run = await client.beta.threads.runs.create(
         thread,
@@ -149,7 +149,7 @@ async def test_tool_calls_wait_for_their_outputs(fake: FakeOpenAI, client: Async
         )
 
 
-async def test_steps_tell_of_tools_and_messages(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_steps_contain_tools_and_messages(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script([HostedTool("code_interpreter", "print(2)", "2"), HostedTool("file_search", "x"), Say("2")])
     thread = await opened(client)
     assert "thread.run.step.delta" in await streamed(client, thread)
@@ -193,7 +193,7 @@ async def test_the_stream_ends_with_done(fake: FakeOpenAI, client: AsyncOpenAI) 
         assert (await response.read()).endswith(b"event: done\ndata: [DONE]\n\n")
 
 
-async def test_the_steps_of_a_refused_prompt_fail_in_their_own_words(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_the_steps_of_a_rejected_prompt_fail_with_their_own_code(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script([Say("half"), Fail("invalid_prompt", "no")])
     run = await polled(client, await opened(client))
     step = (await client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id)).data[0]
@@ -248,7 +248,7 @@ async def test_a_run_that_waits_too_long_for_outputs_expires(fake: FakeOpenAI, c
         await client.beta.threads.runs.submit_tool_outputs(run.id, thread_id=thread, tool_outputs=outputs(run, "1"))
 
 
-async def test_a_stream_that_nobody_follows_does_not_stop_its_run(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
+async def test_an_unread_stream_does_not_stop_its_run(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script([Hang(), Say("still here")])
     thread = await opened(client)
     stream = await client.beta.threads.runs.create(thread, assistant_id=ASSISTANT_ID, stream=True)
@@ -353,7 +353,7 @@ async def test_the_beta_header_is_demanded(client: AsyncOpenAI) -> None:
         await client.post("/threads", cast_to=Run, body={})
 
 
-def test_the_sync_client_is_served_alike(fake: FakeOpenAI, sync_client: OpenAI) -> None:
+def test_the_sync_client_works_too(fake: FakeOpenAI, sync_client: OpenAI) -> None:
     fake.script(CallTool("add"), Say("two"), Say("more"))
     run = sync_client.beta.threads.create_and_run_poll(
         assistant_id=ASSISTANT_ID, thread={"messages": [{"role": "user", "content": "1+1"}]}, poll_interval_ms=1

@@ -1,4 +1,4 @@
-"""The door of an API: what is asked is noted, what is to go wrong goes wrong, the rest is performed."""
+"""Handles the API calls of a fake platform: records them, applies faults, performs the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ encode: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), ensure_as
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer of the platform's. ``word`` is how the record of calls sums it up."""
+    """A response of the platform. ``summary`` is what the record of the call shows of it."""
 
     word: str
     body: Json
@@ -31,7 +31,7 @@ class Said:
 
 
 class Door:
-    """Whoever inherits from it performs calls, and knows the platform's words for faults that perform nothing."""
+    """A subclass performs the calls, and has the platform's error responses for faults that perform nothing."""
 
     def __init__(self, bell: Bell, faults: Faults, calls: list[Call]) -> None:
         self._bell = bell
@@ -42,7 +42,7 @@ class Door:
         raise NotImplementedError
 
     def refuse(self, fault: Fault | None) -> Said | None:
-        """The platform's answer for a fault that is its own to word; None for any other."""
+        """Returns the platform's own error response for a fault; None if it has none."""
         raise NotImplementedError
 
     async def take(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
@@ -66,7 +66,7 @@ class Door:
             if request.transport is not None:
                 request.transport.abort()
             self._sum_up(index, "lost" if said else "refused", said.body if said else {})
-            return web.Response()  # goes nowhere
+            return web.Response()  # never sent
         self._sum_up(index, said.word, said.body)
         return said.response()
 

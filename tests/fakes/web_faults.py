@@ -1,4 +1,4 @@
-"""What can go wrong on the way between an app and a platform's API, on demand; and the record of what was asked."""
+"""Faults that tests order for the calls of a fake platform's API, and the record of a call."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a method."""
+    """One call of an API method."""
 
     method: str
     args: Json
-    """With the values that travel as JSON within a form decoded; without the token."""
+    """Without the token; JSON values inside a form are decoded."""
     token: str
     answered: str = ""
-    """``ok``, the platform's error code, a status as 500, ``refused`` or ``lost``; empty until it is."""
+    """``ok``, the platform's error code, a status such as 500, ``refused`` or ``lost``; empty until answered."""
     answer: Json = field(default_factory=dict)
-    """What was answered, or would have been, had the connection not died."""
+    """The response, or what it would have been if the connection had not been closed."""
 
 
 Hook = Callable[[Call], object]
@@ -32,7 +32,7 @@ Hook = Callable[[Call], object]
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """429 with the seconds to wait; nothing is performed."""
+    """Responds 429 with the seconds to wait; the call is not performed."""
 
     retry_after: float = 1
     times: int | None = 1
@@ -41,7 +41,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A page of some proxy with this status; nothing is performed."""
+    """Responds with this status and an HTML page, as proxies do; the call is not performed."""
 
     status: int = 500
     times: int | None = 1
@@ -50,7 +50,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The call is performed; the connection dies before the answer."""
+    """The call is performed; the connection is closed before the response."""
 
     times: int | None = 1
     skip: int = 0
@@ -58,7 +58,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The connection dies before anything is performed."""
+    """The connection is closed before the call is performed."""
 
     times: int | None = 1
     skip: int = 0
@@ -66,14 +66,14 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """The call waits for ``Faults.release`` and is performed then, whether its caller still waits or not."""
+    """The call waits for ``PlatformFaults.release``, then is performed even if its caller has disconnected."""
 
     times: int | None = 1
     skip: int = 0
 
 
 class Fault(Protocol):
-    """One of these, or a platform's own: what strikes a call, how often, and how many are let pass first."""
+    """A fault: one of these classes, or a platform's own."""
 
     @property
     def times(self) -> int | None: ...
@@ -90,10 +90,10 @@ class _Armed:
 
 
 class Faults:
-    """Faults and hooks by method, a pattern such as ``send*``. May be changed from any thread at any time.
+    """Faults and hooks by method, a pattern such as ``send*``. Thread-safe.
 
-    ``times`` counts the calls a fault strikes, None for ever; ``skip`` lets so many matching calls pass first.
-    Faults strike one per call, in the order in which they were added.
+    A fault applies to ``times`` calls (None: to all) after the first ``skip`` matching ones. At most one fault applies
+    to a call, in the order in which they were added.
     """
 
     def __init__(self) -> None:
@@ -108,15 +108,15 @@ class Faults:
             self._armed += [_Armed(method, fault, fault.times, fault.skip) for fault in faults]
 
     def before(self, method: str, hook: Hook) -> None:
-        """Call ``hook`` before a call is performed; in a thread, so that it may wait or call the fake."""
+        """Calls ``hook`` before a call is performed, in a thread, so that it may block or call the fake."""
         self._before.append((method, hook))
 
     def after(self, method: str, hook: Hook) -> None:
-        """Call ``hook`` when a call was performed, before its answer leaves."""
+        """Calls ``hook`` after a call was performed, before its response is sent."""
         self._after.append((method, hook))
 
     def clear(self) -> None:
-        """Nothing goes wrong any more; what hangs is released."""
+        """Removes all faults and hooks, and releases hanging calls."""
         with self._lock:
             self._armed.clear()
         self._before.clear()
@@ -124,21 +124,21 @@ class Faults:
         self.release()
 
     def release(self) -> None:
-        """Let go what hangs now, and let nothing hang that was to hang."""
+        """Releases hanging calls, and removes pending HangingCall faults."""
         with self._lock:
             self._armed = [armed for armed in self._armed if not isinstance(armed.fault, Hang)]
             hanging, self._hanging = self._hanging, []
         for loop, gate in hanging:
-            with suppress(RuntimeError):  # the fake has stopped meanwhile
+            with suppress(RuntimeError):  # the fake was stopped meanwhile
                 loop.call_soon_threadsafe(gate.set)
 
     @property
     def hanging(self) -> int:
-        """How many calls wait to be released."""
+        """The number of calls that wait to be released."""
         return len(self._hanging)
 
     def take(self, method: str) -> Fault | None:
-        """The fault that strikes this call."""
+        """Returns the fault for this call, if any."""
         if not self._armed:
             return None
         with self._lock:
@@ -158,7 +158,7 @@ class Faults:
         return armed.fault
 
     def gate(self) -> asyncio.Event:
-        """What a hanging call waits for."""
+        """Returns a new event for a hanging call to wait for."""
         gate = asyncio.Event()
         with self._lock:
             self._hanging.append((asyncio.get_running_loop(), gate))

@@ -1,4 +1,4 @@
-"""A server on loopback, on a loop in a thread of its own: what every fake of a platform runs in."""
+"""Base of the fake platforms: an HTTP server on loopback, on an event loop in its own thread."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.fakes.web_faults import Faults
 Value = TypeVar("Value")
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of a body."""
+"""Limit for a request body."""
 
 
 class WebServer:
-    """Everything may be called from any thread, also while it runs.
+    """Server of a fake platform. Every method may be called from any thread while it runs.
 
-    Whoever inherits from it answers requests in ``_handle``, begins in ``_open``, ends in ``_close``, and says in
-    ``_describe`` what there is to see when something awaited does not come.
+    A subclass handles requests in ``_handle``, starts in ``_on_start``, stops in ``_on_stop``, and describes its state
+    in ``_describe`` for the error of a wait that timed out.
     """
 
     def __init__(self, bell: Bell, faults: Faults, port: int) -> None:
@@ -40,12 +40,12 @@ class WebServer:
     # ------------------------------------------------------------ waiting
 
     def wait(self, predicate: Callable[[], Value], timeout: float = 20.0) -> Value:
-        """What ``predicate`` says as soon as it is truthy; asked at every change. Raises AssertionError."""
+        """Returns the first truthy value of ``predicate``, called at every change. Raises AssertionError on timeout."""
         value: Value = self._bell.wait(predicate, timeout, self._describe)
         return value
 
     async def until(self, predicate: Callable[[], Value], timeout: float = 20.0) -> Value:  # noqa: ASYNC109  # mirrors wait
-        """``wait`` for a test that runs on a loop."""
+        """``wait_until`` for async tests."""
         return await asyncio.to_thread(self.wait, predicate, timeout)
 
     # ------------------------------------------------------------ running
@@ -58,7 +58,7 @@ class WebServer:
         self.shut()
 
     def start(self) -> None:
-        """Listen. After ``shut``: on the same port, with the memory of before."""
+        """Starts the server. After ``stop``: on the same port, with the same state."""
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
         self._thread.start()
@@ -66,7 +66,7 @@ class WebServer:
             raise TimeoutError(f"{type(self).__name__} did not start")
 
     def shut(self) -> None:
-        """Close every connection and listen no more; what is under way is given up."""
+        """Stops the server: closes every connection and abandons requests in progress."""
         if self._loop is not None and self._stop is not None and self._thread is not None:
             self.faults.release()
             self._loop.call_soon_threadsafe(self._stop.set)
@@ -84,7 +84,7 @@ class WebServer:
         await self._stop.wait()
         listener.close()
         await self._close()
-        await server.shutdown(0.001)  # zero would mean: wait for ever
+        await server.shutdown(0.001)  # zero would wait for ever
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         raise NotImplementedError
@@ -100,6 +100,6 @@ class WebServer:
 
 
 def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-    """A request whose body may be as large as a file."""
+    """Returns a request that allows bodies as large as a file."""
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST)

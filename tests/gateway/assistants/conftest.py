@@ -1,4 +1,4 @@
-"""What the tests of the backends share: clients of the fake, and of a server that says what it is told to."""
+"""Fixtures for the tests of the backends: clients of the fake, and of a server that sends given bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tls_context() -> ssl.SSLContext:
 
 @pytest.fixture(autouse=True)
 def one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making one takes 20 ms for each client, and nothing here speaks TLS."""
+    """Shares one TLS context: creating one takes 20 ms per client, and no test uses TLS."""
     monkeypatch.setattr(httpx2, "create_ssl_context", lambda **_: tls_context())
 
 
@@ -37,7 +37,7 @@ def facts() -> MemoryFacts:
 
 @pytest.fixture
 async def connected() -> AsyncIterator[Callable[..., openai.AsyncOpenAI]]:
-    """Makes clients for settings."""
+    """Returns a function that creates clients from settings."""
     clients: list[openai.AsyncOpenAI] = []
 
     def make(**settings: Any) -> openai.AsyncOpenAI:

@@ -1,4 +1,4 @@
-"""Files on both ways: what becomes of each kind, and of links that lead nowhere."""
+"""Conversion of attachments by kind, and removal of sandbox links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def piece(name: str, content: bytes, media_type: str = "", problem: str = "") ->
     return one
 
 
-# ---------------------------------------------------------------- what people attach
+# ---------------------------------------------------------------- attachments
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def piece(name: str, content: bytes, media_type: str = "", problem: str = "") ->
         ("a", b"cannot be told", "image/png; x=y", "image/png"),
     ],
 )
-def test_an_image_is_told_by_its_content_before_its_name(name: str, content: bytes, media_type: str, kind: str) -> None:
+def test_an_image_is_recognised_by_content_before_name(name: str, content: bytes, media_type: str, kind: str) -> None:
     image = piece(name, content, media_type)
     assert isinstance(image, Blob)
     assert image.shows
@@ -54,7 +54,7 @@ def test_an_image_is_told_by_its_content_before_its_name(name: str, content: byt
         ("plot.svg", "image/svg+xml"),
     ],
 )
-def test_a_small_text_is_read_out_under_its_name(name: str, media_type: str) -> None:
+def test_a_small_text_file_becomes_a_text_part(name: str, media_type: str) -> None:
     assert piece(name, "\ufeffGrüße".encode(), media_type) == Words(f"[beginning of {name}]\nGrüße\n[end of {name}]")
 
 
@@ -71,14 +71,14 @@ def test_a_small_text_is_read_out_under_its_name(name: str, media_type: str) -> 
         ("a.unheardof", b"abc", "application/octet-stream"),
     ],
 )
-def test_everything_else_is_a_file(name: str, content: bytes, media_type: str) -> None:
+def test_any_other_file_becomes_a_binary_part(name: str, content: bytes, media_type: str) -> None:
     file = piece(name, content, media_type)
     assert file == Blob(name, media_type, content)
     assert isinstance(file, Blob)
     assert not file.shows
 
 
-def test_a_text_of_so_many_characters_that_are_more_bytes_is_still_read_out() -> None:
+def test_the_inline_limit_counts_characters_not_bytes() -> None:
     assert isinstance(piece("a.txt", ("ü" * INLINE_CHARS).encode()), Words)
 
 
@@ -90,11 +90,11 @@ def test_a_text_of_so_many_characters_that_are_more_bytes_is_still_read_out() ->
         (b"", "", "it is empty"),
     ],
 )
-def test_what_cannot_be_read_is_said(content: bytes, problem: str, said: str) -> None:
+def test_an_unreadable_file_becomes_a_note(content: bytes, problem: str, said: str) -> None:
     assert piece("a\n b.pdf", content, problem=problem) == Words(f"[a b.pdf could not be read: {said}]")
 
 
-def test_what_has_no_room_beside_the_others_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_beyond_the_total_size_becomes_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attached, "MOST_BYTES", 10)
     files = [Attachment(File(name, "1"), b"\xff" * size) for name, size in (("a.zip", 6), ("b.zip", 5), ("c.zip", 4))]
     first, second, third = sort(files)
@@ -103,7 +103,7 @@ def test_what_has_no_room_beside_the_others_is_named(monkeypatch: pytest.MonkeyP
     assert second.text.startswith("[b.zip could not be read: it is too large")
 
 
-def test_without_files_the_words_stay_and_the_files_are_named() -> None:
+def test_without_files_keeps_texts_and_names_files() -> None:
     words = Words("[beginning of a.txt]")
     assert without_files([words]) is None
     kept, left = without_files([words, Blob("b.pdf", "application/pdf", b"%PDF")]) or []
@@ -112,13 +112,13 @@ def test_without_files_the_words_stay_and_the_files_are_named() -> None:
 
 
 @given(st.text(), st.binary(max_size=100), st.text(max_size=20))
-def test_whatever_is_attached_becomes_a_piece(name: str, content: bytes, media_type: str) -> None:
+def test_any_attachment_becomes_a_part(name: str, content: bytes, media_type: str) -> None:
     one = piece(name, content, media_type)
     assert isinstance(one, Words) or one.content == content
 
 
 @pytest.mark.parametrize(("files", "times"), [((), 0), ((File("a.txt", "1"),), 1)])
-async def test_files_are_fetched_only_where_there_are_some(files: tuple[File, ...], times: int) -> None:
+async def test_attachments_are_loaded_only_if_there_are_files(files: tuple[File, ...], times: int) -> None:
     fetches = 0
 
     async def fetch() -> list[Attachment]:
@@ -131,7 +131,7 @@ async def test_files_are_fetched_only_where_there_are_some(files: tuple[File, ..
     assert fetches == times
 
 
-# ---------------------------------------------------------------- what the assistant made
+# ---------------------------------------------------------------- files that the assistant made
 
 
 @pytest.mark.parametrize(
@@ -145,23 +145,23 @@ async def test_files_are_fetched_only_where_there_are_some(files: tuple[File, ..
         ("nothing [of](https://that.example) kind", "nothing [of](https://that.example) kind"),
     ],
 )
-def test_of_a_link_that_leads_nowhere_the_label_stays(text: str, left: str) -> None:
+def test_a_sandbox_link_is_replaced_by_its_label(text: str, left: str) -> None:
     assert unlinked(text) == left
 
 
 @given(st.text(alphabet="[]()!<> \nsandbox:/x", max_size=60))
-def test_a_text_loses_nothing_but_links(text: str) -> None:
+def test_only_links_are_removed(text: str) -> None:
     left = iter(text)
     assert all(letter in left for letter in unlinked(text))
 
 
 @pytest.mark.parametrize("hostile", ["[" * 30_000, "[a](sandbox:" * 3_000, "](sandbox:(" * 3_000, "[[a]" * 8_000])
-def test_no_text_takes_long(hostile: str) -> None:
+def test_removing_links_is_fast_for_any_text(hostile: str) -> None:
     assert unlinked(f"{hostile} sandbox:")
 
 
 @pytest.mark.parametrize("path", ["plan.csv", "/mnt/data/plan.csv", "sandbox:/mnt/data/plan.csv", "C:\\data\\plan.csv"])
-def test_a_name_is_the_end_of_a_path(path: str) -> None:
+def test_the_base_name_is_the_end_of_a_path(path: str) -> None:
     assert named(path, "file") == "plan.csv"
     assert named("/", "file") == "file"
 
@@ -175,7 +175,7 @@ def test_a_name_is_the_end_of_a_path(path: str) -> None:
         (Unavailable("Away"), "unavailable"),
     ],
 )
-def test_only_what_the_server_does_not_give_is_gone(error: Refused | Unavailable, code: str) -> None:
+def test_only_a_rejected_download_means_a_missing_file(error: Refused | Unavailable, code: str) -> None:
     with pytest.raises(type(error)) as caught, attached.fetching(File("a.csv", "1")):
         raise error
     assert caught.value.code == code

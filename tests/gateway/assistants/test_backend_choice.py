@@ -1,4 +1,4 @@
-"""Settings become a backend."""
+"""The backend is created from the settings."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def built(**values: Any) -> Assistant:
         ({**AZURE, "assistant_backend": "responses"}, "responses"),
     ],
 )
-def test_what_is_set_chooses_the_backend(values: dict[str, Any], name: str) -> None:
+def test_settings_choose_the_backend(values: dict[str, Any], name: str) -> None:
     assert built(**values).name == name
 
 
-def test_what_is_missing_is_named() -> None:
+def test_missing_settings_are_named() -> None:
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
         built(assistant_backend="responses")
 
 
-def test_hosted_tools_are_written_as_the_server_wants_them() -> None:
+def test_hosted_tools_have_the_format_of_the_api() -> None:
     setup = set_up(
         settings(
             openai_tools="web_search, code_interpreter,file_search,image_generation",
@@ -73,7 +73,7 @@ def test_hosted_tools_are_written_as_the_server_wants_them() -> None:
     )
 
 
-def test_what_else_is_set_is_how_the_assistant_is_wanted() -> None:
+def test_other_settings_configure_the_assistant() -> None:
     setup = set_up(
         settings(
             assistant_mode="poll",
@@ -87,11 +87,11 @@ def test_what_else_is_set_is_how_the_assistant_is_wanted() -> None:
     assert set_up(settings()).streamed
 
 
-def test_a_hosted_tool_that_there_is_not_is_named() -> None:
+def test_an_unknown_hosted_tool_is_named() -> None:
     with pytest.raises(SettingsError, match=r"OPENAI_TOOLS.*'telepathy'"):
         set_up(settings(openai_tools="telepathy"))
 
 
-def test_file_search_needs_something_to_search() -> None:
+def test_file_search_needs_vector_stores() -> None:
     with pytest.raises(SettingsError, match="OPENAI_VECTOR_STORE_IDS"):
         set_up(settings(openai_tools="file_search"))

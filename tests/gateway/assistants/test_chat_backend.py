@@ -1,4 +1,4 @@
-"""The backend ``chat``: the contract, and what only chat completions do."""
+"""The backend ``chat``: the contract, and the behaviour specific to chat completions."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class TestChat(OnlineContract):
     def assistant(self, client: openai.AsyncOpenAI, toolbox: ToolBox) -> Chat:
         return Chat(Wire(client), SETUP, toolbox, pause=0.01)
 
-    def said(self, fake: FakeOpenAI, room: Room) -> list[str]:
+    def said(self, fake: FakeOpenAI, session: Room) -> list[str]:
         newest = fake.posts(self.RUNS)[-1].body["messages"]
         return [message["content"] for message in newest if message["role"] == "user"]
 
-    # ------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------ requests
 
-    async def test_the_past_goes_along_behind_the_instructions(
+    async def test_history_follows_the_instructions(
         self, fake: FakeOpenAI, client: openai.AsyncOpenAI, toolbox: ToolBox
     ) -> None:
-        room = Room(Chat(Wire(client), replace(SETUP, instructions="Be brief."), toolbox))
-        await room.say("Hello")
-        await room.say("Again")
+        session = Room(Chat(Wire(client), replace(SETUP, instructions="Be brief."), toolbox))
+        await session.say("Hello")
+        await session.say("Again")
         body = fake.posts(PATH)[-1].body
         assert body["messages"] == [
             {"role": "system", "content": "Be brief."},
@@ -54,14 +54,16 @@ class TestChat(OnlineContract):
         assert body["stream_options"] == {"include_usage": True}
         assert [one["function"]["name"] for one in body["tools"]] == ["add"]
 
-    async def test_the_past_is_cut_to_what_it_may_take(self, fake: FakeOpenAI, client: openai.AsyncOpenAI) -> None:
+    async def test_history_is_limited_to_the_configured_size(
+        self, fake: FakeOpenAI, client: openai.AsyncOpenAI
+    ) -> None:
         past = [Exchange(f"Q{number}", "A" * 100) for number in range(10)]
         await Room(Chat(Wire(client), SETUP, ToolBox([]), history_chars=250), past=past).say("Now")
         texts = [message["content"] for message in fake.posts(PATH)[-1].body["messages"]]
         assert texts == ["Q8", "A" * 100, "Q9", "A" * 100, "Now"]
         assert "tools" not in fake.posts(PATH)[-1].body
 
-    async def test_a_past_that_is_too_long_for_the_model_is_halved_once(
+    async def test_history_that_is_too_long_for_the_model_is_halved_once(
         self, fake: FakeOpenAI, assistant: Chat
     ) -> None:
         past = [Exchange(f"Q{number}", "A" * 398) for number in range(10)]
@@ -78,9 +80,9 @@ class TestChat(OnlineContract):
     async def test_without_streaming_it_waits(
         self, fake: FakeOpenAI, client: openai.AsyncOpenAI, toolbox: ToolBox
     ) -> None:
-        room = Room(Chat(Wire(client), replace(SETUP, streamed=False), toolbox))
+        session = Room(Chat(Wire(client), replace(SETUP, streamed=False), toolbox))
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
-        assert await room.say("1 + 2?") == room.shown == "Three."
+        assert await session.say("1 + 2?") == session.shown == "Three."
         assert [seen.body["stream"] for seen in fake.posts(PATH)] == [False, False]
         assert all("stream_options" not in seen.body for seen in fake.posts(PATH))
 
@@ -98,177 +100,177 @@ class TestChat(OnlineContract):
         (check,) = await assistant.check()
         assert check.ok, check.detail
 
-    # ------------------------------------------------------------ what is told
+    # ------------------------------------------------------------ events
 
-    async def test_what_is_said_between_tools_is_part_of_the_reply(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_text_between_tool_calls_is_part_of_the_reply(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
-        assert await room.say("1 + 2?") == room.shown == "Let me see.\n\nThree."
+        assert await session.say("1 + 2?") == session.shown == "Let me see.\n\nThree."
 
-    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Say("I would rather not.", refusal=True))
-        assert await room.say("Do it") == room.shown == "I would rather not."
+        assert await session.say("Do it") == session.shown == "I would rather not."
 
     @pytest.mark.parametrize("act", [Incomplete(), Incomplete("content_filter"), Fail("invalid_prompt")])
-    async def test_an_answer_that_cannot_succeed_says_so_in_a_sentence(
-        self, fake: FakeOpenAI, room: Room, act: Incomplete | Fail
+    async def test_a_permanent_failure_has_a_user_message(
+        self, fake: FakeOpenAI, session: Room, act: Incomplete | Fail
     ) -> None:
         fake.script([Say("Half an ans"), act])
         with pytest.raises(Refused) as caught:
-            await room.say("Hello")
+            await session.say("Hello")
         assert caught.value.sentence.endswith(".")
 
     @pytest.mark.parametrize("name", sorted(set(BREAKS) - {"rate limit", "conflict"}))
-    async def test_a_tool_is_run_once_whatever_happens_to_its_output(
-        self, fake: FakeOpenAI, room: Room, name: str
+    async def test_a_tool_runs_once_despite_faults_of_its_output(
+        self, fake: FakeOpenAI, session: Room, name: str
     ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
         fake.faults.add(Fault(path=PATH, skip=1, **BREAKS[name]))
         RAN.clear()
-        await room.say("1 + 2?")
+        await session.say("1 + 2?")
         assert RAN == [1]
-        assert not room.troubles
+        assert not session.troubles
 
-    async def test_a_server_without_completions_is_told_of(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_server_without_completions_is_reported(self, fake: FakeOpenAI, session: Room) -> None:
         fake.features.discard("chat")
         with pytest.raises(Misconfigured, match="OPENAI_BASE_URL"):
-            await room.say("Hello")
+            await session.say("Hello")
 
 
 # ---------------------------------------------------------------- servers that do it their own way
 
 
 @pytest.fixture
-def room(raw_client: openai.AsyncOpenAI) -> Room:
+def session(raw_client: openai.AsyncOpenAI) -> Room:
     return Room(Chat(Wire(raw_client), SETUP, ToolBox([add]), pause=0.001))
 
 
 def chunks(*deltas: dict[str, object], finish: str | None = "stop", **more: object) -> list[bytes]:
-    """A stream of these deltas without an end of its own."""
+    """Returns the chunks of a stream with these deltas, without ``[DONE]``."""
     written: list[dict[str, object]] = [{"id": "c1", "choices": [{"delta": delta}]} for delta in deltas]
     if finish:
         written.append({"id": "c1", "choices": [{"delta": {}, "finish_reason": finish}], **more})
     return [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in written]
 
 
-async def test_an_answer_needs_no_done(raw: RawServer, room: Room) -> None:
+async def test_an_answer_does_not_need_a_done_marker(raw: RawServer, session: Room) -> None:
     raw.stream(*chunks({"content": "Hel"}, {"content": "lo"}))
-    assert await room.say("Hi") == "Hello"
-    assert room.moments[0] == RunStarted(RunId("c1"))
+    assert await session.say("Hi") == "Hello"
+    assert session.moments[0] == RunStarted(RunId("c1"))
 
 
-async def test_what_is_lost_after_the_end_of_an_answer_is_not_missed(raw: RawServer, room: Room) -> None:
+async def test_data_lost_after_the_end_of_an_answer_does_not_matter(raw: RawServer, session: Room) -> None:
     raw.begin_stream(b"".join(chunks({"content": "Hello"})), hang_up=True)
-    assert await room.say("Hi") == "Hello"
-    assert not room.troubles
+    assert await session.say("Hi") == "Hello"
+    assert not session.troubles
 
 
-async def test_an_answer_without_a_reason_to_finish_is_asked_for_again(raw: RawServer, room: Room) -> None:
+async def test_an_answer_without_finish_reason_is_requested_again(raw: RawServer, session: Room) -> None:
     raw.stream(*chunks({"content": "Hel"}, finish=None), b"data: [DONE]\n\n")
     raw.stream(*chunks({"content": "Hello"}, finish="abort"))
     raw.stream(*chunks({"content": "Hello"}, {"content": " you"}))
-    assert await room.say("Hi") == room.shown == "Hello you"
+    assert await session.say("Hi") == session.shown == "Hello you"
 
 
-async def test_an_answer_that_always_breaks_is_given_up(raw: RawServer, room: Room) -> None:
+async def test_an_answer_that_is_always_interrupted_is_given_up(raw: RawServer, session: Room) -> None:
     for _ in range(3):
         raw.stream(*chunks({"content": "Hel"}, finish=None))
-    await room.open()
+    await session.open()
     with pytest.raises(Unavailable):
-        await room.attempt(room.turn("Hi"), posting=True)
+        await session.attempt(session.turn("Hi"), posting=True)
 
 
-async def test_before_anything_was_shown_it_is_left_to_the_caller_to_ask_again(raw: RawServer, room: Room) -> None:
+async def test_before_any_text_was_shown_the_error_goes_to_the_caller(raw: RawServer, session: Room) -> None:
     raw.say(b"{}", status="500 Internal Server Error")
-    await room.open()
+    await session.open()
     with pytest.raises(Unavailable):
-        await room.attempt(room.turn("Hi"), posting=True)
+        await session.attempt(session.turn("Hi"), posting=True)
     assert len(raw.requests) == 1
 
 
-async def test_what_was_shown_and_is_said_otherwise_then_is_replaced(raw: RawServer, room: Room) -> None:
+async def test_shown_text_that_differs_from_the_reply_is_replaced(raw: RawServer, session: Room) -> None:
     raw.stream(*chunks({"content": "Good "}, finish=None))
     raw.stream(*chunks({"content": "God "}, {"content": "bless"}))
-    assert await room.say("Hi") == "God bless"
-    assert room.shown == "Good "
+    assert await session.say("Hi") == "God bless"
+    assert session.shown == "Good "
 
 
-async def test_calls_without_an_index_are_told_apart_by_their_ids(raw: RawServer, room: Room) -> None:
+async def test_calls_without_an_index_are_distinguished_by_id(raw: RawServer, session: Room) -> None:
     call = {"type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
     raw.stream(*chunks({"tool_calls": [{"id": "x", **call}]}, {"tool_calls": [{"id": "y", **call}]}, finish="stop"))
     raw.stream(*chunks({"content": "Three."}))
-    assert await room.say("1 + 2?") == "Three."
+    assert await session.say("1 + 2?") == "Three."
     sent = json.loads(raw.requests[1].partition(b"\r\n\r\n")[2])["messages"]
     assert [message.get("tool_call_id") for message in sent[-2:]] == ["x", "y"]
 
 
-async def test_calls_without_an_id_get_one(raw: RawServer, room: Room) -> None:
+async def test_calls_without_an_id_get_one(raw: RawServer, session: Room) -> None:
     call = {"function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
     raw.say(
         json.dumps({"choices": [{"message": {"tool_calls": [call, call]}, "finish_reason": "tool_calls"}]}).encode()
     )
     raw.stream(*chunks({"content": "Three."}))
-    assert await room.say("1 + 2?") == "Three."
+    assert await session.say("1 + 2?") == "Three."
     sent = json.loads(raw.requests[1].partition(b"\r\n\r\n")[2])["messages"]
     assert [one["id"] for one in sent[-3]["tool_calls"]] == [message["tool_call_id"] for message in sent[-2:]]
     assert len({message["tool_call_id"] for message in sent[-2:]}) == 2
 
 
-async def test_usage_that_counts_up_is_counted_once(raw: RawServer, room: Room) -> None:
+async def test_running_totals_of_usage_are_counted_once(raw: RawServer, session: Room) -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 2}
     first = b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}\n\n'
     raw.stream(first, *chunks({"content": "Hello"}, usage=usage))
-    await room.say("Hi")
-    assert room.moments[-1] == Answered("Hello", Usage(5, 2))
+    await session.say("Hi")
+    assert session.moments[-1] == Answered("Hello", Usage(5, 2))
 
 
-async def test_reasoning_beside_the_text_is_not_the_reply(raw: RawServer, room: Room) -> None:
+async def test_reasoning_parts_are_not_part_of_the_reply(raw: RawServer, session: Room) -> None:
     content = [{"type": "thinking", "thinking": [{"text": "Hm."}]}, {"type": "text", "text": "Hello"}]
     raw.stream(*chunks({"reasoning_content": "Hm."}, {"content": content}))
-    assert await room.say("Hi") == "Hello"
+    assert await session.say("Hi") == "Hello"
 
 
-async def test_an_error_inside_of_the_stream_decides_by_its_code(raw: RawServer, room: Room) -> None:
+async def test_an_error_inside_the_stream_is_mapped_by_code(raw: RawServer, session: Room) -> None:
     raw.stream(b'data: {"error": {"code": 429, "message": "slow down, try again in 3s"}}\n\n')
-    await room.open()
+    await session.open()
     with pytest.raises(RateLimited) as caught:
-        await room.attempt(room.turn("Hi"), posting=True)
+        await session.attempt(session.turn("Hi"), posting=True)
     assert caught.value.retry_after == 3
 
 
 @pytest.mark.parametrize(
     "body", [b"[]", b"{}", b'{"choices": 7}', b'{"choices": [{"delta": []}]}', b'{"choices": [null]}']
 )
-async def test_an_answer_in_a_shape_that_nobody_knows_is_none(raw: RawServer, room: Room, body: bytes) -> None:
+async def test_an_answer_of_unknown_structure_is_an_error(raw: RawServer, session: Room, body: bytes) -> None:
     raw.say(body)
-    await room.open()
+    await session.open()
     with pytest.raises(Unavailable):
-        await room.attempt(room.turn("Hi"), posting=True)
+        await session.attempt(session.turn("Hi"), posting=True)
 
 
-async def test_a_server_that_refuses_stream_options_is_asked_without_from_then_on(raw: RawServer, room: Room) -> None:
+async def test_rejected_stream_options_are_not_sent_again(raw: RawServer, session: Room) -> None:
     raw.say(b'{"detail": "stream_options is not permitted"}', status="422 Unprocessable Entity")
     for _ in range(2):
         raw.stream(*chunks({"content": "Hello"}))
-        await room.say("Hi")
+        await session.say("Hi")
     assert [b"stream_options" in request for request in raw.requests] == [True, False, False]
 
 
-async def test_a_model_that_calls_functions_only_without_reasoning_is_asked_so(raw: RawServer, room: Room) -> None:
+async def test_reasoning_is_switched_off_for_models_that_require_it(raw: RawServer, session: Room) -> None:
     told = (
         "Function tools with reasoning_effort are not supported for gpt-5.6-luna in /v1/chat/completions. To use "
         "function tools, use /v1/responses or set reasoning_effort to 'none'."
     )
     raw.say(json.dumps({"error": {"message": told, "param": "reasoning_effort"}}).encode(), status="400 Bad Request")
     raw.stream(*chunks({"content": "Hello"}))
-    assert await room.say("Hi") == "Hello"
+    assert await session.say("Hi") == "Hello"
     assert json.loads(raw.requests[1].partition(b"\r\n\r\n")[2])["reasoning_effort"] == "none"
 
 
-async def test_a_server_that_does_not_tell_of_models_is_asked_for_a_word(raw: RawServer, room: Room) -> None:
+async def test_the_check_uses_a_completion_if_there_are_no_model_endpoints(raw: RawServer, session: Room) -> None:
     for _ in range(2):
         raw.say(b"{}", status="404 Not Found")
     raw.say(b"{}")
-    (check,) = await room.assistant.check()
+    (check,) = await session.assistant.check()
     assert check.ok
     assert [request.split(b" HTTP")[0] for request in raw.requests] == [
         b"GET /v1/models/gpt-4o",
@@ -277,8 +279,8 @@ async def test_a_server_that_does_not_tell_of_models_is_asked_for_a_word(raw: Ra
     ]
 
 
-async def test_a_check_raises_nothing(raw: RawServer, room: Room) -> None:
+async def test_a_check_raises_nothing(raw: RawServer, session: Room) -> None:
     raw.say(b"{}", status="503 Service Unavailable")
-    (check,) = await room.assistant.check()
+    (check,) = await session.assistant.check()
     assert not check.ok
     assert not isinstance(check.detail, AssistantError)

@@ -1,4 +1,4 @@
-"""What is shown of a reply is shown once, and is its beginning."""
+"""Text of a reply is shown only once, and the shown text is always its beginning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MESSAGES = st.lists(st.lists(TEXTS, max_size=4), max_size=4)
 
 
 def write(draft: Draft, messages: list[list[str]], *, limit: int = 10**6) -> str:
-    """Let an attempt write its first ``limit`` deltas; what it shows."""
+    """Adds the first ``limit`` deltas of an attempt. Returns the shown text."""
     deltas = [(str(number), delta) for number, message in enumerate(messages) for delta in message]
     return "".join(draft.delta(name, delta) for name, delta in deltas[:limit])
 
@@ -24,14 +24,14 @@ def end(draft: Draft, messages: list[list[str]]) -> str:
 
 
 @given(MESSAGES)
-def test_what_is_shown_is_the_reply(messages: list[list[str]]) -> None:
+def test_the_shown_text_is_the_reply(messages: list[list[str]]) -> None:
     draft = Draft()
     shown = write(draft, messages) + end(draft, messages)
     assert shown == draft.text == GAP.join(text for message in messages if (text := "".join(message)))
 
 
 @given(MESSAGES, st.integers(min_value=0, max_value=16))
-def test_deltas_that_were_missed_are_made_up_for(messages: list[list[str]], limit: int) -> None:
+def test_missed_deltas_are_shown_at_the_end(messages: list[list[str]], limit: int) -> None:
     draft = Draft()
     shown = write(draft, messages, limit=limit)
     draft.mute()
@@ -40,7 +40,7 @@ def test_deltas_that_were_missed_are_made_up_for(messages: list[list[str]], limi
 
 
 @given(MESSAGES, st.integers(min_value=0, max_value=16))
-def test_an_attempt_that_says_the_same_again_shows_only_what_is_new(messages: list[list[str]], limit: int) -> None:
+def test_a_repeated_attempt_shows_only_new_text(messages: list[list[str]], limit: int) -> None:
     draft = Draft()
     shown = write(draft, messages, limit=limit)
     draft.again()
@@ -49,7 +49,7 @@ def test_an_attempt_that_says_the_same_again_shows_only_what_is_new(messages: li
 
 
 @given(MESSAGES, MESSAGES, st.integers(min_value=0, max_value=16))
-def test_an_attempt_that_says_something_else_never_shows_what_is_not_the_reply(
+def test_an_attempt_with_different_text_shows_nothing_outside_the_reply(
     first: list[list[str]], second: list[list[str]], limit: int
 ) -> None:
     draft = Draft()
@@ -62,7 +62,7 @@ def test_an_attempt_that_says_something_else_never_shows_what_is_not_the_reply(
         assert not more
 
 
-def test_the_whole_messages_of_earlier_rounds_stay() -> None:
+def test_complete_messages_of_earlier_rounds_stay() -> None:
     draft = Draft()
     assert draft.delta("1", "One.") == "One."
     draft.whole("One.")
@@ -74,7 +74,7 @@ def test_the_whole_messages_of_earlier_rounds_stay() -> None:
     assert draft.rest() == ""
 
 
-def test_messages_can_be_told_anew() -> None:
+def test_messages_can_be_replaced() -> None:
     draft = Draft()
     assert draft.delta("1", "One") == "One"
     draft.whole("One.")

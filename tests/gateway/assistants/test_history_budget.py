@@ -1,4 +1,4 @@
-"""The past is cut from its old end, exchange by exchange."""
+"""History is shortened from its oldest exchange on, one exchange at a time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CHARS = st.integers(min_value=0, max_value=400)
 
 
 @given(EXCHANGES, CHARS)
-def test_no_more_is_kept_than_has_room(history: list[Exchange], chars: int) -> None:
+def test_the_history_never_exceeds_the_limit(history: list[Exchange], chars: int) -> None:
     assert sum(map(size, fit(history, chars))) <= chars
 
 
 @given(EXCHANGES, CHARS)
-def test_what_is_kept_are_the_newest_ones_whole_and_as_many_as_have_room(history: list[Exchange], chars: int) -> None:
+def test_as_many_whole_newest_exchanges_as_possible_are_kept(history: list[Exchange], chars: int) -> None:
     kept = fit(history, chars)
     if history and size(history[-1]) > chars:
         assert len(kept) == 1
@@ -28,7 +28,7 @@ def test_what_is_kept_are_the_newest_ones_whole_and_as_many_as_have_room(history
         assert sum(map(size, kept)) + size(history[-len(kept) - 1]) > chars
 
 
-def test_a_newest_one_that_has_no_room_keeps_its_beginnings_and_its_ends() -> None:
+def test_a_newest_exchange_that_is_too_long_is_cut_in_the_middle() -> None:
     (kept,) = fit([Exchange("old", "old"), Exchange("Q" + "x" * 98 + "?", "A" + "y" * 998 + ".", "Ada")], 300)
     assert kept.text == "Q" + "x" * 98 + "?"
     assert kept.reply.startswith("Ay")
@@ -39,12 +39,12 @@ def test_a_newest_one_that_has_no_room_keeps_its_beginnings_and_its_ends() -> No
 
 
 @given(st.text(max_size=60), st.integers(min_value=0, max_value=70))
-def test_a_cut_text_is_as_long_as_it_may_be(text: str, chars: int) -> None:
+def test_a_cut_text_uses_the_whole_limit(text: str, chars: int) -> None:
     assert len(cut(text, chars)) == min(len(text), chars)
     assert cut(text, chars)[:1] == text[: min(chars, 1)]
 
 
-def test_what_was_said_becomes_exchanges() -> None:
+def test_messages_become_exchanges() -> None:
     said = [
         ("assistant", "Welcome."),
         ("user", "1"),
@@ -56,7 +56,7 @@ def test_what_was_said_becomes_exchanges() -> None:
     assert pair(said) == [Exchange("", "Welcome."), Exchange("1", "a\n\nb"), Exchange("2", ""), Exchange("3", "")]
 
 
-def test_what_neither_said_is_left_out() -> None:
+def test_messages_of_other_roles_are_ignored() -> None:
     assert pair([("user", "1"), ("system", "x"), ("assistant", ""), ("tool", "y"), ("assistant", "a")]) == [
         Exchange("1", "a")
     ]

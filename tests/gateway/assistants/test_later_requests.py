@@ -1,4 +1,4 @@
-"""The first POST of a kind is made by the SDK, the later ones after its pattern: nobody can tell them apart."""
+"""The first POST of a kind is made by the SDK, later ones from its template; they must be identical."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS = [
     ("/threads/thread_1/runs", "/threads/thread_2/runs/run_1/submit_tool_outputs", {}),
     ("/assistants", "/assistants", {"model": "m"}),
 ]
-"""Two paths of one kind, and what makes their bodies one."""
+"""Two paths of one kind, and the body fields that make them so."""
 SAID = b'{"error": {"message": "No.", "param": "p", "code": "c", "type": "t"}}'
 STATUSES = (300, 307, 400, 401, 402, 403, 404, 409, 418, 422, 429, 500, 501, 503)
 
@@ -46,15 +46,15 @@ def client(raw: RawServer, connected: Callable[..., openai.AsyncOpenAI]) -> open
 
 
 class Ask(Protocol):
-    def __call__(self, wire: Wire, path: str = ..., body: Json | None = ...) -> Awaitable[None]: ...
+    def __call__(self, api: Wire, path: str = ..., body: Json | None = ...) -> Awaitable[None]: ...
 
 
-async def post(wire: Wire, path: str = "/things", body: Json | None = None) -> None:
-    await wire.post(path, body or {})
+async def post(api: Wire, path: str = "/things", body: Json | None = None) -> None:
+    await api.post(path, body or {})
 
 
-async def stream(wire: Wire, path: str = "/things", body: Json | None = None, *, silence: float | None = None) -> None:
-    async with wire.stream(path, body or {}, silence=silence) as events:
+async def stream(api: Wire, path: str = "/things", body: Json | None = None, *, silence: float | None = None) -> None:
+    async with api.stream(path, body or {}, silence=silence) as events:
         async for _ in events:
             pass
 
@@ -66,12 +66,12 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 @pytest.fixture
 async def later(raw: RawServer, client: openai.AsyncOpenAI, ask: Ask) -> Wire:
-    """A wire that has a pattern for what is asked."""
-    wire = Wire(client, HEADERS)
+    """Returns a client that already has a template for the request."""
+    api = Wire(client, HEADERS)
     raw.say(b"{}")
-    await ask(wire)
+    await ask(api)
     raw.requests.clear()
-    return wire
+    return api
 
 
 async def failure(asked: Awaitable[None]) -> AssistantError:
@@ -81,7 +81,7 @@ async def failure(asked: Awaitable[None]) -> AssistantError:
 
 
 def seen(error: AssistantError) -> tuple[object, ...]:
-    """All that can be seen of an error, and of the SDK's below it."""
+    """Returns everything visible of an error, and of the SDK's error below it."""
     cause = error.__cause__
     assert cause is not None
     below = {name: _plain(value) for name, value in vars(cause).items()}
@@ -99,7 +99,7 @@ def _plain(value: object) -> object:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_they_are_byte_for_byte_what_the_sdk_sends(
+async def test_requests_from_the_template_are_byte_identical(
     raw: RawServer,
     connected: Callable[..., openai.AsyncOpenAI],
     monkeypatch: pytest.MonkeyPatch,
@@ -111,17 +111,17 @@ async def test_they_are_byte_for_byte_what_the_sdk_sends(
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj_1")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "x-of-ones-own: yes")
     client = connected(**ADDRESSES[address](raw.port))
-    wire, another = Wire(client, HEADERS), Wire(client, HEADERS)
+    api, another = Wire(client, HEADERS), Wire(client, HEADERS)
     first, path, body = kind
     long = body | {"input": 'Grüße, "Welt" 🌍\u2028', "n": [1.5, None, True]}
     raw.say(b"{}", headers="set-cookie: a=b; path=/\r\n")
-    await ask(wire, first, body)
+    await ask(api, first, body)
     for _ in range(3):
         raw.say(b"{}")
     with monkeypatch.context() as without:
         without.setattr(client, "post", None)
-        await ask(wire, path, long)
-    await ask(another, path, long)  # which the SDK makes
+        await ask(api, path, long)
+    await ask(another, path, long)  # made by the SDK
     await ask(another, path, long)
     _, like, made, again = raw.requests
     assert b"cookie: a=b" in made.lower()
@@ -129,38 +129,38 @@ async def test_they_are_byte_for_byte_what_the_sdk_sends(
     assert again == made
 
 
-async def test_another_model_has_another_address_on_azure(
+async def test_another_model_has_another_url_on_azure(
     raw: RawServer, connected: Callable[..., openai.AsyncOpenAI], ask: Ask
 ) -> None:
-    wire = Wire(connected(**ADDRESSES["azure"](raw.port)))
+    api = Wire(connected(**ADDRESSES["azure"](raw.port)))
     for model in ("a", "b", "a"):
         raw.say(b"{}")
-        await ask(wire, "/chat/completions", {"model": model})
+        await ask(api, "/chat/completions", {"model": model})
     assert [request.split(b"/")[3] for request in raw.requests] == [b"a", b"b", b"a"]
 
 
-async def test_each_has_the_patience_that_was_asked_for(raw: RawServer, client: openai.AsyncOpenAI) -> None:
-    wire = Wire(client)
+async def test_each_request_has_its_own_timeout(raw: RawServer, client: openai.AsyncOpenAI) -> None:
+    api = Wire(client)
     for silence in (7.5, 3.5, 7.5):
         raw.say(b"{}")
-        await stream(wire, silence=silence)
+        await stream(api, silence=silence)
     told = [request.lower().partition(b"read-timeout: ")[2].split(b"\r\n")[0] for request in raw.requests]
     assert told == [b"7.5", b"3.5", b"7.5"]
 
 
-async def test_a_cookie_that_the_server_took_back_is_not_sent(raw: RawServer, later: Wire, ask: Ask) -> None:
+async def test_a_deleted_cookie_is_not_sent(raw: RawServer, later: Wire, ask: Ask) -> None:
     raw.say(b"{}", headers="set-cookie: a=b; path=/\r\n")
     raw.say(b"{}", headers="set-cookie: a=b; path=/; max-age=0\r\n")
     raw.say(b"{}")
     await ask(later)
-    await ask(later, "/others")  # which the SDK makes
+    await ask(later, "/others")  # made by the SDK
     await ask(later, "/others")
     assert [b"cookie: a=b" in request.lower() for request in raw.requests] == [False, True, False]
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("body", [SAID, b"<html>", b""])
-async def test_their_errors_are_those_of_the_sdk(
+async def test_errors_are_those_of_the_sdk(
     raw: RawServer, client: openai.AsyncOpenAI, later: Wire, ask: Ask, status: int, body: bytes
 ) -> None:
     for _ in range(2):
@@ -177,7 +177,7 @@ async def test_their_errors_are_those_of_the_sdk(
     "answer",
     [b"", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 500 Away\r\ncontent-length: 9\r\n\r\n{}", b"nonsense\r\n\r\n"],
 )
-async def test_a_connection_that_breaks_is_what_it_is_to_the_sdk(
+async def test_a_broken_connection_raises_the_error_of_the_sdk(
     raw: RawServer, client: openai.AsyncOpenAI, later: Wire, ask: Ask, answer: bytes
 ) -> None:
     raw.answers += [([answer], True)] * 2
@@ -188,22 +188,22 @@ async def test_a_connection_that_breaks_is_what_it_is_to_the_sdk(
     assert len(raw.requests) == 2
 
 
-async def test_their_silence_is_what_it_is_to_the_sdk(raw: RawServer, client: openai.AsyncOpenAI) -> None:
-    wire = Wire(client, HEADERS)
+async def test_a_timeout_raises_the_error_of_the_sdk(raw: RawServer, client: openai.AsyncOpenAI) -> None:
+    api = Wire(client, HEADERS)
     raw.say(b"{}")
-    await stream(wire, silence=0.05)
+    await stream(api, silence=0.05)
     raw.answers += [([], False)] * 2
-    like = await failure(stream(wire, silence=0.05))
+    like = await failure(stream(api, silence=0.05))
     made = await failure(stream(Wire(client, HEADERS), silence=0.05))
     assert isinstance(like.__cause__, openai.APITimeoutError)
     assert seen(like) == seen(made)
 
 
-async def test_a_redirect_is_followed_and_makes_no_pattern(
+async def test_a_redirect_is_followed_and_makes_no_template(
     raw: RawServer, client: openai.AsyncOpenAI, later: Wire, ask: Ask
 ) -> None:
-    wire = Wire(client, HEADERS)
-    for asked in (wire, later, wire):
+    api = Wire(client, HEADERS)
+    for asked in (api, later, api):
         raw.say(b"", status="307 Moved", headers="location: /v2/things\r\n")
         raw.say(b"{}")
         await ask(asked, body={"a": 1})
@@ -212,22 +212,22 @@ async def test_a_redirect_is_followed_and_makes_no_pattern(
 
 
 @pytest.mark.parametrize("address", ["openai", "azure"])
-async def test_a_redirect_takes_no_key_to_another_server(
+async def test_a_redirect_sends_no_key_to_another_server(
     raw: RawServer, connected: Callable[..., openai.AsyncOpenAI], ask: Ask, address: str
 ) -> None:
-    wire = Wire(connected(**ADDRESSES[address](raw.port)))
+    api = Wire(connected(**ADDRESSES[address](raw.port)))
     raw.say(b"{}")
-    await ask(wire)
+    await ask(api)
     async with RawServer() as stranger:
         raw.say(b"", status="307 Moved", headers=f"location: http://127.0.0.1:{stranger.port}/things\r\n")
         stranger.say(b"{}")
-        await ask(wire)
+        await ask(api)
     assert KEY.encode() in raw.requests[-1]
     (request,) = stranger.requests
     assert KEY.encode() not in request
 
 
-async def test_a_number_that_json_does_not_have_is_not_sent(raw: RawServer, later: Wire, ask: Ask) -> None:
+async def test_nan_and_infinity_are_not_sent(raw: RawServer, later: Wire, ask: Ask) -> None:
     with pytest.raises(Unavailable, match="JSON compliant"):
         await ask(later, body={"n": float("nan")})
     assert raw.requests == []

@@ -1,4 +1,4 @@
-"""The backend ``offline``: the contract, without anything installed or connected."""
+"""The backend ``offline``: the contract, without a server and without the SDK."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class TestOffline(AssistantContract):
     def assistant(self) -> Offline:
         return Offline()
 
-    async def test_there_is_no_model(self, room: Room) -> None:
-        await room.say("Hello")
-        assert room.answer.model == ""
+    async def test_there_is_no_model(self, session: Room) -> None:
+        await session.say("Hello")
+        assert session.answer.model == ""
 
-    async def test_it_says_the_same_to_the_same(self, assistant: Offline) -> None:
+    async def test_the_reply_is_deterministic(self, assistant: Offline) -> None:
         assert await Room(assistant).say("Hello") == await Room(assistant).say("Hello")
 
 
-def test_it_says_what_it_is_and_what_to_set() -> None:
+def test_the_reply_explains_the_backend_and_the_settings() -> None:
     reply = reply_to(Message(KEY, "m1", "Hello"), [])
     assert "offline" in reply
     assert "OPENAI_API_KEY" in reply
 
 
-def test_it_shows_what_it_remembers() -> None:
+def test_the_reply_shows_the_history() -> None:
     past = [Exchange("first", "a"), Exchange("second", "b")]
     reply = reply_to(Message(KEY, "m3", "third " * 50), past)
     assert "message 3" in reply
@@ -43,7 +43,7 @@ def test_it_shows_what_it_remembers() -> None:
     assert len(reply) < 400
 
 
-def test_the_vendors_sdk_is_not_imported_for_it() -> None:
+def test_the_vendors_sdk_is_not_imported() -> None:
     program = (
         "import sys; from gateway.assistants import build; from gateway.settings import Settings; "
         "from gateway.tools import ToolBox; "

@@ -1,4 +1,4 @@
-"""The backend ``responses``: the contract, and what only conversations and responses do."""
+"""The backend ``responses``: the contract, and the behaviour specific to conversations and responses."""
 
 from __future__ import annotations
 
@@ -50,21 +50,23 @@ class TestResponses(OnlineContract):
     def assistant(self, make: Make) -> Responses:
         return make()
 
-    # ------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------ requests
 
-    async def test_a_turn_is_one_post(self, fake: FakeOpenAI, room: Room) -> None:
-        await room.open()
+    async def test_a_turn_is_one_post(self, fake: FakeOpenAI, session: Room) -> None:
+        await session.open()
         before = len(fake.requests)
-        await room.say("Hello")
+        await session.say("Hello")
         assert [(seen.method, seen.path) for seen in fake.requests[before:]] == [("POST", "/responses")]
 
-    async def test_the_post_says_all_that_a_conversation_does_not_remember(self, fake: FakeOpenAI, room: Room) -> None:
-        await room.say("Hello")
-        await room.say("Again")
+    async def test_the_post_has_everything_that_a_conversation_does_not_store(
+        self, fake: FakeOpenAI, session: Room
+    ) -> None:
+        await session.say("Hello")
+        await session.say("Again")
         for seen in fake.posts("/responses"):
             assert seen.body["instructions"] == "Be brief."
             assert seen.body["model"] == "gpt-4o"
-            assert seen.body["conversation"] == room.thread
+            assert seen.body["conversation"] == session.thread
             assert seen.body["truncation"] == "auto"
             assert seen.body["background"] is seen.body["store"] is seen.body["stream"] is True
             assert seen.body["stream_options"] == {"include_obfuscation": False}
@@ -78,16 +80,14 @@ class TestResponses(OnlineContract):
             {"turn_id": "turn_2"},
         ]
 
-    async def test_what_the_server_refuses_is_left_out_from_then_on(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_rejected_field_is_not_sent_again(self, fake: FakeOpenAI, session: Room) -> None:
         error = {"message": "Background mode is not supported for Zero Data Retention.", "param": "background"}
         fake.faults.add(Fault(path="/responses", status=400, body={"error": error}))
-        await room.say("Hello")
-        await room.say("Again")
+        await session.say("Hello")
+        await session.say("Again")
         assert [seen.body.get("background") for seen in fake.posts("/responses")] == [True, None, None]
 
-    async def test_many_turns_may_learn_at_once_what_the_server_refuses(
-        self, fake: FakeOpenAI, assistant: Responses
-    ) -> None:
+    async def test_concurrent_turns_adapt_to_a_rejected_field(self, fake: FakeOpenAI, assistant: Responses) -> None:
         gate = threading.Event()
         error = {"message": "Background mode is not supported.", "param": "background"}
         fake.faults.add(Fault(path="/responses", status=400, body={"error": error}, gate=gate, times=3))
@@ -97,15 +97,15 @@ class TestResponses(OnlineContract):
         assert await talks == ["You said: Hello"] * 3
 
     async def test_without_streaming_it_polls(self, fake: FakeOpenAI, make: Make) -> None:
-        room = Room(make(streamed=False))
+        session = Room(make(streamed=False))
         fake.script(CallTool("add", {"a": 1, "b": 2}), [HostedTool("code_interpreter", "1+1", "2"), Say("Three.")])
-        assert await room.say("1 + 2?") == room.shown == "Three."
-        assert [call.name for call in room.tools] == ["add", "add", "code_interpreter", "code_interpreter"]
+        assert await session.say("1 + 2?") == session.shown == "Three."
+        assert [call.name for call in session.tools] == ["add", "add", "code_interpreter", "code_interpreter"]
         assert [seen.body["stream"] for seen in fake.posts("/responses")] == [False, False]
 
-    # ------------------------------------------------------------ what is told
+    # ------------------------------------------------------------ events
 
-    async def test_tools_of_the_server_are_told_as_they_happen(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_hosted_tools_are_reported_as_they_run(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(
             [
                 Reason("It wants a number."),
@@ -114,11 +114,11 @@ class TestResponses(OnlineContract):
                 Say("42."),
             ]
         )
-        await room.say("How many?")
-        names = {call.call_id: call.name for call in room.tools}
+        await session.say("How many?")
+        names = {call.call_id: call.name for call in session.tools}
         reason, search, code = names
         assert list(names.values()) == ["reasoning", "web_search", "code_interpreter"]
-        assert room.tools == [
+        assert session.tools == [
             ToolCall(reason, "reasoning"),
             ToolCall(reason, "reasoning", output="It wants a number.", done=True),
             ToolCall(search, "web_search"),
@@ -127,31 +127,31 @@ class TestResponses(OnlineContract):
             ToolCall(code, "code_interpreter", "print(6*7)", "42", done=True),
         ]
 
-    async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
-        assert await room.say("1 + 2?") == room.shown == "Let me see.\n\nThree."
+        assert await session.say("1 + 2?") == session.shown == "Let me see.\n\nThree."
 
-    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Say("I would rather not.", refusal=True))
-        assert await room.say("Do it") == room.shown == "I would rather not."
+        assert await session.say("Do it") == session.shown == "I would rather not."
 
     @pytest.mark.parametrize("code", ["rate_limit_exceeded", "server_error"])
-    async def test_a_run_that_failed_is_tried_again(self, fake: FakeOpenAI, room: Room, code: str) -> None:
+    async def test_a_failed_run_is_retried(self, fake: FakeOpenAI, session: Room, code: str) -> None:
         fake.script(Fail(code), Say("Here."))
-        assert await room.say("Hello") == "Here."
-        assert isinstance(room.troubles[0], RateLimited | Unavailable)
-        assert self.said(fake, room) == ["Hello"]
+        assert await session.say("Hello") == "Here."
+        assert isinstance(session.troubles[0], RateLimited | Unavailable)
+        assert self.said(fake, session) == ["Hello"]
 
     @pytest.mark.parametrize("act", [Fail("invalid_prompt"), Incomplete(), Incomplete("content_filter")])
-    async def test_a_run_that_cannot_succeed_says_so_in_a_sentence(
-        self, fake: FakeOpenAI, room: Room, act: Fail | Incomplete
+    async def test_a_permanent_failure_has_a_user_message(
+        self, fake: FakeOpenAI, session: Room, act: Fail | Incomplete
     ) -> None:
         fake.script([Say("Half an ans"), act])
         with pytest.raises(Refused) as caught:
-            await room.say("Hello")
+            await session.say("Hello")
         assert caught.value.sentence.endswith(".")
 
-    async def test_a_model_that_there_is_not_is_named(self, make: Make) -> None:
+    async def test_an_unknown_model_is_named(self, make: Make) -> None:
         assistant = make(model=NO_MODEL)
         with pytest.raises(Misconfigured, match="OPENAI_MODEL"):
             await Room(assistant).say("Hello")
@@ -160,122 +160,125 @@ class TestResponses(OnlineContract):
 
     # ------------------------------------------------------------ one run at a time
 
-    async def test_a_busy_conversation_is_no_lost_one(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_locked_conversation_is_not_missing(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Hang())
-        await room.begin("Wait")
+        await session.begin("Wait")
         with pytest.raises(ThreadBusy) as caught:
-            await room.attempt(room.turn("Now"), posting=True)
+            await session.attempt(session.turn("Now"), posting=True)
         assert 0.5 <= (caught.value.retry_after or 0) <= 2
         fake.release()
 
-    async def test_a_run_whose_id_was_lost_is_waited_for(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_run_whose_id_was_lost_is_waited_for(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([Hang(), Say("Late.")])
         fake.faults.add(Fault(path="/responses", kind="cut"))
         with pytest.raises(Unavailable):
-            await room.attempt(room.turn("Hello"), posting=True)
+            await session.attempt(session.turn("Hello"), posting=True)
         with pytest.raises(ThreadBusy):
-            await room.attempt(room.turn("Hello"), posting=False)
+            await session.attempt(session.turn("Hello"), posting=False)
         fake.release()
-        await fake.until(lambda: fake.user_texts(room.thread or "") == ["Hello"])
-        assert await room.say("Hello", begun=True) == "Late."
-        assert self.said(fake, room) == ["Hello"]
+        await fake.until(lambda: fake.user_texts(session.thread or "") == ["Hello"])
+        assert await session.say("Hello", begun=True) == "Late."
+        assert self.said(fake, session) == ["Hello"]
 
-    async def test_a_run_that_ends_between_look_and_post_is_taken(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_run_that_completes_between_lookup_and_post_is_used(self, fake: FakeOpenAI, session: Room) -> None:
         gate = threading.Event()
         fake.script([Hang(), Say("First.")])
         fake.faults.add(Fault(path="/responses", kind="cut"), Fault(path="/responses", gate=gate))
         with pytest.raises(Unavailable):
-            await room.attempt(room.turn("Hello"), posting=True)
-        again = asyncio.create_task(room.say("Hello", begun=True))
+            await session.attempt(session.turn("Hello"), posting=True)
+        again = asyncio.create_task(session.say("Hello", begun=True))
         await fake.arrival("POST", "/responses", 2)
         fake.release()
-        await fake.until(lambda: fake.user_texts(room.thread or "") == ["Hello"])
+        await fake.until(lambda: fake.user_texts(session.thread or "") == ["Hello"])
         fake.script(Hang())
         gate.set()
         assert await again == "First."
-        assert self.said(fake, room) == ["Hello"]
-        assert "Next" in await room.say("Next")
+        assert self.said(fake, session) == ["Hello"]
+        assert "Next" in await session.say("Next")
 
-    async def test_a_cancelled_run_is_not_begun_again(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_cancelled_run_is_not_restarted(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Hang())
-        await room.begin("Wait")
-        await room.assistant.cancel(await room.open(), room.run_id)
+        await session.begin("Wait")
+        await session.assistant.cancel(await session.open(), session.run_id)
         with pytest.raises(Refused, match="cancelled"):
-            await room.attempt(room.turn("Wait"), posting=False)
+            await session.attempt(session.turn("Wait"), posting=False)
 
-    # ------------------------------------------------------------ what an earlier attempt left
+    # ------------------------------------------------------------ results of an earlier attempt
 
-    async def test_the_same_words_said_again_are_another_message(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_repeated_text_is_another_message(self, fake: FakeOpenAI, session: Room) -> None:
         for number in range(3):
             fake.script(f"Reply {number}.")
-            assert await room.say("Yes", begun=bool(number)) == f"Reply {number}."
-        assert self.said(fake, room) == ["Yes"] * 3
-        assert (await room.attempt(room.turn("Yes"), posting=True)).text
+            assert await session.say("Yes", begun=bool(number)) == f"Reply {number}."
+        assert self.said(fake, session) == ["Yes"] * 3
+        assert (await session.attempt(session.turn("Yes"), posting=True)).text
         posts = len(fake.posts("/responses"))
-        room.run_id = None
-        assert (await room.attempt(room.turn("Yes"), posting=False)).text
+        session.run_id = None
+        assert (await session.attempt(session.turn("Yes"), posting=False)).text
         assert len(fake.posts("/responses")) == posts
 
     @pytest.mark.parametrize("known", [True, False])
-    async def test_calls_that_were_left_open_are_answered(self, fake: FakeOpenAI, room: Room, known: bool) -> None:  # noqa: FBT001
+    async def test_unanswered_calls_of_an_earlier_attempt_are_answered(
+        self,
+        fake: FakeOpenAI,
+        session: Room,
+        known: bool,  # noqa: FBT001
+    ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
-        await room.begin("1 + 2?")
+        await session.begin("1 + 2?")
         await fake.until(lambda: any(one["status"] == "completed" for one in fake.responses.values()))
-        room.run_id = room.run_id if known else None
-        assert await room.say("1 + 2?", begun=True) == "Three."
-        assert self.said(fake, room) == ["1 + 2?"]
+        session.run_id = session.run_id if known else None
+        assert await session.say("1 + 2?", begun=True) == "Three."
+        assert self.said(fake, session) == ["1 + 2?"]
 
-    async def test_outputs_are_never_brought_twice(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_outputs_are_never_submitted_twice(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
-        await room.open()
-        turn = room.turn("1 + 2?")
-        await room.attempt(turn, posting=True)
+        await session.open()
+        turn = session.turn("1 + 2?")
+        await session.attempt(turn, posting=True)
         posts = len(fake.posts("/responses"))
-        room.run_id = RunId(next(iter(fake.responses)))
-        assert (await room.attempt(turn, posting=False)).text == "Three."
+        session.run_id = RunId(next(iter(fake.responses)))
+        assert (await session.attempt(turn, posting=False)).text == "Three."
         assert len(fake.posts("/responses")) == posts
 
-    async def test_a_message_without_an_answer_is_answered(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_message_without_an_answer_is_answered(self, fake: FakeOpenAI, session: Room) -> None:
         item = {"type": "message", "role": "user", "content": "Hello"}
-        thread = await room.open()
-        await room.assistant._wire.post(f"/conversations/{thread}/items", {"items": [item]})  # type: ignore[attr-defined]
-        assert await room.say("Hello", begun=True) == "You said: Hello"
-        assert self.said(fake, room) == ["Hello"]
+        thread = await session.open()
+        await session.assistant._wire.post(f"/conversations/{thread}/items", {"items": [item]})  # type: ignore[attr-defined]
+        assert await session.say("Hello", begun=True) == "You said: Hello"
+        assert self.said(fake, session) == ["Hello"]
 
-    async def test_outputs_without_an_answer_are_answered(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_outputs_without_an_answer_are_answered(self, fake: FakeOpenAI, session: Room) -> None:
         call = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": "{}"}
         output = {"type": "function_call_output", "call_id": "call_1", "output": "3"}
         items = [{"type": "message", "role": "user", "content": "Hello"}, call, output]
-        thread = await room.open()
-        await room.assistant._wire.post(f"/conversations/{thread}/items", {"items": items})  # type: ignore[attr-defined]
-        assert await room.say("Hello", begun=True) == "You said: Hello"
+        thread = await session.open()
+        await session.assistant._wire.post(f"/conversations/{thread}/items", {"items": items})  # type: ignore[attr-defined]
+        assert await session.say("Hello", begun=True) == "You said: Hello"
         assert [seen.body["input"] for seen in fake.posts("/responses")] == [[]]
 
-    async def test_a_conversation_with_a_call_that_nobody_answers_is_left(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_conversation_with_an_unanswerable_call_is_replaced(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
-        await room.begin("1 + 2?")
+        await session.begin("1 + 2?")
         await fake.until(lambda: any(one["status"] == "completed" for one in fake.responses.values()))
-        left, room.run_id = room.thread, None
-        assert "Never mind" in await room.say("Never mind")
-        assert isinstance(room.troubles[0], ThreadLost)
-        assert room.thread != left
+        left, session.run_id = session.thread, None
+        assert "Never mind" in await session.say("Never mind")
+        assert isinstance(session.troubles[0], ThreadLost)
+        assert session.thread != left
 
-    async def test_what_the_server_does_not_take_for_a_conversation_is_a_lost_one(
-        self, fake: FakeOpenAI, room: Room
-    ) -> None:
+    async def test_a_rejected_conversation_id_means_a_missing_thread(self, fake: FakeOpenAI, session: Room) -> None:
         error = {"message": "Invalid 'conversation': expected an ID that begins with 'conv'.", "param": "conversation"}
         fake.faults.add(Fault(path="/responses", status=400, body={"error": error}))
-        assert await room.say("Hello") == "You said: Hello"
-        assert isinstance(room.troubles[0], ThreadLost)
+        assert await session.say("Hello") == "You said: Hello"
+        assert isinstance(session.troubles[0], ThreadLost)
 
-    async def test_the_newest_hundred_exchanges_are_recalled(self, assistant: Responses) -> None:
+    async def test_the_newest_hundred_exchanges_are_imported(self, assistant: Responses) -> None:
         past = [Exchange(f"Q{number}", f"A{number}") for number in range(120)]
         thread = await assistant.open_thread(past)
         assert await assistant.recall(thread) == past[20:]
 
     # ------------------------------------------------------------ other servers
 
-    async def test_a_server_without_conversations_is_told_of(self, fake: FakeOpenAI, assistant: Responses) -> None:
+    async def test_a_server_without_conversations_is_reported(self, fake: FakeOpenAI, assistant: Responses) -> None:
         fake.features.discard("conversations")
         with pytest.raises(Misconfigured, match="ASSISTANT_BACKEND=chat"):
             await assistant.open_thread([])
@@ -283,10 +286,10 @@ class TestResponses(OnlineContract):
         assert not check.ok
         assert "ASSISTANT_BACKEND=chat" in check.detail
 
-    async def test_a_server_without_responses_is_told_of(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_server_without_responses_is_reported(self, fake: FakeOpenAI, session: Room) -> None:
         fake.features.discard("responses")
         with pytest.raises(Misconfigured, match="ASSISTANT_BACKEND=chat"):
-            await room.say("Hello")
+            await session.say("Hello")
 
 
 @pytest.mark.parametrize(
@@ -298,7 +301,7 @@ class TestResponses(OnlineContract):
         ("404 Not Found", "Not Found", False),
     ],
 )
-async def test_whether_there_are_conversations_is_seen_by_what_the_server_says(
+async def test_support_for_conversations_is_detected_by_the_error_message(
     raw: RawServer,
     raw_client: openai.AsyncOpenAI,
     status: str,
@@ -311,7 +314,7 @@ async def test_whether_there_are_conversations_is_seen_by_what_the_server_says(
     assert check.ok is ok
 
 
-async def test_what_became_of_a_run_counts_more_than_an_error_in_its_stream(
+async def test_the_state_of_a_run_has_precedence_over_an_error_in_its_stream(
     raw: RawServer, raw_client: openai.AsyncOpenAI
 ) -> None:
     run = {"id": "resp_1", "object": "response", "status": "in_progress", "background": True}
@@ -319,22 +322,22 @@ async def test_what_became_of_a_run_counts_more_than_an_error_in_its_stream(
     events = [{"type": "response.created", "response": run}, {"type": "error", "code": "rate_limit_exceeded"}]
     raw.stream(*(b"data: %s\n\n" % json.dumps(event).encode() for event in events))
     raw.say(json.dumps({**run, "status": "completed", "output": [said]}).encode())
-    room = Room(Responses(Wire(raw_client), SETUP, ToolBox([])), thread=ThreadId("conv_1"))
-    assert await room.say("Hello") == "Here."
-    assert not room.troubles
+    session = Room(Responses(Wire(raw_client), SETUP, ToolBox([])), thread=ThreadId("conv_1"))
+    assert await session.say("Hello") == "Here."
+    assert not session.troubles
 
 
-async def test_a_run_that_is_left_in_the_queue_is_stopped(
+async def test_a_run_that_stays_queued_is_cancelled(
     raw: RawServer, raw_client: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(responses, "QUEUE_SECONDS", 0.0)
-    room = Room(Responses(Wire(raw_client), SETUP, ToolBox([])), thread=ThreadId("conv_1"))
+    session = Room(Responses(Wire(raw_client), SETUP, ToolBox([])), thread=ThreadId("conv_1"))
     queued = b'{"id": "resp_1", "object": "response", "status": "queued", "background": true}'
     raw.say(queued)
     raw.say(queued)
     raw.say(queued.replace(b"queued", b"cancelled"))
     with pytest.raises(RateLimited, match="queued"):
-        await room.attempt(room.turn("Hello"), posting=True)
+        await session.attempt(session.turn("Hello"), posting=True)
     assert [request.split(b" HTTP")[0] for request in raw.requests] == [
         b"POST /v1/responses",
         b"GET /v1/responses/resp_1",
@@ -343,7 +346,7 @@ async def test_a_run_that_is_left_in_the_queue_is_stopped(
 
 
 class TestWithoutBackground:
-    """A run that ends with its connection is begun again, unless its items stand in the conversation."""
+    """A run that ends with its connection is started again, unless its items are in the conversation."""
 
     RUNS = "/responses"
 
@@ -354,24 +357,24 @@ class TestWithoutBackground:
             yield fake
 
     @pytest.fixture
-    def room(self, client: openai.AsyncOpenAI) -> Room:
+    def session(self, client: openai.AsyncOpenAI) -> Room:
         return Room(Responses(Wire(client), SETUP, ToolBox([])))
 
     @pytest.mark.parametrize("name", BREAKS)
-    async def test_whatever_happens_the_whole_reply_comes_and_the_message_stands_there_once(
-        self, fake: FakeOpenAI, room: Room, name: str
+    async def test_the_reply_is_complete_and_the_message_stored_once_despite_faults(
+        self, fake: FakeOpenAI, session: Room, name: str
     ) -> None:
-        await room.say("First")
+        await session.say("First")
         fake.faults.add(Fault(path="/responses", **BREAKS[name]))
-        assert await room.say("Second") == "You said: Second"
-        assert fake.user_texts(await room.open()) == ["First", "Second"]
+        assert await session.say("Second") == "You said: Second"
+        assert fake.user_texts(await session.open()) == ["First", "Second"]
 
-    async def test_stopping_it_is_letting_go(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_closing_the_connection_cancels_the_response(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Hang())
-        await room.begin("Wait")
-        await room.assistant.cancel(await room.open(), room.run_id)
-        assert await room.say("Next") == "You said: Next"
+        await session.begin("Wait")
+        await session.assistant.cancel(await session.open(), session.run_id)
+        assert await session.say("Next") == "You said: Next"
 
-    async def test_nothing_is_known_of_a_thread_that_is_no_conversation(self, room: Room) -> None:
+    async def test_history_of_an_unknown_conversation_is_none(self, session: Room) -> None:
         with pytest.raises(ThreadLost):
-            await room.assistant.resume(room.turn("Hello"), ThreadId("conv_x"), None, room.history).__anext__()
+            await session.assistant.resume(session.turn("Hello"), ThreadId("conv_x"), None, session.history).__anext__()

@@ -1,4 +1,4 @@
-"""Server-sent events come out the same however their bytes were cut."""
+"""Parsed server-sent events do not depend on how the bytes were split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE = st.sampled_from(["", ": keep-alive", "id: 7", "retry: 10", "unknown", "e
 
 
 def written(events: list[tuple[str, list[str]]], end: str, noise: str) -> bytes:
-    """Events as a server writes them, with a line among them that means nothing."""
+    """Encodes events as a server does, with a meaningless line among them."""
     blocks = []
     for name, lines in events:
         block = [noise] if noise else []
@@ -35,7 +35,7 @@ def cut(raw: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(EVENTS, st.sampled_from(["\n", "\r\n"]), NOISE, st.lists(st.integers(min_value=0), max_size=12), st.booleans())
-def test_the_events_are_the_same_however_the_bytes_were_cut(
+def test_events_do_not_depend_on_how_the_bytes_were_split(
     events: list[tuple[str, list[str]]],
     end: str,
     noise: str,
@@ -58,7 +58,7 @@ async def read(*pieces: bytes) -> list[sse.Event]:
     return [event async for event in sse.events(chunks(*pieces))]
 
 
-async def test_names_and_data_come_decoded() -> None:
+async def test_names_and_data_are_decoded() -> None:
     assert await read(b'event: a\ndata: {"b":\ndata: 1}\n\n') == [("a", {"b": 1})]
 
 
@@ -66,21 +66,21 @@ async def test_nothing_is_read_after_the_end() -> None:
     assert await read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1})]
 
 
-async def test_an_event_without_data_is_none() -> None:
+async def test_an_event_without_data_is_ignored() -> None:
     assert await read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == []
 
 
-async def test_a_last_event_without_its_empty_line_is_taken_when_it_is_whole() -> None:
+async def test_a_complete_last_event_without_empty_line_is_read() -> None:
     assert await read(b'data: {"a": 1}') == [("", {"a": 1})]
 
 
 @pytest.mark.parametrize("raw", [b'data: {"a": ', b'data: {"a": 1', b"data: [DO", b'data: "a"\n\n', b"data: \xff\n\n"])
-async def test_half_an_event_is_no_event(raw: bytes) -> None:
+async def test_a_truncated_event_is_an_error(raw: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
         await read(raw)
 
 
-def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
+def test_an_endless_line_is_an_error() -> None:
     reader = sse.Reader()
     reader.feed(b"x" * sse.MAX_LINE)
     with pytest.raises(ValueError, match="longer than"):
@@ -88,6 +88,6 @@ def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
-def test_only_objects_are_taken(value: object) -> None:
+def test_only_json_objects_are_accepted(value: object) -> None:
     with pytest.raises(ValueError, match="JSON object"):
         sse.parse(json.dumps(value))

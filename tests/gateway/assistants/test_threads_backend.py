@@ -1,4 +1,4 @@
-"""The backend ``threads``: the contract, and what only threads and runs do."""
+"""The backend ``threads``: the contract, and the behaviour specific to threads and runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, 
 from gateway.messages import Exchange, ThreadId, ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import BREAKS, RAN, OnlineContract
-from tests.contracts.assistant_room import Room
+from tests.contracts.assistant_room import Room, attached
 from tests.fakes.facts import MemoryFacts
 from tests.fakes.openai_server import (
     ASSISTANT_ID,
@@ -43,8 +43,8 @@ GONE = "2026-08-26: set ASSISTANT_BACKEND=responses"
 def threads(
     client: openai.AsyncOpenAI, toolbox: ToolBox, facts: MemoryFacts, assistant_id: str | None = None, **setup: Any
 ) -> Threads:
-    wire, wanted = Wire(client, BETA), replace(SETUP, **setup)
-    return Threads(wire, wanted, toolbox, ServerAssistant(wire, wanted, toolbox, facts, assistant_id))
+    api, wanted = Wire(client, BETA), replace(SETUP, **setup)
+    return Threads(api, wanted, toolbox, ServerAssistant(api, wanted, toolbox, facts, assistant_id))
 
 
 class TestThreads(OnlineContract):
@@ -59,26 +59,26 @@ class TestThreads(OnlineContract):
     def assistant(self, make: Make) -> Threads:
         return make()
 
-    # ------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------ requests
 
-    async def test_a_turn_is_one_post_of_message_and_run(self, fake: FakeOpenAI, room: Room) -> None:
-        await room.say("Hello")
+    async def test_a_turn_is_one_post_of_message_and_run(self, fake: FakeOpenAI, session: Room) -> None:
+        await session.say("Hello")
         before = len(fake.requests)
-        await room.say("Again")
+        await session.say("Again")
         (seen,) = fake.requests[before:]
-        assert (seen.method, seen.path) == ("POST", f"/threads/{room.thread}/runs")
+        assert (seen.method, seen.path) == ("POST", f"/threads/{session.thread}/runs")
         metadata = {"turn_id": "turn_2"}
         assert seen.body["additional_messages"] == [{"role": "user", "content": "Again", "metadata": metadata}]
         assert seen.body["metadata"] == metadata
 
     async def test_without_streaming_it_polls(self, fake: FakeOpenAI, make: Make) -> None:
-        room = Room(make(streamed=False))
+        session = Room(make(streamed=False))
         fake.script(CallTool("add", {"a": 1, "b": 2}), [HostedTool("code_interpreter", "1+1", "2"), Say("Three.")])
-        assert await room.say("1 + 2?") == room.shown == "Three."
-        assert [call.name for call in room.tools] == ["add", "add", "code_interpreter", "code_interpreter"]
+        assert await session.say("1 + 2?") == session.shown == "Three."
+        assert [call.name for call in session.tools] == ["add", "add", "code_interpreter", "code_interpreter"]
         assert not any(seen.body["stream"] for seen in fake.posts(f"{self.RUNS}|{self.OUTPUTS}"))
 
-    async def test_the_server_says_how_often_to_poll(self, fake: FakeOpenAI, make: Make) -> None:
+    async def test_the_server_sets_the_poll_interval(self, fake: FakeOpenAI, make: Make) -> None:
         fake.poll_after_ms = 1
         fake.script([Hang(), Say("Here.")])
         waiting = asyncio.create_task(Room(make(streamed=False, poll_seconds=3600.0)).say("Hello"))
@@ -89,52 +89,52 @@ class TestThreads(OnlineContract):
     @pytest.mark.parametrize(
         "name", ["drop before acting", "drop after acting", "server error", "rate limit", "garbage"]
     )
-    async def test_a_look_at_the_run_may_fail(self, fake: FakeOpenAI, make: Make, name: str) -> None:
+    async def test_a_failed_poll_is_tolerated(self, fake: FakeOpenAI, make: Make, name: str) -> None:
         fake.faults.add(Fault(method="GET", path="/threads/.*/runs/.*", **{**BREAKS[name], "after": 0}))
-        room = Room(make(streamed=False))
-        assert await room.say("Hello") == "You said: Hello"
-        assert not room.troubles
+        session = Room(make(streamed=False))
+        assert await session.say("Hello") == "You said: Hello"
+        assert not session.troubles
 
-    # ------------------------------------------------------------ what is told
+    # ------------------------------------------------------------ events
 
-    async def test_tools_of_the_server_are_told_as_they_happen(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_hosted_tools_are_reported_as_they_run(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([HostedTool("code_interpreter", "print(6*7)", "42"), HostedTool("file_search"), Say("42.")])
-        await room.say("How many?")
-        code, search = room.tools[0].call_id, room.tools[2].call_id
-        assert room.tools == [
+        await session.say("How many?")
+        code, search = session.tools[0].call_id, session.tools[2].call_id
+        assert session.tools == [
             ToolCall(code, "code_interpreter", "print(6*7)"),
             ToolCall(code, "code_interpreter", "print(6*7)", "42", done=True),
             ToolCall(search, "file_search"),
             ToolCall(search, "file_search", done=True),
         ]
 
-    async def test_tools_of_the_server_are_told_though_the_stream_broke(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_hosted_tools_are_reported_after_an_interrupted_stream(self, fake: FakeOpenAI, session: Room) -> None:
         fake.faults.add(Fault(path=self.RUNS, kind="cut", after=2))
         fake.script([HostedTool("code_interpreter", "print(6*7)", "42"), Say("42.")])
-        await room.say("How many?")
-        assert [(call.input, call.output) for call in room.tools] == [("print(6*7)", ""), ("print(6*7)", "42")]
+        await session.say("How many?")
+        assert [(call.input, call.output) for call in session.tools] == [("print(6*7)", ""), ("print(6*7)", "42")]
 
-    async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
-        assert await room.say("1 + 2?") == room.shown == "Let me see.\n\nThree."
+        assert await session.say("1 + 2?") == session.shown == "Let me see.\n\nThree."
 
-    async def test_what_is_said_after_a_break_waits_for_what_was_missed(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_text_after_an_interruption_waits_for_the_missing_text(self, fake: FakeOpenAI, session: Room) -> None:
         fake.faults.add(Fault(path=self.RUNS, kind="cut", after=9))
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
-        assert await room.say("1 + 2?") == room.shown == "Let me see.\n\nThree."
+        assert await session.say("1 + 2?") == session.shown == "Let me see.\n\nThree."
 
-    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Say("I would rather not.", refusal=True))
-        assert await room.say("Do it") == room.shown == "I would rather not."
+        assert await session.say("Do it") == session.shown == "I would rather not."
 
     @pytest.mark.parametrize("code", ["rate_limit_exceeded", "server_error"])
-    async def test_a_run_that_failed_is_tried_again_without_the_message(
-        self, fake: FakeOpenAI, room: Room, code: str
+    async def test_a_failed_run_is_retried_without_the_message(
+        self, fake: FakeOpenAI, session: Room, code: str
     ) -> None:
         fake.script(Fail(code), Say("Here."))
-        assert await room.say("Hello") == "Here."
-        assert isinstance(room.troubles[0], RateLimited | Unavailable)
-        assert self.said(fake, room) == ["Hello"]
+        assert await session.say("Hello") == "Here."
+        assert isinstance(session.troubles[0], RateLimited | Unavailable)
+        assert self.said(fake, session) == ["Hello"]
 
     @pytest.mark.parametrize(
         ("act", "kind"),
@@ -145,70 +145,70 @@ class TestThreads(OnlineContract):
             (Expire(), TimedOut),
         ],
     )
-    async def test_a_run_that_cannot_succeed_says_so_in_a_sentence(
-        self, fake: FakeOpenAI, room: Room, act: Fail | Incomplete | Expire, kind: type[AssistantError]
+    async def test_a_permanent_failure_has_a_user_message(
+        self, fake: FakeOpenAI, session: Room, act: Fail | Incomplete | Expire, kind: type[AssistantError]
     ) -> None:
         fake.script([Say("Half an ans"), act])
         with pytest.raises(kind) as caught:
-            await room.say("Hello")
+            await session.say("Hello")
         assert caught.value.sentence.endswith(".")
 
-    async def test_a_cancelled_run_is_not_begun_again(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_cancelled_run_is_not_restarted(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Hang())
-        await room.begin("Wait")
-        await room.assistant.cancel(await room.open(), None)
+        await session.begin("Wait")
+        await session.assistant.cancel(await session.open(), None)
         with pytest.raises(Refused, match="cancelled"):
-            await room.attempt(room.turn("Wait"), posting=False)
+            await session.attempt(session.turn("Wait"), posting=False)
 
-    async def test_a_busy_thread_is_no_lost_one(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_locked_thread_is_not_missing(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(Hang())
-        await room.begin("Wait")
+        await session.begin("Wait")
         with pytest.raises(ThreadBusy) as caught:
-            await room.attempt(room.turn("Now"), posting=True)
+            await session.attempt(session.turn("Now"), posting=True)
         assert 0.5 <= (caught.value.retry_after or 0) <= 2
         fake.release()
 
-    # ------------------------------------------------------------ what an earlier attempt left
+    # ------------------------------------------------------------ results of an earlier attempt
 
-    async def test_a_run_whose_id_was_lost_is_found_by_the_turn(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_run_whose_id_was_lost_is_found_by_the_turn(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script([Hang(), Say("Late.")])
-        await room.begin("Hello")
-        room.run_id = None
-        late = asyncio.create_task(room.say("Hello", begun=True))
+        await session.begin("Hello")
+        session.run_id = None
+        late = asyncio.create_task(session.say("Hello", begun=True))
         await fake.arrival("GET", "/threads/[^/]+/runs/[^/]+")
-        assert room.run_id in fake.runs  # it was told before it was waited for
+        assert session.run_id in fake.runs  # reported before it is waited for
         fake.release()
         assert await late == "Late."
-        assert self.said(fake, room) == ["Hello"]
+        assert self.said(fake, session) == ["Hello"]
 
-    async def test_a_message_without_a_run_gets_a_run_without_the_message(self, fake: FakeOpenAI, room: Room) -> None:
+    async def test_a_message_without_a_run_gets_a_run_without_the_message(
+        self, fake: FakeOpenAI, session: Room
+    ) -> None:
         message = {"role": "user", "content": "Hello", "metadata": {"turn_id": "turn_1"}}
-        thread = await room.open()
-        await room.assistant._wire.post(f"/threads/{thread}/messages", message)  # type: ignore[attr-defined]
-        assert await room.say("Hello", begun=True) == "You said: Hello"
-        assert self.said(fake, room) == ["Hello"]
+        thread = await session.open()
+        await session.assistant._wire.post(f"/threads/{thread}/messages", message)  # type: ignore[attr-defined]
+        assert await session.say("Hello", begun=True) == "You said: Hello"
+        assert self.said(fake, session) == ["Hello"]
 
     @pytest.mark.parametrize("name", BREAKS)
-    async def test_a_tool_is_run_once_whatever_happens_to_its_output(
-        self, fake: FakeOpenAI, room: Room, name: str
+    async def test_a_tool_runs_once_despite_faults_of_its_output(
+        self, fake: FakeOpenAI, session: Room, name: str
     ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
         fault = BREAKS[name] if name not in {"rate limit", "conflict"} else BREAKS["drop after acting"]
         fake.faults.add(Fault(path=self.OUTPUTS, **fault))
         RAN.clear()
-        assert await room.say("1 + 2?") == "Three."
+        assert await session.say("1 + 2?") == "Three."
         assert RAN == [1]
 
-    async def test_outputs_that_the_server_never_takes_are_not_brought_for_ever(
-        self, fake: FakeOpenAI, room: Room
-    ) -> None:
+    async def test_rejected_outputs_are_not_submitted_for_ever(self, fake: FakeOpenAI, session: Room) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
         fake.faults.add(Fault(path=self.OUTPUTS, status=400, times=None))
         with pytest.raises(Refused):
-            await room.say("1 + 2?")
+            await session.say("1 + 2?")
         assert len(fake.posts(self.OUTPUTS)) == 1
 
-    async def test_what_became_of_a_run_counts_more_than_an_error_in_its_stream(
+    async def test_the_state_of_a_run_has_precedence_over_an_error_in_its_stream(
         self, raw: RawServer, raw_client: openai.AsyncOpenAI, facts: MemoryFacts
     ) -> None:
         run = {"id": "run_1", "object": "thread.run", "status": "in_progress"}
@@ -221,11 +221,11 @@ class TestThreads(OnlineContract):
         raw.say(json.dumps({**run, "status": "completed"}).encode())
         raw.say(b'{"data": []}')
         raw.say(json.dumps({"data": [said]}).encode())
-        room = Room(threads(raw_client, ToolBox([]), facts, "asst_1"), thread=ThreadId("thread_1"))
-        assert await room.say("Hello") == "Here."
-        assert not room.troubles
+        session = Room(threads(raw_client, ToolBox([]), facts, "asst_1"), thread=ThreadId("thread_1"))
+        assert await session.say("Hello") == "Here."
+        assert not session.troubles
 
-    async def test_a_long_past_is_brought_in_portions(self, fake: FakeOpenAI, assistant: Threads) -> None:
+    async def test_a_long_history_is_added_in_several_requests(self, fake: FakeOpenAI, assistant: Threads) -> None:
         past = [Exchange(f"Q{number}", f"A{number}") for number in range(20)]
         thread = await assistant.open_thread(past)
         assert len(fake.posts("/threads")[0].body["messages"]) == 32
@@ -233,19 +233,19 @@ class TestThreads(OnlineContract):
 
     # ------------------------------------------------------------ the assistant
 
-    async def test_the_assistant_is_made_once_for_the_same_settings(self, fake: FakeOpenAI, make: Make) -> None:
-        rooms = [Room(make()), Room(make())]
-        await asyncio.gather(*(room.say("Hello") for room in rooms))
-        await Room(rooms[0].assistant).say("Hello")
+    async def test_the_assistant_is_created_once_for_the_same_settings(self, fake: FakeOpenAI, make: Make) -> None:
+        sessions = [Room(make()), Room(make())]
+        await asyncio.gather(*(session.say("Hello") for session in sessions))
+        await Room(sessions[0].assistant).say("Hello")
         assert len({run["assistant_id"] for run in fake.runs.values()}) == 1
         await Room(make(instructions="Be long.")).say("Hello")
         assert len({run["assistant_id"] for run in fake.runs.values()}) == 2
 
-    async def test_many_turns_at_once_make_one_assistant(self, fake: FakeOpenAI, assistant: Threads) -> None:
+    async def test_concurrent_turns_create_one_assistant(self, fake: FakeOpenAI, assistant: Threads) -> None:
         await asyncio.gather(*(Room(assistant).say("Hello") for _ in range(5)))
         assert len(fake.posts("/assistants")) == 1
 
-    async def test_one_that_another_process_made_meanwhile_is_used(
+    async def test_an_assistant_created_meanwhile_by_another_process_is_used(
         self, fake: FakeOpenAI, make: Make, facts: MemoryFacts
     ) -> None:
         async def remember(name: str, value: str) -> str:
@@ -256,7 +256,7 @@ class TestThreads(OnlineContract):
         assert [run["assistant_id"] for run in fake.runs.values()] == [ASSISTANT_ID]
         assert len([seen for seen in fake.requests if seen.method == "DELETE"]) == 1
 
-    async def test_it_is_made_as_the_settings_say(self, fake: FakeOpenAI, make: Make) -> None:
+    async def test_the_assistant_is_created_from_the_settings(self, fake: FakeOpenAI, make: Make) -> None:
         code = {"type": "code_interpreter", "container": {"type": "auto"}}
         files = {"type": "file_search", "vector_store_ids": ["vs_1"]}
         await Room(make(hosted=(code, files, {"type": "web_search"}))).say("Hello")
@@ -267,29 +267,31 @@ class TestThreads(OnlineContract):
         assert made.body["tool_resources"] == {"file_search": {"vector_store_ids": ["vs_1"]}}
 
     @pytest.mark.parametrize("later", [False, True])
-    async def test_one_that_is_gone_is_made_again(self, fake: FakeOpenAI, make: Make, later: bool) -> None:  # noqa: FBT001
-        room = Room(make())
-        await room.say("Hello")
+    async def test_a_missing_assistant_is_created_again(self, fake: FakeOpenAI, make: Make, later: bool) -> None:  # noqa: FBT001
+        session = Room(make())
+        await session.say("Hello")
         (made,) = [run["assistant_id"] for run in fake.runs.values()]
         fake.lose(made)
-        room = room if later else Room(make())
-        assert "Again" in await room.say("Again")
+        session = session if later else Room(make())
+        assert "Again" in await session.say("Again")
         assert "More" in await Room(make()).say("More")
         assert len({run["assistant_id"] for run in fake.runs.values()}) == 2
 
-    async def test_the_operators_assistant_keeps_its_tools_and_gets_ours(self, fake: FakeOpenAI, make: Make) -> None:
+    async def test_the_configured_assistant_keeps_its_tools_and_gets_the_gateways(
+        self, fake: FakeOpenAI, make: Make
+    ) -> None:
         own = [{"type": "code_interpreter"}]
-        room = Room(make(assistant_id=ASSISTANT_ID))
-        await room.assistant._wire.post(f"/assistants/{ASSISTANT_ID}", {"tools": own})  # type: ignore[attr-defined]
-        await room.say("Hello")
-        await room.say("Again")
+        session = Room(make(assistant_id=ASSISTANT_ID))
+        await session.assistant._wire.post(f"/assistants/{ASSISTANT_ID}", {"tools": own})  # type: ignore[attr-defined]
+        await session.say("Hello")
+        await session.say("Again")
         for run in fake.posts(self.RUNS):
             assert run.body["assistant_id"] == ASSISTANT_ID
             assert [tool["type"] for tool in run.body["tools"]] == ["code_interpreter", "function"]
             assert "instructions" not in run.body
         assert len([seen for seen in fake.requests if seen.method == "GET"]) == 1
 
-    async def test_an_assistant_that_there_is_not_is_named(self, make: Make) -> None:
+    async def test_an_unknown_assistant_is_named(self, make: Make) -> None:
         assistant = make(assistant_id="asst_typo")
         with pytest.raises(Misconfigured, match="ASST_ID"):
             await Room(assistant).say("Hello")
@@ -297,25 +299,58 @@ class TestThreads(OnlineContract):
         assert not check.ok
         assert "ASST_ID" in check.detail
 
+    @pytest.mark.parametrize("files", [False, True])
+    async def test_a_server_that_cannot_return_the_assistant_still_runs_it(
+        self,
+        fake: FakeOpenAI,
+        make: Make,
+        files: bool,  # noqa: FBT001
+    ) -> None:
+        fake.faults.add(Fault(method="GET", path="/assistants.*", status=404, times=None))
+        session = Room(make(assistant_id=ASSISTANT_ID))
+        if files:
+            session.attached = [attached("report.pdf", b"%PDF-1.7", media_type="application/pdf")]
+        assert "Hello" in await session.say("Hello")
+        assert not session.troubles
+        (run,) = fake.posts(self.RUNS)
+        assert run.body["assistant_id"] == ASSISTANT_ID
+        assert "tools" not in run.body
+
+    @pytest.mark.parametrize("tools", [[], None])
+    async def test_a_run_that_is_rejected_names_the_assistant(
+        self,
+        fake: FakeOpenAI,
+        client: openai.AsyncOpenAI,
+        toolbox: ToolBox,
+        facts: MemoryFacts,
+        tools: list[Any] | None,
+    ) -> None:
+        mine = toolbox if tools is None else ToolBox(tools)
+        fake.lose(ASSISTANT_ID)
+        session = Room(threads(client, mine, facts, ASSISTANT_ID))
+        with pytest.raises(Misconfigured, match=f"no assistant {ASSISTANT_ID}. Check ASST_ID"):
+            await session.say("Hello")
+        assert not session.troubles
+
     # ------------------------------------------------------------ other servers
 
     @pytest.mark.parametrize("assistant_id", [None, ASSISTANT_ID])
-    async def test_a_server_without_the_protocol_is_told_of(
+    async def test_a_server_without_the_assistants_api_is_reported(
         self, fake: FakeOpenAI, make: Make, assistant_id: str | None
     ) -> None:
-        room = Room(make(assistant_id=assistant_id))
-        await room.say("Hello")
+        session = Room(make(assistant_id=assistant_id))
+        await session.say("Hello")
         fake.features.discard("threads")
-        (check,) = await room.assistant.check()
+        (check,) = await session.assistant.check()
         assert not check.ok
         assert GONE in check.detail
         for begun in (False, True):
             with pytest.raises(Misconfigured, match=GONE):
-                await room.attempt(room.turn("Again"), posting=not begun)
+                await session.attempt(session.turn("Again"), posting=not begun)
         with pytest.raises(Misconfigured, match=GONE):
             await Room(make(assistant_id=assistant_id)).say("Hello")
 
-    async def test_azure_is_spoken_to_in_its_way(
+    async def test_requests_to_azure_have_its_format(
         self, fake: FakeOpenAI, connected: Callable[..., openai.AsyncOpenAI], toolbox: ToolBox, facts: MemoryFacts
     ) -> None:
         client = connected(
@@ -323,8 +358,8 @@ class TestThreads(OnlineContract):
             azure_openai_api_key=SecretStr(KEY),
             azure_openai_api_version="2024-05-01-preview",
         )
-        room = Room(threads(client, toolbox, facts, ASSISTANT_ID))
-        assert await room.say("Hello") == "You said: Hello"
+        session = Room(threads(client, toolbox, facts, ASSISTANT_ID))
+        assert await session.say("Hello") == "You said: Hello"
         assert all(seen.raw_path.startswith("/openai/") for seen in fake.requests)
         assert all(seen.query["api-version"] == "2024-05-01-preview" for seen in fake.requests)
         assert all(seen.headers["api-key"] == KEY for seen in fake.requests)

@@ -1,4 +1,4 @@
-"""Every error of the vendor's has its place in the table, and what a server says decides."""
+"""The table maps every error of the vendor, and the server's message has precedence."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ CLASSES = {
 
 
 def answered(status: int, message: str = "No.", headers: dict[str, str] | None = None, **error: Any) -> AssistantError:
-    """Our error for an answer in OpenAI's form."""
+    """Returns the AssistantError for a response in OpenAI's format."""
     response = httpx2.Response(status, headers=headers, request=REQUEST)
     kind = CLASSES.get(status, openai.InternalServerError if status >= 500 else openai.APIStatusError)
     return translate(kind(message, response=response, body={"message": message, **error}))
 
 
 def public() -> Iterator[type[BaseException]]:
-    """The exceptions that the SDK exports."""
+    """Yields the exceptions that the SDK exports."""
     for module in (openai, openai.lib.azure):
         for name, value in list(vars(module).items()):
             if isinstance(value, type) and issubclass(value, Exception) and not name.startswith("_"):
@@ -68,11 +68,11 @@ def heirs(kind: type[BaseException]) -> Iterator[type[BaseException]]:
 
 
 @pytest.mark.parametrize("kind", sorted(set(public()), key=str))
-def test_every_exception_that_the_sdk_exports_has_a_place_of_its_own(kind: type[BaseException]) -> None:
+def test_every_exported_exception_of_the_sdk_is_mapped(kind: type[BaseException]) -> None:
     assert kind in TABLE
 
 
-def test_every_other_exception_of_the_sdk_has_a_place_by_its_parent() -> None:
+def test_every_other_exception_of_the_sdk_is_mapped_by_its_base_class() -> None:
     found = set(heirs(openai.OpenAIError))
     assert len(found) > 15
     for kind in found:
@@ -100,7 +100,7 @@ def test_every_other_exception_of_the_sdk_has_a_place_by_its_parent() -> None:
         openai.APITimeoutError(request=REQUEST),
     ],
 )
-def test_what_breaks_on_the_way_may_have_begun_something(exc: Exception) -> None:
+def test_connection_errors_are_unavailable(exc: Exception) -> None:
     assert type(translate(exc)) is Unavailable
 
 
@@ -127,7 +127,7 @@ def test_what_breaks_on_the_way_may_have_begun_something(exc: Exception) -> None
         (529, Unavailable),
     ],
 )
-def test_a_status_decides_where_nothing_else_does(status: int, kind: type[GatewayError]) -> None:
+def test_errors_without_code_are_mapped_by_status(status: int, kind: type[GatewayError]) -> None:
     assert type(answered(status)) is kind
 
 
@@ -153,7 +153,7 @@ def test_a_status_decides_where_nothing_else_does(status: int, kind: type[Gatewa
         (500, "model_not_found", "The model `x` does not exist", Unavailable),
     ],
 )
-def test_what_a_server_says_outweighs_its_status(
+def test_the_error_message_has_precedence_over_the_status(
     status: int, code: str | None, message: str, kind: type[GatewayError]
 ) -> None:
     assert type(answered(status, message, code=code)) is kind
@@ -176,29 +176,29 @@ def test_what_a_server_says_outweighs_its_status(
         ({}, "Please try again.", None),
     ],
 )
-def test_how_long_to_wait_is_taken_from_where_the_server_says_it(
+def test_retry_after_is_read_from_headers_and_message(
     headers: dict[str, str], message: str, seconds: float | None
 ) -> None:
     assert answered(429, message, headers).retry_after == seconds
 
 
-def test_how_long_to_wait_may_be_a_date() -> None:
+def test_retry_after_may_be_a_date() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
     assert 45 < (answered(503, headers={"retry-after": later}).retry_after or 0) <= 50
 
 
-def test_a_locked_thread_is_tried_again_soon() -> None:
+def test_a_locked_thread_is_retried_soon() -> None:
     assert 0.5 <= (answered(400, code="conversation_locked").retry_after or 0) <= 2
 
 
-def test_the_field_that_a_server_does_not_take_is_told() -> None:
+def test_the_rejected_parameter_is_kept() -> None:
     error = answered(400, param="background")
     assert isinstance(error, BadRequest)
     assert error.param == "background"
 
 
 @pytest.mark.parametrize("body", [{"detail": "Not Found"}, "<html>Not Found</html>", {"error": "Not Found"}])
-def test_servers_complain_in_many_forms(body: object) -> None:
+def test_error_bodies_of_many_servers_are_read(body: object) -> None:
     response = httpx2.Response(404, request=REQUEST)
     error = translate(openai.NotFoundError("Error code: 404", response=response, body=body))
     assert isinstance(error, NotThere)
@@ -219,16 +219,16 @@ def test_servers_complain_in_many_forms(body: object) -> None:
         (None, Unavailable),
     ],
 )
-def test_an_error_inside_of_a_stream_or_a_run_decides_by_its_code(error: object, kind: type[GatewayError]) -> None:
+def test_an_error_inside_a_stream_or_run_is_mapped_by_code(error: object, kind: type[GatewayError]) -> None:
     assert type(complaint_in(error)) is kind
 
 
-def test_our_own_errors_pass() -> None:
+def test_assistant_errors_pass_unchanged() -> None:
     with pytest.raises(ThreadLost), our_words():
         raise ThreadLost
 
 
-def test_what_the_person_is_told_has_nothing_internal_in_it() -> None:
+def test_user_messages_contain_nothing_internal() -> None:
     for error in (answered(status, "secret detail") for status in (400, 401, 404, 409, 413, 429, 500)):
         assert "secret" in str(error)
         assert "secret" not in error.sentence
@@ -245,7 +245,7 @@ def test_what_the_person_is_told_has_nothing_internal_in_it() -> None:
         (500, 'Failed to parse messages: Unsupported content part type: "image_url"', None),
     ],
 )
-def test_a_file_that_is_not_taken_is_told_from_other_refusals(status: int, message: str, code: str | None) -> None:
+def test_a_rejected_file_is_distinguished_from_other_rejections(status: int, message: str, code: str | None) -> None:
     assert type(answered(status, message, code=code)) is BadFile
 
 
@@ -254,5 +254,5 @@ def test_a_run_may_fail_by_a_file(code: str) -> None:
     assert type(complaint_in({"code": code, "message": "No."})) is BadFile
 
 
-def test_a_file_that_is_against_the_rules_is_not_only_not_taken() -> None:
+def test_a_file_that_violates_the_policy_is_not_just_a_rejected_file() -> None:
     assert complaint_in({"code": "image_content_policy_violation", "message": "No."}).code == "not_allowed"

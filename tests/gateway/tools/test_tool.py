@@ -1,4 +1,4 @@
-"""A typed function with a docstring becomes a tool; one that cannot be described is refused where it is written."""
+"""A typed function with a docstring becomes a tool; one that cannot be described is rejected when it is defined."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_arguments_become_python_values_and_defaults_stay_the_functions() -> Non
 
 
 @pytest.mark.parametrize("text", ["", " \n", "null", "{}"])
-def test_nothing_at_all_means_no_arguments(text: str) -> None:
+def test_an_empty_text_means_no_arguments(text: str) -> None:
     @tool
     def ping() -> str:
         """Ping."""
@@ -92,7 +92,7 @@ def test_a_tool_is_frozen() -> None:
         forecast.name = "other"  # type: ignore[misc]
 
 
-def test_names_that_pydantic_keeps_for_itself_do_as_parameters() -> None:
+def test_names_reserved_by_pydantic_can_be_parameters() -> None:
     @tool
     def odd(schema: str, _private: int, model_config: str, title: str) -> str:
         """Odd."""
@@ -176,12 +176,12 @@ async def _yielding() -> Any:
         (lambda: 1, "cannot be the name of a tool"),
     ],
 )
-def test_what_cannot_be_described_is_refused(function: Callable[..., Any], reason: str) -> None:
+def test_a_function_that_cannot_be_described_is_refused(function: Callable[..., Any], reason: str) -> None:
     with pytest.raises(TypeError, match=reason):
         tool(function)
 
 
-def test_a_name_that_the_model_could_not_say_is_refused() -> None:
+def test_a_name_that_the_api_does_not_accept_is_refused() -> None:
     def grüße() -> str:  # noqa: PLC2401  # that is the point
         """Doc."""
         return ""

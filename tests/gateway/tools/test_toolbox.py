@@ -1,4 +1,4 @@
-"""A call of a tool always ends, in text that the model can use, and never holds up anything else."""
+"""A tool call always ends with text for the model, and never blocks anything else."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def gate() -> Iterator[threading.Event]:
     event.set()
 
 
-def test_the_schemas_are_what_a_model_is_told() -> None:
+def test_the_schemas_describe_the_tools() -> None:
     (schema,) = ToolBox([add]).schemas
     assert schema == {"name": "add", "description": "Add two numbers.", "parameters": add.parameters}
 
@@ -108,7 +108,7 @@ async def test_a_long_result_is_cut_and_says_so() -> None:
     assert len(text) < MAX_RESULT + 100
 
 
-async def test_an_unknown_tool_is_answered_with_those_there_are() -> None:
+async def test_an_unknown_tool_gets_the_list_of_tools() -> None:
     assert await ToolBox([add]).call("subtract", "{}") == "There is no tool 'subtract'. The tools are: add."
 
 
@@ -127,7 +127,7 @@ async def test_arguments_that_do_not_fit_are_explained(arguments: str, wanted: s
     assert wanted in await ToolBox([add]).call("add", arguments)
 
 
-async def test_a_list_of_faults_stays_short() -> None:
+async def test_a_list_of_validation_errors_is_limited() -> None:
     text = await ToolBox([add]).call("add", "{" + ",".join(f'"x{n}": 1' for n in range(1000)) + "}")
     assert len(text.splitlines()) == 7
     assert text.endswith("- and 996 more")
@@ -152,7 +152,7 @@ async def test_an_exception_becomes_text_without_traceback_or_secret(
     assert await ToolBox([make(exc)]).call("fail", "") == text
 
 
-async def test_an_exception_that_cannot_say_what_it_is_is_named() -> None:
+async def test_an_exception_whose_str_raises_is_named() -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise RuntimeError
@@ -160,7 +160,7 @@ async def test_an_exception_that_cannot_say_what_it_is_is_named() -> None:
     assert await ToolBox([raising(Mute())]).call("fail", "") == "The tool fail failed: Mute"
 
 
-async def test_a_function_that_hangs_is_left_behind_and_holds_up_nothing(gate: threading.Event) -> None:
+async def test_a_hanging_function_is_abandoned_and_blocks_nothing(gate: threading.Event) -> None:
     @tool
     def hang() -> None:
         """Hang."""
@@ -169,13 +169,13 @@ async def test_a_function_that_hangs_is_left_behind_and_holds_up_nothing(gate: t
     box = ToolBox([hang, add], time_limit=0.01)
     calls = await asyncio.gather(*(box.call("hang", "") for _ in range(40)))
     assert calls[0] == "The tool hang did not finish within 0.01 seconds."
-    assert calls[-1] == "The tool hang cannot be used right now: earlier calls of it have not come back."
+    assert calls[-1] == "The tool hang cannot be used right now: earlier calls of it have not returned yet."
     assert sum(thread.name == "tool-hang" for thread in threading.enumerate()) <= 16 + 4
     assert await ToolBox([add]).call("add", '{"a": 1}') == "2"
     assert await box.call("add", '{"a": 1}') in {"2", "The tool add did not finish within 0.01 seconds."}
 
 
-async def test_a_function_that_came_back_may_be_called_again(gate: threading.Event) -> None:
+async def test_a_function_that_returned_late_can_be_called_again(gate: threading.Event) -> None:
     @tool
     def slow() -> str:
         """Be slow at first."""
@@ -208,7 +208,7 @@ async def test_a_coroutine_past_its_time_is_cancelled() -> None:
     assert cancelled.is_set()
 
 
-async def test_functions_do_not_hold_up_the_loop(gate: threading.Event) -> None:
+async def test_functions_do_not_block_the_loop(gate: threading.Event) -> None:
     @tool
     def wait() -> str:
         """Wait for the loop."""
@@ -221,7 +221,7 @@ async def test_functions_do_not_hold_up_the_loop(gate: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("sync", [True, False])
-async def test_cancelling_passes_through(sync: bool, gate: threading.Event) -> None:  # noqa: FBT001  # a parameter of the test
+async def test_cancellation_passes_through(sync: bool, gate: threading.Event) -> None:  # noqa: FBT001  # a parameter of the test
     begun = threading.Event()
 
     @tool
@@ -244,7 +244,7 @@ async def test_cancelling_passes_through(sync: bool, gate: threading.Event) -> N
         await call
 
 
-def test_a_function_that_hangs_does_not_keep_the_process() -> None:
+def test_a_hanging_function_does_not_keep_the_process_alive() -> None:
     program = """
 import asyncio, threading
 from gateway.tools import ToolBox, tool
@@ -261,5 +261,5 @@ print(asyncio.run(ToolBox([hang], time_limit=0.01).call("hang", "")))
 
 
 @given(arguments=st.text() | st.dictionaries(st.sampled_from("abc"), st.integers() | st.text()).map(repr))
-def test_whatever_a_model_sends_there_is_an_answer(arguments: str) -> None:
+def test_any_input_of_a_model_gets_an_answer(arguments: str) -> None:
     assert asyncio.run(ToolBox([add]).call("add", arguments))
