@@ -1,4 +1,4 @@
-"""The socket of the database for operators: what there is, what becomes of it, whose it is."""
+"""The interface to the database for operators: searching turns, usage figures, personal data, retention."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Protocol
 from gateway.messages import Conversation, Turn, TurnId, TurnState, Verdict
 
 TIMES = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Seconds up to which answers are counted, each with those that took longer than the bound before."""
+"""Upper bounds of the latency buckets, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which turns are looked for. What is empty does not narrow anything down."""
+    """Criteria for turns. Empty fields match everything."""
 
     platform: str = ""
     channel: str = ""
     user: str = ""
-    """Who said it: ``Message.author``, exactly."""
+    """``Message.author``, exactly."""
     text: str = ""
-    """Something in the message or the reply, in whatever case."""
+    """A substring of the message or the reply, ignoring case."""
     state: TurnState | None = None
     since: float | None = None
     """Received at this time or later; seconds since the epoch."""
@@ -31,108 +31,111 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A conversation in a list."""
+    """A conversation in a list, with its counts."""
 
     conversation: Conversation
     turns: int
     waiting: int
-    """Unfinished ones."""
+    """Turns that are not finished."""
     last_at: float
     """When its newest turn was received."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of the turns of a platform that were received within a span of time."""
+    """The outcomes of the turns of a platform that were received within one span of time."""
 
     platform: str
     since: float
-    """Where the span begins."""
+    """When the span begins."""
     received: int = 0
     answered: int = 0
-    """With a reply that is delivered, or about to be. What is none of these is not decided yet."""
+    """Turns with a reply, delivered or not yet. Turns that are in none of these counts are unresolved."""
     cancelled: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
-    """How many failed, by code. A reply that could not be delivered is among them."""
+    """How many failed, by code, including replies that could not be delivered."""
     times: Sequence[int] = ()
-    """How many of ``answered`` took so long, from received to answered: one number for each of TIMES, and one for
-    what took longer."""
+    """How many of ``answered`` fall into each latency bucket, from received to answered: one number per bound in
+    LATENCY_BOUNDS, and one for the rest."""
     tokens_in: int = 0
     tokens_out: int = 0
     cost: int = 0
-    """In millionths."""
+    """In millionths of the currency."""
 
 
 class Catalogue(Protocol):
-    """Sync, thread-safe; every method does I/O and may raise StoreUnavailable. For people: not for each turn."""
+    """Queries of operators. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
+
+    Called for people, not on the way of a message.
+    """
 
     def now(self) -> float:
-        """The database's time."""
+        """Returns the database's time, in seconds since the epoch."""
         ...
 
     def find(self, search: Search, *, limit: int, before: Turn | None = None) -> Sequence[Turn]:
-        """The turns that fit, the newest first; those older than ``before``."""
+        """Returns the matching turns older than ``before``, newest first."""
         ...
 
     def find_conversations(self, search: Search, *, limit: int, before: Line | None = None) -> Sequence[Line]:
-        """The conversations with at least one turn that fits, the one with the newest turn of all first."""
+        """Returns the conversations with at least one matching turn, ordered by their newest turn, newest first."""
         ...
 
     def conversation_by_id(self, conversation: int) -> Conversation | None: ...
 
     def tally(self, since: float, until: float, *, span: float) -> Sequence[Tally]:
-        """What became of what was received from ``since`` to ``until``, for each ``span`` seconds and platform.
+        """Returns usage from ``since`` to ``until``, per platform and span of ``bucket_seconds``, oldest first.
 
-        Spans begin at multiples of their length; the oldest comes first. Spans and platforms in which nothing was
-        received are left out, and so is the past of a thread that was adopted: nobody said it here.
+        Spans begin at multiples of their length. Spans and platforms without turns are left out, as is the history of
+        imported threads, which was not received by the gateway.
         """
         ...
 
     # ------------------------------------------------------------ a person
 
     def said_by(self, platform: str, author: str, *, after: Turn | None = None, limit: int = 500) -> Sequence[Turn]:
-        """What a person said and got, oldest first; those after ``after``. Not what was erased."""
+        """Returns the turns of a person after ``after``, oldest first, without erased ones."""
         ...
 
     def judged_by(self, platform: str, author: str) -> Sequence[Verdict]:
-        """What a person thinks of replies, to them and to others; the oldest opinion first."""
+        """Returns a person's feedback on any replies, oldest first."""
         ...
 
     def unfinished(self, platform: str, author: str) -> Sequence[TurnId]:
-        """The turns of a person that are queued or running."""
+        """Returns the turns of a person that are queued or running."""
         ...
 
     def shares(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
-        """Each conversation that a person has a turn in, or that is theirs by its key; whether it is theirs alone.
+        """Returns the conversations with a turn or a key of a person, each with whether it has no other person's turns.
 
-        What was erased is nobody's any more, so it makes no conversation a shared one.
+        Erased turns have no author, so they do not make a conversation shared.
         """
         ...
 
     def erase_person(self, conversation: Conversation, author: str) -> int | None:
-        """Erase what one person said and got in a conversation; how many turns that were.
+        """Erases the turns of one person in a conversation; returns how many.
 
-        Its thread is let go of, and those that it had before are not known any more: the next turn opens another one,
-        from what is left. Unfinished turns of the person are cancelled. None, and nothing is done: it is gone, or has
-        another thread by now than ``conversation`` says, which may remember them as well.
+        The conversation loses its thread and the record of its earlier threads: the next turn creates a thread from the
+        remaining turns. Unfinished turns of the person are cancelled. Returns None and does nothing when the
+        conversation is deleted, or has another thread than ``conversation`` says, which may contain their messages too.
         """
         ...
 
     def erase_verdicts(self, platform: str, author: str) -> int:
-        """Delete what a person thinks of replies; how many verdicts that were."""
+        """Deletes a person's feedback; returns how many entries."""
         ...
 
-    # ------------------------------------------------------------ clearing up
+    # ------------------------------------------------------------ retention
 
     def erase_before(self, age: float, *, limit: int = 1000) -> int:
-        """Erase what was said in finished turns that were received more than ``age`` seconds ago; how many it were.
+        """Erases the content of finished turns received more than ``age_seconds`` ago; returns how many turns.
 
-        Message, reply, author, files, address, parts, verdicts and the failure's detail go; states, times, tokens and
-        cost stay. An unfinished turn is erased by a later call, when it is finished. About ``limit`` in one
-        transaction: call it again until it is 0. Cheap when there is nothing to erase.
+        Message, reply, author, files, address, posted messages, feedback and the failure's detail are erased; states,
+        times, tokens and cost stay. An unfinished turn is erased by a later call, once it is finished. Erases about
+        ``limit`` turns in one transaction: call it until it returns 0. Cheap when there is nothing to erase.
         """
         ...
 
     def tidy(self) -> None:
-        """Delete what nobody needs any more: limits and leases that ran out an hour ago, budgets of months gone by."""
+        """Deletes token buckets and locks that expired an hour ago, and budget records of past months."""
         ...

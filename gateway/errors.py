@@ -1,26 +1,26 @@
-"""Everything that can go wrong, as one tree. An error carries the decision it asks for.
+"""The error hierarchy. An error carries what the caller should do: give up, or retry after ``retry_after`` seconds.
 
 GatewayError
-+ SettingsError            the environment is wrong; says which variable and what to do
-+ InputError               the sender must change something
-| + Unverified             the sender is not who the platform says
-| + Blocked                the operator does not let the sender in
-| + Unreadable             we cannot read this; ``code`` says in what way
-| + ThreadNotFound         no such thread for this sender
-| + TurnNotFound           no such turn for this sender
-| + Conflict               it contradicts what is already there; ``code`` says in what way
-+ Overloaded               not now: come back after ``retry_after`` seconds
-+ StoreUnavailable         the database cannot be reached; nothing was stored
-+ LeaseLost                another process holds the conversation now; drop what you do
-+ DeliveryError            the platform did not take a reply; permanent unless ``retry_after`` is set
-+ AssistantError           the assistant did not answer
-  + RateLimited            refused before anything began: ask again after ``retry_after`` seconds
-  + ThreadBusy             another run holds the thread, nothing began: ask again after ``retry_after`` seconds
-  + Unavailable            no answer, and something may have begun: look before asking again
-  + ThreadLost             the backend does not know the thread: open a new one
-  + TimedOut               no answer within the time that a turn has
-  + Refused                permanent: tell the person
-    + Misconfigured        permanent until the operator changes a setting
++ SettingsError                a setting is wrong; names the variable and what to do
++ InputError                   the sender must change something
+| + Unauthenticated            the request does not prove who sent it
+| + Blocked                    the operator does not admit the sender
+| + MalformedRequest           the request cannot be parsed; ``code`` says why
+| + ThreadNotFound             no such thread for this sender
+| + TurnNotFound               no such turn for this sender
+| + Conflict                   contradicts the current state; ``code`` says why
++ Overloaded                   too much work is queued: retry after ``retry_after`` seconds
++ StoreUnavailable             the database cannot be reached; nothing was stored
++ LeaseLost                    another process holds the conversation now; stop working on it
++ DeliveryError                the platform did not accept a reply; permanent unless ``retry_after`` is set
++ AssistantError               the assistant did not answer
+  + AssistantRateLimited       rejected before a run started: retry after ``retry_after`` seconds
+  + ThreadBusy                 another run is active in the thread: retry after ``retry_after`` seconds
+  + AssistantUnavailable       no answer, but a run may have started: check the thread before retrying
+  + ThreadMissing              the backend does not know the thread: create a new one
+  + AssistantTimedOut          no answer within the time limit of a turn
+  + AssistantRefused           permanent: tell the person
+    + AssistantMisconfigured   permanent until the operator changes a setting
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """Something the gateway knows how to name. ``str()`` of it may be shown to whoever caused it."""
+    """An error of the gateway. ``str()`` of it may be shown to the sender; by default it is the class docstring."""
 
     code: str = "internal"
 
@@ -47,7 +47,7 @@ class SettingsError(GatewayError):
 
 
 class InputError(GatewayError):
-    """This cannot be taken as it is."""
+    """This request cannot be accepted."""
 
     code = "invalid"
 
@@ -59,13 +59,13 @@ class Unverified(InputError):
 
 
 class Blocked(InputError):
-    """Nobody answers you here. The operator of this gateway decides who is answered."""
+    """You may not use this assistant here. The operator of this gateway decides who may."""
 
     code = "blocked"
 
 
 class Unreadable(InputError):
-    """The request is not in a form we can read."""
+    """The request cannot be parsed."""
 
     code = "unreadable"
 
@@ -83,13 +83,13 @@ class TurnNotFound(InputError):
 
 
 class Conflict(InputError):
-    """This contradicts what is already there."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
 
 class Overloaded(GatewayError):
-    """The gateway has as much work as it can hold. Try again later."""
+    """The gateway has too much work queued. Try again later."""
 
     code = "overloaded"
 
@@ -101,13 +101,13 @@ class StoreUnavailable(GatewayError):
 
 
 class LeaseLost(GatewayError):
-    """Another process works on this conversation now."""
+    """Another process holds the lease on this conversation now."""
 
     code = "lease_lost"
 
 
 class DeliveryError(GatewayError):
-    """The platform did not take the reply."""
+    """The platform did not accept the reply."""
 
     code = "undeliverable"
 
@@ -115,7 +115,7 @@ class DeliveryError(GatewayError):
 class AssistantError(GatewayError):
     """The assistant did not answer.
 
-    ``str()`` is for the operator; ``sentence`` is what the person is told.
+    ``str()`` is for the operator; ``user_message`` is shown to the person.
     """
 
     code = "assistant_failed"
@@ -148,7 +148,7 @@ class ThreadBusy(AssistantError):
 
 
 class Unavailable(AssistantError):
-    """The assistant cannot be reached, or broke off."""
+    """The assistant cannot be reached, or closed the connection early."""
 
     code = "unavailable"
     default_sentence = "The assistant cannot be reached right now. Please try again in a minute."
@@ -168,14 +168,14 @@ class TimedOut(AssistantError):
 
 
 class Refused(AssistantError):
-    """The assistant will not answer this, however often it is asked."""
+    """The assistant will not answer this message; a retry does not help."""
 
     code = "refused"
     default_sentence = "The assistant could not answer this message."
 
 
 class Misconfigured(Refused):
-    """The backend does not accept how it is set up."""
+    """The backend rejects its configuration."""
 
     code = "misconfigured"
     default_sentence = "The assistant is not set up correctly. Please tell the person who runs it."

@@ -1,4 +1,4 @@
-"""The socket of the database for money: what was spent within a budget, and what may be."""
+"""The interface to the database for budgets: what was spent, and whether a turn may run."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from gateway.messages import TurnId
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much may be spent, by whom and when. Amounts are in millionths of the currency of the prices."""
+    """How much may be spent, by whom and when. Amounts are in millionths of the currency of the price table."""
 
     scope: str
-    """Whose, and by what kind of period, such as ``day user slack T1 U1``. Opaque to the database."""
+    """Whose budget, and for which kind of period, such as ``day user slack T1 U1``. Opaque to the database."""
     period: str
-    """The day or the month, such as ``2026-11-21`` or ``2026-11``. Those of one scope are in the order of time."""
+    """The day or month, such as ``2026-11-21`` or ``2026-11``. Periods of one scope sort chronologically."""
     soft: int | None = None
-    """From here on people are warned."""
+    """People are warned from this amount on."""
     hard: int | None = None
-    """From here on nothing is asked any more."""
+    """No more turns are run from this amount on."""
     alone: bool = False
-    """Whether its turns run one after the other. Then the hard limit holds whatever each of them costs."""
+    """Whether its turns run one at a time. Then at most one turn exceeds the hard limit, whatever turns cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a budget has seen so far."""
+    """What was spent within a budget so far."""
 
     budget: Budget
     cost: int
     held: int = 0
-    """What running turns are expected to cost."""
+    """The expected cost of running turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whether a turn may be run."""
+    """Whether a turn may run."""
 
     spent: Sequence[Spent]
-    """Without what the turn itself holds."""
+    """Per budget, without the reservation of the turn itself."""
     exhausted: Budget | None = None
-    """The first one that is used up: the turn may not be run."""
+    """The first budget that is used up: the turn may not run."""
     wait: bool = False
-    """Running turns may use up what is left: ask again when one of them is over."""
+    """Running turns may use up the rest: ask again when one of them has ended."""
 
     @property
     def granted(self) -> bool:
@@ -52,32 +52,33 @@ class Admission:
 
 
 class Ledger(Protocol):
-    """Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
+    """Spending and reservations. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
 
     def admit(self, turn: TurnId, budgets: Sequence[Budget]) -> Admission:
-        """Whether a turn may be run within all of these, and if so, keep free what it may cost in each.
+        """Decides whether a turn may run within all of these budgets; if so, reserves its expected cost in each.
 
-        That is as much as the dearest turn so far in that budget, or all that is left while no turn is known, or where
-        turns run alone. So however many processes ask at once, a hard limit is passed by one turn only: where turns run
-        alone in any case, elsewhere as long as none costs more than the dearest before it. A turn that was admitted to
-        these budgets before stays admitted, whichever process asks: what it has begun costs something already.
+        The expected cost is that of the most expensive turn so far in the budget, or all that is left if no turn is
+        known yet or the budget is serialised. So however many processes ask at once, at most one turn exceeds a hard
+        limit: always if serialised, otherwise as long as no turn costs more than the most expensive one before. A turn
+        admitted to the same budgets before stays admitted, whichever process asks, as its run has already cost
+        something.
 
-        What a turn holds counts as long as it is queued or running. A turn that is over and was not charged, as its
-        process died in between, is charged by whoever asks next within the same budget.
+        A reservation counts while its turn is queued or running. A turn that ended without being charged, because its
+        process died, is charged by the next call for the same budget.
         """
         ...
 
     def charge(self, turn: TurnId, cost: int) -> None:
-        """A turn is over, and has cost so much: each budget that it was admitted to is charged and kept free no more.
+        """Charges the cost of an ended turn to each budget it was admitted to, and removes its reservations.
 
-        To charge a turn that holds nothing does nothing: however often it is told, it is charged once.
+        Without a reservation it does nothing, so repeated calls charge a turn once.
         """
         ...
 
     def spent(self, budgets: Sequence[Budget]) -> Sequence[Spent]:
-        """What they have seen so far, in their order. Changes nothing."""
+        """Returns the usage of these budgets, in their order. Changes nothing."""
         ...
 
     def free_in(self, bucket: str) -> float:
-        """Seconds until the next place under a limit of ``Store.reserve`` comes free. Takes none."""
+        """Returns the seconds until the next token of a bucket of ``Store.take_token`` is valid. Takes none."""
         ...

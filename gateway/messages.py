@@ -1,4 +1,4 @@
-"""The nouns of the house: plain frozen data, no I/O, no imports from elsewhere."""
+"""The domain model: frozen dataclasses without I/O. Imports nothing else of the gateway."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from enum import StrEnum
 from typing import NewType
 
 ThreadId = NewType("ThreadId", str)
-"""The assistant's handle for a conversation. Opaque: only the backend that opened it reads it."""
+"""The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
 
 RunId = NewType("RunId", str)
-"""The assistant's handle for one attempt at a turn. Opaque, likewise."""
+"""The id of one attempt at a turn at the assistant. Opaque: only the backend that created it interprets it."""
 
 TurnId = NewType("TurnId", str)
-"""Our public name for a turn."""
+"""The public id of a turn."""
 
 Address = Mapping[str, str]
-"""Where a reply goes. Opaque: only the adapter that wrote it reads it."""
+"""Where a reply is sent. Opaque: only the adapter that created it interprets it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationKey:
-    """Whose memory this is: one key, one thread. Unused parts are empty."""
+    """Identifies a conversation on its platform: one key, one thread. Unused fields are empty."""
 
     platform: str
     workspace: str = ""
@@ -33,19 +33,19 @@ class ConversationKey:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that a person attached, or that the assistant made."""
+    """A file that a person attached or the assistant created. Stored as JSON under these field names."""
 
     name: str
     reference: str
-    """Where its content is to be had. Opaque: only the adapter or the backend that wrote it reads it."""
+    """How to fetch its content. Opaque: only the adapter or backend that created it interprets it."""
     media_type: str = ""
     size: int = 0
-    """Bytes; 0 where that is not known."""
+    """In bytes; 0 if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file with its content; or with the reason why that could not be had, in words for the assistant."""
+    """A file with its content, or with the reason why it could not be fetched, worded for the assistant."""
 
     file: File
     content: bytes = b""
@@ -56,18 +56,18 @@ class Kind(StrEnum):
     """What a message asks for."""
 
     ASK = "ask"
-    """A reply of the assistant."""
+    """A reply from the assistant."""
     RESET = "reset"
-    """A new thread for the conversation: nothing before it is remembered."""
+    """A new thread for the conversation: the assistant no longer sees earlier messages."""
     STOP = "stop"
-    """An end to everything that was asked in the conversation and has no reply yet."""
+    """Cancellation of every prompt in the conversation that has no reply yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing a person said, in our words.
+    """One message from a person, independent of the platform.
 
-    ``message_id`` is unique within the platform: the same id again is the same message.
+    ``message_id`` is unique within the platform: a repeated id is a redelivery of the same message.
     """
 
     key: ConversationKey
@@ -78,26 +78,26 @@ class Message:
     kind: Kind = Kind.ASK
     files: tuple[File, ...] = ()
     opens: bool = True
-    """Whether it may open a conversation. If not, it counts only where there is one already. Not stored."""
+    """Whether it may start a conversation. If not, it is dropped unless the conversation exists. Not stored."""
     piece: str = ""
-    """Which piece it is of a message that comes in several with one id, as the pictures of an album. One that opens
-    nothing counts only if another piece was there before it. Not stored."""
+    """Which item it is of a message that arrives in several parts with one id, such as a photo album. An item that may
+    not start a conversation is accepted only after another item of the same message. Not stored."""
     wait: float = 0.0
-    """Seconds for which its turn is not begun in an idle conversation, as more pieces may come. Not stored."""
+    """Seconds to wait before the turn is started in an idle conversation, as more items may arrive. Not stored."""
     awaited: bool = False
-    """Whether somebody waits for the outcome in the process that takes it in. Kept as that process's name."""
+    """Whether a caller waits for the outcome in the receiving process. Stored as the name of that process."""
     trace: str = ""
-    """The trace it belongs to, as a W3C ``traceparent``; empty when nobody traces."""
+    """The trace it belongs to, as a W3C ``traceparent``; empty without tracing."""
 
     @property
     def said(self) -> str:
-        """The text, with a line for each attached file: what a thread remembers of the message."""
+        """Returns the text with one line per attached file, as the message appears in a thread's history."""
         return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A person changed what they said."""
+    """A person edited a message."""
 
     platform: str
     message_id: str
@@ -106,7 +106,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A person deleted what they said."""
+    """A person deleted a message."""
 
     platform: str
     message_id: str
@@ -114,7 +114,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The platform gave a channel another id: its conversations go on there."""
+    """The platform changed a channel's id: its conversations continue under the new id."""
 
     platform: str
     workspace: str
@@ -124,7 +124,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a person thinks of a reply, in the platform's word for it. The newest of one person counts."""
+    """A person's rating of a reply, as the platform names it. A newer rating by the same person replaces the older."""
 
     turn: TurnId
     author: str
@@ -141,7 +141,7 @@ class TurnState(StrEnum):
 
     @property
     def decided(self) -> bool:
-        """Whether the assistant's part is over, whatever came of it."""
+        """Whether the turn has an outcome: answered, delivered, failed or cancelled."""
         return self not in (TurnState.QUEUED, TurnState.RUNNING)
 
 
@@ -151,16 +151,16 @@ class Failure:
 
     code: str
     sentence: str
-    """For the person: one honest sentence with nothing internal in it."""
+    """For the person: one sentence, without internal details."""
     detail: str = ""
     """For the operator. Never shown to the person, never a secret."""
     retry_after: float | None = None
-    """Seconds after which it may be worth asking again, when that is known."""
+    """Seconds after which a retry may succeed; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, as the backend counted them; zero where it does not."""
+    """Tokens as counted by the backend; zero if it does not count them."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -173,39 +173,39 @@ NO_TOKENS = Usage()
 
 
 class Mark(StrEnum):
-    """What a trail says beyond the states and times of a turn."""
+    """What an audit log records beside the states and times of a turn. Comments say what ``detail`` holds."""
 
     RECEIVED = "received by"
-    """A process."""
+    """The process."""
     CLAIMED = "claimed by"
-    """A process."""
+    """The process."""
     RUN = "run"
-    """Its id at the assistant."""
+    """The run id."""
     ASKED_AGAIN = "asked again"
-    """Why the assistant had to be."""
+    """Why the run was repeated."""
     WENT_ON = "went on after a pause by"
-    """A process that stood still for longer than its lease, and found that nobody else had taken over."""
+    """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     HANDED_BACK = "handed back by"
-    """A process."""
+    """The process that released its lease on the unfinished turn."""
     PUT_OFF = "delivery put off"
-    """Why the platform did not take it yet."""
+    """Why the platform has not accepted the reply yet."""
     RETRIED = "retried as"
-    """The turn that an operator made of it."""
+    """The id of the new turn that an operator created as a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a turn's trail."""
+    """One entry of a turn's audit log."""
 
     at: float
     mark: Mark
     detail: str = ""
-    """Never a secret, nor what somebody said."""
+    """Never contains secrets or message text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message and what became of it: the unit of work, of retry and of audit.
+    """One message and its outcome: the unit of work, of retry and of audit.
 
     Times are seconds since the epoch by the database's clock; None: not yet.
     """
@@ -219,39 +219,39 @@ class Turn:
     run_id: RunId | None = None
     reply: str = ""
     files: tuple[File, ...] = ()
-    """What the assistant made for the reply."""
+    """Files that the assistant created for the reply."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
     model: str = ""
-    """Which model answered, as the backend names it; empty where it does not."""
+    """The model that answered, as named by the backend; empty if unknown."""
     cost: int = 0
-    """What the run cost, in millionths of the currency that prices are given in; 0 where no price is known."""
+    """Cost of the run, in millionths of the currency of the price table; 0 if the price is unknown."""
     parts: tuple[str, ...] = ()
-    """What stands at the platform of the reply, as far as the adapter noted it. Opaque: only the adapter reads it."""
+    """What the adapter has posted of the reply, as it saved it. Opaque: only the adapter interprets it."""
     trail: tuple[Step, ...] = ()
-    """What became of it on its way, for the operator; the oldest first, and not more than a few dozen."""
+    """How the turn was processed, for the operator; oldest entry first, at most a few dozen."""
     received_at: float = 0.0
     started_at: float | None = None
     answered_at: float | None = None
     delivered_at: float | None = None
     erased_at: float | None = None
-    """When what was said in it was deleted: message, reply and author are empty since then."""
+    """When its content was erased: message, reply and author are empty since then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation key and the thread that remembers for it."""
+    """A conversation key with the thread that holds its history at the assistant."""
 
     id: int
     key: ConversationKey
     thread: ThreadId | None = None
     backend: str = ""
-    """The name of the backend that opened the thread; another one cannot read it."""
+    """The name of the backend that created the thread; no other backend can read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a conversation. Each claim has a higher epoch, so an old holder is known as such."""
+    """The right to work on a conversation. Each claim has a higher epoch, so writes of earlier holders are refused."""
 
     conversation: int
     owner: str
@@ -260,9 +260,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A turn to work on, with the lease that permits it.
+    """A turn to work on, with the lease on its conversation.
 
-    ``fresh`` says that no earlier attempt can have reached the assistant: the turn may be posted without looking.
+    ``first_attempt``: no earlier attempt can have reached the assistant, so the message is posted without first
+    checking whether the thread has it.
     """
 
     lease: Lease
@@ -273,33 +274,33 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A message and its reply, as a thread remembers them."""
+    """A message and its reply, as they appear in a thread."""
 
     text: str
     reply: str
     author: str = ""
 
 
-# What an assistant tells while it works on a turn.
+# Events that an assistant yields while it works on a turn.
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The run has an id: it can be found again from here on."""
+    """The run has an id and can be resumed by it."""
 
     run_id: RunId
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More of the reply."""
+    """The next part of the reply text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The assistant uses a tool: told once when the call begins, and once when it is done."""
+    """A tool call of the assistant: yielded once when the call starts and once when it is done."""
 
     call_id: str
     name: str
@@ -310,16 +311,16 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The whole reply. Nothing follows."""
+    """The complete reply. Always the last event."""
 
     text: str
     usage: Usage = NO_TOKENS
     files: tuple[File, ...] = ()
     model: str = ""
-    """Which model it was, as the server names it; empty where it does not."""
+    """The model that answered, as named by the server; empty if unknown."""
 
 
 Shown = TextDelta | ToolCall
-"""What a person may watch while a turn runs."""
+"""Events that an adapter may show while a turn runs."""
 
 RunEvent = RunStarted | TextDelta | ToolCall | Answered

@@ -1,7 +1,8 @@
-"""The sockets of the core: Adapter and Assistant for what is plugged in, Inbox and Outbox for what an adapter may ask.
+"""The interfaces between the core and its plug-ins: Adapter and Assistant are implemented by plug-ins, Inbox and
+DeliveryContext by the core.
 
-Each says who calls it, on which side (sync: web threads and the database's executor; async: the engine's
-loop), whether it may do I/O, and what it may raise.
+Each says who calls it, where (sync: web threads and the database's executor; async: the worker's loop), whether it may
+do I/O, and what it raises.
 """
 
 from __future__ import annotations
@@ -34,20 +35,21 @@ if TYPE_CHECKING:
     import flask
 
 History = Callable[[], Awaitable[Sequence[Exchange]]]
-"""Loads what was said before a turn, oldest first, when a backend needs it."""
+"""Loads the exchanges before a turn, oldest first. Called by a backend that needs them."""
 
 Attachments = Callable[[], Awaitable[Sequence[Attachment]]]
-"""Fetches the files of a turn's message, when a backend needs them: one for each, in order. Raises nothing."""
+"""Fetches the files of a turn's message, one Attachment per file, in order. Called by a backend that needs them.
+Raises nothing."""
 
 
 async def no_attachments() -> Sequence[Attachment]:
-    """Those of a message without files."""
+    """Returns none: the loader for a message without files."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of ``python -m gateway check``."""
+    """One line in the output of ``python -m gateway check``."""
 
     name: str
     ok: bool
@@ -59,19 +61,19 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What came in, without a framework. Header names are lower case."""
+    """An incoming HTTP request, independent of the web framework. Header names are lower case."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
 Change = Edit | Withdrawal | Move | Verdict
-"""What else a platform may tell than that somebody said something."""
+"""An event of a platform other than a new message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What an adapter made of a request, and what to tell the platform at once."""
+    """The result of parsing a request: what it contains, and the body of the immediate HTTP response."""
 
     messages: tuple[Message, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -79,39 +81,40 @@ class Receipt:
 
 
 class Outbox(Protocol):
-    """The core, as an adapter sees it while it brings one turn. Async; on the engine's loop.
+    """What an adapter may call while it delivers one turn. Async; on the worker's loop.
 
-    The engine makes one for each claim on a turn, and gives the same one to ``follow`` and to ``deliver``.
+    The worker creates one per claim on a turn and passes the same one to ``stream_preview`` and to ``deliver``.
     """
 
     @property
     def fresh(self) -> bool:
-        """Whether this is the first process to work on the turn: nobody else can have shown anything of it."""
+        """Whether this is the first attempt at the turn: no other process can have posted anything of it."""
         ...
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What stands at the platform of this turn's reply, in the adapter's words, as it was noted last."""
+        """What was posted of this turn's reply, in the adapter's own format, as of the last ``save_progress``."""
         ...
 
     async def note(self, parts: Sequence[str]) -> None:
-        """Commit what stands there now, so that another process can go on from it. Raises LeaseLost."""
+        """Commits what is posted now, so that another process can continue from it. Raises LeaseLost."""
         ...
 
     async def file(self, file: File) -> bytes:
-        """The content of a file that the assistant made. Raises AssistantError."""
+        """Returns the content of a file that the assistant created. Raises AssistantError."""
         ...
 
     async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        """Wait for a place under a limit that all processes share. False, at once, if that takes over ``patience`` s.
+        """Waits for a token of a bucket that all processes share. Returns False at once if the wait would exceed
+        ``max_wait`` seconds.
 
-        ``bucket`` names what is limited, such as a method of one workspace. Raises LeaseLost when another process has
-        the turn by now: then nothing of it may be sent any more.
+        ``bucket`` names what is limited, such as a method of one workspace. Raises LeaseLost when another process holds
+        the turn now; then nothing more of it may be sent.
         """
         ...
 
     async def hold_off(self, bucket: str, seconds: float) -> None:
-        """Let nobody have a place under that limit for so long: the platform asked for it."""
+        """Blocks a bucket for all processes for so many seconds, as the platform asked (HTTP 429)."""
         ...
 
 
@@ -121,73 +124,74 @@ class Adapter(Protocol):
     name: str
 
     def receive(self, request: Request) -> Receipt:
-        """Verify and parse. Sync; no I/O. The same request gives the same message ids.
+        """Verifies and parses a webhook request. Sync; no I/O. The same request gives the same message ids.
 
-        Raises Unverified, Unreadable.
+        Raises Unauthenticated, MalformedRequest.
         """
         ...
 
     async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
-        """Show a turn while it runs, as far as the platform can.
+        """Shows a preview of a turn while it runs, as far as the platform can.
 
-        The engine calls it once per attempt at a message of the kind ASK: the others are over as soon as they begin.
-        Deltas that come while the adapter is busy arrive merged. It may return early when nobody watches. What it
-        shows is a preview: the reply comes by ``deliver``. Whatever it raises is logged and forgotten.
+        Called by the worker once per attempt at a message of kind PROMPT; other kinds are done as soon as they start.
+        Deltas that arrive while the adapter is busy are merged. It may return early when nobody watches. The final
+        reply is posted by ``deliver``. Whatever it raises is logged and ignored.
         """
         ...
 
     async def deliver(self, turn: Turn, outbox: Outbox) -> None:
-        """Bring the outcome of a decided turn: its reply, the sentence of its failure, or that it was cancelled.
+        """Posts the outcome of a turn: its reply, the message of its failure, or that it was cancelled.
 
-        The engine calls it after the outcome is stored, at least once: again when the process died in between.
-        Raises DeliveryError and LeaseLost only; with ``retry_after`` it is called again, for hours if need be.
+        Called by the worker after the outcome is stored, at least once: again if the process died before the delivery
+        was recorded. Raises only DeliveryError and LeaseLost; with ``retry_after`` it is called again, for hours if
+        necessary.
         """
         ...
 
     async def check(self) -> Sequence[Check]:
-        """Whether the platform is reachable and accepts us. Raises nothing."""
+        """Checks that the platform is reachable and accepts our credentials. Raises nothing."""
         ...
 
 
 @runtime_checkable
 class Routed(Protocol):
-    """An adapter that brings its own routes."""
+    """An adapter with its own HTTP routes."""
 
     def routes(self, inbox: Inbox) -> flask.Blueprint: ...
 
 
 @runtime_checkable
 class Attended(Protocol):
-    """An adapter whose callers wait in this process."""
+    """An adapter with callers that wait for an outcome in this process."""
 
     def wake(self, turn: TurnId) -> None:
-        """A turn that may be awaited here was decided by another process. Any thread; no I/O."""
+        """Tells the adapter that another process resolved a turn that may be awaited here. Any thread; no I/O."""
         ...
 
     def let_go(self, after: float) -> None:
-        """The process stops: take no more callers, let those that wait go ``after`` seconds from now. No I/O."""
+        """Called when the process stops: accepts no more callers; releases the rest in ``grace_seconds``. No I/O."""
         ...
 
 
 @runtime_checkable
 class Listening(Protocol):
-    """An adapter that fetches what people say by itself, instead of being called."""
+    """An adapter that fetches messages itself (polling, a socket) instead of receiving webhook requests."""
 
     def listen(self, inbox: Inbox) -> None:
-        """Begin, in threads of its own. Returns at once; what fails is tried again and logged."""
+        """Starts receiving in threads of its own. Returns at once; failures are logged and retried."""
         ...
 
     def hush(self) -> None:
-        """Fetch no more. Returns when nothing is half taken."""
+        """Stops receiving. Returns when every message already fetched is committed."""
         ...
 
 
 @runtime_checkable
 class Attaching(Protocol):
-    """An adapter whose messages may have files."""
+    """An adapter whose messages may have files attached."""
 
     async def fetch(self, turn: Turn) -> Sequence[Attachment]:
-        """The files of a turn's message with their content: one for each, in order. On the loop. Raises nothing."""
+        """Returns one Attachment per file of a turn's message, in order. On the worker's loop. Raises nothing."""
         ...
 
 
@@ -196,13 +200,13 @@ class Connected(Protocol):
     """An adapter that keeps connections open."""
 
     async def close(self) -> None:
-        """Let go of them. On the loop, last of all."""
+        """Closes them. Called on the worker's loop, as the last step of the shutdown."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Supposed:
-    """A message that nobody sent: what it would say, where, and by whom. What is empty is not known, or not there."""
+    """A hypothetical message, for a dry run. Empty fields are unknown or absent."""
 
     text: str
     workspace: str = ""
@@ -210,15 +214,15 @@ class Supposed:
     topic: str = ""
     user: str = ""
     mention: bool = False
-    """Whether it calls us by name."""
+    """Whether it mentions the bot."""
 
 
 @runtime_checkable
 class Explaining(Protocol):
-    """An adapter that can tell what it would make of a message."""
+    """An adapter that can tell how it would parse a message."""
 
     def suppose(self, supposed: Supposed) -> Receipt:
-        """What would be read of it, by the code that reads what is really said. No I/O. Raises Unreadable."""
+        """Parses it by the code that parses real messages. No I/O. Raises MalformedRequest."""
         ...
 
 
@@ -226,24 +230,24 @@ class Explaining(Protocol):
 
 
 class Assistant(Protocol):
-    """One way to reach an assistant. All async. Every method may do I/O and raises AssistantError only."""
+    """A backend that reaches an assistant. All async. Every method may do I/O and raises only AssistantError."""
 
     name: str
     description: str
-    """For people: which backend it is, with which model and where. No secrets."""
+    """For people: the backend, its model and its address. Contains no secrets."""
 
     async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
-        """A new thread that remembers these exchanges, oldest first."""
+        """Creates a thread that contains these exchanges, oldest first."""
         ...
 
     def run(
         self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
-        """Post the message and run the assistant on it, without looking first: nothing of it was ever posted.
+        """Posts the message and runs the assistant on it, without checking the thread: no earlier attempt posted it.
 
-        Yields RunStarted as soon as the run has an id (again, if the id changes on the way), what there is to
-        show, and Answered last. An iterator that ends without Answered has raised. Closing it early leaves the
-        run at the backend as it is; ``cancel`` ends that.
+        Yields RunStarted as soon as the run has an id (again if the id changes), then preview events, and RunCompleted
+        last. An iterator that ends without RunCompleted has raised. Closing it early leaves the run at the backend
+        active; ``cancel_run`` stops it.
         """
         ...
 
@@ -255,95 +259,98 @@ class Assistant(Protocol):
         history: History,
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        """Finish what an earlier attempt began, without the thread seeing the message twice.
+        """Completes an earlier attempt without posting the message to the thread twice.
 
-        With a run id: attach to that run. Without: look in the thread for what the attempt left there, and post
-        only when it left nothing. Yields as ``run`` does.
+        With a run id it attaches to that run. Without one it looks in the thread for what the attempt left there, and
+        posts only if it left nothing. Yields as ``run`` does.
         """
         ...
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
-        """Stop a run at the backend; no error when it is over already."""
+        """Stops a run at the backend; no error if it has ended already."""
         ...
 
     async def fetch(self, file: File) -> bytes:
-        """The content of a file that came with an answer. Raises Refused when it is gone."""
+        """Returns the content of a file of a reply. Raises AssistantRefused when it no longer exists."""
         ...
 
     async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
-        """What was said in a thread that somebody else opened, oldest first (the newest 100). None: no such thread."""
+        """Returns the newest 100 exchanges of a thread created elsewhere, oldest first. None: no such thread."""
         ...
 
     async def forget(self, thread: ThreadId) -> None:
-        """Delete a thread at the backend; no error when it is gone already."""
+        """Deletes a thread at the backend; no error if it does not exist."""
         ...
 
     async def check(self) -> Sequence[Check]:
-        """Whether the backend answers, with the smallest request that proves it. Raises nothing."""
+        """Checks that the backend answers, with the smallest request that proves it. Raises nothing."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Closes its connections."""
         ...
 
 
-# ---------------------------------------------------------------- what an adapter may ask of the core
+# ---------------------------------------------------------------- what an adapter may call in the core
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
+    """The result of ``Inbox.accept``."""
+
     turn: Turn
     new: bool
     here: bool
-    """Whether this process already works on it; otherwise any process may."""
+    """Whether this process has claimed it; otherwise any process may."""
 
 
 class Inbox(Protocol):
-    """The core, as an adapter sees it. Sync, thread-safe; every method does I/O.
+    """What an adapter may call to hand over messages and read turns. Sync, thread-safe; every method does I/O.
 
-    All may raise StoreUnavailable; those that ask the assistant also AssistantError.
+    All may raise StoreUnavailable; those that call the assistant also AssistantError.
     """
 
     def new_turn(self) -> TurnId:
-        """A name for a turn that is about to be accepted, so that its caller can wait for it before it exists."""
+        """Returns an id for a turn to be accepted, so that its caller can wait for it before it is recorded. No I/O."""
         ...
 
     def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
-        """Record a message, then start on it or leave it to whoever has room.
+        """Records a message, then starts the turn if this process has capacity; otherwise any process may claim it.
 
         Raises Overloaded, ThreadNotFound, Blocked.
         """
         ...
 
     def take(self, receipt: Receipt) -> None:
-        """Everything that a platform told at once; when this returns, all of it is committed.
+        """Records everything in a parsed update; when this returns, all of it is committed.
 
-        A message that opens no conversation and finds none is dropped, as is one of somebody whom the operator does
-        not let in, and a change to what is not there. A piece
-        joins the turn of the pieces before it, or becomes a turn of its own when that has begun. A message for which
-        there is no room is answered with a sentence that says so, once for all that come until there is room again.
-        To take the same receipt again does no harm.
+        Dropped are messages that may not start a conversation where none exists, messages of people whom the operator
+        does not admit, and changes to messages that do not exist. An album item is appended to the queued turn of the
+        items before it, or becomes a turn of its own when that turn has started. Under backpressure a conversation is
+        told once that the gateway is busy, not once per message. Accepting the same update again has no effect.
         """
         ...
 
     def turn(self, turn: TurnId) -> Turn:
-        """Raises TurnNotFound."""
+        """Returns a turn. Raises TurnNotFound."""
         ...
 
     def locate(self, key: ConversationKey) -> Conversation:
-        """The conversation a caller names by ``key.channel``: ours, or by its thread, or one of the backend's.
+        """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
 
-        A thread that no conversation owns is adopted when the backend knows it. Raises ThreadNotFound, also when
+        A thread without a conversation is imported if the backend knows it. Raises ThreadNotFound, also when
         it belongs to another platform or workspace.
         """
         ...
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]: ...
+    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+        """Returns the turns of a conversation, oldest first."""
+        ...
 
     def cancel(self, turn: TurnId) -> Turn:
-        """Cancel it wherever it is. Raises TurnNotFound, Conflict when it is decided otherwise already."""
+        """Cancels a turn, whichever process works on it. Raises TurnNotFound; Conflict when it has another outcome."""
         ...
 
     def forget(self, conversation: Conversation) -> Sequence[Turn]:
-        """Delete a conversation here and its thread at the backend; the turns of it that were cancelled by this."""
+        """Deletes a conversation and its thread at the backend; returns the turns that were cancelled by this."""
         ...

@@ -1,4 +1,4 @@
-"""The socket of the database: what the core and its adapters keep, and how those who hold a lease write."""
+"""The interface to the database: what the core and its adapters store, and how lease holders write."""
 
 from __future__ import annotations
 
@@ -33,57 +33,63 @@ from gateway.messages import (
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often something may be done."""
+    """The rate of a token bucket."""
 
     every: float
-    """Seconds from one to the next, in the long run."""
+    """Seconds per token."""
     burst: int = 1
-    """How many at once after a pause."""
+    """How many tokens accumulate while none is taken."""
 
 
 class Memory(Protocol):
-    """What an adapter may keep beside its turns. Sync, thread-safe; all do I/O and may raise StoreUnavailable."""
+    """Named values and locks for adapters. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
 
-    def recall(self, name: str) -> str | None: ...
+    def recall(self, name: str) -> str | None:
+        """Returns the value of a name, or None."""
+        ...
 
     def keep(self, name: str, value: str) -> None:
-        """Keep a value under a name, instead of what was there. Begin the name with the platform's."""
+        """Sets the value of a name, replacing any other. Names begin with the platform's."""
         ...
 
     def discard(self, name: str) -> bool:
-        """Forget it; whether it was there."""
+        """Deletes a value; returns whether it existed."""
         ...
 
     def lease(self, name: str, owner: str, seconds: float) -> bool:
-        """Take or extend the right to be the only one to do something. ``seconds`` of 0 give it up. False: taken."""
+        """Takes or extends a lock with an expiry, or releases it when ``seconds`` is 0. False: another owner has it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
+    """The result of ``Store.enqueue``."""
+
     turn: Turn
     new: bool
-    """False: this message id was recorded before; ``turn`` is the one from then."""
+    """False: this message id was recorded before; ``turn`` is the existing turn."""
     claim: Claim | None = None
-    """Set when the conversation was idle and ``owner`` was given: the caller may start at once."""
+    """Set when the conversation was idle and ``owner`` was given: the caller may start the turn at once."""
     stopped: tuple[TurnId, ...] = ()
-    """The turns that a message of the kind STOP has cancelled."""
+    """The turns that a message of kind STOP cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
+    """The result of ``Store.renew_leases``."""
+
     held: frozenset[int]
     """The conversations this owner still holds."""
     cancelled: frozenset[TurnId]
-    """Turns among them that somebody cancelled while they ran."""
+    """The turns of these conversations that were cancelled while they ran."""
 
 
-# Writes of a lease holder. Each is refused with LeaseLost when the lease is not the newest any more.
+# Writes of a lease holder. Each is refused with LeaseLost when the conversation was claimed again since.
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The conversation has this thread; None: it has none any more. Result: None."""
+    """Sets the thread of the conversation; None removes it. Result: None."""
 
     lease: Lease
     thread: ThreadId | None
@@ -92,7 +98,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The turn's run has this id. Result: None."""
+    """Sets the run id of the turn. Result: None."""
 
     lease: Lease
     turn: TurnId
@@ -101,7 +107,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The outcome of a running turn: a reply, or a failure. Result: the turn as it is stored now.
+    """Records the outcome of a running turn: a reply or a failure. Result: the turn as it is stored now.
 
     A turn that was cancelled in the meantime stays cancelled.
     """
@@ -118,7 +124,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A line for the trail of the turn in hand. Result: None."""
+    """Appends an entry to the audit log of the turn. Result: None."""
 
     lease: Lease
     turn: TurnId
@@ -128,7 +134,7 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """This stands at the platform of the turn's reply by now, instead of what was noted before. Result: None."""
+    """Replaces what is saved as posted of the turn's reply. Result: None."""
 
     lease: Lease
     turn: TurnId
@@ -137,9 +143,9 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The turn's outcome was brought (``failure``: it could not be), the conversation goes on behind it.
+    """The turn's outcome was delivered (or could not be: ``failure``); the conversation proceeds to the next turn.
 
-    Result: with ``keep``, the claim on the next turn if there is one, else None and the lease is given up.
+    Result: with ``claim_next``, the claim on the next turn if there is one; otherwise None, and the lease is released.
     """
 
     lease: Lease
@@ -150,9 +156,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Hand the conversation back, unfinished: claimable ``after`` seconds from now. Result: None.
+    """Releases the lease with the turn unfinished: claimable in ``delay_seconds``. Result: None.
 
-    ``fresh``: nothing of the turn has reached the assistant. The attempt does not count.
+    ``not_started``: nothing of the turn has reached the assistant. The attempt is not counted.
     """
 
     lease: Lease
@@ -164,14 +170,14 @@ Change = Bound | Started | Settled | Marked | Brought | Finished | Released
 Result = Turn | Claim | LeaseLost | None
 
 
-# What processes tell each other through the database.
+# Events that processes send each other through the database.
 
 
 class News(StrEnum):
     DUE = "due"
-    """A conversation waits for somebody to claim it."""
+    """A conversation is ready to be claimed."""
     DECIDED = "decided"
-    """A turn that a process awaits was decided by another one."""
+    """A turn that a caller awaits in one process was resolved by another process."""
     CANCELLED = "cancelled"
     """A running turn was cancelled."""
 
@@ -180,24 +186,24 @@ class News(StrEnum):
 class Notice:
     news: News
     turn: TurnId | None = None
-    """Not for DUE."""
+    """None for DUE."""
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much waits of a platform."""
+    """The unfinished turns of a platform."""
 
     platform: str
     turns: int
-    """Unfinished ones."""
+    """How many."""
     age: float
-    """Seconds since the oldest of them was received."""
+    """Seconds since the oldest was received."""
 
 
 class Store(Memory, Protocol):
     """Conversations and turns. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
 
-    The clock of every time and lease is the database's.
+    All times and lease expiries are by the database's clock.
     """
 
     shared: bool
@@ -212,105 +218,107 @@ class Store(Memory, Protocol):
         taker: str = "",
         backlog: int = 100,
     ) -> Recorded:
-        """Commit a message as the newest turn of its conversation, which is opened if need be.
+        """Commits a message as the newest turn of its conversation, which is created if it does not exist.
 
-        One of the kind STOP cancels what was asked before it and is not decided, in the same transaction. Raises
-        Overloaded when ``backlog`` turns of the conversation are unfinished (not for STOP), ThreadNotFound when there
-        is no such conversation and the message may not open one. A message id that is there already wins over both.
-        A message that says to ``wait`` is not claimed by this, and in an idle conversation by nobody before that.
-        ``taker``: the process that takes it in, for the trail; one that awaits the outcome is told of it by a Notice.
+        A message of kind STOP cancels the unresolved prompts before it, in the same transaction. Raises Overloaded
+        when ``max_backlog`` turns of the conversation are unfinished (not for STOP), ThreadNotFound when the
+        conversation does not exist and the message may not start one. A known message id raises neither: its turn is
+        returned. A message with ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no
+        process before that time. ``received_by``: the receiving process, for the audit log; if the message has a
+        waiting caller, that process is told of the outcome by a ClusterEvent.
         """
         ...
 
     def refuse(self, message: Message, turn: TurnId, failure: Failure) -> Turn | None:
-        """Commit a message as a turn that has failed already, so that its conversation is told why, in order.
+        """Commits a message as a turn that has already failed, so that the failure is delivered in order.
 
-        None, and nothing is stored: it may open no conversation and there is none, it was recorded before, or the
-        newest turn of the conversation is such a one, with the same code, that was not told yet. It speaks for both.
+        Returns None and stores nothing when the message may not start a conversation and there is none, when it was
+        recorded before, or when the newest turn of the conversation is such a failure with the same code, not yet
+        delivered: one notice covers both.
         """
         ...
 
     def retry(self, turn: TurnId, again: TurnId) -> Recorded:
-        """Put a failed or cancelled turn behind its conversation once more, as a turn with the name ``again``.
+        """Appends a copy of a failed or cancelled turn to its conversation, with the id ``new_turn_id``.
 
-        One whose reply is there is only brought again; any other is asked again. The same text, files, author and
-        address; its message id is one of our own. Both trails tell of the other. Raises TurnNotFound; Conflict
-        when it did not fail, its text is erased, or it was retried already.
+        If the turn has a reply, it is only delivered again; otherwise the assistant is asked again. Text, files, author
+        and address are the same; the message id is generated. Each audit log refers to the other turn. Raises
+        TurnNotFound; Conflict when the turn did not fail, its text is erased, or it was retried before.
         """
         ...
 
     def join(self, piece: Message) -> bool:
-        """Add a piece of a message to the queued turn of that message: its text and its files.
+        """Appends the text and files of an album item to the queued turn of its message.
 
-        True also when it was added before. False: the turn has begun, or is not there.
+        True also when it was appended before. False: the turn has started, or does not exist.
         """
         ...
 
     def move(self, move: Move) -> None:
-        """Conversations of a channel go on in another, as far as that has none with the same key yet."""
+        """Moves the conversations of a channel to another one, except those whose new key exists already."""
         ...
 
     def edit(self, edit: Edit) -> bool:
-        """Change the text of a queued turn; False: there is none with that message, or it is not queued any more."""
+        """Changes the text of a queued turn. False: no turn has that message id, or it is no longer queued."""
         ...
 
     def turn_of(self, platform: str, message_id: str) -> Turn | None:
-        """The turn of a message."""
+        """Returns the turn of a message."""
         ...
 
     def judge(self, verdict: Verdict) -> bool:
-        """Keep a verdict with its turn; False: there is no such turn."""
+        """Stores a person's feedback on a turn. False: there is no such turn."""
         ...
 
     def verdicts(self, turn: TurnId) -> Sequence[Verdict]:
-        """What people think of a turn's reply, the oldest opinion first."""
+        """Returns the feedback on a turn's reply, oldest first."""
         ...
 
     def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
-        """Take the next free place under a limit: the seconds until it comes.
+        """Takes the next token of a bucket; returns the seconds until it is valid.
 
-        None, and none is taken, if that would be more than ``patience``.
+        Returns None and takes none if that would be more than ``max_wait`` seconds.
         """
         ...
 
     def hold_off(self, bucket: str, seconds: float) -> None:
-        """No place under a limit comes free for so many seconds from now."""
+        """Blocks a bucket: no token of it becomes valid for so many seconds from now."""
         ...
 
     def listen(self, hear: Callable[[Notice], None], stopped: Event) -> None:
-        """Tell what other processes do, until ``stopped`` is set; returns within a second or so of that.
+        """Calls ``on_event`` for each event of other processes until ``stopped`` is set; returns about a second later.
 
-        Runs in a thread of its own. Connects again by itself when the connection breaks, and then tells DUE, as
-        something may have been missed. Returns at once where no other process can be. Raises nothing.
+        Runs in a thread of its own. Reconnects by itself and then emits DUE, as events may have been missed. Returns at
+        once if no other process can share the database. Raises nothing.
         """
         ...
 
     def depths(self) -> Sequence[Depth]:
-        """How much waits, of each platform that has something waiting."""
+        """Returns the queue depth of each platform that has unfinished turns."""
         ...
 
     def mend(self) -> int:
-        """Make due what a clock that was set back has put out of reach; how many conversations that were.
+        """Makes conversations claimable that a clock set back has put out of reach; returns how many.
 
-        A lease or a pause never ends later than a minute from now.
+        A lease or a delay never ends later than a minute from now.
         """
         ...
 
     def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
-        """Take up to ``limit`` conversations of these platforms that wait, or whose holder let the lease expire.
+        """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
 
-        A claim counts as an attempt at the conversation's oldest unfinished turn; an undecided one becomes running.
+        A claim counts as an attempt at the oldest unfinished turn of the conversation; a queued turn becomes running.
         """
         ...
 
     def renew(self, owner: str, among: Collection[int] | None = None) -> Renewal:
-        """Extend the leases of this owner, of these conversations only if they are given."""
+        """Extends the leases of this owner, or only those on ``conversation_ids`` if given."""
         ...
 
     def write(self, changes: Sequence[Change]) -> Sequence[Result]:
-        """Apply the changes of lease holders in one transaction; a result for each, in order.
+        """Applies the writes of lease holders in one transaction; returns a result for each, in order.
 
-        A change whose lease is lost does nothing, and its result is the LeaseLost to raise.
+        A write whose lease is lost does nothing; its result is the LeaseLost to raise.
         """
         ...
 
@@ -319,38 +327,38 @@ class Store(Memory, Protocol):
     def conversation(self, key: ConversationKey) -> Conversation | None: ...
 
     def conversation_of(self, thread: ThreadId) -> Conversation | None:
-        """The conversation that owns a thread, whichever backend opened it."""
+        """Returns the conversation that owns a thread, whichever backend created it."""
         ...
 
     def former_threads(self, conversation: int) -> Sequence[tuple[ThreadId, str]]:
-        """The threads that a conversation had before the one it has, with the name of each one's backend."""
+        """Returns the earlier threads of a conversation, each with the name of its backend."""
         ...
 
     def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
-        """The turns of a conversation, oldest first: those with a lower seq than ``before``, the newest ``limit``."""
+        """Returns the newest ``limit`` turns with a seq below ``before``, oldest first."""
         ...
 
     def adopt(self, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]) -> Conversation:
-        """Open a conversation on a thread that is there already, with its past as delivered turns.
+        """Creates a conversation for an existing thread, with its history as delivered turns.
 
-        The one that is there when another caller was first.
+        Returns the existing conversation when another caller was first.
         """
         ...
 
     def cancel(self, turn: TurnId) -> Turn | None:
-        """Cancel a queued or running turn; one that is decided stays as it is. None: no such turn."""
+        """Cancels a queued or running turn; a resolved one stays as it is. None: no such turn."""
         ...
 
     def forget(self, conversation: int) -> None:
-        """Delete a conversation and its turns. Whoever holds it loses the lease."""
+        """Deletes a conversation and its turns. Its lease holder loses the lease."""
         ...
 
     def remember(self, name: str, value: str) -> str:
-        """Keep a fact; the first one kept under a name wins and is returned."""
+        """Sets the value of a name unless it has one; returns the stored value."""
         ...
 
     def ping(self) -> None:
-        """One round trip."""
+        """Makes one round trip to the database, as a health check."""
         ...
 
     def close(self) -> None: ...

@@ -1,6 +1,6 @@
-"""What lease holders change, worked out in memory between loading conversations and turns and saving them.
+"""Applies the writes of lease holders in memory, between loading conversations and turns and saving them.
 
-So a transaction takes a handful of statements, however many changes it makes.
+So a transaction takes a handful of statements, however many writes it applies.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from gateway.storing import (
 from storage import notices, rows, statements, steps
 
 Place = tuple[int, int]
-"""Conversation and seq of a turn."""
+"""Conversation id and seq of a turn."""
 
 
 @dataclass(slots=True)
 class Held:
-    """A conversation whose row this transaction has locked, as it will be saved."""
+    """A conversation whose row this transaction has locked, with its values as they will be saved."""
 
     conversation: Conversation
     head: int
@@ -43,13 +43,13 @@ class Held:
     owner: str | None
     epoch: int
     wait: float | None = None
-    """Seconds until it may be claimed; None: nothing waits in it."""
+    """Seconds until it may be claimed; None: it has no unfinished turn."""
     moved: bool = False
     bound: bool = False
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> Held:
-        """From a row of statements.HELD."""
+        """Reads a row of sql.LOCKED_CONVERSATION."""
         return cls(rows.conversation_of(row), *row[8:12])
 
     @property
@@ -64,12 +64,12 @@ class Held:
 
 
 class Batch:
-    """The conversations that one transaction holds, with the turns they are at. Nothing is stored before ``save``."""
+    """The conversations locked by one transaction, with their current turns. Nothing is stored before ``save``."""
 
-    def __init__(self, connection: Connection, held: Iterable[Sequence[Any]], lease_seconds: float) -> None:
-        """``held``: rows of statements.HELD."""
+    def __init__(self, connection: Connection, locked: Iterable[Sequence[Any]], lease_seconds: float) -> None:
+        """``locked_rows``: rows of sql.LOCKED_CONVERSATION."""
         self._connection = connection
-        self._held = {row[0]: Held.read(row) for row in held}
+        self._held = {row[0]: Held.read(row) for row in locked}
         self._lease_seconds = lease_seconds
         self._turns: dict[Place, Turn] = {}
         self._stored: dict[Place, Turn] = {}
@@ -80,136 +80,137 @@ class Batch:
 
     @classmethod
     def hold(cls, connection: Connection, changes: Sequence[Change], lease_seconds: float) -> Batch:
-        """Lock the conversations of these changes, and load the turns that the changes can be about."""
+        """Locks the conversations of these writes and loads the turns that the writes can refer to."""
         wanted = {change.lease.conversation for change in changes}
         batch = cls(connection, connection.execute(statements.hold, {"conversations": list(wanted)}), lease_seconds)
         if not all(isinstance(change, Bound) for change in changes):
             batch._load_ahead()
         return batch
 
-    # ---------------------------------------------------------------- changes
+    # ---------------------------------------------------------------- writes
 
     def apply(self, change: Change) -> Result:
-        held = self._held.get(change.lease.conversation)
-        if held is None or not held.permits(change.lease):
+        """Applies one write; returns its result, a LeaseLost if the lease is no longer valid."""
+        locked = self._held.get(change.lease.conversation)
+        if locked is None or not locked.permits(change.lease):
             return LeaseLost()
         match change:
             case Bound():
-                self._bind(held, change)
+                self._bind(locked, change)
             case Started():
-                self._start(held, change)
+                self._start(locked, change)
             case Settled():
-                return self._settle(held, change)
+                return self._settle(locked, change)
             case Brought():
-                self._bring(held, change)
+                self._bring(locked, change)
             case Marked():
-                self._mark(held, change)
+                self._mark(locked, change)
             case Finished():
-                return self._finish(held, change)
+                return self._finish(locked, change)
             case Released():
-                self._release(held, change)
+                self._release(locked, change)
         return None
 
-    def _bind(self, held: Held, change: Bound) -> None:
-        before = held.conversation
+    def _bind(self, locked: Held, change: Bound) -> None:
+        before = locked.conversation
         if before.thread not in (None, change.thread):
             former = {"conversation_id": before.id, "thread_id": before.thread, "backend": before.backend}
             self._former.append(former)
-        held.conversation = replace(held.conversation, thread=change.thread, backend=change.backend)
-        held.bound = True
+        locked.conversation = replace(locked.conversation, thread=change.thread, backend=change.backend)
+        locked.bound = True
 
-    def _start(self, held: Held, change: Started) -> None:
-        turn = self._current(held, change.turn)
+    def _start(self, locked: Held, change: Started) -> None:
+        turn = self._current(locked, change.turn)
         if turn is not None:
             self._put(steps.running(turn, change.run_id, self._at))
 
-    def _mark(self, held: Held, change: Marked) -> None:
-        turn = self._current(held, change.turn)
+    def _mark(self, locked: Held, change: Marked) -> None:
+        turn = self._current(locked, change.turn)
         if turn is not None:
             self._put(steps.marked(turn, change.mark, change.detail, self._at))
 
-    def _settle(self, held: Held, change: Settled) -> Turn | LeaseLost:
-        turn = self._current(held, change.turn)
+    def _settle(self, locked: Held, change: Settled) -> Turn | LeaseLost:
+        turn = self._current(locked, change.turn)
         if turn is None:
             return self._elsewhere(change.turn) or LeaseLost()
         settled = self._put(steps.settled(turn, change, self._at))
-        if not turn.state.decided and self._awaited[held.front] not in (None, change.lease.owner):
+        if not turn.state.decided and self._awaited[locked.front] not in (None, change.lease.owner):
             self._notices.append(Notice(News.DECIDED, turn.id))
         return settled
 
-    def _bring(self, held: Held, change: Brought) -> None:
-        turn = self._current(held, change.turn)
+    def _bring(self, locked: Held, change: Brought) -> None:
+        turn = self._current(locked, change.turn)
         if turn is not None:
             self._put(steps.shown(turn, change))
 
-    def _finish(self, held: Held, change: Finished) -> Claim | None:
-        turn = self._current(held, change.turn)
+    def _finish(self, locked: Held, change: Finished) -> Claim | None:
+        turn = self._current(locked, change.turn)
         if turn is not None and turn.state.decided:
             self._put(steps.brought(turn, change, self._at))
-            held.head = turn.seq
-        # Any other turn was finished before, and that result got lost on its way: what follows is the same.
-        ahead = self._ahead(held)
+            locked.head = turn.seq
+        # Otherwise the turn was finished before and that result was lost on its way: the result is the same.
+        ahead = self._ahead(locked)
         if ahead is None:
-            held.move(None, None)
+            locked.move(None, None)
             return None
         if not change.keep:
-            self._give_up(held, 0.0)
+            self._give_up(locked, 0.0)
             return None
-        held.move(change.lease.owner, self._lease_seconds)
-        return self._claim(held, change.lease.owner, ahead)
+        locked.move(change.lease.owner, self._lease_seconds)
+        return self._claim(locked, change.lease.owner, ahead)
 
-    def _release(self, held: Held, change: Released) -> None:
-        turn = self._turns.get(held.front)
+    def _release(self, locked: Held, change: Released) -> None:
+        turn = self._turns.get(locked.front)
         if turn is not None:
             self._put(steps.handed_back(turn, change.lease.owner, self._at, fresh=change.fresh))
-        self._give_up(held, change.after)
+        self._give_up(locked, change.after)
 
-    def _give_up(self, held: Held, after: float) -> None:
-        held.move(None, after)
+    def _give_up(self, locked: Held, after: float) -> None:
+        locked.move(None, after)
         if after <= 0:
             self._notices.append(notices.DUE)
 
     # ---------------------------------------------------------------- claims
 
     def claim_all(self, owner: str) -> list[Claim]:
-        """A claim on the next turn of each conversation, which ``owner`` has taken; the longest waiting first."""
+        """Returns a claim on the next turn of each conversation, all claimed by ``owner``; oldest turn first."""
         self._load_ahead()
         claims = []
-        for held in self._held.values():
-            head, turn = held.head, self._ahead(held)
+        for locked in self._held.values():
+            head, turn = locked.head, self._ahead(locked)
             if turn is None:
-                held.move(None, None)
+                locked.move(None, None)
                 continue
-            if held.head != head:
-                held.move(owner, self._lease_seconds)
-            claims.append(self._claim(held, owner, turn))
+            if locked.head != head:
+                locked.move(owner, self._lease_seconds)
+            claims.append(self._claim(locked, owner, turn))
         return sorted(claims, key=lambda claim: claim.turn.received_at)
 
-    def _claim(self, held: Held, owner: str, turn: Turn) -> Claim:
+    def _claim(self, locked: Held, owner: str, turn: Turn) -> Claim:
         begun = self._put(steps.begun(turn, owner, self._at))
-        lease = Lease(held.conversation.id, owner, held.epoch)
-        return Claim(lease, held.conversation, begun, fresh=turn.state is TurnState.QUEUED)
+        lease = Lease(locked.conversation.id, owner, locked.epoch)
+        return Claim(lease, locked.conversation, begun, fresh=turn.state is TurnState.QUEUED)
 
     # ---------------------------------------------------------------- turns
 
-    def _current(self, held: Held, turn: TurnId) -> Turn | None:
-        """The turn that a change names, if it is the one its conversation is at."""
-        current = self._turns.get(held.front)
+    def _current(self, locked: Held, turn: TurnId) -> Turn | None:
+        """Returns the turn that a write names, if it is the current turn of its conversation."""
+        current = self._turns.get(locked.front)
         return current if current is not None and current.id == turn else None
 
     def _elsewhere(self, turn: TurnId) -> Turn | None:
         found = rows.turns_of(self._connection.execute(statements.turn, {"turn": turn}).all())
         return found[0] if found else None
 
-    def _ahead(self, held: Held) -> Turn | None:
-        """The next turn, if one waits. Steps over a gap, which only a hand in the database can have made."""
-        if held.head >= held.tail:
+    def _ahead(self, locked: Held) -> Turn | None:
+        """Returns the next turn, if any. Skips a gap in seq, which only a manual change of the database can cause."""
+        if locked.head >= locked.tail:
             return None
-        if held.front not in self._turns:
-            behind = {"conversation": held.conversation.id, "finished": held.head}
+        if locked.front not in self._turns:
+            behind = {"conversation": locked.conversation.id, "finished": locked.head}
             found = self._load(self._connection.execute(statements.turn_behind_gap, behind))
-            held.head = found[0].seq - 1 if found else held.tail
-        return self._turns.get(held.front)
+            locked.head = found[0].seq - 1 if found else locked.tail
+        return self._turns.get(locked.front)
 
     def _put(self, turn: Turn) -> Turn:
         self._turns[turn.conversation, turn.seq] = turn
@@ -220,7 +221,7 @@ class Batch:
             self._load(self._connection.execute(statements.turns_ahead, {"conversations": list(self._held)}))
 
     def _load(self, found: Iterable[Sequence[Any]]) -> list[Turn]:
-        """From rows of statements.TURN with the time behind it."""
+        """Reads rows of sql.TURN followed by the time."""
         turns = []
         for row in found:
             turn = rows.turn_of(row, self._held[row[1]].conversation.key)
@@ -233,22 +234,22 @@ class Batch:
     # ---------------------------------------------------------------- saving
 
     def save(self) -> None:
-        """And tell other processes what they have to know of it."""
-        alike: dict[tuple[bool, bool], list[Turn]] = {}
+        """Saves what was changed and publishes the events for other processes."""
+        by_columns: dict[tuple[bool, bool], list[Turn]] = {}
         for place, turn in self._turns.items():
             stored = self._stored[place]
             if turn is not stored:
                 kind = turn.answered_at != stored.answered_at, turn.parts != stored.parts
-                alike.setdefault(kind, []).append(turn)
-        for (answered, noted), changed in alike.items():
-            # All of them with their trails if one has a new line: one statement more would cost more.
+                by_columns.setdefault(kind, []).append(turn)
+        for (answered, noted), changed in by_columns.items():
+            # All with their audit logs if one has a new entry: a second statement would cost more.
             marked = any(turn.trail is not self._stored[turn.conversation, turn.seq].trail for turn in changed)
             columns = partial(rows.changed, answered=answered, noted=noted, marked=marked)
             self._each(statements.save, [_place(turn) | columns(turn) for turn in changed])
-        held = self._held.values()
+        conversations = self._held.values()
         self._each(statements.part, self._former)
-        self._each(statements.bind, [_thread(each) for each in held if each.bound])
-        self._each(statements.move, [_move(each) for each in held if each.moved])
+        self._each(statements.bind, [_thread(each) for each in conversations if each.bound])
+        self._each(statements.move, [_move(each) for each in conversations if each.moved])
         notices.tell(self._connection, self._notices)
 
     def _each(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
@@ -260,10 +261,15 @@ def _place(turn: Turn) -> dict[str, Any]:
     return {"conversation": turn.conversation, "place": turn.seq}
 
 
-def _thread(held: Held) -> dict[str, Any]:
-    conversation = held.conversation
+def _thread(locked: Held) -> dict[str, Any]:
+    conversation = locked.conversation
     return {"conversation": conversation.id, "thread": conversation.thread, "opener": conversation.backend}
 
 
-def _move(held: Held) -> dict[str, Any]:
-    return {"conversation": held.conversation.id, "finished": held.head, "holder": held.owner, "wait": held.wait}
+def _move(locked: Held) -> dict[str, Any]:
+    return {
+        "conversation": locked.conversation.id,
+        "finished": locked.head,
+        "holder": locked.owner,
+        "wait": locked.wait,
+    }

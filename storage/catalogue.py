@@ -1,4 +1,4 @@
-"""The catalogue of gateway.catalogue on SQLAlchemy: what operators read, and what they have erased."""
+"""The ReportingStore on SQLAlchemy: what operators read and erase."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from storage.statements import INSERTS, forget_former
 
 TIDY_SECONDS = 3600.0
 SPENDING_SECONDS = 40 * 86_400.0
-"""After which no budget of a month asks for it any more."""
+"""After this time no monthly budget uses the record any more."""
 
 
 class SqlCatalogue:
-    """Implements gateway.catalogue.Catalogue. What a search by text, or for a person, looks through is the table."""
+    """Implements ReportingStore. A search by text or person scans the whole table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -68,13 +68,13 @@ class SqlCatalogue:
         return [(rows.conversation_of(row), bool(row[-1])) for row in found]
 
     def erase_person(self, conversation: Conversation, author: str) -> int | None:
-        wanted = {"conversation": conversation.id, "person": author}
+        parameters = {"conversation": conversation.id, "person": author}
         with self._database.writing() as connection:
             if connection.execute(statements.let_go(conversation)).rowcount == 0:
                 return None
             connection.execute(forget_former, {"conversation": conversation.id})
-            connection.execute(statements.cancel_person, wanted)
-            return connection.execute(statements.erase_person, wanted).rowcount
+            connection.execute(statements.cancel_person, parameters)
+            return connection.execute(statements.erase_person, parameters).rowcount
 
     def erase_verdicts(self, platform: str, author: str) -> int:
         with self._database.writing_once() as connection:
@@ -84,12 +84,12 @@ class SqlCatalogue:
 
     def erase_before(self, age: float, *, limit: int = 1000) -> int:
         with self._database.writing() as connection:
-            at, kept = connection.execute(statements.swept, {"fact": clearing.FACT}).one()
-            swept = clearing.Swept.read(kept)
-            erased, now_swept = clearing.sweep(connection, swept, at - age, limit)
-            if now_swept != swept:
-                fact = {"name": clearing.FACT, "value": str(now_swept)}
-                connection.execute(INSERTS[self._database.kind].keep, fact)
+            now, stored = connection.execute(statements.swept, {"fact": clearing.FACT}).one()
+            cursor = clearing.Swept.read(stored)
+            erased, new_cursor = clearing.sweep(connection, cursor, now - age, limit)
+            if new_cursor != cursor:
+                parameters = {"name": clearing.FACT, "value": str(new_cursor)}
+                connection.execute(INSERTS[self._database.kind].keep, parameters)
             return erased
 
     def tidy(self) -> None:
@@ -100,21 +100,21 @@ class SqlCatalogue:
         with self._database.writing_once() as connection:
             connection.execute(statements.bygone, {"month": f"{before:%Y-%m}"})
 
-    def _read(self, statement: Select[*tuple[Any, ...]], **wanted: Any) -> Sequence[Sequence[Any]]:
+    def _read(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.reading() as connection:
             if self._database.kind == "sqlite":
                 _teach(connection)
-            return connection.execute(statement, wanted).all()
+            return connection.execute(statement, parameters).all()
 
 
 def _teach(connection: Connection) -> None:
-    """SQLite's own way to fold case knows ASCII only."""
+    """Registers Python's casefold, as SQLite folds the case of ASCII only."""
     driver: Any = connection.connection.driver_connection
     driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
 def _tally(platform: str, since: float, counts: Sequence[Sequence[Any]]) -> Tally:
-    """From rows of statements.tally."""
+    """Reads rows of reporting_sql.usage_buckets."""
     states: Counter[TurnState] = Counter()
     failures: Counter[str] = Counter()
     times = [0] * (len(TIMES) + 1)

@@ -1,4 +1,4 @@
-"""Every statement of the catalogue. Those that a search narrows down are put together when it is known."""
+"""The SQL statements of the ReportingStore. Those with search criteria are built per call, the others at import."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ V = verdicts.c
 UNDECIDED = (TurnState.QUEUED, TurnState.RUNNING)
 
 
-class fold(FunctionElement[str]):  # noqa: N801  # reads as an SQL function
-    """The text without a difference between upper and lower case.
+class fold(FunctionElement[str]):  # noqa: N801  # named like an SQL function
+    """The text with its case folded.
 
-    SQLite knows that of ASCII only, so there it is Python's: see catalogue.SqlCatalogue. PostgreSQL goes by the
-    locale of the database; with the locale C it knows ASCII only too.
+    SQLite folds ASCII only, so SqlReportingStore registers Python's casefold there. PostgreSQL folds by the locale of
+    the database; with the locale C also ASCII only.
     """
 
     type = Text()
@@ -60,7 +60,7 @@ def _postgresql_fold(element: fold, compiler: SQLCompiler, **options: Any) -> st
 
 
 class place_of(FunctionElement[int]):  # noqa: N801  # likewise
-    """Where the second text stands in the first; 0 where it does not. No character in it means another."""
+    """The position of the second text in the first, 0 if absent. It has no wildcards."""
 
     type = Integer()
     inherit_cache = True
@@ -77,7 +77,7 @@ def _postgresql_place_of(element: place_of, compiler: SQLCompiler, **options: An
 
 
 class whole(FunctionElement[int]):  # noqa: N801  # likewise
-    """A number that is not negative, without what is behind the point."""
+    """A non-negative number, truncated to an integer."""
 
     type = BigInteger()
     inherit_cache = True
@@ -96,7 +96,7 @@ def _postgresql_whole(element: whole, compiler: SQLCompiler, **options: Any) -> 
 # ---------------------------------------------------------------- searching
 
 AGE = (T.received_at, T.conversation_id, T.seq)
-"""What turns are ordered by. Only the first is in an index; the others decide between turns of one moment."""
+"""The sort order of turns. Only the first column is indexed; the others order turns with equal times."""
 
 _with_key = select(*TURN, *KEY).join_from(turns, conversations)
 
@@ -112,7 +112,7 @@ def find(search: Search, limit: int, before: Turn | None) -> Select[*tuple[Any, 
 def find_conversations(search: Search, limit: int, before: Line | None) -> Select[*tuple[Any, ...]]:
     newest = turns.alias("newest")
     at, whose = newest.c.received_at, newest.c.conversation_id
-    # The sum keeps SQLite from walking through all conversations, instead of through the newest turns.
+    # The sum keeps SQLite from scanning all conversations instead of the newest turns.
     theirs = whose == C.id if search.channel else whose + 0 == C.id
     found = (
         select(*CONVERSATION, C.tail, C.tail - C.head, at)
@@ -124,37 +124,37 @@ def find_conversations(search: Search, limit: int, before: Line | None) -> Selec
     said = _said(search)
     if said:
         found = found.where(exists().where(T.conversation_id == C.id, *said))
-    if search.since is not None:  # follows from the one before, and lets the index of times be used
+    if search.since is not None:  # implied by the condition before; allows the use of turns_received
         found = found.where(at >= search.since)
     if before is None:
         return found
-    # The first says no more than the second, but of one table, so that its index is of use.
+    # The first condition is implied by the second, but concerns one table only, so that its index is used.
     return found.where(at <= before.last_at, tuple_(at, C.id) < (before.last_at, before.conversation.id))
 
 
 def _of(search: Search, platform: ColumnElement[str]) -> list[ColumnElement[bool]]:
-    """Which conversations. The turns know their platform as well, and to ask them keeps to the order of their index."""
-    wanted = ((platform, search.platform), (C.channel, search.channel))
-    return [column == value for column, value in wanted if value]
+    """Returns the filters on conversations. ``platform`` is a column of turns, so that the index on turns is used."""
+    filters = ((platform, search.platform), (C.channel, search.channel))
+    return [column == value for column, value in filters if value]
 
 
 def _said(search: Search) -> list[ColumnElement[bool]]:
-    """Which turns."""
-    wanted: list[ColumnElement[bool]] = []
+    """Returns the filters on turns."""
+    filters: list[ColumnElement[bool]] = []
     if search.user:
-        wanted.append(T.author == search.user)
+        filters.append(T.author == search.user)
     if search.state is not None:
-        wanted.append(T.state == search.state)
-        if search.state is TurnState.FAILED:  # follows from it, and is what the index of failed ones says
-            wanted.append(T.error_code.is_not(None))
+        filters.append(T.state == search.state)
+        if search.state is TurnState.FAILED:  # implied by the state; allows the use of turns_failed
+            filters.append(T.error_code.is_not(None))
     if search.text:
         sought = fold(literal(search.text, Words))
-        wanted.append(or_(*(place_of(fold(column), sought) > 0 for column in (T.text, T.reply))))
+        filters.append(or_(*(place_of(fold(column), sought) > 0 for column in (T.text, T.reply))))
     if search.since is not None:
-        wanted.append(T.received_at >= search.since)
+        filters.append(T.received_at >= search.since)
     if search.until is not None:
-        wanted.append(T.received_at < search.until)
-    return wanted
+        filters.append(T.received_at < search.until)
+    return filters
 
 
 def _age_of(turn: Turn) -> tuple[float, int, int]:
@@ -208,7 +208,7 @@ erase_verdicts = delete(verdicts).where(V.author == _them, _on_platform)
 unfinished = (
     select(T.id)
     .join_from(conversations, turns, and_(T.conversation_id == C.id, T.seq > C.head))
-    # Those in which something waits have an index.
+    # Conversations with unfinished turns have an index.
     .where(C.next_at.is_not(None), C.platform == bindparam("on"), T.author == _them, T.state.in_(UNDECIDED))
     .order_by(C.id, T.seq)
 )
@@ -229,7 +229,10 @@ WIPED: dict[str, Any] = {
 
 
 def let_go(conversation: Conversation) -> Any:
-    """Of its thread, if it still is that one. Locks the conversation, as whoever changes its turns does first."""
+    """Returns the statement that unsets the thread of a conversation, if unchanged.
+
+    It locks the conversation first, as every change of its turns does.
+    """
     same = C.thread_id.is_not_distinct_from(literal(conversation.thread, Words))
     return update(conversations).where(C.id == conversation.id, same).values(thread_id=None, backend="")
 
@@ -240,12 +243,12 @@ cancel_person = (
 )
 erase_person = update(turns).where(*_in_one).values(WIPED)
 
-# ---------------------------------------------------------------- clearing up
+# ---------------------------------------------------------------- retention
 
 _kept = select(T.id, T.received_at).join_from(turns, conversations).where(T.erased_at.is_(None))
 _between = and_(T.received_at >= bindparam("since"), T.received_at < bindparam("until"))
 _named = T.id.in_(bindparam("named", expanding=True))
-# The lock holds off who would forget the conversation, and nobody else: no two can wait for each other.
+# The lock keeps the conversation from being deleted and blocks nothing else, so no two transactions can deadlock.
 old = (
     _kept.where(_between, T.seq <= C.head)
     .order_by(T.received_at)
@@ -262,4 +265,4 @@ swept = select(clock(), select(facts.c.value).where(facts.c.name == bindparam("f
 _long_ago = clock() - bindparam("seconds", type_=T.received_at.type)
 tidy = (delete(limits).where(limits.c.at < _long_ago), delete(leases).where(leases.c.until < _long_ago))
 bygone = delete(spending).where(spending.c.period < bindparam("month"))
-"""What was spent in periods before a month; those are days and months, in the order of their names."""
+"""Deletes spending of periods before a month. Days and months sort chronologically by name."""

@@ -1,4 +1,4 @@
-"""What is old is erased, from the oldest on; where that got to is kept, as erased rows stay in the table."""
+"""Erases old turns, oldest first. A cursor stores how far it got, as erased rows stay in the table."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from storage import catalogue_statements as statements
 
 FACT = "catalogue:swept"
 MOST_LEFT = 1000
-"""Unfinished turns to come back for. With more of them, the sweep waits before the first that is too many."""
+"""Unfinished turns to remember for later. With more of them, the cursor stops before the first that is too many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How far everything is erased."""
+    """How far turns are erased."""
 
     until: float = 0.0
-    """What was received before this time is."""
+    """Turns received before this time are erased."""
     left: tuple[str, ...] = ()
-    """But for these: turns that were not finished when it was their time."""
+    """Except these, which were unfinished when the cursor passed them."""
 
     @classmethod
     def read(cls, kept: str | None) -> Swept:
@@ -36,11 +36,11 @@ class Swept:
 
 
 def sweep(connection: Connection, swept: Swept, end: float, limit: int) -> tuple[int, Swept]:
-    """Erase up to ``limit`` turns that were received before ``end``, and those left that are finished by now.
+    """Erases up to ``limit`` turns received before ``end``, and remembered ones that are finished now.
 
-    How many it were, and how far everything is erased now.
+    Returns the number of erased turns and the new cursor.
     """
-    # What was swept beyond the end, by a clock that was ahead or a shorter age, has to be swept again.
+    # If the cursor is beyond the end, because a clock was ahead or the age was shorter, that range is erased again.
     since = min(swept.until, end)
     found = connection.execute(statements.old, {"since": since, "until": end, "most": limit}).all()
     late, left = _look_again(connection, swept.left)
@@ -51,7 +51,7 @@ def sweep(connection: Connection, swept: Swept, end: float, limit: int) -> tuple
 
 
 def _look_again(connection: Connection, left: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What was left: finished by now, and not yet. What is forgotten is neither."""
+    """Splits remembered turns into finished and still unfinished ones. Deleted turns are in neither."""
     if not left:
         return [], []
     late = connection.execute(statements.late, {"named": left}).scalars().all()
@@ -59,10 +59,10 @@ def _look_again(connection: Connection, left: Sequence[str]) -> tuple[list[str],
 
 
 def _unfinished(connection: Connection, since: float, until: float, left: int) -> tuple[float, list[str]]:
-    """The unfinished turns of a span, and its end: an earlier one if they are too many to be left."""
+    """Returns the end of a span and its unfinished turns; an earlier end if they are too many to remember."""
     room = max(MOST_LEFT - left, 0)
-    wanted = {"since": since, "until": until, "most": room + 1}
-    found = connection.execute(statements.old_unfinished, wanted).all()
+    parameters = {"since": since, "until": until, "most": room + 1}
+    found = connection.execute(statements.old_unfinished, parameters).all()
     if len(found) > room:
         until = found[-1][1]
     return until, [turn for turn, at in found if at < until]

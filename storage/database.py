@@ -1,7 +1,7 @@
-"""One database: its connections, its transactions, its errors.
+"""One database: its connections, transactions and errors.
 
-A process holds ``pool_size`` connections at the most (10, unless the URL says otherwise), opened as they are needed,
-and on PostgreSQL one more, by which it listens to other processes.
+A process holds at most ``pool_size`` connections (10 unless the URL says otherwise), opened as needed, and one more
+for LISTEN on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from gateway.errors import SettingsError, StoreUnavailable
 from storage.faults import BUSY, FAULTS, driver_error, unavailable
 from storage.url import file_of, read_url
 
-if TYPE_CHECKING:  # on SQLite nobody needs the time that loading it takes
+if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg
 
 PATIENCE_SECONDS: Final = 10.0
-"""How long a transaction waits for a connection, and for a lock."""
+"""How long a transaction waits for a connection, and how long for a lock."""
 
 SQLITE_SINCE: Final = (3, 35, 0)
-"""RETURNING."""
+"""The first version with RETURNING."""
 
 PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -39,7 +39,7 @@ PRAGMAS: Final = (
 POSTGRESQL: Final = {
     "application_name": "chat-gateway",
     "connect_timeout": "10",
-    # A dead peer is noticed within a minute, also in the middle of a statement.
+    # A dead peer is detected within a minute, also during a statement.
     "keepalives": "1",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -48,7 +48,7 @@ POSTGRESQL: Final = {
 }
 
 LIMITS: Final = {
-    # A process that stands still inside a transaction would hold its locks for good.
+    # A process suspended inside a transaction would hold its locks forever.
     "idle_in_transaction_session_timeout": 10_000,
     "lock_timeout": int(PATIENCE_SECONDS * 1000),
     "statement_timeout": 30_000,
@@ -56,25 +56,25 @@ LIMITS: Final = {
 """Milliseconds."""
 
 NO_LIMITS: Final = dict.fromkeys(LIMITS, 0)
-"""Whatever the server's own are."""
+"""Disables them, including the server's defaults."""
 
 LISTENING: Final = {
     "autocommit": True,
-    # Whoever waits for the end of listening does not wait much longer than this.
+    # Stopping to listen waits for the connection attempt, so for about this long at most.
     "connect_timeout": "3",
 }
 
 QUIET_SECONDS: Final = 1.0
-"""A connection that was used within this time is taken to be alive; an older one is asked first."""
+"""A connection used within this time is assumed to be alive; one idle for longer is pinged first."""
 
 READING: Final = {"reading": True}
 
 
 class Database:
-    """Transactions on one database, from any thread. Opens nothing before the first one."""
+    """Transactions on one database, from any thread. Connects at the first one."""
 
     def __init__(self, url: str, *, limits: bool = True) -> None:
-        """Raises SettingsError. Without ``limits`` a statement may take as long as it needs."""
+        """Raises SettingsError. Without ``timeouts`` a statement may take any time."""
         parsed, size = read_url(url)
         self.kind = parsed.get_backend_name()
         self._file = file_of(parsed)
@@ -93,26 +93,26 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block. Raises StoreUnavailable."""
+        """Opens a transaction that is committed at the end of the block. Raises StoreUnavailable."""
         with _translated(), self._turnstile, self._engine.connect() as connection:
             yield connection
             connection.commit()
 
     @contextmanager
     def writing_once(self) -> Iterator[Connection]:
-        """The same for a single statement: a server is asked once, not to begin and to commit as well."""
+        """Opens a connection for a single write, which saves the round trips of BEGIN and COMMIT. Raises likewise."""
         with _translated(), self._turnstile, self._single.connect() as connection:
             yield connection
             connection.commit()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection without a transaction: each statement sees what is committed by then. Raises likewise."""
+        """Opens a connection without a transaction: each statement sees what is committed then. Raises likewise."""
         with _translated(), self._reads.connect() as connection:
             yield connection
 
     def listening(self) -> psycopg.Connection:
-        """A connection to a server that is not one of the pool, and commits by itself. Raises the driver's errors."""
+        """Opens a connection outside of the pool, in autocommit mode. PostgreSQL only. Raises the driver's errors."""
         dialect = self._engine.dialect
         positional, named = dialect.create_connect_args(self._url)
         connection: psycopg.Connection = dialect.loaded_dbapi.connect(
@@ -121,7 +121,7 @@ class Database:
         return connection
 
     def exists(self) -> bool:
-        """False for an SQLite file that the first connection would make; a server says so by itself."""
+        """Returns whether an SQLite file exists; always True for a server, which reports it on connecting."""
         return self._file is None or self._file.is_file()
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class Database:
 
 
 class _Turnstile:
-    """Lets one writer of this process at a time into SQLite, whose own way of waiting is to sleep and try again."""
+    """Admits one writer of this process at a time to SQLite, which itself waits by sleeping and retrying."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -158,8 +158,8 @@ def _translated() -> Iterator[None]:
 
 def _sqlite(url: URL, size: int) -> Engine:
     if sqlite3.sqlite_version_info < SQLITE_SINCE:
-        raise SettingsError(f"This Python brings SQLite {sqlite3.sqlite_version}; the gateway needs 3.35 or newer.")
-    # Without an isolation level the driver begins nothing by itself: see _begin.
+        raise SettingsError(f"This Python has SQLite {sqlite3.sqlite_version}; the gateway needs 3.35 or newer.")
+    # Without an isolation level the driver does not begin transactions by itself: see _begin_immediate.
     options = {"timeout": PATIENCE_SECONDS, "isolation_level": None}
     engine = _engine(url, size, connect_args=options)
     event.listen(engine, "connect", _set_pragmas)
@@ -170,7 +170,7 @@ def _sqlite(url: URL, size: int) -> Engine:
 def _connect_args(url: URL, limits: dict[str, int]) -> dict[str, str]:
     settings = " ".join(f"-c {name}={value}" for name, value in limits.items())
     options = {name: value for name, value in POSTGRESQL.items() if name not in url.query}
-    # What the operator wrote comes last, and so wins.
+    # The operator's options come last, so they take precedence.
     return options | {"options": f"{settings} {url.query.get('options', '')}".strip()}
 
 
@@ -188,7 +188,7 @@ def _engine(url: URL, size: int, **options: Any) -> Engine:
         max_overflow=0,
         pool_timeout=PATIENCE_SECONDS,
         pool_use_lifo=True,
-        hide_parameters=True,  # they are what people wrote
+        hide_parameters=True,  # they contain message text
         **options,
     )
 
@@ -199,9 +199,9 @@ def _set_pragmas(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later can fail at the write; this one waits for its turn at the start.
+    # A transaction that reads first and writes later can fail at the write; BEGIN IMMEDIATE waits at the start instead.
     if not connection.get_execution_options().get("reading"):
-        # By the driver: it has nothing to compile or to return, and this is done for every message.
+        # Directly by the driver: this runs for every message, and SQLAlchemy would only add overhead.
         connection.connection.cursor().execute("BEGIN IMMEDIATE")
 
 

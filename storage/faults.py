@@ -1,4 +1,4 @@
-"""What went wrong in the database, in a sentence of ours. The driver's own words stay in the cause."""
+"""Maps database errors to StoreUnavailable with a message for the operator. The driver's error is the cause."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gateway.errors import StoreUnavailable
 
 UNREACHABLE = "The database cannot be reached. Try again later."
 BUSY = "The database is busy. Try again in a moment."
-FULL = "The database has no room left on its disk."
+FULL = "The disk of the database is full."
 READ_ONLY = "The database cannot be written to: check the permissions of its file and folder."
-STANDBY = "The database takes no writes now: it is a standby, or read-only."
-OLD = "The database lacks the tables of this version: run `python -m gateway migrate`."
+STANDBY = "The database accepts no writes: it is a standby or read-only."
+OLD = "The database lacks tables or columns of this version: run `python -m gateway migrate`."
 DAMAGED = "The database file is damaged, or is not a database."
 
 SQLITE: Mapping[str, str] = {
@@ -30,7 +30,7 @@ SQLITE: Mapping[str, str] = {
 """By the name of the primary result code, https://sqlite.org/rescode.html."""
 
 MISSING = ("no such table", "no such column", "has no column named")
-"""How SQLite says so; it has no code for it."""
+"""SQLite has no error code for this, only these texts."""
 
 POSTGRESQL: Mapping[str, str] = {
     "25006": STANDBY,
@@ -46,19 +46,19 @@ POSTGRESQL: Mapping[str, str] = {
 
 
 FAULTS = (DBAPIError, NoConnectionFree, sqlite3.Error)
-"""What a transaction may raise; the last where we call the driver ourselves."""
+"""What a transaction may raise; sqlite3.Error where the driver is called directly."""
 
 
 def driver_error(exc: Exception) -> BaseException:
-    """The innermost of the two errors that are one."""
+    """Returns the driver's error that SQLAlchemy wrapped, or the error itself."""
     return (exc.orig if isinstance(exc, DBAPIError) else None) or exc
 
 
 def unavailable(exc: Exception) -> StoreUnavailable | None:
-    """What to raise for one of FAULTS; None when it is no outage but an error of ours."""
+    """Returns the StoreUnavailable for one of DATABASE_ERRORS; None if it is a programming error, not an outage."""
     sentence = _sentence(exc)
     if sentence is None and isinstance(exc, DBAPIError):
-        # Without a statement it was the connecting that failed.
+        # Without a statement, connecting failed.
         outage = exc.statement is None or exc.connection_invalidated
         if not (outage or isinstance(exc, OperationalError | InterfaceError | InternalError)):
             return None

@@ -1,7 +1,7 @@
-"""The ledger of gateway.ledger on SQLAlchemy: what was spent within budgets, and what running turns keep free.
+"""The BudgetStore on SQLAlchemy: what was spent within budgets, and what is reserved for running turns.
 
-Every transaction locks the rows of its budgets first, in one order, and what turns hold after them: so all that is
-known of a budget stands still while somebody decides by it, and no two wait for each other.
+Every transaction locks the rows of its budgets first, in a fixed order, then the reservations: so a budget does not
+change during a decision, and no two transactions deadlock.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ T = turns.c
 Place = tuple[str, str]
 """Scope and period of a budget."""
 Charge = tuple[str, str, int]
-"""The same, and what it is charged with."""
+"""Scope and period of a budget, and the cost to charge."""
 
 NOBODY = TurnId("")
 
@@ -88,7 +88,7 @@ free_in = select(limits.c.at - clock()).where(limits.c.name == bindparam("bucket
 
 _earlier = spending.alias("earlier")
 _expected = (
-    # A new day begins with what the one before has taught; with half of it, so that one dear turn is forgotten in time.
+    # A new period starts from half of the last maximum, so that the effect of one expensive turn fades.
     select(_earlier.c.dearest // 2)
     .where(_earlier.c.scope == bindparam("whose"))
     .order_by(_earlier.c.period.desc())
@@ -96,7 +96,7 @@ _expected = (
     .scalar_subquery()
 )
 _of_there = (
-    # The lock holds off who would forget the turn meanwhile.
+    # The lock keeps the turn from being deleted meanwhile.
     select(
         T.id, bindparam("whose", type_=Words), bindparam("during", type_=Words), bindparam("amount", type_=BigInteger)
     )
@@ -106,7 +106,7 @@ _of_there = (
 
 
 class Inserts:
-    """Those that say ON CONFLICT, which each kind of database has a word of its own for."""
+    """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
 
     def __init__(self, insert: Any) -> None:
         opened = insert(spending).values(scope=bindparam("whose"), period=bindparam("during"), cost=0)
@@ -118,52 +118,52 @@ class Inserts:
 
 INSERTS = {"sqlite": Inserts(sqlite.insert), "postgresql": Inserts(postgresql.insert)}
 
-# ---------------------------------------------------------------- the ledger
+# ---------------------------------------------------------------- the store
 
 
 class Account(NamedTuple):
-    """What is known of a budget."""
+    """The state of a budget."""
 
     cost: int = 0
     dearest: int | None = None
     held: int = 0
-    """By other turns than the one that asks."""
+    """By turns other than the one that asks."""
     left_behind: int = 0
-    """How many turns are over and were not charged. What they have cost is in ``cost``."""
+    """How many turns have ended without being charged. Their cost is included in ``cost``."""
 
 
 Accounts = Mapping[Place, Account]
 
 
 class SqlLedger:
-    """Implements gateway.ledger.Ledger."""
+    """Implements BudgetStore."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._inserts = INSERTS[database.kind]
 
     def admit(self, turn: TurnId, budgets: Sequence[Budget]) -> Admission:
-        places = _places(budgets)
+        keys = _places(budgets)
         with self._database.writing() as connection:
-            accounts = self._hold_still(connection, turn, places)
-            if _held_by(connection, turn) == places:
+            accounts = self._hold_still(connection, turn, keys)
+            if _held_by(connection, turn) == keys:
                 return Admission(_spent(budgets, accounts))
-            admission = _admission(budgets, accounts)
-            if not admission.granted:
+            decision = _admission(budgets, accounts)
+            if not decision.granted:
                 connection.execute(let_go, {"turn": turn})
-                return admission
-            kept = [_kept(turn, budget, accounts[_place(budget)]) for budget in budgets]
-            connection.execute(self._inserts.hold, kept)
-            connection.execute(let_go_of_others, {"turn": turn, "places": places})
-            return admission
+                return decision
+            reservations = [_kept(turn, budget, accounts[_place(budget)]) for budget in budgets]
+            connection.execute(self._inserts.hold, reservations)
+            connection.execute(let_go_of_others, {"turn": turn, "places": keys})
+            return decision
 
     def charge(self, turn: TurnId, cost: int) -> None:
         with self._database.writing() as connection:
-            places = _held_by(connection, turn)
-            if places:
-                connection.execute(lock, {"places": places}).all()
-                gone = connection.execute(let_go, {"turn": turn}).all()
-                _spend(connection, [(scope, period, cost) for scope, period in gone])
+            keys = _held_by(connection, turn)
+            if keys:
+                connection.execute(lock, {"places": keys}).all()
+                released = connection.execute(let_go, {"turn": turn}).all()
+                _spend(connection, [(scope, period, cost) for scope, period in released])
 
     def spent(self, budgets: Sequence[Budget]) -> Sequence[Spent]:
         with self._database.reading() as connection:
@@ -175,31 +175,31 @@ class SqlLedger:
         return max(0.0, wait or 0.0)
 
     def _hold_still(self, connection: Connection, turn: TurnId, places: Sequence[Place]) -> Accounts:
-        """Lock these budgets; what they have seen, with everything that is over charged."""
+        """Locks these budgets, charges turns that have ended, and returns the state of each budget."""
         accounts = _accounts(connection, lock, turn, places)
         missing = [place for place in places if place not in accounts]
         if missing:
-            opened = [{"whose": scope, "during": period} for scope, period in missing]
-            connection.execute(self._inserts.budget, opened)
-        behind = any(account.left_behind for account in accounts.values())
-        if behind:
+            new_budgets = [{"whose": scope, "during": period} for scope, period in missing]
+            connection.execute(self._inserts.budget, new_budgets)
+        uncharged = any(account.left_behind for account in accounts.values())
+        if uncharged:
             _settle(connection, turn, places)
-        return _accounts(connection, lock, turn, places) if missing or behind else accounts
+        return _accounts(connection, lock, turn, places) if missing or uncharged else accounts
 
 
 def _accounts(
     connection: Connection, rows: Select[*tuple[Any, ...]], turn: TurnId, places: Sequence[Place]
 ) -> dict[Place, Account]:
-    """Of these budgets those that are there. ``rows``: whether they are read or locked."""
+    """Returns the state of those budgets that exist. ``statement`` reads them, or locks them too."""
     known = connection.execute(rows, {"places": list(places)}).all()
-    waiting = {
+    reservations = {
         (scope, period): numbers
         for scope, period, *numbers in connection.execute(held, {"places": list(places), "turn": turn})
     }
     accounts = {}
     for scope, period, cost, dearest in known:
-        kept, uncharged, behind = waiting.get((scope, period), (0, 0, 0))
-        accounts[scope, period] = Account(cost + uncharged, dearest, kept, behind)
+        reserved, uncharged, uncharged_turns = reservations.get((scope, period), (0, 0, 0))
+        accounts[scope, period] = Account(cost + uncharged, dearest, reserved, uncharged_turns)
     return accounts
 
 
@@ -208,11 +208,11 @@ def _held_by(connection: Connection, turn: TurnId) -> list[Place]:
 
 
 def _settle(connection: Connection, turn: TurnId, places: Sequence[Place]) -> None:
-    """Charge what is over: whoever should have done it died before."""
+    """Charges turns that ended without being charged because their process died."""
     found = connection.execute(left_behind, {"places": list(places), "turn": turn}).all()
-    gone = [{"turn": name, "whose": scope, "during": period} for name, scope, period, _ in found]
-    if gone:
-        connection.execute(let_go_of_one, gone)
+    charged = [{"turn": name, "whose": scope, "during": period} for name, scope, period, _ in found]
+    if charged:
+        connection.execute(let_go_of_one, charged)
         _spend(connection, [(scope, period, cost) for _, scope, period, cost in found])
 
 
@@ -226,29 +226,29 @@ def _spend(connection: Connection, charges: Iterable[Charge]) -> None:
 
 
 def _admission(budgets: Sequence[Budget], accounts: Accounts) -> Admission:
-    """Every budget has an account."""
+    """Decides whether a turn may run. Every budget must have an account."""
     used_up = (budget for budget in budgets if _left(budget, accounts[_place(budget)]) == 0)
-    crowded = any(_is_crowded(budget, accounts[_place(budget)]) for budget in budgets)
+    fully_reserved = any(_is_crowded(budget, accounts[_place(budget)]) for budget in budgets)
     exhausted = next(used_up, None)
-    return Admission(_spent(budgets, accounts), exhausted, wait=exhausted is None and crowded)
+    return Admission(_spent(budgets, accounts), exhausted, wait=exhausted is None and fully_reserved)
 
 
 def _is_crowded(budget: Budget, account: Account) -> bool:
-    """Whether running turns may use up what another one needs. A turn of its own always has room: the last one."""
-    left = _left(budget, account)
-    return left is not None and account.held > 0 and account.held + _expected_cost(budget, account) > left
+    """Whether running turns may use up what another one needs. Without running turns, one turn may always run."""
+    remaining = _left(budget, account)
+    return remaining is not None and account.held > 0 and account.held + _expected_cost(budget, account) > remaining
 
 
 def _left(budget: Budget, account: Account) -> int | None:
-    """What may still be spent; None: there is no limit."""
+    """Returns what may still be spent; None: there is no hard limit."""
     return None if budget.hard is None else max(0, budget.hard - account.cost)
 
 
 def _expected_cost(budget: Budget, account: Account) -> int:
-    left = _left(budget, account)
-    if left is None:
+    remaining = _left(budget, account)
+    if remaining is None:
         return 0
-    return left if budget.alone or account.dearest is None else account.dearest
+    return remaining if budget.alone or account.dearest is None else account.dearest
 
 
 def _kept(turn: TurnId, budget: Budget, account: Account) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is kept beside conversations and turns: facts, leases and places under limits, each by its name."""
+"""What is stored beside conversations and turns, each by name: values, locks and token buckets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from storage.database import Database
 
 
 class SqlMemory:
-    """Implements gateway.storing.Memory, and the limits of gateway.storing.Store."""
+    """Implements KeyValueStore, and the token buckets of Store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._inserts = statements.INSERTS[database.kind]
 
-    # ---------------------------------------------------------------- facts
+    # ---------------------------------------------------------------- values
 
     def recall(self, name: str) -> str | None:
         with self._database.reading() as connection:
@@ -34,24 +34,24 @@ class SqlMemory:
         with self._database.writing_once() as connection:
             return connection.execute(statements.discard, {"fact": name}).rowcount > 0
 
-    # ---------------------------------------------------------------- leases
+    # ---------------------------------------------------------------- locks
 
     def lease(self, name: str, owner: str, seconds: float) -> bool:
-        """To give one up is False when there is none of this owner."""
-        wanted = {"lease": name, "holder": owner}
+        """Releasing a lock returns False when this owner does not have it."""
+        parameters = {"lease": name, "holder": owner}
         with self._database.writing_once() as connection:
             if seconds <= 0:
-                return connection.execute(statements.give_up, wanted).rowcount > 0
-            return connection.execute(self._inserts.lease, wanted | {"wait": seconds}).scalar() is not None
+                return connection.execute(statements.give_up, parameters).rowcount > 0
+            return connection.execute(self._inserts.lease, parameters | {"wait": seconds}).scalar() is not None
 
-    # ---------------------------------------------------------------- limits
+    # ---------------------------------------------------------------- token buckets
 
     def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
         ahead = (rate.burst - 1) * rate.every
-        wanted = {"bucket": bucket, "every": rate.every, "ahead": ahead, "patience": patience}
+        parameters = {"bucket": bucket, "every": rate.every, "ahead": ahead, "patience": patience}
         with self._database.writing_once() as connection:
-            wait = connection.execute(self._inserts.place, wanted).scalar()
-        # To the microsecond: what is finer comes from the size of the numbers that were subtracted.
+            wait = connection.execute(self._inserts.place, parameters).scalar()
+        # Rounded to microseconds: finer digits are rounding errors of the subtraction.
         return None if wait is None else max(0.0, round(wait, 6))
 
     def hold_off(self, bucket: str, seconds: float) -> None:

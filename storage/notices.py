@@ -1,8 +1,8 @@
-"""What processes tell each other through PostgreSQL, by LISTEN and NOTIFY on one channel.
+"""Events between processes through PostgreSQL, by LISTEN and NOTIFY on one channel.
 
-https://www.postgresql.org/docs/current/sql-notify.html: a notice is brought after its transaction has committed, once
-however often it was given in it, and to nobody who does not listen just then. So nothing may depend on one: whoever
-listens looks by itself, too, if less often. PgBouncer in transaction mode lets nobody listen; notices go nowhere there.
+https://www.postgresql.org/docs/current/sql-notify.html: a notification is delivered after its transaction commits, once
+however often it was sent in it, and only to sessions that listen at that time. So nothing may depend on one: listeners
+also poll, less often. LISTEN does not work behind PgBouncer in transaction mode; events are not delivered there.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gateway import logs
 from gateway.messages import TurnId
 from gateway.storing import News, Notice
 
-if TYPE_CHECKING:  # on SQLite nobody needs the time that loading it takes
+if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg
 
 CHANNEL: Final = "chat_gateway"
 LOOK_SECONDS: Final = 0.5
-"""How long the end of listening may go unnoticed."""
+"""How often ``stopped`` is checked."""
 PAUSES: Final = (0.1, 0.5, 2.0, 5.0)
-"""Seconds before connecting again; the last one goes on."""
+"""Seconds before each reconnect; the last one repeats."""
 DUE: Final = Notice(News.DUE)
 NEWS: Final = {news.value: news for news in News}
 
@@ -34,29 +34,29 @@ log = logs.get(__name__)
 
 
 def tell(connection: Connection, notices: Sequence[Notice]) -> None:
-    """Tell them when the transaction has committed. Where nobody else can be, it is nothing to do.
+    """Publishes events when the transaction commits. Does nothing on SQLite, which no other process shares.
 
-    Only what somebody must know: a transaction that tells something takes a lock that all of them share.
+    Call it only with events that some process needs: a transaction with NOTIFY takes a global lock at commit.
     """
     if notices and connection.dialect.name == "postgresql":
         connection.execute(_notify, {"payloads": [_written(notice) for notice in notices]})
 
 
 def listen(connect: Callable[[], psycopg.Connection], hear: Callable[[Notice], None], stopped: Event) -> None:
-    """See gateway.storing.Store. ``connect`` opens a connection that commits by itself; may raise psycopg.Error."""
+    """Implements Store.listen. ``connect`` opens an autocommit connection; it may raise psycopg.Error."""
     failures = 0
     while not stopped.is_set():
         try:
             with connect() as connection:
                 connection.execute(f"LISTEN {CHANNEL}")
-                hear(DUE)  # what was told before nobody here has heard
+                hear(DUE)  # events before this point were missed
                 while not stopped.is_set():
                     _hear(connection, hear)
                     failures = 0
-        except Exception as exc:  # noqa: BLE001  # whatever it is: whoever does not listen still works, only slower
+        except Exception as exc:  # noqa: BLE001  # any failure: without LISTEN the gateway still works, only slower
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             failures += 1
-            log.warning("not listening to other processes", error=type(exc).__name__, retry_in=pause)
+            log.warning("PostgreSQL LISTEN connection failed; reconnecting", error=type(exc).__name__, retry_in=pause)
             stopped.wait(pause)
 
 
@@ -72,6 +72,6 @@ def _written(notice: Notice) -> str:
 
 
 def _read(payload: str) -> Notice | None:
-    """None for what only a newer version would say."""
+    """Returns None for an event kind of a newer version."""
     news, _, turn = payload.partition(" ")
     return Notice(NEWS[news], TurnId(turn) if turn else None) if news in NEWS else None

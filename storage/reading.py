@@ -1,4 +1,4 @@
-"""The store of those who only look: turns, conversations, transcripts, and how much waits."""
+"""The read-only queries of the store: turns, conversations, transcripts, queue depth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALL = 2**31 - 1
 
 
 class SqlReading:
-    """Implements that part of gateway.storing.Store."""
+    """Implements the queries of Store."""
 
     _database: Database
 
@@ -39,13 +39,13 @@ class SqlReading:
             return [(thread, backend) for thread, backend in found]
 
     def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
-        wanted = {
+        parameters = {
             "conversation": conversation,
             "before": ALL if before is None else before,
             "newest": ALL if limit is None else limit,
         }
         with self._database.reading() as connection:
-            return rows.turns_of(connection.execute(statements.transcript, wanted).all())[::-1]
+            return rows.turns_of(connection.execute(statements.transcript, parameters).all())[::-1]
 
     def verdicts(self, turn: TurnId) -> Sequence[Verdict]:
         with self._database.reading() as connection:
@@ -60,12 +60,12 @@ class SqlReading:
         with self._database.reading() as connection:
             connection.execute(statements.ping)
 
-    def _turn(self, statement: Select[*tuple[Any, ...]], **wanted: str) -> Turn | None:
+    def _turn(self, statement: Select[*tuple[Any, ...]], **parameters: str) -> Turn | None:
         with self._database.reading() as connection:
-            found = rows.turns_of(connection.execute(statement, wanted).all())
+            found = rows.turns_of(connection.execute(statement, parameters).all())
         return found[0] if found else None
 
-    def _conversation(self, statement: Select[*tuple[Any, ...]], **wanted: str) -> Conversation | None:
+    def _conversation(self, statement: Select[*tuple[Any, ...]], **parameters: str) -> Conversation | None:
         with self._database.reading() as connection:
-            row = connection.execute(statement, wanted).first()
+            row = connection.execute(statement, parameters).first()
         return None if row is None else rows.conversation_of(row)

@@ -1,4 +1,4 @@
-"""The store of those who bring messages: recorded, refused, put in once more, joined, edited, moved, adopted."""
+"""Adds turns to the queue (enqueue, failed, retry, import) and changes queued ones (album items, edits, channels)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class AlreadyRecorded(GatewayError):
 
 
 class Slot(NamedTuple):
-    """Where a new turn goes: a row of statements.SLOT."""
+    """The position of a new turn: a row of sql.SLOT."""
 
     conversation: int
     thread: ThreadId | None
@@ -55,12 +55,12 @@ class Slot(NamedTuple):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waited before the new turn."""
+        """Whether the conversation had no unfinished turn before the new one."""
         return self.tail == self.head + 1
 
 
 class SqlRecording(SqlReading, SqlMemory):
-    """Implements that part of gateway.storing.Store."""
+    """Implements the parts of Store that add or change queued turns."""
 
     def __init__(self, database: Database, lease_seconds: float) -> None:
         super().__init__(database)
@@ -87,24 +87,24 @@ class SqlRecording(SqlReading, SqlMemory):
                     return self._append(connection, new, slot, owner, awaited_by=waiter, put_off=bool(message.wait))
             except (AlreadyRecorded, Overloaded, ThreadNotFound) as exc:
                 refusal = exc
-            there = self.turn_of(message.key.platform, message.message_id)
-            if there is not None:
-                return Recorded(there, new=False)
+            existing = self.turn_of(message.key.platform, message.message_id)
+            if existing is not None:
+                return Recorded(existing, new=False)
             if not isinstance(refusal, AlreadyRecorded):
                 raise refusal
             if self.turn(turn) is not None:
-                raise Conflict(f"There is a turn {turn} already, for another message.")
-            # It was there and is forgotten by now.
+                raise Conflict(f"The turn id {turn} is already used by another message.")
+            # The message was recorded but its conversation has been deleted since: try again.
 
     def refuse(self, message: Message, turn: TurnId, failure: Failure) -> Turn | None:
         with suppress(AlreadyRecorded, ThreadNotFound), self._database.writing() as connection:
             slot = self._next_slot(connection, replace(message, wait=0.0), None, ALL)
-            before = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail - 1}
-            if connection.execute(statements.refused_before, before | {"code": failure.code}).first():
+            parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail - 1}
+            if connection.execute(statements.refused_before, parameters | {"code": failure.code}).first():
                 raise AlreadyRecorded
-            told = _told(turn, replace(message, awaited=False, wait=0.0), slot, None, "")
-            refused = replace(told, state=TurnState.FAILED, failure=failure, answered_at=slot.at)
-            return self._append(connection, refused, slot, None).turn
+            queued = _told(turn, replace(message, awaited=False, wait=0.0), slot, None, "")
+            failed = replace(queued, state=TurnState.FAILED, failure=failure, answered_at=slot.at)
+            return self._append(connection, failed, slot, None).turn
         return None
 
     def retry(self, turn: TurnId, again: TurnId) -> Recorded:
@@ -113,21 +113,21 @@ class SqlRecording(SqlReading, SqlMemory):
             if row is None:
                 raise TurnNotFound(f"There is no turn {turn!r}.")
             slot = Slot(*row)
-            before = rows.turns_of(connection.execute(statements.turn_to_retry, {"turn": turn}).all())[0]
-            _check_retry(before)
+            original = rows.turns_of(connection.execute(statements.turn_to_retry, {"turn": turn}).all())[0]
+            _check_retry(original)
             try:
-                recorded = self._append(connection, _again(before, again, slot), slot, None)
+                recorded = self._append(connection, _again(original, again, slot), slot, None)
             except AlreadyRecorded:
-                raise Conflict(f"The turn {turn} was retried already.") from None
-            lines = steps.along(before, Mark.RETRIED, again, slot.at)
-            connection.execute(statements.mark, {"turn": turn, "lines": lines})
+                raise Conflict(f"The turn {turn} was already retried.") from None
+            audit_log = steps.along(original, Mark.RETRIED, again, slot.at)
+            connection.execute(statements.mark, {"turn": turn, "lines": audit_log})
             return recorded
 
     def _lease(self, owner: str | None, wait: float) -> dict[str, Any]:
         return {"holder": owner, "wait": self._lease_seconds if owner else wait, "claims": 1 if owner else 0}
 
     def _next_slot(self, connection: Connection, message: Message, owner: str | None, backlog: int) -> Slot:
-        # The conversation's row comes first: its lock makes the order of seqs the order of commits.
+        # The conversation's row is updated first: its lock makes seqs follow the order of commits.
         statement = self._inserts.next_seq if message.opens else statements.next_seq_if_open
         key = rows.key_of(message.key, "" if message.opens else "key_")
         row = connection.execute(statement, key | self._lease(owner, message.wait)).first()
@@ -135,7 +135,7 @@ class SqlRecording(SqlReading, SqlMemory):
             raise ThreadNotFound
         slot = Slot(*row)
         if slot.tail - slot.head > backlog and message.kind is not Kind.STOP:
-            raise Overloaded(f"{backlog} messages here wait for an answer already. Try again later.")
+            raise Overloaded(f"{backlog} messages in this conversation are waiting for an answer. Try again later.")
         return slot
 
     def _append(
@@ -159,12 +159,12 @@ class SqlRecording(SqlReading, SqlMemory):
         stops = new.message.kind is Kind.STOP and not new.state.decided
         return Recorded(new, new=True, stopped=_stop(connection, slot) if stops else ())
 
-    # ---------------------------------------------------------------- changes of what is there
+    # ---------------------------------------------------------------- changes of existing turns
 
     def join(self, piece: Message) -> bool:
         with self._database.writing() as connection:
-            wanted = {"on": piece.key.platform, "message": piece.message_id}
-            row = connection.execute(statements.turn_to_join, wanted).first()
+            parameters = {"on": piece.key.platform, "message": piece.message_id}
+            row = connection.execute(statements.turn_to_join, parameters).first()
             if row is None:
                 return False
             turn = rows.turns_of([row])[0]
@@ -173,37 +173,37 @@ class SqlRecording(SqlReading, SqlMemory):
                 return True
             if turn.state is not TurnState.QUEUED:
                 return False
-            new = {"turn": turn.id, "said": joined.text, "attached": joined.files}
-            connection.execute(statements.join, new)
+            columns = {"turn": turn.id, "said": joined.text, "attached": joined.files}
+            connection.execute(statements.join, columns)
             return True
 
     def move(self, move: Move) -> None:
-        wanted = {"on": move.platform, "within": move.workspace, "left": move.channel, "to": move.to}
+        parameters = {"on": move.platform, "within": move.workspace, "left": move.channel, "to": move.to}
         with self._database.writing() as connection:
-            connection.execute(statements.move_channel, wanted)
+            connection.execute(statements.move_channel, parameters)
 
     def edit(self, edit: Edit) -> bool:
-        wanted = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
+        parameters = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
         with self._database.writing_once() as connection:
-            return connection.execute(statements.edit, wanted).rowcount > 0
+            return connection.execute(statements.edit, parameters).rowcount > 0
 
     def adopt(self, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]) -> Conversation:
         while True:
             with self._database.writing() as connection:
-                if self._database.kind == "postgresql":  # SQLite has one writer at a time anyway
+                if self._database.kind == "postgresql":  # SQLite has only one writer at a time
                     connection.execute(statements.lock_thread, {"thread": thread})
-                there = connection.execute(statements.conversation_of, {"thread": thread}).first()
-                there = there or connection.execute(statements.conversation, rows.key_of(key, "key_")).first()
-                if there is not None:
-                    return rows.conversation_of(there)
-                opened = self._open(connection, key, thread, backend, past)
-                if opened is not None:
-                    return opened
+                existing = connection.execute(statements.conversation_of, {"thread": thread}).first()
+                existing = existing or connection.execute(statements.conversation, rows.key_of(key, "key_")).first()
+                if existing is not None:
+                    return rows.conversation_of(existing)
+                created = self._open(connection, key, thread, backend, past)
+                if created is not None:
+                    return created
 
     def _open(
         self, connection: Connection, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]
     ) -> Conversation | None:
-        """None when somebody opened it just now."""
+        """Creates the conversation with its history. Returns None when another caller created it just now."""
         columns = {"thread_id": thread, "backend": backend, "head": len(past), "tail": len(past)}
         row = connection.execute(self._inserts.adopted, rows.key_of(key) | columns).first()
         if row is None:
@@ -216,18 +216,18 @@ class SqlRecording(SqlReading, SqlMemory):
 
 
 def tell_of_stopped(connection: Connection, stopped: Sequence[Sequence[Any]]) -> None:
-    """Tell those who run them, and those who wait for them. Reads rows of statements.STOPPED."""
+    """Publishes cancelled turns to the processes that run or await them. Reads rows of sql.CANCELLED_TURN."""
     running = [Notice(News.CANCELLED, turn) for _, turn, started_at, _ in stopped if started_at is not None]
     awaited = [Notice(News.DECIDED, turn) for _, turn, _, awaited_by in stopped if awaited_by is not None]
     notices.tell(connection, [*running, *awaited])
 
 
 def _stop(connection: Connection, slot: Slot) -> tuple[TurnId, ...]:
-    """Cancel what is not decided before a new turn."""
-    before = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
-    stopped = sorted(connection.execute(statements.cancel_before, before), key=lambda row: row[0])
-    tell_of_stopped(connection, stopped)
-    return tuple(turn for _, turn, *_ in stopped)
+    """Cancels the unresolved prompts before a new turn; returns their ids."""
+    parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
+    cancelled = sorted(connection.execute(statements.cancel_before, parameters), key=lambda row: row[0])
+    tell_of_stopped(connection, cancelled)
+    return tuple(turn for _, turn, *_ in cancelled)
 
 
 def _as_stored(message: Message, taker: str) -> Message:
@@ -239,7 +239,7 @@ def _as_stored(message: Message, taker: str) -> Message:
 
 
 def _joined(message: Message, piece: Message) -> Message | None:
-    """The message with the piece; None when it has the piece already."""
+    """Returns the message with an album item added; None when it contains the item already."""
     known = {file.reference for file in message.files}
     files = tuple(file for file in map(storable_file, piece.files) if file.reference not in known)
     if not files:
@@ -248,14 +248,14 @@ def _joined(message: Message, piece: Message) -> Message | None:
 
 
 def _together(text: str, more: str) -> str:
-    """What stands in one of them already, such as what both answer to, is not repeated."""
+    """Joins two texts. If one contains the other, such as a quote in both, it is not repeated."""
     if more in text or text in more:
         return max(text, more, key=len)
     return f"{text}\n{more}"
 
 
 def _told(turn: TurnId, message: Message, slot: Slot, owner: str | None, taker: str) -> Turn:
-    """A new turn, begun when ``owner`` has the conversation by it."""
+    """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
     new = Turn(
         id=turn,
         conversation=slot.conversation,
@@ -269,15 +269,15 @@ def _told(turn: TurnId, message: Message, slot: Slot, owner: str | None, taker: 
 
 
 def _check_retry(turn: Turn) -> None:
-    """Raises Conflict."""
+    """Raises Conflict when the turn cannot be retried."""
     if turn.state not in (TurnState.FAILED, TurnState.CANCELLED):
         raise Conflict(f"The turn {turn.id} did not fail: it is {turn.state.value}.")
     if turn.erased_at is not None:
-        raise Conflict(f"What was said in the turn {turn.id} is erased.")
+        raise Conflict(f"The content of the turn {turn.id} is erased.")
 
 
 def _again(turn: Turn, again: TurnId, slot: Slot) -> Turn:
-    """The same once more: to be brought, from where that stopped, when its reply is there; else to be asked."""
+    """Returns a copy of a turn: to be delivered, from where that stopped, if it has a reply; else to be asked."""
     message = replace(turn.message, message_id=f"retry:{turn.id}", awaited=False, trace="")
     new = replace(
         Turn(again, slot.conversation, slot.tail, message, TurnState.QUEUED, received_at=slot.at),
@@ -285,7 +285,7 @@ def _again(turn: Turn, again: TurnId, slot: Slot) -> Turn:
     )
     if not (turn.reply or turn.files):
         return new
-    # What it cost is told by the first one already.
+    # Tokens and cost are counted with the original turn only.
     return replace(
         new,
         state=TurnState.ANSWERED,

@@ -1,4 +1,4 @@
-"""Rows to nouns and back."""
+"""Maps rows to domain models and back."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from gateway.messages import Conversation, ConversationKey, Failure, Kind, Messa
 from storage import statements
 
 AWAITED_AT = 9
-"""Who waits for the outcome, in a row of statements.TURN."""
+"""Index of the process that awaits the outcome, in a row of sql.TURN."""
 KEY_AT = len(statements.TURN)
 
 
 def conversation_of(row: Sequence[Any]) -> Conversation:
-    """Reads a row that begins with statements.CONVERSATION."""
+    """Reads a row that begins with sql.CONVERSATION."""
     return Conversation(row[0], ConversationKey(*row[1:6]), row[6], row[7])
 
 
 def turns_of(rows: Sequence[Sequence[Any]]) -> list[Turn]:
-    """Reads rows of statements.TURN with a conversation's key behind it; turns of one conversation share the key."""
+    """Reads rows of sql.TURN followed by sql.KEY; turns of one conversation share the key object."""
     keys: dict[int, ConversationKey] = {}
     return [turn_of(row, keys.get(row[1]) or keys.setdefault(row[1], ConversationKey(*row[KEY_AT:]))) for row in rows]
 
 
 def turn_of(row: Sequence[Any], key: ConversationKey) -> Turn:
-    """Reads a row that begins with statements.TURN."""
+    """Reads a row that begins with sql.TURN."""
     return Turn(
         id=row[0],
         conversation=row[1],
@@ -56,7 +56,7 @@ def _message_of(row: Sequence[Any], key: ConversationKey) -> Message:
 
 
 def progress(turn: Turn) -> dict[str, Any]:
-    """What a step of a turn changes."""
+    """Returns the columns that a state transition changes."""
     return _failure(turn) | {
         "state": turn.state,
         "attempts": turn.attempts,
@@ -68,7 +68,7 @@ def progress(turn: Turn) -> dict[str, Any]:
 
 
 def outcome(turn: Turn) -> dict[str, Any]:
-    """What its answer changes: a reply is long, so it is sent to the database once."""
+    """Returns the columns that an outcome changes. A reply is long, so it is sent to the database only once."""
     return progress(turn) | {
         "reply": turn.reply,
         "made": turn.files,
@@ -80,7 +80,7 @@ def outcome(turn: Turn) -> dict[str, Any]:
 
 
 def changed(turn: Turn, *, answered: bool, noted: bool, marked: bool) -> dict[str, Any]:
-    """What has to be saved of a turn: a step, with the answer if that came by it, with what was noted of it."""
+    """Returns the columns to save: the transition, plus outcome, posted messages and audit log if they changed."""
     columns = outcome(turn) if answered else progress(turn)
     if noted:
         columns["parts"] = turn.parts
@@ -90,13 +90,13 @@ def changed(turn: Turn, *, answered: bool, noted: bool, marked: bool) -> dict[st
 
 
 def recorded(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
-    """A new row, but for the columns that a new turn leaves at their defaults."""
+    """Returns the columns of a new turn, without those that keep their defaults."""
     message = turn.message
-    more = {"kind": message.kind, "files": message.files} if message.files or message.kind is not Kind.ASK else {}
-    rare = {"trail": turn.trail, "trace": message.trace, "awaited_by": awaited_by}
+    optional = {"kind": message.kind, "files": message.files} if message.files or message.kind is not Kind.ASK else {}
+    rarely_set = {"trail": turn.trail, "trace": message.trace, "awaited_by": awaited_by}
     return {
-        **more,
-        **{name: value for name, value in rare.items() if value},
+        **optional,
+        **{name: value for name, value in rarely_set.items() if value},
         "conversation_id": turn.conversation,
         "seq": turn.seq,
         "id": turn.id,
@@ -113,7 +113,7 @@ def recorded(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
 
 
 def decided(turn: Turn) -> dict[str, Any]:
-    """A row for a turn that comes with its outcome."""
+    """Returns the columns of a new turn that already has an outcome."""
     return recorded(turn) | outcome(turn) | {"parts": turn.parts}
 
 

@@ -1,4 +1,4 @@
-"""The tables. What is stored in them is in the words of gateway.messages."""
+"""The tables. Column types convert to and from the domain models."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """The text as every database can keep it: NUL and halves of surrogate pairs become U+FFFD."""
+    """Returns the text as every database can store it: NUL and lone surrogates become U+FFFD."""
     if text.isascii() and "\x00" not in text:
         return text
     return UNSTORABLE.sub("\ufffd", text)
 
 
 def storable_file(file: File) -> File:
-    """The same of a file's words."""
+    """Returns the file with ``storable`` applied to its texts."""
     return replace(
         file, name=storable(file.name), reference=storable(file.reference), media_type=storable(file.media_type)
     )
 
 
 class Words(TypeDecorator[str]):
-    """Text that somebody else wrote."""
+    """Text from outside, made storable."""
 
     impl = Text
     cache_ok = True
@@ -69,7 +69,7 @@ class AddressText(TypeDecorator[Address]):
 
 
 class StateText(TypeDecorator[TurnState]):
-    """A turn's state by its name."""
+    """A turn's state, by its value."""
 
     impl = Text
     cache_ok = True
@@ -82,7 +82,7 @@ class StateText(TypeDecorator[TurnState]):
 
 
 class KindText(TypeDecorator[Kind]):
-    """What a message asks for, by its name."""
+    """A message's kind, by its value."""
 
     impl = Text
     cache_ok = True
@@ -95,7 +95,7 @@ class KindText(TypeDecorator[Kind]):
 
 
 NOTHING = "[]"
-"""What most turns have in the columns of these types: it is written and read without JSON."""
+"""The value in most rows; written and read without the JSON library."""
 
 
 class FilesText(TypeDecorator[Sequence[File]]):
@@ -112,7 +112,7 @@ class FilesText(TypeDecorator[Sequence[File]]):
 
 
 class PartsText(TypeDecorator[Sequence[str]]):
-    """Names as JSON."""
+    """A list of strings as JSON."""
 
     impl = Text
     cache_ok = True
@@ -125,7 +125,7 @@ class PartsText(TypeDecorator[Sequence[str]]):
 
 
 class TrailText(TypeDecorator[Sequence[Step]]):
-    """A trail as JSON."""
+    """An audit log as JSON."""
 
     impl = Text
     cache_ok = True
@@ -142,7 +142,7 @@ class TrailText(TypeDecorator[Sequence[Step]]):
 metadata = MetaData()
 
 Number = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only in a column of exactly this type."""
+"""SQLite assigns row ids only in a column of exactly this type."""
 
 
 conversations = Table(
@@ -164,13 +164,13 @@ conversations = Table(
     Column("created_at", Double, nullable=False),
     UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
     CheckConstraint("head <= tail", name="conversations_head"),
-    # A number is never used again: a lease on a forgotten conversation must not fit a later one.
+    # An id is never reused: a lease on a deleted conversation must not be valid for a later one.
     sqlite_autoincrement=True,
 )
-"""``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL when nothing waits; else
-the conversation may be claimed once it has passed, which makes it the expiry of ``owner``'s lease as well."""
+"""``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
+otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires."""
 
-# Of what is there and nothing else: a row that is not in an index does not cost it anything.
+# Partial indexes: rows with NULL cost nothing.
 for _name, _column in (
     ("conversations_thread", conversations.c.thread_id),
     ("conversations_due", conversations.c.next_at),
@@ -184,8 +184,8 @@ former_threads = Table(
     Column("thread_id", Words, nullable=False),
     Column("backend", Words, nullable=False),
 )
-"""What a conversation remembered by before it began anew, or changed the backend: it still is there. Without a foreign
-key: to make one, a migration would have to lock both tables against writers, who lock them the other way round."""
+"""Threads of a conversation from before a reset or a change of backend; they still exist at the backend. Has no foreign
+key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order."""
 
 Index("former_threads_of", former_threads.c.conversation_id)
 
@@ -236,7 +236,7 @@ Index(
     sqlite_where=turns.c.error_code.is_not(None),
     postgresql_where=turns.c.error_code.is_not(None),
 )
-"""Not of those in the state: PostgreSQL would write to every index of the table whenever a state changes."""
+"""Not on the state: PostgreSQL would then write to every index of the table on each change of state."""
 
 verdicts = Table(
     "verdicts",
@@ -262,8 +262,8 @@ limits = Table(
     Column("at", Double, nullable=False),
     Column("seen_at", Double),
 )
-"""``at`` is when the next place comes free; in the past, it tells how long nobody took one. ``seen_at``: what time it
-was then, so that a clock that is set back is noticed."""
+"""Token buckets. ``at`` is when the next token is valid; a past time gives how long none was taken. ``seen_at`` is the
+time of the write, to detect a clock that was set back."""
 
 leases = Table(
     "leases",
@@ -283,7 +283,7 @@ spending = Table(
     Column("dearest", BigInteger),
     PrimaryKeyConstraint("scope", "period", name="spending_one_each"),
 )
-"""What was spent within a budget: ``scope`` is whose, ``period`` the day or the month; ``dearest`` a turn's most."""
+"""What was spent within a budget. ``scope``: whose; ``period``: the day or month; ``dearest``: the most of one turn."""
 
 holds = Table(
     "holds",
@@ -294,6 +294,6 @@ holds = Table(
     Column("amount", BigInteger, nullable=False),
     PrimaryKeyConstraint("turn_id", "scope", "period", name="holds_one_each"),
 )
-"""What running turns may cost, kept free in their budgets until it is known what they do cost."""
+"""Reservations: the expected cost of running turns in their budgets, until the actual cost is charged."""
 
 Index("holds_budget", holds.c.scope, holds.c.period)

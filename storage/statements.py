@@ -1,4 +1,4 @@
-"""Every statement of the store, built once."""
+"""The SQL statements of the store, built once at import."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = turns.c
 V = verdicts.c
 
 
-class clock(FunctionElement[float]):  # noqa: N801  # reads as the SQL function it is
+class clock(FunctionElement[float]):  # noqa: N801  # named like an SQL function
     """The database's time, in seconds since the epoch."""
 
     type = Double()
@@ -48,11 +48,11 @@ def _sqlite_clock(*_: Any, **__: Any) -> str:
 
 @compiles(clock, "postgresql")
 def _postgresql_clock(*_: Any, **__: Any) -> str:
-    # Not now(): that one stands still while a transaction waits for a lock.
+    # Not now(): it does not advance within a transaction, such as while it waits for a lock.
     return "date_part('epoch', clock_timestamp())"
 
 
-# storage.rows reads these by their order.
+# storage.row_mapping reads these columns by position.
 CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
 HELD = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
 SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
@@ -69,11 +69,11 @@ IS_KEY = and_(*(column == bindparam(f"key_{column.name}") for column in KEY))
 
 
 def _later(seconds: str) -> ColumnElement[float]:
-    """So many seconds from now; NULL when the parameter is."""
+    """Returns the time so many seconds from now; NULL when the parameter is NULL."""
     return clock() + bindparam(seconds, type_=Double)
 
 
-# ---------------------------------------------------------------- recording
+# ---------------------------------------------------------------- enqueueing
 
 
 _idle = C.next_at.is_(None)
@@ -83,16 +83,16 @@ ONE_MORE: dict[str, ColumnElement[Any]] = {
     "owner": case((_idle, bindparam("holder", type_=C.owner.type)), else_=C.owner),
     "epoch": C.epoch + case((_idle, bindparam("claims")), else_=0),
 }
-"""Room for one more turn. A conversation that was idle gets a holder, or becomes due."""
+"""Makes room for one more turn. An idle conversation gets a lease holder, or becomes due."""
 
 
 LONGEST_WAIT = 61.0
-"""Seconds until a lease or a pause ends, at the most: a minute, and a second for those who measure it later."""
+"""The longest lease or delay in seconds: a minute, plus a second as the clock is read later."""
 _every = bindparam("every", type_=Double)
 _unused = clock() - bindparam("ahead", type_=Double)
-"""Where the line of places begins when nobody took one lately: so far back that a burst of them is free at once."""
+"""The start of a token bucket that was not used lately: far enough back that a burst is valid at once."""
 _judged = (
-    # The lock holds off who would forget the turn meanwhile.
+    # The lock keeps the turn from being deleted meanwhile.
     select(T.id, bindparam("critic", type_=Words), bindparam("opinion", type_=Words), clock())
     .where(T.id == bindparam("turn"))
     .with_for_update(read=True, key_share=True)
@@ -102,7 +102,7 @@ _judged = (
 def _kept(
     at: ColumnElement[float], seen_at: ColumnElement[float | None], latest: Callable[..., ColumnElement[float]]
 ) -> ColumnElement[float]:
-    """A time as far ahead as it was when it was written, if the clock was set back behind that since."""
+    """Returns a stored time, as far ahead of now as when it was written, if the clock was set back since."""
     return at - latest(func.coalesce(seen_at, 0.0) - clock(), 0.0)
 
 
@@ -113,16 +113,16 @@ def _rebase(table: Table, at: Column[float], kept: ColumnElement[float]) -> Upda
 
 
 def _instead(insert: Any) -> Any:
-    """The new row instead of the one with its key."""
+    """Returns an upsert that replaces the row with the same key."""
     values = {column.name: insert.excluded[column.name] for column in insert.table.c if not column.primary_key}
     return insert.on_conflict_do_update(index_elements=insert.table.primary_key, set_=values)
 
 
 class Inserts:
-    """Those that say ON CONFLICT, which each kind of database has a word of its own for."""
+    """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
 
     def __init__(self, insert: Callable[..., Any], latest: Callable[..., ColumnElement[float]]) -> None:
-        """``latest`` is the SQL function for the greatest of several values."""
+        """``latest`` is the dialect's SQL function for the maximum of several values."""
         place, until = _kept(limits.c.at, limits.c.seen_at, latest), _kept(leases.c.until, leases.c.seen_at, latest)
         self.next_seq = (
             insert(conversations)
@@ -172,7 +172,7 @@ class Inserts:
             .returning(leases.c.name)
         )
         self.rebase = (_rebase(limits, limits.c.at, place), _rebase(leases, leases.c.until, until))
-        """After a step back of the clock: as far ahead as before, and nearer from then on as time passes."""
+        """After the clock was set back: makes stored times as far ahead of now as they were when written."""
 
 
 INSERTS = {
@@ -183,14 +183,14 @@ INSERTS = {
 _next_seq = update(conversations).values(ONE_MORE).returning(*SLOT)
 next_seq_if_open = _next_seq.where(IS_KEY)
 next_seq_behind = _next_seq.where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())
-"""In the conversation of a turn."""
+"""Appends to the conversation of a turn."""
 
-# ---------------------------------------------------------------- holding
+# ---------------------------------------------------------------- leases
 
 _due = (
     select(C.id)
-    # As a subquery the clock is read once, and the index of what is due can be used. The platform as it stands would
-    # have SQLite walk through all its conversations, as the index of keys begins with it.
+    # As a subquery the clock is read once, and conversations_due can be used. Without coalesce, SQLite would walk
+    # through all conversations of the platform by conversations_key, which begins with it.
     .where(C.next_at <= select(clock()).scalar_subquery())
     .where(func.coalesce(C.platform, "").in_(bindparam("platforms", expanding=True)))
     .order_by(C.next_at, C.id)
@@ -205,15 +205,15 @@ take = (
     .returning(*HELD)
 )
 
-_is_mine = and_(C.owner == bindparam("holder"), C.next_at > 0)  # so that the index of what is due serves here too
+_is_mine = and_(C.owner == bindparam("holder"), C.next_at > 0)  # so that conversations_due is used here too
 
 
 def _renew(*which: ColumnElement[bool]) -> ReturningUpdate[int]:
     mine = (
         select(C.id)
         .where(_is_mine, *which)
-        # Every transaction that locks several conversations does so in this order: no two can wait for each other.
-        # The sum keeps SQLite from walking through the whole table, which has this order, instead of sorting.
+        # Every transaction that locks several conversations does so in this order, so no two can deadlock.
+        # The sum keeps SQLite from scanning the whole table, which has this order, instead of sorting.
         .order_by(C.id + 0)
         .with_for_update(key_share=True)
         .cte("mine")
@@ -241,7 +241,7 @@ bind = (
     .values(thread_id=bindparam("thread"), backend=bindparam("opener"))
 )
 part = insert(former_threads)
-"""From a thread."""
+"""Records a thread that a conversation no longer uses."""
 former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend).where(
     former_threads.c.conversation_id == bindparam("conversation")
 )
@@ -265,7 +265,7 @@ mend = (
     .values(next_at=case((C.owner.is_(None), clock()), else_=_later("wait")))
     .returning(C.id)
 )
-"""Whoever holds one and lives has renewed it before it is due."""
+"""A live lease holder renews its lease before it expires."""
 
 # ---------------------------------------------------------------- turns
 
@@ -275,7 +275,7 @@ turns_ahead = (
     .where(C.id.in_(bindparam("conversations", expanding=True)))
     .with_for_update(of=turns)
 )
-"""What a holder is at and what comes next."""
+"""The current turn of each conversation and the one after it."""
 turn_behind_gap = (
     select(*TURN, clock().label("at"))
     .where(T.conversation_id == bindparam("conversation"), T.seq > bindparam("finished"))
@@ -285,7 +285,7 @@ turn_behind_gap = (
 )
 
 save = update(turns).where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
-"""Sets the columns that it is given."""
+"""Sets the columns given as parameters."""
 _cancel = (
     update(turns)
     .where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
@@ -326,7 +326,7 @@ refused_before = select(T.id).where(
     *(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"), T.seq > bindparam("finished")),
     *(T.state == TurnState.FAILED, T.attempts == 0, T.error_code == bindparam("code")),
 )
-"""A turn that was never begun and is not told yet."""
+"""A failed turn that was never started and is not delivered yet."""
 mark = update(turns).where(T.id == bindparam("turn")).values(trail=bindparam("lines", type_=T.trail.type))
 
 # ---------------------------------------------------------------- reading
@@ -342,17 +342,17 @@ transcript = (
     .limit(bindparam("newest"))
 )
 conversation = select(*CONVERSATION).where(IS_KEY)
-# As a subquery each is looked up by its place: who plans a join may find it cheaper to read all turns there are.
+# As a subquery, each is looked up by primary key; for a join the planner may prefer to read the whole table.
 _oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
 depths = (
     select(C.platform, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
-    .where(C.next_at > 0)  # the index of what is due has all that waits, and nothing else
+    .where(C.next_at > 0)  # conversations_due contains exactly the conversations with unfinished turns
     .group_by(C.platform)
     .order_by(C.platform)
 )
 conversation_of = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)
 
-# ---------------------------------------------------------------- the rest
+# ---------------------------------------------------------------- other
 
 forget_former = delete(former_threads).where(former_threads.c.conversation_id == bindparam("conversation"))
 forget = delete(conversations).where(C.id == bindparam("conversation"))

@@ -1,4 +1,4 @@
-"""What each step makes of a turn. Pure: ``at`` is the database's time."""
+"""The state transitions of a turn, as pure functions. ``at`` is the database's time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from storage.schema import storable, storable_file
 
 FIRST_LINES: Final = 8
 TRAIL_LINES: Final = 40
-"""A longer trail loses what is in its middle: how it began and how it stands is kept."""
+"""A longer audit log loses entries from its middle: the first and the newest ones are kept."""
 LINE_CHARS: Final = 300
 
 
 def along(turn: Turn, mark: Mark, detail: str, at: float) -> tuple[Step, ...]:
-    """The trail with one more line."""
-    trail = (*turn.trail, Step(at, mark, storable(detail[:LINE_CHARS])))
-    return trail if len(trail) <= TRAIL_LINES else trail[:FIRST_LINES] + trail[FIRST_LINES + 1 :]
+    """Returns the audit log with one more entry."""
+    entries = (*turn.trail, Step(at, mark, storable(detail[:LINE_CHARS])))
+    return entries if len(entries) <= TRAIL_LINES else entries[:FIRST_LINES] + entries[FIRST_LINES + 1 :]
 
 
 def marked(turn: Turn, mark: Mark, detail: str, at: float) -> Turn:
@@ -26,34 +26,34 @@ def marked(turn: Turn, mark: Mark, detail: str, at: float) -> Turn:
 
 
 def begun(turn: Turn, owner: str, at: float) -> Turn:
-    """Taken up, for the first time or again; a decided turn only waits to be brought, which is no attempt."""
-    trail = along(turn, Mark.CLAIMED, owner, at)
+    """Claimed, for the first time or again. A resolved turn only needs delivery, which is not counted as an attempt."""
+    audit_log = along(turn, Mark.CLAIMED, owner, at)
     if turn.state.decided:
-        return replace(turn, trail=trail)
+        return replace(turn, trail=audit_log)
     started = at if turn.started_at is None else turn.started_at
-    return replace(turn, state=TurnState.RUNNING, attempts=turn.attempts + 1, started_at=started, trail=trail)
+    return replace(turn, state=TurnState.RUNNING, attempts=turn.attempts + 1, started_at=started, trail=audit_log)
 
 
 def running(turn: Turn, run_id: RunId, at: float) -> Turn:
-    """Its run has an id; told again, it is no news."""
+    """With its run id; the same id again changes nothing."""
     if turn.run_id == run_id:
         return turn
     return replace(turn, run_id=run_id, trail=along(turn, Mark.RUN, run_id, at))
 
 
 def handed_back(turn: Turn, owner: str, at: float, *, fresh: bool) -> Turn:
-    """As if it had not been taken up this time; ``fresh``: never at all."""
-    trail = along(turn, Mark.HANDED_BACK, owner, at)
+    """With this claim undone; ``not_started``: queued again, as if it had never been claimed."""
+    audit_log = along(turn, Mark.HANDED_BACK, owner, at)
     if turn.state is not TurnState.RUNNING:
-        return replace(turn, trail=trail)
+        return replace(turn, trail=audit_log)
     attempts = max(turn.attempts - 1, 0)
     if fresh:
-        return replace(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, trail=trail)
-    return replace(turn, attempts=attempts, trail=trail)
+        return replace(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, trail=audit_log)
+    return replace(turn, attempts=attempts, trail=audit_log)
 
 
 def settled(turn: Turn, change: Settled, at: float) -> Turn:
-    """Answered or failed, unless that was decided already."""
+    """Answered or failed, unless it was resolved before."""
     if turn.state is not TurnState.RUNNING:
         return turn
     return replace(
@@ -70,12 +70,12 @@ def settled(turn: Turn, change: Settled, at: float) -> Turn:
 
 
 def shown(turn: Turn, change: Brought) -> Turn:
-    """With what stands at the platform by now."""
+    """With what is posted at the platform now."""
     return replace(turn, parts=tuple(map(storable, change.parts)))
 
 
 def brought(turn: Turn, change: Finished, at: float) -> Turn:
-    """Its outcome reached the person, or with a failure could not: then an answered turn has failed after all."""
+    """Delivered; with a failure, the delivery failed, which turns an answered turn into a failed one."""
     answered = turn.state is TurnState.ANSWERED
     if change.failure is None:
         return replace(turn, state=TurnState.DELIVERED if answered else turn.state, delivered_at=at)

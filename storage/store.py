@@ -1,4 +1,4 @@
-"""The store of gateway.storing on SQLAlchemy: SQLite for one process, PostgreSQL for several."""
+"""The Store on SQLAlchemy: SQLite for one process, PostgreSQL for several."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from storage.ledger import SqlLedger
 from storage.recording import SqlRecording, tell_of_stopped
 
 MENDS = 50
-"""How many conversations are mended at once."""
+"""How many conversations are repaired per statement."""
 
 
 class SqlStore(SqlRecording, SqlCatalogue):
-    """Implements gateway.storing.Store and gateway.catalogue.Catalogue. Connects at the first call."""
+    """Implements Store and ReportingStore. Connects at the first call."""
 
     def __init__(self, url: str, *, lease_seconds: float = 15.0) -> None:
-        """Raises SettingsError when the URL cannot work."""
+        """Raises SettingsError when the URL is invalid."""
         super().__init__(Database(url), lease_seconds)
         self.ledger = SqlLedger(self._database)
         self.shared = self._database.kind == "postgresql"
 
-    # ---------------------------------------------------------------- holding
+    # ---------------------------------------------------------------- leases
 
     def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
         if limit < 1 or not platforms:
             return ()
-        wanted = {"holder": owner, "platforms": list(platforms), "most": limit, "wait": self._lease_seconds}
+        parameters = {"holder": owner, "platforms": list(platforms), "most": limit, "wait": self._lease_seconds}
         with self._database.writing() as connection:
-            taken = connection.execute(statements.take, wanted).all()
-            if not taken:
+            claimed = connection.execute(statements.take, parameters).all()
+            if not claimed:
                 return ()
-            batch = Batch(connection, taken, self._lease_seconds)
+            batch = Batch(connection, claimed, self._lease_seconds)
             claims = batch.claim_all(owner)
             batch.save()
             return claims
 
     def renew(self, owner: str, among: Collection[int] | None = None) -> Renewal:
-        """``among``: only leases on these conversations; one that the owner does not know it has runs out."""
-        wanted: dict[str, Any] = {"holder": owner, "wait": self._lease_seconds}
+        """``conversation_ids``: only leases on these; one that the owner does not know of expires."""
+        parameters: dict[str, Any] = {"holder": owner, "wait": self._lease_seconds}
         statement = statements.renew
         if among is not None:
-            statement, wanted["among"] = statements.renew_some, list(among)
+            statement, parameters["among"] = statements.renew_some, list(among)
         with self._database.writing_once() as connection:
-            held = frozenset(connection.execute(statement, wanted).scalars())
+            held = frozenset(connection.execute(statement, parameters).scalars())
         if not held:
             return Renewal(held, frozenset())
         with self._database.reading() as connection:
@@ -70,25 +70,25 @@ class SqlStore(SqlRecording, SqlCatalogue):
         for statement in self._inserts.rebase:
             with self._database.writing_once() as connection:
                 connection.execute(statement)
-        wanted, mended = {"wait": self._lease_seconds, "most": MENDS}, 0
+        parameters, repaired = {"wait": self._lease_seconds, "most": MENDS}, 0
         while True:
             with self._database.writing_once() as connection:
-                found = len(connection.execute(statements.mend, wanted).all())
-            mended += found
+                found = len(connection.execute(statements.mend, parameters).all())
+            repaired += found
             if found < MENDS:
-                return mended
+                return repaired
 
     # ---------------------------------------------------------------- the rest
 
     def listen(self, hear: Callable[[Notice], None], stopped: Event) -> None:
-        """Hears what this process tells as well."""
+        """Also receives the events of this process."""
         if self.shared:
             notices.listen(self._database.listening, hear, stopped)
 
     def judge(self, verdict: Verdict) -> bool:
-        wanted = {"turn": verdict.turn, "critic": verdict.author, "opinion": verdict.value}
+        parameters = {"turn": verdict.turn, "critic": verdict.author, "opinion": verdict.value}
         with self._database.writing_once() as connection:
-            return connection.execute(self._inserts.verdict, wanted).rowcount > 0
+            return connection.execute(self._inserts.verdict, parameters).rowcount > 0
 
     def cancel(self, turn: TurnId) -> Turn | None:
         with self._database.writing() as connection:

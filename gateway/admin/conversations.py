@@ -1,4 +1,4 @@
-"""Conversations: found by what is known of them, read as a transcript, begun anew."""
+"""Pages to search conversations, to read one as a transcript, and to reset it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gateway.errors import Conflict, ThreadNotFound
 from gateway.messages import Conversation, Kind, Message, Turn, TurnId, TurnState
 
 TURNS = 50
-"""On one page of a transcript."""
+"""Turns on one page of a transcript."""
 TURN_NAME = re.compile(r"turn_[A-Za-z0-9_\-]{1,64}")
 ONCE = re.compile(r"[0-9a-f]{24}")
 RESET = "reset"
 LARGEST_ID, LARGEST_SEQ = 2**63 - 1, 2**31 - 1
-"""What a database has room for."""
+"""The largest values that the database columns hold."""
 
 log = logs.get(__name__)
 
@@ -68,7 +68,7 @@ class Conversations:
         return flask.redirect(flask.url_for(".conversation", number=number), 303)
 
     def _accept_reset(self, conversation: Conversation, once: str) -> None:
-        """Like any other message, so that it comes in order: what waits before it is answered first."""
+        """Enqueues the reset like a message, so that turns that are queued before it are answered first."""
         last = _last_said(self._desk.store.transcript(conversation.id, limit=TURNS)).message
         message = Message(
             conversation.key,
@@ -90,17 +90,17 @@ class Conversations:
 
 
 def _before() -> int | None:
-    """The seq that the page before this one began with."""
+    """Returns the seq of the first turn on the previous page, from the query; None for the newest page."""
     named = flask.request.args.get("before", type=int)
     return None if named is None else max(0, min(named, LARGEST_SEQ))
 
 
 def _last_said(turns: Sequence[Turn]) -> Turn:
-    """The newest one of which it is still known where it came from. Raises Conflict."""
+    """Returns the newest turn whose reply address was not erased. Raises Conflict when there is none."""
     for turn in reversed(turns):
         if turn.erased_at is None:
             return turn
-    raise Conflict("What was said in this conversation is erased, so nobody knows any more where to answer.")
+    raise Conflict("All messages of this conversation are erased, so it is not known where to send the confirmation.")
 
 
 def add_routes(blueprint: flask.Blueprint, desk: Desk) -> None:

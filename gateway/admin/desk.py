@@ -1,4 +1,4 @@
-"""What the operator's pages work on: the ports, and what is plugged in here."""
+"""What the operator's pages work with: the ports, and the platforms and backend of this process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gateway.ports import Check, Inbox
 from gateway.storing import Store
 
 Checks = Callable[[], Mapping[str, Sequence[Check]]]
-"""Asks each platform, the backend and the database whether they answer: what each of them says, by its name.
+"""Checks each platform, the backend and the database; returns the results by name.
 
-Any thread; does I/O; raises nothing, and takes no longer than an operator waits for a page.
+Called from request threads; does I/O; raises nothing, and returns within the time an operator waits for a page.
 """
 
 
@@ -25,10 +25,10 @@ class Desk:
     catalogue: Catalogue
     checks: Checks
     platforms: Sequence[str]
-    """The names of those that are switched on here."""
+    """Names of the enabled platforms."""
     backend: str
-    """Its name, as ``checks`` has it."""
+    """The backend's name, as in the results of ``checks``."""
     assets: str
-    """Where the files are that pages load, relative to the gateway's own root: what ``Assets.root`` says."""
+    """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     about: str = ""
-    """Which backend it is, in words for people, without a secret: ``Assistant.description``."""
+    """A description of the backend for people, without secrets: ``Assistant.description``."""

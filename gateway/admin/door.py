@@ -1,4 +1,4 @@
-"""Who may see the operator's pages: the password, the pass that a browser carries after it, what its forms carry."""
+"""Signs operators in: checks the password, issues and verifies the session cookie and the CSRF token of forms."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from gateway.storing import Rate, Store
 
 COOKIE = "gateway_admin"
 KEY = "admin:key"
-"""The fact that passes are signed with. All processes share it."""
+"""Name of the stored secret that session cookies are signed with. All processes share it."""
 FROM_ONE = Rate(every=30.0, burst=5)
 FROM_ALL = Rate(every=5.0, burst=30)
-"""How often a password may be tried: from one network, and in all."""
+"""How often a password may be tried: from one network, and by everyone together."""
 WAIT = "Too many attempts. Try again in {} seconds."
 
 log = logs.get(__name__)
@@ -31,18 +31,18 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a browser carries. Each has a name of its own; one that is not ``signed_in`` only fits a sign-in form."""
+    """The session of a browser. One that is not ``signed_in`` is valid only for the sign-in form's CSRF token."""
 
     name: str
     signed_in: bool
 
 
 class Door:
-    """Thread-safe. Every method works on the present request, and may raise StoreUnavailable."""
+    """Operator sessions. Thread-safe. Methods work on the current request and may raise StoreUnavailable."""
 
     def __init__(self, settings: AdminSettings, store: Store) -> None:
         if settings.admin_password is None:
-            raise ValueError("There is no door without a password.")
+            raise ValueError("admin_password is not set, so there are no operator sessions")
         self._password = settings.admin_password.get_secret_value().encode()
         self._seconds = math.ceil(settings.admin_hours * 3600)
         self._proxies = settings.trusted_proxies
@@ -50,7 +50,7 @@ class Door:
         self._key: bytes | None = None
 
     def shown(self) -> Pass | None:
-        """The pass that the browser carries, if it is one of ours, not too old, and was not given back."""
+        """Returns the session from the browser's cookie, or None if it is forged, expired or revoked."""
         try:
             name, signed_in, until = self._signer().loads(flask.request.cookies.get(COOKIE, ""))
         except (BadSignature, ValueError):
@@ -60,7 +60,7 @@ class Door:
         return Pass(name, signed_in)
 
     def hand_out(self, response: flask.Response, *, signed_in: bool) -> Pass:
-        """Give the browser a new pass."""
+        """Sets a new session cookie on the response and returns the session."""
         new = Pass(secrets.token_urlsafe(18), signed_in)
         response.set_cookie(
             COOKIE,
@@ -74,13 +74,13 @@ class Door:
         return new
 
     def take_back(self, given: Pass, response: flask.Response) -> None:
-        """It opens nothing any more, wherever else it may have got to."""
+        """Revokes a session for good, including copies of its cookie, and deletes the cookie."""
         self._store.remember(_ended(given.name), f"{time.time():.0f}")
         response.delete_cookie(COOKIE, path=_path())
         log.info("operator signed out")
 
     def form_token(self, given: Pass) -> str:
-        """What a form has to bring back, so that no other site's can stand in for it."""
+        """Returns the token that a form must send back, which protects against forms of other sites (CSRF)."""
         return hmac.new(self._signing_key(), f"form {given.name}".encode(), sha256).hexdigest()
 
     def form_is_ours(self, given: Pass | None) -> bool:
@@ -88,17 +88,17 @@ class Door:
         return given is not None and hmac.compare_digest(token.encode(), self.form_token(given).encode())
 
     def try_password(self, password: str) -> bool:
-        """Whether it is the right one. Raises Overloaded when it was tried too often, by whichever process."""
+        """Returns whether the password is right. Raises Overloaded after too many attempts in all processes."""
         source = callers.network(self._proxies)
-        # First those of one network: what is refused there takes nothing from the others.
+        # The network's limit comes first: attempts that it refuses do not use up the limit shared by all.
         for bucket, rate in ((f"admin:sign-in:{source}", FROM_ONE), ("admin:sign-in", FROM_ALL)):
             if self._store.reserve(bucket, rate, patience=0.0) is None:
                 log.warning("sign-in refused: too many attempts", source=source)
                 raise Overloaded(WAIT.format(math.ceil(rate.every)), code="rate_limited", retry_after=rate.every)
-        # Digests are of one length, so the time that this takes says nothing.
+        # Digests have equal length, so the duration reveals nothing about the password.
         right = hmac.compare_digest(sha256(password.encode()).digest(), sha256(self._password).digest())
-        tell, what = (log.info, "operator signed in") if right else (log.warning, "sign-in refused: wrong password")
-        tell(what, source=source)
+        write, event = (log.info, "operator signed in") if right else (log.warning, "sign-in refused: wrong password")
+        write(event, source=source)
         return right
 
     def _signer(self) -> URLSafeSerializer:
@@ -106,7 +106,7 @@ class Door:
         return URLSafeSerializer(self._signing_key(), salt="admin pass", signer_kwargs=options)
 
     def _signing_key(self) -> bytes:
-        """Of the database and the password: with another one of either, no pass fits any more."""
+        """Derives the key from a secret in the database and the password; changing either ends all sessions."""
         if self._key is None:
             self._key = hmac.new(
                 self._store.remember(KEY, secrets.token_hex(32)).encode(), self._password, sha256

@@ -1,4 +1,4 @@
-"""What operators look at, counted from tallies: totals, percentiles, and the lines of plots. Pure."""
+"""Computes what the overview shows from usage buckets: totals, percentiles, and plot data. No I/O."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from gateway.storing import Depth
 
 DAY = 86_400.0
 LEAST_PART = 0.1
-"""Of a step that is not over yet: a rate over less of it would jump about."""
+"""Minimum elapsed fraction of the current step: a rate over a shorter time would fluctuate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How far a page looks back. All in seconds."""
+    """A time range of the overview. Durations are in seconds."""
 
     name: str
     title: str
     length: float
     step: float
-    """From one point of a plot to the next."""
+    """Between two points of a plot."""
     refresh: float
-    """From one look to the next, while a page is open."""
+    """Between two refreshes of an open page."""
 
 
 SPANS: Mapping[str, Span] = {
@@ -46,7 +46,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """``at``: where each step begins, in seconds since the epoch. ``kind``: lines, or bars on top of each other."""
+    """``at``: start of each step in seconds since the epoch. ``kind``: "lines", "bars" (stacked) or "queue"."""
 
     name: str
     title: str
@@ -58,7 +58,7 @@ class Plot:
 
     @property
     def rows(self) -> Sequence[tuple[float, Sequence[float | None]]]:
-        """For a table: the newest first, without the steps in which nothing was."""
+        """Returns the rows of a table, newest first, without empty steps."""
         columns = zip(*(series.values for series in self.series), strict=True)
         return [(at, row) for at, row in zip(self.at, columns, strict=False) if any(row)][::-1]
 
@@ -69,7 +69,7 @@ class Totals:
     answered: int
     cancelled: int
     failures: Mapping[str, int]
-    """By code; the most frequent first."""
+    """By error code, the most frequent first."""
     p50: float | None
     p95: float | None
     tokens_in: int
@@ -83,7 +83,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The steps of a span up to now. The first one is whole, the last one is not over yet."""
+    """The steps of a time range up to now. The first step is complete, the last one is still running."""
 
     at: Sequence[float]
     step: float
@@ -99,7 +99,7 @@ class Window:
         return self.at[0]
 
     def elapsed(self, at: float) -> float:
-        """How much of a step is over, in seconds; not less than a rate can be told from."""
+        """Returns the elapsed seconds of a step, at least MIN_STEP_FRACTION of it."""
         return max(min(self.step, self.now - at), LEAST_PART * self.step)
 
 
@@ -107,14 +107,14 @@ class Window:
 
 
 def percentile(counts: Sequence[int], share: float) -> float | None:
-    """The time within which this share was answered, from counts as in ``Tally.times``; None: nothing was answered.
+    """Returns the seconds within which this fraction was answered, from ``UsageBucket.times``; None without answers.
 
-    Within a bound, times are taken to be spread evenly. What took longer than the last of TIMES counts as that.
+    Interpolates linearly within a histogram bucket. Times above the last bound of TIMES count as that bound.
     """
-    sought, before = share * sum(counts), 0
+    rank, before = share * sum(counts), 0
     for count, low, high in zip(counts, (0.0, *TIMES), (*TIMES, TIMES[-1]), strict=False):
-        if count and before + count >= sought:
-            return low + (high - low) * (sought - before) / count
+        if count and before + count >= rank:
+            return low + (high - low) * (rank - before) / count
         before += count
     return None
 
@@ -179,7 +179,7 @@ def cost(days: Window, tallies: Sequence[Tally]) -> Plot:
 
 
 def queue(now: float, depths: Sequence[Depth], platforms: Sequence[str]) -> Plot:
-    """One point: a page that stays open puts them together."""
+    """Returns the current queue as one point; an open page collects the points of its refreshes."""
     turns = {depth.platform: depth.turns for depth in depths}
     series = [Series(platform, [turns.get(platform, 0)]) for platform in sorted({*platforms, *turns})]
     oldest = max((depth.age for depth in depths), default=0.0)

@@ -1,4 +1,4 @@
-"""Answers that take a while to get, kept for a moment: however many operators look, each is asked for once."""
+"""Caches slow results for a short time, so that many open pages cause one query."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """Thread-safe. Whoever comes while something is being asked for waits for that answer."""
+    """A cache with a time to live. Thread-safe: callers wait for a load that is in progress and share its result."""
 
     def __init__(self) -> None:
         self._answers: dict[str, tuple[float, T]] = {}
         self._asking: dict[str, Lock] = {}
 
     def get(self, name: str, seconds: float, ask: Callable[[], T]) -> T:
-        """What ``ask`` answered within the last ``seconds``. Raises what it raises, and keeps nothing then.
+        """Returns the cached value, or calls ``load`` if it is older than ``ttl_seconds``. Raises what ``load`` raises.
 
-        Only for a few names: none is ever forgotten.
+        Failures are not cached. Use it for few keys: none is ever removed.
         """
         with self._asking.setdefault(name, Lock()):
-            until, answer = self._answers.get(name, (0.0, None))
-            if answer is not None and time.monotonic() < until:
-                return answer
-            answer = ask()
-            self._answers[name] = (time.monotonic() + seconds, answer)
-            return answer
+            until, value = self._answers.get(name, (0.0, None))
+            if value is not None and time.monotonic() < until:
+                return value
+            value = ask()
+            self._answers[name] = (time.monotonic() + seconds, value)
+            return value

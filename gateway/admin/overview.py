@@ -1,4 +1,4 @@
-"""The first page: how much comes in, how long it takes, what fails, what waits, what it costs."""
+"""The overview page: traffic, time to answer, failures, queue, tokens and cost."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from gateway.storing import Depth
 DEFAULT = "24h"
 LEAST_DAYS = 7
 DAYS_REFRESH = 60.0
-"""Seconds for which the figures of whole days are kept."""
+"""Seconds for which the numbers of whole days are cached."""
 QUEUE_REFRESH = 2.0
 FRESH = 0.8
-"""Share of the time between two looks of one page for which an answer is kept for the looks of others."""
+"""Fraction of a page's refresh interval for which its numbers are cached for other pages."""
 
 Counted = tuple[Window, Sequence[Tally]]
 Each = TypeVar("Each", Tally, Depth)
@@ -29,7 +29,7 @@ Each = TypeVar("Each", Tally, Depth)
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one platform has of the totals."""
+    """The numbers of one platform."""
 
     platform: str
     totals: Totals

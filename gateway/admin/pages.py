@@ -1,4 +1,4 @@
-"""The blueprint at /admin: the door in front of every page, and what every answer carries."""
+"""The Flask blueprint at /admin: authentication before every page, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NAME = "admin"
 ROOT = "/admin"
 LARGEST_FORM = 64 * 1024
 WITHIN = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")
-"""An address of ours: of printable ASCII, without a backslash."""
+"""A URL path of the operator's pages: printable ASCII without a backslash."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""What changes nothing: www.rfc-editor.org/rfc/rfc9110#section-9.2.1"""
+"""Methods that change nothing: www.rfc-editor.org/rfc/rfc9110#section-9.2.1"""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -36,13 +36,13 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
-EXPIRED = "This form was open for too long. Please try again."
+EXPIRED = "This form has expired. Please try again."
 WRONG = "That is not the password."
-FOREIGN = "The form did not come from this page, or it was open for too long. Go back, load the page again, and retry."
+FOREIGN = "The form does not belong to your session, or it has expired. Go back, reload the page, and try again."
 
 
 def blueprint(desk: Desk) -> flask.Blueprint:
-    """The operator's pages; or, where no password is set, one page that says how to set it."""
+    """Returns the operator's pages; without a password, one page that says how to set it."""
     made = flask.Blueprint(NAME, __name__, url_prefix=ROOT, template_folder="../pages")
     made.after_request(_secure)
     words.add_filters(made)
@@ -55,8 +55,8 @@ def blueprint(desk: Desk) -> flask.Blueprint:
     made.register_error_handler(GatewayError, entrance.problem)
     made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
     made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
-    for room in (overview, conversations, turns, plugged):
-        room.add_routes(made, desk)
+    for module in (overview, conversations, turns, plugged):
+        module.add_routes(made, desk)
     return made
 
 
@@ -74,74 +74,74 @@ def _secure(response: flask.Response) -> flask.Response:
 
 
 class Entrance:
-    """Lets nobody further who has no pass, and nothing be changed by a form that is not ours."""
+    """Requires a session for every page, and a valid CSRF token for every change."""
 
     def __init__(self, desk: Desk, door: Door) -> None:
         self._desk = desk
         self._door = door
 
     def guard(self) -> ResponseReturnValue | None:
-        """Before every page. What it returns is answered instead of the page."""
+        """Runs before every request. A response that it returns replaces the page."""
         flask.request.max_content_length = LARGEST_FORM
-        given = self._door.shown()
+        cookie = self._door.shown()
         entering = flask.request.endpoint == f"{NAME}.sign_in"
-        if given is None or not given.signed_in:
-            return None if entering else self._form(given, 401)
-        self._admit(given)
-        if flask.request.method not in SAFE and not entering and not self._door.form_is_ours(given):
+        if cookie is None or not cookie.signed_in:
+            return None if entering else self._form(cookie, 401)
+        self._admit(cookie)
+        if flask.request.method not in SAFE and not entering and not self._door.form_is_ours(cookie):
             return flask.render_template("admin/problem.html", message=FOREIGN), 403
         return None
 
     def known(self) -> dict[str, Any]:
-        """What every template may use."""
-        given: Pass | None = flask.g.get("given")
+        """Returns the variables that every template may use."""
+        cookie: Pass | None = flask.g.get("cookie")
         return {
             "assets": _assets(self._desk),
-            "signed_in": given is not None,
+            "signed_in": cookie is not None,
             "token": flask.g.get("token", ""),
             "page": flask.request.endpoint,
         }
 
     def sign_in(self) -> ResponseReturnValue:
-        given = self._door.shown()
+        cookie = self._door.shown()
         if flask.request.method != "POST":
-            return _onward(ROOT) if given and given.signed_in else self._form(given, 200)
-        if not self._door.form_is_ours(given):
-            return self._form(given, 403, EXPIRED)
+            return _onward(ROOT) if cookie and cookie.signed_in else self._form(cookie, 200)
+        if not self._door.form_is_ours(cookie):
+            return self._form(cookie, 403, EXPIRED)
         try:
             right = self._door.try_password(flask.request.form.get("password", ""))
         except Overloaded as exc:
             _, status, headers = problems.of_error(exc)
-            return self._form(given, status, str(exc)), headers
+            return self._form(cookie, status, str(exc)), headers
         if not right:
-            return self._form(given, 401, WRONG)
+            return self._form(cookie, 401, WRONG)
         response = _onward(flask.request.form.get("next", ""))
         self._door.hand_out(response, signed_in=True)
         return response
 
     def sign_out(self) -> ResponseReturnValue:
         response = _onward(f"{ROOT}/sign-in")
-        self._door.take_back(flask.g.given, response)
+        self._door.take_back(flask.g.cookie, response)
         return response
 
     def problem(self, exc: GatewayError) -> ResponseReturnValue:
         body, status, headers = problems.of_error(exc)
         return flask.render_template("admin/problem.html", message=body["error"]["message"]), status, headers
 
-    def _admit(self, given: Pass) -> None:
-        flask.g.given = given
-        flask.g.token = self._door.form_token(given)
+    def _admit(self, cookie: Pass) -> None:
+        flask.g.cookie = cookie
+        flask.g.token = self._door.form_token(cookie)
 
-    def _form(self, given: Pass | None, status: int, problem: str = "") -> flask.Response:
-        """The sign-in form, in place of whatever was asked for; it leads back there."""
+    def _form(self, cookie: Pass | None, status: int, problem: str = "") -> flask.Response:
+        """Returns the sign-in form in place of the requested page; signing in leads back to that page."""
         response = flask.make_response("", status)
-        given = given or self._door.hand_out(response, signed_in=False)
+        cookie = cookie or self._door.hand_out(response, signed_in=False)
         asked = flask.request.form.get("next") or flask.request.full_path.removesuffix("?")
         response.set_data(
             flask.render_template(
                 "admin/sign_in.html",
                 problem=problem,
-                token=self._door.form_token(given),
+                token=self._door.form_token(cookie),
                 next=asked if _is_page(asked) else ROOT,
             )
         )
@@ -153,6 +153,6 @@ def _is_page(address: str) -> bool:
 
 
 def _onward(address: str) -> flask.Response:
-    """To a page of ours, whatever was asked for: an address that begins with /admin leads to no other site."""
+    """Redirects to the address if it is one of the operator's pages, else to the overview; never to another site."""
     inside = address if WITHIN.fullmatch(address) else ROOT
     return flask.Response("", 303, {"Location": f"{flask.request.script_root}{inside}"})

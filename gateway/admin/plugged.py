@@ -1,4 +1,4 @@
-"""Platforms and backend: what is configured, whether each answers now, and what went wrong there last."""
+"""The page of platforms and backend: what is configured, whether each one works, and its last failed turn."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from gateway.messages import Turn, TurnState
 from gateway.ports import Check
 
 CHECK_SECONDS = 5.0
-"""How long an answer holds, so that nobody can hammer a platform by loading a page."""
+"""Seconds for which results are cached, so that reloading the page does not flood a platform with requests."""
 LATEST = 100
-"""Failed turns among which the backend's newest one is looked for."""
+"""How many recent failed turns are searched for the backend's last failure."""
 
 Checked = Mapping[str, Sequence[Check]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plugged:
-    """Something that is plugged in here, and what is known of it."""
+    """A platform, the backend or the database, with its check results."""
 
     name: str
     what: str
     about: str
     checks: Sequence[Check]
     last: Turn | None
-    """The newest turn that failed there."""
+    """The newest turn that failed because of it."""
 
     @property
     def answers(self) -> bool:
@@ -62,7 +62,7 @@ class PluggedIn:
         return found[0] if found else None
 
     def _last_of_backend(self) -> Turn | None:
-        """Whatever platform it was for: a failure that has a code of the assistant's."""
+        """Returns the newest turn of any platform that failed with an error code of the assistant."""
         latest = self._desk.catalogue.find(Search(state=TurnState.FAILED), limit=LATEST)
         codes = set(_codes(AssistantError))
         return next((turn for turn in latest if turn.failure and turn.failure.code in codes), None)

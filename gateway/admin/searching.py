@@ -1,4 +1,4 @@
-"""What an operator looks for, as the address of a page says it, and where the next page of it begins."""
+"""Reads search fields and the page cursor from the query string."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ MARK = "~"
 
 
 def wanted() -> Search:
-    """What the present request looks for."""
-    said = fields()
-    state = TurnState(said["state"]) if said.get("state") in set(TurnState) else None
-    return Search(said["platform"], said["channel"], said["user"], said["text"], state)
+    """Returns the search of the current request."""
+    given = fields()
+    state = TurnState(given["state"]) if given.get("state") in set(TurnState) else None
+    return Search(given["platform"], given["channel"], given["user"], given["text"], state)
 
 
 def fields() -> Mapping[str, str]:
-    """The same for a form."""
+    """Returns the search fields of the current request, for the search form."""
     return {name: flask.request.args.get(name, "").strip()[:LONGEST_WORD] for name in FIELDS}
 
 
 def before_turn(store: Store) -> Turn | None:
-    """The turn that the page before this one ended with."""
+    """Returns the last turn of the previous page, or None on the first page."""
     named = flask.request.args.get("before", "")
     return store.turn(TurnId(named)) if named else None
 
 
 def before_line(catalogue: Catalogue) -> Line | None:
-    """The conversation that the page before this one ended with, as it was there."""
+    """Returns the last conversation of the previous page with the time it had there, or None on the first page."""
     at, _, number = flask.request.args.get("before", "").partition(MARK)
     try:
         last_at = float(at)
@@ -50,13 +50,13 @@ def before_line(catalogue: Catalogue) -> Line | None:
 
 
 def mark_of(line: Line) -> str:
-    """What ``before_line`` reads."""
+    """Returns the cursor that ``cursor_summary`` reads."""
     return f"{line.last_at!r}{MARK}{line.conversation.id}"
 
 
 def older(page: Sequence[object], mark: str) -> str | None:
-    """Where the next page is, if there may be one."""
+    """Returns the query string of the next page, or None if this page is not full."""
     if len(page) < PAGE:
         return None
-    said = {name: value for name, value in fields().items() if value}
-    return f"?{urlencode({**said, 'before': mark})}"
+    given = {name: value for name, value in fields().items() if value}
+    return f"?{urlencode({**given, 'before': mark})}"

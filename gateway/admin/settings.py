@@ -1,4 +1,4 @@
-"""What lets an operator in, from the environment."""
+"""Settings of the operator's pages, from the environment."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ SHORTEST_PASSWORD = 8
 
 class AdminSettings(Environment):
     admin_password: SecretStr | None = None
-    """What opens the operator's pages. Without it there are none."""
+    """The password of the operator's pages. Without it they are switched off."""
     admin_hours: PositiveFloat = 12.0
-    """After how many hours an operator has to sign in again."""
+    """Hours after which an operator has to sign in again."""
     trusted_proxies: NonNegativeInt = 0
-    """How many proxies of one's own add to X-Forwarded-For and -Proto; 0: what connects is the client."""
+    """How many of your own proxies add to X-Forwarded-For and -Proto; 0: clients connect directly."""
 
     @field_validator("admin_password")
     @classmethod
     def _long_enough(cls, password: SecretStr | None) -> SecretStr | None:
         if password is not None and len(password.get_secret_value()) < SHORTEST_PASSWORD:
-            raise ValueError(f"has fewer than {SHORTEST_PASSWORD} characters; anybody on the way could guess it")
+            raise ValueError(f"has fewer than {SHORTEST_PASSWORD} characters and is easy to guess; choose a longer one")
         return password
 
     @property

@@ -1,4 +1,4 @@
-"""A turn's way, as an operator reads it: how long each stage took, and what became of it. Pure."""
+"""The stages of a turn with their durations, and its retries. No I/O."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itertools import pairwise
 from gateway.messages import Mark, Turn, TurnId
 
 RETRY = "retry:"
-"""How the message id of a turn begins that is another one once more; that one's name follows."""
+"""Prefix of the message id of a turn that retries another turn; the other turn's id follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``begin`` and ``share`` are parts of the whole time, from 0 to 1."""
+    """A stage of a turn. ``begin`` and ``share`` are fractions of the turn's total time, from 0 to 1."""
 
     name: str
     seconds: float
@@ -23,7 +23,7 @@ class Stage:
 
 
 def stages(turn: Turn) -> Sequence[Stage]:
-    """Waiting, running, delivering: those that are over."""
+    """Returns the completed stages of waiting, running and delivering."""
     times = [turn.received_at, turn.started_at, turn.answered_at, turn.delivered_at]
     reached = [at for at in times if at is not None]
     whole = max(reached[-1] - reached[0], 1e-9)
@@ -39,11 +39,11 @@ def stages(turn: Turn) -> Sequence[Stage]:
 
 
 def retried_as(turn: Turn) -> TurnId | None:
-    """The turn that an operator made of it."""
+    """Returns the turn that retries this one, if any."""
     return next((TurnId(step.detail) for step in turn.trail if step.mark is Mark.RETRIED), None)
 
 
 def retry_of(turn: Turn) -> TurnId | None:
-    """The turn that it is once more."""
+    """Returns the turn that this one retries, if any."""
     message_id = turn.message.message_id
     return TurnId(message_id.removeprefix(RETRY)) if message_id.startswith(RETRY) else None

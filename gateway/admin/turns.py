@@ -1,4 +1,4 @@
-"""Turns: one as a timeline, those that failed in a list, and another try for one or all of them."""
+"""Pages that show one turn, list failed turns, and retry one or all of them."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ class Turns:
         return flask.redirect(flask.url_for(".turn", turn_id=again), 303)
 
     def retry_all(self) -> ResponseReturnValue:
-        """Those that the form lists, once that is confirmed."""
+        """Retries the turns that the form lists, after a confirmation page."""
         named = flask.request.form.getlist("turn")[: searching.PAGE]
         if not flask.request.form.get("confirmed"):
             return flask.render_template("admin/confirm_retry.html", turns=named)
-        # The list has the newest first; those of one conversation come back as they came.
+        # The list has the newest first; reversed, turns of one conversation keep their order.
         done = sum(map(self._try_retry, map(TurnId, reversed(named))))
         return flask.redirect(flask.url_for(".failed", done=done, left=len(named) - done), 303)
 
     def _try_retry(self, turn: TurnId) -> bool:
-        """False: somebody else did in the meantime, or it is gone."""
+        """Returns False if the turn was already retried, or no longer exists."""
         try:
             self._retry(turn)
         except (Conflict, TurnNotFound):

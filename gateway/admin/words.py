@@ -1,4 +1,4 @@
-"""How numbers, times and texts are written on the operator's pages."""
+"""Template filters that format numbers, times and durations on the operator's pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.logs import mask
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 GAP = "\N{NARROW NO-BREAK SPACE}"
-NONE = "–"  # noqa: RUF001  # the dash that stands for no number
+NONE = "–"  # noqa: RUF001  # the dash shown in place of a missing number
 
 
 def add_filters(blueprint: flask.Blueprint) -> None:
@@ -21,17 +21,17 @@ def add_filters(blueprint: flask.Blueprint) -> None:
 
 
 def clock(at: float | None) -> str:
-    """A time, in UTC."""
+    """Formats a time in UTC."""
     return NONE if at is None else f"{_utc(at):%Y-%m-%d %H:%M:%S}"
 
 
 def iso(at: float) -> str:
-    """The same for programs."""
+    """Formats a time as ISO 8601 in UTC, for programs."""
     return _utc(at).isoformat(timespec="milliseconds")
 
 
 def duration(seconds: float | None) -> str:
-    """In the two largest units that say something."""
+    """Formats seconds in the two largest units that are not zero."""
     if seconds is None:
         return NONE
     if seconds < 1:
@@ -43,7 +43,7 @@ def duration(seconds: float | None) -> str:
             whole, rest = divmod(seconds, unit)
             more = f" {rest // small:.0f}{GAP}{smaller}" if rest >= small else ""
             return f"{whole:.0f}{GAP}{name}{more}"
-    raise AssertionError(seconds)  # pragma: no cover  # every number has a unit
+    raise AssertionError(seconds)  # pragma: no cover  # the loop returns for every number from MINUTE up
 
 
 def count(number: float) -> str:
@@ -51,7 +51,7 @@ def count(number: float) -> str:
 
 
 def money(millionths: float) -> str:
-    """In the currency of the prices: two digits behind the point, or as many as show that it is not nothing."""
+    """Formats millionths of the price table's currency: two decimals, or more if the amount would show as zero."""
     whole = millionths / 1e6
     digits = 2 if whole == 0 or abs(whole) >= 1 else min(6, 1 - math.floor(math.log10(abs(whole))))
     return f"{whole:,.{max(2, digits)}f}".replace(",", GAP)
@@ -62,7 +62,7 @@ def share(part: float, whole: float) -> str:
 
 
 def amount(value: float | None, unit: str) -> str:
-    """A number of a plot, in its unit."""
+    """Formats a number of a plot in its unit."""
     if value is None:
         return NONE
     if unit == "s":

@@ -1,1 +1,1 @@
-"""What a JSON API is made of, whichever adapter brings it: reading, waiting, showing, refusing, describing."""
+"""Parts of a JSON API that any adapter can use: reads bodies, waits for turns, builds responses, describes routes."""

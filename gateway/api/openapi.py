@@ -1,4 +1,4 @@
-"""The OpenAPI document: made of the routes' own descriptions and of the models that validate what they take."""
+"""Builds the OpenAPI document from the routes' descriptions and from the models that validate their bodies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACEHOLDER = re.compile(r"<(\w+)>")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A request header that means something to a route."""
+    """A request header that a route reads."""
 
     name: str
     about: str
@@ -27,41 +27,41 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a route answers when all is well. Without a model there is no body."""
+    """A successful response of a route. Without a model it has no body."""
 
     about: str
     model: type[BaseModel] | None = None
     stream: str = ""
-    """What a server-sent event stream under the same status holds, when it may be one."""
+    """Describes the event stream that the route may send with the same status; empty if it never does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A route, as a reader of the document sees it. ``path`` is written as Flask does: ``/things/<thing_id>``."""
+    """One route in the document. ``path`` is written as in Flask: ``/things/<thing_id>``."""
 
     name: str
     method: str
     path: str
     about: str
-    """A title, a full stop, and whatever more is to be said."""
+    """The summary, a full stop, and optionally a longer description."""
     replies: Mapping[int, Reply]
     problems: Sequence[int] = ()
-    """The statuses of the errors that it may answer."""
+    """Statuses of the errors that it may return."""
     body: type[BaseModel] | None = None
     headers: Sequence[Header] = ()
     secured: bool = False
-    """Whether it asks for a bearer token."""
+    """Whether it requires a bearer token."""
 
 
 @runtime_checkable
 class Described(Protocol):
-    """Something with routes that belong in the document."""
+    """An adapter whose routes are listed in the document."""
 
     def operations(self) -> Sequence[Operation]: ...
 
 
 def document(title: str, version: str, about: str, operations: Iterable[Operation]) -> dict[str, Any]:
-    """The whole document, OpenAPI 3.1."""
+    """Returns the OpenAPI 3.1 document as a dict."""
     operations = tuple(operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -121,8 +121,9 @@ def _json(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    taken = {operation.body: "validation" for operation in operations if operation.body}
+    request_models = {operation.body: "validation" for operation in operations if operation.body}
     given = {reply.model: "serialization" for operation in operations for reply in operation.replies.values()}
-    wanted = taken | {model: mode for model, mode in given.items() if model} | {Problems: "serialization"}
-    _, schemas = models_json_schema(tuple(wanted.items()), ref_template=REF)  # type: ignore[arg-type]  # modes
+    response_models = {model: mode for model, mode in given.items() if model}
+    models = request_models | response_models | {Problems: "serialization"}
+    _, schemas = models_json_schema(tuple(models.items()), ref_template=REF)  # type: ignore[arg-type]  # modes
     return dict(schemas["$defs"])

@@ -1,4 +1,4 @@
-"""How an error looks over HTTP: its status, its headers and its JSON, decided in one place."""
+"""Maps errors to HTTP responses: status, headers and JSON body."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gateway.errors import (
 from gateway.messages import Failure, TurnId
 
 Answer = tuple[dict[str, Any], int, dict[str, str]]
-"""Body, status and headers: what a Flask view may return."""
+"""Body, status and headers, as a Flask view may return them."""
 
 STATUS: Mapping[type[GatewayError], int] = {
     GatewayError: 500,
@@ -41,7 +41,7 @@ STATUS: Mapping[type[GatewayError], int] = {
     RateLimited: 429,
     TimedOut: 504,
 }
-"""By class; a class that is not here has its parent's."""
+"""Status by error class; a class that is not listed has its parent's."""
 
 STATUS_OF_CODE: Mapping[str, int] = {
     "budget_exhausted": 429,
@@ -52,38 +52,38 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "rate_limited": 429,
     "timed_out": 504,
 }
-"""By code, where the code says more than the class."""
+"""Status by error code; it takes precedence over the class."""
 
 MEANING: Mapping[int, str] = {
-    400: "The request cannot be read; `code` and `message` say why and what to change.",
+    400: "The request is invalid; `code` and `message` say why and what to change.",
     401: "The API key is missing or wrong (`unauthorized`).",
-    403: "The operator does not let the sender in (`blocked`).",
+    403: "The operator has blocked this sender (`blocked`).",
     404: "There is no such thread or turn for this key (`thread_not_found`, `turn_not_found`).",
-    408: "The body did not arrive (`request_timeout`).",
-    409: "It contradicts what is already there (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
+    408: "The body did not arrive in time (`request_timeout`).",
+    409: "It conflicts with an earlier request (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
     413: "The body is too large (`payload_too_large`).",
     415: "The body is not JSON (`unsupported_media_type`).",
-    429: "Too many requests (`rate_limited`), or nothing left to spend (`budget_exhausted`). Retry-After says when.",
+    429: "Too many requests (`rate_limited`), or the budget is spent (`budget_exhausted`). See Retry-After.",
     502: "The assistant could not answer (`assistant_failed`).",
-    503: "Too much work (`overloaded`) or no database (`store_unavailable`). Come back after Retry-After seconds.",
+    503: "Too much load (`overloaded`) or no database (`store_unavailable`). Retry after the seconds in Retry-After.",
     504: "No answer in time (`timed_out`). The turn goes on: fetch it by its `turn_id`.",
 }
-"""What a status says, for the documentation."""
+"""Descriptions of the error statuses in the API documentation."""
 
 SECONDS_TO_WAIT: Mapping[int, float] = {429: 60.0, 503: 5.0}
-"""For Retry-After, when nobody knows better."""
+"""Default Retry-After, in seconds, when the error does not give one."""
 
-INTERNAL = "Something went wrong on our side. The log of the gateway says what."
+INTERNAL = "Internal error in the gateway. See the gateway's log for details."
 
 
 class Problem(BaseModel):
-    code: str = Field(description="What went wrong, for programs.", examples=["thread_not_found"])
-    message: str = Field(description="What went wrong and what to do, for people.")
-    turn_id: str | None = Field(None, description="The turn in question, when there is one. It can be fetched.")
+    code: str = Field(description="The kind of error, for programs.", examples=["thread_not_found"])
+    message: str = Field(description="What went wrong and what to do about it, for people.")
+    turn_id: str | None = Field(None, description="The turn that the error is about, if any. It can be fetched.")
 
 
 class Problems(BaseModel):
-    """What every error looks like."""
+    """The body of every error response."""
 
     error: Problem
 
@@ -91,7 +91,7 @@ class Problems(BaseModel):
 def problem(
     status: int, code: str, message: str, *, turn: TurnId | None = None, retry_after: float | None = None
 ) -> Answer:
-    """``retry_after`` in seconds; 429 and 503 always say when to come back."""
+    """Returns an error response. ``retry_after`` is in seconds; 429 and 503 always carry a Retry-After header."""
     error = {"code": code, "message": message} | ({"turn_id": turn} if turn else {})
     headers = {"WWW-Authenticate": "Bearer"} if status == STATUS[Unverified] else {}
     if status in SECONDS_TO_WAIT:
@@ -101,7 +101,7 @@ def problem(
 
 
 def of_error(exc: GatewayError, *, turn: TurnId | None = None) -> Answer:
-    """An error that ends a request. What only the operator may read stays out of it."""
+    """Returns the response for an error that ends a request. Details meant only for the operator are left out."""
     if isinstance(exc, AssistantError):
         return of_failure(Failure(exc.code, exc.sentence, retry_after=exc.retry_after), turn=turn)
     status = STATUS_OF_CODE.get(exc.code) or next(STATUS[kind] for kind in type(exc).mro() if kind in STATUS)
@@ -112,7 +112,7 @@ def of_error(exc: GatewayError, *, turn: TurnId | None = None) -> Answer:
 
 
 def of_failure(failure: Failure, *, turn: TurnId | None = None) -> Answer:
-    """Why a turn has no reply."""
+    """Returns the response for a turn that failed."""
     code = failure.code if failure.code in STATUS_OF_CODE else AssistantError.code
     status = STATUS_OF_CODE.get(code, STATUS[AssistantError])
     return problem(status, code, failure.sentence, turn=turn, retry_after=failure.retry_after)

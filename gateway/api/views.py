@@ -1,4 +1,4 @@
-"""A turn and a thread as programs see them: as JSON, and a turn also as server-sent events while it runs."""
+"""Builds the JSON of turns and threads, and the server-sent events of a turn that is running."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from gateway.messages import Conversation, Failure, Shown, TextDelta, ToolCall, 
 STREAM = "text/event-stream"
 PING = ": ping\n\n"
 UNSAFE = re.compile(r"[\x85\u2028\u2029\ud800-\udfff]")
-"""What some readers take for the end of a line, and halves of a character: those cannot be written but as escapes."""
+"""Characters that some clients treat as line ends, and lone surrogates: JSON escapes them."""
 CANCELLED = Failure("cancelled", "This turn was cancelled.")
 FAILED = Failure("assistant_failed", "The assistant could not answer this.")
 
 News = Iterable[Shown | Turn | None]
-"""What happens to a turn, its outcome last; None from time to time. It may end without an outcome: not yet."""
+"""The preview events of a turn, then the resolved turn. Yields None while idle; may end without a resolved turn."""
 
 log = logs.get(__name__)
 
 
 class TurnReply(BaseModel):
-    response: str = Field(description="The assistant's newest message, all its text.")
-    thread_id: str = Field(description="Send it along to continue the thread.")
+    response: str = Field(description="The whole text of the assistant's reply.")
+    thread_id: str = Field(description="Send it with the next message to continue the thread.")
     turn_id: str
 
 
@@ -44,7 +44,7 @@ class TurnAccepted(BaseModel):
 
 
 class TurnView(BaseModel):
-    """A turn. Times are ISO 8601, UTC; null: not yet."""
+    """A turn. Times are ISO 8601 in UTC, or null if that has not happened yet."""
 
     turn_id: str
     thread_id: str
@@ -68,13 +68,13 @@ class Line(BaseModel):
 
 class ThreadView(BaseModel):
     thread_id: str
-    backend: str = Field(description="The backend that keeps the thread; empty before its first turn begins.")
-    assistant_thread_id: str | None = Field(description="What that backend calls it.")
+    backend: str = Field(description="The backend that has the thread; empty until its first turn starts.")
+    assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[Line] = Field(description="Oldest first.")
 
 
 def outcome(turn: Turn) -> Answer:
-    """The answer to whoever waited for a decided turn."""
+    """Returns the response to a caller whose turn is resolved."""
     failure = failure_of(turn)
     if failure is not None:
         return problems.of_failure(failure, turn=turn.id)
@@ -83,13 +83,13 @@ def outcome(turn: Turn) -> Answer:
 
 
 def not_yet(turn: Turn) -> Answer:
-    """The answer to whoever waited long enough."""
-    message = "No answer yet. The turn goes on: fetch it by its turn_id."
+    """Returns the 504 response to a caller whose turn did not finish in time."""
+    message = "No answer yet. The turn is still running: fetch it later by its turn_id."
     return problems.problem(504, "timed_out", message, turn=turn.id)
 
 
 def failure_of(turn: Turn) -> Failure | None:
-    """Why a turn has no reply. One whose reply is there has not failed, even if it could not be brought."""
+    """Returns why a turn has no reply, or None. A turn with a reply has not failed, even if delivery did."""
     if turn.state is TurnState.CANCELLED:
         return CANCELLED
     if turn.state is not TurnState.FAILED or (turn.failure and turn.failure.code == DeliveryError.code):
@@ -139,11 +139,11 @@ def _at(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-# ---------------------------------------------------------------- while it runs
+# ---------------------------------------------------------------- a running turn
 
 
 def awaited(turn: Turn, news: News, gone: Callable[[], bool]) -> Answer:
-    """Wait for the outcome; give up early on a caller who is gone."""
+    """Waits for the turn to be resolved and returns the response. Stops early when the caller has disconnected."""
     for item in news:
         if isinstance(item, Turn):
             return outcome(item)
@@ -153,9 +153,9 @@ def awaited(turn: Turn, news: News, gone: Callable[[], bool]) -> Answer:
 
 
 def events(turn: Turn, news: News, gone: Callable[[], bool], *, ping_seconds: float) -> Iterator[str]:
-    """Server-sent events: ``turn``, then ``delta`` and ``tool``, and at the end one ``done`` or ``error``.
+    """Yields server-sent events: ``turn``, then ``delta`` and ``tool``, and finally one ``done`` or ``error``.
 
-    A comment line goes out after ``ping_seconds`` of silence. Whatever goes wrong on the way becomes ``error``.
+    Sends a comment line after ``ping_seconds`` without an event. An exception on the way becomes ``error``.
     """
     yield _event("turn", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
     try:
@@ -163,12 +163,12 @@ def events(turn: Turn, news: News, gone: Callable[[], bool], *, ping_seconds: fl
     except GatewayError as exc:
         yield _error(problems.of_error(exc, turn=turn.id))
     except Exception:
-        log.exception("stream broke off", turn=turn.id)
+        log.exception("event stream failed", turn=turn.id)
         yield _error(problems.problem(500, GatewayError.code, problems.INTERNAL, turn=turn.id))
 
 
 def _until_outcome(turn: Turn, news: News, gone: Callable[[], bool], ping_seconds: float) -> Iterator[str]:
-    sent, spoke_at = "", time.monotonic()
+    sent, last_sent_at = "", time.monotonic()
     for item in news:
         if isinstance(item, Turn):
             yield from _ending(item, sent)
@@ -182,11 +182,11 @@ def _until_outcome(turn: Turn, news: News, gone: Callable[[], bool], ping_second
             yield _event("tool", {"name": item.name})
         elif gone():
             return
-        elif time.monotonic() - spoke_at < ping_seconds:
+        elif time.monotonic() - last_sent_at < ping_seconds:
             continue
         else:
             yield PING
-        spoke_at = time.monotonic()
+        last_sent_at = time.monotonic()
     yield _error(not_yet(turn))
 
 
@@ -196,14 +196,14 @@ def _ending(turn: Turn, sent: str) -> Iterator[str]:
         yield _error((body, status, headers))
         return
     if turn.reply.startswith(sent) and turn.reply != sent:
-        yield _event("delta", {"text": turn.reply[len(sent) :]})  # so that the deltas join to the reply
+        yield _event("delta", {"text": turn.reply[len(sent) :]})  # so that all deltas together are the reply
     yield _event("done", body)
 
 
 def _error(answer: Answer) -> str:
     body, status, headers = answer
-    wait = {"retry_after": int(headers["Retry-After"])} if "Retry-After" in headers else {}
-    return _event("error", {**body, "status": status, **wait})
+    retry_after = {"retry_after": int(headers["Retry-After"])} if "Retry-After" in headers else {}
+    return _event("error", {**body, "status": status, **retry_after})
 
 
 def _event(name: str, data: Mapping[str, Any]) -> str:
@@ -214,7 +214,10 @@ def _event(name: str, data: Mapping[str, Any]) -> str:
 
 
 def caller_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """Whether the caller has closed the connection, as far as the server lets us see it."""
+    """Returns a function that tells whether the caller has closed the connection.
+
+    It needs gunicorn's socket in the WSGI environment; under another server it always returns False.
+    """
     connection: socket.socket | None = environ.get("gunicorn.socket")
 
     def gone() -> bool:

@@ -1,4 +1,4 @@
-"""Callers who wait for their turn in threads, told by the engine's loop what happens to it."""
+"""Lets request threads wait for their turn; the worker's event loop reports the turn's progress to them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gateway.messages import Shown, TextDelta, Turn, TurnId
 FIRST_LOOK = 0.25
 LONGEST_PAUSE = 2.0
 LOOK_WHEN_HERE = 10.0
-"""Seconds between looks at the table: soon and then less often for a turn that another process may have, and only as
-a safety net for one that this process works on.
+"""Seconds between polls of the turns table. A turn that another process may hold is polled soon and then less often;
+a turn that this process works on (LOCAL_POLL_SECONDS) only as a safety net.
 """
 
 
 class Waiter:
-    """One caller, waiting for one turn at a time."""
+    """A caller in a request thread that waits for one turn at a time."""
 
     def __init__(self, room: WaitingRoom, turn: TurnId, *, watches: bool) -> None:
         self.watches = watches
@@ -31,16 +31,16 @@ class Waiter:
         self._look = False
 
     def tell(self, news: Shown | Turn | None) -> None:
-        """None only wakes."""
+        """Queues an update for the waiting thread. None only wakes it. Called from any thread."""
         self._news.put(news)
 
     def wake(self) -> None:
-        """Something became of the turn elsewhere: look at the table now."""
+        """Makes the waiting thread poll the store now, because another process has changed the turn."""
         self._look = True
         self._news.put(None)
 
     def turn_to(self, turn: TurnId) -> None:
-        """Wait for another turn instead."""
+        """Waits for another turn instead."""
         self._room.move(self, self._turn, turn)
         self._turn = turn
 
@@ -50,11 +50,11 @@ class Waiter:
     def news(
         self, look: Callable[[], Turn], *, here: bool, patience: float, pulse: float
     ) -> Iterator[Shown | Turn | None]:
-        """What the turn shows, and its outcome last. None at least each ``pulse`` seconds while nothing happens.
+        """Yields the turn's preview events, then the resolved turn; None at least every ``idle_interval`` seconds.
 
-        Ends without an outcome when nothing was shown for ``patience`` seconds, or when the room lets go of everybody.
-        ``look`` asks the table for the turn; ``here``: this process works on it. Raises what ``look`` raises, except
-        StoreUnavailable: the turn goes on without the database being asked.
+        Ends without a resolved turn after ``max_silence`` seconds without an event, or when the registry has closed.
+        ``load_turn`` reads the turn from the store; ``is_local``: this process works on it. Raises what ``load_turn``
+        raises, except StoreUnavailable: it then goes on waiting for updates.
         """
         pause = LOOK_WHEN_HERE if here else FIRST_LOOK
         until, next_look = time.monotonic() + patience, time.monotonic() + pause
@@ -78,7 +78,7 @@ class Waiter:
 
 
 class WaitingRoom:
-    """Who waits for which turn. Thread-safe; at most ``places`` wait at once."""
+    """The callers that wait, by turn. Thread-safe; at most ``capacity`` wait at once."""
 
     def __init__(self, places: int) -> None:
         self.closes_at = float("inf")
@@ -89,11 +89,14 @@ class WaitingRoom:
 
     @property
     def taken(self) -> int:
-        """How many wait."""
+        """The number of waiting callers."""
         return self._taken
 
     def enter(self, turn: TurnId, *, watches: bool) -> Waiter:
-        """Wait for a turn; ``watches``: told also what it shows. Raises Overloaded. The caller closes the waiter."""
+        """Registers a waiter for a turn; ``wants_previews``: it also gets preview events. The caller must close it.
+
+        Raises Overloaded when the registry is full or closed.
+        """
         self.check_open()
         waiter = Waiter(self, turn, watches=watches)
         with self._lock:
@@ -104,16 +107,16 @@ class WaitingRoom:
         return waiter
 
     def check_open(self) -> None:
-        """Raises Overloaded once the room is told to close."""
+        """Raises Overloaded once ``close`` was called."""
         if self.closes_at < float("inf"):
             raise Overloaded("The gateway is restarting. Try again in a moment.")
 
     def close(self, after: float) -> None:
-        """Let nobody in any more, and nobody wait longer than ``after`` seconds from now."""
+        """Accepts no more waiters, and ends the present waits ``grace_seconds`` from now."""
         self.closes_at = time.monotonic() + after
         with self._lock:
-            everybody = [waiter for waiters in self._waiters.values() for waiter in waiters]
-        for waiter in everybody:
+            all_waiters = [waiter for waiters in self._waiters.values() for waiter in waiters]
+        for waiter in all_waiters:
             waiter.tell(None)
 
     def watched(self, turn: TurnId) -> bool:
@@ -129,7 +132,7 @@ class WaitingRoom:
             waiter.tell(turn)
 
     def wake(self, turn: TurnId) -> None:
-        """Have everybody who waits for it look at the table."""
+        """Makes all waiters of the turn poll the store."""
         for waiter in self._of(turn):
             waiter.wake()
 
@@ -139,7 +142,7 @@ class WaitingRoom:
             self._waiters.setdefault(to, []).append(waiter)
 
     def leave(self, waiter: Waiter, turn: TurnId) -> None:
-        """No error when it left before."""
+        """Removes a waiter; does nothing if it was removed before."""
         with self._lock:
             self._taken -= self._remove(waiter, turn)
 
@@ -158,9 +161,9 @@ class WaitingRoom:
 
 
 class Pace:
-    """Passes on what a turn shows: the first text at once, more of it in bundles, ``seconds`` apart.
+    """Passes on a turn's preview events: the first text at once, later text in batches, ``interval`` seconds apart.
 
-    Used on an event loop. A bundle costs the waiting thread one wake-up, however many words are in it.
+    Used on an event loop. A batch wakes the waiting thread only once, however much text it holds.
     """
 
     def __init__(self, send: Callable[[Shown], None], seconds: float) -> None:
@@ -180,7 +183,7 @@ class Pace:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._ring)
 
     def close(self) -> None:
-        """Pass on the rest."""
+        """Passes on the pending text."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,7 +1,8 @@
-"""Brings a database up to date, and tells cheaply whether it is. Alembic is loaded only when there is work to do.
+"""Migrates a database, and checks cheaply whether it is current. Alembic is loaded only if there is a migration to run.
 
-A new revision: a file in ``versions``, and its name at the end of REVISIONS. Code of SERVES and later goes on working
-on it, beside newer code: so what a revision adds has defaults, and what it takes away nobody has used since SERVES.
+To add a revision, add a file to ``versions`` and its name to the end of REVISIONS. Code of OLDEST_COMPATIBLE and later
+keeps working on the new schema beside newer code: so a revision adds only columns with defaults, and removes only what
+no code has used since OLDEST_COMPATIBLE.
 """
 
 from __future__ import annotations
@@ -20,42 +21,42 @@ from storage import statements
 from storage.database import Database
 
 REVISIONS: Final = ("0001", "0002", "0003", "0004")
-"""Every revision there is, oldest first."""
+"""All revisions, oldest first."""
 SERVES: Final = "0002"
-"""The oldest one whose code still works on a database of the newest."""
+"""The oldest revision whose code works on a database of the newest revision."""
 ALONGSIDE: Final = frozenset({"0004"})
-"""Those that on PostgreSQL run outside of any transaction, as they build indexes without keeping writers out. One that
-was broken off is run again, and puts right what it finds."""
+"""Revisions that run outside of a transaction on PostgreSQL, because they build indexes without blocking writers. One
+that was interrupted is run again and repairs what it finds."""
 
 VERSIONS = table("alembic_version", column("version_num"))
 FACT: Final = "revision:"
-"""Begins the name of a fact: the oldest revision whose code works on a database of this one."""
+"""Prefix of the name, in ``facts``, of the oldest revision whose code works on a database of that revision."""
 
 LOCK: Final = 7_021_868_313
-"""One number that every gateway locks on PostgreSQL while it migrates."""
+"""The advisory lock that a gateway holds on PostgreSQL while it migrates."""
 LOOK_SECONDS: Final = 0.1
 LOCK_SECONDS: Final = 0.2
-"""How long a table is asked for at a time: all who come later wait behind us, whoever it is that we wait for."""
+"""How long one attempt waits for a table lock; meanwhile all later statements on that table wait behind it."""
 PAUSE_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 600.0
 HELD: Final = ("55P03", "40P01")
-"""SQLSTATEs: a lock was not to be had, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+"""SQLSTATEs for a lock that is not available, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
 log = logs.get(__name__)
 
 
 class Standing(Enum):
-    """A database beside this version of the gateway."""
+    """The schema of a database relative to this version of the gateway."""
 
     CURRENT = auto()
-    """Of our newest revision, or of a later one that serves us too."""
+    """At our newest revision, or at a later compatible one."""
     BEHIND = auto()
     AHEAD = auto()
-    """Of a revision that only a newer gateway can work with: it must not be touched."""
+    """At a revision that only a newer gateway can use: it must not be changed."""
 
 
 def standing(url: str) -> Standing:
-    """Up to three small queries. Raises SettingsError, StoreUnavailable."""
+    """Returns the status of a database, with up to three small queries. Raises SettingsError, StoreUnavailable."""
     with closing(Database(url)) as database:
         if not database.exists():
             return Standing.BEHIND
@@ -64,7 +65,7 @@ def standing(url: str) -> Standing:
 
 
 def is_current(url: str) -> bool:
-    """Whether there is nothing to migrate. Raises SettingsError when the database is of a newer gateway."""
+    """Returns whether there is nothing to migrate. Raises SettingsError when the database is of a newer gateway."""
     found = standing(url)
     if found is Standing.AHEAD:
         raise _too_new()
@@ -72,16 +73,16 @@ def is_current(url: str) -> bool:
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to the newest revision, while others work on it; any number of processes may try at once.
+    """Migrates the database to the newest revision while it is in use; any number of processes may call this at once.
 
-    On PostgreSQL nobody waits for long because of it: a table that is in use is asked for again and again, for up to
-    ten minutes. Raises SettingsError when the database is of a newer gateway, and StoreUnavailable.
+    On PostgreSQL it never blocks others for long: it retries short attempts to lock a table for up to ten minutes.
+    Raises SettingsError when the database is of a newer gateway, and StoreUnavailable.
     """
     with closing(Database(url, limits=False)) as database:
         if database.kind == "postgresql":
             with _alone(url):
                 _upgrade_server(database)
-        else:  # the transaction itself keeps others out
+        else:  # SQLite has only one writer at a time
             with database.writing() as connection:
                 for revision in _missing(connection):
                     _run(connection, revision)
@@ -89,10 +90,10 @@ def upgrade(url: str) -> None:
 
 @contextmanager
 def _alone(url: str) -> Iterator[None]:
-    """Keep others out who migrate."""
+    """Keeps other processes from migrating at the same time."""
     with closing(Database(url, limits=False)) as database, database.writing() as connection:
-        # Who builds an index waits for every snapshot that is older. So this neither waits within a statement, nor ends
-        # with one that leaves its snapshot behind, as those of the extended protocol do.
+        # Building an index concurrently waits for every older snapshot. So this neither waits within a statement, nor
+        # ends with a statement of the extended protocol, which would keep its snapshot.
         while not connection.execute(select(func.pg_try_advisory_xact_lock(LOCK))).scalar():
             connection.rollback()
             time.sleep(LOOK_SECONDS)
@@ -121,12 +122,12 @@ def _insist(database: Database, revision: str) -> None:
         except StoreUnavailable as exc:
             if getattr(exc.__cause__, "sqlstate", None) not in HELD or time.monotonic() > deadline:
                 raise
-            log.warning("tables in use, trying again", revision=revision, retry_in=PAUSE_SECONDS)
+            log.warning("migration could not lock its tables; retrying", revision=revision, retry_in=PAUSE_SECONDS)
         time.sleep(PAUSE_SECONDS)
 
 
 def _run(connection: Connection, revision: str) -> None:
-    # Loaded here: a gateway on a current database needs neither the time nor the memory.
+    # Imported here to save time and memory on a current database.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -139,7 +140,7 @@ def _run(connection: Connection, revision: str) -> None:
 
 
 def _missing(connection: Connection) -> Sequence[str]:
-    """The revisions that are still to come. Raises SettingsError."""
+    """Returns the revisions to run. Raises SettingsError."""
     found = _revision(connection)
     match _standing(connection, found):
         case Standing.AHEAD:

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs revisions on the connection, and in the transaction, that it is given."""
+"""Alembic's entry point: runs revisions on the given connection, in its transaction."""
 
 from __future__ import annotations
 

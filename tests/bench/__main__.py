@@ -1,6 +1,6 @@
-"""``python -m tests.bench [--quick] [--only NAME]``: measures, and prints one table.
+"""``python -m tests.bench [--quick] [--only NAME]``: runs the benchmarks and prints one table.
 
-It judges nothing: the exit status is 0.
+The exit status is 0 even when targets are missed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHOWN_ERRORS = 5
 
 
 class Measured(Protocol):
-    """What a class of scenes brings out."""
+    """A class of benchmark scenes."""
 
     errors: list[str]
 
@@ -54,7 +54,7 @@ KINDS: dict[str, Callable[[ScaleFolder, Plan, Callable[[str], None]], Measured]]
 def main() -> None:
     names, plan = _options()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # which all the programs inherit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # all started programs inherit it
     begun = time.monotonic()
     tell = Console(stderr=True, highlight=False).print
 
@@ -78,10 +78,10 @@ def main() -> None:
 
 
 def _options() -> tuple[Sequence[str], Plan]:
-    """Which of KINDS, and how much of them."""
+    """Returns the names of the scenes to run, and their sizes."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute or two, and with more noise")
-    parser.add_argument("--only", choices=KINDS, action="append", help="these scenes and no others")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes: a minute or two, with more noise")
+    parser.add_argument("--only", choices=KINDS, action="append", help="run only these scenes (may be repeated)")
     options = parser.parse_args()
     if sys.platform != "linux":
         parser.error("CPU and memory are read from /proc: this runs on Linux only")
@@ -90,62 +90,64 @@ def _options() -> tuple[Sequence[str], Plan]:
 
 def _chat(plan: Plan) -> Iterator[str]:
     yield (
-        f"A lone turn: {plan.lone_turns} for each median and p99 ({plan.first_tokens} for first tokens), the SDK's and "
-        f"the gateway's in turns with {PAUSE_SECONDS * 1000:g} ms of rest after each; threads of {TURNS_PER_THREAD} "
-        "turns; the SDK is AsyncOpenAI on aiohttp, streaming the same requests. What is added at p99 is the difference "
-        "of the two p99."
+        f"A single caller: {plan.lone_turns} turns for each median and p99 ({plan.first_tokens} for first tokens), "
+        f"alternating between the SDK and the gateway with {PAUSE_SECONDS * 1000:g} ms of pause after each; threads of "
+        f"{TURNS_PER_THREAD} turns; the SDK is AsyncOpenAI on aiohttp, streaming the same requests. The difference at "
+        "p99 is the difference of the two p99."
     )
     yield (
-        f"{CALLERS} callers: each speaks again when answered, in a thread of its own; {plan.rounds} x "
-        f"{plan.load_seconds:g} s for each server in turns, the median counts. On a plan: {plan.rate_seconds:g} s, in "
-        "threads that are free. CPU is the server's alone; callers, server and fake share this machine."
+        f"{CALLERS} callers: each sends its next message when answered, in its own thread; {plan.rounds} x "
+        f"{plan.load_seconds:g} s for each server, alternating; the median is shown. At a fixed rate: "
+        f"{plan.rate_seconds:g} s, in idle threads. CPU is that of the server alone; callers, server and fake share "
+        "this machine."
     )
     yield (
         "Plain Flask does what a tutorial does (messages.create, runs.create, runs.retrieve each second until done, "
-        f"messages.list; one SDK client) under gunicorn with {TUTORIAL_THREADS} threads, and keeps nothing. It looks "
-        "at the run at once, when the fake is done with it; one that sleeps first, as many do, waits a second for that."
+        f"messages.list; one SDK client) under gunicorn with {TUTORIAL_THREADS} threads, and stores nothing. It polls "
+        "the run at once, when the fake has finished it; a program that sleeps first, as many do, waits one second."
     )
 
 
 def _slack(_: Plan) -> Iterator[str]:
     yield (
-        f"Slack: signed events over HTTP, {SENDERS} at once, each sent when one before is taken. A message is in "
-        "a channel of its own and a workspace has few of them: the gateway keeps to Slack's limits, the others do not. "
-        "Bolt calls the assistant in its listeners, five at a time, keeps threads in a dict and answers by say()."
+        f"Slack: signed events over HTTP by {SENDERS} senders, each sending its next event when the last one is "
+        "acknowledged. Each message is in its own channel, and a workspace has few of them: the gateway obeys Slack's "
+        "rate limits, the others do not. Bolt calls the assistant in its listeners, five at a time, keeps threads in a "
+        "dict and replies by say()."
     )
 
 
 def _telegram(_: Plan) -> Iterator[str]:
     yield (
-        f"Telegram: a webhook, {SENDERS} updates at once, each message in a chat of its own. python-telegram-bot's "
-        "Application acknowledges an update when it is in its queue in memory, and works on 256 at once. One bot may "
-        "make 30 calls a second, which the gateway keeps to; limits aside: as if there were none, for both."
+        f"Telegram: a webhook with {SENDERS} senders, each message in its own chat. python-telegram-bot's "
+        "Application acknowledges an update when it is in its queue in memory, and processes 256 at once. A bot may "
+        "make 30 calls a second, which the gateway obeys; without limits: both ignore that limit."
     )
 
 
 def _scale(plan: Plan) -> Iterator[str]:
     yield (
-        "Several processes: the core alone, with its store, over a PostgreSQL on this machine that keeps what it "
-        "commits; platform and assistant are in the same process and cost nothing. A turn counts from when the first "
-        "one of all is received until the last one is delivered, by the database's clock. Where an assistant only "
-        f"waits, {scale.ROOM} runs at once are what one process lacks, not CPU; with room for {scale.MUCH_ROOM} it is "
-        "the CPU of this machine, which all processes and the database share."
+        "Several processes: only the core and its store, over a PostgreSQL on this machine with durable commits "
+        "(fsync); platform and assistant are stubs in the same process. The time is from the first turn received to "
+        "the last turn delivered, by the database's clock. With an assistant that only waits, "
+        f"{scale.ROOM} concurrent runs for each process are the limit, not CPU; with {scale.MUCH_ROOM} it is the CPU, "
+        "which all processes and the database share."
     )
     yield (
-        f"A full table: {TURNS_EACH} turns in each conversation; one message after another comes into any of "
-        f"them, and is claimed, settled and finished; medians of {plan.table_messages}. It is beside a table of "
-        f"{scale.FEW_TURNS} turns, in turns with it. A process dies as soon as it has begun all that it holds, when "
-        "its leases have longest to go."
+        f"A full table: {TURNS_EACH} turns in each conversation; messages arrive one after another in random "
+        f"conversations, and are claimed, answered and finished; medians of {plan.table_messages}, alternating with a "
+        f"table of {scale.FEW_TURNS} turns. A process is killed as soon as it has started all its runs, so that its "
+        "leases last longest."
     )
 
 
 METHODS = {"chat": _chat, "slack": _slack, "telegram": _telegram, "scale": _scale}
-"""How each of KINDS measures."""
+"""Returns, for each of SCENES, the notes on its method that are printed under the table."""
 
 
 def _machine(folder: Path) -> Iterator[str]:
     system = f"{platform.system()} {platform.release()}, {os.cpu_count()} x {_processor()}"
-    yield f"{system}; Python {platform.python_version()}; SQLite, where one fsync takes {_sync_ms(folder):.2f} ms."
+    yield f"{system}; Python {platform.python_version()}; SQLite, one fsync takes {_sync_ms(folder):.2f} ms."
 
 
 def _processor() -> str:
@@ -156,7 +158,7 @@ def _processor() -> str:
 
 
 def _sync_ms(folder: Path) -> float:
-    """What the disk under the databases takes to write a page for good: each turn waits for it several times."""
+    """Measures how long the disk takes to write and sync a page; each turn waits for that several times."""
     with (folder / "page").open("wb", buffering=0) as page:
         begun = time.perf_counter()
         for _ in range(SYNCS):
@@ -167,7 +169,7 @@ def _sync_ms(folder: Path) -> float:
 
 def _errors(errors: Sequence[str]) -> Iterator[str]:
     if errors:
-        yield f"[red]{len(errors)} turns under load went wrong:[/]"
+        yield f"[red]{len(errors)} turns under load failed:[/]"
         yield from (f"  {count} x {error}" for error, count in Counter(errors).most_common(SHOWN_ERRORS))
 
 

@@ -1,4 +1,4 @@
-"""A caller of /chat with one connection that stays open, as light as can be: its own time is in what it measures."""
+"""A minimal client of /chat with one persistent connection; minimal, because its own time is part of the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END_OF_STREAM = b"0\r\n\r\n"
 
 
 class Caller:
-    """One person in one thread at a time. Blocks."""
+    """One caller, in one thread at a time. Blocks."""
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
@@ -26,11 +26,11 @@ class Caller:
         self._socket.close()
 
     def leave(self) -> None:
-        """The next thing that is said opens a new thread."""
+        """Makes the next message open a new thread."""
         self._thread = None
 
     def say(self, text: str) -> float:
-        """Say something and read the reply to its end. When it ended."""
+        """Sends a message, reads the whole reply, and returns when it ended, by ``perf_counter``."""
         self._send({"message": text})
         body = self._read_whole()
         ended = perf_counter()
@@ -38,7 +38,7 @@ class Caller:
         return ended
 
     def watch(self, text: str) -> float:
-        """Say something and read the reply as a stream of events. When its first text came."""
+        """Sends a message, reads the reply as an event stream, and returns when its first text arrived."""
         self._send({"message": text, "stream": True})
         read, first = bytearray(), 0.0
         while not read.endswith(END_OF_STREAM):

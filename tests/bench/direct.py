@@ -1,6 +1,6 @@
-"""The SDK called directly, with the same requests as the gateway sends: no store, no queue, no web server.
+"""Calls the OpenAI SDK directly, with the same requests as the gateway: no store, no queue, no web server.
 
-It is the asynchronous client on aiohttp, the fastest that the SDK has (and the gateway's own).
+It uses the asynchronous client on aiohttp, the SDK's fastest (and the one that the gateway uses).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ MODEL = "gpt-test"
 
 
 class Direct:
-    """One person in one thread at a time. Streams every reply, as the gateway does; a subclass says how."""
+    """One caller, in one thread at a time. Streams every reply, as the gateway does; a subclass for each backend."""
 
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
         self._thread: str | None = None
 
     def leave(self) -> None:
-        """The next thing that is said opens a new thread."""
+        """Makes the next message open a new thread."""
         self._thread = None
 
     async def say(self, text: str) -> float:
-        """Say something and take the reply to its end. When its first text came, by ``perf_counter``."""
+        """Sends a message, reads the whole reply, and returns when its first text arrived, by ``perf_counter``."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""What was measured, as numbers, and what they should be."""
+"""Measurements and their targets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Verdict = Callable[[float, float], bool]
-"""Of the gateway's figure and the one beside it."""
+"""Returns whether the gateway's value and the baseline meet the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Figure:
     ours: float
     theirs: float | None = None
     note: str = ""
-    """Such as what ``theirs`` is of."""
+    """For example what the baseline is."""
     aim: Aim | None = None
 
     @property
     def met(self) -> bool | None:
-        """None: nothing was aimed at."""
+        """Whether the target is met; None without a target."""
         if self.aim is None:
             return None
         return self.aim.met(self.ours, math.nan if self.theirs is None else self.theirs)
@@ -62,5 +62,5 @@ def median(samples: Sequence[float]) -> float:
 
 
 def p99(samples: Sequence[float]) -> float:
-    """The smallest sample that at least 99 of 100 do not exceed."""
+    """Returns the smallest sample that at least 99% of the samples do not exceed."""
     return sorted(samples)[math.ceil(0.99 * len(samples)) - 1]

@@ -1,8 +1,8 @@
-"""Many callers at once, from a process of their own: ``python -m tests.bench.load ORDER``; order and result are JSON.
+"""Generates load by many callers: ``python -m tests.bench.load ORDER`` in its own process; order and result are JSON.
 
-``closed``: so many callers, each in a thread of its own, who speak again as soon as they are answered.
-``open``: so many turns a second on a plan, whether or not the server keeps up; timed from the planned start.
-``hold``: so many callers who come on a plan and wait. It prints a line when all are sent, and ends with its stdin.
+``closed``: each caller has its own thread and sends the next message as soon as it is answered.
+``open``: a fixed rate of turns, whether or not the server keeps up; timed from the planned start.
+``hold``: callers arrive at a fixed rate and wait. It prints a line when all are sent, and ends with its stdin.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Order:
 class Result:
     seconds: float = 0.0
     in_time: int = 0
-    """Turns that ended well before the time was up."""
+    """Turns that succeeded before the time was up."""
     times: list[float] = field(default_factory=list)
-    """Milliseconds of every turn that ended well."""
+    """Milliseconds of every successful turn."""
     errors: list[str] = field(default_factory=list)
 
 
 class Load:
-    """Carries out one order. Prints ``ready`` after warming up and waits for a line before it begins."""
+    """Runs one order. Prints ``ready`` after warming up and waits for a line on stdin before it starts."""
 
     def __init__(self, order: Order, http: aiohttp.ClientSession) -> None:
         self._order = order
@@ -67,15 +67,15 @@ class Load:
         return self._result
 
     async def hold(self) -> Result:
-        """Nobody is answered while it lasts."""
+        """Keeps all callers waiting; none is answered in the meantime."""
         start = perf_counter()
-        everybody = [
+        callers = [
             asyncio.create_task(self._in_time(start + number / self._order.rate, deque()))
             for number in range(self._order.callers)
         ]
         await asyncio.sleep(self._order.callers / self._order.rate)
         await _ready()
-        for caller in everybody:
+        for caller in callers:
             caller.cancel()
         return self._result
 
@@ -109,7 +109,7 @@ class Load:
         self._result.times.append((perf_counter() - begun) * 1000)
 
     async def _say(self, thread: str | None) -> str | None:
-        """The thread that it was said in; None when it failed."""
+        """Sends a message and returns its thread; None when it failed."""
         asked = {"message": TEXT} if thread is None else {"message": TEXT, "thread_id": thread}
         headers = {"Prefer": self._order.prefer} if self._order.prefer else None
         try:

@@ -1,4 +1,4 @@
-"""Starts the load of load.py, in a process of its own, and takes its result."""
+"""Runs load.py as a process and returns its result with the server's CPU and memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Loaded:
-    """What one load brought out of one server."""
+    """The result of one load on one server."""
 
     result: Result
     cpu_seconds: float
@@ -31,12 +31,12 @@ class Loaded:
 
     @property
     def cpu_ms(self) -> float:
-        """Per turn, of the server alone."""
+        """CPU milliseconds per turn, of the server alone."""
         return 1000 * self.cpu_seconds / max(1, len(self.result.times))
 
 
 def load(order: Order, server: Server) -> Loaded:
-    """Carry out an order to its end."""
+    """Runs an order to its end."""
     with _running(order) as process:
         _wait_for_line(process)
         before = server.usage()
@@ -47,14 +47,14 @@ def load(order: Order, server: Server) -> Loaded:
 
 @contextmanager
 def holding(order: Order) -> Iterator[Callable[[], Result]]:
-    """Hold turns in flight for as long as the block lasts; all are sent when it begins. Call to let go of them."""
+    """Holds turns in flight during the block; all are sent when it starts. Call the yielded function to end them."""
     with _running(order) as process:
         _wait_for_line(process)
         yield lambda: _finish(process)
 
 
 def wait_until(ready: Callable[[], bool], otherwise: str) -> None:
-    """Raises TimeoutError."""
+    """Polls until the condition is true. Raises TimeoutError with this message."""
     until = time.monotonic() + PATIENCE_SECONDS
     while not ready():
         if time.monotonic() > until:
@@ -80,7 +80,7 @@ def _running(order: Order) -> Iterator[subprocess.Popen[str]]:
 
 def _wait_for_line(process: subprocess.Popen[str]) -> None:
     if process.stdout is None or not process.stdout.readline():
-        raise RuntimeError("the load did not begin")
+        raise RuntimeError("the load process did not start")
 
 
 def _finish(process: subprocess.Popen[str]) -> Result:

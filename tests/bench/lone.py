@@ -1,4 +1,4 @@
-"""One person alone with a server: the time of a turn, and of its first token, beside the same with the SDK alone."""
+"""Times a single caller: a turn and its first token, through the gateway and through the SDK alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.bench.servers import Server
 WARM_UP = 10
 
 Samples = tuple[Sequence[float], Sequence[float]]
-"""Milliseconds: of the SDK, and of the server. Measured in turns, so that noise falls on both alike."""
+"""Milliseconds of the SDK and of the server, measured alternately, so that noise affects both alike."""
 
 
 class Lone:
-    """A caller of the SDK and a caller of a gateway that uses it, who never speak at the same time."""
+    """A caller of the SDK and a caller of the gateway, which take turns."""
 
     def __init__(self, fake: Server, backend: Backend, server: Server) -> None:
         self._fake = fake
@@ -28,15 +28,15 @@ class Lone:
         self._server = server
 
     def follow_ups(self, turns: int) -> Samples:
-        """Whole turns in threads that are there."""
+        """Times whole turns in existing threads."""
         return asyncio.run(self._measure(turns))
 
     def new_threads(self, turns: int) -> Samples:
-        """Whole turns, each in a new thread."""
+        """Times whole turns, each in a new thread."""
         return asyncio.run(self._measure(turns, turns_per_thread=1))
 
     def first_tokens(self, turns: int) -> Samples:
-        """From the question to the first text of the reply, in threads that are there."""
+        """Times from the message to the first text of the reply, in existing threads."""
         return asyncio.run(self._measure(turns, watched=True))
 
     async def _measure(self, turns: int, *, watched: bool = False, turns_per_thread: int = TURNS_PER_THREAD) -> Samples:
@@ -47,7 +47,7 @@ class Lone:
             for turn in range(-WARM_UP, turns):
                 if turn == 0:
                     gc.collect()
-                    gc.freeze()  # what the SDK leaves lying about must not be cleared away in somebody's time
+                    gc.freeze()  # so that garbage of earlier turns is not collected during a measurement
                 if turn % turns_per_thread == 0:
                     direct.leave()
                     caller.leave()
@@ -79,5 +79,5 @@ def _one_turn(caller: Caller, *, watched: bool) -> float:
 
 
 def _pause() -> None:
-    """What a server does after its answer must not be in the next one's time."""
+    """Pauses, so that work after one reply is not measured in the next turn."""
     time.sleep(PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""How much is measured: enough to believe, or just enough to see that it works."""
+"""Sizes of the benchmarks: full, or quick to see that they work."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ BACKENDS: tuple[Backend, ...] = ("responses", "threads", "chat")
 
 TEXT = "What is the weather like in Reykjavik today?"
 TURNS_PER_THREAD = 20
-"""So that a thread is as long as one between people and an assistant, and no row measures a longer one than another."""
+"""Realistic length of a thread, and the same for every measurement."""
 PAUSE_SECONDS = 0.005
-"""Between two lone turns: what a server does after its answer must not be in the next one's time."""
+"""Between two turns of a single caller, so that work after one reply is not measured in the next turn."""
 CALLERS = 50
 IN_FLIGHT = 1000
 ARRIVALS_PER_SECOND = 200.0
-"""At which the turns in flight are handed in."""
+"""Rate at which the turns in flight are sent."""
 CHUNK_SECONDS = 0.01
-"""Between two chunks of a reply, where the first token is timed."""
+"""Between two chunks of a reply, when the first token is timed."""
 THINK_SECONDS = 600.0
-"""Before a reply, where turns are held in flight: longer than the measurement."""
+"""Before a reply, when turns are held in flight; longer than the measurement."""
 SLACK_IN_FLIGHT = 500
 SLACK_RATE = 100.0
-"""Events a second, on a plan, while those wait."""
+"""Events a second at a fixed rate, while those runs wait."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of one run."""
+    """Sizes of one run of the benchmarks."""
 
     lone_turns: int
-    """Of each kind, on each side."""
+    """Turns of a single caller for each measurement, for the SDK and for the gateway."""
     rounds: int
-    """How often each server is loaded, in turns; the median counts."""
+    """How often each server is loaded, alternating; the median is shown."""
     load_seconds: float
     patient: bool
-    """Whether the program that sleeps before it looks is loaded too. It takes its time."""
+    """Whether the program that sleeps before it polls is measured too. It is slow."""
     rates: tuple[float, ...]
-    """Turns per second that are sent on a plan, whether or not the server keeps up."""
+    """Fixed rates in turns per second, whether or not the server keeps up."""
     rate_seconds: float
     first_tokens: int
     held_by: tuple[Backend, ...]
-    """Backends with which turns are held in flight."""
+    """Backends whose memory with turns in flight is measured."""
     held_quietly: tuple[Backend, ...]
-    """Backends with which they are held a second time, with nobody waiting for them."""
+    """Backends for which that is repeated without waiting callers."""
     slack_events: int
-    """Written by people as fast as they are acknowledged, while runs wait."""
+    """Events sent as fast as they are acknowledged, while runs wait."""
     slack_bursts: tuple[int, ...]
-    """Direct messages that are to be answered, in each burst."""
+    """Direct messages to answer, for each burst."""
     telegram_burst: int
-    """Messages that are to be answered, each in a chat of its own."""
+    """Messages to answer, each in its own chat."""
     free_turns: int
-    """For several processes, when the assistant answers at once."""
+    """Turns for several processes, with an assistant that answers at once."""
     waiting_turns: int
-    """When it only waits, and each process has little room."""
+    """Turns with an assistant that only waits, and few runs for each process."""
     crowded_turns: int
-    """When it only waits, and each process has much room."""
+    """Turns with an assistant that only waits, and many runs for each process."""
     table_turns: int
-    """In a full table."""
+    """Turns in a full table."""
     table_messages: int
-    """That come into it, and into a table with few turns, for each median."""
+    """Messages into the full table, and into a small one, for each median."""
     sqlite_too: bool
-    """Whether a table in SQLite is filled as well."""
+    """Whether a full table in SQLite is measured too."""
 
 
 FULL = Plan(

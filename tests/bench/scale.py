@@ -1,4 +1,4 @@
-"""The scale scenes: several processes over one PostgreSQL, a table that is full, and a process that dies."""
+"""The scale scenes: several processes over one PostgreSQL, a full table, and a process that is killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ONE = "one process"
 FREE = "Turns a second over PostgreSQL, the assistant answers at once"
 WAITS = f"Turns a second over PostgreSQL, the assistant answers after {RUN_SECONDS:g} s"
 TABLE = "A full table, ms"
-DEATH = "A process dies, s"
+DEATH = "A process is killed, s"
 
 PROGRESS = """
 SELECT count(*), count(delivered_at), count(run_id), coalesce(min(received_at), 0), coalesce(max(delivered_at), 0)
@@ -41,7 +41,7 @@ FROM turns
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Of all turns of a database, with the times of its clock."""
+    """Progress of all turns of a database, with times by the database's clock."""
 
     received: int
     delivered: int
@@ -56,23 +56,23 @@ class Progress:
 
 
 class ScaleScenes:
-    """Measures what the plan says, and tells how far it is."""
+    """Runs the scale scenes in the sizes of the plan."""
 
     def __init__(self, folder: ScaleFolder, plan: Plan, tell: Callable[[str], None]) -> None:
         self._folder = folder
         self._plan = plan
         self._tell = tell
         self.errors: list[str] = []
-        """Nobody waits here who could get one."""
+        """Stays empty: these scenes have no callers."""
 
     def figures(self) -> Iterator[Figure]:
         with self._folder.database_server() as server, ThreadPoolExecutor() as pool:
-            self._tell(f"starting {max(PROCESSES)} cores")
+            self._tell(f"starting {max(PROCESSES)} core processes")
             cores = self._folder.cores(max(PROCESSES))
             yield from self._free(server, cores)
             yield from self._waiting(server, cores, ROOM, self._plan.waiting_turns)
             yield from self._waiting(server, cores, MUCH_ROOM, self._plan.crowded_turns)
-            # It waits for a lease to run out: as long as a table takes to be filled.
+            # The kill scene waits for a lease to expire; the table is filled meanwhile.
             full = pool.submit(filled, server.new_database(), self._plan.table_turns)
             yield self._death(server, cores)
             yield from self._tables(server, full)
@@ -88,7 +88,7 @@ class ScaleScenes:
         }
         for processes, rate in rates.items():
             yield Figure(FREE, _named(processes), rate, *_beside_one(processes, rates))
-        yield Figure(FREE, "the best of them", max(rates.values()), aim=at_least(800))
+        yield Figure(FREE, "the best", max(rates.values()), aim=at_least(800))
 
     def _waiting(self, server: DatabaseServer, cores: Sequence[Core], room: int, turns: int) -> Iterator[Figure]:
         rates = {
@@ -97,7 +97,7 @@ class ScaleScenes:
         }
         for processes, rate in rates.items():
             aim = at_least_times(3) if room == ROOM and processes == max(PROCESSES) else None
-            name = f"{_named(processes)}, room for {room} runs in each"
+            name = f"{_named(processes)}, up to {room} runs in each"
             yield Figure(WAITS, name, rate, *_beside_one(processes, rates), aim=aim)
 
     def _rate(
@@ -109,10 +109,10 @@ class ScaleScenes:
         room: int = MUCH_ROOM,
         run_seconds: float = 0.0,
     ) -> float:
-        """Turns per second, received by all of them alike."""
+        """Returns turns per second over all core processes, each receiving the same number."""
         url, each = server.new_database(), turns // len(cores)
         conversations = each if run_seconds else each // TURNS_EACH
-        self._tell(f"{len(cores)} of the cores, {each * len(cores)} turns, room for {room}")
+        self._tell(f"{len(cores)} core processes, {each * len(cores)} turns, up to {room} runs in each")
         for core in cores:
             core.open(Order(url, core.name, each, conversations, room, run_seconds))
         for core in cores:
@@ -124,16 +124,16 @@ class ScaleScenes:
             core.close()
         return progress.rate
 
-    # ------------------------------------------------------------ a process dies
+    # ------------------------------------------------------------ a process is killed
 
     def _death(self, server: DatabaseServer, cores: Sequence[Core]) -> Figure:
-        """Killed as soon as all has begun, so that its leases last as long as they can."""
+        """Kills a process as soon as all its runs have started, when its leases are newest."""
         (doomed, heir), url = cores[:2], server.new_database()
-        self._tell(f"a process dies with {ORPHANS} turns in hand")
+        self._tell(f"killing a process with {ORPHANS} claimed turns")
         doomed.open(Order(url, doomed.name, ORPHANS, ORPHANS, MUCH_ROOM, FOR_EVER))
         heir.open(Order(url, heir.name, 0, 1, MUCH_ROOM, 0.0))
         doomed.take()
-        _wait(url, lambda now: now.begun == ORPHANS, "runs did not begin")
+        _wait(url, lambda now: now.begun == ORPHANS, "runs did not start")
         doomed.kill()
         killed_at = time.time()
         progress = _wait(url, lambda now: now.delivered == ORPHANS, "orphans were not delivered")
@@ -141,7 +141,7 @@ class ScaleScenes:
         heir.taken()
         heir.close()
         seconds = progress.last_at - killed_at
-        return Figure(DEATH, f"from kill -9 to the last of {ORPHANS} answers", seconds, aim=at_most(15))
+        return Figure(DEATH, f"from kill -9 to the last of {ORPHANS} replies", seconds, aim=at_most(15))
 
     # ------------------------------------------------------------ a full table
 
@@ -153,7 +153,7 @@ class ScaleScenes:
             yield from self._beside(tables[0], tables[1], "SQLite", SQLITE_TURNS)
 
     def _beside(self, few: FullTable, full: FullTable, kind: str, turns: int) -> Iterator[Figure]:
-        self._tell(f"{kind}: {turns:,} turns beside {FEW_TURNS}")
+        self._tell(f"{kind}: {turns:,} turns compared with {FEW_TURNS}")
         with closing(few.store), closing(full.store):
             theirs, ours = side_by_side((few, full), self._plan.table_messages, WARM_UP)
         for name, samples, others in zip(("accept", "claim"), ours, theirs, strict=True):
@@ -167,7 +167,7 @@ class ScaleScenes:
 
 
 def _wait(url: str, ready: Callable[[Progress], bool], otherwise: str) -> Progress:
-    """The state in which it is ready. Raises TimeoutError."""
+    """Polls the database until the condition is true and returns that progress. Raises TimeoutError."""
     seen: list[Progress] = []
     with connect(url) as connection:
 

@@ -1,7 +1,7 @@
-"""The core of one process, between a platform and an assistant that cost nothing: ``python -m tests.bench.scale_core``.
+"""Runs the core of one process between a stub platform and a stub assistant: ``python -m tests.bench.scale_core``.
 
-It carries out the orders that come in on stdin, a line of JSON each: it opens a gateway and says ``ready``; after the
-next line it takes its messages in and says ``taken``; after the next one it closes the gateway and says ``closed``.
+It reads orders from stdin, one line of JSON each: it opens a gateway and prints ``ready``; after the next line it
+accepts its messages and prints ``taken``; after the next one it closes the gateway and prints ``closed``.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from tests.bench.plan import TEXT
 
 PLATFORM = "null"
 FEEDERS = 8
-"""Threads in which messages are taken in, as a web server's."""
+"""Threads that accept messages, like those of a web server."""
 CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Order:
     url: str
-    """Of the database."""
+    """URL of the database."""
     name: str
-    """Of this process: its conversations are its own, its turns are anybody's."""
+    """Name of this process. It has its own conversations; any process may claim their turns."""
     messages: int
     conversations: int
     room: int
@@ -54,7 +54,7 @@ class Order:
 
 
 class NullPlatform:
-    """Nobody looks."""
+    """A platform that delivers nowhere."""
 
     name = PLATFORM
 
@@ -72,7 +72,7 @@ class NullPlatform:
 
 
 class WaitingAssistant:
-    """Remembers nothing, and answers after so many seconds."""
+    """An assistant without memory that answers after so many seconds."""
 
     name = description = "waiting"
 
@@ -98,8 +98,8 @@ class WaitingAssistant:
         history: History,
         attachments: Attachments = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        async for told in self.run(turn, thread, history):
-            yield told
+        async for event in self.run(turn, thread, history):
+            yield event
 
     async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
         pass
@@ -135,14 +135,14 @@ def carry_out(order: Order) -> None:
 
 
 def _feed(gateway: app.Gateway, order: Order, feeder: int) -> None:
-    """Take in this feeder's share, over conversations that are no other's."""
+    """Accepts this thread's share of the messages, in conversations that no other thread uses."""
     for number in range(feeder, order.messages, FEEDERS):
         channel = f"{order.name}-{number % order.conversations}"
         gateway.inbox.accept(Message(ConversationKey(PLATFORM, channel=channel), f"{order.name}-{number}", TEXT))
 
 
 def _tell(word: str) -> None:
-    """And wait to be told to go on."""
+    """Prints a word and waits for a line on stdin."""
     print(word, flush=True)
     sys.stdin.readline()
 

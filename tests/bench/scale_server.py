@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own that keeps what it commits, unlike the one for tests; and what can be seen in it."""
+"""Starts a PostgreSQL server with durable commits, unlike the one for tests, and connects to its databases."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ AS_INSTALLED = {
     "full_page_writes": "on",
     "autovacuum": "on",
 }
-"""As PostgreSQL is when nobody has changed it; for the tests these are off."""
+"""PostgreSQL's defaults; the server for tests switches these off."""
 
 
 class DatabaseServer:
-    """A running server; its databases go with it."""
+    """A running server; its databases are deleted with it."""
 
     def __init__(self, sockets: str) -> None:
         self._sockets = sockets
 
     def new_database(self) -> str:
-        """The URL of a database with our tables, and nothing in them."""
+        """Creates a database with the gateway's empty tables and returns its URL."""
         url = postgres.new_database(self._sockets)
         upgrade(url)
         return url
@@ -36,7 +36,7 @@ class DatabaseServer:
 
 @contextmanager
 def database_server(folder: Path) -> Iterator[DatabaseServer]:
-    """For as long as the block lasts. ``folder`` is for nothing else."""
+    """Runs a server during the block. ``folder`` must be used for nothing else."""
     with postgres.server(folder) as sockets:
         with psycopg.connect(host=sockets, user="postgres", dbname="postgres", autocommit=True) as connection:
             for name, value in AS_INSTALLED.items():
@@ -46,5 +46,5 @@ def database_server(folder: Path) -> Iterator[DatabaseServer]:
 
 
 def connect(url: str) -> psycopg.Connection:
-    """A connection of one's own, beside the gateway's, in which each statement is a transaction."""
+    """Opens a separate connection in autocommit mode."""
     return psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(), autocommit=True)

@@ -1,4 +1,4 @@
-"""The programs of the scale scenes: cores of several processes, over one PostgreSQL."""
+"""Starts the programs of the scale scenes: core processes and a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.bench.telegram_servers import TelegramFolder
 
 @dataclass(frozen=True)
 class Core:
-    """A process of scale_core.py."""
+    """A process that runs scale_core.py."""
 
     name: str
     process: subprocess.Popen[str]
@@ -26,7 +26,7 @@ class Core:
         self._tell(json.dumps(asdict(order)), "ready")
 
     def take(self) -> None:
-        """Take the messages in; ``taken`` waits for that."""
+        """Starts accepting the messages; ``wait_until_accepted`` waits for the end."""
         self._write("")
 
     def taken(self) -> None:
@@ -36,7 +36,7 @@ class Core:
         self._tell("", "closed")
 
     def kill(self) -> None:
-        """At once."""
+        """Kills it with SIGKILL."""
         self.process.kill()
 
     def _tell(self, line: str, word: str) -> None:
@@ -44,23 +44,23 @@ class Core:
         self._expect(word)
 
     def _write(self, line: str) -> None:
-        assert self.process.stdin is not None, "it is started with a pipe"
+        assert self.process.stdin is not None, "the process has no pipe"
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def _expect(self, word: str) -> None:
-        """Raises RuntimeError when it says anything else, or ends."""
-        assert self.process.stdout is not None, "it is started with a pipe"
+        """Reads the expected word. Raises RuntimeError when the process prints anything else, or ends."""
+        assert self.process.stdout is not None, "the process has no pipe"
         said = self.process.stdout.readline().strip()
         if said != word:
-            raise RuntimeError(f"{self.name} said {said!r} instead of {word!r}:\n{self.log.read_text()}")
+            raise RuntimeError(f"{self.name} printed {said!r} instead of {word!r}:\n{self.log.read_text()}")
 
 
 class ScaleFolder(TelegramFolder):
-    """Starts what the scale scenes need besides."""
+    """Starts the programs of the scale scenes too."""
 
     def cores(self, count: int) -> list[Core]:
-        """They start side by side."""
+        """Starts so many core processes, concurrently."""
         started = [(name, self._start(name, ["tests.bench.scale_core"], {})) for name in _names(count)]
         for name, process in started:
             self._first_line(process, "listening", name)

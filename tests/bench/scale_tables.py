@@ -1,4 +1,4 @@
-"""Databases with many turns in them, and what one message costs there."""
+"""Fills databases with many turns, and times one message there."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.bench.scale_core import PLATFORM
 
 OWNER = "bench"
 TURNS_EACH = 10
-"""Of one conversation."""
+"""Turns in each conversation."""
 SCATTERED = "(CAST(i AS BIGINT) * 2654435761 % 4294967296)"
-"""Numbers in no order, each once: as ids are."""
+"""Distinct numbers in pseudo-random order, like ids."""
 NUMBERS = "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < :count)"
 CONVERSATIONS = f"""
 INSERT INTO conversations
@@ -39,22 +39,22 @@ SELECT (i - 1) % (:count / {TURNS_EACH}) + 1, (i - 1) / (:count / {TURNS_EACH}) 
     'You said: {TEXT}', i, i, i + 1, i + 1
 FROM numbers
 """
-"""Everybody's first turn, then everybody's second one, and so on: as they come."""
+"""The first turn of every conversation, then the second ones, and so on, as in real use."""
 
 Samples = tuple[list[float], list[float]]
-"""Milliseconds to accept, and to claim."""
+"""Milliseconds to accept, and milliseconds to claim."""
 
 
 @dataclass
 class FullTable:
-    """A database in which every conversation has had its turns, and one more message comes now and then."""
+    """A database in which every conversation has finished turns."""
 
     store: SqlStore
     conversations: int
     dice: Random
 
     def message(self) -> tuple[float, float]:
-        """Milliseconds to accept one, and to claim it. It is settled and finished before this returns."""
+        """Accepts a message and claims it; returns the milliseconds of both. Then answers and finishes the turn."""
         key = ConversationKey(PLATFORM, channel=f"c{self.dice.randint(1, self.conversations)}")
         name = secrets.token_hex(8)
         begun = perf_counter()
@@ -71,12 +71,12 @@ class FullTable:
 
 
 def filled(url: str, turns: int) -> FullTable:
-    """The database with so many turns in it; our tables are there, and empty."""
+    """Fills the empty tables of a database with so many turns."""
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text(CONVERSATIONS), {"count": turns // TURNS_EACH})
         connection.execute(text(TURNS), {"count": turns})
-    if engine.name == "postgresql":  # what it would do by itself, a little later
+    if engine.name == "postgresql":  # autovacuum would do this a little later
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
             connection.execute(text("CHECKPOINT"))
@@ -85,7 +85,7 @@ def filled(url: str, turns: int) -> FullTable:
 
 
 def side_by_side(tables: Sequence[FullTable], messages: int, warm_up: int) -> list[Samples]:
-    """A message in each, in turns, so that noise falls on all alike."""
+    """Times messages in each table, alternating, so that noise affects all alike."""
     samples: list[Samples] = [([], []) for _ in tables]
     for number in range(-warm_up, messages):
         for table, (accepted, claimed) in zip(tables, samples, strict=True):

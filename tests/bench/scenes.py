@@ -1,4 +1,4 @@
-"""The scenes: servers are set up against one fake, measured, and ended."""
+"""The /chat scenes: starts servers against one fake OpenAI, measures them, and stops them."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from tests.bench.usage import Usage
 
 SDK = "the SDK alone"
 FLASK = "plain Flask"
-PATIENT = "plain Flask, sleeping first"
-LONE, MANY, FIRST, MEMORY = "A lone turn, ms", f"{CALLERS} callers at once", "The first token, ms", "Memory, MB (RSS)"
+PATIENT = "plain Flask, sleeping before polling"
+LONE, MANY, FIRST, MEMORY = "A single caller, ms", f"{CALLERS} callers at once", "First token, ms", "Memory, MB (RSS)"
 SETTLE_SECONDS = 1.0
 
 
 class Scenes:
-    """Measures what the plan says, and tells how far it is."""
+    """Runs the /chat scenes in the sizes of the plan."""
 
     def __init__(self, folder: Folder, plan: Plan, tell: Callable[[str], None]) -> None:
         self._folder = folder
         self._plan = plan
         self._tell = tell
         self.errors: list[str] = []
-        """What callers under load got instead of a reply."""
+        """Errors that callers under load got instead of a reply."""
 
     def figures(self) -> Iterator[Figure]:
         idle: list[Figure] = []
@@ -63,10 +63,10 @@ class Scenes:
     # ------------------------------------------------------------ one caller
 
     def _alone(self, fake: Server, backend: Backend, server: Server) -> Iterator[Figure]:
-        self._tell(f"lone turns: {backend}")
+        self._tell(f"single caller: {backend}")
         lone = Lone(fake, backend, server)
-        yield from _beside_sdk(LONE, f"{backend}, in a thread", lone.follow_ups(self._plan.lone_turns))
-        yield from _beside_sdk(LONE, f"{backend}, opening one", lone.new_threads(self._plan.lone_turns))
+        yield from _beside_sdk(LONE, f"{backend}, existing thread", lone.follow_ups(self._plan.lone_turns))
+        yield from _beside_sdk(LONE, f"{backend}, new thread", lone.new_threads(self._plan.lone_turns))
 
     def _first_tokens(self) -> Iterator[Figure]:
         with self._folder.fake(chunk_delay=CHUNK_SECONDS) as fake, ThreadPoolExecutor() as pool:
@@ -96,7 +96,7 @@ class Scenes:
             yield Figure(MANY, f"MB afterwards, {backend}", ours, theirs, FLASK)
 
     def _beside_patient(self, gateway: Server, patient: Server) -> Figure:
-        """Once: whoever sleeps for a second has no noise."""
+        """Measures once: with a sleep of a second there is no noise."""
         ours, theirs = self._crowd(gateway).rate, self._crowd(patient).rate
         return Figure(MANY, f"turns a second, {gateway.name}", ours, theirs, PATIENT)
 
@@ -106,7 +106,7 @@ class Scenes:
 
     def _on_a_plan(self, gateway: Server, plain: Server) -> Iterator[Figure]:
         for rate in self._plan.rates:
-            section = f"{rate:g} turns a second on a plan, ms from the planned start"
+            section = f"{rate:g} turns a second at a fixed rate, ms from the planned start"
             ours, theirs = (self._times(server, rate) for server in (gateway, plain))
             yield Figure(section, f"{gateway.name}: median", median(ours), median(theirs), FLASK)
             yield Figure(section, f"{gateway.name}: p99", p99(ours), p99(theirs), FLASK)
@@ -120,7 +120,7 @@ class Scenes:
         loaded = load(order, server)
         self._note(server.name, loaded.result)
         if not loaded.result.times:
-            raise RuntimeError(f"no turn ended well: {self.errors[:1]}")
+            raise RuntimeError(f"no turn succeeded: {self.errors[:1]}")
         return loaded
 
     def _note(self, name: str, result: Result) -> None:
@@ -132,7 +132,7 @@ class Scenes:
         for backend in self._plan.held_by:
             yield self._hold(backend, f"{backend}: {IN_FLIGHT} callers waiting")
         for backend in self._plan.held_quietly:
-            yield self._hold(backend, f"{backend}: {IN_FLIGHT} turns, nobody waiting", prefer="respond-async")
+            yield self._hold(backend, f"{backend}: {IN_FLIGHT} turns, no caller waiting", prefer="respond-async")
 
     def _hold(self, backend: Backend, name: str, prefer: str = "") -> Figure:
         self._tell(name)
@@ -140,7 +140,7 @@ class Scenes:
             server = self._folder.gateway(fake, backend, f"held-{backend}-{prefer}")
             order = Order("hold", server.url, IN_FLIGHT, rate=ARRIVALS_PER_SECOND, prefer=prefer)
             with holding(order) as let_go:
-                wait_until(lambda: fake.connections() >= IN_FLIGHT, f"{name}: they never were all in flight")
+                wait_until(lambda: fake.connections() >= IN_FLIGHT, f"{name}: not all turns were in flight at once")
                 time.sleep(SETTLE_SECONDS)
                 usage = server.usage()
                 self._note(server.name, let_go())
@@ -148,7 +148,7 @@ class Scenes:
 
 
 def _idle(backend: Backend, server: Server) -> Figure:
-    """Also sees to it that a server that does not work at all is noticed before anything is measured."""
+    """Measures memory after one turn; also fails early when a server does not work at all."""
     caller = Caller(server.url)
     caller.say("Hello.")
     caller.close()

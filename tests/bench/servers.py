@@ -1,4 +1,4 @@
-"""The programs that are measured, and the fake they all talk to: each a process of its own, in a folder of the run."""
+"""Starts the measured programs and the fake OpenAI, each as its own process, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TUTORIAL_THREADS = CALLERS + 14
 
 @dataclass(frozen=True)
 class Server:
-    """A program that listens."""
+    """A process that listens on a port."""
 
     name: str
     url: str
@@ -35,12 +35,12 @@ class Server:
         return usage_of(self.process.pid)
 
     def connections(self) -> int:
-        """How many callers are connected to it."""
+        """Returns the number of open connections to it."""
         return connections_to(urlsplit(self.url).port or 0)
 
 
 class Folder:
-    """Starts programs in a folder of their own, where no ``.env`` and no database of anybody's lies, and ends them."""
+    """Starts programs in a separate folder, without a ``.env`` or an existing database, and stops them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,7 +48,7 @@ class Folder:
 
     @contextmanager
     def fake(self, *, chunk_delay: float = 0.0, think: float = 0.0) -> Iterator[Server]:
-        """A fake OpenAI, and at the end of the block the end of all that was started within it."""
+        """Runs a fake OpenAI during the block; at its end stops everything that was started since."""
         options = ["--port", "0", "--quiet", "--chunk-delay", str(chunk_delay), "--think", str(think)]
         process = self._start("fake", ["tests.fakes.openai_server", *options], {})
         try:
@@ -59,18 +59,18 @@ class Folder:
     def gateway(
         self, fake: Server, backend: Backend, name: str, module: Sequence[str] = ("gateway", "serve"), **more: str
     ) -> Server:
-        """``module``: what runs, as ``python -m``. ``more``: settings beside the usual ones."""
+        """Starts a gateway. ``module``: arguments of ``python -m``. ``more``: additional settings."""
         port = free_port()
         settings = {
             "ASSISTANT_BACKEND": backend,
-            "DATABASE_URL": f"sqlite:///{name}-{port}.db",  # not what an earlier one of that name has left
+            "DATABASE_URL": f"sqlite:///{name}-{port}.db",  # not the database of an earlier process with that name
             "HOST": "127.0.0.1",
             "LOG_LEVEL": "WARNING",
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": fake.url,
             "OPENAI_MODEL": "gpt-test",
             "PORT": str(port),
-            "WEB_THREADS": str(IN_FLIGHT + 100),  # a few are kept for callers who do not wait
+            "WEB_THREADS": str(IN_FLIGHT + 100),  # some threads are reserved for callers who do not wait
             **more,
         }
         if backend == "threads":
@@ -90,10 +90,10 @@ class Folder:
         return Server(name, f"http://127.0.0.1:{port}", process)
 
     def stop(self) -> None:
-        """The last started first: nobody then misses a server that he needs."""
+        """Stops the last started first, so that no program loses a server that it uses."""
         while self._running:
             process = self._running.pop()
-            os.killpg(process.pid, signal.SIGKILL)  # gunicorn's worker would outlive its master alone
+            os.killpg(process.pid, signal.SIGKILL)  # killing only the master would leave gunicorn's worker running
             process.communicate(timeout=STOP_SECONDS)
 
     def _start(self, name: str, module: Iterable[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -115,11 +115,11 @@ class Folder:
         return process
 
     def _log(self, name: str) -> IO[str] | int:
-        # gunicorn greets on stderr
+        # gunicorn reports its start on stderr
         return subprocess.STDOUT if name.startswith("tutorial") else (self._path / f"{name}.log").open("w")
 
     def _first_line(self, process: subprocess.Popen[str], with_text: str, name: str) -> str:
-        """Wait for a line that the program prints when it is ready. Raises RuntimeError when it ends instead."""
+        """Waits for the line that a program prints when it is ready. Raises RuntimeError when it ends instead."""
         if process.stdout is not None:
             for line in process.stdout:
                 if with_text in line:

@@ -1,4 +1,4 @@
-"""The Slack scenes: events that come while runs wait, and a burst of direct messages until all are answered."""
+"""The Slack scenes: events that arrive while runs wait, and a burst of direct messages until all are answered."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ With 600 direct messages of 50 senders on two cores, a fake Slack and a fake bac
 WARM_UP = 10
 
 Start = Callable[[Server, Site], Server]
-"""Starts a program in front of an OpenAI and in a Slack. Raises NotToBeHad."""
+"""Starts a program with an OpenAI and a Slack to talk to. Raises NpmUnavailable."""
 
 
 @dataclass(frozen=True)
 class Burst:
-    """What a burst brought out of a program."""
+    """The result of a burst on one program."""
 
     result: Result
     peak_mb: float
     cpu_seconds: tuple[float, ...]
-    """Of the program, of Slack, of OpenAI."""
+    """Of the program, the Slack stub and the fake OpenAI."""
 
     @property
     def rate(self) -> float:
-        """Answers per second."""
+        """Replies per second."""
         return len(self.result.times) / self.result.answered_seconds
 
     def share(self, whose: int) -> float:
-        """Of one core, in percent."""
+        """Returns the CPU use in percent of one core."""
         return 100 * self.cpu_seconds[whose] / self.result.answered_seconds
 
 
 class SlackScenes:
-    """Measures what the plan says, and tells how far it is."""
+    """Runs the Slack scenes in the sizes of the plan."""
 
     def __init__(self, folder: SlackFolder, plan: Plan, tell: Callable[[str], None]) -> None:
         self._folder = folder
         self._plan = plan
         self._tell = tell
         self.errors: list[str] = []
-        """What people got instead of a 200 or of a reply."""
+        """Errors that senders got instead of a 200 or a reply."""
 
     def figures(self) -> Iterator[Figure]:
         yield from self._while_runs_wait()
@@ -74,14 +74,14 @@ class SlackScenes:
         yield Figure(section, f"{name}: p99", p99(on_plan.times), p99(their_plan.times), BOLT)
 
     def _hold(self, start: Start) -> tuple[Result, Result]:
-        """Of people who write as fast as they are acknowledged, and of people who write on a plan."""
+        """Returns the results of senders as fast as acknowledgements, and of senders at a fixed rate."""
         with self._folder.fake(think=THINK_SECONDS) as fake:
             slack = self._folder.slack()
             server = start(fake, slack)
             self._tell(f"Slack, {SLACK_IN_FLIGHT} runs waiting: {server.name}")
             self._carry_out(slack, server, SLACK_IN_FLIGHT)
-            if start == self._folder.slack_gateway:  # Bolt's listeners are five, the others stand in line behind them
-                wait_until(lambda: fake.connections() >= SLACK_IN_FLIGHT, "the runs never were all in flight")
+            if start == self._folder.slack_gateway:  # Bolt has five listeners, so its other runs do not start
+                wait_until(lambda: fake.connections() >= SLACK_IN_FLIGHT, "not all runs were in flight at once")
             crowd = self._carry_out(slack, server, self._plan.slack_events)
             on_plan = self._carry_out(slack, server, int(SLACK_RATE * self._plan.rate_seconds), rate=SLACK_RATE)
             return crowd, on_plan
@@ -89,7 +89,7 @@ class SlackScenes:
     # ------------------------------------------------------------ a burst
 
     def _bursts(self, messages: int) -> Iterator[Figure]:
-        """The middle of the rounds, beside the others."""
+        """Measures the median of the rounds against the other programs."""
         section = f"Slack: {messages} direct messages of {SENDERS} senders"
         bursts: dict[str, list[Burst]] = {}
         starts = {"": self._folder.slack_gateway, BOLT: self._folder.bolt, BOLT_JS: self._folder.bolt_js}
@@ -132,11 +132,11 @@ def at_most_times(factor: float) -> Aim:
 
 
 AIMED: tuple[tuple[str, Callable[[Burst], float], Aim], ...] = (
-    ("answers a second", lambda burst: burst.rate, at_least_times(1.5)),
+    ("replies a second", lambda burst: burst.rate, at_least_times(1.5)),
     ("ms to 200, median", lambda burst: median(burst.result.times), at_most_times(1 / 5)),
-    ("MB, the most", lambda burst: burst.peak_mb, at_most_times(2 / 3)),
+    ("MB, max", lambda burst: burst.peak_mb, at_most_times(2 / 3)),
 )
-"""What is aimed at beside a program in Node."""
+"""Targets against programs in Node."""
 
 
 def rate_of(result: Result) -> float:
@@ -144,7 +144,7 @@ def rate_of(result: Result) -> float:
 
 
 def cpu_ms(burst: Burst) -> float:
-    """Per message, of the program alone."""
+    """Returns CPU milliseconds per message, of the program alone."""
     return 1000 * burst.cpu_seconds[0] / len(burst.result.times)
 
 

@@ -1,5 +1,5 @@
-// What the field runs in Node: @slack/bolt, threads in a Map, the assistant called in the listener.
-// Kind to it: one call brings the answer, and no event is kept or looked at twice.
+// Baseline: @slack/bolt in Node as commonly used, threads in a Map, the assistant called in the listener.
+// Favourable to Bolt: one call gets the reply, and events are neither stored nor deduplicated.
 "use strict";
 
 const { App } = require("@slack/bolt");

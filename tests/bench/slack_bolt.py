@@ -1,6 +1,6 @@
-"""What the field runs: Bolt for Python in Flask, threads in a dict, and the assistant called in the listener.
+"""Baseline: Bolt for Python in Flask as commonly used, threads in a dict, the assistant called in the listener.
 
-Kind to it: the clients are made once, one call brings the answer, and no event is kept or looked at twice.
+Favourable to Bolt: clients are created once, one call gets the reply, and events are neither stored nor deduplicated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The programs of the Slack scenes, each in a process of its own."""
+"""Starts the programs of the Slack scenes, each as its own process."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ WEB_THREADS = SENDERS + 14
 
 @dataclass(frozen=True)
 class Site(Server):
-    """The light Slack of slack_site.py."""
+    """The process of a platform stub, slack_stub.py or telegram_stub.py."""
 
     def carry_out(self, order: Order) -> Result:
-        """Raises RuntimeError when it ended instead."""
+        """Sends an order to the stub and returns its result. Raises RuntimeError when the stub has ended."""
         if self.process.stdin is None or self.process.stdout is None:
-            raise RuntimeError("the light Slack was not started here")
+            raise RuntimeError("the platform stub has no pipe")
         self.process.stdin.write(json.dumps(asdict(order)) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError("the light Slack ended")
+            raise RuntimeError("the platform stub ended")
         return Result(**json.loads(line))
 
 
 class SlackFolder(Folder):
-    """Starts what the Slack scenes need besides. All of it ends with the fake OpenAI's block."""
+    """Starts the programs of the Slack scenes too. They end with the block of the fake OpenAI."""
 
     def slack(self) -> Site:
         process = self._start("slack", ["tests.bench.slack_site"], {})
@@ -49,7 +49,7 @@ class SlackFolder(Folder):
         )
 
     def bolt(self, fake: Server, slack: Server) -> Server:
-        """The program of slack_bolt.py under gunicorn, with a thread for each sender."""
+        """Starts slack_bolt.py under gunicorn, with a thread for each sender."""
         port, name = free_port(), "tutorial, Bolt"
         serving = ["--worker-class", "gthread", "--threads", str(WEB_THREADS), "--keep-alive", "75"]
         factory = f"make_app({fake.url!r}, {slack.url!r})"
@@ -59,7 +59,7 @@ class SlackFolder(Folder):
         return Server(name, f"http://127.0.0.1:{port}", process)
 
     def bolt_js(self, fake: Server, slack: Server) -> Server:
-        """The program of slack_bolt.js. Raises NotToBeHad."""
+        """Starts slack_bolt.js. Raises NpmUnavailable."""
         node, modules = shutil.which("node"), BOLT_JS.installed().parents[1]
         if node is None:
             raise NotToBeHad("Node is not installed")

@@ -1,10 +1,10 @@
-"""A Slack as light as can be, in a process of its own: people who write, and a Web API that says yes to everything.
+"""A minimal Slack stub: senders of events, and a Web API that accepts everything.
 
-``python -m tests.bench.slack_site`` prints its URL; then it carries out the orders that come in on stdin, a line of
-JSON each, and answers each with a line. What people write is signed and sent over connections that stay open.
+``python -m tests.bench.slack_stub`` prints its URL; then it runs the orders from stdin, one line of JSON each, and
+prints the result of each as a line. Events are signed and sent over persistent connections.
 
-Slack wants no more than one post a second in a channel and several hundred a minute in a workspace. So as to measure a
-program and not those limits, every message is in a channel of its own, and each workspace has few.
+Slack allows one post a second in a channel and several hundred a minute in a workspace. To measure the program and
+not those limits, every message is in its own channel, and each workspace has few channels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.fakes.slack_events import BOT_ID, BOT_USER, callback, message, signed
 
 SENDERS = 50
 QUIET_SECONDS = 0.5
-"""After which nothing more is expected of an answer."""
+"""Seconds without a call after which all replies count as complete."""
 PATIENCE_SECONDS = 120.0
 CHANNEL = re.compile(rb"D0(\d{7})")
 TS = re.compile(rb'"ts": ?"([\d.]+)"')
@@ -31,19 +31,19 @@ FINAL = {b"chat.postMessage", b"chat.update"}
 READ = 262_144
 
 Writing = Callable[[int, str], tuple[bytes, bytes]]
-"""Head and body of the request by which a message of this number is brought to this URL."""
+"""Builds head and body of the HTTP request that delivers the message of this number to this URL."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """So many messages. Each sender writes the next one when the one before is acknowledged."""
+    """A number of messages to send. Each sender sends its next one when the last one is acknowledged."""
 
     url: str
     messages: int
     rate: float = 0.0
-    """Set: they are written at so many a second instead, whether or not they are acknowledged."""
+    """If set, messages are sent at this rate per second instead, whether or not they are acknowledged."""
     answered: bool = False
-    """Whether it lasts until every message has its reply."""
+    """Whether to wait until every message has its reply."""
 
 
 @dataclass
@@ -51,21 +51,21 @@ class Result:
     taken_seconds: float = 0.0
     """From the first event to the last acknowledgement."""
     answered_seconds: float = 0.0
-    """From the first event to the last answer."""
+    """From the first event to the last reply."""
     times: list[float] = field(default_factory=list)
-    """Milliseconds to each 200; on a plan, from the planned start."""
+    """Milliseconds to each 200; at a fixed rate, from the planned start."""
     errors: list[str] = field(default_factory=list)
 
 
 class Answers:
-    """When each message was answered: what was said of it last."""
+    """When each message was answered: the time of the last call with its reply."""
 
     def __init__(self) -> None:
         self.at: dict[int, float] = {}
         self._numbers = count(1)
 
     def hear(self, method: bytes, body: bytes) -> dict[str, Any]:
-        """Slack's answer to a call."""
+        """Returns Slack's response to a call, and notes the time of a reply."""
         where = CHANNEL.search(body)
         number = int(where[1]) if where else -1
         if method == b"chat.stopStream" or (method in FINAL and marker(number).encode() in body):
@@ -78,7 +78,7 @@ class Answers:
 
 
 class Api(asyncio.Protocol):
-    """One connection of a program that calls the Web API."""
+    """A connection of the measured program to the Web API."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -109,7 +109,7 @@ class Api(asyncio.Protocol):
 
 
 class People:
-    """Those who write, over so many connections."""
+    """Sends the events of one order over several connections."""
 
     def __init__(self, order: Order, numbers: list[int], answers: Answers, write: Writing) -> None:
         self._order = order
@@ -163,7 +163,7 @@ class People:
 
 
 class Connection:
-    """One that stays open."""
+    """A persistent HTTP connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -175,7 +175,7 @@ class Connection:
         return cls(*await asyncio.open_connection(host, int(port), limit=READ))
 
     async def ask(self, sent: bytes) -> bytes:
-        """The status."""
+        """Sends a request and returns the status of the response."""
         self._writer.write(sent)
         head = await self._reader.readuntil(b"\r\n\r\n")
         if b"chunked" in head.lower():
@@ -194,7 +194,7 @@ def length_in(head: bytes) -> int:
 
 
 def marker(number: int) -> str:
-    """Stands in the message and so in its reply, in whatever form that is sent."""
+    """Returns a word that is in the message and so in its reply."""
     return f"ask{number}end"
 
 
@@ -203,7 +203,7 @@ def channel(number: int) -> str:
 
 
 def request(number: int, url: str) -> tuple[bytes, bytes]:
-    """Head and body of the event that somebody writes something."""
+    """Builds head and body of a message event."""
     place, _, path = url.removeprefix("http://").partition("/")
     workspace, person = divmod(number, SENDERS)
     ts = f"{int(time())}.{number % 1_000_000:06}"
@@ -216,7 +216,7 @@ def request(number: int, url: str) -> tuple[bytes, bytes]:
 
 
 async def carry_out_orders(answers: Answers, write: Writing) -> None:
-    """Until no more of them come."""
+    """Runs orders until stdin ends."""
     numbers = count()
     server = await asyncio.get_running_loop().create_server(lambda: Api(answers), "127.0.0.1", 0, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)

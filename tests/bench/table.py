@@ -1,4 +1,4 @@
-"""The table that is printed at the end."""
+"""Builds the table of results."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from rich.table import Table
 from tests.bench.figures import Figure
 
 VERDICTS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
-COLUMNS = ("gateway", "other", "difference", "ratio", "aim")
+COLUMNS = ("gateway", "baseline", "difference", "ratio", "target")
 
 
 def table_of(figures: Iterable[Figure], footer: Iterable[str]) -> Table:
-    """One row for each figure, under the headings of their sections."""
+    """Returns one row for each measurement, under the headings of their sections."""
     table = Table(caption="\n".join(footer), caption_justify="left", caption_style="")
     table.add_column("")
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")
-    table.add_column("the other is", overflow="fold")
+    table.add_column("the baseline is", overflow="fold")
     section = ""
     for figure in figures:
         if figure.section != section:

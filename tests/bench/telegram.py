@@ -1,4 +1,4 @@
-"""The Telegram scenes: updates that come while runs wait, and a burst over as many chats until all are answered."""
+"""The Telegram scenes: updates that arrive while runs wait, and a burst over many chats until all are answered."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tests.bench.slack_site import SENDERS, Order, Result
 from tests.bench.telegram_servers import TelegramFolder
 
 PTB = "python-telegram-bot, in memory"
-ASIDE = ", limits aside"
-WITHIN = "Telegram takes 30 calls a second of one bot"
+ASIDE = ", without limits"
+WITHIN = "Telegram allows 30 calls a second for a bot"
 
 Start = Callable[[Server, Site], Server]
-"""Starts a program in front of an OpenAI and in a Telegram."""
+"""Starts a program with an OpenAI and a Telegram to talk to."""
 
 
 class TelegramScenes:
-    """Measures what the plan says, and tells how far it is."""
+    """Runs the Telegram scenes in the sizes of the plan."""
 
     def __init__(self, folder: TelegramFolder, plan: Plan, tell: Callable[[str], None]) -> None:
         self._folder = folder
         self._plan = plan
         self._tell = tell
         self.errors: list[str] = []
-        """What people got instead of a 200 or of a reply."""
+        """Errors that senders got instead of a 200 or a reply."""
 
     def figures(self) -> Iterator[Figure]:
         yield from self._while_runs_wait()
@@ -47,16 +47,16 @@ class TelegramScenes:
         yield Figure(section, f"{name}: p99", p99(on_plan.times), p99(their_plan.times), PTB)
 
     def _hold(self, start: Start, in_flight: int) -> tuple[Result, Result]:
-        """Of people who write as fast as they are acknowledged, and of people who write on a plan.
+        """Returns the results of senders as fast as acknowledgements, and of senders at a fixed rate.
 
-        ``in_flight``: how many runs must have begun before that.
+        ``in_flight``: how many runs must have started before that.
         """
         with self._folder.fake(think=THINK_SECONDS) as fake:
             telegram = self._folder.telegram()
             server = start(fake, telegram)
             self._tell(f"Telegram, {SLACK_IN_FLIGHT} runs waiting: {server.name}")
             self._carry_out(telegram, server, SLACK_IN_FLIGHT)
-            wait_until(lambda: fake.connections() >= in_flight, "the runs never were all in flight")
+            wait_until(lambda: fake.connections() >= in_flight, "not all runs were in flight at once")
             crowd = self._carry_out(telegram, server, self._plan.slack_events)
             on_plan = self._carry_out(telegram, server, int(SLACK_RATE * self._plan.rate_seconds), rate=SLACK_RATE)
             return crowd, on_plan
@@ -64,7 +64,7 @@ class TelegramScenes:
     # ------------------------------------------------------------ a burst
 
     def _bursts(self) -> Iterator[Figure]:
-        """The middle of the rounds, beside the other; and once as it is run."""
+        """Measures the median of the rounds against the baseline, without limits; and once with Telegram's limit."""
         messages = self._plan.telegram_burst
         section = f"Telegram: {messages} messages in as many chats"
         starts = (self._folder.unlimited_gateway, self._folder.ptb)
@@ -76,7 +76,7 @@ class TelegramScenes:
         for whose, name in ((1, "Telegram"), (2, "OpenAI")):
             yield Figure(section, f"the fake {name}, % of a core", median([burst.share(whose) for burst in ours]))
         within = self._burst(messages, self._folder.telegram_gateway)
-        yield Figure(section, "answers a second, as it runs", within.rate, note=WITHIN)
+        yield Figure(section, "replies a second, with the limit", within.rate, note=WITHIN)
 
     def _burst(self, messages: int, start: Start) -> Burst:
         with self._folder.fake() as fake:

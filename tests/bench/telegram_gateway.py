@@ -1,4 +1,4 @@
-"""``serve``, which does not keep to how much Telegram takes in a second: to see what it could do without that."""
+"""Runs ``serve`` without Telegram's rate limit, to measure the gateway itself."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the field runs: python-telegram-bot's Application, threads in a dict, and the assistant called in the handler.
+"""Baseline: python-telegram-bot's Application, threads in a dict, the assistant called in the handler.
 
-Kind to it: updates are worked on at once, the clients are made once, one call brings the answer, nothing is kept or
-looked at twice, and it says more in a second than Telegram takes. As in the library's own example of a custom webhook,
-an update is acknowledged when it is in its queue; aiohttp serves it.
+Favourable to the library: updates are processed concurrently, clients are created once, one call gets the reply,
+updates are neither stored nor deduplicated, and Telegram's rate limit is ignored. As in the library's own example of a
+custom webhook, an update is acknowledged when it is in the in-memory queue; aiohttp serves it.
 """
 
 from __future__ import annotations

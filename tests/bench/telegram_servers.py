@@ -1,4 +1,4 @@
-"""The programs of the Telegram scenes, each in a process of its own."""
+"""Starts the programs of the Telegram scenes, each as its own process."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tests.fakes.telegram_messages import SECRET, TOKEN
 
 
 class TelegramFolder(SlackFolder):
-    """Starts what the Telegram scenes need besides. All of it ends with the fake OpenAI's block."""
+    """Starts the programs of the Telegram scenes too. They end with the block of the fake OpenAI."""
 
     def telegram(self) -> Site:
         process = self._start("telegram", ["tests.bench.telegram_site"], {})
         return Site("telegram", self._first_line(process, "http", "telegram"), process)
 
     def telegram_gateway(self, fake: Server, telegram: Server) -> Server:
-        """As it runs: it keeps to Telegram's limits."""
+        """Starts a normal gateway, which obeys Telegram's rate limits."""
         return _ready(self.gateway(fake, "responses", "telegram-gateway", **_settings(telegram)))
 
     def unlimited_gateway(self, fake: Server, telegram: Server) -> Server:
-        """That of telegram_gateway.py."""
+        """Starts telegram_unlimited.py."""
         module = ["tests.bench.telegram_gateway"]
         return _ready(self.gateway(fake, "responses", "telegram-unlimited", module, **_settings(telegram)))
 
     def ptb(self, fake: Server, telegram: Server) -> Server:
-        """The program of telegram_ptb.py."""
+        """Starts telegram_ptb.py."""
         name = "python-telegram-bot"
         process = self._start(name, ["tests.bench.telegram_ptb", fake.url, telegram.url], {})
         url = self._first_line(process, "Listening on", name).rpartition(" ")[2]
@@ -45,7 +45,7 @@ def _settings(telegram: Server) -> dict[str, str]:
 
 
 def _ready(gateway: Server) -> Server:
-    """As soon as it has been told who the bot is; until then it has updates brought later."""
+    """Waits until the gateway knows its bot's identity; it refuses updates before, so that Telegram retries them."""
     headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
     nothing = urllib.request.Request(f"{gateway.url}/telegram/webhook", b'{"update_id": 1}', headers)
 
@@ -54,5 +54,5 @@ def _ready(gateway: Server) -> Server:
             return True
         return False
 
-    wait_until(takes_updates, "the gateway was not told who the bot is")
+    wait_until(takes_updates, "the gateway did not learn its bot's identity")
     return gateway

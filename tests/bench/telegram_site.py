@@ -1,6 +1,6 @@
-"""A Telegram as light as can be, in a process of its own: people who write, and a Bot API that says yes to everything.
+"""A minimal Telegram stub: senders of updates, and a Bot API that accepts everything.
 
-``python -m tests.bench.telegram_site`` takes orders as slack_site.py does. Every message is in a chat of its own.
+``python -m tests.bench.telegram_stub`` takes orders as slack_stub.py does. Every message is in its own chat.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RESULTS: dict[bytes, Any] = {
 
 
 def request(number: int, url: str) -> tuple[bytes, bytes]:
-    """Head and body of the update that somebody writes something."""
+    """Builds head and body of a message update."""
     place, _, path = url.removeprefix("http://").partition("/")
     text = f"What is the weather like in Reykjavik today, {marker(number)}"
     body = json.dumps(update(message=message(text, chat=FIRST_CHAT + number, message_id=1))).encode()

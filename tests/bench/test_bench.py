@@ -1,4 +1,4 @@
-"""The table is right about fixed numbers. Nothing is timed here."""
+"""The benchmark table is right about fixed numbers. Nothing is timed here."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from tests.fakes.telegram_messages import BOT_ID, SECRET
 
 
 def rows_of(*figures: Figure, footer: str = "") -> list[list[str]]:
-    """What is printed, line by line, without what is drawn around it."""
+    """Returns the words of each printed line, without the frame."""
     console = Console(width=200, file=StringIO(), record=True)
     console.print(table_of(figures, [footer]))
     drawn = str.maketrans("┃┡━┩│└─┘├┤┼┴┏┓┳╇", " " * 16)
     return [words for line in console.export_text().splitlines() if (words := line.translate(drawn).split())]
 
 
-def test_a_row_shows_both_figures_their_difference_their_ratio_and_the_verdict() -> None:
-    rows = rows_of(Figure("A lone turn, ms", "median", 9.0, 4.5, "the SDK alone", at_most_more(5)))
-    assert rows[1] == ["A", "lone", "turn,", "ms"]
+def test_a_row_shows_both_values_their_difference_their_ratio_and_whether_the_target_is_met() -> None:
+    rows = rows_of(Figure("A single caller, ms", "median", 9.0, 4.5, "the SDK alone", at_most_more(5)))
+    assert rows[1] == ["A", "single", "caller,", "ms"]
     assert rows[2] == ["median", "9.00", "4.50", "+4.50", "2.00x", "≤", "+5", "met", "the", "SDK", "alone"]
 
 
-def test_a_figure_without_another_beside_it_has_no_ratio() -> None:
+def test_a_measurement_without_a_baseline_has_no_ratio() -> None:
     assert rows_of(Figure("Memory", "idle", 130.0, aim=below(120)))[2] == ["idle", "130", "<", "120", "missed"]
 
 
@@ -53,7 +53,7 @@ def test_the_footer_is_printed() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "met"), [(10.0, 5.0, True), (10.1, 5.0, False), (2.0, 5.0, True)], ids=["at", "over", "under"]
 )
-def test_an_added_time_is_what_we_take_longer(ours: float, theirs: float, met: bool) -> None:  # noqa: FBT001  # a parameter of the test
+def test_an_added_time_is_the_difference_to_the_baseline(ours: float, theirs: float, met: bool) -> None:  # noqa: FBT001  # a parameter of the test
     assert Figure("", "", ours, theirs, aim=at_most_more(5)).met is met
 
 
@@ -62,7 +62,7 @@ def test_twice_as_many_is_at_least_twice() -> None:
     assert not Figure("", "", 239.0, 120.0, aim=at_least_times(2)).met
 
 
-def test_without_an_aim_there_is_no_verdict() -> None:
+def test_without_a_target_nothing_is_met_or_missed() -> None:
     assert Figure("", "", 1.0).met is None
 
 
@@ -77,7 +77,7 @@ def test_a_fifth_is_at_most_a_fifth() -> None:
     assert not Figure("", "", 21.0, 100.0, aim=at_most_times(0.2)).met
 
 
-def test_what_people_write_in_the_light_slack_is_a_message_to_the_gateway() -> None:
+def test_an_event_of_the_slack_stub_is_a_message_to_the_gateway() -> None:
     head, body = request(57, "http://127.0.0.1:1/slack/events")
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
@@ -98,13 +98,13 @@ def test_what_people_write_in_the_light_slack_is_a_message_to_the_gateway() -> N
         (b"assistant.threads.setStatus", marker(57), False),
     ],
 )
-def test_the_light_slack_knows_a_whole_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
+def test_the_slack_stub_recognises_a_complete_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
     answers = Answers()
     answers.hear(method, f'{{"channel": "{channel(57)}", "text": "{said}"}}'.encode())
     assert (57 in answers.at) is answered
 
 
-def test_what_people_write_in_the_light_telegram_is_a_message_to_the_gateway() -> None:
+def test_an_update_of_the_telegram_stub_is_a_message_to_the_gateway() -> None:
     head, body = telegram_site.request(57, "http://127.0.0.1:1/telegram/webhook")
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
@@ -124,7 +124,7 @@ def test_what_people_write_in_the_light_telegram_is_a_message_to_the_gateway() -
         (b"sendChatAction", marker(57), False),
     ],
 )
-def test_the_light_telegram_knows_a_whole_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
+def test_the_telegram_stub_recognises_a_complete_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
     answers = telegram_site.TelegramAnswers()
     assert answers.hear(method, f"chat_id={telegram_site.FIRST_CHAT + 57}&text={said}".encode())["ok"]
     assert (57 in answers.at) is answered

@@ -1,4 +1,4 @@
-"""The scale scenes measure what they say, as far as that shows without a clock."""
+"""The scale scenes measure correctly, as far as that can be tested without a clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench.scale_core import PLATFORM
 from tests.bench.scale_tables import TURNS_EACH, filled, side_by_side
 
 
-def test_a_limit_itself_is_within_it() -> None:
+def test_a_value_at_the_limit_meets_the_target() -> None:
     assert Figure("", "", 800.0, aim=at_least(800)).met
     assert not Figure("", "", 799.0, aim=at_least(800)).met
     assert Figure("", "", 15.0, aim=at_most(15)).met
@@ -23,7 +23,7 @@ def test_turns_are_counted_from_the_first_one_received_to_the_last_one_delivered
     assert Progress(received=300, delivered=300, begun=300, first_at=10.0, last_at=12.0).rate == 150
 
 
-def test_a_full_table_is_one_that_the_store_has_filled_itself(database_url: str) -> None:
+def test_a_filled_table_is_like_one_that_the_store_has_written(database_url: str) -> None:
     table = filled(database_url, 4 * TURNS_EACH)
     with closing(table.store) as store:
         ((accepted, claimed),) = side_by_side([table], messages=3, warm_up=1)

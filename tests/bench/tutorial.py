@@ -1,7 +1,7 @@
-"""The program of a tutorial on the Assistants API: plain Flask, nothing kept, a second's sleep between two looks.
+"""Baseline: a typical tutorial on the Assistants API: plain Flask, nothing stored, polling once a second.
 
-Faithful to them, and kind: the SDK's client is made once, the first look at the run comes at once as in the SDK's own
-``create_and_poll``, and a server with enough threads runs it. ``patient`` sleeps before the first look, as many do.
+Favourable to it: the SDK's client is created once, the first poll comes at once as in the SDK's own
+``create_and_poll``, and a server with enough threads runs it. ``sleep_first`` sleeps before polling, as many do.
 """
 
 from __future__ import annotations

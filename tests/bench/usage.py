@@ -1,4 +1,4 @@
-"""CPU and memory of a process and its children, as Linux tells them."""
+"""Reads CPU and memory of a process and its children from /proc."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class Usage:
     cpu_seconds: float
     rss_mb: float
     pss_mb: float
-    """As RSS, but what processes share is divided among them."""
+    """Like RSS, but shared memory is divided among the processes that share it."""
     peak_mb: float
-    """The most that RSS ever was."""
+    """The maximum of RSS so far."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*map(operator.add, astuple(self), astuple(other)))
 
 
 def usage_of(pid: int) -> Usage:
-    """Of a process with its children, all together."""
+    """Returns the sum for a process and its children."""
     return reduce(operator.add, filter(None, map(_usage, _family(pid))))
 
 
 def connections_to(port: int) -> int:
-    """How many connections of this machine go to a port of its own."""
+    """Returns the number of established connections to a local port."""
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return sum(row[3] == ESTABLISHED and int(row[2].partition(":")[2], 16) == port for row in rows)
 
@@ -45,7 +45,7 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _usage(pid: int) -> Usage | None:
-    """Of one process. None: it has just ended, as the small programs do that a library asks for the system's name."""
+    """Returns the usage of one process; None if it has just ended, like helper programs that libraries run briefly."""
     try:
         memory, most = _table(pid, "smaps_rollup"), _table(pid, "status")["VmHWM"]
         return Usage(_cpu_seconds(pid), memory["Rss"] / 1024, memory["Pss"] / 1024, most / 1024)
@@ -54,12 +54,12 @@ def _usage(pid: int) -> Usage | None:
 
 
 def _cpu_seconds(pid: int) -> float:
-    # Behind the name, which may hold anything, the state is the first field; utime and stime are the 12th and 13th.
+    # After the name, which may contain anything, the state is the first field; utime and stime are the 12th and 13th.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _table(pid: int, name: str) -> dict[str, int]:
-    """The rows of a file of a process that have a number."""
+    """Returns the numeric rows of a file in /proc/PID."""
     rows = (line.split() for line in Path(f"/proc/{pid}/{name}").read_text().splitlines())
     return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}

@@ -1,4 +1,4 @@
-"""A few weeks of a gateway that people use: several hundred plausible turns, the same ones each time."""
+"""Fills a store with several hundred plausible turns of a few weeks, the same ones on every run."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ PEOPLE = ("U01ANN", "U02BEN", "U03CARO", "71234567", "88120045", "web-visitor")
 
 @dataclass
 class History:
-    """Everything that was said, up to ``now`` in seconds since the epoch."""
+    """Writes turns up to ``now``, in seconds since the epoch."""
 
     store: SqlStore
     now: float
@@ -100,7 +100,7 @@ class History:
             self._converse(place, said_at)
 
     def _times(self, number: int) -> Iterator[float]:
-        """More by day than by night, and more of late."""
+        """Yields times of messages: more by day than by night, and more recently."""
         while number:
             back = 30 * DAY * self.chance.random() ** 1.5
             at = self.now - 40 - back
@@ -111,17 +111,17 @@ class History:
     def _converse(self, place: ConversationKey, times: list[float]) -> None:
         thread = ThreadId(f"conv_{self.chance.getrandbits(96):024x}")
         conversation = self.store.adopt(place, thread, "responses", ()).id
-        told = [self._turn(place, conversation, seq, at) for seq, at in enumerate(times, 1)]
+        written = [self._turn(place, conversation, seq, at) for seq, at in enumerate(times, 1)]
         waiting = self.chance.random() < 0.3
         if waiting:
-            told[-1] = _waiting(told[-1], self.now - self.chance.uniform(1, 70))
+            written[-1] = _waiting(written[-1], self.now - self.chance.uniform(1, 70))
         with self.store._database.writing() as connection:
-            for turn in told:
+            for turn in written:
                 connection.execute(turns.insert(), rows.decided(turn) | {"trail": turn.trail})
-            head = {"tail": len(told), "head": len(told) - waiting, "next_at": self.now if waiting else None}
+            head = {"tail": len(written), "head": len(written) - waiting, "next_at": self.now if waiting else None}
             connection.execute(update(conversations).where(conversations.c.id == conversation).values(**head))
         if self.chance.random() < 0.4:
-            self.store.judge(Verdict(told[0].id, told[0].message.author, "good"))
+            self.store.judge(Verdict(written[0].id, written[0].message.author, "good"))
 
     def _turn(self, place: ConversationKey, conversation: int, seq: int, at: float) -> Turn:
         asked, reply = self.chance.choice(SAID)

@@ -1,4 +1,7 @@
-"""Pictures of all pages for operators, light and dark, wide and narrow: ``python -m tests.browser.admin_shots DIR``."""
+"""Screenshots of all operator's pages, light and dark, wide and narrow.
+
+``python -m tests.browser.admin_screenshots DIR`` writes them to a folder.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,9 @@ SIZES = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 390, "heigh
 
 
 def take_all(browser: Browser, folder: Path) -> None:
-    """One PNG for each page, colour scheme and size."""
-    with tempfile.TemporaryDirectory() as place:
-        url = f"sqlite:///{place}/gateway.db"
+    """Writes one PNG for each page, colour scheme and size."""
+    with tempfile.TemporaryDirectory() as data:
+        url = f"sqlite:///{data}/gateway.db"
         upgrade(url)
         with open_scene(url) as scene:
             _furnish(scene)

@@ -1,4 +1,4 @@
-"""A browser, and what must not happen in it whatever a test does."""
+"""Starts Chromium for the browser tests, and records what no page may do."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from playwright.sync_api import (
 )
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MISSING = "no Chromium: install it by the system's packages, or by `python -m playwright install chromium`"
+MISSING = "Chromium not found: install it with the system's packages, or with `python -m playwright install chromium`"
 LOOPBACK = {"127.0.0.1", "localhost"}
 EXPECTED_ERRORS = ("Failed to load resource",)
-"""What Chromium itself writes for every answer that is not a good one."""
+"""Chromium's own console message for every response with an error status."""
 
 
 class NoBrowser(Exception):
-    """There is no Chromium on this machine."""
+    """Chromium is not installed on this machine."""
 
 
 def find(playwright: Playwright) -> str | None:
-    """Where a Chromium is: Playwright's own, or the system's."""
+    """Returns the path of Playwright's Chromium, or else the system's; None without either."""
     own = Path(playwright.chromium.executable_path)
     return str(own) if own.exists() else next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """A Chromium without a window. Raises NoBrowser."""
+    """Yields a headless Chromium. Raises NoBrowser."""
     with sync_playwright() as playwright:
         path = find(playwright)
         if path is None:
@@ -52,7 +52,7 @@ def launched() -> Iterator[Browser]:
 
 @dataclass
 class Guard:
-    """What a page did that no page may do: an open dialog, an error in a script, a request to somebody else."""
+    """Records what no page may do: open a dialog, raise a script error, send a request to another host."""
 
     wrongs: list[str] = field(default_factory=list)
 
@@ -78,7 +78,7 @@ class Guard:
 
 @contextmanager
 def opened(browser: Browser, guard: Guard, **options: Any) -> Iterator[Page]:
-    """A page of a visitor who was never here before."""
+    """Yields a page in a new browser context, without cookies or storage."""
     context = browser.new_context(**{"viewport": {"width": 1000, "height": 700}, **options})
     context.set_default_timeout(10_000)
     guard.watch(context)

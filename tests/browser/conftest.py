@@ -1,4 +1,4 @@
-"""A browser for each module, and for each test a gateway of its own and a visitor who was never here before."""
+"""Fixtures: one browser for each module, and for each test its own gateway and a page without stored data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Start = Callable[..., Site]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Playwright's loop runs as long as this does, so no coroutine can be tested in the same module."""
+    """Playwright's event loop runs while this fixture lives, so a module that uses it cannot test coroutines."""
     expect.set_options(timeout=10_000)
     with ExitStack() as stack:
         try:
@@ -29,20 +29,20 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def watch() -> Guard:
-    """Sees what the pages of this module do."""
+    """Records violations on the pages of this module."""
     return Guard()
 
 
 @pytest.fixture(scope="module")
 def tab(browser: Browser, watch: Guard) -> Iterator[Page]:
-    """The page that is used again and again. As each gateway has a port of its own, it is new to each of them."""
+    """A page that all tests share. Each gateway has its own port, so it has no stored data for that origin."""
     with opened(browser, watch) as page:
         yield page
 
 
 @pytest.fixture
 def guard(watch: Guard) -> Iterator[Guard]:
-    """Fails the test whose page did what no page may do. A test that means it forgets it."""
+    """Fails the test if its page had violations. A test that provokes them clears the list."""
     watch.wrongs.clear()
     yield watch
     assert watch.wrongs == []
@@ -50,14 +50,14 @@ def guard(watch: Guard) -> Iterator[Guard]:
 
 @pytest.fixture
 def visit(browser: Browser, guard: Guard) -> Iterator[Open]:
-    """Opens a page of its own, with options of a browser's context."""
+    """Opens a new page, with options of a browser context."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(opened(browser, guard, **options))
 
 
 @pytest.fixture
 def start(sqlite_url: str) -> Iterator[Start]:
-    """Starts a gateway; set up by environment variables."""
+    """Starts a gateway with these environment variables."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(open_site(sqlite_url, **options))
 
@@ -69,7 +69,7 @@ def site(start: Start) -> Site:
 
 @pytest.fixture
 def empty(tab: Page, guard: Guard) -> Iterator[Page]:
-    """A page that shows nothing yet."""
+    """A blank page."""
     yield tab
     tab.unroute_all()
     tab.emulate_media(color_scheme="light", reduced_motion="no-preference")
@@ -79,6 +79,6 @@ def empty(tab: Page, guard: Guard) -> Iterator[Page]:
 
 @pytest.fixture
 def page(site: Site, empty: Page) -> Page:
-    """The chat, ready to be written in."""
+    """The chat page, loaded."""
     empty.goto(site.url)
     return empty

@@ -1,4 +1,4 @@
-"""What the fake model says to show how a page copes with it."""
+"""Replies of the fake model that test how the page renders them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of the pages: ``python -m tests.browser.screenshots FOLDER``."""
+"""Takes screenshots of all pages: ``python -m tests.browser.screenshots FOLDER``."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def take(browser: Browser, folder: Path, name: str, scheme: Scheme, size: Mappin
 
 
 def main(folder: Path, wanted: list[str]) -> None:
-    """All pictures, or those of the scenes of the chat that are named."""
+    """Takes all screenshots, or those of the named scenes of the chat."""
     logs.configure("WARNING", "text", ())
     folder.mkdir(parents=True, exist_ok=True)
     with launched() as browser:

@@ -1,4 +1,4 @@
-"""A whole gateway in this process, on a port of its own, with the web chat and a fake OpenAI behind it."""
+"""Runs a whole gateway in this process, on its own port, with the web chat and a fake OpenAI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_MESSAGE_CHARS = 2000
 
 
 class Quiet(WSGIRequestHandler):
-    """Keeps connections open, as the real server does, and logs nothing."""
+    """Keeps connections open, as the production server does, and logs nothing."""
 
     protocol_version = "HTTP/1.1"
 
@@ -39,7 +39,7 @@ class Site:
 
 @contextmanager
 def serving(app: WSGIApplication) -> Iterator[str]:
-    """Serve on loopback; the URL."""
+    """Serves an app on the loopback interface and yields its URL."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadedWSGIServer, which make_server hides
     server.block_on_close = False  # type: ignore[attr-defined]  # likewise; a browser keeps connections open
@@ -65,7 +65,7 @@ def _backend(fake: FakeOpenAI) -> dict[str, str]:
 
 @contextmanager
 def open_site(database_url: str, **environment: str) -> Iterator[Site]:
-    """A gateway on an SQLite database, set up by ``environment`` and by nothing else that may be set here."""
+    """Runs a gateway on an SQLite database, configured by ``environment`` only, without the machine's `.env`."""
     with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
         patch.chdir(Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
         for name, value in (_backend(fake) | environment).items():
@@ -83,7 +83,7 @@ def open_site(database_url: str, **environment: str) -> Iterator[Site]:
 
 
 class OtherSite:
-    """A site of somebody else's, with one page."""
+    """A third-party site with one page."""
 
     html = ""
 

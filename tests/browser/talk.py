@@ -1,4 +1,4 @@
-"""How a visitor uses the web chat."""
+"""Actions of a user of the web chat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def box(page: Page) -> Locator:
 
 def say(page: Page, text: str) -> None:
     box(page).fill(text)
-    expect(page.get_by_role("button", name="Send")).to_be_enabled()  # it is not while the page begins
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()  # it is disabled while the page starts
     box(page).press("Enter")
 
 
@@ -20,7 +20,7 @@ def replies(page: Page) -> Locator:
 
 
 def answered(page: Page, count: int = 1) -> Locator:
-    """The newest reply, once so many are there as a whole."""
+    """Waits until ``count`` replies are complete and returns the newest one."""
     expect(page.locator(".reply > .tools:not([hidden])")).to_have_count(count)
     return replies(page).last
 

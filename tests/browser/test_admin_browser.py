@@ -1,4 +1,4 @@
-"""The operator's pages in a real browser: signing in, plots that move, retrying, searching, and nothing that runs."""
+"""The operator's pages in a real browser: signing in, plots, retrying, searching, and no script injection."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def url(scene: Scene) -> Iterator[str]:
 
 @pytest.fixture
 def page(url: str, visit: Open) -> Page:
-    """Of an operator, on the overview."""
+    """The overview page of a signed-in operator."""
     page = visit()
     enter(page, f"{url}/admin")
     return page
@@ -50,7 +50,7 @@ def enter(page: Page, address: str, password: str = PASSWORD) -> None:
         page.keyboard.press("Enter")
 
 
-def test_the_password_opens_what_was_asked_for_and_another_one_does_not(url: str, visit: Open) -> None:
+def test_the_right_password_opens_the_requested_page_and_a_wrong_one_does_not(url: str, visit: Open) -> None:
     page = visit()
     enter(page, f"{url}/admin/failed", "wrong password")
     expect(page.get_by_role("alert")).to_have_text("That is not the password.")
@@ -63,10 +63,8 @@ def test_the_password_opens_what_was_asked_for_and_another_one_does_not(url: str
     expect(page.get_by_label("Password")).to_be_visible()
 
 
-def test_plots_are_drawn_and_follow_what_happens(
-    scene: Scene, url: str, visit: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overview, "FRESH", 0.0)  # the page's clock goes faster than the server's
+def test_plots_are_drawn_and_updated(scene: Scene, url: str, visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "FRESH", 0.0)  # the page's clock is fast-forwarded, the server's is not
     monkeypatch.setattr(overview, "QUEUE_REFRESH", 0.0)
     scene.say("hello", usage=Usage(500, 100), cost=2_000_000)
     scene.fail("no")
@@ -84,13 +82,13 @@ def test_plots_are_drawn_and_follow_what_happens(
     scene.fail("again no", "unavailable")
     page.clock.fast_forward(6_000)
     expect(tiles).to_contain_text("Turns 4")
-    expect(tiles).to_contain_text("nothing waits")
+    expect(tiles).to_contain_text("nothing waiting")
     expect(page.locator("#plot-failures .u-legend")).to_contain_text("unavailable")
     page.get_by_text("As a table").first.click()
     expect(page.locator("#rows-rate tr").first).to_be_visible()
 
 
-def test_a_page_that_nobody_sees_asks_for_nothing(url: str, page: Page) -> None:
+def test_a_hidden_page_does_not_refresh(url: str, page: Page) -> None:
     page.goto(f"{url}/admin?span=1h")
     asked: list[str] = []
     page.clock.install()
@@ -148,7 +146,7 @@ def test_everything_but_the_plots_works_without_scripts(scene: Scene, url: str, 
     assert sum(depth.turns for depth in scene.store.depths()) == 3
 
 
-def test_what_people_wrote_runs_nowhere(scene: Scene, url: str, page: Page) -> None:
+def test_scripts_in_messages_never_run(scene: Scene, url: str, page: Page) -> None:
     turn = scene.say(INJECTION, channel=INJECTION, reply=INJECTION)
     failed = scene.fail(INJECTION, INJECTION, INJECTION, channel=INJECTION)
     for path in (
@@ -180,7 +178,7 @@ def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(scene: Scene, 
         page.goto(f"{url}/admin{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     for name in ("Overview", "Conversations", "Failed"):
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name=name, exact=True)).to_be_focused()

@@ -1,4 +1,4 @@
-"""The web chat for everybody: with the keyboard alone, read out, small and wide, light and dark, in any script."""
+"""The web chat's accessibility: keyboard, screen reader, small and wide, light and dark, any script."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEEP_WHAT_IS_SPOKEN = """() => {
 def test_the_keyboard_alone_is_enough(page: Page, site: Site) -> None:
     site.fake.script(RICH)
     expect(box(page)).to_be_focused()
-    page.evaluate("document.body.tabIndex = -1; document.body.focus()")  # where somebody begins who uses the keyboard
+    page.evaluate("document.body.tabIndex = -1; document.body.focus()")  # where keyboard navigation starts
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the message box")
     expect(skip).to_be_focused()
@@ -49,7 +49,7 @@ def test_the_keyboard_alone_is_enough(page: Page, site: Site) -> None:
         expect(place).to_be_focused()
 
 
-def test_enter_that_chooses_a_word_of_an_input_method_sends_nothing(page: Page) -> None:
+def test_enter_within_an_input_method_sends_nothing(page: Page) -> None:
     box(page).fill("に")
     box(page).dispatch_event("keydown", {"key": "Enter", "isComposing": True})
     expect(box(page)).to_have_value("に")
@@ -64,7 +64,7 @@ def test_a_reply_is_read_out_once_and_whole(page: Page, site: Site) -> None:
     assert page.evaluate("window.spoken") == ["The reply is being written.", "One two three four five six."]
 
 
-def test_nothing_is_wider_than_its_place_and_the_colours_are_those_that_are_wanted(page: Page, site: Site) -> None:
+def test_nothing_overflows_and_the_colour_scheme_is_followed(page: Page, site: Site) -> None:
     site.fake.script(RICH + "\n\n" + "x" * 500)
     say(page, "word " * 50 + "y" * 300)
     table = answered(page).locator(".table")
@@ -86,7 +86,7 @@ def test_text_runs_the_way_its_script_does(page: Page, site: Site) -> None:
     expect(box(page)).to_have_attribute("dir", "auto")
 
 
-def test_nothing_moves_for_whoever_asks_for_that(page: Page, site: Site) -> None:
+def test_nothing_is_animated_with_reduced_motion(page: Page, site: Site) -> None:
     site.fake.script(Say("Hello", hold_after=0))
     page.emulate_media(reduced_motion="reduce")
     say(page, "Hello")

@@ -1,4 +1,4 @@
-"""What the web chat keeps from happening: text that acts, strangers who read, and sites that may not show it."""
+"""The web chat's security: no active content in messages, API keys, and embedding only on allowed sites."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ TRY = """() => new Promise((resolve) => {{
 
 
 def everything_is_dead(page: Page) -> None:
-    """Whatever was written is text. That no script ran and nothing was fetched is what the guard sees to."""
+    """All text is inert. The guard checks that no script ran and nothing was fetched."""
     expect(page.locator(IN_REPLIES)).to_have_count(0)
     assert page.evaluate(HANDLERS) == []
     assert [address for address in page.evaluate(ADDRESSES) if not address.startswith("https://")] == []
     expect(page.get_by_role("textbox", name="Message")).to_be_visible()
 
 
-def test_a_reply_cannot_do_anything_neither_in_pieces_nor_whole(page: Page, site: Site) -> None:
+def test_a_reply_is_inert_while_streaming_and_when_complete(page: Page, site: Site) -> None:
     site.fake.script(Say(HOSTILE, chunks=60))
     say(page, "Attack me")
     expect(text_of(answered(page))).to_contain_text("The end.")
@@ -49,7 +49,7 @@ def test_a_reply_cannot_do_anything_neither_in_pieces_nor_whole(page: Page, site
     everything_is_dead(page)
 
 
-def test_a_message_cannot_do_anything_and_stays_as_it_was_written(page: Page) -> None:
+def test_a_message_is_inert_and_shown_as_it_was_written(page: Page) -> None:
     say(page, HOSTILE)
     answered(page)
     assert page.locator(".said .text").text_content() == HOSTILE.strip()
@@ -77,19 +77,19 @@ ATTEMPTS = {
 }
 
 
-def test_the_browser_refuses_what_would_slip_through(page: Page, guard: Guard) -> None:
+def test_the_content_security_policy_blocks_active_content(page: Page, guard: Guard) -> None:
     expect(page.get_by_role("textbox", name="Message")).to_be_enabled()
     refused = {attempt: page.evaluate(TRY.format(attempt=attempt)) for attempt in ATTEMPTS}
     assert refused == ATTEMPTS
-    guard.wrongs.clear()  # the browser complains in the console
+    guard.wrongs.clear()  # the browser logs the violations to the console
 
 
-# ---------------------------------------------------------------- a key
+# ---------------------------------------------------------------- API key
 
 
 @pytest.fixture
 def locked(start: Start, empty: Page) -> Page:
-    """The chat of a gateway that asks for a key."""
+    """The chat of a gateway that requires a key."""
     empty.goto(start(GATEWAY_API_KEYS="key-one, key-two").url)
     return empty
 
@@ -102,12 +102,12 @@ def give(page: Page, key: str) -> None:
 def test_a_key_is_asked_for_and_kept_in_this_tab_alone(locked: Page) -> None:
     addresses: list[str] = []
     locked.on("request", lambda request: addresses.append(request.url))
-    dialog = locked.get_by_role("dialog", name="This chat asks for a key")
+    dialog = locked.get_by_role("dialog", name="This chat requires a key")
     expect(dialog).to_contain_text("It stays in this tab until you close it")
     locked.keyboard.press("Escape")
     expect(dialog).to_be_visible()
     give(locked, "wrong")
-    expect(locked.get_by_role("alert")).to_have_text("This key is not taken. Look whether it is complete.")
+    expect(locked.get_by_role("alert")).to_have_text("This key is not valid. Check that it is complete.")
     give(locked, "key-one")
     expect(dialog).to_be_hidden()
     say(locked, "Hello")
@@ -122,7 +122,7 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_alone(locked: Page) -> None:
     other.close()
 
 
-def test_another_key_sees_nothing_of_the_thread(locked: Page) -> None:
+def test_another_key_cannot_see_the_thread(locked: Page) -> None:
     give(locked, "key-one")
     say(locked, "A secret of the first key")
     answered(locked)
@@ -132,11 +132,11 @@ def test_another_key_sees_nothing_of_the_thread(locked: Page) -> None:
     expect(locked.locator(".said")).to_have_count(0)
 
 
-def test_a_key_that_is_not_taken_any_more_is_asked_for_again_and_the_message_is_not_lost(locked: Page) -> None:
+def test_a_key_that_is_no_longer_valid_is_asked_for_again_and_the_message_is_not_lost(locked: Page) -> None:
     locked.evaluate("sessionStorage.setItem('chat.key', 'old')")
     locked.reload()
     say(locked, "Hello")
-    expect(locked.get_by_role("alert")).to_have_text("This key is not taken any more.")
+    expect(locked.get_by_role("alert")).to_have_text("This key is no longer valid.")
     give(locked, "key-two")
     expect(text_of(answered(locked))).to_have_text("You said: Hello")
 
@@ -156,7 +156,7 @@ CONTENT_OF_FRAME = "() => document.body.lastElementChild.shadowRoot.querySelecto
 
 @dataclass(frozen=True)
 class Shop:
-    """Somebody else's site, and the same by another name: another origin."""
+    """A third-party site, also reachable under another host name, which is another origin."""
 
     site: OtherSite
     address: str
@@ -175,7 +175,7 @@ def shop() -> Iterator[Shop]:
 
 @pytest.fixture
 def visitor(shop: Shop, start: Start, empty: Page) -> Page:
-    """Before the shop, which embeds a gateway that allows it."""
+    """A page of a visitor of the shop, which embeds a gateway that allows it."""
     digest = b64encode(sha256(CSS.encode()).digest()).decode()
     shop.site.html = HOST.format(gateway=start(CORS_ORIGINS=shop.address).url, css=CSS, style=digest)
     return empty
@@ -211,7 +211,7 @@ def test_a_site_that_is_not_allowed_gets_no_page(shop: Shop, visitor: Page, guar
     expect(inside(visitor).get_by_role("textbox")).to_have_count(0)
     visitor.get_by_role("button", name="Close the chat").click()
     expect(visitor.get_by_role("button", name="Ask us")).to_be_focused()
-    guard.wrongs.clear()  # the browser complains in the console
+    guard.wrongs.clear()  # the browser logs the violation to the console
 
 
 def test_the_panel_opens_and_closes_by_the_keyboard(shop: Shop, visitor: Page) -> None:

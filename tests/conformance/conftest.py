@@ -1,4 +1,4 @@
-"""One such Slack, and the gateway in it, for each way in which events come."""
+"""Fixture: a local Slack and a gateway connected to it, over HTTP events and over Socket Mode."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     try:
         slack = LocalSlack(folder, mode, f"http://127.0.0.1:{port}/slack/events")
     except NotToBeHad as reason:
-        pytest.skip(f"there is no other Slack to test against: {reason}")
+        pytest.skip(f"local-slack is not available: {reason}")
     settings = {
         "SLACK_API_URL": f"{slack.url}/api/",
         "SLACK_BOT_TOKEN": BOT_TOKEN,

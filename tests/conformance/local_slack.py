@@ -1,7 +1,7 @@
-"""github.com/parvalabs/local-slack in a process of its own: what people do in it, and what stands there.
+"""Runs github.com/parvalabs/local-slack as a process, performs users' actions in it, and reads the bot's messages.
 
 It has events over HTTP and Socket Mode, commands, buttons and files. It has no streaming and no methods for agents, it
-never answers 429, it keeps neither metadata nor ``markdown_text``, and its tokens have no scopes.
+never answers 429, it stores neither metadata nor ``markdown_text``, and its tokens have no scopes.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Value = TypeVar("Value")
 
 
 class LocalSlack:
-    """One workspace with one app, which ``mode`` says how to reach; ``request_url``: where, if by HTTP."""
+    """One workspace with one app. ``mode``: how it sends events to the app; ``request_url``: where, over HTTP."""
 
     def __init__(self, folder: Path, mode: Mode, request_url: str) -> None:
-        """Raises NotToBeHad."""
+        """Raises NpmUnavailable."""
         if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-            raise NotToBeHad(f"{PACKAGE.name} runs on Linux on x86-64 only")
+            raise NotToBeHad(f"{PACKAGE.name} needs Linux on x86-64")
         program = PACKAGE.installed() / "bin" / "local-slack"
         config = folder / "slack.json"
         config.write_text(json.dumps(_config(mode, request_url)))
@@ -69,14 +69,14 @@ class LocalSlack:
         self._process.kill()
         self._process.communicate()
 
-    # ------------------------------------------------------------ what people do; each returns when the app has heard
+    # ------------------------------------------------------------ users' actions; each returns when the app has it
 
     def person(self) -> str:
-        """Somebody who has said nothing so far."""
+        """Returns the id of a user who has not written yet."""
         return next(self._people)
 
     def say(self, user: str, text: str, *, channel: str = "", thread_ts: str | None = None) -> Json:
-        """The message; to the app directly unless a channel is given."""
+        """Sends a message, directly to the app unless a channel is given, and returns it."""
         said = self._control("message", channel=channel or user, user=user, text=text, thread_ts=thread_ts)
         message: Json = said["message"]
         return message
@@ -110,30 +110,30 @@ class LocalSlack:
         message: Json = said["message"]
         return message
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ results
 
     def replies(self, message: Json) -> list[Json]:
-        """What the bot has said in the thread of a message."""
+        """Returns the bot's messages in the thread of a message."""
         root = message.get("thread_ts") or message["ts"]
         return [one for one in self.heard(message["channel"]) if one.get("thread_ts") == root]
 
     def heard(self, channel: str) -> list[Json]:
-        """What the bot has said in a channel, in its threads too."""
+        """Returns the bot's messages in a channel, including its threads."""
         messages: list[Json] = self._ask(f"_control/messages/{channel}")["messages"]
         return [one for one in messages if one["user"] == BOT]
 
     def log(self) -> list[Json]:
-        """All that went to the app and came from it."""
+        """Returns the log of all requests to and from the app."""
         entries: list[Json] = self._ask("_control/log")["log"]
         return entries
 
     def wait(self, look: Callable[[], Value]) -> Value:
-        """What there is to see, as soon as it is. It tells nobody when something changes, so it is looked at."""
+        """Polls until ``probe`` returns something true, as local-slack reports no changes. Raises AssertionError."""
         until = time.monotonic() + PATIENCE
         while not (seen := look()):
             if time.monotonic() > until:
                 last = [f"{one['direction']} {one['kind']} {one['summary']}" for one in self.log()[-20:]]
-                raise AssertionError("nothing like that; " + "\n".join(last))
+                raise AssertionError("the expected state was not reached; last log entries:\n" + "\n".join(last))
             time.sleep(LOOK_SECONDS)
         return seen
 

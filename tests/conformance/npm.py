@@ -1,4 +1,4 @@
-"""A package of npm's at one version, in a folder of the environment that runs the tests."""
+"""Installs npm packages at fixed versions into a folder of the test environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = 300.0
 
 
 class NotToBeHad(Exception):
-    """There is no npm here, or it does not get the package."""
+    """npm is not installed, or cannot install the package."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,13 @@ class Package:
     name: str
     version: str
     integrity: str = ""
-    """Of its archive, as npm writes it into a lock. Without it, and only then, it may need other packages."""
+    """Of its archive, as in npm's lock file. With it, the package may have no dependencies."""
 
     def installed(self) -> Path:
-        """Its folder. Raises NotToBeHad; and RuntimeError when what came is not what was asked for."""
+        """Installs the package if needed and returns its folder.
+
+        Raises NpmUnavailable, and RuntimeError when the checksum differs.
+        """
         root = CACHE / f"{self.name.replace('/', '-')}-{self.version}"
         if not (root / "done").exists():
             self._install(root)
@@ -40,20 +43,20 @@ class Package:
         (root / "package.json").write_text(json.dumps({"private": True, "dependencies": {self.name: self.version}}))
         if self.integrity:
             (root / "package-lock.json").write_text(json.dumps(self._lock()))
-        # `ci` takes what the lock says or nothing; no script of a package is run
+        # `ci` installs exactly what the lock file says; no package scripts are run
         how = "ci" if self.integrity else "install"
         command = [npm, how, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         try:
             done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            raise NotToBeHad(f"npm did not get {self.name}@{self.version} within {PATIENCE:g} s") from None
+            raise NotToBeHad(f"npm did not install {self.name}@{self.version} within {PATIENCE:g} s") from None
         if "EINTEGRITY" in done.stderr:
-            raise RuntimeError(f"{self.name}@{self.version} is not what it was: its checksum differs")
+            raise RuntimeError(f"{self.name}@{self.version} has another checksum than expected")
         if done.returncode != 0:
-            raise NotToBeHad(f"npm does not get {self.name}@{self.version} ({_code(done.stderr)})")
+            raise NotToBeHad(f"npm cannot install {self.name}@{self.version} ({_code(done.stderr)})")
 
     def _lock(self) -> dict[str, object]:
-        """Without an address: npm asks whichever registry it is set up for, and checks what comes."""
+        """Returns a lock file without a URL: npm uses its configured registry and verifies the checksum."""
         wanted = {self.name: self.version}
         locked = {"version": self.version, "integrity": self.integrity}
         packages = {"": {"dependencies": wanted}, f"node_modules/{self.name}": locked}
@@ -61,6 +64,6 @@ class Package:
 
 
 def _code(said: str) -> str:
-    """The word of npm for what went wrong, such as E404; nothing of addresses."""
+    """Returns npm's error code, such as E404, without URLs."""
     _, _, rest = said.partition("npm error code ")
     return rest.split()[0] if rest else "no reason given"

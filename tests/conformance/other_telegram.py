@@ -1,9 +1,9 @@
-"""A Bot API by somebody else, lo-bot-api-emulator, in a process of its own: who writes in it, and what is said there.
+"""Runs lo-bot-api-emulator, a third-party Bot API, as a process behind a recording proxy.
 
 It has long polling with acknowledgements by offset, 409, and webhooks with a secret, which only a 2xx acknowledges. Its
-messages are in private chats: there are no groups, topics or usernames, nothing is edited by people, and it has neither
-drafts nor limits. It tells nobody what a bot says; and it refuses what is newer than it, where Telegram does not. So
-all goes through here, where what is said is heard, and what it lacks is left out.
+messages are in private chats: there are no groups, topics, usernames or edits by users, and it has neither drafts nor
+limits. It does not report what a bot sends, and it refuses newer arguments, where Telegram ignores them. So the proxy
+records the bot's calls and removes the arguments that the emulator does not support.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from tests.fakes.web_server import WebServer
 
 WHEEL = Wheel("lo-bot-api-emulator", "0.3.6", "5cf695cfc18bff67141e030d3aa6d14a8622b1130236a879f90e19479827de0c")
 TOKEN = "7:synthetic-token"
-"""Of the one bot that it knows."""
+"""The token of its only bot."""
 LACKS = {"sendMessage": {"link_preview_options"}, "editMessageText": {"link_preview_options"}}
-"""Arguments that it refuses, by method."""
+"""Arguments that the emulator refuses, by method."""
 LACKING_UPDATES = {"stopped_message_generation"}
 PATIENCE = 20.0
 LOOK_SECONDS = 0.05
 
 
 class OtherTelegram(WebServer):
-    """``with OtherTelegram(folder) as telegram:`` and ``telegram.url`` is its address. Raises NotToBeHad."""
+    """``with TelegramEmulator(folder) as telegram:`` and ``telegram.url`` is its URL. Raises WheelUnavailable."""
 
     def __init__(self, folder: Path) -> None:
         bell = Bell()
         super().__init__(bell, Faults(), 0)
         self.calls: list[Call] = []
-        """All that the bot asked, with what it was answered."""
+        """All calls of the bot, with their responses."""
         self._change = bell.change
         self._at = f"http://127.0.0.1:{(port := free_port())}"
         options = ["--port", str(port), "--enable-control", "--allow-insecure-loopback-webhooks"]
@@ -57,25 +57,25 @@ class OtherTelegram(WebServer):
             stdout=subprocess.DEVNULL,
         )
 
-    # ------------------------------------------------------------ what people do
+    # ------------------------------------------------------------ users' actions
 
     def push(self, update: Json) -> int:
-        """Any update; its number. Where there is a webhook, it is brought there once before this returns.
+        """Adds an update and returns its id. With a webhook, delivers it once before returning.
 
-        What the webhook has not taken is brought once more with the next update, or when a webhook is set.
+        An update that the webhook did not acknowledge is sent again with the next one, or when a webhook is set.
         """
         number: int = self._ask("__fixture/updates", {"token": TOKEN, "update": update})["update_id"]
         return number
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ results
 
     def said(self, chat: int) -> list[str]:
-        """What the bot has said in a chat."""
+        """Returns the bot's messages in a chat."""
         sent = [call for call in self.calls if call.method == "sendMessage" and call.answered == "200"]
         return [call.args["text"] for call in sent if int(call.args["chat_id"]) == chat]
 
     def refused(self) -> list[str]:
-        """What was not done, and in which words it was refused."""
+        """Returns the refused calls with the emulator's descriptions."""
         refused = [call for call in self.calls if call.answered != "200"]
         return [f"{call.method}: {call.answer.get('description')}" for call in refused]
 
@@ -93,7 +93,7 @@ class OtherTelegram(WebServer):
             result: Json = json.load(answer)["result"]
             return result
 
-    # ------------------------------------------------------------ on the way
+    # ------------------------------------------------------------ proxy
 
     async def _open(self) -> None:
         self._http = aiohttp.ClientSession()
@@ -103,7 +103,7 @@ class OtherTelegram(WebServer):
                 async with self._http.get(f"{self._at}/bot{TOKEN}/getMe"):
                     return
             except aiohttp.ClientConnectionError:
-                assert time.monotonic() < until, "it does not listen"
+                assert time.monotonic() < until, "the emulator does not listen"
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _close(self) -> None:
@@ -119,7 +119,7 @@ class OtherTelegram(WebServer):
         forwarded = asyncio.ensure_future(self._forward(request.path, call))
         while not forwarded.done():
             if request.transport is None or request.transport.is_closing():
-                forwarded.cancel()  # so that a poll ends with whoever polls
+                forwarded.cancel()  # so that a poll ends when its client disconnects
             await asyncio.wait({forwarded}, timeout=LOOK_SECONDS)
         return web.Response() if forwarded.cancelled() else forwarded.result()
 
@@ -132,7 +132,7 @@ class OtherTelegram(WebServer):
 
 
 def without_lacking(method: str, args: dict[str, str]) -> dict[str, str]:
-    """What it takes of what the bot asks."""
+    """Returns the arguments without those that the emulator does not support."""
     kept = {name: value for name, value in args.items() if name not in LACKS.get(method, ())}
     if kinds := kept.get("allowed_updates"):
         known: Sequence[str] = [kind for kind in json.loads(kinds) if kind not in LACKING_UPDATES]

@@ -1,4 +1,4 @@
-"""``python -m gateway serve`` in a process of its own, with a fake OpenAI behind it."""
+"""Runs ``python -m gateway serve`` as a process, with a fake OpenAI as its backend."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ class Program:
         assert "Listening" in self._process.stdout.readline(), self.said()
 
     def said(self) -> str:
-        """What it logged."""
+        """Returns what it logged."""
         return self._log.read_text()
 
     @property
     def status(self) -> int | None:
-        """Its exit status; None as long as it runs."""
+        """Its exit status; None while it runs."""
         return self._process.returncode
 
     def kill(self) -> None:
-        """At once; it is dead when this returns. From any thread."""
+        """Kills it and waits until it has ended. Called from any thread."""
         self._process.kill()
         self._process.communicate()
 
     def close(self) -> None:
-        """Tell it to stop, and wait until it has."""
+        """Stops it with SIGTERM and waits; kills it after STOP_TIMEOUT_SECONDS."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.communicate(timeout=PATIENCE)
@@ -68,7 +68,7 @@ class Program:
 
 
 def free_port() -> int:
-    """The two must know each other's address before they start, so one port is chosen here."""
+    """Returns a free port, chosen in advance because both processes need each other's URL before they start."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port

@@ -1,4 +1,4 @@
-"""A package of PyPI's at one version, in a folder of the environment that runs the tests; not in that environment."""
+"""Installs PyPI packages at fixed versions into a folder of their own, outside of the environment's packages."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ PATIENCE = 300.0
 
 
 class NotToBeHad(Exception):
-    """pip does not get the package."""
+    """pip cannot install the package."""
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """What it needs beside itself, the environment has."""
+    """A wheel at a fixed version. The environment must have its dependencies."""
 
     name: str
     version: str
     sha256: str
 
     def installed(self) -> Path:
-        """Its folder, for PYTHONPATH. Raises NotToBeHad; and RuntimeError when what came is not what was asked for."""
+        """Installs the wheel if needed and returns its folder, for PYTHONPATH.
+
+        Raises WheelUnavailable, and RuntimeError when the checksum differs.
+        """
         root = CACHE / f"{self.name}-{self.version}"
         if not (root / "done").exists():
             self._install(root)
@@ -41,8 +44,8 @@ class Wheel:
             try:
                 done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
             except subprocess.TimeoutExpired:
-                raise NotToBeHad(f"pip did not get {self.name} {self.version} within {PATIENCE:g} s") from None
+                raise NotToBeHad(f"pip did not install {self.name} {self.version} within {PATIENCE:g} s") from None
         if "DO NOT MATCH THE HASHES" in done.stderr:
-            raise RuntimeError(f"{self.name} {self.version} is not what it was: its checksum differs")
+            raise RuntimeError(f"{self.name} {self.version} has another checksum than expected")
         if done.returncode != 0:
-            raise NotToBeHad(f"pip does not get {self.name} {self.version}")
+            raise NotToBeHad(f"pip cannot install {self.name} {self.version}")

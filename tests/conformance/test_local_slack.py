@@ -1,4 +1,4 @@
-"""What people do in a Slack of somebody else's making, by HTTP and by Socket Mode, is answered there."""
+"""The gateway works with a third-party Slack emulator, over HTTP events and over Socket Mode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def store(world: World) -> Iterator[SqlStore]:
 
 
 def hold_next_run(openai: FakeOpenAI) -> threading.Event:
-    """The next response takes as long as the test likes."""
+    """Holds the next response until the test sets the returned event."""
     gate = threading.Event()
     openai.faults.add(Fault(path="/responses", gate=gate))
     return gate
@@ -36,7 +36,7 @@ def runs(openai: FakeOpenAI) -> int:
 
 
 def remembered(openai: FakeOpenAI, text: str) -> list[str]:
-    """What people said in the conversation in which somebody said so; only one may have heard of it."""
+    """Returns the user messages of the only conversation that contains this text."""
     heard = [texts for name in openai.conversations if text in (texts := openai.user_texts(name))]
     assert len(heard) == 1
     return heard[0]
@@ -49,7 +49,7 @@ def turn_of(store: SqlStore, message: Json) -> Turn:
 
 
 def the_reply(world: World, message: Json, after: int = 0) -> Json:
-    """What the bot has said in a message's thread behind so many other replies, once it is there and is all."""
+    """Waits for the bot's reply in a message's thread, after ``after`` earlier replies; there must be exactly one."""
     replies = world.slack.wait(lambda: world.slack.replies(message)[after:])
     assert len(replies) == 1
     return replies[0]
@@ -73,7 +73,7 @@ def test_a_mention_is_answered_once_in_its_thread_where_all_that_follows_is_answ
     assert len(remembered(world.openai, f"and then, says {bob}?")) == 2
 
 
-def test_a_reply_is_shown_while_it_is_written_though_this_slack_knows_no_streams(
+def test_a_reply_is_shown_while_it_is_written_although_this_slack_has_no_streaming(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = world.slack.person()
@@ -85,7 +85,7 @@ def test_a_reply_is_shown_while_it_is_written_though_this_slack_knows_no_streams
     assert the_reply(world, said)["ts"] == shown["ts"]
 
 
-def test_what_is_not_meant_for_the_bot_is_left_alone(world: World) -> None:
+def test_messages_that_are_not_for_the_bot_are_ignored(world: World) -> None:
     eve, before = world.slack.person(), runs(world.openai)
     aside = world.slack.say(eve, "Has anybody seen my keys?", channel=CHANNEL)
     world.slack.open_home(eve)
@@ -95,7 +95,7 @@ def test_what_is_not_meant_for_the_bot_is_left_alone(world: World) -> None:
     assert runs(world.openai) == before + 1
 
 
-def test_a_message_that_waits_may_be_edited_and_another_be_deleted(world: World) -> None:
+def test_queued_messages_can_be_edited_and_deleted(world: World) -> None:
     ann, gate = world.slack.person(), hold_next_run(world.openai)
     before = runs(world.openai)
     first = world.slack.say(ann, "One moment")
@@ -113,17 +113,17 @@ def test_a_message_that_waits_may_be_edited_and_another_be_deleted(world: World)
 
 
 @pytest.mark.parametrize("name", ["/help", "/reset"])
-def test_a_command_is_answered_to_whoever_gave_it(world: World, name: str) -> None:
+def test_a_command_is_answered(world: World, name: str) -> None:
     ann = world.slack.person()
     said = world.slack.say(ann, "Hello")
     the_reply(world, said)
     world.slack.command(ann, said["channel"], name)
-    told = world.slack.wait(lambda: [one for one in world.slack.heard(said["channel"]) if not one.get("thread_ts")])
-    assert len(told) == 1
-    assert told[0]["text"]
+    replies = world.slack.wait(lambda: [one for one in world.slack.heard(said["channel"]) if not one.get("thread_ts")])
+    assert len(replies) == 1
+    assert replies[0]["text"]
 
 
-def test_a_click_on_a_feedback_button_is_kept_with_the_turn(world: World, store: SqlStore) -> None:
+def test_a_click_on_a_feedback_button_is_stored_with_the_turn(world: World, store: SqlStore) -> None:
     ann = world.slack.person()
     said = world.slack.say(ann, "Was that good?")
     reply = the_reply(world, said)
@@ -137,7 +137,7 @@ def elements(message: Json) -> list[Json]:
     return [element for block in message.get("blocks", ()) for element in block.get("elements", ())]
 
 
-def test_a_file_that_somebody_attaches_reaches_the_assistant(world: World) -> None:
+def test_an_attached_file_reaches_the_assistant(world: World) -> None:
     ann = world.slack.person()
     said = world.slack.upload(ann, "What is in it?", "list.txt", b"eggs, milk & flour")
     assert "What is in it?" in the_reply(world, said)["text"]
@@ -145,17 +145,17 @@ def test_a_file_that_somebody_attaches_reaches_the_assistant(world: World) -> No
 
 
 def shown(body: Any) -> str:
-    """All texts in what the assistant was sent."""
+    """Returns all texts in a request to the assistant, joined."""
     if isinstance(body, dict):
         return " ".join(map(shown, body.values()))
     return " ".join(map(shown, body)) if isinstance(body, list) else str(body)
 
 
-def test_the_other_slack_hears_yes_to_all_that_it_brings_and_says_yes_to_all_that_we_ask(world: World) -> None:
-    """It logs each delivery, each answer, and each call of ours that it refused."""
+def test_all_events_are_acknowledged_and_all_calls_accepted(world: World) -> None:
+    """local-slack logs each delivery, each acknowledgement, and each call that it refused."""
     the_reply(world, world.slack.say(world.slack.person(), "Hello"))
     log = world.slack.log()
-    brought = [entry for entry in log if entry["summary"].startswith(("POST ", "envelope "))]
-    taken = [entry for entry in log if entry["summary"].startswith(("HTTP 200", "ack "))]
-    assert len(brought) == len(taken) > 0
+    deliveries = [entry for entry in log if entry["summary"].startswith(("POST ", "envelope "))]
+    acknowledgements = [entry for entry in log if entry["summary"].startswith(("HTTP 200", "ack "))]
+    assert len(deliveries) == len(acknowledgements) > 0
     assert [entry["summary"] for entry in log if entry["direction"] == "internal"] == []

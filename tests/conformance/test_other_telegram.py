@@ -1,4 +1,4 @@
-"""What people write in a Telegram of somebody else's making, fetched and brought, is answered there."""
+"""The gateway works with a third-party Telegram emulator, by long polling and by webhook."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class World:
     start: Callable[[], Program]
 
     def conversation(self, text: str) -> list[str]:
-        """What people said in the conversation in which somebody said so; only one may have heard of it."""
+        """Returns the user messages of the only conversation that contains this text."""
         heard = [texts for name in self.openai.conversations if text in (texts := self.openai.user_texts(name))]
         assert len(heard) == 1
         return heard[0]
@@ -46,7 +46,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     try:
         telegram = OtherTelegram(tmp_path)
     except NotToBeHad as reason:
-        pytest.skip(f"there is no other Telegram to test against: {reason}")
+        pytest.skip(f"the Telegram emulator is not available: {reason}")
     with telegram, FakeOpenAI() as openai:
         port = free_port()
         settings = {"TELEGRAM_API_URL": telegram.url, "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_STREAMING": "off"}
@@ -68,7 +68,7 @@ def say(world: World, who: int, text: str) -> None:
 
 
 def hear(world: World, who: int, count: int) -> list[str]:
-    """What was said to somebody, once it is so much."""
+    """Waits until a user has at least ``count`` messages of the bot and returns them."""
     world.telegram.wait(lambda: len(world.telegram.said(who)) >= count)
     return world.telegram.said(who)
 
@@ -82,14 +82,14 @@ def test_a_message_is_answered_and_the_next_one_remembers_it(running: World) -> 
     assert running.conversation("Who am I?") == ["My name is Ann & I say <so>", "Who am I?"]
 
 
-def test_what_is_taken_is_acknowledged(running: World) -> None:
+def test_updates_are_acknowledged(running: World) -> None:
     ann = next(people)
     say(running, ann, "Hello")
     hear(running, ann, 1)
     running.telegram.wait(lambda: running.telegram.pending() == 0)
 
 
-def test_a_reply_is_shown_in_as_many_messages_as_it_needs(running: World) -> None:
+def test_a_long_reply_is_sent_as_several_messages(running: World) -> None:
     ann = next(people)
     running.openai.reply = "A long day. " * 500
     say(running, ann, "How was it?")
@@ -97,7 +97,7 @@ def test_a_reply_is_shown_in_as_many_messages_as_it_needs(running: World) -> Non
     assert " ".join(parts).split() == running.openai.reply.split()
 
 
-def test_a_message_that_comes_under_another_number_is_answered_once(running: World) -> None:
+def test_a_message_in_two_updates_is_answered_once(running: World) -> None:
     ann = next(people)
     written = message("Hello", chat=ann)
     running.telegram.push({"message": written})
@@ -115,7 +115,7 @@ def test_commands_are_answered_and_are_in_the_menu(running: World) -> None:
     assert {menu.answered for menu in menus} == {"200"}
 
 
-def test_what_people_say_while_nobody_is_there_is_answered_in_order_afterwards(world: World) -> None:
+def test_messages_sent_while_the_gateway_is_down_are_answered_in_order_afterwards(world: World) -> None:
     ann = next(people)
     with closing(world.start()):
         say(world, ann, "one")
@@ -128,8 +128,8 @@ def test_what_people_say_while_nobody_is_there_is_answered_in_order_afterwards(w
 
 
 @pytest.mark.parametrize("world", ["polling"], indirect=True)
-def test_a_batch_that_is_taken_and_not_acknowledged_comes_again_and_makes_no_second_turns(world: World) -> None:
-    """The program is killed when it asks for what comes next, before the other Telegram has heard of that."""
+def test_a_batch_that_is_recorded_but_not_acknowledged_makes_no_second_turns(world: World) -> None:
+    """Kills the gateway when it polls for the next updates, before that request reaches the emulator."""
     ann, bob = next(people), next(people)
     say(world, ann, "one")
     say(world, bob, "two")
@@ -154,11 +154,11 @@ def test_a_batch_that_is_taken_and_not_acknowledged_comes_again_and_makes_no_sec
 
 
 def without_label(said: list[str]) -> list[str]:
-    """It may have been killed while it sent: then the next one says that it sends again."""
+    """Removes the label of repeated replies: a gateway killed while sending labels the repetition."""
     return list(dict.fromkeys(text.removeprefix(SENT_AGAIN).strip() for text in said))
 
 
-def test_the_other_telegram_says_yes_to_all_that_it_is_asked(running: World) -> None:
+def test_all_calls_are_accepted(running: World) -> None:
     ann = next(people)
     say(running, ann, "Hello **there**, see [it](https://example.com)")
     hear(running, ann, 1)

@@ -1,4 +1,4 @@
-"""What every catalogue must do. Subclass, say which database, and the promises of gateway.catalogue are checked."""
+"""The contract of ReportingStore. Subclasses set the database."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from tests.contracts.catalogue_searching import SearchingContract
 
 
 class CatalogueContract(SearchingContract, CountingContract, PeopleContract, ClearingContract):
-    """Subclasses give ``store`` and ``catalogue``, ``happened``, and ``elapse`` as a store's contract wants it."""
+    """Subclasses provide ``store``, ``reporting``, ``set_times``, and ``let_time_pass`` as in StoreContract."""

@@ -1,4 +1,4 @@
-"""What a catalogue promises to those who want nothing kept for good."""
+"""Contract of ReportingStore: retention."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LONG_AGO = 1000.0
 
 
 class ClearingContract:
-    def test_what_was_said_long_ago_is_erased(self, store: Store, catalogue: Catalogue, happened: Happened) -> None:
+    def test_old_turns_are_erased(self, store: Store, reporting: Catalogue, set_times: Happened) -> None:
         old, failed, new = settle(store), fail(store), settle(store)
         store.judge(Verdict(old.id, "Ada", "good"))
         for turn in (old, failed):
-            happened(turn, catalogue.now() - DAY - 1)
-        happened(new, catalogue.now() - DAY + 60)
+            set_times(turn, reporting.now() - DAY - 1)
+        set_times(new, reporting.now() - DAY + 60)
         before = read(store, failed)
         assert (old.message.files, old.files) == ((PICTURE,), (PICTURE,))
-        assert catalogue.erase_before(DAY) == 2
+        assert reporting.erase_before(DAY) == 2
         assert is_empty(read(store, old))
         assert is_empty(read(store, failed))
         assert store.verdicts(old.id) == []
@@ -33,88 +33,88 @@ class ClearingContract:
         kept = "state", "attempts", "received_at", "started_at", "answered_at", "delivered_at", "usage", "cost", "trail"
         assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
         assert read(store, new).message.text == "Hello"
-        assert catalogue.erase_before(DAY) == 0
+        assert reporting.erase_before(DAY) == 0
 
-    def test_much_is_erased_batch_by_batch(self, store: Store, catalogue: Catalogue, happened: Happened) -> None:
+    def test_many_turns_are_erased_in_batches(self, store: Store, reporting: Catalogue, set_times: Happened) -> None:
         for number in range(5):
-            happened(settle(store, f"{number}"), LONG_AGO + number // 2)
-        assert [catalogue.erase_before(DAY, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+            set_times(settle(store, f"{number}"), LONG_AGO + number // 2)
+        assert [reporting.erase_before(DAY, limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
-    def test_unfinished_turns_are_left_until_they_are_finished(
-        self, store: Store, catalogue: Catalogue, happened: Happened
+    def test_unfinished_turns_are_erased_once_finished(
+        self, store: Store, reporting: Catalogue, set_times: Happened
     ) -> None:
         claim, queued = begin(store), tell(store)
         store.write([answer(claim), Brought(claim.lease, claim.turn.id, ("1",))])
         cancelled = tell(store, "roof")
         store.cancel(cancelled.id)
         for turn in (claim.turn, queued, cancelled):
-            happened(turn, LONG_AGO)
-        assert catalogue.erase_before(DAY) == 0
+            set_times(turn, LONG_AGO)
+        assert reporting.erase_before(DAY) == 0
         assert read(store, claim.turn).reply == "Hi"
         assert read(store, cancelled).message.address == {"roof": "left"}
         store.write([finish(claim, keep=False)])
         for each in store.claim("two", [PLATFORM], 5):
             store.write([answer(each), finish(each, keep=False)])
-        assert catalogue.erase_before(DAY) == 3
+        assert reporting.erase_before(DAY) == 3
         assert all(is_empty(read(store, turn)) for turn in (claim.turn, queued, cancelled))
 
-    def test_unfinished_turns_hold_nothing_else_up(
-        self, store: Store, catalogue: Catalogue, happened: Happened, monkeypatch: pytest.MonkeyPatch
+    def test_unfinished_turns_do_not_delay_others(
+        self, store: Store, reporting: Catalogue, set_times: Happened, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("storage.clearing.MOST_LEFT", 2)
         waiting = [tell(store, f"{number}") for number in range(4)]
         for number, turn in enumerate(waiting):
-            happened(turn, LONG_AGO + number)
-            happened(settle(store, f"done {number}"), LONG_AGO + number)
-        assert [catalogue.erase_before(DAY, limit=3) for _ in range(3)] == [3, 1, 0]
+            set_times(turn, LONG_AGO + number)
+            set_times(settle(store, f"done {number}"), LONG_AGO + number)
+        assert [reporting.erase_before(DAY, limit=3) for _ in range(3)] == [3, 1, 0]
         for claim in store.claim("one", [PLATFORM], 10):
             store.write([answer(claim), finish(claim, keep=False)])
-        assert [catalogue.erase_before(DAY), catalogue.erase_before(DAY)] == [4, 0]
+        assert [reporting.erase_before(DAY), reporting.erase_before(DAY)] == [4, 0]
         assert all(is_empty(read(store, turn)) for turn in waiting)
 
-    def test_what_waited_and_is_forgotten_is_missed_by_nobody(
-        self, store: Store, catalogue: Catalogue, happened: Happened
+    def test_deleted_unfinished_turn_causes_no_error(
+        self, store: Store, reporting: Catalogue, set_times: Happened
     ) -> None:
         waiting = tell(store)
-        happened(waiting, LONG_AGO)
-        assert catalogue.erase_before(DAY) == 0
+        set_times(waiting, LONG_AGO)
+        assert reporting.erase_before(DAY) == 0
         store.forget(waiting.conversation)
-        assert catalogue.erase_before(DAY) == 0
+        assert reporting.erase_before(DAY) == 0
 
-    def test_a_clock_that_was_ahead_for_a_while_keeps_nothing_from_being_erased(
-        self, store: Store, catalogue: Catalogue, happened: Happened
+    def test_turns_are_erased_after_a_clock_was_ahead(
+        self, store: Store, reporting: Catalogue, set_times: Happened
     ) -> None:
-        assert catalogue.erase_before(-30 * DAY) == 0  # as if it was a month later by now
+        assert reporting.erase_before(-30 * DAY) == 0  # as if a month had passed
         turn = settle(store)
-        happened(turn, catalogue.now() - 10 * DAY)
-        assert catalogue.erase_before(20 * DAY) == 0
-        assert catalogue.erase_before(5 * DAY) == 1
+        set_times(turn, reporting.now() - 10 * DAY)
+        assert reporting.erase_before(20 * DAY) == 0
+        assert reporting.erase_before(5 * DAY) == 1
 
-    def test_an_erased_turn_is_no_history_and_keeps_its_place(
-        self, store: Store, catalogue: Catalogue, happened: Happened
+    def test_erased_turn_is_not_in_history_and_keeps_its_seq(
+        self, store: Store, reporting: Catalogue, set_times: Happened
     ) -> None:
         old, new = settle(store), settle(store)
-        happened(old, LONG_AGO)
-        catalogue.erase_before(DAY)
+        set_times(old, LONG_AGO)
+        reporting.erase_before(DAY)
         first, second = store.transcript(old.conversation)
         assert (first.id, first.reply or first.files, second) == (old.id, (), new)
         assert not store.record(old.message, new.id).new
 
-    def test_places_and_leases_that_ran_out_long_ago_are_tidied_away(
-        self, store: Store, catalogue: Catalogue, elapse: Elapse
+    def test_expired_buckets_and_locks_are_purged(
+        self, store: Store, reporting: Catalogue, let_time_pass: Elapse
     ) -> None:
         rate = Rate(every=10.0, burst=1)
         for name in ("old", "older"):
             store.reserve(name, rate, 0.0)
             store.lease(name, "one", 10.0)
-        elapse(3700.0)
+        let_time_pass(3700.0)
         store.reserve("new", rate, 0.0)
         store.lease("new", "one", 10.0)
-        catalogue.tidy()
+        reporting.tidy()
         assert self.names_kept(store) == {"limits": ["new"], "leases": ["new"]}
         assert store.reserve("new", rate, 0.0) is None
         assert not store.lease("new", "two", 10.0)
 
     def names_kept(self, store: Store) -> dict[str, list[str]]:
-        """What places and leases there are."""
+        """Returns the names of stored token buckets and locks, by table."""
         raise NotImplementedError

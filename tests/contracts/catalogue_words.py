@@ -1,4 +1,4 @@
-"""What the promises of a catalogue are told in."""
+"""Helpers of the ReportingStore contract."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PICTURE = File("roof.png", "F1", "image/png", 3)
 
 
 class Happened(Protocol):
-    """Says when a turn was received, and how many seconds later it was answered."""
+    """Sets when a turn was received, and how many seconds later it was answered."""
 
     def __call__(self, turn: Turn, at: float, took: float = 1.0) -> None: ...
 
@@ -29,12 +29,12 @@ def saying(
 
 
 def tell(store: Store, channel: str = "loft", text: str = "Hello", **more: Any) -> Turn:
-    """Say something that waits."""
+    """Enqueues a message; returns its queued turn."""
     return store.record(saying(channel, text, **more), new_turn()).turn
 
 
 def begin(store: Store, channel: str = "loft", text: str = "Hello", **more: Any) -> Claim:
-    """Say something in an idle conversation and start on it, in a thread."""
+    """Enqueues a message in an idle conversation and claims it, with a thread."""
     claim = store.record(saying(channel, text, **more), new_turn(), owner="one").claim
     assert claim is not None
     thread = claim.conversation.thread or ThreadId(f"thread_{uuid.uuid4().hex}")
@@ -43,14 +43,14 @@ def begin(store: Store, channel: str = "loft", text: str = "Hello", **more: Any)
 
 
 def settle(store: Store, channel: str = "loft", text: str = "Hello", reply: str = "Hi", **more: Any) -> Turn:
-    """Say something in an idle conversation and get a reply."""
+    """Returns a delivered turn with a reply, in an idle conversation."""
     claim = begin(store, channel, text, **more)
     store.write([replace(answer(claim, reply), files=(PICTURE,), cost=50), finish(claim, keep=False)])
     return read(store, claim.turn)
 
 
 def fail(store: Store, channel: str = "loft", text: str = "Hello", *, code: str = "timed_out", **more: Any) -> Turn:
-    """Say something in an idle conversation in vain."""
+    """Returns a failed turn in an idle conversation."""
     claim = begin(store, channel, text, **more)
     failure = Failure(code, "It took too long.", "after 600 s", 30.0)
     store.write([Settled(claim.lease, claim.turn.id, failure=failure), finish(claim, keep=False)])

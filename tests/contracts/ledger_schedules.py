@@ -1,4 +1,4 @@
-"""What a ledger promises whatever happens in whatever order: every turn is charged once, no limit is broken."""
+"""State-machine test of BudgetStore: in any order of calls every turn is charged once and no limit is exceeded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COSTS = st.integers(0, 150)
 
 @dataclass
 class Expected:
-    """A turn that is being worked on."""
+    """The expected state of a running turn."""
 
     claim: Claim
     budgets: Sequence[Budget]
@@ -32,7 +32,7 @@ class Expected:
 
 @dataclass
 class Account:
-    """A budget as it should be."""
+    """The expected state of a budget."""
 
     budget: Budget
     costs: list[int] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Account:
 
 
 class Spending(RuleBasedStateMachine):
-    """Any order of what processes do with turns and money, some of which die in between."""
+    """Random sequences of calls by several processes, some of which die in between."""
 
     def __init__(self, store: Store, ledgers: tuple[Ledger, Ledger]) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Spending(RuleBasedStateMachine):
     @precondition(lambda self: self.turns)
     @rule(side=SIDES, number=NUMBERS)
     def ask(self, side: int, number: int) -> None:
-        """Also by another process than before, which takes the turn up again."""
+        """Asks for admission, possibly from another process than before."""
         turn = self.turns[number % len(self.turns)]
         admission = self.ledgers[side].admit(turn.claim.turn.id, turn.budgets)
         self.check(turn, admission)
@@ -89,7 +89,7 @@ class Spending(RuleBasedStateMachine):
     @precondition(lambda self: any(turn.admitted for turn in self.turns))
     @rule(side=SIDES, number=NUMBERS, cost=COSTS, times=st.integers(0, 2))
     def settle(self, side: int, number: int, cost: int, times: int) -> None:
-        """``times``: how often it is charged; not at all where the process dies before."""
+        """``times``: how often the turn is charged; 0 if the process dies before."""
         admitted = [turn for turn in self.turns if turn.admitted]
         turn = admitted[number % len(admitted)]
         write(self.store, Settled(turn.claim.lease, turn.claim.turn.id, "Hi", cost=cost))
@@ -122,10 +122,10 @@ class Spending(RuleBasedStateMachine):
 
 
 class SpendingContract:
-    """Subclasses give ``store``, and ``ledger`` and ``peer`` (the same, as another process has it)."""
+    """Subclasses provide ``store``, ``budget_store``, and ``peer`` (a BudgetStore of another process)."""
 
-    def test_any_schedule_counts_every_turn_once(self, store: Store, ledger: Ledger, peer: Ledger) -> None:
+    def test_any_schedule_counts_every_turn_once(self, store: Store, budget_store: Ledger, peer: Ledger) -> None:
         thorough = settings(
             max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         )
-        run_state_machine_as_test(lambda: Spending(store, (ledger, peer)), settings=thorough)  # type: ignore[arg-type]  # any factory will do
+        run_state_machine_as_test(lambda: Spending(store, (budget_store, peer)), settings=thorough)  # type: ignore[arg-type]  # any factory will do

@@ -1,4 +1,4 @@
-"""What every store must do. Subclass, say which database, and the promises of gateway.storing.Store are checked."""
+"""The contract of Store. Subclasses set the database."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ class StoreContract(
     ScheduleContract,
     CrowdContract,
 ):
-    """Subclasses give ``store``, ``peer`` (the same, as another process has it), ``expire`` and ``elapse``."""
+    """Subclasses provide ``store``, ``peer`` (a Store of another process), ``expire_lease`` and ``let_time_pass``."""

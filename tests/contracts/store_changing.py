@@ -1,4 +1,4 @@
-"""What a store promises to those who take back, correct or judge what was said."""
+"""Contract of Store: stop, edit and feedback."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def change_of(turn: Turn, text: str = "Hallo") -> Edit:
 
 
 def wait_for_the_clock(store: Store) -> None:
-    """Until the database's clock, which may tick in milliseconds, has gone on."""
+    """Waits until the database's clock, which may tick in milliseconds, has advanced."""
     since = say(store, "clock").turn.received_at
     while say(store, "clock").turn.received_at <= since:
         pass
 
 
 class StoppingContract:
-    def test_a_stop_cancels_all_before_it_that_is_not_decided(self, store: Store) -> None:
+    def test_stop_cancels_all_unresolved_prompts_before_it(self, store: Store) -> None:
         claim, second, elsewhere = begin(store), say(store).turn, say(store, "other").turn
         recorded = stop(store, owner="one")
         assert recorded.stopped == (claim.turn.id, second.id)
@@ -55,7 +55,7 @@ class StoppingContract:
         assert read(store, recorded.turn) == recorded.turn
         assert read(store, elsewhere) == elsewhere
 
-    def test_what_is_decided_is_not_stopped(self, store: Store) -> None:
+    def test_resolved_turn_is_not_stopped(self, store: Store) -> None:
         delivered = begin(store)
         store.write([answer(delivered), finish(delivered)])
         failed, cancelled = begin(store), say(store).turn
@@ -65,7 +65,7 @@ class StoppingContract:
         assert stop(store).stopped == ()
         assert store.transcript(failed.conversation.id)[:3] == before
 
-    def test_a_reply_that_is_not_brought_yet_is_not_stopped(self, store: Store) -> None:
+    def test_undelivered_reply_is_not_stopped(self, store: Store) -> None:
         claim = begin(store)
         settled = write(store, answer(claim))
         assert stop(store).stopped == ()
@@ -79,7 +79,7 @@ class StoppingContract:
         assert read(store, resetting) == resetting
         assert read(store, first.turn) == first.turn
 
-    def test_what_is_said_after_a_stop_is_not_stopped(self, store: Store) -> None:
+    def test_messages_after_a_stop_are_not_stopped(self, store: Store) -> None:
         claim = begin(store)
         told = message(kind=Kind.STOP)
         assert store.record(told, new_turn()).stopped == (claim.turn.id,)
@@ -88,26 +88,26 @@ class StoppingContract:
         assert (again.new, again.stopped) == (False, ())
         assert read(store, behind) == behind
 
-    def test_a_stop_where_nothing_waits_is_a_turn_like_any_other(self, store: Store) -> None:
+    def test_stop_in_idle_conversation_is_an_ordinary_turn(self, store: Store) -> None:
         recorded = stop(store, owner="one")
         assert recorded.stopped == ()
         assert recorded.claim is not None
         assert (recorded.claim.turn.message.kind, recorded.claim.turn.state) == (Kind.STOP, TurnState.RUNNING)
 
-    def test_a_stop_that_opens_nothing_finds_nothing(self, store: Store) -> None:
+    def test_stop_that_may_not_start_a_conversation_is_rejected(self, store: Store) -> None:
         with pytest.raises(ThreadNotFound):
             store.record(message(kind=Kind.STOP, opens=False), new_turn())
         assert store.conversation(key()) is None
         claim = begin(store)
         assert store.record(message(kind=Kind.STOP, opens=False), new_turn()).stopped == (claim.turn.id,)
 
-    def test_a_full_backlog_takes_a_stop(self, store: Store) -> None:
+    def test_stop_is_accepted_with_full_backlog(self, store: Store) -> None:
         turns = [say(store).turn for _ in range(2)]
         with pytest.raises(Overloaded):
             store.record(message(kind=Kind.RESET), new_turn(), backlog=2)
         assert stop(store, backlog=2).stopped == tuple(turn.id for turn in turns)
 
-    def test_whoever_runs_a_stopped_turn_learns_of_it_and_goes_on_behind(self, store: Store, peer: Store) -> None:
+    def test_holder_of_a_stopped_turn_is_told_and_proceeds(self, store: Store, peer: Store) -> None:
         claim, waiting = begin(store), say(store).turn
         stopping = stop(peer).turn
         assert store.renew("one").cancelled == {claim.turn.id}
@@ -120,14 +120,14 @@ class StoppingContract:
         assert isinstance(last, Claim)
         assert (last.turn.id, last.turn.state, last.fresh) == (stopping.id, TurnState.RUNNING, True)
 
-    def test_a_stopped_turn_is_not_taken_up_again(self, store: Store, expire: Expire) -> None:
+    def test_stopped_turn_is_not_run_again(self, store: Store, expire_lease: Expire) -> None:
         claim = begin(store)
         stop(store)
-        expire(claim.conversation.id)
+        expire_lease(claim.conversation.id)
         again = claim_one(store, "two")
         assert (again.turn.id, again.turn.state, again.turn.attempts) == (claim.turn.id, TurnState.CANCELLED, 1)
 
-    def test_of_a_reply_and_a_stop_at_once_one_wins(self, store: Store, peer: Store) -> None:
+    def test_concurrent_reply_and_stop_have_one_winner(self, store: Store, peer: Store) -> None:
         for number in range(10):
             claim = begin(store, f"{number}")
             settled, stopping = at_once([partial(write, store, answer(claim)), partial(stop, peer, f"{number}")])
@@ -135,7 +135,7 @@ class StoppingContract:
             assert settled == turn
             assert stopping.stopped == ((claim.turn.id,) if turn.state is TurnState.CANCELLED else ())
 
-    def test_of_many_stops_at_once_one_stops_each_turn(self, store: Store, peer: Store) -> None:
+    def test_concurrent_stops_cancel_each_turn_once(self, store: Store, peer: Store) -> None:
         turns = [say(store).turn for _ in range(3)]
         stopping = at_once([partial(stop, (store, peer)[number % 2]) for number in range(4)])
         stopped = [turn for each in stopping for turn in each.stopped]
@@ -151,26 +151,26 @@ class EditingContract:
         assert read(store, turn).message.text == "a\ufffdb\ufffdc 🕊"
         assert claim_one(store).turn.message.text == "a\ufffdb\ufffdc 🕊"
 
-    def test_what_is_not_there_is_not_edited(self, store: Store) -> None:
+    def test_missing_turn_is_not_edited(self, store: Store) -> None:
         turn = say(store).turn
         assert not store.edit(Edit(PLATFORM, "nothing", "Hallo"))
         assert not store.edit(Edit("crow", turn.message.message_id, "Hallo"))
         assert read(store, turn) == turn
 
-    def test_what_is_begun_is_not_edited(self, store: Store) -> None:
+    def test_started_turn_is_not_edited(self, store: Store) -> None:
         claim, cancelled = begin(store), say(store).turn
         store.cancel(cancelled.id)
         assert not store.edit(change_of(claim.turn))
         assert not store.edit(change_of(cancelled))
         assert read(store, claim.turn) == claim.turn
 
-    def test_what_is_handed_back_untouched_is_edited(self, store: Store) -> None:
+    def test_turn_released_unstarted_is_edited(self, store: Store) -> None:
         claim = begin(store)
         write(store, Released(claim.lease, fresh=True))
         assert store.edit(change_of(claim.turn))
         assert claim_one(store).turn.message.text == "Hallo"
 
-    def test_of_a_claim_and_an_edit_at_once_the_claim_knows_what_counts(self, store: Store, peer: Store) -> None:
+    def test_claim_concurrent_with_edit_has_the_stored_text(self, store: Store, peer: Store) -> None:
         for _ in range(10):
             turn = say(store).turn
             claims, edited = at_once(
@@ -188,7 +188,7 @@ class EditingContract:
 
 
 class JudgingContract:
-    def test_verdicts_are_kept_with_their_turn(self, store: Store, peer: Store) -> None:
+    def test_feedback_is_stored_with_its_turn(self, store: Store, peer: Store) -> None:
         turn, other = say(store).turn.id, say(store).turn.id
         assert store.verdicts(turn) == []
         verdicts = [Verdict(turn, "Bob\ud800", "good\x00"), Verdict(turn, "Ada", "bad")]
@@ -198,18 +198,18 @@ class JudgingContract:
         assert peer.verdicts(turn) == [Verdict(turn, "Bob\ufffd", "good\ufffd"), verdicts[1]]
         assert store.verdicts(other) == []
 
-    def test_the_newest_verdict_of_one_person_counts(self, store: Store) -> None:
+    def test_newer_feedback_of_a_person_replaces_older(self, store: Store) -> None:
         turn = say(store).turn.id
         for author, value in (("Ada", "good"), ("Bob", "good"), ("Ada", "bad")):
             assert store.judge(Verdict(turn, author, value))
             wait_for_the_clock(store)
         assert store.verdicts(turn) == [Verdict(turn, "Bob", "good"), Verdict(turn, "Ada", "bad")]
 
-    def test_a_turn_that_is_not_there_cannot_be_judged(self, store: Store) -> None:
+    def test_feedback_on_missing_turn_is_rejected(self, store: Store) -> None:
         assert not store.judge(Verdict(TurnId("nobody"), "Ada", "good"))
         assert store.verdicts(TurnId("nobody")) == []
 
-    def test_verdicts_go_with_their_turn(self, store: Store) -> None:
+    def test_feedback_is_deleted_with_its_turn(self, store: Store) -> None:
         turn = say(store).turn
         store.judge(Verdict(turn.id, "Ada", "good"))
         store.forget(turn.conversation)
@@ -217,7 +217,7 @@ class JudgingContract:
         again = store.record(turn.message, turn.id).turn
         assert (again.id, store.verdicts(again.id)) == (turn.id, [])
 
-    def test_a_verdict_and_forgetting_at_once_leave_nothing(self, store: Store, peer: Store) -> None:
+    def test_feedback_concurrent_with_deletion_leaves_nothing(self, store: Store, peer: Store) -> None:
         for _ in range(10):
             turn = say(store).turn
             judged, _ = at_once(
@@ -235,4 +235,4 @@ class JudgingContract:
 
 
 class ChangingContract(StoppingContract, EditingContract, JudgingContract):
-    """All of it."""
+    """All contracts of this module."""

@@ -1,4 +1,4 @@
-"""What a store promises to those who claim turns."""
+"""Contract of Store: claims and renewals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.contracts.store_words import (
 
 
 class ClaimingContract:
-    def test_the_longest_waiting_are_claimed_first(self, store: Store) -> None:
+    def test_oldest_conversations_are_claimed_first(self, store: Store) -> None:
         turns = [say(store, channel).turn for channel in "abcd"]
         first = store.claim("one", [PLATFORM], 3)
         assert [claim.turn.id for claim in first] == [turn.id for turn in turns[:3]]
@@ -50,7 +50,7 @@ class ClaimingContract:
         assert claim.turn == read(store, first)
         assert read(store, second) == second
 
-    def test_nobody_else_claims_while_a_lease_lasts(self, store: Store, peer: Store) -> None:
+    def test_leased_conversation_is_not_claimed(self, store: Store, peer: Store) -> None:
         begin(store)
         assert store.claim("one", [PLATFORM], 10) == ()
         assert peer.claim("two", [PLATFORM], 10) == ()
@@ -60,9 +60,9 @@ class ClaimingContract:
         store.write([answer(claim), finish(claim)])
         assert store.claim("one", [PLATFORM], 10) == ()
 
-    def test_when_a_lease_runs_out_another_owner_takes_over(self, store: Store, peer: Store, expire: Expire) -> None:
+    def test_expired_lease_is_claimed_by_another_owner(self, store: Store, peer: Store, expire_lease: Expire) -> None:
         old = begin(store)
-        expire(old.conversation.id)
+        expire_lease(old.conversation.id)
         new = claim_one(peer, "two")
         assert new.lease.epoch > old.lease.epoch
         assert (new.turn.id, new.turn.attempts, new.fresh) == (old.turn.id, 2, False)
@@ -70,21 +70,21 @@ class ClaimingContract:
         assert isinstance(write(store, answer(old)), LeaseLost)
         assert isinstance(write(peer, answer(new)), Turn)
 
-    def test_what_is_answered_but_not_brought_is_claimed_as_it_is(self, store: Store, expire: Expire) -> None:
+    def test_answered_undelivered_turn_is_claimed_unchanged(self, store: Store, expire_lease: Expire) -> None:
         old = begin(store)
         settled = write(store, answer(old))
-        expire(old.conversation.id)
+        expire_lease(old.conversation.id)
         claim = claim_one(store, "two")
         assert untrailed(claim.turn) == untrailed(settled)
         assert (claim.turn.state, claim.turn.attempts, claim.fresh) == (TurnState.ANSWERED, 1, False)
 
-    def test_a_turn_cancelled_while_it_waited_is_claimed_to_be_told(self, store: Store) -> None:
+    def test_queued_turn_that_was_cancelled_is_claimed_for_delivery(self, store: Store) -> None:
         turn = say(store).turn
         store.cancel(turn.id)
         claim = claim_one(store)
         assert (claim.turn.id, claim.turn.state, claim.turn.attempts) == (turn.id, TurnState.CANCELLED, 0)
 
-    def test_of_many_claimers_at_once_each_gets_its_own(self, store: Store, peer: Store) -> None:
+    def test_concurrent_claims_do_not_overlap(self, store: Store, peer: Store) -> None:
         turns = {say(store, f"{number}").turn.id for number in range(40)}
         sides = [(store, peer)[number % 2] for number in range(6)]
         claimed = at_once([partial(each.claim, uuid.uuid4().hex, [PLATFORM], 7) for each in sides])
@@ -93,22 +93,22 @@ class ClaimingContract:
         assert len(claims) + len(rest) == 40
         assert {claim.turn.id for claim in [*claims, *rest]} == turns
 
-    def test_a_renewed_lease_lasts(self, store: Store, peer: Store, expire: Expire) -> None:
+    def test_a_renewed_lease_lasts(self, store: Store, peer: Store, expire_lease: Expire) -> None:
         claim, other = begin(store), begin(store, "other", owner="two")
-        expire(claim.conversation.id)
+        expire_lease(claim.conversation.id)
         renewal = store.renew("one")
         assert renewal == Renewal(frozenset({claim.conversation.id}), frozenset())
         assert other.conversation.id not in renewal.held
         assert peer.claim("two", [PLATFORM], 10) == ()
 
-    def test_a_lost_or_finished_conversation_is_not_renewed(self, store: Store, expire: Expire) -> None:
+    def test_a_lost_or_finished_conversation_is_not_renewed(self, store: Store, expire_lease: Expire) -> None:
         lost, finished = begin(store, "lost"), begin(store, "finished")
         store.write([answer(finished), finish(finished)])
-        expire(lost.conversation.id)
+        expire_lease(lost.conversation.id)
         claim_one(store, "two")
         assert store.renew("one").held == frozenset()
 
-    def test_a_renewal_tells_what_was_cancelled_meanwhile(self, store: Store) -> None:
+    def test_renewal_returns_turns_cancelled_meanwhile(self, store: Store) -> None:
         claim, other = begin(store), begin(store, "other")
         waiting = say(store).turn
         store.cancel(claim.turn.id)
@@ -117,7 +117,7 @@ class ClaimingContract:
         assert renewal.cancelled == {claim.turn.id}
         assert renewal.held == {claim.conversation.id, other.conversation.id}
 
-    def test_a_renewal_does_not_tell_what_was_cancelled_before_it_ran(self, store: Store) -> None:
+    def test_renewal_omits_turns_cancelled_before_they_ran(self, store: Store) -> None:
         turn = say(store).turn
         store.cancel(turn.id)
         claim = claim_one(store)

@@ -1,4 +1,4 @@
-"""What a store promises to many who work at once, on threads of their own."""
+"""Contract of Store: many concurrent workers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.contracts.store_words import PLATFORM, Expire, answer, at_once, finis
 
 
 class Crowd:
-    """Owners on threads of their own, who take, answer, hand back and drop turns as chance will have it."""
+    """Workers in threads that randomly claim, answer, release and abandon turns."""
 
-    def __init__(self, stores: tuple[Store, Store], expire: Expire, total: int) -> None:
+    def __init__(self, stores: tuple[Store, Store], expire_lease: Expire, total: int) -> None:
         self.stores = stores
-        self.expire = expire
+        self.expire = expire_lease
         self.total = total
         self.finished: list[tuple[int, int]] = []
         self.active: set[int] = set()
@@ -28,11 +28,11 @@ class Crowd:
 
     @property
     def going(self) -> bool:
-        """Until all is done; when something is lost, until the deadline, so that the test fails and does not hang."""
+        """Whether work remains. Ends at the deadline, so that the test fails instead of hanging if a turn is lost."""
         return len(self.finished) < self.total and time.monotonic() < self.deadline
 
     def carefully(self, store: Store, claim: Claim, chance: random.Random) -> None:
-        """One that fails ends it for all."""
+        """Processes a claim; an error stops all workers."""
         try:
             self.follow(store, claim, chance)
         except BaseException:
@@ -75,7 +75,7 @@ class Crowd:
             return None
         with self.news:
             self.finished.append((claim.conversation.id, claim.turn.seq))
-        self.leave(claim)  # before it is written: another may claim as soon as it is
+        self.leave(claim)  # before the write, as another may claim right after it
         return write(store, finish(claim, keep=chance.random() < 0.7))
 
     def drop(self, store: Store, claim: Claim, chance: random.Random) -> None:
@@ -93,11 +93,11 @@ class Crowd:
 
 class CrowdContract:
     @pytest.mark.parametrize("seed", [1, 2])
-    def test_a_crowd_of_owners_finishes_every_turn_once_and_in_order(
-        self, store: Store, peer: Store, expire: Expire, seed: int
+    def test_concurrent_workers_finish_every_turn_once_in_order(
+        self, store: Store, peer: Store, expire_lease: Expire, seed: int
     ) -> None:
         chance, each = random.Random(seed), 40
-        crowd = Crowd((store, peer), expire, total=3 * each)
+        crowd = Crowd((store, peer), expire_lease, total=3 * each)
         speakers = [partial(crowd.speak, random.Random(chance.random()), each) for _ in range(3)]
         owners = [partial(crowd.work, random.Random(chance.random()), f"{number}") for number in range(4)]
         at_once([*speakers, *owners])

@@ -1,4 +1,4 @@
-"""What a store promises to everybody else."""
+"""Contract of Store: cancel, delete, import and transcripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.contracts.store_words import (
 
 
 class HoldingContract:
-    def test_a_cancelled_turn_says_so(self, store: Store) -> None:
+    def test_cancel_returns_the_cancelled_turn(self, store: Store) -> None:
         queued, running = say(store).turn, begin(store, "other").turn
         for turn in (queued, running):
             cancelled = store.cancel(turn.id)
@@ -32,7 +32,7 @@ class HoldingContract:
             assert cancelled.state is TurnState.CANCELLED
         assert store.cancel(TurnId("nobody")) is None
 
-    def test_a_decided_turn_is_not_cancelled(self, store: Store) -> None:
+    def test_resolved_turn_is_not_cancelled(self, store: Store) -> None:
         claim = begin(store)
         settled = write(store, answer(claim))
         assert store.cancel(claim.turn.id) == settled
@@ -41,13 +41,13 @@ class HoldingContract:
         assert delivered is not None
         assert delivered.state is TurnState.DELIVERED
 
-    def test_of_a_reply_and_a_cancel_at_once_one_wins(self, store: Store, peer: Store) -> None:
+    def test_concurrent_reply_and_cancel_have_one_winner(self, store: Store, peer: Store) -> None:
         for number in range(10):
             claim = begin(store, f"{number}")
             settled, cancelled = at_once([partial(write, store, answer(claim)), partial(peer.cancel, claim.turn.id)])
             assert settled == cancelled == read(store, claim.turn)
 
-    def test_a_forgotten_conversation_is_gone(self, store: Store) -> None:
+    def test_deleted_conversation_is_gone(self, store: Store) -> None:
         told = message()
         turn = store.record(told, new_turn()).turn
         store.forget(turn.conversation)
@@ -57,14 +57,14 @@ class HoldingContract:
         assert store.claim("one", [PLATFORM], 10) == ()
         assert store.record(told, new_turn()).turn.seq == 1
 
-    def test_whoever_holds_a_forgotten_conversation_loses_it(self, store: Store) -> None:
+    def test_holder_of_deleted_conversation_loses_the_lease(self, store: Store) -> None:
         claim = begin(store)
         store.forget(claim.conversation.id)
         begin(store, "loft")
         assert isinstance(write(store, answer(claim)), LeaseLost)
         assert claim.conversation.id not in store.renew("one").held
 
-    def test_forgetting_while_others_work_leaves_no_trace(self, store: Store, peer: Store) -> None:
+    def test_deletion_during_work_leaves_nothing(self, store: Store, peer: Store) -> None:
         for number in range(8):
             claim = begin(store, f"{number}")
             say(store, f"{number}")
@@ -80,7 +80,7 @@ class HoldingContract:
             assert store.transcript(claim.conversation.id) == []
             assert isinstance(write(store, answer(claim)), LeaseLost)
 
-    def test_a_thread_from_elsewhere_is_adopted_with_its_past(self, store: Store) -> None:
+    def test_thread_is_imported_with_its_history(self, store: Store) -> None:
         past = [Exchange("Who are you?", "A pigeon.", "Ada"), Exchange("And I?", "")]
         conversation = store.adopt(key(), ThreadId("thread_9"), "threads", past)
         assert conversation == store.conversation(key()) == store.conversation_of(ThreadId("thread_9"))
@@ -92,12 +92,12 @@ class HoldingContract:
         claim = begin(store)
         assert (claim.turn.seq, claim.conversation) == (3, conversation)
 
-    def test_a_thread_without_a_past_is_adopted(self, store: Store) -> None:
+    def test_thread_without_history_is_imported(self, store: Store) -> None:
         conversation = store.adopt(key(), ThreadId("thread_9"), "threads", [])
         assert begin(store).turn.seq == 1
         assert store.conversation(key()) == conversation
 
-    def test_of_many_that_adopt_at_once_all_get_the_same(self, store: Store, peer: Store) -> None:
+    def test_concurrent_imports_return_the_same_conversation(self, store: Store, peer: Store) -> None:
         past = [Exchange("a", "b")]
         for number in range(5):
             thread = ThreadId(f"thread_{number}")
@@ -106,13 +106,13 @@ class HoldingContract:
             assert len(set(adopted)) == 1
             assert len(store.transcript(adopted[0].id)) == 1
 
-    def test_adopting_under_a_key_that_is_taken_returns_what_is_there(self, store: Store) -> None:
+    def test_import_with_existing_key_returns_existing_conversation(self, store: Store) -> None:
         say(store)
         there = store.conversation(key())
         assert store.adopt(key(), ThreadId("thread_9"), "threads", [Exchange("a", "b")]) == there
         assert store.conversation_of(ThreadId("thread_9")) is None
 
-    def test_a_transcript_can_be_read_from_its_end(self, store: Store) -> None:
+    def test_transcript_is_read_from_its_end(self, store: Store) -> None:
         turns = [say(store, text=f"{number}").turn for number in range(5)]
         number = turns[0].conversation
         assert store.transcript(number) == turns
@@ -121,7 +121,7 @@ class HoldingContract:
         assert store.transcript(number, before=1) == []
         assert store.transcript(number, limit=0) == []
 
-    def test_what_is_not_there_is_none(self, store: Store) -> None:
+    def test_missing_turns_and_conversations_are_none(self, store: Store) -> None:
         assert store.turn(TurnId("nobody")) is None
         assert store.conversation(key()) is None
         assert store.conversation_of(ThreadId("nothing")) is None

@@ -1,4 +1,4 @@
-"""What a store promises of messages that come in pieces, and of channels that move."""
+"""Contract of Store: albums and channel migrations."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ def names(turn: Turn) -> set[str]:
 
 
 class JoiningContract:
-    def test_a_message_that_waits_is_begun_by_nobody_before_its_time(self, store: Store, expire: Expire) -> None:
+    def test_debounced_message_is_not_claimed_before_its_time(self, store: Store, expire_lease: Expire) -> None:
         recorded = store.record(piece(1), new_turn(), owner="one")
         assert (recorded.claim, recorded.turn.state) == (None, TurnState.QUEUED)
         assert store.claim("one", [PLATFORM], 10) == ()
-        expire(recorded.turn.conversation)
+        expire_lease(recorded.turn.conversation)
         assert claim_one(store).turn.id == recorded.turn.id
 
-    def test_a_wait_that_is_over_is_over(self, store: Store) -> None:
+    def test_message_is_claimable_after_its_debounce_time(self, store: Store) -> None:
         recorded = store.record(piece(1, wait=1e-9), new_turn(), owner="one")
         assert claim_one(store).turn.id == recorded.turn.id
 
-    def test_behind_others_it_does_not_wait(self, store: Store) -> None:
+    def test_debounce_does_not_apply_behind_other_turns(self, store: Store) -> None:
         before = begin(store)
         turn = store.record(piece(1), new_turn(), owner="one").turn
         _, following = store.write([answer(before), finish(before)])
         assert isinstance(following, Claim)
         assert following.turn.id == turn.id
 
-    def test_pieces_join_in_the_order_they_come(self, store: Store, peer: Store) -> None:
+    def test_album_items_are_appended_in_order_of_arrival(self, store: Store, peer: Store) -> None:
         turn = store.record(piece(1), new_turn()).turn
         for following in (piece(2, "what is this?"), piece(3), piece(2, "what is this?")):
             assert not peer.record(following, new_turn()).new
@@ -65,31 +65,31 @@ class JoiningContract:
         assert [file.name for file in joined.message.files] == ["1.jpg", "2.jpg", "3.jpg"]
         assert joined.message.text == "what is this?"
 
-    def test_words_that_all_pieces_bring_stand_there_once(self, store: Store) -> None:
+    def test_text_repeated_in_all_items_is_kept_once(self, store: Store) -> None:
         turn = store.record(piece(1, "to Ann:"), new_turn()).turn
         for following in (piece(2, "to Ann:"), piece(3, "to Ann: look"), piece(4, "quick"), piece(5, "quick")):
             assert store.join(following)
         assert read(store, turn).message.text == "to Ann: look\nquick"
 
-    def test_what_has_begun_is_not_joined_but_has_what_it_has(self, store: Store, expire: Expire) -> None:
+    def test_started_turn_accepts_no_new_items_but_known_ones(self, store: Store, expire_lease: Expire) -> None:
         turn = store.record(piece(1), new_turn()).turn
         store.join(piece(2))
-        expire(turn.conversation)
+        expire_lease(turn.conversation)
         begun = claim_one(store).turn
         assert names(begun) == {"1.jpg", "2.jpg"}
         assert store.join(piece(2))
         assert not store.join(piece(3))
         assert read(store, turn) == begun
 
-    def test_there_is_nothing_to_join_where_nothing_came(self, store: Store) -> None:
+    def test_item_without_a_queued_turn_is_not_appended(self, store: Store) -> None:
         assert not store.join(piece(1))
 
-    def test_pieces_that_come_at_once_are_all_there(self, store: Store, peer: Store) -> None:
+    def test_concurrent_items_are_all_appended(self, store: Store, peer: Store) -> None:
         turn = store.record(piece(0), new_turn()).turn
         assert all(at_once([partial((store, peer)[n % 2].join, piece(n)) for n in range(1, 7)]))
         assert names(read(store, turn)) == {f"{n}.jpg" for n in range(7)}
 
-    def test_files_of_a_piece_are_made_storable_once(self, store: Store) -> None:
+    def test_files_of_an_item_are_made_storable_once(self, store: Store) -> None:
         turn = store.record(piece(1), new_turn()).turn
         odd = replace(piece(2), files=(UNSTORABLE,))
         assert store.join(odd)
@@ -101,7 +101,7 @@ class MovingContract:
     def move(self, channel: str, to: str) -> Move:
         return Move(PLATFORM, "workspace", channel, to)
 
-    def test_conversations_of_a_channel_go_on_in_another(self, store: Store, peer: Store) -> None:
+    def test_conversations_of_a_migrated_channel_move(self, store: Store, peer: Store) -> None:
         claim = begin(store)
         topic = replace(key(), topic="another")
         store.record(Message(topic, "m", "Hello"), new_turn())
@@ -112,7 +112,7 @@ class MovingContract:
         assert read(store, claim.turn).message.key == key("attic")
         write(store, finish(claim))
 
-    def test_what_belongs_to_others_stays(self, store: Store) -> None:
+    def test_conversations_of_other_channels_stay(self, store: Store) -> None:
         elsewhere = [
             ConversationKey(PLATFORM, "other", "loft"),
             ConversationKey("dove", "workspace", "loft"),
@@ -123,7 +123,7 @@ class MovingContract:
         store.move(self.move("loft", "attic"))
         assert all(store.conversation(each) for each in elsewhere)
 
-    def test_a_conversation_that_is_there_already_is_left_alone(self, store: Store) -> None:
+    def test_existing_conversation_in_new_channel_is_kept(self, store: Store) -> None:
         old, new = say(store, "loft").turn, say(store, "attic").turn
         store.move(self.move("loft", "attic"))
         store.move(self.move("loft", "attic"))

@@ -1,4 +1,4 @@
-"""What a store promises to those who record messages."""
+"""Contract of Store: enqueueing messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RecordingContract:
         assert first.turn.conversation == second.turn.conversation
         assert store.transcript(first.turn.conversation) == [first.turn, second.turn]
 
-    def test_a_turn_is_stored_as_it_was_told(self, store: Store) -> None:
+    def test_turn_is_stored_as_returned(self, store: Store) -> None:
         told = Message(key("Ωμέγα 🕊"), "42/é", "a\nb\t🕊 'quoted' %s", "Ада", {"ts": "1.2", "q": '"'})
         turn = store.record(told, TurnId("turn-1")).turn
         assert (turn.message, turn.id, turn.state, turn.attempts) == (told, "turn-1", TurnState.QUEUED, 0)
@@ -44,7 +44,7 @@ class RecordingContract:
         assert turn.started_at is None
         assert read(store, turn) == turn
 
-    def test_what_a_message_brings_and_asks_for_is_stored(self, store: Store) -> None:
+    def test_files_and_kind_of_a_message_are_stored(self, store: Store) -> None:
         told = message(kind=Kind.RESET, files=FILES)
         turn = store.record(told, new_turn()).turn
         assert turn.message == told
@@ -53,12 +53,12 @@ class RecordingContract:
         with_file = store.record(message(files=FILES[1:]), new_turn()).turn
         assert read(store, with_file).message.files == FILES[1:]
 
-    def test_what_no_database_can_store_is_replaced(self, store: Store) -> None:
+    def test_unstorable_characters_are_replaced(self, store: Store) -> None:
         turn = store.record(message(text="a\x00b\ud800c", files=(UNSTORABLE,)), new_turn()).turn
         assert (turn.message.text, turn.message.files) == ("a\ufffdb\ufffdc", (STORED,))
         assert read(store, turn) == turn
 
-    def test_keys_differ_when_any_part_does(self, store: Store) -> None:
+    def test_keys_differ_in_every_field(self, store: Store) -> None:
         keys = [
             ConversationKey(PLATFORM, "a", "b", "c", "d"),
             ConversationKey(PLATFORM, "ab", "", "c", "d"),
@@ -70,7 +70,7 @@ class RecordingContract:
         assert len({turn.conversation for turn in turns}) == len(keys)
         assert [turn.seq for turn in turns] == [1] * len(keys)
 
-    def test_an_idle_conversation_is_claimed_by_who_records(self, store: Store, peer: Store) -> None:
+    def test_enqueue_claims_an_idle_conversation(self, store: Store, peer: Store) -> None:
         recorded = say(store, owner="one")
         claim = recorded.claim
         assert claim is not None
@@ -81,25 +81,25 @@ class RecordingContract:
         assert claim.conversation == store.conversation(key())
         assert peer.claim("two", [PLATFORM], 10) == ()
 
-    def test_what_comes_behind_an_unfinished_turn_is_not_claimed(self, store: Store) -> None:
+    def test_enqueue_behind_unfinished_turn_does_not_claim(self, store: Store) -> None:
         claim = begin(store)
         behind = say(store, owner="one")
         assert (behind.claim, behind.turn.state) == (None, TurnState.QUEUED)
         assert isinstance(write(store, answer(claim)), Turn)
 
-    def test_what_comes_behind_a_waiting_turn_is_not_claimed(self, store: Store) -> None:
+    def test_enqueue_behind_queued_turn_does_not_claim(self, store: Store) -> None:
         first = say(store)
         assert say(store, owner="one").claim is None
         assert claim_one(store).turn.id == first.turn.id
 
-    def test_the_same_message_again_is_the_turn_from_then(self, store: Store, peer: Store) -> None:
+    def test_redelivered_message_returns_the_existing_turn(self, store: Store, peer: Store) -> None:
         told = message()
         first = store.record(told, new_turn(), owner="one")
         again = peer.record(told, new_turn(), owner="two")
         assert (again.turn, again.new, again.claim) == (first.turn, False, None)
         assert len(store.transcript(first.turn.conversation)) == 1
 
-    def test_the_same_message_after_its_reply_is_the_answered_turn(self, store: Store) -> None:
+    def test_redelivered_message_returns_the_answered_turn(self, store: Store) -> None:
         told = message()
         claim = store.record(told, new_turn(), owner="one").claim
         assert claim is not None
@@ -108,7 +108,7 @@ class RecordingContract:
         assert (again.new, again.turn.state, again.turn.reply) == (False, TurnState.DELIVERED, "Hi")
         assert store.claim("one", [PLATFORM], 10) == ()
 
-    def test_the_same_message_in_another_conversation_opens_none(self, store: Store) -> None:
+    def test_redelivered_message_with_another_key_starts_no_conversation(self, store: Store) -> None:
         first = store.record(message("here", name="m"), new_turn())
         again = store.record(message("there", name="m"), new_turn())
         assert again.turn == first.turn
@@ -118,13 +118,13 @@ class RecordingContract:
         assert store.record(message(name="m"), new_turn()).new
         assert store.record(message(name="m", platform="crow"), new_turn()).new
 
-    def test_a_turns_name_is_used_once(self, store: Store) -> None:
+    def test_turn_id_is_unique(self, store: Store) -> None:
         turn = say(store).turn
         with pytest.raises(Conflict):
             store.record(message(), turn.id)
         assert len(store.transcript(turn.conversation)) == 1
 
-    def test_of_many_deliveries_at_once_one_is_new(self, store: Store, peer: Store) -> None:
+    def test_concurrent_redeliveries_record_one_turn(self, store: Store, peer: Store) -> None:
         told = message()
         stores = [store, peer] * 4
         seen = at_once([partial(each.record, told, new_turn(), owner="one") for each in stores])
@@ -133,7 +133,7 @@ class RecordingContract:
         assert sum(recorded.claim is not None for recorded in seen) == 1
         assert len(store.transcript(seen[0].turn.conversation)) == 1
 
-    def test_one_message_for_several_new_conversations_at_once_opens_one(self, store: Store, peer: Store) -> None:
+    def test_concurrent_redeliveries_start_one_conversation(self, store: Store, peer: Store) -> None:
         for number in range(10):
             told = [message(f"{number}/{side}", name=f"m{number}") for side in range(4)]
             sides = enumerate(told)
@@ -142,7 +142,7 @@ class RecordingContract:
             assert len({recorded.turn.id for recorded in seen}) == 1
             assert sum(store.conversation(each.key) is not None for each in told) == 1
 
-    def test_seqs_of_many_writers_have_no_gap_and_follow_the_clock(self, store: Store, peer: Store) -> None:
+    def test_seqs_of_concurrent_writers_have_no_gap_and_follow_time(self, store: Store, peer: Store) -> None:
         def many(each: Store) -> None:
             for _ in range(15):
                 say(each)
@@ -154,7 +154,7 @@ class RecordingContract:
         assert [turn.seq for turn in turns] == list(range(1, 91))
         assert [turn.received_at for turn in turns] == sorted(turn.received_at for turn in turns)
 
-    def test_a_full_backlog_takes_no_more(self, store: Store) -> None:
+    def test_full_backlog_raises_overloaded(self, store: Store) -> None:
         claim = begin(store)
         told = message()
         store.record(told, new_turn(), backlog=2)
@@ -165,7 +165,7 @@ class RecordingContract:
         store.write([answer(claim), finish(claim)])
         assert store.record(message(), new_turn(), backlog=2).turn.seq == 3
 
-    def test_a_conversation_can_be_required_to_exist(self, store: Store) -> None:
+    def test_message_can_require_an_existing_conversation(self, store: Store) -> None:
         told = message()
         with pytest.raises(ThreadNotFound):
             store.record(replace(told, opens=False), new_turn())
@@ -177,7 +177,7 @@ class RecordingContract:
         assert behind.turn == read(store, behind.turn)
         assert not store.record(message("elsewhere", name=told.message_id, opens=False), new_turn()).new
 
-    def test_an_idle_conversation_that_must_exist_is_claimed_as_well(self, store: Store) -> None:
+    def test_required_idle_conversation_is_claimed_too(self, store: Store) -> None:
         claim = begin(store)
         store.write([Bound(claim.lease, ThreadId("t"), "threads"), answer(claim), finish(claim)])
         following = store.record(message(opens=False), new_turn(), owner="two").claim

@@ -1,4 +1,4 @@
-"""What a store promises of messages that are not taken on, and of turns that are tried once more."""
+"""Contract of Store: messages recorded as failed, and retries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BUSY = Failure("overloaded", "Not now.", "600 turns wait", 30.0)
 
 
 class RefusingContract:
-    def test_a_refused_message_is_a_turn_that_failed_already(self, store: Store) -> None:
+    def test_enqueue_failed_records_a_failed_turn(self, store: Store) -> None:
         told = message(files=FILES, wait=1e6, awaited=True)
         refused = store.refuse(told, new_turn(), BUSY)
         assert refused is not None
@@ -46,7 +46,7 @@ class RefusingContract:
         assert write(store, finish(claim)) is None
         assert store.claim("one", [PLATFORM], 1) == ()
 
-    def test_it_is_told_behind_what_was_said_before(self, store: Store) -> None:
+    def test_failure_is_delivered_after_earlier_turns(self, store: Store) -> None:
         claim = begin(store)
         refused = store.refuse(message(), new_turn(), BUSY)
         assert refused is not None
@@ -58,7 +58,7 @@ class RefusingContract:
         assert isinstance(last, Claim)
         assert (last.turn.id, last.fresh) == (behind.id, True)
 
-    def test_one_that_is_not_told_yet_speaks_for_all_after_it(self, store: Store, peer: Store) -> None:
+    def test_undelivered_failure_covers_later_ones(self, store: Store, peer: Store) -> None:
         assert store.refuse(message(), new_turn(), BUSY) is not None
         assert peer.refuse(message(), new_turn(), BUSY) is None
         assert peer.refuse(message(), new_turn(), FAILURE) is not None
@@ -67,17 +67,17 @@ class RefusingContract:
         assert store.refuse(message(), new_turn(), BUSY) is None
         assert len(store.transcript(claim.conversation.id)) == 3
 
-    def test_once_it_is_told_the_next_is_told_again(self, store: Store) -> None:
+    def test_delivered_failure_does_not_cover_the_next(self, store: Store) -> None:
         store.refuse(message(), new_turn(), BUSY)
         write(store, finish(claim_one(store)))
         assert store.refuse(message(), new_turn(), BUSY) is not None
 
-    def test_a_turn_that_failed_by_itself_speaks_for_nobody(self, store: Store) -> None:
+    def test_turn_that_failed_while_running_covers_nothing(self, store: Store) -> None:
         claim = begin(store)
         write(store, Settled(claim.lease, claim.turn.id, failure=BUSY))
         assert store.refuse(message(), new_turn(), BUSY) is not None
 
-    def test_what_was_recorded_or_opens_nothing_is_not_refused(self, store: Store) -> None:
+    def test_known_or_not_starting_message_records_no_failure(self, store: Store) -> None:
         assert store.refuse(message(opens=False), new_turn(), BUSY) is None
         assert store.conversation(key()) is None
         told = message()
@@ -86,12 +86,12 @@ class RefusingContract:
         assert store.transcript(turn.conversation) == [turn]
         assert store.refuse(message(opens=False), new_turn(), BUSY) is not None
 
-    def test_a_stop_that_is_refused_stops_nothing(self, store: Store) -> None:
+    def test_failed_stop_cancels_nothing(self, store: Store) -> None:
         waiting = say(store).turn
         assert store.refuse(message(kind=Kind.STOP), new_turn(), BUSY) is not None
         assert read(store, waiting) == waiting
 
-    def test_of_many_at_once_one_is_kept(self, store: Store, peer: Store) -> None:
+    def test_concurrent_failures_record_one_turn(self, store: Store, peer: Store) -> None:
         refusals = [partial((store, peer)[n % 2].refuse, message(), new_turn(), BUSY) for n in range(6)]
         assert sum(refused is not None for refused in at_once(refusals)) == 1
 
@@ -104,7 +104,7 @@ class RetryingContract:
         store.write([Settled(claim.lease, claim.turn.id, failure=FAILURE), finish(claim)])
         return read(store, claim.turn)
 
-    def test_a_failed_turn_is_asked_again_behind_its_conversation(self, store: Store, peer: Store) -> None:
+    def test_failed_turn_is_retried_at_the_end_of_its_conversation(self, store: Store, peer: Store) -> None:
         failed = self.failed(store)
         behind = say(store).turn
         recorded = peer.retry(failed.id, TurnId("again"))
@@ -120,14 +120,14 @@ class RetryingContract:
         assert failed.id in detail
         assert replace(read(store, failed), trail=failed.trail) == failed
 
-    def test_it_wakes_an_idle_conversation(self, store: Store) -> None:
+    def test_retry_makes_an_idle_conversation_due(self, store: Store) -> None:
         failed = self.failed(store)
         assert store.claim("two", [PLATFORM], 10) == ()
         again = store.retry(failed.id, new_turn()).turn
         claim = claim_one(store, "two")
         assert (claim.turn.id, claim.turn.attempts, claim.fresh) == (again.id, 1, True)
 
-    def test_a_cancelled_turn_is_asked_again(self, store: Store) -> None:
+    def test_cancelled_turn_is_retried(self, store: Store) -> None:
         turn = say(store).turn
         store.cancel(turn.id)
         again = store.retry(turn.id, new_turn()).turn
@@ -137,7 +137,7 @@ class RetryingContract:
         assert isinstance(following, Claim)
         assert (following.turn.id, following.turn.state) == (again.id, TurnState.RUNNING)
 
-    def test_a_reply_that_was_not_brought_is_only_brought(self, store: Store) -> None:
+    def test_retry_of_undelivered_reply_only_delivers_it(self, store: Store) -> None:
         claim = begin(store)
         answered = replace(answer(claim), files=FILES, model="m", cost=5)
         noted = Brought(claim.lease, claim.turn.id, ("1.1",))
@@ -167,7 +167,7 @@ class RetryingContract:
         except Conflict:
             return False
 
-    def test_what_did_not_fail_is_not_retried(self, store: Store, expire: Expire) -> None:
+    def test_turn_that_did_not_fail_is_not_retried(self, store: Store, expire_lease: Expire) -> None:
         claim, queued = begin(store), say(store).turn
         for turn in (claim.turn, queued):
             with pytest.raises(Conflict):
@@ -176,14 +176,14 @@ class RetryingContract:
         with pytest.raises(Conflict):
             store.retry(claim.turn.id, new_turn())
         assert len(store.transcript(claim.conversation.id)) == 2
-        expire(claim.conversation.id)
+        expire_lease(claim.conversation.id)
         assert claim_one(store).turn.id == queued.id
 
-    def test_what_is_not_there_is_not_retried(self, store: Store) -> None:
+    def test_missing_turn_is_not_retried(self, store: Store) -> None:
         with pytest.raises(TurnNotFound):
             store.retry(TurnId("nobody"), new_turn())
 
-    def test_a_name_that_is_taken_is_no_new_turns(self, store: Store) -> None:
+    def test_retry_with_used_turn_id_is_rejected(self, store: Store) -> None:
         failed = self.failed(store)
         with pytest.raises(Conflict):
             store.retry(failed.id, failed.id)

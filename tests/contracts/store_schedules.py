@@ -1,4 +1,4 @@
-"""What a store promises whatever happens in whatever order: nothing lost, nothing twice, nothing out of turn."""
+"""State-machine test of Store: in any order of calls no turn is lost, repeated or out of order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEEK = 7 * 86400.0
 
 @dataclass
 class Expected:
-    """A turn as it should be."""
+    """The expected state of a turn."""
 
     message: Message
     id: TurnId
@@ -42,7 +42,7 @@ class Expected:
     answered: bool = False
     retried: bool = False
     refused: str = ""
-    """With what code."""
+    """The code, if it was recorded as failed."""
 
     def check(self, turn: Turn) -> None:
         assert (turn.id, turn.state, turn.attempts, turn.parts) == (self.id, self.state, self.attempts, self.parts)
@@ -52,18 +52,18 @@ class Expected:
 
 @dataclass
 class Line:
-    """A conversation as it should be."""
+    """The expected state of a conversation."""
 
     turns: list[Expected] = field(default_factory=list)
     id: int = 0
     head: int = 0
     """How many turns are finished."""
     claim: Claim | None = None
-    """The one that counts; None: nobody may write."""
+    """The valid claim; None: nobody may write."""
     known: bool = True
     """Whether the claim has reached its owner."""
     due: bool = False
-    """Whoever comes may claim, even while somebody has a claim that counts until then."""
+    """Whether it may be claimed, even if the earlier claim is valid until then."""
 
     @property
     def front(self) -> Expected:
@@ -74,19 +74,19 @@ class Line:
         return self.head < len(self.turns)
 
     def add(self, turn: Expected, seen: Turn) -> None:
-        """One that nobody claims by this."""
+        """Adds a turn that was enqueued without a claim."""
         self.id, self.due = seen.conversation, self.due or not self.waiting
         self.turns.append(turn)
         assert seen.seq == len(self.turns)
 
 
 class Schedule(RuleBasedStateMachine):
-    """Any order of what owners and people do, compared step by step with what should come of it."""
+    """Random sequences of calls by workers and people, compared with a model after each step."""
 
-    def __init__(self, stores: tuple[Store, Store], expire: Expire) -> None:
+    def __init__(self, stores: tuple[Store, Store], expire_lease: Expire) -> None:
         super().__init__()
         self.stores = stores
-        self.expire = expire
+        self.expire = expire_lease
         self.platform = f"{PLATFORM}-{uuid.uuid4().hex}"  # examples share a database
         self.lines: dict[str, Line] = {}
         self.stale: list[Claim] = []
@@ -107,7 +107,7 @@ class Schedule(RuleBasedStateMachine):
         return turns[number % len(turns)]
 
     def begun(self, line: Line, claim: Claim) -> None:
-        """A claim is on the foremost turn, and says truly whether that was begun before."""
+        """Checks that a claim is on the current turn and tells whether it is a first attempt."""
         front = line.front
         assert claim.fresh is (front.state is TurnState.QUEUED)
         if not front.state.decided:
@@ -123,7 +123,7 @@ class Schedule(RuleBasedStateMachine):
         line.claim, line.due = None, due
 
     def write(self, side: int, change: Change, *, again: bool) -> Sequence[Result]:
-        """``again``: the result got lost on its way, and it is written once more."""
+        """``again``: writes twice, as if the first result had been lost on its way."""
         return [*self.stores[side].write([change]), *(self.stores[1 - side].write([change]) if again else ())]
 
     # ---------------------------------------------------------------- people
@@ -313,7 +313,7 @@ class Schedule(RuleBasedStateMachine):
     @precondition(lambda self: any(line.waiting for line in self.lines.values()))
     @rule(number=NUMBERS)
     def wait(self, number: int) -> None:
-        """So long that a lease runs out, or a pause is over. Who held it may write until another claims it."""
+        """Lets a lease expire or a delay end. The holder may write until another process claims the conversation."""
         waiting = [line for line in self.lines.values() if line.waiting]
         line = waiting[number % len(waiting)]
         self.expire(line.id)
@@ -330,7 +330,7 @@ class Schedule(RuleBasedStateMachine):
     # ---------------------------------------------------------------- the end
 
     def teardown(self) -> None:
-        """Whatever happened: one owner can bring everything to its end, each turn once and in order."""
+        """Checks that a single owner can finish everything, each turn once and in order."""
         for line in self.lines.values():
             self.expire(line.id)
         for claim in self.stores[0].claim("last", [self.platform], 10):
@@ -355,8 +355,8 @@ class Schedule(RuleBasedStateMachine):
 
 
 class ScheduleContract:
-    def test_any_schedule_keeps_order_and_loses_nothing(self, store: Store, peer: Store, expire: Expire) -> None:
+    def test_any_schedule_keeps_order_and_loses_nothing(self, store: Store, peer: Store, expire_lease: Expire) -> None:
         thorough = settings(
             max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         )
-        run_state_machine_as_test(lambda: Schedule((store, peer), expire), settings=thorough)  # type: ignore[arg-type]  # any factory will do
+        run_state_machine_as_test(lambda: Schedule((store, peer), expire_lease), settings=thorough)  # type: ignore[arg-type]  # any factory will do

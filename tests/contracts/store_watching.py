@@ -1,4 +1,4 @@
-"""What a store promises to those who look after it: how much waits, and what becomes of a broken clock."""
+"""Contract of Store: queue depth, clock skew and listening."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ WEEK = 7 * 86400.0
 
 
 class DepthsContract:
-    def test_nothing_waits_where_nothing_is_unfinished(self, store: Store) -> None:
+    def test_queue_is_empty_without_unfinished_turns(self, store: Store) -> None:
         claim = begin(store)
         store.write([answer(claim), finish(claim)])
         assert list(store.depths()) == []
 
-    def test_what_waits_is_counted_by_platform(self, store: Store) -> None:
+    def test_unfinished_turns_are_counted_by_platform(self, store: Store) -> None:
         claim = begin(store)
         for channel in ("loft", "other"):
             say(store, channel)
@@ -26,7 +26,7 @@ class DepthsContract:
         store.write([answer(claim), finish(claim)])
         assert [(depth.platform, depth.turns) for depth in store.depths()] == [("crow", 1), (PLATFORM, 2)]
 
-    def test_the_age_is_that_of_the_oldest_that_waits(self, store: Store) -> None:
+    def test_age_is_that_of_the_oldest_unfinished_turn(self, store: Store) -> None:
         for channel in "ab":
             say(store, channel)
         claims = {claim.conversation.key.channel: claim for claim in store.claim("one", [PLATFORM], 2)}
@@ -41,14 +41,14 @@ class DepthsContract:
 
 
 class MendingContract:
-    def test_what_is_within_reach_is_left_alone(self, store: Store, peer: Store) -> None:
+    def test_conversations_within_reach_are_not_changed(self, store: Store, peer: Store) -> None:
         held, paused = begin(store), begin(store, "paused")
         write(store, Released(paused.lease, after=60.0))
         assert store.mend() == 0
         assert peer.claim("two", [PLATFORM], 10) == ()
         assert store.renew("one").held == {held.conversation.id}
 
-    def test_a_pause_that_is_out_of_reach_is_over(self, store: Store, peer: Store) -> None:
+    def test_delay_out_of_reach_is_ended(self, store: Store, peer: Store) -> None:
         claim, idle = begin(store), begin(store, "idle")
         store.write([Released(claim.lease, after=WEEK), answer(idle), finish(idle)])
         assert peer.claim("two", [PLATFORM], 10) == ()
@@ -58,7 +58,7 @@ class MendingContract:
 
 
 class ListeningContract:
-    def test_listening_ends_when_it_is_told_to(self, store: Store) -> None:
+    def test_listen_returns_when_stopped(self, store: Store) -> None:
         stopped = threading.Event()
         listener = threading.Thread(target=store.listen, args=(lambda _: stopped.set(), stopped))
         listener.start()
@@ -68,4 +68,4 @@ class ListeningContract:
 
 
 class WatchingContract(DepthsContract, MendingContract, ListeningContract):
-    """All of it."""
+    """All contracts of this module."""

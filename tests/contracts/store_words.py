@@ -1,4 +1,4 @@
-"""What the promises of a store are told in."""
+"""Helpers of the Store contract."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ FILES = (File("Ωμέγα 🕊.png", 'https://files.test/1?a="b"', "image/png", 
 UNSTORABLE = File("a\x00b", "F\ud800", "\udfff")
 STORED = File("a\ufffdb", "F\ufffd", "\ufffd")
 Expire = Callable[[int], None]
-"""Lets the lease on a conversation run out."""
+"""Lets the lease on a conversation expire_lease."""
 Elapse = Callable[[float], None]
-"""Lets so many seconds pass for leases and limits that have a name."""
+"""Lets so many seconds pass for locks and token buckets."""
 
 
 def key(channel: str = "loft", platform: str = PLATFORM) -> ConversationKey:
@@ -52,7 +52,7 @@ def say(store: Store, channel: str = "loft", text: str = "Hello", owner: str | N
 
 
 def begin(store: Store, channel: str = "loft", owner: str = "one") -> Claim:
-    """Say something in an idle conversation and start on it."""
+    """Enqueues a message in an idle conversation and claims it."""
     claim = say(store, channel, owner=owner).claim
     assert claim is not None
     return claim
@@ -70,13 +70,13 @@ def read(store: Store, turn: Turn | TurnId) -> Turn:
 
 
 def untrailed(turn: object) -> Turn:
-    """All that was made of it, but for how."""
+    """Returns the turn without its audit log."""
     assert isinstance(turn, Turn)
     return replace(turn, trail=())
 
 
 def trail(store: Store, turn: Turn | TurnId) -> list[tuple[Mark, str]]:
-    """Without the times, which are those of the database."""
+    """Returns the audit log without times; checks that these are ascending."""
     lines = read(store, turn).trail
     assert [line.at for line in lines] == sorted(line.at for line in lines)
     return [(line.mark, line.detail) for line in lines]
@@ -96,7 +96,7 @@ def finish(claim: Claim, *, keep: bool = True) -> Finished:
 
 
 def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Do all of it at the same time, each in its own thread; the results in the order given."""
+    """Runs all of these at once, each in its own thread; returns the results in order."""
     gate = threading.Barrier(len(works))
 
     def work(each: Callable[[], Any]) -> Any:

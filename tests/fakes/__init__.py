@@ -1,1 +1,1 @@
-"""Stand-ins for the outside world. They speak real HTTP on loopback and keep the rules of what they stand for."""
+"""Fakes of external services: they speak real HTTP on loopback and enforce the rules of the real service."""

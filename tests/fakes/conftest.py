@@ -1,4 +1,4 @@
-"""A fake per test, and the real SDK in front of it, as strict as it can be."""
+"""Fixtures: a fake per test, and the real SDK configured as strictly as possible against it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
         api_key="key",
         max_retries=0,
         timeout=20,
-        http_client=DefaultAsyncHttpxClient(verify=False),  # on loopback; to load certificates takes 20 ms
+        http_client=DefaultAsyncHttpxClient(verify=False),  # loopback needs no certificates; loading them takes 20 ms
         _strict_response_validation=True,
     ) as strict:
         yield strict

@@ -1,4 +1,4 @@
-"""assistant.threads.* and agents.sessions.*: what an agent shows of its work."""
+"""assistant.threads.* and agents.sessions.*: statuses, titles and suggested prompts of an agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.fakes.slack_world import Workspace, World
 
 SESSION_STATUSES = {"active", "processing", "suspended", "closed"}
 STATUS_SECONDS = 120.0
-"""How long a status is shown when nothing else happens."""
+"""Seconds until a status disappears if nothing is posted."""
 TITLE_LIMIT = 200
 LOADING_LIMIT = 10
 LOADING_CHARS = 50
@@ -17,7 +17,7 @@ PROMPTS_LIMIT = 4
 
 
 def set_status(world: World, workspace: Workspace, args: Args) -> Json:
-    """assistant.threads.setStatus: shown until something is said, or for two minutes; an empty one is none."""
+    """assistant.threads.setStatus: shown until the bot posts, or for two minutes; an empty status clears it."""
     key = _thread(world, workspace, args)
     if "status" not in args:
         raise invalid("missing required field: status")
@@ -39,7 +39,7 @@ def set_title(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 def set_suggested_prompts(world: World, workspace: Workspace, args: Args) -> Json:
-    """assistant.threads.setSuggestedPrompts; with a thread_ts an agent's are taken, and never shown."""
+    """assistant.threads.setSuggestedPrompts; for an agent, prompts with a thread_ts are accepted but never shown."""
     channel = world.channel(workspace, args.need("channel_id")).id
     prompts = args.things("prompts", "invalid_arguments")
     if not 0 < len(prompts) <= PROMPTS_LIMIT:
@@ -52,7 +52,7 @@ def set_suggested_prompts(world: World, workspace: Workspace, args: Args) -> Jso
 
 
 def set_session_status(world: World, workspace: Workspace, args: Args) -> Json:
-    """agents.sessions.setStatus: begins the session when there is none."""
+    """agents.sessions.setStatus: creates the session if there is none."""
     _agents_only(world)
     status = args.need("status")
     if status not in SESSION_STATUSES:
@@ -79,7 +79,7 @@ def rename_session(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 def stop_stream(world: World, workspace: Workspace, args: Args) -> Json:
-    """chat.stopStream, which also moves the session in whose thread it was: to ``session_status``, else to active."""
+    """chat.stopStream; also sets the status of the session in its thread to ``session_status``, or else to active."""
     status = args.word("session_status") or "active"
     if status not in SESSION_STATUSES:
         raise invalid("must be a valid enum value: session_status")
@@ -96,7 +96,9 @@ def _agents_only(world: World) -> None:
 
 
 def _thread(world: World, workspace: Workspace, args: Args) -> tuple[str, str | None]:
-    """Where it is. Raises channel_not_found, invalid_thread_ts; invalid_arguments when something is missing."""
+    """Returns channel and thread_ts. Raises channel_not_found, invalid_thread_ts, or invalid_arguments when one is
+    missing.
+    """
     channel = world.channel(workspace, args.need("channel_id")).id
     args.need("thread_ts")
     return channel, check_ts(args, "thread_ts")

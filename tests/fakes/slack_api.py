@@ -1,4 +1,4 @@
-"""The door of the Web API: who asks, what for, whether they may, what goes wrong on the way."""
+"""The Web API endpoint: arguments, token, scopes, rate limits and injected faults of each call."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Act = Callable[[World, Workspace, Args], Json]
 OpenAct = Callable[[World, Args], Json]
 
 STRUCTURED = {"attachments", "blocks", "chunks", "files", "loading_messages", "metadata", "prompts", "view"}
-"""Arguments that travel as JSON within a form."""
+"""Arguments sent as JSON inside a form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method for bots. Any of ``scopes`` will do."""
+    """A method called with a bot token; one of ``scopes`` suffices."""
 
     act: Act
     scopes: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Method:
 
 
 class Api(Door):
-    """``doors`` need no bot's token; ``tiers`` limit the callers of ``methods``."""
+    """``tokenless_methods`` need no bot token; ``rate_limiter`` limits calls of ``methods``."""
 
     def __init__(
         self, world: World, methods: Mapping[str, Method], doors: Mapping[str, OpenAct], tiers: Tiers | None
@@ -104,7 +104,7 @@ class _TooOften(Exception):
 
 
 def bearer(world: World, token: str) -> Grant:
-    """What a token stands for. Raises what is wrong with it: not_authed, invalid_auth, token_expired and the like."""
+    """Returns what a token gives access to. Raises SlackError: not_authed, invalid_auth, token_expired and others."""
     if not token:
         raise SlackError("not_authed")
     if token in world.app_tokens:
@@ -120,7 +120,7 @@ def bearer(world: World, token: str) -> Grant:
 
 
 def _token(request: web.BaseRequest, args: Args) -> str:
-    """The bearer token, wherever it is."""
+    """Returns the bearer token from the header or the arguments; reads client credentials from Basic authentication."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     spoken = str(args.pop("token", ""))
     if kind.lower() == "basic":
@@ -129,14 +129,14 @@ def _token(request: web.BaseRequest, args: Args) -> str:
 
 
 def _take_secrets(args: Args, encoded: str) -> None:
-    """Basic authentication carries the client's id and secret."""
+    """Adds the client id and secret from Basic authentication to the arguments."""
     client_id, _, secret = base64.b64decode(encoded).decode().partition(":")
     args.setdefault("client_id", client_id)
     args.setdefault("client_secret", secret)
 
 
 async def read_args(request: web.BaseRequest) -> Args:
-    """Arguments from the query and the body, which is JSON or a form."""
+    """Returns the arguments from the query and from the body, which is JSON or a form."""
     args = Args(request.query)
     if request.content_type == "application/json":
         try:

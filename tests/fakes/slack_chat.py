@@ -1,4 +1,4 @@
-"""chat.postMessage, update, delete, postEphemeral: what a bot says at once."""
+"""chat.postMessage, update, delete, postEphemeral."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.fakes.slack_world import Channel, Message, Workspace, World
 
 
 def where_to_post(world: World, workspace: Workspace, channel: str) -> Channel:
-    """Raises channel_not_found, is_archived, not_in_channel."""
+    """Returns the channel if the bot may post there. Raises channel_not_found, is_archived, not_in_channel."""
     found = world.channel(workspace, channel)
     if found.archived:
         raise SlackError("is_archived")
@@ -19,7 +19,7 @@ def where_to_post(world: World, workspace: Workspace, channel: str) -> Channel:
 
 
 def what_to_say(args: Args) -> tuple[str, str, list[Json]]:
-    """Text, Markdown, blocks. Raises markdown_text_conflict, no_text, and what is wrong with one of them."""
+    """Returns text, Markdown and blocks. Raises markdown_text_conflict, no_text, or the error of an invalid one."""
     text, markdown, blocks = args.word("text"), markdown_of(args), blocks_of(args)
     if markdown and (text or blocks):
         raise SlackError("markdown_text_conflict")
@@ -86,7 +86,7 @@ def post_ephemeral(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 def own(world: World, workspace: Workspace, args: Args, foreign: str) -> Message:
-    """A message of the bot's own. Raises message_not_found, or ``foreign`` for anybody else's."""
+    """Returns a message of this bot. Raises message_not_found, or ``foreign_error`` for a message of anyone else."""
     world.end_old_streams()
     channel = world.channel(workspace, args.word("channel"))
     message = channel.messages.get(args.word("ts"))

@@ -1,4 +1,4 @@
-"""How Slack brings events, commands and clicks to an app: by HTTP or over a socket, again when nobody took them."""
+"""Delivers events, commands and clicks to an app, by HTTP or over a socket, with Slack's retries."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What is to be brought; the same at every attempt."""
+    """An event, command or click to deliver; the same for every attempt."""
 
     kind: Kind
     payload: Json
     id: str
 
     def body(self) -> tuple[bytes, str]:
-        """As HTTP carries it, and its content type."""
+        """Returns the HTTP body and its content type."""
         if self.kind == "events_api":
             return encode(self.payload).encode(), "application/json"
         form = self.payload if self.kind == "slash_commands" else {"payload": encode(self.payload)}
@@ -40,17 +40,17 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt to bring something."""
+    """One delivery attempt."""
 
     event_id: str
-    """Of a command or a click: its trigger_id."""
+    """Its event_id; for a command or a click its trigger_id."""
     retry_num: int
     status: int
-    """Of the app's answer; 200 for an acknowledgement over a socket, 0 when there was none."""
+    """HTTP status of the app's answer; 200 for an acknowledgement over a socket, 0 if there was no answer."""
     seconds: float
-    """From sending to the answer's end."""
+    """Seconds from sending to the end of the answer."""
     reason: str = ""
-    """Why it failed, in the words of x-slack-retry-reason."""
+    """Why it failed, as x-slack-retry-reason names it."""
     answer: str = ""
     """The body of the app's answer, as text."""
     parcel: Parcel | None = None
@@ -61,7 +61,7 @@ class Delivery:
 
 
 class Courier:
-    """Brings parcels, each in a task of its own, so that none waits for another."""
+    """Delivers requests, each in a task of its own, so that none waits for another."""
 
     def __init__(
         self, world: World, sockets: Sockets, *, pauses: Sequence[float], patience: float, parallel: int
@@ -91,9 +91,11 @@ class Courier:
         await self._http.close()
 
     def bring(self, *parcels: Parcel, retry_num: int = 0) -> None:
-        """Begin to bring these, in this order; from any thread. Raises RuntimeError when the fake does not run."""
+        """Starts delivering these requests in this order; callable from any thread. Raises RuntimeError when the fake
+        is not running.
+        """
         if self._loop is None:
-            raise RuntimeError("the fake Slack does not run")
+            raise RuntimeError("the fake Slack is not running")
         with self._world.change():
             self.under_way += len(parcels)
         self._loop.call_soon_threadsafe(self._spawn_all, parcels, retry_num)
@@ -108,7 +110,7 @@ class Courier:
         task.add_done_callback(self._tasks.discard)
 
     async def _bring(self, parcel: Parcel, retry_num: int) -> None:
-        """Until somebody takes it, or three retries have failed as well."""
+        """Attempts delivery until the app accepts it, asks for no retry, or all retries have failed."""
         reason = ""
         try:
             for pause in (0.0, *self._pauses):

@@ -1,4 +1,4 @@
-"""What Slack sends to an app, as plain data: events in their envelopes, commands, clicks, and the signature on them."""
+"""Builds what Slack sends to an app, as plain data: event envelopes, commands, clicks, and signed headers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BOT_ID = "B0BOT"
 TOKEN = "xoxb-fake"
 APP_TOKEN = "xapp-fake"
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
-"""The one of Slack's documentation on verifying requests."""
+"""The example secret in Slack's documentation on verifying requests."""
 USER = "U0ANN"
 
 Event = dict[str, Any]
@@ -53,11 +53,11 @@ Event = dict[str, Any]
 _TO_APP = {"api_app_id": APP, "token": "XXYYZZ", "enterprise": None, "is_enterprise_install": False}
 _BY_BOT = {"bot_id": BOT_ID, "user": BOT_USER, "app_id": APP, "text": ""}
 _numbers = count(1)
-_seed = secrets.token_hex(3).upper()  # ids of one run are not those of another
+_seed = secrets.token_hex(3).upper()  # ids differ from those of other runs
 
 
 def callback(event: Event, *, event_id: str | None = None, team: str = TEAM, **more: Any) -> Event:
-    """The envelope of the Events API around an event; ``event_id`` is a new one unless given.
+    """Returns an event in the envelope of the Events API; ``event_id`` is generated unless given.
 
     docs.slack.dev/apis/events-api#callback-field
     """
@@ -93,7 +93,7 @@ def message(
     channel_type: str | None = None,
     **more: Any,
 ) -> Event:
-    """What somebody has written. ``channel_type`` follows from the channel's first letter unless given: D is ``im``."""
+    """Returns a ``message`` event of a user. ``channel_type`` defaults to the one of the channel id's first letter."""
     event = {"type": "message", "channel": channel, "channel_type": channel_type or kind_of(channel)}
     return {**event, **_written(text, user, ts, thread_ts), **more}
 
@@ -107,7 +107,9 @@ def mention(
     thread_ts: str | None = None,
     **more: Any,
 ) -> Event:
-    """``app_mention``: it has no channel_type. The bot is mentioned first, unless the text does so where it likes."""
+    """Returns an ``app_mention`` event (it has no channel_type). A mention of the bot is prepended unless the text
+    contains one.
+    """
     if f"<@{BOT_USER}" not in text:
         text = f"<@{BOT_USER}> {text}"
     return {"type": "app_mention", "channel": channel, **_written(text, user, ts, thread_ts), **more}
@@ -137,7 +139,7 @@ def _written(text: str, user: str, ts: str, thread_ts: str | None) -> Event:
 
 
 def rich_text(text: str) -> Event:
-    """The block that a person's client makes of what was typed; mentions are elements of their own."""
+    """Returns the rich_text block a Slack client makes of typed text; mentions become elements of their own."""
     elements = [
         {"type": "user", "user_id": part[2:-1]} if part.startswith("<@") else {"type": "text", "text": part}
         for part in re.split(r"(<@\w+>)", text)
@@ -158,7 +160,7 @@ def edited(
     at: str = "1700000009.000900",
     **more: Any,
 ) -> Event:
-    """``message_changed``: the message ``ts`` says ``text`` since ``at``."""
+    """Returns a ``message_changed`` event: message ``ts`` has the text ``text`` since ``at``."""
     past = {"type": "message", **_written(before, user, ts, thread_ts)}
     past.pop("event_ts")
     now = {**past, "text": text, "blocks": [rich_text(text)], "edited": {"user": user, "ts": at}}
@@ -175,7 +177,7 @@ def deleted(
     at: str = "1700000009.000900",
     **more: Any,
 ) -> Event:
-    """``message_deleted``: the message ``ts`` is gone since ``at``."""
+    """Returns a ``message_deleted`` event: message ``ts`` was deleted at ``at``."""
     past = {"type": "message", **_written(text, user, ts, thread_ts)}
     past.pop("event_ts")
     return {**_hidden("message_deleted", channel, at), "deleted_ts": ts, "previous_message": past, **more}
@@ -194,7 +196,7 @@ def stopped(
     streaming: Sequence[str] = (),
     event_ts: str = "1700000009.000900",
 ) -> Event:
-    """The Stop button was pressed; Slack has ended the streams of the messages ``streaming`` already.
+    """Returns the event of a pressed Stop button; Slack has already ended the streams of the messages ``streaming``.
 
     docs.slack.dev/reference/events/agent_session_stopped
     """
@@ -216,7 +218,7 @@ def home_opened(
     event_ts: str = "1700000009.000900",
     **more: Any,
 ) -> Event:
-    """``app_home_opened``; ``tab`` is home or messages."""
+    """Returns an ``app_home_opened`` event; ``tab`` is home or messages."""
     return {"type": "app_home_opened", "user": user, "channel": channel, "tab": tab, "event_ts": event_ts, **more}
 
 
@@ -230,7 +232,7 @@ def command(
     response_url: str = "https://hooks.slack.com/commands/T0TEAM/1/abc",
     **more: str,
 ) -> dict[str, str]:
-    """The fields of the form that a slash command posts; ``name`` with or without its slash."""
+    """Returns the form fields posted for a slash command; ``name`` with or without its slash."""
     return {
         "token": "XXYYZZ",
         "team_id": team,
@@ -262,7 +264,7 @@ def block_action(
     response_url: str = "https://hooks.slack.com/actions/T0TEAM/1/abc",
     **more: Any,
 ) -> Event:
-    """The payload of a click on an element of the message ``ts``; a form's field ``payload`` carries it as JSON."""
+    """Returns the payload of a click on an element of message ``ts``; sent as JSON in the form field ``payload``."""
     thread = {} if thread_ts is None else {"thread_ts": thread_ts}
     action = {"type": kind, "action_id": action_id, "block_id": "b1", "value": value, "action_ts": "1700000009.000900"}
     return {
@@ -290,7 +292,7 @@ def signed(
     retry: int = 0,
     reason: str = "",
 ) -> dict[str, str]:
-    """The headers of a delivery, names in lower case; ``at`` is in seconds since 1970, now unless given.
+    """Returns the headers of a delivery, with names in lower case; ``at`` is in seconds since 1970, now unless given.
 
     docs.slack.dev/authentication/verifying-requests-from-slack
     """

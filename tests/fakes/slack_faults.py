@@ -1,4 +1,4 @@
-"""Slack's own way to say no; what else can go wrong is no matter of Slack's."""
+"""Slack's error answers; faults of the connection are in web_faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class SlackError(Exception):
-    """An answer of Slack's that is not ok."""
+    """An error answer of the Web API."""
 
     def __init__(self, code: str, **more: Any) -> None:
         super().__init__(code)
@@ -34,16 +34,16 @@ class SlackError(Exception):
 
 
 def invalid(why: str) -> SlackError:
-    """Slack's word for arguments that it cannot take, with its reason as it gives it."""
+    """Returns ``invalid_arguments`` with the reason as Slack words it."""
     return SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {why}"]})
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Slack says no with this code; nothing is performed."""
+    """The call is answered with this error code and not performed."""
 
     code: str
     times: int | None = 1
     skip: int = 0
     more: Json = field(default_factory=dict)
-    """What else stands in the answer: ``needed`` and ``provided``, for example."""
+    """Additional fields of the answer: ``needed`` and ``provided``, for example."""

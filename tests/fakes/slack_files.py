@@ -1,4 +1,4 @@
-"""Files: what people attach, what bots upload, and the door to their content."""
+"""Files: attachments of users, uploads of bots, and downloads."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.fakes.slack_text import Args, check_ts
 from tests.fakes.slack_world import File, Message, Workspace, World
 
 Attached = tuple[str, bytes] | tuple[str, bytes, str] | File
-"""Name, content and, where the name does not tell it, the media type; or a file as it is to be kept."""
+"""Name, content and optionally the media type (default: guessed from the name); or a complete file record."""
 
 LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Slack</title></head><body>Sign in to your workspace</body></html>"
 
 
 def keep(world: World, attached: Attached, user: str, team: str) -> File:
-    """Put a person's file into the world."""
+    """Stores a file attached by a user."""
     if isinstance(attached, File):
         file = attached
     else:
@@ -44,7 +44,7 @@ def info(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 def get_upload_url(world: World, workspace: Workspace, args: Args) -> Json:
-    """files.getUploadURLExternal: a file without content yet, and where to bring it."""
+    """files.getUploadURLExternal: creates a file without content and returns its upload URL."""
     name = args.need("filename")
     if args.number("length", 0) <= 0:
         raise SlackError("missing_argument")
@@ -54,7 +54,7 @@ def get_upload_url(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 async def upload(world: World, request: web.BaseRequest, file_id: str) -> web.Response:
-    """The content, as the body or as a form's file. Another length than announced is refused."""
+    """Receives the content, as the body or as a form file. Refuses a length other than announced."""
     if request.content_type == "multipart/form-data":
         parts = [part for part in (await request.post()).values() if isinstance(part, web.FileField)]
         content = parts[0].file.read() if parts else b""
@@ -69,7 +69,7 @@ async def upload(world: World, request: web.BaseRequest, file_id: str) -> web.Re
 
 
 def complete_upload(world: World, workspace: Workspace, args: Args) -> Json:
-    """files.completeUploadExternal: the files appear, as one message, where they are to be shared."""
+    """files.completeUploadExternal: shares the files as one message in each given channel."""
     named = args.things("files", "invalid_arguments")
     if not named:
         raise invalid("missing required field: files")
@@ -108,7 +108,9 @@ def _find(world: World, workspace: Workspace, file_id: str) -> File:
 
 
 def download(world: World, request: web.BaseRequest, place: str) -> web.Response:
-    """The content for a bot of the same workspace that may read files; for anybody else a page, with status 200."""
+    """Returns the content for a bot of the same workspace with files:read; for anyone else a login page with status
+    200, like Slack.
+    """
     team, _, file_id = place.partition("/")[0].partition("-")
     _, _, token = request.headers.get("Authorization", "").partition(" ")
     try:

@@ -1,4 +1,4 @@
-"""The methods of the Web API that the fake knows, with the scope and the limit of each."""
+"""The Web API methods of the fake, with scopes and rate limit of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
 READ = ("channels:read", "groups:read", "im:read", "mpim:read")
 REACT = ("reactions:write",)
 STATUSES = 600
-"""A minute, for assistant.threads.setStatus; docs.slack.dev says only that it is special."""
+"""Calls a minute of assistant.threads.setStatus; docs.slack.dev says only that its tier is special."""
 
 
 def auth_test(world: World, workspace: Workspace, args: Args) -> Json:

@@ -1,4 +1,4 @@
-"""How an app is installed: the page that asks for consent, codes, tokens, and tokens that are renewed."""
+"""App installation: the consent page, authorization codes, tokens and token rotation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fakes.slack_world import SCOPES, Grant, Workspace, World
 CLIENT_ID = "111111.222222"
 CLIENT_SECRET = "0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f"
 TOKEN_SECONDS = 43_200
-"""How long a token lives that is to be renewed."""
+"""Seconds a token is valid with token rotation."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class _Code:
 
 
 class Installing:
-    """``rotation``: tokens expire and are renewed; ``consent``: what people say on the page."""
+    """``token_rotation``: tokens expire and can be refreshed; ``user_consents``: whether the user consents."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -38,7 +38,7 @@ class Installing:
         self._renewals: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def page(self, request: web.BaseRequest) -> web.Response:
-        """/oauth/v2/authorize: back to the app at once, with a code; ``team`` in the query chooses the workspace."""
+        """/oauth/v2/authorize: redirects to the app with a code; ``team`` in the query chooses the workspace."""
         asked = request.query
         target = asked.get("redirect_uri", "")
         if asked.get("client_id") != CLIENT_ID or not target:
@@ -51,13 +51,13 @@ class Installing:
         return web.Response(status=302, headers={"Location": f"{target}{'&' if '?' in target else '?'}{back}"})
 
     def code(self, *, team: str = TEAM, scopes: tuple[str, ...] = SCOPES, redirect_uri: str = "") -> str:
-        """What the page would hand to the app."""
+        """Returns a code as the consent page would pass to the app."""
         code = f"{secrets.token_hex(6)}.{secrets.token_hex(6)}"
         self._codes[code] = _Code(team, scopes, redirect_uri)
         return code
 
     def access(self, world: World, args: Args) -> Json:
-        """oauth.v2.access: a code, or a refresh token, for an access token. Both are good for one time."""
+        """oauth.v2.access: exchanges a code or a refresh token for an access token. Both can be used once."""
         if args.word("client_id") != CLIENT_ID:
             raise SlackError("invalid_client_id")
         if args.word("client_secret") != CLIENT_SECRET:

@@ -1,4 +1,4 @@
-"""What people do in the fake Slack, and what Slack tells the app of it."""
+"""User actions in the fake Slack, and the events they send to the app."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Order = Literal["mention", "message", "any"]
 
 
 class People:
-    """Each of these may be done from any thread; the app hears of it at once."""
+    """Actions of users; callable from any thread. The app is notified at once."""
 
     def __init__(self, world: World, courier: Courier) -> None:
         self._world = world
@@ -40,10 +40,10 @@ class People:
         team: str = TEAM,
         order: Order = "any",
     ) -> str:
-        """Write a message; its ts.
+        """Posts a message as a user; returns its ts.
 
-        In a channel a ``mention`` of the bot (put before the text, unless it is in there) comes as two events with
-        the same ts: ``app_mention`` and ``message``; ``order`` says which of them is sent first.
+        In a channel, a ``mention`` of the bot (prepended unless the text contains one) is sent as two events with the
+        same ts, ``app_mention`` and ``message``; ``order`` says which is sent first.
         """
         bot = self._world.workspaces[team].bot_user
         if mention and f"<@{bot}" not in text:
@@ -59,7 +59,7 @@ class People:
         return message.ts
 
     def _enter(self, channel: str, user: str, team: str) -> Channel:
-        """A channel that was not there opens when somebody comes."""
+        """Returns the channel, creating user and channel if they do not exist."""
         self._world.meet(user, team)
         return self._world.enter(channel, team)
 
@@ -89,13 +89,13 @@ class People:
         return Parcel("events_api", envelope, envelope["event_id"])
 
     def tell(self, event: Json, *, event_id: str | None = None, team: str = TEAM) -> str:
-        """Bring any event, whether it belongs to what is in the world or not; its event_id."""
+        """Delivers any event, related to the state of the fake or not; returns its event_id."""
         parcel = self._parcel(event, team, event_id)
         self._courier.bring(parcel)
         return parcel.id
 
     def echo(self, message: Message) -> None:
-        """Tell the bot what it has said itself."""
+        """Sends the bot's own message to it as an event."""
         if message.bot is not None:
             bot = {"bot_id": message.bot.bot_id, "app_id": events.APP, "team": message.channel.team}
             event = events.message(message.shown().text, **self._place(message), **bot)
@@ -103,11 +103,13 @@ class People:
             self.tell(event, team=message.channel.team)
 
     def send(self, payload: Json) -> None:
-        """Bring what is no event in an envelope: ``app_rate_limited``, ``url_verification``, anything, as it is."""
+        """Delivers a payload as it is, without an event envelope: ``app_rate_limited``, ``url_verification`` and the
+        like.
+        """
         self._courier.bring(Parcel("events_api", payload, str(payload.get("event_id", payload.get("type", "")))))
 
     def edit(self, ts: str, text: str) -> None:
-        """A person changes what they have written. Raises KeyError."""
+        """Edits a user's message. Raises KeyError."""
         with self._world.change():
             message = self._world.messages[ts]
             before, message.text = message.text, text
@@ -117,7 +119,7 @@ class People:
         self._tell_of(message, events.edited(text, before=before, at=at, **self._place(message)))
 
     def delete(self, ts: str) -> None:
-        """A person takes back what they have written. Raises KeyError."""
+        """Deletes a user's message. Raises KeyError."""
         with self._world.change():
             message = self._world.messages[ts]
             self._world.drop(message)
@@ -133,7 +135,7 @@ class People:
         return place if message.thread_ts is None else {**place, "thread_ts": message.thread_ts}
 
     def stop(self, channel: str, thread_ts: str, user: str = USER, *, team: str = TEAM) -> list[str]:
-        """Press the Stop button: the streams in the thread end; the ts of each."""
+        """Presses the Stop button: ends the streams in the thread; returns the ts of each."""
         with self._world.change():
             where = self._enter(channel, user, team)
             ended = self._world.end_streams(where.threads.get(thread_ts, ()), "stopped_by_user")
@@ -142,7 +144,7 @@ class People:
         return ended
 
     def open_home(self, *, user: str = USER, channel: str = "D0DM", tab: str = "messages", team: str = TEAM) -> str:
-        """Open the app's home; the event's id."""
+        """Opens the app's home; returns the event id."""
         with self._world.change():
             self._enter(channel, user, team)
             at = self._world.new_ts()
@@ -151,7 +153,7 @@ class People:
     def command(
         self, name: str, text: str = "", *, user: str = USER, channel: str = "D0DM", team: str = TEAM, **more: str
     ) -> str:
-        """Use a slash command; its trigger_id, which its deliveries bear as event_id."""
+        """Runs a slash command; returns its trigger_id, which is the event_id of its deliveries."""
         with self._world.change():
             url = self._responses.url("commands", self._enter(channel, user, team), user)
         form = events.command(name, text, user=user, channel=channel, team=team, response_url=url, **more)
@@ -170,7 +172,9 @@ class People:
         team: str = TEAM,
         **more: Any,
     ) -> str:
-        """Click an element of the message ``ts``, which says where it stands if it is there; the trigger_id."""
+        """Clicks an element of message ``ts``, which determines channel, thread and team if it exists; returns the
+        trigger_id.
+        """
         with self._world.change():
             if message := self._world.messages.get(ts):
                 channel, thread_ts, team = message.channel.id, message.thread_ts, message.channel.team
@@ -181,6 +185,6 @@ class People:
         return str(click["trigger_id"])
 
     def redeliver(self, delivery: Delivery) -> None:
-        """Bring the same once more: same id, same retry number, a signature of now."""
+        """Delivers the same request once more: same id and retry number, newly signed."""
         if delivery.parcel is not None:
             self._courier.bring(delivery.parcel, retry_num=delivery.retry_num)

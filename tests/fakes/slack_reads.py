@@ -1,4 +1,4 @@
-"""What a bot may look up, and the small things it may do: conversations.*, users.info, reactions.*, views.publish."""
+"""Read methods and small writes: conversations.*, users.info, reactions.*, views.publish."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST_PAGE = 999
 
 
 def replies(world: World, workspace: Workspace, args: Args) -> Json:
-    """conversations.replies: the root, then its replies, oldest first."""
+    """conversations.replies: the root message, then its replies, oldest first."""
     channel = world.channel(workspace, args.word("channel"))
     ts = args.need("ts")
     message = channel.messages.get(ts)
@@ -28,7 +28,7 @@ def replies(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 def history(world: World, workspace: Workspace, args: Args) -> Json:
-    """conversations.history: what stands at the top level, newest first."""
+    """conversations.history: top-level messages, newest first."""
     channel = world.channel(workspace, args.word("channel"))
     if not channel.member:
         raise SlackError("not_in_channel")
@@ -37,7 +37,7 @@ def history(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 def _between(messages: Sequence[Message], args: Args) -> list[Message]:
-    """Those after ``oldest`` and before ``latest``; with them, when ``inclusive``."""
+    """Returns the messages after ``oldest`` and before ``latest``, including both ends when ``inclusive`` is set."""
     oldest, latest = _time(args, "oldest", 0.0), _time(args, "latest", float("inf"))
     if args.flag("inclusive"):
         return [message for message in messages if oldest <= float(message.ts) <= latest]

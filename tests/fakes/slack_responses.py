@@ -1,4 +1,4 @@
-"""response_url: what an app says in answer to a command or a click, five times at most."""
+"""Response URLs: an app's answers to a command or a click, five at most for each."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Responses:
         self._places: dict[str, _Place] = {}
 
     def url(self, kind: str, channel: Channel, user: str) -> str:
-        """An address of its own for one command or click."""
+        """Returns a new response URL for one command or click."""
         workspace = self._world.workspaces[channel.team]
         path = f"{kind}/{channel.team}/{next(self._world.numbers)}"
         self._places[path] = _Place(channel, workspace, user)
         return f"{self._world.url}/response/{path}"
 
     async def take(self, request: web.BaseRequest, path: str) -> web.Response:
-        """A message for everybody in the channel (``in_channel``), else for the one who has asked."""
+        """Receives an answer: visible to the channel if ``in_channel``, otherwise only to the user who triggered it."""
         place = self._places.get(path)
         if place is None or place.used >= USES:
             return web.json_response({"ok": False, "error": "used_url"}, status=404)

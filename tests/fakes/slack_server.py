@@ -1,4 +1,4 @@
-"""A fake Slack: real HTTP and WebSocket on loopback, Slack's rules and error codes, faults and people on demand."""
+"""A fake Slack: real HTTP and WebSocket on loopback, Slack's rules and error codes, injectable faults, users."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ __all__ = [
 
 
 class FakeSlack(WebServer, People):
-    """One Slack with one app in it. Everything may be called from any thread, also while it runs.
+    """One Slack with one app in it. Callable from any thread, also while it runs.
 
-    - ``tiers``: hold the app to the limits of its methods, over ``clock`` (seconds).
-    - ``streaming``: whether the workspace knows chat.startStream and the like; ``lifespan`` seconds and
-      ``stream_bytes`` of UTF-8 bound a streamed message.
+    - ``tiers``: enforce the rate limits of the methods, over ``clock`` (seconds).
+    - ``streaming``: whether the workspace supports chat.startStream and the like; ``stream_seconds`` and
+      ``stream_bytes`` (UTF-8) limit a streamed message.
     - ``agent``: whether the app is declared an agent.
-    - ``retries``: seconds before each further attempt to deliver something; ``patience``: seconds Slack waits for
-      an answer; ``parallel``: deliveries by HTTP at the same time.
-    - ``echo``: the bot's own messages come back to it as events, as they do in Slack.
+    - ``retries``: seconds before each retry of a delivery; ``response_timeout``: seconds Slack waits for an answer;
+      ``max_parallel``: HTTP deliveries at the same time.
+    - ``echo``: send the bot's own messages back to it as events, as Slack does.
     """
 
     def __init__(
@@ -86,7 +86,9 @@ class FakeSlack(WebServer, People):
         return f"{self.url}/api/"
 
     def deliver_to(self, url: str | None, *, commands: str | None = None, interactive: str | None = None) -> None:
-        """Where events go, and commands and clicks unless told otherwise. None: over Socket Mode, as without this."""
+        """Sets the URLs for events, commands and clicks (the latter two default to ``url``). None: deliver over Socket
+        Mode.
+        """
         self._courier.urls = {"events_api": url, "slash_commands": commands or url, "interactive": interactive or url}
 
     # ------------------------------------------------------------ what is in it
@@ -99,7 +101,7 @@ class FakeSlack(WebServer, People):
         bot_id: str = BOT_ID,
         scopes: Iterable[str] = SCOPES,
     ) -> None:
-        """One more workspace, or another token or other scopes for one that is there."""
+        """Adds a workspace, or another token or other scopes for an existing one."""
         with self._world.change():
             self._world.settle_in(Workspace(team, bot_user, bot_id))
             self._world.grants[token] = Grant(self._world.workspaces[team], tuple(scopes))
@@ -107,23 +109,23 @@ class FakeSlack(WebServer, People):
     def add_channel(
         self, channel: str, *, team: str = TEAM, archived: bool = False, member: bool = True, name: str = "general"
     ) -> None:
-        """A channel, or other facts about one that is there; ``member``: whether the bot is in it."""
+        """Adds a channel or changes an existing one; ``member``: whether the bot is in it."""
         with self._world.change():
             known = self._world.enter(channel, team)
             known.archived, known.member, known.name = archived, member, name
 
     def add_user(self, user: str, *, team: str = TEAM, **more: Any) -> None:
-        """A person, with what users.info says of them beyond the usual."""
+        """Adds a user; ``more`` are additional fields of users.info."""
         with self._world.change():
             self._world.meet(user, team).update(more)
 
     def revoke(self, token: str = TOKEN, code: str = "token_revoked") -> None:
-        """Whoever shows this token from now on gets ``code``."""
+        """Answers every later use of this token with the error ``code``."""
         with self._world.change():
             self._world.grants[token].revoked = code
 
     def expire_streams(self) -> None:
-        """Every message that streams has outlived its time, now."""
+        """Ends all open streams, as if their time were over."""
         with self._world.change():
             self._world.end_streams(self._world.live.values(), "message_not_in_streaming_state")
 
@@ -131,7 +133,7 @@ class FakeSlack(WebServer, People):
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """Every attempt to deliver something, in the order in which they ended."""
+        """All delivery attempts, in the order in which they ended."""
         return self._courier.deliveries.copy()
 
     @property
@@ -139,58 +141,58 @@ class FakeSlack(WebServer, People):
         return self._sockets
 
     def said(self, channel: str | None = None, topic: str | None = None) -> list[Posted]:
-        """What stands there now, in order; of a channel, of one thread with its root."""
+        """Returns the messages visible now, in order; of a channel, or of one thread including its root."""
         with self._world.lock:
             return self._world.said(channel, topic)
 
     def answers(self, channel: str | None = None, topic: str | None = None) -> list[Posted]:
-        """What bots have said of it."""
+        """Returns the visible messages of bots."""
         bots = {workspace.bot_user for workspace in self._world.workspaces.values()}
         return [posted for posted in self.said(channel, topic) if posted.user in bots]
 
     def calls(self, method: str | None = None) -> list[Call]:
-        """The calls of a method, or all, in the order in which they came in."""
+        """Returns the calls of a method, or all calls, in order of arrival."""
         calls = self._world.calls.copy()
         return calls if method is None else [call for call in calls if call.method == method]
 
     def statuses(self, channel: str, thread_ts: str) -> list[str]:
-        """Every status that was set in a thread, in order; an empty one clears."""
+        """Returns all statuses set in a thread, in order; an empty one clears."""
         return self._world.work.statuses.get((channel, thread_ts), []).copy()
 
     def status(self, channel: str, thread_ts: str) -> str:
-        """The status that is shown now: none any more once the bot has said something there, or after two minutes."""
+        """Returns the status shown now: empty once the bot has posted in the thread, or after two minutes."""
         status, until = self._world.work.showing.get((channel, thread_ts), ("", 0.0))
         return status if self._world.clock() < until else ""
 
     def agent_statuses(self, channel: str, thread_ts: str) -> list[str]:
-        """Every status of the agent's session in a thread, in order."""
+        """Returns all statuses of the agent's session in a thread, in order."""
         return self._world.work.sessions.get((channel, thread_ts), []).copy()
 
     def title(self, channel: str, thread_ts: str) -> str:
         return self._world.work.titles.get((channel, thread_ts), "")
 
     def prompts(self, channel: str) -> list[Json]:
-        """What is suggested in a channel now."""
+        """Returns the prompts suggested in a channel now."""
         return self._world.work.prompts.get(channel, []).copy()
 
     def view(self, user: str) -> Json | None:
-        """What somebody sees at the app's home."""
+        """Returns the home view published for a user."""
         return self._world.views.get(user)
 
     @property
     def whispers(self) -> list[Json]:
-        """What only one person sees: by chat.postEphemeral, or at a response_url."""
+        """Messages only one user sees, from chat.postEphemeral or a response_url."""
         return self._world.whispers.copy()
 
     def settle(self, timeout: float = 20.0) -> None:
-        """Wait until everything is delivered, or given up."""
+        """Waits until every delivery was accepted or given up."""
         self.wait(lambda: self._courier.under_way == 0, timeout)
 
     def _describe(self) -> str:
         said = [f"  {posted.channel} {posted.user}: {posted.text[:100]!r}" for posted in self.said()[-10:]]
         calls = [f"  {call.method} {call.answered or '...'}" for call in self.calls()[-20:]]
         done = [f"  {one.event_id} #{one.retry_num} {one.status} {one.reason}" for one in self.deliveries[-10:]]
-        return "\n".join(["there stands:", *said, "was called:", *calls, "was delivered:", *done])
+        return "\n".join(["messages:", *said, "calls:", *calls, "deliveries:", *done])
 
     # ------------------------------------------------------------ running
 

@@ -1,4 +1,4 @@
-"""Messages, files, channels and people as the Web API shows them."""
+"""JSON of messages, files, channels and users as the Web API returns them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.fakes.slack_world import Channel, File, Message, World
 
 
 def message_json(world: World, message: Message, *, metadata: bool = True) -> Json:
-    """A message; its metadata only for those who ask for it."""
+    """Returns the JSON of a message; metadata only if asked for."""
     shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "team": message.channel.team}
     shown["text"] = message.shown().text
     if message.bot is not None:

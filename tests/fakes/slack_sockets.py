@@ -1,4 +1,4 @@
-"""Socket Mode: envelopes over WebSockets that the app has opened, each over one of them at random."""
+"""Socket Mode: sends each envelope over one of the app's WebSockets, chosen at random."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.fakes.slack_world import World
 from tests.fakes.web_door import encode
 
 LIMIT = 10
-"""Sockets of one app at the same time."""
+"""Open sockets of one app at the same time."""
 
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """One socket and what was sent over it without an acknowledgement yet."""
+    """One socket and its unacknowledged envelopes."""
 
     socket: web.WebSocketResponse
     transport: asyncio.Transport | None
@@ -44,7 +44,9 @@ class Link:
         self.waiting.clear()
 
     async def send(self, envelope: Json) -> Any:
-        """What comes back with the acknowledgement. Raises ConnectionError when the socket closes before."""
+        """Sends an envelope; returns the payload of its acknowledgement. Raises ConnectionError when the socket closes
+        first.
+        """
         ack = self.waiting[envelope["envelope_id"]] = asyncio.get_running_loop().create_future()
         await self.socket.send_str(encode(envelope))
         return await ack
@@ -58,18 +60,18 @@ class Sockets:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Begin on the loop that runs."""
+        """Resets the state for the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._some = asyncio.Event()
         self._links.clear()
 
     @property
     def count(self) -> int:
-        """How many are open."""
+        """Number of open sockets."""
         return len(self._links)
 
     def connections_open(self, world: World, args: Args) -> Json:
-        """apps.connections.open: a ticket for one socket."""
+        """apps.connections.open: returns a URL with a ticket for one socket."""
         token = args.word("token")
         if token in world.grants:
             raise SlackError("not_allowed_token_type")
@@ -80,7 +82,7 @@ class Sockets:
         return {"ok": True, "url": f"ws{world.url.removeprefix('http')}/link/?ticket={ticket}&app_id={APP}"}
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One socket, as long as it is open."""
+        """Serves one socket until it closes."""
         ticket = request.query.get("ticket", "")
         if ticket not in self._tickets or self.count >= LIMIT:
             return web.Response(status=403)
@@ -113,9 +115,9 @@ class Sockets:
             self._some.clear()
 
     async def send(self, kind: str, payload: Json, retry_num: int, reason: str) -> str:
-        """Bring one envelope as soon as a socket is open; what came back with its acknowledgement, as text.
+        """Sends one envelope as soon as a socket is open; returns the payload of its acknowledgement as text.
 
-        Raises ConnectionError when the socket closes instead.
+        Raises ConnectionError when the socket closes first.
         """
         await self._some.wait()
         envelope = {
@@ -130,11 +132,11 @@ class Sockets:
         return "" if answer is None else answer if isinstance(answer, str) else encode(answer)
 
     def disconnect(self, reason: str = "refresh_requested") -> None:
-        """Tell every client to go, as Slack does now and then, and close; from any thread."""
+        """Asks every client to reconnect, as Slack sometimes does, and closes its socket; callable from any thread."""
         self._each(lambda link: asyncio.ensure_future(self._dismiss(link, reason)))
 
     def cut(self) -> None:
-        """Let every connection die; from any thread."""
+        """Aborts every connection; callable from any thread."""
         self._each(self._kill)
 
     def _each(self, act: Callable[[Link], object]) -> None:

@@ -1,4 +1,4 @@
-"""chat.startStream, appendStream, stopStream: a message that grows while it is read."""
+"""chat.startStream, appendStream, stopStream."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def append(world: World, workspace: Workspace, args: Args) -> Json:
 
 
 def stop(world: World, workspace: Workspace, args: Args) -> Json:
-    """Its ``session_status`` is for whoever keeps the agent's status."""
+    """chat.stopStream; its ``session_status`` is handled in slack_agent."""
     message = _live(world, workspace, args)
     chunks, blocks, metadata = _content(args), blocks_of(args), metadata_of(args)
     _grow(world, message, args, chunks)
@@ -69,7 +69,7 @@ def _live(world: World, workspace: Workspace, args: Args) -> Message:
 
 
 def _content(args: Args) -> list[Json]:
-    """What is to be added, as chunks. Raises what is wrong with it."""
+    """Returns the content of the call as chunks. Raises SlackError if it is invalid."""
     markdown, chunks = markdown_of(args), args.things("chunks", "invalid_chunks")
     if args.get("markdown_text") is not None and args.get("chunks") is not None:
         raise SlackError("cannot_provide_both_markdown_text_and_chunks")
@@ -98,7 +98,7 @@ def _bad_chunk(index: int, why: str) -> SlackError:
 
 
 def _grow(world: World, message: Message, args: Args, chunks: list[Json]) -> None:
-    """Add to a stream. Raises streaming_mode_mismatch, msg_too_long; then nothing is added."""
+    """Appends chunks to a stream. Raises streaming_mode_mismatch or msg_too_long, and then appends nothing."""
     stream = message.stream
     if stream is None or not chunks:
         return

@@ -1,4 +1,4 @@
-"""Every subtype of a message that Slack documents, as an event; with those it sends without a page of their own."""
+"""An event for every message subtype that Slack documents, and for those it sends without a documentation page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _event(subtype: str, text: str, *, user: str = ANN, **more: Any) -> dict[str
 
 
 def _root(**more: Any) -> dict[str, Any]:
-    """A message of a person, as other events show it within themselves."""
+    """Returns a user's message as embedded in other events."""
     return {"type": "message", "user": ANN, "text": "the root", "ts": ROOT, "team": "T0TEAM", **more}
 
 
@@ -125,8 +125,8 @@ SUBTYPES: dict[str, dict[str, Any]] = {
     for events in (_of_channels(), _of_groups(), _of_messages(), _of_bots(), _of_files())
     for event in events
 }
-"""By name. Of these people mean ``file_share``, ``thread_broadcast`` and ``me_message`` as something said.
+"""By name. Only ``file_share``, ``thread_broadcast`` and ``me_message`` are messages that users write.
 
-docs.slack.dev/reference/events/message#subtypes; those without a page there (``sh_room_created``, ``tombstone`` and
-the like) come from published clients.
+docs.slack.dev/reference/events/message#subtypes; those without a page there (``sh_room_created``, ``tombstone`` and the
+like) come from published clients.
 """

@@ -1,4 +1,4 @@
-"""What can be read in a message, and what Slack refuses to take as one."""
+"""Arguments of Web API calls: reading and validating them, and the visible text of a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fakes.slack_faults import Json, SlackError, invalid
 MARKDOWN_LIMIT = 12_000
 """Characters of ``markdown_text``, and of all markdown blocks of a message together."""
 TEXT_LIMIT = 40_000
-"""Characters of ``text`` in chat.postMessage: the rest is cut off."""
+"""Characters of ``text`` in chat.postMessage; longer text is truncated."""
 UPDATE_LIMIT = 4_000
 """Characters of ``text`` in chat.update."""
 BLOCKS_LIMIT = 50
@@ -34,7 +34,7 @@ BLOCKS = PARTS | CONTEXTS | NEWER
 
 
 def visible(text: str, markdown: str, blocks: Sequence[Json]) -> str:
-    """All that a person reads: Blocks stand instead of ``text``, which is only what a notification shows of them."""
+    """Returns the text users see: blocks replace ``text``, which is then only shown in notifications."""
     in_markdown = [str(block.get("text", "")) for block in blocks if block.get("type") == "markdown"]
     if markdown or in_markdown:
         return markdown + "\n\n".join(in_markdown)
@@ -46,12 +46,12 @@ class Args(dict[str, Any]):
     """The arguments of a call."""
 
     def word(self, name: str) -> str:
-        """A plain value; empty when there is none."""
+        """Returns a plain value; empty when missing."""
         value = self.get(name)
         return "" if value is None else str(value)
 
     def need(self, name: str) -> str:
-        """A value that must be there. Raises invalid_arguments."""
+        """Returns a required value. Raises invalid_arguments."""
         if value := self.word(name):
             return value
         raise invalid(f"missing required field: {name}")
@@ -66,7 +66,9 @@ class Args(dict[str, Any]):
             raise invalid(f"must be a number: {name}") from None
 
     def things(self, name: str, code: str) -> list[Json]:
-        """A list of objects, as JSON or as its text; empty when there is none. Raises ``code``."""
+        """Returns a list of objects, given as JSON or as JSON text; empty when missing. Raises SlackError with
+        ``code``.
+        """
         value = decoded(self.get(name))
         if value in (None, ""):
             return []
@@ -84,7 +86,7 @@ class Args(dict[str, Any]):
 
 
 def decoded(value: Any) -> Any:
-    """A value of a form that is JSON, as what it means; anything else as it is."""
+    """Decodes a form value that is a JSON list or object; returns anything else unchanged."""
     if isinstance(value, str) and value[:1] in {"[", "{"}:
         try:
             return json.loads(value)
@@ -94,7 +96,7 @@ def decoded(value: Any) -> Any:
 
 
 def blocks_of(args: Args) -> list[Json]:
-    """Raises invalid_blocks_format, invalid_blocks, msg_blocks_too_long."""
+    """Returns the valid blocks. Raises invalid_blocks_format, invalid_blocks, msg_blocks_too_long."""
     blocks = args.things("blocks", "invalid_blocks_format")
     if len(blocks) > BLOCKS_LIMIT:
         raise _bad_blocks(f"no more than {BLOCKS_LIMIT} items allowed [json-pointer:/blocks]")
@@ -124,7 +126,7 @@ def _bad_blocks(why: str) -> SlackError:
 
 
 def markdown_of(args: Args) -> str:
-    """Raises msg_too_long."""
+    """Returns ``markdown_text``. Raises msg_too_long."""
     markdown = args.word("markdown_text")
     if len(markdown) > MARKDOWN_LIMIT:
         raise SlackError("msg_too_long")
@@ -132,7 +134,7 @@ def markdown_of(args: Args) -> str:
 
 
 def metadata_of(args: Args) -> Json | None:
-    """Raises invalid_metadata_format."""
+    """Returns the metadata. Raises invalid_metadata_format."""
     metadata = args.thing("metadata", "invalid_metadata_format")
     if metadata is None:
         return None
@@ -142,7 +144,7 @@ def metadata_of(args: Args) -> Json | None:
 
 
 def check_ts(args: Args, name: str) -> str | None:
-    """A thread_ts, None when there is none. Raises invalid_thread_ts for what is no ts; an empty one is none."""
+    """Returns a thread_ts, or None when missing. Raises invalid_thread_ts, also for an empty one."""
     if args.get(name) is None:
         return None
     ts = args.word(name)

@@ -1,4 +1,4 @@
-"""How often a method may be called: docs.slack.dev/apis/web-api/rate-limits."""
+"""Slack's rate limits: docs.slack.dev/apis/web-api/rate-limits."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ TIER: Final = {1: 1, 2: 20, 3: 50, 4: 100}
 
 
 class Tiers:
-    """Counts the calls of each method in each workspace over a minute; and the posts in each channel over a second."""
+    """Counts calls of each method in each workspace over a minute, and posts in each channel over a second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._seen: dict[tuple[str, ...], deque[float]] = {}
 
     def wait(self, team: str, method: str, per_minute: int) -> int:
-        """How many seconds to wait, at least 1; 0 when the call is counted."""
+        """Returns the seconds to wait, at least 1; 0 when the call is allowed, which is then counted."""
         return self._take((team, method), per_minute, MINUTE)
 
     def wait_to_post(self, team: str, channel: str) -> int:
-        """One post a second in a channel."""
+        """Like ``seconds_to_wait``, for the limit of one post a second in a channel."""
         return self._take((team, "chat.postMessage", channel), 1, 1.0)
 
     def _take(self, key: tuple[str, ...], limit: int, window: float) -> int:

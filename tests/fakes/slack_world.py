@@ -1,4 +1,4 @@
-"""What is in the fake Slack: workspaces, channels, people, messages."""
+"""State of the fake Slack: workspaces, channels, users, messages."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ SCOPES = (
     "team:read",
     "users:read",
 )
-"""What a token may do unless told otherwise: all that the fake knows of."""
+"""Default scopes of a token: all scopes the fake knows."""
 
 
 Place = tuple[str, str | None]
-"""Channel and thread_ts."""
+"""Channel id and thread_ts."""
 
 
 @dataclass(slots=True)
@@ -50,18 +50,18 @@ class Workspace:
 
 @dataclass(slots=True)
 class Grant:
-    """What a token stands for."""
+    """The workspace and scopes that a token gives access to."""
 
     workspace: Workspace
     scopes: tuple[str, ...] = SCOPES
     expires_at: float | None = None
     revoked: str = ""
-    """The error code that everybody gets who shows this token."""
+    """Error code returned to every caller that uses this token; empty while it is valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as it is kept; ``content`` is empty until it is uploaded."""
+    """A stored file; ``content`` is empty until it is uploaded."""
 
     id: str
     name: str
@@ -71,37 +71,37 @@ class File:
     title: str = ""
     content: bytes = b""
     more: Json = field(default_factory=dict)
-    """What else Slack shows of it, or shows otherwise: ``file_access`` for example."""
+    """Additional or overriding fields of the file's JSON, ``file_access`` for example."""
 
 
 @dataclass(slots=True)
 class Stream:
-    """A message that grows. ``ended`` is the error code of a later append, empty while it is live."""
+    """Stream state of a message. ``end_error`` is the error code for later appends; empty while it is live."""
 
     until: float
     mode: str = ""
-    """``chunks`` or ``markdown_text``: what was sent first; the other one is refused from then on."""
+    """``chunks`` or ``markdown_text``, set by the first append; the other one is refused from then on."""
     ended: str = ""
     chunks: list[Json] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A message as people see it now."""
+    """A message as users see it now."""
 
     ts: str
     channel: str
     thread_ts: str | None
-    """None at the top level."""
+    """None for a top-level message."""
     user: str
     text: str
-    """All that can be read, whatever argument carried it."""
+    """The visible text, from whichever argument it came."""
     blocks: list[Json]
     metadata: Json | None
     streaming: bool
-    """Whether it still may grow."""
+    """Whether the stream is still open."""
     stream_chunks: list[Json]
-    """Everything that was streamed into it; ``markdown_text`` as a chunk of that type."""
+    """All chunks streamed into it; ``markdown_text`` is stored as a chunk of that type."""
     files: list[File]
     edited: bool
     reactions: list[str]
@@ -114,7 +114,7 @@ class Message:
     user: str
     text: str = ""
     markdown: str = ""
-    """What was said as Markdown: by ``markdown_text``, or streamed."""
+    """Markdown content, from ``markdown_text`` or from a stream."""
     thread_ts: str | None = None
     blocks: list[Json] = field(default_factory=list)
     metadata: Json | None = None
@@ -156,10 +156,10 @@ class Channel:
     name: str = "general"
     archived: bool = False
     member: bool = True
-    """Whether the bot is in it."""
+    """Whether the bot is a member."""
     messages: dict[str, Message] = field(default_factory=dict)
     threads: dict[str, list[Message]] = field(default_factory=dict)
-    """The replies by the ts of their root."""
+    """Thread replies by the ts of their root message."""
 
     @property
     def kind(self) -> str:
@@ -168,21 +168,21 @@ class Channel:
 
 @dataclass(slots=True)
 class Work:
-    """What agents show of theirs, by thread."""
+    """What agents show in the UI, by thread."""
 
     statuses: dict[Place, list[str]] = field(default_factory=dict)
-    """Every one that was set, by assistant.threads.setStatus."""
+    """All statuses set by assistant.threads.setStatus."""
     showing: dict[Place, tuple[str, float]] = field(default_factory=dict)
-    """The status that is shown, and until when."""
+    """The status shown now, and when it expires."""
     sessions: dict[Place, list[str]] = field(default_factory=dict)
-    """Every status of a session, by agents.sessions.setStatus."""
+    """All session statuses set by agents.sessions.setStatus."""
     titles: dict[Place, str] = field(default_factory=dict)
     prompts: dict[str, list[Json]] = field(default_factory=dict)
-    """What is suggested, by channel."""
+    """Suggested prompts by channel."""
 
 
 class World(Bell):
-    """All that is remembered. Whoever reads or changes it holds ``lock``; ``change`` does, and tells."""
+    """All state of the fake. Hold ``lock`` to read or write; ``change`` takes it and wakes the waiting threads."""
 
     def __init__(self, clock: Callable[[], float], lifespan: float, stream_bytes: int, *, agent: bool = True) -> None:
         super().__init__()
@@ -202,20 +202,20 @@ class World(Bell):
         self.messages: dict[str, Message] = {}
         self.files: dict[str, File] = {}
         self.live: dict[str, Message] = {}
-        """The streams that may still grow."""
+        """Messages whose stream is still open, by ts."""
         self.whispers: list[Json] = []
         self.views: dict[str, Json] = {}
         self.agent = agent
         self.work = Work()
         self.numbers = count(1)
         self.echo: Callable[[Message], None] | None = None
-        """Called with every message of a bot."""
+        """Called with every message a bot posts."""
         self._last = 0
         self.settle_in(Workspace(TEAM))
         self.grants[TOKEN] = Grant(self.workspaces[TEAM])
 
     def settle_in(self, workspace: Workspace) -> None:
-        """A workspace, with some people and channels."""
+        """Adds a workspace with a few users and channels."""
         self.workspaces[workspace.team] = workspace
         for channel in ("D0DM", "C0CHAN", "G0GROUP"):
             self.enter(channel, workspace.team)
@@ -223,24 +223,26 @@ class World(Bell):
             self.meet(user, workspace.team)
 
     def meet(self, user: str, team: str) -> Json:
-        """Somebody, who is there from now on."""
+        """Returns the user, creating it if it does not exist."""
         new = {"id": user, "team_id": team, "name": user.lower(), "tz": "Europe/Berlin"}
         return self.users.setdefault((team, user), new)
 
     def enter(self, channel: str, team: str) -> Channel:
-        """A channel, which is there from now on."""
+        """Returns the channel, creating it if it does not exist."""
         found = self.channels.get((team, channel))
         if found is None:
             found = self.channels[team, channel] = Channel(channel, team)
         return found
 
     def new_ts(self) -> str:
-        """Later than every one before."""
+        """Returns a ts later than every earlier one."""
         self._last = max(self._last + 1, int(time.time() * 1_000_000))
         return f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
 
     def channel(self, workspace: Workspace, channel: str) -> Channel:
-        """Where a bot may look; a person's id means the direct messages with them. Raises channel_not_found."""
+        """Returns a channel the bot may read; a user id means the direct messages with that user. Raises
+        channel_not_found.
+        """
         if (workspace.team, channel) in self.users:
             return self.enter(f"D{channel[1:]}", workspace.team)
         found = self.channels.get((workspace.team, channel))
@@ -249,7 +251,7 @@ class World(Bell):
         return found
 
     def put(self, message: Message) -> Message:
-        """Let a message stand."""
+        """Adds a message to its channel and thread, and passes bot messages on to ``on_bot_message``."""
         channel = message.channel
         self.messages[message.ts] = channel.messages[message.ts] = message
         if message.thread_ts is not None:
@@ -263,14 +265,14 @@ class World(Bell):
         return message
 
     def drop(self, message: Message) -> None:
-        """Let a message stand no longer."""
+        """Removes a message from its channel and thread."""
         del self.messages[message.ts], message.channel.messages[message.ts]
         self.live.pop(message.ts, None)
         if message.thread_ts is not None:
             message.channel.threads[message.thread_ts].remove(message)
 
     def end_streams(self, messages: Iterable[Message], why: str) -> list[str]:
-        """End these; return the ts of each that was live."""
+        """Ends the streams of these messages; returns the ts of each stream that was live."""
         ended = []
         for message in list(messages):
             if message.stream is not None and message.streaming:
@@ -292,7 +294,9 @@ class World(Bell):
         return [message.shown() for message in found if topic is None or topic in {message.ts, message.thread_ts}]
 
     def _in(self, channel: str) -> Iterator[Message]:
-        """In order, unless several workspaces have a channel of this name."""
+        """Yields the messages of a channel in order; if several workspaces have a channel of this id, one workspace
+        after the other.
+        """
         for team in self.workspaces:
             if known := self.channels.get((team, channel)):
                 yield from known.messages.values()

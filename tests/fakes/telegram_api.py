@@ -1,4 +1,4 @@
-"""The door of the Bot API: whose token it is, which method, whether it is too much."""
+"""The Bot API endpoint: token, method, rate limits and injected faults of each call."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.fakes.web_door import Door, Said
 from tests.fakes.web_faults import Call, Fault, RateLimit
 
 Act = Callable[[World, Args], object]
-"""Its result, as the answer tells it."""
+"""Returns the ``result`` of the answer."""
 SlowAct = Callable[[Args], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """``counts``: in a chat and in all of them (``chat``), only in all (``all``), or not at all."""
+    """``counts_against``: the limits of the chat and of the bot (``chat``), only of the bot (``all``), or none."""
 
     act: Act
     counts: str = ""
 
 
 class Api(Door):
-    """``slow`` methods may take their time: they hold nobody up, and keep others out by themselves."""
+    """``async_methods`` may wait; they run without the state's lock and take it themselves."""
 
     def __init__(
         self, world: World, methods: Mapping[str, Method], slow: Mapping[str, SlowAct], limits: Limits | None
@@ -75,7 +75,7 @@ class Api(Door):
             return method.act(self._world, args)
 
     def _count(self, method: Method, args: Args) -> None:
-        """Raises Too Many Requests."""
+        """Raises TelegramError (429 Too Many Requests) when a rate limit is exceeded."""
         if self._limits is None or not method.counts:
             return
         chat_id = args.chat_id if method.counts == "chat" else None
@@ -84,7 +84,7 @@ class Api(Door):
 
 
 def check_token(world: World, token: str) -> None:
-    """Raises Unauthorized."""
+    """Raises TelegramError (401 Unauthorized)."""
     if ":" not in token:
         raise TelegramError(401, "Unauthorized: invalid token specified")
     if token != world.token or world.revoked:

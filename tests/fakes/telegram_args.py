@@ -1,4 +1,4 @@
-"""The arguments of a call to the Bot API, however they travel: as a form, as a multipart form, as JSON."""
+"""Arguments of a Bot API call, sent as a form, a multipart form or JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRUCTURED = {
     "result",
     "scope",
 }
-"""Arguments that travel as JSON within a form."""
+"""Arguments sent as JSON inside a form."""
 NUMBERS = {
     "chat_id",
     "draft_id",
@@ -45,7 +45,7 @@ NUMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came with a call."""
+    """A file uploaded with a call."""
 
     name: str
     mime_type: str
@@ -53,10 +53,10 @@ class Upload:
 
 
 class Args(dict[str, Any]):
-    """The arguments of a call, numbers as numbers and JSON as what it means."""
+    """The arguments of a call, with numbers and JSON decoded."""
 
     def word(self, name: str) -> str:
-        """A plain value; empty when there is none."""
+        """Returns a plain value; empty when missing."""
         value = self.get(name)
         return "" if value is None else str(value)
 
@@ -77,7 +77,7 @@ class Args(dict[str, Any]):
 
     @property
     def chat_id(self) -> int:
-        """Raises chat_id is empty, chat not found."""
+        """The chat id. Raises ``chat_id is empty`` or ``chat not found``."""
         value = self.get("chat_id")
         if value in (None, ""):
             raise bad("chat_id is empty")
@@ -90,27 +90,27 @@ class Args(dict[str, Any]):
         return self.word("business_connection_id")
 
     def text(self, *, empty: bool = False) -> Formatted:
-        """Raises what is wrong with it."""
+        """Returns text and entities. Raises TelegramError if they are invalid."""
         return formatted(self.word("text"), self.word("parse_mode"), self.get("entities"), empty=empty)
 
     def caption(self) -> Formatted:
         return caption_of(self)
 
     def upload(self, value: Any) -> Upload | None:
-        """The file that ``value`` names: itself, or ``attach://`` and the name of another argument."""
+        """Returns the uploaded file: ``value`` itself, or the argument named by ``attach://``."""
         if isinstance(value, str) and value.startswith("attach://"):
             value = self.get(value.removeprefix("attach://"))
         return value if isinstance(value, Upload) else None
 
 
 def caption_of(said: Json) -> Formatted:
-    """Of a call, or of a piece of an album. Raises what is wrong with it."""
+    """Returns the caption of a call or of an album item. Raises TelegramError if it is invalid."""
     text, mode = str(said.get("caption") or ""), str(said.get("parse_mode") or "")
     return formatted(text, mode, said.get("caption_entities"), empty=True)
 
 
 async def read_args(request: web.BaseRequest) -> Args:
-    """Raises TelegramError for a body that is none, or for a file that is too large."""
+    """Returns the arguments of a request. Raises TelegramError for an unreadable body or a file that is too large."""
     args = Args(request.query)
     if request.content_type == "application/json":
         args.update(_from_json(await request.read()))

@@ -1,4 +1,4 @@
-"""sendMessage, editMessageText, deleteMessage, sendMessageDraft: what a bot says, as text."""
+"""Text messages of a bot: sendMessage, editMessageText, deleteMessage, sendMessageDraft."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def send_message(world: World, args: Args) -> Json:
 
 
 class Place:
-    """Where a message is to go: a chat, a topic in it, what it replies to. Raises what does not let it."""
+    """Where a message goes: a chat, a topic, a message to reply to. Raises TelegramError if it may not be sent."""
 
     def __init__(self, world: World, args: Args) -> None:
         self._world = world
@@ -31,7 +31,7 @@ class Place:
         self.reply_to = _reply_to(self.chat, args)
 
     def say(self, text: Formatted, files: tuple[File, ...] = (), *, group_id: str = "", **more: object) -> Json:
-        """Let a message of the bot stand here."""
+        """Posts a message of the bot; returns its JSON."""
         chat, markup = self.chat, self._args.thing("reply_markup") or None
         shown = Shown(
             message_id=chat.last + 1,
@@ -65,7 +65,7 @@ class Place:
 
 
 def _topic(chat: Chat, args: Args) -> int | None:
-    """The topic of a forum or of a private chat; elsewhere there is none. Raises message thread not found."""
+    """Returns the topic in a forum or a private chat, None in other chats. Raises ``message thread not found``."""
     thread = args.number("message_thread_id")
     if not thread or not chat.has_topics:
         return None
@@ -76,7 +76,7 @@ def _topic(chat: Chat, args: Args) -> int | None:
 
 
 def _reply_to(chat: Chat, args: Args) -> int | None:
-    """Raises message to be replied not found."""
+    """Returns the id of the message to reply to. Raises ``message to be replied not found``."""
     told = args.thing("reply_parameters")
     message_id = told.get("message_id") or args.number("reply_to_message_id")
     if not message_id:
@@ -102,7 +102,7 @@ def edit_message_text(world: World, args: Args) -> Json:
 
 
 def _rewrite(chat: Chat, entry: Entry, text: Formatted, markup: Json | None) -> Json:
-    """Raises message is not modified."""
+    """Replaces text, entities and buttons. Raises ``message is not modified``."""
     shown = entry.shown
     if (shown.text, shown.entities, shown.markup) == (text.text, text.entities, markup):
         same = "specified new message content and reply markup are exactly the same as a current content"
@@ -119,7 +119,7 @@ def _rewrite(chat: Chat, entry: Entry, text: Formatted, markup: Json | None) -> 
 
 
 def entry_of(chat: Chat, args: Args, what: str) -> Entry:
-    """The message that a call is about. Raises ``what`` not found."""
+    """Returns the message named by ``message_id``. Raises "``description`` not found"."""
     found = chat.entries.get(args.number("message_id"))
     if found is None:
         raise bad(f"{what} not found")
@@ -136,7 +136,7 @@ def delete_message(world: World, args: Args) -> bool:
 
 
 def delete_messages(world: World, args: Args) -> bool:
-    """Those that are not there are passed over."""
+    """deleteMessages: skips messages that do not exist."""
     chat = world.open_chat(args.chat_id)
     for message_id in args.things("message_ids"):
         entry = chat.entries.get(message_id)
@@ -146,7 +146,9 @@ def delete_messages(world: World, args: Args) -> bool:
 
 
 def send_message_draft(world: World, args: Args) -> bool:
-    """Only in private chats, and not as number 0; how the server words that is not documented."""
+    """sendMessageDraft: only in private chats, with a draft_id other than 0; the server's error texts are not
+    documented.
+    """
     text = args.text(empty=True)
     chat = world.open_chat(args.chat_id)
     if not chat.private:

@@ -1,6 +1,6 @@
-"""How updates reach a bot: fetched by getUpdates or brought to its webhook; kept until it has acknowledged them.
+"""Delivers updates to a bot, by getUpdates or to its webhook, and keeps them until they are acknowledged.
 
-After the server's own source: tdlib/telegram-bot-api, Client.cpp (process_get_updates_query, do_get_updates) and
+Based on the server's source: tdlib/telegram-bot-api, Client.cpp (process_get_updates_query, do_get_updates) and
 WebhookActor.cpp (send_update, on_update_error).
 """
 
@@ -25,7 +25,7 @@ from tests.fakes.telegram_world import World
 
 LONGEST_POLL = 50
 LONGEST_PAUSE = 3600
-"""Seconds that a Retry-After may ask for."""
+"""Longest Retry-After honoured, in seconds."""
 NOT_BY_DEFAULT = {"chat_member", "message_reaction", "message_reaction_count"}
 BY_DEFAULT = frozenset(KINDS) - NOT_BY_DEFAULT
 MESSAGES = {"message", "edited_message", "channel_post", "edited_channel_post"}
@@ -34,17 +34,17 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt to bring an update to a webhook."""
+    """One attempt to deliver an update to a webhook."""
 
     update_id: int
     attempt: int
     """1 is the first."""
     status: int
-    """Of the bot's answer; 0 when there was none."""
+    """HTTP status of the bot's answer; 0 if there was no answer."""
     seconds: float
-    """From sending to the answer's end."""
+    """Seconds from sending to the end of the answer."""
     answer: str
-    """The answer's body; Telegram performs what a 2xx tells it here, so a bot keeps it empty."""
+    """The answer's body. Telegram executes a method call in the body of a 2xx answer, so a bot keeps it empty."""
     update: Json
 
     @property
@@ -54,7 +54,7 @@ class Delivery:
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """An update until it is acknowledged. ``again``: whether a getUpdates that is past it is shown it even so."""
+    """An unacknowledged update. ``ignores_offset``: getUpdates returns it once even if its offset is past it."""
 
     update: Json
     number: int
@@ -72,7 +72,7 @@ class Parcel:
 
     @property
     def queue(self) -> str:
-        """Updates of one queue come one after the other; those of different ones do not wait for each other."""
+        """Updates with the same key are delivered one after the other; different keys do not wait for each other."""
         told = self.update.get(self.kind)
         told = told if isinstance(told, dict) else {}
         whose = told.get("chat") or told.get("from") or told.get("user") or {}
@@ -81,8 +81,10 @@ class Parcel:
 
 
 class Post:
-    """``pauses``: seconds before each further attempt, the last one for ever; ``second``: how long one of a
-    Retry-After lasts; ``patience``: seconds to wait for an answer.
+    """Queues updates for getUpdates or the webhook.
+
+    ``retry_delays``: seconds before each retry, the last one repeated for ever; ``retry_after_unit``: how long a
+    second of Retry-After lasts; ``response_timeout``: seconds to wait for an answer.
     """
 
     def __init__(self, world: World, *, pauses: Sequence[float], patience: float, second: float) -> None:
@@ -114,7 +116,7 @@ class Post:
         return not self._pending
 
     def push(self, update: Json, *, again: bool = False) -> None:
-        """Something is to reach the bot, if it has asked for such; from any thread."""
+        """Queues an update if the bot allows its kind; callable from any thread."""
         parcel = Parcel(update, next(self._numbers), again)
         if parcel.kind in KINDS and parcel.kind not in self.allowed:
             return
@@ -167,7 +169,7 @@ class Post:
         self._queued.clear()
 
     async def _begin(self) -> None:
-        """Bring what waits to the webhook there is now."""
+        """Starts delivering the pending updates to the current webhook, if there is one."""
         await self._give_up()
         if self.webhook is not None:
             self._places = asyncio.Semaphore(self.webhook.max_connections)
@@ -177,7 +179,9 @@ class Post:
     # ------------------------------------------------------------ getUpdates
 
     async def get_updates(self, args: Args) -> list[Json]:
-        """Raises Conflict while there is a webhook, or when somebody else asks meanwhile."""
+        """Returns pending updates. Raises TelegramError (409 Conflict) while a webhook is set, or when another
+        getUpdates call arrives meanwhile.
+        """
         if self.webhook is not None:
             why = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
             raise TelegramError(409, why)
@@ -190,7 +194,7 @@ class Post:
         return self._ready(limit)
 
     def _acknowledge(self, offset: int) -> None:
-        """All before ``offset`` are forgotten; a negative one keeps so many of the last."""
+        """Removes the updates before ``offset``; a negative offset keeps that many of the last."""
         with self._world.change():
             kept = list(self._pending.values())
             if offset > 0:
@@ -206,8 +210,8 @@ class Post:
                 parcel.again = False
             return [parcel.update for parcel in ready]
 
-    async def _wait(self, timeout: float) -> None:  # noqa: ASYNC109  # the Bot API's word
-        """Until there is something. Who asks while another waits is served; the other one gets Conflict."""
+    async def _wait(self, timeout: float) -> None:  # noqa: ASYNC109  # name used by the Bot API
+        """Waits until an update is pending. A later getUpdates call ends an earlier one with 409 Conflict."""
         why = "terminated by other getUpdates request; make sure that only one bot instance is running"
         self._end_poll(TelegramError(409, why))
         poll = self._poll = asyncio.get_running_loop().create_future()
@@ -225,14 +229,14 @@ class Post:
             poll.set_exception(error)
 
     def _allow(self, args: Args) -> None:
-        """What is not said stays as it was; an empty list means the default."""
+        """Sets the allowed kinds; unchanged if the argument is missing, the default if it is an empty list."""
         if "allowed_updates" in args:
             self.allowed = frozenset(args.things("allowed_updates")) & frozenset(KINDS) or BY_DEFAULT
 
     # ------------------------------------------------------------ webhooks
 
     async def set_webhook(self, args: Args) -> bool:
-        """Raises what is wrong with it."""
+        """Sets the webhook. Raises TelegramError if its URL or secret is invalid."""
         if not args.word("url"):
             return await self.delete_webhook(args)
         webhook = webhook_of(args)
@@ -246,7 +250,7 @@ class Post:
         return await self._change(None)
 
     def bring_to(self, webhook: Webhook) -> None:
-        """From now on, without a call that says so; from any thread but the server's own."""
+        """Sets the webhook without an API call; callable from any thread but the server's own."""
         if self._loop is None:
             self.webhook = webhook
         else:
@@ -281,7 +285,7 @@ class Post:
         del self._queues[name]
 
     async def _bring(self, parcel: Parcel) -> None:
-        """Until the bot takes it."""
+        """Attempts delivery until the bot accepts the update."""
         for failed in count():
             parcel.attempts += 1
             async with self._places:
@@ -294,7 +298,7 @@ class Post:
             await asyncio.sleep(asked or self._pauses[min(failed, len(self._pauses) - 1)])
 
     async def _attempt(self, parcel: Parcel) -> tuple[Delivery, float]:
-        """What became of it, and how many seconds the bot asks to be left alone."""
+        """Returns the result of one attempt, and the seconds of the bot's Retry-After (0 if none)."""
         begun, status, answer, asked = time.perf_counter(), 0, "", 0.0
         with suppress(aiohttp.ClientError, OSError, TimeoutError):
             async with asyncio.timeout(self._patience), self._post(parcel) as response:
@@ -306,7 +310,7 @@ class Post:
 
     def _post(self, parcel: Parcel) -> aiohttp.client._RequestContextManager:
         webhook = self.webhook
-        assert webhook is not None, "whoever takes it away ends what brings to it"
+        assert webhook is not None, "removing the webhook cancels its deliveries"
         headers = {"Content-Type": "application/json"}
         if webhook.secret:
             headers[SECRET_HEADER] = webhook.secret

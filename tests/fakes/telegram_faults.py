@@ -1,4 +1,4 @@
-"""Telegram's ways to say no: core.telegram.org/bots/api#making-requests."""
+"""Telegram's error answers: core.telegram.org/bots/api#making-requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REASONS = {
 
 
 class TelegramError(Exception):
-    """An answer of Telegram's that is not ok."""
+    """An error answer of the Bot API."""
 
     def __init__(self, status: int, why: str = "", **parameters: int) -> None:
         self.status = status
@@ -34,7 +34,9 @@ class TelegramError(Exception):
 
 
 def described(status: int, why: str = "") -> str:
-    """As the server words it: the status's name, then the reason, its first letter small unless it is a code."""
+    """Returns the description as the server words it: the status's name, then the reason, lower-cased unless it is a
+    code.
+    """
     reason = REASONS.get(status, "Error")
     if not why or why.startswith(reason):
         return why or reason
@@ -57,7 +59,7 @@ def too_many(seconds: int) -> TelegramError:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Telegram says no with this status and reason; nothing is performed.
+    """The call is answered with this error and not performed.
 
     ``Error(400, "message is not modified")``, ``Error(403, "bot was blocked by the user")``.
     """

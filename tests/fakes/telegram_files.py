@@ -1,4 +1,4 @@
-"""Files: what people attach, what bots upload, and the door to their content."""
+"""Files: attachments of users, uploads of bots, and downloads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOWNLOAD_LIMIT = 20 * 1024 * 1024
 """core.telegram.org/bots/api#getfile"""
 PHOTO_LIMIT = 10 * 1024 * 1024
 PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
-"""How the content of pictures begins."""
+"""First bytes of the supported image formats."""
 FOLDERS = {"photo": "photos", "document": "documents", "voice": "voice"}
 
 
@@ -34,7 +34,7 @@ def keep(
     mime_type: str = "",
     size: int | None = None,
 ) -> File:
-    """Put a file into the world."""
+    """Stores a file."""
     number = next(world.numbers)
     guessed = mime_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     file = File(
@@ -45,7 +45,7 @@ def keep(
 
 
 def file_json(file: File) -> Any:
-    """As a message carries it: ``photo`` is a list of sizes."""
+    """Returns the file as a field of a message; a ``photo`` is a list of sizes."""
     told: Json = {"file_id": file.id, "file_unique_id": f"AQAD{file.id[-8:]}", "file_size": file.size}
     if file.kind == "photo":
         small = {**told, "file_id": f"{file.id}-small", "width": 90, "height": 90, "file_size": 900}
@@ -97,7 +97,7 @@ def send_media_group(world: World, args: Args) -> list[Json]:
 
 
 def _file(world: World, args: Args, kind: str, value: Any) -> File:
-    """What is uploaded, or what is there already under a file_id. Raises what is wrong with it."""
+    """Returns the uploaded file, or the stored one with this file_id. Raises TelegramError if it is invalid."""
     if kind not in FOLDERS:
         raise bad("Wrong type of the media specified")
     upload = args.upload(value)
@@ -140,7 +140,7 @@ def path_of(file: File) -> str:
 
 
 def download(world: World, token: str, path: str) -> web.Response:
-    """The content, for whoever has the token."""
+    """Returns the content of a file if the token is valid."""
     try:
         check_token(world, token)
         file = _by_path(world.files, path)

@@ -1,7 +1,7 @@
-"""How much a bot may say: core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this.
+"""Telegram's rate limits: core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this.
 
-Sends and edits count together: github.com/tdlib/td/issues/2587. How large the bursts are that Telegram lets pass is
-not documented; ours are small.
+Sends and edits count together: github.com/tdlib/td/issues/2587. How large the bursts are that Telegram allows is not
+documented; the ones here are small.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most so many within a window of seconds."""
+    """At most ``max_messages`` within a window of ``seconds``."""
 
     most: int
     window: float
 
 
 PRIVATE = (Limit(3, 3.0),)
-"""One a second, with bursts of three."""
+"""One message a second, with bursts of three."""
 GROUP = (Limit(3, 3.0), Limit(20, 60.0))
 OVERALL = (Limit(30, 1.0),)
 
@@ -32,7 +32,7 @@ class _Seen:
     times: deque[float] = field(default_factory=deque)
 
     def wait(self, now: float, weight: int) -> float:
-        """Seconds until ``weight`` more may pass; 0 when they may now."""
+        """Returns the seconds until ``weight`` more messages are allowed; 0 when they are allowed now."""
         while self.times and self.times[0] <= now - self.limit.window:
             self.times.popleft()
         over = len(self.times) + weight - self.limit.most
@@ -42,14 +42,16 @@ class _Seen:
 
 
 class Limits:
-    """Counts what a bot says in each chat and in all of them, over ``clock`` in seconds."""
+    """Counts a bot's messages in each chat and in all chats, over ``clock`` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._seen: dict[int | None, list[_Seen]] = {None: [_Seen(limit) for limit in OVERALL]}
 
     def take(self, chat_id: int | None, weight: int = 1) -> int:
-        """How many seconds to wait, at least 1; 0 when it is counted. Without a chat only against the whole."""
+        """Returns the seconds to wait, at least 1; 0 when the messages are allowed, which are then counted. Without a
+        chat only the overall limit applies.
+        """
         now = self._clock()
         counted = self._seen[None] + ([] if chat_id is None else self._of(chat_id))
         wait = max(seen.wait(now, weight) for seen in counted)

@@ -1,4 +1,4 @@
-"""Messages as Telegram writes them: core.telegram.org/bots/api#message. Pure builders, no server."""
+"""Builds messages as Telegram sends them: core.telegram.org/bots/api#message. Needs no server."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ BOT_ID = 123456
 BOT_NAME = "gateway_bot"
 SECRET = "s3cret"
 USER = 1001
-"""A person; also their private chat with the bot."""
+"""A user's id, which is also the id of their private chat with the bot."""
 GROUP = -1002002002002
-"""A supergroup, by its number."""
+"""Id of a supergroup."""
 SUPERGROUPS = -1_000_000_000_000
-"""Numbers of supergroups and channels are below it, those of basic groups above."""
+"""Ids of supergroups and channels are below it, those of basic groups above."""
 GENERAL_TOPIC = 1
-"""The topic of a forum that is always there; messages in it name no topic."""
+"""The topic that every forum has; messages in it carry no message_thread_id."""
 
 _message_ids = count(1)
 _files = count(1)
@@ -36,7 +36,7 @@ _FOUND = re.compile(
 
 
 def bot(**more: Any) -> Json:
-    """The bot, as others see it."""
+    """Returns the bot as a User object."""
     return {"id": BOT_ID, "is_bot": True, "first_name": "Gateway", "username": BOT_NAME, **more}
 
 
@@ -50,7 +50,7 @@ def private(chat_id: int = USER, **more: Any) -> Json:
 
 
 def group(chat_id: int = GROUP, forum: bool = False, **more: Any) -> Json:  # noqa: FBT001, FBT002  # reads well in tests
-    """A basic group or a supergroup, by its number; a forum is always a supergroup."""
+    """Returns a basic group or a supergroup, depending on its id; a forum is always a supergroup."""
     kind = "supergroup" if forum or chat_id < SUPERGROUPS else "group"
     return {"id": chat_id, "type": kind, "title": "Builders"} | ({"is_forum": True} if forum else {}) | more
 
@@ -60,14 +60,14 @@ def channel(chat_id: int = -1003003003003, **more: Any) -> Json:
 
 
 def place(chat: Json | int, thread: int | None = None) -> Json:
-    """A chat by its number alone: positive is private, and what has topics is a forum."""
+    """Returns the chat for an id: positive is private; a chat with a topic is a forum."""
     if not isinstance(chat, int):
         return chat
     return private(chat) if chat > 0 else group(chat, forum=thread is not None)
 
 
 def somebody(user: Json | int | None, chat: Json) -> Json:
-    """Who writes: in a private chat the one whom it is with, unless told otherwise."""
+    """Returns the sender: by default the user of a private chat, or USER elsewhere."""
     if user is None:
         return person(chat["id"]) if chat["type"] == "private" else person()
     return person(user) if isinstance(user, int) else user
@@ -77,17 +77,17 @@ def somebody(user: Json | int | None, chat: Json) -> Json:
 
 
 def units(text: str) -> int:
-    """The length as Telegram counts it: UTF-16 code units."""
+    """Returns the length as Telegram counts it: in UTF-16 code units."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def entity(kind: str, text: str, part: str, **more: Any) -> Json:
-    """``part`` of ``text`` as an entity; its first occurrence."""
+    """Returns the entity that covers the first occurrence of ``part`` in ``text``."""
     return {"type": kind, "offset": units(text[: text.index(part)]), "length": units(part), **more}
 
 
 def found(text: str) -> list[Json]:
-    """The entities that Telegram finds by itself: commands, mentions, links."""
+    """Returns the entities that Telegram detects itself: commands, mentions, links."""
     return [
         {"type": match.lastgroup, "offset": units(text[: match.start()]), "length": units(match.group())}
         for match in _FOUND.finditer(text)
@@ -95,7 +95,7 @@ def found(text: str) -> list[Json]:
 
 
 def text_mention(text: str, part: str, user: Json | None = None) -> Json:
-    """A mention of somebody without a username; the bot unless told otherwise."""
+    """Returns a mention of a user without a username; of the bot unless given."""
     return entity("text_mention", text, part, user=user or bot())
 
 
@@ -115,10 +115,10 @@ def message(
     business: str = "",
     **more: Any,
 ) -> Json:
-    """A message of a person; without ``text`` one that carries something else, which ``more`` says.
+    """Returns a user's message; without ``text`` its content is given by ``more``.
 
-    ``entities``: those that Telegram finds by itself unless told otherwise. A message in a topic of a forum that
-    replies to nothing comes as a reply to what opened the topic, as from Telegram.
+    ``entities``: by default those that Telegram detects itself. As with Telegram, a message in a forum topic that
+    replies to nothing has the message that opened the topic as its reply_to_message.
     """
     where = place(chat, thread)
     number = next(_message_ids) if message_id is None else message_id
@@ -134,7 +134,7 @@ def message(
 
 
 def worded(text: str, entities: Sequence[Json] | None = None) -> Json:
-    """A text with its entities, as a message carries them; nothing when there is none."""
+    """Returns the fields ``text`` and ``entities``; empty when there is no text."""
     if not text:
         return {}
     marked = found(text) if entities is None else list(entities)
@@ -142,7 +142,7 @@ def worded(text: str, entities: Sequence[Json] | None = None) -> Json:
 
 
 def captioned(text: str, entities: Sequence[Json] | None = None) -> Json:
-    """A text with its entities, as a message carries them that has a file."""
+    """Returns the fields ``caption`` and ``caption_entities`` of a message with a file."""
     return {
         f"caption_{name}" if name == "entities" else "caption": told for name, told in worded(text, entities).items()
     }
@@ -165,24 +165,24 @@ def _in_thread(chat: Json, thread: int | None, message_id: int) -> Json:
 
 
 def said_by_bot(text: str = "Hello", **more: Any) -> Json:
-    """What the bot has said: to be replied to."""
+    """Returns a message of the bot, to reply to."""
     return message(text, user=bot(), **more)
 
 
 def mention(text: str = "what is this?", **more: Any) -> Json:
-    """In a group, with the bot's name before it."""
+    """Returns a group message that mentions the bot."""
     return message(f"@{BOT_NAME} {text}", **{"chat": GROUP, **more})
 
 
 def quoting(text: str, quote: str, reply_to: Json, **more: Any) -> Json:
-    """A reply that quotes a part of what it replies to."""
+    """Returns a reply that quotes a part of the original message."""
     whole = reply_to.get("text") or reply_to.get("caption", "")
     position = units(whole[: whole.index(quote)])
     return message(text, reply_to=reply_to, quote={"text": quote, "position": position, "is_manual": True}, **more)
 
 
 def quoting_elsewhere(text: str, quote: str, **more: Any) -> Json:
-    """A reply to a message of another chat, of which only the quote is shown."""
+    """Returns a reply to a message of another chat; only the quote is visible."""
     origin = {"type": "user", "sender_user": person(4004), "date": int(time.time())}
     reply = {"origin": origin, "chat": group(-1004004004004), "message_id": 44}
     return message(text, external_reply=reply, quote={"text": quote, "position": 0, "is_manual": True}, **more)
@@ -192,13 +192,13 @@ def quoting_elsewhere(text: str, quote: str, **more: Any) -> Json:
 
 
 def file(file_id: str | None = None, size: int = 1_000, **more: Any) -> Json:
-    """A file that is kept at Telegram."""
+    """Returns a file stored at Telegram."""
     kept = file_id or f"AgACAgIAAxkBAAI{next(_files)}"
     return {"file_id": kept, "file_unique_id": f"AQAD{kept[-12:]}", "file_size": size, **more}
 
 
 def photo(caption: str = "", *, file_id: str | None = None, size: int = 90_000, **more: Any) -> Json:
-    """Three sizes of one picture, the largest last and with ``file_id``."""
+    """Returns a photo message with three sizes; the largest is last and has ``file_id``."""
     small = [file(width=width, height=width, size=width * 10) for width in (90, 320)]
     largest = file(file_id, size, width=1280, height=1280)
     return message(photo=[*small, largest], **captioned(caption), **more)
@@ -225,15 +225,15 @@ def voice(*, file_id: str | None = None, seconds: int = 3, size: int = 9_000, ca
 def album(
     captions: Iterable[str] = ("Look", "", ""), *, group_id: str = "13500000000000001", **more: Any
 ) -> list[Json]:
-    """Photos that were sent at once: a message each."""
+    """Returns the messages of an album, one for each photo."""
     return [photo(caption, media_group_id=group_id, **more) for caption in captions]
 
 
 def migrated_to(chat_id: int = -2002, to: int = GROUP, **more: Any) -> Json:
-    """The last message of a group that became a supergroup."""
+    """Returns the last message of a group that became a supergroup."""
     return message(chat=chat_id, migrate_to_chat_id=to, **more)
 
 
 def migrated_from(chat_id: int = GROUP, old: int = -2002, **more: Any) -> Json:
-    """The first message of the supergroup that a group became."""
+    """Returns the first message of the supergroup that a group became."""
     return message(chat=chat_id, migrate_from_chat_id=old, **more)

@@ -1,4 +1,4 @@
-"""The methods of the Bot API that the fake knows, and what each of them counts against."""
+"""The Bot API methods of the fake, and the rate limits each counts against."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def delete_my_commands(world: World, args: Args) -> bool:
 
 
 def set_message_reaction(world: World, args: Args) -> bool:
-    """A bot has one reaction to a message at most; none takes it back."""
+    """setMessageReaction: a bot has at most one reaction to a message; an empty list removes it."""
     chat = world.open_chat(args.chat_id)
     entry = entry_of(chat, args, "message to react")
     emoji = tuple(str(one.get("emoji")) for one in args.things("reaction"))
@@ -126,7 +126,7 @@ def answer_guest_query(world: World, args: Args) -> Json:
 
 
 def create_forum_topic(world: World, args: Args) -> Json:
-    """In a forum, or in a private chat that has topics. The topic's number is that of the message that opens it."""
+    """createForumTopic: in a forum or a private chat with topics. Its id is that of the message that opens it."""
     chat = world.open_chat(args.chat_id)
     if not chat.has_topics:
         raise bad("The chat is not a forum")

@@ -1,4 +1,4 @@
-"""People in the fake Telegram: what they write, edit, press and block reaches the bot as updates."""
+"""User actions in the fake Telegram, and the updates they send to the bot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEDIA = ("photo", "document", "voice", "audio", "video", "video_note", "animatio
 
 
 class People:
-    """What happens in the world, from any thread."""
+    """Actions of users; callable from any thread."""
 
     def __init__(self, world: World, post: Post) -> None:
         self._world = world
@@ -26,7 +26,7 @@ class People:
     # ------------------------------------------------------------ chats
 
     def add_chat(self, chat: Json | int, *, business: str = "") -> None:
-        """A chat in which the bot may speak; one is also there as soon as somebody writes in it."""
+        """Adds a chat in which the bot may post; also created by the first message in it."""
         with self._world.change():
             self._world.enter(chat, business=business)
 
@@ -35,27 +35,27 @@ class People:
             self._world.enter(chat_id, thread)
 
     def delete_topic(self, chat_id: int, thread: int) -> None:
-        """With all that stands in it; nobody tells the bot."""
+        """Deletes a topic with its messages; the bot is not notified."""
         with self._world.change():
             chat = self._world.chat(chat_id)
             del chat.topics[thread]
             chat.entries = {key: entry for key, entry in chat.entries.items() if entry.shown.thread != thread}
 
     def block(self, chat_id: int = USER, *, told: bool = True) -> None:
-        """A person blocks the bot; ``told``: whether the bot hears of it by an update, or only when it speaks."""
+        """A user blocks the bot. ``notify_bot``: whether an update says so, or only the error of the next call."""
         self._shut_out(chat_id, "bot was blocked by the user", updates.blocked(chat_id), told=told)
 
     def unblock(self, chat_id: int = USER, *, told: bool = True) -> None:
         self._shut_out(chat_id, "", updates.unblocked(chat_id), told=told)
 
     def remove(self, chat_id: int = GROUP, *, kicked: bool = True, told: bool = True) -> None:
-        """The bot is thrown out of a group, or gone from it."""
+        """The bot is kicked from a group, or has left it."""
         kind = "supergroup" if chat_id < SUPERGROUPS else "group"
         why = f"bot was kicked from the {kind} chat" if kicked else f"bot is not a member of the {kind} chat"
         self._shut_out(chat_id, why, updates.removed(chat_id, kicked=kicked), told=told)
 
     def add(self, chat_id: int = GROUP, *, told: bool = True) -> None:
-        """The bot is brought into a group."""
+        """The bot is added to a group."""
         self._shut_out(chat_id, "", updates.added(chat_id), told=told)
 
     def _shut_out(self, chat_id: int, why: str, member: Json, *, told: bool) -> None:
@@ -65,7 +65,7 @@ class People:
             self._tell(my_chat_member=member)
 
     def migrate(self, chat_id: int, to: int, *, told: bool = True) -> None:
-        """A group becomes a supergroup."""
+        """A group becomes a supergroup with the id ``to``."""
         with self._world.change():
             self._world.enter(chat_id).migrated_to = to
             self._world.enter(to)
@@ -87,8 +87,10 @@ class People:
         business: str = "",
         **more: Any,
     ) -> int:
-        """A person writes; the message_id. ``more``: ``photo``, ``document``, ``voice`` from ``keep``, with the
-        text under it; and whatever else a message has, ``media_group_id`` for a piece of an album.
+        """A user posts a message; returns its message_id.
+
+        ``more``: a file from ``add_file`` as ``photo``, ``document`` or ``voice``, with the text as its caption; and
+        any other field of a message, ``media_group_id`` for an album item.
         """
         with self._world.change():
             chat = self._world.enter(chat_id, thread, business)
@@ -108,7 +110,7 @@ class People:
         return self.post(written)
 
     def post(self, written: Json) -> int:
-        """Any message that somebody writes, as ``telegram_updates`` builds them; its message_id."""
+        """Posts any message as ``telegram_updates`` builds them; returns its message_id."""
         kind = _kind(written)
         self._notice(written)
         self._tell(**{kind: written})
@@ -116,7 +118,7 @@ class People:
         return message_id
 
     def edit(self, message_id: int, text: str, *, chat_id: int = USER, business: str = "") -> None:
-        """A person writes otherwise what they have written, or what stands under a file."""
+        """A user edits their message, or the caption of a file."""
         with self._world.change():
             entry = self._world.chat(chat_id, business).entries[message_id]
             name = "caption" if entry.shown.files else "text"
@@ -129,7 +131,7 @@ class People:
         self._tell(**{f"edited_{_kind(json)}": json})
 
     def erase(self, message_id: int, *, chat_id: int = USER, business: str = "") -> None:
-        """A message is deleted; nobody tells the bot, except in a business chat."""
+        """Deletes a message; the bot is only notified in a business chat."""
         with self._world.change():
             chat = self._world.chat(chat_id, business)
             del chat.entries[message_id]
@@ -138,7 +140,7 @@ class People:
             self._tell(deleted_business_messages=gone)
 
     def press(self, data: str, *, message_id: int, chat_id: int = USER, user: int = USER) -> str:
-        """A person presses a button under a message; the id of the callback_query."""
+        """A user presses a button of a message; returns the id of the callback_query."""
         with self._world.lock:
             under = self._world.chat(chat_id).entries[message_id].json
         query = updates.pressed(data, on=under, user=user) | {"id": f"q{next(self._world.numbers)}"}
@@ -146,12 +148,12 @@ class People:
         return str(query["id"])
 
     def stop_draft(self, chat_id: int, draft_id: int, thread: int | None = None) -> None:
-        """A person presses Stop on a draft that is there and can be stopped. Raises AssertionError."""
+        """A user presses Stop on a draft. Raises AssertionError if the draft is not visible or cannot be stopped."""
         with self._world.change():
             chat = self._world.chat(chat_id)
             draft = next((d for d in self._world.drafts(chat) if (d.thread, d.draft_id) == (thread, draft_id)), None)
-            assert draft is not None, f"no draft {draft_id} is shown in chat {chat_id}, topic {thread}"
-            assert draft.can_stop, f"the draft {draft_id} has no button to stop it"
+            assert draft is not None, f"no draft {draft_id} is visible in chat {chat_id}, topic {thread}"
+            assert draft.can_stop, f"the draft {draft_id} has no Stop button"
             if not draft.keep_on_stop:
                 del chat.drafts[thread, draft_id]
         self._tell(stopped_message_generation=updates.stopped(chat.json, draft_id, thread))
@@ -167,14 +169,14 @@ class People:
         mime_type: str = "",
         size: int | None = None,
     ) -> File:
-        """A file that a person may send; ``size`` if it is to weigh more than ``content``."""
+        """Stores a file for a user to send; ``size`` if it is to be reported larger than ``content``."""
         with self._world.change():
             return keep(self._world, content, kind, name, mime_type=mime_type, size=size)
 
     # ------------------------------------------------------------ updates
 
     def push(self, update: Json) -> int:
-        """Any update, as it is; its update_id. A message in it stands in its chat."""
+        """Queues any update as it is, and adds a message in it to its chat; returns its update_id."""
         for written in update.values():
             if isinstance(written, dict) and _is_message(written):
                 self._notice(written)
@@ -183,7 +185,7 @@ class People:
         return update_id
 
     def redeliver(self, update: Json) -> None:
-        """Once more, whether it was acknowledged or not."""
+        """Queues an update again, whether it was acknowledged or not."""
         self._post.push(update, again=True)
 
     def _tell(self, **kind: Any) -> None:
@@ -231,6 +233,6 @@ def _shown(world: World, chat: Chat, written: Json) -> Shown:
 
 
 def _file(world: World, told: Any) -> File | None:
-    """The file that a message names; of a photo the largest size."""
+    """Returns the stored file of a message field; of a photo the largest size."""
     one = told[-1] if isinstance(told, list) and told else told
     return world.files.get(one.get("file_id", "")) if isinstance(one, dict) else None

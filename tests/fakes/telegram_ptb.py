@@ -1,4 +1,4 @@
-"""The real python-telegram-bot before the fake Telegram."""
+"""The real python-telegram-bot client, connected to the fake Telegram."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fakes.telegram_server import FakeTelegram
 
 @asynccontextmanager
 async def client(telegram: FakeTelegram, token: str = TOKEN) -> AsyncIterator[Bot]:
-    """Waits as long as a slow machine needs."""
+    """Yields a Bot with timeouts long enough for a slow machine."""
     requests = [_request(), _request()]
     bot = Bot(token, telegram.base_url, telegram.base_file_url, get_updates_request=requests[0], request=requests[1])
     async with requests[0], requests[1]:
@@ -22,7 +22,7 @@ async def client(telegram: FakeTelegram, token: str = TOKEN) -> AsyncIterator[Bo
 
 
 def _request() -> HTTPXRequest:
-    """To load certificates takes 20 ms, and on loopback there are none."""
+    """Returns a request object that loads no certificates, which takes 20 ms and loopback does not need."""
     return HTTPXRequest(
         16, read_timeout=20, connect_timeout=20, pool_timeout=20, media_write_timeout=60, httpx_kwargs={"verify": False}
     )

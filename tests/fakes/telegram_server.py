@@ -1,4 +1,4 @@
-"""A fake Telegram: the Bot API over real HTTP on loopback, with the server's rules, faults and people on demand."""
+"""A fake Telegram: the Bot API over real HTTP on loopback, the server's rules, injectable faults, simulated users."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ __all__ = [
 
 
 class FakeTelegram(WebServer, People):
-    """One Telegram with one bot in it. Everything may be called from any thread, also while it runs.
+    """One Telegram with one bot in it. Callable from any thread, also while it runs.
 
-    - ``limits``: hold the bot to what it may say, over ``clock`` (seconds).
-    - ``drafts``: whether this server knows sendMessageDraft.
-    - ``retries``: seconds before each further attempt to bring an update to a webhook, the last one again and again;
-      ``second``: how long a second of a Retry-After lasts; ``patience``: seconds to wait for an answer.
-    - ``me``: what getMe says otherwise: ``can_read_all_group_messages`` for example.
+    - ``limits``: enforce the rate limits, over ``clock`` (seconds).
+    - ``drafts``: whether the server supports sendMessageDraft.
+    - ``retries``: seconds before each retry of a webhook delivery, the last one repeated; ``retry_after_unit``: how
+      long a second of a Retry-After lasts; ``response_timeout``: seconds to wait for an answer.
+    - ``me``: fields that getMe returns differently: ``can_read_all_group_messages`` for example.
 
     ``with FakeTelegram() as telegram: Bot(TOKEN, base_url=telegram.base_url, base_file_url=telegram.base_file_url)``.
-    A private chat with USER and the group GROUP are there from the beginning.
+    A private chat with USER and the group GROUP exist from the start.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class FakeTelegram(WebServer, People):
 
     @property
     def base_url(self) -> str:
-        """As python-telegram-bot takes it."""
+        """Base URL as python-telegram-bot expects it."""
         return f"{self.url}/bot"
 
     @property
@@ -90,66 +90,66 @@ class FakeTelegram(WebServer, People):
         return f"{self.url}/file/bot"
 
     def bring_to(self, url: str, secret: str = "", max_connections: int = CONNECTIONS) -> None:
-        """A webhook that nobody had to set."""
+        """Sets the webhook without an API call."""
         self._post.bring_to(Webhook(url, secret, max_connections))
 
     def revoke(self) -> None:
-        """The token is worth nothing from now on."""
+        """Makes the token invalid from now on."""
         with self._world.change():
             self._world.revoked = True
 
     # ------------------------------------------------------------ what it saw
 
     def shown(self, chat_id: int = USER, thread: int | None = None, *, business: str = "") -> list[Shown]:
-        """What stands in a chat now, in order; of one topic, or of all."""
+        """Returns the messages visible in a chat now, in order; of one topic, or of all."""
         with self._world.lock:
             chat = self._world.chats.get((business, chat_id))
             entries = list(chat.entries.values()) if chat is not None else []
             return [entry.shown for entry in entries if thread is None or entry.shown.thread == thread]
 
     def answers(self, chat_id: int = USER, thread: int | None = None, *, business: str = "") -> list[Shown]:
-        """What the bot has said of it."""
+        """Returns the visible messages of the bot."""
         return [shown for shown in self.shown(chat_id, thread, business=business) if shown.from_bot]
 
     def drafts(self, chat_id: int = USER) -> list[Draft]:
-        """What the bot is seen to be writing now."""
+        """Returns the drafts visible now."""
         with self._world.lock:
             chat = self._world.chats.get(("", chat_id))
             return self._world.drafts(chat) if chat is not None else []
 
     def actions(self, chat_id: int = USER, *, business: str = "") -> list[Action]:
-        """Every ``typing`` and the like, in order."""
+        """Returns all chat actions (``typing`` and the like), in order."""
         with self._world.lock:
             chat = self._world.chats.get((business, chat_id))
             return chat.actions.copy() if chat is not None else []
 
     def typing(self, chat_id: int = USER, thread: int | None = None, *, business: str = "") -> bool:
-        """Whether the bot is seen to be typing now: five seconds from when it said so, or until it says something."""
+        """Whether the bot is shown as typing: for five seconds after the action, or until it posts."""
         with self._world.lock:
             chat = self._world.chats.get((business, chat_id))
             return chat is not None and self._world.clock() < chat.typing.get(thread, 0)
 
     def topics(self, chat_id: int) -> dict[int, str]:
-        """Their names, by message_thread_id."""
+        """Returns the topic names by message_thread_id."""
         with self._world.lock:
             return self._world.chat(chat_id).topics.copy()
 
     def calls(self, method: str | None = None) -> list[Call]:
-        """The calls of a method, or all, in the order in which they came in."""
+        """Returns the calls of a method, or all calls, in order of arrival."""
         calls = self._world.calls.copy()
         return calls if method is None else [call for call in calls if call.method == method]
 
     def answered(self, query_id: str) -> Json | None:
-        """What was said to a callback_query or a guest's query."""
+        """Returns the answer to a callback_query or a guest query."""
         return self._world.answered.get(query_id)
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """Every attempt to bring an update to a webhook, in the order in which they ended."""
+        """All attempts to deliver an update to a webhook, in the order in which they ended."""
         return self._post.deliveries.copy()
 
     def pending(self) -> list[Json]:
-        """The updates that are not acknowledged."""
+        """Returns the unacknowledged updates."""
         return self._post.pending
 
     @property
@@ -162,16 +162,16 @@ class FakeTelegram(WebServer, People):
 
     @property
     def commands(self) -> list[Json]:
-        """The menu, where no scope has its own."""
+        """The command menu of the default scope."""
         return self._world.commands.get(DEFAULT_SCOPE, [])
 
     @property
     def menus(self) -> dict[str, list[Json]]:
-        """All menus, by the JSON of their scope, with the language code behind it."""
+        """All command menus, by the JSON of their scope followed by the language code."""
         return self._world.commands.copy()
 
     def settle(self, timeout: float = 20.0) -> None:
-        """Wait until every update is acknowledged."""
+        """Waits until every update is acknowledged."""
         self.wait(lambda: self._post.idle, timeout)
 
     def _describe(self) -> str:
@@ -180,7 +180,7 @@ class FakeTelegram(WebServer, People):
         calls = [f"  {call.method} {call.answered or '...'}" for call in self.calls()[-20:]]
         done = [f"  {one.update_id} #{one.attempt} {one.status}" for one in self.deliveries[-10:]]
         waits = [f"  {update['update_id']}" for update in self.pending()[:10]]
-        parts = ["there stands:", *said, "was called:", *calls, "was delivered:", *done, "is pending:", *waits]
+        parts = ["messages:", *said, "calls:", *calls, "deliveries:", *done, "pending updates:", *waits]
         return "\n".join(parts)
 
     # ------------------------------------------------------------ running

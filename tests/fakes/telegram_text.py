@@ -1,6 +1,6 @@
-"""What Telegram takes as a text and its entities, and what it makes of them.
+"""Validates and normalizes a text and its entities as Telegram does.
 
-After the server's own source: tdlib/telegram-bot-api, Client.cpp (get_formatted_text), and tdlib/td, MessageEntity.cpp
+Based on the server's source: tdlib/telegram-bot-api, Client.cpp (get_formatted_text), and tdlib/td, MessageEntity.cpp
 (fix_formatted_text, get_message_entities), LinkManager.cpp (check_link_impl), HttpUrl.cpp (parse_url).
 """
 
@@ -19,7 +19,7 @@ TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
 BYTES_LIMIT = 1 << 15
 ENTITIES_LIMIT = 100
-"""Those beyond are ignored: core.telegram.org/bots/api, MessageEntity."""
+"""Further entities are ignored: core.telegram.org/bots/api, MessageEntity."""
 
 FARTHEST = 1_000_000
 SPOKEN = {
@@ -38,7 +38,7 @@ SPOKEN = {
     "date_time",
 }
 FOUND = {"mention", "hashtag", "cashtag", "bot_command", "url", "email", "phone_number", "bank_card_number"}
-"""What Telegram finds by itself and ignores when it is told."""
+"""Entities that Telegram detects itself and ignores in a call."""
 NEEDS = {"text_link": ("url", str), "text_mention": ("user", dict), "custom_emoji": ("custom_emoji_id", str)}
 
 _DROPPED = re.compile("[\r\u2028-\u202e\u0333\u033f\u030a]")
@@ -57,9 +57,10 @@ class Formatted:
 
 
 def formatted(text: str, parse_mode: str, entities: Any, *, empty: bool = False) -> Formatted:
-    """As Telegram keeps it: control characters gone, trimmed, entities sorted. ``empty``: whether it may be so.
+    """Returns the text as Telegram stores it: without control characters, trimmed, entities sorted.
 
-    Raises TelegramError. A parse_mode is refused: nobody here is to let Telegram parse what an assistant wrote.
+    Raises TelegramError, for an empty text unless ``allow_empty`` is set. A parse_mode is refused, because text of an
+    assistant must not be parsed by Telegram.
     """
     if not empty and not text:
         raise bad("Message text is empty")
@@ -101,7 +102,7 @@ def _entities(text: str, given: Any) -> list[Json]:
 
 
 def _is_spoken(entity: Any) -> bool:
-    """Whether it is one to be kept. Raises what is wrong with it in itself."""
+    """Whether the entity is kept. Raises TelegramError if the entity itself is invalid."""
     if not isinstance(entity, dict):
         raise bad("Can't parse MessageEntity: expected an Object")
     for name in ("offset", "length"):
@@ -121,7 +122,7 @@ def _is_spoken(entity: Any) -> bool:
 
 
 def _check_places(text: str, entities: list[Json]) -> None:
-    """Within the text, and never in the middle of a surrogate pair."""
+    """Raises TelegramError for an entity outside the text or with an end inside a surrogate pair."""
     borders = _borders(text)
     last = len(borders) - 1
     for entity in entities:
@@ -139,7 +140,9 @@ def _check_places(text: str, entities: list[Json]) -> None:
 
 
 def _borders(text: str) -> list[int | None]:
-    """For every UTF-16 offset the character that begins there; None within a pair. One more, for the end."""
+    """Returns for every UTF-16 offset the index of the character that starts there, None inside a surrogate pair; and
+    one more entry for the end.
+    """
     borders: list[int | None] = []
     for index, character in enumerate(text):
         borders.append(index)
@@ -150,7 +153,7 @@ def _borders(text: str) -> list[int | None]:
 
 
 def check_url(url: str) -> None:
-    """Whether Telegram takes this as a link's address. Raises TelegramError."""
+    """Raises TelegramError if Telegram does not accept this URL in a link."""
     if why := _wrong_with(url):
         raise bad(f"Entity URL '{url}' is invalid: {why}")
 
@@ -175,7 +178,7 @@ def _wrong_with(url: str) -> str:
 
 
 def _host(host_port: str) -> tuple[str, str]:
-    """The host, and what is wrong with it or its port."""
+    """Returns the host, and what is wrong with it or its port."""
     host, colon, port = host_port.rpartition(":")
     if not colon or "]" in port:
         host, port = host_port, "80"
@@ -207,7 +210,7 @@ def _cleaned(text: str, entities: list[Json]) -> Formatted:
 
 
 def _within(entities: list[Json], ahead: int, end: int) -> list[Json]:
-    """As they stand when ``ahead`` is cut off before and all from ``end`` on behind."""
+    """Shifts and clips entities to the text from ``ahead`` characters to ``end``."""
     kept = []
     for entity in entities:
         start, stop = entity["offset"], min(entity["offset"] + entity["length"], end)
@@ -217,7 +220,7 @@ def _within(entities: list[Json], ahead: int, end: int) -> list[Json]:
 
 
 def _without_dropped(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
-    """Characters that Telegram does not show are taken out; entities move with the rest."""
+    """Removes the characters that Telegram does not show, and moves the entities accordingly."""
     gone = [units(text[: match.start()]) for match in _DROPPED.finditer(text)]
 
     def moved(offset: int) -> int:

@@ -1,4 +1,4 @@
-"""Updates as Telegram sends them: core.telegram.org/bots/api#update, all kinds of Bot API 10.3. Pure builders."""
+"""Builds updates as Telegram sends them: core.telegram.org/bots/api#update, all kinds of Bot API 10.3. No server."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ _update_ids = count(700_000_001)
 
 
 def update(**kind: Any) -> Json:
-    """``update(message=message("hi"))``: an update of one kind, with the next number unless ``update_id`` is given."""
+    """``update(message=message_json("hi"))`` returns an update of one kind, with the next id unless ``update_id`` is
+    given.
+    """
     return kind if "update_id" in kind else {"update_id": next(_update_ids), **kind}
 
 
@@ -96,7 +98,9 @@ def update(**kind: Any) -> Json:
 
 
 def member(chat: Json | int, old: str, new: str, *, who: Json | None = None, user: Json | None = None) -> Json:
-    """Somebody, the bot unless told otherwise, is no longer ``old`` in a chat, but ``new``: kicked, left, member."""
+    """Returns a my_chat_member change of ``subject`` (by default the bot) from status ``old`` to ``new``: kicked, left,
+    member.
+    """
     where = place(chat)
     who = who or bot()
     acting = user or person(where["id"] if where["type"] == "private" else USER)
@@ -110,7 +114,7 @@ def _standing(status: str, who: Json) -> Json:
 
 
 def blocked(chat_id: int = USER) -> Json:
-    """A person has blocked the bot."""
+    """A user has blocked the bot."""
     return member(chat_id, "member", "kicked")
 
 
@@ -119,12 +123,12 @@ def unblocked(chat_id: int = USER) -> Json:
 
 
 def added(chat: Json | int = GROUP) -> Json:
-    """The bot was brought into a group."""
+    """The bot was added to a group."""
     return member(chat, "left", "member")
 
 
 def removed(chat: Json | int = GROUP, *, kicked: bool = True) -> Json:
-    """The bot was thrown out of a group, or has left it."""
+    """The bot was kicked from a group, or has left it."""
     return member(chat, "member", "kicked" if kicked else "left")
 
 
@@ -132,13 +136,13 @@ def removed(chat: Json | int = GROUP, *, kicked: bool = True) -> Json:
 
 
 def pressed(data: str = "again", *, on: Json | None = None, user: int = USER) -> Json:
-    """A callback_query: somebody has pressed a button under a message of the bot."""
+    """Returns a callback_query: a user has pressed a button of a message of the bot."""
     under = on or said_by_bot(chat=user)
     return {"id": "4382bfdwdsb323b2d9", "from": person(user), "message": under, "chat_instance": "-1", "data": data}
 
 
 def stopped(chat: Json | int = USER, draft_id: int = 1, thread: int | None = None) -> Json:
-    """A stopped_message_generation: somebody has pressed Stop on a draft (Bot API 10.3)."""
+    """Returns a stopped_message_generation: a user has pressed Stop on a draft (Bot API 10.3)."""
     where = {} if thread is None else {"message_thread_id": thread}
     return {"chat": place(chat), "draft_id": draft_id, **where}
 
@@ -215,4 +219,4 @@ def _around() -> dict[str, Json]:
 
 
 KINDS: dict[str, Json] = _messages() | _business() | _queries() | _around()
-"""What an update of each documented kind carries: ``update(**{kind: KINDS[kind]})``."""
+"""Example content for each documented kind of update: ``update(**{kind: UPDATE_KINDS[kind]})``."""

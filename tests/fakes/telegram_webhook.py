@@ -1,4 +1,4 @@
-"""A webhook as setWebhook takes it: core.telegram.org/bots/api#setwebhook."""
+"""Validates setWebhook arguments: core.telegram.org/bots/api#setwebhook."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Webhook:
 
 
 def webhook_of(args: Args) -> Webhook:
-    """Raises what is wrong with it. On loopback plain HTTP and any port will do, as with a server of one's own."""
+    """Returns the webhook. Raises TelegramError if it is invalid. On loopback plain HTTP and any port are accepted, as
+    by a local Bot API server.
+    """
     url, secret = args.word("url"), args.word("secret_token")
     try:
         parts = urlsplit(url)

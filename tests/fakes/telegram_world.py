@@ -1,4 +1,4 @@
-"""What is in the fake Telegram: chats, topics, messages, drafts, files."""
+"""State of the fake Telegram: chats, topics, messages, drafts, files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tests.fakes.telegram_messages import BOT_ID, BOT_NAME, GENERAL_TOPIC, GROUP
 from tests.fakes.web_faults import Call, Faults
 
 DRAFT_SECONDS = 30
-"""A draft lasts so long: core.telegram.org/bots/api#sendmessagedraft."""
+"""Seconds a draft is visible: core.telegram.org/bots/api#sendmessagedraft."""
 TYPING_SECONDS = 5
 DATE = 1_790_000_000
 
 Where = tuple[str, int]
-"""A chat; in a business connection, whose chats are others."""
+"""Business connection id (or empty) and chat id."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as Telegram keeps it. ``size`` may be said to be larger than ``content`` is."""
+    """A stored file. ``size`` may be larger than ``content``."""
 
     id: str
     kind: str
@@ -36,32 +36,32 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A message as people see it now."""
+    """A message as users see it now."""
 
     message_id: int
     chat_id: int
     thread: int | None
-    """Its topic."""
+    """Topic (message_thread_id)."""
     text: str
-    """Of a file: what stands under it."""
+    """Text, or the caption of a file."""
     entities: tuple[Json, ...]
-    """As they were given, those aside that Telegram does not take."""
+    """Entities as given, without those that Telegram ignores."""
     from_bot: bool
     user: int
-    """Who has written it."""
+    """Id of the author."""
     reply_to: int | None
     edited: bool
     files: tuple[File, ...]
     markup: Json | None
     group_id: str = ""
-    """What the pieces of an album share."""
+    """media_group_id, shared by all items of an album."""
     reactions: tuple[str, ...] = ()
-    """Of the bot."""
+    """Reactions of the bot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a bot shows of a message that it is still writing."""
+    """A draft shown while the bot is still writing."""
 
     draft_id: int
     thread: int | None
@@ -74,7 +74,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """``typing`` and the like."""
+    """A chat action: ``typing`` and the like."""
 
     action: str
     thread: int | None
@@ -83,7 +83,7 @@ class Action:
 
 @dataclass(slots=True)
 class Entry:
-    """A message, as it is shown and as the API tells it."""
+    """A message, as users see it and as JSON of the API."""
 
     shown: Shown
     json: Json
@@ -95,13 +95,13 @@ class Chat:
     business: str = ""
     entries: dict[int, Entry] = field(default_factory=dict)
     topics: dict[int, str] = field(default_factory=dict)
-    """Names by message_thread_id."""
+    """Topic names by message_thread_id."""
     drafts: dict[tuple[int | None, int], Draft] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     typing: dict[int | None, float] = field(default_factory=dict)
-    """Until when the bot is seen to be typing, by topic."""
+    """Time until which the bot is shown as typing, by topic."""
     shut_out: str = ""
-    """Why the bot may not speak here, in the server's words."""
+    """Why the bot may not post here, as the server words it; empty if it may."""
     migrated_to: int = 0
     last: int = 0
     """The highest message_id."""
@@ -120,7 +120,7 @@ class Chat:
         return self.private or bool(self.json.get("is_forum"))
 
     def put(self, shown: Shown, json: Json) -> Entry:
-        """Let a message stand, or stand otherwise. A bot's message ends what it was writing there."""
+        """Adds or replaces a message."""
         entry = self.entries.get(shown.message_id)
         if entry is None:
             self.last = max(self.last, shown.message_id)
@@ -134,14 +134,14 @@ class Chat:
         self.typing[action.thread] = action.at + TYPING_SECONDS
 
     def end_drafts(self, thread: int | None) -> None:
-        """A real message of the bot takes the place of its drafts, and of its typing."""
+        """Removes drafts and typing of a topic, as a new message of the bot does."""
         self.typing.pop(thread, None)
         for key in [key for key in self.drafts if key[0] == thread]:
             del self.drafts[key]
 
 
 class World(Bell):
-    """All that is remembered. Whoever reads or changes it holds ``lock``; ``change`` does, and tells."""
+    """All state of the fake. Hold ``lock`` to read or write; ``change`` takes it and wakes the waiting threads."""
 
     def __init__(self, clock: Callable[[], float], token: str, me: Json) -> None:
         super().__init__()
@@ -153,16 +153,16 @@ class World(Bell):
         self.chats: dict[Where, Chat] = {}
         self.files: dict[str, File] = {}
         self.commands: dict[str, list[Json]] = {}
-        """By scope, as it is written in JSON."""
+        """Command menus by the JSON of their scope."""
         self.answered: dict[str, Json] = {}
-        """What was said to queries, by their id."""
+        """Answers to queries by query id."""
         self.revoked = False
         self.numbers = count(1)
         self.enter(USER)
         self.enter(GROUP)
 
     def enter(self, chat: Json | int, thread: int | None = None, business: str = "") -> Chat:
-        """A chat, which is there from now on."""
+        """Returns the chat, creating chat and topic if they do not exist."""
         where = (business, chat if isinstance(chat, int) else chat["id"])
         found = self.chats.get(where)
         if found is None:
@@ -175,7 +175,7 @@ class World(Bell):
         return found
 
     def chat(self, chat_id: int, business: str = "") -> Chat:
-        """Raises chat not found, business connection not found."""
+        """Returns an existing chat. Raises ``chat not found`` or ``business connection not found``."""
         found = self.chats.get((business, chat_id))
         if found is not None:
             return found
@@ -183,7 +183,7 @@ class World(Bell):
         raise bad("chat not found" if known else "business connection not found")
 
     def open_chat(self, chat_id: int, business: str = "") -> Chat:
-        """Where the bot may speak. Raises what keeps it from it."""
+        """Returns a chat the bot may post in. Raises TelegramError if it may not."""
         chat = self.chat(chat_id, business)
         if chat.migrated_to:
             why = "group chat was upgraded to a supergroup chat"
@@ -193,12 +193,12 @@ class World(Bell):
         return chat
 
     def drafts(self, chat: Chat) -> list[Draft]:
-        """Those that are still seen."""
+        """Returns the drafts that have not expired."""
         now = self.clock()
         return [draft for draft in chat.drafts.values() if now < draft.until]
 
     def say(self, chat: Chat, shown: Shown, json: Json) -> Json:
-        """A message of the bot's: it ends what was being written there."""
+        """Adds a message of the bot, which replaces its drafts and typing; returns its JSON."""
         chat.end_drafts(shown.thread)
         return chat.put(shown, json).json
 
@@ -207,7 +207,7 @@ class World(Bell):
 
 
 def profile(**more: Any) -> Json:
-    """What getMe says."""
+    """Returns the result of getMe."""
     abilities = {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": False}
     newer = {"can_connect_to_business": True, "has_main_web_app": False, "has_topics_enabled": True}
     return bot() | {"username": BOT_NAME, "id": BOT_ID} | abilities | newer | more

@@ -1,4 +1,4 @@
-"""The core in memory keeps the promises of the real one."""
+"""The in-memory inbox passes the contract of the real one."""
 
 from __future__ import annotations
 

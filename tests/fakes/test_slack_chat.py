@@ -1,4 +1,4 @@
-"""The fake Slack's chat methods, asked by the real clients."""
+"""Chat methods of the fake Slack, called by the real clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client(slack: FakeSlack) -> WebClient:
 
 
 def refused(call: Any, *args: Any, **more: Any) -> dict[str, Any]:
-    """What Slack says when it does not do it."""
+    """Returns Slack's error answer to the call."""
     with pytest.raises(SlackApiError) as refusal:
         call(*args, **more)
     answer: dict[str, Any] = refusal.value.response.data
@@ -46,7 +46,7 @@ def test_auth_test_says_who_the_bot_is_and_what_it_may_do(client: WebClient) -> 
     assert "chat:write" in answer.headers["x-oauth-scopes"].split(",")
 
 
-def test_a_post_stands_where_it_was_put(slack: FakeSlack, client: WebClient) -> None:
+def test_post_message_adds_a_message_to_the_channel_or_thread(slack: FakeSlack, client: WebClient) -> None:
     root = client.chat_postMessage(channel="C0CHAN", text="one")["ts"]
     metadata = {"event_type": "reply", "event_payload": {"turn": "1"}}
     reply = client.chat_postMessage(channel="C0CHAN", markdown_text="**two**", thread_ts=root, metadata=metadata)
@@ -57,14 +57,14 @@ def test_a_post_stands_where_it_was_put(slack: FakeSlack, client: WebClient) -> 
     assert second not in slack.said("D0DM")
 
 
-async def test_the_async_client_with_a_session_of_its_own_is_answered_too(slack: FakeSlack) -> None:
+async def test_the_async_client_works_with_its_own_session(slack: FakeSlack) -> None:
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
         answer = await client.chat_postMessage(channel="D0DM", text="hi")
     assert slack.said("D0DM")[-1].ts == answer["ts"]
 
 
-def test_what_is_seen_of_blocks_is_their_text(slack: FakeSlack, client: WebClient) -> None:
+def test_the_visible_text_of_blocks_is_their_text(slack: FakeSlack, client: WebClient) -> None:
     blocks = [{"type": "markdown", "text": "# one"}, {"type": "divider"}, {"type": "markdown", "text": "two"}]
     client.chat_postMessage(channel="D0DM", text="in short", blocks=blocks)
     assert slack.said("D0DM")[-1].text == "# one\n\ntwo"
@@ -77,7 +77,7 @@ def test_what_is_seen_of_blocks_is_their_text(slack: FakeSlack, client: WebClien
     assert slack.said("D0DM")[-1].text == "in short"
 
 
-def test_a_text_that_looks_like_json_is_a_text(slack: FakeSlack, client: WebClient) -> None:
+def test_a_text_that_looks_like_json_stays_text(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", text='{"a": [1]}')
     assert slack.said("D0DM")[-1].text == '{"a": [1]}'
 
@@ -99,22 +99,20 @@ def test_a_text_that_looks_like_json_is_a_text(slack: FakeSlack, client: WebClie
         ({"text": "x", "metadata": {"event_type": "x"}}, "invalid_metadata_format"),
     ],
 )
-def test_a_post_that_slack_would_not_take_is_refused(
-    slack: FakeSlack, client: WebClient, arguments: dict[str, Any], error: str
-) -> None:
+def test_an_invalid_post_is_refused(slack: FakeSlack, client: WebClient, arguments: dict[str, Any], error: str) -> None:
     before = slack.said()
     assert code(client.api_call, "chat.postMessage", json={"channel": "D0DM", **arguments}) == error
     assert slack.said() == before
     assert slack.calls("chat.postMessage")[-1].answered == error
 
 
-def test_what_fits_exactly_is_taken(slack: FakeSlack, client: WebClient) -> None:
+def test_content_at_the_limits_is_accepted(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", markdown_text="x" * 12_000)
     client.chat_postMessage(channel="D0DM", text="x", blocks=[{"type": "markdown", "text": "x" * 6_000}] * 2)
     assert [len(posted.text) for posted in slack.said("D0DM")[-2:]] == [12_000, 12_002]
 
 
-def test_an_update_changes_what_stands_there(slack: FakeSlack, client: WebClient) -> None:
+def test_chat_update_changes_the_message(slack: FakeSlack, client: WebClient) -> None:
     ts = client.chat_postMessage(channel="D0DM", text="one", metadata={"event_type": "e", "event_payload": {}})["ts"]
     client.chat_update(channel="D0DM", ts=ts, markdown_text="**two**")
     posted = slack.said("D0DM")[-1]
@@ -124,20 +122,20 @@ def test_an_update_changes_what_stands_there(slack: FakeSlack, client: WebClient
     assert code(client.chat_update, channel="D0DM", ts="1.1", text="x") == "message_not_found"
 
 
-def test_a_person_s_message_is_not_the_bot_s_to_change(slack: FakeSlack, client: WebClient) -> None:
+def test_the_bot_cannot_change_a_users_message(slack: FakeSlack, client: WebClient) -> None:
     ts = slack.say("mine")
     assert code(client.chat_update, channel="D0DM", ts=ts, text="x") == "cant_update_message"
     assert code(client.chat_delete, channel="D0DM", ts=ts) == "cant_delete_message"
 
 
-def test_what_is_deleted_stands_there_no_more(slack: FakeSlack, client: WebClient) -> None:
+def test_chat_delete_removes_the_message(slack: FakeSlack, client: WebClient) -> None:
     ts = client.chat_postMessage(channel="D0DM", text="gone", thread_ts="1700000000.000100")["ts"]
     client.chat_delete(channel="D0DM", ts=ts)
     assert ts not in [posted.ts for posted in slack.said()]
     assert code(client.chat_delete, channel="D0DM", ts=ts) == "message_not_found"
 
 
-def test_a_whisper_is_seen_by_one_alone(slack: FakeSlack, client: WebClient) -> None:
+def test_an_ephemeral_message_is_visible_to_one_user(slack: FakeSlack, client: WebClient) -> None:
     before = slack.said()
     client.chat_postEphemeral(channel="C0CHAN", user="U0ANN", text="psst")
     assert slack.said() == before
@@ -149,11 +147,11 @@ def test_a_whisper_is_seen_by_one_alone(slack: FakeSlack, client: WebClient) -> 
     ("token", "error"),
     [("", "not_authed"), ("xoxb-other", "invalid_auth"), (APP_TOKEN, "not_allowed_token_type")],
 )
-def test_a_token_must_be_the_bot_s(slack: FakeSlack, token: str, error: str) -> None:
+def test_an_invalid_token_is_refused(slack: FakeSlack, token: str, error: str) -> None:
     assert code(WebClient(token=token, base_url=slack.api_url).auth_test) == error
 
 
-def test_a_revoked_token_opens_nothing_and_another_workspace_is_another_world(slack: FakeSlack) -> None:
+def test_a_revoked_token_is_refused_and_workspaces_are_separate(slack: FakeSlack) -> None:
     slack.add_workspace("T0ELSE", "xoxb-else", "U0ELSEBOT", "B0ELSE")
     other = WebClient(token="xoxb-else", base_url=slack.api_url)
     assert other.auth_test()["user_id"] == "U0ELSEBOT"
@@ -169,7 +167,7 @@ def test_a_missing_scope_is_named(slack: FakeSlack) -> None:
     assert (answer["error"], answer["needed"], answer["provided"]) == ("missing_scope", "chat:write", "users:read")
 
 
-def test_a_method_that_is_not_there_is_unknown(client: WebClient) -> None:
+def test_an_unknown_method_is_refused(client: WebClient) -> None:
     assert code(client.api_call, "chat.sing") == "unknown_method"
 
 
@@ -177,12 +175,12 @@ def test_a_message_to_a_person_goes_to_their_direct_messages(client: WebClient) 
     assert client.chat_postMessage(channel="U0BOB", text="hi")["channel"] == "D0BOB"
 
 
-def test_long_text_is_cut_off_as_slack_does(slack: FakeSlack, client: WebClient) -> None:
+def test_long_text_is_truncated(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", text="x" * 40_001)
     assert len(slack.said("D0DM")[-1].text) == 40_000
 
 
-def test_what_was_called_is_kept_in_order(slack: FakeSlack, client: WebClient) -> None:
+def test_calls_are_recorded_in_order(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", text="seen", blocks=[{"type": "divider"}])
     call = slack.calls()[-1]
     assert (call.method, call.token, call.answered) == ("chat.postMessage", TOKEN, "ok")

@@ -1,4 +1,4 @@
-"""How the fake Slack brings things to an app by HTTP: signed, in Slack's forms, again when nobody took them."""
+"""HTTP deliveries of the fake Slack: signatures, formats, retries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def events(app: Receiver) -> list[dict[str, Any]]:
     return [received.event for received in app.received]
 
 
-def test_what_people_say_comes_as_a_signed_event(slack: FakeSlack, app: Receiver) -> None:
+def test_a_users_message_is_delivered_as_a_signed_event(slack: FakeSlack, app: Receiver) -> None:
     ts = slack.say("hi", user="U0EVE", channel="D0EVE")
     slack.settle()
     (received,) = app.received
@@ -51,7 +51,7 @@ def test_what_people_say_comes_as_a_signed_event(slack: FakeSlack, app: Receiver
 
 
 @pytest.mark.parametrize("order", ["mention", "message"])
-def test_a_mention_comes_as_two_events_of_one_message(app: Receiver, order: Any) -> None:
+def test_a_mention_is_delivered_as_two_events_of_one_message(app: Receiver, order: Any) -> None:
     with FakeSlack(parallel=1) as slack:
         slack.deliver_to(app.url)
         ts = slack.say("hi", channel="C0CHAN", mention=True, order=order)
@@ -65,21 +65,21 @@ def test_a_mention_comes_as_two_events_of_one_message(app: Receiver, order: Any)
     assert len({received.json["event_id"] for received in app.received}) == 2
 
 
-def test_in_a_channel_without_a_mention_and_in_a_dm_one_event_comes(slack: FakeSlack, app: Receiver) -> None:
+def test_a_dm_or_a_message_without_mention_is_one_event(slack: FakeSlack, app: Receiver) -> None:
     slack.say("hi", channel="C0CHAN")
     slack.say("hi", mention=True)
     slack.settle()
     assert sorted(event["channel_type"] for event in events(app)) == ["channel", "im"]
 
 
-def test_a_channel_without_the_bot_tells_it_nothing(slack: FakeSlack, app: Receiver) -> None:
+def test_a_channel_without_the_bot_sends_no_events(slack: FakeSlack, app: Receiver) -> None:
     slack.add_channel("C0ELSE", member=False)
     slack.edit(slack.say("hi", channel="C0ELSE", mention=True), "ho")
     slack.settle()
     assert app.received == []
 
 
-def test_attached_files_come_with_the_message(slack: FakeSlack, app: Receiver) -> None:
+def test_attached_files_are_part_of_the_event(slack: FakeSlack, app: Receiver) -> None:
     slack.say("look", files=[("a.txt", b"hello")], thread_ts="1700000000.000100")
     slack.settle()
     (event,) = events(app)
@@ -89,7 +89,7 @@ def test_attached_files_come_with_the_message(slack: FakeSlack, app: Receiver) -
         assert answer.read() == b"hello"
 
 
-def test_edits_and_deletions_come_with_what_was_there(slack: FakeSlack, app: Receiver) -> None:
+def test_edit_and_delete_events_contain_the_previous_message(slack: FakeSlack, app: Receiver) -> None:
     ts = slack.say("one")
     slack.settle()
     slack.edit(ts, "two")
@@ -103,7 +103,7 @@ def test_edits_and_deletions_come_with_what_was_there(slack: FakeSlack, app: Rec
     assert (deletion["deleted_ts"], deletion["previous_message"]["text"]) == (ts, "two")
 
 
-def test_the_stop_button_names_the_streams_it_has_ended(slack: FakeSlack, app: Receiver) -> None:
+def test_the_stop_event_lists_the_ended_streams(slack: FakeSlack, app: Receiver) -> None:
     root = slack.say("go")
     client = WebClient(token=TOKEN, base_url=slack.api_url)
     stream = client.chat_startStream(channel="D0DM", thread_ts=root, markdown_text="x")["ts"]
@@ -118,7 +118,7 @@ def test_the_stop_button_names_the_streams_it_has_ended(slack: FakeSlack, app: R
     )
 
 
-def test_an_event_that_is_not_taken_comes_three_times_more(slack: FakeSlack, app: Receiver) -> None:
+def test_an_event_that_is_not_accepted_is_retried_three_times(slack: FakeSlack, app: Receiver) -> None:
     app.answer = lambda _: (500, {}, "")
     slack.say("hi")
     slack.settle()
@@ -128,21 +128,21 @@ def test_an_event_that_is_not_taken_comes_three_times_more(slack: FakeSlack, app
     assert [(one.retry_num, one.status) for one in slack.deliveries] == [(0, 500), (1, 500), (2, 500), (3, 500)]
 
 
-def test_a_retry_that_is_taken_is_the_last(slack: FakeSlack, app: Receiver) -> None:
+def test_an_accepted_retry_is_the_last(slack: FakeSlack, app: Receiver) -> None:
     app.answer = lambda received: OK if "x-slack-retry-num" in received.headers else (503, {}, "")
     slack.say("hi")
     slack.settle()
     assert [one.status for one in slack.deliveries] == [503, 200]
 
 
-def test_an_app_may_want_no_retry(slack: FakeSlack, app: Receiver) -> None:
+def test_an_app_can_ask_for_no_retry(slack: FakeSlack, app: Receiver) -> None:
     app.answer = lambda _: (500, {"X-Slack-No-Retry": "1"}, "")
     slack.say("hi")
     slack.settle()
     assert [one.status for one in slack.deliveries] == [500]
 
 
-def test_an_app_that_is_slow_or_away_is_tried_again() -> None:
+def test_a_slow_or_unreachable_app_is_retried() -> None:
     gate = threading.Event()
 
     def slowly(received: Received) -> Answer:
@@ -162,7 +162,7 @@ def test_an_app_that_is_slow_or_away_is_tried_again() -> None:
         assert [(one.status, one.reason) for one in slack.deliveries[2:]] == [(0, "connection_failed")] * 4
 
 
-def test_a_delivery_may_come_once_more(slack: FakeSlack, app: Receiver) -> None:
+def test_a_delivery_can_be_repeated(slack: FakeSlack, app: Receiver) -> None:
     slack.say("hi")
     slack.settle()
     slack.redeliver(slack.deliveries[0])
@@ -171,7 +171,7 @@ def test_a_delivery_may_come_once_more(slack: FakeSlack, app: Receiver) -> None:
     assert first.body == second.body
 
 
-def test_any_event_may_be_told(slack: FakeSlack, app: Receiver) -> None:
+def test_any_event_can_be_delivered(slack: FakeSlack, app: Receiver) -> None:
     event = message("from nowhere", channel="C0NONE")
     event_id = slack.tell(event, event_id="Ev1")
     slack.settle()
@@ -179,13 +179,13 @@ def test_any_event_may_be_told(slack: FakeSlack, app: Receiver) -> None:
     assert (app.received[0].json["event_id"], app.received[0].event) == ("Ev1", event)
 
 
-def test_the_home_is_opened(slack: FakeSlack, app: Receiver) -> None:
+def test_opening_the_home_sends_an_event(slack: FakeSlack, app: Receiver) -> None:
     slack.open_home()
     slack.settle()
     assert (events(app)[0]["type"], events(app)[0]["tab"]) == ("app_home_opened", "messages")
 
 
-def test_a_command_comes_as_a_form_and_may_be_answered_five_times(slack: FakeSlack, app: Receiver) -> None:
+def test_a_command_is_a_form_and_its_response_url_works_five_times(slack: FakeSlack, app: Receiver) -> None:
     app.answer = lambda _: (200, {"content-type": "text/plain"}, "on it")
     trigger = slack.command("reset", "all", user="U0EVE", channel="C0CHAN")
     slack.settle()
@@ -201,7 +201,7 @@ def test_a_command_comes_as_a_form_and_may_be_answered_five_times(slack: FakeSla
     assert [hook.send(text="x").status_code for _ in range(4)] == [200, 200, 200, 404]
 
 
-def test_a_click_says_where_its_message_stands(slack: FakeSlack, app: Receiver) -> None:
+def test_a_click_names_channel_and_thread_of_its_message(slack: FakeSlack, app: Receiver) -> None:
     client = WebClient(token=TOKEN, base_url=slack.api_url)
     ts = client.chat_postMessage(channel="C0CHAN", text="good?", thread_ts="1700000000.000100")["ts"]
     slack.click("feedback", "yes", ts=ts)
@@ -217,7 +217,7 @@ def test_a_click_says_where_its_message_stands(slack: FakeSlack, app: Receiver) 
     assert [(action["action_id"], action["value"]) for action in payload["actions"]] == [("feedback", "yes")]
 
 
-def test_commands_and_clicks_may_go_elsewhere(slack: FakeSlack, app: Receiver) -> None:
+def test_commands_and_clicks_can_have_their_own_urls(slack: FakeSlack, app: Receiver) -> None:
     slack.deliver_to(app.url, commands=f"{app.url}/commands", interactive=f"{app.url}/clicks")
     slack.command("help")
     slack.click("a", "b")
@@ -230,7 +230,7 @@ def test_commands_and_clicks_may_go_elsewhere(slack: FakeSlack, app: Receiver) -
     ]
 
 
-def test_the_bot_hears_itself_when_it_is_to() -> None:
+def test_the_bots_own_messages_are_echoed_on_request() -> None:
     with Receiver() as app, FakeSlack(echo=True) as slack:
         slack.deliver_to(app.url)
         ts = WebClient(token=TOKEN, base_url=slack.api_url).chat_postMessage(channel="D0DM", text="me")["ts"]
@@ -240,13 +240,13 @@ def test_the_bot_hears_itself_when_it_is_to() -> None:
     assert "client_msg_id" not in event
 
 
-def test_waiting_in_vain_says_what_is_there(slack: FakeSlack) -> None:
+def test_a_wait_that_times_out_describes_the_state(slack: FakeSlack) -> None:
     slack.say("here I am")
     with pytest.raises(AssertionError, match="here I am"):
         slack.wait(lambda: slack.said("C0CHAN"), timeout=0.05)
 
 
-def test_it_goes_on_after_a_pause_with_its_memory_and_its_address(slack: FakeSlack, app: Receiver) -> None:
+def test_a_restarted_fake_keeps_its_state_and_port(slack: FakeSlack, app: Receiver) -> None:
     slack.say("before")
     slack.settle()
     url = slack.url
@@ -261,7 +261,7 @@ def test_it_goes_on_after_a_pause_with_its_memory_and_its_address(slack: FakeSla
     assert [event["text"] for event in events(app)] == ["before", "after"]
 
 
-def test_workspaces_are_worlds_of_their_own(slack: FakeSlack, app: Receiver) -> None:
+def test_workspaces_are_separate(slack: FakeSlack, app: Receiver) -> None:
     slack.add_workspace("T0ELSE", "xoxb-else", "U0ELSEBOT", "B0ELSE")
     slack.say("here", channel="C0CHAN", mention=True, team="T0ELSE")
     slack.settle()
@@ -273,7 +273,7 @@ def test_workspaces_are_worlds_of_their_own(slack: FakeSlack, app: Receiver) -> 
     assert len(theirs.conversations_history(channel="C0CHAN")["messages"]) == 1
 
 
-def test_what_is_no_event_is_brought_as_it_is(slack: FakeSlack, app: Receiver) -> None:
+def test_a_payload_without_envelope_is_delivered_as_it_is(slack: FakeSlack, app: Receiver) -> None:
     limited = {
         "type": "app_rate_limited",
         "team_id": "T0TEAM",

@@ -1,4 +1,4 @@
-"""What Slack sends, as the real Bolt and the real signature check take it."""
+"""Events built for the fake Slack, checked with the real Bolt and signature verifier."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Bot:
-    """A Bolt app behind Flask that notes what reaches its listeners."""
+    """A Bolt app behind Flask that records what reaches its listeners."""
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -78,14 +78,14 @@ def bot() -> Bot:
     return Bot()
 
 
-def test_the_signature_is_the_one_that_slacks_own_library_demands() -> None:
+def test_the_signature_passes_slacks_own_verifier() -> None:
     headers = signed(b'{"a": 1}')
     assert SignatureVerifier(SIGNING_SECRET).is_valid_request('{"a": 1}', headers)
     assert not SignatureVerifier(SIGNING_SECRET).is_valid_request('{"a": 2}', headers)
     assert not SignatureVerifier("another").is_valid_request('{"a": 1}', headers)
 
 
-def test_the_signature_of_slacks_documentation_comes_out() -> None:
+def test_the_signature_matches_slacks_documented_example() -> None:
     body = (
         b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
         b"&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
@@ -105,7 +105,7 @@ def test_bolt_refuses_a_forged_and_a_stale_signature(bot: Bot) -> None:
     assert [event["text"] for event in bot.heard] == ["hi"]
 
 
-def test_a_retry_says_so_in_its_headers() -> None:
+def test_a_retry_has_retry_headers() -> None:
     headers = signed(b"", retry=2, reason="http_error")
     assert (headers["x-slack-retry-num"], headers["x-slack-retry-reason"]) == ("2", "http_error")
     assert "x-slack-retry-num" not in signed(b"")
@@ -125,14 +125,14 @@ def test_a_retry_says_so_in_its_headers() -> None:
     ],
     ids=lambda event: event.get("subtype", event["type"]),
 )
-def test_bolt_takes_every_event(bot: Bot, event: dict[str, Any]) -> None:
+def test_bolt_accepts_every_event(bot: Bot, event: dict[str, Any]) -> None:
     own = event.get("user") == BOT_USER
     body = json.dumps(callback(event)).encode()
     status = bot.post(body, signed(body))
     assert (status, bot.heard) == (200, [] if own else [event])
 
 
-def test_bolt_takes_commands_and_clicks(bot: Bot) -> None:
+def test_bolt_accepts_commands_and_clicks(bot: Bot) -> None:
     form = urlencode(command("reset", "all of it")).encode()
     assert bot.post(form, signed(form, content_type=FORM)) == 200
     click = urlencode({"payload": json.dumps(block_action("feedback", "good", ts="1.2"))}).encode()
@@ -141,7 +141,7 @@ def test_bolt_takes_commands_and_clicks(bot: Bot) -> None:
     assert bot.heard[1]["actions"][0]["value"] == "good"
 
 
-def test_the_two_events_of_a_mention_have_ids_of_their_own_and_one_ts() -> None:
+def test_the_two_events_of_a_mention_have_different_ids_and_the_same_ts() -> None:
     first, second = callback(mention("hi", ts="1.2")), callback(message("<@U0BOT> hi", channel="C0CHAN", ts="1.2"))
     assert first["event_id"] != second["event_id"]
     assert first["event"]["ts"] == second["event"]["ts"]
@@ -149,22 +149,22 @@ def test_the_two_events_of_a_mention_have_ids_of_their_own_and_one_ts() -> None:
     assert "channel_type" not in first["event"]
 
 
-def test_a_mention_stands_where_the_text_has_it() -> None:
+def test_a_mention_in_the_text_keeps_its_position() -> None:
     assert mention("say hi, <@U0BOT>")["text"] == "say hi, <@U0BOT>"
 
 
-def test_every_subtype_says_what_it_is() -> None:
+def test_every_subtype_has_its_fields() -> None:
     assert {name: event["subtype"] for name, event in SUBTYPES.items()} == {name: name for name in SUBTYPES}
     assert len(SUBTYPES) > 40
 
 
-def test_the_channel_says_its_kind() -> None:
+def test_the_channel_type_follows_from_the_channel_id() -> None:
     kinds = [message("", channel=channel)["channel_type"] for channel in ("D1", "C1", "G1")]
     assert kinds == ["im", "channel", "group"]
     assert message("", channel="G1", channel_type="mpim")["channel_type"] == "mpim"
 
 
-def test_an_edit_and_a_deletion_show_what_was_there_before() -> None:
+def test_edit_and_delete_events_contain_the_previous_text() -> None:
     edit, deletion = edited("better", before="good", ts="1.2", at="1.5"), deleted(text="good", ts="1.2")
     assert (edit["previous_message"]["text"], edit["message"]["text"]) == ("good", "better")
     assert edit["message"]["edited"] == {"user": "U0ANN", "ts": "1.5"}

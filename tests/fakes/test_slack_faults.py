@@ -1,4 +1,4 @@
-"""What goes wrong on demand on the way to the fake Slack's Web API."""
+"""Injected faults and rate limits of the fake Slack's Web API."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def answers(slack: FakeSlack) -> list[str]:
         (Status(503), 503, "503"),
     ],
 )
-def test_a_call_that_is_answered_otherwise_does_nothing(
+def test_a_call_answered_with_an_injected_fault_is_not_performed(
     slack: FakeSlack, client: WebClient, fault: Fault, status: int, answered: str
 ) -> None:
     slack.faults.add("chat.postMessage", fault)
@@ -56,14 +56,14 @@ def test_a_call_that_is_answered_otherwise_does_nothing(
     assert (texts(slack), answers(slack)) == (["y"], [answered, "ok"])
 
 
-def test_a_rate_limit_says_how_long(slack: FakeSlack, client: WebClient) -> None:
+def test_an_injected_rate_limit_has_retry_after(slack: FakeSlack, client: WebClient) -> None:
     slack.faults.add("auth.test", RateLimit(7))
     with pytest.raises(SlackApiError) as refusal:
         client.auth_test()
     assert refusal.value.response.headers["Retry-After"] == "7"
 
 
-def test_a_lost_answer_hides_what_was_done(slack: FakeSlack, client: WebClient) -> None:
+def test_a_call_with_a_lost_answer_is_performed(slack: FakeSlack, client: WebClient) -> None:
     slack.faults.add("chat.postMessage", Lost())
     with pytest.raises((RemoteDisconnected, ConnectionResetError)):
         client.chat_postMessage(channel="D0DM", text="x")
@@ -72,7 +72,7 @@ def test_a_lost_answer_hides_what_was_done(slack: FakeSlack, client: WebClient) 
     assert slack.calls()[0].answer["ts"] == slack.said()[0].ts
 
 
-def test_a_refused_connection_does_nothing(slack: FakeSlack, client: WebClient) -> None:
+def test_a_call_on_a_refused_connection_is_not_performed(slack: FakeSlack, client: WebClient) -> None:
     slack.faults.add("chat.postMessage", Refuse())
     with pytest.raises((RemoteDisconnected, ConnectionResetError)):
         client.chat_postMessage(channel="D0DM", text="x")
@@ -80,7 +80,7 @@ def test_a_refused_connection_does_nothing(slack: FakeSlack, client: WebClient) 
     assert texts(slack) == []
 
 
-async def test_the_async_client_sees_the_connection_die(slack: FakeSlack) -> None:
+async def test_the_async_client_sees_the_connection_break(slack: FakeSlack) -> None:
     slack.faults.add("chat.postMessage", Lost())
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session, retry_handlers=[])
@@ -89,7 +89,7 @@ async def test_the_async_client_sees_the_connection_die(slack: FakeSlack) -> Non
     assert texts(slack) == ["x"]
 
 
-async def test_a_call_that_hangs_is_performed_when_it_is_released(slack: FakeSlack) -> None:
+async def test_a_hanging_call_is_performed_when_released(slack: FakeSlack) -> None:
     slack.faults.add("chat.*", Hang())
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
@@ -100,14 +100,14 @@ async def test_a_call_that_hangs_is_performed_when_it_is_released(slack: FakeSla
         assert (await call)["ts"] == slack.said()[0].ts
 
 
-def test_faults_strike_one_after_the_other_as_often_as_they_are_to(slack: FakeSlack, client: WebClient) -> None:
+def test_faults_apply_in_order_and_as_often_as_set(slack: FakeSlack, client: WebClient) -> None:
     slack.faults.add("chat.postMessage", Error("one", times=2), Error("two", skip=1))
     for _ in range(5):
         client_call(client)
     assert answers(slack) == ["one", "one", "ok", "two", "ok"]
 
 
-def test_a_fault_may_last_until_it_is_cleared(slack: FakeSlack, client: WebClient) -> None:
+def test_a_fault_can_last_until_cleared(slack: FakeSlack, client: WebClient) -> None:
     slack.faults.add("chat.*", Error("fatal_error", times=None))
     for _ in range(3):
         client_call(client)
@@ -133,7 +133,7 @@ def test_hooks_run_before_and_after_a_call_is_performed(slack: FakeSlack, client
     assert seen == [("", 0), (answer["ts"], 1)]
 
 
-def test_a_hook_may_wait_while_others_are_served(slack: FakeSlack, client: WebClient) -> None:
+def test_a_waiting_hook_does_not_block_other_calls(slack: FakeSlack, client: WebClient) -> None:
     reached, gate = threading.Event(), threading.Event()
 
     def hold(_: object) -> None:
@@ -154,7 +154,7 @@ def test_a_hook_may_wait_while_others_are_served(slack: FakeSlack, client: WebCl
 
 
 def allowed(client: WebClient, method: str, tries: int, **arguments: str) -> tuple[int, int]:
-    """How many of so many calls are let through, and the Retry-After of the last."""
+    """Returns how many of ``tries`` calls are allowed, and the Retry-After of the last."""
     passed, wait = 0, 0
     for _ in range(tries):
         try:
@@ -179,7 +179,7 @@ def limited(clock: Clock) -> Iterator[FakeSlack]:
         yield running
 
 
-def test_a_method_is_limited_by_the_minute_in_each_workspace(limited: FakeSlack, clock: Clock) -> None:
+def test_a_method_has_a_limit_per_minute_and_workspace(limited: FakeSlack, clock: Clock) -> None:
     limited.add_workspace("T0ELSE", "xoxb-else")
     client, other = (WebClient(token=token, base_url=limited.api_url) for token in (TOKEN, "xoxb-else"))
     assert allowed(client, "chat.startStream", 25, channel="D0DM") == (20, 60)
@@ -191,7 +191,7 @@ def test_a_method_is_limited_by_the_minute_in_each_workspace(limited: FakeSlack,
     assert allowed(client, "chat.startStream", 1) == (1, 0)
 
 
-def test_a_channel_takes_one_post_a_second(limited: FakeSlack, clock: Clock) -> None:
+def test_a_channel_accepts_one_post_a_second(limited: FakeSlack, clock: Clock) -> None:
     client = WebClient(token=TOKEN, base_url=limited.api_url)
     assert allowed(client, "chat.postMessage", 2, channel="D0DM", text="x") == (1, 1)
     assert allowed(client, "chat.postMessage", 1, channel="C0CHAN", text="x") == (1, 0)

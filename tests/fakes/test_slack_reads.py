@@ -1,4 +1,4 @@
-"""What a bot looks up, the files it takes and gives, and how it is installed, by the real clients."""
+"""Read methods, files and installation, with the real clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def code(call: Any, **more: Any) -> str:
     return str(refusal.value.response["error"])
 
 
-# ---------------------------------------------------------------- what was said
+# ---------------------------------------------------------------- messages and lookups
 
 
 def test_replies_come_oldest_first_in_pages_with_their_root(client: WebClient) -> None:
@@ -52,7 +52,7 @@ def test_replies_come_oldest_first_in_pages_with_their_root(client: WebClient) -
     assert code(client.conversations_replies, channel="C0CHAN", ts="1.1") == "thread_not_found"
 
 
-def test_replies_begin_where_they_are_asked_to(client: WebClient) -> None:
+def test_replies_can_start_at_a_time(client: WebClient) -> None:
     root = client.chat_postMessage(channel="C0CHAN", text="root")["ts"]
     first, second = (client.chat_postMessage(channel="C0CHAN", text=text, thread_ts=root)["ts"] for text in "ab")
     later = client.conversations_replies(channel="C0CHAN", ts=root, oldest=first)["messages"]
@@ -61,7 +61,7 @@ def test_replies_begin_where_they_are_asked_to(client: WebClient) -> None:
     assert [message["ts"] for message in both] == [root, first, second]
 
 
-def test_metadata_is_shown_to_those_who_ask(client: WebClient) -> None:
+def test_metadata_is_returned_on_request(client: WebClient) -> None:
     metadata = {"event_type": "reply", "event_payload": {"turn": "1"}}
     ts = client.chat_postMessage(channel="C0CHAN", text="x", metadata=metadata)["ts"]
     shown = [
@@ -85,7 +85,7 @@ def test_the_history_is_the_top_level_newest_first(slack: FakeSlack, client: Web
     assert code(client.conversations_history, channel="D0DM", cursor="elsewhere") == "invalid_cursor"
 
 
-def test_channels_and_people_are_known(slack: FakeSlack, client: WebClient) -> None:
+def test_channels_and_users_can_be_looked_up(slack: FakeSlack, client: WebClient) -> None:
     slack.add_user("U0EVE", tz="Asia/Tokyo")
     assert client.users_info(user="U0EVE")["user"]["tz"] == "Asia/Tokyo"
     assert code(client.users_info, user="U0NONE") == "user_not_found"
@@ -94,7 +94,7 @@ def test_channels_and_people_are_known(slack: FakeSlack, client: WebClient) -> N
     assert code(client.conversations_info, channel="C0NONE") == "channel_not_found"
 
 
-def test_a_reaction_comes_and_goes(slack: FakeSlack, client: WebClient) -> None:
+def test_a_reaction_can_be_added_and_removed(slack: FakeSlack, client: WebClient) -> None:
     where = {"channel": "D0DM", "timestamp": slack.say("hi"), "name": "eyes"}
     client.reactions_add(**where)
     assert slack.said("D0DM")[0].reactions == ["eyes"]
@@ -105,7 +105,7 @@ def test_a_reaction_comes_and_goes(slack: FakeSlack, client: WebClient) -> None:
     assert code(client.reactions_add, **{**where, "timestamp": "1.1"}) == "message_not_found"
 
 
-def test_a_home_is_published(slack: FakeSlack, client: WebClient) -> None:
+def test_a_home_view_is_published(slack: FakeSlack, client: WebClient) -> None:
     home = {"type": "home", "blocks": [{"type": "divider"}]}
     client.views_publish(user_id="U0ANN", view=home)
     assert slack.view("U0ANN") == home
@@ -121,7 +121,7 @@ def fetched(url: str, token: str | None) -> tuple[int, str, bytes]:
         return answer.status, answer.headers.get_content_type(), answer.read()
 
 
-def test_an_attached_file_opens_to_the_bot_alone(slack: FakeSlack, client: WebClient) -> None:
+def test_an_attached_file_needs_the_bots_token(slack: FakeSlack, client: WebClient) -> None:
     slack.say("look", files=[("notes.txt", b"hello"), ("data", b"\x00", "application/x-data")])
     notes, data = slack.said("D0DM")[0].files
     shown = client.files_info(file=notes.id)["file"]
@@ -137,13 +137,13 @@ def test_an_attached_file_opens_to_the_bot_alone(slack: FakeSlack, client: WebCl
     assert code(client.files_info, file="F0NONE") == "file_not_found"
 
 
-def test_a_file_may_be_shown_otherwise(slack: FakeSlack, client: WebClient) -> None:
+def test_the_json_of_a_file_can_be_overridden(slack: FakeSlack, client: WebClient) -> None:
     odd = File("F0ODD", "", "", TEAM, "U0ANN", more={"file_access": "check_file_info"})
     slack.say("look", files=[odd])
     assert client.files_info(file="F0ODD")["file"]["file_access"] == "check_file_info"
 
 
-async def test_what_the_bot_uploads_appears_in_the_thread(slack: FakeSlack) -> None:
+async def test_an_upload_appears_in_the_thread(slack: FakeSlack) -> None:
     root = slack.say("make one")
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
@@ -161,7 +161,7 @@ def test_the_sync_client_uploads_too(slack: FakeSlack, client: WebClient) -> Non
     assert slack.said("D0DM")[0].files[0].content == content
 
 
-def test_an_upload_that_is_not_whole_is_none(slack: FakeSlack, client: WebClient) -> None:
+def test_an_incomplete_upload_is_refused(slack: FakeSlack, client: WebClient) -> None:
     ticket = client.files_getUploadURLExternal(filename="a.txt", length=5)
     files = [{"id": ticket["file_id"]}]
     assert code(client.files_completeUploadExternal, files=files, channel_id="D0DM") == "file_not_found"
@@ -177,11 +177,11 @@ def test_an_upload_that_is_not_whole_is_none(slack: FakeSlack, client: WebClient
 
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Follow nobody."""
+        """Does not follow redirects."""
 
 
 def consented(slack: FakeSlack, **more: str) -> dict[str, list[str]]:
-    """What Slack's page sends back to the app."""
+    """Returns the query the consent page sends back to the app."""
     asked = {"client_id": CLIENT_ID, "scope": "chat:write,commands", "state": "s1", "redirect_uri": "http://app/back"}
     with pytest.raises(urllib.error.HTTPError) as answer:
         urllib.request.build_opener(_Stay).open(f"{slack.url}/oauth/v2/authorize?{urlencode({**asked, **more})}")
@@ -194,7 +194,7 @@ def keys(**more: str) -> dict[str, str]:
     return {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, **more}
 
 
-def test_a_code_becomes_an_installation_once(slack: FakeSlack) -> None:
+def test_a_code_can_be_exchanged_once(slack: FakeSlack) -> None:
     back, client = consented(slack, team="T0NEW"), WebClient(base_url=slack.api_url)
     assert back["state"] == ["s1"]
     granted = client.oauth_v2_access(**keys(code=back["code"][0]))
@@ -205,7 +205,7 @@ def test_a_code_becomes_an_installation_once(slack: FakeSlack) -> None:
     assert code(client.oauth_v2_access, **{**keys(code="x"), "client_secret": "y"}) == "bad_client_secret"
 
 
-def test_people_may_say_no(slack: FakeSlack) -> None:
+def test_a_user_can_deny_consent(slack: FakeSlack) -> None:
     slack.installing.consent = False
     assert consented(slack) == {"error": ["access_denied"], "state": ["s1"]}
 
@@ -221,7 +221,7 @@ def test_a_token_expires_and_is_renewed_once(slack: FakeSlack, clock: Clock) -> 
     assert code(client.oauth_v2_access, **again) == "invalid_refresh_token"
 
 
-def test_tokens_may_be_for_ever(slack: FakeSlack) -> None:
+def test_tokens_without_rotation_do_not_expire(slack: FakeSlack) -> None:
     slack.installing.rotation = False
     granted = WebClient(base_url=slack.api_url).oauth_v2_access(**keys(code=slack.installing.code()))
     assert "refresh_token" not in granted.data

@@ -1,4 +1,4 @@
-"""Socket Mode of the fake Slack: with the real Bolt at the other end, and with a bare socket."""
+"""Socket Mode of the fake Slack, with the real Bolt and with a plain WebSocket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLICKED = threading.Event()
 
 @pytest.fixture(scope="module")
 def bolted() -> Iterator[FakeSlack]:
-    """With a Bolt app at the other end of a socket."""
+    """A fake Slack with a Bolt app connected over a socket."""
     with FakeSlack() as slack:
         web_client = WebClient(base_url=slack.api_url)
         handler: Any = SocketModeHandler(talkative(slack), APP_TOKEN, web_client=web_client, ping_interval=0.2)
@@ -30,7 +30,7 @@ def bolted() -> Iterator[FakeSlack]:
         slack.wait(lambda: slack.sockets.count)
         yield slack
         handler.client.auto_reconnect_enabled = False
-        slack.sockets.cut()  # or the client would sit on its socket for three seconds more
+        slack.sockets.cut()  # otherwise the client keeps its socket open for three more seconds
         handler.close()
 
 
@@ -70,7 +70,7 @@ def test_commands_and_clicks_are_acknowledged_with_an_answer(bolted: FakeSlack) 
 
 
 @pytest.mark.parametrize("end", ["disconnect", "cut"])
-def test_a_client_whose_socket_is_closed_comes_back(bolted: FakeSlack, end: str) -> None:
+def test_a_client_reconnects_after_its_socket_closes(bolted: FakeSlack, end: str) -> None:
     before = len(bolted.calls("apps.connections.open"))
     getattr(bolted.sockets, end)()
     bolted.wait(lambda: len(bolted.calls("apps.connections.open")) > before and bolted.sockets.count)
@@ -109,7 +109,7 @@ async def acknowledge(socket: aiohttp.ClientWebSocketResponse, heard: list[str])
         await socket.send_json({"envelope_id": envelope["envelope_id"]})
 
 
-async def test_each_event_goes_over_one_socket(slack: FakeSlack, http: aiohttp.ClientSession) -> None:
+async def test_each_event_is_sent_over_one_socket(slack: FakeSlack, http: aiohttp.ClientSession) -> None:
     heard: tuple[list[str], list[str]] = ([], [])
     listening = [asyncio.ensure_future(acknowledge(await opened(slack, http), one)) for one in heard]
     texts = [str(number) for number in range(40)]
@@ -122,7 +122,7 @@ async def test_each_event_goes_over_one_socket(slack: FakeSlack, http: aiohttp.C
     await asyncio.gather(*listening, return_exceptions=True)
 
 
-async def test_an_event_that_is_not_acknowledged_comes_again_and_says_so(
+async def test_an_unacknowledged_event_is_retried_with_its_retry_attempt(
     slack: FakeSlack, http: aiohttp.ClientSession
 ) -> None:
     socket = await opened(slack, http)
@@ -136,7 +136,9 @@ async def test_an_event_that_is_not_acknowledged_comes_again_and_says_so(
     assert [(one.retry_num, one.status) for one in slack.deliveries] == [(0, 0), (1, 200)]
 
 
-async def test_an_event_whose_socket_dies_goes_over_another(slack: FakeSlack, http: aiohttp.ClientSession) -> None:
+async def test_an_event_is_resent_over_another_socket_when_its_socket_breaks(
+    slack: FakeSlack, http: aiohttp.ClientSession
+) -> None:
     socket = await opened(slack, http)
     slack.say("hi")
     await socket.receive_json()
@@ -148,7 +150,7 @@ async def test_an_event_whose_socket_dies_goes_over_another(slack: FakeSlack, ht
     listening.cancel()
 
 
-async def test_an_event_waits_for_a_socket(http: aiohttp.ClientSession) -> None:
+async def test_an_event_waits_until_a_socket_is_open(http: aiohttp.ClientSession) -> None:
     with FakeSlack() as slack:
         slack.say("anybody?")
         socket = await opened(slack, http)
@@ -158,7 +160,7 @@ async def test_an_event_waits_for_a_socket(http: aiohttp.ClientSession) -> None:
         await asyncio.to_thread(slack.settle)
 
 
-def test_only_the_app_s_token_opens_a_socket(slack: FakeSlack) -> None:
+def test_only_the_app_token_opens_a_socket(slack: FakeSlack) -> None:
     client = WebClient(base_url=slack.api_url)
     for token, error in ((TOKEN, "not_allowed_token_type"), ("xapp-other", "invalid_auth")):
         with pytest.raises(SlackApiError) as refusal:

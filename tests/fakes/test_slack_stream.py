@@ -1,4 +1,4 @@
-"""Messages that grow, and what an agent shows of its work, by the real clients."""
+"""Streamed messages, and statuses, sessions and prompts of an agent, with the real clients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def code(call: Any, **more: Any) -> str:
 
 
 def begin(client: WebClient, **more: Any) -> dict[str, Any]:
-    """A stream in the direct messages; what the next calls need."""
+    """Starts a stream in the direct messages; returns the arguments for the next calls."""
     ts = client.chat_startStream(channel="D0DM", thread_ts=ROOT, **more)["ts"]
     return {"channel": "D0DM", "ts": ts}
 
@@ -73,7 +73,7 @@ async def test_the_helper_of_the_async_client_streams(slack: FakeSlack) -> None:
     assert [call.method for call in slack.calls()] == ["chat.startStream", "chat.appendStream", "chat.stopStream"]
 
 
-def test_tasks_are_seen_beside_the_text(slack: FakeSlack, client: WebClient) -> None:
+def test_task_chunks_are_shown_beside_the_text(slack: FakeSlack, client: WebClient) -> None:
     stream = begin(client, chunks=[TaskUpdateChunk(id="1", title="look", status="in_progress")])
     text = MarkdownTextChunk(text="found")
     client.chat_appendStream(**stream, chunks=[TaskUpdateChunk(id="1", title="look", status="complete"), text])
@@ -82,7 +82,7 @@ def test_tasks_are_seen_beside_the_text(slack: FakeSlack, client: WebClient) -> 
     assert [chunk.get("status") for chunk in posted.stream_chunks] == ["in_progress", "complete", None]
 
 
-def test_markdown_text_is_streamed_as_well_as_chunks_are(slack: FakeSlack, client: WebClient) -> None:
+def test_markdown_text_can_be_streamed(slack: FakeSlack, client: WebClient) -> None:
     stream = begin(client, markdown_text="one ")
     client.chat_appendStream(**stream, markdown_text="two ")
     client.chat_stopStream(**stream, markdown_text="three")
@@ -106,27 +106,27 @@ def test_markdown_text_is_streamed_as_well_as_chunks_are(slack: FakeSlack, clien
         ({"markdown_text": "x", "chunks": []}, "cannot_provide_both_markdown_text_and_chunks"),
     ],
 )
-def test_a_stream_that_slack_would_not_begin_is_refused(
+def test_an_invalid_stream_start_is_refused(
     slack: FakeSlack, client: WebClient, arguments: dict[str, Any], error: str
 ) -> None:
     assert code(client.chat_startStream, **{"channel": "D0DM", "thread_ts": ROOT, **arguments}) == error
     assert slack.said() == []
 
 
-def test_a_stream_stays_in_the_mode_in_which_it_began(client: WebClient) -> None:
+def test_a_stream_cannot_change_its_mode(client: WebClient) -> None:
     in_text, in_chunks = begin(client, markdown_text="x"), begin(client, chunks=[MarkdownTextChunk(text="x")])
     assert code(client.chat_appendStream, **in_text, chunks=[MarkdownTextChunk(text="y")]) == "streaming_mode_mismatch"
     assert code(client.chat_stopStream, **in_chunks, markdown_text="y") == "streaming_mode_mismatch"
 
 
-def test_what_is_streamed_is_bounded_in_bytes_over_all_calls(slack: FakeSlack, client: WebClient) -> None:
+def test_a_stream_has_a_byte_limit_over_all_calls(slack: FakeSlack, client: WebClient) -> None:
     stream = begin(client, markdown_text="ü" * 5_000)
     assert code(client.chat_appendStream, **stream, markdown_text="ü" * 501) == "msg_too_long"
     client.chat_appendStream(**stream, markdown_text="ü" * 500)
     assert slack.said("D0DM")[0].text == "ü" * 5_500
 
 
-def test_a_message_that_streams_cannot_be_updated(slack: FakeSlack, client: WebClient) -> None:
+def test_a_streaming_message_cannot_be_updated(slack: FakeSlack, client: WebClient) -> None:
     stream = begin(client, markdown_text="x")
     assert code(client.chat_update, **stream, text="y") == "streaming_state_conflict"
     client.chat_stopStream(**stream)
@@ -134,7 +134,7 @@ def test_a_message_that_streams_cannot_be_updated(slack: FakeSlack, client: WebC
     assert slack.said("D0DM")[0].text == "y"
 
 
-def test_a_stream_outlives_five_minutes_by_no_second(slack: FakeSlack, client: WebClient, clock: Clock) -> None:
+def test_a_stream_ends_after_five_minutes(slack: FakeSlack, client: WebClient, clock: Clock) -> None:
     stream = begin(client, markdown_text="x")
     clock.now += 299
     client.chat_appendStream(**stream, markdown_text="y")
@@ -145,13 +145,13 @@ def test_a_stream_outlives_five_minutes_by_no_second(slack: FakeSlack, client: W
     assert slack.said("D0DM")[0].text == "xy"
 
 
-def test_streams_expire_when_told_to(slack: FakeSlack, client: WebClient) -> None:
+def test_streams_can_be_expired(slack: FakeSlack, client: WebClient) -> None:
     stream = begin(client, markdown_text="x")
     slack.expire_streams()
     assert code(client.chat_appendStream, **stream, markdown_text="y") == "message_not_in_streaming_state"
 
 
-def test_nothing_is_added_to_what_does_not_stream(slack: FakeSlack, client: WebClient) -> None:
+def test_a_message_without_stream_cannot_be_appended_to(slack: FakeSlack, client: WebClient) -> None:
     stream = begin(client)
     assert code(client.chat_appendStream, **stream, chunks=[]) == "no_text"
     client.chat_stopStream(**stream)
@@ -163,7 +163,7 @@ def test_nothing_is_added_to_what_does_not_stream(slack: FakeSlack, client: WebC
     assert code(client.chat_stopStream, channel="D0DM", ts=theirs) == "message_not_owned_by_app"
 
 
-def test_a_workspace_may_not_know_streams() -> None:
+def test_a_workspace_can_be_without_streaming() -> None:
     with FakeSlack(streaming=False) as slack:
         client = WebClient(token=TOKEN, base_url=slack.api_url)
         assert code(client.chat_startStream, channel="D0DM", thread_ts=ROOT) == "unknown_method"
@@ -177,7 +177,9 @@ def test_the_stop_button_ends_the_streams_of_its_thread(slack: FakeSlack, client
     assert {posted.ts: posted.streaming for posted in slack.said("D0DM")} == {stream["ts"]: False, other: True}
 
 
-def test_a_status_is_shown_until_something_is_said(slack: FakeSlack, client: WebClient, clock: Clock) -> None:
+def test_a_status_is_shown_until_the_bot_posts_or_two_minutes_pass(
+    slack: FakeSlack, client: WebClient, clock: Clock
+) -> None:
     place: dict[str, Any] = {"channel_id": "D0DM", "thread_ts": ROOT}
     client.assistant_threads_setStatus(**place, status="is thinking…", loading_messages=["one", "two"])
     assert slack.status("D0DM", ROOT) == "is thinking…"
@@ -198,7 +200,7 @@ def test_a_status_is_shown_until_something_is_said(slack: FakeSlack, client: Web
         ({"loading_messages": ["x" * 51]}, "invalid_arguments"),
     ],
 )
-def test_a_status_that_slack_would_not_show_is_refused(
+def test_an_invalid_status_is_refused(
     slack: FakeSlack, client: WebClient, arguments: dict[str, Any], error: str
 ) -> None:
     place = {"channel_id": "D0DM", "thread_ts": ROOT, "status": "x"}
@@ -206,7 +208,7 @@ def test_a_status_that_slack_would_not_show_is_refused(
     assert slack.statuses("D0DM", ROOT) == []
 
 
-def test_a_session_moves_with_its_agent_s_work(slack: FakeSlack, client: WebClient) -> None:
+def test_a_session_follows_the_agents_statuses(slack: FakeSlack, client: WebClient) -> None:
     place = {"channel_id": "D0DM", "thread_ts": ROOT}
     client.agents_sessions_setStatus(**place, status="processing", title="Work")
     client.agents_sessions_rename(**place, title="Hard work")
@@ -218,7 +220,7 @@ def test_a_session_moves_with_its_agent_s_work(slack: FakeSlack, client: WebClie
     assert code(client.agents_sessions_setStatus, **place, status="dreaming") == "invalid_arguments"
 
 
-def test_an_app_that_is_no_agent_has_no_sessions() -> None:
+def test_an_app_that_is_not_an_agent_has_no_sessions() -> None:
     with FakeSlack(agent=False) as slack:
         client = WebClient(token=TOKEN, base_url=slack.api_url)
         place = {"channel_id": "D0DM", "thread_ts": ROOT}
@@ -226,7 +228,7 @@ def test_an_app_that_is_no_agent_has_no_sessions() -> None:
         assert code(client.agents_sessions_rename, **place, title="x") == "not_authorized"
 
 
-def test_prompts_are_suggested_but_never_in_a_thread_of_an_agent(slack: FakeSlack, client: WebClient) -> None:
+def test_prompts_in_an_agents_thread_are_accepted_but_not_shown(slack: FakeSlack, client: WebClient) -> None:
     prompt = {"title": "Weather", "message": "How is the weather?"}
     client.assistant_threads_setSuggestedPrompts(channel_id="D0DM", prompts=[prompt], thread_ts=ROOT)
     assert slack.prompts("D0DM") == []

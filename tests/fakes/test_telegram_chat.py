@@ -1,4 +1,4 @@
-"""What a bot says to the fake Telegram stands there, or is refused as Telegram refuses it."""
+"""Text messages of a bot in the fake Telegram, and the refusals of invalid ones."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def texts(telegram: FakeTelegram, chat_id: int = USER) -> list[str]:
     return [shown.text for shown in telegram.shown(chat_id)]
 
 
-async def test_the_bot_knows_itself(bot: Bot) -> None:
+async def test_get_me_returns_the_bot(bot: Bot) -> None:
     me = await bot.get_me()
     assert (me.id, me.username, me.is_bot, me.can_read_all_group_messages) == (BOT_ID, "gateway_bot", True, False)
 
 
-async def test_a_message_stands_with_its_entities_and_buttons(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_message_keeps_its_entities_and_buttons(telegram: FakeTelegram, bot: Bot) -> None:
     markup = InlineKeyboardMarkup([[InlineKeyboardButton("again", callback_data="a")]])
     entities = [MessageEntity("bold", 0, 2), MessageEntity("text_link", 3, 1, url="https://example.com")]
     sent = await bot.send_message(USER, "ab c", entities=entities, reply_markup=markup)
@@ -47,7 +47,7 @@ async def test_a_message_stands_with_its_entities_and_buttons(telegram: FakeTele
     assert sent.entities == tuple(entities)
 
 
-async def test_people_and_the_bot_stand_in_one_order(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_messages_of_users_and_bot_are_in_one_order(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.say("one", chat_id=7)
     await bot.send_message(7, "two")
     telegram.say("three", chat_id=7)
@@ -59,7 +59,7 @@ async def test_people_and_the_bot_stand_in_one_order(telegram: FakeTelegram, bot
     assert [shown.text for shown in telegram.answers(7)] == ["two"]
 
 
-async def test_forms_and_json_bodies_do_alike(telegram: FakeTelegram) -> None:
+async def test_form_and_json_bodies_are_equivalent(telegram: FakeTelegram) -> None:
     said = {"chat_id": str(USER), "text": "é"}
     marks = '[{"type":"bold","offset":0,"length":1}]'
     url = f"{telegram.base_url}{TOKEN}/sendmessage"
@@ -72,7 +72,7 @@ async def test_forms_and_json_bodies_do_alike(telegram: FakeTelegram) -> None:
     assert telegram.calls()[0].args == telegram.calls()[1].args
 
 
-async def test_4096_units_are_taken_and_no_more(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_4096_utf16_units_are_accepted_and_no_more(telegram: FakeTelegram, bot: Bot) -> None:
     sent = await bot.send_message(USER, "😀" * 2048)
     with pytest.raises(BadRequest, match=r"^Message is too long$"):
         await bot.send_message(USER, "😀" * 2048 + "x")
@@ -95,7 +95,7 @@ async def test_4096_units_are_taken_and_no_more(telegram: FakeTelegram, bot: Bot
         ({"text": "x", "entities": [MessageEntity("text_link", 0, 1, url="/x")]}, "Entity url '/x' is invalid"),
     ],
 )
-async def test_what_cannot_be_sent_is_refused(
+async def test_an_invalid_message_is_refused(
     telegram: FakeTelegram, bot: Bot, arguments: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(BadRequest, match=f"(?i)^{why}"):
@@ -104,9 +104,7 @@ async def test_what_cannot_be_sent_is_refused(
     assert telegram.calls()[-1].answered == "400"
 
 
-async def test_a_message_is_edited_only_to_something_else_and_only_the_bots_own(
-    telegram: FakeTelegram, bot: Bot
-) -> None:
+async def test_an_edit_must_change_a_message_of_the_bot(telegram: FakeTelegram, bot: Bot) -> None:
     theirs = telegram.say("hi")
     sent = await bot.send_message(USER, "a")
     edited = await bot.edit_message_text("b", USER, sent.message_id, entities=[MessageEntity("bold", 0, 1)])
@@ -122,7 +120,7 @@ async def test_a_message_is_edited_only_to_something_else_and_only_the_bots_own(
     assert (shown.text, shown.entities, shown.edited) == ("b", (), True)
 
 
-async def test_a_reply_to_what_is_gone_may_be_sent_without(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_reply_to_a_deleted_message_can_be_sent_without_reply(telegram: FakeTelegram, bot: Bot) -> None:
     theirs = telegram.say("hi")
     sent = await bot.send_message(USER, "a", reply_parameters=ReplyParameters(theirs))
     assert sent.reply_to_message is not None
@@ -168,7 +166,7 @@ async def test_topics_of_a_forum_and_of_a_private_chat(telegram: FakeTelegram, b
         await bot.send_message(GROUP, "x", message_thread_id=1)
 
 
-async def test_where_there_are_no_topics_a_thread_is_ignored(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_thread_id_is_ignored_in_a_chat_without_topics(telegram: FakeTelegram, bot: Bot) -> None:
     sent = await bot.send_message(GROUP, "x", message_thread_id=99)
     assert (sent.message_thread_id, telegram.shown(GROUP)[0].thread) == (None, None)
     with pytest.raises(BadRequest, match="The chat is not a forum"):
@@ -183,7 +181,7 @@ def clock() -> Clock:
     return Clock()
 
 
-async def test_a_draft_is_seen_until_a_message_comes_or_half_a_minute_is_over(clock: Clock) -> None:
+async def test_a_draft_is_visible_for_30_seconds_or_until_a_message(clock: Clock) -> None:
     with FakeTelegram(clock=clock) as telegram:
         async with telegram_ptb.client(telegram) as bot:
             await bot.send_message_draft(USER, 1, "")
@@ -204,7 +202,7 @@ async def test_a_draft_belongs_to_its_topic(telegram: FakeTelegram, bot: Bot) ->
 
 
 @pytest.mark.parametrize(("chat_id", "draft_id"), [(GROUP, 1), (USER, 0), (99, 1)])
-async def test_drafts_are_for_private_chats_and_have_a_number(
+async def test_a_draft_needs_a_private_chat_and_an_id(
     telegram: FakeTelegram, bot: Bot, chat_id: int, draft_id: int
 ) -> None:
     with pytest.raises(BadRequest):
@@ -212,7 +210,7 @@ async def test_drafts_are_for_private_chats_and_have_a_number(
     assert telegram.drafts(chat_id) == []
 
 
-async def test_a_server_without_drafts_does_not_know_the_method() -> None:
+async def test_a_server_without_drafts_lacks_the_method() -> None:
     with FakeTelegram(drafts=False) as telegram:
         async with telegram_ptb.client(telegram) as bot:
             with pytest.raises(InvalidToken):
@@ -223,7 +221,7 @@ async def test_a_server_without_drafts_does_not_know_the_method() -> None:
     assert [call.answered for call in telegram.calls()] == ["404", "ok", "404"]
 
 
-async def test_a_person_stops_a_draft(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_user_can_stop_a_draft(telegram: FakeTelegram, bot: Bot) -> None:
     await bot.send_message_draft(USER, 1, "a", api_kwargs={"can_stop": True})
     telegram.stop_draft(USER, 1)
     assert telegram.drafts() == []
@@ -232,7 +230,7 @@ async def test_a_person_stops_a_draft(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.stop_draft(USER, 2)
     assert len(telegram.drafts()) == 1
     await bot.send_message_draft(USER, 3, "a")
-    with pytest.raises(AssertionError, match="no button"):
+    with pytest.raises(AssertionError, match="no Stop button"):
         telegram.stop_draft(USER, 3)
     with pytest.raises(AssertionError, match="no draft 4"):
         telegram.stop_draft(USER, 4)
@@ -253,10 +251,10 @@ async def test_typing_lasts_five_seconds(clock: Clock) -> None:
     assert [action.action for action in telegram.actions()] == ["typing", "typing"]
 
 
-# ---------------------------------------------------------------- who may not
+# ---------------------------------------------------------------- access
 
 
-async def test_who_has_blocked_the_bot_hears_nothing_of_it(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_message_to_a_user_who_blocked_the_bot_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
     sent = await bot.send_message(USER, "a")
     telegram.block(USER)
     assert telegram.pending()[-1]["my_chat_member"]["new_chat_member"]["status"] == "kicked"
@@ -282,7 +280,7 @@ async def test_who_has_blocked_the_bot_hears_nothing_of_it(telegram: FakeTelegra
         (GROUP, False, "bot is not a member of the supergroup chat"),
     ],
 )
-async def test_a_group_that_the_bot_is_not_in(
+async def test_a_message_to_a_group_without_the_bot_is_refused(
     telegram: FakeTelegram, bot: Bot, chat_id: int, *, kicked: bool, why: str
 ) -> None:
     telegram.remove(chat_id, kicked=kicked)
@@ -292,7 +290,7 @@ async def test_a_group_that_the_bot_is_not_in(
     await bot.send_message(chat_id, "x")
 
 
-async def test_a_group_that_became_a_supergroup_says_which(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_migrated_group_names_its_supergroup(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.say("before", chat_id=-77)
     telegram.migrate(-77, -1007)
     with pytest.raises(ChatMigrated) as moved:
@@ -306,7 +304,7 @@ async def test_a_group_that_became_a_supergroup_says_which(telegram: FakeTelegra
     assert told == [None, "migrate_to_chat_id", "migrate_from_chat_id"]
 
 
-async def test_only_the_right_token_will_do(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_an_invalid_token_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
     for wrong in ("123456:wrong-token", "wrong"):
         async with telegram_ptb.client(telegram, wrong) as other:
             with pytest.raises(InvalidToken):
@@ -320,7 +318,7 @@ async def test_only_the_right_token_will_do(telegram: FakeTelegram, bot: Bot) ->
 # ---------------------------------------------------------------- the rest
 
 
-async def test_business_chats_are_others(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_business_chats_are_separate_chats(telegram: FakeTelegram, bot: Bot) -> None:
     theirs = telegram.say("to the business", chat_id=7, business="bc")
     telegram.say("to the bot", chat_id=7)
     await bot.send_message(7, "answer", business_connection_id="bc", reply_parameters=ReplyParameters(theirs))
@@ -333,7 +331,7 @@ async def test_business_chats_are_others(telegram: FakeTelegram, bot: Bot) -> No
         await bot.send_message(8, "x", business_connection_id="bc")
 
 
-async def test_the_menu_is_kept_by_scope(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_commands_are_stored_by_scope(telegram: FakeTelegram, bot: Bot) -> None:
     await bot.set_my_commands([("new", "Begin anew")])
     assert telegram.commands == [{"command": "new", "description": "Begin anew"}]
     assert [command.command for command in await bot.get_my_commands()] == ["new"]

@@ -1,4 +1,4 @@
-"""What goes wrong on demand on the way to the fake Telegram, and how much it lets pass."""
+"""Injected faults and rate limits of the fake Telegram."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Hang, Lost, 
 
 @pytest.fixture(autouse=True)
 def _seconds_are_timedeltas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or else RetryAfter warns that they will be: docs.python-telegram-bot.org, changelog of 22.2."""
+    """Prevents the deprecation warning of RetryAfter: docs.python-telegram-bot.org, changelog of 22.2."""
     monkeypatch.setenv("PTB_TIMEDELTA", "1")
 
 
@@ -42,7 +42,7 @@ def answers(telegram: FakeTelegram) -> list[str]:
         (Status(502), NetworkError, "502"),
     ],
 )
-async def test_a_call_that_is_answered_otherwise_does_nothing(
+async def test_a_call_answered_with_an_injected_fault_is_not_performed(
     telegram: FakeTelegram, bot: Bot, fault: Fault, raised: type[TelegramError], answered: str
 ) -> None:
     telegram.faults.add("sendMessage", fault)
@@ -52,14 +52,14 @@ async def test_a_call_that_is_answered_otherwise_does_nothing(
     assert (texts(telegram), answers(telegram)) == (["y"], [answered, "ok"])
 
 
-async def test_a_rate_limit_says_how_long(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_an_injected_rate_limit_has_retry_after(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.faults.add("send*", RateLimit(7))
     with pytest.raises(RetryAfter) as refusal:
         await bot.send_message(USER, "x")
     assert refusal.value.retry_after == timedelta(seconds=7)
 
 
-async def test_a_lost_answer_hides_what_was_done(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_call_with_a_lost_answer_is_performed(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.faults.add("sendMessage", Lost())
     with pytest.raises(NetworkError):
         await bot.send_message(USER, "x")
@@ -68,7 +68,7 @@ async def test_a_lost_answer_hides_what_was_done(telegram: FakeTelegram, bot: Bo
     assert telegram.calls()[0].answer["result"]["message_id"] == telegram.shown()[0].message_id
 
 
-async def test_a_refused_connection_does_nothing(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_call_on_a_refused_connection_is_not_performed(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.faults.add("sendMessage", Refuse())
     with pytest.raises(NetworkError):
         await bot.send_message(USER, "x")
@@ -76,7 +76,7 @@ async def test_a_refused_connection_does_nothing(telegram: FakeTelegram, bot: Bo
     assert texts(telegram) == []
 
 
-async def test_a_call_that_hangs_is_performed_when_it_is_released(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_hanging_call_is_performed_when_released(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.faults.add("send*", Hang())
     call = asyncio.ensure_future(bot.send_message(USER, "x"))
     await telegram.until(lambda: telegram.faults.hanging == 1)
@@ -85,7 +85,7 @@ async def test_a_call_that_hangs_is_performed_when_it_is_released(telegram: Fake
     assert (await call).message_id == telegram.shown()[0].message_id
 
 
-async def test_a_lost_batch_is_still_pending(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_updates_in_a_lost_answer_stay_pending(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.faults.add("getUpdates", Lost())
     telegram.say("hi")
     with pytest.raises(NetworkError):
@@ -93,7 +93,7 @@ async def test_a_lost_batch_is_still_pending(telegram: FakeTelegram, bot: Bot) -
     assert [found.message.text for found in await bot.get_updates() if found.message] == ["hi"]
 
 
-async def test_hooks_run_before_and_after_and_may_wait(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_hooks_run_before_and_after_a_call_and_can_wait(telegram: FakeTelegram, bot: Bot) -> None:
     reached, gate, seen = threading.Event(), threading.Event(), list[int]()
 
     def hold(_: object) -> None:
@@ -132,13 +132,13 @@ async def bounded(limited: FakeTelegram) -> AsyncIterator[Bot]:
 
 
 async def let_pass(bot: Bot, chat_id: int, tries: int) -> tuple[int, float]:
-    """How many of so many messages, and the seconds to wait that the last one was told."""
+    """Returns how many of ``tries`` messages are accepted, and the retry_after of the last."""
     waits = [await told_to_wait(bot, chat_id) for _ in range(tries)]
     return waits.count(0), waits[-1]
 
 
 async def told_to_wait(bot: Bot, chat_id: int) -> float:
-    """Seconds; 0 when the message was taken."""
+    """Returns the seconds to wait; 0 when the message was accepted."""
     try:
         await bot.send_message(chat_id, "x")
     except RetryAfter as error:
@@ -146,7 +146,7 @@ async def told_to_wait(bot: Bot, chat_id: int) -> float:
     return 0
 
 
-async def test_a_private_chat_takes_one_a_second_with_small_bursts(bounded: Bot, clock: Clock) -> None:
+async def test_a_private_chat_accepts_one_message_a_second_with_small_bursts(bounded: Bot, clock: Clock) -> None:
     assert await let_pass(bounded, USER, 5) == (3, 3)
     clock.now += 1.5
     assert await let_pass(bounded, USER, 1) == (0, 2)
@@ -154,7 +154,7 @@ async def test_a_private_chat_takes_one_a_second_with_small_bursts(bounded: Bot,
     assert await let_pass(bounded, USER, 3) == (3, 0)
 
 
-async def test_a_group_takes_twenty_a_minute_edits_among_them(bounded: Bot, clock: Clock) -> None:
+async def test_a_group_accepts_twenty_messages_and_edits_a_minute(bounded: Bot, clock: Clock) -> None:
     first = await bounded.send_message(GROUP, "first")
     for number in range(19):
         clock.now += 1
@@ -166,7 +166,9 @@ async def test_a_group_takes_twenty_a_minute_edits_among_them(bounded: Bot, cloc
     assert await let_pass(bounded, GROUP, 1) == (1, 0)
 
 
-async def test_all_chats_together_take_thirty_a_second(limited: FakeTelegram, bounded: Bot, clock: Clock) -> None:
+async def test_all_chats_together_accept_thirty_messages_a_second(
+    limited: FakeTelegram, bounded: Bot, clock: Clock
+) -> None:
     for chat_id in range(1, 41):
         limited.add_chat(chat_id)
     passed = [await let_pass(bounded, chat_id, 1) for chat_id in range(1, 41)]
@@ -176,7 +178,7 @@ async def test_all_chats_together_take_thirty_a_second(limited: FakeTelegram, bo
     assert await let_pass(bounded, 40, 1) == (1, 0)
 
 
-async def test_typing_counts_in_all_chats_but_not_in_its_own(limited: FakeTelegram, bounded: Bot) -> None:
+async def test_chat_actions_count_only_against_the_overall_limit(limited: FakeTelegram, bounded: Bot) -> None:
     for _ in range(20):
         await bounded.send_chat_action(USER, "typing")
     assert await let_pass(bounded, USER, 3) == (3, 0)
@@ -187,6 +189,6 @@ async def test_typing_counts_in_all_chats_but_not_in_its_own(limited: FakeTelegr
     assert len(limited.actions()) == 27
 
 
-async def test_without_limits_nothing_is_held_back(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_without_limits_no_call_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
     assert await let_pass(bot, GROUP, 40) == (40, 0)
     assert len(telegram.shown(GROUP)) == 40

@@ -1,4 +1,4 @@
-"""Files in the fake Telegram: what people send, what a bot sends."""
+"""Files in the fake Telegram, sent by users and by a bot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def fetched(bot: Bot, file_id: str) -> bytes:
     return bytes(await (await bot.get_file(file_id)).download_as_bytearray())
 
 
-async def test_a_bot_fetches_what_people_send(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_bot_can_download_files_of_users(telegram: FakeTelegram, bot: Bot) -> None:
     photo, notes = telegram.keep(PNG), telegram.keep(b"%PDF", "notes.pdf", kind="document")
     voice = telegram.keep(b"OggS", "voice.oga", kind="voice", mime_type="audio/ogg")
     telegram.say("look @gateway_bot", photo=photo)
@@ -32,7 +32,7 @@ async def test_a_bot_fetches_what_people_send(telegram: FakeTelegram, bot: Bot) 
     assert [shown.files for shown in telegram.shown()] == [(photo,), (notes,), (voice,)]
 
 
-async def test_what_is_too_large_cannot_be_fetched(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_file_that_is_too_large_cannot_be_downloaded(telegram: FakeTelegram, bot: Bot) -> None:
     largest = telegram.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT)
     larger = telegram.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT + 1)
     assert await fetched(bot, largest.id) == b"x"
@@ -42,7 +42,7 @@ async def test_what_is_too_large_cannot_be_fetched(telegram: FakeTelegram, bot: 
         await bot.get_file("nothing")
 
 
-async def test_the_door_to_files_asks_for_the_token(telegram: FakeTelegram) -> None:
+async def test_a_download_needs_the_token(telegram: FakeTelegram) -> None:
     file = telegram.keep(PNG)
     paths = [(f"{TOKEN}/photos/{file.id}.jpg", 200), (f"{TOKEN}/photos/none.jpg", 404)]
     paths += [(f"{TOKEN}/documents/{file.id}.jpg", 404), (f"123456:wrong/photos/{file.id}.jpg", 401)]
@@ -52,7 +52,7 @@ async def test_the_door_to_files_asks_for_the_token(telegram: FakeTelegram) -> N
                 assert answer.status == status
 
 
-async def test_a_bot_sends_files_with_a_text_under_them(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_bot_can_send_files_with_captions(telegram: FakeTelegram, bot: Bot) -> None:
     theirs = telegram.say("hi")
     sent = await bot.send_photo(
         USER, PNG, caption="a cat", caption_entities=[MessageEntity("bold", 2, 3)], reply_to_message_id=theirs
@@ -69,7 +69,7 @@ async def test_a_bot_sends_files_with_a_text_under_them(telegram: FakeTelegram, 
         await bot.edit_message_text("x", USER, sent.message_id)
 
 
-async def test_what_is_there_already_is_sent_by_its_file_id(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_stored_file_can_be_sent_by_file_id(telegram: FakeTelegram, bot: Bot) -> None:
     file = telegram.keep(PNG)
     await bot.send_photo(USER, file.id)
     assert telegram.answers()[0].files == (file,)
@@ -77,7 +77,7 @@ async def test_what_is_there_already_is_sent_by_its_file_id(telegram: FakeTelegr
         await bot.send_photo(USER, "nothing")
 
 
-async def test_files_that_are_none_or_too_large_are_refused(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_invalid_and_too_large_files_are_refused(telegram: FakeTelegram, bot: Bot) -> None:
     with pytest.raises(BadRequest, match=r"(?i)image_process_failed"):
         await bot.send_photo(USER, b"not a picture")
     with pytest.raises(BadRequest, match="is too big for a photo"):
@@ -103,7 +103,7 @@ async def test_an_album_is_one_call_and_several_messages(telegram: FakeTelegram,
     assert len(telegram.shown()) == 2
 
 
-async def test_people_send_albums_too(telegram: FakeTelegram) -> None:
+async def test_users_can_send_albums(telegram: FakeTelegram) -> None:
     for text in ("look", ""):
         telegram.say(text, photo=telegram.keep(PNG), media_group_id="g1")
     assert [(shown.text, shown.group_id) for shown in telegram.shown()] == [("look", "g1"), ("", "g1")]

@@ -1,4 +1,4 @@
-"""Updates that a bot fetches: kept until it has acknowledged them by a later offset."""
+"""Updates fetched by getUpdates: kept until a later offset acknowledges them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def texts(updates: tuple[Update, ...]) -> list[str | None]:
 
 
 def waiting(telegram: FakeTelegram, polls: int) -> bool:
-    """Whether so many have asked and at least one is not answered."""
+    """Whether ``polls`` getUpdates calls have arrived and at least one is not answered."""
     calls = telegram.calls("getUpdates")
     return len(calls) == polls and any(not call.answered for call in calls)
 
 
-async def test_updates_are_shown_until_a_later_offset_acknowledges_them(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_updates_are_returned_until_a_later_offset_acknowledges_them(telegram: FakeTelegram, bot: Bot) -> None:
     for text in "abc":
         telegram.say(text)
     first = await bot.get_updates()
@@ -44,20 +44,20 @@ async def test_a_limit_and_a_negative_offset(telegram: FakeTelegram, bot: Bot) -
     assert len(telegram.pending()) == 2
 
 
-async def test_a_long_poll_ends_as_soon_as_there_is_news(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_long_poll_ends_with_the_first_update(telegram: FakeTelegram, bot: Bot) -> None:
     poll = asyncio.ensure_future(bot.get_updates(timeout=50))
     await telegram.until(lambda: waiting(telegram, 1))
     telegram.say("hi")
     assert texts(await poll) == ["hi"]
 
 
-async def test_a_long_poll_ends_without_news_when_its_time_is_over(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_long_poll_without_updates_ends_at_its_timeout(telegram: FakeTelegram, bot: Bot) -> None:
     assert await bot.get_updates(timeout=1) == ()
     telegram.say("hi")
     assert texts(await bot.get_updates(timeout=50)) == ["hi"]
 
 
-async def test_who_asks_while_another_waits_takes_its_place(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_second_long_poll_ends_the_first_with_conflict(telegram: FakeTelegram, bot: Bot) -> None:
     first = asyncio.ensure_future(bot.get_updates(timeout=50))
     await telegram.until(lambda: waiting(telegram, 1))
     second = asyncio.ensure_future(bot.get_updates(timeout=50))
@@ -79,7 +79,7 @@ async def test_a_webhook_and_polling_exclude_each_other(telegram: FakeTelegram, 
     assert await bot.get_updates() == ()
 
 
-async def test_only_what_is_allowed_is_kept(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_only_allowed_updates_are_queued(telegram: FakeTelegram, bot: Bot) -> None:
     def push() -> None:
         for kind in ("message", "message_reaction", "callback_query"):
             telegram.push(update(**{kind: KINDS[kind]}))
@@ -100,14 +100,14 @@ async def test_only_what_is_allowed_is_kept(telegram: FakeTelegram, bot: Bot) ->
     assert kinds()[2:] == ["message", "callback_query"]
 
 
-async def test_every_kind_of_update_travels(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_every_kind_of_update_can_be_fetched(telegram: FakeTelegram, bot: Bot) -> None:
     await bot.get_updates(allowed_updates=list(KINDS))
     for kind, told in KINDS.items():
         telegram.push(update(**{kind: told}))
     assert len(await bot.get_updates()) == len(KINDS)
 
 
-async def test_an_update_that_is_acknowledged_may_come_again(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_an_acknowledged_update_can_be_redelivered(telegram: FakeTelegram, bot: Bot) -> None:
     hello = update(message=message("hi", chat=GROUP))
     telegram.push(hello)
     offset = (await bot.get_updates())[0].update_id + 1
@@ -117,7 +117,7 @@ async def test_an_update_that_is_acknowledged_may_come_again(telegram: FakeTeleg
     assert await bot.get_updates(offset=offset) == ()
 
 
-async def test_updates_outlast_the_server(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_pending_updates_survive_a_restart_of_the_fake(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.say("before")
     telegram.shut()
     telegram.say("meanwhile")
@@ -125,7 +125,7 @@ async def test_updates_outlast_the_server(telegram: FakeTelegram, bot: Bot) -> N
     assert texts(await bot.get_updates()) == ["before", "meanwhile"]
 
 
-async def test_what_never_comes_is_described(telegram: FakeTelegram) -> None:
+async def test_a_wait_that_times_out_describes_the_state(telegram: FakeTelegram) -> None:
     telegram.say("hi there")
     with pytest.raises(AssertionError, match="hi there"):
         await telegram.until(telegram.answers, timeout=0.01)

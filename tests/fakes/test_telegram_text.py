@@ -1,4 +1,4 @@
-"""Which texts and entities the fake Telegram takes: the rules of the server's source."""
+"""Texts and entities that the fake Telegram accepts, after the rules in the server's source."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def taken(text: str, *entities: Json) -> Formatted:
 
 
 @pytest.mark.parametrize("text", [" \n ", "\u200b", "\u2060\u2800", "\r\n", "\u202e"])
-def test_a_text_of_which_nothing_can_be_seen_is_none(text: str) -> None:
+def test_an_invisible_text_is_refused(text: str) -> None:
     assert refused(text) == "text must be non-empty"
     assert refused("") == "message text is empty"
 
 
-def test_a_draft_may_be_empty() -> None:
+def test_a_draft_can_be_empty() -> None:
     assert formatted("", "", None, empty=True) == Formatted("")
 
 
@@ -52,7 +52,7 @@ def test_a_draft_may_be_empty() -> None:
         ("bold", "can't parse MessageEntity: expected an Object"),
     ],
 )
-def test_an_entity_stands_within_the_text_and_on_whole_characters(entity: object, why: str) -> None:
+def test_an_entity_must_cover_whole_characters_of_the_text(entity: object, why: str) -> None:
     assert refused("😀 ab", entity) == why
 
 
@@ -71,7 +71,7 @@ def test_an_entity_stands_within_the_text_and_on_whole_characters(entity: object
         "https://example.com/a b",
     ],
 )
-def test_links_that_telegram_takes(url: str) -> None:
+def test_valid_link_urls(url: str) -> None:
     assert taken("x", {"type": "text_link", "offset": 0, "length": 1, "url": url}).entities[0]["url"] == url
 
 
@@ -92,35 +92,35 @@ def test_links_that_telegram_takes(url: str) -> None:
         ("https://a%zz.com", "Disallowed character in URL host"),
     ],
 )
-def test_links_that_telegram_refuses(url: str, why: str) -> None:
+def test_invalid_link_urls(url: str, why: str) -> None:
     entity = {"type": "text_link", "offset": 0, "length": 1, "url": url}
     assert refused("x", entity) == f"entity URL '{url}' is invalid: {why}"
 
 
-def test_entities_beyond_the_hundredth_are_not_looked_at() -> None:
+def test_entities_beyond_the_hundredth_are_ignored() -> None:
     entities = [bold(0, 1)] * 100
     assert len(taken("ab", *entities, bold(7, 7)).entities) == 100
     assert "after the end" in refused("ab", *entities[1:], bold(7, 7))
 
 
-def test_empty_entities_and_those_that_telegram_finds_itself_are_left_out() -> None:
+def test_empty_and_detected_entities_are_ignored() -> None:
     assert taken("abc", bold(1, 0), {"type": "url", "offset": 0, "length": 3}).entities == ()
 
 
-def test_entities_are_sorted_the_outer_before_the_inner() -> None:
+def test_entities_are_sorted_with_outer_before_inner() -> None:
     assert taken("abcd", bold(2, 1), bold(0, 1), bold(0, 4)).entities == (bold(0, 4), bold(0, 1), bold(2, 1))
 
 
-def test_a_text_is_trimmed_and_its_entities_with_it() -> None:
+def test_a_text_and_its_entities_are_trimmed() -> None:
     assert taken("  ab \n", bold(2, 4)) == Formatted("ab", (bold(0, 2),))
     assert taken("  ab  ", bold(0, 6)) == Formatted("  ab", (bold(0, 4),)), "an entity holds what is before it"
 
 
-def test_characters_that_are_not_shown_are_taken_out() -> None:
+def test_hidden_characters_are_removed() -> None:
     assert taken("a\r\nb\tc\u202ed", bold(3, 1), bold(7, 1)) == Formatted("a\nb cd", (bold(2, 1), bold(5, 1)))
 
 
-def test_what_is_no_text_is_refused() -> None:
+def test_invalid_text_is_refused() -> None:
     assert refused("a\ud800") == "strings must be encoded in UTF-8"
     assert refused("é" * 16_385) == "text is too long"
     assert refused("*a*", parse_mode="MarkdownV2") == "unsupported parse_mode"

@@ -1,4 +1,4 @@
-"""The updates that tests are written with are such as Telegram sends."""
+"""The updates built for tests match those Telegram sends."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.fakes import telegram_updates as updates
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, KINDS, Json, message, update
 
 NEWER = {"subscription", "stopped_message_generation"}
-"""Of Bot API 10.2 and 10.3, which python-telegram-bot 22.8 does not know."""
+"""Kinds of Bot API 10.2 and 10.3, which python-telegram-bot 22.8 does not know."""
 
 
-def test_every_kind_that_the_library_knows_is_there_and_two_newer_ones() -> None:
+def test_all_kinds_of_the_library_and_two_newer_ones_are_built() -> None:
     assert set(KINDS) == {str(kind.value) for kind in UpdateType} | NEWER
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_library_reads_every_kind_and_knows_every_field_of_it(kind: str) -> None:
+def test_the_library_parses_every_field_of_every_kind(kind: str) -> None:
     read = Update.de_json(update(**{kind: KINDS[kind]}))
     if kind in NEWER:
         assert read.api_kwargs == {kind: KINDS[kind]}
@@ -30,7 +30,7 @@ def test_the_library_reads_every_kind_and_knows_every_field_of_it(kind: str) -> 
         assert getattr(read, kind).api_kwargs == {}
 
 
-def test_updates_are_numbered_one_after_the_other() -> None:
+def test_update_ids_are_consecutive() -> None:
     first, second = update(message=message("a")), update(message=message("b"))
     assert second["update_id"] == first["update_id"] + 1
     assert update(update_id=7, message=message("c"))["update_id"] == 7
@@ -58,7 +58,7 @@ def test_entities_count_in_utf_16(before: str) -> None:
         ("<b>hi</b>", []),
     ],
 )
-def test_what_telegram_finds_by_itself(text: str, kinds: list[str]) -> None:
+def test_commands_mentions_and_links_are_detected(text: str, kinds: list[str]) -> None:
     assert [entity["type"] for entity in updates.found(text)] == kinds
 
 
@@ -72,12 +72,12 @@ def test_what_telegram_finds_by_itself(text: str, kinds: list[str]) -> None:
         (updates.channel(), "channel", None),
     ],
 )
-def test_a_chat_is_of_the_kind_that_its_number_says(chat: Json | int, kind: str, forum: object) -> None:
+def test_the_chat_type_follows_from_the_chat_id(chat: Json | int, kind: str, forum: object) -> None:
     where = message("x", chat=chat)["chat"]
     assert (where["type"], where.get("is_forum")) == (kind, forum)
 
 
-def test_a_message_in_a_topic_seems_to_reply_to_what_opened_it() -> None:
+def test_a_topic_message_replies_to_the_message_that_opened_the_topic() -> None:
     said = message("x", chat=GROUP, thread=9)
     assert (said["is_topic_message"], said["message_thread_id"]) == (True, 9)
     assert said["reply_to_message"]["message_id"] == 9
@@ -85,7 +85,7 @@ def test_a_message_in_a_topic_seems_to_reply_to_what_opened_it() -> None:
     assert "message_thread_id" not in message("x", chat=updates.group(forum=True), thread=updates.GENERAL_TOPIC)
 
 
-def test_a_reply_carries_what_it_replies_to_but_no_more() -> None:
+def test_a_reply_contains_only_the_message_it_replies_to() -> None:
     first = message("a")
     second = message("b", reply_to=first)
     third = message("c", reply_to=second)
@@ -93,7 +93,7 @@ def test_a_reply_carries_what_it_replies_to_but_no_more() -> None:
     assert "reply_to_message" not in third["reply_to_message"]
 
 
-def test_a_quote_says_where_it_stands() -> None:
+def test_a_quote_has_its_position() -> None:
     quoting = updates.quoting("why?", "world", message("😀 world"))
     assert quoting["quote"] == {"text": "world", "position": 3, "is_manual": True}
 
@@ -115,7 +115,7 @@ def test_an_album_is_several_messages_of_one_group() -> None:
         (updates.removed(kicked=False), ChatMemberStatus.LEFT),
     ],
 )
-def test_it_is_the_bot_whose_standing_changes(told: Json, status: str) -> None:
+def test_membership_updates_are_about_the_bot(told: Json, status: str) -> None:
     read = Update.de_json(update(my_chat_member=told)).my_chat_member
     assert read is not None
     assert (read.new_chat_member.user.id, read.new_chat_member.status) == (BOT_ID, status)

@@ -1,4 +1,4 @@
-"""Updates that are brought to a webhook: again until it takes them, in order within a chat."""
+"""Updates delivered to a webhook: retried until accepted, in order within a chat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def texts(app: Receiver) -> list[str]:
     return [received.json["message"]["text"] for received in app.received]
 
 
-async def test_an_update_comes_as_json_with_the_secret(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_an_update_is_delivered_as_json_with_the_secret(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     await bot.set_webhook(app.url, secret_token=SECRET, allowed_updates=["message"])
     telegram.say("hi 😀")
     telegram.settle()
@@ -38,7 +38,9 @@ async def test_an_update_comes_as_json_with_the_secret(telegram: FakeTelegram, b
     assert (done.update_id, done.attempt, done.status, done.taken) == (received.json["update_id"], 1, 200, True)
 
 
-async def test_what_waited_comes_when_the_webhook_is_set(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_pending_updates_are_delivered_when_the_webhook_is_set(
+    telegram: FakeTelegram, bot: Bot, app: Receiver
+) -> None:
     telegram.say("early")
     await bot.set_webhook(app.url)
     telegram.settle()
@@ -46,7 +48,7 @@ async def test_what_waited_comes_when_the_webhook_is_set(telegram: FakeTelegram,
     assert "x-telegram-bot-api-secret-token" not in app.received[0].headers
 
 
-async def test_pending_updates_may_be_dropped(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_pending_updates_can_be_dropped(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     telegram.say("early")
     await bot.set_webhook(app.url, drop_pending_updates=True)
     telegram.say("late")
@@ -54,7 +56,7 @@ async def test_pending_updates_may_be_dropped(telegram: FakeTelegram, bot: Bot, 
     assert texts(app) == ["late"]
 
 
-async def test_any_2xx_acknowledges_and_anything_else_does_not(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_only_2xx_answers_acknowledge_an_update(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     answers = iter([(500, {}, ""), (302, {"Location": "/"}, ""), (404, {}, ""), (204, {}, "")])
     app.answer = lambda _: next(answers)
     await bot.set_webhook(app.url)
@@ -64,7 +66,7 @@ async def test_any_2xx_acknowledges_and_anything_else_does_not(telegram: FakeTel
     assert telegram.pending() == []
 
 
-async def test_a_webhook_that_is_down_gets_it_when_it_is_up(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_an_unreachable_webhook_gets_the_update_later(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     await bot.set_webhook("http://127.0.0.1:1/")
     telegram.say("hi")
     await telegram.until(lambda: len(telegram.deliveries) > 2)
@@ -76,7 +78,7 @@ async def test_a_webhook_that_is_down_gets_it_when_it_is_up(telegram: FakeTelegr
     assert texts(app) == ["hi"]
 
 
-async def test_a_webhook_that_does_not_answer_is_asked_again(app: Receiver) -> None:
+async def test_a_webhook_that_does_not_answer_is_retried(app: Receiver) -> None:
     gate, first = threading.Event(), iter([True])
 
     def slowly(_: Received) -> Answer:
@@ -104,7 +106,7 @@ async def test_retry_after_is_honoured(app: Receiver) -> None:
     assert {received.headers["x-telegram-bot-api-secret-token"] for received in app.received} == {SECRET}
 
 
-async def test_a_chat_waits_for_its_first_update_and_others_do_not(
+async def test_updates_of_a_chat_are_delivered_in_order_without_blocking_others(
     telegram: FakeTelegram, bot: Bot, app: Receiver
 ) -> None:
     gate = threading.Event()
@@ -122,7 +124,7 @@ async def test_a_chat_waits_for_its_first_update_and_others_do_not(
     assert taken == ["else", "a", "b", "c"]
 
 
-async def test_no_more_connections_than_were_asked_for(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_max_connections_is_respected(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     inside, seen, pair = threading.Semaphore(0), list[int](), threading.Barrier(2)
 
     def in_pairs(_: Received) -> Answer:
@@ -141,7 +143,7 @@ async def test_no_more_connections_than_were_asked_for(telegram: FakeTelegram, b
     assert (max(seen), len(app.received)) == (2, 20)
 
 
-async def test_an_update_may_be_brought_again(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_an_update_can_be_redelivered(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     await bot.set_webhook(app.url)
     telegram.say("hi")
     telegram.settle()
@@ -151,7 +153,7 @@ async def test_an_update_may_be_brought_again(telegram: FakeTelegram, bot: Bot, 
     assert app.received[0].body == app.received[1].body
 
 
-async def test_what_a_webhook_answers_is_kept(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_answers_of_the_webhook_are_recorded(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     app.answer = lambda _: (200, {}, '{"method":"sendMessage"}')
     await bot.set_webhook(app.url)
     telegram.say("hi")
@@ -159,7 +161,7 @@ async def test_what_a_webhook_answers_is_kept(telegram: FakeTelegram, bot: Bot, 
     assert telegram.deliveries[0].answer == '{"method":"sendMessage"}'
 
 
-async def test_without_a_webhook_nothing_is_brought(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_without_a_webhook_nothing_is_delivered(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     await bot.set_webhook(app.url)
     await bot.delete_webhook()
     telegram.say("hi")
@@ -167,7 +169,7 @@ async def test_without_a_webhook_nothing_is_brought(telegram: FakeTelegram, bot:
     assert (app.received, telegram.webhook) == ([], None)
 
 
-async def test_a_webhook_is_told_about(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
+async def test_get_webhook_info_describes_the_webhook(telegram: FakeTelegram, bot: Bot, app: Receiver) -> None:
     await bot.set_webhook(app.url, secret_token=SECRET, max_connections=7, allowed_updates=["message"])
     info = await bot.get_webhook_info()
     assert (info.url, info.max_connections, info.allowed_updates) == (app.url, 7, ("message",))
@@ -188,14 +190,12 @@ async def test_a_webhook_is_told_about(telegram: FakeTelegram, bot: Bot, app: Re
         ("nonsense", "", "invalid webhook url specified"),
     ],
 )
-async def test_a_webhook_that_cannot_be_is_refused(
-    telegram: FakeTelegram, bot: Bot, url: str, secret: str, why: str
-) -> None:
+async def test_an_invalid_webhook_is_refused(telegram: FakeTelegram, bot: Bot, url: str, secret: str, why: str) -> None:
     with pytest.raises(BadRequest, match=f"(?i)^{why}"):
         await bot.set_webhook(url, secret_token=secret or None)
     assert telegram.webhook is None
 
 
-async def test_a_public_webhook_is_taken(telegram: FakeTelegram, bot: Bot) -> None:
+async def test_a_public_webhook_is_accepted(telegram: FakeTelegram, bot: Bot) -> None:
     await bot.set_webhook("https://example.com:8443/hook")
     assert telegram.webhook is not None

@@ -1,4 +1,4 @@
-"""A gateway process that kills itself, with SIGKILL, at a step it was told; and the platform on disk it talks to."""
+"""A gateway process that kills itself with SIGKILL at a given step, and a platform that delivers into a file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,24 @@ from gateway import app
 from gateway.messages import Claim, ConversationKey, Message, Shown, Turn, TurnId
 from gateway.ports import Check, Outbox, Receipt, Request
 from gateway.settings import Settings
-from gateway.storing import Change, Recorded, Result
+from gateway.storing import Bound, Brought, Change, Finished, Marked, Recorded, Released, Result, Settled, Started
 from storage.migrations import upgrade
 from storage.store import SqlStore
 
 LEASE_SECONDS = 0.5
+WRITE_NAMES: dict[type, str] = {
+    Bound: "set thread",
+    Started: "set run",
+    Settled: "record outcome",
+    Marked: "append audit entry",
+    Brought: "save posted messages",
+    Finished: "finish turn",
+    Released: "release lease",
+}
+"""What the steps of the store are called, with ``before`` or ``after``."""
 PATIENCE = 40.0
 
-# Children are forked from a process that has loaded everything already: a death costs milliseconds, not seconds.
+# Children are forked from a process that has loaded everything already: starting one takes milliseconds, not seconds.
 forking = multiprocessing.get_context("forkserver")
 LOADED = (
     "alembic.command",
@@ -37,18 +47,18 @@ forking.set_forkserver_preload(list(LOADED))
 
 @dataclass(frozen=True)
 class Plan:
-    """What a process is to do."""
+    """What a gateway process is to do."""
 
     url: str
-    """Of the database."""
+    """URL of the database."""
     deliveries: Path
     settings: dict[str, Any]
     says: Sequence[tuple[str, str]] = ()
-    """Channel and text of what people say."""
+    """Messages to accept: channel and text."""
     until: int = 0
-    """It ends well when so many turns were delivered, over all processes."""
+    """It exits with 0 once so many turns were delivered, counted over all processes."""
     dies: str = ""
-    """Such as ``before Settled``: at the first such step."""
+    """Step at which it kills itself, when first reached: ``before record outcome`` for example. Empty: never."""
 
 
 @dataclass
@@ -63,16 +73,16 @@ class Scythe:
 
 
 class DoomedStore(SqlStore):
-    """Calls ``scythe`` with the name of each step before and after it is committed."""
+    """Calls ``on_step`` with the name of each step before and after it is committed."""
 
     def __init__(self, url: str, scythe: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__(url, lease_seconds=lease_seconds)
         self._scythe = scythe
 
     def record(self, message: Message, turn: TurnId, **options: Any) -> Recorded:
-        self._scythe("before record")
+        self._scythe("before enqueue")
         recorded = super().record(message, turn, **options)
-        self._scythe("after record")
+        self._scythe("after enqueue")
         return recorded
 
     def claim(self, *wanted: Any) -> Sequence[Claim]:
@@ -82,7 +92,7 @@ class DoomedStore(SqlStore):
         return claims
 
     def write(self, changes: Sequence[Change]) -> Sequence[Result]:
-        steps = [type(change).__name__ for change in changes]
+        steps = [WRITE_NAMES[type(change)] for change in changes]
         for step in steps:
             self._scythe(f"before {step}")
         results = super().write(changes)
@@ -92,7 +102,7 @@ class DoomedStore(SqlStore):
 
 
 class PlatformOnDisk:
-    """Delivers into a file, one line a reply, which outlives the process."""
+    """Delivers replies into a file, one line each, which outlives the process."""
 
     name = "disk"
 
@@ -131,7 +141,7 @@ def deliveries(path: Path) -> list[dict[str, str]]:
 
 
 def run(plan: Plan) -> None:
-    """What the process does."""
+    """Main function of the process."""
     scythe = Scythe(plan.dies)
     upgrade(plan.url)
     platform = PlatformOnDisk(plan.deliveries, scythe)
@@ -152,7 +162,7 @@ def start(plan: Plan) -> Any:
 
 
 def live_and(plan: Plan) -> int:
-    """Run a process to its end, whatever that is; its exit code: 0, or minus the signal."""
+    """Runs a process to its end; returns its exit code: 0, or minus the signal."""
     process = start(plan)
     process.join(PATIENCE + 10.0)
     code = process.exitcode

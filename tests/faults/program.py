@@ -1,7 +1,7 @@
-"""The real program among fakes: ``serve`` of the command line, in a process that may die at a step of its store.
+"""The real program, ``serve`` of the command line, in a process that may kill itself at a step of its store.
 
-It is forked from a process that has loaded everything already, see ``doomed``. What is changed in it: the store carries
-the scythe, leases are short, it looks often whether one has expired, and it may say more than Telegram takes.
+The process is forked from one that has loaded everything already, see ``crashing_process``. Patched in it: the store,
+which calls the hooks at each step; shorter leases and a shorter sweep interval; higher Telegram rate limits.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ PATIENCE = 40.0
 LEASE_SECONDS = 1.0
 SWEEP_SECONDS = 0.1
 POLL_LEASE_SECONDS, POLL_SECONDS = 2.0, 1
-"""The lease of who polls is renewed between two polls."""
+"""The lease for polling Telegram is renewed between two polls."""
 FAST = Rate(0.01, 50)
-"""How often something may be said in a chat: these tests are about order, not about limits."""
+"""Rate limit of a chat: these tests are about order, not about limits."""
 
 
 class Inside(Protocol):
-    """What else is to be otherwise in a process; it travels there, so it is plain data."""
+    """Further patches of a process, and what happens at each step of its store. Pickled: plain data only."""
 
     def change(self, patch: pytest.MonkeyPatch) -> None: ...
 
     def __call__(self, step: str) -> None:
-        """The store is at this step; instead of the scythe."""
+        """Called by the store at each step."""
         ...
 
 
@@ -50,22 +50,22 @@ class Order:
     folder: Path
     environment: dict[str, str]
     dies: str
-    """Such as ``before Settled``, at the first such step; empty: it does not."""
+    """Step at which it kills itself, when first reached: ``before record outcome`` for example. Empty: never."""
     database_seconds: float
-    """How long it waits for a lock of the database."""
+    """Seconds it waits for a database lock."""
     inside: Inside | None = None
 
 
 def run(order: Order, greeting: Connection) -> None:
-    """What the process does."""
-    gc.freeze()  # what was loaded before the fork is not looked through once more
+    """Main function of the process."""
+    gc.freeze()  # the garbage collector skips what was loaded before the fork
     log = os.open(order.folder / "log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(log, 2)
     os.dup2(greeting.fileno(), 1)
     os.chdir(order.folder)
     os.environ.clear()
     os.environ.update(order.environment)
-    with pytest.MonkeyPatch.context() as patch:  # in this process only
+    with pytest.MonkeyPatch.context() as patch:  # affects this process only
         patch.setattr(app, "LEASE_SECONDS", LEASE_SECONDS)
         patch.setattr(app, "SqlStore", partial(DoomedStore, scythe=order.inside or Scythe(order.dies)))
         patch.setattr(app, "open_gateway", partial(app.open_gateway, lease_seconds=LEASE_SECONDS))
@@ -85,7 +85,7 @@ def _hurry_telegram(patch: pytest.MonkeyPatch) -> None:
 
 
 class Program:
-    """It listens when this is made, unless it died before."""
+    """A running gateway process; it listens once the constructor returns, unless it died before."""
 
     def __init__(
         self,
@@ -103,11 +103,11 @@ class Program:
             self._process.start()
             writing.close()
             with os.fdopen(os.dup(reading.fileno())) as said:
-                greeting = said.readline(), said.readline()  # both: it must not write to somebody who is gone
+                greeting = said.readline(), said.readline()  # both, or it would write to a closed pipe
         self.url = greeting[0].partition(" with ")[0].removeprefix("Listening on ")
 
     def kill(self) -> None:
-        """At once; it is dead when this returns. From any thread."""
+        """Kills the process; it is dead when this returns. Callable from any thread."""
         self._process.kill()
         self.ended()
 
@@ -115,7 +115,7 @@ class Program:
         self._signal(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """It stands still from now on, and nothing tells it so."""
+        """Suspends the process with SIGSTOP, which it cannot notice."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -126,7 +126,7 @@ class Program:
             os.kill(self._process.pid, number)
 
     def ended(self) -> int:
-        """Wait until it ends; its exit status, or minus the signal that killed it."""
+        """Waits until the process ends; returns its exit status, or minus the signal that killed it."""
         self._process.join(PATIENCE)
-        assert self._process.exitcode is not None, "it still runs"
+        assert self._process.exitcode is not None, "the process is still running"
         return int(self._process.exitcode)

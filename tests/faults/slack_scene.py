@@ -1,4 +1,4 @@
-"""A fake Slack, a fake OpenAI and the real program between them; and what is to be seen there in the end."""
+"""The real gateway between a fake Slack and a fake OpenAI, and checks of the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHANNEL = "C0CHAN"
 SHORT = "Hello"
 LONG = "Tell me a long story"
 STORY = "\n\n".join(f"Chapter {number}. {'All was well. ' * 8}" for number in range(100))
-"""More than Slack takes in one message."""
+"""Longer than one Slack message may be."""
 REPLIES = {SHORT: "You said: Hello", LONG: STORY}
 PATIENCE = 40.0
 
@@ -34,7 +34,7 @@ class Scene:
     programs: list[Program] = field(default_factory=list)
 
     def start(self, *, dies: str = "", **settings: str) -> Program:
-        """One more program, to which Slack brings everything from now on."""
+        """Starts another gateway process and makes it the target of all Slack deliveries."""
         environment = {
             "HOST": "127.0.0.1",
             "PORT": "0",
@@ -55,17 +55,17 @@ class Scene:
         return program
 
     def say(self, text: str, channel: str = CHANNEL) -> str:
-        """In a channel of several the bot is mentioned, of which Slack tells twice."""
+        """Posts a message as a user; in a channel it mentions the bot, so Slack sends two events."""
         return self.slack.say(text, channel=channel, mention=not channel.startswith("D"))
 
     def finish(self, ts: str, channel: str = CHANNEL) -> None:
-        """Wait until we are done with a message, and Slack is done with us."""
+        """Waits until the turn of a message is delivered and Slack has no delivery in flight."""
         with closing(SqlStore(self.url)) as store:
             self.slack.wait(partial(_is_done, store, f"{TEAM}:{channel}:{ts}"), PATIENCE)
         self.slack.settle()
 
     def check(self, text: str, ts: str) -> list[Posted]:
-        """One whole reply stands in the thread of this message, nothing stands elsewhere, and it was asked once."""
+        """Asserts that the thread holds one complete reply, no other place any, and the assistant was asked once."""
         parts, everywhere = self.slack.answers(CHANNEL, ts), self.slack.answers()
         assert words(*(part.text for part in parts)) == words(REPLIES[text]), everywhere
         assert not any(part.streaming for part in parts), everywhere
@@ -74,7 +74,7 @@ class Scene:
         return parts
 
     def asked(self) -> list[list[str]]:
-        """What the assistant was asked, in each conversation that it was asked something in."""
+        """Returns the texts the assistant was asked, for each of its conversations that has any."""
         return [texts for name in self.openai.conversations if (texts := self.openai.user_texts(name))]
 
 
@@ -89,8 +89,8 @@ def words(*texts: str) -> list[str]:
 
 @contextmanager
 def stage(folder: Path, url: str, **slack: Any) -> Iterator[Scene]:
-    """A scene of its own, and at its end the end of all programs in it."""
-    # Slack tries again until there is somebody to take it
+    """Yields a new scenario, and kills all its processes at the end."""
+    # Slack retries until a process accepts the event
     with FakeSlack(retries=[0.2] * 50, **slack) as there, FakeOpenAI() as openai:
         openai.reply = lambda texts: REPLIES[texts[-1]]
         scene = Scene(there, openai, folder, url)

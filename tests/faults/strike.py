@@ -1,4 +1,4 @@
-"""What dies, and where: a process at a step of its own or at a call to a platform; the call, or its answer."""
+"""The points at which faults are injected: steps of a process's store, and calls to a platform or their answers."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from tests.faults.program import Program
 
 AT_ONCE = 10
 STORE_STEPS = (
-    "before record",
-    "after record",
-    "before Bound",
-    "after Started",
-    "before Settled",
-    "after Settled",
-    "before Brought",
-    "after Brought",
-    "before Finished",
-    "after Finished",
+    "before enqueue",
+    "after enqueue",
+    "before set thread",
+    "after set run",
+    "before record outcome",
+    "after record outcome",
+    "before save posted messages",
+    "after save posted messages",
+    "before finish turn",
+    "after finish turn",
 )
-"""Where a process may kill itself, see ``doomed``."""
+"""Steps at which a process kills itself, see ``crashing_process``."""
 DEATHS = (
-    "the process, before it acts",
-    "the process, once it has acted",
-    "the process, which is told to stop",
-    "the call",
-    "the answer",
+    "kill the process before the call",
+    "kill the process after the call",
+    "stop the process after the call",
+    "lose the call",
+    "lose the answer",
 )
-"""``it``: the platform."""
+"""Faults at a call to the platform."""
 
 Stage = TypeVar("Stage")
 
 
 @dataclass
 class Strike:
-    """Lets something of a program die at the nth call of a method."""
+    """Injects a fault at the nth call of a method."""
 
     faults: Faults
     program: Program
@@ -54,16 +54,16 @@ class Strike:
 
     def arm(self, dies: str) -> None:
         match dies:
-            case "the process, before it acts":
+            case "kill the process before the call":
                 self.faults.add(self.method, Refuse(skip=self.number - 1))
                 self.faults.before(self.method, self._at(self.program.kill))
-            case "the process, once it has acted":
+            case "kill the process after the call":
                 self.faults.after(self.method, self._at(self.program.kill))
-            case "the process, which is told to stop":
+            case "stop the process after the call":
                 self.faults.after(self.method, self._at(self.program.tell_to_stop))
-            case "the call":
+            case "lose the call":
                 self.faults.add(self.method, Refuse(skip=self.number - 1))
-            case "the answer":
+            case "lose the answer":
                 self.faults.add(self.method, Lost(skip=self.number - 1))
 
     def _at(self, what: Callable[[], None]) -> Callable[[Call], None]:
@@ -83,9 +83,10 @@ def play(
     act: Callable[[Stage, Any], None],
     steps: Iterable[Any],
 ) -> None:
-    """Play an act with each of the steps, on a stage of its own, at the same time: most of it is waiting.
+    """Runs a scenario for each step in parallel, as most of it is waiting.
 
-    ``stage``: of a folder, a database's URL and a step. Raises what one of them raised, with the name of the step.
+    ``stage``: opens the setup for a folder, a database URL and a step. Reraises the first error, with the step as a
+    note.
     """
 
     def at(number: int, step: Any) -> None:

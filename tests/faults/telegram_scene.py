@@ -1,4 +1,4 @@
-"""A fake Telegram, a fake OpenAI and the real program between them; and what is to be seen there in the end."""
+"""The real gateway between a fake Telegram and a fake OpenAI, and checks of the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.faults.program import Program
 SHORT = "Hello"
 LONG = "Tell me a long story"
 STORY = "\n\n".join(f"Chapter {number}. {'All was well. ' * 8}" for number in range(50))
-"""More than Telegram takes in one message, and less than it takes in two."""
+"""Longer than one Telegram message may be, and shorter than two."""
 REPLIES = {SHORT: "You said: Hello", LONG: STORY}
 PATIENCE = 40.0
 
@@ -35,11 +35,11 @@ class Scene:
     folder: Path
     url: str
     way: Way
-    """How updates come to the programs."""
+    """How updates reach the processes."""
     programs: list[Program] = field(default_factory=list)
 
     def start(self, *, dies: str = "", database_seconds: float = PATIENCE, **settings: str) -> Program:
-        """One more program; if they are brought, then from now on all updates are brought to it."""
+        """Starts another gateway process; in webhook mode, makes it the target of all updates."""
         environment = {
             "HOST": "127.0.0.1",
             "PORT": "0",
@@ -62,19 +62,19 @@ class Scene:
         return program
 
     def say(self, text: str, chat: int = USER) -> int:
-        """In a group the bot is mentioned."""
+        """Posts a message as a user; in a group it mentions the bot."""
         return self.telegram.say(text if chat > 0 else f"@{BOT_NAME} {text}", chat_id=chat)
 
     def finish(self, message: int, chat: int = USER) -> None:
-        """Wait until we are done with a message, and Telegram is done with us."""
+        """Waits until the turn of a message is delivered and every update is acknowledged."""
         with closing(SqlStore(self.url)) as store:
             self.telegram.wait(partial(_is_done, store, f"{BOT_ID}:{chat}:{message}"), PATIENCE)
         self.telegram.settle(PATIENCE)
 
     def check(self, said: dict[int, list[str]], *, repeats: int = 0) -> None:
-        """Each chat has its replies, whole and in order, and the assistant was asked once for each.
+        """Asserts that each chat has its replies, complete and in order, and the assistant was asked once for each.
 
-        ``repeats``: how many messages at the most may stand there twice, the second of them labelled.
+        ``repeats``: how many messages may be there twice at most, the second one labelled.
         """
         again = 0
         for chat, texts in said.items():
@@ -86,7 +86,7 @@ class Scene:
         assert sorted(self.asked()) == sorted(said.values())
 
     def asked(self) -> list[list[str]]:
-        """What the assistant was asked, in each conversation that it was asked something in."""
+        """Returns the texts the assistant was asked, for each of its conversations that has any."""
         return [texts for name in self.openai.conversations if (texts := self.openai.user_texts(name))]
 
 
@@ -96,7 +96,9 @@ def _is_done(store: SqlStore, message_id: str) -> bool:
 
 
 def without_repeats(shown: list[str]) -> list[str]:
-    """Messages without their label, and without those, whole or begun, that the next one repeats with a label."""
+    """Returns the messages without labels, and without those whose text a labelled next message repeats, in whole or in
+    part.
+    """
     plain = [text.removeprefix(SENT_AGAIN).strip() for text in shown]
     last = plain[-1:]
     return [
@@ -112,8 +114,8 @@ def words(*texts: str) -> list[str]:
 
 @contextmanager
 def stage(folder: Path, url: str, way: Way = "webhook", **telegram: Any) -> Iterator[Scene]:
-    """A scene of its own, and at its end the end of all programs in it."""
-    # Telegram tries again until there is somebody to take it
+    """Yields a new scenario, and kills all its processes at the end."""
+    # Telegram retries until a process accepts the update
     with FakeTelegram(retries=[0.2], second=0.1, **telegram) as there, FakeOpenAI() as openai:
         openai.reply = lambda texts: REPLIES.get(texts[-1], f"You said: {texts[-1]}")
         scene = Scene(there, openai, folder, url, way)

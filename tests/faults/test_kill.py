@@ -1,4 +1,4 @@
-"""Kill -9 at every step, start again: each message is answered, in order, and the assistant saw it once."""
+"""Kill -9 at each step, then restart: each message is answered, in order, and the assistant sees it once."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.faults.doomed import Plan, deliveries, live_and, start
 SAYS = (("a", "one"), ("a", "two"), ("a", "three"))
 
 STEPS = (
-    "after record",
-    "before Bound",
-    "after Bound",
-    "before Started",
-    "after Started",
+    "after enqueue",
+    "before set thread",
+    "after set thread",
+    "before set run",
+    "after set run",
     "while it streams",
-    "before Settled",
-    "after Settled",
+    "before record outcome",
+    "after record outcome",
     "before deliver",
     "after deliver",
-    "before Finished",
-    "after Finished",
+    "before finish turn",
+    "after finish turn",
 )
 BACKENDS = ("responses", "threads", "chat")
 
@@ -54,8 +54,8 @@ def plan(tmp_path: Path, fake: FakeOpenAI, backend: str, **options: Any) -> Plan
     return Plan(url, tmp_path / "deliveries", settings(fake, backend), **options)
 
 
-def check_everybody_was_answered(tmp_path: Path, says: tuple[tuple[str, str], ...] = SAYS) -> list[dict[str, str]]:
-    """Each message has its own whole reply, in the order of its channel. Returns every delivery."""
+def check_all_replies(tmp_path: Path, says: tuple[tuple[str, str], ...] = SAYS) -> list[dict[str, str]]:
+    """Asserts that each message has its own complete reply, in the order of its channel. Returns all deliveries."""
     lines = deliveries(tmp_path / "deliveries")
     for channel in {channel for channel, _ in says}:
         said = [text for where, text in says if where == channel]
@@ -66,7 +66,7 @@ def check_everybody_was_answered(tmp_path: Path, says: tuple[tuple[str, str], ..
     return lines
 
 
-def check_the_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[str, str], ...] = SAYS) -> None:
+def check_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[str, str], ...] = SAYS) -> None:
     expected = sorted([text for where, text in says if where == channel] for channel in {where for where, _ in says})
     used = [texts for name in (*fake.threads, *fake.conversations) if (texts := fake.user_texts(name))]
     assert sorted(used) == expected
@@ -74,39 +74,37 @@ def check_the_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tupl
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_process_that_is_killed_loses_nothing_and_repeats_nothing(
-    tmp_path: Path, fake: FakeOpenAI, backend: str, step: str
-) -> None:
+def test_a_killed_process_loses_and_repeats_nothing(tmp_path: Path, fake: FakeOpenAI, backend: str, step: str) -> None:
     whole = plan(tmp_path, fake, backend, says=SAYS, until=len(SAYS))
     assert live_and(replace(whole, dies=step)) == -signal.SIGKILL
-    # People whose message was not acknowledged send it again; the platform's retry is the same message.
+    # A message that was not acknowledged is sent again; a retry by the platform has the same id.
     assert live_and(whole) == 0
-    lines = check_everybody_was_answered(tmp_path)
-    if backend != "chat":  # which keeps no threads
-        check_the_assistant_saw_each_message_once(fake)
-    if step not in ("after deliver", "before Finished"):
+    lines = check_all_replies(tmp_path)
+    if backend != "chat":  # which has no threads at the backend
+        check_assistant_saw_each_message_once(fake)
+    if step not in ("after deliver", "before finish turn"):
         assert len(lines) == len(SAYS)
 
 
 @pytest.mark.parametrize("backend", ["responses", "threads"])
-def test_a_process_that_is_killed_while_the_assistant_has_the_message_does_not_post_it_again(
+def test_a_process_killed_while_a_run_request_is_unanswered_does_not_ask_the_assistant_twice(
     tmp_path: Path, fake: FakeOpenAI, backend: str
 ) -> None:
     says = (("a", "one"), ("a", "two"))
     path = "/responses" if backend == "responses" else "/threads/[^/]+/runs"
     fake.think = 0.2
     fake.faults.add(Fault(path=path, kind="drop_after"))
-    doomed = start(plan(tmp_path, fake, backend, says=says, until=len(says)))
+    process = start(plan(tmp_path, fake, backend, says=says, until=len(says)))
     fake.wait_for("POST", path)
-    doomed.kill()
-    doomed.join()
+    process.kill()
+    process.join()
     assert live_and(plan(tmp_path, fake, backend, until=len(says))) == 0
-    check_everybody_was_answered(tmp_path, says)
-    check_the_assistant_saw_each_message_once(fake, says)
+    check_all_replies(tmp_path, says)
+    check_assistant_saw_each_message_once(fake, says)
 
 
 @pytest.mark.parametrize("backend", ["responses", "threads"])
-def test_a_process_that_is_killed_between_a_tool_and_its_answer_goes_on_from_there(
+def test_after_a_kill_while_tool_outputs_are_submitted_the_run_is_resumed(
     tmp_path: Path, fake: FakeOpenAI, backend: str
 ) -> None:
     says = (("a", "one"),)
@@ -114,10 +112,10 @@ def test_a_process_that_is_killed_between_a_tool_and_its_answer_goes_on_from_the
     outputs = "/responses" if backend == "responses" else ".*/submit_tool_outputs"
     count = 2 if backend == "responses" else 1
     fake.faults.add(Fault(path=outputs, kind="drop_after", skip=count - 1))
-    doomed = start(plan(tmp_path, fake, backend, says=says, until=len(says)))
+    process = start(plan(tmp_path, fake, backend, says=says, until=len(says)))
     fake.wait_for("POST", outputs, count)
-    doomed.kill()
-    doomed.join()
+    process.kill()
+    process.join()
     assert live_and(plan(tmp_path, fake, backend, until=len(says))) == 0
-    check_everybody_was_answered(tmp_path, says)
-    check_the_assistant_saw_each_message_once(fake, says)
+    check_all_replies(tmp_path, says)
+    check_assistant_saw_each_message_once(fake, says)

@@ -1,4 +1,4 @@
-"""A few telling cells of the matrix of faults; and that it would tell if something went wrong."""
+"""A few cells of the fault matrix, and tests that the matrix would detect errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ONE, TWO, THREE = map(reply_to, ("one", "two", "three"))
 
 
 @pytest.mark.timeout(180)
-def test_what_goes_wrong_at_some_step_loses_and_repeats_nothing() -> None:
+def test_no_smoke_cell_loses_or_repeats_a_message() -> None:
     for outcome in run(TELLING, at_once=8, apart=False):
         assert outcome.well, f"{outcome.cell}: {outcome.trouble or outcome.tally}\n{outcome.log}"
         assert outcome.skipped or outcome.tally.messages == 7
@@ -35,7 +35,7 @@ def test_what_goes_wrong_at_some_step_loses_and_repeats_nothing() -> None:
         ([["one", "two"], ["three", "what?"]], Tally(messages=3, mixed=1)),
     ],
 )
-def test_what_the_assistant_was_asked_is_judged(threads: list[list[str]], tally: Tally) -> None:
+def test_messages_to_the_assistant_are_scored(threads: list[list[str]], tally: Tally) -> None:
     assert asked(SAID, threads) == tally
 
 
@@ -54,19 +54,19 @@ def test_what_the_assistant_was_asked_is_judged(threads: list[list[str]], tally:
         ([[ONE, TWO, THREE], []], Tally(lost=1, mixed=1)),
     ],
 )
-def test_what_was_brought_is_judged(places: list[list[str]], tally: Tally) -> None:
+def test_replies_are_scored(places: list[list[str]], tally: Tally) -> None:
     assert brought(SAID, places, 0) == tally
 
 
-def test_what_is_wrong_shows_in_the_table() -> None:
+def test_defects_appear_in_the_table() -> None:
     cell = Cell(Platform.CHAT, Database.SQLITE, Fault.KILL, Step.AFTER_RECORD)
     outcomes = [Outcome(cell, Tally(messages=7, lost=2, labelled=1)), Outcome(cell, trouble="it did not start")]
     assert "| kill -9 | · | 2L 1X +1 |" in markdown(outcomes)
     assert "2 lost" in summary(outcomes)
-    assert "1 not played to their end" in summary(outcomes)
+    assert "1 not run to their end" in summary(outcomes)
 
 
-def test_the_quick_matrix_has_each_fault_on_each_platform_that_can_have_it() -> None:
+def test_the_quick_matrix_has_each_possible_pair_of_fault_and_platform() -> None:
     def kinds(found: list[Cell]) -> set[tuple[Fault, Platform]]:
         return {(cell.fault, cell.platform) for cell in found}
 

@@ -1,4 +1,4 @@
-"""The real program, told to stop while callers wait, and started again."""
+"""The real program is stopped while callers wait, and started again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE = 40.0
 
 
 class Serve:
-    """``python -m gateway serve`` on a port of its own."""
+    """A process running ``python -m gateway serve`` on a free port."""
 
     def __init__(self, folder: Path, fake: FakeOpenAI, **settings: str) -> None:
         environment = {
@@ -75,7 +75,7 @@ class Serve:
         return str(answer["turn_id"])
 
     def outcome(self, turn: str) -> dict[str, Any]:
-        """Wait for a turn, as a caller who sends the same request again does, and show it."""
+        """Waits until a turn is delivered, by polling; returns it."""
         pause = threading.Event()
         for _ in range(400):
             _, shown = self.ask("GET", f"/chat/turns/{turn}")
@@ -111,13 +111,13 @@ def programs() -> Iterator[list[Serve]]:
 
 
 def hold_next_run(fake: FakeOpenAI) -> threading.Event:
-    """The next response takes as long as the test likes."""
+    """Holds the next response until the returned event is set."""
     gate = threading.Event()
     fake.faults.add(Fault(path="/responses", gate=gate))
     return gate
 
 
-def test_it_says_where_it_listens_with_what_and_what_to_try(
+def test_serve_prints_its_url_its_assistant_and_a_curl_command(
     tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
 ) -> None:
     programs.append(program := Serve(tmp_path, fake))
@@ -128,7 +128,7 @@ def test_it_says_where_it_listens_with_what_and_what_to_try(
     assert program.end(signal.SIGTERM) == 0
 
 
-def test_a_caller_who_waits_gets_the_answer_when_the_process_is_told_to_stop(
+def test_a_waiting_caller_gets_its_answer_when_the_process_is_stopped(
     tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
 ) -> None:
     programs.append(program := Serve(tmp_path, fake))
@@ -145,7 +145,7 @@ def test_a_caller_who_waits_gets_the_answer_when_the_process_is_told_to_stop(
     assert program.process.wait(PATIENCE) == 0
 
 
-def test_what_does_not_end_within_the_grace_is_handed_to_the_next_process_at_once(
+def test_a_turn_that_outlasts_the_grace_period_is_released_to_the_next_process(
     tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
 ) -> None:
     programs.append(first := Serve(tmp_path, fake, GRACE_SECONDS="1"))
@@ -159,7 +159,7 @@ def test_what_does_not_end_within_the_grace_is_handed_to_the_next_process_at_onc
     status, answer = answers[0]
     assert status in (503, 504)
     gate.set()
-    programs.append(heir := Serve(tmp_path, fake))
-    shown = heir.outcome(answer["error"]["turn_id"])
+    programs.append(second := Serve(tmp_path, fake))
+    shown = second.outcome(answer["error"]["turn_id"])
     assert shown["response"] == "You said: Hello"
     assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]

@@ -1,6 +1,6 @@
-"""A turn in Slack, whatever dies at whatever step: one reply stands there, whole and in order; it was asked once.
+"""One turn in Slack with a fault at each step: one complete reply is posted, and the assistant is asked once.
 
-The steps of one kind of death are played at the same time, each on a stage of its own: most of it is waiting.
+The steps of one kind of fault run in parallel, each with its own setup, as most of it is waiting.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tests.faults.strike import DEATHS, STORE_STEPS, Strike, play
 
 @dataclass(frozen=True)
 class Step:
-    """A call on the way of a reply."""
+    """An API call that delivers a reply."""
 
     shown: str
-    """``streamed``; ``changed``, where Slack has no streams; or ``posted``, when it is whole."""
+    """How the reply appears: ``streamed``; ``changed``, where Slack has no streaming; or ``posted`` when complete."""
     method: str
     number: int = 1
 
@@ -43,14 +43,16 @@ CALLS = (
 
 
 def on_stage(folder: Path, url: str, step: Any) -> AbstractContextManager[Scene]:
-    return stage(folder, url, streaming=getattr(step, "shown", "") != "changed")
+    return stage(folder, url, streaming=not (isinstance(step, Step) and step.shown == "changed"))
 
 
-def test_a_process_that_is_killed_at_a_step_of_its_own_leaves_one_whole_reply_to_the_next(
+def test_after_a_kill_at_any_store_step_the_next_process_posts_one_complete_reply(
     tmp_path: Path, empty_sqlite: Path
 ) -> None:
     def act(scene: Scene, step: str) -> None:
-        text = LONG if "Brought" in step else SHORT  # a part is noted, and the next one follows
+        text = (
+            LONG if "save posted messages" in step else SHORT
+        )  # two messages: the first is saved, then the second is sent
         doomed = scene.start(dies=step, SLACK_PREVIEW="off")
         ts = scene.say(text)
         assert doomed.ended() == -signal.SIGKILL
@@ -61,17 +63,19 @@ def test_a_process_that_is_killed_at_a_step_of_its_own_leaves_one_whole_reply_to
     play(tmp_path, empty_sqlite, on_stage, act, STORE_STEPS)
 
 
-@pytest.mark.parametrize("dies", DEATHS)
-def test_what_dies_at_a_call_to_slack_leaves_one_whole_reply(tmp_path: Path, empty_sqlite: Path, dies: str) -> None:
+@pytest.mark.parametrize("fault", DEATHS)
+def test_after_a_fault_at_any_slack_call_one_complete_reply_is_posted(
+    tmp_path: Path, empty_sqlite: Path, fault: str
+) -> None:
     def act(scene: Scene, step: Step) -> None:
         if step.shown != "posted":
-            scene.openai.chunk_delay = 0.1  # so that there is something to show
+            scene.openai.chunk_delay = 0.1  # so that there is a preview
         shown = "off" if step.shown == "posted" else "stream"
         program = scene.start(SLACK_PREVIEW=shown)
         strike = Strike(scene.slack.faults, program, step.method, step.number)
-        strike.arm(dies)
+        strike.arm(fault)
         ts = scene.say(step.text)
-        if "process" in dies:
+        if "process" in fault:
             assert strike.done.wait(20)
             program.ended()
             scene.start(SLACK_PREVIEW=shown)

@@ -1,4 +1,4 @@
-"""What Slack repeats or refuses for a while, and a process that is told to stop: nothing is lost, or said twice."""
+"""Slack redelivers events or limits calls, or the process is stopped: nothing is lost or posted twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def scene(tmp_path: Path, sqlite_url: str) -> Iterator[Scene]:
         yield scene
 
 
-def test_a_process_that_is_told_to_stop_while_it_streams_leaves_the_message_to_the_next(scene: Scene) -> None:
+def test_a_process_stopped_while_streaming_leaves_its_message_to_the_next_process(scene: Scene) -> None:
     scene.openai.chunk_delay = 0.5
     first = scene.start(GRACE_SECONDS="0.3")
     ts = scene.say(SHORT)
@@ -30,7 +30,7 @@ def test_a_process_that_is_told_to_stop_while_it_streams_leaves_the_message_to_t
     assert [part.ts for part in scene.check(SHORT, ts)] == [preview[0].ts]
 
 
-def test_what_slack_brings_again_after_the_reply_makes_no_second_turn(scene: Scene) -> None:
+def test_an_event_redelivered_after_the_reply_makes_no_second_turn(scene: Scene) -> None:
     scene.start()
     ts = scene.say(SHORT)
     scene.finish(ts)
@@ -43,7 +43,7 @@ def test_what_slack_brings_again_after_the_reply_makes_no_second_turn(scene: Sce
     assert scene.asked() == [[SHORT], [SHORT]]
 
 
-def test_after_a_storm_of_429_everybody_is_answered_once(scene: Scene) -> None:
+def test_after_many_429_answers_each_message_is_answered_once(scene: Scene) -> None:
     scene.start()
     scene.slack.faults.add("*", RateLimit(retry_after=1, times=6))
     said = {channel: scene.say(SHORT, channel) for channel in ("D0ANN", "D0BOB", "D0EVE")}
@@ -54,8 +54,8 @@ def test_after_a_storm_of_429_everybody_is_answered_once(scene: Scene) -> None:
     assert any(call.answered == "ratelimited" for call in scene.slack.calls("chat.postMessage"))
 
 
-def test_a_channel_that_must_wait_holds_up_no_other(tmp_path: Path, sqlite_url: str) -> None:
-    """Slack's clock stands still: where something was posted, nothing more may be until it goes on."""
+def test_a_rate_limited_channel_does_not_delay_others(tmp_path: Path, sqlite_url: str) -> None:
+    """Slack's clock is stopped: a channel that has a new message accepts no further one until the clock moves."""
     now = [time.time()]
     with stage(tmp_path, sqlite_url, tiers=True, clock=lambda: now[0]) as scene:
         scene.start(SLACK_PREVIEW="off")

@@ -1,7 +1,7 @@
-"""A turn in Telegram, whatever dies at whatever step: one reply stands there, whole and in order; it was asked once.
+"""One turn in Telegram with a fault at each step: one complete reply is sent, and the assistant is asked once.
 
-Nobody can look into a chat. So where a process dies, or an answer is lost, after a message was sent and before it was
-noted, that one message may stand there twice; the second one says so.
+The Bot API cannot read a chat. So if the process dies or an answer is lost after a message was sent and before it was
+saved, that one message may appear twice; the second one is labelled.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tests.faults.telegram_scene import LONG, SHORT, Scene, stage
 
 @dataclass(frozen=True)
 class Step:
-    """A call on the way of a reply."""
+    """An API call that delivers a reply."""
 
     shown: str
-    """``drafted`` while it is written; ``changed``, in a group; or ``posted``, when it is whole."""
+    """How the reply appears: ``drafted`` while it is written; ``changed`` in a group; or ``posted`` when complete."""
     method: str
     number: int = 1
 
@@ -37,12 +37,12 @@ class Step:
 
     @property
     def repeats(self) -> int:
-        """To send is the only call that shows when it is repeated."""
+        """Only a repeated sendMessage is visible in the chat."""
         return int(self.method == "sendMessage")
 
 
-KILLING = [dies for dies in DEATHS if "stop" not in dies]
-"""One that is told to stop finishes what it holds, or hands it on: see test_telegram_storms.py."""
+KILLING = [fault for fault in DEATHS if "stop" not in fault]
+"""A process told to stop finishes its turns or releases them: see test_telegram_retries.py."""
 CALLS = (
     Step("posted", "sendMessage"),
     Step("posted", "sendMessage", 2),
@@ -57,32 +57,34 @@ def on_stage(folder: Path, url: str, _: Any) -> AbstractContextManager[Scene]:
     return stage(folder, url)
 
 
-def test_a_process_that_is_killed_at_a_step_of_its_own_leaves_one_whole_reply_to_the_next(
+def test_after_a_kill_at_any_store_step_the_next_process_sends_one_complete_reply(
     tmp_path: Path, empty_sqlite: Path
 ) -> None:
     def act(scene: Scene, step: str) -> None:
-        text = LONG if "Brought" in step else SHORT  # a part is noted, and the next one follows
+        text = (
+            LONG if "save posted messages" in step else SHORT
+        )  # two messages: the first is saved, then the second is sent
         doomed = scene.start(dies=step, TELEGRAM_STREAMING="off")
         message = scene.say(text)
         assert doomed.ended() == -signal.SIGKILL
         scene.start()
         scene.finish(message)
-        scene.check({USER: [text]}, repeats=int("Brought" in step))
+        scene.check({USER: [text]}, repeats=int("save posted messages" in step))
 
     play(tmp_path, empty_sqlite, on_stage, act, STORE_STEPS)
 
 
-def test_what_dies_at_a_call_to_telegram_leaves_one_whole_reply(tmp_path: Path, empty_sqlite: Path) -> None:
-    def act(scene: Scene, dies_at: tuple[str, Step]) -> None:
-        dies, step = dies_at
+def test_after_a_fault_at_any_telegram_call_one_complete_reply_is_sent(tmp_path: Path, empty_sqlite: Path) -> None:
+    def act(scene: Scene, fault_and_step: tuple[str, Step]) -> None:
+        fault, step = fault_and_step
         if step.shown != "posted":
-            scene.openai.chunk_delay = 0.1  # so that there is something to show
+            scene.openai.chunk_delay = 0.1  # so that there is a preview
         streaming = "off" if step.shown == "posted" else "on"
         program = scene.start(TELEGRAM_STREAMING=streaming)
         strike = Strike(scene.telegram.faults, program, step.method, step.number)
-        strike.arm(dies)
+        strike.arm(fault)
         message = scene.say(step.text, step.chat)
-        if "process" in dies:
+        if "process" in fault:
             assert strike.done.wait(20)
             program.ended()
             scene.start(TELEGRAM_STREAMING=streaming)

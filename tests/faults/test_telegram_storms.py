@@ -1,4 +1,6 @@
-"""What Telegram repeats or refuses, what nobody can read, and who fetches: nothing is lost, said twice, or held up."""
+"""Telegram redelivers updates or limits calls, an update is unreadable, processes share polling: nothing is lost, sent
+twice or blocked.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from tests.faults.strike import play
 from tests.faults.telegram_scene import SHORT, Scene, Way, stage
 
 OTHER = 1002
-"""Another person, and their private chat."""
+"""Another user, and their private chat."""
 POISON: Json = {"chat": {"id": USER, "type": "private"}, "text": "Hello", "date": 1}
-"""A message without its number."""
+"""A message without message_id."""
 
 
 @pytest.fixture(params=["polling", "webhook"])
@@ -34,13 +36,13 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path, sqlite_url: str) -> It
 
 
 @pytest.fixture
-def fetching(tmp_path: Path, sqlite_url: str) -> Iterator[Scene]:
+def polling(tmp_path: Path, sqlite_url: str) -> Iterator[Scene]:
     with stage(tmp_path, sqlite_url, "polling") as scene:
         yield scene
 
 
 @pytest.fixture
-def brought(tmp_path: Path, sqlite_url: str) -> Iterator[Scene]:
+def webhook(tmp_path: Path, sqlite_url: str) -> Iterator[Scene]:
     with stage(tmp_path, sqlite_url, "webhook") as scene:
         yield scene
 
@@ -60,42 +62,42 @@ def conflicts(scene: Scene) -> list[Call]:
 
 @dataclass(frozen=True)
 class Blow:
-    """Where a process dies that has been given a batch."""
+    """The step at which a process dies that has received a batch of updates."""
 
     way: Way
     dies: str
 
 
 BLOWS = (
-    Blow("polling", "before record"),
-    Blow("polling", "after record"),
-    Blow("polling", "before it acknowledges"),
-    Blow("webhook", "before record"),
-    Blow("webhook", "after record"),
+    Blow("polling", "before enqueue"),
+    Blow("polling", "after enqueue"),
+    Blow("polling", "before acknowledging"),
+    Blow("webhook", "before enqueue"),
+    Blow("webhook", "after enqueue"),
 )
 
 
-def test_a_process_that_is_killed_in_the_middle_of_a_batch_leaves_all_of_it_to_the_next(
+def test_after_a_kill_in_the_middle_of_a_batch_the_next_process_receives_all_of_it(
     tmp_path: Path, empty_sqlite: Path
 ) -> None:
-    """Nothing, some or all of it is committed; Telegram knows of none of that."""
+    """Nothing, some or all of the batch is committed; Telegram has no acknowledgement of any of it."""
 
-    def act(scene: Scene, blow: Blow) -> None:
+    def act(scene: Scene, crash: Blow) -> None:
         said = {USER: [scene.say("one"), scene.say("two")], OTHER: [scene.say("three", OTHER)]}
-        if blow.dies == "before it acknowledges":
+        if crash.dies == "before acknowledging":
             kill_where_it_acknowledges(scene)
         else:
-            assert scene.start(dies=blow.dies).ended() == -signal.SIGKILL
+            assert scene.start(dies=crash.dies).ended() == -signal.SIGKILL
         assert len(scene.telegram.pending()) == 3
         scene.start()
         finish(scene, said)
         scene.check({USER: ["one", "two"], OTHER: ["three"]})
 
-    play(tmp_path, empty_sqlite, lambda folder, url, blow: stage(folder, url, blow.way), act, BLOWS)
+    play(tmp_path, empty_sqlite, lambda folder, url, crash: stage(folder, url, crash.way), act, BLOWS)
 
 
 def kill_where_it_acknowledges(scene: Scene) -> None:
-    """All is committed when it asks for what comes next, which it never gets to say."""
+    """Kills a process that has committed the batch, before its acknowledging getUpdates call is performed."""
     reached, killed = threading.Event(), threading.Event()
 
     def hold(call: Call) -> None:
@@ -105,13 +107,13 @@ def kill_where_it_acknowledges(scene: Scene) -> None:
 
     scene.telegram.faults.add("getUpdates", Refuse(skip=1))
     scene.telegram.faults.before("getUpdates", hold)
-    doomed = scene.start()
+    first = scene.start()
     assert reached.wait(20)
-    doomed.kill()
+    first.kill()
     killed.set()
 
 
-def test_what_telegram_brings_again_after_the_reply_makes_no_second_turn(scene: Scene) -> None:
+def test_an_update_redelivered_after_the_reply_makes_no_second_turn(scene: Scene) -> None:
     scene.start()
     first = update(message=message(SHORT, message_id=50))
     scene.telegram.push(first)
@@ -119,11 +121,11 @@ def test_what_telegram_brings_again_after_the_reply_makes_no_second_turn(scene: 
     scene.telegram.redeliver(first)
     scene.finish(scene.say("and now?"))
     scene.check({USER: [SHORT, "and now?"]})
-    brought = [one.status for one in scene.telegram.deliveries if one.update_id == first["update_id"]]
-    assert brought[-2:] == ([200, 200] if scene.way == "webhook" else [])
+    statuses = [one.status for one in scene.telegram.deliveries if one.update_id == first["update_id"]]
+    assert statuses[-2:] == ([200, 200] if scene.way == "webhook" else [])
 
 
-def test_an_update_that_nobody_can_read_is_kept_aside_and_holds_up_nobody(scene: Scene) -> None:
+def test_an_unreadable_update_is_kept_aside_and_does_not_block_others(scene: Scene) -> None:
     poison = update(message=POISON)
     scene.telegram.push(poison)
     number = scene.say(SHORT)
@@ -134,39 +136,39 @@ def test_an_update_that_nobody_can_read_is_kept_aside_and_holds_up_nobody(scene:
         assert json.loads(store.recall(f"telegram:{BOT_ID}:aside:{poison['update_id']}") or "{}") == poison
 
 
-# ---------------------------------------------------------------- who fetches
+# ---------------------------------------------------------------- polling
 
 
-def test_of_two_processes_one_fetches_until_it_is_killed_and_then_the_other(fetching: Scene) -> None:
-    first, _ = fetching.start(), fetching.start()
-    fetching.finish(fetching.say("one"))
-    polled = len(fetching.telegram.calls("getUpdates"))
-    fetching.telegram.wait(lambda: len(fetching.telegram.calls("getUpdates")) >= polled + 1)
-    assert conflicts(fetching) == []
+def test_one_of_two_processes_polls_and_the_other_takes_over_when_it_is_killed(polling: Scene) -> None:
+    first, _ = polling.start(), polling.start()
+    polling.finish(polling.say("one"))
+    polled = len(polling.telegram.calls("getUpdates"))
+    polling.telegram.wait(lambda: len(polling.telegram.calls("getUpdates")) >= polled + 1)
+    assert conflicts(polling) == []
     first.kill()
-    fetching.finish(fetching.say("two"))
-    fetching.check({USER: ["one", "two"]})
-    assert len(conflicts(fetching)) <= 1  # to the one who is dead, of whom Telegram does not know that
+    polling.finish(polling.say("two"))
+    polling.check({USER: ["one", "two"]})
+    assert len(conflicts(polling)) <= 1  # for the killed process, whose long poll Telegram still considers open
 
 
-# ---------------------------------------------------------------- what is away, and what is too much
+# ---------------------------------------------------------------- database unavailable, rate limits
 
 
-def test_a_database_that_is_away_is_told_to_telegram_which_brings_it_again(brought: Scene) -> None:
-    brought.start(database_seconds=0.5)
-    brought.finish(brought.say("one"))
-    with closing(sqlite3.connect(brought.url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+def test_an_update_is_answered_with_503_while_the_database_is_locked_and_redelivered(webhook: Scene) -> None:
+    webhook.start(database_seconds=0.5)
+    webhook.finish(webhook.say("one"))
+    with closing(sqlite3.connect(webhook.url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        number = brought.say(SHORT)
-        brought.telegram.wait(lambda: brought.telegram.deliveries[-1].status == 503)
+        number = webhook.say(SHORT)
+        webhook.telegram.wait(lambda: webhook.telegram.deliveries[-1].status == 503)
         other.execute("ROLLBACK")
-    brought.finish(number)
-    brought.check({USER: ["one", SHORT]})
-    assert {delivery.status for delivery in brought.telegram.deliveries} == {200, 503}
+    webhook.finish(number)
+    webhook.check({USER: ["one", SHORT]})
+    assert {delivery.status for delivery in webhook.telegram.deliveries} == {200, 503}
 
 
-def test_a_chat_that_must_wait_holds_up_no_other(tmp_path: Path, sqlite_url: str) -> None:
-    """Telegram's clock stands still: after three messages in a chat it takes no more there until it goes on."""
+def test_a_rate_limited_chat_does_not_delay_others(tmp_path: Path, sqlite_url: str) -> None:
+    """Telegram's clock is stopped: after three messages a chat accepts no more until the clock moves."""
     now = [time.time()]
     with stage(tmp_path, sqlite_url, limits=True, clock=lambda: now[0]) as scene:
         scene.start(TELEGRAM_STREAMING="off")
@@ -179,7 +181,7 @@ def test_a_chat_that_must_wait_holds_up_no_other(tmp_path: Path, sqlite_url: str
         scene.check({USER: ["one", "two", "three", "four"], OTHER: [SHORT]})
 
 
-def test_a_process_that_is_told_to_stop_while_it_writes_leaves_the_message_to_the_next(scene: Scene) -> None:
+def test_a_process_stopped_while_writing_leaves_its_message_to_the_next_process(scene: Scene) -> None:
     scene.openai.chunk_delay = 0.5
     first = scene.start(GRACE_SECONDS="0.3")
     number = scene.say(SHORT)

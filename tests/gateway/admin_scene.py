@@ -1,4 +1,4 @@
-"""The operator's pages over a database of their own, what people say in it, and operators who look at that."""
+"""Serves the operator's pages over a test database, fills it with turns, and signs operators in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
 @cache
 def assets() -> Assets:
-    """The same for all: they are read, and packed, when they are made."""
+    """Returns one shared instance, as creating it reads and compresses all files."""
     return Assets()
 
 
@@ -43,7 +43,7 @@ def settings(password: str | None = PASSWORD, **others: Any) -> AdminSettings:
 
 
 class _Compiled(BytecodeCache):
-    """Templates are compiled once for all apps, not once for each."""
+    """Caches compiled templates for all apps of the test run."""
 
     def __init__(self) -> None:
         self._known: dict[str, bytes] = {}
@@ -61,11 +61,11 @@ COMPILED = _Compiled()
 
 @dataclass
 class Scene:
-    """Pages over a database. What is said in it is worked on when a test says so."""
+    """The operator's pages over a database. Queued turns are processed only when a test calls for it."""
 
     desk: Desk
     checked: dict[str, Sequence[Check]] = field(default_factory=dict)
-    """What platforms and backend say when they are asked."""
+    """The results that the checks of platforms and backend return."""
     asked: list[int] = field(default_factory=list)
 
     @property
@@ -79,7 +79,7 @@ class Scene:
     # ------------------------------------------------------------ operators
 
     def app(self, **changes: Any) -> flask.Flask:
-        """A process's web side; ``changes`` are fields of the desk."""
+        """Returns a Flask app like that of one process; ``changes`` are fields of AdminContext."""
         app = flask.Flask("gateway", static_folder=None)
         app.jinja_options = {"bytecode_cache": COMPILED}
         app.register_blueprint(blueprint(replace(self.desk, **changes)))
@@ -90,20 +90,20 @@ class Scene:
         return self.app(**changes).test_client()
 
     def operator(self, **changes: Any) -> FlaskClient:
-        """Somebody who is signed in."""
+        """Returns the client of a signed-in operator."""
         client = self.client(**changes)
         assert sign_in(client).status_code == 303
         return client
 
-    # ------------------------------------------------------------ people
+    # ------------------------------------------------------------ turns
 
     def wait(self, text: str, channel: str = "c") -> Turn:
-        """A turn that nobody has taken up."""
+        """Enqueues a message and returns its queued turn."""
         message = Message(ConversationKey("fake", channel=channel), secrets.token_hex(8), text, "ann", {"to": channel})
         return self.desk.inbox.accept(message).turn
 
     def say(self, text: str, channel: str = "c", **outcome: Any) -> Turn:
-        """A turn that is over; ``outcome``: what is not as usual in how it is settled."""
+        """Enqueues a message, processes the queue, and returns the turn; ``outcome``: fields of RecordOutcome."""
         turn = self.wait(text, channel)
         self.work(**outcome)
         return self.desk.inbox.turn(turn.id)
@@ -112,7 +112,7 @@ class Scene:
         return self.say(text, channel, reply="", failure=Failure(code, "Sorry.", detail))
 
     def work(self, **outcome: Any) -> None:
-        """Answer everything that waits, as the engine would."""
+        """Processes all queued turns, as the worker would."""
         claims = list(self.store.claim(OWNER, ("fake",), 100))
         while claims:
             claim = claims.pop()
@@ -121,7 +121,7 @@ class Scene:
 
 
 def _settled(claim: Claim, outcome: Mapping[str, Any]) -> Iterator[Change]:
-    """How a turn comes to its end, if it has not before."""
+    """Yields the writes that bring a claimed turn to its end."""
     turn, lease = claim.turn, claim.lease
     if turn.message.kind is Kind.RESET:
         yield Bound(lease, None, "")
@@ -133,7 +133,7 @@ def _settled(claim: Claim, outcome: Mapping[str, Any]) -> Iterator[Change]:
 
 
 class _Inbox:
-    """As much of the core as operators need, over a store; nothing is worked on by it."""
+    """The part of the inbox that operators need, over a store; it processes no turns."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -162,9 +162,9 @@ def open_scene(url: str) -> Iterator[Scene]:
 
 
 def off() -> FlaskClient:
-    """Where no password is set; then nothing is asked of anything."""
-    nobody = cast("Any", None)
-    desk = Desk(settings(None), nobody, nobody, nobody, dict, (), "", assets().root)
+    """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
+    unused = cast("Any", None)
+    desk = Desk(settings(None), unused, unused, unused, dict, (), "", assets().root)
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))
     app.register_blueprint(assets().routes())
@@ -186,10 +186,10 @@ def sign_in(client: FlaskClient, password: str = PASSWORD, **more: Any) -> TestR
 
 
 def press(client: FlaskClient, page: str, path: str, **fields: Any) -> TestResponse:
-    """Send one of the forms of a page."""
+    """Submits one of the forms of a page, with the page's CSRF token."""
     return client.post(path, data={"token": token_of(client.get(page)), **fields})
 
 
 def text_of(response: TestResponse) -> str:
-    """What a page says, without its tags."""
+    """Returns the text of a page without its tags."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", response.text)).split())

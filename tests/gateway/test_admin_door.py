@@ -1,4 +1,4 @@
-"""The operator's pages stay shut for everybody else: no page, no change, no guessing of the password."""
+"""Access to the operator's pages: without a session no page and no change, and no guessing of the password."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def scene(sqlite_url: str) -> Iterator[Scene]:
 
 
 def rules(app: flask.Flask) -> list[tuple[Rule, str]]:
-    """Every route of the operator's pages, with each method that it takes and each that it does not."""
+    """Returns every route of the operator's pages with each method, allowed or not."""
     ours = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/admin")]
     assert len(ours) > 9
     return [(rule, method) for rule in ours for method in ("GET", "HEAD", "OPTIONS", *(rule.methods or set()))]
@@ -46,10 +46,10 @@ def cookie_of(client: FlaskClient) -> str:
     return cookie.value
 
 
-# ---------------------------------------------------------------- who is not signed in
+# ---------------------------------------------------------------- without a session
 
 
-def test_without_a_pass_no_route_answers_anything(scene: Scene) -> None:
+def test_without_a_session_no_route_reveals_anything(scene: Scene) -> None:
     failed = scene.fail(SECRET_WORD)
     app = scene.app()
     for rule, method in rules(app):
@@ -66,7 +66,7 @@ def test_without_a_pass_no_route_answers_anything(scene: Scene) -> None:
     assert scene.asked == []
 
 
-def test_where_no_password_is_set_one_page_says_how_to_set_it_and_nothing_else_answers() -> None:
+def test_without_a_password_one_page_says_how_to_set_it_and_no_other_route_exists() -> None:
     client = off()
     for path in ("/admin", "/admin/"):
         response = client.get(path)
@@ -78,18 +78,18 @@ def test_where_no_password_is_set_one_page_says_how_to_set_it_and_nothing_else_a
         assert client.post(path).status_code == 404
 
 
-def test_a_password_that_anybody_could_guess_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_that_is_too_short_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_PASSWORD", "abc123")
-    with pytest.raises(SettingsError, match=r"ADMIN_PASSWORD: .*8 characters") as told:
+    with pytest.raises(SettingsError, match=r"ADMIN_PASSWORD: .*8 characters") as raised:
         AdminSettings.load()
-    assert "abc123" not in str(told.value)
+    assert "abc123" not in str(raised.value)
     with pytest.raises(ValidationError):
         settings("short")
     monkeypatch.setenv("ADMIN_PASSWORD", PASSWORD)
     assert AdminSettings.load().secrets() == (PASSWORD,)
 
 
-def test_another_password_opens_nothing(scene: Scene) -> None:
+def test_a_wrong_password_is_refused(scene: Scene) -> None:
     client = scene.client()
     for password in ("", PASSWORD.title(), f"{PASSWORD} ", "ein Paßwort \N{SNOWMAN}", "\x00"):
         with capture_logs() as logs:
@@ -110,10 +110,10 @@ def test_the_password_opens_every_page(scene: Scene) -> None:
             assert client.get(path_of(rule, turn)).status_code == 200, rule
 
 
-# ---------------------------------------------------------------- what every answer carries
+# ---------------------------------------------------------------- headers and cookies
 
 
-def test_every_answer_carries_what_a_browser_must_know(scene: Scene) -> None:
+def test_every_response_carries_the_security_headers(scene: Scene) -> None:
     client, stranger = scene.operator(), scene.client()
     answers = [
         *(client.get(path) for path in ("/admin", "/admin/failed", "/admin/turns/none", "/admin/conversations/999")),
@@ -133,9 +133,9 @@ def test_every_answer_carries_what_a_browser_must_know(scene: Scene) -> None:
         assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=|javascript:|https?://", response.text)
 
 
-def test_the_pass_is_kept_from_scripts_other_sites_and_plain_http(scene: Scene) -> None:
+def test_the_session_cookie_is_hidden_from_scripts_other_sites_and_plain_http(scene: Scene) -> None:
     clients = [scene.client(settings=settings(trusted_proxies=proxies)) for proxies in range(3)]
-    for proxies, told, asked, secure in (
+    for proxies, forwarded, scheme, secure in (
         (0, "", "http", False),
         (0, "", "https", True),
         (0, "https", "http", False),
@@ -144,18 +144,18 @@ def test_the_pass_is_kept_from_scripts_other_sites_and_plain_http(scene: Scene) 
         (2, "https, http", "http", True),
         (1, "", "https", True),
     ):
-        more = {"base_url": f"{asked}://localhost", "headers": {"X-Forwarded-Proto": told}}
+        more = {"base_url": f"{scheme}://localhost", "headers": {"X-Forwarded-Proto": forwarded}}
         form = clients[proxies].get("/admin/failed", **more)
         cookie = set(form.headers["Set-Cookie"].split("; "))
         assert {"HttpOnly", "SameSite=Strict", "Path=/admin"} <= cookie
-        assert ("Secure" in cookie) is secure, (proxies, told, asked)
+        assert ("Secure" in cookie) is secure, (proxies, forwarded, scheme)
         clients[proxies].delete_cookie(COOKIE, path="/admin")
 
 
 # ---------------------------------------------------------------- forms of other sites
 
 
-def test_nothing_is_changed_by_a_form_without_its_token(scene: Scene) -> None:
+def test_nothing_is_changed_by_a_form_without_a_valid_csrf_token(scene: Scene) -> None:
     failed = scene.fail("no")
     client = scene.operator()
     other = token_of(scene.operator().get("/admin"))
@@ -178,7 +178,7 @@ def test_a_form_of_another_site_signs_nobody_in(scene: Scene) -> None:
     assert client.get("/admin").status_code == 401
 
 
-def test_a_pass_from_before_signing_in_is_worth_nothing_after_it(scene: Scene) -> None:
+def test_a_cookie_from_before_signing_in_is_not_valid_after_it(scene: Scene) -> None:
     client = scene.client()
     client.get("/admin")
     planted = cookie_of(client)
@@ -189,7 +189,7 @@ def test_a_pass_from_before_signing_in_is_worth_nothing_after_it(scene: Scene) -
     assert thief.get("/admin").status_code == 401
 
 
-# ---------------------------------------------------------------- where it leads
+# ---------------------------------------------------------------- redirects
 
 
 def test_signing_in_leads_back_to_what_was_asked_for(scene: Scene) -> None:
@@ -217,7 +217,7 @@ AWAY = (
 )
 
 
-def test_signing_in_leads_to_no_other_site(scene: Scene) -> None:
+def test_signing_in_never_redirects_to_another_site(scene: Scene) -> None:
     client = scene.client()
     for number, away in enumerate(AWAY):
         fields = {"token": token_of(client.get("/admin/sign-in")), "password": PASSWORD, "next": away}
@@ -227,7 +227,7 @@ def test_signing_in_leads_to_no_other_site(scene: Scene) -> None:
         client.delete_cookie(COOKIE, path="/admin")
 
 
-def test_behind_a_prefix_everything_stays_below_it(scene: Scene) -> None:
+def test_behind_a_path_prefix_all_links_and_cookies_have_it(scene: Scene) -> None:
     client = scene.client()
     more: dict[str, Any] = {"base_url": "http://localhost/bot"}
     response = sign_in(client, **more)
@@ -242,7 +242,7 @@ def test_behind_a_prefix_everything_stays_below_it(scene: Scene) -> None:
 # ---------------------------------------------------------------- guessing
 
 
-def test_guessing_is_stopped_for_all_processes_and_says_when_to_go_on(scene: Scene) -> None:
+def test_attempts_are_limited_over_all_processes_and_the_response_says_when_to_retry(scene: Scene) -> None:
     one, two = scene.client(), scene.client()  # two apps, as in two processes
     for client in (one, two, one, two, one):
         assert sign_in(client, "wrong password").status_code == 401
@@ -255,7 +255,7 @@ def test_guessing_is_stopped_for_all_processes_and_says_when_to_go_on(scene: Sce
     assert sign_in(one, **elsewhere).status_code == 303
 
 
-def test_a_network_of_ipv6_is_one_caller(scene: Scene) -> None:
+def test_an_ipv6_network_counts_as_one_caller(scene: Scene) -> None:
     statuses = [
         sign_in(
             scene.client(), "wrong password", environ_overrides={"REMOTE_ADDR": f"2001:db8:0:{net}::{host}"}
@@ -265,19 +265,19 @@ def test_a_network_of_ipv6_is_one_caller(scene: Scene) -> None:
     assert statuses == [401] * 5 + [429, 401]
 
 
-def test_a_caller_is_known_by_what_trusted_proxies_say_alone(scene: Scene) -> None:
+def test_the_client_address_comes_from_trusted_proxies_only(scene: Scene) -> None:
     behind = settings(trusted_proxies=1)
     for number in range(5):
         headers = {"X-Forwarded-For": f"203.0.113.{number}, 192.0.2.7"}
         assert sign_in(scene.client(settings=behind), "wrong password", headers=headers).status_code == 401
         assert sign_in(scene.client(), "wrong password", headers=headers).status_code == 401
-    told = {"X-Forwarded-For": "203.0.113.99, 192.0.2.7"}
-    assert sign_in(scene.client(settings=behind), "wrong password", headers=told).status_code == 429
-    assert sign_in(scene.client(), "wrong password", headers=told).status_code == 429
+    forwarded = {"X-Forwarded-For": "203.0.113.99, 192.0.2.7"}
+    assert sign_in(scene.client(settings=behind), "wrong password", headers=forwarded).status_code == 429
+    assert sign_in(scene.client(), "wrong password", headers=forwarded).status_code == 429
     assert sign_in(scene.client(settings=behind), headers={"X-Forwarded-For": "192.0.2.8"}).status_code == 303
 
 
-def test_guessing_from_everywhere_is_stopped_too(scene: Scene) -> None:
+def test_attempts_from_many_networks_are_limited_too(scene: Scene) -> None:
     statuses = [
         sign_in(scene.client(), "wrong password", environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"}).status_code
         for number in range(32)
@@ -286,24 +286,24 @@ def test_guessing_from_everywhere_is_stopped_too(scene: Scene) -> None:
     assert 429 in statuses[30:]
 
 
-# ---------------------------------------------------------------- the end of a pass
+# ---------------------------------------------------------------- the end of a session
 
 
-def test_all_processes_know_a_pass_of_any_of_them(scene: Scene) -> None:
+def test_a_session_is_valid_in_all_processes(scene: Scene) -> None:
     client = scene.operator()
     other = scene.client()
     other.set_cookie(COOKIE, cookie_of(client), path="/admin")
     assert other.get("/admin").status_code == 200
 
 
-def test_another_password_ends_every_pass(scene: Scene) -> None:
+def test_changing_the_password_ends_every_session(scene: Scene) -> None:
     carried = cookie_of(scene.operator())
     changed = scene.client(settings=settings("another password"))
     changed.set_cookie(COOKIE, carried, path="/admin")
     assert changed.get("/admin").status_code == 401
 
 
-def test_a_pass_ends_when_its_time_is_over(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_expires(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     client = scene.operator(settings=settings(admin_hours=1.0))
     now = time.time()
     monkeypatch.setattr("gateway.admin.door.time.time", lambda: now + 3590)
@@ -312,7 +312,7 @@ def test_a_pass_ends_when_its_time_is_over(scene: Scene, monkeypatch: pytest.Mon
     assert client.get("/admin").status_code == 401
 
 
-def test_who_signs_out_leaves_nothing_behind_that_opens_a_page(scene: Scene) -> None:
+def test_after_signing_out_a_copy_of_the_cookie_is_not_valid(scene: Scene) -> None:
     client = scene.operator()
     carried = cookie_of(client)
     response = press(client, "/admin", "/admin/sign-out")
@@ -325,14 +325,14 @@ def test_who_signs_out_leaves_nothing_behind_that_opens_a_page(scene: Scene) -> 
     assert client.get("/admin").status_code == 200
 
 
-def test_a_pass_that_is_not_ours_opens_nothing(scene: Scene) -> None:
+def test_a_forged_cookie_is_refused(scene: Scene) -> None:
     client = scene.client()
     for forged in ("", "x", "WyJhIix0cnVlXQ.aaaa.bbbb", "WyJhIix0cnVlXQ", "." * 3000, "é"):
         client.set_cookie(COOKIE, forged, path="/admin")
         assert client.get("/admin").status_code == 401
 
 
-def test_a_database_that_is_away_is_told_and_opens_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_database_pages_say_so_and_stay_closed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(name: str) -> str:
         raise StoreUnavailable(f"no connection, asked for {name}")
 

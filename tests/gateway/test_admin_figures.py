@@ -1,7 +1,8 @@
-"""What operators look at: percentiles from counts, lines of plots, a turn's way, how numbers are written."""
+"""The overview's numbers: percentiles from histograms, plot data, stages of a turn, formatting of numbers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -20,7 +21,7 @@ COUNTS = st.lists(st.integers(0, 50), min_size=len(TIMES) + 1, max_size=len(TIME
 
 
 def counts(**by_bound: int) -> tuple[int, ...]:
-    """``t2=3``: three turns took up to 2 s; ``more``: longer than all."""
+    """Returns a histogram; ``t2=3``: three turns took up to 2 s; ``more``: longer than every bound."""
     found = [by_bound.get(f"t{bound:g}".replace(".", "_"), 0) for bound in TIMES]
     return (*found, by_bound.get("more", 0))
 
@@ -47,7 +48,7 @@ def test_without_answers_there_is_no_percentile() -> None:
         (counts(more=3), 600.0, 600.0),
     ],
 )
-def test_a_percentile_lies_where_so_many_were_answered(found: tuple[int, ...], p50: float, p95: float) -> None:
+def test_a_percentile_is_interpolated_within_its_bucket(found: tuple[int, ...], p50: float, p95: float) -> None:
     assert figures.percentile(found, 0.5) == pytest.approx(p50)
     assert figures.percentile(found, 0.95) == pytest.approx(p95)
 
@@ -66,10 +67,10 @@ def test_percentiles_never_cross_and_stay_within_the_bounds(found: list[int]) ->
 @given(st.lists(st.floats(0.001, 599), min_size=1, max_size=60), st.sampled_from([0.5, 0.95]))
 def test_a_percentile_is_in_the_same_bucket_as_the_exact_one(times: list[float], share: float) -> None:
     found = [sum(low < time <= high for time in times) for low, high in zip((0.0, *TIMES), TIMES, strict=False)]
-    right, told = exact(times, share), figures.percentile((*found, 0), share)
-    assert told is not None
+    right, estimate = exact(times, share), figures.percentile((*found, 0), share)
+    assert estimate is not None
     low, high = next((low, high) for low, high in zip((0.0, *TIMES), TIMES, strict=False) if low < right <= high)
-    assert low - 1e-9 <= told <= high + 1e-9
+    assert low - 1e-9 <= estimate <= high + 1e-9
 
 
 # ---------------------------------------------------------------- plots
@@ -79,7 +80,7 @@ def window() -> Window:
     return Window.up_to(1030.0, 300.0, 60.0)
 
 
-def test_a_window_has_every_step_up_to_now_and_the_last_is_not_over() -> None:
+def test_a_window_has_every_step_up_to_now_and_the_last_one_is_running() -> None:
     assert window().at == [780.0, 840.0, 900.0, 960.0, 1020.0]
     assert window().since == 780.0
     assert [window().elapsed(at) for at in (960.0, 1020.0)] == [60.0, 10.0]
@@ -91,7 +92,7 @@ def test_a_step_that_has_just_begun_makes_no_peak_of_one_turn() -> None:
     assert plot.series[0].values[-1] == 10.0
 
 
-def test_turns_per_minute_are_told_for_each_platform_and_step() -> None:
+def test_turns_per_minute_are_counted_for_each_platform_and_step() -> None:
     tallies = [Tally("b", 840.0, received=6), Tally("a", 960.0, received=3), Tally("a", 1020.0, received=1)]
     plot = figures.rate(window(), tallies)
     assert {series.name: series.values for series in plot.series} == {"a": [0, 0, 0, 3, 6], "b": [0, 6, 0, 0, 0]}
@@ -105,7 +106,7 @@ def test_the_time_to_answer_counts_all_platforms_and_has_gaps() -> None:
     assert p95.values[1] == pytest.approx(2.9)
 
 
-def test_failures_are_told_by_reason_the_most_frequent_first() -> None:
+def test_failures_are_counted_by_reason_the_most_frequent_first() -> None:
     tallies = [
         Tally("a", 840.0, failures={"rare": 1, "often": 2}),
         Tally("b", 840.0, failures={"often": 1}),
@@ -129,14 +130,14 @@ def test_the_queue_shows_every_platform_and_how_old_it_is() -> None:
     assert {series.name: series.values for series in plot.series} == {"a": [3], "b": [0], "gone": [1], "oldest": [50.0]}
 
 
-def test_nothing_at_all_is_still_a_page() -> None:
+def test_a_gateway_without_turns_has_empty_plots() -> None:
     totals = figures.totals([])
     assert (totals.received, totals.failed, totals.p50) == (0, 0, None)
     assert figures.answer_time(window(), []).rows == []
     assert figures.failures(window(), []).rows == []
 
 
-# ---------------------------------------------------------------- a turn's way
+# ---------------------------------------------------------------- stages of a turn
 
 
 def turn(state: TurnState = TurnState.DELIVERED, **more: object) -> Turn:
@@ -146,7 +147,7 @@ def turn(state: TurnState = TurnState.DELIVERED, **more: object) -> Turn:
 
 
 def test_a_turn_that_was_retried_is_not_retried_again() -> None:
-    failed = turn(TurnState.FAILED, trail=(Step(200.0, Mark.RETRIED, "turn_2"),))
+    failed = replace(turn(TurnState.FAILED), trail=(Step(200.0, Mark.RETRIED, "turn_2"),))
     assert timeline.retried_as(failed) == "turn_2"
     assert not operating.retriable(failed)
 
@@ -159,13 +160,13 @@ def test_stages_share_the_whole_time() -> None:
     assert timeline.stages(turn(TurnState.QUEUED, started_at=None, answered_at=None, delivered_at=None)) == []
 
 
-def test_only_what_failed_and_is_still_there_may_be_retried() -> None:
+def test_only_failed_turns_that_are_not_erased_can_be_retried() -> None:
     fates = {state: operating.retriable(turn(state)) for state in TurnState}
     assert {state for state, may in fates.items() if may} == {TurnState.FAILED, TurnState.CANCELLED}
     assert not operating.retriable(turn(TurnState.FAILED, erased_at=5.0))
 
 
-# ---------------------------------------------------------------- numbers in words
+# ---------------------------------------------------------------- formatting
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_only_what_failed_and_is_still_there_may_be_retried() -> None:
     [(None, words.NONE), (0.0, "0_ms"), (0.0421, "42_ms"), (1.0, "1_s"), (12.345, "12.3_s"), (59.99, "60_s"),
      (60.0, "1_min"), (200.0, "3_min 20_s"), (7500.0, "2_h 5_min"), (273_600.0, "3_d 4_h")],
 )  # fmt: skip
-def test_durations_are_written_in_what_says_something(seconds: float | None, written: str) -> None:
+def test_durations_are_written_in_their_largest_units(seconds: float | None, written: str) -> None:
     assert words.duration(seconds) == written.replace("_", GAP)
 
 
@@ -188,7 +189,7 @@ def test_durations_are_written_in_what_says_something(seconds: float | None, wri
         (7, "0.000007"),
     ],
 )
-def test_money_is_never_written_as_nothing_when_it_is_something(millionths: int, written: str) -> None:
+def test_a_small_amount_of_money_is_never_written_as_zero(millionths: int, written: str) -> None:
     assert words.money(millionths) == written.replace("_", GAP)
 
 

@@ -1,4 +1,4 @@
-"""The operator's pages: what they show of a gateway, and what an operator can do about it."""
+"""The operator's pages: what they show, and what an operator can do on them."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def test_the_overview_counts_what_happened(scene: Scene) -> None:
         assert all(len(each["values"]) == len(plot["at"]) for plot in plots.values() for each in plot["series"])
 
 
-def test_the_overview_of_a_gateway_that_nobody_used_is_calm(scene: Scene) -> None:
+def test_the_overview_of_an_unused_gateway_is_empty(scene: Scene) -> None:
     said = text_of(scene.operator().get("/admin"))
     assert "Turns 0" in said
-    assert "Nothing failed in this span." in said
-    assert "nothing waits" in said
+    assert "Nothing failed in this time range." in said
+    assert "nothing waiting" in said
 
 
 def test_the_overview_shows_one_platform_alone(scene: Scene) -> None:
@@ -77,7 +77,7 @@ def test_the_overview_shows_one_platform_alone(scene: Scene) -> None:
     assert [each["name"] for each in drawn(client.get("/admin"))["queue"]["series"]] == ["fake", "other", "oldest"]
 
 
-def test_what_was_counted_a_moment_ago_is_not_counted_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_are_cached_for_a_moment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[float] = []
     tally = scene.desk.catalogue.tally
 
@@ -117,7 +117,7 @@ def test_conversations_are_found_by_everything_that_is_known_of_them(scene: Scen
     assert 'value="&lt;b&gt;&#34;"' in client.get("/admin/conversations?text=<b>%22").text
 
 
-def test_the_name_of_a_turn_leads_to_it(scene: Scene) -> None:
+def test_searching_for_a_turn_id_opens_the_turn(scene: Scene) -> None:
     turn = scene.say("hello")
     client = scene.operator()
     assert client.get(f"/admin/conversations?text={turn.id}").headers["Location"] == f"/admin/turns/{turn.id}"
@@ -136,7 +136,7 @@ def test_all_conversations_can_be_paged_through(scene: Scene) -> None:
     assert len(found) == len(set(found)) == 60
 
 
-def test_a_page_begins_at_the_beginning_when_its_address_makes_no_sense(scene: Scene) -> None:
+def test_an_invalid_cursor_shows_the_first_page(scene: Scene) -> None:
     scene.say("hello", channel="C1")
     client = scene.operator()
     for before in ("x", "1~", "nan~1", "1~x", "1~99999999999999999999999999", "inf~1", "~", "1~²"):
@@ -168,7 +168,7 @@ def test_a_conversation_is_shown_as_a_transcript_with_its_thread(scene: Scene) -
         assert client.get(f"/admin/turns/{unknown}").status_code == 404
 
 
-def test_a_reset_comes_in_order_is_confirmed_first_and_done_once(scene: Scene) -> None:
+def test_a_reset_is_confirmed_queued_in_order_and_done_once(scene: Scene) -> None:
     turn = scene.say("remember me")
     client, address = scene.operator(), f"/admin/conversations/{turn.conversation}"
     asked = press(client, address, f"{address}/reset")
@@ -192,7 +192,7 @@ def test_a_reset_comes_in_order_is_confirmed_first_and_done_once(scene: Scene) -
     assert press(client, address, "/admin/conversations/999/reset").status_code == 404
 
 
-def test_where_everything_is_erased_a_reset_says_that_it_cannot_be(scene: Scene) -> None:
+def test_a_conversation_whose_turns_are_all_erased_cannot_be_reset(scene: Scene) -> None:
     turn = scene.say("remember me")
     scene.desk.catalogue.erase_before(-1.0)
     client, address = scene.operator(), f"/admin/conversations/{turn.conversation}"
@@ -242,7 +242,7 @@ def test_a_failed_turn_is_retried_and_answered(scene: Scene) -> None:
     assert press(client, address, f"{address}/retry").status_code == 409
 
 
-def test_a_turn_that_is_not_over_is_looked_at_again(scene: Scene) -> None:
+def test_the_page_of_an_unfinished_turn_refreshes_itself(scene: Scene) -> None:
     client, turn = scene.operator(), scene.wait("hello")
     page = client.get(f"/admin/turns/{turn.id}")
     assert 'data-refresh="1"' in page.text
@@ -251,7 +251,7 @@ def test_a_turn_that_is_not_over_is_looked_at_again(scene: Scene) -> None:
     assert "In the queue 1" in text_of(client.get("/admin"))
 
 
-def test_what_failed_is_listed_and_retried_once_that_is_confirmed(scene: Scene) -> None:
+def test_failed_turns_are_listed_and_retried_after_confirmation(scene: Scene) -> None:
     failed = [scene.fail(f"try {number}", channel=f"C{number % 2}") for number in range(4)]
     scene.say("well")
     client = scene.operator()
@@ -265,7 +265,7 @@ def test_what_failed_is_listed_and_retried_once_that_is_confirmed(scene: Scene) 
     assert [depth.turns for depth in scene.store.depths()] == []
     fields = {"token": token_of(asked), "confirmed": "yes", "turn": [*listed, "turn_none"]}
     done = client.get(client.post("/admin/failed/retry", data=fields).headers["Location"])
-    assert "4 retried. 1 could not be" in text_of(done)
+    assert "4 retried. 1 could not be retried" in text_of(done)
     scene.work()
     said = [turn.message.text for turn in scene.store.transcript(failed[0].conversation)]
     assert said == ["try 0", "try 2", "try 0", "try 2"]
@@ -301,9 +301,9 @@ def test_platforms_and_backend_say_whether_they_answer_and_what_failed_last(scen
     said = text_of(client.get("/admin/platforms"))
     fake, _, rest = said.partition("quiet platform")
     quiet, _, rest = rest.partition("offline backend")
-    backend, _, database = rest.partition("database answers")
-    assert re.search(r"fake platform answers .*@bot Last failed turn \S+ \S+ : undeliverable channel_is_archived", fake)
-    assert "not asked No turn has failed." in quiet
+    backend, _, database = rest.partition("database works")
+    assert re.search(r"fake platform works .*@bot Last failed turn \S+ \S+ : undeliverable channel_is_archived", fake)
+    assert "not checked No failed turns." in quiet
     assert "has a problem an assistant in memory" in backend
     assert re.search(r"connection refused Last failed turn \S+ \S+ : unavailable no such host", backend)
     assert "Database" in database
@@ -314,7 +314,7 @@ def test_platforms_and_backend_say_whether_they_answer_and_what_failed_last(scen
 # ---------------------------------------------------------------- what people wrote
 
 
-def test_what_people_wrote_is_text_and_nothing_else(scene: Scene) -> None:
+def test_what_people_wrote_is_shown_as_plain_text(scene: Scene) -> None:
     good = scene.say(INJECTION, channel=INJECTION)
     bad = scene.fail(INJECTION, INJECTION, INJECTION, channel=INJECTION)
     scene.store.judge(Verdict(good.id, INJECTION, INJECTION))
@@ -341,10 +341,10 @@ def test_what_people_wrote_is_text_and_nothing_else(scene: Scene) -> None:
 def test_no_secret_is_ever_shown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs._masks, "_spellings", ())
     logs._masks.learn(["our-own-password"])
-    told = f"our-own-password {KEY} Bearer abcdefghijklmnop https://u:hidden@host/"
-    bad = scene.fail(f"m {told}", detail=told)
-    scene.checked["fake"] = (Check("fake", ok=False, detail=told),)
-    client = scene.operator(about=told)
+    secrets_text = f"our-own-password {KEY} Bearer abcdefghijklmnop https://u:hidden@host/"
+    bad = scene.fail(f"m {secrets_text}", detail=secrets_text)
+    scene.checked["fake"] = (Check("fake", ok=False, detail=secrets_text),)
+    client = scene.operator(about=secrets_text)
     for address in (f"conversations/{bad.conversation}", f"turns/{bad.id}", "failed", "platforms"):
         page = client.get(f"/admin/{address}").text
         for secret in ("our-own-password", KEY, "abcdefghijklmnop", "hidden@host"):

@@ -1,4 +1,4 @@
-"""How turns look to programs, in the cases that few of them ever meet."""
+"""The JSON and the events of turns, in rare cases."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNDELIVERABLE = replace(TURN, state=TurnState.FAILED, failure=Failure("undeliver
 
 
 @pytest.mark.parametrize("turn", [TURN, replace(TURN, state=TurnState.DELIVERED), UNDELIVERABLE])
-def test_a_reply_that_is_there_is_an_answer_even_if_it_could_not_be_brought(turn: Turn) -> None:
+def test_a_turn_with_a_reply_succeeds_even_if_delivery_failed(turn: Turn) -> None:
     assert views.outcome(turn) == ({"response": "Hello", "thread_id": "thr_1", "turn_id": "turn_1"}, 200, {})
     assert views.turn(turn)["response"] == "Hello"
     assert views.turn(turn)["error"] is None
@@ -65,7 +65,7 @@ def test_times_are_utc_and_what_has_not_happened_is_null() -> None:
     assert [view[name] for name in ("started_at", "answered_at", "delivered_at", "response", "error")] == [None] * 5
 
 
-def test_a_thread_leaves_out_what_was_not_said() -> None:
+def test_a_thread_leaves_out_empty_messages() -> None:
     key = ConversationKey("p", channel="thr_1")
     silent = replace(TURN, message=replace(TURN.message, text=""))
     unanswered = replace(TURN, state=TurnState.FAILED, reply="")
@@ -74,7 +74,7 @@ def test_a_thread_leaves_out_what_was_not_said() -> None:
     assert (view["thread_id"], view["backend"], view["assistant_thread_id"]) == ("thr_1", "responses", "conv_1")
 
 
-def test_a_caller_is_gone_when_his_end_is_closed_and_not_when_he_is_only_quiet_or_ahead() -> None:
+def test_a_caller_is_gone_when_the_connection_is_closed_and_not_when_it_is_idle_or_pipelining() -> None:
     ours, theirs = socket.socketpair()
     gone = views.caller_gone({"gunicorn.socket": ours})
     assert not gone()
@@ -91,7 +91,7 @@ def test_a_caller_is_gone_when_his_end_is_closed_and_not_when_he_is_only_quiet_o
 def test_nothing_more_is_sent_or_awaited_once_the_caller_is_gone() -> None:
     def news() -> Iterator[None]:
         yield None
-        raise AssertionError("nobody is there to hear more")
+        raise AssertionError("the caller is gone, so no more updates may be read")
 
     stream = views.events(TURN, news(), lambda: True, ping_seconds=0.0)
     assert [line.partition("\n")[0] for line in stream] == ["event: turn"]

@@ -1,4 +1,4 @@
-"""Callers who wait in threads: nothing gets lost between them and the loop that tells them."""
+"""Callers who wait in threads: no update is lost between the event loop and them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ RUNNING = turn(TurnState.RUNNING)
 
 
 def never() -> Turn:
-    raise AssertionError("nobody has to look")
+    raise AssertionError("the store must not be read here")
 
 
 def passed_on(told: Sequence[Shown], pauses: Sequence[float] = ()) -> list[Shown]:
-    """What leaves when this is told, with pauses (in turn, again and again) after each."""
+    """Returns what a DeltaBatcher passes on for these events, with the pauses after each (cycled)."""
     sent: list[Shown] = []
 
     async def tell() -> None:
@@ -49,7 +49,7 @@ def passed_on(told: Sequence[Shown], pauses: Sequence[float] = ()) -> list[Shown
 
 
 def joined(shown: Sequence[Shown]) -> list[str]:
-    """Texts and the tools between them, with neighbouring texts as one."""
+    """Returns the texts and tool calls in order, with adjacent texts merged."""
     parts: list[str] = []
     for item in shown:
         if isinstance(item, ToolCall):
@@ -61,7 +61,7 @@ def joined(shown: Sequence[Shown]) -> list[str]:
     return parts
 
 
-def test_the_first_text_leaves_at_once_and_what_follows_closely_leaves_together() -> None:
+def test_the_first_text_is_sent_at_once_and_the_following_texts_in_one_batch() -> None:
     sent: list[Shown] = []
 
     async def tell() -> None:
@@ -78,73 +78,73 @@ def test_the_first_text_leaves_at_once_and_what_follows_closely_leaves_together(
     assert sent[3:] == [TextDelta("e")]
 
 
-def test_held_text_leaves_by_itself_when_its_time_has_come() -> None:
+def test_pending_text_is_sent_after_the_interval() -> None:
     sent = passed_on([TextDelta("a"), TextDelta("b"), TextDelta("c")], pauses=[0.0, 0.05])
     assert sent == [TextDelta("a"), TextDelta("b"), TextDelta("c")]
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    told=st.lists(
+    events=st.lists(
         st.builds(TextDelta, st.text(st.characters(exclude_characters="<"), min_size=1, max_size=3))
         | st.builds(ToolCall, st.sampled_from("xyz"), st.just("tool")),
         max_size=20,
     ),
     pauses=st.lists(st.sampled_from([0.0, 0.001, 0.003]), max_size=4),
 )
-def test_nothing_gets_lost_or_changes_places(told: list[Shown], pauses: list[float]) -> None:
-    sent = passed_on(told, pauses)
-    assert joined(sent) == joined(told)
-    assert len(sent) <= len(told)
+def test_nothing_is_lost_or_reordered(events: list[Shown], pauses: list[float]) -> None:
+    sent = passed_on(events, pauses)
+    assert joined(sent) == joined(events)
+    assert len(sent) <= len(events)
 
 
-def test_only_who_watches_is_shown_what_happens_and_all_hear_the_outcome() -> None:
-    room = WaitingRoom(3)
+def test_only_waiters_that_want_previews_get_them_and_all_get_the_result() -> None:
+    registry = WaitingRoom(3)
     watcher, waiter, other = (
-        room.enter(name, watches=watches) for name, watches in ((ID, True), (ID, False), (TurnId("turn_2"), True))
+        registry.enter(name, watches=watches) for name, watches in ((ID, True), (ID, False), (TurnId("turn_2"), True))
     )
-    assert room.watched(ID)
-    room.show(ID, TextDelta("x"))
-    room.settle(DONE)
+    assert registry.watched(ID)
+    registry.show(ID, TextDelta("x"))
+    registry.settle(DONE)
     assert list(watcher.news(never, here=True, patience=9, pulse=9)) == [TextDelta("x"), DONE]
     assert list(waiter.news(never, here=True, patience=9, pulse=9)) == [DONE]
     assert list(other.news(lambda: RUNNING, here=True, patience=0.01, pulse=9)) == [None]
 
 
-def test_a_room_has_so_many_places_and_a_place_is_free_once_however_often_it_is_left() -> None:
-    room = WaitingRoom(2)
-    first, _ = (room.enter(ID, watches=False) for _ in "ab")
+def test_capacity_is_limited_and_closing_a_waiter_twice_frees_it_once() -> None:
+    registry = WaitingRoom(2)
+    first, _ = (registry.enter(ID, watches=False) for _ in "ab")
     with pytest.raises(Overloaded):
-        room.enter(ID, watches=False)
+        registry.enter(ID, watches=False)
     first.close()
     first.close()
-    assert room.taken == 1
-    room.enter(ID, watches=False)
+    assert registry.taken == 1
+    registry.enter(ID, watches=False)
     with pytest.raises(Overloaded):
-        room.enter(ID, watches=False)
+        registry.enter(ID, watches=False)
 
 
-def test_who_turns_to_another_turn_hears_of_that_one_alone() -> None:
-    room = WaitingRoom(1)
-    waiter = room.enter(ID, watches=True)
+def test_a_waiter_that_switches_gets_updates_of_the_new_turn_only() -> None:
+    registry = WaitingRoom(1)
+    waiter = registry.enter(ID, watches=True)
     waiter.turn_to(TurnId("turn_2"))
-    room.settle(DONE)
+    registry.settle(DONE)
     other = turn(TurnState.FAILED, TurnId("turn_2"))
-    room.settle(other)
+    registry.settle(other)
     assert list(waiter.news(never, here=True, patience=9, pulse=9)) == [other]
     waiter.close()
-    assert not room.watched(TurnId("turn_2"))
-    assert room.taken == 0
+    assert not registry.watched(TurnId("turn_2"))
+    assert registry.taken == 0
 
 
-def test_what_nobody_tells_is_found_in_the_table() -> None:
+def test_a_result_that_is_not_reported_is_found_by_polling() -> None:
     states = iter([RUNNING, RUNNING, DONE])
     waiter = WaitingRoom(1).enter(ID, watches=False)
     news = list(waiter.news(lambda: next(states), here=False, patience=60, pulse=60))
     assert news == [None, None, DONE]
 
 
-def test_what_the_table_says_is_told_even_if_it_is_bad() -> None:
+def test_an_error_while_polling_is_raised() -> None:
     def gone() -> Turn:
         raise TurnNotFound
 
@@ -153,27 +153,27 @@ def test_what_the_table_says_is_told_even_if_it_is_bad() -> None:
         list(waiter.news(gone, here=False, patience=60, pulse=60))
 
 
-def test_news_renews_the_patience_and_silence_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_restarts_the_silence_limit_and_silence_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    room = WaitingRoom(1)
-    news = room.enter(ID, watches=True).news(never, here=True, patience=0.5, pulse=0.01)
+    registry = WaitingRoom(1)
+    news = registry.enter(ID, watches=True).news(never, here=True, patience=0.5, pulse=0.01)
     for now in (0.4, 0.8, 1.2):
         clock.now = now
-        room.show(ID, TextDelta("x"))
+        registry.show(ID, TextDelta("x"))
         assert next(news) == TextDelta("x")
     assert next(news) is None
     clock.now = 1.8
     assert list(news) == []
 
 
-def test_a_room_that_closes_wakes_everybody_and_lets_nobody_in() -> None:
-    room = WaitingRoom(2)
-    news = room.enter(ID, watches=False).news(never, here=True, patience=60, pulse=60)
+def test_closing_the_registry_wakes_all_waiters_and_accepts_no_more() -> None:
+    registry = WaitingRoom(2)
+    news = registry.enter(ID, watches=False).news(never, here=True, patience=60, pulse=60)
     with ThreadPoolExecutor(1) as pool:
         heard = pool.submit(list, news)
         until(heard.running)
-        room.close(0.0)
+        registry.close(0.0)
         assert set(heard.result(20)) <= {None}
     with pytest.raises(Overloaded, match="restarting"):
-        room.enter(ID, watches=False)
+        registry.enter(ID, watches=False)

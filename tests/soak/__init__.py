@@ -1,1 +1,1 @@
-"""Ten minutes of steady load with processes that die, stop and freeze at random, and nothing lost: ``make soak``."""
+"""Soak test: ten minutes of load while processes are killed, stopped and frozen, and nothing is lost: ``make soak``."""

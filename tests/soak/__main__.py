@@ -1,5 +1,5 @@
-"""``python -m tests.soak``: prints one table. Exit status 1 when anything was lost, repeated without a label, or
-out of order.
+"""``python -m tests.soak``: runs the soak test and prints one table. Exit status 1 when any message was lost, repeated
+without a label, or out of order.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def main() -> None:
         for folder in (logs, shared):
             folder.mkdir(parents=True, exist_ok=True)
         with database_server(shared) as server:
-            well = _soak(options, logs.absolute(), server)
-    sys.exit(0 if well else 1)
+            passed = _soak(options, logs.absolute(), server)
+    sys.exit(0 if passed else 1)
 
 
 def _soak(options: argparse.Namespace, logs: Path, server: DatabaseServer) -> bool:
-    """Whether all was well."""
+    """Runs the test, prints the results, and returns whether it passed."""
     begun, out = time.monotonic(), Console(stderr=True, highlight=False)
     outcome = soak(
         logs,
@@ -52,13 +52,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument(
-        "--processes", type=int, default=4, help="half of them web, half worker; the first one is spared"
+        "--processes", type=int, default=4, help="half of them web, half worker; the first one is never disturbed"
     )
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000), help="of what befalls whom")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000), help="seed of the random disruptions")
     parser.add_argument("--logs", metavar="FOLDER", help="where the processes' logs are kept")
     options = parser.parse_args()
     if options.processes < 2:
-        parser.error("it takes two processes: one web, one worker")
+        parser.error("at least two processes are needed: one web, one worker")
     if sys.platform != "linux":
         parser.error("memory is read from /proc: this runs on Linux only")
     return options

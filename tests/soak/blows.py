@@ -1,4 +1,4 @@
-"""What befalls the processes, at random: they are killed, told to stop, or stand still for longer than a lease."""
+"""Disturbs processes at random: kills them, stops them, or freezes them for longer than a lease."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.soak.fleet import Fleet, Process
 Kind = Literal["kill -9", "SIGTERM", "freeze"]
 
 KINDS: dict[Kind, int] = {"kill -9": 5, "SIGTERM": 2, "freeze": 3}
-"""How often each, in proportion."""
+"""Relative frequency of each kind."""
 BETWEEN = (4.0, 12.0)
-"""Seconds from one to the next."""
+"""Range of seconds between two disruptions."""
 OVER_THE_LEASE = (2.0, 6.0)
-"""Seconds that a process stands still beyond its lease."""
+"""Range of seconds that a process stays frozen after its lease has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Blow:
     at: float
     """Seconds since the epoch."""
     orphans: Sequence[str] = ()
-    """The turns that a process had in hand when it was killed."""
+    """The turns that a process had claimed when it was killed."""
     wrong: str = ""
-    """What the process should not have done."""
+    """What the process did wrong; empty if nothing."""
 
 
 class Fate:
-    """Strikes one process after another; those that are down or frozen at the time may be several."""
+    """Disturbs one process after another; several may be down or frozen at the same time."""
 
     def __init__(self, fleet: Fleet, books: Books, dice: Random, tell: Callable[[str], None]) -> None:
         self._fleet = fleet
@@ -46,19 +46,19 @@ class Fate:
         self.blows: list[Blow] = []
 
     async def strike_until(self, over: asyncio.Event) -> None:
-        """All of them work again when this returns. Raises what a start raises."""
-        async with asyncio.TaskGroup() as blows:
+        """Disturbs processes until the load ends; all run again when this returns. Raises what a start raises."""
+        async with asyncio.TaskGroup() as tasks:
             while not over.is_set():
                 await _either(over, self._dice.uniform(*BETWEEN))
-                standing = [process for process in self._fleet.victims if process.name not in self._down]
-                if standing and not over.is_set():
-                    blows.create_task(self._strike(self._dice.choice(standing)))
+                candidates = [process for process in self._fleet.victims if process.name not in self._down]
+                if candidates and not over.is_set():
+                    tasks.create_task(self._strike(self._dice.choice(candidates)))
 
     def check(self) -> None:
-        """Raises RuntimeError when a process died that nobody struck."""
+        """Raises RuntimeError when a process ended that was not disturbed."""
         for process in self._fleet.processes:
             if process.name not in self._down and process.died:
-                raise RuntimeError(f"{process.name} died by itself:\n{process.told()}")
+                raise RuntimeError(f"{process.name} ended by itself:\n{process.told()}")
 
     async def _strike(self, process: Process) -> None:
         kind = self._dice.choices(list(KINDS), list(KINDS.values()))[0]
@@ -86,9 +86,7 @@ class Fate:
     def _stop(process: Process) -> Blow:
         at, status = time.time(), process.stop()
         process.start()
-        return Blow(
-            "SIGTERM", at, wrong=f"{process.name} ended with {status} when it was told to stop" if status else ""
-        )
+        return Blow("SIGTERM", at, wrong=f"{process.name} ended with status {status} after SIGTERM" if status else "")
 
     @staticmethod
     async def _freeze(process: Process, seconds: float) -> Blow:
@@ -102,7 +100,7 @@ class Fate:
 
 
 async def _either(over: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until it is over."""
+    """Waits so many seconds, or until the load ends."""
     try:
         async with asyncio.timeout(seconds):
             await over.wait()

@@ -1,4 +1,4 @@
-"""What the database knows of a soak."""
+"""Queries the gateway's database during and after a soak test."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database
 
 
 class Books:
-    """Each look is a connection of its own."""
+    """Each query uses its own connection."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def held_by(self, pid: int) -> list[str]:
-        """The turns that a process has in hand."""
+        """Returns the turns that a process has claimed."""
         with connect(self._url) as connection:
             return [turn for (turn,) in connection.execute(HELD, [f"%:{pid}:%"])]
 
@@ -31,7 +31,7 @@ class Books:
             return _number(connection.execute("SELECT count(*) FROM conversations WHERE head < tail").fetchone())
 
     def connections(self) -> int:
-        """Those of the gateway."""
+        """Returns the number of the gateway's connections."""
         with connect(self._url) as connection:
             return _number(connection.execute(OTHERS).fetchone())
 
@@ -46,12 +46,12 @@ class Books:
             return Deliveries([(str(turn), str(text), float(at)) for turn, text, at in rows])
 
     def story(self, mark: str) -> str:
-        """What is known of the turn of a message, for who looks into it."""
+        """Returns the stored attempts, posted messages and audit log of a message's turn, for debugging."""
         with connect(self._url) as connection:
             return "; ".join(str(row) for (row,) in connection.execute(STORY, [f"%{mark}%"]))
 
     def failures(self) -> dict[str, int]:
-        """How many turns failed, by code."""
+        """Returns the number of failed turns by error code."""
         with connect(self._url) as connection:
             rows = connection.execute("SELECT error_code, count(*) FROM turns WHERE state = 'failed' GROUP BY 1")
             return {str(code): int(times) for code, times in rows}
@@ -65,7 +65,7 @@ class Deliveries:
         self.by_mark: Mapping[str, float] = {mark: at for _, text, at in rows for mark in MARK.findall(text)}
 
     def last_of(self, turns: Collection[str], after: float) -> float | None:
-        """Seconds from ``after`` to the last of these. None: all were there before, or are not there at all."""
+        """Returns the seconds from ``after`` to the last delivery of these turns; None if none was delivered later."""
         later = [at - after for turn in turns if (at := self._by_turn.get(turn, 0.0)) > after]
         return max(later, default=None)
 

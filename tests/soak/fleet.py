@@ -1,4 +1,4 @@
-"""The gateway's processes, as an operator starts them, and what may befall them."""
+"""Starts, kills, stops and freezes the gateway's processes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Kind = Literal["web", "worker"]
 
 GRACE_SECONDS = 10
 STOP_SECONDS = 20.0
-"""Within which a process that was told to stop has ended: its grace time, and some for a busy machine."""
+"""Seconds within which a stopped process must end: its grace time, and some for a busy machine."""
 GREETINGS = ("Listening on", "Working with")
 TOLD_OF_DEATH = 2_000
-"""Characters of its log."""
+"""Characters of the log that an error message shows."""
 
 
 @dataclass
 class Process:
-    """One process of the gateway. Started again, it has the same name and the same port."""
+    """One process of the gateway. It keeps its name and port when it is started again."""
 
     name: str
     kind: Kind
@@ -49,7 +49,7 @@ class Process:
 
     @property
     def died(self) -> bool:
-        """By itself, if nobody did anything to it."""
+        """Whether the process has ended."""
         return self._alive().poll() is not None
 
     @property
@@ -57,7 +57,7 @@ class Process:
         return usage_of(self.pid).rss_mb
 
     def start(self) -> None:
-        """Returns when it works. Raises RuntimeError when it ends instead, TimeoutError."""
+        """Starts it and waits until it is ready. Raises RuntimeError when it ends instead, and TimeoutError."""
         self.starts += 1
         with self._log.open("wb") as log:
             self._running = subprocess.Popen(
@@ -68,16 +68,16 @@ class Process:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._works, f"{self.name} does not start")
+        wait_until(self._works, f"{self.name} did not get ready")
 
     def kill(self) -> None:
-        """At once; it is dead when this returns."""
+        """Kills it and waits until it has ended."""
         running = self._alive()
         running.kill()
         running.wait()
 
     def stop(self) -> int:
-        """Tell it to stop, and wait; its exit status, or minus the signal that had to end it."""
+        """Stops it with SIGTERM and returns its exit status, or minus the signal that ended it."""
         running = self._alive()
         running.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -92,7 +92,7 @@ class Process:
         os.kill(self.pid, signal.SIGCONT)
 
     def told(self) -> str:
-        """The end of its log."""
+        """Returns the end of its log."""
         return self._log.read_text(errors="replace")[-TOLD_OF_DEATH:]
 
     @property
@@ -101,17 +101,17 @@ class Process:
 
     def _works(self) -> bool:
         if self.died:
-            raise RuntimeError(f"{self.name} ended when it was started:\n{self.told()}")
-        said = self._log.read_text(errors="replace")
-        return any(greeting in said for greeting in GREETINGS)
+            raise RuntimeError(f"{self.name} ended during its start:\n{self.told()}")
+        text = self._log.read_text(errors="replace")
+        return any(greeting in text for greeting in GREETINGS)
 
     def _alive(self) -> subprocess.Popen[bytes]:
-        assert self._running is not None, "it was never started"
+        assert self._running is not None, "the process was never started"
         return self._running
 
 
 class Fleet:
-    """All of them. The first one is spared whatever befalls the others, so that its memory tells of the whole time."""
+    """All processes. The first one is never disturbed, so that its memory shows the whole run."""
 
     def __init__(self, count: int, folder: Path, settings: Mapping[str, str]) -> None:
         kinds: list[Kind] = ["web" if number <= (count + 1) // 2 else "worker" for number in range(1, count + 1)]
@@ -128,7 +128,7 @@ class Fleet:
         return self.processes[1:]
 
     def some_web(self, dice: Random) -> Process:
-        """As a balancer takes one that does not look whether they are well."""
+        """Returns a random web process, as a load balancer without health checks does."""
         return dice.choice([process for process in self.processes if process.kind == "web"])
 
     def end(self) -> None:

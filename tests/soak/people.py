@@ -1,4 +1,4 @@
-"""People who talk, on three platforms, and note what they said and what they got."""
+"""Simulated users on three platforms; they log what they send and what they receive."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ from tests.soak.tally import Place
 LONGEST_TALK = 5
 """Messages in one conversation."""
 PAUSE_SECONDS = 1.5
-"""From an answer to the next message, on the average."""
+"""Average seconds from a reply to the next message."""
 PATIENCE_SECONDS = 180.0
-"""After which nobody waits for an answer any more."""
+"""Seconds after which users stop waiting for a reply."""
 TRY_SECONDS = 8.0
-"""How long a caller of /chat waits for one process before it asks another."""
+"""Seconds that a caller of /chat waits for one process before it tries another."""
 TRY_PAUSE = 0.2
 LOOK_SECONDS = 0.05
 COME_BACK = frozenset({429, 503, 504})
-"""What a caller of /chat tries again after."""
+"""Statuses after which a caller of /chat retries."""
 HURRY = 0.5
-"""How often somebody in a chat writes on before the answer is there."""
+"""Probability that a user sends the next message before the reply has arrived."""
 FIRST_CHAT = 10_000_000
 
 
 @dataclass
 class Diary:
-    """What all of them note."""
+    """What all users have sent and received."""
 
     said: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """The marks of each conversation, in order."""
+    """The markers of each conversation, in order."""
     said_at: dict[str, float] = field(default_factory=dict)
-    """When each was said first, in seconds since the epoch."""
+    """When each was sent first, in seconds since the epoch."""
     replies: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """Of /chat, where they are nowhere else."""
+    """Replies of /chat, which are stored nowhere else."""
     replied_at: dict[str, float] = field(default_factory=dict)
-    """Likewise."""
+    """When each reply of /chat arrived, in seconds since the epoch."""
     tries: Counter[str] = field(default_factory=Counter)
-    """Why callers of /chat asked again."""
+    """Why callers of /chat retried, with counts."""
     surprises: Counter[str] = field(default_factory=Counter)
-    """What should not be."""
+    """Errors that must not occur, with counts."""
     _marks: count[int] = field(default_factory=lambda: count(1))
 
     def note(self, place: Place) -> tuple[str, str]:
-        """The mark of a new message, and what it says."""
+        """Returns the marker and the text of a new message."""
         mark = f"m{next(self._marks):07}"
         self.said[place].append(mark)
         self.said_at[mark] = time.time()
@@ -62,19 +62,19 @@ class Diary:
 
 
 class Talk(Protocol):
-    """One conversation."""
+    """One conversation of a simulated user."""
 
     async def say(self) -> None:
-        """Say something, and wait until it is taken at least."""
+        """Sends a message and waits at least until the gateway has acknowledged it."""
         ...
 
     async def end(self) -> None:
-        """Wait for what was not answered yet."""
+        """Waits for the outstanding replies."""
         ...
 
 
 async def live(open_talk: Callable[[], Talk], dice: Random, over: asyncio.Event) -> None:
-    """One conversation after another, until it is over."""
+    """Has one conversation after another until the load ends."""
     await asyncio.sleep(dice.random() * PAUSE_SECONDS)
     while not over.is_set():
         talk = open_talk()
@@ -85,7 +85,7 @@ async def live(open_talk: Callable[[], Talk], dice: Random, over: asyncio.Event)
 
 
 async def until(ready: Callable[[], bool]) -> bool:
-    """Wait for it; False when patience ends."""
+    """Waits for the condition; returns False after ANSWER_TIMEOUT_SECONDS."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not ready():
         if time.monotonic() > end:
@@ -95,7 +95,7 @@ async def until(ready: Callable[[], bool]) -> bool:
 
 
 class ChatTalk:
-    """A caller of /chat, who asks again with the same Idempotency-Key, wherever, until there is an answer."""
+    """A thread of /chat. The caller retries with the same Idempotency-Key at any process until there is a reply."""
 
     def __init__(self, number: int, diary: Diary, fleet: Fleet, dice: Random, http: aiohttp.ClientSession) -> None:
         self._place = ("http", str(number))
@@ -110,14 +110,14 @@ class ChatTalk:
         asked = {"message": text} | ({"thread_id": self._thread} if self._thread else {})
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
-            said = await self._ask(asked, mark)
-            if said is not None:
-                self._thread = said["thread_id"]
-                self._diary.replies[self._place].append(said["response"])
+            body = await self._ask(asked, mark)
+            if body is not None:
+                self._thread = body["thread_id"]
+                self._diary.replies[self._place].append(body["response"])
                 self._diary.replied_at[mark] = time.time()
                 return
             await asyncio.sleep(TRY_PAUSE)
-        self._diary.surprises["a caller of /chat got no answer"] += 1
+        self._diary.surprises["no reply from /chat"] += 1
 
     async def end(self) -> None:
         pass
@@ -125,23 +125,23 @@ class ChatTalk:
     async def _ask(self, asked: dict[str, str], key: str) -> dict[str, Any] | None:
         url, timeout = f"{self._fleet.some_web(self._dice).url}/chat", aiohttp.ClientTimeout(TRY_SECONDS)
         try:
-            async with self._http.post(url, json=asked, headers={"Idempotency-Key": key}, timeout=timeout) as answer:
-                said: dict[str, Any] = await answer.json()
+            async with self._http.post(url, json=asked, headers={"Idempotency-Key": key}, timeout=timeout) as response:
+                body: dict[str, Any] = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             self._diary.tries[type(exc).__name__] += 1
             return None
-        if answer.status == 200:
-            return said
-        code = f"{answer.status} {said['error']['code']}"
-        (self._diary.tries if answer.status in COME_BACK else self._diary.surprises)[code] += 1
+        if response.status == 200:
+            return body
+        code = f"{response.status} {body['error']['code']}"
+        (self._diary.tries if response.status in COME_BACK else self._diary.surprises)[code] += 1
         return None
 
 
 class SlackTalk:
-    """A thread under a direct message. Slack brings each message to any of the processes, and again until one takes it.
+    """A thread in a direct message. Slack sends each event to a random process until one acknowledges it.
 
-    Somebody may write on before the answer is there, but not before the last message is taken: Slack does not
-    say in which order two arrive that are under way at once.
+    The user may write on before the reply is there, but not before the last message is acknowledged: Slack does not
+    guarantee the order of two events that are being delivered at the same time.
     """
 
     def __init__(self, number: int, diary: Diary, fleet: Fleet, dice: Random, slack: FakeSlack, taken: Taken) -> None:
@@ -160,21 +160,21 @@ class SlackTalk:
         ts = self._slack.say(text, channel=self.channel, thread_ts=self._root)
         self._root = self._root or ts
         if not await until(lambda: self._taken.has(ts)):
-            self._diary.surprises["nobody took an event of Slack's"] += 1
+            self._diary.surprises["a Slack event was never acknowledged"] += 1
         if self._dice.random() > HURRY:
             await until(lambda: self._answered(mark))
 
     async def end(self) -> None:
         last = self._diary.said[self._place][-1]
         if not await until(lambda: self._answered(last)):
-            self._diary.surprises["nobody answered in Slack"] += 1
+            self._diary.surprises["no reply in Slack"] += 1
 
     def _answered(self, mark: str) -> bool:
         return any(mark in reply for reply in slack_replies(self._slack, self.channel))
 
 
 class TelegramTalk:
-    """A private chat of its own. Whichever process polls has its messages in order."""
+    """A private chat. The process that polls gets the messages in order."""
 
     def __init__(self, number: int, diary: Diary, dice: Random, telegram: FakeTelegram) -> None:
         self._chat = FIRST_CHAT + number
@@ -192,14 +192,14 @@ class TelegramTalk:
     async def end(self) -> None:
         last = self._diary.said[self._place][-1]
         if not await until(lambda: self._answered(last)):
-            self._diary.surprises["nobody answered in Telegram"] += 1
+            self._diary.surprises["no reply in Telegram"] += 1
 
     def _answered(self, mark: str) -> bool:
         return any(mark in reply for reply in telegram_replies(self._telegram, self._chat))
 
 
 class Taken:
-    """Which of Slack's messages were taken, looked up without walking through all deliveries each time."""
+    """Which Slack events were acknowledged; reads only new deliveries each time."""
 
     def __init__(self, slack: FakeSlack) -> None:
         self._slack = slack
@@ -214,7 +214,7 @@ class Taken:
 
 
 def slack_replies(slack: FakeSlack, channel: str) -> list[str]:
-    """Those that stand there whole."""
+    """Returns the complete replies."""
     return [posted.text for posted in slack.answers(channel) if not posted.streaming]
 
 

@@ -1,4 +1,4 @@
-"""The table that a soak prints."""
+"""Builds the table that a soak test prints."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.bench.figures import median, p99
 from tests.soak.soak import WARM_UP_SECONDS, Outcome, Sample
 
 FEW = 5
-"""Samples of memory of which the middle one counts."""
+"""Number of memory samples whose median is shown, and of markers whose turn history is printed."""
 
 Row = tuple[str, str]
 
 
 def table_of(outcome: Outcome, footer: str) -> Table:
-    """One row for each fact, under headings; ``footer``: how it was run."""
+    """Returns one row for each result, under headings; ``footer``: how the test was run."""
     table = Table(caption=footer, caption_justify="left", caption_style="", show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
@@ -31,15 +31,15 @@ def table_of(outcome: Outcome, footer: str) -> Table:
 
 def _sections(outcome: Outcome) -> Iterator[tuple[str, Iterator[Row]]]:
     yield "Must be 0", _wrongs(outcome)
-    yield "What befell the processes", _blows(outcome)
+    yield "Disruptions", _blows(outcome)
     yield "Speed", _speed(outcome)
-    yield "What it takes", _room(outcome)
+    yield "Resources", _room(outcome)
 
 
 def _wrongs(outcome: Outcome) -> Iterator[Row]:
     counted = {
         **{name: len(marks) for name, marks in outcome.tally.wrongs.items()},
-        "unfinished in the end": outcome.unfinished,
+        "unfinished at the end": outcome.unfinished,
         **{f"failed: {code}": times for code, times in outcome.failures.items()},
         **outcome.surprises,
     }
@@ -48,7 +48,7 @@ def _wrongs(outcome: Outcome) -> Iterator[Row]:
 
 
 def stories_of(outcome: Outcome) -> Iterator[str]:
-    """Of each message that something befell, as much as the database knows."""
+    """Yields the turn history of the first messages of each kind of error."""
     kinds = {**outcome.tally.wrongs, "repeated with a label": outcome.tally.labelled}
     for name, marks in kinds.items():
         yield from (f"{name}: {mark}: {outcome.books.story(mark)}" for mark in marks[:FEW])
@@ -57,20 +57,23 @@ def stories_of(outcome: Outcome) -> Iterator[str]:
 def _blows(outcome: Outcome) -> Iterator[Row]:
     for kind, times in Counter(blow.kind for blow in outcome.blows).most_common():
         yield kind, str(times)
-    yield "turns in hand at a kill", str(sum(len(blow.orphans) for blow in outcome.blows))
+    yield "claimed turns at kills", str(sum(len(blow.orphans) for blow in outcome.blows))
     yield "runs executed again", str(outcome.runs - outcome.tally.messages)
     yield "replies repeated with a label", str(len(outcome.tally.labelled))
     for why, times in outcome.diary.tries.most_common():
-        yield f"/chat asked again: {why}", str(times)
+        yield f"/chat retried: {why}", str(times)
 
 
 def _speed(outcome: Outcome) -> Iterator[Row]:
     yield "messages", str(outcome.tally.messages)
     yield "turns a second", f"{outcome.tally.messages / outcome.load_seconds:.1f}"
     for platform, seconds in sorted(outcome.answer_seconds.items()):
-        yield f"{platform}: s to the answer, median / p99 / most", _spread(seconds)
-    yield "s from a kill to the last orphan's answer, median / most", _spread(outcome.orphan_seconds, with_p99=False)
-    yield "s until all was quiet after the load", f"{outcome.settle_seconds:.1f}"
+        yield f"{platform}: s to the reply, median / p99 / max", _spread(seconds)
+    yield (
+        "s from a kill to the last orphaned turn's reply, median / max",
+        _spread(outcome.orphan_seconds, with_p99=False),
+    )
+    yield "s from the end of the load to an empty queue", f"{outcome.settle_seconds:.1f}"
 
 
 def _spread(seconds: Sequence[float], *, with_p99: bool = True) -> str:
@@ -82,13 +85,13 @@ def _spread(seconds: Sequence[float], *, with_p99: bool = True) -> str:
 
 def _room(outcome: Outcome) -> Iterator[Row]:
     warm = [one for one in outcome.samples if one.at >= WARM_UP_SECONDS] or outcome.samples
-    name = "MB (RSS) of the process that nothing befell"
+    name = "MB (RSS) of the undisturbed process"
     yield (
-        f"{name}, at the start / at the end / most",
+        f"{name}, at the start / at the end / max",
         " / ".join(f"{mb:.0f}" for mb in (_memory(warm[:FEW]), _memory(warm[-FEW:]), max(one.rss_mb for one in warm))),
     )
     yield "MB of the database", f"{outcome.database_mb:.0f}"
-    yield "connections to it at the most", str(max(one.connections for one in outcome.samples))
+    yield "database connections, max", str(max(one.connections for one in outcome.samples))
 
 
 def _memory(samples: Sequence[Sample]) -> float:

@@ -1,4 +1,4 @@
-"""Sets a soak up, lets it run, and brings together what everybody knows of it in the end."""
+"""Sets up a soak test, runs it, and collects the results."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from tests.soak.tally import Line, Place, Tally
 from tests.soak.tally import count as tally_of
 
 CALLERS, SLACK_PEOPLE, TELEGRAM_PEOPLE = 100, 8, 12
-"""A workspace of Slack's takes a few hundred posts a minute, and a bot of Telegram's a thousand: the rest is /chat."""
+"""A Slack workspace allows a few hundred posts a minute, a Telegram bot a thousand; the rest of the load is /chat."""
 THINK_SECONDS, CHUNK_SECONDS = 0.8, 0.1
-"""Before a reply begins, and between its five pieces: there is always something in hand to be killed over."""
+"""Seconds before a reply starts, and between its five chunks, so that every kill hits turns in progress."""
 SAMPLE_SECONDS = 1.0
 WARM_UP_SECONDS = 15.0
-"""After which the memory counts as that of the start."""
+"""Seconds after which the memory counts as the initial one."""
 TRIES = [0.5] * 400
-"""Slack's pauses: it tries until somebody takes what it brings."""
+"""Pauses between Slack's delivery attempts: it retries until a process acknowledges the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,14 @@ class Sample:
     at: float
     """Seconds since the load began."""
     rss_mb: float
-    """Of the process that nothing befalls."""
+    """Memory of the undisturbed process."""
     connections: int
-    """To the database, of all processes."""
+    """Database connections of all processes."""
 
 
 @dataclass
 class Outcome:
-    """What a soak showed."""
+    """The results of a soak test."""
 
     tally: Tally
     diary: Diary
@@ -74,13 +74,13 @@ class Outcome:
     samples: Sequence[Sample]
     load_seconds: float
     settle_seconds: float
-    """From the end of the load until nothing was unfinished."""
+    """From the end of the load until no turn was unfinished."""
     runs: int
-    """At the assistant."""
+    """Runs at the assistant."""
     answer_seconds: dict[str, list[float]]
-    """From a message to its answer, by platform."""
+    """Seconds from a message to its reply, by platform."""
     orphan_seconds: Sequence[float]
-    """From each kill that left something to the answer of the last turn that it left."""
+    """For each kill that orphaned turns: seconds to the reply to the last of them."""
     database_mb: float
     unfinished: int
     failures: dict[str, int]
@@ -92,7 +92,7 @@ class Outcome:
 
 
 class Soak:
-    """One soak. ``seed`` decides what befalls whom; when that hits something it depends on the machine."""
+    """One soak test. ``seed`` determines who is disturbed and how; the exact timing depends on the machine."""
 
     def __init__(
         self, folder: Path, server: DatabaseServer, *, processes: int, seed: int, tell: Callable[[str], None]
@@ -120,19 +120,19 @@ class Soak:
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in self._fleet.processes))
         begun, over = time.monotonic(), asyncio.Event()
         asyncio.get_running_loop().call_later(seconds, over.set)
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)  # each request may go to another process
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)  # each request may go to a different process
         async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as tasks:
             tasks.create_task(self._fate.strike_until(over))
             tasks.create_task(self._sample(begun, over))
             for number, open_talk in enumerate(self._people(http)):
                 tasks.create_task(live(open_talk, Random(f"{self._seed} {number}"), over))
             await over.wait()
-            self._tell("no more load")
+            self._tell("load ended")
         await until(lambda: not self._books.unfinished())
         self._settle_platforms()
         return self._outcome(seconds, time.monotonic() - begun - seconds)
 
-    # ------------------------------------------------------------ while it runs
+    # ------------------------------------------------------------ during the run
 
     def _settings(self, url: str) -> dict[str, str]:
         return {
@@ -151,7 +151,7 @@ class Soak:
         }
 
     def _people(self, http: aiohttp.ClientSession) -> Iterator[Callable[[], Talk]]:
-        """How each of them opens a conversation."""
+        """Yields, for each user, a function that opens a conversation."""
         numbers, taken, diary, fleet = count(1), Taken(self._slack), self._diary, self._fleet
         for person in range(CALLERS + SLACK_PEOPLE + TELEGRAM_PEOPLE):
             dice = Random(f"{self._seed} {person}, in a conversation")
@@ -169,7 +169,7 @@ class Soak:
             connections = await asyncio.to_thread(self._books.connections)
             self._samples.append(Sample(time.monotonic() - begun, self._fleet.spared.rss_mb, connections))
 
-    # ------------------------------------------------------------ in the end
+    # ------------------------------------------------------------ at the end
 
     def _settle_platforms(self) -> None:
         self._slack.settle()
@@ -204,7 +204,7 @@ class Soak:
         return seconds
 
     def _shown(self) -> dict[Place, Sequence[str]]:
-        """The replies that stand in each conversation."""
+        """Returns the replies shown in each conversation."""
         shown: dict[Place, Sequence[str]] = {}
         for platform, name in self._diary.said:
             match platform:

@@ -1,4 +1,4 @@
-"""Counts what became of every message, from what people said, what they saw, and what the assistant remembers."""
+"""Checks every message: compares what users sent, the replies they saw, and the assistant's threads."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 MARK = re.compile(r"m\d{7}")
-"""Stands in a message and so in its reply, once in a whole soak."""
+"""A text that is unique in the whole test; it is in a message and so in its reply."""
 
 Place = tuple[str, str]
-"""Where people talk: a platform, and a conversation there."""
+"""A platform, and a conversation there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a thread at the assistant remembers of somebody."""
+    """A message in a thread at the assistant."""
 
     by_person: bool
     text: str
@@ -25,27 +25,27 @@ class Line:
 
 @dataclass(slots=True)
 class Tally:
-    """The marks of the messages that each wrong befell."""
+    """The markers of the messages with each kind of error."""
 
     messages: int = 0
     lost: list[str] = field(default_factory=list)
-    """Not asked at the assistant, or not answered there, or without a reply where it was said."""
+    """Missing in the assistant's thread, not answered there, or without a reply in the conversation."""
     asked_again: list[str] = field(default_factory=list)
-    """Stand in their thread more than once."""
+    """In their thread more than once."""
     answered_again: list[str] = field(default_factory=list)
-    """Have more than one answer in their thread."""
+    """With more than one reply in their thread."""
     repeated: list[str] = field(default_factory=list)
-    """Have one more reply where they were said, which does not say that it is one more."""
+    """With a repeated reply in the conversation that has no label."""
     reordered: list[str] = field(default_factory=list)
-    """Stand, or are answered, behind one that was said later."""
+    """In the thread, or answered, after a message that was sent later."""
     astray: list[str] = field(default_factory=list)
-    """Stand in another conversation's thread, or are answered in another conversation."""
+    """In another conversation's thread, or answered in another conversation."""
     labelled: list[str] = field(default_factory=list)
-    """Have one more reply that says so: nothing wrong, as the platform had not told whether the first one arrived."""
+    """With a labelled repeated reply: no error, as it was unknown whether the first one had arrived."""
 
     @property
     def wrongs(self) -> dict[str, list[str]]:
-        """In words; none of them may be."""
+        """Markers by kind of error; a test passes only without any."""
         return {
             "lost": self.lost,
             "asked twice in their thread": self.asked_again,
@@ -63,9 +63,9 @@ def count(
     *,
     label: str,
 ) -> Tally:
-    """``said``: the marks of each conversation in the order in which they were taken; ``shown``: the replies there.
+    """Counts the errors. ``sent``: the markers of each conversation in the order of acknowledgement.
 
-    ``label``: how a reply begins that may be one more.
+    ``shown``: the replies there. ``label``: the prefix of a reply that may be a repetition.
     """
     return _Count(said, label).of(shown, threads)
 

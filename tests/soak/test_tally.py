@@ -1,4 +1,4 @@
-"""The soak's own counting is right: each wrong is seen, and nothing is seen where all is well."""
+"""The soak test's counting finds each kind of error, and none in a correct run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AGAIN = "(Again.)"
 
 
 def thread(*lines: str) -> list[Line]:
-    """``>`` before what a person says."""
+    """Returns the messages of a thread; ``>`` marks those of the user."""
     return [Line(line.startswith(">"), line) for line in lines]
 
 
@@ -27,7 +27,7 @@ def tally_of(*threads: Sequence[Line], ann: Sequence[str] = SHOWN[ANN], bob: Seq
     return count(SAID, {ANN: ann, BOB: bob}, threads or (ANNS, BOBS), label=AGAIN)
 
 
-def test_where_all_is_well_nothing_is_wrong() -> None:
+def test_a_correct_run_has_no_errors() -> None:
     assert tally_of() == Tally(messages=3)
     assert not any(tally_of().wrongs.values())
 
@@ -61,16 +61,16 @@ def test_where_all_is_well_nothing_is_wrong() -> None:
         *("thread-swapped", "two-threads", "one-thread-for-two", "reply-elsewhere-too", "reply-elsewhere"),
     ],
 )
-def test_each_wrong_is_seen(tally: Tally, found: Tally) -> None:
+def test_each_kind_of_error_is_found(tally: Tally, found: Tally) -> None:
     assert tally == found
     assert any(tally.wrongs.values())
 
 
-def test_a_labelled_repeat_is_counted_apart() -> None:
+def test_a_labelled_repetition_is_counted_separately() -> None:
     tally = tally_of(bob=[*SHOWN[BOB], f"{AGAIN}\n\n{SHOWN[BOB][0]}"])
     assert tally == Tally(3, labelled=["m0000003"])
     assert not any(tally.wrongs.values())
 
 
-def test_what_nobody_said_in_the_soak_is_no_message_of_it() -> None:
+def test_messages_that_were_not_sent_in_the_test_are_ignored() -> None:
     assert tally_of(ANNS, BOBS, thread("> Hello m9999999.", "> Are you there?")) == Tally(3)

@@ -1,4 +1,4 @@
-"""A second process's store, and time that passes when told."""
+"""A store of a second process, and control over time."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def peer(database_url: str) -> Iterator[SqlStore]:
 
 
 @pytest.fixture
-def expire(database_url: str) -> Iterator[Callable[[int], None]]:
+def expire_lease(database_url: str) -> Iterator[Callable[[int], None]]:
     engine = create_engine(database_url)
 
-    def expire(conversation: int) -> None:
+    def expire_lease(conversation: int) -> None:
         with engine.begin() as connection:
             due = conversations.c.id == conversation, conversations.c.next_at.is_not(None)
             connection.execute(update(conversations).where(*due).values(next_at=1.0))
 
-    yield expire
+    yield expire_lease
     engine.dispose()
 
 
 @pytest.fixture
-def elapse(database_url: str) -> Iterator[Callable[[float], None]]:
+def let_time_pass(database_url: str) -> Iterator[Callable[[float], None]]:
     engine = create_engine(database_url)
 
-    def elapse(seconds: float) -> None:
+    def let_time_pass(seconds: float) -> None:
         with engine.begin() as connection:
             connection.execute(update(limits).values(at=limits.c.at - seconds))
             connection.execute(update(leases).values(until=leases.c.until - seconds))
 
-    yield elapse
+    yield let_time_pass
     engine.dispose()

@@ -1,6 +1,6 @@
-"""A process that spends one person's money, turn by turn, until nothing waits any more: told to die, or left alone.
+"""A process that runs turns within one person's budgets until none is left; it can be told to hang until killed.
 
-Prints a line for each turn that it was granted, before it goes on with it.
+Prints a line for each admitted turn before running it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Spender:
         self._stands_still = stands_still
 
     def work(self, turns: list[TurnId]) -> None:
-        """Until all of these are over, whoever worked on them."""
+        """Works until all of these turns are resolved, by this process or another."""
         while not all((turn := self._store.turn(each)) and turn.state.decided for each in turns):
             claims = self._store.claim(self._owner, [PLATFORM], 1)
             for claim in claims:

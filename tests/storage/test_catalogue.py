@@ -1,4 +1,4 @@
-"""Both databases keep every promise of the catalogue, and read no more than they need for it."""
+"""Both databases fulfil the contract of ReportingStore, without scanning more than necessary."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tests.contracts.catalogue_words import DAY, Happened, settle
 
 
 @pytest.fixture
-def catalogue(database_url: str) -> Iterator[SqlCatalogue]:
+def reporting(database_url: str) -> Iterator[SqlCatalogue]:
     database = Database(database_url)
     yield SqlCatalogue(database)
     database.close()
 
 
 @pytest.fixture
-def happened(database_url: str) -> Iterator[Happened]:
+def set_times(database_url: str) -> Iterator[Happened]:
     engine = create_engine(database_url)
 
-    def happened(turn: Turn, at: float, took: float = 1.0) -> None:
+    def set_times(turn: Turn, at: float, took: float = 1.0) -> None:
         times = {"received_at": at, "answered_at": at + took}
         with engine.begin() as connection:
             connection.execute(update(turns).where(turns.c.id == turn.id).values(times))
 
-    yield happened
+    yield set_times
     engine.dispose()
 
 
@@ -53,9 +53,9 @@ class TestSqliteCatalogue(SqlContract):
     def database_url(self, sqlite_url: str) -> str:
         return sqlite_url
 
-    def test_case_is_that_of_every_alphabet(self, store: Store, catalogue: SqlCatalogue) -> None:
+    def test_case_is_ignored_in_every_alphabet(self, store: Store, reporting: SqlCatalogue) -> None:
         turn = settle(store, text="Straße nach Ωμέγα")
-        assert catalogue.find(Search(text="STRASSE NACH ωΜΈΓΑ"), limit=1) == [turn]
+        assert reporting.find(Search(text="STRASSE NACH ωΜΈΓΑ"), limit=1) == [turn]
 
 
 class TestPostgresCatalogue(SqlContract):
@@ -88,10 +88,10 @@ WHOLE_TABLE = re.compile(
 
 
 @pytest.fixture
-def plans(store: SqlStore, catalogue: SqlCatalogue) -> Iterator[Callable[[], list[str]]]:
-    """How the database went about what was asked of a table with many turns, all of them erased but one."""
+def plans(store: SqlStore, reporting: SqlCatalogue) -> Iterator[Callable[[], list[str]]]:
+    """Returns the query plans of the statements sent since, on a table with many turns, all erased but one."""
     settle(store)
-    with catalogue._database.writing() as connection:
+    with reporting._database.writing() as connection:
         for statement in (MANY_CONVERSATIONS, MANY_TURNS, "ANALYZE"):
             connection.exec_driver_sql(statement)
     sent: list[tuple[str, Any]] = []
@@ -99,37 +99,37 @@ def plans(store: SqlStore, catalogue: SqlCatalogue) -> Iterator[Callable[[], lis
     def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
         sent.append((statement, parameters))
 
-    engine = catalogue._database._engine
+    engine = reporting._database._engine
     event.listen(engine, "before_cursor_execute", note)
-    yield lambda: [explain(catalogue, *each) for each in tuple(sent)]
+    yield lambda: [explain(reporting, *each) for each in tuple(sent)]
     event.remove(engine, "before_cursor_execute", note)
 
 
-def explain(catalogue: SqlCatalogue, statement: str, parameters: Any) -> str:
-    word = "EXPLAIN QUERY PLAN" if catalogue._database.kind == "sqlite" else "EXPLAIN"
-    with catalogue._database.reading() as connection:
+def explain(reporting: SqlCatalogue, statement: str, parameters: Any) -> str:
+    word = "EXPLAIN QUERY PLAN" if reporting._database.kind == "sqlite" else "EXPLAIN"
+    with reporting._database.reading() as connection:
         return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{word} {statement}", parameters))
 
 
-def test_a_page_reads_about_a_page(catalogue: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
-    newest = catalogue.find(Search(), limit=50)
-    catalogue.find(Search(platform="pigeon"), limit=50, before=newest[-1])
-    catalogue.find(Search(state=TurnState.FAILED), limit=50)
-    lines = catalogue.find_conversations(Search(), limit=50)
-    catalogue.find_conversations(Search(platform="pigeon"), limit=50, before=lines[-1])
+def test_search_reads_about_one_page(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
+    newest = reporting.find(Search(), limit=50)
+    reporting.find(Search(platform="pigeon"), limit=50, before=newest[-1])
+    reporting.find(Search(state=TurnState.FAILED), limit=50)
+    lines = reporting.find_conversations(Search(), limit=50)
+    reporting.find_conversations(Search(platform="pigeon"), limit=50, before=lines[-1])
     read = plans()
     assert len(read) == 5
     assert [plan for plan in read if WHOLE_TABLE.search(plan)] == []
 
 
-def test_a_tally_reads_what_it_counts(catalogue: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
-    assert [tally.received for tally in catalogue.tally(7000.0, 7100.0, span=1000.0)] == [100]
+def test_usage_reads_only_the_counted_turns(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
+    assert [tally.received for tally in reporting.tally(7000.0, 7100.0, span=1000.0)] == [100]
     assert ["turns_received" in plan for plan in plans()] == [True]
 
 
-def test_to_erase_nothing_reads_nothing(catalogue: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
-    assert catalogue.erase_before(DAY) == 0
-    assert catalogue.erase_before(DAY) == 0
+def test_erasing_nothing_scans_no_table(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
+    assert reporting.erase_before(DAY) == 0
+    assert reporting.erase_before(DAY) == 0
     again = plans()[-4:]
     assert [plan for plan in again if WHOLE_TABLE.search(plan)] == []
     assert sum("turns_received" in plan for plan in again) == 2

@@ -1,4 +1,4 @@
-"""A database whose clock is set back or forth keeps nothing out of reach, and takes nothing from who is alive."""
+"""After the database's clock is set back or forward, everything stays reachable and live owners keep their leases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.contracts.store_words import PLATFORM, answer, begin, claim_one, fini
 
 HOUR = 3600.0
 Jump = Callable[[float], None]
-"""Sets the database's clock forth by so many seconds, or back."""
+"""Sets the database's clock to so many seconds ahead, or behind if negative."""
 
 JULIAN_EPOCH, DAY = 2440587.5, 86400.0
 
@@ -30,7 +30,7 @@ def jump(request: pytest.FixtureRequest, store: SqlStore, peer: SqlStore, databa
 
 
 def _on_sqlite(stores: list[SqlStore], _: str) -> Jump:
-    """By a function of ours in place of SQLite's."""
+    """Replaces SQLite's function by one of the test."""
     ahead = 0.0
 
     def julianday(_: str) -> float:
@@ -49,7 +49,7 @@ def _on_sqlite(stores: list[SqlStore], _: str) -> Jump:
 
 
 def _on_postgresql(stores: list[SqlStore], url: str) -> Jump:
-    """By a function of ours that is found before PostgreSQL's."""
+    """Creates a function that is found before PostgreSQL's own."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA IF NOT EXISTS shifted")
         connection.execute("CREATE TABLE IF NOT EXISTS shifted.clock (ahead interval)")
@@ -74,7 +74,7 @@ def _look_there_first(connection: psycopg.Connection, _: object) -> None:
     connection.commit()
 
 
-def test_the_clock_of_these_tests_jumps(store: SqlStore, jump: Jump) -> None:
+def test_jump_sets_the_clock_of_the_database(store: SqlStore, jump: Jump) -> None:
     before = say(store).turn.received_at
     jump(HOUR)
     assert say(store).turn.received_at - before > HOUR - 60
@@ -82,7 +82,7 @@ def test_the_clock_of_these_tests_jumps(store: SqlStore, jump: Jump) -> None:
     assert before - say(store).turn.received_at > HOUR - 60
 
 
-def test_after_a_step_back_whoever_lives_keeps_what_it_holds(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+def test_after_clock_set_back_live_holder_keeps_its_lease(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     claim = begin(store)
     jump(-HOUR)
     assert peer.mend() == 1
@@ -95,7 +95,7 @@ def test_after_a_step_back_whoever_lives_keeps_what_it_holds(store: SqlStore, pe
     assert write(store, finish(claim)) is None
 
 
-def test_after_a_step_back_what_the_dead_held_is_taken_up(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+def test_after_clock_set_back_lease_of_dead_holder_is_claimed(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     claim = begin(store)
     jump(-HOUR)
     assert peer.claim("two", [PLATFORM], 10) == ()
@@ -104,7 +104,7 @@ def test_after_a_step_back_what_the_dead_held_is_taken_up(store: SqlStore, peer:
     assert claim_one(peer, "two").turn.id == claim.turn.id
 
 
-def test_after_a_step_back_a_pause_is_over(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+def test_after_clock_set_back_delayed_conversation_is_claimable(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     claim = begin(store)
     write(store, Released(claim.lease, after=30.0))
     waiting = say(store, "new").turn
@@ -114,7 +114,7 @@ def test_after_a_step_back_a_pause_is_over(store: SqlStore, peer: SqlStore, jump
     assert taken == {claim.turn.id, waiting.id}
 
 
-def test_after_a_step_back_however_much_is_out_of_reach_is_mended(
+def test_after_clock_set_back_any_number_of_conversations_is_repaired(
     store: SqlStore, peer: SqlStore, jump: Jump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storage.store.MENDS", 2)
@@ -125,9 +125,7 @@ def test_after_a_step_back_however_much_is_out_of_reach_is_mended(
     assert len(peer.claim("two", [PLATFORM], 10)) == 5
 
 
-def test_after_a_step_back_a_lease_lasts_no_longer_than_it_was_asked_to(
-    store: SqlStore, peer: SqlStore, jump: Jump
-) -> None:
+def test_after_clock_set_back_lock_keeps_its_duration(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     assert store.lease("poll", "one", 60.0)
     jump(-HOUR)
     assert not peer.lease("poll", "two", 60.0)
@@ -139,7 +137,7 @@ def test_after_a_step_back_a_lease_lasts_no_longer_than_it_was_asked_to(
     assert peer.lease("poll", "two", 60.0)
 
 
-def test_after_a_step_back_a_lease_of_the_dead_can_be_had(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+def test_after_clock_set_back_lock_of_dead_owner_expires(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     assert store.lease("poll", "one", 60.0)
     jump(-HOUR)
     peer.mend()
@@ -148,7 +146,7 @@ def test_after_a_step_back_a_lease_of_the_dead_can_be_had(store: SqlStore, peer:
     assert peer.lease("poll", "two", 60.0)
 
 
-def test_after_a_step_back_a_place_comes_even_if_nobody_has_patience(
+def test_after_clock_set_back_token_becomes_valid_with_zero_max_wait(
     store: SqlStore, peer: SqlStore, jump: Jump
 ) -> None:
     rate = Rate(every=20.0)
@@ -160,7 +158,7 @@ def test_after_a_step_back_a_place_comes_even_if_nobody_has_patience(
     assert peer.reserve("post", rate, 0.0) == 0.0
 
 
-def test_after_a_step_back_places_are_as_near_as_before(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+def test_after_clock_set_back_tokens_are_as_near_as_before(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     rate = Rate(every=100.0)
     for _ in range(2):
         store.reserve("post", rate, 1000.0)
@@ -174,7 +172,7 @@ def test_after_a_step_back_places_are_as_near_as_before(store: SqlStore, peer: S
     assert peer.reserve("call", rate, 1000.0) == pytest.approx(150.0, abs=20.0)
 
 
-def test_after_a_step_forth_and_back_nothing_is_out_of_reach(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
+def test_after_clock_set_forward_and_back_everything_is_claimable(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     jump(HOUR)
     claim = begin(store)
     store.reserve("post", Rate(1.0), 1.0)

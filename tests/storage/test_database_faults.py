@@ -1,4 +1,4 @@
-"""A database that is away, busy or broken is named as such, and forgiven when it is back."""
+"""An unreachable, busy or damaged database is reported as such, and used again once it recovers."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def unavailable(store: SqlStore) -> str:
 
 
 def kill_connections(url: str) -> None:
-    """As when the server restarts."""
+    """Closes all connections, as a restart of the server does."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         others = "datname = current_database() AND pid <> pg_backend_pid()"
         connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
 
 
 class TestSqlite:
-    def test_a_file_without_our_tables_says_what_to_run(self, tmp_path: Path) -> None:
+    def test_file_without_tables_names_the_migrate_command(self, tmp_path: Path) -> None:
         assert "python -m gateway migrate" in unavailable(SqlStore(f"sqlite:///{tmp_path}/new.db"))
 
-    def test_a_file_that_is_something_else_is_named(self, tmp_path: Path) -> None:
+    def test_file_that_is_no_database_is_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "notes.db"
         path.write_text("Buy milk. " * 500)
         assert unavailable(SqlStore(f"sqlite:///{path}")) == faults.DAMAGED
 
-    def test_a_file_that_is_read_only_is_named(self, sqlite_url: str) -> None:
+    def test_read_only_file_is_reported(self, sqlite_url: str) -> None:
         file = sqlite_url.removeprefix("sqlite:///")
         store = SqlStore(f"sqlite:///file:{file}?mode=ro&uri=true")
         assert unavailable(store) == faults.READ_ONLY
 
-    def test_another_processs_lock_is_waited_for_and_then_named(self, sqlite_url: str, impatient: None) -> None:
+    def test_lock_of_another_process_is_waited_for_then_reported(self, sqlite_url: str, impatient: None) -> None:
         store = SqlStore(sqlite_url)
         say(store)
         other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
@@ -66,7 +66,7 @@ class TestSqlite:
         other.close()
         store.close()
 
-    def test_another_threads_transaction_is_waited_for_and_then_named(self, sqlite_url: str, impatient: None) -> None:
+    def test_transaction_of_another_thread_is_waited_for_then_reported(self, sqlite_url: str, impatient: None) -> None:
         store = SqlStore(sqlite_url)
         with store._database.writing(), pytest.raises(StoreUnavailable, match=r"is busy"):
             say(store)
@@ -74,7 +74,7 @@ class TestSqlite:
         store.close()
 
     def test_writers_of_one_process_take_turns(self, sqlite_url: str, impatient: None) -> None:
-        """More of them than SQLite's own way of waiting would let through in this time."""
+        """More writers than SQLite's own busy handler would admit in this time."""
         store = SqlStore(sqlite_url)
         entered, most, lock = 0, 0, threading.Lock()
 
@@ -102,10 +102,10 @@ class TestSqlite:
 
 
 class TestPostgresql:
-    def test_a_database_without_our_tables_says_what_to_run(self, postgres_sockets: str) -> None:
+    def test_database_without_tables_names_the_migrate_command(self, postgres_sockets: str) -> None:
         assert unavailable(SqlStore(postgres.new_database(postgres_sockets))) == faults.OLD
 
-    def test_a_server_that_is_away_is_named_without_the_password(self, tmp_path: Path) -> None:
+    def test_unreachable_server_is_reported_without_the_password(self, tmp_path: Path) -> None:
         store = SqlStore(f"postgresql://ada:hunter2@/gateway?host={tmp_path}")
         with pytest.raises(StoreUnavailable) as caught:
             store.ping()
@@ -116,10 +116,10 @@ class TestPostgresql:
             error = error.__cause__
         store.close()
 
-    def test_a_database_that_does_not_exist_is_named(self, postgres_sockets: str) -> None:
+    def test_missing_database_is_reported(self, postgres_sockets: str) -> None:
         assert unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}")) == faults.UNREACHABLE
 
-    def test_after_a_restart_of_the_server_a_quiet_connection_is_replaced(
+    def test_idle_connection_is_replaced_after_server_restart(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(database, "QUIET_SECONDS", 0.0)
@@ -129,7 +129,7 @@ class TestPostgresql:
         assert read(store, turn) == turn
         store.close()
 
-    def test_after_a_restart_of_the_server_a_busy_connection_fails_once(self, postgres_url: str) -> None:
+    def test_recently_used_connection_fails_once_after_server_restart(self, postgres_url: str) -> None:
         store = SqlStore(postgres_url)
         with store._database.writing() as connection:
             connection.execute(text("SELECT 1"))
@@ -140,7 +140,7 @@ class TestPostgresql:
         assert say(store).new
         store.close()
 
-    def test_a_transaction_that_stands_still_is_ended_by_the_server(
+    def test_idle_transaction_is_terminated_by_the_server(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(database.LIMITS, "idle_in_transaction_session_timeout", 50)
@@ -176,14 +176,14 @@ class TestPostgresql:
             assert driver.info.transaction_status is TransactionStatus.IDLE
         store.close()
 
-    def test_no_connection_is_opened_beyond_the_stated_number(self, postgres_url: str, impatient: None) -> None:
+    def test_pool_size_limits_connections(self, postgres_url: str, impatient: None) -> None:
         store = SqlStore(f"{postgres_url}&pool_size=1")
         with store._database.reading(), pytest.raises(StoreUnavailable, match=r"is busy"):
             store.ping()
         store.ping()
         store.close()
 
-    def test_what_the_operator_sets_wins(self, postgres_url: str) -> None:
+    def test_options_of_the_operator_take_precedence(self, postgres_url: str) -> None:
         store = SqlStore(f"{postgres_url}&options=-c%20lock_timeout%3D1234&application_name=mine")
         names = ("lock_timeout", "statement_timeout", "application_name", "transaction_isolation")
         with store._database.writing() as connection:
@@ -192,7 +192,7 @@ class TestPostgresql:
         store.close()
 
 
-def test_an_error_of_ours_is_no_outage_and_tells_no_secret(store: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_programming_error_is_no_outage_and_leaks_no_secret(store: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(DBAPIError) as caught, store._database.writing() as connection:
         connection.execute(text("INSERT INTO facts (name) VALUES (:name)"), {"name": "swordfish"})

@@ -1,4 +1,4 @@
-"""What may stand in DATABASE_URL."""
+"""Parsing of DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SECRET = "hunter2"
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_name_of_postgresql_means_our_driver(scheme: str) -> None:
+def test_every_postgresql_scheme_maps_to_psycopg(scheme: str) -> None:
     url, size = read_url(f"{scheme}://ada:{SECRET}@db.example:5433/gateway?sslmode=require")
     assert (url.drivername, url.host, url.port, url.password) == ("postgresql+psycopg", "db.example", 5433, SECRET)
     assert (dict(url.query), size) == ({"sslmode": "require"}, POOL_SIZE)
 
 
-def test_the_number_of_connections_can_be_said(tmp_path: Path) -> None:
+def test_pool_size_is_read_from_the_url(tmp_path: Path) -> None:
     url, size = read_url("postgresql://db.example/gateway?pool_size=3&sslmode=require")
     assert (size, dict(url.query)) == (3, {"sslmode": "require"})
     assert read_url(f"sqlite:///{tmp_path}/a.db?pool_size=2")[1] == 2
@@ -47,7 +47,7 @@ def test_the_number_of_connections_can_be_said(tmp_path: Path) -> None:
         ("sqlite:////tmp", "is a folder"),
     ],
 )
-def test_what_is_wrong_is_said_without_the_password(url: str, says: str) -> None:
+def test_errors_do_not_contain_the_password(url: str, says: str) -> None:
     with pytest.raises(SettingsError) as caught:
         SqlStore(url)
     assert str(caught.value).startswith("DATABASE_URL: ")
@@ -58,11 +58,11 @@ def test_what_is_wrong_is_said_without_the_password(url: str, says: str) -> None
 
 
 @pytest.mark.parametrize("closed", ["folder", "file"])
-def test_a_place_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
+def test_path_without_write_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
     path = tmp_path / "gateway.db"
     path.touch()
     shut = tmp_path if closed == "folder" else path
-    # Told to os.access, because root may write anywhere.
+    # os.access is patched, because root may write anywhere.
     monkeypatch.setattr(os, "access", lambda asked, mode: not (asked == shut and mode == os.W_OK))
     with pytest.raises(SettingsError, match="may not be written") as caught:
         SqlStore(f"sqlite:///{path}")

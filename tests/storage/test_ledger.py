@@ -1,4 +1,4 @@
-"""Both databases keep every promise of the ledger."""
+"""Both databases fulfil the contract of BudgetStore."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.contracts.ledger_schedules import SpendingContract
 
 
 @pytest.fixture
-def ledger(database_url: str) -> Iterator[SqlLedger]:
+def budget_store(database_url: str) -> Iterator[SqlLedger]:
     database = Database(database_url)
     yield SqlLedger(database)
     database.close()
@@ -29,7 +29,7 @@ def peer(database_url: str) -> Iterator[SqlLedger]:
 
 
 @pytest.fixture
-def catalogue(store: SqlStore) -> SqlStore:
+def reporting(store: SqlStore) -> SqlStore:
     return store
 
 

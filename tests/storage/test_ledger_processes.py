@@ -1,4 +1,4 @@
-"""Money and real processes, one of which is killed while it spends."""
+"""Budgets with real processes, one of which is killed while it runs a turn."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def spenders(database_url: str, turns: list[TurnId]) -> Iterator[Spenders]:
     spenders.stop()
 
 
-def test_a_process_that_is_killed_neither_blocks_a_budget_nor_breaks_it(
+def test_killed_process_neither_blocks_nor_exceeds_a_budget(
     database_url: str, store: SqlStore, turns: list[TurnId], spenders: Spenders
 ) -> None:
-    """It holds all that is left when it dies. Two others wait for its turn, take it up, and stop at the limit."""
+    """It has reserved all that is left when it dies. Two others wait, claim its turn, and stop at the limit."""
     doomed = spenders.start("doomed", stands_still=True)
     assert doomed.stdout is not None
     held = TurnId(doomed.stdout.readline().strip())
@@ -67,7 +67,7 @@ def test_a_process_that_is_killed_neither_blocks_a_budget_nor_breaks_it(
     answered = [turn.id for turn in ended if turn.state is not TurnState.FAILED]
     assert held in answered
     assert sorted(answered) == sorted(granted)
-    assert len(answered) == 4  # the fourth one passes the limit
+    assert len(answered) == 4  # the fourth one exceeds the limit
     database = Database(database_url)
     spent = SqlLedger(database).spent(BUDGETS)
     database.close()

@@ -1,4 +1,4 @@
-"""A database is brought up to date while the version before works on it, and what broke off is put right."""
+"""A database is migrated while the previous version uses it; interrupted migrations are repaired."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HOLD = """INSERT INTO leases (name, owner, until) VALUES (:channel, 'old', {now}
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of the second revision."""
+    """Returns the URL of a database at the second revision."""
     url = f"sqlite:///{tmp_path}/old.db"
     if request.param == "postgresql":
         url = postgres.new_database(request.getfixturevalue("postgres_sockets"))
@@ -61,7 +61,7 @@ def old_server(postgres_sockets: str) -> str:
 
 
 class OldCode:
-    """Takes messages in and answers them with the statements of the second revision, until it is told to stop."""
+    """Enqueues and answers messages with the statements of the second revision, until it is stopped."""
 
     def __init__(self, url: str) -> None:
         patience = {"timeout": 5.0} if url.startswith("sqlite") else {"options": "-c lock_timeout=5000"}
@@ -95,7 +95,7 @@ class OldCode:
         run(HOLD, channel="loft")
 
     def goes_on(self) -> None:
-        """Wait until it has done some more."""
+        """Waits until three more messages are processed."""
         with self.progress:
             aim = self.done + 3
             assert self.progress.wait_for(lambda: self.done >= aim, timeout=20)
@@ -107,7 +107,7 @@ def aside() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_old_code_works_on_while_and_after_the_database_is_changed(old_url: str, aside: ThreadPoolExecutor) -> None:
+def test_old_code_keeps_working_during_and_after_migration(old_url: str, aside: ThreadPoolExecutor) -> None:
     old = OldCode(old_url)
     work = aside.submit(old.work)
     try:
@@ -130,7 +130,7 @@ def check_what_old_code_left(url: str, count: int) -> None:
     store.close()
 
 
-def test_nobody_waits_behind_a_change_that_waits_for_a_long_transaction(
+def test_migration_waiting_for_a_long_transaction_blocks_nobody(
     old_server: str, aside: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "LOCK_SECONDS", 0.02)
@@ -156,7 +156,7 @@ def still_going(work: Future[None]) -> bool:
     return bool(wait([work], timeout=0.0).not_done)
 
 
-def test_a_table_that_never_comes_free_is_given_up(old_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_gives_up_on_a_table_that_stays_locked(old_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "LOCK_SECONDS", 0.01)
     monkeypatch.setattr(migrations, "PATIENCE_SECONDS", 0.0)
     with psycopg.connect(old_server.replace("+psycopg", "")) as backup:
@@ -173,7 +173,7 @@ TWO_ALIKE = """INSERT INTO turns
     SELECT id, seq, seq, 'pigeon', seq, '', '', '{}', 'queued', 1 FROM conversations, generate_series(1, 2) AS seq"""
 
 
-def test_an_index_whose_building_broke_off_is_built_again(old_server: str) -> None:
+def test_interrupted_index_build_is_repeated(old_server: str) -> None:
     bring_to(old_server, "0003")
     broken = "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE NOT indisvalid"
     with psycopg.connect(old_server.replace("+psycopg", ""), autocommit=True) as connection:
@@ -195,11 +195,11 @@ def test_an_index_whose_building_broke_off_is_built_again(old_server: str) -> No
 
 
 class TestOlderCode:
-    """Code of a revision before the database's."""
+    """Code of an older revision than the database."""
 
     @pytest.fixture
     def later(self, database_url: str) -> Iterator[str]:
-        """A database of a revision that our code does not know."""
+        """Returns the URL of a database at a revision that this code does not know."""
         set_revision(database_url, "9999")
         yield database_url
         set_revision(database_url, REVISIONS[-1])
@@ -215,21 +215,21 @@ class TestOlderCode:
         database.close()
 
     @pytest.mark.parametrize("serves", REVISIONS)
-    def test_starts_where_the_newer_revision_serves_it(self, later: str, serves: str) -> None:
+    def test_starts_on_a_newer_compatible_revision(self, later: str, serves: str) -> None:
         self.say(later, serves)
         assert standing(later) is Standing.CURRENT
         upgrade(later)
         assert standing(later) is Standing.CURRENT
 
     @pytest.mark.parametrize("serves", ["9998", "9999", None])
-    def test_is_refused_where_it_does_not(self, later: str, serves: str | None) -> None:
+    def test_is_refused_on_a_newer_incompatible_revision(self, later: str, serves: str | None) -> None:
         self.say(later, serves)
         assert standing(later) is Standing.AHEAD
         with pytest.raises(SettingsError, match="newer version"):
             upgrade(later)
 
 
-def test_every_revision_leaves_word_of_whom_it_serves(old_url: str) -> None:
+def test_every_revision_records_the_oldest_compatible_code(old_url: str) -> None:
     upgrade(old_url)
     store = SqlStore(old_url)
     assert [store.recall(f"revision:{revision}") for revision in REVISIONS[2:]] == [migrations.SERVES] * 2

@@ -1,4 +1,4 @@
-"""A database is brought up to date by whoever comes first, once, and never from a newer version back."""
+"""A database is migrated once, by whichever process comes first, and never downgraded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with nothing in it."""
+    """Returns the URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/bare.db"
     return postgres.new_database(request.getfixturevalue("postgres_sockets"))
@@ -46,7 +46,7 @@ def set_revision(url: str, revision: str) -> None:
 
 
 def run(code: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """Python elsewhere, where only an installed package would be found."""
+    """Runs Python in another directory, where only an installed package is found."""
     path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"
     command: Sequence[str] = [sys.executable, "-W", "error", "-c", path, *arguments]
     return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -61,7 +61,7 @@ def test_the_tables_are_those_of_the_schema(database_url: str) -> None:
 
 
 def test_every_constraint_of_the_schema_is_there(database_url: str) -> None:
-    """Comparing does not look at CHECK."""
+    """Alembic's comparison ignores CHECK constraints."""
     database = Database(database_url)
     with pytest.raises(Exception, match="conversations_head"), database.writing() as connection:
         connection.execute(text(BEYOND_ITS_TAIL))
@@ -73,7 +73,7 @@ BEYOND_ITS_TAIL = """INSERT INTO conversations
     VALUES ('pigeon', '', '', '', '', 2, 1, 0, 0)"""
 
 
-def test_the_revisions_named_are_those_that_are_there() -> None:
+def test_listed_revisions_are_those_in_versions() -> None:
     config = Config()
     config.set_main_option("script_location", "storage:migrations")
     config.set_main_option("path_separator", "newline")
@@ -81,7 +81,7 @@ def test_the_revisions_named_are_those_that_are_there() -> None:
     assert [script.revision for script in scripts.walk_revisions()][::-1] == list(REVISIONS)
 
 
-def test_a_database_without_anything_is_brought_up_to_date(bare_url: str) -> None:
+def test_empty_database_is_migrated(bare_url: str) -> None:
     assert standing(bare_url) is Standing.BEHIND
     assert not is_current(bare_url)
     upgrade(bare_url)
@@ -94,12 +94,12 @@ def test_a_database_without_anything_is_brought_up_to_date(bare_url: str) -> Non
     store.close()
 
 
-def test_looking_makes_no_file(tmp_path: Path) -> None:
+def test_status_check_creates_no_file(tmp_path: Path) -> None:
     assert not is_current(f"sqlite:///{tmp_path}/none.db")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
+def test_database_of_newer_version_is_not_changed(database_url: str) -> None:
     set_revision(database_url, "9999")
     assert standing(database_url) is Standing.AHEAD
     for look in (is_current, upgrade):
@@ -114,7 +114,7 @@ def test_a_database_of_an_older_version_is_behind(database_url: str, monkeypatch
     assert standing(database_url) is Standing.BEHIND
 
 
-def test_what_is_there_is_read_by_a_newer_version_with_defaults(bare_url: str) -> None:
+def test_existing_rows_are_read_with_defaults_after_migration(bare_url: str) -> None:
     bring_to(bare_url, "0001")
     database = Database(bare_url)
     with database.writing() as connection:
@@ -149,7 +149,7 @@ OF_THE_FIRST_VERSION = (
 
 
 def bring_to(url: str, revision: str) -> None:
-    """To a revision that may not be the newest."""
+    """Migrates to a revision that may not be the newest."""
     database = Database(url)
     with database.writing() as connection:
         config = Config(attributes={"connection": connection})
@@ -159,7 +159,7 @@ def bring_to(url: str, revision: str) -> None:
     database.close()
 
 
-def test_a_database_of_the_version_before_says_what_to_run(bare_url: str) -> None:
+def test_database_of_earlier_version_names_the_migrate_command(bare_url: str) -> None:
     bring_to(bare_url, "0002")
     store = SqlStore(bare_url)
     for use in (
@@ -172,7 +172,7 @@ def test_a_database_of_the_version_before_says_what_to_run(bare_url: str) -> Non
     store.close()
 
 
-def test_many_processes_may_start_at_once_from_anywhere(bare_url: str, tmp_path: Path) -> None:
+def test_many_processes_can_migrate_at_once_from_any_directory(bare_url: str, tmp_path: Path) -> None:
     code = "from storage.migrations import upgrade; upgrade(sys.argv[1])"
     processes = [run(code, bare_url, cwd=tmp_path) for _ in range(2)]
     assert [process.communicate(timeout=40)[0] for process in processes] == [""] * 2
@@ -180,7 +180,7 @@ def test_many_processes_may_start_at_once_from_anywhere(bare_url: str, tmp_path:
     assert is_current(bare_url)
 
 
-def test_who_comes_while_another_migrates_waits(bare_url: str) -> None:
+def test_second_migration_waits_for_the_first(bare_url: str) -> None:
     database = Database(bare_url)
     with ThreadPoolExecutor() as pool:
         with database.writing() as connection:
@@ -193,7 +193,7 @@ def test_who_comes_while_another_migrates_waits(bare_url: str) -> None:
     database.close()
 
 
-def test_a_current_database_costs_no_alembic(sqlite_url: str, tmp_path: Path) -> None:
+def test_current_database_does_not_import_alembic(sqlite_url: str, tmp_path: Path) -> None:
     code = (
         "from storage.migrations import is_current, upgrade; from storage.store import SqlStore; "
         "assert is_current(sys.argv[1]); upgrade(sys.argv[1]); "
@@ -204,7 +204,7 @@ def test_a_current_database_costs_no_alembic(sqlite_url: str, tmp_path: Path) ->
     assert process.communicate(timeout=40)[0] == "[]\n"
 
 
-def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
+def test_unreachable_server_is_reported(tmp_path: Path) -> None:
     url = f"postgresql://ada:hunter2@/gateway?host={tmp_path}"
     for look in (is_current, upgrade):
         with pytest.raises(StoreUnavailable):

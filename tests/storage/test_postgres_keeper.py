@@ -1,4 +1,4 @@
-"""The tests' own PostgreSQL goes when nobody needs it any more."""
+"""The tests' own PostgreSQL server stops when no test run uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both databases keep every promise of the store."""
+"""Both databases fulfil the contract of Store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between loading and saving nobody else changes what a lease holder changes."""
+"""Rows are locked between loading and saving the writes of a lease holder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Aside = Callable[[Callable[[], object]], "Future[object]"]
 
 @pytest.fixture
 def aside() -> Iterator[Aside]:
-    """Does something in another thread."""
+    """Runs a function in another thread."""
     with ThreadPoolExecutor() as pool:
         yield pool.submit
 
@@ -42,7 +42,7 @@ def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer
     assert turn.state is TurnState.ANSWERED
 
 
-def test_a_second_record_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
+def test_second_enqueue_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
     with store._database.writing() as connection:
         slot = store._next_slot(connection, message(), None, 10)
         second = aside(lambda: peer.record(message(), new_turn()).turn.seq)
@@ -52,31 +52,29 @@ def test_a_second_record_waits_for_the_first(store: SqlStore, peer: SqlStore, as
 
 
 class TestPostgresql:
-    """SQLite has one writer at a time: there is nothing to see."""
+    """Not for SQLite, which has one writer at a time."""
 
     @pytest.fixture
     def database_url(self, postgres_url: str) -> str:
         postgres.empty(postgres_url)
         return postgres_url
 
-    def test_what_is_being_changed_is_not_claimed(self, store: SqlStore, peer: SqlStore, expire: Expire) -> None:
+    def test_locked_conversation_is_not_claimed(self, store: SqlStore, peer: SqlStore, expire_lease: Expire) -> None:
         claim = begin(store)
-        expire(claim.conversation.id)
+        expire_lease(claim.conversation.id)
         with store._database.writing() as connection:
             Batch.hold(connection, [answer(claim)], 15.0)
             assert peer.claim("two", [PLATFORM], 10) == ()
         assert claim_one(peer, "two").turn.id == claim.turn.id
 
-    def test_a_claim_does_not_wait_for_what_another_claims(self, store: SqlStore, peer: SqlStore) -> None:
+    def test_claim_skips_rows_locked_by_another_claim(self, store: SqlStore, peer: SqlStore) -> None:
         turns = [store.record(message(channel), new_turn()).turn for channel in "ab"]
         with store._database.writing() as connection:
             lock = f"SELECT 1 FROM conversations WHERE id = {turns[0].conversation} FOR UPDATE"
             connection.exec_driver_sql(lock)
             assert [claim.turn.id for claim in peer.claim("two", [PLATFORM], 10)] == [turns[1].id]
 
-    def test_who_adopts_a_thread_waits_for_who_does_so_already(
-        self, store: SqlStore, peer: SqlStore, aside: Aside
-    ) -> None:
+    def test_second_import_of_a_thread_waits_for_the_first(self, store: SqlStore, peer: SqlStore, aside: Aside) -> None:
         thread = ThreadId("thread_1")
         with store._database.writing() as connection:
             connection.exec_driver_sql(

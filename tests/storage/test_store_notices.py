@@ -1,4 +1,4 @@
-"""What processes tell each other through PostgreSQL: enough to wake whoever must know, and nothing beyond."""
+"""Events between processes through PostgreSQL: sent to processes that need them, and no more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ END = Notice(News.CANCELLED, TurnId("end"))
 
 
 class Ear:
-    """What another process hears."""
+    """Collects the events that another process receives."""
 
     def __init__(self, url: str) -> None:
         self._url = url.replace("+psycopg", "")
@@ -33,7 +33,7 @@ class Ear:
         return self._heard.get(timeout=20)
 
     def all(self) -> list[Notice]:
-        """What was told since the last time; in the order of the commits, and nothing is on its way any more."""
+        """Returns the events since the last call, in commit order; none is in flight any more."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, "cancelled end"))
         return list(iter(self.next, END))
@@ -45,17 +45,17 @@ def url(postgres_sockets: str, postgres_url: str) -> str:
 
 
 @contextmanager
-def listening(store: SqlStore, ear: Ear) -> Iterator[threading.Thread]:
+def listening(store: SqlStore, listener: Ear) -> Iterator[threading.Thread]:
     stopped = threading.Event()
-    listener = threading.Thread(target=store.listen, args=(ear.hear, stopped))
-    listener.start()
+    thread = threading.Thread(target=store.listen, args=(listener.hear, stopped))
+    thread.start()
     try:
-        assert ear.next() == DUE
-        yield listener
+        assert listener.next() == DUE
+        yield thread
     finally:
         stopped.set()
-        listener.join(timeout=20)
-    assert not listener.is_alive()
+        thread.join(timeout=20)
+    assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def database_url(url: str) -> str:
 
 
 @pytest.fixture
-def ear(peer: SqlStore, database_url: str) -> Iterator[Ear]:
-    ear = Ear(database_url)
-    with listening(peer, ear):
-        yield ear
+def listener(peer: SqlStore, database_url: str) -> Iterator[Ear]:
+    listener = Ear(database_url)
+    with listening(peer, listener):
+        yield listener
 
 
 def awaited(store: SqlStore, channel: str = "loft", owner: str | None = None, taker: str = "web") -> TurnId:
@@ -76,125 +76,125 @@ def awaited(store: SqlStore, channel: str = "loft", owner: str | None = None, ta
 
 
 class TestDue:
-    def test_what_nobody_has_claimed_is_told(self, store: SqlStore, ear: Ear) -> None:
+    def test_unclaimed_turn_publishes_due(self, store: SqlStore, listener: Ear) -> None:
         say(store)
-        assert ear.all() == [DUE]
+        assert listener.all() == [DUE]
 
-    def test_what_comes_behind_others_is_not_told(self, store: SqlStore, ear: Ear) -> None:
+    def test_turn_behind_others_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
         begin(store, "held")
         say(store, "waits")
-        ear.all()
+        listener.all()
         for channel in ("held", "waits"):
             say(store, channel)
             say(store, channel, owner="one")
-        assert ear.all() == []
+        assert listener.all() == []
 
-    def test_what_is_claimed_or_still_to_wait_is_not_told(self, store: SqlStore, ear: Ear) -> None:
+    def test_claimed_or_debounced_turn_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
         claim = begin(store)
         store.record(message("album", wait=60.0), new_turn())
         store.write([Started(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)])
-        assert ear.all() == []
+        assert listener.all() == []
 
-    def test_what_is_handed_back_is_told(self, store: SqlStore, ear: Ear) -> None:
+    def test_released_lease_publishes_due(self, store: SqlStore, listener: Ear) -> None:
         claims = [begin(store, channel) for channel in "abc"]
         write(store, Released(claims[0].lease))
-        assert ear.all() == [DUE]
+        assert listener.all() == [DUE]
         write(store, Released(claims[1].lease, after=5.0))
-        assert ear.all() == []
+        assert listener.all() == []
         say(store, "c")
-        assert ear.all() == []
+        assert listener.all() == []
         store.write([answer(claims[2]), finish(claims[2], keep=False)])
-        assert ear.all() == [DUE]
+        assert listener.all() == [DUE]
 
-    def test_the_last_turn_of_a_conversation_leaves_nothing_to_tell(self, store: SqlStore, ear: Ear) -> None:
+    def test_finishing_the_last_turn_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
         claim = begin(store)
         store.write([answer(claim), finish(claim, keep=False)])
-        assert ear.all() == []
+        assert listener.all() == []
 
-    def test_many_at_once_are_told_once(self, store: SqlStore, ear: Ear) -> None:
+    def test_equal_events_of_one_transaction_are_published_once(self, store: SqlStore, listener: Ear) -> None:
         claims = [begin(store, f"{number}") for number in range(5)]
         store.write([Released(claim.lease) for claim in claims])
-        assert ear.all() == [DUE]
+        assert listener.all() == [DUE]
 
-    def test_a_refusal_and_a_retry_are_told_where_nothing_waited(self, store: SqlStore, ear: Ear) -> None:
+    def test_failed_enqueue_and_retry_in_idle_conversation_publish_due(self, store: SqlStore, listener: Ear) -> None:
         refused = store.refuse(message(), new_turn(), FAILURE)
         assert refused is not None
-        assert ear.all() == [DUE]
+        assert listener.all() == [DUE]
         store.retry(refused.id, new_turn())
         store.refuse(message(), new_turn(), Failure("other", "Not now."))
-        assert ear.all() == []
+        assert listener.all() == []
         first = claim_one(store)
         write(store, finish(first, keep=False))
-        assert ear.all() == [DUE]
+        assert listener.all() == [DUE]
 
-    def test_what_is_rolled_back_is_not_told(self, store: SqlStore, ear: Ear) -> None:
+    def test_rolled_back_transaction_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
         told = message()
         store.record(told, new_turn(), owner="one")
         store.record(Message(message("other").key, told.message_id, "Hello"), new_turn())
-        assert ear.all() == []
+        assert listener.all() == []
 
 
 class TestDecided:
-    def test_who_waits_is_told_what_another_decided(self, store: SqlStore, ear: Ear) -> None:
+    def test_waiting_process_is_told_of_outcome_by_another(self, store: SqlStore, listener: Ear) -> None:
         turns = [awaited(store, channel) for channel in "ab"]
-        ear.all()
+        listener.all()
         claims = {claim.turn.id: claim for claim in store.claim("worker", ["pigeon"], 2)}
         first, second = (claims[turn] for turn in turns)
         store.write([answer(first), Settled(second.lease, second.turn.id, failure=FAILURE)])
-        assert ear.all() == [Notice(News.DECIDED, turn) for turn in turns]
+        assert listener.all() == [Notice(News.DECIDED, turn) for turn in turns]
         store.write([answer(first), finish(first), finish(second)])
-        assert ear.all() == []
+        assert listener.all() == []
 
-    def test_nobody_is_told_of_what_nobody_waits_for(self, store: SqlStore, ear: Ear) -> None:
+    def test_outcome_without_waiting_caller_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
         claim = store.record(message(), new_turn(), owner="worker", taker="web").claim
         own = store.record(message("own", awaited=True), new_turn(), owner="web", taker="web").claim
         assert claim is not None
         assert own is not None
         store.write([answer(claim), finish(claim), answer(own), finish(own)])
-        assert ear.all() == []
+        assert listener.all() == []
 
-    def test_who_waits_is_told_that_it_was_cancelled(self, store: SqlStore, ear: Ear) -> None:
+    def test_waiting_process_is_told_of_cancellation(self, store: SqlStore, listener: Ear) -> None:
         first, second = awaited(store), awaited(store)
-        ear.all()
+        listener.all()
         store.cancel(first)
-        assert ear.all() == [Notice(News.DECIDED, first)]
+        assert listener.all() == [Notice(News.DECIDED, first)]
         store.record(message(kind=Kind.STOP), new_turn())
-        assert ear.all() == [Notice(News.DECIDED, second)]
+        assert listener.all() == [Notice(News.DECIDED, second)]
         store.cancel(first)
-        assert ear.all() == []
+        assert listener.all() == []
 
 
 class TestCancelled:
-    def test_whoever_runs_a_turn_is_told_that_it_was_cancelled(self, store: SqlStore, ear: Ear) -> None:
+    def test_running_process_is_told_of_cancellation(self, store: SqlStore, listener: Ear) -> None:
         claim, stopped = begin(store), begin(store, "other")
         waiting = say(store).turn
         store.cancel(waiting.id)
-        assert ear.all() == []
+        assert listener.all() == []
         store.cancel(claim.turn.id)
-        assert ear.all() == [Notice(News.CANCELLED, claim.turn.id)]
+        assert listener.all() == [Notice(News.CANCELLED, claim.turn.id)]
         say(store, "other")
         store.record(message("other", kind=Kind.STOP), new_turn())
-        assert ear.all() == [Notice(News.CANCELLED, stopped.turn.id)]
+        assert listener.all() == [Notice(News.CANCELLED, stopped.turn.id)]
 
 
 class TestListening:
-    def test_a_connection_that_breaks_is_opened_again(self, store: SqlStore, ear: Ear, database_url: str) -> None:
-        listening = "datname = current_database() AND query LIKE 'LISTEN%'"  # others have theirs on this server
+    def test_broken_listen_connection_is_reopened(self, store: SqlStore, listener: Ear, database_url: str) -> None:
+        listening = "datname = current_database() AND query LIKE 'LISTEN%'"  # other tests listen on this server too
         kill = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {listening}"
         for _ in range(2):
             with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
                 connection.execute(kill)
-            assert ear.next() == DUE
+            assert listener.next() == DUE
         claim = begin(store)
         store.cancel(claim.turn.id)
-        assert ear.all() == [Notice(News.CANCELLED, claim.turn.id)]
+        assert listener.all() == [Notice(News.CANCELLED, claim.turn.id)]
 
-    def test_what_only_a_newer_version_would_say_is_passed_over(self, ear: Ear, database_url: str) -> None:
+    def test_unknown_event_kind_is_ignored(self, listener: Ear, database_url: str) -> None:
         with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute("SELECT pg_notify(%s, 'moon full'), pg_notify(%s, '')", (CHANNEL, CHANNEL))
-        assert ear.all() == []
+        assert listener.all() == []
 
-    def test_a_server_that_is_away_ends_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unreachable_server_does_not_end_listening(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stopped, tried = threading.Event(), 0
 
         def connect() -> psycopg.Connection:
@@ -208,7 +208,9 @@ class TestListening:
         notices.listen(connect, lambda notice: pytest.fail(f"{notice}"), stopped)
         assert tried == 3
 
-    def test_whoever_cannot_hear_is_told_again(self, peer: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_failing_callback_is_called_again_after_reconnect(
+        self, peer: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         stopped, heard = threading.Event(), SimpleQueue[Notice]()
 
         def hear(notice: Notice) -> None:
@@ -222,9 +224,9 @@ class TestListening:
         assert [heard.get() for _ in range(3)] == [DUE] * 3
 
 
-def test_connections_stay_within_the_stated_number(database_url: str) -> None:
+def test_pool_size_limits_connections_under_load(database_url: str) -> None:
     store = SqlStore(f"{database_url}&pool_size=3&application_name=counted")
-    ear, most = Ear(database_url), 0
+    listener, most = Ear(database_url), 0
 
     def work(number: int) -> None:
         for _ in range(10):
@@ -232,7 +234,10 @@ def test_connections_stay_within_the_stated_number(database_url: str) -> None:
             store.write([answer(claim), finish(claim)])
 
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted'"
-    with listening(store, ear), psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
+    with (
+        listening(store, listener),
+        psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection,
+    ):
         workers = [threading.Thread(target=work, args=(number,)) for number in range(12)]
         for worker in workers:
             worker.start()

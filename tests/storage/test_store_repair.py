@@ -1,4 +1,4 @@
-"""A hand in the database must not stop a conversation for good."""
+"""Manual changes in the database do not block a conversation forever."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def remove(connection: Connection) -> Remove:
     return remove
 
 
-def test_a_claim_steps_over_turns_that_are_gone(store: SqlStore, remove: Remove) -> None:
+def test_claim_skips_deleted_turns(store: SqlStore, remove: Remove) -> None:
     said = [say(store).turn for _ in range(4)]
     remove(said[0].conversation, 1, 2)
     claim = claim_one(store)
@@ -45,7 +45,7 @@ def test_a_claim_steps_over_turns_that_are_gone(store: SqlStore, remove: Remove)
     assert following.turn.id == said[3].id
 
 
-def test_a_conversation_whose_waiting_turns_are_gone_is_idle(store: SqlStore, remove: Remove) -> None:
+def test_conversation_whose_queued_turns_are_deleted_is_idle(store: SqlStore, remove: Remove) -> None:
     said = [say(store).turn for _ in range(2)]
     remove(said[0].conversation, 1, 2)
     assert store.claim("one", [PLATFORM], 10) == []
@@ -53,7 +53,7 @@ def test_a_conversation_whose_waiting_turns_are_gone_is_idle(store: SqlStore, re
     assert say(store, owner="one").claim is not None
 
 
-def test_finishing_steps_over_turns_that_are_gone(store: SqlStore, remove: Remove) -> None:
+def test_finishing_skips_deleted_turns(store: SqlStore, remove: Remove) -> None:
     claim = begin(store)
     said = [say(store).turn for _ in range(3)]
     remove(claim.conversation.id, 2, 3)
@@ -63,7 +63,7 @@ def test_finishing_steps_over_turns_that_are_gone(store: SqlStore, remove: Remov
     assert store.write([answer(following), finish(following)])[1] is None
 
 
-def test_what_is_released_without_its_turn_is_given_up_all_the_same(store: SqlStore, remove: Remove) -> None:
+def test_releasing_a_lease_whose_turn_is_deleted_works(store: SqlStore, remove: Remove) -> None:
     claim = begin(store)
     remove(claim.conversation.id, 1)
     assert write(store, Released(claim.lease)) is None
@@ -71,7 +71,7 @@ def test_what_is_released_without_its_turn_is_given_up_all_the_same(store: SqlSt
     assert say(store, owner="one").claim is not None
 
 
-def test_a_conversation_that_is_due_with_nothing_in_it_becomes_idle(store: SqlStore, connection: Connection) -> None:
+def test_due_conversation_without_turns_becomes_idle(store: SqlStore, connection: Connection) -> None:
     claim = begin(store)
     store.write([answer(claim), finish(claim)])
     connection.execute(update(conversations).values(next_at=1.0))
@@ -80,17 +80,19 @@ def test_a_conversation_that_is_due_with_nothing_in_it_becomes_idle(store: SqlSt
     assert read(store, claim.turn).state is TurnState.DELIVERED
 
 
-def test_a_lease_that_its_owner_does_not_name_runs_out(store: SqlStore, connection: Connection, expire: Expire) -> None:
-    """As when the result of a claim got lost on its way to the owner."""
+def test_lease_that_its_owner_does_not_renew_expires(
+    store: SqlStore, connection: Connection, expire_lease: Expire
+) -> None:
+    """As when the result of a claim was lost on its way to the owner."""
     known, unknown = begin(store, "known"), begin(store, "unknown")
     for claim in (known, unknown):
-        expire(claim.conversation.id)
+        expire_lease(claim.conversation.id)
     assert store.renew("one", among={known.conversation.id}).held == {known.conversation.id}
     assert claim_one(store, "two").turn.id == unknown.turn.id
     assert store.renew("one", among=()).held == frozenset()
 
 
-def test_a_lease_lasts_as_long_as_it_was_asked_to(database_url: str, connection: Connection) -> None:
+def test_lease_has_the_configured_duration(database_url: str, connection: Connection) -> None:
     brief = SqlStore(database_url, lease_seconds=7.5)
     claim = begin(brief)
     expiry = connection.execute(select(conversations.c.next_at)).scalar_one()

@@ -1,4 +1,4 @@
-"""How much the store asks of its database."""
+"""How many statements the store sends, and what they read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHOLE_TABLE = re.compile(
 
 @pytest.fixture
 def sent(store: SqlStore) -> Iterator[list[Sent]]:
-    """The statements that the store sends, with their parameters, from when the list was last cleared."""
+    """Returns the statements sent since the list was last cleared, with their parameters."""
     store.ping()
     sent: list[Sent] = []
     engine = store._database._engine
@@ -41,7 +41,7 @@ def verbs(sent: list[Sent]) -> list[str]:
 
 
 def told(store: SqlStore) -> list[str]:
-    """What is sent where somebody else has to know."""
+    """Returns the kind of the statement that publishes events, on a shared database."""
     return ["SELECT"] if store.shared else []
 
 
@@ -51,12 +51,12 @@ def test_a_message_takes_two_statements(store: SqlStore, sent: list[Sent]) -> No
     assert verbs(sent) == ["INSERT", "INSERT"] * 2
 
 
-def test_a_message_that_nobody_has_claimed_takes_one_more_to_tell(store: SqlStore, sent: list[Sent]) -> None:
+def test_unclaimed_message_takes_one_more_statement_to_publish(store: SqlStore, sent: list[Sent]) -> None:
     say(store)
     assert verbs(sent) == ["INSERT", "INSERT", *told(store)]
 
 
-def test_a_turn_from_end_to_end_takes_twelve_statements(store: SqlStore, sent: list[Sent]) -> None:
+def test_complete_turn_takes_twelve_statements(store: SqlStore, sent: list[Sent]) -> None:
     claim = store.record(message(awaited=True), new_turn(), owner="one", taker="one").claim
     assert claim is not None
     for change in (Started(claim.lease, claim.turn.id, RunId("r")), answer(claim)):
@@ -66,7 +66,7 @@ def test_a_turn_from_end_to_end_takes_twelve_statements(store: SqlStore, sent: l
     assert verbs(sent) == ["INSERT", "INSERT", *one_step, *one_step, *one_step, "UPDATE"]
 
 
-def test_a_trail_is_sent_when_it_has_a_new_line(store: SqlStore, sent: list[Sent]) -> None:
+def test_audit_log_is_sent_when_it_has_a_new_entry(store: SqlStore, sent: list[Sent]) -> None:
     say(store)
     assert not any("trail" in statement for statement, _ in sent)
     claim = begin(store, "other")
@@ -76,7 +76,7 @@ def test_a_trail_is_sent_when_it_has_a_new_line(store: SqlStore, sent: list[Sent
     assert not any("trail" in statement for statement, _ in sent if statement.startswith("UPDATE"))
 
 
-def test_refusing_and_retrying_take_few_statements(store: SqlStore, sent: list[Sent]) -> None:
+def test_failed_enqueue_and_retry_take_few_statements(store: SqlStore, sent: list[Sent]) -> None:
     refused = store.refuse(message(), new_turn(), FAILURE)
     assert refused is not None
     assert verbs(sent) == ["INSERT", "SELECT", "INSERT", *told(store)]
@@ -85,7 +85,7 @@ def test_refusing_and_retrying_take_few_statements(store: SqlStore, sent: list[S
     assert verbs(sent) == ["UPDATE", "SELECT", "INSERT", "UPDATE"]
 
 
-def test_cancelling_tells_those_who_have_to_know(store: SqlStore, sent: list[Sent]) -> None:
+def test_cancelling_publishes_to_running_and_waiting_processes(store: SqlStore, sent: list[Sent]) -> None:
     queued, running = say(store).turn, begin(store, "other").turn
     sent.clear()
     store.cancel(queued.id)
@@ -95,7 +95,7 @@ def test_cancelling_tells_those_who_have_to_know(store: SqlStore, sent: list[Sen
     assert verbs(sent) == ["UPDATE", *told(store), "SELECT"]
 
 
-def test_a_message_without_files_says_nothing_of_them(store: SqlStore, sent: list[Sent]) -> None:
+def test_message_without_files_sends_no_file_columns(store: SqlStore, sent: list[Sent]) -> None:
     say(store)
     assert not any("files" in statement or "kind" in statement for statement, _ in sent)
 
@@ -118,7 +118,7 @@ def test_a_step_of_one_turn_takes_three_statements(store: SqlStore, sent: list[S
     assert verbs(sent) == ["SELECT", "SELECT", "UPDATE"]
 
 
-def test_what_has_a_name_takes_one_statement(store: SqlStore, sent: list[Sent]) -> None:
+def test_values_locks_and_tokens_take_one_statement_each(store: SqlStore, sent: list[Sent]) -> None:
     turn = say(store).turn
     sent.clear()
     store.edit(Edit(PLATFORM, turn.message.message_id, "Hallo"))
@@ -132,7 +132,7 @@ def test_what_has_a_name_takes_one_statement(store: SqlStore, sent: list[Sent]) 
     assert verbs(sent) == ["UPDATE", "INSERT", "INSERT", "DELETE", "INSERT", "DELETE", "INSERT", "INSERT"]
 
 
-def test_a_batch_takes_no_more_statements_than_its_kinds_of_change(store: SqlStore, sent: list[Sent]) -> None:
+def test_batch_takes_one_statement_per_kind_of_write(store: SqlStore, sent: list[Sent]) -> None:
     claims = [begin(store, f"{number}") for number in range(20)]
     for number in range(20):
         say(store, f"{number}")
@@ -163,7 +163,7 @@ def test_renewing_takes_two_statements(store: SqlStore, sent: list[Sent]) -> Non
     assert verbs(sent) == ["WITH", "SELECT", "WITH"]
 
 
-def test_nothing_that_is_done_all_the_time_reads_a_whole_table(store: SqlStore, sent: list[Sent]) -> None:
+def test_frequent_statements_scan_no_whole_table(store: SqlStore, sent: list[Sent]) -> None:
     fill(store)
     sent.clear()
     claim = begin(store)
@@ -192,12 +192,12 @@ def test_nothing_that_is_done_all_the_time_reads_a_whole_table(store: SqlStore, 
 
 
 def fill(store: SqlStore) -> None:
-    """Enough idle conversations that reading all of them would cost more than an index."""
+    """Inserts so many idle conversations that a scan costs more than an index."""
     store.adopt(key("long"), ThreadId("thread"), "x", [Exchange("a", "b")] * 1500)
     with store._database.writing() as connection:
         connection.exec_driver_sql(MANY_IDLE)
         connection.exec_driver_sql(MANY_VERDICTS)
-        if store._database.kind == "postgresql":  # which does it by itself, sooner or later
+        if store._database.kind == "postgresql":  # which would analyze only after a while
             connection.exec_driver_sql("ANALYZE")
 
 

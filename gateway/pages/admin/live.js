@@ -1,5 +1,5 @@
-// Keeps a page up to date that says how often, in seconds: <body data-refresh>. It is asked for again, and what has
-// data-live there takes the place of what has it here. Rests while nobody sees the page.
+// Refreshes a page every <body data-refresh> seconds: fetches it again and replaces the elements that have data-live.
+// Pauses while the page is hidden.
 "use strict";
 
 (() => {
@@ -13,7 +13,7 @@
     for (const old of document.querySelectorAll("[data-live]")) {
       const now = fresh.getElementById(old.id);
       if (!now || now.innerHTML === old.innerHTML) continue;
-      // What somebody has the focus in is not taken from under them.
+      // An element that contains the focus is not replaced.
       if (old.contains(document.activeElement)) whole = false;
       else old.replaceChildren(...now.childNodes);
     }
@@ -32,7 +32,7 @@
     asking = true;
     try {
       const response = await fetch(location.href, { cache: "no-store" });
-      if (response.status === 401) location.reload(); // signed out: the form stands in place of the page
+      if (response.status === 401) location.reload(); // signed out: reloading shows the sign-in form
       if (!response.ok) throw new Error(response.status);
       take(new DOMParser().parseFromString(await response.text(), "text/html"));
       delete body.dataset.stale;

@@ -1,5 +1,5 @@
-// Draws the plots of the overview with uPlot, from what the page brings in data-plots; again whenever that is fresh,
-// the window is another size, or the colours change.
+// Draws the plots of the overview with uPlot from the page's data-plots. Draws again on new data, when the window is
+// resized, and when the colours change.
 "use strict";
 
 (() => {
@@ -13,7 +13,7 @@
   probe.hidden = true;
   root.append(probe);
 
-  // A canvas knows no variables and no light-dark(): an element is asked what they come to.
+  // A canvas does not resolve CSS variables or light-dark(), so an element's computed colour is read.
   const colour = (name, share = 100) => {
     probe.style.color = `color-mix(in srgb, var(--${name}) ${share}%, transparent)`;
     return getComputedStyle(probe).color;
@@ -47,7 +47,7 @@
     ...more,
   });
 
-  // Where lines have gaps, a single value between two of them would not be seen.
+  // A single value between two gaps makes no line, so it is drawn as a point.
   const lone = (chart, index, show) => {
     if (show) return null;
     const values = chart.data[index];
@@ -69,7 +69,7 @@
     },
     bars: {
       data: (plot) => [plot.at, ...stack(plot).reverse()],
-      order: (plot) => plot.series.map((_, index) => index).reverse(), // the highest first, the others before it
+      order: (plot) => plot.series.map((_, index) => index).reverse(), // the highest stacked bar first, the lower ones over it
       look: (paint) => ({ fill: paint, stroke: paint, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 48], align: 1 }) }),
     },
     queue: {
@@ -126,7 +126,7 @@
     drawn.delete(plot.name);
     place.replaceChildren();
     if (!plot.series.length) {
-      place.textContent = "Nothing in this span.";
+      place.textContent = "No data in this time range.";
       return;
     }
     const now = { plot };
@@ -134,7 +134,7 @@
     drawn.set(plot.name, now);
   };
 
-  // The gateway says how much waits now. How it was before is what this page has seen.
+  // The gateway sends only the current queue length. The history is what this page has received while open.
   const remembered = (plot) => {
     samples.push(plot);
     if (samples.length > MOST_SAMPLES) samples.shift();

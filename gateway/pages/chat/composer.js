@@ -1,4 +1,4 @@
-// The box that a message is written in, and its two buttons.
+// The message box with its two buttons.
 
 const find = (id) => document.getElementById(id);
 
@@ -10,7 +10,7 @@ export class Composer {
   #most;
   #busy = true;
 
-  /** @param {number} most characters that a message may have */
+  /** @param {number} most the maximum number of characters of a message */
   constructor(most, { say, stop }) {
     this.#most = most;
     find("composer").addEventListener("submit", (event) => {
@@ -19,7 +19,7 @@ export class Composer {
     });
     this.#box.addEventListener("input", () => this.#changed());
     this.#box.addEventListener("keydown", (event) => {
-      // Enter that chooses a word of an input method is not meant for us; 229 is how some of them tell it.
+      // Ignore Enter that selects a word in an input method; some input methods report it as key code 229.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
       this.#submit(say);
@@ -31,7 +31,7 @@ export class Composer {
   }
 
   focus() {
-    // On a phone that would bring the keyboard up over what there is to read.
+    // On a phone, focusing would open the keyboard over the conversation.
     if (matchMedia("(pointer: fine)").matches) this.#box.focus();
   }
 
@@ -66,7 +66,7 @@ export class Composer {
     return !this.#busy && this.#box.value.trim() !== "" && this.#left() >= 0;
   }
 
-  /** How many characters there is room for. Counted only when it is tight. */
+  /** Returns how many characters remain, counted exactly only near the limit. */
   #left() {
     const text = this.#box.value.trim();
     return text.length < this.#most * 0.9 ? this.#most : this.#most - [...text].length;

@@ -1,4 +1,4 @@
-// The buttons that copy a reply, or a piece of code in it.
+// The buttons that copy a reply or a code block.
 
 const SHOWN = 1500;
 
@@ -22,7 +22,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return copyOldWay(text); // on pages without https, and in frames that may not
+    return copyOldWay(text); // on pages without https, and in frames without the permission
   }
 }
 

@@ -1,8 +1,8 @@
-// Puts the chat on another site: a button, and a panel that is a frame of the gateway's own page.
+// Embeds the chat in another site: a button, and a panel with the gateway's page in an iframe.
 //
 //   <script src="https://bot.example.com/embed.js" async data-title="Ask us" data-position="left" data-color="#0b57a4"></script>
 //
-// What is said stays in the frame, where the site's scripts cannot read it. Nothing of the site's look touches the
+// The conversation stays in the frame, where the site's scripts cannot read it. The site's styles do not affect the
 // button, and no cookie is set.
 (() => {
   "use strict";
@@ -55,7 +55,7 @@
     return svg;
   }
 
-  /** Black or white, whichever is easier to read on it. */
+  /** Returns black or white, whichever has more contrast with the colour. */
   function readableOn(node) {
     const [red, green, blue] = getComputedStyle(node).backgroundColor.match(/[\d.]+/g).map((part) => {
       const light = Number(part) / 255;
@@ -102,9 +102,9 @@
       if (event.source === frame?.contentWindow && event.origin === gateway.origin && event.data === "chat:close") hide();
     });
 
-    const host = document.createElement("chat-gateway"); // a name that no rule of the site is for
+    const host = document.createElement("chat-gateway"); // an element name that no style rule of the site matches
     const shadow = host.attachShadow({ mode: "open" });
-    const sheet = new CSSStyleSheet(); // a site's own policy lets it pass, unlike a style element
+    const sheet = new CSSStyleSheet(); // unlike a style element, a site's Content-Security-Policy allows it
     sheet.replaceSync(STYLE);
     shadow.adoptedStyleSheets = [sheet];
     shadow.append(root);

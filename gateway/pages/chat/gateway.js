@@ -1,11 +1,11 @@
-// The gateway as the page sees it: POST /chat and what belongs to it.
+// The client of the gateway's API: POST /chat and the related routes.
 
 import { events } from "./sse.js";
 
-const SILENCE = 45_000; // three times as long as the gateway ever is silent in a stream
+const SILENCE = 45_000; // milliseconds; three times the gateway's longest pause in a stream
 const PATIENCE = 30_000;
 
-/** Something that did not work, with a sentence for the person. */
+/** An error with a message for the user. */
 export class Problem extends Error {
   /**
    * @param {number} status 0: no answer came at all
@@ -18,13 +18,13 @@ export class Problem extends Error {
     this.wait = wait;
   }
 
-  /** Whether the same request may well work a little later. */
+  /** Whether the same request may succeed later. */
   get passes() {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** A connection that broke, or never came about: whether anything arrived is not known. */
+/** A connection that failed: it is not known whether the request arrived. */
 export function lost() {
   const offline = navigator.onLine ? "The gateway cannot be reached." : "You are offline.";
   return new Problem("lost", `${offline} Your message may not have arrived; trying again never sends it twice.`);
@@ -33,13 +33,13 @@ export function lost() {
 export class Gateway {
   #askKey;
 
-  /** @param {(refused: boolean) => Promise<string>} askKey called when a key is wanted */
+  /** @param {(refused: boolean) => Promise<string>} askKey called when the gateway requires a key */
   constructor(key, askKey) {
     this.key = key;
     this.#askKey = askKey;
   }
 
-  /** Say something, and hear what happens: the name and the data of each event. */
+  /** Sends a message and yields the name and the data of each event of the reply. */
   async *say(asked, signal) {
     const watch = new AbortController();
     const both = AbortSignal.any([signal, watch.signal]);
@@ -63,7 +63,7 @@ export class Gateway {
     }
   }
 
-  /** Say something without waiting for the reply. */
+  /** Sends a message without waiting for the reply. */
   accept(asked) {
     return this.#json((signal) => this.#post(asked, { Prefer: "respond-async" }, signal));
   }
@@ -80,7 +80,7 @@ export class Gateway {
     return this.#json((signal) => this.#call(`chat/threads/${encodeURIComponent(id)}`, { signal }));
   }
 
-  /** Whether a key is taken. Asks for a turn that cannot be there. */
+  /** Returns whether a key is valid, by requesting a turn that cannot exist. */
   async takes(key) {
     const response = await send("chat/turns/none", { headers: { Authorization: `Bearer ${key}` } });
     return response.status !== 401;
@@ -93,13 +93,13 @@ export class Gateway {
     return this.#call("chat", { method: "POST", headers, body, signal });
   }
 
-  /** What the gateway answers, within a time that begins anew once a key is there. */
+  /** Returns the gateway's response. The time limit starts again after a key was entered. */
   async #json(attempt) {
     const response = await this.#withKey(() => attempt(AbortSignal.timeout(PATIENCE)));
     return response.json().catch(() => { throw lost(); });
   }
 
-  /** Asks the person for a key as often as it takes. */
+  /** Asks the user for a key until the gateway accepts it. */
   async #withKey(attempt) {
     for (;;) {
       try {
@@ -111,7 +111,7 @@ export class Gateway {
     }
   }
 
-  /** The answer, which is a good one. */
+  /** Returns the response if its status is a success. Throws Problem. */
   async #call(path, request) {
     const headers = this.key ? { ...request.headers, Authorization: `Bearer ${this.key}` } : request.headers;
     const response = await send(path, { ...request, headers });
@@ -131,7 +131,7 @@ async function send(path, request) {
 async function read(response) {
   const { status } = response;
   const wait = Number(response.headers.get("Retry-After")) || 0;
-  const answer = await response.json().catch(() => null); // a proxy's own page, perhaps
+  const answer = await response.json().catch(() => null); // it may be a proxy's error page
   if (!answer?.error) return new Problem("unreadable", `The gateway did not answer (${status}). Please try again.`, { status, wait });
   return new Problem(answer.error.code, answer.error.message, { status, wait });
 }

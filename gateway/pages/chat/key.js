@@ -1,4 +1,4 @@
-// Asks for the API key, and keeps it as long as this tab is open. It is never part of an address.
+// Asks for the API key and keeps it until this tab is closed. The key is never part of a URL.
 
 import { passing } from "./memory.js";
 
@@ -12,9 +12,9 @@ let asking = null;
 export const known = () => passing.get("key");
 
 /**
- * Ask until there is a key that is taken.
+ * Asks until a valid key is entered.
  * @param {(key: string) => Promise<boolean>} takes
- * @param {boolean} refused whether the one before was not taken
+ * @param {boolean} refused whether the previous key was refused
  * @returns {Promise<string>}
  */
 export function ask(takes, refused) {
@@ -22,7 +22,7 @@ export function ask(takes, refused) {
   return asking;
 }
 
-/** Offer to take another key, once there is one. */
+/** Shows the button that changes the key, once there is a key. */
 export function offerChange(forget) {
   change.hidden = !known();
   change.onclick = () => {
@@ -32,7 +32,7 @@ export function offerChange(forget) {
 }
 
 function open(takes, refused) {
-  complain(refused ? "This key is not taken any more." : "");
+  complain(refused ? "This key is no longer valid." : "");
   input.value = "";
   if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => {
@@ -54,9 +54,9 @@ function open(takes, refused) {
 }
 
 async function why(takes, key) {
-  if (!/^[\x21-\x7e]+( *[\x21-\x7e]+)*$/.test(key)) return "A key has no such characters.";
+  if (!/^[\x21-\x7e]+( *[\x21-\x7e]+)*$/.test(key)) return "The key contains characters that no key has.";
   try {
-    return (await takes(key)) ? "" : "This key is not taken. Look whether it is complete.";
+    return (await takes(key)) ? "" : "This key is not valid. Check that it is complete.";
   } catch {
     return "The gateway cannot be reached. Please try again.";
   }
@@ -67,5 +67,5 @@ function complain(words) {
   complaint.hidden = !words;
 }
 
-// There is nothing to see without a key.
+// Without a key there is nothing to show, so the dialog cannot be closed.
 dialog.addEventListener("cancel", (event) => event.preventDefault());

@@ -1,18 +1,18 @@
-// The lines of a conversation as they are seen: what was said, and replies that may still grow.
+// The messages of a conversation on the page: what the user wrote, and replies that may still be streaming.
 
 import { render } from "./markdown.js";
 
-const SLOWEST = 1000; // milliseconds between two drawings of a reply that grows
+const SLOWEST = 1000; // maximum milliseconds between two renderings of a streaming reply
 const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
 
-/** @param {string} text shown as it was written */
+/** @param {string} text shown as plain text */
 export function said(text) {
   const line = clone("said-template");
   line.querySelector(".text").textContent = text;
   return line;
 }
 
-/** A reply, and everything that may become of it. */
+/** A reply: streaming, complete, stopped or failed. */
 export class Reply {
   #text = "";
   #drawn = "";
@@ -30,12 +30,12 @@ export class Reply {
     return this.#text;
   }
 
-  /** What it says, read out. */
+  /** The text for screen readers. */
   get spoken() {
     return this.body.innerText;
   }
 
-  /** Wait for it. */
+  /** Shows that the reply is pending. */
   expect() {
     this.#show("doing");
     this.#tool("");
@@ -44,7 +44,7 @@ export class Reply {
   add(text) {
     this.#text += text;
     this.#tool("");
-    // The longer drawing takes, the less often it is done, so that the page stays awake.
+    // The longer rendering takes, the less often it is done, so that the page stays responsive.
     this.#timer ||= setTimeout(() => requestAnimationFrame(() => this.#draw()), Math.min(this.#lasted * 4, SLOWEST));
   }
 
@@ -59,7 +59,7 @@ export class Reply {
     this.#remark(text ? "" : "The reply is empty.");
   }
 
-  /** It ends here. */
+  /** Ends the reply. */
   end(remark) {
     this.#draw();
     this.#show("remark", this.#text && "tools");
@@ -99,13 +99,13 @@ export class Reply {
   }
 
   #countDown(button, seconds, count = this.#count) {
-    if (count !== this.#count) return; // something else is shown by now
+    if (count !== this.#count) return; // something else is shown now
     button.disabled = seconds > 0;
     button.textContent = seconds > 0 ? `Try again in ${seconds} s` : "Try again";
     if (seconds > 0) setTimeout(() => this.#countDown(button, seconds - 1, count), 1000);
   }
 
-  /** What has not changed stays the very same nodes: selected text stays selected, and scrolled code scrolled. */
+  /** Keeps unchanged nodes, so that selected text stays selected and code stays scrolled. */
   #draw() {
     clearTimeout(this.#timer);
     this.#timer = 0;

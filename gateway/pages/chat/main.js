@@ -1,4 +1,4 @@
-// The web chat: puts its parts together and begins.
+// The web chat: connects its parts and starts.
 
 import { Composer } from "./composer.js";
 import { copyOnClick } from "./copy.js";
@@ -50,10 +50,10 @@ function askKey(refused) {
 function escape(event) {
   if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
   if (talk.busy) talk.stop();
-  else if (inPanel) window.parent.postMessage("chat:close", "*"); // tells nothing that the other site does not know
+  else if (inPanel) window.parent.postMessage("chat:close", "*"); // reveals nothing to the other site
 }
 
-/** The keyboard of a phone covers part of the page, and not every browser makes the page smaller for it. */
+/** Fits the page above a phone's keyboard, as not every browser shrinks the page for it. */
 function keepInSight() {
   const { visualViewport: seen } = window;
   if (!seen) return;

@@ -1,4 +1,4 @@
-// Markdown, as a model writes it, to nodes that cannot do anything: no script, no style, nothing fetched from anywhere.
+// Renders a model's Markdown to inert nodes: no script, no style, nothing loaded from other sites.
 
 const { DOMPurify, markdownit } = globalThis;
 
@@ -21,14 +21,14 @@ markdown.validateLink = (address) => SAFE.test(address);
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 markdown.core.ruler.push("page", (state) => state.tokens.forEach(fit));
 
-// An image that is loaded tells its server whatever the address holds. So it is a link, and the reader decides.
+// Loading an image would send data in its URL to a foreign server. So an image becomes a link that the reader may open.
 markdown.renderer.rules.image = (tokens, index, options, env, renderer) => {
   const { escapeHtml } = markdown.utils;
   const words = renderer.renderInlineAsText(tokens[index].children ?? [], options, env) || "without a description";
   return `<a href="${escapeHtml(tokens[index].attrGet("src"))}">Image: ${escapeHtml(words)}</a>`;
 };
 
-/** Headings stand below the page's own, and columns are aligned by a class: a style would be refused. */
+/** Lowers headings below the page's own; aligns columns by a class, as the page's policy refuses style attributes. */
 function fit(token) {
   if (token.type.startsWith("heading_")) token.tag = `h${Math.min(6, Number(token.tag[1]) + 2)}`;
   const align = /^text-align:(left|center|right)$/.exec(token.attrGet("style") ?? "");
@@ -53,7 +53,7 @@ function mendLink(link) {
   }
   link.target = "_blank";
   link.rel = "noopener noreferrer nofollow";
-  if (link.textContent !== address) link.title = address; // so that nobody is led astray by a link's words
+  if (link.textContent !== address) link.title = address; // so that the link's text cannot hide its target
 }
 
 function frameCode(block) {
@@ -75,7 +75,7 @@ function frameTable(table) {
   makeScrollable(frame, "Table");
 }
 
-/** So that the keyboard can scroll in it. */
+/** Lets the keyboard scroll in it. */
 function makeScrollable(node, label) {
   node.tabIndex = 0;
   node.setAttribute("role", "group");

@@ -1,4 +1,4 @@
-// What this browser keeps for the page. Where storing is denied, as in some frames, it is kept until the page is left.
+// Stores data in the browser. Where storage is denied, as in some frames, data is kept until the page is left.
 
 const PREFIX = "chat.";
 
@@ -36,7 +36,7 @@ class Shelf {
   }
 }
 
-/** For good, and for all tabs. */
+/** Kept permanently, shared by all tabs. */
 export const lasting = new Shelf(() => window.localStorage);
-/** As long as this tab is open. */
+/** Kept until this tab is closed. */
 export const passing = new Shelf(() => window.sessionStorage);

@@ -31,7 +31,7 @@ export class Scroll {
   #scrolled() {
     const top = this.#box.scrollTop;
     if (this.#left <= NEAR) this.#sticks = true;
-    else if (top < this.#top) this.#sticks = false; // upwards can only have been the reader
+    else if (top < this.#top) this.#sticks = false; // only the reader scrolls up
     this.#top = top;
     this.#tell();
   }

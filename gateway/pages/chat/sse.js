@@ -1,8 +1,8 @@
-// Server-sent events out of a response that is still coming.
+// Parses server-sent events from a streaming response.
 
 /**
- * The name and the data of each event. `alive` is called whenever anything comes, also a line that only keeps the
- * connection open.
+ * Yields the name and the data of each event. Calls `alive` whenever data arrives, including comment lines that only
+ * keep the connection open.
  */
 export async function* events(body, alive) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -20,7 +20,7 @@ export async function* events(body, alive) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // it may be broken already
+    reader.cancel().catch(() => {}); // the connection may have failed already
   }
 }
 

@@ -1,4 +1,4 @@
-// The conversation: what is asked, what comes back, and what to do when it does not.
+// The conversation: sends messages, receives replies, and recovers from failures.
 
 import { Problem } from "./gateway.js";
 import { lasting, passing } from "./memory.js";
@@ -8,13 +8,13 @@ const LONGEST_PAUSE = 3000;
 const NOT_AS_IT_IS = [400, 413, 415];
 
 /**
- * A message on its way. `key` makes the gateway know it again, so that it is never asked twice; `turn` is null as long
- * as it is not known to have arrived.
+ * A message being sent. `key` is its idempotency key, so that it is never answered twice; `turn` is null until the
+ * gateway has confirmed it.
  */
 const ask = (message, thread) => ({ message, thread, key: newKey(), turn: null });
 
 function newKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is there on secure pages only
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID exists on secure pages only
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
@@ -39,12 +39,12 @@ export class Talk {
     return lasting.get("thread");
   }
 
-  /** Go on where this browser was. */
+  /** Resumes the last conversation of this browser. */
   async begin() {
     const asked = JSON.parse(passing.get("asked") ?? "null");
     let problem = null;
     if (asked) {
-      // The page was left before it knew whether its message had arrived.
+      // The page was left before the gateway confirmed the message.
       await this.#gateway.accept(asked).then((accepted) => this.#arrived(asked, accepted), (refusal) => { problem = refusal; });
     }
     if (this.thread) await this.#load(this.thread);
@@ -56,7 +56,7 @@ export class Talk {
     return this.#do(ask(message, this.thread), this.#view.ask(message), this.#hear);
   }
 
-  /** Stop what is being answered. */
+  /** Stops the reply in progress. */
   async stop() {
     if (!this.busy || this.#stopping) return;
     this.#stopping = true;
@@ -64,7 +64,7 @@ export class Talk {
     if (this.#asked.turn) await this.#cancel(this.#asked);
   }
 
-  /** Begin anew. What is being answered goes on in its own thread. */
+  /** Starts a new conversation. A reply in progress continues in its own thread. */
   renew() {
     this.#leave();
     this.#before = this.thread ?? this.#before;
@@ -73,7 +73,7 @@ export class Talk {
     this.#view.clear(Boolean(this.#before));
   }
 
-  /** Back to the conversation before the new one. */
+  /** Returns to the previous conversation. */
   async goBack() {
     this.#leave();
     if (!this.#before) return;
@@ -107,7 +107,7 @@ export class Talk {
     this.#view.notice("");
   }
 
-  /** Say it and listen. Once it has arrived, what breaks is only the listening. */
+  /** Sends the message and follows the reply. Once the gateway has confirmed it, a failure only interrupts following. */
   async #hear(asked, reply, signal) {
     if (!asked.turn) passing.set("asked", JSON.stringify(asked));
     try {
@@ -128,7 +128,7 @@ export class Talk {
         throw new Problem(data.error.code, data.error.message, { status: data.status, wait: data.retry_after ?? 0 });
       }
     }
-    throw new Problem("lost", "The connection broke.");
+    throw new Problem("lost", "The connection was lost.");
   }
 
   #arrived(asked, accepted) {
@@ -139,7 +139,7 @@ export class Talk {
     if (this.#stopping) this.#cancel(asked);
   }
 
-  /** Ask for the turn until it is decided, however long that takes. */
+  /** Polls the turn until it has ended, however long that takes. */
   async #follow(asked, reply, signal) {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE)) {
       const turn = await this.#look(asked.turn, signal);
@@ -156,7 +156,7 @@ export class Talk {
       return turn;
     } catch (problem) {
       if (signal.aborted || !problem.passes) throw problem;
-      this.#view.notice("The connection is lost. Your message has arrived; the reply will be fetched as soon as possible.");
+      this.#view.notice("The connection was lost. Your message has arrived; the reply will be fetched as soon as possible.");
       return null;
     }
   }
@@ -165,10 +165,10 @@ export class Talk {
     try {
       await this.#gateway.cancel(asked.turn);
     } catch (problem) {
-      if (problem.code === "turn_finished") return; // its reply is on the way
+      if (problem.code === "turn_finished") return; // its reply is already coming
       this.#stopping = false;
       this.#view.busy(this.busy);
-      this.#view.notice(`It could not be stopped. ${problem.message}`);
+      this.#view.notice(`The reply could not be stopped. ${problem.message}`);
     }
   }
 
@@ -178,7 +178,7 @@ export class Talk {
       this.#view.speak("Stopped.");
       return;
     }
-    if (problem.status && !problem.passes) passing.remove("asked"); // it was refused: nothing is on its way
+    if (problem.status && !problem.passes) passing.remove("asked"); // it was refused, so no reply will come
     if (problem.code === "thread_not_found") lasting.remove("thread");
     const edit = () => this.#view.edit(asked.message, reply);
     const again = () => this.#again(asked, reply, problem);
@@ -186,14 +186,14 @@ export class Talk {
     this.#view.speak(problem.message);
   }
 
-  /** With the same key as long as nobody knows whether it arrived; a turn that failed is asked anew. */
+  /** Retries with the same key while it is unknown whether the message arrived; a failed turn is sent as a new one. */
   #again(asked, reply, problem) {
     if (this.busy) return;
     const same = !asked.turn && problem.code !== "thread_not_found";
     this.#do(same ? asked : ask(asked.message, this.thread), this.#view.askAgain(reply), this.#hear);
   }
 
-  // -------------------------------------------------------------- what was said before
+  // -------------------------------------------------------------- earlier messages
 
   async #load(id) {
     this.#view.loading(true);
@@ -217,7 +217,7 @@ export class Talk {
       if (line.role === "assistant") this.#view.replied(line.text);
       else if (next?.role !== "user") this.#view.said(line.text);
       else if (next.text !== line.text) this.#view.said(line.text, "No reply.");
-      // else: it failed and was asked again
+      // else: it failed and was retried
     });
     const last = lines.at(-1);
     if (last?.role !== "user") return;
@@ -226,14 +226,14 @@ export class Talk {
   }
 }
 
-/** What went wrong, also where it is the page that is wrong. */
+/** Returns the error as a Problem, including errors of the page itself. */
 function known(problem) {
   if (problem instanceof Problem) return problem;
   console.error(problem);
-  return new Problem("broken", "Something in this page went wrong. Load it again to see the reply.");
+  return new Problem("broken", "An error occurred in this page. Reload it to see the reply.");
 }
 
-/** So many milliseconds, or until the network is back. Throws when it is no longer wanted. */
+/** Waits so many milliseconds, or until the network is back. Throws when aborted. */
 function rest(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(end, milliseconds);

@@ -1,4 +1,4 @@
-// Everything of the page around the lines: what is empty, loading, busy, noticed and read out.
+// The page around the messages: empty and loading states, busy state, notices, and text for screen readers.
 
 import { Reply, said } from "./lines.js";
 
@@ -16,11 +16,11 @@ export class View {
     this.#scroll = scroll;
   }
 
-  // -------------------------------------------------------------- lines
+  // -------------------------------------------------------------- messages
 
-  /** @returns {Reply} what the reply will be */
+  /** @returns {Reply} the pending reply */
   ask(message) {
-    for (const button of this.#lines.querySelectorAll(".problem button")) button.hidden = true; // too late for these
+    for (const button of this.#lines.querySelectorAll(".problem button")) button.hidden = true; // they no longer apply
     this.said(message);
     this.#scroll.toEnd();
     return this.expectReply();
@@ -47,7 +47,7 @@ export class View {
     this.#append(new Reply()).finish(text);
   }
 
-  /** Take a message back into the box. */
+  /** Puts a message back into the message box. */
   edit(message, reply) {
     reply.line.previousElementSibling?.remove();
     reply.line.remove();
@@ -60,9 +60,9 @@ export class View {
     return reply;
   }
 
-  // -------------------------------------------------------------- around them
+  // -------------------------------------------------------------- around the messages
 
-  /** @param {boolean} canGoBack whether there is a conversation before this one */
+  /** @param {boolean} canGoBack whether there is a previous conversation */
   clear(canGoBack) {
     this.#lines.replaceChildren();
     find("empty").hidden = false;
@@ -92,7 +92,7 @@ export class View {
     this.#composer.stopping();
   }
 
-  /** @param {string} words empty: nothing, unless there is no network */
+  /** @param {string} words empty hides the notice, unless the browser is offline */
   notice(words) {
     words ||= navigator.onLine ? "" : OFFLINE;
     const place = find("notice");
@@ -100,8 +100,8 @@ export class View {
     place.hidden = !words;
   }
 
-  /** Have a screen reader say it, once. */
+  /** Announces the text once to screen readers. */
   speak(words) {
-    find("spoken").textContent = words.length > SPOKEN_AT_MOST ? `${words.slice(0, SPOKEN_AT_MOST)} … The reply goes on.` : words;
+    find("spoken").textContent = words.length > SPOKEN_AT_MOST ? `${words.slice(0, SPOKEN_AT_MOST)} … The reply continues.` : words;
   }
 }

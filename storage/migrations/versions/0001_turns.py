@@ -1,4 +1,4 @@
-"""Conversations, their turns, and what the gateway knows about itself."""
+"""Conversations, turns, and named values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of messages, files, what stands of a reply, verdicts; and what processes share: limits and leases."""
+"""Message kinds, files, posted messages, feedback; token buckets and locks shared by processes."""
 
 from __future__ import annotations
 

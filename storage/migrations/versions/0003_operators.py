@@ -1,4 +1,4 @@
-"""What operators look at and what turns cost: trails, models, costs, traces; budgets; a clock that is set back."""
+"""Audit logs, models, costs, traces; budgets; detection of a clock that is set back."""
 
 from __future__ import annotations
 

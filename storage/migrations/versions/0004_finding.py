@@ -1,4 +1,4 @@
-"""Indexes by which operators find turns. On PostgreSQL they are built while others write, outside of a transaction."""
+"""Indexes for operators' searches. On PostgreSQL they are built concurrently, outside of a transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BROKEN: Final = sa.text(
     "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
     " WHERE NOT indisvalid AND relname = ANY(:names) AND pg_table_is_visible(indexrelid)"
 )
-"""What is left of one whose building broke off, see
+"""Finds invalid indexes that an interrupted build left, see
 https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY."""
 
 

@@ -1,1 +1,3 @@
-"""Every fault at every step of a turn, on every platform and database; ``python -m tests.faults.matrix``."""
+"""The fault matrix: each fault at each step of a turn, on each platform and database; ``python -m
+tests.faults.matrix``.
+"""

@@ -1,4 +1,4 @@
-"""``python -m tests.faults.matrix``: plays it, and prints what became of it. Exit status 1 if anything is wrong."""
+"""``python -m tests.faults.matrix`` runs the cells and prints the results. Exits with 1 if any cell failed."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tests.faults.matrix.table import LEGEND, markdown, summary, table_of
 
 FAMILIES = tuple(dict.fromkeys(platform.family for platform in Platform))
 WIDTH = 120
-"""Of what is no terminal."""
+"""Width where the output is not a terminal."""
 DATABASES = tuple(database.value for database in Database)
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and disks go when this is told to
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and mounts are cleaned up on SIGTERM
     options = _options()
     pick = quick if options.quick else cells
     wanted = [cell for cell in pick(options.only, options.database) if options.like in str(cell)]
     console, progress, begun = _console(stderr=options.markdown), _console(stderr=True), time.monotonic()
-    playing = run(wanted * options.times, options.at_once)
+    results = run(wanted * options.times, options.at_once)
     outcomes = []
-    for outcome in track(playing, "playing", total=len(wanted) * options.times, console=progress, transient=True):
+    for outcome in track(results, "running", total=len(wanted) * options.times, console=progress, transient=True):
         outcomes.append(outcome)
         _tell(outcome, progress, options.logs)
     for platform in FAMILIES:
@@ -53,18 +53,29 @@ def _console(*, stderr: bool) -> Console:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.matrix", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="each fault once on each platform")
-    parser.add_argument("--only", type=_listed(FAMILIES), default=FAMILIES, help=f"of {', '.join(FAMILIES)}")
-    parser.add_argument("--database", type=_listed(DATABASES), default=DATABASES, help=f"of {', '.join(DATABASES)}")
-    parser.add_argument("--like", default="", metavar="WORDS", help='those with this in their name: "kill -9, after"')
-    parser.add_argument("--times", type=int, default=1, help="play each so often")
-    parser.add_argument("--at-once", type=int, default=7 * (os.cpu_count() or 1), help="plays at the same time")
-    parser.add_argument("--markdown", action="store_true", help="print one table in Markdown; the rest goes to stderr")
-    parser.add_argument("--logs", type=Path, help="a folder for what the gateways logged where something was wrong")
+    parser.add_argument(
+        "--only", type=_listed(FAMILIES), default=FAMILIES, help=f"platforms, comma-separated: {', '.join(FAMILIES)}"
+    )
+    parser.add_argument(
+        "--database",
+        type=_listed(DATABASES),
+        default=DATABASES,
+        help=f"databases, comma-separated: {', '.join(DATABASES)}",
+    )
+    parser.add_argument(
+        "--like", default="", metavar="WORDS", help='only cells whose name contains this: "kill -9, after"'
+    )
+    parser.add_argument("--times", type=int, default=1, help="run each cell this many times")
+    parser.add_argument("--at-once", type=int, default=7 * (os.cpu_count() or 1), help="cells run at the same time")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print one Markdown table; everything else goes to stderr"
+    )
+    parser.add_argument("--logs", type=Path, help="folder for the gateways' logs of failed cells")
     return parser.parse_args()
 
 
 def _listed(names: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Reads an option that names some of these, with commas between them."""
+    """Returns a parser for an option that lists some of these names, separated by commas."""
 
     def read(text: str) -> tuple[str, ...]:
         wanted = tuple(name.strip() for name in text.split(","))
@@ -76,7 +87,7 @@ def _listed(names: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
 
 
 def _tell(outcome: Outcome, console: Console, logs: Path | None) -> None:
-    """What is wrong, as soon as it is known."""
+    """Prints a skipped or failed cell as soon as its result is known."""
     if outcome.skipped:
         console.print(f"skipped: {outcome.cell}: {outcome.skipped}", markup=False)
     elif not outcome.well:

@@ -1,4 +1,4 @@
-"""What goes wrong, once each: it strikes, whoever waited at the step goes on, and after a moment all is well again."""
+"""Injects the faults: each begins at the step, the process held there continues, and after a moment the fault ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AN_HOUR = 3600.0
 
 
 def strike(scene: Scene) -> None:
-    """Returns when it is over."""
+    """Injects the fault of the scenario; returns when it is over."""
     BLOWS[scene.cell.fault](scene)
 
 
@@ -62,14 +62,16 @@ def _fill(scene: Scene) -> None:
 
 
 def _jump(scene: Scene, seconds: float, *, kills: bool = False) -> None:
-    """The other one is there before: it has as long as the first one needs to renew its leases."""
+    """Shifts the clocks. The second process is started before, and gets as long as the first one needs to renew its
+    leases.
+    """
     if scene.shared:
         scene.take_over()
     scene.place.jump(seconds)
     scene.levers.set(skew=seconds)
     if kills:
         scene.first.kill()
-    time.sleep(2 * SWEEP_SECONDS)  # in which the other one may look for what is due
+    time.sleep(2 * SWEEP_SECONDS)  # time for the second process to look for expired leases
     scene.let_go()
     if kills and not scene.shared:
         scene.take_over()

@@ -1,4 +1,4 @@
-"""Programs that call ``/chat``: what gets no answer is asked again with the same Idempotency-Key."""
+"""Callers of ``/chat``: a request without an answer is repeated with the same Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ REPLY = b'"response":"'
 
 
 class CallersCrowd:
-    """Some wait for each answer; some leave a message there and come for the answer in the end."""
+    """Callers of ``/chat``: some wait for each answer, some post asynchronously and fetch the answer at the end."""
 
     port = 0
 
     def __init__(self, door: Link, *, seconds: float) -> None:
-        """``seconds``: how long a caller waits for an answer before asking again."""
+        """``timeout``: seconds a caller waits for an answer before it repeats the request."""
         self._door = door
         self._seconds = seconds
         self._threads: dict[int, str] = {}
         self._told: dict[int, list[str]] = {}
-        """What the callers of each conversation were answered."""
+        """The answers received, by conversation."""
 
     def environment(self, port: int) -> Mapping[str, str]:
         return {}
 
     def come_to(self, port: int) -> None:
-        """It is the same door all the time."""
+        """Does nothing: the callers always use the same proxy."""
 
     def speak(self, said: Said) -> None:
         at_once([partial(self._speak, number, texts) for number, texts in enumerate(said)])
@@ -68,7 +68,7 @@ class CallersCrowd:
         raise AssertionError(f"no answer to {turn}")
 
     def _ask(self, method: str, path: str, body: Json | None = None, **headers: str) -> Json:
-        """Until there is an answer. Raises AssertionError when that is an error."""
+        """Repeats a request until it is answered. Raises AssertionError when the answer is an error."""
         headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid4().hex}
         end = time.monotonic() + PATIENCE
         said: object = None
@@ -95,10 +95,10 @@ class CallersCrowd:
         self._door.hold(REPLY, moment)
 
     def settle(self) -> None:
-        """Whoever has an answer has gone."""
+        """Does nothing: callers that have their answers are done."""
 
     def places(self) -> Sequence[Sequence[str]]:
-        """What stands in the transcripts, and whether it is what the callers were told."""
+        """Returns the replies in the transcripts, then the received answers that are missing there."""
         return [self._place(number) for number in sorted(self._told)]
 
     def _place(self, number: int) -> list[str]:
@@ -107,7 +107,7 @@ class CallersCrowd:
         return replies + [text for text in self._told[number] if text not in replies]
 
     def elsewhere(self) -> int:
-        return 0  # nobody told of another thread
+        return 0  # there are no other threads
 
     def close(self) -> None:
-        """They keep nothing."""
+        """Does nothing: callers hold no resources."""

@@ -1,4 +1,4 @@
-"""People on a platform, each of whom says something, and more as soon as that is accepted; and what they see of it."""
+"""Users of a platform, who send their messages one after the other, and the replies they see."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ from tests.faults.matrix.verdict import Said
 
 PATIENCE = 40.0
 RETRIES = [0.1, 0.2] + [0.3] * 200
-"""Seconds from one try of a platform's to the next: until there is somebody to take it."""
+"""Seconds between a platform's delivery attempts: it retries until a process accepts."""
 SILENCE = 1.0
-"""Seconds after which a platform takes one who says nothing for one who is away."""
+"""Seconds without an answer after which a platform considers a delivery failed."""
 
 
 class Crowd(Protocol):
     port: int
-    """Where the platform is; 0: nobody calls it."""
+    """Port of the platform's API; 0 if the gateway calls none."""
 
     def environment(self, port: int) -> Mapping[str, str]:
-        """The settings of a gateway that calls the platform at this port."""
+        """Returns the settings of a gateway that calls the platform at this port."""
         ...
 
     def come_to(self, port: int) -> None:
-        """Where messages are brought to, from now on."""
+        """Sets the port to which messages are delivered from now on."""
         ...
 
     def speak(self, said: Said) -> None:
-        """Say all of this, each conversation in its order. Returns when all is accepted. Raises AssertionError."""
+        """Sends all messages, each conversation in its order. Returns when all are accepted. Raises AssertionError."""
         ...
 
     def hold_answer(self, moment: Moment) -> None:
-        """The platform's answer to the call that brings a reply waits for this to pass."""
+        """Makes the platform's answer to the call that posts a reply wait at this sync point."""
         ...
 
     def settle(self) -> None:
-        """Until nothing is on its way."""
+        """Waits until no delivery is in flight."""
         ...
 
     def places(self) -> Sequence[Sequence[str]]:
-        """What stands where each conversation is answered."""
+        """Returns the replies visible in each conversation."""
         ...
 
     def elsewhere(self) -> int:
-        """How much of what was said stands nowhere there."""
+        """Returns the number of replies outside all conversations."""
         ...
 
     def close(self) -> None: ...
 
 
 def at_once(works: Sequence[Callable[[], Any]]) -> None:
-    """Each in a thread of its own. Raises what the first of them raised."""
+    """Runs each task in a thread of its own. Raises the first error."""
     errors: list[BaseException] = []
 
     def run(work: Callable[[], Any]) -> None:
         try:
             work()
-        except BaseException as exc:  # noqa: BLE001  # it is raised where somebody sees it
+        except BaseException as exc:  # noqa: BLE001  # reraised in the calling thread
             errors.append(exc)
 
     threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
@@ -78,7 +78,7 @@ def at_once(works: Sequence[Callable[[], Any]]) -> None:
 
 
 class SlackCrowd:
-    """One in a direct message, the others in channels, each in a thread of its own."""
+    """One user in a direct message, the others in channels, each in a thread of their own."""
 
     CHANNELS = ("D0DM", "C0ONE", "C0TWO")
 
@@ -135,7 +135,7 @@ class SlackCrowd:
 
 
 class TelegramCrowd:
-    """Two in private chats, the others in a group."""
+    """Two users in private chats, the third in a group."""
 
     CHATS = (USER, USER + 1, GROUP)
 
@@ -158,7 +158,7 @@ class TelegramCrowd:
             self._telegram.bring_to(f"http://127.0.0.1:{port}/telegram/webhook", SECRET)
 
     def speak(self, said: Said) -> None:
-        """All at once: Telegram keeps the order of each chat itself."""
+        """Sends all at once: Telegram itself keeps the order of each chat."""
         for chat, texts in zip(self.CHATS, said, strict=True):
             for text in texts:
                 self._telegram.say(text if chat > 0 else f"@{BOT_NAME} {text}", chat_id=chat)
@@ -174,7 +174,7 @@ class TelegramCrowd:
         return [[shown.text for shown in self._telegram.answers(chat)] for chat in self.CHATS]
 
     def elsewhere(self) -> int:
-        return 0  # nobody told of another chat
+        return 0  # there are no other chats
 
     def close(self) -> None:
         self._telegram.shut()

@@ -1,4 +1,4 @@
-"""The databases of the scenes, and what can become of them."""
+"""The databases of the scenarios, and their faults."""
 
 from __future__ import annotations
 
@@ -32,51 +32,51 @@ CREATE FUNCTION skew.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
 
 
 class CannotMount(Exception):
-    """There may be no small disk here."""
+    """This user may not mount a small disk."""
 
 
 class Place(Protocol):
-    """A database in a scene."""
+    """The database of a scenario."""
 
     url: str
 
     def url_by(self, port: int) -> str:
-        """By way of a link to ``target``."""
+        """Returns the URL through a proxy of ``target`` at this port."""
         ...
 
     @property
     def target(self) -> Target: ...
 
     def down(self) -> None:
-        """Away, as when it is restarted."""
+        """Makes the database unavailable, as during a restart."""
         ...
 
     def up(self) -> None: ...
 
     def fill(self) -> None:
-        """No room is left on its disk."""
+        """Fills its disk."""
         ...
 
     def drain(self) -> None: ...
 
     def jump(self, seconds: float) -> None:
-        """Its clock."""
+        """Shifts its clock."""
         ...
 
     def unfinished(self) -> int | None:
-        """How many turns go on; None when it does not say."""
+        """Returns the number of unfinished turns; None when the database does not answer."""
         ...
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What all scenes are made from. Goes to other processes."""
+    """What the databases of all scenarios are copied from. Pickled to other processes."""
 
     sqlite: Path
-    """A file with our tables."""
+    """An SQLite file with our tables."""
     mould: Mould | None
     shared: Server | None
-    """For those that need no server of their own."""
+    """The server for scenarios that need none of their own."""
 
 
 class Sqlite:
@@ -113,7 +113,7 @@ class Sqlite:
             self._ballast.take()
 
     def jump(self, seconds: float) -> None:
-        """With the clock of the process, which is the same."""
+        """Does nothing: SQLite uses the clock of the process."""
 
     def unfinished(self) -> int | None:
         with suppress(sqlite3.Error), closing(sqlite3.connect(self._file, timeout=1)) as connection:
@@ -143,10 +143,10 @@ class Postgresql:
 
     def drain(self) -> None:
         self._ballast.take()
-        self._home.start()  # it may have given up
+        self._home.start()  # the server may have stopped on the full disk
 
     def skew(self) -> None:
-        """Let its clock be moved: from now on, for new connections."""
+        """Makes its clock adjustable, for new connections."""
         with self._home.connect(self._name) as connection:
             connection.execute(SKEW)
             connection.execute(f"ALTER DATABASE {self._name} SET search_path = skew, pg_catalog, public")
@@ -163,7 +163,7 @@ class Postgresql:
 
 
 class Ballast:
-    """A file that leaves no room for others."""
+    """A file that fills the disk."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "ballast"
@@ -179,7 +179,7 @@ class Ballast:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """Raises CannotMount."""
+    """Mounts a tmpfs of this size. Raises MountNotAllowed."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "gateway-matrix", str(folder)], capture_output=True, check=False
     )
@@ -193,7 +193,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 @contextmanager
 def place(cell: Cell, ground: Ground, levers: Levers) -> Iterator[Place]:
-    """A database for one scene. Raises CannotMount where that needs a small disk, and SQLite cannot do without."""
+    """Yields the database of one scenario. Raises MountNotAllowed where PostgreSQL needs a small disk."""
     make: Callable[..., AbstractContextManager[Place]] = {
         Database.SQLITE: _sqlite,
         Database.POSTGRESQL: _postgresql,

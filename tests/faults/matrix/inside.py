@@ -1,4 +1,4 @@
-"""What is otherwise inside a gateway's process: it stops at a step, its clocks can be moved, its patience is short."""
+"""Patches inside a gateway process: it stops at a step, its clocks can be shifted, its timeouts are short."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from storage import database
 from tests.faults.matrix.moment import report
 
 EPOCH = 2440587.5
-"""The Julian day on which Unix's time begins."""
+"""The Julian day of the Unix epoch."""
 PAGES = 1
-"""Fewer than any database has: SQLite takes it as what it has by now."""
+"""Fewer than any database has: SQLite then uses the current size as the limit."""
 MOST_PAGES = 2**30
 
 
 class Levers:
-    """Seconds by which the clocks are off, and whether there is no room for another page: in a file, for all to see."""
+    """The clock shift in seconds and whether the disk is full, shared between processes through a mapped file."""
 
     _form = struct.Struct("dd")
 
@@ -55,26 +55,26 @@ class Levers:
 
 @dataclass(frozen=True)
 class Halt:
-    """See ``program.Inside``."""
+    """See ``gateway_process.ProcessHooks``."""
 
     step: str
-    """Of the store, at which it reports and waits; empty: nowhere."""
+    """Step of the store at which the process reports and waits; empty: none."""
     post: Path
-    """Where it reports."""
+    """Socket to which it reports."""
     levers: Path
     skewed: bool
-    """Whether its clocks, and those of its SQLite, can be moved."""
+    """Whether the clocks of the process and of its SQLite can be shifted."""
     filled: bool
-    """Whether its SQLite can be told that there is no room."""
+    """Whether its SQLite can be told that the disk is full."""
     network_seconds: float | None
-    """How long it waits for an answer of the backend or a platform, if not as long as usual."""
+    """Seconds it waits for an answer of the backend or a platform; None: the default."""
 
     def __call__(self, step: str) -> None:
         if step == self.step:
             report(self.post)
 
     def change(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(server, "_settle_memory", lambda: None)  # a tenth of a second, for a process that lives for two
+        patch.setattr(server, "_settle_memory", lambda: None)  # saves 0.1 s in a process that lives for 2 s
         patch.setitem(database.LIMITS, "idle_in_transaction_session_timeout", 1500)
         patch.setattr(housekeeping, "MEND_SECONDS", 0.5)
         if self.skewed:

@@ -1,4 +1,4 @@
-"""The network between two of them, as far as it can fail: connections by way of a proxy on loopback."""
+"""The network between two parties, as far as it can fail: TCP proxies on loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIECE = 65_536
 
 
 class Link:
-    """One way, with a port of its own. Everything may be called from any thread."""
+    """A proxy with a port of its own. Callable from any thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, target: Target | None) -> None:
         self.target = target
@@ -26,26 +26,26 @@ class Link:
         self.port = 0
         self._loop = loop
         self._guard = socket.socket()
-        """Keeps the port for us while nobody listens there."""
+        """Keeps the port reserved while the proxy does not listen."""
         self._sounding = asyncio.Event()
         self._sounding.set()
         self._ends: set[asyncio.WriteTransport] = set()
         self._sign, self._moment = b"", Moment()
 
     def cut(self) -> None:
-        """Break every connection, and refuse new ones."""
+        """Breaks every connection and refuses new ones."""
         self._do(self._break())
 
     def silence(self) -> None:
-        """Nothing comes through any more, and nobody is told."""
+        """Forwards nothing any more, without closing connections."""
         self._do(self._hush())
 
     def heal(self) -> None:
-        """What was held up by a silence arrives, late."""
+        """Ends the fault; data held during a stall arrives late."""
         self._do(self._mend())
 
     def hold(self, sign: bytes, moment: Moment) -> None:
-        """An answer with this in it waits for a moment to pass."""
+        """Makes an answer that contains ``pattern`` wait at the sync point."""
         self._sign, self._moment = sign, moment
 
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
@@ -62,7 +62,7 @@ class Link:
     async def close(self) -> None:
         await self._break()
         self._sounding.set()
-        await asyncio.sleep(0.01)  # in which those who were told can end
+        await asyncio.sleep(0.01)  # lets the aborted connections end
         self._guard.close()
 
     async def _listen(self) -> None:
@@ -92,7 +92,7 @@ class Link:
             await self._carry(answers, writer, answers=True)
             asking.cancel()
         except OSError:
-            writer.transport.abort()  # nobody is where it leads
+            writer.transport.abort()  # nothing listens at the target
         finally:
             for end in filter(None, (writer, there)):
                 self._ends.discard(end.transport)
@@ -106,7 +106,7 @@ class Link:
         return await asyncio.open_connection("127.0.0.1", self.target)
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool = False) -> None:
-        """Until the source ends or breaks off, of which the sink is told."""
+        """Forwards data until the source ends or breaks, and then ends or breaks the sink."""
         try:
             while data := await source.read(PIECE):
                 await self._sounding.wait()
@@ -122,7 +122,7 @@ class Link:
 
 
 class Network:
-    """The links of one scene, on a loop of their own."""
+    """The proxies of one scenario, on an event loop of their own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

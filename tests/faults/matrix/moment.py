@@ -1,4 +1,4 @@
-"""The moment at which a fault strikes: somebody is there, and waits until it has."""
+"""The point at which a fault is injected: a process or call waits there until the fault has begun."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PATIENCE = 40.0
 
 
 class Moment:
-    """Reached once, by whoever is the nth to come; the others pass. From any thread."""
+    """A point that blocks the nth arrival and lets the others pass. Callable from any thread."""
 
     def __init__(self, *, number: int = 1, holds: bool = True) -> None:
-        """``holds``: whether whoever reaches it waits for ``let_go``."""
+        """``blocks``: whether the nth arrival waits for ``release``."""
         self.passed = threading.Event()
         self._reached = threading.Event()
         self._left = number
@@ -32,7 +32,7 @@ class Moment:
                 self.passed.wait(PATIENCE)
 
     def wait(self, seconds: float) -> bool:
-        """Until it is reached; whether it was in time."""
+        """Waits until the point is reached; returns whether it was in time."""
         return self._reached.wait(seconds)
 
     def let_go(self) -> None:
@@ -40,15 +40,15 @@ class Moment:
 
 
 def report(post: Path) -> None:
-    """In another process: say that the moment is there, and wait as long as that takes."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:  # nobody listens when all is over
+    """Called in a gateway process: reports that the point is reached, and waits until it is released."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:  # nothing listens after the scenario
         line.connect(str(post))
         line.recv(1)
 
 
 @contextlib.contextmanager
 def hearing(post: Path, moment: Moment) -> Iterator[None]:
-    """Pass on what other processes report."""
+    """Receives the reports of other processes and passes them to ``sync``."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(post))
         listener.listen(64)
@@ -56,7 +56,7 @@ def hearing(post: Path, moment: Moment) -> Iterator[None]:
         try:
             yield
         finally:
-            listener.shutdown(socket.SHUT_RDWR)  # so that nobody waits at it any more
+            listener.shutdown(socket.SHUT_RDWR)  # ends the accepting thread
 
 
 def _hear(listener: socket.socket, moment: Moment) -> None:
@@ -67,6 +67,6 @@ def _hear(listener: socket.socket, moment: Moment) -> None:
 
 
 def _answer(line: socket.socket, moment: Moment) -> None:
-    with line, contextlib.suppress(OSError):  # whoever waited may be dead
+    with line, contextlib.suppress(OSError):  # the waiting process may be dead
         moment.reach()
         line.sendall(b".")

@@ -1,4 +1,4 @@
-"""What goes wrong, when, where: the cells of the matrix, and which of them there cannot be."""
+"""The cells of the matrix: fault, step, platform and database; and which cells are impossible."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Platform(StrEnum):
     CHAT = "chat"
     SLACK = "slack"
     TELEGRAM = "telegram"
-    """Updates are brought to the webhook."""
+    """Updates arrive at the webhook."""
     POLLING = "telegram, polling"
 
     @property
     def family(self) -> str:
-        """What it is called where it does not matter how messages come in."""
+        """The platform's name without the way updates arrive."""
         return self.value.partition(",")[0]
 
 
@@ -27,57 +27,59 @@ class Database(StrEnum):
 
 
 class Fault(StrEnum):
-    """Each happens once, and is over after a moment; but nobody sets a clock right."""
+    """The faults, which are the rows of the table. Each happens once and ends after a moment, except that clocks stay
+    wrong.
+    """
 
     KILL = "kill -9"
-    FREEZE = "frozen past its lease"
+    FREEZE = "process frozen past its lease"
     RESTART = "database restarted"
     """SQLite: its file is locked."""
-    DATABASE_CUT = "cut off from the database"
-    DATABASE_SILENT = "database falls silent"
-    BACKEND_CUT = "cut off from the backend"
-    BACKEND_SILENT = "backend falls silent"
-    PLATFORM_CUT = "cut off from the platform"
-    PLATFORM_SILENT = "platform falls silent"
-    DOOR_CUT = "platform cut off from it"
-    DOOR_SILENT = "silence towards the platform"
+    DATABASE_CUT = "connection to the database cut"
+    DATABASE_SILENT = "database stops responding"
+    BACKEND_CUT = "connection to the backend cut"
+    BACKEND_SILENT = "backend stops responding"
+    PLATFORM_CUT = "connection to the platform cut"
+    PLATFORM_SILENT = "platform stops responding"
+    DOOR_CUT = "incoming connections cut"
+    DOOR_SILENT = "incoming requests get no answer"
     DISK_FULL = "disk full"
-    AN_HOUR_ON = "clock an hour forward"
-    AN_HOUR_BACK = "clock an hour back"
-    KILLED_AN_HOUR_BACK = "clock an hour back, kill -9"
-    """What the dead hold seems to be held for an hour more."""
+    AN_HOUR_ON = "clock one hour ahead"
+    AN_HOUR_BACK = "clock one hour behind"
+    KILLED_AN_HOUR_BACK = "clock one hour behind, then kill -9"
+    """The leases of the killed process seem to be valid for another hour."""
 
 
 class Step(StrEnum):
-    """Those of the store bear its own words, see ``doomed``."""
+    """Steps of a turn. Those of the store are named as in ``crashing_process``."""
 
-    BEFORE_RECORD = "before record"
-    AFTER_RECORD = "after record"
+    BEFORE_RECORD = "before enqueue"
+    AFTER_RECORD = "after enqueue"
     AFTER_CLAIM = "after claim"
-    THREAD_OPENED = "before Bound"
-    RUN_POSTED = "run posted"
-    """The backend has the request, and did nothing yet."""
-    RUN_STARTED = "after Started"
+    THREAD_OPENED = "before set thread"
+    RUN_POSTED = "run requested"
+    """The backend has received the request and not acted on it yet."""
+    RUN_STARTED = "after set run"
     STREAMING = "streaming"
-    BEFORE_SETTLED = "before Settled"
-    AFTER_SETTLED = "after Settled"
-    DELIVERING = "delivering"
-    """The platform has done what it was asked, and its answer is not seen yet."""
-    AFTER_BROUGHT = "after Brought"
-    BEFORE_FINISHED = "before Finished"
-    AFTER_FINISHED = "after Finished"
+    BEFORE_SETTLED = "before record outcome"
+    AFTER_SETTLED = "after record outcome"
+    DELIVERING = "reply posted"
+    """The platform has posted the reply; its answer has not arrived yet."""
+    AFTER_BROUGHT = "after save posted messages"
+    BEFORE_FINISHED = "before finish turn"
+    AFTER_FINISHED = "after finish turn"
 
 
 DEATHS = (Fault.KILL, Fault.KILLED_AN_HOUR_BACK)
 CLOCKS = (Fault.AN_HOUR_ON, Fault.AN_HOUR_BACK, Fault.KILLED_AN_HOUR_BACK)
 NEEDS_SERVER = (Fault.DATABASE_CUT, Fault.DATABASE_SILENT)
 NEEDS_PLATFORM = (Fault.PLATFORM_CUT, Fault.PLATFORM_SILENT)
-"""That is called: nobody calls those who call ``/chat``."""
+"""Faults of a platform that the gateway calls; callers of ``/chat`` are not called."""
 NEEDS_DOOR = (Fault.DOOR_CUT, Fault.DOOR_SILENT)
 HEIRS = (Fault.FREEZE, Fault.RESTART, *NEEDS_SERVER, *CLOCKS)
-"""Beside whom another process works on, where several can."""
+"""Faults during which a second process works, where the database can be shared."""
 WHEN_POLLING = (Step.BEFORE_RECORD, Step.AFTER_RECORD)
-"""From there on it does not matter how messages come in."""
+"""After these steps it does not matter how updates arrive."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Cell:
 
     @property
     def inherited(self) -> bool:
-        """Whether another process works beside the one that is struck, or after it."""
+        """Whether another process works beside or after the one with the fault."""
         shared = self.database is Database.POSTGRESQL and self.fault in HEIRS
         return shared or self.fault in DEATHS
 
@@ -106,7 +108,7 @@ class Cell:
 
 
 def cells(families: Collection[str], databases: Collection[str]) -> Iterator[Cell]:
-    """All that there can be."""
+    """Yields all possible cells."""
     for fault, step, platform, database in product(Fault, Step, Platform, Database):
         cell = Cell(platform, database, fault, step)
         if cell.possible and platform.family in families and database in databases:
@@ -114,7 +116,7 @@ def cells(families: Collection[str], databases: Collection[str]) -> Iterator[Cel
 
 
 def quick(families: Collection[str], databases: Collection[str]) -> Iterator[Cell]:
-    """Each fault on each platform once, each at another step, on one database or the other."""
+    """Yields each fault once on each platform, at varying steps, on one of the databases."""
     kinds: dict[tuple[Fault, Platform], list[Cell]] = {}
     for cell in cells(families, databases):
         kinds.setdefault((cell.fault, cell.platform), []).append(cell)
@@ -132,4 +134,4 @@ TELLING = (
     Cell(Platform.SLACK, Database.POSTGRESQL, Fault.KILLED_AN_HOUR_BACK, Step.RUN_POSTED),
     Cell(Platform.CHAT, Database.SQLITE, Fault.DOOR_SILENT, Step.DELIVERING),
 )
-"""Few, and different: what every run of the tests plays."""
+"""A few varied cells, run with the normal tests."""

@@ -1,4 +1,4 @@
-"""PostgreSQL servers that can be killed and started again, made from one that was set up once."""
+"""PostgreSQL servers that can be killed and restarted, copied from one that was set up once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests import postgres_keeper as keeper
 
 OPTIONS = {
     **keeper.OPTIONS,
-    # What is committed has to survive the server, though not the machine.
+    # Commits must survive a killed server, but not a crash of the machine.
     "synchronous_commit": "on",
     "shared_buffers": "16MB",
     "max_connections": "400",
@@ -33,12 +33,12 @@ PATIENCE = 20.0
 
 
 class ServerFailed(Exception):
-    """PostgreSQL does not do what it is told."""
+    """A pg_ctl or initdb command failed."""
 
 
 @dataclass(frozen=True)
 class Mould:
-    """A data folder with our tables in it, to be copied; and the programs."""
+    """A data folder with our tables, to be copied, and the folder of PostgreSQL's programs."""
 
     folder: Path
     programs: Path
@@ -48,14 +48,14 @@ class Mould:
 class Server:
     mould: Mould
     folder: Path
-    """Where its socket is, and its data are."""
+    """Holds its socket and its data."""
 
     @property
     def socket(self) -> Path:
         return self.folder / ".s.PGSQL.5432"
 
     def start(self) -> None:
-        """Again and again, as those who were killed need a moment to be gone."""
+        """Starts the server, with retries, as killed processes need a moment to be gone."""
         end = time.monotonic() + PATIENCE
         while not self.answers():
             try:
@@ -71,18 +71,18 @@ class Server:
         return False
 
     def stop(self, how: str = "immediate") -> None:
-        """``immediate``: without a word to anybody, and without a checkpoint."""
+        """Stops the server; ``immediate``: without notice to clients and without a checkpoint."""
         with suppress(ServerFailed):  # it may be dead already
             self._control("stop", "-m", how)
 
     def kill(self) -> None:
-        """Its first process, whereupon the others go as well."""
+        """Kills the main process, after which the others exit as well."""
         pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
     def new_database(self, name: str) -> str:
-        """One more with our tables in it; its URL."""
+        """Creates a database with our tables; returns its URL."""
         with self.connect("postgres") as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {NAME}")
         return self.url(name)
@@ -127,7 +127,7 @@ def mould() -> Iterator[Mould]:
 
 @contextmanager
 def server(made: Mould, folder: Path) -> Iterator[Server]:
-    """A running one with the mould's data, in a folder that is there."""
+    """Yields a running server with a copy of the template's data, in an existing folder."""
     subprocess.run(["cp", "-a", str(made.folder / "data"), str(folder / "data")], check=True)
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(folder, pwd.getpwnam("nobody").pw_uid)

@@ -1,4 +1,4 @@
-"""Plays many cells at once: most of it is waiting."""
+"""Runs many cells in parallel, as most of it is waiting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.faults.matrix.scene import Outcome, play
 
 @contextmanager
 def ground(cells: Iterable[Cell]) -> Iterator[Ground]:
-    """What these are played on."""
+    """Yields the database templates that these cells need."""
     with ExitStack() as leaving:
         folder = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="gateway-ground-")))
         folder.chmod(0o755)
@@ -33,7 +33,7 @@ def ground(cells: Iterable[Cell]) -> Iterator[Ground]:
 
 
 def run(cells: Iterable[Cell], at_once: int, *, apart: bool = True) -> Iterator[Outcome]:
-    """What became of each, as soon as it is over. ``apart``: in processes of their own, worth it for many."""
+    """Yields the result of each cell as soon as it is done. ``separate_processes`` pays off for many cells."""
     forking.set_forkserver_preload([*LOADED, __name__])
     wanted = list(cells)
     with ground(wanted) as made, _pool(at_once, apart=apart) as pool:
@@ -41,7 +41,7 @@ def run(cells: Iterable[Cell], at_once: int, *, apart: bool = True) -> Iterator[
             for done in as_completed([pool.submit(play, cell, made) for cell in wanted]):
                 yield done.result()
         finally:
-            pool.shutdown(cancel_futures=True)  # what is played now comes to its end
+            pool.shutdown(cancel_futures=True)  # running cells end first
 
 
 def _pool(at_once: int, *, apart: bool) -> Executor:
@@ -51,6 +51,6 @@ def _pool(at_once: int, *, apart: bool) -> Executor:
 
 
 def _hush() -> None:
-    """Here it is no news that somebody's connection breaks."""
+    """Silences the logs about broken connections, which are expected here."""
     for name in ("aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,4 +1,6 @@
-"""One cell: people, a platform, a backend, a database, one gateway or two; what goes wrong, and what became of it."""
+"""Runs one cell: users, a platform, a backend, a database, one or two gateways; injects the fault and scores the
+result.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,20 @@ from tests.faults.matrix.verdict import NOTHING, Tally, asked, brought, reply_to
 from tests.faults.program import Program
 
 PEOPLE = {"A": 2, "B": 3, "C": 2}
-"""How much each of them says."""
+"""Number of messages each user sends."""
 LONG = 1500
-"""Characters: so that a database needs more room at once."""
+"""Extra characters of a message, so that the database needs more disk space."""
 REACH_SECONDS = 20.0
 QUIET_SECONDS = 30.0
 LINGER = 0.4
-"""Seconds in which somebody who should not may still say something."""
+"""Seconds to wait for messages that should not come."""
 SILENT = (Blow.BACKEND_SILENT, Blow.PLATFORM_SILENT)
 SHORT_PATIENCE = 1.0
 LOCK_SECONDS = 0.4
 UNHURRIED = 0.15
-"""Seconds between two words, so that one who comes back finds the other one at work."""
+"""Seconds between two words of a reply, so that a resumed process finds the other one still at work."""
 WATCHED = (Step.RUN_STARTED, Step.STREAMING)
-"""Where it matters that a reply is shown while it is written."""
+"""Steps at which previews matter."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Outcome:
     cell: Cell
     tally: Tally = NOTHING
     trouble: str = ""
-    """Why it could not be played to its end: a defect, whosever it is."""
+    """Why the cell did not run to its end; always a defect."""
     skipped: str = ""
     seconds: float = 0.0
     log: str = ""
-    """What the gateways said, when something is wrong."""
+    """Logs of the gateways if the cell failed."""
 
     @property
     def well(self) -> bool:
@@ -73,11 +75,11 @@ class Scene:
     to_platform: Link | None
     programs: list[Program] = field(default_factory=list)
     stands: Sequence[Sequence[str]] = ()
-    """What people see in the end, by conversation."""
+    """The replies users see in the end, by conversation."""
 
     @property
     def shared(self) -> bool:
-        """Whether several gateways may work at the same time."""
+        """Whether several gateways can share the database."""
         return self.cell.database is Database.POSTGRESQL
 
     @property
@@ -85,7 +87,7 @@ class Scene:
         return self.programs[0]
 
     def start(self) -> Program:
-        """One more gateway: the first one is struck, the others are there to take over."""
+        """Starts a gateway. The first one gets the fault; later ones take over."""
         home = self.folder / f"gateway{len(self.programs) + 1}"
         home.mkdir()
         seconds = LOCK_SECONDS if self.cell.fault is Blow.RESTART else 10.0
@@ -95,7 +97,7 @@ class Scene:
         return program
 
     def take_over(self) -> None:
-        """Another gateway is there, and whoever comes is led to it."""
+        """Starts another gateway and routes new connections to it."""
         self.lead_to(self.start())
 
     def lead_to(self, program: Program) -> None:
@@ -129,18 +131,18 @@ class Scene:
             **self.crowd.environment(self.to_platform.port if self.to_platform else self.crowd.port),
         }
         if self.cell.step is Step.AFTER_CLAIM:
-            environment["MAX_RUNS"] = "1"  # so that not all is claimed when it is recorded
+            environment["MAX_RUNS"] = "1"  # so that not every turn is claimed when it is enqueued
         if self.cell.step not in WATCHED:
             environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off"}
         return environment
 
     def _database_url(self) -> str:
-        """Only the first one is cut off."""
+        """Returns the database URL; only the first gateway goes through the proxy."""
         if self.to_database is None or self.programs:
             return self.place.url
         return self.place.url_by(self.to_database.port)
 
-    # ------------------------------------------------------------ the play
+    # ------------------------------------------------------------ running
 
     def play(self) -> Tally:
         said = conversations(LONG if self.cell.fault is Blow.DISK_FULL else 0)
@@ -150,7 +152,7 @@ class Scene:
         speaking = _Speaking(self.crowd, said)
         assert self.moment.wait(REACH_SECONDS), "the step was not reached"
         if self.cell.step is Step.STREAMING:
-            time.sleep(0.15)  # in which something is shown
+            time.sleep(0.15)  # lets a preview appear
         blows.strike(self)
         speaking.finish()
         self.crowd.settle()
@@ -159,7 +161,7 @@ class Scene:
         texts = [self.openai.user_texts(name) for name in self.openai.conversations]
         self.stands = self.crowd.places()
         tally = asked(said, texts) + brought(said, self.stands, self.crowd.elsewhere())
-        assert quiet or not tally.well, "a turn is not finished, though all is there"
+        assert quiet or not tally.well, "a turn is unfinished, though all replies are there"
         return tally
 
     def _arm(self, conversations: int) -> None:
@@ -186,7 +188,7 @@ class Scene:
 
 
 class _Speaking:
-    """People speak in a thread of their own."""
+    """Sends the messages in a thread of its own."""
 
     def __init__(self, crowd: Crowd, said: list[list[str]]) -> None:
         self._error: BaseException | None = None
@@ -196,18 +198,18 @@ class _Speaking:
     def _run(self, crowd: Crowd, said: list[list[str]]) -> None:
         try:
             crowd.speak(said)
-        except BaseException as exc:  # noqa: BLE001  # it is raised in `finish`
+        except BaseException as exc:  # noqa: BLE001  # reraised in `join`
             self._error = exc
 
     def finish(self) -> None:
-        """Wait until all is accepted. Raises AssertionError."""
+        """Waits until all messages are accepted. Raises AssertionError."""
         self._thread.join()
         if self._error is not None:
             raise self._error
 
 
 def conversations(length: int = 0) -> list[list[str]]:
-    """What people say: nothing twice; with so many characters more that nobody can make shorter."""
+    """Returns the messages to send, all different; with so many incompressible characters appended."""
     return [
         [f"message {number} of {who} {token_hex(length // 2)}".strip() for number in range(1, many + 1)]
         for who, many in PEOPLE.items()
@@ -225,9 +227,9 @@ def _step_of_store(step: Step) -> str:
 
 def _moment(cell: Cell) -> Moment:
     if cell.step is Step.STREAMING:
-        return Moment(number=3, holds=False)  # when all of them are written at once
+        return Moment(number=3, holds=False)  # when all three replies are being streamed
     if cell.step is Step.AFTER_BROUGHT and cell.platform.family == "telegram":
-        return Moment(number=4)  # what is sent is announced before
+        return Moment(number=4)  # Telegram's adapter saves each message before it is sent as well
     return Moment()
 
 
@@ -249,7 +251,7 @@ def _crowd(cell: Cell, door: Link) -> Iterator[Crowd]:
 
 @contextmanager
 def stage(cell: Cell, ground: Ground) -> Iterator[Scene]:
-    """Raises CannotMount."""
+    """Yields the setup of one cell. Raises MountNotAllowed."""
     with ExitStack() as leaving:
         folder = Path(tempfile.mkdtemp(prefix="gateway-cell-"))
         leaving.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -278,14 +280,14 @@ def stage(cell: Cell, ground: Ground) -> Iterator[Scene]:
 
 
 def play(cell: Cell, ground: Ground) -> Outcome:
-    """Never raises: whatever goes wrong is told."""
+    """Runs one cell. Never raises: errors are part of the result."""
     begun = time.monotonic()
     try:
         with stage(cell, ground) as scene:
             outcome = _played(scene)
     except CannotMount:
-        outcome = Outcome(cell, skipped="no small disk may be mounted here")
-    except Exception as exc:  # noqa: BLE001  # it must not end the other cells
+        outcome = Outcome(cell, skipped="this user may not mount a small disk")
+    except Exception as exc:  # noqa: BLE001  # an error must not end the other cells
         outcome = Outcome(cell, trouble=f"{type(exc).__name__}: {exc}")
     return replace(outcome, seconds=time.monotonic() - begun)
 
@@ -293,7 +295,7 @@ def play(cell: Cell, ground: Ground) -> Outcome:
 def _played(scene: Scene) -> Outcome:
     try:
         outcome = Outcome(scene.cell, scene.play())
-    except Exception as exc:  # noqa: BLE001  # as above; and there are logs yet
+    except Exception as exc:  # noqa: BLE001  # as above; the logs still exist here
         outcome = Outcome(scene.cell, trouble=f"{type(exc).__name__}: {exc}")
     return outcome if outcome.well else replace(outcome, log=_log(scene))
 
@@ -302,5 +304,5 @@ def _log(scene: Scene) -> str:
     logs = sorted(scene.folder.glob("gateway*/log"))
     asked = f"the assistant was asked: {[scene.openai.user_texts(name) for name in scene.openai.conversations]}"
     return "\n".join(
-        [asked, f"there stands: {scene.stands}", *(f"--- {log.parent.name}\n{log.read_text()}" for log in logs)]
+        [asked, f"replies: {scene.stands}", *(f"--- {log.parent.name}\n{log.read_text()}" for log in logs)]
     )

@@ -1,4 +1,4 @@
-"""The matrix as people read it: faults by steps, for each platform; or as Markdown, with all in one."""
+"""Renders the results: a table of faults by steps for each platform, or one Markdown table over all."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from tests.faults.matrix.scene import Outcome
 from tests.faults.matrix.verdict import NOTHING
 
 NAMES = {
-    Step.BEFORE_RECORD: "before it is recorded",
-    Step.AFTER_RECORD: "recorded",
+    Step.BEFORE_RECORD: "before enqueue",
+    Step.AFTER_RECORD: "enqueued",
     Step.AFTER_CLAIM: "claimed",
-    Step.THREAD_OPENED: "thread opened",
-    Step.RUN_POSTED: "run posted",
-    Step.RUN_STARTED: "run stored",
+    Step.THREAD_OPENED: "thread created",
+    Step.RUN_POSTED: "run requested",
+    Step.RUN_STARTED: "run id stored",
     Step.STREAMING: "streaming",
-    Step.BEFORE_SETTLED: "answered",
-    Step.AFTER_SETTLED: "reply stored",
-    Step.DELIVERING: "sent",
-    Step.AFTER_BROUGHT: "noted",
-    Step.BEFORE_FINISHED: "delivered",
+    Step.BEFORE_SETTLED: "run completed",
+    Step.AFTER_SETTLED: "outcome stored",
+    Step.DELIVERING: "reply posted",
+    Step.AFTER_BROUGHT: "posted messages saved",
+    Step.BEFORE_FINISHED: "before finish",
     Step.AFTER_FINISHED: "finished",
 }
 LEGEND = (
-    "0: nothing lost, repeated, reordered or mixed up. +1: repeated, and labelled so, where nobody can look. "
-    "L lost, R repeated, O out of order, M mixed up, X not played to its end. ·: not played, or no such thing.\n"
-    "It strikes when a turn is: " + ", ".join(f"{number} {name}" for number, name in enumerate(NAMES.values(), 1)) + "."
+    "0: nothing lost, repeated, reordered or in the wrong place. "
+    "+1: repeated, with a label that says so, on a platform that cannot be searched. "
+    "L lost, R repeated, O out of order, M in the wrong place, X not run to its end. ·: not run, or not possible.\n"
+    "The fault is injected at this step of a turn: "
+    + ", ".join(f"{number} {name}" for number, name in enumerate(NAMES.values(), 1))
+    + "."
 )
 
 
@@ -52,14 +55,14 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """In one sentence."""
+    """Returns the totals as one sentence."""
     played = [outcome for outcome in outcomes if not outcome.skipped]
     total = sum((outcome.tally for outcome in played), NOTHING)
     broken = sum(bool(outcome.trouble) for outcome in played)
     return (
-        f"{len(played)} plays, {total.messages} messages: {total.lost} lost, {total.repeated} repeated "
-        f"({total.labelled} more are labelled as such), {total.reordered} reordered, {total.mixed} mixed up"
-        + (f", {broken} not played to their end" if broken else "")
+        f"{len(played)} runs, {total.messages} messages: {total.lost} lost, {total.repeated} repeated "
+        f"({total.labelled} more repeated with a label), {total.reordered} reordered, {total.mixed} in the wrong place"
+        + (f", {broken} not run to their end" if broken else "")
         + (f", {len(outcomes) - len(played)} skipped" if len(played) < len(outcomes) else "")
         + "."
     )

@@ -1,4 +1,4 @@
-"""What became of what people said: how much was lost, repeated, put in another order, mixed up."""
+"""Scores the result: how many messages were lost, repeated, reordered or misplaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import pairwise, zip_longest
 from adapters.telegram.delivery import SENT_AGAIN
 
 Said = Sequence[Sequence[str]]
-"""By conversation, in order."""
+"""Messages by conversation, in order."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Tally:
     lost: int = 0
     repeated: int = 0
     labelled: int = 0
-    """Repeated with a line that says so: no fault, where nobody can look."""
+    """Repeated with a line that says so: no defect on a platform that cannot be searched."""
     reordered: int = 0
     mixed: int = 0
-    """In the thread of another conversation, or beside all, or something else than was to be said."""
+    """In another conversation, outside all conversations, or with unexpected text."""
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
@@ -40,7 +40,7 @@ def reply_to(text: str) -> str:
 
 
 def asked(said: Said, threads: Iterable[Sequence[str]]) -> Tally:
-    """What the assistant was asked, in each of its threads."""
+    """Scores what the assistant was asked in each of its threads."""
     used = [list(texts) for texts in threads if texts]
     homes = {text: number for number, texts in enumerate(said) for text in texts}
     times = Counter(text for texts in used for text in texts)
@@ -57,7 +57,7 @@ def asked(said: Said, threads: Iterable[Sequence[str]]) -> Tally:
 
 
 def brought(said: Said, places: Sequence[Sequence[str]], elsewhere: int) -> Tally:
-    """What stands where each conversation is answered; ``elsewhere``: how much more was said, that is nowhere there."""
+    """Scores the replies of each conversation; ``stray_messages``: number of replies outside all conversations."""
     return sum((_brought(texts, there) for texts, there in zip(said, places, strict=True)), Tally(mixed=elsewhere))
 
 
@@ -76,7 +76,7 @@ def _brought(texts: Sequence[str], there: Sequence[str]) -> Tally:
 
 
 def _without_begun(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Without a preview of which nobody knows any more, where the next message repeats it whole and says so."""
+    """Returns the replies without abandoned previews, which the next message repeats in full with a label."""
     return [
         text
         for text, other in zip_longest(there, there[1:], fillvalue="")
@@ -93,6 +93,6 @@ def _strangers(wanted: Sequence[str], there: Mapping[str, int]) -> Mapping[str, 
 
 
 def _inversions(wanted: Sequence[str], found: Sequence[str]) -> int:
-    """How often something stands before what it should follow."""
+    """Returns how many neighbours are in the wrong order."""
     places = [wanted.index(text) for text in found if text in wanted]
     return sum(one > other for one, other in pairwise(places))
