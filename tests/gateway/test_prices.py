@@ -1,10 +1,12 @@
-"""What tokens cost."""
+"""Prices of tokens."""
 
 from __future__ import annotations
 
-import json
-from datetime import date
+import re
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from gateway.errors import SettingsError
 from gateway.messages import Usage
-from gateway.prices import TABLE, Price, Prices
+from gateway.prices import SOURCE, Price, Prices
 from gateway.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 MILLION = Usage(1_000_000, 1_000_000)
 
 
@@ -23,12 +26,19 @@ def load(monkeypatch: pytest.MonkeyPatch, prices: str = "", **settings: object) 
     return Prices.load(Settings(_env_file=None, **settings))  # type: ignore[call-arg,arg-type]  # pydantic's
 
 
-def test_the_shipped_table_says_its_date_and_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    prices = load(monkeypatch)
-    assert date.fromisoformat(prices.date).year >= 2026
-    assert "pricing" in prices.source
-    assert len(prices.table) == len(json.loads(TABLE.read_text())["models"])
-    assert all(0 < price.tokens_in < price.tokens_out for price in prices.table.values())
+def test_prices_are_read_without_a_network() -> None:
+    """In a process of its own, where the package is not loaded yet."""
+    code = (
+        "import socket; socket.socket.connect = socket.getaddrinfo = None\n"
+        "from gateway.messages import Usage; from gateway.prices import Prices\n"
+        "print(Prices({}).cost('gpt-5', Usage(1_000_000, 1_000_000)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("11250000\n", "")
+
+
+def test_the_source_names_the_package_and_its_version() -> None:
+    assert re.fullmatch(r"genai-prices \d+\.\d+\.\d+", SOURCE)
 
 
 def test_a_model_without_a_name_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +58,7 @@ def test_a_model_without_a_name_is_the_usual_one(monkeypatch: pytest.MonkeyPatch
 )
 def test_a_version_costs_what_its_model_costs(monkeypatch: pytest.MonkeyPatch, model: str, priced_as: str) -> None:
     prices = load(monkeypatch)
-    assert prices.of(model) == prices.table[priced_as]
+    assert prices.of(model) == prices.of(priced_as) is not None
 
 
 @pytest.mark.parametrize("model", ["gpt-5.99", "gpt-50", "llama3", "o33", "", "gpt", "ft:gpt-4o:us"])
@@ -62,6 +72,18 @@ def test_own_prices_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert prices.cost("llama3:8b", MILLION) == 1_000_000
     assert prices.cost("ft:gpt-5:mine", MILLION) == 7_000_000
     assert prices.cost("gpt-5-mini", MILLION) == 2_250_000
+
+
+def test_an_own_price_of_a_longer_name_wins_over_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = load(monkeypatch, "gpt-5-mini-2025=1/2")
+    assert prices.cost("gpt-5-mini-2025-08-07", MILLION) == 3_000_000
+    assert prices.cost("gpt-5-mini", MILLION) == 2_250_000
+
+
+def test_the_rate_does_not_depend_on_how_many_requests_a_turn_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = load(monkeypatch)
+    once = prices.cost("gpt-5.4", Usage(100_000, 1000))
+    assert prices.cost("gpt-5.4", Usage(1_000_000, 10_000)) == 10 * once
 
 
 def test_a_star_stands_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
