@@ -1,4 +1,4 @@
-"""How metrics leave a process: the route of the web server, and a port of their own where there is none."""
+"""The metrics endpoint: a route of the web server, or a port of its own in processes without one."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PATH = "/metrics"
 
 class MetricsSettings(Environment):
     metrics_token: SecretStr | None = None
-    """When set, who collects metrics must show it as a bearer token."""
+    """When set, collectors must send it as a bearer token."""
     metrics_port: int = Field(0, ge=0, le=65535)
-    """Where ``worker`` shows its metrics; 0: nowhere."""
+    """Port on which ``worker`` serves its metrics; 0: none."""
     prometheus_multiproc_dir: Path | None = None
-    """A folder in which the processes of one machine keep their numbers, so that any of them tells those of all."""
+    """Folder in which the processes of a machine share their metrics, so that each of them serves those of all."""
 
     @property
     def token(self) -> str | None:
@@ -36,44 +36,44 @@ class MetricsSettings(Environment):
 
 
 def blueprint(metrics: Metrics, token: str | None) -> flask.Blueprint:
-    """The route. It negotiates as the library does: text or OpenMetrics, gzip, and ``name[]`` for some of them only.
+    """Returns the route. The library negotiates text or OpenMetrics, gzip, and ``name[]`` to select metrics.
 
-    With a ``token``, whoever does not show it as a bearer token gets 401.
+    With a ``token``, requests without it as a bearer token get 401.
     """
-    made = flask.Blueprint("metrics", __name__)
-    collected = make_wsgi_app(metrics.registry)
+    routes = flask.Blueprint("metrics", __name__)
+    metrics_app = make_wsgi_app(metrics.registry)
 
-    @made.get(PATH)
+    @routes.get(PATH)
     def expose() -> ResponseReturnValue:
         if token is not None and not _shown(token):
             return problems.of_error(Unverified("Send METRICS_TOKEN as Authorization: Bearer <token>."))
-        asked = flask.request.environ | {"REQUEST_METHOD": "GET"}  # for HEAD, Flask leaves the body out by itself
+        environ = flask.request.environ | {"REQUEST_METHOD": "GET"}  # Flask drops the body of HEAD itself
         try:
-            return flask.Response.from_app(collected, asked)
-        except TypeError:  # the library compares a version in Accept with numbers, whatever it is
-            return flask.Response.from_app(collected, asked | {"HTTP_ACCEPT": ""})
+            return flask.Response.from_app(metrics_app, environ)
+        except TypeError:  # the library fails on a version in Accept that is not a number
+            return flask.Response.from_app(metrics_app, environ | {"HTTP_ACCEPT": ""})
 
-    return made
+    return routes
 
 
 def _shown(token: str) -> bool:
-    scheme, _, shown = flask.request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode("latin-1"), token.encode())
+    scheme, _, sent = flask.request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), token.encode())
 
 
 def operations(token: str | None) -> Sequence[Operation]:
-    """The route for the documentation."""
-    about = "Metrics of this process. In Prometheus' text format, or as OpenMetrics if Accept prefers it."
+    """Returns the route's entry in the API documentation."""
+    about = "Metrics in Prometheus' text format, or as OpenMetrics if Accept prefers it."
     secured = token is not None
-    described = Operation(
+    operation = Operation(
         "metrics", "GET", PATH, about, {200: Reply("The metrics.")}, (401,) if secured else (), secured=secured
     )
-    return (described,)
+    return (operation,)
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A port of its own for metrics, open until ``close``."""
+    """HTTP server for metrics only, running until ``close``."""
 
     server: WSGIServer
 
@@ -82,19 +82,21 @@ class Door:
         return self.server.server_port
 
     def close(self) -> None:
-        """Returns when the port is free again; who is being answered still gets it."""
+        """Stops the server. Running requests finish; the port is free on return."""
         self.server.shutdown()
         self.server.server_close()
 
 
 def serve(metrics: Metrics, port: int, token: str | None = None, *, host: str = "0.0.0.0") -> Door:  # noqa: S104  # Prometheus must reach it
-    """Show metrics, and nothing else, on a port; 0 takes any that is free. Raises SettingsError when it is taken."""
+    """Serves only metrics on a port; 0 picks a free one. Raises SettingsError when the port is in use."""
     app = flask.Flask("metrics", static_folder=None)
-    app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False)  # or Flask asks the environment
+    app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False)  # else Flask reads the environment
     app.register_blueprint(blueprint(metrics, token))
     try:
-        server, _ = start_wsgi_server(port, host, CollectorRegistry())  # shows nothing yet
+        server, _ = start_wsgi_server(port, host, CollectorRegistry())  # the app follows below
     except OSError as exc:
-        raise SettingsError(f"METRICS_PORT: cannot listen on {host}:{port}: {exc.strerror}.") from exc
+        raise SettingsError(
+            f"METRICS_PORT: cannot listen on {host}:{port}: {exc.strerror}. Set it to a free port."
+        ) from exc
     server.set_app(app)
     return Door(server)

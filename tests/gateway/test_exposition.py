@@ -1,4 +1,4 @@
-"""What Prometheus finds at /metrics, on the web server and on a port of its own."""
+"""The metrics endpoint, on the web server and on a port of its own."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )  # fmt: skip
-"""What Prometheus 3 sends."""
+"""The Accept header of Prometheus 3."""
 SHOWN = 'gateway_turns_accepted_total{platform="slack"} 1.0'
 NOBODY = cast("Inbox", None)
-"""For routes that ask the core for nothing."""
+"""For routes that do not use the inbox."""
 
 
 @pytest.fixture(scope="module")
@@ -129,40 +129,40 @@ def test_the_documentation_tells_of_the_route(token: str | None, statuses: set[s
 
 
 @pytest.fixture(scope="module")
-def door(metrics: Metrics) -> Iterator[Door]:
-    with closing(serve(metrics, 0, "tell-me-2", host="127.0.0.1")) as door:
-        yield door
+def server(metrics: Metrics) -> Iterator[Door]:
+    with closing(serve(metrics, 0, "tell-me-2", host="127.0.0.1")) as server:
+        yield server
 
 
-def ask(door: Door, path: str, **headers: str) -> tuple[int, str]:
-    with closing(HTTPConnection("127.0.0.1", door.port, timeout=20)) as connection:
+def ask(server: Door, path: str, **headers: str) -> tuple[int, str]:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read().decode()
 
 
-def test_a_process_without_a_web_server_shows_its_metrics(door: Door, capfd: pytest.CaptureFixture[str]) -> None:
-    status, text = ask(door, "/metrics", Authorization="Bearer tell-me-2")
+def test_a_process_without_a_web_server_shows_its_metrics(server: Door, capfd: pytest.CaptureFixture[str]) -> None:
+    status, text = ask(server, "/metrics", Authorization="Bearer tell-me-2")
     assert status == 200
     assert SHOWN in text
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_token_is_asked_for_there_too(door: Door) -> None:
-    status, text = ask(door, "/metrics")
+def test_the_token_is_asked_for_there_too(server: Door) -> None:
+    status, text = ask(server, "/metrics")
     assert status == 401
     assert "gateway_" not in text
 
 
-def test_there_is_nothing_else_at_that_port(door: Door) -> None:
-    assert ask(door, "/", Authorization="Bearer tell-me-2")[0] == 404
+def test_there_is_nothing_else_at_that_port(server: Door) -> None:
+    assert ask(server, "/", Authorization="Bearer tell-me-2")[0] == 404
 
 
 def test_the_port_is_free_again_when_it_is_closed(metrics: Metrics) -> None:
-    door = serve(metrics, 0, host="127.0.0.1")
-    assert ask(door, "/metrics")[0] == 200
-    door.close()
-    with socket.create_server(("127.0.0.1", door.port)):
+    server = serve(metrics, 0, host="127.0.0.1")
+    assert ask(server, "/metrics")[0] == 200
+    server.close()
+    with socket.create_server(("127.0.0.1", server.port)):
         pass
 
 
@@ -201,6 +201,6 @@ def test_a_port_that_is_none_is_refused(port: str, monkeypatch: pytest.MonkeyPat
 
 def test_a_debugging_flask_makes_no_difference(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_DEBUG", "1")
-    with closing(serve(metrics, 0, host="127.0.0.1")) as door:
-        app = cast("flask.Flask", door.server.get_app())
+    with closing(serve(metrics, 0, host="127.0.0.1")) as server:
+        app = cast("flask.Flask", server.server.get_app())
     assert not app.debug

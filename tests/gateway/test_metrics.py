@@ -1,4 +1,4 @@
-"""What is counted, timed and asked for, in one process and in several that are collected as one."""
+"""Metrics: counts, times and queue depths, in one process and in several that are collected together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strictly_parsed
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from gateway import metrics as room
+from gateway import metrics as metrics_module
 from gateway.errors import AssistantError, RateLimited, SettingsError, StoreUnavailable
 from gateway.messages import TurnState
 from gateway.metrics import Metrics
@@ -150,7 +150,7 @@ def test_names_units_and_types_are_as_open_metrics_demands() -> None:
         assert family.type != "histogram" or family.name.endswith("_seconds")
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the library looks there for what it tells")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the library reads process metrics there")
 def test_the_process_itself_is_told_of_too() -> None:
     assert (value(Metrics(), "process_resident_memory_bytes") or 0) > 0
 
@@ -187,8 +187,8 @@ class Database:
 
 @pytest.fixture
 def at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database is asked each time."""
-    monkeypatch.setattr(room, "DEPTH_SECONDS", 0.0)
+    """Disables the cache of queue depths."""
+    monkeypatch.setattr(metrics_module, "DEPTH_SECONDS", 0.0)
 
 
 def test_the_queue_is_asked_for_when_somebody_collects() -> None:
@@ -270,12 +270,12 @@ from tests.gateway.telling import TURN, all_of
 folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 
 def child(metrics, hand):
-    pid = os.fork()  # as a server does that loads the application before it forks
+    pid = os.fork()  # like a server that loads the application before it forks
     if pid:
         return pid
     all_of(metrics).in_hand(hand)
-    os.write(1, b"counted\\n")  # as a whole
-    signal.alarm(60)  # should nobody end it
+    os.write(1, b"counted\\n")  # in one write
+    signal.alarm(60)  # in case the test does not end it
     signal.pause()
 
 def told():
@@ -288,7 +288,7 @@ input()
 told()
 os.kill(children[0], signal.SIGKILL)
 os.waitpid(children[0], 0)
-(folder / "counter_1234567.db").touch()  # of a process that is about to begin
+(folder / "counter_1234567.db").touch()  # like that of a process that is starting
 told()
 os.kill(children[1], signal.SIGTERM)
 """
@@ -322,7 +322,7 @@ def read_told(lines: Callable[[], str]) -> Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Told, Told]:
-    """What four processes tell as one: three that run, one that came to its end; and after one more was killed."""
+    """Metrics of three running processes and an ended one, collected together; and again after one more was killed."""
     folder = str(tmp_path_factory.mktemp("metrics") / "made")
     with program(ALONE, folder) as alone:
         assert alone.wait(30) == 0
