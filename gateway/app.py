@@ -92,7 +92,9 @@ def load_settings(*, quiet: bool = False) -> Settings:
     """
     settings = Settings.load()
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    logs.configure(level, settings.log_format, [secret for each in SETTINGS for secret in each.load().secrets()])
+    secrets_set = [secret for each in SETTINGS for secret in each.load().secrets()]
+    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
+    logs.configure(level, settings.log_format, secrets_set, patterns)
     return settings
 
 

@@ -1,4 +1,4 @@
-"""The log: one line per entry to stderr, as text or JSON, whoever writes it, and never a secret in it."""
+"""Logging: writes our and libraries' entries to stderr, one line each, as text or JSON, with secrets masked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, cast
 
@@ -17,45 +17,46 @@ from structlog.typing import EventDict, FilteringBoundLogger
 
 MASK = "***"
 LEAST_SECRET = 6
-"""Characters; anything shorter would be found in half of all words."""
+"""Characters; a shorter secret would match parts of ordinary words."""
 
 BEARER = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-SHAPES = (
+SecretPattern = tuple[str, re.Pattern[str], str]
+"""A hint, a pattern and its replacement. Only texts that contain the hint are searched, as that is far cheaper."""
+
+SECRET_PATTERNS: Sequence[SecretPattern] = (
     ("sk-", re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"), MASK),
-    ("xox", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{8,}"), MASK),
-    ("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}"), MASK),
-    (":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), f":{MASK}"),
     ("earer", BEARER, rf"\1{MASK}"),
     ("EARER", BEARER, rf"\1{MASK}"),
     ("://", re.compile(r"""(://[^\s"'/:@]{0,256}:)[^\s"']{1,256}@"""), rf"\1{MASK}@"),
 )
-"""What a secret looks like that nobody told us: a string that every text with one has (which is far cheaper to look
-for than a pattern), the pattern, and what to write instead."""
+"""Secrets that are masked although no setting holds them. Adapters add patterns for their platforms' tokens."""
 
 QUIET = ("openai", "httpx", "httpx2", "aiohttp", "asyncio", "gunicorn", "werkzeug", "alembic", "sqlalchemy")
-"""Libraries that tell much below WARNING."""
+"""Libraries that log a lot below WARNING."""
 QUIETER = ("psycopg",)
-"""One that warns of each step of an outage, of which we tell once."""
+"""A library that warns of each step of a database outage, which we log once."""
 
 COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 PLAIN = re.compile(r"[^\s\"=]+")
 
 about = structlog.contextvars.bound_contextvars
-"""``with about(turn=...):`` adds these to every entry inside, across awaits and into a tool's thread."""
+"""``with bound_fields(turn=...):`` adds fields to every entry inside, across awaits and into a tool's thread."""
 
 
 def get(name: str) -> FilteringBoundLogger:
-    """The log of a module: ``log = logs.get(__name__)``. A call below the level does nothing, not even formatting."""
+    """Returns a module's logger: ``log = logs.get_logger(__name__)``. Calls below the level do not even format."""
     return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
-def configure(level: str, fmt: Literal["text", "json"], secrets: Iterable[str]) -> None:
-    """Send what the gateway logs from ``level`` on, and what libraries log from WARNING on, to stderr.
+def configure(
+    level: str, fmt: Literal["text", "json"], secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()
+) -> None:
+    """Sends the gateway's entries from ``level`` on and libraries' from WARNING on to stderr.
 
-    ``secrets`` are never written, wherever in an entry they turn up: in a nested value, in the text of an exception.
-    To be called once, before anything is logged.
+    ``secrets``, and what matches ``patterns``, are masked anywhere in an entry, such as in a nested value or in the
+    text of an exception. Called once by ``app.load_settings``, before anything is logged.
     """
-    _masks.learn(secrets)
+    _masks.learn(secrets, patterns)
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -78,29 +79,31 @@ def configure(level: str, fmt: Literal["text", "json"], secrets: Iterable[str]) 
 
 
 def mask(text: str) -> str:
-    """The text without the secrets that ``configure`` was told, and without what looks like one."""
+    """Returns the text with the secrets given to ``configure``, and whatever looks like one, replaced by ***."""
     return _masks.apply(text)
 
 
 class _Masks:
-    """The secrets, in every way that a line may spell them."""
+    """Masks secrets in every encoding in which a line may contain them."""
 
     def __init__(self) -> None:
         self._spellings: tuple[str, ...] = ()
+        self._patterns: tuple[SecretPattern, ...] = tuple(SECRET_PATTERNS)
 
-    def learn(self, secrets: Iterable[str]) -> None:
-        # A secret of several lines is also masked line by line: a traceback may indent them.
+    def learn(self, secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()) -> None:
+        # Each line of a multi-line secret is also masked by itself: a traceback may indent lines.
         parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
         spellings = {spelling for part in parts if len(part) >= LEAST_SECRET for spelling in _spellings(part)}
         self._spellings = tuple(sorted(spellings, key=len, reverse=True))
+        self._patterns = (*SECRET_PATTERNS, *patterns)
 
     def apply(self, text: str) -> str:
         for spelling in self._spellings:
             if spelling in text:
                 text = text.replace(spelling, MASK)
-        for sign, shape, instead in SHAPES:
-            if sign in text:
-                text = shape.sub(instead, text)
+        for hint, pattern, replacement in self._patterns:
+            if hint in text:
+                text = pattern.sub(replacement, text)
         return text
 
 
@@ -108,20 +111,20 @@ _masks = _Masks()
 
 
 def _spellings(secret: str) -> set[str]:
-    """How a secret looks as it is, in JSON, in a repr, in either of them inside the other, as bytes, and in a URL."""
+    """Returns a secret as it is, in JSON, in a repr, in either inside the other, as bytes and in a URL."""
     raw = secret.encode(errors="replace")
     inside = {secret, *_quoted(secret), repr(raw)[2:-1], urllib.parse.quote(raw, safe="")}
     return inside | {spelling for once in inside for spelling in _quoted(once)}
 
 
 def _quoted(text: str) -> set[str]:
-    """Python's repr escapes a single quote only beside a double one, so there are two of it."""
+    """Returns a text's escaped forms; two of repr, which escapes single quotes only beside double ones."""
     return {json.dumps(text)[1:-1], _escaped(json.dumps(text, ensure_ascii=False)[1:-1]), _escaped(text),
             repr(text)[1:-1], repr('"' + text)[2:-1]}  # fmt: skip
 
 
 class _Lines:
-    """Makes an entry one line. Text shows an exception on lines of its own below it."""
+    """Renders an entry as one line. As text, an exception follows on lines of its own."""
 
     def __init__(self, fmt: Literal["text", "json"], *, colours: bool) -> None:
         self._format = _json if fmt == "json" else _text
@@ -146,7 +149,7 @@ class _Lines:
 def _json(entry: Mapping[str, Any]) -> str:
     try:
         return json.dumps(entry, default=_repr)
-    except (TypeError, ValueError, RecursionError):  # keys that JSON does not know, or a value within itself
+    except (TypeError, ValueError, RecursionError):  # keys that JSON does not allow, or a value that contains itself
         return json.dumps({str(key): value if isinstance(value, str) else _repr(value) for key, value in entry.items()})
 
 
@@ -173,19 +176,19 @@ def _word(value: object) -> str:
 def _repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001  # whatever is logged, logging it must not fail
+    except Exception:  # noqa: BLE001  # logging must not fail, whatever is logged
         return f"<{type(value).__name__}>"
 
 
 def _escaped(text: str) -> str:
-    """No line breaks, and nothing that a terminal obeys."""
+    """Escapes line breaks and terminal control characters."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class _Stderr:
-    """Writes lines. Looks ``sys.stderr`` up each time: it may be replaced."""
+    """Writes lines to the current ``sys.stderr``, which may be replaced at any time."""
 
     _lock = threading.RLock()  # a signal may be logged while a line is being written
 
@@ -193,14 +196,14 @@ class _Stderr:
         self.name = name
 
     def write(self, line: str) -> None:
-        with self._lock, suppress(OSError, ValueError):  # nobody reads it any more: no reason to stop working
+        with self._lock, suppress(OSError, ValueError):  # stderr is closed: not a reason to stop working
             sys.stderr.write(line + "\n")
 
     debug = info = warning = error = critical = write
 
 
 class _Bridge(logging.Handler):
-    """Takes what libraries give to the standard library's logging."""
+    """Forwards entries of the standard library's logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -1,13 +1,14 @@
-"""The core's settings, and the base of every adapter's own. Nothing else reads the environment.
+"""The core's settings, and the base class of all settings. Nothing else reads the environment.
 
-A variable comes from the environment, from the file that ``<NAME>_FILE`` names, or from ``.env``, in this order.
+A variable is read from the environment, the file that ``<NAME>_FILE`` names, or ``.env``, in this order.
 An empty variable counts as unset.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
@@ -23,8 +24,17 @@ TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 """developers.openai.com/api/docs/guides/speech-to-text"""
 
 
+class TokenPattern(NamedTuple):
+    """What a platform's tokens look like, so that the log also masks those that no setting holds."""
+
+    hint: str
+    """A string that every such token contains, which is much cheaper to look for than the pattern."""
+    pattern: re.Pattern[str]
+    replacement: str = "***"
+
+
 class NamedFiles(EnvSettingsSource):
-    """Reads ``X`` from the file that ``X_FILE`` names: how container platforms hand over secrets."""
+    """Source that reads ``X`` from the file that ``X_FILE`` names, as container platforms provide secrets."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         for key, name, is_complex in self._extract_field_info(field, field_name):
@@ -38,17 +48,20 @@ class NamedFiles(EnvSettingsSource):
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as exc:
-            reason = getattr(exc, "strerror", None) or "it is not text"
+            reason = getattr(exc, "strerror", None) or "it is not UTF-8 text"
             message = f"{name.upper()}_FILE names {path}, which cannot be read: {reason}."
             raise SettingsError(message) from exc
 
 
 class Environment(BaseSettings):
-    """Base of settings: subclass it beside what it configures and call ``load``."""
+    """Base of settings: subclass it next to what it configures and call ``load``."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    token_patterns: ClassVar[tuple[TokenPattern, ...]] = ()
+    """Tokens that the log must mask wherever they appear; ``app.load_settings`` passes them to ``logs.configure``."""
 
     @classmethod
     def settings_customise_sources(
@@ -57,22 +70,22 @@ class Environment(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a folder of secrets: not offered
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a folder of secrets: not supported
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, NamedFiles(settings_cls), dotenv_settings
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment. Raises SettingsError naming each variable that is wrong, without its value."""
+        """Reads the settings. Raises SettingsError, which names each wrong variable without its value."""
         try:
             return cls()
-        except SourceError as exc:  # wraps what a source raised, here or in NamedFiles
+        except SourceError as exc:  # wraps what a source raised, such as FileSource
             raise (exc.__cause__ if isinstance(exc.__cause__, SettingsError) else SettingsError(str(exc))) from None
         except ValidationError as exc:
             raise SettingsError("\n".join(_complaint(error) for error in exc.errors(include_input=False))) from None
 
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value in these settings: what must never be printed."""
+        """Returns every secret value in these settings, for the log to mask."""
         values = (getattr(self, name) for name in type(self).model_fields)
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
 
@@ -83,9 +96,9 @@ def _complaint(error: Any) -> str:
 
 
 class Settings(Environment):
-    """What the core itself needs to know."""
+    """Settings of the core."""
 
-    host: str = "0.0.0.0"  # noqa: S104  # the platforms must reach us
+    host: str = "0.0.0.0"  # noqa: S104  # platforms must reach it
     port: int = Field(8080, ge=0, le=65535)
     web_threads: PositiveInt = 1000
     database_url: str = "sqlite:///gateway.db"
@@ -97,10 +110,10 @@ class Settings(Environment):
     openai_base_url: str | None = None
     openai_model: str | None = None
     openai_tools: str = ""
-    """Hosted tools of the Responses API: web_search, file_search, code_interpreter, image_generation, with commas."""
+    """Hosted tools of the Responses API, with commas: web_search, file_search, code_interpreter, image_generation."""
     openai_vector_store_ids: str = ""
     openai_transcription_model: str | None = None
-    """What turns voice notes into text; by itself only at OpenAI, as other servers may have no such model."""
+    """Model that transcribes voice notes. Defaults to one at OpenAI only, as other servers may have none."""
     assistant_id: str | None = Field(None, validation_alias=AliasChoices("assistant_id", "asst_id"))
     azure_openai_api_key: SecretStr | None = None
     azure_openai_endpoint: str | None = None
@@ -114,20 +127,20 @@ class Settings(Environment):
 
     max_message_chars: PositiveInt = 32_000
     max_runs: PositiveInt = 2000
-    """Turns that one process works on at once."""
+    """Turns that one process runs at the same time."""
     max_backlog: PositiveInt = 100
     """Unfinished turns that one conversation may have."""
     max_queue: PositiveInt = 10_000
-    """Unfinished turns there may be in all."""
+    """Unfinished turns that there may be in total."""
     max_queue_per_platform: PositiveInt = 5_000
     retention_days: NonNegativeFloat = 0.0
-    """Days after which what was said is deleted; 0: it is kept."""
+    """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0
-    """How long a process that is told to stop may go on with what it holds."""
+    """Seconds that a process has to finish its work when it is stopped."""
 
     @property
     def backend(self) -> BackendName:
-        """The backend that these settings ask for, or mean."""
+        """The chosen backend, else the one that follows from the other settings."""
         if self.assistant_backend is not None:
             return self.assistant_backend
         if self.assistant_id:
@@ -140,7 +153,7 @@ class Settings(Environment):
 
     @property
     def transcription_model(self) -> str:
-        """The model for recordings; empty when there is none."""
+        """The model that transcribes recordings; empty when there is none."""
         if self.openai_transcription_model is not None:
             return self.openai_transcription_model
         elsewhere = self.azure_openai_endpoint or (
@@ -149,7 +162,7 @@ class Settings(Environment):
         return "" if elsewhere else TRANSCRIPTION_MODEL
 
     def missing(self) -> tuple[str, ...]:
-        """The variables that the chosen backend still needs."""
+        """Returns the variables that the backend needs and that are not set."""
         if self.backend == "offline":
             return ()
         azure = {
@@ -161,7 +174,7 @@ class Settings(Environment):
         if any(azure.values()):
             needed = dict(azure)
         elif self.openai_base_url:
-            needed = {}  # a server of one's own may want no key
+            needed = {}  # a self-hosted server may need no key
         if self.backend == "threads":
             needed["ASST_ID (or OPENAI_MODEL)"] = self.assistant_id or self.openai_model
         elif self.openai_base_url or any(azure.values()):

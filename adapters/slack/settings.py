@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.errors import SettingsError
-from gateway.settings import Environment
+from gateway.settings import Environment, TokenPattern
 
 SLACK = "https://slack.com"
 PROMPTS = 4
@@ -15,6 +16,11 @@ PROMPTS = 4
 
 
 class SlackSettings(Environment):
+    token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
+        TokenPattern("xox", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{8,}")),
+        TokenPattern("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}")),
+    )
+
     slack_bot_token: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
     slack_app_token: SecretStr | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.errors import SettingsError
-from gateway.settings import Environment
+from gateway.settings import Environment, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
@@ -17,6 +17,10 @@ WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
 class TelegramSettings(Environment):
+    token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
+        TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
+    )
+
     telegram_bot_token: SecretStr | None = None
     telegram_webhook_secret: SecretStr | None = None
     """Set: updates come to /telegram/webhook; else they are fetched by long polling."""

@@ -1,4 +1,4 @@
-"""One line per entry, whoever writes it, in text and in JSON; and no secret gets through."""
+"""Logging: one line per entry, of ours and of libraries, as text and JSON, without secrets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -13,7 +14,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import logs
+from gateway import app, logs
 
 Format = Literal["text", "json"]
 Written = Callable[[], str]
@@ -21,7 +22,7 @@ Written = Callable[[], str]
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    """What ``configure`` changes is the process's: give it back."""
+    """Restores the global state that ``configure`` changes."""
     root = logging.getLogger()
     levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.QUIET))}
     yield
@@ -181,12 +182,6 @@ def test_a_closed_stderr_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "shown"),
     [
         ("key sk-proj-" + "aB3_-" * 8 + " end", "key *** end"),
-        ("xoxb-123456789012-abcdef", "***"),
-        ("xapp-1-A111-222-abc", "***"),
-        (
-            "https://api.telegram.org/bot123456789:" + "A-b_" * 9 + "/getMe",
-            "https://api.telegram.org/bot123456789:***/getMe",
-        ),
         ("Authorization: Bearer abc.DEF-123/456=", "Authorization: Bearer ***"),
         ("BEARER abcdefgh1", "BEARER ***"),
         ("postgresql+psycopg://gate:p@ss:w/ord@db:5432/x", "postgresql+psycopg://gate:***@db:5432/x"),
@@ -198,6 +193,27 @@ def test_a_closed_stderr_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_looks_like_a_secret_is_masked_though_nobody_named_it(text: str, shown: str) -> None:
+    assert logs.mask(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("xoxb-123456789012-abcdef", "***"),
+        ("xapp-1-A111-222-abc", "***"),
+        (
+            "https://api.telegram.org/bot123456789:" + "A-b_" * 9 + "/getMe",
+            "https://api.telegram.org/bot123456789:***/getMe",
+        ),
+        ("2026-11-21T10:36:38.170173Z", "2026-11-21T10:36:38.170173Z"),
+    ],
+)
+def test_tokens_of_platforms_are_masked_by_the_patterns_of_their_adapters(
+    text: str, shown: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert logs.mask(text) == text
+    monkeypatch.chdir(tmp_path)
+    app.load_settings()
     assert logs.mask(text) == shown
 
 
