@@ -1,4 +1,4 @@
-"""The web chat: a page at `/`, a script that puts it on other sites, and the files that every page loads."""
+"""The web chat: the page at `/`, the script that embeds it in other sites, and static files of all pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""What a page may load, by how its name ends. Templates and licences are not served."""
+"""Content types of the files that are served, by suffix. Templates and licences are not served."""
 FOR_GOOD = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"
 AN_HOUR = "public, max-age=3600"
@@ -38,25 +38,25 @@ POLICY = {
     "require-trusted-types-for": "'script'",
     "trusted-types": "dompurify",
 }
-"""The page's Content-Security-Policy: our own files, nothing else, and no text becomes HTML but through DOMPurify."""
+"""The page's Content-Security-Policy: only our own files, and only DOMPurify may turn text into HTML."""
 
 
 class ChatPageSettings(Environment):
     web_chat: bool = True
-    """Whether there is a page at all."""
+    """Serve the chat page."""
     web_chat_title: str = Field("Chat", max_length=60)
     web_chat_greeting: str = Field("How can I help you?", max_length=200)
-    """What an empty conversation says."""
+    """Text that an empty conversation shows."""
     web_chat_suggestions: str = (
         "What can you help me with? | Explain something to me in simple words | Help me to write a message"
     )
-    """Up to four messages that an empty conversation offers, with | between them."""
+    """Up to four suggested messages for an empty conversation, separated by |."""
 
     @field_validator("web_chat_suggestions")
     @classmethod
     def _few(cls, suggestions: str) -> str:
         if len(_split(suggestions, "|")) > SUGGESTIONS:
-            raise ValueError(f"holds more than {SUGGESTIONS} suggestions")
+            raise ValueError(f"has more than {SUGGESTIONS} suggestions")
         return suggestions
 
     @property
@@ -68,12 +68,12 @@ def _split(listed: str, mark: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in listed.split(mark) if part.strip())
 
 
-# ---------------------------------------------------------------- what pages load
+# ---------------------------------------------------------------- static files
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as it is sent. ``tag``: a digest of it."""
+    """A file to serve, plain and gzipped. ``etag``: a digest of it."""
 
     body: bytes
     kind: str
@@ -85,22 +85,22 @@ class Asset:
         object.__setattr__(self, "tag", sha256(self.body).hexdigest()[:32])
 
     def answer(self, cache: str) -> flask.Response:
-        """Packed for whoever takes that, and nothing at all for whoever has it already."""
-        packs = flask.request.accept_encodings["gzip"] > 0
-        response = flask.Response(self.packed if packs else self.body, content_type=self.kind)
-        if packs:
+        """Returns the file, gzipped if the client accepts that, or 304 if the client has it already."""
+        use_gzip = flask.request.accept_encodings["gzip"] > 0
+        response = flask.Response(self.packed if use_gzip else self.body, content_type=self.kind)
+        if use_gzip:
             response.content_encoding = "gzip"
         response.vary.add("Accept-Encoding")
         response.headers["Cache-Control"] = cache
-        response.set_etag(f"{self.tag}-gzip" if packs else self.tag)
+        response.set_etag(f"{self.tag}-gzip" if use_gzip else self.tag)
         response.make_conditional(flask.request)
         return response
 
 
 class Assets:
-    """The files of all pages, read once. Their address changes when one of them does, so browsers keep them for good.
+    """Static files of all pages, read once. Their path contains a version of them all, so browsers may cache them.
 
-    They stand below one such address, so that a script can load another one by its name alone.
+    All files are below the same path, so that a script can import another by its name alone.
     """
 
     def __init__(self, folder: Path = PAGES) -> None:
@@ -109,16 +109,16 @@ class Assets:
             for path in sorted(folder.rglob("*"))
             if path.suffix in TYPES
         }
-        marks = "".join(f"{name} {asset.tag}\n" for name, asset in self._files.items())
-        self.version = sha256(marks.encode()).hexdigest()[:16]
+        tags = "".join(f"{name} {asset.tag}\n" for name, asset in self._files.items())
+        self.version = sha256(tags.encode()).hexdigest()[:16]
 
     @property
     def root(self) -> str:
-        """Where they are, relative to the gateway's own root."""
+        """The files' path, relative to the gateway's root URL."""
         return f"assets/{self.version}"
 
     def __getitem__(self, name: str) -> Asset:
-        """Raises NotFound."""
+        """Returns a file by its name. Raises NotFound."""
         if name not in self._files:
             raise NotFound
         return self._files[name]
@@ -128,7 +128,7 @@ class Assets:
 
         @blueprint.get("/assets/<version>/<path:name>")
         def show(version: str, name: str) -> ResponseReturnValue:
-            # Another version is asked for while processes of both run. What we have is the best answer, for the moment.
+            # During a rolling update, clients may ask for another version. They get ours, but must not cache it.
             return self[name].answer(FOR_GOOD if version == self.version else ASK_FIRST)
 
         return blueprint
@@ -139,10 +139,10 @@ class Assets:
 
 @dataclass(frozen=True, slots=True)
 class ChatPage:
-    """The page, and the script that other sites embed it by.
+    """The chat page, and the script by which other sites embed it.
 
-    ``origins``: the sites that may show it in a frame, as ``CORS_ORIGINS`` has them. ``keyed``: whether /chat asks for
-    an API key. ``max_message_chars``: what /chat takes.
+    ``origins``: sites that may frame it, as in ``CORS_ORIGINS``. ``requires_key``: whether /chat demands an API key.
+    ``max_message_chars``: the limit of /chat.
     """
 
     settings: ChatPageSettings
@@ -152,7 +152,7 @@ class ChatPage:
     max_message_chars: int
 
     def routes(self) -> flask.Blueprint:
-        """No route at all when the page is switched off."""
+        """Returns the routes; none when the page is disabled."""
         blueprint = flask.Blueprint("chat_page", __name__, template_folder="pages")
         if self.settings.web_chat:
             blueprint.add_url_rule("/", "show", self.show)
@@ -172,6 +172,6 @@ class ChatPage:
 
 
 def policy(origins: Sequence[str]) -> str:
-    """The page's Content-Security-Policy, with the sites that may show it in a frame."""
+    """Returns the page's Content-Security-Policy, with the sites that may frame it."""
     framing = "*" if "*" in origins else " ".join(("'self'", *origins))
     return "; ".join(f"{name} {value}" for name, value in (POLICY | {"frame-ancestors": framing}).items())

@@ -1,4 +1,4 @@
-"""What ``python -m gateway check`` tells: each thing that is configured, and whether it answers."""
+"""``python -m gateway check``: checks everything that is configured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.store import SqlStore
 
 
 def check(settings: Settings) -> Iterator[Check]:
-    """One line after the other. Raises nothing."""
+    """Yields one result per line of output. Raises nothing."""
     yield _schema(settings)
     yield from _assistant(settings)
     try:
@@ -38,7 +38,8 @@ def _schema(settings: Settings) -> Check:
     except GatewayError as exc:
         return Check("database", ok=False, detail=str(exc))
     on_start = settings.database_url.startswith("sqlite")
-    detail = "up to date" if current else "will be brought up to date on start" if on_start else "run: migrate"
+    outdated = "will be migrated on start" if on_start else "not up to date; run python -m gateway migrate"
+    detail = "up to date" if current else outdated
     return Check("database", ok=current or on_start, detail=detail)
 
 

@@ -15,7 +15,7 @@ from storage import migrations
 
 
 class Group(click.Group):
-    """Says what is wrong in one line, where others would show a traceback."""
+    """Command group that shows a GatewayError as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -31,27 +31,27 @@ def main() -> None:
 
 @main.command()
 def serve() -> None:
-    """Web and engine in one process: all that a small machine needs."""
+    """Web server and worker in one process: enough for one machine."""
     _serve(listening=True)
 
 
 @main.command()
 def web() -> None:
-    """Web and engine, beside others of their kind over one PostgreSQL. Platforms that must be asked: see worker."""
+    """Web server and worker, one of several processes over one PostgreSQL. Does not poll platforms: see worker."""
     _serve(listening=False)
 
 
 @main.command()
 def worker() -> None:
-    """The engine alone: fetches from platforms that do not call us, and answers what others have accepted."""
+    """Worker only: polls platforms that do not call a webhook, and answers messages that any process accepted."""
     settings = app.load_settings()
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
     gateway = _open(settings)
     gateway.listen()
-    shown = MetricsSettings.load()
-    metrics = exposition.serve(gateway.metrics, shown.metrics_port, shown.token) if shown.metrics_port else None
-    click.echo(f"Working with {gateway.assistant.description}.")
+    exposed = MetricsSettings.load()
+    metrics = exposition.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
+    click.echo(f"Worker started with {gateway.assistant.description}.")
     signal.sigwait(stops)
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
@@ -61,19 +61,19 @@ def worker() -> None:
 
 @main.command()
 def migrate() -> None:
-    """Bring the database up to date."""
+    """Migrate the database to the current schema."""
     migrations.upgrade(app.load_settings().database_url)
     click.echo("The database is up to date.")
 
 
 @main.command()
 def check() -> None:
-    """Tell what is configured and whether it answers. Exit status 1 if something is wrong."""
-    well = True
+    """Check everything that is configured. Exit status 1 if something fails."""
+    all_ok = True
     for line in checking.check(app.load_settings()):
-        well = well and line.ok
+        all_ok = all_ok and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
-    sys.exit(0 if well else 1)
+    sys.exit(0 if all_ok else 1)
 
 
 for command in app.commands():
@@ -88,13 +88,13 @@ def _open(settings: Settings) -> app.Gateway:
 def _serve(*, listening: bool) -> None:
     settings = app.load_settings()
 
-    made: list[app.Gateway] = []
+    opened: list[app.Gateway] = []
 
     def make_site() -> server.Site:
         gateway = _open(settings)
         if listening:
             gateway.listen()
-        made.append(gateway)
+        opened.append(gateway)
         return server.Site(gateway.web(), gateway.drain, gateway.close)
 
     server.serve(
@@ -103,7 +103,7 @@ def _serve(*, listening: bool) -> None:
         port=settings.port,
         threads=settings.web_threads,
         grace_seconds=settings.grace_seconds,
-        on_ready=lambda url: _greet(url, made[0]),
+        on_ready=lambda url: _greet(url, opened[0]),
     )
 
 

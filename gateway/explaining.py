@@ -1,4 +1,4 @@
-"""Tells what would become of a message, without running anything: ``python -m gateway explain``."""
+"""``python -m gateway explain``: tells how a message would be handled, without running anything."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from gateway.ports import Adapter, Explaining, Receipt, Supposed
 from gateway.rules import MILLION, MINUTE, Pace, Rules, Share
 from gateway.storing import Store
 
-DONE_BY = {Kind.RESET: "It would begin the conversation anew.", Kind.STOP: "It would stop what is being answered."}
-UNREAD = "nothing of it is meant for us. Does it mention us? Then say --mention"
-KEPT_OUT = "it counts only in a conversation that is there already"
+DONE_BY = {Kind.RESET: "It would reset the conversation.", Kind.STOP: "It would stop the running turn."}
+UNREAD = "it is not addressed to the bot. If it mentions the bot, pass --mention"
+KEPT_OUT = "it is answered only in an existing conversation"
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What is looked at."""
+    """What an explanation is based on."""
 
     adapters: Sequence[Adapter]
-    """Those that are switched on."""
+    """The enabled ones."""
     store: Store
     catalogue: Catalogue
     ledger: Ledger
     rules: Rules
     backlog: int
-    """How many turns of a conversation may wait."""
+    """Unfinished turns allowed per conversation."""
     queue: int
-    """How many in all."""
+    """Unfinished turns allowed in all."""
     queue_per_platform: int
 
 
@@ -50,32 +50,30 @@ class Finding:
     name: str
     text: str
     objection: str = ""
-    """Why the message would not be answered; empty when nothing is in its way here."""
+    """Why the message would not be answered; empty when this finding does not prevent it."""
 
 
 def command(open_sight: OpenSight) -> click.Command:
-    """``explain``, for the command line."""
+    """Returns the ``explain`` command."""
 
     @click.command("explain")
     @click.option("--platform", required=True, metavar="NAME", help="Such as slack, telegram or http.")
-    @click.option(
-        "--workspace", default="", metavar="ID", help="Without it, where the channel or the user was heard of last."
-    )
-    @click.option("--channel", default="", metavar="ID", help="A channel, a chat or, for http, a thread_id.")
-    @click.option("--topic", default="", metavar="ID", help="A strand inside the channel, such as Slack's thread_ts.")
-    @click.option("--user", default="", metavar="ID", help="Who says it.")
-    @click.option("--mention", is_flag=True, help="It calls the bot by name.")
+    @click.option("--workspace", default="", metavar="ID", help="Default: where the channel or the user last wrote.")
+    @click.option("--channel", default="", metavar="ID", help="Channel, chat or, for http, thread_id.")
+    @click.option("--topic", default="", metavar="ID", help="Topic inside the channel, such as Slack's thread_ts.")
+    @click.option("--user", default="", metavar="ID", help="Author of the message.")
+    @click.option("--mention", is_flag=True, help="The message mentions the bot.")
     @click.argument("text")
     def explain_command(
         platform: str, workspace: str, channel: str, topic: str, user: str, text: str, *, mention: bool
     ) -> None:
-        """Tell whether a message would be answered, in which conversation, under which limits, and why.
+        """Tell whether a message would be answered, in which conversation and under which limits.
 
         Nothing is sent or stored. Exit status 1 if it would not be answered.
         """
-        supposed = Supposed(text, workspace, channel, topic, user, mention)
-        with open_sight() as sight:
-            explanation = explain(sight, platform, supposed)
+        synthetic = Supposed(text, workspace, channel, topic, user, mention)
+        with open_sight() as context:
+            explanation = explain(context, platform, synthetic)
         for line in explanation.lines:
             click.echo(line)
         sys.exit(0 if explanation.answered else 1)
@@ -90,19 +88,24 @@ class Explanation:
 
 
 def explain(sight: Sight, platform: str, supposed: Supposed) -> Explanation:
-    """What would become of a message. Raises InputError for what cannot be the platform's, StoreUnavailable."""
+    """Returns how a message would be handled.
+
+    Raises InputError for what the platform cannot send, StoreUnavailable.
+    """
     adapter = _adapter(sight, platform)
-    receipt = adapter.suppose(
+    update = adapter.suppose(
         supposed if supposed.workspace else replace(supposed, workspace=_known(sight, platform, supposed))
     )
-    if not receipt.messages:
-        return Explanation(answered=False, lines=(_unread(receipt),))
-    each = [_message(sight, message) for message in receipt.messages]
-    return Explanation(all(one.answered for one in each), [line for one in each for line in one.lines])
+    if not update.messages:
+        return Explanation(answered=False, lines=(_unread(update),))
+    explanations = [_message(sight, message) for message in update.messages]
+    return Explanation(
+        all(each.answered for each in explanations), [line for each in explanations for line in each.lines]
+    )
 
 
 def _known(sight: Sight, platform: str, supposed: Supposed) -> str:
-    """The workspace in which the channel, or else the person, was heard of last; empty when they never were."""
+    """Returns the workspace in which the channel, or else the person, last wrote; empty when there is none."""
     for search in (Search(platform, channel=supposed.channel), Search(platform, user=supposed.user)):
         if search.channel or search.user:
             for line in sight.catalogue.find_conversations(search, limit=1):
@@ -115,11 +118,13 @@ def _adapter(sight: Sight, platform: str) -> Explaining:
     if isinstance(found, Explaining):
         return found
     names = ", ".join(adapter.name for adapter in sight.adapters if isinstance(adapter, Explaining))
-    raise InputError(f"There is no platform {platform!r} switched on that could explain itself. There are: {names}.")
+    raise InputError(f"No enabled platform {platform!r} can be explained. Enabled: {names}.")
 
 
 def _unread(receipt: Receipt) -> str:
-    return f"It would be told at once: {receipt.body}" if receipt.body else f"It would not be answered: {UNREAD}."
+    if receipt.body:
+        return f"It would be answered without the assistant: {receipt.body}"
+    return f"It would not be answered: {UNREAD}."
 
 
 def _message(sight: Sight, message: Message) -> Explanation:
@@ -128,19 +133,19 @@ def _message(sight: Sight, message: Message) -> Explanation:
     if message.kind is Kind.ASK:
         findings += [*_budgets(sight, message), *_paces(sight, message), *_queues(sight, message, conversation)]
     objection = next((finding.objection for finding in findings if finding.objection), "")
-    verdict = (
+    conclusion = (
         f"It would not be answered: {objection}." if objection else DONE_BY.get(message.kind, "It would be answered.")
     )
     width = max(len(finding.name) for finding in findings) + 2
-    return Explanation(not objection, [verdict, *(f"{each.name:{width}}{each.text}" for each in findings)])
+    return Explanation(not objection, [conclusion, *(f"{each.name:{width}}{each.text}" for each in findings)])
 
 
 def _conversation(store: Store, message: Message) -> Conversation | None:
     found = store.conversation(message.key)
-    if found is None and not message.opens:  # a thread may be named by its id at the backend
+    if found is None and not message.opens:  # a caller may name a thread by its id at the backend
         found = store.conversation_of(ThreadId(message.key.channel))
-    theirs = (message.key.platform, message.key.workspace)
-    return found if found and (found.key.platform, found.key.workspace) == theirs else None
+    expected = (message.key.platform, message.key.workspace)
+    return found if found and (found.key.platform, found.key.workspace) == expected else None
 
 
 # ---------------------------------------------------------------- findings
@@ -150,8 +155,9 @@ def _lists(sight: Sight, message: Message) -> Finding:
     objection = sight.rules.objection(message)
     if objection:
         return Finding("lists", objection, objection)
-    named = message.key.platform in sight.rules.allowed
-    return Finding("lists", "ALLOWED names it" if named else "not blocked, and ALLOWED names nobody of this platform")
+    if message.key.platform in sight.rules.allowed:
+        return Finding("lists", "listed in ALLOWED")
+    return Finding("lists", "not in BLOCKED, and ALLOWED lists no name of this platform")
 
 
 def _where(message: Message, conversation: Conversation | None) -> Finding:
@@ -161,7 +167,7 @@ def _where(message: Message, conversation: Conversation | None) -> Finding:
     if conversation is None:
         objection = "" if message.opens else f"{KEPT_OUT}, and there is none"
         return Finding(
-            "conversation", f"none yet, it would be {place}" if message.opens else f"none: {place}", objection
+            "conversation", f"none yet; it would be {place}" if message.opens else f"none: {place}", objection
         )
     thread = f"thread {conversation.thread} of {conversation.backend}" if conversation.thread else "no thread yet"
     return Finding("conversation", f"{conversation.id}, {thread}: {place}")
@@ -178,13 +184,13 @@ def _budgets(sight: Sight, message: Message) -> Iterator[Finding]:
 
 def _budget(share: Share, spent: Spent) -> Finding:
     name, budget = f"budget, {share.whose} per {share.span}", share.budget
-    limits = ((budget.soft, "told from {} on"), (budget.hard, "at most {}"))
-    said = [f"{money(spent.cost)} spent", *(text.format(money(limit)) for limit, text in limits if limit is not None)]
+    limits = ((budget.soft, "soft limit {}"), (budget.hard, "hard limit {}"))
+    parts = [f"{money(spent.cost)} spent", *(text.format(money(limit)) for limit, text in limits if limit is not None)]
     if spent.held:
-        said.append(f"{money(spent.held)} kept free for what is running")
+        parts.append(f"{money(spent.held)} reserved for running turns")
     used_up = budget.hard is not None and spent.cost >= budget.hard
     objection = f"the budget of the {share.whose} for {share.span.now} is used up" if used_up else ""
-    return Finding(name, f"{', '.join(said)}, anew on {share.anew:%Y-%m-%d %H:%M} UTC", objection)
+    return Finding(name, f"{', '.join(parts)}, resets on {share.anew:%Y-%m-%d %H:%M} UTC", objection)
 
 
 def _paces(sight: Sight, message: Message) -> Iterator[Finding]:
@@ -196,9 +202,9 @@ def _pace(pace: Pace, wait: float) -> Finding:
     number = "one message" if pace.most == 1 else f"{pace.most} messages"
     most = f"at most {number} in {'a minute' if pace.seconds == MINUTE else 'an hour'}"
     if wait <= 0:
-        return Finding("rate", f"{most}, there is room for one now")
-    later = f"in {wait:.0f} s"
-    return Finding("rate", f"{most}, the next one {later}", f"that would be too many messages; the next one {later}")
+        return Finding("rate", f"{most}, one is allowed now")
+    next_one = f"the next one is allowed in {wait:.0f} s"
+    return Finding("rate", f"{most}, {next_one}", f"the rate limit is reached; {next_one}")
 
 
 def _queues(sight: Sight, message: Message, conversation: Conversation | None) -> Iterator[Finding]:
@@ -211,11 +217,11 @@ def _queues(sight: Sight, message: Message, conversation: Conversation | None) -
 
 
 def _queue(name: str, waiting: int, most: int, where: str) -> Finding:
-    objection = f"{most} messages wait {where} already" if waiting >= most else ""
-    return Finding(name, f"{waiting} of {most} wait {where}", objection)
+    objection = f"{most} messages are waiting {where}" if waiting >= most else ""
+    return Finding(name, f"{waiting} of {most} waiting {where}", objection)
 
 
 def money(amount: int) -> str:
-    """Millionths as people write money: 0.50, 12.00, 0.000125."""
+    """Returns millionths as an amount of money: 0.50, 12.00, 0.000125."""
     whole, _, part = f"{Decimal(amount) / MILLION:.6f}".partition(".")
     return f"{whole}.{part.rstrip('0'):0<2}"

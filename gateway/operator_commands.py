@@ -1,4 +1,4 @@
-"""The operator's command line: ``turns``, ``turn``, ``retry``, ``forget``, ``export``."""
+"""Commands for operators: ``turns``, ``turn``, ``retry``, ``forget``, ``export``."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from gateway.storing import Store
 PROGRAM = "python -m gateway"
 HEADINGS = ("RECEIVED", "STATE", "PLATFORM", "CHANNEL", "USER", "SECONDS", "TURN", "TEXT")
 TEXT_CELLS, NAME_CELLS, DETAIL_CELLS = 60, 24, 300
-"""What is shown in a line: of a text, of a name, and of a step's detail."""
+"""Widest text, name and audit detail in a line of output."""
 MILLIONTHS = 1_000_000
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.IGNORECASE)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 CONTROLS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0)) if code != ord("\n")}
-"""What a terminal would obey instead of showing it."""
+"""Characters that a terminal interprets instead of showing them."""
 
 OpenBooks = Callable[[], AbstractContextManager[Books]]
 
 
 class Span(click.ParamType[float]):
-    """A length of time, in seconds."""
+    """Command line parameter that is a duration, in seconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = SPAN.fullmatch(str(value).strip())
         if found is None:
-            self.fail(f"{value!r} is no length of time. Write 90s, 30m, 2h, 7d or 4w.", param, ctx)
+            self.fail(f"{value!r} is not a duration. Write 90s, 30m, 2h, 7d or 4w.", param, ctx)
         return float(found[1]) * UNITS[found[2].lower()]
 
 
 def commands(open_books: OpenBooks, threads: Threads) -> Sequence[click.Command]:
-    """Everything that reads or changes what is in the database."""
+    """Returns the commands that read or change stored turns."""
     return (
         _turns(open_books),
         _turn(open_books),
@@ -58,48 +58,52 @@ def commands(open_books: OpenBooks, threads: Threads) -> Sequence[click.Command]
 
 
 def harmless(text: str) -> str:
-    """What a stranger wrote, for a terminal."""
+    """Returns text of unknown origin without control characters and secrets, for a terminal."""
     return logs.mask(text.translate(CONTROLS))
 
 
 # ---------------------------------------------------------------- turns
 
 _platform = click.option("--platform", default="", metavar="NAME", help="Such as slack, telegram, http.")
-_as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 
 def _turns(open_books: OpenBooks) -> click.Command:
     @click.command("turns")
-    @click.option("--state", type=click.Choice([state.value for state in TurnState]), help="Only those in this state.")
+    @click.option("--state", type=click.Choice([state.value for state in TurnState]), help="Only turns in this state.")
     @_platform
-    @click.option("--user", default="", metavar="ID", help="Who said it.")
-    @click.option("--channel", default="", metavar="ID", help="Where it was said; a thread_id for http.")
-    @click.option("--text", default="", help="Something in the message or the reply, in whatever case.")
+    @click.option("--user", default="", metavar="ID", help="Author of the message.")
+    @click.option("--channel", default="", metavar="ID", help="Channel of the message; for http a thread_id.")
+    @click.option("--text", default="", help="Part of the message or the reply; case does not matter.")
     @click.option("--since", type=Span(), metavar="TIME", help="Received within this time: 90s, 30m, 2h, 7d, 4w.")
-    @click.option("--before", metavar="TURN", help="Older than this turn: where the list before ended.")
-    @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Not more than these.")
+    @click.option(
+        "--before", metavar="TURN", help="Only turns older than this one, such as the last of the list before."
+    )
+    @click.option(
+        "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Largest number of turns."
+    )
     @_as_json
     @click.pass_context
-    def turns_command(ctx: click.Context, /, *, before: str | None, limit: int, as_json: bool, **wanted: Any) -> None:
-        """List turns, the newest first. With --json one object a line."""
-        with open_books() as books:
-            search = _search(books, **wanted)
-            last = None if before is None else _read(books, before)
-            found = books.find(search, limit=limit + 1, before=last)
+    def turns_command(ctx: click.Context, /, *, before: str | None, limit: int, as_json: bool, **filters: Any) -> None:
+        """List turns, newest first. With --json, one object per line."""
+        with open_books() as store:
+            search = _search(store, **filters)
+            last = None if before is None else _read(store, before)
+            found = store.find(search, limit=limit + 1, before=last)
         turns = found[:limit]
         for line in map(operating.as_json, map(operating.turn_view, turns)) if as_json else _table(turns):
             click.echo(line)
         if len(found) > limit:
-            click.echo(f"There are more: {_going_on(ctx, turns[-1])}", err=True)
+            click.echo(f"More turns: {_going_on(ctx, turns[-1])}", err=True)
         elif not found:
-            click.echo("No turn fits.", err=True)
+            click.echo("No turn matches.", err=True)
 
     return turns_command
 
 
 def _search(
-    books: Books,
+    store: Books,
     *,
     state: str | None = None,
     platform: str = "",
@@ -108,7 +112,7 @@ def _search(
     text: str = "",
     since: float | None = None,
 ) -> Search:
-    at = None if since is None else books.now() - since
+    at = None if since is None else store.now() - since
     return Search(platform, channel, user, text, TurnState(state) if state else None, since=at)
 
 
@@ -120,7 +124,7 @@ def _read(store: Store, turn: str) -> Turn:
 
 
 def _going_on(ctx: click.Context, last: Turn) -> str:
-    """The same command for what comes after the last turn."""
+    """Returns the command line that lists the turns after the last one."""
     given = {name: value for name, value in ctx.params.items() if name not in ("before", "as_json") and value}
     since = given.pop("since", None)
     options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
@@ -130,7 +134,7 @@ def _going_on(ctx: click.Context, last: Turn) -> str:
 
 
 def _table(turns: Sequence[Turn]) -> Iterator[str]:
-    """Lines with aligned columns; nothing for no turns."""
+    """Yields lines with aligned columns; none without turns."""
     rows = [HEADINGS, *map(_row, turns)] if turns else []
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -152,7 +156,7 @@ def _gist(turn: Turn) -> str:
 
 
 def _short(text: str, cells: int) -> str:
-    """In one line."""
+    """Returns the text as one line of at most ``cells`` columns."""
     line = " ".join(harmless(text).split())
     return line if cell_len(line) <= cells else f"{set_cell_size(line, cells - 1).rstrip()}…"
 
@@ -165,22 +169,22 @@ def _turn(open_books: OpenBooks) -> click.Command:
     @click.argument("turn_id", metavar="ID")
     @_as_json
     def turn_command(turn_id: str, *, as_json: bool) -> None:
-        """Show a turn: what was said, what became of it, and when."""
-        with open_books() as books:
-            turn = _read(books, turn_id)
-            verdicts = books.verdicts(turn.id)
+        """Show a turn: its message, its outcome, and when each step happened."""
+        with open_books() as store:
+            turn = _read(store, turn_id)
+            feedback = store.verdicts(turn.id)
         if as_json:
-            told = [{"author": verdict.author, "value": verdict.value} for verdict in verdicts]
-            click.echo(operating.as_json(operating.turn_view(turn) | {"verdicts": told}, indent=2))
+            ratings = [{"author": each.author, "value": each.value} for each in feedback]
+            click.echo(operating.as_json(operating.turn_view(turn) | {"verdicts": ratings}, indent=2))
             return
-        for line in (f"{turn.id}: {turn.state.value}", *_facts(turn, verdicts), "", *_timeline(turn)):
+        for line in (f"{turn.id}: {turn.state.value}", *_facts(turn, feedback), "", *_timeline(turn)):
             click.echo(line)
 
     return turn_command
 
 
 def _facts(turn: Turn, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """What is known of it, each under its name."""
+    """Yields the lines of a turn's details, each with its label."""
     for name, value in _known(turn, verdicts):
         first, *others = harmless(value).splitlines() or [""]
         if value:
@@ -221,71 +225,75 @@ def _timeline(turn: Turn) -> Iterator[str]:
 def _retry(open_books: OpenBooks) -> click.Command:
     @click.command("retry")
     @click.argument("turn_id", metavar="[ID]", required=False)
-    @click.option("--failed", is_flag=True, help="All that failed.")
-    @click.option("--since", type=Span(), metavar="TIME", help="With --failed: those received within this time.")
+    @click.option("--failed", is_flag=True, help="All failed turns.")
+    @click.option("--since", type=Span(), metavar="TIME", help="With --failed: only turns received within this time.")
     @_platform
     @_yes
     def retry_command(turn_id: str | None, platform: str, since: float | None, *, failed: bool, yes: bool) -> None:
-        """Try a turn again that failed or was cancelled, or all that failed; behind what waits in its conversation."""
+        """Retry a failed or cancelled turn, or all failed ones. Retries queue last in their conversation."""
         if failed is (turn_id is not None):
             raise click.UsageError("Give either the ID of a turn, or --failed.")
         if not failed and (since is not None or platform):
-            raise click.UsageError("--since and --platform narrow --failed down.")
-        with open_books() as books:
+            raise click.UsageError("--since and --platform can only be used with --failed.")
+        with open_books() as store:
             if turn_id is not None:
-                click.echo(f"{turn_id} is tried again as {operating.retry(books, TurnId(turn_id))}.")
+                click.echo(f"{turn_id} is retried as {operating.retry(store, TurnId(turn_id))}.")
             else:
-                _retry_all(books, _search(books, state="failed", platform=platform, since=since), yes=yes)
+                _retry_all(store, _search(store, state="failed", platform=platform, since=since), yes=yes)
 
     return retry_command
 
 
-def _retry_all(books: Books, search: Search, *, yes: bool) -> None:
-    turns = operating.failed(books, search)
+def _retry_all(store: Books, search: Search, *, yes: bool) -> None:
+    turns = operating.failed(store, search)
     if not turns:
-        click.echo("There is none to try again.")
+        click.echo("No failed turn to retry.")
         return
     if not yes:
-        click.confirm(f"Try {_number(len(turns), 'turn')} again?", abort=True)
-    refused = operating.retry_all(books, turns)
-    click.echo(f"Tried again: {len(turns) - len(refused)}.")
+        click.confirm(f"Retry {_number(len(turns), 'turn')}?", abort=True)
+    refused = operating.retry_all(store, turns)
+    click.echo(f"Retried: {len(turns) - len(refused)}.")
     for reason in refused.values():
-        click.echo(f"Not tried again: {reason}", err=True)
+        click.echo(f"Not retried: {reason}", err=True)
 
 
 # ---------------------------------------------------------------- a person's data
 
 
 def _whose(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
-    # Nobody's name is what all turns have whose author is not known.
+    # All turns of unknown authors have an empty name.
     if not name.strip():
         raise click.BadParameter("This must not be empty.")
     return name
 
 
-_of_platform = click.option("--platform", required=True, callback=_whose, metavar="NAME", help="Where they are.")
-_of_user = click.option("--user", required=True, callback=_whose, metavar="ID", help="Who they are there.")
+_of_platform = click.option(
+    "--platform", required=True, callback=_whose, metavar="NAME", help="Platform of the person."
+)
+_of_user = click.option(
+    "--user", required=True, callback=_whose, metavar="ID", help="Id of the person on that platform."
+)
 
 
 def _forget(open_books: OpenBooks, threads: Threads) -> click.Command:
     @click.command("forget")
     @_of_platform
     @_of_user
-    @click.option("--leave-threads", is_flag=True, help="Delete nothing at the backend: where that is gone for good.")
+    @click.option("--leave-threads", is_flag=True, help="Delete nothing at the backend, for one that no longer exists.")
     @_yes
     def forget_command(platform: str, user: str, *, leave_threads: bool, yes: bool) -> None:
-        """Delete what a person said and got, here and at the backend.
+        """Delete a person's messages and their replies, here and at the backend.
 
-        Conversations of theirs alone are deleted; in others what they said and got is erased. Exit status 1 if threads
-        are left at the backend: what belongs to them is still here then, so that it can be done again.
+        Conversations with nobody else are deleted; in shared ones the person's messages and replies are erased. Exit
+        status 1 if threads could not be deleted at the backend: their data is kept here, so that you can run it again.
         """
-        with open_books() as books:
-            shares = books.shares(platform, user)
-            if shares and not yes:
-                what = f"what {user} said and got in {_number(len(shares), 'conversation')} on {platform}"
-                click.confirm(f"Delete {what}, for good?", abort=True)
-            told = operating.forget(books, None if leave_threads else threads, platform, user)
-        _report(told)
+        with open_books() as store:
+            conversations = store.shares(platform, user)
+            if conversations and not yes:
+                what = f"messages and replies of {user} in {_number(len(conversations), 'conversation')} on {platform}"
+                click.confirm(f"Permanently delete {what}?", abort=True)
+            result = operating.forget(store, None if leave_threads else threads, platform, user)
+        _report(result)
 
     return forget_command
 
@@ -296,24 +304,26 @@ def _report(told: Forgotten) -> None:
     shared = f", in {_number(told.shared, 'conversation')} with others" if told.shared else ""
     click.echo(f"Erased: {_number(told.turns, 'turn')} in all{shared}.")
     if told.abandoned:
-        click.echo(f"Left at the backend, and known to nobody here any more: {', '.join(told.abandoned)}.", err=True)
+        click.echo(f"Not deleted at the backend, and no longer known here: {', '.join(told.abandoned)}.", err=True)
     for conversation, reason in told.left:
         thread = f"{conversation.thread or 'no thread'} of conversation {conversation.id}"
-        click.echo(harmless(f"Left: {thread}: {reason}."), err=True)
+        click.echo(harmless(f"Not deleted: {thread}: {reason}."), err=True)
     if told.left:
-        raise click.ClickException(f"{_number(len(told.left), 'thread')} left at the backend. Do it again later.")
+        raise click.ClickException(
+            f"{_number(len(told.left), 'thread')} not deleted at the backend. Run this again later."
+        )
 
 
 def _export(open_books: OpenBooks) -> click.Command:
     @click.command("export")
     @_of_platform
     @_of_user
-    @click.option("--output", default="-", metavar="FILE", help="Without it, to standard output.")
+    @click.option("--output", default="-", metavar="FILE", help="File to write; default: standard output.")
     def export_command(platform: str, user: str, output: str) -> None:
-        """Write everything that is kept of a person, as JSON."""
+        """Write all stored data of a person, as JSON."""
         try:
-            with _written(output) as file, open_books() as books:
-                for piece in operating.export(books, platform, user):
+            with _written(output) as file, open_books() as store:
+                for piece in operating.export(store, platform, user):
                     file.write(piece.encode())
         except OSError as exc:
             raise click.ClickException(f"{output} cannot be written: {exc.strerror or exc}.") from exc
@@ -323,7 +333,7 @@ def _export(open_books: OpenBooks) -> click.Command:
 
 @contextmanager
 def _written(output: str) -> Iterator[IO[bytes]]:
-    """A file that is there when it is complete, and before that is what it was. Nobody else may read it."""
+    """Opens a file that replaces the old one only when it is complete. Only its owner may read it."""
     if output == "-":
         yield sys.stdout.buffer
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What the operator allows: who is answered, how often, and for how much money. Pure: no I/O."""
+"""The operator's rules: who is answered, how often, and within which budgets. No I/O."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ MINUTE, HOUR = 60.0, 3600.0
 
 
 class Whose(StrEnum):
-    """Who shares a budget."""
+    """Whom a budget is for."""
 
     USER = "user"
-    """A person in a workspace. Who has no name counts as another one in each channel."""
+    """A person in a workspace. Someone whose name is unknown counts as a different person in each channel."""
     CHANNEL = "channel"
     PLATFORM = "platform"
 
 
 class Span(StrEnum):
-    """How long a budget lasts. Days and months are UTC's."""
+    """How long a budget lasts. Days and months are in UTC."""
 
     DAY = "day"
     MONTH = "month"
 
     @property
     def now(self) -> str:
-        """The one that lasts, as people say it."""
+        """The current period as text: today, this month."""
         return "today" if self is Span.DAY else "this month"
 
     def period(self, at: float) -> str:
-        """The name of the day or the month."""
+        """Returns the day as 2026-12-31, or the month as 2026-12."""
         return f"{datetime.fromtimestamp(at, UTC):{'%Y-%m-%d' if self is Span.DAY else '%Y-%m'}}"
 
     def end(self, at: float) -> datetime:
-        """When the next one begins."""
+        """Returns when the next period begins."""
         day = datetime.fromtimestamp(at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         if self is Span.DAY:
             return day + timedelta(days=1)
@@ -59,7 +59,7 @@ class Span(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be spent, in millionths. None: as much as they like."""
+    """Limits of a budget, in millionths. None: no limit."""
 
     soft: int | None = None
     hard: int | None = None
@@ -67,23 +67,23 @@ class Limits:
 
 class AdmissionSettings(Environment):
     allowed: str = ""
-    """``platform:name`` with commas, where the name is of a user, channel or workspace, or * for all. Of a platform
-    that is named here only these are answered."""
+    """Comma-separated ``platform:name``; the name is of a user, channel or workspace, or * for all. On a platform that
+    is listed here, only these are answered."""
     blocked: str = ""
-    """The same. Who is named here is not answered at all."""
+    """In the same form: who is not answered at all."""
     user_turns_per_minute: NonNegativeInt = 0
-    """For each user; 0: no limit."""
+    """Per user; 0: no limit."""
     user_turns_per_hour: NonNegativeInt = 0
     budget_user_day: str = ""
-    """``soft/hard``, only ``hard`` or only ``soft/``, in the currency of the prices: ``0.50/1.00``. With ``platform=``
-    before it, for that platform: ``0.50/1.00, http=5``."""
+    """``soft/hard``, ``hard`` or ``soft/``, in the currency of the prices: ``0.50/1.00``. Prefixed with ``platform=``
+    it is for that platform: ``0.50/1.00, http=5``."""
     budget_user_month: str = ""
     budget_channel_day: str = ""
     budget_channel_month: str = ""
     budget_platform_day: str = ""
     budget_platform_month: str = ""
     budget_notes: bool = True
-    """Whether a line under a reply tells when a soft limit is passed, once in its period; the log tells in any case."""
+    """Add a line to a reply when a soft limit is exceeded, once per period. It is logged in any case."""
 
     @field_validator("allowed", "blocked")
     @classmethod
@@ -103,7 +103,7 @@ class AdmissionSettings(Environment):
         return listed
 
     def limits(self, whose: Whose, span: Span) -> Mapping[str, Limits]:
-        """By platform; under * for all others."""
+        """Returns limits by platform; those under * are for all others."""
         return _limits(getattr(self, f"budget_{whose}_{span}"))
 
 
@@ -115,12 +115,12 @@ class Share:
     span: Span
     budget: Budget
     anew: datetime
-    """When it begins again from nothing."""
+    """When its next period begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a person may have a turn."""
+    """How often a person may start a turn."""
 
     bucket: str
     most: int
@@ -128,12 +128,12 @@ class Pace:
 
     @property
     def rate(self) -> Rate:
-        """All of them at once after a pause, and one each share of ``seconds`` from then on."""
+        """Allows all turns at once after a pause, and then one every ``seconds / max_turns``."""
         return Rate(self.seconds / self.most, self.most)
 
 
 Names = Mapping[str, frozenset[str]]
-"""Of users, channels and workspaces, by platform."""
+"""Names of users, channels and workspaces, by platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +142,17 @@ class Rules:
     blocked: Names
     limits: Mapping[tuple[Whose, Span], Mapping[str, Limits]]
     paces: Mapping[str, tuple[int, float]]
-    """By its name, how many turns in how many seconds."""
+    """Number of turns and of seconds, by the limit's name."""
     notes: bool = True
 
     @classmethod
     def load(cls) -> Self:
-        """Raises SettingsError."""
+        """Reads the settings. Raises SettingsError."""
         return cls.of(AdmissionSettings.load())
 
     @classmethod
     def of(cls, settings: AdmissionSettings) -> Self:
-        # Months first: of several budgets that are used up, a person is told of the one that lasts longer.
+        # Months first: when several budgets are used up, a person is told the one that lasts longer.
         kinds = [(whose, span) for span in (Span.MONTH, Span.DAY) for whose in Whose]
         limits = {kind: settings.limits(*kind) for kind in kinds}
         paces = {"minute": (settings.user_turns_per_minute, MINUTE), "hour": (settings.user_turns_per_hour, HOUR)}
@@ -165,19 +165,19 @@ class Rules:
         )
 
     def objection(self, message: Message) -> str | None:
-        """Why nobody answers this, for the operator; None when somebody does."""
+        """Returns for the operator why a message is not answered; None when it is."""
         key = message.key
         names = {message.author, key.user, key.channel, key.workspace, EVERY} - {""}
         blocked = names & self.blocked.get(key.platform, frozenset())
         if blocked:
-            return f"BLOCKED has {key.platform}:{min(blocked)}"
+            return f"BLOCKED lists {key.platform}:{min(blocked)}"
         allowed = self.allowed.get(key.platform)
         if allowed is not None and names.isdisjoint(allowed):
-            return f"ALLOWED has names of {key.platform}, and none of these"
+            return f"ALLOWED lists names of {key.platform}, but none of this message's"
         return None
 
     def shares(self, message: Message, at: float) -> Sequence[Share]:
-        """The budgets that a turn begun at this time is paid from."""
+        """Returns the budgets that pay for a turn that started at ``at``."""
         return tuple(self._shares(message, at)) if self.limits else ()
 
     def _shares(self, message: Message, at: float) -> Iterator[Share]:
@@ -192,7 +192,7 @@ class Rules:
             yield Share(whose, span, budget, span.end(at))
 
     def pace(self, message: Message) -> Sequence[Pace]:
-        """How often its author may have a turn, the shortest time first."""
+        """Returns the rate limits of a message's author, the shortest period first."""
         who = " ".join(quote(part, safe="") for part in _owner(Whose.USER, message)) if self.paces else ""
         return tuple(Pace(f"turns {name} {who}", most, seconds) for name, (most, seconds) in self.paces.items())
 
@@ -208,7 +208,7 @@ def _owner(whose: Whose, message: Message) -> Sequence[str]:
             return (key.platform,)
 
 
-# ---------------------------------------------------------------- reading settings
+# ---------------------------------------------------------------- parsing settings
 
 
 def _entries(listed: str) -> Sequence[str]:
@@ -224,7 +224,7 @@ def _names(listed: str) -> Names:
 
 
 def _limits(listed: str) -> Mapping[str, Limits]:
-    """Raises ValueError."""
+    """Parses a budget setting. Raises ValueError."""
     return dict(_limit(entry) for entry in _entries(listed))
 
 

@@ -1,4 +1,4 @@
-"""The web server: gunicorn's threaded worker, run in this process, with no other process above it."""
+"""The web server: gunicorn's threaded worker in this process, without gunicorn's master process."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from gateway import logs
 from gateway.errors import SettingsError
 
 KEEPALIVE_SECONDS = 75
-"""Longer than the proxies in front keep an idle connection, so that it is they who close it."""
+"""Longer than common proxies keep an idle connection, so that the proxy closes it first."""
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 READ_SECONDS = 30
-"""How long one read from a caller may take; a caller who falls silent in mid-request loses the thread."""
+"""Longest time for one read of a request; a client that pauses longer is disconnected and its thread freed."""
 UNREAD_SECONDS = 60
-"""How long a caller may leave unread what is sent to it, before the connection counts as dead."""
+"""Longest time that sent data may stay unacknowledged before the connection counts as dead."""
 BACKLOG = 2048
 GARBAGE = 10_000
-"""New objects after which the youngest are looked through; Python's own 700 is made for small programs."""
+"""New objects that trigger a collection of the youngest generation; Python's 700 is meant for small programs."""
 OPEN_FILES = 65_536
 FOR_REQUESTS, FOR_ANSWERS = 0.8, 0.9
-"""Shares of the grace time: until when requests may run, and until when what is left of them may be sent."""
+"""Shares of the grace period until which requests may run, and until which responses may be sent."""
 PAUSE_WITHOUT_ROOM = 0.05
 FIRST_BYTES_WHEN_STOPPING = 0.5
 
@@ -51,13 +51,13 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is served, and how it is told to stop. All of it is called in the main thread."""
+    """The WSGI application and its stop callbacks, which are called in the main thread."""
 
     app: WSGIApplication
     begin_stop: Callable[[float], None]
-    """The process was told to stop: no new requests come, those that run have so many seconds. Returns at once."""
+    """Called when the process is stopped, with the seconds left for running requests. Returns at once."""
     end_stop: Callable[[float], None]
-    """The last request is answered, or time is up; so many seconds are left for everything else."""
+    """Called after the last request, or when its time is up, with the seconds left for everything else."""
 
 
 def serve(
@@ -69,11 +69,11 @@ def serve(
     grace_seconds: float,
     on_ready: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP; then let running requests finish within ``grace_seconds``, and return.
+    """Serves until SIGTERM, SIGINT or SIGHUP; then lets running requests finish within ``grace_seconds`` and returns.
 
-    The port is taken before ``make_site`` is called, and ``on_ready`` is told the URL once it answers. A second
-    Ctrl-C ends the process at once. Main thread only. Raises SettingsError when the port cannot be taken, and
-    whatever ``make_site`` raises.
+    Binds the port before it calls ``make_app``, and calls ``on_ready`` with the URL once it answers. A second Ctrl-C
+    ends the process at once. Main thread only. Raises SettingsError when the port cannot be bound, and whatever
+    ``make_app`` raises.
     """
     _raise_file_limit()
     with closing(_listen(host, port)) as listener:
@@ -81,7 +81,7 @@ def serve(
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
-    """gunicorn's worker without gunicorn's master: one process, so that a kill is the end of all of it."""
+    """gunicorn's worker without gunicorn's master: a single process, so that killing it ends everything."""
 
     def __init__(
         self,
@@ -103,8 +103,8 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
         self.init_process()
         self._begin_stop()
         self._site.end_stop(max(0.0, (self._stop_by or 0.0) - time.monotonic()))
-        if self.nr_conns > 0:  # the interpreter would wait for the threads of these requests, however long they take
-            log.warning("requests cut off", count=self.nr_conns)
+        if self.nr_conns > 0:  # the interpreter would wait for these requests' threads without limit
+            log.warning("requests cut off: not finished within the grace period", count=self.nr_conns)
             _exit_now(0)
 
     def load_wsgi(self) -> None:
@@ -116,7 +116,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
     def init_signals(self) -> None:
         ignored = [number for number in STOPS if signal.getsignal(number) is signal.SIG_IGN]
         super().init_signals()
-        for number in STOPS:  # what was ignored stays so: nohup, or a shell's background job
+        for number in STOPS:  # an ignored signal stays ignored: nohup, a shell's background job
             signal.signal(number, signal.SIG_IGN if number in ignored else self.handle_exit)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -127,13 +127,15 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
         super().handle_exit(sig, frame)
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a connection, and wait for its first bytes here in the loop; gunicorn would spend a thread on it."""
+        """Accepts a connection and waits for its first bytes in the loop, where gunicorn would occupy a thread."""
         try:
             client, address = listener.accept()
         except BlockingIOError:
             return
-        except OSError as exc:  # out of descriptors: it waits in the backlog; gunicorn's loop would end
-            log.warning("no room for a connection", error=str(exc))
+        except (
+            OSError
+        ) as exc:  # out of file descriptors: the connection stays in the backlog; gunicorn's loop would end
+            log.warning("connection not accepted; retrying", error=str(exc))
             time.sleep(PAUSE_WITHOUT_ROOM)
             return
         self.nr_conns += 1
@@ -146,7 +148,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
         return _Pool(self.cfg.threads, thread_name_prefix="web")
 
     def is_parent_alive(self) -> bool:
-        return True  # nobody is above it that it should die with
+        return True  # there is no master process
 
     def _begin_stop(self) -> None:
         if self._stop_by is None:
@@ -154,7 +156,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
             self._site.begin_stop(self._grace * FOR_REQUESTS)
 
     def _stop(self) -> None:
-        """Refuse new connections, but take those that the kernel has accepted already."""
+        """Refuses new connections, but serves those that the kernel has accepted already."""
         self._begin_stop()
         self.set_accept_enabled(False)
         for listener in self.sockets:
@@ -163,12 +165,12 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
                 before = self.nr_conns
                 self.accept(listener)
             listener.close()
-        for connection in self.pending_conns:  # they have said nothing so far
+        for connection in self.pending_conns:  # these have sent nothing yet
             connection.timeout = time.monotonic() + FIRST_BYTES_WHEN_STOPPING
 
 
 class _Pool(ThreadPoolExecutor):
-    """Makes do with the threads that it has when the host allows no more; gunicorn's loop would end."""
+    """Thread pool that goes on with its threads when the host allows no more; gunicorn's loop would end."""
 
     def _adjust_thread_count(self) -> None:
         try:
@@ -179,7 +181,7 @@ class _Pool(ThreadPoolExecutor):
 
 
 class _Log(Logger):  # type: ignore[misc]  # without types
-    """gunicorn's log as a part of ours: warnings and errors, and nothing of callers who fall silent or stop reading."""
+    """Forwards gunicorn's warnings and errors to our log, except for clients that stop sending or reading."""
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
@@ -202,13 +204,13 @@ def _config(threads: int, grace_seconds: float) -> Config:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; the connections it accepts have its options. Raises SettingsError."""
+    """Returns a listening socket, whose options accepted connections inherit. Raises SettingsError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as exc:
         reason = "the port is in use" if exc.errno == errno.EADDRINUSE else exc.strerror
-        raise SettingsError(f"Cannot listen on {host}:{port}: {reason}. Set HOST and PORT to what is free.") from exc
+        raise SettingsError(f"Cannot listen on {host}:{port}: {reason}. Set HOST and PORT to a free address.") from exc
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_SECONDS, 0))
@@ -224,7 +226,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _raise_file_limit() -> None:
-    """Every waiting caller holds a connection here and one to the backend; the usual limit is 1024."""
+    """Raises the limit of open files, usually 1024: each waiting caller needs a connection here and to the backend."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -233,8 +235,8 @@ def _raise_file_limit() -> None:
 
 
 def _settle_memory() -> None:
-    """What is there by now is there for good. Each full collection would look through all of it, for 0.1 s and more,
-    while every turn waits; and a turn's own objects come and go by the thousand, mostly without cycles.
+    """Excludes all present objects from garbage collection: they stay, and each full collection would examine them for
+    0.1 s and more while every turn waits. A turn's thousands of objects mostly have no cycles.
     """
     gc.collect()
     gc.freeze()
@@ -242,7 +244,7 @@ def _settle_memory() -> None:
 
 
 def _exit_now(status: int) -> NoReturn:
-    """End the process without waiting for its threads. What has to last is on disk already."""
+    """Ends the process without waiting for its threads. Everything that must survive is on disk already."""
     logging.shutdown()
     sys.stdout.flush()
     os._exit(status)

@@ -1,4 +1,4 @@
-"""One trace from what a platform told to the delivered reply, across processes; off unless a collector is named."""
+"""Tracing: one trace from a platform's request to the delivered reply, across processes. Off by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import field_validator
 from gateway.errors import GatewayError, SettingsError
 from gateway.settings import Environment
 
-if TYPE_CHECKING:  # an extra: loaded when tracing is on, and only then
+if TYPE_CHECKING:  # an optional dependency: loaded only when tracing is on
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import Span as VendorSpan
@@ -29,12 +29,12 @@ NOT_INSTALLED = (
 
 
 class TracingSettings(Environment):
-    """What turns tracing on. All other OTEL_ variables are read by OpenTelemetry itself, from the environment."""
+    """Settings that enable tracing. OpenTelemetry reads all other OTEL_ variables from the environment itself."""
 
     otel_exporter_otlp_endpoint: str | None = None
-    """Where a collector is, such as ``http://localhost:4318``: spans go to ``/v1/traces`` there, over HTTP."""
+    """Base URL of a collector, such as ``http://localhost:4318``: spans are sent to its ``/v1/traces`` over HTTP."""
     otel_exporter_otlp_traces_endpoint: str | None = None
-    """Where exactly spans go, instead."""
+    """Exact URL for spans, used instead of the base URL."""
 
     @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint")
     @classmethod
@@ -45,14 +45,14 @@ class TracingSettings(Environment):
 
     @property
     def address(self) -> str | None:
-        """Where spans go; None: nowhere. opentelemetry.io/docs/specs/otel/protocol/exporter"""
+        """Where spans are sent; None when tracing is off. opentelemetry.io/docs/specs/otel/protocol/exporter"""
         if self.otel_exporter_otlp_traces_endpoint or not self.otel_exporter_otlp_endpoint:
             return self.otel_exporter_otlp_traces_endpoint
         return f"{self.otel_exporter_otlp_endpoint.removesuffix('/')}/v1/traces"
 
 
 class About(TypedDict, total=False):
-    """What may be said of a span. Never what somebody said, who it was, or a secret."""
+    """Attributes that a span may have: never a message, a person or a secret."""
 
     turn: str
     platform: str
@@ -63,50 +63,51 @@ class About(TypedDict, total=False):
 
 
 class Span(Protocol):
+    """A running span, as callers see it."""
+
     @property
     def traceparent(self) -> str:
-        """What makes other spans children of this one, here or in another process; empty when nobody traces."""
+        """Makes other spans children of this one, here or in another process; empty when tracing is off."""
         ...
 
     def fail(self, exc: BaseException) -> None:
-        """What the span stands for failed. Kept of it: its class, and the code if it is ours; never its words."""
+        """Marks the span as failed. Records the exception's class, and the code of our own; never its text."""
         ...
 
 
 class Tracing:
-    """Makes spans. Thread-safe; a span may be around whatever its caller does, on a loop or in a thread."""
+    """Creates spans. Thread-safe; a span may enclose code on an event loop or in a thread."""
 
     def __init__(self, recorder: _Recorder | None) -> None:
         self._recorder = recorder
 
     @classmethod
     def off(cls) -> Tracing:
-        """Spans that cost nothing and go nowhere."""
+        """Returns tracing whose spans do nothing."""
         return cls(None)
 
     @classmethod
     def on(cls, processor: SpanProcessor) -> Tracing:
-        """Spans that go to this processor, sampled and described as OpenTelemetry's own variables say."""
+        """Returns tracing that sends spans to ``processor``, sampled and described by OpenTelemetry's own variables."""
         return cls(_Recorder(processor))
 
     def span(self, name: str, parent: str = "", **about: Unpack[About]) -> AbstractContextManager[Span]:
-        """A span around what is done inside, which is marked as failed if that raises.
+        """Opens a span around the block, which is marked as failed if the block raises.
 
-        ``parent`` is a ``traceparent``, ours or a caller's; without one, or with one that cannot be read, a new trace
-        begins.
+        ``parent`` is a ``traceparent``, ours or a caller's; an empty or unreadable one starts a new trace.
         """
         if self._recorder is None:
             return UNTRACED
         return self._recorder.span(name, parent, cast("Mapping[str, str | int]", about))
 
     def close(self, grace: float) -> None:
-        """Send what is left, for up to ``grace`` seconds. Spans that end later are dropped."""
+        """Sends the remaining spans for up to ``grace_seconds``. Spans that end later are dropped."""
         if self._recorder is not None:
             self._recorder.close(grace)
 
 
 def build(settings: TracingSettings) -> Tracing:
-    """Tracing as it is set. Raises SettingsError when it is on and OpenTelemetry is not installed."""
+    """Builds tracing from the settings. Raises SettingsError when it is on and OpenTelemetry is not installed."""
     if settings.address is None:
         return Tracing.off()
     try:
@@ -124,7 +125,7 @@ class _Untraced:
     traceparent = ""
 
     def fail(self, exc: BaseException) -> None:
-        """There is nobody to tell."""
+        """Does nothing."""
 
 
 UNTRACED: AbstractContextManager[Span] = nullcontext(_Untraced())
@@ -134,7 +135,7 @@ UNTRACED: AbstractContextManager[Span] = nullcontext(_Untraced())
 
 
 class _Recorder:
-    """The part that knows OpenTelemetry. Parents are said, never taken from what happens to be current."""
+    """Creates OpenTelemetry spans. Parents are passed explicitly, never taken from the current context."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         from opentelemetry.context import Context  # noqa: PLC0415  # an extra
@@ -149,22 +150,22 @@ class _Recorder:
 
     @contextmanager
     def span(self, name: str, parent: str, about: Mapping[str, str | int]) -> Iterator[Span]:
-        above = self._propagator.extract({TRACEPARENT: parent}, self._nothing_above)
-        attributes = {f"{NAMESPACE}.{key}": value for key, value in about.items()}
-        started = self._tracer.start_span(name, above, attributes=attributes)
-        span = _Traced(started)
+        context = self._propagator.extract({TRACEPARENT: parent}, self._nothing_above)
+        prefixed = {f"{NAMESPACE}.{key}": value for key, value in about.items()}
+        vendor_span = self._tracer.start_span(name, context, attributes=prefixed)
+        span = _Traced(vendor_span)
         try:
             yield span
         except BaseException as exc:
             span.fail(exc)
             raise
         finally:
-            started.end()
+            vendor_span.end()
 
     def close(self, grace: float) -> None:
-        # The SDK may wait for half a minute, and cannot be told otherwise. What is left of it ends with the process.
+        # The SDK may wait for 30 s, which is not configurable: a daemon thread ends with the process.
         shut = self._provider.shutdown
-        sending = threading.Thread(target=shut, name="tracing", daemon=True)  # noqa: TID251  # to wait no longer
+        sending = threading.Thread(target=shut, name="tracing", daemon=True)  # noqa: TID251  # so that the wait can be limited
         sending.start()
         sending.join(grace)
 
@@ -175,8 +176,9 @@ class _Traced:
 
     @property
     def traceparent(self) -> str:
-        known = self._span.get_span_context()
-        return f"00-{known.trace_id:032x}-{known.span_id:016x}-{known.trace_flags:02x}" if known.is_valid else ""
+        context = self._span.get_span_context()
+        ids = f"{context.trace_id:032x}-{context.span_id:016x}"
+        return f"00-{ids}-{context.trace_flags:02x}" if context.is_valid else ""
 
     def fail(self, exc: BaseException) -> None:
         from opentelemetry.trace import StatusCode  # noqa: PLC0415  # an extra
@@ -184,7 +186,7 @@ class _Traced:
         self._span.set_attribute("error.type", type(exc).__name__)
         if isinstance(exc, GatewayError):
             self._span.set_attribute(f"{NAMESPACE}.code", exc.code)
-        if isinstance(exc, Exception):  # what was broken off did not go wrong
+        if isinstance(exc, Exception):  # a cancellation is not an error
             self._span.set_status(StatusCode.ERROR)
 
 

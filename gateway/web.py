@@ -1,4 +1,4 @@
-"""Flask: mounts what the adapters bring, and answers errors, health and documentation. No decisions."""
+"""The Flask app: mounts the adapters' routes, and serves errors, health and API documentation. No decisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway.errors import GatewayError
 from gateway.ports import Adapter, Check, Inbox, Routed
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""What any request may weigh; a route may allow less."""
+"""Largest request body; a route may allow less."""
 READY_SECONDS = 3.0
 TITLE = "Chat gateway"
 VERSION = "1"
@@ -46,23 +46,23 @@ class Health(BaseModel):
 
 class Readiness(BaseModel):
     status: Literal["ok", "unavailable"]
-    checks: dict[str, Literal["ok", "failed"]] = Field(description="What the gateway needs, each by name.")
+    checks: dict[str, Literal["ok", "failed"]] = Field(description="Each dependency of the gateway by name.")
 
 
 OPERATIONS = (
-    Operation("healthz", "GET", "/healthz", "Is the process up.", {200: Reply("It is.", Health)}),
+    Operation("healthz", "GET", "/healthz", "Whether the process is up.", {200: Reply("It is up.", Health)}),
     Operation(
         "readyz",
         "GET",
         "/readyz",
-        "Can it answer. Whether the database and the backend can be reached, looked up at most every few seconds.",
-        {200: Reply("It can.", Readiness), 503: Reply("Something that it needs is missing.", Readiness)},
+        "Whether the gateway can answer: the database and the backend are checked at most every few seconds.",
+        {200: Reply("It can.", Readiness), 503: Reply("A dependency does not answer.", Readiness)},
     ),
 )
 
 
 class Json(DefaultJSONProvider):
-    """In the order of the fields, and readable in a terminal whatever the language."""
+    """JSON in the order of the fields, with non-ASCII characters unescaped."""
 
     ensure_ascii = False
     sort_keys = False
@@ -78,9 +78,9 @@ def create_app(
     *,
     ready_seconds: float = READY_SECONDS,
 ) -> flask.Flask:
-    """The web side of a gateway. ``readiness`` does I/O; its answer holds for ``ready_seconds``.
+    """Builds the web application. ``readiness`` does I/O; its result is cached for ``readiness_cache_seconds``.
 
-    ``pages``: what else is served. ``operations``: what of it is for programs.
+    ``pages``: further routes. ``operations``: the documentation of those that are for programs.
     """
     app, adapters = _bare_app(), tuple(adapters)
     for adapter in adapters:
@@ -97,9 +97,9 @@ def create_app(
 
 
 def _bare_app() -> flask.Flask:
-    """One that answers every error, and nothing else so far."""
+    """Returns an app that has error handlers but no routes yet."""
     app = flask.Flask("gateway", static_folder=None, template_folder="pages")
-    # Said here, because Flask would take some of it from the environment.
+    # Set explicitly, because Flask would read some of it from the environment.
     app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
     app.json = Json(app)
     app.url_map.merge_slashes = False
@@ -117,13 +117,13 @@ def _bare_app() -> flask.Flask:
 def _refused(exc: GatewayError) -> ResponseReturnValue:
     answer = problems.of_error(exc)
     status = answer[1]
-    if status >= 500:  # noqa: PLR2004  # ours, not the caller's
+    if status >= 500:  # noqa: PLR2004  # our fault, not the caller's
         log.warning("request failed", path=flask.request.path, status=status, code=exc.code, error=str(exc))
     return answer
 
 
 def _not_served(exc: HTTPException) -> ResponseReturnValue:
-    """What Flask itself refuses. Its headers stay, such as Allow."""
+    """Answers errors that Flask raises. Keeps their headers, such as Allow."""
     if exc.code is None or exc.response is not None:
         return exc
     if exc.code >= 500:  # noqa: PLR2004
@@ -136,30 +136,30 @@ def _not_served(exc: HTTPException) -> ResponseReturnValue:
 def _code_and_message(exc: HTTPException) -> tuple[str, str]:
     match exc.code:
         case 404:
-            return "not_found", "There is nothing at this address. See /docs for what there is."
+            return "not_found", "There is nothing at this address. See /docs for all addresses."
         case 405:
             allowed = dict(exc.get_headers()).get("Allow", "another method")
             return "method_not_allowed", f"This address does not take {flask.request.method}; it takes {allowed}."
         case 413:
-            return "payload_too_large", "The body is larger than anything that this address takes."
+            return "payload_too_large", "The body is larger than this address allows."
         case _:
             return re.sub(r"\W+", "_", exc.name.lower()), exc.description or exc.name
 
 
 def _broken_off(_: ClientDisconnected) -> ResponseReturnValue:
-    """A body that ends too early, or in which the caller paused for longer than the server lets a read take."""
+    """Answers a body that ended too early, or in which the client paused for longer than the read timeout."""
     return problems.problem(408, "request_timeout", "The body did not arrive. Send it whole, and without pauses.")
 
 
 def _broken(exc: Exception) -> ResponseReturnValue:
-    log.error("request broke off", path=flask.request.path, method=flask.request.method, exc_info=exc)
+    log.error("request failed unexpectedly", path=flask.request.path, method=flask.request.method, exc_info=exc)
     return problems.problem(500, GatewayError.code, problems.INTERNAL)
 
 
 def _secure(response: flask.Response) -> flask.Response:
-    framed = "Content-Security-Policy" in response.headers  # who says more exactly who may frame it, says it there
+    has_policy = "Content-Security-Policy" in response.headers  # which then also says who may frame it
     for name, value in HEADERS.items():
-        if not (framed and name == "X-Frame-Options"):
+        if not (has_policy and name == "X-Frame-Options"):
             response.headers.setdefault(name, value)
     return response
 
@@ -168,7 +168,7 @@ def _secure(response: flask.Response) -> flask.Response:
 
 
 class _Ready:
-    """Asks for readiness at most every few seconds, one caller at a time, so that nobody can hammer the backend."""
+    """Caches the readiness checks for a few seconds, so that frequent requests do not load the backend."""
 
     def __init__(self, readiness: Callable[[], Sequence[Check]], seconds: float) -> None:
         self._readiness = readiness
@@ -181,7 +181,7 @@ class _Ready:
         known = self._known
         if known is not None and time.monotonic() < self._until:
             return known
-        # Whoever finds another caller asking already takes what is known from before, if anything is.
+        # While another caller runs the checks, the last result is returned, if there is one.
         if not self._lock.acquire(blocking=known is None):
             return known or ()
         with ExitStack() as stack:
@@ -196,7 +196,7 @@ class _Ready:
 def _tell(checks: Sequence[Check]) -> None:
     for check in checks:
         if not check.ok:
-            log.warning("not ready", check=check.name, detail=check.detail)
+            log.warning("readiness check failed", check=check.name, detail=check.detail)
 
 
 def _health(readiness: Callable[[], Sequence[Check]], seconds: float) -> flask.Blueprint:
@@ -210,10 +210,10 @@ def _health(readiness: Callable[[], Sequence[Check]], seconds: float) -> flask.B
     @blueprint.get("/readyz")
     def readyz() -> ResponseReturnValue:
         checks = ready.checks()
-        well = all(check.ok for check in checks)
-        # The details are the operator's: they are in the log and in `check`.
-        named: dict[str, Literal["ok", "failed"]] = {check.name: "ok" if check.ok else "failed" for check in checks}
-        return Readiness(status="ok" if well else "unavailable", checks=named).model_dump(), 200 if well else 503
+        all_ok = all(check.ok for check in checks)
+        # Details are for the operator only: in the log and in the output of `check`.
+        by_name: dict[str, Literal["ok", "failed"]] = {check.name: "ok" if check.ok else "failed" for check in checks}
+        return Readiness(status="ok" if all_ok else "unavailable", checks=by_name).model_dump(), 200 if all_ok else 503
 
     return blueprint
 
@@ -222,7 +222,7 @@ def _health(readiness: Callable[[], Sequence[Check]], seconds: float) -> flask.B
 
 
 class _Document:
-    """The OpenAPI document, made when somebody first asks."""
+    """The OpenAPI document, created on first use."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self._operations = operations
@@ -234,15 +234,15 @@ class _Document:
 
 def _documentation(operations: Sequence[Operation]) -> flask.Blueprint:
     blueprint = flask.Blueprint("documentation", __name__)
-    made = _Document(operations)
+    openapi_document = _Document(operations)
 
     @blueprint.get("/openapi.json")
     def openapi() -> ResponseReturnValue:
-        return made.content
+        return openapi_document.content
 
     @blueprint.get("/docs")
     def docs() -> ResponseReturnValue:
-        return flask.render_template("docs.html", document=made.content)
+        return flask.render_template("docs.html", document=openapi_document.content)
 
     @blueprint.get("/docs.css")
     def style() -> ResponseReturnValue:

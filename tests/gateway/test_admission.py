@@ -1,4 +1,4 @@
-"""Who gets a run, who is told why not, and what is charged."""
+"""Admission control: permissions, denials and charges."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def rules(**settings: object) -> Rules:
 
 @dataclass
 class Gate:
-    """A process's gatekeeper, and the database behind it."""
+    """A process's admission control, and its database."""
 
     store: SqlStore
     ledger: SqlLedger
     keeper: Gatekeeper
 
     def begin(self, *, author: str = "Ada", at: float = NOON) -> Claim:
-        """A turn of hers that is being worked on, in a conversation of its own."""
+        """Claims a turn of an author, in a conversation of its own."""
         claim = begin(self.store, new_turn())
         message = replace(claim.turn.message, author=author)
         return replace(claim, turn=replace(claim.turn, message=message, started_at=at))
@@ -67,7 +67,7 @@ class Gate:
         return await self.keeper.admit(self.begin(**asked).turn)  # type: ignore[arg-type]  # passed through
 
     async def spend(self, cost: str, claim: Claim | None = None) -> Grant:
-        """A whole turn."""
+        """Runs a turn from admission to settlement."""
         claim = claim or self.begin()
         grant = await self.keeper.admit(claim.turn)
         assert isinstance(grant, Grant), grant
@@ -84,25 +84,25 @@ Open = Callable[..., Gate]
 
 
 @pytest.fixture
-def gate(database_url: str) -> Iterator[Open]:
-    """Opens gates of processes that share a database."""
-    with ExitStack() as leaving:
+def open_process(database_url: str) -> Iterator[Open]:
+    """Returns a function that opens processes, which share a database."""
+    with ExitStack() as resources:
 
-        def open_gate(*, patience: float = 30.0, **settings: object) -> Gate:
+        def open_one(*, patience: float = 30.0, **settings: object) -> Gate:
             store, database = SqlStore(database_url), Database(database_url)
-            executor = leaving.enter_context(ThreadPoolExecutor(2))
-            leaving.callback(store.close)
-            leaving.callback(database.close)
+            executor = resources.enter_context(ThreadPoolExecutor(2))
+            resources.callback(store.close)
+            resources.callback(database.close)
             ledger = SqlLedger(database)
             keeper = Gatekeeper(rules(**settings), PRICES, ledger, Journal(store, executor), patience=patience)
             return Gate(store, ledger, keeper)
 
-        yield open_gate
+        yield open_one
 
 
 @pytest.fixture
 async def others() -> AsyncIterator[Callable[..., asyncio.Task[Grant | Refusal]]]:
-    """Asks for turns that may have to wait."""
+    """Returns a function that requests admission in a task, as it may have to wait."""
     tasks: list[asyncio.Task[Grant | Refusal]] = []
 
     def ask(gate: Gate, claim: Claim | None = None) -> asyncio.Task[Grant | Refusal]:
@@ -121,9 +121,9 @@ def refused(answer: Grant | Refusal) -> Failure:
 
 
 async def waiting(gate: Gate, number: int) -> None:
-    """Until so many stand in line."""
+    """Waits until so many turns are queued."""
     async with asyncio.timeout(10):
-        while len(gate.keeper._line._waiting) < number:  # noqa: ASYNC110  # there is nothing else to wait for
+        while len(gate.keeper._line._waiting) < number:  # noqa: ASYNC110  # the queue has no event to wait for
             await asyncio.sleep(0.01)
 
 
@@ -131,10 +131,10 @@ async def waiting(gate: Gate, number: int) -> None:
 
 
 class Untouchable:
-    """A database that nobody may ask anything."""
+    """A store that must not be used."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AssertionError(f"{name} was asked")
+        raise AssertionError(f"{name} was used")
 
 
 def message(kind: Kind = Kind.ASK) -> Message:
@@ -143,7 +143,7 @@ def message(kind: Kind = Kind.ASK) -> Message:
 
 def untouched(**settings: object) -> Gatekeeper:
     nothing = Untouchable()
-    journal: Journal = nothing  # type: ignore[assignment]  # it is not to be used
+    journal: Journal = nothing  # type: ignore[assignment]  # it must not be used
     ledger: SqlLedger = nothing  # type: ignore[assignment]  # likewise
     return Gatekeeper(rules(**settings), PRICES, ledger, journal, patience=1.0)
 
@@ -166,188 +166,188 @@ def test_a_reply_costs_what_its_model_costs() -> None:
     keeper = untouched(blocked="pigeon:Ada")
     assert keeper.cost(Answered("Hi", Usage(10, 5), model="dove-2026")) == 20
     assert keeper.cost(Answered("Hi", Usage(10, 5))) == 20
-    assert keeper.objection(message()) == "BLOCKED has pigeon:Ada"
+    assert keeper.objection(message()) == "BLOCKED lists pigeon:Ada"
 
 
 # ---------------------------------------------------------------- budgets
 
 
-async def test_who_has_used_up_a_budget_is_told_when_it_begins_anew(gate: Open) -> None:
-    room = gate(budget_user_day="1", budget_platform_day="100")
-    await room.spend("1.2")
-    failure = refused(await room.admit())
+async def test_who_has_used_up_a_budget_is_told_when_it_begins_anew(open_process: Open) -> None:
+    process = open_process(budget_user_day="1", budget_platform_day="100")
+    await process.spend("1.2")
+    failure = refused(await process.admit())
     assert failure.code == EXHAUSTED
-    assert failure.sentence == "You have used up your budget for today. It begins anew on 22 November at 00:00 UTC."
+    assert failure.sentence == "You have used up your budget for today. It resets on 22 November at 00:00 UTC."
     assert failure.retry_after == HALF_A_DAY
-    assert isinstance(await room.admit(author="Bob"), Grant)
-    assert isinstance(await room.admit(at=NOON + HALF_A_DAY), Grant)
+    assert isinstance(await process.admit(author="Bob"), Grant)
+    assert isinstance(await process.admit(at=NOON + HALF_A_DAY), Grant)
 
 
-async def test_of_two_budgets_the_one_that_lasts_longer_is_told(gate: Open) -> None:
-    room = gate(budget_platform_day="1", budget_platform_month="1")
-    await room.spend("2")
-    assert refused(await room.admit()).sentence == (
-        "The assistant's budget for this month is used up. It begins anew on 1 December."
+async def test_of_two_budgets_the_one_that_lasts_longer_is_told(open_process: Open) -> None:
+    process = open_process(budget_platform_day="1", budget_platform_month="1")
+    await process.spend("2")
+    assert refused(await process.admit()).sentence == (
+        "The assistant's budget for this month is used up. It resets on 1 December."
     )
 
 
-async def test_a_soft_limit_is_told_once_to_each_person(gate: Open) -> None:
-    room, peer = gate(budget_user_day="0.5/2"), gate(budget_user_day="0.5/2")
-    assert (await room.spend("0.8")).note == ""
+async def test_a_soft_limit_is_told_once_to_each_person(open_process: Open) -> None:
+    process, peer = open_process(budget_user_day="0.5/2"), open_process(budget_user_day="0.5/2")
+    assert (await process.spend("0.8")).note == ""
     told = await peer.spend("0.4")
-    assert told.note == "You have used 40 % of your budget for today. It begins anew on 22 November at 00:00 UTC."
+    assert told.note == "You have used 40 % of your budget for today. It resets on 22 November at 00:00 UTC."
     assert told.beneath("Hi") == f"Hi\n\n_{told.note}_"
-    assert (await room.spend("0.4")).note == ""
-    assert (await room.spend("0.8", room.begin(author="Bob"))).note == ""
-    assert (await room.spend("0.8", room.begin(author="Bob"))).note != ""
+    assert (await process.spend("0.4")).note == ""
+    assert (await process.spend("0.8", process.begin(author="Bob"))).note == ""
+    assert (await process.spend("0.8", process.begin(author="Bob"))).note != ""
 
 
-async def test_a_turn_that_is_taken_up_again_tells_again(gate: Open) -> None:
-    room, peer = gate(budget_user_day="0.5/"), gate(budget_user_day="0.5/")
-    await room.spend("0.8")
-    claim = room.begin()
-    first, second = await room.keeper.admit(claim.turn), await peer.keeper.admit(claim.turn)
+async def test_a_turn_that_is_taken_up_again_tells_again(open_process: Open) -> None:
+    process, peer = open_process(budget_user_day="0.5/"), open_process(budget_user_day="0.5/")
+    await process.spend("0.8")
+    claim = process.begin()
+    first, second = await process.keeper.admit(claim.turn), await peer.keeper.admit(claim.turn)
     assert isinstance(first, Grant)
     assert first == second
     assert first.note.startswith("You have used all of your budget")
 
 
 async def test_a_soft_limit_of_the_platform_is_told_to_the_operator(
-    gate: Open, capsys: pytest.CaptureFixture[str]
+    open_process: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room = gate(budget_platform_day="0.5/")
-    await room.spend("0.8")
-    assert [(await room.spend("0.8")).note for _ in range(2)] == ["", ""]
-    told = capsys.readouterr()
-    assert (told.out + told.err).count("soft limit passed") == 1
+    process = open_process(budget_platform_day="0.5/")
+    await process.spend("0.8")
+    assert [(await process.spend("0.8")).note for _ in range(2)] == ["", ""]
+    output = capsys.readouterr()
+    assert (output.out + output.err).count("soft limit of a budget exceeded") == 1
 
 
-async def test_notes_can_be_switched_off(gate: Open) -> None:
-    room = gate(budget_user_day="0.5/", budget_notes=False)
-    await room.spend("0.8")
-    assert (await room.spend("0.8")).note == ""
+async def test_notes_can_be_switched_off(open_process: Open) -> None:
+    process = open_process(budget_user_day="0.5/", budget_notes=False)
+    await process.spend("0.8")
+    assert (await process.spend("0.8")).note == ""
 
 
 async def test_turns_of_one_person_wait_for_each_other(
-    gate: Open, others: Callable[..., asyncio.Task[Grant | Refusal]], monkeypatch: pytest.MonkeyPatch
+    open_process: Open, others: Callable[..., asyncio.Task[Grant | Refusal]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "FIRST_PAUSE", 20.0)
-    room = gate(budget_user_day="1")
-    claims = [room.begin() for _ in range(3)]
-    first = await room.keeper.admit(claims[0].turn)
+    process = open_process(budget_user_day="1")
+    claims = [process.begin() for _ in range(3)]
+    first = await process.keeper.admit(claims[0].turn)
     assert isinstance(first, Grant)
-    second = others(room, claims[1])
-    await waiting(room, 1)
-    third = others(room, claims[2])
-    await waiting(room, 2)
-    await room.settle(claims[0], first, "0.4")
+    second = others(process, claims[1])
+    await waiting(process, 1)
+    third = others(process, claims[2])
+    await waiting(process, 2)
+    await process.settle(claims[0], first, "0.4")
     granted = await second
     assert isinstance(granted, Grant)
     assert not third.done()
-    await room.settle(claims[1], granted, "0.8")
+    await process.settle(claims[1], granted, "0.8")
     assert refused(await third).code == EXHAUSTED
 
 
 async def test_a_turn_hears_of_one_that_another_process_has_ended(
-    gate: Open, others: Callable[..., asyncio.Task[Grant | Refusal]], monkeypatch: pytest.MonkeyPatch
+    open_process: Open, others: Callable[..., asyncio.Task[Grant | Refusal]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "FIRST_PAUSE", 0.01)
-    room, peer = gate(budget_user_day="1"), gate(budget_user_day="1")
+    process, peer = open_process(budget_user_day="1"), open_process(budget_user_day="1")
     claim = peer.begin()
     grant = await peer.keeper.admit(claim.turn)
     assert isinstance(grant, Grant)
-    asked = others(room)
-    await waiting(room, 1)
+    asked = others(process)
+    await waiting(process, 1)
     await peer.settle(claim, grant, "0.1")
     async with asyncio.timeout(10):
         assert isinstance(await asked, Grant)
 
 
-async def test_nobody_waits_for_ever(gate: Open) -> None:
-    room = gate(budget_user_day="1", patience=0.0)
-    await room.admit()
-    failure = refused(await room.admit())
+async def test_nobody_waits_for_ever(open_process: Open) -> None:
+    process = open_process(budget_user_day="1", patience=0.0)
+    await process.admit()
+    failure = refused(await process.admit())
     assert (failure.code, failure.retry_after) == (EXHAUSTED, 60.0)
 
 
 async def test_who_waits_and_is_cancelled_leaves_the_line(
-    gate: Open, others: Callable[..., asyncio.Task[Grant | Refusal]]
+    open_process: Open, others: Callable[..., asyncio.Task[Grant | Refusal]]
 ) -> None:
-    room = gate(budget_user_day="1")
-    await room.admit()
-    asked = others(room)
-    await waiting(room, 1)
+    process = open_process(budget_user_day="1")
+    await process.admit()
+    asked = others(process)
+    await waiting(process, 1)
     asked.cancel()
     await asyncio.wait((asked,))
-    assert not room.keeper._line._waiting
+    assert not process.keeper._line._waiting
 
 
-async def test_what_could_not_be_charged_is_charged_later(gate: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = gate(budget_user_day="1")
+async def test_what_could_not_be_charged_is_charged_later(open_process: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = open_process(budget_user_day="1")
 
     def away(*_: object) -> NoReturn:
         raise StoreUnavailable
 
     with monkeypatch.context() as patched:
-        patched.setattr(room.ledger, "charge", away)
-        await room.spend("1.5")
-    assert refused(await room.admit()).code == EXHAUSTED
+        patched.setattr(process.ledger, "charge", away)
+        await process.spend("1.5")
+    assert refused(await process.admit()).code == EXHAUSTED
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_two_processes_pass_a_persons_hard_limit_by_no_more_than_one_turn(
-    gate: Open, seed: int, monkeypatch: pytest.MonkeyPatch
+    open_process: Open, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the turns cost, and although one in four is never charged: its process dies before that."""
+    """Whatever the turns cost, and although one in four is not charged because its process dies first."""
     monkeypatch.setattr(admission, "FIRST_PAUSE", 0.01)
     chance = random.Random(seed)
-    rooms = [gate(budget_user_day="1", budget_user_month="30", budget_platform_day="50") for _ in range(2)]
+    processes = [open_process(budget_user_day="1", budget_user_month="30", budget_platform_day="50") for _ in range(2)]
     costs = [chance.randint(1, 900_000) for _ in range(20)]
-    await rooms[0].spend("0.000001")  # what is known by then says nothing about the turns to come
+    await processes[0].spend("0.000001")  # an average cost that says nothing about the turns to come
 
-    async def work(room: Gate, claim: Claim, cost: int, *, dies: bool) -> int:
-        grant = await room.keeper.admit(claim.turn)
+    async def work(process: Gate, claim: Claim, cost: int, *, dies: bool) -> int:
+        grant = await process.keeper.admit(claim.turn)
         if isinstance(grant, Refusal):
             return 0
-        write(room.store, Settled(claim.lease, claim.turn.id, "Hi", cost=cost))
+        write(process.store, Settled(claim.lease, claim.turn.id, "Hi", cost=cost))
         if not dies:
-            await room.keeper.settle(grant, cost)
+            await process.keeper.settle(grant, cost)
         return cost
 
     at_work = [
-        work(rooms[number % 2], rooms[number % 2].begin(), cost, dies=chance.random() < 0.25)
+        work(processes[number % 2], processes[number % 2].begin(), cost, dies=chance.random() < 0.25)
         for number, cost in enumerate(costs)
     ]
     spent = await asyncio.gather(*at_work)
-    last = refused(await rooms[0].admit())
+    last = refused(await processes[0].admit())
     assert last.code == EXHAUSTED
     total = 1 + sum(spent)
     assert MILLION <= total < MILLION + max(spent)
-    shares = rules(budget_user_day="1").shares(rooms[0].begin().turn.message, NOON)
-    assert [each.cost for each in rooms[1].ledger.spent([share.budget for share in shares])] == [total]
+    shares = rules(budget_user_day="1").shares(processes[0].begin().turn.message, NOON)
+    assert [each.cost for each in processes[1].ledger.spent([share.budget for share in shares])] == [total]
 
 
 # ---------------------------------------------------------------- rates
 
 
-async def test_who_writes_too_often_is_told_when_to_come_back(gate: Open) -> None:
-    room, peer = gate(user_turns_per_minute=3), gate(user_turns_per_minute=3)
-    assert all([isinstance(await each.admit(), Grant) for each in (room, peer, room)])
-    failure = refused(await room.admit())
+async def test_who_writes_too_often_is_told_when_to_come_back(open_process: Open) -> None:
+    process, peer = open_process(user_turns_per_minute=3), open_process(user_turns_per_minute=3)
+    assert all([isinstance(await each.admit(), Grant) for each in (process, peer, process)])
+    failure = refused(await process.admit())
     assert failure.code == RATE_LIMITED
     assert failure.sentence == "That was more than 3 messages in a minute. Please try again in 20 seconds."
     assert failure.retry_after == 20.0
-    assert isinstance(await room.admit(author="Bob"), Grant)
+    assert isinstance(await process.admit(author="Bob"), Grant)
 
 
-async def test_a_turn_that_is_taken_up_again_is_counted_once(gate: Open) -> None:
-    room = gate(user_turns_per_hour=1)
-    turn = room.begin().turn
-    assert isinstance(await room.keeper.admit(turn), Grant)
+async def test_a_turn_that_is_taken_up_again_is_counted_once(open_process: Open) -> None:
+    process = open_process(user_turns_per_hour=1)
+    turn = process.begin().turn
+    assert isinstance(await process.keeper.admit(turn), Grant)
     handed_back = replace(turn, trail=(Step(NOON, Mark.HANDED_BACK, "one"),))
     for again in (replace(turn, attempts=2), handed_back):
-        assert isinstance(await room.keeper.admit(again), Grant)
-    failure = refused(await room.admit())
+        assert isinstance(await process.keeper.admit(again), Grant)
+    failure = refused(await process.admit())
     assert failure.sentence == "That was more than one message in an hour. Please try again in an hour."
 
 

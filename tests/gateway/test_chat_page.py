@@ -1,4 +1,4 @@
-"""The web chat's page, the files it loads, and what is switched off."""
+"""The chat page, its static files, and its settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def client(assets: Assets, *, origins: str = "*", keyed: bool = False, **setting
 
 
 def loaded(page: TestResponse) -> list[str]:
-    """What the page loads, relative to it."""
+    """Returns the relative URLs that the page loads."""
     return re.findall(r'(?:src|href)="(?!#)([^"]+)"', page.text)
 
 
@@ -66,7 +66,7 @@ def test_every_module_that_a_script_imports_is_there(assets: Assets) -> None:
     scripts = {path.name: path.read_text() for path in (PAGES / "chat").glob("*.js")}
     imported = {name for text in scripts.values() for name in re.findall(r'from "\./([^"]+)"', text)}
     assert imported <= set(scripts)
-    assert set(scripts) - imported == {"main.js", "embed.js"}, "no script is there for nothing"
+    assert set(scripts) - imported == {"main.js", "embed.js"}, "every script is imported"
     for name in imported:
         assert client(assets).get(f"/assets/{assets.version}/chat/{name}").status_code == 200
 

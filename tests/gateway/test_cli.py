@@ -1,4 +1,4 @@
-"""The command line: what it tells, and with which exit status."""
+"""The command line: its output and exit status."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command with nothing set but a database and what the test gives."""
+    """Returns a function that runs a command with no settings but a database and those given."""
     monkeypatch.chdir(tmp_path)
-    # The log is the whole process's, and other tests read it: here it learns what to mask and no more.
-    monkeypatch.setattr(logs, "configure", lambda _level, _format, secrets: logs._masks.learn(secrets))
+    # The log is shared with other tests in the process, so only its masks are configured.
+    monkeypatch.setattr(logs, "configure", lambda _level, _format, *masked: logs._masks.learn(*masked))
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def start(command: str, folder: Path, **settings: str) -> tuple[int, str]:
-    """Run a command that serves in a process of its own, to its end."""
+    """Runs a serving command in a process of its own until it exits; returns exit status and standard error."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": "0", **settings}
     program = [sys.executable, "-m", "gateway", command]
     ended = subprocess.run(
@@ -65,7 +65,7 @@ def test_check_of_nothing_set_is_well_and_says_what_is_on(run: Run) -> None:
     result = run("check")
     assert result.exit_code == 0
     database, assistant, budgets, chat = result.output.splitlines()
-    assert database == "ok   database: will be brought up to date on start"
+    assert database == "ok   database: will be migrated on start"
     assert "offline" in assistant
     assert budgets.startswith("ok   budgets: prices of ")
     assert "GATEWAY_API_KEYS is not set" in chat

@@ -1,4 +1,4 @@
-"""What operators are told of a message that nobody sent."""
+"""The ``explain`` command: how a message would be handled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAID = Supposed("Hello", "roof", "loft", "", "ann")
 
 
 class Pigeon(FakePlatform):
-    """Reads a word for each kind; opens no conversation in threads; hears nothing that begins with a dash."""
+    """Reads the names of message kinds, starts no conversation in topics, and ignores text that begins with a dash."""
 
     def suppose(self, supposed: Supposed) -> Receipt:
         if supposed.text.startswith("-"):
@@ -85,19 +85,19 @@ def test_a_new_conversation_is_announced(see: See) -> None:
     told = explain(see(), "pigeon", SAID)
     assert told.answered
     assert verdict(told) == "It would be answered."
-    assert line(told, "conversation") == "none yet, it would be pigeon, workspace roof, channel loft"
+    assert line(told, "conversation") == "none yet; it would be pigeon, workspace roof, channel loft"
     assert line(told, "budgets") == "none"
-    assert line(told, "backlog") == "0 of 3 wait in this conversation"
+    assert line(told, "backlog") == "0 of 3 waiting in this conversation"
 
 
 def test_a_conversation_that_is_there_is_named(see: See, sqlite_store: SqlStore) -> None:
     say(sqlite_store, owner="one")
     told = explain(see(), "pigeon", replace(SAID, workspace=""))
     assert line(told, "conversation") == "1, thread conv_1 of responses: pigeon, workspace roof, channel loft"
-    assert line(told, "backlog") == "1 of 3 wait in this conversation"
-    assert line(told, "queue") == "1 of 5 wait on pigeon"
+    assert line(told, "backlog") == "1 of 3 waiting in this conversation"
+    assert line(told, "queue") == "1 of 5 waiting on pigeon"
     elsewhere = explain(see(), "pigeon", replace(SAID, workspace="", channel="tree"))
-    assert line(elsewhere, "conversation") == "none yet, it would be pigeon, workspace roof, channel tree"
+    assert line(elsewhere, "conversation") == "none yet; it would be pigeon, workspace roof, channel tree"
 
 
 def test_nothing_is_stored_or_taken(see: See, sqlite_store: SqlStore) -> None:
@@ -111,7 +111,7 @@ def test_nothing_is_stored_or_taken(see: See, sqlite_store: SqlStore) -> None:
 def test_who_is_blocked_is_named(see: See) -> None:
     told = explain(see(blocked="pigeon:ann"), "pigeon", SAID)
     assert not told.answered
-    assert verdict(told) == "It would not be answered: BLOCKED has pigeon:ann."
+    assert verdict(told) == "It would not be answered: BLOCKED lists pigeon:ann."
 
 
 def test_a_budget_tells_what_is_spent_and_what_is_kept_free(see: See, sqlite_store: SqlStore) -> None:
@@ -119,7 +119,7 @@ def test_a_budget_tells_what_is_spent_and_what_is_kept_free(see: See, sqlite_sto
     spend(sqlite_store, sight.ledger, 600_000, budget_of(sight))
     told = explain(sight, "pigeon", SAID)
     assert told.answered
-    assert line(told, "budget, user per day").startswith("0.60 spent, told from 0.50 on, at most 1.00, anew on ")
+    assert line(told, "budget, user per day").startswith("0.60 spent, soft limit 0.50, hard limit 1.00, resets on ")
     spend(sqlite_store, sight.ledger, 400_000, budget_of(sight))
     told = explain(sight, "pigeon", SAID)
     assert verdict(told) == "It would not be answered: the budget of the user for today is used up."
@@ -129,15 +129,18 @@ def test_a_rate_tells_when_the_next_message_is_answered(see: See, sqlite_store: 
     sight = see(user_turns_per_hour=1)
     (message,) = Pigeon("pigeon").suppose(SAID).messages
     (pace,) = sight.rules.pace(message)
-    assert line(explain(sight, "pigeon", SAID), "rate") == "at most one message in an hour, there is room for one now"
+    assert line(explain(sight, "pigeon", SAID), "rate") == "at most one message in an hour, one is allowed now"
     sqlite_store.reserve(pace.bucket, pace.rate, 0.0)
     told = explain(sight, "pigeon", SAID)
-    assert verdict(told).startswith("It would not be answered: that would be too many messages; the next one in 3")
+    assert verdict(told).startswith("It would not be answered: the rate limit is reached; the next one is allowed in 3")
 
 
 @pytest.mark.parametrize(
     ("conversations", "where"),
-    [(["a"] * 3, "3 messages wait in this conversation"), (["b"] * 3 + ["c"] * 2, "5 messages wait on pigeon")],
+    [
+        (["a"] * 3, "3 messages are waiting in this conversation"),
+        (["b"] * 3 + ["c"] * 2, "5 messages are waiting on pigeon"),
+    ],
 )
 def test_a_full_queue_is_named(see: See, sqlite_store: SqlStore, conversations: list[str], where: str) -> None:
     for channel in conversations:
@@ -145,10 +148,10 @@ def test_a_full_queue_is_named(see: See, sqlite_store: SqlStore, conversations: 
     told = explain(see(), "pigeon", replace(SAID, channel=conversations[0]))
     if where.endswith("on pigeon"):
         told = explain(see(), "pigeon", replace(SAID, channel="d"))
-    assert verdict(told) == f"It would not be answered: {where} already."
+    assert verdict(told) == f"It would not be answered: {where}."
 
 
-@pytest.mark.parametrize(("word", "told"), [("reset", "begin the conversation anew"), ("stop", "stop what is being")])
+@pytest.mark.parametrize(("word", "told"), [("reset", "reset the conversation"), ("stop", "stop the running turn")])
 def test_what_asks_nothing_is_under_no_limit(see: See, word: str, told: str) -> None:
     explanation = explain(see(budget_user_day="0", user_turns_per_hour=1), "pigeon", replace(SAID, text=word))
     assert explanation.answered
@@ -159,7 +162,7 @@ def test_what_asks_nothing_is_under_no_limit(see: See, word: str, told: str) -> 
 def test_what_opens_no_conversation_needs_one(see: See, sqlite_store: SqlStore) -> None:
     inside = replace(SAID, topic="nest")
     assert verdict(explain(see(), "pigeon", inside)) == (
-        "It would not be answered: it counts only in a conversation that is there already, and there is none."
+        "It would not be answered: it is answered only in an existing conversation, and there is none."
     )
     opened = Message(ConversationKey("pigeon", "roof", "loft", "nest"), "1", "Hello")
     sqlite_store.record(opened, new_turn())
@@ -167,8 +170,11 @@ def test_what_opens_no_conversation_needs_one(see: See, sqlite_store: SqlStore) 
 
 
 def test_what_is_not_read_is_not_answered(see: See) -> None:
-    assert "does it mention us" in verdict(explain(see(), "pigeon", replace(SAID, text="-"))).lower()
-    assert verdict(explain(see(), "pigeon", replace(SAID, text="-Help!"))) == "It would be told at once: Help!"
+    assert "if it mentions the bot" in verdict(explain(see(), "pigeon", replace(SAID, text="-"))).lower()
+    assert (
+        verdict(explain(see(), "pigeon", replace(SAID, text="-Help!")))
+        == "It would be answered without the assistant: Help!"
+    )
 
 
 def test_a_thread_of_http_is_named_by_its_id(see: See, sqlite_store: SqlStore) -> None:
@@ -184,7 +190,7 @@ def test_a_thread_of_http_is_named_by_its_id(see: See, sqlite_store: SqlStore) -
 
 
 def test_a_platform_that_is_off_is_said_so(see: See) -> None:
-    with pytest.raises(InputError, match="There are: pigeon, http"):
+    with pytest.raises(InputError, match="Enabled: pigeon, http"):
         explain(see(), "raven", SAID)
 
 

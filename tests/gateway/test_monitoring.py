@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules ask for metrics that there are, by labels that they have."""
+"""The dashboard and the alert rules use existing metrics and labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TARGETS = [(panel["title"], target) for panel in PANELS for target in panel["tar
 QUERIES = [(title, target["expr"]) for title, target in TARGETS] + [(rule["alert"], rule["expr"]) for rule in RULES]
 
 PROMETHEUS_OWN = {"job", "instance"}
-"""Labels that Prometheus adds to whatever it collects."""
+"""Labels that Prometheus adds to every metric."""
 METRIC = re.compile(r"\b(?:gateway|process)_\w+")
 SELECTED = re.compile(r"\b(?P<name>(?:gateway|process)_\w+)\{(?P<labels>[^}]*)\}")
 GROUPED = re.compile(r"\b(?:by|on) \((?P<labels>[^)]*)\)")
@@ -40,7 +40,7 @@ def labels_by_name() -> dict[str, set[str]]:
 
 
 OF_THE_PROCESS: dict[str, set[str]] = {"process_resident_memory_bytes": set(), "process_cpu_seconds_total": set()}
-"""What the library tells of a process, where the system lets it."""
+"""Process metrics of the library, which it provides on some systems only."""
 KNOWN = labels_by_name() | OF_THE_PROCESS
 
 
@@ -141,7 +141,7 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
 
 def test_an_alert_tells_only_of_labels_that_it_has() -> None:
     for rule in RULES:
-        # Without an aggregation, what Prometheus adds is still there.
+        # Without an aggregation, the labels that Prometheus adds remain.
         left = grouped(rule["expr"]) or (set() if "sum(" in rule["expr"] else PROMETHEUS_OWN)
         for text in rule["annotations"].values():
             assert {found["label"] for found in SHOWN.finditer(text)} <= left, rule["alert"]

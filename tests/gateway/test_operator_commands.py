@@ -1,4 +1,4 @@
-"""The operator's command line: what it tells, asks and changes, and with which exit status."""
+"""Commands for operators: their output, prompts, changes and exit status."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assistant() -> PigeonAssistant:
 
 @pytest.fixture
 def run(books: SqlBooks, assistant: PigeonAssistant) -> Run:
-    """Runs a command line."""
+    """Returns a function that runs a command."""
 
     def invoke(*args: str, input: str = "") -> Result:  # noqa: A002  # as click calls it
         return start(lambda: nullcontext(books), assistant, *args, typed=input)
@@ -87,7 +87,7 @@ def test_turns_are_narrowed_down(run: Run, books: SqlBooks) -> None:
     for options in narrowed:
         (line,) = run("turns", "--json", *options).stdout.splitlines()
         assert json.loads(line)["turn_id"] == failed.id
-    assert run("turns", "--platform", "nothing").stderr == "No turn fits.\n"
+    assert run("turns", "--platform", "nothing").stderr == "No turn matches.\n"
 
 
 def test_since_goes_by_the_clock_of_the_database(run: Run, books: SqlBooks) -> None:
@@ -109,7 +109,7 @@ def test_a_length_of_time_is_a_number_with_a_unit(run: Run, span: str) -> None:
 def test_a_list_that_is_too_long_says_how_to_go_on(run: Run, books: SqlBooks) -> None:
     told = [settle(books, f"{number}", author="Ada Lovelace") for number in range(3)]
     listed = run("turns", "--limit", "2", "--user", "Ada Lovelace", "--since", "2h")
-    command = listed.stderr.removeprefix("There are more: python -m gateway ").strip()
+    command = listed.stderr.removeprefix("More turns: python -m gateway ").strip()
     assert command == f"turns --limit 2 --user 'Ada Lovelace' --since 7200s --before {told[1].id}"
     rest = run("turns", "--limit", "2", "--user", "Ada Lovelace", "--before", told[1].id)
     assert (rest.stdout.count(PLATFORM), rest.stderr) == (1, "")
@@ -201,7 +201,7 @@ def test_one_turn_is_tried_again(run: Run, books: SqlBooks) -> None:
     result = run("retry", turn.id)
     assert result.exit_code == 0
     (waiting,) = [each for each in books.transcript(turn.conversation) if each.state is TurnState.QUEUED]
-    assert result.output == f"{turn.id} is tried again as {waiting.id}.\n"
+    assert result.output == f"{turn.id} is retried as {waiting.id}.\n"
     assert run("retry", turn.id).exit_code == 1
 
 
@@ -209,11 +209,11 @@ def test_all_that_failed_are_tried_again_once_that_is_confirmed(run: Run, books:
     told = [fail(books, "loft"), fail(books, "roof")]
     settle(books, "done")
     asked = run("retry", "--failed", input="n\n")
-    assert (asked.exit_code, "Try 2 turns again? [y/N]" in asked.output) == (1, True)
+    assert (asked.exit_code, "Retry 2 turns? [y/N]" in asked.output) == (1, True)
     assert len(books.transcript(told[0].conversation)) == 1
-    assert "Tried again: 2.\n" in run("retry", "--failed", "--since", "1h", input="y\n").output
+    assert "Retried: 2.\n" in run("retry", "--failed", "--since", "1h", input="y\n").output
     assert len(books.transcript(told[0].conversation)) == 2
-    assert run("retry", "--failed").output == "There is none to try again.\n"
+    assert run("retry", "--failed").output == "No failed turn to retry.\n"
 
 
 def test_a_retry_is_of_one_turn_or_of_all(run: Run, books: SqlBooks) -> None:
@@ -221,7 +221,7 @@ def test_a_retry_is_of_one_turn_or_of_all(run: Run, books: SqlBooks) -> None:
     for arguments in ((), (turn.id, "--failed"), (turn.id, "--since", "1h"), (turn.id, "--platform", PLATFORM)):
         assert run("retry", *arguments, "--yes").exit_code == 2
     fail(books, platform="owl")
-    assert run("retry", "--failed", "--platform", "owl", "--yes").output == "Tried again: 1.\n"
+    assert run("retry", "--failed", "--platform", "owl", "--yes").output == "Retried: 1.\n"
 
 
 # ---------------------------------------------------------------- a person's data
@@ -232,7 +232,7 @@ def test_a_person_is_forgotten_once_that_is_confirmed(run: Run, books: SqlBooks,
     settle(books, "shared")
     settle(books, "shared", author="Bob")
     asked = run("forget", "--platform", PLATFORM, "--user", "Ada", input="\n")
-    assert "Delete what Ada said and got in 2 conversations on pigeon, for good? [y/N]" in asked.output
+    assert "Permanently delete messages and replies of Ada in 2 conversations on pigeon? [y/N]" in asked.output
     assert (asked.exit_code, read(books, turn)) == (1, turn)
     done = run("forget", "--platform", PLATFORM, "--user", "Ada", "--yes")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -253,12 +253,12 @@ def test_what_is_left_at_the_backend_is_named_and_kept_here(
     assistant.unreachable.add(conversation.thread)
     result = run("forget", "--platform", PLATFORM, "--user", "Ada", "--yes")
     assert result.exit_code == 1
-    assert f"Left: {conversation.thread} of conversation {conversation.id}: the loft is closed." in result.stderr
-    assert result.stderr.endswith("Error: 1 thread left at the backend. Do it again later.\n")
+    assert f"Not deleted: {conversation.thread} of conversation {conversation.id}: the loft is closed." in result.stderr
+    assert result.stderr.endswith("Error: 1 thread not deleted at the backend. Run this again later.\n")
     assert read(books, turn) == turn
     given_up = run("forget", "--platform", PLATFORM, "--user", "Ada", "--yes", "--leave-threads")
     assert (given_up.exit_code, assistant.deleted) == (0, [])
-    assert f"known to nobody here any more: {conversation.thread}." in given_up.stderr
+    assert f"no longer known here: {conversation.thread}." in given_up.stderr
     assert books.turn(turn.id) is None
 
 

@@ -1,4 +1,4 @@
-"""The rooms keep to themselves, and the README tells of everything that can be set."""
+"""The core names no platform, and the README lists every setting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CORE = sorted(path for path in (ROOT / "gateway").rglob("*.py") if path.name != 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_the_core_never_says_the_name_of_a_platform(platform: str) -> None:
-    quoted = "" if platform == "http" else rf"""|["']{platform}["']"""  # which also is the scheme of a URL
+    quoted = "" if platform == "http" else rf"""|["']{platform}["']"""  # http is also a URL scheme
     said = re.compile(rf"adapters\.{platform}\b|adapters import .*\b{platform}\b{quoted}")
     assert CORE
     assert [path.name for path in CORE if said.search(path.read_text())] == []

@@ -1,4 +1,4 @@
-"""What the operator's settings mean."""
+"""The operator's rules: who is answered, budgets and rate limits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_who_is_on_the_list_is_answered(allowed: str, *, answered: bool) -> None
 def test_who_is_blocked_is_not_answered_even_when_allowed(blocked: str) -> None:
     reason = rules(allowed="pigeon:ann", blocked=blocked).objection(said())
     assert reason is not None
-    assert reason.startswith("BLOCKED has pigeon:")
+    assert reason.startswith("BLOCKED lists pigeon:")
 
 
 @pytest.mark.parametrize("blocked", ["pigeon:bob", "raven:ann", "raven:*", "pigeon:an", "pigeon:ann:1"])
@@ -167,14 +167,14 @@ def test_a_person_has_the_same_pace_in_all_channels() -> None:
 
 @given(most=st.integers(1, 50), gaps=st.lists(st.integers(0, 30), min_size=1, max_size=200))
 def test_whoever_begins_has_them_all_and_nobody_has_more_in_the_long_run(most: int, gaps: list[int]) -> None:
-    """By the rule of ``Store.reserve``: places come ``every`` seconds apart, of which ``burst`` may be taken ahead."""
+    """As in ``Store.take_token``: a token every ``interval`` seconds, of which ``burst`` may be taken in advance."""
     rate = Pace("turns", most, 60.0).rate
     now, following, given_at = 1e6, 0.0, []
     for gap in gaps:
         now += gap / 4
-        place = max(following, now - (rate.burst - 1) * rate.every)
-        if place <= now:
-            following = place + rate.every
+        token_at = max(following, now - (rate.burst - 1) * rate.every)
+        if token_at <= now:
+            following = token_at + rate.every
             given_at.append(now)
     assert given_at[0] == 1e6 + gaps[0] / 4
     for number, (first, last) in enumerate((given_at[0], at) for at in given_at):

@@ -1,4 +1,4 @@
-"""The web server as a process: sockets, signals, and callers who go away."""
+"""The web server as a process: sockets, signals and disconnecting clients."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Process:
         self.popen.stdin.flush()
 
     def end(self, number: int | None = None) -> tuple[int, str]:
-        """Exit status and what went to standard error, after a signal if one is given."""
+        """Waits for the exit, after sending a signal if one is given; returns exit status and standard error."""
         if number is not None:
             self.popen.send_signal(number)
         _, errors = self.popen.communicate(timeout=30)
@@ -68,12 +68,12 @@ class Process:
                 yield response
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Status and body."""
+        """Sends a request; returns status and body."""
         with self.asking(method, path, body, **headers) as response:
             return response.status, json.load(response)
 
     def waiting(self) -> int:
-        """How many callers wait for a reply."""
+        """Returns the number of clients that wait for a reply."""
         (told,) = self.ask("GET", "/readyz")[1]["checks"]
         return int(told.split()[0])
 
@@ -102,7 +102,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def say(pool: ThreadPoolExecutor, process: Process) -> Future[tuple[int, Any]]:
-    """Somebody who waits for a reply: status and body."""
+    """Sends a message in a thread; the result is status and body."""
     return pool.submit(process.ask, "POST", "/chat", {"message": "hi"})
 
 
@@ -131,7 +131,7 @@ def refused(process: Process) -> bool:
         process.connect().close()
     except ConnectionRefusedError:
         return True
-    except ConnectionResetError:  # the port was closed while this one stood in its queue
+    except ConnectionResetError:  # the port was closed while this connection was in its backlog
         return False
     return False
 
@@ -209,7 +209,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(start: Start) -> None:
         assert process.url == ""
         status, errors = process.end()
     assert status == 1
-    assert errors == f"Cannot listen on 127.0.0.1:{port}: the port is in use. Set HOST and PORT to what is free.\n"
+    assert errors == f"Cannot listen on 127.0.0.1:{port}: the port is in use. Set HOST and PORT to a free address.\n"
 
 
 # ---------------------------------------------------------------- serving
@@ -263,7 +263,7 @@ def test_a_body_in_chunks_is_read_and_one_without_end_is_not(start: Start) -> No
         assert caller.recv(100).startswith(b"HTTP/1.1 200 ")
     with process.connect() as caller:
         caller.sendall(head.encode())
-        for _ in range(4):  # more than a message can take, and no end to it
+        for _ in range(4):  # more than a message may have, without an end
             caller.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
         assert caller.recv(100).startswith(b"HTTP/1.1 413 ")
 

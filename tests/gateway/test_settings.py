@@ -1,4 +1,4 @@
-"""Settings: where they come from, what they mean, and how they are refused."""
+"""Settings: their sources, what they mean, and how wrong ones are reported."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_everything_that_is_wrong_is_named_and_no_value_shown(monkeypatch: pytes
 def test_a_file_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"\xff\xfe")
     monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "key"))
-    with pytest.raises(SettingsError, match=r"OPENAI_API_KEY_FILE names .* it is not text"):
+    with pytest.raises(SettingsError, match=r"OPENAI_API_KEY_FILE names .* it is not UTF-8 text"):
         Settings.load()
 
 

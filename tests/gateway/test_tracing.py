@@ -1,4 +1,4 @@
-"""One trace across processes, at a collector that speaks OTLP over HTTP; and nothing at all when it is off."""
+"""Tracing: one trace across processes, sent to an OTLP collector over HTTP; nothing when it is off."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Process:
-    """One process's tracing, and what it recorded."""
+    """Tracing of one process, and the spans it recorded."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -56,7 +56,7 @@ class Process:
 
 
 def family(span: ReadableSpan) -> tuple[str, str | None]:
-    """The ids of a span's trace and of its parent."""
+    """Returns the ids of a span's trace and of its parent."""
     assert span.context
     return f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}" if span.parent else None
 
@@ -215,7 +215,7 @@ def test_what_was_broken_off_did_not_go_wrong() -> None:
 
 
 def collected(received: Sequence[Received]) -> list[tuple[str, Sent]]:
-    """Each span that came, with the name of the service that sent it."""
+    """Returns each received span, with the name of the service that sent it."""
     spans = []
     for request in received:
         for resource in ExportTraceServiceRequest.FromString(request.body).resource_spans:
@@ -289,7 +289,7 @@ def test_a_collector_that_does_not_answer_holds_up_no_stop(monkeypatch: pytest.M
             pass
         tracing.close(0.1)
         assert asked.wait(20)
-        assert not go_on.is_set()  # and yet close returned
+        assert not go_on.is_set()  # close returned nevertheless
         go_on.set()
 
 

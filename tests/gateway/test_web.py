@@ -1,4 +1,4 @@
-"""The web side around the adapters: errors, health, documentation, and what every answer carries."""
+"""The Flask app around the adapters: errors, health, documentation and default headers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.adapters.chat import Chat, error, in_thread, until
 from tests.fakes.platform import FakePlatform
 
 NOBODY = cast("Inbox", None)
-"""For routes that ask the core for nothing."""
+"""For routes that do not use the inbox."""
 WELL = (Check("database", ok=True), Check("backend", ok=True))
 
 
 class Doorbell(FakePlatform):
-    """A platform with a route of its own that fails as it is told."""
+    """A platform with a route that calls the given view."""
 
     def __init__(self, ring: Callable[[], Any]) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ def test_what_is_answered_is_what_the_document_says(chat: Chat, document: dict[s
 
 
 class Links(HTMLParser):
-    """Collects what a page would load, where it leads, and what it can be led to."""
+    """Collects what a page loads, its link targets and its anchors."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ Kind = Literal["web", "worker"]
 GRACE_SECONDS = 10
 STOP_SECONDS = 20.0
 """Seconds within which a stopped process must end: its grace time, and some for a busy machine."""
-GREETINGS = ("Listening on", "Working with")
+GREETINGS = ("Listening on", "Worker started with")
 TOLD_OF_DEATH = 2_000
 """Characters of the log that an error message shows."""
 
