@@ -44,7 +44,6 @@ from gateway.prices import Prices, PriceSettings
 from gateway.retention import clear_up
 from gateway.rules import AdmissionSettings, Rules
 from gateway.settings import Environment, Settings
-from gateway.storing import Memory
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
@@ -68,20 +67,21 @@ DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
 
 
-def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:
+def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     """The platforms that are switched on. Raises SettingsError."""
-    http = HttpAdapter(HttpSettings.load(), max_message_chars=settings.max_message_chars, threads=settings.web_threads)
+    most, threads = settings.max_message_chars, settings.web_threads
+    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, threads=threads)
     slack, telegram = SlackSettings.load(), TelegramSettings.load()
     adapters: list[Adapter] = [http]
     # Loaded where they are wanted only: their libraries take 5 and 9 MB.
     if slack.on:
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
 
-        adapters.append(SlackAdapter(slack, memory))
+        adapters.append(SlackAdapter(slack, store))
     if telegram.on:
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
 
-        adapters.append(TelegramAdapter(telegram, memory, run_once))
+        adapters.append(TelegramAdapter(telegram, store, run_once))
     return adapters
 
 
