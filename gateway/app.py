@@ -19,7 +19,7 @@ from adapters import console
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack import manifest as slack_manifest
 from adapters.slack.settings import SlackSettings
-from adapters.telegram import command as telegram_command
+from adapters.telegram import cli as telegram_cli
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, explaining, exposition, logs, operator_commands, tracing, web
 from gateway.admin import AdminSettings, Desk
@@ -77,7 +77,7 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     if slack.on:
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
 
-        adapters.append(SlackAdapter(slack, store))
+        adapters.append(SlackAdapter(slack, store, run_once))
     if telegram.on:
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
 
@@ -266,7 +266,7 @@ def commands() -> Sequence[click.Command]:
         *operator_commands.commands(_books, Threads(_assistant, run_once)),
         explaining.command(_sight),
         slack_manifest.command(),
-        telegram_command.command(run_once),
+        telegram_cli.command(run_once),
     )
 
 

@@ -7,8 +7,8 @@ loop), whether it may do I/O, and what it may raise.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.messages import (
     Attachment,
@@ -65,6 +65,29 @@ class Request:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """The answer to a webhook request, without a framework."""
+
+    status: int = 200
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address of this server to which a platform sends POST requests."""
+
+    path: str
+    max_body_bytes: int
+    """The web server reads no more of a body, and refuses larger ones (``payload_too_large``)."""
+    handle: Callable[[Request], WebhookResponse]
+    """Verifies, commits and acknowledges a request. Sync; any thread; does I/O.
+
+    Raises InputError, Overloaded, StoreUnavailable, which the web server answers as it does for every route.
+    """
+
+
 Change = Edit | Withdrawal | Move | Verdict
 """What else a platform may tell than that somebody said something."""
 
@@ -76,6 +99,10 @@ class Receipt:
     messages: tuple[Message, ...] = ()
     changes: tuple[Change, ...] = ()
     body: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The platform's JSON that this was parsed from: for its adapter, which may do more with it after the commit."""
+    error: Exception | None = None
+    """Why ``payload`` could not be parsed although it is the platform's. The adapter decides what becomes of it."""
 
 
 class Outbox(Protocol):
@@ -150,8 +177,17 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class HasWebhooks(Protocol):
+    """An adapter whose platform sends requests."""
+
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        """Returns where they are received. The web server calls it once, at start."""
+        ...
+
+
+@runtime_checkable
 class Routed(Protocol):
-    """An adapter that brings its own routes."""
+    """An adapter with pages or an API of its own."""
 
     def routes(self, inbox: Inbox) -> flask.Blueprint: ...
 

@@ -6,17 +6,18 @@ from collections.abc import AsyncIterator, Sequence
 
 import flask
 
-from adapters.slack import check, explain, files
+from adapters.base.background_task import RunCoroutine
+from adapters.slack import dry_run, files, setup_check
 from adapters.slack.calls import Calls
-from adapters.slack.door import Door
-from adapters.slack.incoming import Reader
+from adapters.slack.event_parser import EventParser
 from adapters.slack.places import NAME
 from adapters.slack.reply import Replies
 from adapters.slack.settings import SlackSettings
+from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
 from gateway.errors import DeliveryError
 from gateway.messages import Attachment, Shown, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed
+from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed, Webhook
 from gateway.storing import Memory
 
 
@@ -25,28 +26,32 @@ class SlackAdapter:
 
     name = NAME
 
-    def __init__(self, settings: SlackSettings, memory: Memory) -> None:
+    def __init__(self, settings: SlackSettings, memory: Memory, run: RunCoroutine) -> None:
+        """``run``: runs a coroutine to its end, on an event loop of its own."""
         self._settings = settings
         self._calls = Calls(settings.slack_api_url)
         self._workspaces = _workspaces(settings, memory)
-        self._reader = Reader(settings)
-        self._door = Door(settings, self._reader, self._workspaces, memory)
+        self._parser = EventParser(settings)
+        self._receiver = SlackReceiver(settings, self._parser, self._workspaces, memory, run)
         self._replies = Replies(self._calls, self._workspaces, settings)
 
     def receive(self, request: Request) -> Receipt:
-        return self._reader.receive(request)
+        return self._parser.receive(request)
 
     def suppose(self, supposed: Supposed) -> Receipt:
-        return explain.suppose(self._reader, supposed)
+        return dry_run.dry_run(self._parser, supposed)
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:
-        return self._door.routes(inbox)
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        return self._receiver.webhooks(self.receive, inbox)
+
+    def routes(self, inbox: Inbox) -> flask.Blueprint:  # noqa: ARG002  # the pages take in no messages
+        return self._receiver.routes()
 
     def listen(self, inbox: Inbox) -> None:
-        self._door.listen(inbox)
+        self._receiver.listen(inbox)
 
     def hush(self) -> None:
-        self._door.hush()
+        self._receiver.hush()
 
     async def fetch(self, turn: Turn) -> Sequence[Attachment]:
         message = turn.message
@@ -63,7 +68,7 @@ class SlackAdapter:
         await self._replies.deliver(turn, outbox)
 
     async def check(self) -> Sequence[Check]:
-        return await check.check(self._settings, self._calls, self._workspaces)
+        return await setup_check.check(self._settings, self._calls, self._workspaces)
 
     async def close(self) -> None:
         await self._calls.close()

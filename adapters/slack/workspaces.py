@@ -19,7 +19,7 @@ from slack_sdk.errors import SlackClientError, SlackTokenRotationError
 from slack_sdk.oauth.installation_store import Bot
 from slack_sdk.oauth.token_rotation import TokenRotator
 
-from adapters.slack.installs import Installations, installation_name
+from adapters.slack.oauth import Installations, installation_name
 from adapters.slack.places import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway import logs

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-import flask
-
-from adapters.telegram import check, explain, files
+from adapters.base.background_task import RunCoroutine
+from adapters.telegram import dry_run, files, setup_check
 from adapters.telegram.bot import Calls
-from adapters.telegram.door import Door
-from adapters.telegram.errand import Run
-from adapters.telegram.incoming import Reader
 from adapters.telegram.marks import Me
 from adapters.telegram.places import NAME
 from adapters.telegram.reply import Replies
 from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.update_parser import UpdateParser
+from adapters.telegram.webhook import TelegramReceiver
 from gateway.messages import Attachment, Shown, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed
+from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed, Webhook
 from gateway.storing import Memory
 
 
@@ -25,28 +23,28 @@ class TelegramAdapter:
 
     name = NAME
 
-    def __init__(self, settings: TelegramSettings, memory: Memory, run: Run) -> None:
-        """``run``: how to run a coroutine to its end, where no loop runs. Raises SettingsError."""
+    def __init__(self, settings: TelegramSettings, memory: Memory, run: RunCoroutine) -> None:
+        """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         self._settings = settings
         self._calls = Calls(settings)
-        self._reader = Reader(settings, Me(int(self._calls.bot_id)))
-        self._door = Door(settings, self._reader, memory, run)
+        self._parser = UpdateParser(settings, Me(int(self._calls.bot_id)))
+        self._receiver = TelegramReceiver(settings, self._parser, memory, run)
         self._replies = Replies(self._calls, settings)
 
     def receive(self, request: Request) -> Receipt:
-        return self._reader.receive(request)
+        return self._parser.receive(request)
 
     def suppose(self, supposed: Supposed) -> Receipt:
-        return explain.suppose(self._reader, supposed)
+        return dry_run.dry_run(self._parser, supposed)
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:
-        return self._door.routes(inbox)
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        return self._receiver.webhooks(self.receive, inbox)
 
     def listen(self, inbox: Inbox) -> None:
-        self._door.listen(inbox)
+        self._receiver.listen(inbox)
 
     def hush(self) -> None:
-        self._door.hush()
+        self._receiver.hush()
 
     async def fetch(self, turn: Turn) -> Sequence[Attachment]:
         return await files.fetch(self._calls, turn.message, self._settings.telegram_max_file_bytes)
@@ -58,7 +56,7 @@ class TelegramAdapter:
         await self._replies.deliver(turn, outbox)
 
     async def check(self) -> Sequence[Check]:
-        return await check.check(self._settings, self._calls)
+        return await setup_check.check(self._settings, self._calls)
 
     async def close(self) -> None:
         await self._calls.close()

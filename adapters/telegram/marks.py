@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
-Fields = Mapping[str, Any]
-"""A JSON object of Telegram's: everything in it may be missing, or of another type than it should be."""
+from adapters.base.json_fields import Fields, object_in, objects_in, text_in
+from adapters.base.text_input import MENTION, labelled_link, resolve_mentions
 
 LARGEST_NUMBER = 2**63
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-OURS = "\0"
-"""Stands for a mention of us while a text is read: no text that is read has one of its own."""
-CALLS = re.compile(rf"(?:{OURS}[,:]?\s*)+")
-CLOSING = re.compile(r"\s*([.!?]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +23,12 @@ class Me:
 # ---------------------------------------------------------------- reading with care
 
 
-def storable(text: str) -> str:
-    """As it is, but for what no database takes. It is as long as before, in UTF-16 code units too."""
-    return UNSTORABLE.sub("\ufffd", text)
-
-
-def text_in(fields: Fields, name: str) -> str:
-    """A text that can be stored; empty when there is none."""
-    value = fields.get(name)
-    return storable(value) if isinstance(value, str) else ""
-
-
 def number_in(fields: Fields, name: str) -> int | None:
     """A whole number that can be Telegram's; None when there is none."""
     value = fields.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if -LARGEST_NUMBER < value < LARGEST_NUMBER else None
-
-
-def object_in(fields: Fields, name: str) -> Fields:
-    """Empty when there is none."""
-    value = fields.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def objects_in(fields: Fields, name: str) -> list[Fields]:
-    """Empty when there are none."""
-    value = fields.get(name)
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 # ---------------------------------------------------------------- text and its entities
@@ -131,25 +101,14 @@ def readable(text: str, found: Sequence[Mark], me: Me) -> str:
         if spoken is not None and mark.start >= done:
             parts += [text[done : mark.start], spoken]
             done = mark.end
-    return _unaddressed("".join([*parts, text[done:]]).strip()).replace(OURS, "@you").strip()
+    return resolve_mentions("".join([*parts, text[done:]]))
 
 
 def _spoken(text: str, mark: Mark, me: Me) -> str | None:
     """What is read in place of a mark; None for what is written there."""
     if mark.calls(text, me):
-        return OURS
+        return MENTION
     url = text_in(mark.fields, "url")
     if mark.kind != "text_link" or not url:
         return None
-    label = text[mark.start : mark.end]
-    bare = url.removeprefix("https://").removeprefix("http://").rstrip("/")
-    return label if label.rstrip("/") in {bare, url.rstrip("/")} else f"{label} ({url})"
-
-
-def _unaddressed(text: str) -> str:
-    if found := CALLS.match(text):
-        text = text[found.end() :]
-    before, ours, after = text.rpartition(OURS)
-    if ours and (found := CLOSING.fullmatch(after)):
-        return before.rstrip(f" ,\n{OURS}") + found[1]
-    return text
+    return labelled_link(text[mark.start : mark.end], url)

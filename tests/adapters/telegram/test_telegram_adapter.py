@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.telegram.adapter import TelegramAdapter
-from adapters.telegram.incoming import SECRET_HEADER
 from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.update_parser import SECRET_HEADER
 from gateway.engine import run_once
 from gateway.errors import SettingsError
 from gateway.ports import Request

@@ -8,7 +8,7 @@ from adapters.telegram.bot import Who
 from adapters.telegram.marks import Me
 from adapters.telegram.places import Place
 from gateway.messages import ConversationKey, Kind, Message
-from tests.adapters.telegram.reading import (
+from tests.adapters.telegram.parsing import (
     AUTHOR,
     BOT,
     CALL,
@@ -17,8 +17,8 @@ from tests.adapters.telegram.reading import (
     NOTHING,
     heard,
     one,
+    parser,
     read,
-    reader,
     without,
 )
 from tests.fakes.telegram_updates import (
@@ -125,11 +125,11 @@ def test_a_reply_to_the_message_at_the_root_of_replies_is_one() -> None:
 
 
 def test_a_name_is_heard_as_soon_as_it_is_known() -> None:
-    nameless = reader(Me(BOT_ID))
+    nameless = parser(Me(BOT_ID))
     told = update(message=mention("hello"))
-    assert nameless.read(told) == NOTHING
+    assert nameless.parse(told) == NOTHING
     nameless.learn(Who(BOT, BOT_NAME, "Gateway", reads_groups=False, has_topics=False))
-    assert nameless.read(told) == reader().read(told) != NOTHING
+    assert nameless.parse(told) == parser().parse(told) != NOTHING
     assert nameless.bot_id == BOT
 
 
