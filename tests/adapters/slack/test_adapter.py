@@ -16,7 +16,7 @@ from gateway.errors import SettingsError
 from gateway.messages import Turn, TurnId, TurnState
 from gateway.ports import Request
 from storage.store import SqlStore
-from tests.contracts.adapter import AdapterContract
+from tests.contracts.webhook import WebhookContract
 from tests.fakes.slack_events import (
     BOT_USER,
     SIGNING_SECRET,
@@ -42,7 +42,9 @@ def request(payload: object) -> Request:
     return Request(signed(body), body)
 
 
-class TestSlack(AdapterContract):
+class TestSlack(WebhookContract):
+    secret_setting = "SLACK_SIGNING_SECRET"
+
     @pytest.fixture
     async def adapter(self) -> AsyncIterator[SlackAdapter]:
         with FakeSlack() as slack:

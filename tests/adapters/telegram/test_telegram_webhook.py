@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +14,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from werkzeug.serving import make_server
 
-from adapters.base.webhook import MAX_BODY_BYTES
-from adapters.telegram.registration import PATH
-from gateway.errors import GatewayError, Overloaded, StoreUnavailable
+from gateway.errors import Overloaded, StoreUnavailable
 from tests.adapters.chat import error, in_thread, until
 from tests.adapters.telegram.receiving import (
-    HEADER,
-    JSON,
     TelegramSite,
     by_webhook,
     ends_soon,
@@ -61,12 +56,6 @@ def site(shared_site: TelegramSite) -> TelegramSite:
 
 
 # ---------------------------------------------------------------- what is let in
-
-
-def test_what_somebody_says_is_committed_and_answered_with_nothing(site: TelegramSite) -> None:
-    response = site.say("hello")
-    assert (response.status_code, response.data) == (200, b"")
-    assert site.inbox.texts == ["hello"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -120,17 +109,6 @@ def test_what_is_no_update_is_refused(site: TelegramSite, body: bytes) -> None:
     assert site.memory.kept == {}
 
 
-def test_a_body_that_is_too_large_is_refused_however_it_comes(site: TelegramSite) -> None:
-    body = json.dumps(update(message=message("x" * MAX_BODY_BYTES))).encode()
-    assert error(site.post(body)) == (413, "payload_too_large")
-    chunks = {"wsgi.input_terminated": True}
-    chunked = site.client.post(
-        PATH, input_stream=io.BytesIO(body), headers={HEADER: SECRET}, content_type=JSON, environ_overrides=chunks
-    )
-    assert error(chunked) == (413, "payload_too_large")
-    assert site.inbox.taken == []
-
-
 def test_without_a_secret_nobody_can_be_told_from_telegram_and_so_nothing_is_there() -> None:
     deaf = TelegramSite(settings())
     assert deaf.post(b"{}", "").status_code == 404
@@ -174,23 +152,6 @@ def test_an_update_that_the_core_stumbles_over_is_kept_aside_with_the_reason_in_
     assert site.memory.aside() == ["telegram:123456:aside:18"]
     assert [entry["exc_info"] for entry in logs] == [fault]
     assert fault.__traceback__ is not None
-
-
-@pytest.mark.parametrize(
-    ("fault", "code", "after"),
-    [
-        (StoreUnavailable("postgresql://u:pw@h"), "store_unavailable", "5"),
-        (Overloaded(retry_after=7), "overloaded", "7"),
-    ],
-)
-def test_what_is_not_committed_is_not_acknowledged(
-    site: TelegramSite, fault: GatewayError, code: str, after: str
-) -> None:
-    site.inbox.faults.append(fault)
-    response = site.say("hello")
-    assert error(response) == (503, code)
-    assert response.headers.get("Retry-After") == after
-    assert "pw" not in response.text
 
 
 def test_what_can_neither_be_read_nor_kept_aside_is_not_acknowledged(site: TelegramSite) -> None:
