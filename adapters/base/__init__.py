@@ -1,1 +1,1 @@
-"""The kit: what chat platforms have in common. A platform's own folder holds only what is particular to it."""
+"""What adapters of chat platforms share; see README.md."""

@@ -79,9 +79,7 @@ async def set_webhook(calls: Calls, settings: TelegramSettings, url: str) -> Non
     show (github.com/tdlib/telegram-bot-api, Client::process_set_webhook_query). Raises DeliveryError, SettingsError.
     """
     if settings.telegram_webhook_secret is None:
-        raise SettingsError(
-            "TELEGRAM_WEBHOOK_SECRET is missing. Telegram proves with it that an update is from Telegram."
-        )
+        raise SettingsError("TELEGRAM_WEBHOOK_SECRET is missing. With it, Telegram proves who sends an update.")
     await calls.call(
         "set_webhook",
         outbox=None,

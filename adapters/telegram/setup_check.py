@@ -36,7 +36,7 @@ async def _checks(settings: TelegramSettings, calls: Calls) -> Sequence[Check]:
 
 def _updates(settings: TelegramSettings, info: WebhookInfo) -> Check:
     problem = _webhook(settings, info) if settings.telegram_webhook_secret is not None else _polling(settings, info)
-    way = f"brought to POST {PATH}" if settings.telegram_webhook_secret is not None else "fetched by long polling"
+    way = f"received at POST {PATH}" if settings.telegram_webhook_secret is not None else "fetched by long polling"
     waiting = f"; {info.pending_update_count} wait" if info.pending_update_count else ""
     return Check(UPDATES_CHECK, ok=not problem, detail=f"{problem or way}{waiting}")
 
@@ -52,7 +52,7 @@ def _webhook(settings: TelegramSettings, info: WebhookInfo) -> str:
     if not info.url.endswith(PATH):
         return f"{_now(info)}; set PUBLIC_URL, or run python -m gateway telegram set-webhook URL"
     if set(UPDATES) - set(info.allowed_updates or ()):
-        return "the webhook is not told everything; run python -m gateway telegram set-webhook URL again"
+        return "the webhook lacks some kinds of updates; run python -m gateway telegram set-webhook URL again"
     return failure(info)
 
 
@@ -74,7 +74,7 @@ def failure(info: WebhookInfo) -> str:
     at = info.last_error_date
     if not info.last_error_message or (at is not None and at.timestamp() < time.time() - RECENT_SECONDS):
         return ""
-    return f"Telegram could not bring an update: {info.last_error_message}"
+    return f"Telegram could not deliver an update: {info.last_error_message}"
 
 
 def groups(settings: TelegramSettings, who: Who) -> str:

@@ -87,7 +87,7 @@ async def test_a_webhook_of_ours_from_before_is_no_trouble(telegram: FakeTelegra
     assert (await updates(settings(telegram, public_url=PUBLIC))).ok
 
 
-# ---------------------------------------------------------------- brought
+# ---------------------------------------------------------------- webhook
 
 
 async def register_ours(known: TelegramSettings, url: str = f"{PUBLIC}{PATH}") -> None:
@@ -100,7 +100,7 @@ async def register_ours(known: TelegramSettings, url: str = f"{PUBLIC}{PATH}") -
 async def test_a_webhook_that_is_as_it_should_be_is_told(telegram: FakeTelegram, public_url: str | None) -> None:
     known = by_webhook(telegram, public_url=public_url)
     await register_ours(known)
-    assert await updates(known) == Check("telegram updates", ok=True, detail=f"brought to POST {PATH}")
+    assert await updates(known) == Check("telegram updates", ok=True, detail=f"received at POST {PATH}")
 
 
 @pytest.mark.parametrize(("public_url", "advice"), [(PUBLIC, "when the gateway starts"), (None, "set-webhook URL")])
@@ -138,7 +138,7 @@ async def test_what_telegram_could_not_bring_is_told(telegram: FakeTelegram) -> 
     await telegram.until(lambda: telegram.deliveries)
     line = await updates(known)
     assert not line.ok
-    assert "Telegram could not bring an update: " in line.detail
+    assert "Telegram could not deliver an update: " in line.detail
     assert line.detail.endswith("; 1 wait")
 
 
