@@ -20,8 +20,8 @@ from slack_sdk import WebClient
 from adapters.slack.incoming import Reader
 from adapters.slack.installs import BEGIN, END, Installations, Installs
 from adapters.slack.manifest import PATHS
-from adapters.slack.places import NAME
 from adapters.slack.prompts import Prompts
+from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import Socket
 from adapters.slack.words import Fields, object_in, objects_in, text_in

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 from slack_sdk.signature import SignatureVerifier
 
 from adapters.slack import words
-from adapters.slack.places import NAME
+from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
+from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
-from adapters.slack.text import FEEDBACK_ACTION, read_feedback
 from adapters.slack.words import Fields, object_in, objects_in, text_in, written
 from gateway.errors import Unreadable, Unverified
 from gateway.messages import Address, ConversationKey, Edit, File, Kind, Message, Verdict, Withdrawal
@@ -227,7 +227,7 @@ class Reader:
 
 
 def address_of(origin: Origin, spot: Spot, thread_ts: str) -> Address:
-    """An address as ``places.Place.of`` reads it. What is empty is left out."""
+    """An address as ``places.SlackTarget.of`` reads it. What is empty is left out."""
     parts = {
         "team": origin.team,
         "enterprise": origin.enterprise,

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from telegram import WebhookInfo
 
-from adapters.telegram.bot import Calls, Who
-from adapters.telegram.places import NAME
+from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.registration import PATH, UPDATES, host_of, own_webhook
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from gateway.errors import DeliveryError, SettingsError
 from gateway.ports import Check
@@ -21,10 +21,10 @@ RECENT_SECONDS = 3600
 """How old a failure may be and still count; Telegram tells the last one for as long as the webhook is there."""
 
 
-async def check(settings: TelegramSettings, calls: Calls) -> Sequence[Check]:
+async def check(settings: TelegramSettings, calls: TelegramClient) -> Sequence[Check]:
     """One line for the token, one for how updates come, one for what the bot sees in groups. Raises nothing."""
     try:
-        who = await calls.who()
+        who = await calls.identify()
         info: WebhookInfo = await calls.call("get_webhook_info", outbox=None)
     except DeliveryError as exc:
         return (Check(NAME, ok=False, detail=str(exc)),)
@@ -75,7 +75,7 @@ def failure(info: WebhookInfo) -> str:
     return f"Telegram could not bring an update: {info.last_error_message}"
 
 
-def groups(settings: TelegramSettings, who: Who) -> str:
+def groups(settings: TelegramSettings, who: BotProfile) -> str:
     """What the bot sees and answers in groups."""
     if settings.telegram_groups == "never":
         return "not answered, as TELEGRAM_GROUPS says"

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 import flask
 from flask.typing import ResponseReturnValue
 
-from adapters.telegram.bot import Calls, Who
+from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.errand import PAUSES, Errand, Run, insist
 from adapters.telegram.incoming import Reader
 from adapters.telegram.intake import Intake
-from adapters.telegram.places import NAME
 from adapters.telegram.poll import Fetching, Poll
 from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.api.bodies import read_body
@@ -99,9 +99,9 @@ class Door:
         name = self._memory.recall(self._name)
         if name is None:
             raise Overloaded("Telegram has not said yet who the bot is.", retry_after=NAME_SECONDS)
-        self._know(Who(self._reader.bot_id, name, name, reads_groups=False, has_topics=False))
+        self._know(BotProfile(self._reader.bot_id, name, name, reads_groups=False, has_topics=False))
 
-    def _know(self, who: Who) -> None:
+    def _know(self, who: BotProfile) -> None:
         self._reader.learn(who)
         self._named = True
 
@@ -121,7 +121,7 @@ class Door:
             await calls.close()
 
     async def _set_up(self) -> None:
-        calls = Calls(self._settings)
+        calls = TelegramClient(self._settings)
         try:
             await self._learn(calls)
             if self._webhook is not None:
@@ -132,21 +132,21 @@ class Door:
         finally:
             await calls.close()
 
-    async def _learn(self, calls: Calls) -> None:
+    async def _learn(self, calls: TelegramClient) -> None:
         """Who the bot is; the next process need not wait for that."""
-        who = await self._insist(calls.who, "Telegram does not say who the bot is; it is asked again")
+        who = await self._insist(calls.identify, "Telegram does not say who the bot is; it is asked again")
         self._know(who)
         with suppress(StoreUnavailable):
             self._memory.keep(self._name, who.username)
         log.info("Telegram knows the bot", username=who.username)
 
-    async def _set_menu(self, calls: Calls) -> None:
+    async def _set_menu(self, calls: TelegramClient) -> None:
         await self._insist(partial(set_menu, calls, self._settings, self._memory), "commands are not in the menu yet")
 
     async def _insist(self, work: Callable[[], Awaitable[T]], what: str) -> T:
         return await insist(work, what, self._pauses)
 
-    async def _register(self, calls: Calls, url: str) -> None:
+    async def _register(self, calls: TelegramClient, url: str) -> None:
         """One process after the other: to Telegram all but the first ask for what is so already."""
         lease, owner = f"{NAME}:{calls.bot_id}:webhook", secrets.token_hex(8)
         while not self._memory.lease(lease, owner, REGISTRATION_SECONDS):  # noqa: ASYNC110  # another process has it
@@ -159,7 +159,7 @@ class Door:
         log.info("webhook registered", url=url)
 
 
-async def _look_at_webhook(calls: Calls) -> None:
+async def _look_at_webhook(calls: TelegramClient) -> None:
     """Where PUBLIC_URL does not say where it is to be, it is the operator's. Raises DeliveryError."""
     if not (await calls.call("get_webhook_info", outbox=None)).url.endswith(PATH):
         log.warning("no updates come: set PUBLIC_URL, or run python -m gateway telegram set-webhook URL")

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from adapters.telegram.errors import Declined, Reason
-from adapters.telegram.places import NAME
+from adapters.base.errors import Rejected
+from adapters.telegram.errors import Reason
+from adapters.telegram.reply_target import NAME
 from gateway import logs
 from gateway.errors import GatewayError
 
@@ -103,7 +104,7 @@ class Patience:
     def after(self, exc: Exception) -> float:
         """Seconds. A token that is not valid does not get so by itself."""
         self._failures += 1
-        if isinstance(exc, Declined) and exc.reason is Reason.TOKEN:
+        if isinstance(exc, Rejected) and exc.reason is Reason.TOKEN:
             return self._pauses[-1]
         asked = exc.retry_after if isinstance(exc, GatewayError) else None
         return max(self._pauses[min(self._failures, len(self._pauses)) - 1], asked or 0.0)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.telegram import words
-from adapters.telegram.bot import Who
+from adapters.telegram.api_client import BotProfile
 from adapters.telegram.marks import Fields, Me, number_in, object_in, text_in, written
-from adapters.telegram.places import NAME
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.sayings import Saying
 from adapters.telegram.settings import TelegramSettings
 from gateway.errors import Unreadable, Unverified
@@ -142,7 +142,7 @@ class Reader:
     def bot_id(self) -> str:
         return str(self._me.id)
 
-    def learn(self, who: Who) -> None:
+    def learn(self, who: BotProfile) -> None:
         """From now on, whoever mentions the bot by name is heard. In any thread."""
         self._me = Me(self._me.id, who.username)
 
@@ -321,7 +321,7 @@ def _album(saying: Saying) -> str:
 
 
 def _address(spot: Spot) -> Address:
-    """An address as ``places.Place.of`` reads it. What is empty is left out."""
+    """An address as ``places.TelegramTarget.of`` reads it. What is empty is left out."""
     parts = {
         "chat": spot.chat,
         "topic": spot.topic,

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.telegram.incoming import Reader
 from adapters.telegram.membership import Change, membership_of
-from adapters.telegram.places import NAME
+from adapters.telegram.reply_target import NAME
 from gateway import logs
 from gateway.errors import GatewayError, Overloaded, StoreUnavailable, Unreadable, Unverified
 from gateway.ports import Inbox, Receipt, Request

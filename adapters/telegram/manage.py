@@ -7,48 +7,48 @@ from collections.abc import Awaitable, Callable
 import click
 from telegram import WebhookInfo
 
-from adapters.telegram.bot import Calls
+from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.check import groups
 from adapters.telegram.registration import delete_webhook, set_webhook, webhook_url
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.errors import SettingsError
 
-Work = Callable[[TelegramSettings, Calls], Awaitable[None]]
+Work = Callable[[TelegramSettings, TelegramClient], Awaitable[None]]
 
 
 async def with_calls(work: Work) -> None:
     settings = TelegramSettings.load()
     if not settings.on:
         raise SettingsError("Telegram is not set up. Missing: TELEGRAM_BOT_TOKEN.")
-    calls = Calls(settings)
+    calls = TelegramClient(settings)
     try:
         await work(settings, calls)
     finally:
         await calls.close()
 
 
-async def move_here(url: str, settings: TelegramSettings, calls: Calls) -> None:
+async def move_here(url: str, settings: TelegramSettings, calls: TelegramClient) -> None:
     await set_webhook(calls, settings, webhook_url(url, settings.telegram_api_url))
     await _tell_webhook(calls)
 
 
-async def fetch_again(settings: TelegramSettings, calls: Calls, *, drop_pending: bool) -> None:
+async def fetch_again(settings: TelegramSettings, calls: TelegramClient, *, drop_pending: bool) -> None:
     await delete_webhook(calls, drop_pending=drop_pending)
     await _tell_webhook(calls)
     if settings.telegram_webhook_secret is not None:
         click.echo("Take TELEGRAM_WEBHOOK_SECRET away, or the gateway does not fetch updates.")
 
 
-async def tell(settings: TelegramSettings, calls: Calls) -> None:
-    who = await calls.who()
+async def tell(settings: TelegramSettings, calls: TelegramClient) -> None:
+    who = await calls.identify()
     click.echo(f"Bot: @{who.username} ({who.name}), id {who.id}")
     click.echo(f"Topics in private chats: {'yes' if who.has_topics else 'no'}")
     click.echo(f"Groups: {groups(settings, who)}")
     await _tell_webhook(calls)
 
 
-async def _tell_webhook(calls: Calls) -> None:
+async def _tell_webhook(calls: TelegramClient) -> None:
     info: WebhookInfo = await calls.call("get_webhook_info", outbox=None)
     click.echo(logs.mask(f"Webhook: {info.url or 'none; updates are kept until they are fetched'}"))
     click.echo(f"Waiting updates: {info.pending_update_count}")

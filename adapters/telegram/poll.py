@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from adapters.telegram.bot import Calls
+from adapters.base.errors import Rejected, Unreachable
+from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.errand import PAUSES, Patience, complain
-from adapters.telegram.errors import Away, Declined, Reason
+from adapters.telegram.errors import Reason
 from adapters.telegram.intake import Intake, id_of
-from adapters.telegram.places import NAME
 from adapters.telegram.registration import UPDATES, delete_webhook, host_of, own_webhook
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.errors import SettingsError, StoreUnavailable
@@ -40,18 +41,18 @@ WEBHOOK = (
 log = logs.get(__name__)
 
 
-class Fetching(Calls):
+class Fetching(TelegramClient):
     """The calls of who polls."""
 
     async def updates(self, offset: int | None, seconds: int) -> list[Any]:
         """What Telegram has to tell from ``offset`` on, as JSON, for which it waits so long; all before is forgotten.
 
-        Raises Throttled, Away, Declined.
+        Raises PlatformRateLimited, Unreachable, Rejected.
         """
         args = {"offset": offset, "timeout": seconds, "limit": BATCH, "allowed_updates": list(UPDATES)}
-        batch = await self._ask("getUpdates", args, seconds + ANSWER_SECONDS)
+        batch = await self._send("getUpdates", args, seconds + ANSWER_SECONDS)
         if not isinstance(batch, list):
-            raise Away("Telegram gave out what are no updates")
+            raise Unreachable("Telegram gave out what are no updates")
         return batch
 
 
@@ -98,7 +99,7 @@ class Poll:
             if not self._is_ours():
                 return self._lease_seconds / 5
             await self._fetch()
-        except Declined as exc:
+        except Rejected as exc:
             await self._explain(exc)
             return self._patience.after(exc)
         except Exception as exc:  # noqa: BLE001  # `complain` tells the known from the rest
@@ -125,7 +126,7 @@ class Poll:
             self._offset = id_of(update) + 1
             await asyncio.sleep(0)  # where it may be cancelled
 
-    async def _explain(self, exc: Declined) -> None:
+    async def _explain(self, exc: Rejected) -> None:
         """Why Telegram gives nothing out, as far as somebody can do something about it."""
         if exc.reason is not Reason.CONFLICT:
             log.error("updates are not given out; it is tried again", error=str(exc))

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from telegram import BotCommandScope
 
-from adapters.telegram.bot import Calls
-from adapters.telegram.places import NAME
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
 from gateway.errors import SettingsError
 from gateway.storing import Memory
@@ -77,7 +77,7 @@ def own_webhook(settings: TelegramSettings) -> str | None:
         raise SettingsError(f"PUBLIC_URL: {exc}") from None
 
 
-async def set_webhook(calls: Calls, settings: TelegramSettings, url: str) -> None:
+async def set_webhook(calls: TelegramClient, settings: TelegramSettings, url: str) -> None:
     """Have updates brought to ``url``, with our secret. Nothing that waits is dropped.
 
     To ask for what is so already does nothing: the server compares all of it, the secret too, which it does not tell
@@ -96,7 +96,7 @@ async def set_webhook(calls: Calls, settings: TelegramSettings, url: str) -> Non
     )
 
 
-async def delete_webhook(calls: Calls, *, drop_pending: bool = False) -> None:
+async def delete_webhook(calls: TelegramClient, *, drop_pending: bool = False) -> None:
     """Have updates kept until they are fetched. Raises DeliveryError."""
     await calls.call("delete_webhook", outbox=None, drop_pending_updates=drop_pending)
 
@@ -112,7 +112,7 @@ def host_of(url: str) -> str:
 # ---------------------------------------------------------------- the menu
 
 
-async def set_menu(calls: Calls, settings: TelegramSettings, memory: Memory) -> None:
+async def set_menu(calls: TelegramClient, settings: TelegramSettings, memory: Memory) -> None:
     """Put our commands into the menu, once: what somebody puts there later is left alone.
 
     Raises DeliveryError, StoreUnavailable.

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from adapters.slack import text
-from adapters.slack.calls import Calls
-from adapters.slack.places import Workspace
-from adapters.slack.reply import Replies
+from adapters.slack import formatter
+from adapters.slack.adapter import SlackReplies
+from adapters.slack.api_client import SlackClient
+from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway.errors import DeliveryError
 from gateway.messages import (
@@ -40,7 +40,7 @@ TRIES = 12
 _numbers = count(1)
 
 
-class MortalCalls(Calls):
+class MortalCalls(SlackClient):
     """One step before each call, one after it."""
 
     def __init__(self, api_url: str, mortal: Mortal) -> None:
@@ -54,13 +54,10 @@ class MortalCalls(Calls):
         *,
         workspace: Workspace,
         outbox: Outbox | None,
-        patience: float = 60.0,
-        channel: str = "",
+        max_wait: float = 60.0,
     ) -> dict[str, Any]:
         self._mortal.step()
-        answer = await super().call(
-            method, args, workspace=workspace, outbox=outbox, patience=patience, channel=channel
-        )
+        answer = await super().call(method, args, workspace=workspace, outbox=outbox, max_wait=max_wait)
         self._mortal.step()
         return answer
 
@@ -127,9 +124,9 @@ class Scene:
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     asked_ts: str = ""
     turn: Turn = field(init=False)
-    replies: Replies = field(init=False)
+    replies: SlackReplies = field(init=False)
     workspaces: Installed = field(init=False)
-    calls: Calls = field(init=False)
+    calls: SlackClient = field(init=False)
 
     def __post_init__(self) -> None:
         self.asked_ts = self.asked_ts or self.slack.say("Tell me.", channel=self.channel)
@@ -148,13 +145,13 @@ class Scene:
         self.turn = Turn(TurnId(f"turn_{number}"), 1, number, message, TurnState.RUNNING, received_at=1.0)
         known = (BOT_USER, BOT_ID) if self.known_bot else ("", "")
         self.workspaces = Installed(Workspace(TEAM, TOKEN, *known))
-        self.start(Calls(self.slack.api_url))
+        self.start(SlackClient(self.slack.api_url))
 
-    def start(self, calls: Calls) -> None:
+    def start(self, calls: SlackClient) -> None:
         """A process."""
         self.calls = calls
         settings = SlackSettings.model_validate({"slack_stream_seconds": 0.004, **self.settings})
-        self.replies = Replies(calls, self.workspaces, settings)
+        self.replies = SlackReplies(calls, self.workspaces, settings)
 
     async def restart(self, mortal: Mortal | None = None) -> None:
         """Another process, which knows what was noted."""
@@ -212,7 +209,7 @@ class Scene:
 
     def assert_stands(self, reply: str) -> None:
         """The reply, once, whole, in order, ended, and marked as ours."""
-        self.assert_stand(text.pieces(reply))
+        self.assert_stand(formatter.pieces(reply))
 
     def assert_stand(self, pieces: Sequence[str]) -> None:
         said = [posted for posted in self.said() if not posted.files]

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from adapters.slack.calls import Calls
-from adapters.slack.errors import Away, Crowded, Declined, Throttled, Unsure
-from adapters.slack.places import Workspace
-from adapters.slack.rates import PER_CHANNEL, rate_of
+from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, RateLimitTimeout, Rejected, Unreachable
+from adapters.slack.api_client import SlackClient
+from adapters.slack.rate_limits import PER_CHANNEL, rate_of
+from adapters.slack.reply_target import Workspace
 from gateway.errors import DeliveryError, StoreUnavailable
 from gateway.storing import Rate
 from tests.fakes.outbox import FakeOutbox
@@ -32,8 +32,8 @@ def slack(running: FakeSlack) -> Iterator[FakeSlack]:
 
 
 @pytest.fixture
-async def calls(slack: FakeSlack) -> AsyncIterator[Calls]:
-    calls = Calls(slack.api_url)
+async def calls(slack: FakeSlack) -> AsyncIterator[SlackClient]:
+    calls = SlackClient(slack.api_url)
     yield calls
     await calls.close()
 
@@ -45,21 +45,21 @@ async def raw() -> AsyncIterator[RawServer]:
 
 
 @pytest.fixture
-async def raw_calls(raw: RawServer) -> AsyncIterator[Calls]:
-    calls = Calls(f"http://127.0.0.1:{raw.port}/api/", timeout=5)
+async def raw_calls(raw: RawServer) -> AsyncIterator[SlackClient]:
+    calls = SlackClient(f"http://127.0.0.1:{raw.port}/api/", timeout=5)
     yield calls
     await calls.close()
 
 
-async def post(calls: Calls, outbox: FakeOutbox | None = None, channel: str = "C0CHAN") -> dict[str, object]:
+async def post(calls: SlackClient, outbox: FakeOutbox | None = None, channel: str = "C0CHAN") -> dict[str, object]:
     args = HELLO | {"channel": channel}
-    return await calls.call(POST, args, workspace=HERE, outbox=outbox, patience=0, channel=channel)
+    return await calls.call(POST, args, workspace=HERE, outbox=outbox, max_wait=0)
 
 
 # ---------------------------------------------------------------- what is sent
 
 
-async def test_what_is_said_stands_in_slack_and_what_is_none_is_left_out(slack: FakeSlack, calls: Calls) -> None:
+async def test_what_is_said_stands_in_slack_and_what_is_none_is_left_out(slack: FakeSlack, calls: SlackClient) -> None:
     answer = await post(calls)
     assert slack.said("C0CHAN")[-1].ts == answer["ts"]
     call = slack.calls(POST)[-1]
@@ -77,7 +77,7 @@ async def test_what_is_said_stands_in_slack_and_what_is_none_is_left_out(slack: 
     ],
 )
 async def test_a_method_is_asked_in_a_form_that_it_takes(
-    raw: RawServer, raw_calls: Calls, method: str, asked: bytes
+    raw: RawServer, raw_calls: SlackClient, method: str, asked: bytes
 ) -> None:
     raw.say(b'{"ok": true, "messages": []}')
     args = {"limit": 5, "inclusive": True, "cursor": None}
@@ -86,22 +86,22 @@ async def test_a_method_is_asked_in_a_form_that_it_takes(
     assert b"Authorization: Bearer xoxb-fake\r\n" in raw.requests[0]
 
 
-async def test_each_call_has_the_token_of_its_workspace(slack: FakeSlack, calls: Calls) -> None:
+async def test_each_call_has_the_token_of_its_workspace(slack: FakeSlack, calls: SlackClient) -> None:
     slack.add_workspace("T0TWO", "xoxb-two", "U0BOT2", "B0BOT2", scopes=["chat:write", "files:read"])
-    other, first = await asyncio.gather(calls.who(Workspace("", "xoxb-two")), calls.who(Workspace("", TOKEN)))
+    other, first = await asyncio.gather(calls.identify(Workspace("", "xoxb-two")), calls.identify(Workspace("", TOKEN)))
     assert (other.team, other.user, other.bot_id) == ("T0TWO", "U0BOT2", "B0BOT2")
     assert other.scopes == {"chat:write", "files:read"}
     assert (first.team, first.url) == (TEAM, f"{slack.url}/")
 
 
-async def test_calls_one_after_another_share_a_connection(raw: RawServer, raw_calls: Calls) -> None:
+async def test_calls_one_after_another_share_a_connection(raw: RawServer, raw_calls: SlackClient) -> None:
     for _ in range(5):
         raw.say(b'{"ok": true}')
         await post(raw_calls)
     assert raw.connections == 1
 
 
-async def test_what_is_closed_can_be_closed_again_and_opens_anew(slack: FakeSlack, calls: Calls) -> None:
+async def test_what_is_closed_can_be_closed_again_and_opens_anew(slack: FakeSlack, calls: SlackClient) -> None:
     await post(calls)
     await calls.close()
     await calls.close()
@@ -111,17 +111,17 @@ async def test_what_is_closed_can_be_closed_again_and_opens_anew(slack: FakeSlac
 # ---------------------------------------------------------------- limits
 
 
-async def test_a_post_counts_in_its_channel_and_in_its_workspace(calls: Calls) -> None:
+async def test_a_post_counts_in_its_channel_and_in_its_workspace(calls: SlackClient) -> None:
     outbox = FakeOutbox()
     await post(calls, outbox)
     await calls.call("auth.test", {}, workspace=HERE, outbox=outbox)
     assert outbox.taken == [f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}", f"slack:{TEAM}:auth.test"]
 
 
-async def test_where_no_place_is_free_nothing_is_sent(slack: FakeSlack, calls: Calls) -> None:
+async def test_where_no_place_is_free_nothing_is_sent(slack: FakeSlack, calls: SlackClient) -> None:
     before = len(slack.calls())
     for full in (f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}"):
-        with pytest.raises(Crowded) as caught:
+        with pytest.raises(RateLimitTimeout) as caught:
             await post(calls, FakeOutbox(full={full}))
         assert caught.value.retry_after
     assert len(slack.calls()) == before
@@ -136,9 +136,9 @@ class Patient(FakeOutbox):
         return True
 
 
-async def test_one_patience_is_for_all_the_places_that_a_call_needs(calls: Calls) -> None:
+async def test_one_patience_is_for_all_the_places_that_a_call_needs(calls: SlackClient) -> None:
     outbox = Patient()
-    await calls.call(POST, HELLO, workspace=HERE, outbox=outbox, patience=10)
+    await calls.call(POST, HELLO, workspace=HERE, outbox=outbox, max_wait=10)
     channel, workspace = (float(patience) for _, patience in outbox.notes)
     assert 5 < channel <= 10
     assert 0 <= workspace < channel
@@ -149,26 +149,26 @@ class Broken(FakeOutbox):
         raise StoreUnavailable
 
 
-async def test_limits_that_cannot_be_read_let_nothing_through(calls: Calls) -> None:
-    with pytest.raises(Crowded):
+async def test_limits_that_cannot_be_read_let_nothing_through(calls: SlackClient) -> None:
+    with pytest.raises(RateLimitTimeout):
         await post(calls, Broken())
 
 
-async def test_a_channel_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: Calls) -> None:
+async def test_a_channel_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add(POST, RateLimit(7))
     outbox = FakeOutbox()
-    with pytest.raises(Throttled) as caught:
+    with pytest.raises(PlatformRateLimited) as caught:
         await post(calls, outbox)
     assert caught.value.retry_after == 7
     assert outbox.held_off == [(f"slack:{TEAM}:C0CHAN:{POST}", 7)]
     assert (await post(calls, outbox, "D0DM"))["ok"]
 
 
-async def test_a_method_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: Calls) -> None:
+async def test_a_method_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add("chat.update", RateLimit(3))
     outbox = FakeOutbox()
-    with pytest.raises(Throttled):
-        await calls.call("chat.update", HELLO, workspace=HERE, outbox=outbox, channel="C0CHAN")
+    with pytest.raises(PlatformRateLimited):
+        await calls.call("chat.update", HELLO, workspace=HERE, outbox=outbox)
     assert outbox.held_off == [(f"slack:{TEAM}:chat.update", 3)]
 
 
@@ -183,9 +183,11 @@ async def test_a_method_that_is_throttled_holds_up_no_other(slack: FakeSlack, ca
         ("Retry-After: 999999\r\n", 3600),
     ],
 )
-async def test_retry_after_is_read_with_care(raw: RawServer, raw_calls: Calls, header: str, seconds: float) -> None:
+async def test_retry_after_is_read_with_care(
+    raw: RawServer, raw_calls: SlackClient, header: str, seconds: float
+) -> None:
     raw.say(b"slow down", status="429 Too Many Requests", kind="text/plain", headers=header)
-    with pytest.raises(Throttled) as caught:
+    with pytest.raises(PlatformRateLimited) as caught:
         await post(raw_calls)
     assert caught.value.retry_after == seconds
 
@@ -208,20 +210,26 @@ def test_a_channel_gets_less_than_one_post_a_second_but_for_short_bursts() -> No
 # ---------------------------------------------------------------- answers that are no result
 
 
-async def test_a_missing_scope_is_named(slack: FakeSlack, calls: Calls) -> None:
+async def test_a_missing_scope_is_named(slack: FakeSlack, calls: SlackClient) -> None:
     slack.add_workspace("T0BARE", "xoxb-bare", scopes=["commands"])
-    with pytest.raises(Declined, match=r"lacks the scope chat:write \(it has commands\)") as caught:
+    with pytest.raises(Rejected, match=r"lacks the scope chat:write \(it has commands\)") as caught:
         await calls.call(POST, HELLO, workspace=Workspace("T0BARE", "xoxb-bare"), outbox=None)
-    assert caught.value.slack_error == "missing_scope"
+    assert caught.value.reason == "missing_scope"
     assert caught.value.retry_after is None
 
 
 @pytest.mark.parametrize(
     ("fault", "kind"),
-    [(Status(503), Unsure), (Status(500), Unsure), (Status(403), Away), (Lost(), Unsure), (Refuse(), Unsure)],
+    [
+        (Status(503), OutcomeUnknown),
+        (Status(500), OutcomeUnknown),
+        (Status(403), Unreachable),
+        (Lost(), OutcomeUnknown),
+        (Refuse(), OutcomeUnknown),
+    ],
 )
 async def test_what_is_no_answer_of_slack_leaves_open_what_was_done(
-    slack: FakeSlack, calls: Calls, fault: Status | Lost | Refuse, kind: type[DeliveryError]
+    slack: FakeSlack, calls: SlackClient, fault: Status | Lost | Refuse, kind: type[DeliveryError]
 ) -> None:
     slack.faults.add(POST, fault)
     before = len(slack.calls(POST))
@@ -231,24 +239,24 @@ async def test_what_is_no_answer_of_slack_leaves_open_what_was_done(
     assert len(slack.calls(POST)) == before + 1
 
 
-async def test_a_lost_answer_is_never_asked_for_twice(slack: FakeSlack, calls: Calls) -> None:
+async def test_a_lost_answer_is_never_asked_for_twice(slack: FakeSlack, calls: SlackClient) -> None:
     slack.add_channel("C0ONCE")
     slack.faults.add(POST, Lost(times=None))
-    with pytest.raises(Unsure):
+    with pytest.raises(OutcomeUnknown):
         await post(calls, channel="C0ONCE")
     assert len(slack.said("C0ONCE")) == 1
 
 
-async def test_a_read_that_is_lost_may_be_repeated(slack: FakeSlack, calls: Calls) -> None:
+async def test_a_read_that_is_lost_may_be_repeated(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add("users.info", Status(500))
-    with pytest.raises(Away):
+    with pytest.raises(Unreachable):
         await calls.call("users.info", {"user": "U0ANN"}, workspace=HERE, outbox=None)
 
 
 async def test_no_answer_within_the_time_is_unsure(slack: FakeSlack) -> None:
-    calls = Calls(slack.api_url, timeout=0.05)
+    calls = SlackClient(slack.api_url, timeout=0.05)
     slack.faults.add(POST, Hang())
-    with pytest.raises(Unsure):
+    with pytest.raises(OutcomeUnknown):
         await post(calls)
     await calls.close()
 
@@ -256,8 +264,8 @@ async def test_no_answer_within_the_time_is_unsure(slack: FakeSlack) -> None:
 async def test_a_slack_that_is_not_there_was_asked_nothing() -> None:
     async with RawServer() as gone:
         port = gone.port
-    calls = Calls(f"http://127.0.0.1:{port}/api/")
-    with pytest.raises(Away, match="cannot be reached") as caught:
+    calls = SlackClient(f"http://127.0.0.1:{port}/api/")
+    with pytest.raises(Unreachable, match="cannot be reached") as caught:
         await post(calls)
     assert caught.value.retry_after
     await calls.close()
@@ -265,8 +273,8 @@ async def test_a_slack_that_is_not_there_was_asked_nothing() -> None:
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/api/", "http:///api/"])
 async def test_an_address_that_leads_nowhere_is_named_as_the_setting_it_is(url: str) -> None:
-    calls = Calls(url)
-    with pytest.raises(Declined, match="SLACK_API_URL"):
+    calls = SlackClient(url)
+    with pytest.raises(Rejected, match="SLACK_API_URL"):
         await post(calls)
     await calls.close()
 
@@ -287,26 +295,26 @@ async def test_an_address_that_leads_nowhere_is_named_as_the_setting_it_is(url: 
     ],
 )
 async def test_an_answer_that_cannot_be_read_is_unsure(
-    raw: RawServer, raw_calls: Calls, body: bytes, kind: str
+    raw: RawServer, raw_calls: SlackClient, body: bytes, kind: str
 ) -> None:
     raw.say(body, kind=kind)
-    with pytest.raises(Unsure):
+    with pytest.raises(OutcomeUnknown):
         await post(raw_calls)
     assert len(raw.requests) == 1
 
 
-async def test_an_answer_that_breaks_off_is_unsure(raw: RawServer, raw_calls: Calls) -> None:
+async def test_an_answer_that_breaks_off_is_unsure(raw: RawServer, raw_calls: SlackClient) -> None:
     raw.answers.append(
         ([b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"ok"'], True)
     )
-    with pytest.raises(Unsure):
+    with pytest.raises(OutcomeUnknown):
         await post(raw_calls)
 
 
 # ---------------------------------------------------------------- secrets
 
 
-async def test_no_error_and_no_repr_tells_the_token(slack: FakeSlack, calls: Calls) -> None:
+async def test_no_error_and_no_repr_tells_the_token(slack: FakeSlack, calls: SlackClient) -> None:
     workspace = Workspace(TEAM, SECRET)
     errors: list[BaseException] = []
     for fault in (RateLimit(), Error("invalid_auth"), Status(500), Lost(), Refuse()):
@@ -319,12 +327,12 @@ async def test_no_error_and_no_repr_tells_the_token(slack: FakeSlack, calls: Cal
 
 
 async def test_nothing_is_logged_of_what_is_said(
-    calls: Calls, slack: FakeSlack, caplog: pytest.LogCaptureFixture
+    calls: SlackClient, slack: FakeSlack, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("DEBUG"):
         await post(calls)
         slack.faults.add(POST, Error("internal_error"))
-        with pytest.raises(Unsure):
+        with pytest.raises(OutcomeUnknown):
             await post(calls)
     assert "hello" not in caplog.text
     assert TOKEN not in caplog.text

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.abilities import Abilities, Ability
-from adapters.slack.draft import Draft, presentable
-from adapters.slack.errors import Declined
+from adapters.base.capabilities import Capabilities
+from adapters.base.errors import Rejected
+from adapters.slack.capabilities import Capability, learn
+from adapters.slack.preview_buffer import SlackBuffer, presentable
 from gateway.messages import ToolCall
 from tests.fakes.slack_events import TEAM
 
@@ -32,23 +33,23 @@ def test_words_are_shown_whole_and_long_pieces_by_blocks() -> None:
 
 
 async def test_a_draft_tells_each_task_once() -> None:
-    draft = Draft()
+    draft = SlackBuffer()
     draft.put(ToolCall("c", "tool"))
-    tasks = draft.tasks()
-    draft.told(tasks)
-    assert draft.tasks() == []
+    tasks = draft.new_tasks()
+    draft.mark_shown(tasks)
+    assert draft.new_tasks() == []
     draft.put(ToolCall("c", "tool", done=True))
-    assert [chunk["status"] for chunk in draft.tasks()] == ["complete"]
+    assert [chunk["status"] for chunk in draft.new_tasks()] == ["complete"]
 
 
 def test_what_a_workspace_lacks_is_tried_again_after_an_hour() -> None:
     now = 0.0
-    abilities = Abilities(lambda: now)
-    abilities.learn(TEAM, Ability.STREAM, Declined(slack_error="user_not_found"))
-    assert abilities.has(TEAM, Ability.STREAM)
-    abilities.learn(TEAM, Ability.STREAM, Declined(slack_error="feature_not_enabled"))
-    assert not abilities.has(TEAM, Ability.STREAM)
-    assert abilities.has(TEAM, Ability.STATUS)
-    assert abilities.has("T0OTHER", Ability.STREAM)
+    capabilities = Capabilities(lambda: now)
+    learn(capabilities, TEAM, Capability.STREAM, Rejected(reason="user_not_found"))
+    assert capabilities.has(TEAM, Capability.STREAM)
+    learn(capabilities, TEAM, Capability.STREAM, Rejected(reason="feature_not_enabled"))
+    assert not capabilities.has(TEAM, Capability.STREAM)
+    assert capabilities.has(TEAM, Capability.STATUS)
+    assert capabilities.has("T0OTHER", Capability.STREAM)
     now = 3600.0
-    assert abilities.has(TEAM, Ability.STREAM)
+    assert capabilities.has(TEAM, Capability.STREAM)

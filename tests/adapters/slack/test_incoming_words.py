@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.slack import words
-from adapters.slack.text import FEEDBACK_ACTION, feedback_value
+from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from gateway.messages import ConversationKey, Edit, Kind, TurnId, Verdict, Withdrawal
 from gateway.ports import Receipt
 from tests.adapters.slack.reading import (

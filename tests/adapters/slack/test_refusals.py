@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from adapters.slack.errors import Away, Declined, Throttled, Unsure
-from adapters.slack.rates import RATES
-from adapters.slack.refusals import READS, TABLE, translate
+from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
+from adapters.slack.error_map import READS, TABLE, translate
+from adapters.slack.rate_limits import RATES
 from gateway.errors import DeliveryError
 
 POST = "chat.postMessage"
@@ -50,10 +50,10 @@ def test_every_code_that_slack_documents_for_our_methods_is_in_the_table() -> No
 @pytest.mark.parametrize("code", sorted(TABLE))
 def test_a_refusal_says_what_to_do(code: str) -> None:
     error = refusal(POST, code)
-    assert isinstance(error, Away | Throttled | Unsure | Declined)
+    assert isinstance(error, Unreachable | PlatformRateLimited | OutcomeUnknown | Rejected)
     assert POST in str(error)
-    if isinstance(error, Declined):
-        assert error.slack_error == code
+    if isinstance(error, Rejected):
+        assert error.reason == code
         assert code in str(error)
         assert str(error).endswith(".")
     else:
@@ -65,28 +65,28 @@ def test_a_refusal_says_what_to_do(code: str) -> None:
     [
         (
             "internal_error",
-            Unsure,
+            OutcomeUnknown,
         ),  # "It's possible some aspect of the operation succeeded before the error was raised."
-        ("fatal_error", Unsure),
-        ("service_unavailable", Away),
-        ("request_timeout", Away),  # "the POST data was either missing or truncated"
-        ("team_added_to_org", Away),
-        ("ratelimited", Throttled),
-        ("rate_limited", Throttled),
-        ("channel_not_found", Declined),
-        ("token_revoked", Declined),
-        ("never_heard_of", Declined),
+        ("fatal_error", OutcomeUnknown),
+        ("service_unavailable", Unreachable),
+        ("request_timeout", Unreachable),  # "the POST data was either missing or truncated"
+        ("team_added_to_org", Unreachable),
+        ("ratelimited", PlatformRateLimited),
+        ("rate_limited", PlatformRateLimited),
+        ("channel_not_found", Rejected),
+        ("token_revoked", Rejected),
+        ("never_heard_of", Rejected),
     ],
 )
 def test_a_code_says_whether_to_try_again(code: str, kind: type[DeliveryError]) -> None:
     assert type(refusal(POST, code)) is kind
-    if kind is Unsure:
-        assert type(refusal("conversations.replies", code)) is Away
+    if kind is OutcomeUnknown:
+        assert type(refusal("conversations.replies", code)) is Unreachable
 
 
 def test_an_expired_token_is_tried_again_because_it_may_be_renewed_meanwhile() -> None:
     error = refusal(POST, "token_expired")
-    assert isinstance(error, Declined)
+    assert isinstance(error, Rejected)
     assert error.retry_after
 
 
@@ -122,13 +122,13 @@ KINDS: list[type[Exception]] = sorted(OF_THE_LIBRARIES | OTHERS, key=lambda kind
 def test_every_exception_of_the_libraries_has_a_meaning(kind: type[Exception]) -> None:
     error = translate(POST, kind.__new__(kind))
     if issubclass(kind, NOT_SENT):
-        assert type(error) is Away
+        assert type(error) is Unreachable
     elif issubclass(kind, SlackClientError | aiohttp.InvalidURL | aiohttp.RedirectClientError):
-        assert type(error) is Declined
+        assert type(error) is Rejected
     else:
-        assert isinstance(error, Unsure | Declined)
+        assert isinstance(error, OutcomeUnknown | Rejected)
     assert kind.__name__ in str(error)
-    assert type(translate("users.info", kind.__new__(kind))) is not Unsure
+    assert type(translate("users.info", kind.__new__(kind))) is not OutcomeUnknown
 
 
 def test_nothing_that_people_see_counts_as_a_read() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.slack import text
+from adapters.slack import formatter
 from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable
 from gateway.messages import Kind, TextDelta, ToolCall
 from tests.adapters.slack.bringing import MakeScene, Scene, telling
@@ -196,8 +196,8 @@ async def test_what_slack_does_not_take_as_blocks_is_said_plainly_and_whole(
 ) -> None:
     slack.faults.add(POST, Error(code))
     await scene.deliver(scene.answered(LONG))
-    pieces = text.pieces(LONG)
-    scene.assert_stand([*text.plain(pieces[0]), *pieces[1:]])
+    pieces = formatter.pieces(LONG)
+    scene.assert_stand([*formatter.plain(pieces[0]), *pieces[1:]])
 
 
 @pytest.mark.parametrize("code", ["msg_too_long", "invalid_blocks", "message_not_in_streaming_state"])
@@ -342,7 +342,7 @@ async def test_without_a_thread_it_looks_in_the_channel(slack: FakeSlack, make: 
 async def test_a_long_thread_is_looked_through_to_its_end(
     slack: FakeSlack, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.slack.sought.PAGE", 3)
+    monkeypatch.setattr("adapters.slack.history_lookup.PAGE_SIZE", 3)
     for number in range(7):
         slack.say(f"Chatter {number}", channel=scene.channel, thread_ts=scene.asked_ts)
     await scene.deliver(scene.answered("Hello."))

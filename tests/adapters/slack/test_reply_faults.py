@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.slack import stream
+from adapters.slack import preview
 from gateway.messages import File, TextDelta, ToolCall, Turn
 from tests.adapters.slack.bringing import MakeScene, Scene, Told, scenes, telling
 from tests.fakes.mortal import Death, Mortal
@@ -38,7 +38,7 @@ def slack(running: FakeSlack) -> Iterator[FakeSlack]:
 
 @pytest.fixture(autouse=True)
 def _quick_button(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
 
 
 def a_while(scene: Scene) -> Told:
@@ -133,7 +133,7 @@ async def test_a_fault_costs_nothing_when_what_was_shown_is_not_the_outcome(
 async def test_a_fault_at_a_file_brings_it_once(
     slack: FakeSlack, make: MakeScene, method: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.slack.files.LOOKS", (0.0,))
+    monkeypatch.setattr("adapters.slack.files.LOOKUP_PAUSES", (0.0,))
     scene = make()
     scene.outbox.files = FILES
     slack.faults.add(method, fault)

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from adapters.slack import text
+from adapters.base.markdown import FENCE, utf8_bytes
+from adapters.slack import formatter
 from adapters.slack.mrkdwn import mrkdwn
-from gateway.markdown import FENCE, utf8_bytes
+from adapters.slack.posted_reply import OutgoingMessage
 
 CALLS = re.compile(r"<!(channel|here|everyone|group|subteam\^)|<[@#][A-Z0-9]{2,}")
 LINKS = re.compile(r"<(https?://|mailto:)[^<>\n]+>")
-JOINER = text.JOINER
+JOINER = formatter.JOINER
 
 
 # ---------------------------------------------------------------- examples
@@ -37,7 +38,7 @@ JOINER = text.JOINER
     ],
 )
 def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
-    assert text.pieces(markdown) == [markdown]
+    assert formatter.pieces(markdown) == [markdown]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
     ],
 )
 def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: str) -> None:
-    assert text.adapted(markdown) == adapted
+    assert formatter.adapted(markdown) == adapted
 
 
 @pytest.mark.parametrize(
@@ -89,49 +90,45 @@ def test_slacks_older_markup_says_the_same(markdown: str, shown: str) -> None:
 
 
 def test_a_table_too_wide_to_be_filled_up_is_whole_all_the_same() -> None:
-    (shown,) = text.plain(f"| a | b |\n|---|---|\n| {'x' * 200} | y |")
+    (shown,) = formatter.plain(f"| a | b |\n|---|---|\n| {'x' * 200} | y |")
     assert shown == f"```\na | b\n{'x' * 200} | y\n```"
 
 
 def test_a_table_that_grows_by_being_filled_up_is_cut_within_its_fence() -> None:
     rows = "".join(f"| {number} | y |\n" for number in range(300))
-    parts = text.plain(f"| a | b |\n|---|---|\n| {'x' * 100} | y |\n{rows}")
+    parts = formatter.plain(f"| a | b |\n|---|---|\n| {'x' * 100} | y |\n{rows}")
     assert len(parts) > 1
-    assert all(len(part) <= text.PLAIN_CHARACTERS and part.count("```") == 2 for part in parts)
+    assert all(len(part) <= formatter.PLAIN_CHARACTERS and part.count("```") == 2 for part in parts)
 
 
 def test_the_buttons_stand_under_the_last_piece_and_are_read_again() -> None:
-    (markdown,) = text.blocks("**x**", "turn_1", last=False, feedback=True)
-    assert markdown == {"type": "markdown", "text": "**x**"}
-    assert text.blocks("x", "turn_1", last=True, feedback=False) == text.blocks(
-        "x", "turn_1", last=False, feedback=True
-    )
-    _, asking = text.blocks("x", "turn_1", last=True, feedback=True)
+    buttons = formatter.feedback_block("turn_1")
+    _, asking = OutgoingMessage("x", below=(buttons,)).args()["blocks"]
     (buttons,) = asking["elements"]
     assert (asking["type"], buttons["type"], buttons["action_id"]) == (
         "context_actions",
         "feedback_buttons",
-        text.FEEDBACK_ACTION,
+        formatter.FEEDBACK_ACTION,
     )
     assert Block.parse(asking).to_dict() == asking  # type: ignore[union-attr]  # theirs; it is one
-    assert text.read_feedback(buttons["positive_button"]["value"]) == ("turn_1", "good")
-    assert text.read_feedback(buttons["negative_button"]["value"]) == ("turn_1", "bad")
+    assert formatter.read_feedback(buttons["positive_button"]["value"]) == ("turn_1", "good")
+    assert formatter.read_feedback(buttons["negative_button"]["value"]) == ("turn_1", "bad")
 
 
 @pytest.mark.parametrize("value", ["", "good", "good:", "great:turn_1", ":turn_1"])
 def test_a_value_of_another_button_is_not_read(value: str) -> None:
-    assert text.read_feedback(value) is None
+    assert formatter.read_feedback(value) is None
 
 
 def test_a_notification_shows_the_first_words_without_markup() -> None:
-    assert text.fallback("# Hi\n\n**you** & `<me>`\n```py\nx\n```") == "Hi you &amp; &lt;me&gt; x"
-    assert text.fallback("---") == "---"
-    assert text.fallback("word " * 100).endswith("word…")
+    assert formatter.fallback("# Hi\n\n**you** & `<me>`\n```py\nx\n```") == "Hi you &amp; &lt;me&gt; x"
+    assert formatter.fallback("---") == "---"
+    assert formatter.fallback("word " * 100).endswith("word…")
 
 
 @pytest.mark.parametrize("nothing", ["", " \n\t\n"])
 def test_of_nothing_there_is_no_piece(nothing: str) -> None:
-    assert text.pieces(nothing) == text.plain(nothing) == []
+    assert formatter.pieces(nothing) == formatter.plain(nothing) == []
 
 
 # ---------------------------------------------------------------- properties
@@ -175,23 +172,23 @@ ANYTHING = st.lists(st.sampled_from(SNARES) | st.text(max_size=4), max_size=40).
 @settings(deadline=None)
 @given(ANYTHING)
 def test_nothing_calls_anybody(markdown: str) -> None:
-    for piece in text.pieces(markdown):
+    for piece in formatter.pieces(markdown):
         assert not CALLS.search(piece)
-        assert "<" not in text.fallback(piece)
-        for part in text.plain(piece):
+        assert "<" not in formatter.fallback(piece)
+        for part in formatter.plain(piece):
             assert "<" not in LINKS.sub("", part)
 
 
 @settings(deadline=None)
 @given(ANYTHING, ANYTHING)
 def test_what_was_made_of_whole_lines_stays_when_more_follow(first: str, more: str) -> None:
-    assert text.adapted(f"{first}\n{more}").startswith(text.adapted(f"{first}\n"))
+    assert formatter.adapted(f"{first}\n{more}").startswith(formatter.adapted(f"{first}\n"))
 
 
 @settings(deadline=None)
 @given(st.text(max_size=400))
 def test_a_notification_is_short(piece: str) -> None:
-    assert len(text.fallback(piece)) <= text.FALLBACK_CHARACTERS
+    assert len(formatter.fallback(piece)) <= formatter.FALLBACK_CHARACTERS
 
 
 WORD = st.sampled_from(
@@ -239,12 +236,12 @@ def open_at_end(piece: str) -> bool:
 @settings(deadline=None)
 @given(st.lists(BLOCK, min_size=1, max_size=12).map(numbered))
 def test_no_word_is_lost_and_no_limit_is_passed(markdown: str) -> None:
-    pieces = text.pieces(markdown)
-    assert all(0 < utf8_bytes(piece) <= text.PIECE_BYTES for piece in pieces)
+    pieces = formatter.pieces(markdown)
+    assert all(0 < utf8_bytes(piece) <= formatter.PIECE_BYTES for piece in pieces)
     assert foxes(pieces) == foxes([markdown])
     assert not any(map(open_at_end, pieces))
-    parts = [part for piece in pieces for part in text.plain(piece)]
-    assert all(0 < len(part) <= text.PLAIN_CHARACTERS for part in parts)
+    parts = [part for piece in pieces for part in formatter.plain(piece)]
+    assert all(0 < len(part) <= formatter.PLAIN_CHARACTERS for part in parts)
     assert foxes(parts) == foxes([markdown])
     assert not any(map(open_at_end, parts))
     assert not re.search(r"&(?!amp;|lt;|gt;)", "".join(parts))
@@ -253,4 +250,4 @@ def test_no_word_is_lost_and_no_limit_is_passed(markdown: str) -> None:
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(categories=["L", "N", "Zs"]), max_size=300))
 def test_plain_words_come_out_as_they_went_in(words: str) -> None:
-    assert " ".join(" ".join(text.plain(words)).split()) == " ".join(words.split())
+    assert " ".join(" ".join(formatter.plain(words)).split()) == " ".join(words.split())

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from adapters.slack import stream
+from adapters.base import preview as base_preview
+from adapters.slack import preview
 from gateway.errors import DeliveryError
 from gateway.messages import TextDelta, ToolCall
 from tests.adapters.slack.bringing import MakeScene, Scene, Stingy, Told, deltas, scenes, telling
@@ -98,7 +99,7 @@ async def test_where_there_is_no_thread_there_is_no_status_and_no_stream(slack: 
 async def test_slack_gets_its_button_and_loses_it_with_the_reply(
     slack: FakeSlack, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
     await scene.follow(telling(lambda: slack.agent_statuses("D0DM", scene.asked_ts)))
     assert slack.agent_statuses("D0DM", scene.asked_ts) == ["processing"]
     await scene.deliver(scene.answered("Done."))
@@ -108,7 +109,7 @@ async def test_slack_gets_its_button_and_loses_it_with_the_reply(
 async def test_a_stream_that_ends_takes_the_button_away_by_itself(
     slack: FakeSlack, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
 
     def working() -> list[str]:
         return slack.agent_statuses("D0DM", scene.asked_ts)
@@ -120,7 +121,7 @@ async def test_a_stream_that_ends_takes_the_button_away_by_itself(
 
 
 async def test_who_is_no_agent_is_asked_once_and_uses_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
     with FakeSlack(agent=False) as slack:
         async with scenes(slack) as make:
             scene = make(settings={"slack_preview": "update"})
@@ -176,7 +177,7 @@ def _moment() -> Told:
 async def test_a_stream_that_gets_old_is_ended_and_goes_on_as_a_message(
     slack: FakeSlack, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "STREAM_SECONDS", 0.0)
+    monkeypatch.setattr(preview, "STREAM_SECONDS", 0.0)
     await scene.follow(
         telling(
             TextDelta("One two "),
@@ -198,7 +199,7 @@ async def test_a_stream_that_slack_ended_while_nothing_happened_goes_on_as_a_mes
     def expire() -> bool:
         slack.expire_streams()
         # what is written next finds the stream ended, and old enough for that
-        monkeypatch.setattr(stream, "STREAM_SECONDS", -1.0)
+        monkeypatch.setattr(preview, "STREAM_SECONDS", -1.0)
         return True
 
     await scene.follow(
@@ -345,7 +346,7 @@ async def test_a_lease_that_is_lost_ends_the_preview_quietly(slack: FakeSlack, s
 async def test_a_status_that_hangs_holds_the_reply_up_for_a_moment_only(
     slack: FakeSlack, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "STATUS_GRACE", 0.01)
+    monkeypatch.setattr(base_preview, "ACTIVITY_GRACE", 0.01)
     slack.faults.add(STATUS, Hang())
     async with asyncio.timeout(4):  # before the engine would end it
         await scene.follow(telling(lambda: slack.faults.hanging))

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.telegram import text
-from adapters.telegram.bot import Calls
-from adapters.telegram.delivery import SENT_AGAIN
-from adapters.telegram.reply import Replies
+from adapters.telegram import formatter
+from adapters.telegram.adapter import TelegramReplies
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.reconciler import SENT_AGAIN
 from adapters.telegram.settings import TelegramSettings
 from gateway.errors import DeliveryError
 from gateway.messages import ConversationKey, Failure, File, Message, Shown, TextDelta, Turn, TurnId, TurnState
@@ -41,7 +41,7 @@ trust = cache(httpx.create_ssl_context)
 _numbers = count(1)
 
 
-class MortalCalls(Calls):
+class MortalCalls(TelegramClient):
     """One step before each call, one after it."""
 
     def __init__(self, settings: TelegramSettings, mortal: Mortal) -> None:
@@ -97,8 +97,8 @@ class Scene:
     chat: int = 0
     asked: int = 0
     turn: Turn = field(init=False)
-    replies: Replies = field(init=False)
-    calls: Calls = field(init=False)
+    replies: TelegramReplies = field(init=False)
+    calls: TelegramClient = field(init=False)
 
     def __post_init__(self) -> None:
         number = next(_numbers)
@@ -121,12 +121,12 @@ class Scene:
         message = Message(key, f"{BOT_ID}:{self.chat}:{number}", "Tell me.", "1", address)
         self.turn = Turn(TurnId(f"turn_{number}"), 1, number, message, TurnState.RUNNING, received_at=1.0)
         self.made = settings_of(self.telegram.url, **self.settings)
-        self.start(Calls(self.made))
+        self.start(TelegramClient(self.made))
 
-    def start(self, calls: Calls) -> None:
+    def start(self, calls: TelegramClient) -> None:
         """A process."""
         self.calls = calls
-        self.replies = Replies(calls, self.made)
+        self.replies = TelegramReplies(calls, self.made)
 
     async def restart(self, mortal: Mortal | None = None) -> None:
         """Another process, which knows what was noted."""
@@ -198,7 +198,7 @@ class Scene:
         assert bare("".join(shown_of(reply))) in readings(self.texts())
 
     def count(self, method: str) -> int:
-        """Calls of it in this chat."""
+        """TelegramClient of it in this chat."""
         return len([call for call in self.telegram.calls(method) if call.args.get("chat_id") == self.chat])
 
 
@@ -209,7 +209,7 @@ def settings_of(url: str, **more: Any) -> TelegramSettings:
 
 
 def shown_of(reply: str) -> list[str]:
-    return [part.text.strip(" \n") for part in text.parts(reply)]
+    return [part.text.strip(" \n") for part in formatter.parts(reply)]
 
 
 def bare(words: str) -> str:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from adapters.base.markdown import utf16_units
+from adapters.telegram.formatter import MAX_ENTITIES, MAX_UNITS, FormattedText, parts, plain
 from adapters.telegram.links import is_link
-from adapters.telegram.text import MOST_ENTITIES, MOST_UNITS, Rendered, parts, plain
-from gateway.markdown import utf16_units
 from tests.fakes.telegram_faults import TelegramError
 from tests.fakes.telegram_text import check_url, formatted
 
@@ -102,7 +102,7 @@ def letters(text: str) -> str:
     return "".join(char for char in text if char.isalnum())
 
 
-def sent_letters(message: Rendered) -> str:
+def sent_letters(message: FormattedText) -> str:
     """Of what is shown, and of what is there with it: languages before their code, addresses behind their words."""
     units = message.text.encode("utf-16-le")
     hidden = sorted(
@@ -127,10 +127,10 @@ def is_within(letters_: str, others: str) -> bool:
     return all(letter in rest for letter in letters_)
 
 
-def accepted(messages: list[Rendered]) -> None:
+def accepted(messages: list[FormattedText]) -> None:
     for message in messages:
-        assert utf16_units(message.text) <= MOST_UNITS
-        assert len(message.entities) <= MOST_ENTITIES
+        assert utf16_units(message.text) <= MAX_UNITS
+        assert len(message.entities) <= MAX_ENTITIES
         try:
             formatted(message.text, "", [entity.to_dict() for entity in message.entities])
         except TelegramError as error:
@@ -170,7 +170,7 @@ def test_what_a_reader_takes_for_one_character_is_never_cut(characters: list[str
 @given(MARKDOWN)
 def test_the_plain_text_is_taken_too(markdown: str) -> None:
     for part in plain(markdown):
-        assert utf16_units(part) <= MOST_UNITS
+        assert utf16_units(part) <= MAX_UNITS
         formatted(part, "", [])
 
 

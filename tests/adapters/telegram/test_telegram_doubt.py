@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.telegram import stream, text
-from adapters.telegram.delivery import SENT_AGAIN
-from adapters.telegram.pen import draft_id
-from adapters.telegram.standing import Standing
+from adapters.telegram import formatter, preview
+from adapters.telegram.message_writer import draft_id
+from adapters.telegram.posted_reply import TelegramReply
+from adapters.telegram.reconciler import SENT_AGAIN
 from gateway.errors import AssistantError, DeliveryError, LeaseLost, StoreUnavailable
 from gateway.messages import File, TurnId
 from tests.adapters.telegram.bringing import CHART, FILES, LONG, NOTES, TOPIC, MakeScene, previewed, shown_of
@@ -28,7 +28,7 @@ def telegram(running: FakeTelegram) -> Iterator[FakeTelegram]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "THINKING_SECONDS"):
-        monkeypatch.setattr(stream, name, 0.002)
+        monkeypatch.setattr(preview, name, 0.002)
 
 
 # ---------------------------------------------------------------- the core
@@ -172,7 +172,7 @@ async def test_a_message_without_an_answer_twice_is_let_go_and_the_rest_comes(
 async def test_a_message_that_leaves_no_room_for_the_line_becomes_two(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
     full = "word " * 818 + "end"
-    assert len(text.parts(full)) == 1
+    assert len(formatter.parts(full)) == 1
     telegram.faults.add(SEND, Lost())
     await scene.deliver(scene.answered(full))
     assert len(scene.said()) == 3
@@ -250,8 +250,9 @@ async def test_a_file_without_an_answer_twice_is_let_go(telegram: FakeTelegram, 
     ],
 )
 def test_notes_mean_what_they_meant(notes: list[str]) -> None:
-    standing = Standing.of("-1", notes)
-    assert standing.notes("-1") == notes
+    reply = TelegramReply(first_chat="-1")
+    reply.restore(notes)
+    assert reply.entries() == notes
 
 
 def test_a_draft_has_a_number_of_its_turn() -> None:

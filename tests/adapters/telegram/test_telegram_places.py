@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.telegram.bot import BOT, DRAFT, GROUP, PRIVATE
-from adapters.telegram.places import Place
+from adapters.telegram.api_client import BOT, DRAFT, GROUP, PRIVATE
+from adapters.telegram.reply_target import TelegramTarget
 from gateway.storing import Rate
 
 
 def test_a_place_is_read_from_an_address() -> None:
     address = {"chat": "-5", "topic": "7", "message": "9", "user": "3", "type": "supergroup"}
-    place = Place.of(address)
+    place = TelegramTarget.of(address)
     assert (place.chat, place.topic, place.reply_to, place.user, place.kind) == ("-5", "7", "9", "3", "supergroup")
     assert (place.args, place.private) == ({"message_thread_id": 7}, False)
-    assert Place.of({"chat": "5", "type": "private"}).private
-    business = Place.of({"chat": "5", "type": "private", "business": "b"})
+    assert TelegramTarget.of({"chat": "5", "type": "private"}).private
+    business = TelegramTarget.of({"chat": "5", "type": "private", "business": "b"})
     assert (business.private, business.args) == (False, {"business_connection_id": "b"})
 
 

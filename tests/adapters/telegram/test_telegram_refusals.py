@@ -10,8 +10,10 @@ import pytest
 import telegram.error
 from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, TelegramError, TimedOut
 
-from adapters.telegram.errors import Away, Declined, Reason, Throttled, Unsure
-from adapters.telegram.refusals import BREAKS, CONTENT, TABLE, posts, reason_of, translate
+from adapters.base.error_map import FILE_CONTENT
+from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
+from adapters.telegram.error_map import NETWORK, TABLE, posts, reason_of, translate
+from adapters.telegram.errors import Reason
 
 SECRET = "123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 
@@ -31,21 +33,21 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {"ChatMigrated": (-100,), "RetryAfter
 
 
 @pytest.mark.parametrize("kind", sorted(TABLE, key=str), ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("method", ["send_message", "edit_message_text", CONTENT])
+@pytest.mark.parametrize("method", ["send_message", "edit_message_text", FILE_CONTENT])
 def test_every_error_becomes_one_of_ours(
     monkeypatch: pytest.MonkeyPatch, kind: type[TelegramError], method: str
 ) -> None:
     monkeypatch.setenv("PTB_TIMEDELTA", "1")
     error = translate(method, kind(*ARGUMENTS.get(kind.__name__, ("some words",))))  # type: ignore[arg-type]  # each its own
-    assert isinstance(error, Away | Throttled | Unsure | Declined)
+    assert isinstance(error, Unreachable | PlatformRateLimited | OutcomeUnknown | Rejected)
     assert str(error)
-    assert isinstance(error, Declined) or error.retry_after is not None
-    assert posts(method) or not isinstance(error, Unsure)
+    assert isinstance(error, Rejected) or error.retry_after is not None
+    assert posts(method) or not isinstance(error, OutcomeUnknown)
 
 
 def test_a_bad_request_is_no_network_error_to_us() -> None:
     assert issubclass(BadRequest, NetworkError)
-    assert isinstance(translate("send_message", BadRequest("x")), Declined)
+    assert isinstance(translate("send_message", BadRequest("x")), Rejected)
 
 
 def broken(kind: type[Exception], outer: type[TelegramError] = NetworkError) -> TelegramError:
@@ -58,11 +60,11 @@ def broken(kind: type[Exception], outer: type[TelegramError] = NetworkError) -> 
 def test_every_error_of_the_network_is_sorted_by_whether_it_was_sent() -> None:
     sent = {httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError}
     for kind in sent | {httpx.CloseError, httpx.DecodingError, httpx.LocalProtocolError, TimeoutError, OSError}:
-        assert isinstance(translate("send_message", broken(kind)), Unsure)
-        assert isinstance(translate("get_me", broken(kind)), Away)
+        assert isinstance(translate("send_message", broken(kind)), OutcomeUnknown)
+        assert isinstance(translate("get_me", broken(kind)), Unreachable)
     for kind in (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError):
-        assert isinstance(translate("send_message", broken(kind, TimedOut)), Away)
-    assert not sent & set(BREAKS)
+        assert isinstance(translate("send_message", broken(kind, TimedOut)), Unreachable)
+    assert not sent & set(NETWORK)
 
 
 @pytest.mark.parametrize(
@@ -144,4 +146,4 @@ def test_what_broke_is_named_and_not_quoted(error: TelegramError) -> None:
 def test_a_token_that_telegram_quotes_is_masked() -> None:
     error = translate("send_message", Forbidden(f"Forbidden: {SECRET} may not"))
     assert SECRET.partition(":")[2] not in str(error)
-    assert isinstance(translate(CONTENT, InvalidToken("Not Found")), Declined)
+    assert isinstance(translate(FILE_CONTENT, InvalidToken("Not Found")), Rejected)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from adapters.telegram import stream, text
-from adapters.telegram.delivery import STOPPED
-from adapters.telegram.errors import Declined, Reason
-from adapters.telegram.standing import Doubt
+from adapters.base.errors import Rejected
+from adapters.telegram import formatter, preview
+from adapters.telegram.errors import Reason
+from adapters.telegram.posted_reply import SendState
+from adapters.telegram.reconciler import STOPPED
 from gateway.errors import DeliveryError
 from gateway.messages import TextDelta
 from tests.adapters.telegram.bringing import LONG, TOPIC, MakeScene, previewed, shown_of
@@ -30,7 +31,7 @@ def telegram(running: FakeTelegram) -> Iterator[FakeTelegram]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "THINKING_SECONDS"):
-        monkeypatch.setattr(stream, name, 0.002)
+        monkeypatch.setattr(preview, name, 0.002)
 
 
 # ---------------------------------------------------------------- as it should be
@@ -150,7 +151,7 @@ async def test_every_message_is_announced_and_then_named(make: MakeScene) -> Non
     scene = make()
     await scene.deliver(scene.answered(LONG))
     one, two, three = scene.outbox.parts
-    announced = Doubt.ONCE.value
+    announced = SendState.SENDING.value
     assert [notes for notes in scene.outbox.notes if notes] == [
         (announced,),
         (one,),
@@ -200,7 +201,7 @@ async def test_one_part_that_is_refused_leaves_the_others_as_they_are(
     reply = LONG.replace("Paragraph", "**Paragraph**")
     telegram.faults.add(SEND, Error(400, "can't parse entities", skip=refused))
     await scene.deliver(scene.answered(reply))
-    parts = text.parts(reply)
+    parts = formatter.parts(reply)
     expected = [part.markdown if number == refused else part.text for number, part in enumerate(parts)]
     assert scene.texts() == [words.strip() for words in expected]
 
@@ -229,7 +230,7 @@ async def test_what_is_refused_without_markup_as_well_is_told_to_the_operator(
 ) -> None:
     scene = make()
     telegram.faults.add(SEND, Error(400, "something new", times=None))
-    with pytest.raises(Declined, match="Something new") as raised:
+    with pytest.raises(Rejected, match="Something new") as raised:
         await scene.deliver(scene.answered("**Words.**"))
     assert raised.value.retry_after is None
     assert scene.count(SEND) == 2
@@ -241,7 +242,7 @@ async def test_who_blocked_the_bot_gets_nothing_and_the_operator_a_reason(
 ) -> None:
     scene = make()
     telegram.block(scene.chat, told=False)
-    with pytest.raises(Declined, match="blocked") as raised:
+    with pytest.raises(Rejected, match="blocked") as raised:
         await scene.deliver(scene.answered("Words."))
     assert raised.value.reason is Reason.BLOCKED
     assert raised.value.retry_after is None
@@ -251,14 +252,14 @@ async def test_who_blocked_the_bot_gets_nothing_and_the_operator_a_reason(
 async def test_a_group_without_the_bot_is_no_place_to_speak(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("group")
     telegram.remove(scene.chat, told=False)
-    with pytest.raises(Declined, match="kicked"):
+    with pytest.raises(Rejected, match="kicked"):
         await scene.deliver(scene.answered("Words."))
 
 
 async def test_a_chat_that_is_not_there_is_told_to_the_operator(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
     telegram.faults.add("*", Error(400, "chat not found", times=None))
-    with pytest.raises(Declined, match="Chat not found") as raised:
+    with pytest.raises(Rejected, match="Chat not found") as raised:
         await scene.deliver(scene.answered("Words."))
     assert raised.value.reason is Reason.CHAT_GONE
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.telegram import stream
-from adapters.telegram.standing import Doubt
+from adapters.base import preview as base_preview
+from adapters.telegram import preview
+from adapters.telegram.posted_reply import SendState
 from gateway.errors import DeliveryError
 from gateway.messages import File, Shown, TextDelta, Turn
 from tests.adapters.telegram.bringing import MakeScene, Scene, Told, a_while, bare, readings, scenes, shown_of
@@ -34,7 +35,12 @@ UNCLEAR = [Status(502), Lost(), Refuse()]
 METHODS = ["sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction", "deleteMessage"]
 CHART, NOTES = File("chart.png", "file-1", "image/png"), File("notes.txt", "file-2", "text/plain")
 FILES = {"file-1": b"\x89PNG\r\n\x1a\nchart", "file-2": b"notes"}
-DOUBTS = {Doubt.ONCE.value, Doubt.TWICE.value, f"file:{Doubt.ONCE.value}", f"file:{Doubt.TWICE.value}"}
+DOUBTS = {
+    SendState.SENDING.value,
+    SendState.SENDING_AGAIN.value,
+    f"file:{SendState.SENDING.value}",
+    f"file:{SendState.SENDING_AGAIN.value}",
+}
 
 
 @pytest.fixture
@@ -46,8 +52,9 @@ def telegram(running: FakeTelegram) -> Iterator[FakeTelegram]:
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
-    for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "THINKING_SECONDS", "LONGEST_PAUSE"):
-        patch.setattr(stream, name, 0.002)
+    for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "THINKING_SECONDS"):
+        patch.setattr(preview, name, 0.002)
+    patch.setattr(base_preview, "MAX_PAUSE", 0.002)
     yield
     patch.undo()
 

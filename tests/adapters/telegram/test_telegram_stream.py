@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from adapters.telegram import stream
-from adapters.telegram.bot import Calls
-from adapters.telegram.pen import draft_id
+from adapters.base import preview as base_preview
+from adapters.telegram import preview
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.message_writer import draft_id
 from gateway.messages import TextDelta, ToolCall
 from tests.adapters.telegram.bringing import TOPIC, MakeScene, Told, a_while, deltas, scenes, shown_of
 from tests.fakes.telegram_server import Error, FakeTelegram, Hang, Lost, RateLimit, Refuse, Status
@@ -23,13 +24,13 @@ LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PRIVATE_SECONDS", "GROUP_SECONDS"):
-        monkeypatch.setattr(stream, name, 0.002)
+        monkeypatch.setattr(preview, name, 0.002)
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A draft comes before the first word."""
-    monkeypatch.setattr(stream, "THINKING_SECONDS", 0.002)
+    monkeypatch.setattr(preview, "THINKING_SECONDS", 0.002)
 
 
 # ---------------------------------------------------------------- typing
@@ -43,7 +44,7 @@ async def test_the_bot_types_at_once_where_it_was_asked(telegram: FakeTelegram, 
 
 
 async def test_it_types_as_long_as_the_turn_lasts(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "TYPING_SECONDS", 0.002)
+    monkeypatch.setattr(preview, "TYPING_SECONDS", 0.002)
     scene = make("group")
     await scene.follow(lambda: scene.count(ACTION) > 3, TextDelta("Words"), lambda: scene.count(ACTION) > 6)
     after = scene.count(ACTION)
@@ -51,7 +52,7 @@ async def test_it_types_as_long_as_the_turn_lasts(make: MakeScene, monkeypatch: 
     assert scene.count(ACTION) == after
 
 
-class Timed(Calls):
+class Timed(TelegramClient):
     """Writes down when it began to type, and when a change was over."""
 
     typed: list[float]
@@ -69,7 +70,7 @@ class Timed(Calls):
 
 async def test_it_does_not_type_while_a_message_grows(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
     pause = 0.02
-    monkeypatch.setattr(stream, "TYPING_SECONDS", pause)
+    monkeypatch.setattr(preview, "TYPING_SECONDS", pause)
     scene = make("group")
     calls = Timed(scene.made)
     calls.typed, calls.changed = [], []
@@ -90,7 +91,7 @@ async def test_it_does_not_type_while_a_message_grows(make: MakeScene, monkeypat
 async def test_that_it_cannot_type_keeps_nothing_up(
     telegram: FakeTelegram, make: MakeScene, fault: Error, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "TYPING_SECONDS", 0.002)
+    monkeypatch.setattr(preview, "TYPING_SECONDS", 0.002)
     telegram.faults.add(ACTION, fault)
     scene = make("group")
     await scene.follow(TextDelta("Some words"), scene.texts, lambda: scene.count(ACTION) > 2)
@@ -100,7 +101,7 @@ async def test_that_it_cannot_type_keeps_nothing_up(
 async def test_a_call_that_hangs_does_not_hold_up_the_reply(
     telegram: FakeTelegram, make: MakeScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "TYPING_GRACE", 0.01)
+    monkeypatch.setattr(base_preview, "ACTIVITY_GRACE", 0.01)
     telegram.faults.add(ACTION, Hang())
     scene = make("group", settings={"telegram_streaming": False})
     await scene.follow(lambda: scene.count(ACTION))
@@ -163,7 +164,7 @@ async def test_a_reply_that_is_over_at_once_has_no_draft(make: MakeScene) -> Non
 
 
 async def test_a_draft_is_kept_alive_while_nothing_new_comes(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "DRAFT_SECONDS", 0.002)
+    monkeypatch.setattr(preview, "DRAFT_SECONDS", 0.002)
     scene = make()
     await scene.follow(TextDelta("Words"), lambda: scene.count(DRAFT) > 3)
     assert scene.drafts() == ["Words"]
@@ -171,7 +172,7 @@ async def test_a_draft_is_kept_alive_while_nothing_new_comes(make: MakeScene, mo
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_draft_without_words_is_kept_alive(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "DRAFT_SECONDS", 0.002)
+    monkeypatch.setattr(preview, "DRAFT_SECONDS", 0.002)
     scene = make()
     await scene.follow(lambda: scene.count(DRAFT) > 3)
     assert scene.drafts() == [""]

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from adapters.telegram import stream, text
-from adapters.telegram.standing import Doubt
+from adapters.base import preview as base_preview
+from adapters.telegram import formatter, preview
+from adapters.telegram.posted_reply import SendState
 from gateway.live import Written
 from gateway.messages import TextDelta, ToolCall
 from tests.adapters.telegram.bringing import MakeScene, Stingy, a_while, deltas
@@ -23,13 +24,13 @@ LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PRIVATE_SECONDS", "GROUP_SECONDS"):
-        monkeypatch.setattr(stream, name, 0.002)
+        monkeypatch.setattr(preview, name, 0.002)
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A draft comes before the first word."""
-    monkeypatch.setattr(stream, "THINKING_SECONDS", 0.002)
+    monkeypatch.setattr(preview, "THINKING_SECONDS", 0.002)
 
 
 # ---------------------------------------------------------------- messages
@@ -46,7 +47,7 @@ async def test_elsewhere_a_message_grows_and_is_noted_at_once(make: MakeScene, w
         lambda: scene.texts() == ["One two three"],
     )
     assert (scene.count(SEND), scene.count(DRAFT)) == (1, 0)
-    assert scene.outbox.notes[0] == (Doubt.ONCE.value,)
+    assert scene.outbox.notes[0] == (SendState.SENDING.value,)
     await scene.deliver(scene.answered("One **two** three four"))
     scene.assert_stands("One **two** three four")
     assert scene.count(SEND) == 1
@@ -56,7 +57,7 @@ async def test_elsewhere_a_message_grows_and_is_noted_at_once(make: MakeScene, w
 async def test_a_group_and_a_person_have_paces_of_their_own(
     make: MakeScene, where: str, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, other, 60)
+    monkeypatch.setattr(preview, other, 60)
     scene = make(where)
     await scene.follow(TextDelta("One"), scene.texts, TextDelta(" two"), lambda: scene.texts() == ["One two"])
 
@@ -68,7 +69,7 @@ async def test_in_a_group_the_message_answers_the_one_who_asked(make: MakeScene)
 
 
 async def test_a_reply_that_is_over_at_once_is_one_message(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "GROUP_SECONDS", 60)
+    monkeypatch.setattr(preview, "GROUP_SECONDS", 60)
     scene = make("group")
     await scene.follow(*deltas("A short one."))
     await scene.deliver(scene.answered("A short one."))
@@ -99,7 +100,7 @@ async def test_nothing_is_posted_for_what_cannot_be_seen(make: MakeScene) -> Non
 async def test_a_preview_waits_for_no_place_and_comes_back_to_it(
     make: MakeScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "LONGEST_PAUSE", 0.004)
+    monkeypatch.setattr(base_preview, "MAX_PAUSE", 0.004)
     outbox = Stingy()
     scene = make("group", outbox=outbox)
 
@@ -153,7 +154,7 @@ async def test_another_process_goes_on_with_the_message_of_a_dead_one(make: Make
 
 
 async def test_beside_a_message_that_was_lost_sight_of_none_is_begun(make: MakeScene) -> None:
-    outbox = FakeOutbox(fresh=False, parts=(Doubt.ONCE.value,))
+    outbox = FakeOutbox(fresh=False, parts=(SendState.SENDING.value,))
     scene = make("group", outbox=outbox)
     await scene.follow(TextDelta("Words"), lambda: scene.count(ACTION), a_while())
     assert scene.said() == []
@@ -200,4 +201,4 @@ async def test_news_come_once_and_the_end_comes_always() -> None:
 
 
 def test_a_long_reply_is_three_messages() -> None:
-    assert len(text.parts(LONG)) == 3
+    assert len(formatter.parts(LONG)) == 3

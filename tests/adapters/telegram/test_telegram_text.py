@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from telegram import MessageEntity
 
+from adapters.telegram.formatter import MAX_ENTITIES, FormattedText, parts, plain
 from adapters.telegram.links import is_link
-from adapters.telegram.text import MOST_ENTITIES, Rendered, parts, plain
 from tests.fakes.telegram_text import check_url
 
 
-def said(message: Rendered) -> list[tuple[str, str, str]]:
+def said(message: FormattedText) -> list[tuple[str, str, str]]:
     """Each entity: what it is, the words, its address or language."""
     units = message.text.encode("utf-16-le")
     return [
@@ -23,7 +23,7 @@ def said(message: Rendered) -> list[tuple[str, str, str]]:
     ]
 
 
-def only(markdown: str) -> Rendered:
+def only(markdown: str) -> FormattedText:
     (message,) = parts(markdown)
     return message
 
@@ -159,7 +159,7 @@ def test_a_long_fence_is_closed_and_opened_again() -> None:
 
 def test_no_message_has_more_than_a_hundred_entities() -> None:
     messages = parts(" ".join(f"**w{number}**" for number in range(257)))
-    assert [len(message.entities) for message in messages if len(message.entities) > MOST_ENTITIES] == []
+    assert [len(message.entities) for message in messages if len(message.entities) > MAX_ENTITIES] == []
     assert sum(len(message.entities) for message in messages) == 257
 
 

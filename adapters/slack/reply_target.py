@@ -1,4 +1,4 @@
-"""Where a reply goes, and with whose token."""
+"""Where a reply goes, and with which workspace's token."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class Workspace:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A strand of a channel of a workspace."""
+class SlackTarget:
+    """A thread of a channel, or a channel, in a workspace."""
 
     workspace: Workspace
     channel: str
     thread_ts: str
     """The message under which a reply goes; empty: into the channel itself."""
     message_ts: str
-    """What is answered; empty where it was no message, such as a command."""
+    """The message that is answered; empty if it was no message, such as a command."""
     user: str
-    """Whom the reply is for."""
+    """The person for whom the reply is."""
     user_team: str
 
     @classmethod
-    def of(cls, address: Address, workspace: Workspace) -> Place:
-        """From an address as ``incoming.address_of`` writes it."""
+    def of(cls, address: Address, workspace: Workspace) -> SlackTarget:
+        """Reads an address that the event parser wrote."""
         return cls(
             workspace,
             address["channel"],

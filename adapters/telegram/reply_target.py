@@ -10,23 +10,23 @@ NAME = "telegram"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A chat, or a topic of it. What is not so is empty."""
+class TelegramTarget:
+    """A chat, or a topic of it. Whatever does not apply is empty."""
 
     chat: str
     topic: str = ""
     reply_to: str = ""
     """The message that is answered there."""
     user: str = ""
-    """Whom the reply is for."""
+    """The person for whom the reply is."""
     business: str = ""
     """The business connection on whose behalf the bot writes."""
     kind: str = ""
     """Telegram's type of the chat: private, group, supergroup, channel."""
 
     @classmethod
-    def of(cls, address: Address) -> Place:
-        """From an address as ``incoming`` writes it."""
+    def of(cls, address: Address) -> TelegramTarget:
+        """Reads an address that the event parser wrote."""
         return cls(
             address["chat"],
             address.get("topic", ""),
@@ -38,12 +38,12 @@ class Place:
 
     @property
     def private(self) -> bool:
-        """Whether it is a chat with one person, and the bot's own: drafts are shown there."""
+        """Whether it is a chat of the bot itself with one person: drafts are shown there."""
         return self.kind == "private" and not self.business
 
     @property
     def args(self) -> dict[str, int | str]:
-        """The arguments that say where, beside the chat, of whatever posts or shows something."""
+        """The arguments, beside the chat, that name the target in methods that post or show something."""
         found: dict[str, int | str] = {}
         if self.topic:
             found["message_thread_id"] = int(self.topic)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from adapters.base.markdown import FENCE, LINE, cut, utf8_bytes
 from adapters.slack.mrkdwn import escaped, mrkdwn, words
-from gateway.markdown import FENCE, LINE, cut, utf8_bytes
 from gateway.messages import TurnId
 
 PIECE_BYTES = 9_000
@@ -60,12 +60,6 @@ def adapted(markdown: str) -> str:
             mark = fence["mark"] if fence else ""
             lines.append(_code(line) if fence else _prose(line))
     return "".join(lines)
-
-
-def blocks(piece: str, turn_id: str, *, last: bool, feedback: bool) -> list[dict[str, Any]]:
-    """A piece as the blocks of a message, with buttons that ask what the reply was worth under the last one."""
-    shown: list[dict[str, Any]] = [{"type": "markdown", "text": piece}]
-    return [*shown, feedback_block(turn_id)] if last and feedback else shown
 
 
 def feedback_block(turn_id: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How often Slack lets an app call a method: docs.slack.dev/apis/web-api/rate-limits, and each method's own page.
 
-The numbers there are calls a minute, of an app in a workspace. What a rate here lets through in any minute, its burst
-and all that follows, is no more than that.
+The numbers there are calls per minute, for one app in one workspace. A rate here, its burst included, lets through no
+more than that in any minute.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MINUTE = 60.0
 
 
 def _tier(calls: int, *, burst: int | None = None) -> Rate:
-    """A quarter at once, if need be, and the rest evenly over the minute."""
+    """Allows a quarter at once, and spreads the rest evenly over the minute."""
     at_once = burst or calls // 4
     return Rate(MINUTE / (calls - at_once), at_once)
 
@@ -21,7 +21,7 @@ TIER_2, TIER_3, TIER_4 = _tier(20), _tier(50), _tier(100)
 SPECIAL = _tier(300, burst=50)
 """Methods with a limit of their own: "several hundred" in a minute."""
 PER_CHANNEL = Rate(1.1, 3)
-"""chat.postMessage in one channel: one a second, and more of them in short bursts only."""
+"""chat.postMessage in one channel: one a second, and more only in short bursts."""
 
 POST = "chat.postMessage"
 RATES = {
@@ -48,5 +48,11 @@ RATES = {
 
 
 def rate_of(method: str) -> Rate:
-    """The lowest of the usual tiers for a method that is not listed."""
+    """Returns the rate of a method; for one that is not listed, the lowest of the usual tiers."""
     return RATES.get(method, TIER_2)
+
+
+def buckets_of(method: str, team: str, channel: str) -> dict[str, Rate]:
+    """Returns the limits that count for a call, the narrowest first."""
+    buckets = {f"slack:{team}:{channel}:{method}": PER_CHANNEL} if method == POST else {}
+    return buckets | {f"slack:{team}:{method}": rate_of(method)}

@@ -9,7 +9,7 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from adapters.telegram.tables import widened
+from adapters.telegram.table_renderer import widened
 
 DEEPEST = 40
 """Levels of blocks in blocks, of which a list takes two. What lies deeper the parser would drop."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from markdown_it.token import Token
 from telegram import MessageEntity
 
+from adapters.base.markdown import utf16_units
 from adapters.telegram.links import is_link
-from adapters.telegram.reading import BOX, BREAK, bare, beside, read
-from adapters.telegram.tables import drawn
-from gateway.markdown import utf16_units
+from adapters.telegram.markdown_tokens import BOX, BREAK, bare, beside, read
+from adapters.telegram.table_renderer import drawn
 
 INDENT = "    "
 BULLETS = ("• ", "◦ ", "▪ ")
@@ -29,7 +29,7 @@ LANGUAGE = re.compile(r"([A-Za-z0-9_+#.-]{1,32})(?:\s*+(?:\{.*|[\w-]+=.*))?", re
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class FormattedText:
     """A message."""
 
     text: str
@@ -38,12 +38,12 @@ class Rendered:
     """What it was made of."""
 
 
-def render(markdown: str) -> Rendered:
+def render(markdown: str) -> FormattedText:
     """One text, however long."""
     tokens = read(markdown)
     if tokens is None:
-        return Rendered(markdown, (), markdown)
-    pen = _Pen()
+        return FormattedText(markdown, (), markdown)
+    pen = _EntityWriter()
     for token in tokens:
         pen.take(token)
     return pen.rendered(markdown)
@@ -94,7 +94,7 @@ class _Style:
 
 
 @dataclass(slots=True)
-class _Pen:
+class _EntityWriter:
     """Writes token after token."""
 
     pieces: list[str] = field(default_factory=list)
@@ -115,9 +115,9 @@ class _Pen:
     def take(self, token: Token) -> None:
         TAKE.get(token.type, _nothing)(self, token)
 
-    def rendered(self, markdown: str) -> Rendered:
+    def rendered(self, markdown: str) -> FormattedText:
         entities = sorted(self.entities, key=lambda entity: (entity.offset, -entity.length))
-        return Rendered("".join(self.pieces), tuple(entities), markdown)
+        return FormattedText("".join(self.pieces), tuple(entities), markdown)
 
     def write(self, text: str) -> None:
         if text:
@@ -325,36 +325,36 @@ class _Pen:
         self.link_end(token)
 
 
-def _nothing(_: _Pen, __: Token) -> None:
+def _nothing(_: _EntityWriter, __: Token) -> None:
     """Of a token that only ends what has said all it has to."""
 
 
-TAKE: dict[str, Callable[[_Pen, Token], None]] = {
-    "paragraph_open": _Pen.paragraph,
-    "inline": _Pen.inline,
-    "heading_open": _Pen.heading,
-    "heading_close": _Pen.heading_end,
-    "hr": _Pen.rule,
-    "fence": _Pen.code,
-    "code_block": _Pen.code,
-    "bullet_list_open": _Pen.list_start,
-    "bullet_list_close": _Pen.list_end,
-    "ordered_list_open": _Pen.list_start,
-    "ordered_list_close": _Pen.list_end,
-    "list_item_open": _Pen.item,
-    "list_item_close": _Pen.item_end,
-    "blockquote_open": _Pen.quote,
-    "blockquote_close": _Pen.quote_end,
-    "table_open": _Pen.table,
-    "tr_open": _Pen.row,
-    "table_close": _Pen.table_end,
-    "text": _Pen.text,
-    "softbreak": _Pen.line_end,
-    "hardbreak": _Pen.line_end,
-    "code_inline": _Pen.code_span,
-    **{f"{name}_open": _Pen.style for name in STYLES},
-    **{f"{name}_close": _Pen.style_end for name in STYLES},
-    "link_open": _Pen.link,
-    "link_close": _Pen.link_end,
-    "image": _Pen.image,
+TAKE: dict[str, Callable[[_EntityWriter, Token], None]] = {
+    "paragraph_open": _EntityWriter.paragraph,
+    "inline": _EntityWriter.inline,
+    "heading_open": _EntityWriter.heading,
+    "heading_close": _EntityWriter.heading_end,
+    "hr": _EntityWriter.rule,
+    "fence": _EntityWriter.code,
+    "code_block": _EntityWriter.code,
+    "bullet_list_open": _EntityWriter.list_start,
+    "bullet_list_close": _EntityWriter.list_end,
+    "ordered_list_open": _EntityWriter.list_start,
+    "ordered_list_close": _EntityWriter.list_end,
+    "list_item_open": _EntityWriter.item,
+    "list_item_close": _EntityWriter.item_end,
+    "blockquote_open": _EntityWriter.quote,
+    "blockquote_close": _EntityWriter.quote_end,
+    "table_open": _EntityWriter.table,
+    "tr_open": _EntityWriter.row,
+    "table_close": _EntityWriter.table_end,
+    "text": _EntityWriter.text,
+    "softbreak": _EntityWriter.line_end,
+    "hardbreak": _EntityWriter.line_end,
+    "code_inline": _EntityWriter.code_span,
+    **{f"{name}_open": _EntityWriter.style for name in STYLES},
+    **{f"{name}_close": _EntityWriter.style_end for name in STYLES},
+    "link_open": _EntityWriter.link,
+    "link_close": _EntityWriter.link_end,
+    "image": _EntityWriter.image,
 }

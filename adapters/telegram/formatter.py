@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from adapters.telegram.entities import Rendered, render
-from gateway.markdown import LEAST_LIMIT, cut, utf16_units
+from adapters.base.markdown import LEAST_LIMIT, cut, utf16_units
+from adapters.telegram.entity_writer import FormattedText, render
 
-__all__ = ["Rendered", "parts", "plain"]
+__all__ = ["FormattedText", "parts", "plain"]
 
-MOST_UNITS = 4096
+MAX_UNITS = 4096
 """core.telegram.org/bots/api#sendmessage: "1-4096 characters after entities parsing", in UTF-16 code units."""
-MOST_ENTITIES = 100
+MAX_ENTITIES = 100
 """Of more, Telegram ignores the last: limits.tginfo.me/en."""
 UNSEEN = re.compile(
     r"[\s\x00-\x1f\xa0\u030a\u0333\u033f\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\ufeff\ufffc"
@@ -20,25 +20,25 @@ UNSEEN = re.compile(
 """What Telegram takes out of a text, and what it finds empty: github.com/tdlib/td, td/telegram/misc.cpp."""
 
 
-def parts(markdown: str) -> list[Rendered]:
+def parts(markdown: str) -> list[FormattedText]:
     """The reply in parts, each a message and whole in itself. None for a reply in which there is nothing to see."""
-    return [message for part in cut(_readable(markdown), MOST_UNITS, utf16_units) for message in _messages(part)]
+    return [message for part in cut(_readable(markdown), MAX_UNITS, utf16_units) for message in _messages(part)]
 
 
 def plain(markdown: str) -> list[str]:
     """The same as it was written, for a server that refuses what ``parts`` makes of it."""
-    return [part for part in cut(_readable(markdown), MOST_UNITS, utf16_units) if _is_seen(part)]
+    return [part for part in cut(_readable(markdown), MAX_UNITS, utf16_units) if _is_seen(part)]
 
 
-def _messages(markdown: str) -> list[Rendered]:
+def _messages(markdown: str) -> list[FormattedText]:
     """One, unless it is longer than what it was made of, or full of entities."""
     message = render(markdown)
     size = utf16_units(markdown)
-    if size > LEAST_LIMIT and (utf16_units(message.text) > MOST_UNITS or len(message.entities) > MOST_ENTITIES):
+    if size > LEAST_LIMIT and (utf16_units(message.text) > MAX_UNITS or len(message.entities) > MAX_ENTITIES):
         halves = cut(markdown, max(LEAST_LIMIT, size // 2), utf16_units)
         return [message for half in halves for message in _messages(half)]
     if not _is_seen(message.text):
-        message = Rendered(markdown, (), markdown)
+        message = FormattedText(markdown, (), markdown)
     return [message] if _is_seen(message.text) else []
 
 
