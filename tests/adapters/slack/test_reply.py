@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from adapters.slack import formatter
-from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable
+from gateway.errors import DeliveryError
 from gateway.messages import Kind, TextDelta, ToolCall
-from tests.adapters.slack.bringing import MakeScene, Scene, telling
+from tests.adapters.slack.reply_scene import MakeScene, SlackScene
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import Error, FakeSlack
 
@@ -19,7 +19,7 @@ LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number
 
 
 @pytest.fixture
-def scene(make: MakeScene) -> Scene:
+def scene(make: MakeScene) -> SlackScene:
     return make()
 
 
@@ -31,7 +31,7 @@ def methods(slack: FakeSlack) -> list[str]:
 
 
 async def test_a_reply_is_one_post_in_the_thread_as_markdown_with_buttons_and_a_note(
-    slack: FakeSlack, scene: Scene
+    slack: FakeSlack, scene: SlackScene
 ) -> None:
     await scene.deliver(scene.answered("**Hello**, you & <you>."))
     scene.assert_stands("**Hello**, you & <you>.")
@@ -43,7 +43,7 @@ async def test_a_reply_is_one_post_in_the_thread_as_markdown_with_buttons_and_a_
     assert scene.outbox.notes == [(posted.ts,)]
 
 
-async def test_a_long_reply_is_several_posts_in_order_with_buttons_under_the_last(scene: Scene) -> None:
+async def test_a_long_reply_is_several_posts_in_order_with_buttons_under_the_last(scene: SlackScene) -> None:
     await scene.deliver(scene.answered(LONG))
     scene.assert_stands(LONG)
     kinds = [[block["type"] for block in posted.blocks] for posted in scene.said()]
@@ -68,35 +68,18 @@ async def test_buttons_are_for_what_the_assistant_says_where_they_are_wanted(
     assert [block["type"] for block in scene.said()[0].blocks] == ["markdown"]
 
 
-async def test_the_sentence_of_a_failure_is_plain_and_asks_nothing(scene: Scene) -> None:
+async def test_the_sentence_of_a_failure_is_plain_and_asks_nothing(scene: SlackScene) -> None:
     await scene.deliver(scene.failed("It failed & <stopped>."))
     (posted,) = scene.said()
     assert posted.text == "It failed &amp; &lt;stopped&gt;."
     assert not posted.blocks
 
 
-async def test_a_cancelled_turn_of_which_nothing_stands_says_nothing(slack: FakeSlack, scene: Scene) -> None:
-    await scene.deliver(scene.cancelled())
-    assert methods(slack) == []
-
-
-@pytest.mark.parametrize("reply", ["A reply.", LONG])
-async def test_what_is_brought_again_changes_nothing(slack: FakeSlack, scene: Scene, reply: str) -> None:
-    await scene.deliver(scene.answered(reply))
-    before = methods(slack)
-    await scene.deliver(scene.answered(reply))
-    assert methods(slack) == before
-    await scene.restart()
-    await scene.deliver(scene.answered(reply))
-    assert set(methods(slack)[len(before) :]) <= {LOOK, "agents.sessions.setStatus"}
-    scene.assert_stands(reply)
-
-
 # ---------------------------------------------------------------- after a preview
 
 
-async def test_what_was_streamed_is_ended_with_the_rest(slack: FakeSlack, scene: Scene) -> None:
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+async def test_what_was_streamed_is_ended_with_the_rest(slack: FakeSlack, scene: SlackScene) -> None:
+    await scene.follow(TextDelta("One two "), scene.texts)
     await scene.deliver(scene.answered("One two three."))
     scene.assert_stands("One two three.")
     (stop,) = slack.calls(STOP)
@@ -105,44 +88,44 @@ async def test_what_was_streamed_is_ended_with_the_rest(slack: FakeSlack, scene:
     assert not scene.said()[0].edited
 
 
-async def test_what_was_streamed_and_is_long_goes_on_in_posts(slack: FakeSlack, scene: Scene) -> None:
-    await scene.follow(telling(TextDelta(LONG[:100]), scene.texts))
+async def test_what_was_streamed_and_is_long_goes_on_in_posts(slack: FakeSlack, scene: SlackScene) -> None:
+    await scene.follow(TextDelta(LONG[:100]), scene.texts)
     await scene.deliver(scene.answered(LONG))
     scene.assert_stands(LONG)
     assert slack.calls(UPDATE) == []
 
 
 @pytest.mark.parametrize("reply", ["Something else.", LONG])
-async def test_what_was_streamed_of_another_run_becomes_the_reply(scene: Scene, reply: str) -> None:
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+async def test_what_was_streamed_of_another_run_becomes_the_reply(scene: SlackScene, reply: str) -> None:
+    await scene.follow(TextDelta("One two "), scene.texts)
     await scene.deliver(scene.answered(reply))
     scene.assert_stands(reply)
 
 
-async def test_a_failure_takes_the_place_of_what_was_streamed(scene: Scene) -> None:
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+async def test_a_failure_takes_the_place_of_what_was_streamed(scene: SlackScene) -> None:
+    await scene.follow(TextDelta("One two "), scene.texts)
     await scene.deliver(scene.failed("That did not work."))
     scene.assert_stand(["That did not work."])
 
 
-async def test_a_failure_after_a_tool_ends_the_stream_with_its_sentence(slack: FakeSlack, scene: Scene) -> None:
-    await scene.follow(telling(ToolCall("c", "search"), scene.said))
+async def test_a_failure_after_a_tool_ends_the_stream_with_its_sentence(slack: FakeSlack, scene: SlackScene) -> None:
+    await scene.follow(ToolCall("c", "search"), scene.said)
     await scene.deliver(scene.failed("That did not work."))
     scene.assert_stand(["That did not work."])
     assert scene.said()[0].stream_chunks[-2]["status"] == "error"
     assert slack.calls(UPDATE) == []
 
 
-async def test_too_many_parts_are_deleted(slack: FakeSlack, scene: Scene) -> None:
+async def test_too_many_parts_are_deleted(slack: FakeSlack, scene: SlackScene) -> None:
     shown = lambda: len(scene.said()) > 3  # noqa: E731
-    await scene.follow(telling(TextDelta(LONG), shown))
+    await scene.follow(TextDelta(LONG), shown)
     await scene.deliver(scene.answered("Only this."))
     scene.assert_stands("Only this.")
     assert len(slack.calls(DELETE)) > 2
 
 
-async def test_a_stream_that_was_cancelled_stays_and_says_so(slack: FakeSlack, scene: Scene) -> None:
-    await scene.follow(telling(TextDelta("```\nOne two "), scene.texts))
+async def test_a_stream_that_was_cancelled_stays_and_says_so(slack: FakeSlack, scene: SlackScene) -> None:
+    await scene.follow(TextDelta("```\nOne two "), scene.texts)
     for _ in range(2):
         await scene.deliver(scene.cancelled())
     scene.assert_stand(["```\nOne two"])
@@ -151,16 +134,8 @@ async def test_a_stream_that_was_cancelled_stays_and_says_so(slack: FakeSlack, s
     assert slack.calls(UPDATE) == []
 
 
-async def test_a_message_that_was_cancelled_stays_and_says_so(make: MakeScene) -> None:
-    scene = make(settings={"slack_preview": "update"})
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
-    await scene.deliver(scene.cancelled())
-    scene.assert_stand(["One two"])
-    assert "_Stopped._" in str(scene.said()[0].blocks)
-
-
-async def test_a_cancelled_stream_of_an_earlier_process_is_ended(scene: Scene) -> None:
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+async def test_a_cancelled_stream_of_an_earlier_process_is_ended(scene: SlackScene) -> None:
+    await scene.follow(TextDelta("One two "), scene.texts)
     await scene.restart()
     await scene.deliver(scene.cancelled())
     (posted,) = scene.said()
@@ -169,10 +144,10 @@ async def test_a_cancelled_stream_of_an_earlier_process_is_ended(scene: Scene) -
 
 @pytest.mark.parametrize("number", [0, -1])
 async def test_a_preview_that_a_person_deleted_is_posted_anew_and_in_order(
-    slack: FakeSlack, scene: Scene, number: int
+    slack: FakeSlack, scene: SlackScene, number: int
 ) -> None:
     shown = lambda: any(posted.streaming for posted in scene.said())  # noqa: E731
-    await scene.follow(telling(TextDelta(LONG), shown))
+    await scene.follow(TextDelta(LONG), shown)
     slack.delete(scene.said()[number].ts)
     await scene.deliver(scene.answered("Another. " + LONG))
     scene.assert_stands("Another. " + LONG)
@@ -181,7 +156,7 @@ async def test_a_preview_that_a_person_deleted_is_posted_anew_and_in_order(
 @pytest.mark.parametrize("code", ["edit_window_closed", "cant_update_message", "message_not_found"])
 async def test_a_message_that_cannot_be_changed_is_replaced(make: MakeScene, slack: FakeSlack, code: str) -> None:
     scene = make(settings={"slack_preview": "update"})
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+    await scene.follow(TextDelta("One two "), scene.texts)
     slack.faults.add(UPDATE, Error(code, times=None))
     await scene.deliver(scene.answered("One two three."))
     scene.assert_stands("One two three.")
@@ -192,7 +167,7 @@ async def test_a_message_that_cannot_be_changed_is_replaced(make: MakeScene, sla
 
 @pytest.mark.parametrize("code", ["invalid_blocks", "msg_blocks_too_long", "msg_too_long", "invalid_blocks_format"])
 async def test_what_slack_does_not_take_as_blocks_is_said_plainly_and_whole(
-    slack: FakeSlack, scene: Scene, code: str
+    slack: FakeSlack, scene: SlackScene, code: str
 ) -> None:
     slack.faults.add(POST, Error(code))
     await scene.deliver(scene.answered(LONG))
@@ -202,17 +177,17 @@ async def test_what_slack_does_not_take_as_blocks_is_said_plainly_and_whole(
 
 @pytest.mark.parametrize("code", ["msg_too_long", "invalid_blocks", "message_not_in_streaming_state"])
 async def test_a_stream_that_does_not_take_the_rest_is_ended_and_changed(
-    slack: FakeSlack, scene: Scene, code: str
+    slack: FakeSlack, scene: SlackScene, code: str
 ) -> None:
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+    await scene.follow(TextDelta("One two "), scene.texts)
     slack.faults.add(STOP, Error(code))
     slack.expire_streams() if code == "message_not_in_streaming_state" else None
     await scene.deliver(scene.answered("One two three."))
     scene.assert_stands("One two three.")
 
 
-async def test_a_piece_that_is_plain_after_a_stream_is_said_plainly(slack: FakeSlack, scene: Scene) -> None:
-    await scene.follow(telling(TextDelta("One **two** "), scene.texts))
+async def test_a_piece_that_is_plain_after_a_stream_is_said_plainly(slack: FakeSlack, scene: SlackScene) -> None:
+    await scene.follow(TextDelta("One **two** "), scene.texts)
     slack.faults.add(STOP, Error("msg_too_long"))
     slack.faults.add(UPDATE, Error("invalid_blocks"))
     await scene.deliver(scene.answered("One **two** three."))
@@ -220,7 +195,9 @@ async def test_a_piece_that_is_plain_after_a_stream_is_said_plainly(slack: FakeS
 
 
 @pytest.mark.parametrize("code", ["is_archived", "channel_not_found", "missing_scope", "restricted_action"])
-async def test_what_slack_refuses_for_good_is_told_to_the_operator(slack: FakeSlack, scene: Scene, code: str) -> None:
+async def test_what_slack_refuses_for_good_is_told_to_the_operator(
+    slack: FakeSlack, scene: SlackScene, code: str
+) -> None:
     slack.faults.add(POST, Error(code))
     with pytest.raises(DeliveryError, match=code) as caught:
         await scene.deliver(scene.answered("Hello."))
@@ -228,47 +205,24 @@ async def test_what_slack_refuses_for_good_is_told_to_the_operator(slack: FakeSl
 
 
 @pytest.mark.parametrize("code", ["token_revoked", "invalid_auth", "account_inactive"])
-async def test_a_token_that_slack_does_not_take_is_forgotten(slack: FakeSlack, scene: Scene, code: str) -> None:
+async def test_a_token_that_slack_does_not_take_is_forgotten(slack: FakeSlack, scene: SlackScene, code: str) -> None:
     slack.revoke(code=code)
     with pytest.raises(DeliveryError, match=code):
         await scene.deliver(scene.answered("Hello."))
     assert scene.workspaces.dropped == [TEAM]
 
 
-async def test_where_the_app_is_not_installed_the_turn_ends_with_a_reason(scene: Scene) -> None:
+async def test_where_the_app_is_not_installed_the_turn_ends_with_a_reason(scene: SlackScene) -> None:
     scene.workspaces.problem = DeliveryError("The app is not installed.")
     with pytest.raises(DeliveryError, match="not installed"):
         await scene.deliver(scene.answered("Hello."))
-
-
-async def test_a_lost_lease_is_for_the_engine(scene: Scene) -> None:
-    scene.outbox.lost = True
-    with pytest.raises(LeaseLost):
-        await scene.deliver(scene.answered("Hello."))
-
-
-async def test_a_database_that_is_away_puts_the_delivery_off(slack: FakeSlack, scene: Scene) -> None:
-    async def away() -> None:
-        scene.outbox.before_note = None
-        raise StoreUnavailable
-
-    scene.outbox.before_note = away
-    assert await scene.deliver(scene.answered("Hello.")) == 1
-    scene.assert_stands("Hello.")
-
-
-async def test_no_place_under_the_limits_puts_the_delivery_off(scene: Scene) -> None:
-    scene.outbox.full.add(f"slack:{TEAM}:{POST}")
-    with pytest.raises(DeliveryError) as caught:
-        await scene.replies.deliver(scene.answered("Hello."), scene.outbox)
-    assert caught.value.retry_after
 
 
 # ---------------------------------------------------------------- looking
 
 
 async def test_who_goes_on_for_another_process_looks_first_and_posts_what_is_missing(
-    slack: FakeSlack, scene: Scene
+    slack: FakeSlack, scene: SlackScene
 ) -> None:
     await scene.restart()
     await scene.deliver(scene.answered("Hello."))
@@ -279,7 +233,7 @@ async def test_who_goes_on_for_another_process_looks_first_and_posts_what_is_mis
 @pytest.mark.parametrize("known_bot", [True, False])
 async def test_a_stream_that_nobody_noted_is_found(slack: FakeSlack, make: MakeScene, *, known_bot: bool) -> None:
     scene = make(known_bot=known_bot)
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+    await scene.follow(TextDelta("One two "), scene.texts)
     scene.outbox.parts = ()
     await scene.restart()
     await scene.deliver(scene.answered("Another reply."))
@@ -290,7 +244,7 @@ async def test_a_stream_that_nobody_noted_is_found(slack: FakeSlack, make: MakeS
 async def test_a_reply_to_another_message_in_the_thread_is_left_alone(make: MakeScene, slack: FakeSlack) -> None:
     earlier = make(channel="C0CHAN")
     later_ts = slack.say("And this?", channel="C0CHAN", thread_ts=earlier.asked_ts)
-    await earlier.follow(telling(TextDelta("One two "), earlier.texts))
+    await earlier.follow(TextDelta("One two "), earlier.texts)
     await earlier.deliver(earlier.answered("One two three."))
     slack.say("A person's words.", channel="C0CHAN", thread_ts=earlier.asked_ts)
     later = make(channel="C0CHAN", asked_ts=later_ts)
@@ -305,7 +259,7 @@ async def test_a_stream_that_stood_before_another_reply_is_not_taken_for_ours(
 ) -> None:
     earlier = make(channel="C0CHAN")
     later_ts = slack.say("And this?", channel="C0CHAN", thread_ts=earlier.asked_ts)
-    await earlier.follow(telling(TextDelta("Nobody ended this "), earlier.texts))
+    await earlier.follow(TextDelta("Nobody ended this "), earlier.texts)
     other = make(channel="C0CHAN", asked_ts=earlier.asked_ts)
     await other.deliver(other.answered("A reply."))
     later = make(channel="C0CHAN", asked_ts=later_ts)
@@ -321,7 +275,7 @@ async def test_in_a_thread_of_several_conversations_a_stream_without_a_mark_is_l
 ) -> None:
     other = make(channel="C0CHAN")
     scene = make(channel="C0CHAN", key_user="U0ANN", asked_ts=other.asked_ts)
-    await other.follow(telling(TextDelta("One two "), other.texts))
+    await other.follow(TextDelta("One two "), other.texts)
     await scene.restart()
     await scene.deliver(scene.answered("Mine."))
     assert sorted(posted.text for posted in slack.answers("C0CHAN", other.asked_ts)) == ["Mine.", "One two"]
@@ -340,7 +294,7 @@ async def test_without_a_thread_it_looks_in_the_channel(slack: FakeSlack, make: 
 
 
 async def test_a_long_thread_is_looked_through_to_its_end(
-    slack: FakeSlack, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    slack: FakeSlack, scene: SlackScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adapters.slack.history_lookup.PAGE_SIZE", 3)
     for number in range(7):
@@ -353,9 +307,9 @@ async def test_a_long_thread_is_looked_through_to_its_end(
 
 
 @pytest.mark.parametrize("code", ["missing_scope", "not_in_channel"])
-async def test_who_may_not_look_goes_by_what_was_noted(slack: FakeSlack, scene: Scene, code: str) -> None:
+async def test_who_may_not_look_goes_by_what_was_noted(slack: FakeSlack, scene: SlackScene, code: str) -> None:
     slack.faults.add(LOOK, Error(code, times=None))
-    await scene.follow(telling(TextDelta("One two "), scene.texts))
+    await scene.follow(TextDelta("One two "), scene.texts)
     await scene.restart()
     await scene.deliver(scene.answered(LONG))
     scene.assert_stands(LONG)

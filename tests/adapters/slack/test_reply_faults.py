@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from adapters.slack import preview
 from gateway.messages import File, TextDelta, ToolCall, Turn
-from tests.adapters.slack.bringing import MakeScene, Scene, Told, scenes, telling
+from tests.adapters.slack.reply_scene import MakeScene, SlackScene, scenes
+from tests.contracts.reply_scene import Told
 from tests.fakes.mortal import Death, Mortal
 from tests.fakes.slack_server import Error, FakeSlack, Fault, Lost, RateLimit, Refuse, Status
 
@@ -41,13 +42,13 @@ def _quick_button(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
 
 
-def a_while(scene: Scene) -> Told:
+def a_while(scene: SlackScene) -> Told:
     """Long enough for a preview to have done what it can."""
     left = iter(range(5))
     return lambda: next(left, None) is None
 
 
-def run_of(scene: Scene, reply: str) -> Sequence[Told]:
+def run_of(scene: SlackScene, reply: str) -> Sequence[Told]:
     """What a run shows that ends with this reply."""
     middle = len(reply) // 2
     tool = [ToolCall("c", "search"), a_while(scene), ToolCall("c", "search", done=True)]
@@ -70,7 +71,7 @@ async def test_one_fault_at_any_call_costs_nothing(
 ) -> None:
     scene = make(settings=way)
     slack.faults.add(method, fault)
-    await scene.follow(telling(*run_of(scene, LONG)))
+    await scene.follow(*run_of(scene, LONG))
     await scene.deliver(scene.answered(LONG))
     scene.assert_stands(LONG)
 
@@ -91,7 +92,7 @@ async def test_words_whose_answer_is_lost_are_not_streamed_again(slack: FakeSlac
     scene = make()
     slack.faults.add("chat.appendStream", Lost())
     more = lambda: scene.texts() == ["One two three"]  # noqa: E731
-    await scene.follow(telling(TextDelta("One "), scene.texts, TextDelta("two three "), more))
+    await scene.follow(TextDelta("One "), scene.texts, TextDelta("two three "), more)
     await scene.deliver(scene.answered("One two three four."))
     scene.assert_stands("One two three four.")
 
@@ -113,7 +114,7 @@ async def test_a_fault_costs_nothing_when_what_was_shown_is_not_the_outcome(
     slack: FakeSlack, make: MakeScene, outcome: str, method: str, fault: Fault
 ) -> None:
     scene = make()
-    await scene.follow(telling(*run_of(scene, LONG), scene.texts))
+    await scene.follow(*run_of(scene, LONG), scene.texts)
     shown = scene.texts()
     slack.faults.add(method, fault)
     if outcome == "cancelled":
@@ -145,11 +146,11 @@ async def test_a_fault_at_a_file_brings_it_once(
 # ---------------------------------------------------------------- deaths
 
 
-async def lives(scene: Scene, mortal: Mortal, told: Sequence[Told], turn: Turn) -> bool:
+async def lives(scene: SlackScene, mortal: Mortal, told: Sequence[Told], turn: Turn) -> bool:
     """Let the first process run and bring the reply, unless it dies."""
     await scene.begin(mortal)
     try:
-        await scene.follow(telling(*told))
+        await scene.follow(*told)
         await scene.deliver(turn)
     except Death:
         return False

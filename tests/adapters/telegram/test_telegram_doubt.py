@@ -10,9 +10,9 @@ from adapters.telegram import formatter, preview
 from adapters.telegram.message_writer import draft_id
 from adapters.telegram.posted_reply import TelegramReply
 from adapters.telegram.reconciler import SENT_AGAIN
-from gateway.errors import AssistantError, DeliveryError, LeaseLost, StoreUnavailable
-from gateway.messages import File, TurnId
-from tests.adapters.telegram.bringing import CHART, FILES, LONG, NOTES, TOPIC, MakeScene, previewed, shown_of
+from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable
+from gateway.messages import TurnId
+from tests.adapters.telegram.reply_scene import CHART, FILES, LONG, NOTES, TOPIC, MakeScene, shown_of
 from tests.fakes.telegram_server import Error, FakeTelegram, Lost
 
 SEND, EDIT, DELETE = "sendMessage", "editMessageText", "deleteMessage"
@@ -91,41 +91,6 @@ async def test_files_come_after_the_text_and_are_noted(make: MakeScene, where: s
     assert {shown.thread for shown in scene.said()} == {scene.thread}
 
 
-async def test_a_reply_may_be_nothing_but_a_file(make: MakeScene) -> None:
-    scene = make()
-    scene.outbox.files = FILES
-    await scene.deliver(scene.answered("", NOTES))
-    assert (scene.texts(), scene.files()) == ([], ["notes.txt"])
-
-
-@pytest.mark.parametrize("left", [{"file-2": b"notes"}, {**FILES, "file-1": b""}], ids=["gone", "empty"])
-async def test_a_file_that_cannot_be_had_is_named_and_costs_nothing_else(
-    make: MakeScene, left: dict[str, bytes]
-) -> None:
-    scene = make()
-    scene.outbox.files = left
-    await scene.deliver(scene.answered("Here.", CHART, NOTES))
-    assert scene.texts() == ["Here.", "The file chart.png could not be brought here."]
-    assert scene.files() == ["notes.txt"]
-    await scene.restart()
-    await scene.deliver(scene.answered("Here.", CHART, NOTES))
-    assert len(scene.said()) == 3
-
-
-async def test_a_backend_that_is_away_is_asked_for_a_file_some_times(make: MakeScene) -> None:
-    scene = make()
-    asked: list[str] = []
-
-    async def away(file: File) -> bytes:
-        asked.append(file.name)
-        raise AssistantError(retry_after=1.0)
-
-    scene.outbox.file = away  # type: ignore[method-assign]  # a fake that fails
-    assert await scene.deliver(scene.answered("Here.", NOTES)) == 2
-    assert asked == ["notes.txt"] * 3
-    assert scene.texts() == ["Here.", "The file notes.txt could not be brought here."]
-
-
 async def test_a_file_for_a_topic_that_is_gone_goes_to_the_chat(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("topic")
     scene.outbox.files = FILES
@@ -200,7 +165,7 @@ async def test_a_failure_that_is_told_again_stays_plain(telegram: FakeTelegram, 
 async def test_a_preview_that_was_lost_sight_of_is_no_reply(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("group")
     telegram.faults.add(SEND, Lost())
-    await previewed(scene)
+    await scene.previewed()
     await scene.deliver(scene.answered("Some words more."))
     assert scene.texts() == ["Some words", f"{SENT_AGAIN}\n\nSome words more."]
 
@@ -210,7 +175,7 @@ async def test_a_preview_that_was_lost_sight_of_stays_when_the_turn_is_cancelled
 ) -> None:
     scene = make("group")
     telegram.faults.add(SEND, Lost())
-    await previewed(scene)
+    await scene.previewed()
     await scene.deliver(scene.cancelled())
     assert scene.texts() == ["Some words"]
 

@@ -11,12 +11,10 @@ from adapters.base.errors import Rejected
 from adapters.telegram import formatter, preview
 from adapters.telegram.errors import Reason
 from adapters.telegram.posted_reply import SendState
-from adapters.telegram.reconciler import STOPPED
-from gateway.errors import DeliveryError
 from gateway.messages import TextDelta
-from tests.adapters.telegram.bringing import LONG, TOPIC, MakeScene, previewed, shown_of
+from tests.adapters.telegram.reply_scene import LONG, TOPIC, MakeScene, shown_of
 from tests.fakes.telegram_messages import group
-from tests.fakes.telegram_server import Error, FakeTelegram, Lost, RateLimit
+from tests.fakes.telegram_server import Error, FakeTelegram, Lost
 
 SEND, EDIT, DELETE = "sendMessage", "editMessageText", "deleteMessage"
 PLACES = ["private", "group", "topic", "business"]
@@ -69,19 +67,6 @@ async def test_the_sentence_of_a_failure_is_shown_as_it_is_written(make: MakeSce
     assert scene.said()[0].entities == ()
 
 
-async def test_a_cancelled_turn_has_no_words(make: MakeScene) -> None:
-    scene = make("group")
-    await scene.deliver(scene.cancelled())
-    assert scene.said() == []
-
-
-async def test_the_preview_becomes_the_reply(make: MakeScene) -> None:
-    scene = make("group")
-    await previewed(scene)
-    await scene.deliver(scene.answered(f"Some words and more.\n\n{LONG}"))
-    scene.assert_stands(f"Some words and more.\n\n{LONG}")
-
-
 async def test_a_change_of_the_preview_that_nobody_is_sure_of_is_set_right(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
@@ -94,26 +79,11 @@ async def test_a_change_of_the_preview_that_nobody_is_sure_of_is_set_right(
 
 async def test_a_preview_that_shows_the_whole_reply_is_left_alone(make: MakeScene) -> None:
     scene = make("group")
-    await previewed(scene, "All of it.")
+    await scene.previewed("All of it.")
     edits = scene.count(EDIT)
     await scene.deliver(scene.answered("All of it."))
     scene.assert_stands("All of it.")
     assert scene.count(EDIT) == edits
-
-
-async def test_the_preview_becomes_the_sentence_of_the_failure(make: MakeScene) -> None:
-    scene = make("group")
-    await scene.follow(TextDelta(LONG), lambda: len(scene.said()) == 3)
-    await scene.deliver(scene.failed("That did not work."))
-    scene.assert_stands("That did not work.")
-
-
-async def test_the_preview_of_a_cancelled_turn_says_that_it_was_stopped_and_says_it_once(make: MakeScene) -> None:
-    scene = make("group")
-    await previewed(scene)
-    for _ in range(2):
-        await scene.deliver(scene.cancelled())
-    assert scene.texts() == [f"Some words\n\n{STOPPED}"]
 
 
 @pytest.mark.parametrize("why", ["message to edit not found", "something new"])
@@ -121,30 +91,10 @@ async def test_a_preview_that_cannot_be_marked_as_stopped_stays(
     telegram: FakeTelegram, make: MakeScene, why: str
 ) -> None:
     scene = make("group")
-    await previewed(scene)
+    await scene.previewed()
     telegram.faults.add(EDIT, Error(400, why))
     await scene.deliver(scene.cancelled())
     assert scene.texts() == ["Some words"]
-
-
-async def test_what_a_dead_process_showed_of_a_cancelled_turn_stays_as_it_is(make: MakeScene) -> None:
-    scene = make("group")
-    await previewed(scene)
-    await scene.restart()
-    await scene.deliver(scene.cancelled())
-    assert scene.texts() == ["Some words"]
-
-
-async def test_to_bring_it_again_changes_nothing(make: MakeScene) -> None:
-    scene = make("group")
-    await scene.deliver(scene.answered(LONG))
-    sent = scene.count(SEND)
-    await scene.deliver(scene.answered(LONG))
-    await scene.restart()
-    await scene.deliver(scene.answered(LONG))
-    scene.assert_stands(LONG)
-    assert scene.count(SEND) == sent
-    assert not any(shown.edited for shown in scene.said())
 
 
 async def test_every_message_is_announced_and_then_named(make: MakeScene) -> None:
@@ -160,15 +110,6 @@ async def test_every_message_is_announced_and_then_named(make: MakeScene) -> Non
         (one, two, announced),
         (one, two, three),
     ]
-
-
-async def test_nothing_is_announced_while_there_is_no_place(make: MakeScene) -> None:
-    scene = make()
-    scene.outbox.full.add(f"telegram:{scene.calls.bot_id}")
-    with pytest.raises(DeliveryError) as raised:
-        await scene.replies.deliver(scene.answered("Words."), scene.outbox)
-    assert raised.value.retry_after is not None
-    assert not any(scene.outbox.notes)
 
 
 # ---------------------------------------------------------------- what Telegram refuses
@@ -204,17 +145,6 @@ async def test_one_part_that_is_refused_leaves_the_others_as_they_are(
     parts = formatter.parts(reply)
     expected = [part.markdown if number == refused else part.text for number, part in enumerate(parts)]
     assert scene.texts() == [words.strip() for words in expected]
-
-
-async def test_a_preview_whose_last_change_is_refused_is_changed_to_plain_text(
-    telegram: FakeTelegram, make: MakeScene
-) -> None:
-    scene = make("group")
-    await previewed(scene)
-    telegram.faults.add(EDIT, Error(400, "can't parse entities"))
-    await scene.deliver(scene.answered("Very **bold**."))
-    assert scene.texts() == ["Very **bold**."]
-    assert scene.count(SEND) == 1
 
 
 async def test_what_telegram_finds_empty_twice_is_left_out(telegram: FakeTelegram, make: MakeScene) -> None:
@@ -290,29 +220,7 @@ async def test_without_its_topic_the_reply_goes_to_the_chat(telegram: FakeTelegr
     assert {shown.thread for shown in scene.said()} == {None}
 
 
-async def test_throttling_puts_off_this_chat_alone_and_announces_nothing(
-    telegram: FakeTelegram, make: MakeScene
-) -> None:
-    scene = make("group")
-    telegram.faults.add(SEND, RateLimit(7))
-    with pytest.raises(DeliveryError) as raised:
-        await scene.replies.deliver(scene.answered("Words."), scene.outbox)
-    assert raised.value.retry_after == 7
-    assert scene.outbox.held_off == [(f"telegram:{scene.calls.bot_id}:chat:{scene.chat}", 7.0)]
-    assert scene.outbox.parts == ()
-    await scene.deliver(scene.answered("Words."))
-    scene.assert_stands("Words.")
-
-
 # ---------------------------------------------------------------- what people do meanwhile
-
-
-async def test_a_preview_that_somebody_deleted_is_said_anew(telegram: FakeTelegram, make: MakeScene) -> None:
-    scene = make("group")
-    await previewed(scene)
-    telegram.erase(scene.said()[0].message_id, chat_id=scene.chat)
-    await scene.deliver(scene.answered("Some words more."))
-    scene.assert_stands("Some words more.")
 
 
 async def test_what_stood_below_a_deleted_message_is_said_anew_below_it(
@@ -376,7 +284,7 @@ async def test_a_preview_in_a_group_that_moved_stays_and_the_reply_is_said_where
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make("group")
-    await previewed(scene)
+    await scene.previewed()
     new = scene.chat - 8_000_000
     telegram.migrate(scene.chat, new, told=False)
     await scene.deliver(scene.answered("Some words more."))

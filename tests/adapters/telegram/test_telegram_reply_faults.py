@@ -20,7 +20,8 @@ from adapters.telegram import preview
 from adapters.telegram.posted_reply import SendState
 from gateway.errors import DeliveryError
 from gateway.messages import File, Shown, TextDelta, Turn
-from tests.adapters.telegram.bringing import MakeScene, Scene, Told, a_while, bare, readings, scenes, shown_of
+from tests.adapters.telegram.reply_scene import MakeScene, TelegramScene, bare, readings, scenes, shown_of
+from tests.contracts.reply_scene import Told, a_while
 from tests.fakes.mortal import Death, Mortal
 from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Lost, RateLimit, Refuse, Status
 
@@ -111,26 +112,6 @@ async def test_a_message_of_which_nobody_knows_comes_once_more_at_the_most_and_s
     assert len(scene.said()) <= len(shown_of(reply)) + struck
 
 
-@pytest.mark.parametrize("outcome", ["another", "failure", "cancelled"])
-@pytest.mark.parametrize("fault", [*CLEAR, *UNCLEAR], ids=str)
-@pytest.mark.parametrize("method", ["editMessageText", "deleteMessage"])
-async def test_a_fault_costs_nothing_when_what_was_shown_is_not_the_outcome(
-    telegram: FakeTelegram, make: MakeScene, outcome: str, method: str, fault: Fault
-) -> None:
-    scene = make("group")
-    await scene.follow(*run_of(LONG), TextDelta(LONG[len(LONG) // 2 :]), lambda: len(scene.said()) == 2)
-    telegram.faults.add(method, fault)
-    if outcome == "cancelled":
-        await scene.deliver(scene.cancelled())
-        assert len(scene.said()) == 2
-    elif outcome == "failure":
-        await scene.deliver(scene.failed("That did not work."))
-        scene.assert_stands("That did not work.")
-    else:
-        await scene.deliver(scene.answered(SHORT))
-        scene.assert_stands(SHORT)
-
-
 @pytest.mark.parametrize("fault", [*CLEAR, *UNCLEAR], ids=str)
 @pytest.mark.parametrize("method", ["sendPhoto", "sendDocument"])
 async def test_a_fault_at_a_file_brings_it_once_more_at_the_most_and_all_others_once(
@@ -152,7 +133,7 @@ async def test_a_fault_at_a_file_brings_it_once_more_at_the_most_and_all_others_
 # ---------------------------------------------------------------- deaths
 
 
-async def lives(scene: Scene, mortal: Mortal, reply: str, turn: Turn) -> bool:
+async def lives(scene: TelegramScene, mortal: Mortal, reply: str, turn: Turn) -> bool:
     """Let the first process run and bring the reply, unless it dies."""
     await scene.begin(mortal)
     try:
@@ -167,13 +148,13 @@ async def lives(scene: Scene, mortal: Mortal, reply: str, turn: Turn) -> bool:
     return True
 
 
-async def brought(scene: Scene, turn: Turn) -> None:
+async def brought(scene: TelegramScene, turn: Turn) -> None:
     """As far as it can be: of what was lost sight of twice, the operator is told."""
     with suppress(DeliveryError):
         await scene.deliver(turn)
 
 
-def in_doubt(scene: Scene) -> bool:
+def in_doubt(scene: TelegramScene) -> bool:
     """Whether a process that comes now cannot know what stands there."""
     return bool(DOUBTS & set(scene.outbox.parts))
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from adapters.base import preview as base_preview
 from adapters.telegram import preview
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.message_writer import draft_id
 from gateway.messages import TextDelta, ToolCall
-from tests.adapters.telegram.bringing import TOPIC, MakeScene, Told, a_while, deltas, scenes, shown_of
-from tests.fakes.telegram_server import Error, FakeTelegram, Hang, Lost, RateLimit, Refuse, Status
+from tests.adapters.telegram.reply_scene import TOPIC, MakeScene, scenes, shown_of
+from tests.contracts.reply_scene import Told, a_while, deltas
+from tests.fakes.telegram_server import Error, FakeTelegram, Lost, RateLimit, Refuse, Status
 
 SEND, EDIT, DRAFT, ACTION = "sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction"
 PLACES = ["private", "group", "topic", "business"]
@@ -96,19 +96,6 @@ async def test_that_it_cannot_type_keeps_nothing_up(
     scene = make("group")
     await scene.follow(TextDelta("Some words"), scene.texts, lambda: scene.count(ACTION) > 2)
     assert scene.texts() == ["Some words"]
-
-
-async def test_a_call_that_hangs_does_not_hold_up_the_reply(
-    telegram: FakeTelegram, make: MakeScene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base_preview, "ACTIVITY_GRACE", 0.01)
-    telegram.faults.add(ACTION, Hang())
-    scene = make("group", settings={"telegram_streaming": False})
-    await scene.follow(lambda: scene.count(ACTION))
-    await scene.deliver(scene.answered("Words."))
-    scene.assert_stands("Words.")
-    assert telegram.faults.hanging == 1
-    telegram.faults.release()
 
 
 async def test_where_nothing_is_to_be_shown_it_only_types(make: MakeScene) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from adapters.base import preview as base_preview
 from adapters.telegram import formatter, preview
 from adapters.telegram.posted_reply import SendState
 from gateway.live import Written
 from gateway.messages import TextDelta, ToolCall
-from tests.adapters.telegram.bringing import MakeScene, Stingy, a_while, deltas
+from tests.adapters.telegram.reply_scene import MakeScene
+from tests.contracts.reply_scene import a_while
 from tests.fakes.outbox import FakeOutbox
-from tests.fakes.telegram_server import Error, FakeTelegram, RateLimit
+from tests.fakes.telegram_server import Error, FakeTelegram
 
 SEND, EDIT, DRAFT, ACTION = "sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction"
 PLACES = ["private", "group", "topic", "business"]
@@ -68,57 +66,10 @@ async def test_in_a_group_the_message_answers_the_one_who_asked(make: MakeScene)
     assert scene.said()[0].reply_to == scene.asked
 
 
-async def test_a_reply_that_is_over_at_once_is_one_message(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "GROUP_SECONDS", 60)
-    scene = make("group")
-    await scene.follow(*deltas("A short one."))
-    await scene.deliver(scene.answered("A short one."))
-    scene.assert_stands("A short one.")
-    assert (scene.count(SEND), scene.count(EDIT)) == (1, 0)
-
-
-async def test_what_is_longer_than_a_message_goes_on_in_the_next(make: MakeScene) -> None:
-    scene = make("group")
-    await scene.follow(*deltas(LONG, 900), lambda: len(scene.said()) == 3)
-    await scene.deliver(scene.answered(LONG))
-    scene.assert_stands(LONG)
-    assert scene.count(SEND) == 3
-
-
-async def test_a_message_that_shows_the_same_is_not_changed(make: MakeScene) -> None:
-    scene = make("group")
-    await scene.follow(TextDelta("Words"), scene.texts, TextDelta(""), a_while())
-    assert scene.count(EDIT) == 0
-
-
 async def test_nothing_is_posted_for_what_cannot_be_seen(make: MakeScene) -> None:
     scene = make("group")
     await scene.follow(TextDelta(" \n\u200b"), a_while())
     assert scene.count(SEND) == 0
-
-
-async def test_a_preview_waits_for_no_place_and_comes_back_to_it(
-    make: MakeScene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base_preview, "MAX_PAUSE", 0.004)
-    outbox = Stingy()
-    scene = make("group", outbox=outbox)
-
-    def relent() -> bool:
-        outbox.places = 9
-        return True
-
-    tried = lambda: len(outbox.taken) > 5  # noqa: E731  # in the order in which it happens
-    await scene.follow(TextDelta("Words"), tried, relent, lambda: scene.texts() == ["Words"])
-
-
-async def test_a_throttled_chat_is_left_alone_for_as_long_as_telegram_wants(
-    telegram: FakeTelegram, make: MakeScene
-) -> None:
-    telegram.faults.add(EDIT, RateLimit(5))
-    scene = make("group")
-    await scene.follow(TextDelta("One"), scene.texts, TextDelta(" two"), lambda: scene.texts() == ["One two"])
-    assert scene.outbox.held_off == [(f"telegram:{scene.calls.bot_id}:chat:{scene.chat}", 5.0)]
 
 
 @pytest.mark.parametrize(
@@ -160,23 +111,6 @@ async def test_beside_a_message_that_was_lost_sight_of_none_is_begun(make: MakeS
     assert scene.said() == []
     await scene.deliver(scene.answered("Words."))
     assert scene.again() == 1
-
-
-async def test_a_preview_that_is_broken_off_leaves_nothing_running(make: MakeScene) -> None:
-    scene = make("group")
-    stands = asyncio.Event()
-
-    def look() -> bool:
-        if scene.texts():
-            stands.set()
-        return False
-
-    following = asyncio.ensure_future(scene.follow(TextDelta("Words"), look))
-    await stands.wait()
-    following.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await following
-    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 
 # ---------------------------------------------------------------- what was written

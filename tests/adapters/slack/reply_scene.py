@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,32 +14,19 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway.errors import DeliveryError
-from gateway.messages import (
-    ConversationKey,
-    Failure,
-    File,
-    Kind,
-    Message,
-    Shown,
-    TextDelta,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.messages import ConversationKey, Kind, Message, Turn, TurnId, TurnState
 from gateway.ports import Outbox
 from gateway.storing import Rate
+from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes.mortal import Mortal
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, USER
-from tests.fakes.slack_server import FakeSlack, Posted
-
-WAIT_SECONDS = 10.0
-TRIES = 12
+from tests.fakes.slack_server import Error, FakeSlack, Posted
 
 _numbers = count(1)
 
 
-class MortalCalls(SlackClient):
+class MortalSlackClient(SlackClient):
     """One step before each call, one after it."""
 
     def __init__(self, api_url: str, mortal: Mortal) -> None:
@@ -60,19 +46,6 @@ class MortalCalls(SlackClient):
         answer = await super().call(method, args, workspace=workspace, outbox=outbox, max_wait=max_wait)
         self._mortal.step()
         return answer
-
-
-class MortalOutbox(FakeOutbox):
-    """One step before each note, one after it."""
-
-    def __init__(self, mortal: Mortal, **more: Any) -> None:
-        super().__init__(**more)
-        self._mortal = mortal
-
-    async def note(self, parts: Sequence[str]) -> None:
-        self._mortal.step()
-        await super().note(parts)
-        self._mortal.step()
 
 
 class Stingy(FakeOutbox):
@@ -112,8 +85,13 @@ class Installed:
 
 
 @dataclass
-class Scene:
+class SlackScene(ReplyScene):
     """A message in the fake Slack, its turn, and the processes that bring its reply one after another."""
+
+    POST, UPDATE, DELETE = "chat.postMessage", "chat.update", "chat.delete"
+    ACTIVITY = "assistant.threads.setStatus"
+    LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number in range(24))
+    REFUSED_CONTENT, REFUSED_FOR_GOOD = Error("invalid_blocks"), Error("is_archived")
 
     slack: FakeSlack
     channel: str = "D0DM"
@@ -153,45 +131,10 @@ class Scene:
         settings = SlackSettings.model_validate({"slack_stream_seconds": 0.004, **self.settings})
         self.replies = SlackReplies(calls, self.workspaces, settings)
 
-    async def restart(self, mortal: Mortal | None = None) -> None:
-        """Another process, which knows what was noted."""
+    async def begin(self, mortal: Mortal, **more: Any) -> None:
         await self.calls.close()
-        mortal = mortal or Mortal()
-        self.outbox = MortalOutbox(mortal, fresh=False, parts=self.outbox.parts, files=self.outbox.files)
-        self.start(MortalCalls(self.slack.api_url, mortal))
-
-    async def begin(self, mortal: Mortal) -> None:
-        """The first process, which may die."""
-        await self.calls.close()
-        self.outbox = MortalOutbox(mortal, files=self.outbox.files)
-        self.start(MortalCalls(self.slack.api_url, mortal))
-
-    # ------------------------------------------------------------ what the engine does
-
-    async def follow(self, events: AsyncIterator[Shown]) -> None:
-        """Until nothing follows."""
-        await self.replies.follow(self.turn, events, self.outbox)
-
-    async def deliver(self, turn: Turn) -> int:
-        """As the engine, but without a pause; how often it was put off."""
-        for tries in range(TRIES):
-            try:
-                await self.replies.deliver(turn, self.outbox)
-            except DeliveryError as exc:
-                if exc.retry_after is None:
-                    raise
-            else:
-                return tries
-        raise AssertionError(f"not delivered in {TRIES} tries")
-
-    def answered(self, reply: str, *files: File) -> Turn:
-        return replace(self.turn, state=TurnState.ANSWERED, reply=reply, files=files)
-
-    def failed(self, sentence: str = "The assistant could not answer.") -> Turn:
-        return replace(self.turn, state=TurnState.FAILED, failure=Failure("refused", sentence))
-
-    def cancelled(self) -> Turn:
-        return replace(self.turn, state=TurnState.CANCELLED, failure=Failure("cancelled", "It was cancelled."))
+        self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
+        self.start(MortalSlackClient(self.slack.api_url, mortal))
 
     def of_kind(self, kind: Kind) -> None:
         self.turn = replace(self.turn, message=replace(self.turn.message, kind=kind))
@@ -203,6 +146,30 @@ class Scene:
         if self.threaded:
             return self.slack.answers(self.channel, self.asked_ts)
         return [posted for posted in self.slack.answers(self.channel) if posted.ts > self.asked_ts]
+
+    @property
+    def faults(self) -> Any:
+        return self.slack.faults
+
+    @property
+    def post_bucket(self) -> str:
+        return f"slack:{TEAM}:{self.POST}"
+
+    def files(self) -> list[str]:
+        return [file.name for posted in self.said() for file in posted.files]
+
+    def expected(self, reply: str) -> list[str]:
+        return [piece.strip() for piece in formatter.pieces(reply)]
+
+    def plain(self, reply: str) -> str:
+        return "\n".join(formatter.plain(reply))
+
+    def assert_stopped(self, text: str) -> None:
+        self.assert_stand([text])
+        assert "_Stopped._" in str(self.said()[0].blocks)
+
+    def erase(self, number: int) -> None:
+        self.slack.delete(self.said()[number].ts)
 
     def texts(self) -> list[str]:
         return [posted.text for posted in self.said() if not posted.files]
@@ -225,16 +192,16 @@ class Scene:
         return len(self.slack.calls(method))
 
 
-MakeScene = Callable[..., Scene]
+MakeScene = Callable[..., SlackScene]
 
 
 @asynccontextmanager
 async def scenes(slack: FakeSlack) -> AsyncIterator[MakeScene]:
     """Makes scenes, and closes their connections at the end."""
-    made: list[Scene] = []
+    made: list[SlackScene] = []
 
-    def make(**more: Any) -> Scene:
-        made.append(Scene(slack, **more))
+    def make(**more: Any) -> SlackScene:
+        made.append(SlackScene(slack, **more))
         return made[-1]
 
     try:
@@ -242,21 +209,3 @@ async def scenes(slack: FakeSlack) -> AsyncIterator[MakeScene]:
     finally:
         for scene in made:
             await scene.calls.close()
-
-
-Told = Shown | Callable[[], Any]
-
-
-async def telling(*told: Told) -> AsyncIterator[Shown]:
-    """What a run shows. What can be called is waited for: until it says something truthy."""
-    for one in told:
-        if callable(one):
-            async with asyncio.timeout(WAIT_SECONDS):
-                while not one():  # noqa: ASYNC110  # it is another thread that makes it true
-                    await asyncio.sleep(0.002)
-        else:
-            yield one
-
-
-def deltas(reply: str, size: int = 40) -> list[Shown]:
-    return [TextDelta(reply[start : start + size]) for start in range(0, len(reply), size)]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from typing import Any
@@ -16,18 +15,15 @@ import pytest
 from adapters.telegram import formatter
 from adapters.telegram.adapter import TelegramReplies
 from adapters.telegram.api_client import TelegramClient
-from adapters.telegram.reconciler import SENT_AGAIN
+from adapters.telegram.reconciler import SENT_AGAIN, STOPPED
 from adapters.telegram.settings import TelegramSettings
-from gateway.errors import DeliveryError
-from gateway.messages import ConversationKey, Failure, File, Message, Shown, TextDelta, Turn, TurnId, TurnState
-from gateway.storing import Rate
+from gateway.messages import ConversationKey, File, Message, Turn, TurnId, TurnState
+from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes import telegram_server as fake
 from tests.fakes.mortal import Mortal
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.telegram_messages import BOT_ID, TOKEN, group, private
 
-WAIT_SECONDS = 10.0
-TRIES = 12
 TOPIC = 7
 LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number in range(12))
 """Three messages."""
@@ -41,7 +37,7 @@ trust = cache(httpx.create_ssl_context)
 _numbers = count(1)
 
 
-class MortalCalls(TelegramClient):
+class MortalTelegramClient(TelegramClient):
     """One step before each call, one after it."""
 
     def __init__(self, settings: TelegramSettings, mortal: Mortal) -> None:
@@ -55,40 +51,18 @@ class MortalCalls(TelegramClient):
         return answer
 
 
-class MortalOutbox(FakeOutbox):
-    """One step before each note, one after it."""
-
-    def __init__(self, mortal: Mortal, **more: Any) -> None:
-        super().__init__(**more)
-        self._mortal = mortal
-
-    async def note(self, parts: Sequence[str]) -> None:
-        if tuple(parts) == self.parts:  # the core passes it over, too
-            return
-        self._mortal.step()
-        await super().note(parts)
-        self._mortal.step()
-
-
-class Stingy(FakeOutbox):
-    """Has no place for those that would not wait, but for so many."""
-
-    places: int = 0
-
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        self.taken.append(bucket)
-        if patience or bucket.count(":") == 1:
-            return True
-        self.places -= 1
-        return self.places >= 0
-
-
 @dataclass
-class Scene:
+class TelegramScene(ReplyScene):
     """A message in the fake Telegram, its turn, and the processes that bring its reply one after another.
 
     ``where``: private, group, topic (of a forum) or business; each scene has a chat of its own.
     """
+
+    POST, UPDATE, DELETE = "sendMessage", "editMessageText", "deleteMessage"
+    ACTIVITY = "sendChatAction"
+    LONG = LONG
+    REFUSED_CONTENT = fake.Error(400, "can't parse entities")
+    REFUSED_FOR_GOOD = fake.Error(403, "bot was kicked from the supergroup chat")
 
     telegram: fake.FakeTelegram
     where: str = "private"
@@ -128,48 +102,36 @@ class Scene:
         self.calls = calls
         self.replies = TelegramReplies(calls, self.made)
 
-    async def restart(self, mortal: Mortal | None = None) -> None:
-        """Another process, which knows what was noted."""
-        await self.begin(mortal or Mortal(), fresh=False, parts=self.outbox.parts)
-
     async def begin(self, mortal: Mortal, **more: Any) -> None:
-        """A process, which may die."""
         await self.calls.close()
         self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
-        self.start(MortalCalls(self.made, mortal))
-
-    # ------------------------------------------------------------ what the engine does
-
-    async def follow(self, *told: Told) -> None:
-        """Until nothing follows."""
-        await self.replies.follow(self.turn, telling(*told), self.outbox)
-
-    async def deliver(self, turn: Turn) -> int:
-        """As the engine, but without a pause; how often it was put off."""
-        for tries in range(TRIES):
-            try:
-                await self.replies.deliver(turn, self.outbox)
-            except DeliveryError as exc:
-                if exc.retry_after is None:
-                    raise
-            else:
-                return tries
-        raise AssertionError(f"not delivered in {TRIES} tries")
-
-    def answered(self, reply: str, *files: File) -> Turn:
-        return replace(self.turn, state=TurnState.ANSWERED, reply=reply, files=files)
-
-    def failed(self, sentence: str = "The assistant could not answer.") -> Turn:
-        return replace(self.turn, state=TurnState.FAILED, failure=Failure("refused", sentence))
-
-    def cancelled(self) -> Turn:
-        return replace(self.turn, state=TurnState.CANCELLED, failure=Failure("cancelled", "It was cancelled."))
+        self.start(MortalTelegramClient(self.made, mortal))
 
     # ------------------------------------------------------------ what stands there
 
     def said(self) -> list[fake.Shown]:
         """Our messages."""
         return self.telegram.answers(self.chat, business=self.business)
+
+    @property
+    def faults(self) -> Any:
+        return self.telegram.faults
+
+    @property
+    def post_bucket(self) -> str:
+        return f"telegram:{self.calls.bot_id}"
+
+    def expected(self, reply: str) -> list[str]:
+        return shown_of(reply)
+
+    def plain(self, reply: str) -> str:
+        return reply
+
+    def assert_stopped(self, text: str) -> None:
+        assert self.texts() == [f"{text}\n\n{STOPPED}"]
+
+    def erase(self, number: int) -> None:
+        self.telegram.erase(self.said()[number].message_id, chat_id=self.chat)
 
     def texts(self) -> list[str]:
         return [shown.text for shown in self.said() if not shown.files]
@@ -227,18 +189,18 @@ def readings(texts: Sequence[str]) -> set[str]:
     return {"".join(said) for said in found}
 
 
-MakeScene = Callable[..., Scene]
+MakeScene = Callable[..., TelegramScene]
 
 
 @asynccontextmanager
 async def scenes(telegram: fake.FakeTelegram) -> AsyncIterator[MakeScene]:
     """Makes scenes, and closes their connections at the end."""
-    made: list[Scene] = []
+    made: list[TelegramScene] = []
     patch = pytest.MonkeyPatch()
     patch.setattr(httpx, "create_ssl_context", trust)
 
-    def make(where: str = "private", **more: Any) -> Scene:
-        made.append(Scene(telegram, where, **more))
+    def make(where: str = "private", **more: Any) -> TelegramScene:
+        made.append(TelegramScene(telegram, where, **more))
         return made[-1]
 
     try:
@@ -247,32 +209,3 @@ async def scenes(telegram: fake.FakeTelegram) -> AsyncIterator[MakeScene]:
         patch.undo()
         for scene in made:
             await scene.calls.close()
-
-
-Told = Shown | Callable[[], Any]
-
-
-async def telling(*told: Told) -> AsyncIterator[Shown]:
-    """What a run shows. What can be called is waited for: until it says something truthy."""
-    for one in told:
-        if callable(one):
-            async with asyncio.timeout(WAIT_SECONDS):
-                while not one():  # noqa: ASYNC110  # of what stands at the fake nobody tells this loop
-                    await asyncio.sleep(0.002)
-        else:
-            yield one
-
-
-def deltas(reply: str, size: int = 40) -> list[Shown]:
-    return [TextDelta(reply[start : start + size]) for start in range(0, len(reply), size)]
-
-
-def a_while(looks: int = 7) -> Told:
-    """Long enough for a preview to have done what it can."""
-    left = iter(range(looks))
-    return lambda: next(left, None) is None
-
-
-async def previewed(scene: Scene, words: str = "Some words ") -> None:
-    """Let a message stand that shows how the reply begins."""
-    await scene.follow(TextDelta(words), scene.texts)
