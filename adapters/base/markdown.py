@@ -1,8 +1,8 @@
-"""Cuts Markdown into parts that a platform takes, each of which still reads as Markdown.
+"""Cuts Markdown into parts that a platform accepts, each of which is still valid Markdown.
 
 A text becomes pieces: lines, and of lines that are too long, words, and of words that are too long, characters. Each
-piece has a grade that says how good it is to cut before it, and a frame where such a cut interrupts something: a
-fence is closed and opened again, a table gets its header again.
+piece has a grade that says how good a cut before it is, and a frame if such a cut interrupts something: a fence is
+closed and opened again, a table gets its header again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-LEAST_LIMIT = 64
+MIN_LIMIT = 64
 """Below this there would be no room for a fence and a word in it."""
 
 CONTAINERS = r"[ \t]*+(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]++|>[ \t]*+)*+"
-"""What stands before a block in lists and quotations."""
+"""What precedes a block in lists and quotations."""
 FENCE = re.compile(rf"(?P<before>{CONTAINERS})(?P<mark>`{{3,}}+(?=[^`\n]*+$)|~{{3,}}+).*+")
 LIST_MARK = re.compile(r"[-*+](?=[ \t])|[0-9]{1,9}[.)]")
 HEADING = re.compile(rf"{CONTAINERS}#{{1,6}}(?:[ \t]|$)")
@@ -44,15 +44,15 @@ def utf8_bytes(text: str) -> int:
 
 
 def cut(text: str, limit: int, measure: Measure = len) -> list[str]:
-    """The text in parts of at most ``limit`` each; none for a text that is all white space.
+    """Returns the text in parts of at most ``limit`` each; none for white space.
 
     The parts together are the text, but for white space at the cuts, the fence lines that close and reopen a fence
-    around a cut in it, and the header that a table has again after one. ``measure`` must add up: of two strings
-    together it is the sum of both, and of one character at most 4. Takes time in proportion to the text.
+    around a cut in it, and the header that a table has again after one. ``measure`` must be
+    additive, and at most 4 for one character. Takes time in proportion to the text.
     Raises ValueError for a limit below 64.
     """
-    if limit < LEAST_LIMIT:
-        raise ValueError(f"A limit of {limit} is too small to be useful; the least is {LEAST_LIMIT}.")
+    if limit < MIN_LIMIT:
+        raise ValueError(f"A limit of {limit} is too small; the minimum is {MIN_LIMIT}.")
     if measure(text) <= limit:
         return [text] if text.strip() else []
     pieces = _Cutting(limit // 2, measure).pieces_of(text)
@@ -66,7 +66,7 @@ def cut(text: str, limit: int, measure: Measure = len) -> list[str]:
 
 
 def finished(text: str) -> int:
-    """How much of a text that is still being written is whole blocks, which nothing that follows can change."""
+    """Returns the length of the complete blocks of an unfinished text, which nothing that follows can change."""
     end = position = 0
     mark = ""
     after_block = False
@@ -86,7 +86,7 @@ def finished(text: str) -> int:
 
 
 class _Grade(IntEnum):
-    """How good it is to cut somewhere."""
+    """How good a cut is at some place."""
 
     NEVER = 0
     CHARACTER = 1
@@ -98,7 +98,7 @@ class _Grade(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What goes on across a cut: how to take it up again behind it, and how to end it before. Sizes as measured."""
+    """What continues across a cut: how to end it before, and how to open it again after. Sizes as measured."""
 
     opening: str
     opening_size: int
@@ -119,7 +119,7 @@ class _Piece(NamedTuple):
     frame: _Frame | None
     """What such a cut interrupts."""
     broken: bool
-    """Whether such a cut breaks a line, which ends there then."""
+    """Whether such a cut breaks a line."""
 
     @property
     def opening(self) -> int:
@@ -133,9 +133,9 @@ class _Piece(NamedTuple):
 
 
 def _end_of_part(pieces: Sequence[_Piece], start: int, limit: int) -> int:
-    """The index of the piece before which the part ends that begins with piece ``start``.
+    """Returns the index of the piece after the part that begins with piece ``start``.
 
-    It is the last place of the best grade. A place that leaves the part three quarters empty counts for little.
+    Chooses the last place of the best grade. A place that leaves the part three quarters empty counts for little.
     """
     last: dict[int, int] = {}
     used = pieces[start].opening
@@ -153,7 +153,7 @@ def _end_of_part(pieces: Sequence[_Piece], start: int, limit: int) -> int:
 
 
 def _part(text: str, first: _Piece, following: _Piece | None) -> str:
-    """The part from one piece to before another; empty when there is only white space in it."""
+    """Returns the part from one piece to before another; empty if it is white space."""
     body = text[first.start : following.start if following else len(text)]
     if not body.strip():
         return ""
@@ -169,19 +169,19 @@ def _part(text: str, first: _Piece, following: _Piece | None) -> str:
 
 
 class _Cutting:
-    """Reads a text block by block. Each method that takes a block says which line comes next, or 0: not its block."""
+    """Reads a text block by block. A method that reads a block returns the next line, or 0 if it is not its block."""
 
     def __init__(self, most: int, measure: Measure) -> None:
         self._most = most
-        """What a piece may measure, and a frame: one of each fit into a part."""
+        """The maximum measure of a piece, and of a frame: one of each fits into a part."""
         self._measure = measure
         self._pieces: list[_Piece] = []
         self._lines: list[str] = []
         self._position = 0
         self._gap = False
-        """Whether a block ended before the line."""
+        """Whether a block ended before the current line."""
         self._headed = False
-        """Whether there is nothing but a heading before the line."""
+        """Whether only a heading precedes the current line."""
 
     def pieces_of(self, text: str) -> list[_Piece]:
         self._lines = LINE.findall(text)
@@ -236,7 +236,7 @@ class _Cutting:
         return _Grade.BLOCK if starts_block and not self._headed else _Grade.LINE
 
     def _frame(self, opening: str, closing: str = "") -> _Frame | None:
-        """None when it would leave too little room."""
+        """Returns None if the frame would leave too little room."""
         frame = _Frame(opening, self._measure(opening), closing, self._measure(closing))
         return frame if frame.opening_size + frame.closing_size < self._most else None
 
@@ -265,7 +265,7 @@ def _closes(line: str, mark: str) -> bool:
 
 
 def _words(line: str, grade: _Grade) -> Iterator[tuple[str, _Grade]]:
-    """Words with the white space behind them; the first has the grade of the line."""
+    """Yields words with the white space after them; the first has the grade of the line."""
     for found in WORD.finditer(line):
         word = found.group()
         yield word, grade
@@ -273,7 +273,7 @@ def _words(line: str, grade: _Grade) -> Iterator[tuple[str, _Grade]]:
 
 
 def _characters(word: str, grade: _Grade, most: int) -> Iterator[tuple[str, _Grade]]:
-    """What a reader takes for one character each, of up to ``most`` code points."""
+    """Yields user-perceived characters of up to ``most`` code points."""
     start = 0
     for index in range(1, len(word) + 1):
         if index < len(word) and index - start < most and _continues(word, start, index):
@@ -285,7 +285,7 @@ def _characters(word: str, grade: _Grade, most: int) -> Iterator[tuple[str, _Gra
 
 
 def _continues(text: str, start: int, index: int) -> bool:
-    """Whether what stands at ``index`` belongs to the character that begins at ``start``."""
+    """Returns whether the code point at ``index`` belongs to the character that begins at ``start``."""
     char = text[index]
     if char < "\u0300":
         return False
@@ -293,7 +293,7 @@ def _continues(text: str, start: int, index: int) -> bool:
         unicodedata.category(char).startswith("M")  # combining marks, variation selectors, the frame of a keycap
         or char in JOINERS
         or text[index - 1] == "\u200d"
-        or "\U0001f3fb" <= char <= "\U0001f3ff"  # tones of skin
+        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
         or "\U000e0020" <= char <= "\U000e007f"  # tags: the flags of regions
         or "\u1160" <= char <= "\u11ff"  # vowels and finals of Hangul
         or ("\udc00" <= char <= "\udfff" and "\ud800" <= text[index - 1] <= "\udbff")

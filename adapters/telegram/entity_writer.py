@@ -1,7 +1,7 @@
-"""Markdown as Telegram shows it: a text, and entities that say what is bold in it.
+"""Converts Markdown to a text with entities, which mark what is bold, a link, and so on.
 
-What there is: core.telegram.org/bots/api#messageentity. No word is lost: what cannot be shown as what it is, is shown
-as it was written.
+The kinds of entities: core.telegram.org/bots/api#messageentity. No word is lost: what Telegram cannot show is kept as
+it was written.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from telegram import MessageEntity
 
 from adapters.base.markdown import utf16_units
 from adapters.telegram.links import is_link
-from adapters.telegram.markdown_tokens import BOX, BREAK, bare, beside, read
-from adapters.telegram.table_renderer import drawn
+from adapters.telegram.markdown_tokens import BOX, BREAK, beside, parse, plain_text
+from adapters.telegram.table_renderer import render_table
 
 INDENT = "    "
 BULLETS = ("• ", "◦ ", "▪ ")
@@ -25,51 +25,51 @@ TAB = 4
 
 STYLES = {"strong": MessageEntity.BOLD, "em": MessageEntity.ITALIC, "s": MessageEntity.STRIKETHROUGH}
 LANGUAGE = re.compile(r"([A-Za-z0-9_+#.-]{1,32})(?:\s*+(?:\{.*|[\w-]+=.*))?", re.DOTALL)
-"""What stands after a fence: a language, and settings of whoever shows it. Anything else is said to the reader."""
+"""The info string of a fence: a language, and options for renderers. Any other is shown to the reader."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormattedText:
-    """A message."""
+    """The content of one message."""
 
     text: str
     entities: tuple[MessageEntity, ...]
     markdown: str
-    """What it was made of."""
+    """The source."""
 
 
 def render(markdown: str) -> FormattedText:
-    """One text, however long."""
-    tokens = read(markdown)
+    """Returns one text, however long it becomes."""
+    tokens = parse(markdown)
     if tokens is None:
         return FormattedText(markdown, (), markdown)
-    pen = _EntityWriter()
+    writer = _EntityWriter()
     for token in tokens:
-        pen.take(token)
-    return pen.rendered(markdown)
+        writer.take(token)
+    return writer.result(markdown)
 
 
 @dataclass(slots=True)
 class _Container:
-    """A list's item, or a quotation in a quotation: what stands before its lines."""
+    """A list item, or a quotation in a quotation: the prefix of its lines."""
 
     first: str
     rest: str
     line: int = 0
-    """The source's, on which it begins."""
+    """Of the source, on which it begins."""
     begun: bool = False
 
-    def mark(self) -> str:
-        mark, self.begun = self.rest if self.begun else self.first, True
-        return mark
+    def prefix(self) -> str:
+        prefix, self.begun = self.rest if self.begun else self.first, True
+        return prefix
 
 
 @dataclass(slots=True)
 class _List:
     number: int | None
-    """As the item before was numbered; None: it has bullets."""
+    """The number of the item before; None: it has bullets."""
     written: str = ""
-    """The number of the item before, as it was written."""
+    """The number of the item before, as it is in the source."""
 
 
 @dataclass(slots=True)
@@ -95,27 +95,27 @@ class _Style:
 
 @dataclass(slots=True)
 class _EntityWriter:
-    """Writes token after token."""
+    """Writes one token after another."""
 
     pieces: list[str] = field(default_factory=list)
     entities: list[MessageEntity] = field(default_factory=list)
     at: int = 0
-    """In UTF-16 code units, as all places."""
+    """The length so far, in UTF-16 code units, as all offsets."""
     line: int = -1
-    """The source's, before which everything is written; -1: nothing is, in this quotation."""
+    """Of the source, up to which everything is written; -1: nothing yet, in this quotation."""
     containers: list[_Container] = field(default_factory=list)
     lists: list[_List] = field(default_factory=list)
     quotes: list[_Quote | None] = field(default_factory=list)
-    """None: a quotation in another one, which Telegram does not have."""
+    """None: a quotation in another one, which Telegram does not support."""
     links: list[_Link] = field(default_factory=list)
     styles: dict[str, _Style] = field(default_factory=dict)
     rows: list[list[str]] | None = None
-    """Of the table that is being read."""
+    """Of the table that is being read; None: there is none."""
 
     def take(self, token: Token) -> None:
-        TAKE.get(token.type, _nothing)(self, token)
+        HANDLERS.get(token.type, _nothing)(self, token)
 
-    def rendered(self, markdown: str) -> FormattedText:
+    def result(self, markdown: str) -> FormattedText:
         entities = sorted(self.entities, key=lambda entity: (entity.offset, -entity.length))
         return FormattedText("".join(self.pieces), tuple(entities), markdown)
 
@@ -131,26 +131,26 @@ class _EntityWriter:
     # ------------------------------------------------------------ blocks
 
     def begin(self, lines: Sequence[int] | None, *, alone: bool = False) -> None:
-        """The line on which a block starts, as far from the one before as in the source, but for more blank lines.
+        """Begins a block on a new line, after a blank line if the source has one.
 
-        ``lines``: the source's, from and to. ``alone``: nothing may stand before it on its line.
+        ``lines``: of the source, from and to. ``alone``: no prefix may precede the block on its line.
         """
         start, end = lines or (self.line, self.line)
         if self.line >= 0:
             self.write("\n\n" if start > self.line else "\n")
         self.line = end
         if not alone:
-            self.write_marks()
+            self.write_prefixes()
         elif any(not container.begun for container in self.containers):
-            self.write_marks()
+            self.write_prefixes()
             self.write("\n")
 
-    def write_marks(self) -> None:
-        self.write("".join(container.mark() for container in self.containers))
+    def write_prefixes(self) -> None:
+        self.write("".join(container.prefix() for container in self.containers))
 
     def new_line(self) -> None:
         self.write("\n")
-        self.write_marks()
+        self.write_prefixes()
 
     def paragraph(self, token: Token) -> None:
         if self.rows is None:
@@ -158,7 +158,7 @@ class _EntityWriter:
 
     def inline(self, token: Token) -> None:
         if self.rows is not None:
-            self.rows[-1].append(bare(token.children or ()))
+            self.rows[-1].append(plain_text(token.children or ()))
             return
         for child in token.children or ():
             self.take(child)
@@ -211,7 +211,7 @@ class _EntityWriter:
         self.containers.append(_Container(token.meta.get(BOX, number), INDENT, line))
 
     def number(self, token: Token) -> str:
-        """As it is written; but an item with the same number as the one before is the next."""
+        """Returns the number in the source; one more if the source repeats the number of the item before."""
         items = self.lists[-1]
         if items.number is None:
             return BULLETS[min(len(self.lists), len(BULLETS)) - 1]
@@ -255,7 +255,7 @@ class _EntityWriter:
 
     def table_end(self, _: Token) -> None:
         rows, self.rows = self.rows or [], None
-        self.fixed(drawn(rows))
+        self.fixed(render_table(rows))
 
     # ------------------------------------------------------------ within a line
 
@@ -270,7 +270,7 @@ class _EntityWriter:
         self.new_line()
 
     def code_span(self, token: Token) -> None:
-        """Telegram has no code in links, and nothing else in code."""
+        """Telegram supports no code in links, and no other entity in code."""
         if self.links:
             self.write(token.content)
             return
@@ -308,14 +308,14 @@ class _EntityWriter:
         link = self.links.pop()
         label = "".join(self.pieces[link.piece :])
         if is_link(link.address) and label.strip():
-            if label != link.address:  # which Telegram finds by itself
+            if label != link.address:  # which Telegram finds itself
                 self.mark(MessageEntity.TEXT_LINK, link.start, url=link.address)
         else:
             self.write(beside(label, link.address))
         self.write(f" ({link.title})" if link.title else "")
 
     def image(self, token: Token) -> None:
-        label = bare(token.children or ())
+        label = plain_text(token.children or ())
         if self.links:
             self.write(label + beside(label, str(token.attrs.get("src", ""))))
             return
@@ -326,10 +326,10 @@ class _EntityWriter:
 
 
 def _nothing(_: _EntityWriter, __: Token) -> None:
-    """Of a token that only ends what has said all it has to."""
+    """Handles a closing token for which there is nothing to write."""
 
 
-TAKE: dict[str, Callable[[_EntityWriter, Token], None]] = {
+HANDLERS: dict[str, Callable[[_EntityWriter, Token], None]] = {
     "paragraph_open": _EntityWriter.paragraph,
     "inline": _EntityWriter.inline,
     "heading_open": _EntityWriter.heading,

@@ -1,4 +1,4 @@
-"""Markdown, read with markdown-it such that no word is lost, and what is said in it where there is no markup."""
+"""Parses Markdown with markdown-it such that no word is lost, and returns tokens as plain text."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from adapters.telegram.table_renderer import widened
+from adapters.telegram.table_renderer import widen
 
-DEEPEST = 40
-"""Levels of blocks in blocks, of which a list takes two. What lies deeper the parser would drop."""
+MAX_DEPTH = 40
+"""Nested blocks, of which a list counts twice. The parser would drop what is deeper."""
 BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 TASK = re.compile(r"\[([ xX])\][ \t]+")
 BOX = "box"
-"""What an item of a list has in its ``meta`` instead of a number."""
+"""The key in a list item's ``meta`` for a checkbox instead of a number."""
 OPEN_TASK, DONE_TASK = "☐ ", "☑ "
 
 
-def read(markdown: str) -> list[Token] | None:
-    """The tokens of it; None where it is too deep to be read."""
+def parse(markdown: str) -> list[Token] | None:
+    """Returns the tokens; None if the text is nested too deeply."""
     tokens = _parser().parse(markdown)
-    wide = widened(markdown, tokens)
+    wide = widen(markdown, tokens)
     if wide != markdown:
         tokens = _parser().parse(wide)
-    if any(token.level >= DEEPEST - 1 for token in tokens):
+    if any(token.level >= MAX_DEPTH - 1 for token in tokens):
         return None
     for at, token in enumerate(tokens):
         if token.type == "list_item_open":
-            _note_task(token, tokens[at + 1 : at + 3])
+            _mark_task(token, tokens[at + 1 : at + 3])
     return tokens
 
 
-def _note_task(item: Token, following: Sequence[Token]) -> None:
-    """What is to be ticked off has a box instead of its number."""
+def _mark_task(item: Token, following: Sequence[Token]) -> None:
+    """Gives a task a checkbox instead of its number."""
     inline = following[-1].children
     found = TASK.match(inline[0].content) if inline and following[0].type == "paragraph_open" else None
     if inline and found:
@@ -45,10 +45,10 @@ def _note_task(item: Token, following: Sequence[Token]) -> None:
 
 @cache
 def _parser() -> MarkdownIt:
-    # Definitions of links would vanish where nothing refers to them. A line of dashes is a rule, also under a text.
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}).enable(["table", "strikethrough"])
+    # Link definitions would be lost if nothing refers to them. A line of dashes is a rule, also under a text.
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_DEPTH}).enable(["table", "strikethrough"])
     parser.disable(["reference", "lheading"])
-    parser.normalizeLink = _as_written  # type: ignore[method-assign]  # markdown-it means it to be replaced
+    parser.normalizeLink = _as_written  # type: ignore[method-assign]  # markdown-it documents that it may be replaced
     parser.validateLink = _any_address  # type: ignore[method-assign]  # likewise
     return parser
 
@@ -57,12 +57,12 @@ def _as_written(url: str) -> str:
     return url
 
 
-def _any_address(url: str) -> bool:  # noqa: ARG001  # markdown-it asks so; what becomes of it is_link decides
+def _any_address(url: str) -> bool:  # noqa: ARG001  # markdown-it's signature; is_link decides later
     return True
 
 
-def bare(tokens: Sequence[Token]) -> str:
-    """What is said in a line, where there is no markup; an address stands behind its text."""
+def plain_text(tokens: Sequence[Token]) -> str:
+    """Returns the text of a line without markup; a link's URL follows its text."""
     return BREAK.sub(" ", "".join(_words(tokens)))
 
 
@@ -76,7 +76,7 @@ def _words(tokens: Sequence[Token]) -> Iterator[str]:
             address, said = links.pop()
             words = beside("".join(said), address)
         elif token.type == "image":
-            words = bare(token.children or ())
+            words = plain_text(token.children or ())
             words += beside(words, str(token.attrs.get("src", "")))
         for _, said in links:
             said.append(words)
@@ -84,7 +84,7 @@ def _words(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def beside(label: str, address: str) -> str:
-    """What has to be said of an address beside the text that stands for it."""
+    """Returns what to show of a URL beside its link text; empty if the text says it."""
     shown = address.removeprefix("mailto:")
     if not shown or label in {shown, address}:
         return ""

@@ -16,7 +16,7 @@ from adapters.slack.posted_reply import OutgoingMessage
 
 CALLS = re.compile(r"<!(channel|here|everyone|group|subteam\^)|<[@#][A-Z0-9]{2,}")
 LINKS = re.compile(r"<(https?://|mailto:)[^<>\n]+>")
-JOINER = formatter.JOINER
+JOINER = formatter.WORD_JOINER
 
 
 # ---------------------------------------------------------------- examples
@@ -98,7 +98,7 @@ def test_a_table_that_grows_by_being_filled_up_is_cut_within_its_fence() -> None
     rows = "".join(f"| {number} | y |\n" for number in range(300))
     parts = formatter.plain(f"| a | b |\n|---|---|\n| {'x' * 100} | y |\n{rows}")
     assert len(parts) > 1
-    assert all(len(part) <= formatter.PLAIN_CHARACTERS and part.count("```") == 2 for part in parts)
+    assert all(len(part) <= formatter.MAX_PLAIN_CHARACTERS and part.count("```") == 2 for part in parts)
 
 
 def test_the_buttons_stand_under_the_last_piece_and_are_read_again() -> None:
@@ -188,7 +188,7 @@ def test_what_was_made_of_whole_lines_stays_when_more_follow(first: str, more: s
 @settings(deadline=None)
 @given(st.text(max_size=400))
 def test_a_notification_is_short(piece: str) -> None:
-    assert len(formatter.fallback(piece)) <= formatter.FALLBACK_CHARACTERS
+    assert len(formatter.fallback(piece)) <= formatter.MAX_FALLBACK_CHARACTERS
 
 
 WORD = st.sampled_from(
@@ -237,11 +237,11 @@ def open_at_end(piece: str) -> bool:
 @given(st.lists(BLOCK, min_size=1, max_size=12).map(numbered))
 def test_no_word_is_lost_and_no_limit_is_passed(markdown: str) -> None:
     pieces = formatter.pieces(markdown)
-    assert all(0 < utf8_bytes(piece) <= formatter.PIECE_BYTES for piece in pieces)
+    assert all(0 < utf8_bytes(piece) <= formatter.MAX_PIECE_BYTES for piece in pieces)
     assert foxes(pieces) == foxes([markdown])
     assert not any(map(open_at_end, pieces))
     parts = [part for piece in pieces for part in formatter.plain(piece)]
-    assert all(0 < len(part) <= formatter.PLAIN_CHARACTERS for part in parts)
+    assert all(0 < len(part) <= formatter.MAX_PLAIN_CHARACTERS for part in parts)
     assert foxes(parts) == foxes([markdown])
     assert not any(map(open_at_end, parts))
     assert not re.search(r"&(?!amp;|lt;|gt;)", "".join(parts))
