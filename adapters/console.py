@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from gateway import markdown
+from adapters.base import markdown
 from gateway.api.waiting import Pace, WaitingRoom
 from gateway.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
 from gateway.messages import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState

@@ -14,9 +14,9 @@ from slack_sdk.signature import SignatureVerifier
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, parse_object, size_in, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.slack import replies, text_input
-from adapters.slack.places import NAME
+from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
+from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
-from adapters.slack.text import FEEDBACK_ACTION, read_feedback
 from gateway.errors import Unreadable, Unverified
 from gateway.messages import Address, ConversationKey, Edit, File, Kind, Message, Verdict, Withdrawal
 from gateway.ports import Receipt, Request
@@ -243,7 +243,7 @@ class EventParser:
 
 
 def address_of(team: TeamContext, context: MessageContext, thread_ts: str) -> Address:
-    """Returns an address as ``places.Place.of`` reads it. Empty parts are left out."""
+    """Returns an address as ``SlackTarget.of`` reads it. Empty parts are left out."""
     parts = {
         "team": team.team_id,
         "enterprise": team.enterprise,

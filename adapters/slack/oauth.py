@@ -26,7 +26,7 @@ from slack_sdk.oauth.installation_store import Bot, Installation, InstallationSt
 from slack_sdk.oauth.state_store import OAuthStateStore
 
 from adapters.slack.manifest import PATHS, SCOPES
-from adapters.slack.places import NAME
+from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
 from gateway import logs
 from gateway.errors import StoreUnavailable

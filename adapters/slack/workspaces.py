@@ -20,7 +20,7 @@ from slack_sdk.oauth.installation_store import Bot
 from slack_sdk.oauth.token_rotation import TokenRotator
 
 from adapters.slack.oauth import Installations, installation_name
-from adapters.slack.places import Workspace
+from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway import logs
 from gateway.errors import DeliveryError, StoreUnavailable

@@ -8,10 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 from adapters.base.background_task import Backoff
-from adapters.telegram.bot import Calls
-from adapters.telegram.errors import Away, Declined, Reason
-from adapters.telegram.places import NAME
+from adapters.base.errors import Rejected, Unreachable
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.errors import Reason
 from adapters.telegram.registration import UPDATES, delete_webhook, host_of, own_webhook
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
@@ -41,18 +42,18 @@ NOT_FETCHED = "updates not fetched; retrying"
 log = logs.get(__name__)
 
 
-class PollingClient(Calls):
+class PollingClient(TelegramClient):
     """Telegram's API with the call that polls."""
 
     async def updates(self, offset: int | None, seconds: int) -> list[Any]:
         """Returns updates from ``offset`` on, as JSON. Telegram waits up to ``seconds``, and forgets all before them.
 
-        Raises Throttled, Away, Declined.
+        Raises PlatformRateLimited, Unreachable, Rejected.
         """
         args = {"offset": offset, "timeout": seconds, "limit": BATCH, "allowed_updates": list(UPDATES)}
-        batch = await self._ask("getUpdates", args, seconds + ANSWER_SECONDS)
+        batch = await self._send("getUpdates", args, seconds + ANSWER_SECONDS)
         if not isinstance(batch, list):
-            raise Away("Telegram sent no list of updates")
+            raise Unreachable("Telegram sent no list of updates")
         return batch
 
 
@@ -101,7 +102,7 @@ class UpdatePoller:
             if not self._holds_lease():
                 return self._lease_seconds / 5
             await self._fetch()
-        except Declined as exc:
+        except Rejected as exc:
             await self._handle_refusal(exc)
             return self._backoff.pause_after(exc)
         except Exception as exc:  # noqa: BLE001  # the log shows unknown ones with their traceback
@@ -129,7 +130,7 @@ class UpdatePoller:
             self._offset = receipt.payload["update_id"] + 1
             await asyncio.sleep(0)  # a point to be cancelled at
 
-    async def _handle_refusal(self, exc: Declined) -> None:
+    async def _handle_refusal(self, exc: Rejected) -> None:
         """Logs why Telegram refuses, and what the operator can do about it."""
         if exc.reason is not Reason.CONFLICT:
             log.error(NOT_FETCHED, error=str(exc))

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from telegram import BotCommandScope
 
 from adapters.base.public_url import public_url
-from adapters.telegram.bot import Calls
-from adapters.telegram.places import NAME
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
 from gateway.errors import SettingsError
 from gateway.storing import Memory
@@ -72,7 +72,7 @@ def own_webhook(settings: TelegramSettings) -> str | None:
         raise SettingsError(f"PUBLIC_URL: {exc}") from None
 
 
-async def set_webhook(calls: Calls, settings: TelegramSettings, url: str) -> None:
+async def set_webhook(calls: TelegramClient, settings: TelegramSettings, url: str) -> None:
     """Registers ``url``, with the secret that requests then show. Waiting updates are kept.
 
     To register the same again changes nothing: the server compares everything, including the secret, which it does not
@@ -91,7 +91,7 @@ async def set_webhook(calls: Calls, settings: TelegramSettings, url: str) -> Non
     )
 
 
-async def delete_webhook(calls: Calls, *, drop_pending: bool = False) -> None:
+async def delete_webhook(calls: TelegramClient, *, drop_pending: bool = False) -> None:
     """Has Telegram keep updates until they are fetched. Raises DeliveryError."""
     await calls.call("delete_webhook", outbox=None, drop_pending_updates=drop_pending)
 
@@ -107,7 +107,7 @@ def host_of(url: str) -> str:
 # ---------------------------------------------------------------- the menu
 
 
-async def set_menu(calls: Calls, settings: TelegramSettings, memory: Memory) -> None:
+async def set_menu(calls: TelegramClient, settings: TelegramSettings, memory: Memory) -> None:
     """Sets the menu of commands once: what an operator sets there later is kept.
 
     Raises DeliveryError, StoreUnavailable.

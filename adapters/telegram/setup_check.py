@@ -9,9 +9,9 @@ from contextlib import suppress
 from telegram import WebhookInfo
 
 from adapters.base.setup_check import check_setup
-from adapters.telegram.bot import Calls, Who
-from adapters.telegram.places import NAME
+from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.registration import PATH, UPDATES, host_of, own_webhook
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from gateway.errors import SettingsError
 from gateway.ports import Check
@@ -22,13 +22,13 @@ RECENT_SECONDS = 3600
 """How old a failure may be that counts. Telegram reports the last one for as long as the webhook exists."""
 
 
-async def check(settings: TelegramSettings, calls: Calls) -> Sequence[Check]:
+async def check(settings: TelegramSettings, calls: TelegramClient) -> Sequence[Check]:
     """Returns a check of the token, of how updates are received, and of what the bot sees in groups. Raises nothing."""
     return await check_setup(NAME, _checks(settings, calls))
 
 
-async def _checks(settings: TelegramSettings, calls: Calls) -> Sequence[Check]:
-    who = await calls.who()
+async def _checks(settings: TelegramSettings, calls: TelegramClient) -> Sequence[Check]:
+    who = await calls.identify()
     info: WebhookInfo = await calls.call("get_webhook_info", outbox=None)
     line = Check(NAME, ok=True, detail=f"bot @{who.username}")
     return line, _updates(settings, info), Check(GROUPS_CHECK, ok=True, detail=groups(settings, who))
@@ -77,7 +77,7 @@ def failure(info: WebhookInfo) -> str:
     return f"Telegram could not deliver an update: {info.last_error_message}"
 
 
-def groups(settings: TelegramSettings, who: Who) -> str:
+def groups(settings: TelegramSettings, who: BotProfile) -> str:
     """Returns what the bot sees and answers in groups."""
     if settings.telegram_groups == "never":
         return "not answered, as TELEGRAM_GROUPS says"

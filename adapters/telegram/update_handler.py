@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from adapters.telegram.places import NAME
+from adapters.telegram.reply_target import NAME
 from gateway import logs
 from gateway.errors import GatewayError, Overloaded, StoreUnavailable
 from gateway.ports import Inbox, Receipt

@@ -10,10 +10,10 @@ from typing import Any
 
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object
 from adapters.telegram import replies, text_input
-from adapters.telegram.bot import Who
+from adapters.telegram.api_client import BotProfile
 from adapters.telegram.marks import Me, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
-from adapters.telegram.places import NAME
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from gateway.errors import Unreadable, Unverified
 from gateway.messages import Address, ConversationKey, Edit, Kind, Message, Move, Withdrawal
@@ -143,7 +143,7 @@ class UpdateParser:
     def bot_id(self) -> str:
         return str(self._me.id)
 
-    def learn(self, who: Who) -> None:
+    def learn(self, who: BotProfile) -> None:
         """Sets the username, by which the bot is mentioned. Thread-safe."""
         self._me = Me(self._me.id, who.username)
 
@@ -332,7 +332,7 @@ def _album(parsed: ParsedMessage) -> str:
 
 
 def _address(context: ChatContext) -> Address:
-    """Returns an address as ``places.Place.of`` reads it. Empty parts are left out."""
+    """Returns an address as ``TelegramTarget.of`` reads it. Empty parts are left out."""
     parts = {
         "chat": context.chat,
         "topic": context.topic,

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
+from adapters.base.errors import Rejected
 from adapters.base.webhook import WebhookReceiver
-from adapters.telegram.bot import Calls, Who
-from adapters.telegram.errors import Declined, Reason
-from adapters.telegram.places import NAME
+from adapters.telegram.api_client import BotProfile, TelegramClient
+from adapters.telegram.errors import Reason
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
@@ -99,9 +100,9 @@ class TelegramReceiver:
         name = self._memory.recall(self._name_fact)
         if name is None:
             raise Overloaded("Telegram has not said yet who the bot is.", retry_after=NAME_SECONDS)
-        self._set_name(Who(self._parser.bot_id, name, name, reads_groups=False, has_topics=False))
+        self._set_name(BotProfile(self._parser.bot_id, name, name, reads_groups=False, has_topics=False))
 
-    def _set_name(self, who: Who) -> None:
+    def _set_name(self, who: BotProfile) -> None:
         self._parser.learn(who)
         self._named = True
 
@@ -122,7 +123,7 @@ class TelegramReceiver:
             await calls.close()
 
     async def _set_up(self) -> None:
-        calls = Calls(self._settings)
+        calls = TelegramClient(self._settings)
         try:
             await self._learn_name(calls)
             if self._webhook_url is not None:
@@ -135,15 +136,15 @@ class TelegramReceiver:
         finally:
             await calls.close()
 
-    async def _learn_name(self, calls: Calls) -> None:
+    async def _learn_name(self, calls: TelegramClient) -> None:
         """Asks who the bot is, and stores it for processes that start later."""
-        who = await self._retry(calls.who, "bot's name not known yet; retrying")
+        who = await self._retry(calls.identify, "bot's name not known yet; retrying")
         self._set_name(who)
         with suppress(StoreUnavailable):
             self._memory.keep(self._name_fact, who.username)
         log.info("Telegram knows the bot", username=who.username)
 
-    async def _set_menu(self, calls: Calls) -> None:
+    async def _set_menu(self, calls: TelegramClient) -> None:
         await self._retry(
             partial(set_menu, calls, self._settings, self._memory), "menu of commands not set yet; retrying"
         )
@@ -152,9 +153,9 @@ class TelegramReceiver:
         return await retry_forever(work, problem, self._backoff())
 
     def _backoff(self) -> Backoff:
-        return Backoff(self._pauses, lambda exc: isinstance(exc, Declined) and exc.reason is Reason.TOKEN)
+        return Backoff(self._pauses, lambda exc: isinstance(exc, Rejected) and exc.reason is Reason.TOKEN)
 
-    async def _register(self, calls: Calls, url: str) -> None:
+    async def _register(self, calls: TelegramClient, url: str) -> None:
         """Registers the webhook, one process after the other: for all but the first, nothing changes at Telegram."""
         lease, owner = f"{NAME}:{calls.bot_id}:webhook", secrets.token_hex(8)
         while not self._memory.lease(lease, owner, REGISTRATION_SECONDS):  # noqa: ASYNC110  # another process has it
@@ -167,7 +168,7 @@ class TelegramReceiver:
         log.info("webhook registered", url=url)
 
 
-async def _check_webhook(calls: Calls) -> None:
+async def _check_webhook(calls: TelegramClient) -> None:
     """Warns if there is no webhook: without PUBLIC_URL, the operator has to register it. Raises DeliveryError."""
     if not (await calls.call("get_webhook_info", outbox=None)).url.endswith(PATH):
         log.warning("no webhook registered: set PUBLIC_URL, or run python -m gateway telegram set-webhook URL")

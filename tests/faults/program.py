@@ -18,7 +18,7 @@ from typing import Protocol
 
 import pytest
 
-from adapters.telegram import bot, stream, webhook
+from adapters.telegram import api_client, preview, webhook
 from adapters.telegram.polling import UpdatePoller
 from gateway import app, cli
 from gateway.engine import Engine
@@ -81,9 +81,9 @@ def _hurry_telegram(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         webhook, "UpdatePoller", partial(UpdatePoller, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS)
     )
-    patch.setattr(bot, "PRIVATE", FAST)
-    patch.setattr(bot, "GROUP", FAST)
-    patch.setattr(stream, "GROUP_SECONDS", SWEEP_SECONDS)
+    patch.setattr(api_client, "PRIVATE", FAST)
+    patch.setattr(api_client, "GROUP", FAST)
+    patch.setattr(preview, "GROUP_SECONDS", SWEEP_SECONDS)
 
 
 class Program:

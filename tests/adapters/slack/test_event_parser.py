@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from adapters.base.text_input import UNREADABLE
-from adapters.slack.places import Place, Workspace
-from adapters.slack.text import FEEDBACK_ACTION, feedback_value
+from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
+from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.errors import InputError, Unreadable, Unverified
 from gateway.messages import ConversationKey, Edit, Kind, Message, Withdrawal
 from gateway.ports import Receipt, Request
@@ -164,7 +164,7 @@ def test_what_is_direct_is_what_slack_calls_so(channel: str, kind: str | None) -
 def test_an_address_leads_to_a_place() -> None:
     workspace = Workspace(TEAM, "xoxb-fake")
     said = one(in_channel(f"{CALL} hello", ts=TS, thread_ts=ROOT))
-    assert Place.of(said.address, workspace) == Place(workspace, "C0CHAN", ROOT, TS, USER, TEAM)
+    assert SlackTarget.of(said.address, workspace) == SlackTarget(workspace, "C0CHAN", ROOT, TS, USER, TEAM)
 
 
 @pytest.mark.parametrize("event", [mention("hello"), in_channel(f"{CALL} hello"), in_channel(f"hello, {CALL}")])

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.slack import replies
-from adapters.slack.text import FEEDBACK_ACTION, feedback_value
+from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from gateway.messages import ConversationKey, Edit, Kind, TurnId, Verdict, Withdrawal
 from gateway.ports import Receipt
 from tests.adapters.slack.parsing import (

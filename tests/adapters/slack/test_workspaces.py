@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from adapters.slack import workspaces
 from adapters.slack.oauth import Installations
-from adapters.slack.places import Workspace
+from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace
 from gateway.errors import DeliveryError, StoreUnavailable

@@ -15,8 +15,9 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.base import error_map as base_error_map
 from adapters.base.background_task import BackgroundTask
-from adapters.telegram import refusals
+from adapters.telegram import error_map
 from adapters.telegram.marks import Me
 from adapters.telegram.polling import LEASE_SECONDS, POLL_SECONDS, PollingClient
 from adapters.telegram.registration import PATH, UPDATES
@@ -48,7 +49,8 @@ LEASE = f"telegram:{BOT_ID}:poll"
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """What may work again may do so at once."""
-    monkeypatch.setattr(refusals, "SOON", 0.01)
+    for module in (base_error_map, error_map):
+        monkeypatch.setattr(module, "SOON", 0.01)
 
 
 def fetches(telegram: FakeTelegram) -> int:
@@ -212,7 +214,7 @@ def test_it_goes_on_when_telegram_is_reached_again(telegram: FakeTelegram) -> No
     with capture_logs() as logs, polling(settings(telegram), FakeMemory(), inbox):
         telegram.settle()
     assert inbox.texts == ["hello"]
-    assert [entry["code"] for entry in logs if entry["log_level"] == "warning"] == ["telegram_away"] * 2
+    assert [entry["code"] for entry in logs if entry["log_level"] == "warning"] == ["platform_unreachable"] * 2
     assert TOKEN not in str(logs)
 
 

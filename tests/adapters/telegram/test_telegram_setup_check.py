@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.telegram.bot import Calls
+from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.registration import PATH, UPDATES, set_webhook
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.setup_check import check
@@ -19,7 +19,7 @@ PUBLIC = "https://bot.example.com"
 
 
 async def lines(known: TelegramSettings) -> dict[str, Check]:
-    calls = Calls(known, timeout=5.0)
+    calls = TelegramClient(known, timeout=5.0)
     try:
         found = await check(known, calls)
     finally:
@@ -34,7 +34,7 @@ async def updates(known: TelegramSettings) -> Check:
 
 
 async def register(telegram: FakeTelegram, url: str, **given: Any) -> None:
-    calls = Calls(by_webhook(telegram), timeout=5.0)
+    calls = TelegramClient(by_webhook(telegram), timeout=5.0)
     await calls.call("set_webhook", outbox=None, url=url, **given)
     await calls.close()
 
@@ -91,7 +91,7 @@ async def test_a_webhook_of_ours_from_before_is_no_trouble(telegram: FakeTelegra
 
 
 async def register_ours(known: TelegramSettings, url: str = f"{PUBLIC}{PATH}") -> None:
-    calls = Calls(known, timeout=5.0)
+    calls = TelegramClient(known, timeout=5.0)
     await set_webhook(calls, known, url)
     await calls.close()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.base.text_input import UNREADABLE
 from adapters.telegram import text_input
-from adapters.telegram.places import Place
+from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.update_parser import SECRET_HEADER, SERVICE_FIELDS
 from gateway.errors import InputError, Unreadable, Unverified
 from gateway.messages import Edit, Kind, Message, Withdrawal
@@ -230,7 +230,7 @@ def check_storable(receipt: Receipt) -> None:
         assert max(map(len, names)) <= 255
         assert key.workspace == BOT
         assert key.channel
-        assert Place.of(said.address).args is not None
+        assert TelegramTarget.of(said.address).args is not None
         told = [said.text, *(part for file in said.files for part in (file.name, file.reference, file.media_type))]
         assert "\0" not in "".join(told)
         "".join(told).encode()
