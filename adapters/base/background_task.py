@@ -102,9 +102,6 @@ class Backoff:
         self._credentials_rejected = credentials_rejected
         self._failures = 0
 
-    def reset(self) -> None:
-        self._failures = 0
-
     def log(self, problem: str, exc: Exception) -> None:
         """Logs a failure that is retried: an error of ours in one line, any other with its traceback."""
         if not isinstance(exc, GatewayError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -67,7 +68,7 @@ class UpdatePoller:
         memory: Memory,
         parser: UpdateParser,
         handler: UpdateHandler,
-        backoff: Backoff,
+        new_backoff: Callable[[], Backoff],
         *,
         lease_seconds: float = LEASE_SECONDS,
         poll_seconds: int = POLL_SECONDS,
@@ -77,7 +78,8 @@ class UpdatePoller:
         self._memory = memory
         self._parser = parser
         self._handler = handler
-        self._backoff = backoff
+        self._new_backoff = new_backoff
+        self._backoff = new_backoff()
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
         self._lease = f"{NAME}:{calls.bot_id}:poll"
@@ -108,7 +110,7 @@ class UpdatePoller:
         except Exception as exc:  # noqa: BLE001  # the log shows unknown ones with their traceback
             self._backoff.log(NOT_FETCHED, exc)
             return self._backoff.pause_after(exc)
-        self._backoff.reset()
+        self._backoff = self._new_backoff()
         return 0.0
 
     def _holds_lease(self) -> bool:

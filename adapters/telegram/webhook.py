@@ -111,7 +111,7 @@ class TelegramReceiver:
     async def _poll(self, inbox: Inbox) -> None:
         calls = PollingClient(self._settings)
         handler = self._handler(inbox)
-        poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._backoff())
+        poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._backoff)
         try:
             await self._learn_name(calls)
             menu = asyncio.ensure_future(self._set_menu(calls))

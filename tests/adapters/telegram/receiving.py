@@ -117,7 +117,7 @@ def polling(known: TelegramSettings, memory: Memory, inbox: RecordingInbox) -> I
         calls = PollingClient(known)
         parser = UpdateParser(known, Me(BOT_ID))
         handler = UpdateHandler(inbox.inbox, memory, str(BOT_ID))
-        backoff = Receiving(known, memory).receiver._backoff()
+        backoff = Receiving(known, memory).receiver._backoff
         poller = UpdatePoller(known, calls, memory, parser, handler, backoff, lease_seconds=LEASE, poll_seconds=1)
         try:
             await poller.run()
