@@ -38,7 +38,7 @@ ERRORS = CallErrors("Board", "BOARD_URL", lambda _: True, lambda exc: type(exc).
 class BoardClient(ApiClient):
     platform = "Board"
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: BoardServer) -> None:
         self._board = board
 
     def translate(self, method: str, exc: Exception) -> DeliveryError:
@@ -220,21 +220,21 @@ class BoardError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class BoardRefusal:
     code: str
     times: int | None = 1
     skip: int = 0
 
 
 @dataclass
-class Note:
+class BoardNote:
     text: str = ""
     file: str = ""
 
 
 @dataclass
-class Board:
-    notes: dict[str, Note] = field(default_factory=dict)
+class BoardServer:
+    notes: dict[str, BoardNote] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
@@ -246,7 +246,7 @@ class Board:
         match fault := self.faults.take(method):
             case RateLimit():
                 raise BoardError("rate_limit", fault.retry_after)
-            case Refusal():
+            case BoardRefusal():
                 raise BoardError(fault.code)
             case Status() | Refuse():
                 raise ConnectionResetError
@@ -261,7 +261,7 @@ class Board:
         if method in {"post", "file"}:
             if args["key"] not in self.keys:
                 self.keys[args["key"]] = number = str(next(self._ids))
-                self.notes[number] = Note(args.get("text", ""), args.get("name", ""))
+                self.notes[number] = BoardNote(args.get("text", ""), args.get("name", ""))
             return self.keys[args["key"]]
         if method == "edit":
             self._find(args["id"]).text = args["text"]
@@ -274,7 +274,7 @@ class Board:
         del self.notes[number]
         self.keys = {key: known for key, known in self.keys.items() if known != number}
 
-    def _find(self, number: str) -> Note:
+    def _find(self, number: str) -> BoardNote:
         if number not in self.notes:
             raise BoardError("gone")
         return self.notes[number]
@@ -283,11 +283,11 @@ class Board:
 class BoardScene(ReplyScene):
     POST, UPDATE, DELETE, ACTIVITY = "post", "edit", "remove", "typing"
     LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number in range(12))
-    REFUSED_CONTENT, REFUSED_FOR_GOOD = Refusal("markup"), Refusal("forbidden")
+    REFUSED_CONTENT, REFUSED_FOR_GOOD = BoardRefusal("markup"), BoardRefusal("forbidden")
     post_bucket = "board:post"
 
     def __init__(self, pace: float) -> None:
-        self._board, self._pace = Board(), pace
+        self._board, self._pace = BoardServer(), pace
         message = Message(ConversationKey("board"), "1", "Tell me.")
         self.turn = Turn(TurnId("turn_1"), 1, 1, message, TurnState.RUNNING)
         self.outbox = FakeOutbox()
