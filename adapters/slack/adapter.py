@@ -20,7 +20,7 @@ from adapters.slack.preview import SlackPreview
 from adapters.slack.reconciler import SlackReconciler, plain_messages
 from adapters.slack.reply_target import NAME, SlackTarget
 from adapters.slack.settings import SlackSettings
-from adapters.slack.status import Status
+from adapters.slack.status import SlackStatus
 from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
 from gateway.errors import DeliveryError
@@ -77,9 +77,9 @@ class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
         target = SlackTarget.of(address, await self._workspaces.find(address))
         return SlackWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
 
-    def _status(self, turn: Turn, outbox: Outbox, writer: SlackWriter) -> Status:
+    def _status(self, turn: Turn, outbox: Outbox, writer: SlackWriter) -> SlackStatus:
         capabilities, direct = self._capabilities, _is_direct(turn)
-        return Status(self._client, writer.target, outbox, writer.reply, capabilities, direct=direct)
+        return SlackStatus(self._client, writer.target, outbox, writer.reply, capabilities, direct=direct)
 
 
 class SlackAdapter(SlackReplies):

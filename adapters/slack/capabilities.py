@@ -24,7 +24,7 @@ LACKING = frozenset(
 """Slack's errors that count for a whole workspace, not for one message."""
 
 
-class Capability(StrEnum):
+class SlackCapability(StrEnum):
     STREAM = "stream"
     """chat.startStream and the methods that belong to it."""
     STATUS = "status"
@@ -33,7 +33,7 @@ class Capability(StrEnum):
     """agents.sessions.setStatus: the app is an agent."""
 
 
-def learn(capabilities: Capabilities, team: str, capability: Capability, rejected: Rejected) -> None:
+def learn(capabilities: Capabilities, team: str, capability: SlackCapability, rejected: Rejected) -> None:
     """Records that a workspace lacks a capability, if Slack's error says so."""
     if rejected.reason in LACKING:
         capabilities.mark_missing(team, capability)

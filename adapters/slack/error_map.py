@@ -53,7 +53,7 @@ ERRORS = CallErrors(PLATFORM, "SLACK_API_URL", READS.__contains__, _name)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorAnswer:
     """An answer of Slack that is an error."""
 
     method: str
@@ -76,32 +76,32 @@ class Refusal:
         return f" ({reasons})" if reasons else ""
 
 
-Decision = Callable[[Refusal], DeliveryError]
+Decision = Callable[[ErrorAnswer], DeliveryError]
 
 
-def _rate_limited(refusal: Refusal) -> DeliveryError:
+def _rate_limited(refusal: ErrorAnswer) -> DeliveryError:
     return ERRORS.rate_limited(refusal.method, _retry_after(refusal.headers))
 
 
-def _unknown(refusal: Refusal) -> DeliveryError:
+def _unknown(refusal: ErrorAnswer) -> DeliveryError:
     return ERRORS.no_result(refusal.method, f"it answered {refusal.code or f'status {refusal.status}'}")
 
 
-def _unavailable(refusal: Refusal) -> DeliveryError:
+def _unavailable(refusal: ErrorAnswer) -> DeliveryError:
     return Unreachable(f"Slack cannot do {refusal.method} now: it answered {refusal.code}", retry_after=SOON)
 
 
-def _migrating(refusal: Refusal) -> DeliveryError:
+def _migrating(refusal: ErrorAnswer) -> DeliveryError:
     message = f"{refusal.what}: the workspace or the channel is being migrated. It is tried again later."
     return Unreachable(message, retry_after=LATER)
 
 
-def _expired(refusal: Refusal) -> DeliveryError:
+def _expired(refusal: ErrorAnswer) -> DeliveryError:
     advice = "the token has expired. It is renewed automatically if the app was installed with token rotation"
     return Rejected(f"{refusal.what}: {advice}.", reason=refusal.code, retry_after=LATER)
 
 
-def _scope(refusal: Refusal) -> DeliveryError:
+def _scope(refusal: ErrorAnswer) -> DeliveryError:
     missing = f"the app lacks the scope {refusal.needed or 'for it'}"
     having = f" (it has {refusal.provided})" if refusal.provided else ""
     advice = "Add it under OAuth & Permissions, or apply the manifest again, and reinstall the app"
@@ -109,7 +109,7 @@ def _scope(refusal: Refusal) -> DeliveryError:
 
 
 def _rejected(advice: str) -> Decision:
-    def decide(refusal: Refusal) -> DeliveryError:
+    def decide(refusal: ErrorAnswer) -> DeliveryError:
         return Rejected(f"{refusal.what}{refusal.detail}: {advice}.", reason=refusal.code)
 
     return decide
@@ -230,7 +230,7 @@ def translate(method: str, exc: Exception) -> DeliveryError:
     return handler_for(EXCEPTIONS, type(exc), ERRORS.interrupted)(method, exc)
 
 
-def _answered(refusal: Refusal) -> DeliveryError:
+def _answered(refusal: ErrorAnswer) -> DeliveryError:
     if refusal.status == TOO_MANY_REQUESTS:
         return _rate_limited(refusal)
     if refusal.code:
@@ -242,13 +242,13 @@ def _answered(refusal: Refusal) -> DeliveryError:
     return _unknown(refusal)
 
 
-def _refusal(method: str, response: Any) -> Refusal:
+def _refusal(method: str, response: Any) -> ErrorAnswer:
     """Reads ``response``: the SDK's, or aiohttp's if it was no JSON."""
     data = getattr(response, "data", None)
     data = data if isinstance(data, dict) else {}
     metadata = data.get("response_metadata")
     messages = metadata.get("messages") if isinstance(metadata, dict) else None
-    return Refusal(
+    return ErrorAnswer(
         method,
         code=str(data.get("error") or ""),
         status=getattr(response, "status_code", 0) or getattr(response, "status", 0),

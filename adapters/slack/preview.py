@@ -6,11 +6,11 @@ from adapters.base.capabilities import Capabilities
 from adapters.base.errors import RateLimitTimeout, Rejected
 from adapters.base.preview import MAX_PAUSE, NO_WAIT, Preview
 from adapters.slack import formatter
-from adapters.slack.capabilities import Capability, learn
+from adapters.slack.capabilities import SlackCapability, learn
 from adapters.slack.message_writer import ENDED, SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage
 from adapters.slack.preview_buffer import SlackBuffer, presentable
-from adapters.slack.status import Status
+from adapters.slack.status import SlackStatus
 from gateway.ports import Outbox
 from gateway.storing import Rate
 
@@ -36,7 +36,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
     def __init__(
         self,
         writer: SlackWriter,
-        status: Status,
+        status: SlackStatus,
         outbox: Outbox,
         capabilities: Capabilities,
         *,
@@ -97,7 +97,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
     async def _start_stream(self, text: str) -> bool:
         """Returns whether the text is shown as a stream."""
         tasks = self._buffer.new_tasks()
-        if not (text or tasks) or not self._streams or not self._capabilities.has(self._team, Capability.STREAM):
+        if not (text or tasks) or not self._streams or not self._capabilities.has(self._team, SlackCapability.STREAM):
             return False
         try:
             await self._writer.start_stream(text, tasks)
@@ -105,7 +105,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
             return False  # changes of a message have a limit of their own
         except Rejected as exc:
             self._streams = False
-            learn(self._capabilities, self._team, Capability.STREAM, exc)
+            learn(self._capabilities, self._team, SlackCapability.STREAM, exc)
             return False
         self._buffer.mark_shown(tasks)
         return True

@@ -13,7 +13,7 @@ from adapters.slack.history_lookup import find_posted
 from adapters.slack.message_writer import STREAM_OVER, Ending, SlackWriter
 from adapters.slack.mrkdwn import escaped
 from adapters.slack.posted_reply import UNSHARED, OutgoingMessage, SlackMessage
-from adapters.slack.status import Status
+from adapters.slack.status import SlackStatus
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.messages import File, Turn, TurnState
@@ -44,7 +44,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         self,
         client: SlackClient,
         writer: SlackWriter,
-        status: Status,
+        status: SlackStatus,
         workspaces: Workspaces,
         turn: Turn,
         outbox: Outbox,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.base.capabilities import Capabilities
 from adapters.base.errors import OutcomeUnknown, Rejected
 from adapters.slack.api_client import SlackClient
-from adapters.slack.capabilities import Capability, learn
+from adapters.slack.capabilities import SlackCapability, learn
 from adapters.slack.posted_reply import SlackReply
 from adapters.slack.reply_target import SlackTarget
 from gateway import logs
@@ -18,7 +18,7 @@ END_MAX_WAIT = 5.0
 log = logs.get(__name__)
 
 
-class Status:
+class SlackStatus:
     """Sets the status. It is never worth waiting for, and raises nothing.
 
     There are two ways, which share one slot at Slack, in which the last call counts: a line of text, anywhere; and, if
@@ -66,12 +66,12 @@ class Status:
             self._reply.status = not await self._set_text("", max_wait=END_MAX_WAIT)
 
     async def _set_text(self, text: str, *, max_wait: float) -> bool:
-        return await self._set("assistant.threads.setStatus", text, Capability.STATUS, max_wait)
+        return await self._set("assistant.threads.setStatus", text, SlackCapability.STATUS, max_wait)
 
     async def _set_state(self, state: str, *, max_wait: float) -> bool:
-        return await self._set("agents.sessions.setStatus", state, Capability.SESSION, max_wait)
+        return await self._set("agents.sessions.setStatus", state, SlackCapability.SESSION, max_wait)
 
-    async def _set(self, method: str, status: str, capability: Capability, max_wait: float) -> bool:
+    async def _set(self, method: str, status: str, capability: SlackCapability, max_wait: float) -> bool:
         """Returns whether it was done, or may have been."""
         workspace = self._target.workspace
         if not self._target.thread_ts or not self._capabilities.has(workspace.team, capability):

@@ -32,7 +32,7 @@ DRAFT_SECONDS = 20.0
 log = logs.get(__name__)
 
 
-class Capability(StrEnum):
+class TelegramCapability(StrEnum):
     DRAFTS = "drafts"
     EMPTY_DRAFTS = "empty_drafts"
     """A draft may have no text yet: since Bot API 10.0."""
@@ -111,14 +111,14 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
 
     @property
     def _drafts(self) -> bool:
-        return self._may_draft and self._capabilities.has(self._bot_id, Capability.DRAFTS)
+        return self._may_draft and self._capabilities.has(self._bot_id, TelegramCapability.DRAFTS)
 
     async def _show_empty_draft(self) -> None:
         """Shows a draft without text until there is some, for its button to stop the reply."""
         pause = THINKING_SECONDS
         while (
             self._drafts
-            and self._capabilities.has(self._bot_id, Capability.EMPTY_DRAFTS)
+            and self._capabilities.has(self._bot_id, TelegramCapability.EMPTY_DRAFTS)
             and not await self._buffer.began(pause)
         ):
             try:
@@ -148,8 +148,8 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
         """Records a refused draft: for the server if it does not know drafts, else for this chat alone."""
         log.debug("no draft", error=str(exc))
         if exc.reason == Reason.NO_METHOD:
-            self._capabilities.mark_missing(self._bot_id, Capability.DRAFTS)
+            self._capabilities.mark_missing(self._bot_id, TelegramCapability.DRAFTS)
         elif exc.reason == Reason.EMPTY:
-            self._capabilities.mark_missing(self._bot_id, Capability.EMPTY_DRAFTS)
+            self._capabilities.mark_missing(self._bot_id, TelegramCapability.EMPTY_DRAFTS)
         else:
             self._may_draft = False

@@ -36,7 +36,7 @@ class PreviewContract:
         assert scene.count(scene.POST) == 1
 
     async def test_a_reply_that_is_complete_at_once_is_one_post(self, slow_scene: ReplyScene) -> None:
-        await slow_scene.follow(*deltas("A short one."))
+        await slow_scene.follow(*deltas("A short one."), a_while())
         await slow_scene.deliver(slow_scene.answered("A short one."))
         slow_scene.assert_stands("A short one.")
         assert (slow_scene.count(slow_scene.POST), slow_scene.count(slow_scene.UPDATE)) == (1, 0)

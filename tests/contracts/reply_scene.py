@@ -12,7 +12,7 @@ from adapters.base.chat_adapter import ChatAdapter
 from gateway.errors import DeliveryError
 from gateway.messages import Failure, File, Shown, TextDelta, Turn, TurnState
 from gateway.storing import Rate
-from tests.fakes.mortal import Mortal
+from tests.fakes.mortal import Death, Mortal
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.web_faults import Fault
 
@@ -90,6 +90,20 @@ class ReplyScene(ABC):
     async def restart(self, mortal: Mortal | None = None) -> None:
         """Starts another process, which knows what was saved."""
         await self.begin(mortal or Mortal(), fresh=False, parts=self.outbox.parts)
+
+    async def lives(self, mortal: Mortal, told: Sequence[Told], turn: Turn) -> bool:
+        """Lets the first process preview and deliver, unless it dies. Returns whether it lived."""
+        await self.begin(mortal)
+        try:
+            await self.follow(*told)
+            await self.deliver(turn)
+        except Death:
+            return False
+        except BaseExceptionGroup as group:
+            if group.split(Death)[1] is not None:
+                raise
+            return False
+        return True
 
     @abstractmethod
     async def begin(self, mortal: Mortal, **more: Any) -> None:

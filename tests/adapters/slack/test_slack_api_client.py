@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, RateLimitTimeout, Rejected, Unreachable
+from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
 from adapters.slack.api_client import SlackClient
 from adapters.slack.rate_limits import PER_CHANNEL, rate_of
 from adapters.slack.reply_target import Workspace
-from gateway.errors import DeliveryError, StoreUnavailable
-from gateway.storing import Rate
+from gateway.errors import DeliveryError
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.raw_server import RawServer
 from tests.fakes.slack_events import TEAM, TOKEN
@@ -116,42 +115,6 @@ async def test_a_post_counts_in_its_channel_and_in_its_workspace(calls: SlackCli
     await post(calls, outbox)
     await calls.call("auth.test", {}, workspace=HERE, outbox=outbox)
     assert outbox.taken == [f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}", f"slack:{TEAM}:auth.test"]
-
-
-async def test_where_no_place_is_free_nothing_is_sent(slack: FakeSlack, calls: SlackClient) -> None:
-    before = len(slack.calls())
-    for full in (f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}"):
-        with pytest.raises(RateLimitTimeout) as caught:
-            await post(calls, FakeOutbox(full={full}))
-        assert caught.value.retry_after
-    assert len(slack.calls()) == before
-
-
-class Patient(FakeOutbox):
-    """Places come late: each take costs some of the patience."""
-
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        self.notes.append((bucket, str(patience)))
-        await asyncio.sleep(0.05)
-        return True
-
-
-async def test_one_patience_is_for_all_the_places_that_a_call_needs(calls: SlackClient) -> None:
-    outbox = Patient()
-    await calls.call(POST, HELLO, workspace=HERE, outbox=outbox, max_wait=10)
-    channel, workspace = (float(patience) for _, patience in outbox.notes)
-    assert 5 < channel <= 10
-    assert 0 <= workspace < channel
-
-
-class Broken(FakeOutbox):
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        raise StoreUnavailable
-
-
-async def test_limits_that_cannot_be_read_let_nothing_through(calls: SlackClient) -> None:
-    with pytest.raises(RateLimitTimeout):
-        await post(calls, Broken())
 
 
 async def test_a_channel_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: SlackClient) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from adapters.slack import formatter
+from adapters.slack.posted_reply import SlackReply
 from gateway.errors import DeliveryError
 from gateway.messages import Kind, TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
+from tests.fakes.outbox import FakeOutbox
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import Error, FakeSlack
 
@@ -313,3 +315,12 @@ async def test_who_may_not_look_goes_by_what_was_noted(slack: FakeSlack, scene: 
     await scene.restart()
     await scene.deliver(scene.answered(LONG))
     scene.assert_stands(LONG)
+
+
+def test_what_a_release_saved_is_read_by_the_next() -> None:
+    entries = ("1.2", "1.3", "file:F1", "file:1.4", "file:?F2")
+    reply = SlackReply.of(FakeOutbox(fresh=False, parts=entries))
+    assert [message.ts for message in reply.messages] == ["1.2", "1.3"]
+    assert reply.files == ["F1", "1.4", "?F2"]
+    assert reply.needs_lookup
+    assert tuple(reply.entries()) == entries

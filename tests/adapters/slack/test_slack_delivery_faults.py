@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.slack import preview
-from gateway.messages import File, TextDelta, ToolCall, Turn
-from tests.adapters.slack.reply_scene import MakeScene, SlackScene, scenes
-from tests.contracts.reply_scene import Told
+from gateway.messages import File, TextDelta, ToolCall
+from tests.adapters.slack.reply_scene import MakeScene, scenes
+from tests.contracts.reply_scene import Told, a_while
 from tests.fakes.mortal import Death, Mortal
 from tests.fakes.slack_server import Error, FakeSlack, Fault, Lost, RateLimit, Refuse, Status
 
@@ -42,17 +42,11 @@ def _quick_button(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
 
 
-def a_while(scene: SlackScene) -> Told:
-    """Long enough for a preview to have done what it can."""
-    left = iter(range(5))
-    return lambda: next(left, None) is None
-
-
-def run_of(scene: SlackScene, reply: str) -> Sequence[Told]:
+def run_of(reply: str) -> Sequence[Told]:
     """What a run shows that ends with this reply."""
     middle = len(reply) // 2
-    tool = [ToolCall("c", "search"), a_while(scene), ToolCall("c", "search", done=True)]
-    return [*tool, TextDelta(reply[:5]), a_while(scene), TextDelta(reply[5:middle]), a_while(scene)]
+    tool = [ToolCall("c", "search"), a_while(), ToolCall("c", "search", done=True)]
+    return [*tool, TextDelta(reply[:5]), a_while(), TextDelta(reply[5:middle]), a_while()]
 
 
 # ---------------------------------------------------------------- faults
@@ -71,7 +65,7 @@ async def test_one_fault_at_any_call_costs_nothing(
 ) -> None:
     scene = make(settings=way)
     slack.faults.add(method, fault)
-    await scene.follow(*run_of(scene, LONG))
+    await scene.follow(*run_of(LONG))
     await scene.deliver(scene.answered(LONG))
     scene.assert_stands(LONG)
 
@@ -114,7 +108,7 @@ async def test_a_fault_costs_nothing_when_what_was_shown_is_not_the_outcome(
     slack: FakeSlack, make: MakeScene, outcome: str, method: str, fault: Fault
 ) -> None:
     scene = make()
-    await scene.follow(*run_of(scene, LONG), scene.texts)
+    await scene.follow(*run_of(LONG), scene.texts)
     shown = scene.texts()
     slack.faults.add(method, fault)
     if outcome == "cancelled":
@@ -146,21 +140,6 @@ async def test_a_fault_at_a_file_brings_it_once(
 # ---------------------------------------------------------------- deaths
 
 
-async def lives(scene: SlackScene, mortal: Mortal, told: Sequence[Told], turn: Turn) -> bool:
-    """Let the first process run and bring the reply, unless it dies."""
-    await scene.begin(mortal)
-    try:
-        await scene.follow(*told)
-        await scene.deliver(turn)
-    except Death:
-        return False
-    except BaseExceptionGroup as group:
-        if group.split(Death)[1] is not None:
-            raise
-        return False
-    return True
-
-
 async def at_each(steps: range, die: Callable[[int], Awaitable[None]]) -> None:
     """All at once, as each has a thread of its own at Slack."""
 
@@ -185,7 +164,7 @@ async def test_another_process_makes_one_reply_of_what_a_dead_one_left(
 ) -> None:
     async def die(step: int) -> None:
         scene = make(settings=way)
-        lived = await lives(scene, Mortal(step), run_of(scene, LONG), scene.answered(LONG))
+        lived = await scene.lives(Mortal(step), run_of(LONG), scene.answered(LONG))
         reply = LONG if lived else again
         await scene.restart()
         await scene.deliver(scene.answered(reply))
@@ -199,7 +178,7 @@ async def test_another_process_makes_one_reply_of_what_a_dead_one_left(
 async def test_the_next_process_may_die_as_well(make: MakeScene, first: int, reply: str) -> None:
     async def die(step: int) -> None:
         scene = make()
-        await lives(scene, Mortal(first), run_of(scene, LONG), scene.answered(LONG))
+        await scene.lives(Mortal(first), run_of(LONG), scene.answered(LONG))
         await scene.restart(Mortal(step))
         with suppress(Death):
             await scene.deliver(scene.answered(reply))
@@ -215,7 +194,7 @@ async def test_a_file_comes_once_whenever_a_process_dies(make: MakeScene) -> Non
         scene = make()
         scene.outbox.files = FILES
         turn = scene.answered(SHORT, CHART)
-        await lives(scene, Mortal(step), (), turn)
+        await scene.lives(Mortal(step), (), turn)
         await scene.restart()
         await scene.deliver(turn)
         assert [file.name for posted in scene.said() for file in posted.files] == ["chart.png"]
@@ -258,7 +237,7 @@ async def _any(slack: FakeSlack, reply: str, cuts: int, trouble: list[tuple[str,
         for method, fault in trouble:
             slack.faults.add(method, fault)
         told: list[Told] = [TextDelta(reply[start : start + 200]) for start in range(0, len(reply), 200)]
-        await lives(scene, Mortal(step), [*told[:cuts], a_while(scene)], scene.answered(reply))
+        await scene.lives(Mortal(step), [*told[:cuts], a_while()], scene.answered(reply))
         slack.faults.clear()
         await scene.restart()
         await scene.deliver(scene.answered(reply))

@@ -28,10 +28,10 @@ SECRET = "xoxb-1234567890-abcdefghij"
 
 def refusal(method: str, code: str, **more: object) -> DeliveryError:
     body = {"ok": False, "error": code, **more}
-    return translate(method, SlackApiError("The request failed.", Answer(body)))  # type: ignore[no-untyped-call]  # theirs
+    return translate(method, SlackApiError("The request failed.", SdkAnswer(body)))  # type: ignore[no-untyped-call]  # theirs
 
 
-class Answer:
+class SdkAnswer:
     """What the SDK shows of an answer."""
 
     def __init__(self, data: dict[str, object]) -> None:

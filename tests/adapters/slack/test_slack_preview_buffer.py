@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adapters.base.capabilities import Capabilities
 from adapters.base.errors import Rejected
-from adapters.slack.capabilities import Capability, learn
+from adapters.slack.capabilities import SlackCapability, learn
 from adapters.slack.preview_buffer import SlackBuffer, presentable
 from gateway.messages import ToolCall
 from tests.fakes.slack_events import TEAM
@@ -45,11 +45,11 @@ async def test_a_draft_tells_each_task_once() -> None:
 def test_what_a_workspace_lacks_is_tried_again_after_an_hour() -> None:
     now = 0.0
     capabilities = Capabilities(lambda: now)
-    learn(capabilities, TEAM, Capability.STREAM, Rejected(reason="user_not_found"))
-    assert capabilities.has(TEAM, Capability.STREAM)
-    learn(capabilities, TEAM, Capability.STREAM, Rejected(reason="feature_not_enabled"))
-    assert not capabilities.has(TEAM, Capability.STREAM)
-    assert capabilities.has(TEAM, Capability.STATUS)
-    assert capabilities.has("T0OTHER", Capability.STREAM)
+    learn(capabilities, TEAM, SlackCapability.STREAM, Rejected(reason="user_not_found"))
+    assert capabilities.has(TEAM, SlackCapability.STREAM)
+    learn(capabilities, TEAM, SlackCapability.STREAM, Rejected(reason="feature_not_enabled"))
+    assert not capabilities.has(TEAM, SlackCapability.STREAM)
+    assert capabilities.has(TEAM, SlackCapability.STATUS)
+    assert capabilities.has("T0OTHER", SlackCapability.STREAM)
     now = 3600.0
-    assert capabilities.has(TEAM, Capability.STREAM)
+    assert capabilities.has(TEAM, SlackCapability.STREAM)

@@ -13,11 +13,11 @@ import pytest
 from pydantic import SecretStr
 from telegram import BotCommand, MessageEntity
 
-from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, RateLimitTimeout, Rejected, Unreachable
+from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
 from adapters.telegram.api_client import BOT, CONCURRENT_CALLS, GROUP, PRIVATE, TelegramClient
 from adapters.telegram.errors import Migrated, Reason
 from adapters.telegram.settings import TelegramSettings
-from gateway.errors import DeliveryError, SettingsError, StoreUnavailable
+from gateway.errors import DeliveryError, SettingsError
 from gateway.storing import Rate
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.raw_server import RawServer
@@ -182,25 +182,6 @@ async def test_groups_are_slower_than_private_chats_and_one_patience_is_for_all(
     assert places == {f"{EVERYTHING}:chat:{USER}": PRIVATE, f"{EVERYTHING}:chat:{CROWD}": GROUP, EVERYTHING: BOT}
     first, second = (float(note[-1]) for note in outbox.notes[:2])
     assert 8 < second < first <= 9
-
-
-async def test_where_no_place_is_free_nothing_is_sent(server: FakeTelegram, calls: TelegramClient) -> None:
-    before = len(server.calls())
-    for full in (f"{EVERYTHING}:chat:{USER}", EVERYTHING):
-        with pytest.raises(RateLimitTimeout) as caught:
-            await say(calls, FakeOutbox(full={full}))
-        assert caught.value.retry_after
-    assert len(server.calls()) == before
-
-
-class Broken(FakeOutbox):
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        raise StoreUnavailable
-
-
-async def test_limits_that_cannot_be_read_let_nothing_through(calls: TelegramClient) -> None:
-    with pytest.raises(RateLimitTimeout):
-        await say(calls, Broken())
 
 
 async def test_a_chat_that_is_throttled_holds_up_no_other(server: FakeTelegram, calls: TelegramClient) -> None:

@@ -133,21 +133,6 @@ async def test_a_fault_at_a_file_brings_it_once_more_at_the_most_and_all_others_
 # ---------------------------------------------------------------- deaths
 
 
-async def lives(scene: TelegramScene, mortal: Mortal, reply: str, turn: Turn) -> bool:
-    """Let the first process run and bring the reply, unless it dies."""
-    await scene.begin(mortal)
-    try:
-        await scene.follow(*run_of(reply))
-        await scene.deliver(turn)
-    except Death:
-        return False
-    except BaseExceptionGroup as group:
-        if group.split(Death)[1] is not None:
-            raise
-        return False
-    return True
-
-
 async def brought(scene: TelegramScene, turn: Turn) -> None:
     """As far as it can be: of what was lost sight of twice, the operator is told."""
     with suppress(DeliveryError):
@@ -166,7 +151,7 @@ async def test_another_process_makes_one_reply_of_what_a_dead_one_left(
     make: MakeScene, where: str, step: int, again: str
 ) -> None:
     scene = make(where)
-    lived = await lives(scene, Mortal(step), LONG, scene.answered(LONG))
+    lived = await scene.lives(Mortal(step), run_of(LONG), scene.answered(LONG))
     reply, doubtful = LONG if lived else again, in_doubt(scene)
     await scene.restart()
     await scene.deliver(scene.answered(reply))
@@ -201,7 +186,7 @@ async def test_without_a_preview_a_death_is_in_doubt_only_between_announcement_a
 @pytest.mark.parametrize("first", [5, 12])
 async def test_the_next_process_may_die_as_well(make: MakeScene, first: int, second: int, reply: str) -> None:
     scene = make("group")
-    await lives(scene, Mortal(first), LONG, scene.answered(LONG))
+    await scene.lives(Mortal(first), run_of(LONG), scene.answered(LONG))
     doubts = int(in_doubt(scene))
     await scene.restart(Mortal(second))
     with suppress(Death):
