@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from adapters.base.background_task import RunCoroutine
 from adapters.telegram import dry_run, files, setup_check
 from adapters.telegram.bot import Calls
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.places import NAME
 from adapters.telegram.reply import Replies
 from adapters.telegram.settings import TelegramSettings
@@ -27,7 +27,7 @@ class TelegramAdapter:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         self._settings = settings
         self._calls = Calls(settings)
-        self._parser = UpdateParser(settings, Me(int(self._calls.bot_id)))
+        self._parser = UpdateParser(settings, BotIdentity(int(self._calls.bot_id)))
         self._receiver = TelegramReceiver(settings, self._parser, memory, run)
         self._replies = Replies(self._calls, settings)
 
