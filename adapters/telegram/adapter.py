@@ -12,7 +12,7 @@ from adapters.base.reconciler import MAX_WAIT
 from adapters.telegram import dry_run, files, formatter, setup_check
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.formatter import FormattedText
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import TelegramMessage, TelegramReply
 from adapters.telegram.preview import TelegramPreview
@@ -72,7 +72,7 @@ class TelegramAdapter(TelegramReplies):
     def __init__(self, settings: TelegramSettings, memory: Memory, run: RunCoroutine) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         super().__init__(TelegramClient(settings), settings)
-        self._parser = UpdateParser(settings, Me(int(self._client.bot_id)))
+        self._parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)))
         self._receiver = TelegramReceiver(settings, self._parser, memory, run)
 
     def receive(self, request: Request) -> Receipt:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from adapters.base.json_fields import Fields, object_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
-from adapters.telegram import text_input
+from adapters.telegram import message_entities, text_input
 from adapters.telegram.attachments import files_of
-from adapters.telegram.marks import Me, calls, number_in
+from adapters.telegram.message_entities import BotIdentity, number_in
 from adapters.telegram.text_input import Command
 from gateway.messages import File
 
@@ -16,7 +16,7 @@ from gateway.messages import File
 @dataclass(frozen=True, slots=True)
 class ParsedMessage:
     message: Fields
-    me: Me
+    me: BotIdentity
     own: str
     """The text of the message itself, without what it replies to."""
     files: tuple[File, ...]
@@ -25,10 +25,10 @@ class ParsedMessage:
     mentions_bot: bool
 
     @classmethod
-    def of(cls, message: Fields, me: Me) -> ParsedMessage:
+    def of(cls, message: Fields, me: BotIdentity) -> ParsedMessage:
         own, files = text_input.own(message, me), files_of(message)
         command = text_input.command_of(own) if _is_plain(message, files) else None
-        mentions_bot = calls(message, me) or (command is not None and command.is_to(me))
+        mentions_bot = message_entities.mentions_bot(message, me) or (command is not None and command.is_to(me))
         return cls(message, me, own, files, command, mentions_bot)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, storable, text_in
 from adapters.telegram import replies
-from adapters.telegram.marks import Me, marks, number_in, readable, written
+from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
 from gateway.messages import Kind
 
 COMMANDS = text_input.RESETS | text_input.STOPS | {"start", "help"}
@@ -45,7 +45,7 @@ class Command:
     def is_known(self) -> bool:
         return self.name in COMMANDS
 
-    def is_to(self, me: Me) -> bool:
+    def is_to(self, me: BotIdentity) -> bool:
         return bool(me.username) and self.to.lower() == me.username.lower()
 
 
@@ -85,7 +85,7 @@ def name_of(sender: Fields) -> str:
     return cut(" ".join(name.split()), LONGEST_NAME)
 
 
-def author_of(message: Fields, me: Me) -> str:
+def author_of(message: Fields, me: BotIdentity) -> str:
     """Returns the author's name; "you" for the bot itself."""
     if number_in(object_in(message, "from"), "id") == me.id:
         return "you"
@@ -106,12 +106,12 @@ def cut(text: str, limit: int) -> str:
 # ---------------------------------------------------------------- messages
 
 
-def own(message: Fields, me: Me) -> str:
+def own(message: Fields, me: BotIdentity) -> str:
     """Returns what a message itself says, without what it replies to."""
     return "\n".join(filter(None, [readable(*written(message), me), *content_texts(message)]))
 
 
-def context(message: Fields, files: Sequence[str], me: Me) -> str:
+def context(message: Fields, files: Sequence[str], me: BotIdentity) -> str:
     """Returns what a message replies to, and what it quotes of that; "" if nothing.
 
     ``files``: the names of the files of the message that it replies to.
@@ -135,7 +135,7 @@ def replied_to(message: Fields) -> Fields:
     return {} if opened or "forum_topic_created" in reply else reply or object_in(message, "external_reply")
 
 
-def _replied(message: Fields, files: Sequence[str], me: Me) -> str:
+def _replied(message: Fields, files: Sequence[str], me: BotIdentity) -> str:
     reply = replied_to(message)
     if not reply:
         return "(replies to a story)" if message.get("reply_to_story") else ""
@@ -147,7 +147,9 @@ def _replied(message: Fields, files: Sequence[str], me: Me) -> str:
 
 def _quoted(message: Fields) -> str:
     quote = object_in(message, "quote")
-    text = readable(text_in(quote, "text"), marks(text_in(quote, "text"), objects_in(quote, "entities")), Me(0))
+    text = readable(
+        text_in(quote, "text"), entity_spans(text_in(quote, "text"), objects_in(quote, "entities")), BotIdentity(0)
+    )
     return f"About this part of it:\n{_excerpt(text)}" if text else ""
 
 

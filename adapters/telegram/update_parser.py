@@ -11,7 +11,7 @@ from typing import Any
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object
 from adapters.telegram import replies, text_input
 from adapters.telegram.api_client import BotProfile
-from adapters.telegram.marks import Me, number_in, written
+from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
@@ -130,7 +130,7 @@ class ChatContext:
 class UpdateParser:
     """Decides from one update alone what is said to the bot, and in which conversation. Keeps only who the bot is."""
 
-    def __init__(self, settings: TelegramSettings, me: Me) -> None:
+    def __init__(self, settings: TelegramSettings, me: BotIdentity) -> None:
         secret = settings.telegram_webhook_secret
         self._secret = secret.get_secret_value().encode() if secret else b""
         self._scope = settings.telegram_scope
@@ -145,7 +145,7 @@ class UpdateParser:
 
     def learn(self, who: BotProfile) -> None:
         """Sets the username, by which the bot is mentioned. Thread-safe."""
-        self._me = Me(self._me.id, who.username)
+        self._me = BotIdentity(self._me.id, who.username)
 
     def receive(self, request: Request) -> Receipt:
         """Parses a webhook request. Raises Unverified, and Unreadable for what is not an update."""

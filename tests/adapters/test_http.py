@@ -33,7 +33,7 @@ def chat() -> Iterator[Chat]:
     chat.close()
 
 
-class TestContract(AdapterContract):
+class TestHttp(AdapterContract):
     @pytest.fixture
     def adapter(self) -> Adapter:
         return HttpAdapter(settings(keys=KEYS), FakeTokenBuckets(), max_message_chars=1000, threads=100)

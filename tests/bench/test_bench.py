@@ -11,7 +11,7 @@ from rich.console import Console
 from adapters.slack.event_parser import EventParser
 from adapters.slack.settings import SlackSettings
 from adapters.telegram import update_parser as telegram_update_parser
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from gateway.ports import Request
 from tests.bench import telegram_site
@@ -109,7 +109,9 @@ def test_what_people_write_in_the_light_telegram_is_a_message_to_the_gateway() -
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
     settings = TelegramSettings(_env_file=None, telegram_webhook_secret=SecretStr(SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
-    (message,) = telegram_update_parser.UpdateParser(settings, Me(BOT_ID)).receive(Request(headers, body)).messages
+    (message,) = (
+        telegram_update_parser.UpdateParser(settings, BotIdentity(BOT_ID)).receive(Request(headers, body)).messages
+    )
     assert message.key.channel == str(telegram_site.FIRST_CHAT + 57)
     assert marker(57) in message.text
 

@@ -36,7 +36,7 @@ BACK = "https://gateway.example/slack/oauth_redirect"
 """As it is set at Slack; the fake wants to hear it."""
 
 
-class _Stay(HTTPRedirectHandler):
+class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         """Follow nobody."""
 
@@ -65,7 +65,7 @@ class OAuthSite:
         """What Slack sends the browser back with."""
         url = f"{begun.headers['Location']}&{urlencode({'redirect_uri': BACK})}"
         with pytest.raises(HTTPError) as answer:
-            build_opener(_Stay).open(url)
+            build_opener(_NoRedirects).open(url)
         answer.value.close()
         return dict(parse_qsl(urlsplit(answer.value.headers["location"]).query))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import SECRET_HEADER, UpdateParser
 from gateway.messages import Message
@@ -20,12 +20,12 @@ BOT = str(BOT_ID)
 CALL = f"@{BOT_NAME}"
 CONNECTION = "bc-0001"
 AUTHOR = str(USER)
-ME = Me(BOT_ID, BOT_NAME)
+ME = BotIdentity(BOT_ID, BOT_NAME)
 SCOPES = ("topic", "chat", "user")
 GROUP_MODES = ("mention", "always", "never")
 
 
-def parser(me: Me = ME, **given: object) -> UpdateParser:
+def parser(me: BotIdentity = ME, **given: object) -> UpdateParser:
     secrets = {"telegram_bot_token": SecretStr(TOKEN), "telegram_webhook_secret": SecretStr(SECRET)}
     return UpdateParser(TelegramSettings(_env_file=None, **{**secrets, **given}), me)  # type: ignore[call-arg,arg-type]  # pydantic's
 

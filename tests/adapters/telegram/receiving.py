@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from adapters.base.background_task import BackgroundTask
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH
 from adapters.telegram.settings import TelegramSettings
@@ -89,7 +89,7 @@ class Receiving:
     name = "telegram"
 
     def __init__(self, known: TelegramSettings, memory: Memory) -> None:
-        self.parser = UpdateParser(known, Me(BOT_ID))
+        self.parser = UpdateParser(known, BotIdentity(BOT_ID))
         self.receiver = TelegramReceiver(known, self.parser, memory, run_once, pauses=PAUSES)
 
     def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
@@ -115,7 +115,7 @@ def polling(known: TelegramSettings, memory: Memory, inbox: RecordingInbox) -> I
 
     async def poll() -> None:
         calls = PollingClient(known)
-        parser = UpdateParser(known, Me(BOT_ID))
+        parser = UpdateParser(known, BotIdentity(BOT_ID))
         handler = UpdateHandler(inbox.inbox, memory, str(BOT_ID))
         backoff = Receiving(known, memory).receiver._backoff
         poller = UpdatePoller(known, calls, memory, parser, handler, backoff, lease_seconds=LEASE, poll_seconds=1)

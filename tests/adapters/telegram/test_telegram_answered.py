@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.telegram.api_client import BotProfile
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.reply_target import TelegramTarget
 from gateway.messages import ConversationKey, Kind, Message
 from tests.adapters.telegram.parsing import (
@@ -127,7 +127,7 @@ def test_a_reply_to_the_message_at_the_root_of_replies_is_one() -> None:
 
 
 def test_a_name_is_heard_as_soon_as_it_is_known() -> None:
-    nameless = parser(Me(BOT_ID))
+    nameless = parser(BotIdentity(BOT_ID))
     told = update(message=mention("hello"))
     assert nameless.parse(told) == NOTHING
     nameless.learn(BotProfile(BOT, BOT_NAME, "Gateway", reads_groups=False, has_topics=False))

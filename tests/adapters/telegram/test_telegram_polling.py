@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from adapters.base import error_map as base_error_map
 from adapters.base.background_task import BackgroundTask
 from adapters.telegram import error_map
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.polling import LEASE_SECONDS, POLL_SECONDS, PollingClient
 from adapters.telegram.registration import PATH, UPDATES
 from adapters.telegram.update_parser import UpdateParser
@@ -95,7 +95,7 @@ def test_every_kind_of_update_is_acknowledged(telegram: FakeTelegram) -> None:
 
 
 def test_telegram_is_asked_for_every_kind_that_is_read() -> None:
-    parser = UpdateParser(settings(telegram_groups="always"), Me(BOT_ID, BOT_NAME))
+    parser = UpdateParser(settings(telegram_groups="always"), BotIdentity(BOT_ID, BOT_NAME))
     told = {kind: update(**{kind: KINDS[kind]}) for kind in KINDS}
     read = {kind for kind, one in told.items() if parser.parse(one) != Receipt()}
     assert read == set(UPDATES)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from adapters.base.json_fields import storable
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
-from adapters.telegram import marks, text_input
+from adapters.telegram import message_entities, text_input
 from adapters.telegram.attachments import files_of
-from adapters.telegram.marks import Me
+from adapters.telegram.message_entities import BotIdentity
 from gateway.messages import Kind
 from tests.adapters.telegram.parsing import CALL, ME, one
 from tests.fakes.telegram_updates import (
@@ -34,8 +34,8 @@ from tests.fakes.telegram_updates import (
 )
 
 
-def readable(told: Json, me: Me = ME) -> str:
-    return marks.readable(*marks.written(told), me)
+def readable(told: Json, me: BotIdentity = ME) -> str:
+    return message_entities.readable(*message_entities.written(told), me)
 
 
 # ---------------------------------------------------------------- text
@@ -68,12 +68,12 @@ def test_a_name_that_is_no_username_is_a_mention_too() -> None:
     text = "👋 Gate, tell Ann"
     told = message(text, entities=[text_mention(text, "Ann", person(7)), text_mention(text, "Gate")])
     assert readable(told) == "👋 @you, tell Ann"
-    assert marks.calls(told, ME)
-    assert not marks.calls(told, Me(5))
+    assert message_entities.mentions_bot(told, ME)
+    assert not message_entities.mentions_bot(told, BotIdentity(5))
 
 
 def test_without_a_username_nobody_is_mentioned_by_it() -> None:
-    assert readable(message("@ hello", entities=[entity("mention", "@ hello", "@")]), Me(5)) == "@ hello"
+    assert readable(message("@ hello", entities=[entity("mention", "@ hello", "@")]), BotIdentity(5)) == "@ hello"
 
 
 @pytest.mark.parametrize(

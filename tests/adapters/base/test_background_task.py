@@ -11,12 +11,12 @@ from gateway.errors import DeliveryError, GatewayError, StoreUnavailable
 PAUSES = (1.0, 2.0, 60.0)
 
 
-class Rejected(DeliveryError):
+class WrongCredentials(DeliveryError):
     """The credentials are wrong."""
 
 
 def backoff(pauses: tuple[float, ...] = PAUSES) -> Backoff:
-    return Backoff(pauses, lambda exc: isinstance(exc, Rejected))
+    return Backoff(pauses, lambda exc: isinstance(exc, WrongCredentials))
 
 
 def test_pauses_grow_with_failures_in_a_row_and_the_last_one_stays() -> None:
@@ -30,12 +30,16 @@ def test_a_pause_is_as_long_as_the_platform_asks() -> None:
 
 
 def test_rejected_credentials_wait_for_the_operator() -> None:
-    assert backoff().pause_after(Rejected()) == 60.0
+    assert backoff().pause_after(WrongCredentials()) == 60.0
 
 
 @pytest.mark.parametrize(
     ("exc", "level", "traceback"),
-    [(StoreUnavailable(), "warning", False), (Rejected(), "error", False), (ValueError("a bug"), "error", True)],
+    [
+        (StoreUnavailable(), "warning", False),
+        (WrongCredentials(), "error", False),
+        (ValueError("a bug"), "error", True),
+    ],
 )
 def test_a_failure_is_logged_in_one_line_unless_it_is_unknown(exc: Exception, level: str, *, traceback: bool) -> None:
     with capture_logs() as logs:
@@ -45,7 +49,7 @@ def test_a_failure_is_logged_in_one_line_unless_it_is_unknown(exc: Exception, le
 
 
 async def test_work_is_repeated_until_it_succeeds() -> None:
-    faults: list[Exception] = [GatewayError(), ValueError(), Rejected()]
+    faults: list[Exception] = [GatewayError(), ValueError(), WrongCredentials()]
 
     async def work() -> str:
         if faults:
