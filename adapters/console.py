@@ -1,4 +1,4 @@
-"""The console: one person at a terminal, or a program at the end of a pipe, talks with the assistant."""
+"""The platform adapter of the console: a person at a terminal, or a program behind a pipe, talks with the assistant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from gateway import markdown
+from adapters.base import markdown
 from gateway.api.waiting import Pace, WaitingRoom
 from gateway.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
 from gateway.messages import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState
@@ -35,29 +35,29 @@ EMPTY = "There is nothing in this message. Write something, or press Enter alone
 SECONDS_BETWEEN_DELTAS = 0.03
 REFRESHES_PER_SECOND = 10
 LIVE_CHARACTERS = 10_000
-"""As much of an unfinished block is drawn, again and again; complete, it is printed whole."""
+"""How much of an unfinished block is redrawn. A complete block is printed whole."""
 TOOL_LINES, TOOL_CHARACTERS = 40, 4000
-"""What is shown of a tool's input, and of its output."""
+"""How much is shown of a tool's input, and of its output."""
 CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
 
 ReadLine = Callable[[], str]
-"""The next line that the person typed, without its end. Raises EOFError when there is none."""
+"""Returns the next line that the person typed, without its end. Raises EOFError at the end of the input."""
 OpenInbox = Callable[["ConsoleAdapter"], AbstractContextManager[tuple[Inbox, str]]]
-"""Starts a gateway with this adapter; gives its inbox and a line that describes its backend."""
+"""Starts a gateway with this adapter; yields its inbox and a description of its backend."""
 
 
-def harmless(text: str) -> str:
-    """The text without anything that a terminal would obey instead of showing it."""
+def printable(text: str) -> str:
+    """Removes the control characters that a terminal would execute."""
     return text.translate(CONTROLS).encode(errors="replace").decode()
 
 
 class ConsoleAdapter:
-    """A typed line is the body of a request; its headers say in which thread, by whom, and which line it is."""
+    """A typed line is the body of a request; its headers name the thread, the author and the message."""
 
     name = NAME
 
     def __init__(self, console: Console, *, streaming: bool) -> None:
-        """``streaming``: show a reply while it is written."""
+        """``streaming``: whether a reply is shown while it is written."""
         self.console = console
         self.streaming = streaming
         self.room = WaitingRoom(1)
@@ -67,7 +67,7 @@ class ConsoleAdapter:
             text = request.body.decode()
             thread, message_id = request.headers["thread"], request.headers["message-id"]
         except (UnicodeDecodeError, KeyError) as exc:
-            raise Unreadable("The line cannot be read: it is not UTF-8, or of no thread.") from exc
+            raise Unreadable("The line cannot be read: it is not UTF-8, or names no thread.") from exc
         if "\0" in text:
             raise Unreadable("A message must not hold NUL characters.")
         if not text.strip():
@@ -75,7 +75,7 @@ class ConsoleAdapter:
         author = request.headers.get("author", "")
         return Receipt((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:  # noqa: ARG002  # there is nothing to note
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:  # noqa: ARG002  # no progress to save
         pace = Pace(partial(self.room.show, turn.id), SECONDS_BETWEEN_DELTAS)
         try:
             async for event in events:
@@ -84,16 +84,16 @@ class ConsoleAdapter:
         finally:
             pace.close()
 
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:  # noqa: ARG002  # likewise
-        """Tell whoever waits. Who came too late finds it in the thread."""
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:  # noqa: ARG002  # no progress to save
+        """Tells the caller that waits, if any."""
         self.room.settle(turn)
 
     async def check(self) -> Sequence[Check]:
         return (Check(self.name, ok=True, detail="python -m gateway chat"),)
 
 
-class Pipe:
-    """A file or a program: text as it comes, and nothing that steers a terminal."""
+class PlainOutput:
+    """Output to a file or a program: plain text without control sequences."""
 
     def __init__(self, console: Console) -> None:
         self._file = console.file
@@ -121,8 +121,8 @@ class Pipe:
             self.text("\n")
 
 
-class Terminal:
-    """Formatted Markdown. What is complete of a reply is printed for good; only its last block is drawn again."""
+class TerminalOutput:
+    """Formatted Markdown. Complete blocks of a reply are printed once; only its last block is redrawn."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -135,13 +135,13 @@ class Terminal:
         self._console.print(Text(text, style), soft_wrap=True)
 
     def reply(self, text: str) -> None:
-        self._console.print(Formatted(text), end="")
+        self._console.print(RenderedMarkdown(text), end="")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         self._live = Live(self._waiting, console=self._console, transient=True, refresh_per_second=REFRESHES_PER_SECOND)
         try:
-            with _unseen_keys() if sys.stdin.isatty() else nullcontext(), self._live:
+            with _without_echo() if sys.stdin.isatty() else nullcontext(), self._live:
                 yield
         finally:
             self._live = None
@@ -162,17 +162,17 @@ class Terminal:
 
     def _draw(self) -> None:
         if self._live:
-            tail = Formatted(self._open[-LIVE_CHARACTERS:], most=max(1, self._console.size.height - 2))
+            tail = RenderedMarkdown(self._open[-LIVE_CHARACTERS:], most=max(1, self._console.size.height - 2))
             self._live.update(tail if self._open.strip() else self._waiting)
 
     def _print(self, text: str) -> None:
         if text.strip():
-            self._console.print(*[Text("")] * self._above, Formatted(text), end="")
+            self._console.print(*[Text("")] * self._above, RenderedMarkdown(text), end="")
             self._above = True
 
 
-class Formatted:
-    """Markdown as a terminal shows it, without blank lines around it; of many lines, the last ``most``."""
+class RenderedMarkdown:
+    """Markdown as a terminal shows it, without blank lines around it, cut to the last ``most`` lines."""
 
     def __init__(self, text: str, most: int = sys.maxsize) -> None:
         self._text = text
@@ -181,9 +181,9 @@ class Formatted:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         try:
             segments = list(console.render(self._markdown(), options))
-        except Exception:  # noqa: BLE001  # what cannot be formatted is still to be read
+        except Exception:  # noqa: BLE001  # show the text even if it cannot be formatted
             segments = list(console.render(Text(self._text), options))
-        shown = (Segment(harmless(segment.text), segment.style) for segment in segments if not segment.control)
+        shown = (Segment(printable(segment.text), segment.style) for segment in segments if not segment.control)
         lines = list(Segment.split_lines(shown))
         filled = [at for at, line in enumerate(lines) if any(segment.text.strip() for segment in line)] or [0]
         for line in lines[filled[0] : filled[-1] + 1][-self._most :]:
@@ -191,15 +191,15 @@ class Formatted:
 
     def _markdown(self) -> Markdown:
         formatted = Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
-        # Rich leaves HTML out, and with it what a person or a model writes in angle brackets: List<int>.
+        # Rich drops HTML, and with it text in angle brackets that people and models write: List<int>.
         parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
         formatted.parsed = parser.parse(self._text)
         return formatted
 
 
 @contextmanager
-def _unseen_keys() -> Iterator[None]:
-    """What is typed meanwhile is not drawn into the reply, and Ctrl-C does not swallow half of what is being drawn."""
+def _without_echo() -> Iterator[None]:
+    """Keeps what is typed meanwhile out of the reply on the screen, and pending output when Ctrl-C is pressed."""
     before = termios.tcgetattr(sys.stdin)
     flags = before[3] & ~termios.ECHO | termios.NOFLSH
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*before[:3], flags, *before[4:]])
@@ -209,11 +209,11 @@ def _unseen_keys() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-Screen = Pipe | Terminal
+Screen = PlainOutput | TerminalOutput
 
 
-class Telling:
-    """Tells on a screen what happens to one turn."""
+class TurnPrinter:
+    """Shows what happens to one turn."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -224,17 +224,17 @@ class Telling:
         if isinstance(shown, ToolCall):
             self._call(shown)
             return
-        self._said.append(harmless(shown.text))
+        self._said.append(printable(shown.text))
         self._screen.text(self._said[-1])
 
     def outcome(self, turn: Turn) -> None:
-        """What was shown until now was a preview: the reply is told again if it came out different."""
+        """Shows the outcome. What was shown before is a preview: a reply that differs from it is printed again."""
         self._screen.end()
-        reply = harmless(turn.reply).strip()
+        reply = printable(turn.reply).strip()
         if turn.state is TurnState.CANCELLED:
             self._screen.line("Cancelled.", "yellow")
         elif turn.state is TurnState.FAILED and turn.failure:
-            self._screen.line(harmless(turn.failure.sentence), "red")
+            self._screen.line(printable(turn.failure.sentence), "red")
         elif not reply:
             self._screen.line("The reply is empty.", "dim")
         elif not "".join(self._said).strip().endswith(reply):
@@ -243,7 +243,7 @@ class Telling:
 
     def _call(self, call: ToolCall) -> None:
         self._screen.end()
-        name = harmless(call.name)
+        name = printable(call.name)
         self._once(call, "name", f"[tool] {name}", "bold cyan")
         if call.input:
             self._once(call, "input", _excerpt(call.input), "dim")
@@ -259,7 +259,7 @@ class Telling:
 
 
 def _excerpt(text: str) -> str:
-    lines = harmless(text[:TOOL_CHARACTERS]).strip("\n").splitlines()
+    lines = printable(text[:TOOL_CHARACTERS]).strip("\n").splitlines()
     cut = len(text) > TOOL_CHARACTERS or len(lines) > TOOL_LINES
     return "\n".join(f"  | {line}" for line in [*lines[:TOOL_LINES], *(["..."] if cut else [])])
 
@@ -273,20 +273,20 @@ def talk(
     backend: str,
     read_line: ReadLine | None = None,
 ) -> int:
-    """Hold a conversation, in a new thread or in ``thread``, until the person ends it. The exit status.
+    """Holds a conversation, in a new thread or in ``thread``, until the person ends it. Returns the exit status.
 
     Raises StoreUnavailable, AssistantError before the first prompt only.
     """
     console = adapter.console
-    screen = Terminal(console) if console.is_terminal and not console.is_dumb_terminal else Pipe(console)
-    dialogue = Dialogue(inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", harmless(user))
+    screen = TerminalOutput(console) if console.is_terminal and not console.is_dumb_terminal else PlainOutput(console)
+    dialogue = Dialogue(inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", printable(user))
     screen.line(f"Talking to {backend}.", "bold")
     try:
         past = dialogue.resume() if thread else ()
     except ThreadNotFound:
-        screen.line(f"There is no thread {harmless(thread or '')} here. Leave out --thread to open a new one.", "red")
+        screen.line(f"There is no thread {printable(thread or '')} here. Leave out --thread to open a new one.", "red")
         return 1
-    screen.line(f"To come back to this thread: python -m gateway chat --thread {harmless(dialogue.thread)}", "dim")
+    screen.line(f"To come back to this thread: python -m gateway chat --thread {printable(dialogue.thread)}", "dim")
     screen.line('"exit", "quit" or an empty line ends.\n', "dim")
     for turn in past:
         dialogue.recall(turn)
@@ -297,7 +297,7 @@ def talk(
 
 @dataclass
 class Dialogue:
-    """One person in one thread."""
+    """The conversation of one person in one thread."""
 
     inbox: Inbox
     adapter: ConsoleAdapter
@@ -306,16 +306,16 @@ class Dialogue:
     user: str
 
     def resume(self) -> Sequence[Turn]:
-        """What was said in the thread. Raises ThreadNotFound."""
+        """Returns the earlier turns of the thread. Raises ThreadNotFound."""
         conversation = self.inbox.locate(ConversationKey(NAME, channel=self.thread))
         self.thread = conversation.key.channel
         return self.inbox.transcript(conversation)
 
     def recall(self, turn: Turn) -> None:
-        """Show a turn of before; one that is not over yet as it goes on."""
-        self.screen.line(f"{PROMPT}{harmless(turn.message.text)}", "bold")
+        """Shows an earlier turn; one that is still running as it goes on."""
+        self.screen.line(f"{PROMPT}{printable(turn.message.text)}", "bold")
         if turn.state.decided:
-            Telling(self.screen).outcome(turn)
+            TurnPrinter(self.screen).outcome(turn)
         else:
             self._watch(turn.id, lambda: False)
 
@@ -328,11 +328,11 @@ class Dialogue:
         except TurnNotFound:
             self.screen.line("Cancelled, before it was sent.", "yellow")
         except GatewayError as exc:
-            self.screen.line(harmless(str(exc)), "red")
+            self.screen.line(printable(str(exc)), "red")
 
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
-        """Show a turn until its outcome. ``begin`` sets it going, and says whether it runs in this process."""
-        telling = Telling(self.screen)
+        """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process."""
+        printer = TurnPrinter(self.screen)
         waiter = self.adapter.room.enter(turn, watches=self.adapter.streaming)
         try:
             with self.screen.watching():
@@ -341,37 +341,37 @@ class Dialogue:
                     if isinstance(news, Turn):
                         outcome = news
                     elif news is not None:
-                        telling.show(news)
+                        printer.show(news)
         except KeyboardInterrupt:
             outcome = self._cancel(turn)
         finally:
             waiter.close()
-        telling.outcome(outcome)
+        printer.outcome(outcome)
 
     def _cancel(self, turn: TurnId) -> Turn:
         try:
             return self.inbox.cancel(turn)
-        except Conflict:  # it was faster
+        except Conflict:  # it finished first
             return self.inbox.turn(turn)
 
 
 def _lines(read_line: ReadLine) -> Iterator[str]:
-    """What the person says, until they end it."""
+    """Yields what the person types, until they end the conversation."""
     with suppress(EOFError, KeyboardInterrupt):
         while (line := read_line()) and line.strip().lower() not in ENDINGS:
             yield line
 
 
 def _reader(screen: Screen) -> ReadLine:
-    if isinstance(screen, Pipe) or not sys.stdin.isatty():
+    if isinstance(screen, PlainOutput) or not sys.stdin.isatty():
         return input
     with suppress(ImportError):
-        import readline  # noqa: F401, PLC0415  # imported, it gives the prompt a history; not every system has it
+        import readline  # noqa: F401, PLC0415  # its import adds a history to the prompt; some systems lack it
     return partial(input, PROMPT)
 
 
 def command(open_inbox: OpenInbox) -> click.Command:
-    """``chat``, for the command line."""
+    """Returns the command ``chat``."""
 
     @click.command("chat")
     @click.option("--thread", metavar="ID", help="Go on in this thread, after its earlier messages.")
@@ -381,7 +381,7 @@ def command(open_inbox: OpenInbox) -> click.Command:
         """Talk with the assistant here."""
         for stream in (sys.stdin, sys.stdout):
             if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a character that the terminal does not know ends nothing
+                stream.reconfigure(errors="replace")  # unknown characters must not end the program
         adapter = ConsoleAdapter(Console(markup=False, emoji=False, highlight=False), streaming=not no_stream)
         with open_inbox(adapter) as (inbox, backend):
             status = talk(inbox, adapter, thread=thread, user=user or _login_name(), backend=backend)
@@ -391,6 +391,6 @@ def command(open_inbox: OpenInbox) -> click.Command:
 
 
 def _login_name() -> str:
-    with suppress(KeyError, OSError, ImportError):  # a container may run as somebody without a name
+    with suppress(KeyError, OSError, ImportError):  # a container may run as a user without a name
         return getpass.getuser()
     return "somebody"

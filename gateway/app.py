@@ -19,7 +19,7 @@ from adapters import console
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack import manifest as slack_manifest
 from adapters.slack.settings import SlackSettings
-from adapters.telegram import command as telegram_command
+from adapters.telegram import cli as telegram_cli
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, explaining, exposition, logs, operator_commands, tracing, web
 from gateway.admin import AdminSettings, Desk
@@ -44,7 +44,6 @@ from gateway.prices import Prices, PriceSettings
 from gateway.retention import clear_up
 from gateway.rules import AdmissionSettings, Rules
 from gateway.settings import Environment, Settings
-from gateway.storing import Memory
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
@@ -68,20 +67,21 @@ DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
 
 
-def platforms(settings: Settings, memory: Memory) -> Sequence[Adapter]:
+def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     """The platforms that are switched on. Raises SettingsError."""
-    http = HttpAdapter(HttpSettings.load(), max_message_chars=settings.max_message_chars, threads=settings.web_threads)
+    most, threads = settings.max_message_chars, settings.web_threads
+    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, threads=threads)
     slack, telegram = SlackSettings.load(), TelegramSettings.load()
     adapters: list[Adapter] = [http]
     # Loaded where they are wanted only: their libraries take 5 and 9 MB.
     if slack.on:
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
 
-        adapters.append(SlackAdapter(slack, memory))
+        adapters.append(SlackAdapter(slack, store, run_once))
     if telegram.on:
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
 
-        adapters.append(TelegramAdapter(telegram, memory, run_once))
+        adapters.append(TelegramAdapter(telegram, store, run_once))
     return adapters
 
 
@@ -268,7 +268,7 @@ def commands() -> Sequence[click.Command]:
         *operator_commands.commands(_books, Threads(_assistant, run_once)),
         explaining.command(_sight),
         slack_manifest.command(),
-        telegram_command.command(run_once),
+        telegram_cli.command(run_once),
     )
 
 

@@ -8,8 +8,8 @@ do I/O, and what it raises.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.messages import (
     Attachment,
@@ -67,6 +67,29 @@ class Request:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """The answer to a webhook request, without a framework."""
+
+    status: int = 200
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address of this server to which a platform sends POST requests."""
+
+    path: str
+    max_body_bytes: int
+    """The web server reads no more of a body, and refuses larger ones (``payload_too_large``)."""
+    handle: Callable[[Request], WebhookResponse]
+    """Verifies, commits and acknowledges a request. Sync; any thread; does I/O.
+
+    Raises InputError, Overloaded, StoreUnavailable, which the web server answers as it does for every route.
+    """
+
+
 Change = Edit | Withdrawal | Move | Verdict
 """An event of a platform other than a new message."""
 
@@ -78,6 +101,10 @@ class Receipt:
     messages: tuple[Message, ...] = ()
     changes: tuple[Change, ...] = ()
     body: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The platform's JSON that this was parsed from: for its adapter, which may do more with it after the commit."""
+    error: Exception | None = None
+    """Why ``payload`` could not be parsed although it is the platform's. The adapter decides what becomes of it."""
 
 
 class Outbox(Protocol):
@@ -154,8 +181,17 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class HasWebhooks(Protocol):
+    """An adapter whose platform sends requests."""
+
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        """Returns where they are received. The web server calls it once, at start."""
+        ...
+
+
+@runtime_checkable
 class Routed(Protocol):
-    """An adapter with its own HTTP routes."""
+    """An adapter with pages or an API of its own."""
 
     def routes(self, inbox: Inbox) -> flask.Blueprint: ...
 

@@ -41,6 +41,17 @@ class Rate:
     """How many tokens accumulate while none is taken."""
 
 
+class TokenBuckets(Protocol):
+    """Rate limits that all processes on one database share. Sync, thread-safe."""
+
+    def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
+        """Takes the next free token of a bucket. Does I/O; raises StoreUnavailable.
+
+        Returns the seconds until it is free; None, and takes none, if that is more than ``patience``.
+        """
+        ...
+
+
 class Memory(Protocol):
     """Named values and locks for adapters. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
 

@@ -19,8 +19,8 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 from gateway import logs
 from gateway.api import problems
 from gateway.api.openapi import Described, Operation, Reply, document
-from gateway.errors import GatewayError
-from gateway.ports import Adapter, Check, Inbox, Routed
+from gateway.errors import GatewayError, Unreadable
+from gateway.ports import Adapter, Check, HasWebhooks, Inbox, Request, Routed, Webhook
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Largest request body; a route may allow less."""
@@ -86,6 +86,9 @@ def create_app(
     for adapter in adapters:
         if isinstance(adapter, Routed):
             app.register_blueprint(adapter.routes(inbox))
+        if isinstance(adapter, HasWebhooks):
+            for webhook in adapter.webhooks(inbox):
+                app.add_url_rule(webhook.path, f"webhook {webhook.path}", _webhook_view(webhook), methods=["POST"])
     described = [
         operation for adapter in adapters if isinstance(adapter, Described) for operation in adapter.operations()
     ]
@@ -94,6 +97,20 @@ def create_app(
     for page in pages:
         app.register_blueprint(page)
     return app
+
+
+def _webhook_view(webhook: Webhook) -> Callable[[], ResponseReturnValue]:
+    def view() -> ResponseReturnValue:
+        most = webhook.max_body_bytes
+        flask.request.max_content_length = most + 1  # where a chunked body is cut off
+        body = flask.request.get_data()
+        if len(body) > most:
+            raise Unreadable(f"The body is larger than {most} bytes.", code="payload_too_large")
+        headers = {name.lower(): value for name, value in flask.request.headers.items()}
+        response = webhook.handle(Request(headers, body))
+        return response.body, response.status, dict(response.headers)
+
+    return view
 
 
 def _bare_app() -> flask.Flask:

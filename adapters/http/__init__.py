@@ -1,4 +1,4 @@
-"""POST /chat: the platform of programs. A caller waits for the reply, watches it come, or fetches it later."""
+"""POST /chat, the platform of programs: a caller waits for the reply, streams it, or fetches it later."""
 
 from adapters.http.adapter import HttpAdapter
 from adapters.http.settings import HttpSettings

@@ -1,4 +1,4 @@
-"""The routes of /chat: what each does, and how it is described."""
+"""The routes of /chat and their OpenAPI descriptions."""
 
 from __future__ import annotations
 
@@ -7,48 +7,52 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import flask
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
 
-from adapters.http.settings import NAME, split
+from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
+from adapters.http.request_limit import RequestLimit
+from adapters.http.settings import NAME, HttpSettings, split
 from gateway.api import callers, views
 from gateway.api.openapi import Header, Operation, Reply
+from gateway.api.waiting import WaitingRoom
 from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.messages import Conversation, ConversationKey, Turn, TurnId
 from gateway.ports import Accepted, Inbox, Request
 
-if TYPE_CHECKING:
-    from adapters.http.adapter import Asked, ChatRequest, HttpAdapter
-
 PULSE = 2.0
-"""Seconds after which a waiting thread looks whether its caller is still there."""
+"""Seconds between two checks of a waiting thread whether its caller is still connected."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def blueprint(adapter: HttpAdapter, inbox: Inbox) -> flask.Blueprint:
-    made, routes = flask.Blueprint(NAME, __name__), Routes(adapter, inbox)
-    for operation in adapter.operations():
-        made.add_url_rule(operation.path, operation.name, getattr(routes, operation.name), methods=[operation.method])
-    made.record_once(lambda state: _share(cast("flask.Flask", state.app), adapter.settings.cors_origins))
+def blueprint(views: ChatRoutes, operations: Sequence[Operation]) -> flask.Blueprint:
+    made = flask.Blueprint(NAME, __name__)
+    for operation in operations:
+        made.add_url_rule(operation.path, operation.name, getattr(views, operation.name), methods=[operation.method])
+    made.record_once(lambda state: _allow_origins(cast("flask.Flask", state.app), views.settings.cors_origins))
     return made
 
 
 @dataclass(frozen=True, slots=True)
-class Routes:
-    """What each route does."""
+class ChatRoutes:
+    """The views, one for each operation."""
 
-    adapter: HttpAdapter
+    settings: HttpSettings
+    parser: ChatRequestParser
+    limit: RequestLimit
+    room: WaitingRoom
     inbox: Inbox
+    ping_seconds: float
 
     def chat(self) -> ResponseReturnValue:
-        flask.request.max_content_length = self.adapter.max_body_bytes + 1  # a body in chunks is cut off there
+        flask.request.max_content_length = self.parser.max_body_bytes + 1  # where a chunked body is cut off
         headers = _headers()
-        asked = self.adapter.read(Request(headers, flask.request.get_data()))
-        self.adapter.limit(asked.message.key.workspace or callers.address(self.adapter.settings.trusted_proxies))
+        asked = self.parser.parse(Request(headers, flask.request.get_data()))
+        self.limit.check(asked.message.key.workspace or callers.address(self.settings.trusted_proxies))
         if "respond-async" in _listed(headers.get("prefer", "")):
             return self._later(asked)
         with ExitStack() as leaving:
@@ -57,7 +61,7 @@ class Routes:
             gone = views.caller_gone(flask.request.environ)
             if not watches:
                 return views.awaited(accepted.turn, news, gone)
-            stream = views.events(accepted.turn, news, gone, ping_seconds=self.adapter.ping_seconds)
+            stream = views.events(accepted.turn, news, gone, ping_seconds=self.ping_seconds)
             response = flask.Response(stream, headers=STREAM_HEADERS, content_type=f"{views.STREAM}; charset=utf-8")
             response.call_on_close(leaving.pop_all().close)
             return response
@@ -67,7 +71,7 @@ class Routes:
 
     def cancel_turn(self, turn_id: str) -> ResponseReturnValue:
         turn = self.inbox.cancel(self._turn(turn_id).id)
-        self.adapter.room.settle(turn)  # a queued one would be delivered only when those before it are
+        self.room.settle(turn)  # the worker would deliver a queued one only after those before it
         return views.turn(turn)
 
     def show_thread(self, thread_id: str) -> ResponseReturnValue:
@@ -76,34 +80,34 @@ class Routes:
 
     def forget_thread(self, thread_id: str) -> ResponseReturnValue:
         for turn in self.inbox.forget(self._conversation(thread_id)):
-            self.adapter.room.settle(turn)  # nobody delivers what is forgotten
+            self.room.settle(turn)  # the worker does not deliver forgotten turns
         return "", 204
 
-    def _later(self, asked: Asked) -> ResponseReturnValue:
-        self.adapter.room.check_open()
+    def _later(self, asked: ParsedChatRequest) -> ResponseReturnValue:
+        self.room.check_open()
         turn = self._accept(asked, self.inbox.new_turn()).turn
         location = flask.url_for(".show_turn", turn_id=turn.id)
         return views.accepted(turn), 202, {"Location": location, "Preference-Applied": "respond-async"}
 
-    def _wait(self, asked: Asked, leaving: ExitStack, *, watches: bool) -> tuple[Accepted, views.News]:
-        """Take a place in the room first and then hand the message in, so that nothing of its turn is missed."""
+    def _wait(self, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool) -> tuple[Accepted, views.News]:
+        """Registers the caller before it hands the message in, so that no event of the turn is missed."""
         turn = self.inbox.new_turn()
-        waiter = self.adapter.room.enter(turn, watches=watches)
+        waiter = self.room.enter(turn, watches=watches)
         leaving.callback(waiter.close)
         accepted = self._accept(replace(asked, message=replace(asked.message, awaited=True)), turn)
         if accepted.turn.id != turn:
             waiter.turn_to(accepted.turn.id)
-            accepted = replace(accepted, turn=self.inbox.turn(accepted.turn.id))  # it may have been decided meanwhile
+            accepted = replace(accepted, turn=self.inbox.turn(accepted.turn.id))  # it may have finished meanwhile
         if accepted.turn.state.decided:
             return accepted, (accepted.turn,)
         return accepted, waiter.news(
             partial(self.inbox.turn, accepted.turn.id),
             here=accepted.here,
-            patience=self.adapter.settings.chat_wait_seconds,
-            pulse=min(PULSE, self.adapter.ping_seconds),
+            patience=self.settings.chat_wait_seconds,
+            pulse=min(PULSE, self.ping_seconds),
         )
 
-    def _accept(self, asked: Asked, turn: TurnId) -> Accepted:
+    def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> Accepted:
         message = asked.message
         try:
             accepted = self.inbox.accept(message, turn)
@@ -118,8 +122,8 @@ class Routes:
         return accepted
 
     def _turn(self, turn_id: str) -> Turn:
-        """The caller's own turn. Raises Unverified, TurnNotFound: also for the turns of others."""
-        owner = self.adapter.owner(_headers())
+        """Returns a turn of the caller's own. Raises Unverified, TurnNotFound (also for turns of other callers)."""
+        owner = self.parser.owner(_headers())
         if TURN_NAME.fullmatch(turn_id):
             turn = self.inbox.turn(TurnId(turn_id))
             if (turn.message.key.platform, turn.message.key.workspace) == (NAME, owner):
@@ -127,7 +131,7 @@ class Routes:
         raise TurnNotFound("There is no such turn.")
 
     def _conversation(self, thread_id: str) -> Conversation:
-        owner = self.adapter.owner(_headers())
+        owner = self.parser.owner(_headers())
         return self.inbox.locate(ConversationKey(NAME, workspace=owner, channel=thread_id))
 
 
@@ -147,8 +151,8 @@ def _prefers_stream(accept: str) -> bool:
     return wanted[views.STREAM] > wanted["application/json"]
 
 
-def _share(app: flask.Flask, origins: str) -> None:
-    """Let pages of these origins call /chat: also its errors that no view answers, so on the app and not on a view."""
+def _allow_origins(app: flask.Flask, origins: str) -> None:
+    """Lets pages of these origins call /chat. On the app, so that errors outside of the views have the headers too."""
     CORS(
         app,
         resources={r"/chat(/.*)?": {"origins": list(split(origins))}},
@@ -176,7 +180,7 @@ TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"
 
 
 def operations(request: type[ChatRequest]) -> Sequence[Operation]:
-    """What there is, with ``request`` as the body of a message; all of it open to everybody."""
+    """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
     replies = {
         200: Reply("The reply.", views.TurnReply, stream=STREAMED),
         202: Reply("The turn, begun.", views.TurnAccepted),

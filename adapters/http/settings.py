@@ -1,4 +1,4 @@
-"""What can be set of /chat."""
+"""Settings of /chat."""
 
 from __future__ import annotations
 

@@ -1,52 +1,115 @@
-"""Slack as a platform of the gateway: the rooms of this package put together."""
+"""The Slack platform of the gateway: puts the modules of this package together."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import flask
 
-from adapters.slack import check, explain, files
-from adapters.slack.calls import Calls
-from adapters.slack.door import Door
-from adapters.slack.incoming import Reader
-from adapters.slack.places import NAME
-from adapters.slack.reply import Replies
+from adapters.base.background_task import RunCoroutine
+from adapters.base.capabilities import Capabilities
+from adapters.base.chat_adapter import ChatAdapter
+from adapters.base.preview import NO_WAIT
+from adapters.base.reconciler import MAX_WAIT
+from adapters.slack import dry_run, files, formatter, setup_check
+from adapters.slack.api_client import SlackClient
+from adapters.slack.event_parser import EventParser
+from adapters.slack.message_writer import SlackWriter
+from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
+from adapters.slack.preview import SlackPreview
+from adapters.slack.reconciler import SlackReconciler, plain_messages
+from adapters.slack.reply_target import NAME, SlackTarget
 from adapters.slack.settings import SlackSettings
+from adapters.slack.status import SlackStatus
+from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
 from gateway.errors import DeliveryError
-from gateway.messages import Attachment, Shown, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed
+from gateway.messages import Attachment, Kind, Turn
+from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed, Webhook
 from gateway.storing import Memory
 
 
-class SlackAdapter:
-    """Workspaces: the one whose token is given, or all that have installed the app."""
+class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
+    """The outbound side."""
+
+    def __init__(self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings) -> None:
+        super().__init__()
+        self._client = client
+        self._workspaces = workspaces
+        self._settings = settings
+        self._capabilities = Capabilities()
+
+    def restored(self, turn: Turn, outbox: Outbox) -> SlackReply:
+        reply = SlackReply.of(outbox)
+        reply.processing = not outbox.fresh and _is_direct(turn)  # an earlier process may have set it
+        return reply
+
+    async def preview(self, turn: Turn, outbox: Outbox, reply: SlackReply) -> SlackPreview:
+        writer = await self._writer(turn, outbox, reply, max_wait=NO_WAIT)
+        return SlackPreview(
+            writer,
+            self._status(turn, outbox, writer),
+            outbox,
+            self._capabilities,
+            seconds=self._settings.slack_stream_seconds,
+            streams=self._settings.slack_preview == "stream" and _may_stream(turn, writer.target),
+            # What an earlier process posted stays until ``deliver`` corrects it: nothing is posted beside it.
+            shows_text=outbox.fresh and self._settings.slack_preview != "off",
+        )
+
+    async def reconciler(self, turn: Turn, outbox: Outbox, reply: SlackReply) -> SlackReconciler:
+        writer = await self._writer(turn, outbox, reply, max_wait=MAX_WAIT)
+        status, streams = self._status(turn, outbox, writer), _may_stream(turn, writer.target)
+        return SlackReconciler(self._client, writer, status, self._workspaces, turn, outbox, streams=streams)
+
+    def formatted(self, turn: Turn) -> list[OutgoingMessage]:
+        *others, last = formatter.pieces(turn.reply) or [""]
+        asks = self._settings.slack_feedback and turn.message.kind is Kind.ASK
+        below = (formatter.feedback_block(turn.id),) if asks else ()
+        return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)] if last else []
+
+    def plain(self, text: str) -> list[OutgoingMessage]:
+        return plain_messages(text)
+
+    async def _writer(self, turn: Turn, outbox: Outbox, reply: SlackReply, *, max_wait: float) -> SlackWriter:
+        """Raises DeliveryError."""
+        address = turn.message.address
+        target = SlackTarget.of(address, await self._workspaces.find(address))
+        return SlackWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
+
+    def _status(self, turn: Turn, outbox: Outbox, writer: SlackWriter) -> SlackStatus:
+        capabilities, direct = self._capabilities, _is_direct(turn)
+        return SlackStatus(self._client, writer.target, outbox, writer.reply, capabilities, direct=direct)
+
+
+class SlackAdapter(SlackReplies):
+    """Serves one workspace, whose token is given, or all that have installed the app."""
 
     name = NAME
 
-    def __init__(self, settings: SlackSettings, memory: Memory) -> None:
-        self._settings = settings
-        self._calls = Calls(settings.slack_api_url)
-        self._workspaces = _workspaces(settings, memory)
-        self._reader = Reader(settings)
-        self._door = Door(settings, self._reader, self._workspaces, memory)
-        self._replies = Replies(self._calls, self._workspaces, settings)
+    def __init__(self, settings: SlackSettings, memory: Memory, run: RunCoroutine) -> None:
+        """``run``: runs a coroutine to its end, on an event loop of its own."""
+        super().__init__(SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
+        self._parser = EventParser(settings)
+        self._receiver = SlackReceiver(settings, self._parser, self._workspaces, memory, run)
 
     def receive(self, request: Request) -> Receipt:
-        return self._reader.receive(request)
+        return self._parser.receive(request)
 
     def suppose(self, supposed: Supposed) -> Receipt:
-        return explain.suppose(self._reader, supposed)
+        return dry_run.dry_run(self._parser, supposed)
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:
-        return self._door.routes(inbox)
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        return self._receiver.webhooks(self.receive, inbox)
+
+    def routes(self, inbox: Inbox) -> flask.Blueprint:  # noqa: ARG002  # the pages take in no messages
+        return self._receiver.routes()
 
     def listen(self, inbox: Inbox) -> None:
-        self._door.listen(inbox)
+        self._receiver.listen(inbox)
 
     def hush(self) -> None:
-        self._door.hush()
+        self._receiver.hush()
 
     async def fetch(self, turn: Turn) -> Sequence[Attachment]:
         message = turn.message
@@ -54,19 +117,13 @@ class SlackAdapter:
             workspace = await self._workspaces.find(message.address)
         except DeliveryError as exc:
             return [Attachment(file, problem=str(exc)) for file in message.files]
-        return await files.fetch(self._calls, workspace, message, self._settings.slack_max_file_bytes)
-
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
-        await self._replies.follow(turn, events, outbox)
-
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
-        await self._replies.deliver(turn, outbox)
+        return await files.fetch(self._client, workspace, message, self._settings.slack_max_file_bytes)
 
     async def check(self) -> Sequence[Check]:
-        return await check.check(self._settings, self._calls, self._workspaces)
+        return await setup_check.check(self._settings, self._client, self._workspaces)
 
     async def close(self) -> None:
-        await self._calls.close()
+        await self._client.close()
 
 
 def _workspaces(settings: SlackSettings, memory: Memory) -> Workspaces:
@@ -74,3 +131,15 @@ def _workspaces(settings: SlackSettings, memory: Memory) -> Workspaces:
         return InstalledWorkspaces(settings, memory)
     assert settings.slack_bot_token is not None  # noqa: S101  # `on` has seen to it
     return OneWorkspace(settings.slack_bot_token.get_secret_value())
+
+
+def _is_direct(turn: Turn) -> bool:
+    return turn.message.address.get("channel_type") == "im"
+
+
+def _may_stream(turn: Turn, target: SlackTarget) -> bool:
+    """Returns whether a reply may be a stream: that needs a thread and a person, and has no metadata until it ends.
+
+    So in a thread that several conversations share, an unsaved stream could not be told from another conversation's.
+    """
+    return bool(target.thread_ts and target.user) and not turn.message.key.user

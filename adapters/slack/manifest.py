@@ -1,4 +1,4 @@
-"""What the app has to be at Slack: its scopes, events and commands, and the manifest that sets all of it up at once.
+"""The app as Slack has to know it: scopes, events and commands, and the manifest that sets them up at once.
 
 docs.slack.dev/reference/app-manifest
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
+from adapters.base.public_url import public_url
 from adapters.slack.settings import SlackSettings
 
 SCOPES = (
@@ -20,19 +20,19 @@ SCOPES = (
     "channels:history",  # messages in public channels, and to find our own reply there after a lost answer
     "chat:write",  # replies, streams, status
     "commands",  # the slash commands
-    "files:read",  # what people attach
-    "files:write",  # what the assistant makes
+    "files:read",  # attached files
+    "files:write",  # files that the assistant makes
     "groups:history",  # as channels:history, in private channels
     "im:history",  # as channels:history, in direct messages
-    "metadata.message:read",  # the marks on our own replies, to know them again
+    "metadata.message:read",  # the metadata on the bot's own replies, to recognise them
     "mpim:history",  # as channels:history, in direct messages of several people
 )
 """What a bot token must permit. docs.slack.dev/reference/scopes"""
 
 EVENTS = (
     "agent_session_stopped",  # the Stop button
-    "app_home_opened",  # somebody opens the agent view: prompts are suggested
-    "app_mention",  # somebody calls the bot
+    "app_home_opened",  # a person opens the agent view: prompts are suggested
+    "app_mention",  # mentions of the bot
     "app_uninstalled",  # the installation is over
     "message.channels",  # replies in threads that the bot is in, edits, deletions
     "message.groups",  # likewise, in private channels
@@ -40,7 +40,7 @@ EVENTS = (
     "message.mpim",  # as message.channels, in direct messages of several people
     "tokens_revoked",  # the installation is over
 )
-"""What Slack is asked to tell. docs.slack.dev/reference/events"""
+"""The events that Slack is asked for. docs.slack.dev/reference/events"""
 
 COMMANDS = {
     "reset": "Forget what was said and begin anew",
@@ -70,9 +70,9 @@ Manifest = dict[str, Any]
 def build(
     settings: SlackSettings, *, name: str = DEFAULT_NAME, url: str | None = None, prefix: str = "", rotate: bool = False
 ) -> Manifest:
-    """The manifest of an app that is called at ``url``, or by Socket Mode where there is none.
+    """Returns the manifest of an app that receives requests at ``url``, or events by Socket Mode if there is none.
 
-    ``prefix``: what its commands begin with. ``rotate``: its tokens live for hours, and are renewed.
+    ``prefix``: of its commands. ``rotate``: whether its tokens expire and are renewed.
     """
     oauth: Manifest = {"scopes": {"bot": list(SCOPES)}}
     if url:
@@ -115,7 +115,7 @@ def _command(name: str, what: str, url: str | None, prefix: str) -> Manifest:
 
 
 def _at(url: str | None, field: str, path: str) -> dict[str, str]:
-    """Where Slack calls us; nothing in Socket Mode."""
+    """Returns the address of a path of this server; nothing for Socket Mode."""
     return {field: url + PATHS[path]} if url else {}
 
 
@@ -123,7 +123,7 @@ def _at(url: str | None, field: str, path: str) -> dict[str, str]:
 
 
 def command() -> click.Group:
-    """``slack``, for the command line."""
+    """Returns the command group ``slack``."""
 
     @click.group("slack")
     def slack() -> None:
@@ -152,21 +152,16 @@ def command() -> click.Group:
 
 
 def _public(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:
-    """The address as Slack needs it: https, and without what we put behind it."""
+    """Returns the address as Slack needs it: with https, and without the path of events."""
     if url is None:
         return None
     try:
-        parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
-        host, port = parts.hostname or "", parts.port
+        parts = public_url(url, PATHS["events"])
     except ValueError as exc:
-        raise click.BadParameter(f"{url} is no address.") from exc
-    if not host or parts.username is not None or parts.query or parts.fragment or re.search(r"\s", url.strip()):
-        raise click.BadParameter("Give an address such as https://bot.example.com.")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in OWN_MACHINE):
+        raise click.BadParameter(str(exc)) from exc
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in OWN_MACHINE):
         raise click.BadParameter("Slack calls addresses with https only.")
-    name = f"[{host}]" if ":" in host else host
-    path = parts.path.rstrip("/").removesuffix(PATHS["events"])
-    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{path}"
+    return parts.geturl()
 
 
 def _short(_ctx: click.Context, _param: click.Parameter, name: str) -> str:

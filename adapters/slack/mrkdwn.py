@@ -1,4 +1,4 @@
-"""Markdown in Slack's older markup, "mrkdwn", for messages without blocks.
+"""Converts Markdown to Slack's older markup, "mrkdwn", for messages without blocks.
 
 Its rules: docs.slack.dev/messaging/formatting-message-text.
 """
@@ -11,8 +11,8 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-WIDEST_TABLE = 120
-"""Characters in a line up to which columns are filled up, so that they stand below one another."""
+MAX_TABLE_WIDTH = 120
+"""Characters in a line up to which columns are padded, so that they are aligned."""
 INDENT = "    "
 SPACES = {
     "softbreak": " ",
@@ -22,23 +22,23 @@ SPACES = {
     "td_close": " ",
     "th_close": " ",
 }
-"""What stands between words, of markup that has none itself."""
+"""What separates words, for markup without text."""
 BROKEN_FENCE = "`\u2060``"
-"""Three backticks that end no code: there is something without width between them."""
+"""Three backticks that do not end code: there is an invisible character between them."""
 
 
 def escaped(text: str) -> str:
-    """Text in which Slack reads no marks."""
+    """Returns text in which Slack reads no control sequences."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def mrkdwn(markdown: str) -> str:
-    """The same in Slack's markup. No word is lost but the language of a fence."""
+    """Returns the text in Slack's markup. Only the language of a code fence is lost."""
     return _blocks(_tree(markdown).children)
 
 
 def words(markdown: str) -> str:
-    """All that is said, in one line and without markup; not escaped."""
+    """Returns the text in one line and without markup; not escaped."""
     tokens = _parser().parse(markdown)
     inner = (child for token in tokens for child in (token.children or [token]))
     return " ".join("".join(token.content or SPACES.get(token.type, "") for token in inner).split())
@@ -46,7 +46,7 @@ def words(markdown: str) -> str:
 
 @cache
 def _parser() -> MarkdownIt:
-    # Definitions of links would vanish where nothing refers to them; HTML is text for Slack.
+    # Link definitions would be lost if nothing refers to them; HTML is text for Slack.
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("reference")
 
 
@@ -102,13 +102,13 @@ def _indented(text: str, first: str, others: str) -> str:
 def _table(node: SyntaxTreeNode) -> str:
     rows = [[_cell(cell) for cell in row.children] for part in node.children for row in part.children]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if sum(widths) + 3 * len(widths) <= WIDEST_TABLE:
+    if sum(widths) + 3 * len(widths) <= MAX_TABLE_WIDTH:
         rows = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return _fenced("\n".join(" | ".join(row).rstrip() for row in rows))
 
 
 def _cell(node: SyntaxTreeNode) -> str:
-    """In a fence there is no markup, so that of a link is its address in brackets."""
+    """Returns a cell as plain text, as it is shown in a fence: a link as its text with the URL in brackets."""
     return "".join(_bare(child) for child in node.children[0].children).replace("\n", " ")
 
 
@@ -152,7 +152,7 @@ def _image(node: SyntaxTreeNode) -> str:
 def _linked(address: str, text: str) -> str:
     if not address.startswith(("http://", "https://", "mailto:")):
         return f"{text} ({escaped(address)})" if address else text
-    address = escaped(address)  # the parser has spelled out the bar that would end it
+    address = escaped(address)  # the parser has encoded the bar that would end it
     return f"<{address}|{text}>" if text and text != address else f"<{address}>"
 
 

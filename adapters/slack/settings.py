@@ -1,4 +1,4 @@
-"""What the Slack adapter needs to know, and which of it is missing."""
+"""Settings of the Slack adapter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.settings import Environment, TokenPattern
 
 SLACK = "https://slack.com"
 PROMPTS = 4
-"""As many as Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
+"""The most that Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
 
 
 class SlackSettings(Environment):
@@ -24,10 +24,10 @@ class SlackSettings(Environment):
     slack_bot_token: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
     slack_app_token: SecretStr | None = None
-    """Set: events come by Socket Mode, and no public address is needed."""
+    """Set: events are received by Socket Mode, and no public address is needed."""
     slack_client_id: str | None = None
     slack_client_secret: SecretStr | None = None
-    """Both set: any number of workspaces may install the app, at /slack/install."""
+    """Both set: any number of workspaces can install the app, at /slack/install."""
     slack_api_url: str = f"{SLACK}/api/"
     slack_scope: Literal["topic", "channel", "user"] = "topic"
     """What a conversation is: a thread in Slack, a whole channel, or one person in a channel."""
@@ -36,15 +36,15 @@ class SlackSettings(Environment):
     slack_allowed_bots: str = ""
     """Comma-separated user or bot ids of other bots that are answered; * for all."""
     slack_preview: Literal["stream", "update", "off"] = "stream"
-    """How a reply is shown while it is written: by Slack's streaming, by changing a message, or not at all."""
+    """How a reply is shown while it is written: by Slack's streaming, by editing a message, or not at all."""
     slack_stream_seconds: PositiveFloat = 1.0
-    """From one piece of a streamed reply to the next."""
+    """Between two pieces of a streamed reply."""
     slack_feedback: bool = True
-    """Put buttons under a reply that ask what it was worth."""
+    """Put feedback buttons under replies."""
     slack_prompts: str = ""
-    """Up to four suggested prompts, as ``title: message``, with | between them."""
+    """Up to four suggested prompts, as ``title: message``, separated by |."""
     slack_max_file_bytes: PositiveInt = Field(20 * 1024 * 1024)
-    """What a file that somebody attaches may weigh."""
+    """The largest attached file that is read."""
 
     @field_validator("slack_api_url")
     @classmethod
@@ -60,7 +60,7 @@ class SlackSettings(Environment):
 
     @property
     def on(self) -> bool:
-        """Whether anything of Slack is set. Raises SettingsError when something else is missing then."""
+        """Whether Slack is set up. Raises SettingsError if only part of what it needs is set."""
         given = (self.slack_bot_token, self.slack_app_token, self.slack_signing_secret, self.slack_client_id)
         if not any((*given, self.slack_client_secret)):
             return False
@@ -71,16 +71,16 @@ class SlackSettings(Environment):
 
     @property
     def installable(self) -> bool:
-        """Whether workspaces install the app by themselves, instead of one whose token is given."""
+        """Whether workspaces install the app themselves; else there is one, whose token is set."""
         return self.slack_client_id is not None and self.slack_bot_token is None
 
     @property
     def prompts(self) -> tuple[tuple[str, str], ...]:
-        """Title and message of each suggested prompt."""
+        """The title and message of each suggested prompt."""
         return _prompts(self.slack_prompts)
 
     def missing(self) -> tuple[str, ...]:
-        """The variables without which what is set cannot work."""
+        """Returns the variables that are missing for what is set."""
         oauth = self.slack_client_id is not None or self.slack_client_secret is not None
         needed: dict[str, object] = {}
         if oauth and self.slack_bot_token is None:

@@ -1,124 +1,151 @@
-"""Socket Mode: Bolt's connection to Slack, that takes what can be committed and leaves the rest with Slack."""
+"""Receives Slack's events by Socket Mode: an envelope is acknowledged when its content is committed."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from threading import Condition
 from typing import Any, cast
 
-from slack_bolt.adapter.socket_mode.internals import send_response
-from slack_bolt.request import BoltRequest
-from slack_bolt.response import BoltResponse
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.client import BaseSocketModeClient
-from slack_sdk.socket_mode.interval_runner import IntervalRunner
 from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
 
+from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
+from adapters.base.json_fields import Fields
 from gateway import logs
-from gateway.errors import GatewayError
+from gateway.errors import DeliveryError, GatewayError
 
-CONNECT_SECONDS = 10.0
-"""From one attempt to the next, while there has been no connection yet; later on, the client sees to it."""
 PING_SECONDS = 5.0
 CALL_SECONDS = 10
+TRANSIENT = frozenset({"fatal_error", "internal_error", "ratelimited", "request_timeout", "service_unavailable"})
+"""Errors that say nothing about the token: docs.slack.dev/reference/methods/apps.connections.open#errors"""
 BUFFER_BYTES = 16 * 1024
-"""What is read at once. The client goes one call deeper for each piece of a message and for each message in a piece."""
+"""Bytes per read. The client recurses once for each piece of a message, and for each message in a piece."""
 
 log = logs.get(__name__)
 
 
-class Socket:
-    """One connection; Slack sends each envelope over one of all that are open, and again if nobody acknowledges it."""
+class SocketMode:
+    """One connection. Slack sends each envelope over one of all open connections, again if it is not acknowledged."""
 
-    def __init__(self, answer: Callable[[BoltRequest], BoltResponse], app_token: str, api_url: str) -> None:
-        """``answer`` is called in the client's threads; what it raises leaves the envelope with Slack."""
-        self._answer = answer
+    def __init__(
+        self,
+        receive: Callable[[Fields], str],
+        app_token: str,
+        api_url: str,
+        run: RunCoroutine,
+        *,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        """``receive``: commits a payload, and returns the JSON to answer at once, if any. Called in client threads.
+
+        If it raises, the envelope is not acknowledged. ``pauses``: between attempts at the first connection; later on
+        the client reconnects.
+        """
+        self._receive = receive
+        self._backoff = Backoff(pauses, lambda exc: isinstance(exc, AppTokenRejected))
         self.client = Client(
             app_token=app_token,
-            logger=_quiet(),
+            logger=_client_logger(),
             web_client=WebClient(base_url=api_url, timeout=CALL_SECONDS, retry_handlers=[]),
             ping_interval=PING_SECONDS,
             receive_buffer_size=BUFFER_BYTES,
         )
-        self.client.socket_mode_request_listeners.append(self.handle)
-        self._connector = IntervalRunner(self._try_to_connect, CONNECT_SECONDS)
+        self.client.socket_mode_request_listeners.append(self._handle)
+        self._connector = BackgroundTask(run, self._connect, "slack-socket")
         self._change = Condition()
-        self._shut = False
+        self._closed = False
         self._busy = 0
 
     def open(self) -> None:
-        """Connect, in a thread of the client's kind. Returns at once."""
+        """Connects, in a thread of its own. Returns at once."""
         self._connector.start()
 
-    def shut(self) -> None:
-        """Take no more, let what is half taken be committed and acknowledged, and disconnect."""
+    def close(self) -> None:
+        """Accepts no more envelopes, waits until those in work are committed and acknowledged, and disconnects."""
         with self._change:
-            self._shut = True
+            self._closed = True
             self._change.wait_for(lambda: self._busy == 0)
-        self._connector.event.set()
+        self._connector.cancel()
         self.client.close()
 
-    def handle(self, client: BaseSocketModeClient, req: SocketModeRequest) -> None:
+    def _handle(self, client: BaseSocketModeClient, req: SocketModeRequest) -> None:
         with self._change:
-            if self._shut:
+            if self._closed:
                 return
             self._busy += 1
         try:
-            self._take(client, req)
+            self._commit_and_acknowledge(client, req)
         finally:
             with self._change:
                 self._busy -= 1
                 self._change.notify_all()
 
-    def _take(self, client: BaseSocketModeClient, req: SocketModeRequest) -> None:
-        started = time.time()
+    def _commit_and_acknowledge(self, client: BaseSocketModeClient, req: SocketModeRequest) -> None:
         try:
-            answer = self._answer(BoltRequest(mode="socket_mode", body=req.payload))
-            send_response(client, req, answer, started)
+            body = self._receive(req.payload)
+            answer = SocketModeResponse(req.envelope_id, json.loads(body) if body else None)
+            client.send_socket_mode_response(answer)
         except GatewayError as exc:
-            log.warning("event not taken; Slack sends it again", kind=req.type, code=exc.code, error=str(exc))
-        except SlackClientError:  # it is committed: when it comes again, it is known
+            log.warning("event not committed; Slack sends it again", kind=req.type, code=exc.code, error=str(exc))
+        except SlackClientError:  # it is committed: sent again, it is recognised
             log.info("connection lost before an event was acknowledged", kind=req.type)
         except Exception:
-            log.exception("event broke off; Slack sends it again", kind=req.type)
+            log.exception("event failed; Slack sends it again", kind=req.type)
 
-    def _try_to_connect(self) -> None:
+    async def _connect(self) -> None:
+        work = self._connect_in_thread
+        await retry_forever(work, "Slack not connected by Socket Mode; retrying", self._backoff)
+        log.info("connected to Slack by Socket Mode")
+
+    async def _connect_in_thread(self) -> None:
+        """Raises AppTokenRejected, DeliveryError."""
+        try:
+            await asyncio.to_thread(self._connect_now)
+        except SlackApiError as exc:
+            code = exc.response.get("error")
+            if code in TRANSIENT:
+                raise DeliveryError(f"Slack answers {code}.") from None
+            raise AppTokenRejected(f"Slack does not accept SLACK_APP_TOKEN: {code}.") from None
+        except (OSError, HTTPException, SlackClientError) as exc:
+            raise DeliveryError(f"Slack cannot be reached: {exc}") from None
+
+    def _connect_now(self) -> None:
         try:
             self.client.connect()
-        except SlackApiError as exc:
-            error = exc.response.get("error")
-            log.error("Slack does not accept SLACK_APP_TOKEN; it is tried again", error=error)  # noqa: TRY400  # not a bug
-        except (OSError, HTTPException, SlackClientError) as exc:
-            log.warning("Slack cannot be reached for Socket Mode; it is tried again", error=str(exc))
-        else:
-            log.info("connected to Slack by Socket Mode")
-            self._connector.event.set()
-        if self._shut:
-            self.client.close()
+        finally:
+            if self._closed:
+                self.client.close()
+
+
+class AppTokenRejected(DeliveryError):
+    """Slack does not open a connection for this SLACK_APP_TOKEN."""
 
 
 class Client(SocketModeClient):
-    """The SDK's client, that notices when the other side is gone.
+    """The SDK's client, which also notices when the other side closes the stream.
 
-    Its own reads an end of the stream as a message of no bytes, again and again: a core is busy with it for most of a
-    minute until five pings have failed, and as long as that nothing is connected.
+    The SDK reads the end of a stream as an empty message, again and again: it keeps a core busy for most of a minute,
+    until five pings have failed, and is not connected meanwhile.
     """
 
     def connect(self) -> None:
         super().connect()
         connection = self.current_session
         if connection is not None and connection.sock is not None:
-            connection.sock = cast("Any", Ending(connection.sock, self))
+            connection.sock = cast("Any", EofSocket(connection.sock, self))
 
     def close(self) -> None:
-        """Without waiting until Slack says something, as the locks on the socket and the queue would."""
+        """Closes without waiting for the next message from Slack, as the locks on the socket and the queue would."""
         self.closed = True
         self.current_app_monitor.event.set()
         self.message_queue.put(None)
@@ -127,15 +154,15 @@ class Client(SocketModeClient):
             with suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
         super().close()
-        self.disconnect()  # a new connection may have come while the old one was closed
+        self.disconnect()  # a new connection may have been opened meanwhile
 
     def disconnect(self) -> None:
-        with suppress(AttributeError):  # of two threads that disconnect at once, the second finds no socket any more
+        with suppress(AttributeError):  # of two threads that disconnect at once, the second finds no socket
             super().disconnect()
 
 
-class Ending:
-    """A socket whose end is an error, as long as its client wants it open."""
+class EofSocket:
+    """A socket that raises at the end of its stream, unless its client is closed."""
 
     def __init__(self, sock: socket.socket, client: Client) -> None:
         self._sock = sock
@@ -151,8 +178,8 @@ class Ending:
         return received
 
 
-def _quiet() -> logging.Logger:
-    """The client's log: it tells of each connection below warnings, and of what it tries again as of errors."""
-    quiet = logging.getLogger("slack.socket")
-    quiet.setLevel(logging.WARNING)
-    return quiet
+def _client_logger() -> logging.Logger:
+    """Returns the client's log, without its lines about each connection."""
+    logger = logging.getLogger("slack.socket")
+    logger.setLevel(logging.WARNING)
+    return logger

@@ -2,80 +2,88 @@
 
 from __future__ import annotations
 
-from adapters.slack.abilities import Abilities, Ability
-from adapters.slack.calls import Calls
-from adapters.slack.errors import Declined, Unsure
-from adapters.slack.places import Place
-from adapters.slack.standing import Standing
+from adapters.base.capabilities import Capabilities
+from adapters.base.errors import OutcomeUnknown, Rejected
+from adapters.slack.api_client import SlackClient
+from adapters.slack.capabilities import SlackCapability, learn
+from adapters.slack.posted_reply import SlackReply
+from adapters.slack.reply_target import SlackTarget
 from gateway import logs
 from gateway.errors import DeliveryError
 from gateway.ports import Outbox
 
-AT_THE_END = 5.0
-"""Seconds that a place for the last word may take: a button that nobody takes away stays for an hour."""
+END_MAX_WAIT = 5.0
+"""Seconds that a token for the last call may take: a button that is not removed stays for an hour."""
 
 log = logs.get(__name__)
 
 
-class Status:
-    """Nothing of it is worth waiting for, and nothing of it is raised.
+class SlackStatus:
+    """Sets the status. It is never worth waiting for, and raises nothing.
 
-    There are two ways, and one slot for both in which the last word stands: a line of text, anywhere; and, where the
-    app is an agent, a state with which Slack shows words and a button of its own.
+    There are two ways, which share one slot at Slack, in which the last call counts: a line of text, anywhere; and, if
+    the app is an agent, a state with which Slack shows its own text and button.
     """
 
     def __init__(
-        self, calls: Calls, place: Place, outbox: Outbox, standing: Standing, abilities: Abilities, *, direct: bool
+        self,
+        client: SlackClient,
+        target: SlackTarget,
+        outbox: Outbox,
+        reply: SlackReply,
+        capabilities: Capabilities,
+        *,
+        direct: bool,
     ) -> None:
-        """``direct``: whether this is where people and an agent talk with each other alone."""
-        self._calls = calls
-        self._place = place
+        """``direct``: whether it is a direct message with the agent."""
+        self._client = client
+        self._target = target
         self._outbox = outbox
-        self._standing = standing
-        self._abilities = abilities
+        self._reply = reply
+        self._capabilities = capabilities
         self._direct = direct
 
-    async def say(self, words: str) -> None:
-        """Until something is posted, or for two minutes."""
-        before, self._standing.status = self._standing.status, True
-        if await self._set_words(words, patience=0.0):
-            self._standing.status = True  # again: it may have come after what was posted meanwhile
+    async def show(self, text: str) -> None:
+        """Shows a text until something is posted, or for two minutes."""
+        before, self._reply.status = self._reply.status, True
+        if await self._set_text(text, max_wait=0.0):
+            self._reply.status = True  # again: it may have come after what was posted meanwhile
         else:
-            self._standing.status = before
+            self._reply.status = before
 
-    async def process(self) -> bool:
-        """Let Slack show its button. Whether it does."""
-        if self._direct and not self._standing.processing:
-            self._standing.processing = True
-            self._standing.processing = await self._set_state("processing", patience=0.0)
-        return self._standing.processing
+    async def show_button(self) -> bool:
+        """Makes Slack show its button. Returns whether it does."""
+        if self._direct and not self._reply.processing:
+            self._reply.processing = True
+            self._reply.processing = await self._set_state("processing", max_wait=0.0)
+        return self._reply.processing
 
     async def end(self) -> None:
-        """Take away what Slack still shows of it."""
-        if self._standing.processing:
-            self._standing.processing = not await self._set_state("active", patience=AT_THE_END)
-        if self._standing.status:
-            self._standing.status = not await self._set_words("", patience=AT_THE_END)
+        """Removes what Slack still shows of it."""
+        if self._reply.processing:
+            self._reply.processing = not await self._set_state("active", max_wait=END_MAX_WAIT)
+        if self._reply.status:
+            self._reply.status = not await self._set_text("", max_wait=END_MAX_WAIT)
 
-    async def _set_words(self, words: str, *, patience: float) -> bool:
-        return await self._set("assistant.threads.setStatus", words, Ability.STATUS, patience)
+    async def _set_text(self, text: str, *, max_wait: float) -> bool:
+        return await self._set("assistant.threads.setStatus", text, SlackCapability.STATUS, max_wait)
 
-    async def _set_state(self, state: str, *, patience: float) -> bool:
-        return await self._set("agents.sessions.setStatus", state, Ability.SESSION, patience)
+    async def _set_state(self, state: str, *, max_wait: float) -> bool:
+        return await self._set("agents.sessions.setStatus", state, SlackCapability.SESSION, max_wait)
 
-    async def _set(self, method: str, status: str, ability: Ability, patience: float) -> bool:
-        """Whether it was done, or may have been."""
-        workspace = self._place.workspace
-        if not self._place.thread_ts or not self._abilities.has(workspace.team, ability):
+    async def _set(self, method: str, status: str, capability: SlackCapability, max_wait: float) -> bool:
+        """Returns whether it was done, or may have been."""
+        workspace = self._target.workspace
+        if not self._target.thread_ts or not self._capabilities.has(workspace.team, capability):
             return False
-        args = {"channel_id": self._place.channel, "thread_ts": self._place.thread_ts, "status": status}
+        args = {"channel_id": self._target.channel, "thread_ts": self._target.thread_ts, "status": status}
         try:
-            await self._calls.call(method, args, workspace=workspace, outbox=self._outbox, patience=patience)
-        except Declined as exc:
-            self._abilities.learn(workspace.team, ability, exc)
+            await self._client.call(method, args, workspace=workspace, outbox=self._outbox, max_wait=max_wait)
+        except Rejected as exc:
+            learn(self._capabilities, workspace.team, capability, exc)
             log.debug("no status", method=method, error=str(exc))
             return False
         except DeliveryError as exc:
             log.debug("no status", method=method, error=str(exc))
-            return isinstance(exc, Unsure)
+            return isinstance(exc, OutcomeUnknown)
         return True

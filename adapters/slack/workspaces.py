@@ -1,4 +1,4 @@
-"""With whose token we speak: that of the one workspace of the settings, or of each that has installed the app."""
+"""Bot tokens: of the one workspace in the settings, or of each workspace that has installed the app."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from slack_sdk.errors import SlackClientError, SlackTokenRotationError
 from slack_sdk.oauth.installation_store import Bot
 from slack_sdk.oauth.token_rotation import TokenRotator
 
-from adapters.slack.installs import Installations, installation_name
-from adapters.slack.places import Workspace
+from adapters.slack.oauth import Installations, installation_name
+from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway import logs
 from gateway.errors import DeliveryError, StoreUnavailable
@@ -28,37 +28,37 @@ from gateway.messages import Address
 from gateway.storing import Memory
 
 KNOWN_SECONDS = 60.0
-"""How long an installation is remembered without looking whether it is still there."""
+"""How long an installation is cached."""
 RENEW_MINUTES = 120
-"""A token that ends within this time is exchanged for a new one; Slack's live 12 hours."""
+"""A token that expires within this time is renewed. Slack's tokens live 12 hours."""
 LEAST_SECONDS = 60
-"""A token that ends within this time is not used any more."""
+"""A token that expires within this time is not used any more."""
 CALL_SECONDS = 10
 LEASE_SECONDS = 60.0
-"""Longer than an exchange takes: whoever has the lease is the only one who shows the refresh token."""
+"""Longer than a renewal takes: only the process with the lease uses the refresh token."""
 WAIT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
 TRY_AGAIN_SECONDS = 30.0
 FINAL = frozenset({"invalid_refresh_token", "token_revoked", "account_inactive"})
-"""Slack's answers after which only another installation helps
+"""Errors after which the app has to be installed again
 (docs.slack.dev/reference/methods/oauth.v2.access#errors)."""
 
 log = logs.get(__name__)
 
 
 class Workspaces(Protocol):
-    """Who has the app. All raise DeliveryError only: permanent when the app is not installed there (any more)."""
+    """The workspaces that have the app. Raises DeliveryError only: a permanent one if the app is not installed."""
 
     async def find(self, address: Address) -> Workspace:
-        """Where an address leads, with a token that is good. On the engine's loop; mostly no I/O."""
+        """Returns the workspace of an address, with a valid token. On the worker's loop; usually no I/O."""
         ...
 
     def look_up(self, address: Address) -> Workspace:
-        """As ``find``, for other threads. Does I/O."""
+        """Does the same, for other threads. Does I/O."""
         ...
 
     def drop(self, team: str) -> None:
-        """Forget what this process knows of a workspace: Slack does not take its token. No I/O."""
+        """Drops a workspace from the cache: Slack does not accept its token. No I/O."""
         ...
 
 
@@ -75,7 +75,7 @@ class OneWorkspace:
         return Workspace(address.get("team", ""), self._token)
 
     def drop(self, team: str) -> None:
-        """Nothing is remembered: the operator has to change the token."""
+        """Nothing is cached: the operator has to change the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Known:
 
 
 class InstalledWorkspaces:
-    """The workspaces and organisations that have installed the app, as they stand in the database."""
+    """The workspaces and organisations that have installed the app, as stored in the database."""
 
     def __init__(self, settings: SlackSettings, memory: Memory) -> None:
         self._installations = Installations(memory)
@@ -145,19 +145,19 @@ class Rotation:
         self._memory = memory
         self._installations = installations
         self._rotator = _rotator(settings)
-        self._unkept: dict[str, Bot] = {}
+        self._unsaved: dict[str, Bot] = {}
         """What Slack has given us and the database has not taken yet."""
         self._lock = Lock()
 
     def current(self, read: Read) -> Bot:
         """The installation with a token that lives on. Raises DeliveryError, StoreUnavailable."""
         bot = self._kept(read())
-        if not _due(bot):
+        if not _expires_soon(bot):
             return bot
         lease, owner = f"{installation_name(bot)}:rotation", secrets.token_hex(8)
         give_up = time.monotonic() + WAIT_SECONDS
         while not self._memory.lease(lease, owner, LEASE_SECONDS):
-            if _lives(bot):
+            if _is_usable(bot):
                 return bot
             if time.monotonic() > give_up:
                 raise DeliveryError("Another process is renewing Slack's token.", retry_after=TRY_AGAIN_SECONDS)
@@ -166,23 +166,23 @@ class Rotation:
         try:
             return self._renewed(read)
         finally:
-            with suppress(StoreUnavailable):  # it ends by itself
+            with suppress(StoreUnavailable):  # it expires
                 self._memory.lease(lease, owner, 0)
 
     def _renewed(self, read: Read) -> Bot:
-        """By the one who holds the lease."""
+        """Renews the token. The caller holds the lease."""
         bot = read()
-        if not _due(bot):
+        if not _expires_soon(bot):
             return bot
         try:
             rotated = self._exchange(bot)
         except DeliveryError as exc:
-            log.warning("token not renewed", installation=installation_name(bot), error=str(exc))
-            if _lives(bot):
+            log.warning("Slack token not renewed", installation=installation_name(bot), error=str(exc))
+            if _is_usable(bot):
                 return bot
             raise
         with self._lock:
-            self._unkept[installation_name(bot)] = rotated
+            self._unsaved[installation_name(bot)] = rotated
         return self._kept(read())
 
     def _exchange(self, bot: Bot) -> Bot:
@@ -198,25 +198,29 @@ class Rotation:
             message = f"Slack did not renew the token of this installation: {type(exc).__name__}."
             raise DeliveryError(message, retry_after=TRY_AGAIN_SECONDS) from None
         if rotated is None:
-            raise DeliveryError("Slack sent something else than the token of a bot.", retry_after=TRY_AGAIN_SECONDS)
+            raise DeliveryError("Slack sent no bot token.", retry_after=TRY_AGAIN_SECONDS)
         return rotated
 
     def _kept(self, stored: Bot) -> Bot:
-        """The newer of what is stored and what is still to be; the latter is stored, if the database is there."""
+        """Returns the newer of the stored token and a renewed one, which is stored if the database can be reached."""
         name = installation_name(stored)
         with self._lock:
-            bot = self._unkept.get(name)
+            bot = self._unsaved.get(name)
             if bot is None:
                 return stored
-            if bot.installed_at != stored.installed_at:  # it was installed again in the meantime
-                del self._unkept[name]
+            if bot.installed_at != stored.installed_at:  # it was installed again meanwhile
+                del self._unsaved[name]
                 return stored
             try:
                 self._installations.save_bot(bot)
             except StoreUnavailable as exc:
-                log.warning("a renewed token is not kept yet; it is lost if this process ends", of=name, error=str(exc))
+                log.warning(
+                    "renewed Slack token not stored yet; it is lost if this process ends",
+                    installation=name,
+                    error=str(exc),
+                )
             else:
-                del self._unkept[name]
+                del self._unsaved[name]
             return bot
 
 
@@ -230,9 +234,9 @@ def _rotator(settings: SlackSettings) -> TokenRotator:
     )
 
 
-def _due(bot: Bot) -> bool:
+def _expires_soon(bot: Bot) -> bool:
     return bot.bot_token_expires_at is not None and bot.bot_token_expires_at <= time.time() + RENEW_MINUTES * 60
 
 
-def _lives(bot: Bot) -> bool:
+def _is_usable(bot: Bot) -> bool:
     return bot.bot_token_expires_at is None or bot.bot_token_expires_at > time.time() + LEAST_SECONDS

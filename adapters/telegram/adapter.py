@@ -1,64 +1,100 @@
-"""Telegram as a platform of the gateway: the rooms of this package put together."""
+"""The Telegram platform of the gateway: puts the modules of this package together."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-import flask
-
-from adapters.telegram import check, explain, files
-from adapters.telegram.bot import Calls
-from adapters.telegram.door import Door
-from adapters.telegram.errand import Run
-from adapters.telegram.incoming import Reader
-from adapters.telegram.marks import Me
-from adapters.telegram.places import NAME
-from adapters.telegram.reply import Replies
+from adapters.base.background_task import RunCoroutine
+from adapters.base.capabilities import Capabilities
+from adapters.base.chat_adapter import ChatAdapter
+from adapters.base.preview import NO_WAIT
+from adapters.base.reconciler import MAX_WAIT
+from adapters.telegram import dry_run, files, formatter, setup_check
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.formatter import FormattedText
+from adapters.telegram.message_entities import BotIdentity
+from adapters.telegram.message_writer import TelegramWriter
+from adapters.telegram.posted_reply import TelegramMessage, TelegramReply
+from adapters.telegram.preview import TelegramPreview
+from adapters.telegram.reconciler import TelegramReconciler, plain_messages
+from adapters.telegram.reply_target import NAME, TelegramTarget
 from adapters.telegram.settings import TelegramSettings
-from gateway.messages import Attachment, Shown, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed
+from adapters.telegram.update_parser import UpdateParser
+from adapters.telegram.webhook import TelegramReceiver
+from gateway.messages import Attachment, Turn
+from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed, Webhook
 from gateway.storing import Memory
 
 
-class TelegramAdapter:
-    """One bot."""
+class TelegramReplies(ChatAdapter[TelegramReply, TelegramMessage, FormattedText]):
+    """The outbound side."""
+
+    def __init__(self, client: TelegramClient, settings: TelegramSettings) -> None:
+        super().__init__()
+        self._client = client
+        self._settings = settings
+        self._capabilities = Capabilities()
+
+    def restored(self, turn: Turn, outbox: Outbox) -> TelegramReply:
+        reply = TelegramReply(first_chat=TelegramTarget.of(turn.message.address).chat)
+        reply.restore(outbox.parts)
+        return reply
+
+    async def preview(self, turn: Turn, outbox: Outbox, reply: TelegramReply) -> TelegramPreview:
+        return TelegramPreview(
+            self._writer(turn, outbox, reply, max_wait=NO_WAIT),
+            self._client.bot_id,
+            self._capabilities,
+            # After a message whose outcome is unknown no other is begun: the next must say that it is a repetition.
+            shows_text=self._settings.telegram_streaming and not reply.next_message.state,
+            draft_seconds=self._settings.telegram_draft_seconds,
+        )
+
+    async def reconciler(self, turn: Turn, outbox: Outbox, reply: TelegramReply) -> TelegramReconciler:
+        return TelegramReconciler(self._writer(turn, outbox, reply, max_wait=MAX_WAIT), turn, outbox)
+
+    def formatted(self, turn: Turn) -> list[FormattedText]:
+        return formatter.parts(turn.reply)
+
+    def plain(self, text: str) -> list[FormattedText]:
+        return plain_messages(text)
+
+    def _writer(self, turn: Turn, outbox: Outbox, reply: TelegramReply, *, max_wait: float) -> TelegramWriter:
+        target = TelegramTarget.of(turn.message.address)
+        return TelegramWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
+
+
+class TelegramAdapter(TelegramReplies):
+    """Serves one bot."""
 
     name = NAME
 
-    def __init__(self, settings: TelegramSettings, memory: Memory, run: Run) -> None:
-        """``run``: how to run a coroutine to its end, where no loop runs. Raises SettingsError."""
-        self._settings = settings
-        self._calls = Calls(settings)
-        self._reader = Reader(settings, Me(int(self._calls.bot_id)))
-        self._door = Door(settings, self._reader, memory, run)
-        self._replies = Replies(self._calls, settings)
+    def __init__(self, settings: TelegramSettings, memory: Memory, run: RunCoroutine) -> None:
+        """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
+        super().__init__(TelegramClient(settings), settings)
+        self._parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)))
+        self._receiver = TelegramReceiver(settings, self._parser, memory, run)
 
     def receive(self, request: Request) -> Receipt:
-        return self._reader.receive(request)
+        return self._parser.receive(request)
 
     def suppose(self, supposed: Supposed) -> Receipt:
-        return explain.suppose(self._reader, supposed)
+        return dry_run.dry_run(self._parser, supposed)
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:
-        return self._door.routes(inbox)
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        return self._receiver.webhooks(self.receive, inbox)
 
     def listen(self, inbox: Inbox) -> None:
-        self._door.listen(inbox)
+        self._receiver.listen(inbox)
 
     def hush(self) -> None:
-        self._door.hush()
+        self._receiver.hush()
 
     async def fetch(self, turn: Turn) -> Sequence[Attachment]:
-        return await files.fetch(self._calls, turn.message, self._settings.telegram_max_file_bytes)
-
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
-        await self._replies.follow(turn, events, outbox)
-
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
-        await self._replies.deliver(turn, outbox)
+        return await files.fetch(self._client, turn.message, self._settings.telegram_max_file_bytes)
 
     async def check(self) -> Sequence[Check]:
-        return await check.check(self._settings, self._calls)
+        return await setup_check.check(self._settings, self._client)
 
     async def close(self) -> None:
-        await self._calls.close()
+        await self._client.close()

@@ -1,93 +1,51 @@
-"""What can come of a call to Telegram that brings no result. The error says what was done, and so whether to repeat it.
-
-DeliveryError
-+ Crowded       no place under Telegram's limits soon enough; nothing was sent
-+ Throttled     Telegram wants no more of this for a while; nothing was done
-+ Away          it was not reached, or it does not matter that it was: repeat it
-+ Unsure        it was asked and no answer came: look before repeating it
-+ Declined      it refused; ``reason`` says why
-"""
+"""Why Telegram refuses."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from gateway.errors import DeliveryError
+from adapters.base.errors import Rejected
 
 
 class Reason(StrEnum):
-    """Why Telegram refuses, as far as it makes a difference to us."""
+    """The ``reason`` of a Rejected, as far as it makes a difference to us."""
 
     BLOCKED = "blocked"
     """The person blocked the bot or is gone, or the bot was removed from the chat."""
     CHAT_GONE = "chat_gone"
     """There is no such chat for the bot."""
     MIGRATED = "migrated"
-    """The group became a supergroup: ``Declined.to`` is its new id."""
+    """The group became a supergroup; see ``Migrated``."""
     RIGHTS = "rights"
     """The bot may not do that in this chat."""
     MESSAGE_GONE = "message_gone"
-    """The message to be changed or deleted is not there, or is no message of the bot's that may be changed."""
+    """The message to be changed or deleted does not exist, or is none that the bot may change."""
     REPLY_GONE = "reply_gone"
-    """The message to be replied to is not there."""
+    """The message to be replied to does not exist."""
     TOPIC_GONE = "topic_gone"
-    """The topic is not there, or closed."""
+    """The topic does not exist, or is closed."""
     MARKUP = "markup"
-    """The text has entities, or markup, that Telegram does not take."""
+    """The text has entities, or markup, that Telegram does not accept."""
     TOO_LONG = "too_long"
     """The text."""
     EMPTY = "empty"
-    """There is nothing to show in the text, or no text."""
+    """There is no text, or nothing visible in it."""
     FILE = "file"
     """The file is too big, cannot be read, or is gone."""
     TOKEN = "token"  # noqa: S105  # a reason, no token
     """The token is not valid, or not any more."""
     NO_METHOD = "no_method"
-    """The server does not know the method: it is older than the method, or the token is not even one."""
+    """The server does not know the method: it is older than the method, or the token is malformed."""
     CONFLICT = "conflict"
-    """Somebody else fetches the updates, or a webhook is set."""
+    """Another program fetches the updates, or a webhook is set."""
     OTHER = "other"
     """See the text."""
 
 
-class Crowded(DeliveryError):
-    """There is no place under Telegram's limits soon enough. Nothing was sent."""
+class Migrated(Rejected):
+    """The group became a supergroup, which has another id."""
 
-    code = "crowded"
-
-
-class Throttled(DeliveryError):
-    """Telegram wants no more of this for ``retry_after`` seconds. Nothing was done."""
-
-    code = "throttled"
-
-
-class Away(DeliveryError):
-    """Telegram could not be reached, or does not work. Nothing was done, or it does not matter: it may be repeated."""
-
-    code = "telegram_away"
-
-
-class Unsure(DeliveryError):
-    """Telegram was asked and no answer came: it may have been done. Look before repeating it."""
-
-    code = "telegram_unsure"
-
-
-class Declined(DeliveryError):
-    """Telegram refused, and will again unless ``retry_after`` is set. ``str()`` says what the operator can do."""
-
-    code = "telegram_declined"
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        reason: Reason = Reason.OTHER,
-        to: str = "",
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, retry_after=retry_after)
-        self.reason = reason
+    def __init__(self, message: str, *, to: str) -> None:
+        super().__init__(message, reason=Reason.MIGRATED)
         self.to = to
-        """With MIGRATED: the id that the chat has now."""
+        """The id that the chat has now; empty if Telegram did not say."""

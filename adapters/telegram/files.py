@@ -5,54 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.telegram.bot import FILE_SECONDS, Calls
-from adapters.telegram.errors import Declined, Reason
-from adapters.telegram.places import Place
-from gateway.bringing import fetch_each, too_large
+from adapters.base.errors import Rejected
+from adapters.base.files import fetch_attachments
+from adapters.telegram.api_client import FILE_SECONDS, TelegramClient
+from adapters.telegram.errors import Reason
+from adapters.telegram.reply_target import TelegramTarget
 from gateway.messages import Attachment, File, Message
 from gateway.ports import Outbox
 
-PHOTOS = frozenset({"image/jpeg", "image/png", "image/webp"})
-"""What Telegram shows as a picture and keeps one. Of others it makes something else, or nothing."""
-LARGEST_PHOTO = 10_000_000
-"""Bytes: core.telegram.org/bots/api#sending-files"""
-
-# ---------------------------------------------------------------- what people attach
+PHOTO_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
+"""What Telegram shows as a picture and keeps as one. It converts other types, or refuses them."""
+MAX_PHOTO_BYTES = 10_000_000
+"""core.telegram.org/bots/api#sending-files"""
 
 
-async def fetch(calls: Calls, message: Message, limit: int) -> Sequence[Attachment]:
-    """The files of a message with their content, of up to ``limit`` bytes each; one for each, in order.
+async def fetch(client: TelegramClient, message: Message, max_bytes: int) -> Sequence[Attachment]:
+    """Returns the files of a message with their content; one for each, in order. Raises nothing."""
+    return await fetch_attachments(message, lambda file: client.download(file.reference, max_bytes), max_bytes)
 
-    A file that cannot be had says why. Raises nothing.
+
+async def upload(client: TelegramClient, target: TelegramTarget, outbox: Outbox, file: File, content: bytes) -> str:
+    """Sends a file; returns the id of its message. A picture that Telegram refuses as one goes as a document.
+
+    Raises as ``TelegramClient.call`` does.
     """
-    return await fetch_each(message, lambda file: _content(calls, file, limit))
-
-
-async def _content(calls: Calls, file: File, limit: int) -> bytes:
-    """Raises DeliveryError."""
-    if file.size > limit:
-        raise Declined(too_large(limit), reason=Reason.FILE)
-    return await calls.download(file.reference, limit)
-
-
-# ---------------------------------------------------------------- what the assistant made
-
-
-async def upload(calls: Calls, place: Place, outbox: Outbox, file: File, content: bytes) -> str:
-    """Send a file; the id of its message. A picture that Telegram will not show as one goes as any other file.
-
-    Raises as ``Calls.call`` does.
-    """
-    if file.media_type in PHOTOS and len(content) <= LARGEST_PHOTO:
+    if file.media_type in PHOTO_TYPES and len(content) <= MAX_PHOTO_BYTES:
         try:
-            return await _send(calls, place, outbox, "photo", file.name, content)
-        except Declined as exc:
-            if exc.reason is not Reason.FILE:
+            return await _send(client, target, outbox, "photo", file.name, content)
+        except Rejected as exc:
+            if exc.reason != Reason.FILE:
                 raise
-    return await _send(calls, place, outbox, "document", file.name, content)
+    return await _send(client, target, outbox, "document", file.name, content)
 
 
-async def _send(calls: Calls, place: Place, outbox: Outbox, kind: str, name: str, content: bytes) -> str:
-    what: dict[str, Any] = {kind: content, "filename": name, **place.args}
-    sent = await calls.call(f"send_{kind}", place.chat, outbox=outbox, seconds=FILE_SECONDS, **what)
+async def _send(
+    client: TelegramClient, target: TelegramTarget, outbox: Outbox, kind: str, name: str, content: bytes
+) -> str:
+    args: dict[str, Any] = {kind: content, "filename": name, **target.args}
+    sent = await client.call(f"send_{kind}", target.chat, outbox=outbox, seconds=FILE_SECONDS, **args)
     return str(sent.message_id)

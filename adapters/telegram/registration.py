@@ -1,16 +1,16 @@
-"""What Telegram has to know of us: where updates are to be brought and which, and the menu of commands."""
+"""Registers the webhook and the menu of commands at Telegram."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from telegram import BotCommandScope
 
-from adapters.telegram.bot import Calls
-from adapters.telegram.places import NAME
+from adapters.base.public_url import public_url
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
 from gateway.errors import SettingsError
 from gateway.storing import Memory
@@ -24,13 +24,12 @@ UPDATES = (
     "edited_business_message",
     "edited_message",
     "message",
-    "my_chat_member",
-    "stopped_message_generation",  # servers that are older than Bot API 10.3 pass over it
+    "stopped_message_generation",  # ignored by servers older than Bot API 10.3
 )
-"""What Telegram is asked to tell: core.telegram.org/bots/api#update"""
+"""The kinds of updates that Telegram is asked for: core.telegram.org/bots/api#update"""
 
 CONNECTIONS = 100
-"""How many updates may be under way to us at once; Telegram's most."""
+"""How many updates Telegram may send at once; its maximum."""
 PORTS = frozenset({80, 88, 443, 8443})
 """core.telegram.org/bots/api#setwebhook"""
 
@@ -40,7 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "help": "Tell what the bot does",
 }
 EVERYWHERE = ("default", "all_private_chats", "all_group_chats")
-"""Where the menu is shown. The narrower scopes too: an older menu there would hide it."""
+"""Where the menu is shown. Set in the narrower scopes too: an older menu there would hide it."""
 IN_PRIVATE = ("all_private_chats",)
 
 
@@ -48,27 +47,23 @@ IN_PRIVATE = ("all_private_chats",)
 
 
 def webhook_url(url: str, server: str) -> str:
-    """The address of our webhook on a server at ``url``. Raises SettingsError when Telegram would not call it.
+    """Returns the address of the webhook on a server at ``url``. Raises SettingsError if Telegram would not call it.
 
-    ``server``: whose Bot API it is; one of your own calls any address.
+    ``server``: of the Bot API; a self-hosted one calls any address.
     """
     try:
-        parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise SettingsError(f"{url} is no address.") from None
-    if not host or parts.username is not None or parts.query or parts.fragment or re.search(r"\s", url.strip()):
-        raise SettingsError("The address of a webhook looks like https://bot.example.com.")
+        parts = public_url(url, PATH)
+    except ValueError as exc:
+        raise SettingsError(str(exc)) from None
     if parts.scheme not in {"https", "http"} or (parts.scheme == "http" and server == TELEGRAM):
         raise SettingsError("Telegram calls addresses with https only.")
-    if server == TELEGRAM and (port or 443) not in PORTS:
+    if server == TELEGRAM and (parts.port or 443) not in PORTS:
         raise SettingsError("Telegram calls the ports 443, 80, 88 and 8443 only.")
-    name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/').removesuffix(PATH)}{PATH}"
+    return parts.geturl() + PATH
 
 
 def own_webhook(settings: TelegramSettings) -> str | None:
-    """Where PUBLIC_URL has it; None when it is not set. Raises SettingsError when Telegram would not call it."""
+    """Returns its address at PUBLIC_URL; None if that is unset. Raises SettingsError if Telegram would not call it."""
     if not settings.public_url:
         return None
     try:
@@ -77,14 +72,14 @@ def own_webhook(settings: TelegramSettings) -> str | None:
         raise SettingsError(f"PUBLIC_URL: {exc}") from None
 
 
-async def set_webhook(calls: Calls, settings: TelegramSettings, url: str) -> None:
-    """Have updates brought to ``url``, with our secret. Nothing that waits is dropped.
+async def set_webhook(calls: TelegramClient, settings: TelegramSettings, url: str) -> None:
+    """Registers ``url``, with the secret that requests then show. Waiting updates are kept.
 
-    To ask for what is so already does nothing: the server compares all of it, the secret too, which it does not tell
-    (github.com/tdlib/telegram-bot-api, Client::process_set_webhook_query). Raises DeliveryError, SettingsError.
+    To register the same again changes nothing: the server compares everything, including the secret, which it does not
+    show (github.com/tdlib/telegram-bot-api, Client::process_set_webhook_query). Raises DeliveryError, SettingsError.
     """
     if settings.telegram_webhook_secret is None:
-        raise SettingsError("TELEGRAM_WEBHOOK_SECRET is missing. Telegram shows it with each update, to be let in.")
+        raise SettingsError("TELEGRAM_WEBHOOK_SECRET is missing. With it, Telegram proves who sends an update.")
     await calls.call(
         "set_webhook",
         outbox=None,
@@ -96,13 +91,13 @@ async def set_webhook(calls: Calls, settings: TelegramSettings, url: str) -> Non
     )
 
 
-async def delete_webhook(calls: Calls, *, drop_pending: bool = False) -> None:
-    """Have updates kept until they are fetched. Raises DeliveryError."""
+async def delete_webhook(calls: TelegramClient, *, drop_pending: bool = False) -> None:
+    """Has Telegram keep updates until they are fetched. Raises DeliveryError."""
     await calls.call("delete_webhook", outbox=None, drop_pending_updates=drop_pending)
 
 
 def host_of(url: str) -> str:
-    """Of an address that may have a secret of somebody else's in it."""
+    """Returns the host of an address whose path may hold another program's secret."""
     try:
         return urlsplit(url).hostname or "?"
     except ValueError:
@@ -112,8 +107,8 @@ def host_of(url: str) -> str:
 # ---------------------------------------------------------------- the menu
 
 
-async def set_menu(calls: Calls, settings: TelegramSettings, memory: Memory) -> None:
-    """Put our commands into the menu, once: what somebody puts there later is left alone.
+async def set_menu(calls: TelegramClient, settings: TelegramSettings, memory: Memory) -> None:
+    """Sets the menu of commands once: what an operator sets there later is kept.
 
     Raises DeliveryError, StoreUnavailable.
     """

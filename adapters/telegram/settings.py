@@ -1,4 +1,4 @@
-"""What the Telegram adapter needs to know, and which of it is missing."""
+"""Settings of the Telegram adapter."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class TelegramSettings(Environment):
 
     telegram_bot_token: SecretStr | None = None
     telegram_webhook_secret: SecretStr | None = None
-    """Set: updates come to /telegram/webhook; else they are fetched by long polling."""
+    """Set: updates are received at /telegram/webhook; else they are fetched by long polling."""
     telegram_api_url: str = TELEGRAM
     public_url: str | None = None
-    """Where the gateway is to be reached from outside. With a webhook secret, the webhook is registered there."""
+    """The address of the gateway on the internet. With a webhook secret, the webhook is registered there."""
     telegram_scope: Literal["topic", "chat", "user"] = "topic"
     """What a conversation is: a topic of a chat, a whole chat, or one person in a chat."""
     telegram_groups: Literal["mention", "always", "never"] = "mention"
@@ -36,15 +36,15 @@ class TelegramSettings(Environment):
     telegram_streaming: bool = True
     """Show a reply while it is written."""
     telegram_draft_seconds: PositiveFloat = 0.5
-    """From one state of a draft to the next, in private chats."""
+    """Between two updates of a draft, in private chats."""
     telegram_max_file_bytes: PositiveInt = 20_000_000
-    """What a file that somebody attaches may weigh; Telegram's own servers give out no more than 20 MB."""
+    """The largest attached file that is read; Telegram's own servers serve no more than 20 MB."""
 
     @field_validator("telegram_bot_token")
     @classmethod
     def _is_token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not TOKEN.fullmatch(token.get_secret_value()):
-            raise ValueError("is not a token of a bot; BotFather gives them out as 123456:ABC-DEF")
+            raise ValueError("is not a bot token; BotFather issues them in the form 123456:ABC-DEF")
         return token
 
     @field_validator("telegram_webhook_secret")
@@ -61,7 +61,7 @@ class TelegramSettings(Environment):
 
     @property
     def on(self) -> bool:
-        """Whether Telegram is set up. Raises SettingsError when something is missing for what is set."""
+        """Whether Telegram is set up. Raises SettingsError if only part of what it needs is set."""
         if self.telegram_bot_token is None and self.telegram_webhook_secret is not None:
             raise SettingsError("Telegram is half set up. Missing: TELEGRAM_BOT_TOKEN.")
         return self.telegram_bot_token is not None

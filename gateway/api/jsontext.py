@@ -1,4 +1,4 @@
-"""Reads JSON that strangers send, and tells them what to change in it."""
+"""Reads the JSON bodies of requests, with error messages that say what to change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOO_DEEP = "The body is nested too deeply."
 NAMED_AT_MOST = 5
 LONGEST_NAME = 60
 DEEPEST = 100
-"""Levels of arrays and objects in each other. Python's own limit differs from one version to the next."""
+"""Nested arrays and objects. Python's own limit differs between versions."""
 
 WRONG = {
     "string_type": "must be a string",
@@ -28,7 +28,7 @@ WRONG = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
 }
-"""What is wrong with a field, by pydantic's type of error; for the others it says so itself."""
+"""Messages by pydantic's type of error; for other types, pydantic's own message is used."""
 
 
 def _storable(text: str) -> str:
@@ -38,7 +38,7 @@ def _storable(text: str) -> str:
 
 
 STORABLE = AfterValidator(_storable)
-"""For a text that every database must be able to keep."""
+"""For a text that every database must be able to store."""
 
 
 def _visible(text: str) -> str:
@@ -48,11 +48,11 @@ def _visible(text: str) -> str:
 
 
 VISIBLE = AfterValidator(_visible)
-"""For a text in which there must be something to see."""
+"""For a text with at least one visible character."""
 
 
 def read_model(model: type[M], content_type: str, body: bytes) -> M:
-    """A request's body as the model wants it.
+    """Returns a request's body as an instance of the model.
 
     Raises Unreadable: ``unsupported_media_type``, ``invalid_json``, ``missing_…``, ``empty_…`` and ``…_too_long`` for a
     field that must be there, ``invalid_field`` for everything else, unknown fields by name.
@@ -62,18 +62,18 @@ def read_model(model: type[M], content_type: str, body: bytes) -> M:
     try:
         return model.model_validate(fields)
     except ValidationError as exc:
-        raise _complaint(model, exc.errors(include_url=False, include_input=False)) from None
+        raise _validation_error(model, exc.errors(include_url=False, include_input=False)) from None
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body. Raises Unreadable: ``invalid_json``.
+    """Returns the JSON object in a body. Raises Unreadable: ``invalid_json``.
 
-    Refuses also what many readers let pass and the next one trips over: the same name twice, NaN and Infinity, half
-    of a surrogate pair.
+    Also refuses what many parsers accept and others do not: the same name twice, NaN and Infinity, half of a surrogate
+    pair.
     """
     try:
         text = body.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
         _check_depth(text, value)
         if SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -85,7 +85,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise _invalid(_advice(text, exc)) from None
     except RecursionError:
         raise _invalid(TOO_DEEP) from None
-    except ValueError:  # the one that is left: int() takes 4300 digits at the most
+    except ValueError:  # int() takes at most 4300 digits
         raise _invalid("The body holds a number that is too long.") from None
     if not isinstance(value, dict):
         raise _invalid("The body must be a JSON object: { … }.")
@@ -121,14 +121,14 @@ def _inside(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise _invalid("The body names a field twice. Name each field once.")
     return found
 
 
-def _no_number(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise _invalid(f"The body holds {name}, which is not JSON.")
 
 
@@ -148,10 +148,10 @@ def _advice(text: str, exc: json.JSONDecodeError) -> str:
     return " ".join(hints)
 
 
-def _complaint(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Unreadable:
+def _validation_error(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Unreadable:
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
     wrong = [error for error in errors if error["type"] != "extra_forbidden"]
-    sentences = [f"{_name(error)} {_what(error)}." for error in wrong]
+    sentences = [f"{_name(error)} {_problem(error)}." for error in wrong]
     if unknown:
         names = ", ".join(_name(error) for error in unknown[:NAMED_AT_MOST])
         sentences.append(f"There is no field {names}; there are: {', '.join(model.model_fields)}.")
@@ -164,14 +164,14 @@ def _name(error: ErrorDetails) -> str:
     return f"`{name}`" if len(name) <= LONGEST_NAME else f"`{name[:LONGEST_NAME]}…`"
 
 
-def _what(error: ErrorDetails) -> str:
+def _problem(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return "is missing"
     return WRONG.get(error["type"], error["msg"]).format_map(error.get("ctx", {}))
 
 
 def _code(model: type[BaseModel], error: ErrorDetails) -> str | None:
-    """The code of its own that an error has, if any."""
+    """Returns the specific code of an error, if it has one."""
     name = str(error["loc"][0])
     if not model.model_fields[name].is_required():
         return None

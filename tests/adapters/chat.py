@@ -16,8 +16,10 @@ from werkzeug.test import TestResponse
 from adapters.http import HttpAdapter, HttpSettings
 from gateway.messages import Answered, TextDelta
 from gateway.ports import Check
+from gateway.storing import TokenBuckets
 from gateway.web import create_app
 from tests.fakes.inbox import FakeInbox, Gate, Script, echo
+from tests.fakes.token_buckets import FakeTokenBuckets
 
 KEYS = "key-one, key-two"
 
@@ -40,9 +42,18 @@ def settings(*, keys: str | None = None, **others: Any) -> HttpSettings:
 class Chat:
     """``keys``: comma-separated API keys; the calls show the first of them unless told otherwise."""
 
-    def __init__(self, script: Script = echo, *, keys: str | None = None, threads: int = 100, **others: Any) -> None:
+    def __init__(
+        self,
+        script: Script = echo,
+        *,
+        keys: str | None = None,
+        threads: int = 100,
+        buckets: TokenBuckets | None = None,
+        **others: Any,
+    ) -> None:
+        known = settings(keys=keys, **others)
         self.adapter = HttpAdapter(
-            settings(keys=keys, **others), max_message_chars=1000, threads=threads, ping_seconds=0.05
+            known, buckets or FakeTokenBuckets(), max_message_chars=1000, threads=threads, ping_seconds=0.05
         )
         self.inbox = FakeInbox(self.adapter, script)
         self.app: flask.Flask = create_app([self.adapter], self.inbox, lambda: [Check("database", ok=True)])

@@ -26,7 +26,7 @@ def request(text: bytes, mark: str = "1") -> Request:
     return Request({"thread": "thr_1", "message-id": mark, "author": "ann"}, text)
 
 
-class TestContract(AdapterContract):
+class TestConsole(AdapterContract):
     @pytest.fixture
     def adapter(self) -> Adapter:
         return ConsoleAdapter(Console(file=io.StringIO()), streaming=True)

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from adapters.console import Formatted, Terminal, harmless
+from adapters.console import RenderedMarkdown, TerminalOutput, printable
 from gateway.messages import Answered, TextDelta, ToolCall
 from tests.adapters.talk import Talk, answering
 
@@ -92,7 +92,7 @@ def test_a_terminal_obeys_nothing_that_the_model_or_a_tool_says(terminal: Talk) 
 @given(st.text() | st.text("ab *_`#>-|[](){}<>!&;:\n\t0123456789\x1b\x9b\u202e").map(lambda text: text * 3))
 def test_whatever_the_model_writes_it_can_be_shown(text: str) -> None:
     file = io.StringIO()
-    Console(file=file, force_terminal=True, width=40).print(Formatted(harmless(text)))
+    Console(file=file, force_terminal=True, width=40).print(RenderedMarkdown(printable(text)))
     assert not CONTROL.search(plain(file.getvalue()))
 
 
@@ -104,7 +104,7 @@ def test_whatever_the_model_writes_it_can_be_shown(text: str) -> None:
 )
 def test_a_reply_is_printed_whole_however_it_comes(pieces: list[str]) -> None:
     file = io.StringIO()
-    terminal = Terminal(Console(file=file, force_terminal=False, width=1000))
+    terminal = TerminalOutput(Console(file=file, force_terminal=False, width=1000))
     for piece in pieces:
         terminal.text(piece)
     terminal.end()

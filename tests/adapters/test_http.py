@@ -17,6 +17,7 @@ from gateway.ports import Adapter, Request
 from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, until
 from tests.contracts.adapter import TEXT, AdapterContract
 from tests.fakes.inbox import Step, echo
+from tests.fakes.token_buckets import FakeTokenBuckets
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +33,10 @@ def chat() -> Iterator[Chat]:
     chat.close()
 
 
-class TestContract(AdapterContract):
+class TestHttp(AdapterContract):
     @pytest.fixture
     def adapter(self) -> Adapter:
-        return HttpAdapter(settings(keys=KEYS), max_message_chars=1000, threads=100)
+        return HttpAdapter(settings(keys=KEYS), FakeTokenBuckets(), max_message_chars=1000, threads=100)
 
     def said(self, text: str, mark: str) -> Request:
         request = self.genuine(json.dumps({"message": text, "user": "ann"}).encode())
@@ -205,7 +206,7 @@ def test_who_waited_long_enough_can_fetch_the_turn_later_or_ask_again() -> None:
     assert chat.call("GET", f"/chat/turns/{turn}").json["state"] == "running"
     assert chat.adapter.room.taken == 0
     gate.open()
-    chat.adapter.settings = HttpSettings()
+    until(lambda: "response" in chat.call("GET", f"/chat/turns/{turn}").json)
     again = chat.say("hi", Idempotency_Key="k")
     assert (again["turn_id"], again["response"]) == (turn, "at last")
     assert chat.call("GET", f"/chat/turns/{turn}").json["response"] == "at last"
@@ -348,7 +349,7 @@ def test_an_origin_that_no_browser_would_send_is_refused(monkeypatch: pytest.Mon
 
 async def test_check_tells_whether_the_door_is_open() -> None:
     for keys, detail in ((None, "open to everybody"), (KEYS, "2 API keys")):
-        (check,) = await HttpAdapter(settings(keys=keys), max_message_chars=1, threads=1).check()
+        (check,) = await HttpAdapter(settings(keys=keys), FakeTokenBuckets(), max_message_chars=1, threads=1).check()
         assert check.ok
         assert detail in check.detail
 

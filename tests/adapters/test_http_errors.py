@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import Misconfigured, Overloaded, StoreUnavailable
+from storage.store import SqlStore
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.contracts.adapter import JSON
 
@@ -261,6 +262,15 @@ def test_more_requests_than_a_caller_may_make_are_put_off_and_other_callers_are_
     assert 1 <= int(response.headers["Retry-After"]) <= 60
     assert chat.say("hi", key="key-two")["response"]
     chat.close()
+
+
+def test_the_processes_on_one_database_count_requests_together(store: SqlStore) -> None:
+    processes = [Chat(keys="key-one, key-two", chat_requests_per_minute=3, buckets=store) for _ in range(2)]
+    statuses = [processes[number % 2].post({"message": "hi"}).status_code for number in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+    assert processes[1].say("hi", key="key-two")["response"]
+    for process in processes:
+        process.close()
 
 
 @pytest.mark.parametrize(("proxies", "refused"), [(0, True), (1, False), (2, True)])

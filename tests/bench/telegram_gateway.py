@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from adapters.telegram import bot
+from adapters.telegram import api_client
 from gateway import cli
 from gateway.storing import Rate
 
 
 def main() -> None:
-    bot.BOT = Rate(1e-6, 100_000)
+    api_client.BOT = Rate(1e-6, 100_000)
     cli.main(["serve"])
 
 

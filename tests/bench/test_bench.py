@@ -8,10 +8,10 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from adapters.slack.incoming import Reader
+from adapters.slack.event_parser import EventParser
 from adapters.slack.settings import SlackSettings
-from adapters.telegram import incoming as telegram_incoming
-from adapters.telegram.marks import Me
+from adapters.telegram import update_parser as telegram_update_parser
+from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from gateway.ports import Request
 from tests.bench import telegram_site
@@ -82,7 +82,7 @@ def test_an_event_of_the_slack_stub_is_a_message_to_the_gateway() -> None:
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
     settings = SlackSettings(_env_file=None, slack_signing_secret=SecretStr(SIGNING_SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
-    (message,) = Reader(settings).receive(Request(headers, body)).messages
+    (message,) = EventParser(settings).receive(Request(headers, body)).messages
     assert (message.key.workspace, message.key.channel, message.author) == ("T0000001", channel(57), "U0000007")
     assert marker(57) in message.text
 
@@ -109,7 +109,9 @@ def test_an_update_of_the_telegram_stub_is_a_message_to_the_gateway() -> None:
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
     settings = TelegramSettings(_env_file=None, telegram_webhook_secret=SecretStr(SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
-    (message,) = telegram_incoming.Reader(settings, Me(BOT_ID)).receive(Request(headers, body)).messages
+    (message,) = (
+        telegram_update_parser.UpdateParser(settings, BotIdentity(BOT_ID)).receive(Request(headers, body)).messages
+    )
     assert message.key.channel == str(telegram_site.FIRST_CHAT + 57)
     assert marker(57) in message.text
 

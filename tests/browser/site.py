@@ -72,8 +72,9 @@ def open_site(database_url: str, **environment: str) -> Iterator[Site]:
             patch.setenv(name, value)
         settings = Settings.load()
         most = settings.max_message_chars
-        chat = HttpAdapter(HttpSettings.load(), max_message_chars=most, threads=200, ping_seconds=0.2)
-        gateway = open_gateway(settings, (chat,), SqlStore(database_url))
+        store = SqlStore(database_url)
+        chat = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, threads=200, ping_seconds=0.2)
+        gateway = open_gateway(settings, (chat,), store)
         try:
             with serving(gateway.web()) as url:
                 yield Site(url, fake)

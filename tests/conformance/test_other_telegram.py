@@ -12,7 +12,7 @@ from typing import Literal
 
 import pytest
 
-from adapters.telegram.delivery import SENT_AGAIN
+from adapters.telegram.reconciler import SENT_AGAIN
 from tests.conformance.other_telegram import TOKEN, OtherTelegram
 from tests.conformance.program import Program, free_port
 from tests.conformance.pypi import NotToBeHad

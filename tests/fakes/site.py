@@ -18,6 +18,7 @@ from gateway.messages import Answered, TextDelta
 from gateway.ports import Check
 from gateway.web import create_app
 from tests.fakes.inbox import FakeInbox, Gate
+from tests.fakes.token_buckets import FakeTokenBuckets
 
 
 def tell(word: str) -> None:
@@ -50,7 +51,9 @@ def main(
             tell("starting")
             sys.stdin.readline()
         threading.Thread(target=lambda: open_when_told(gate), daemon=True).start()
-        adapter = HttpAdapter(HttpSettings(), max_message_chars=1000, threads=threads, ping_seconds=0.2)
+        adapter = HttpAdapter(
+            HttpSettings(), FakeTokenBuckets(), max_message_chars=1000, threads=threads, ping_seconds=0.2
+        )
         inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, Answered("at last")))
         app = create_app([adapter], inbox, lambda: [Check(f"{adapter.room.taken} wait", ok=True)], ready_seconds=0.0)
 

@@ -18,8 +18,8 @@ from typing import Protocol
 
 import pytest
 
-from adapters.telegram import bot, door, stream
-from adapters.telegram.poll import Poll
+from adapters.telegram import api_client, preview, webhook
+from adapters.telegram.polling import UpdatePoller
 from gateway import app, cli
 from gateway.engine import Engine
 from gateway.storing import Rate
@@ -78,10 +78,12 @@ def run(order: Order, greeting: Connection) -> None:
 
 
 def _hurry_telegram(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(door, "Poll", partial(Poll, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS))
-    patch.setattr(bot, "PRIVATE", FAST)
-    patch.setattr(bot, "GROUP", FAST)
-    patch.setattr(stream, "GROUP_SECONDS", SWEEP_SECONDS)
+    patch.setattr(
+        webhook, "UpdatePoller", partial(UpdatePoller, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS)
+    )
+    patch.setattr(api_client, "PRIVATE", FAST)
+    patch.setattr(api_client, "GROUP", FAST)
+    patch.setattr(preview, "GROUP_SECONDS", SWEEP_SECONDS)
 
 
 class Program:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.telegram.delivery import SENT_AGAIN
+from adapters.telegram.reconciler import SENT_AGAIN
 from gateway.messages import TurnState
 from storage.store import SqlStore
 from tests.fakes.openai_server import FakeOpenAI

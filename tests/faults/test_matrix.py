@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.telegram.delivery import SENT_AGAIN
+from adapters.telegram.reconciler import SENT_AGAIN
 from tests.faults.matrix.plan import TELLING, Cell, Database, Fault, Platform, Step, cells, quick
 from tests.faults.matrix.run import run
 from tests.faults.matrix.scene import Outcome

@@ -51,7 +51,7 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[See]:
 
     def make(*, backlog: int = 3, **allowed: object) -> Sight:
         rules = Rules.of(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
-        adapters = (Pigeon("pigeon"), HttpAdapter(settings(), max_message_chars=100, threads=1))
+        adapters = (Pigeon("pigeon"), HttpAdapter(settings(), sqlite_store, max_message_chars=100, threads=1))
         ledger, catalogue = SqlLedger(database), SqlCatalogue(database)
         return Sight(adapters, sqlite_store, catalogue, ledger, rules, backlog, queue=6, queue_per_platform=5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,8 @@ from werkzeug.exceptions import BadGateway, ClientDisconnected, ImATeapot
 
 from gateway import errors
 from gateway.api import problems
-from gateway.errors import AssistantError, GatewayError, Overloaded, Unreadable
-from gateway.ports import Check, Inbox
+from gateway.errors import AssistantError, GatewayError, Overloaded, StoreUnavailable, Unreadable
+from gateway.ports import Check, Inbox, Request, Webhook, WebhookResponse
 from gateway.web import create_app
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.fakes.platform import FakePlatform
@@ -42,15 +43,73 @@ class Doorbell(FakePlatform):
         return blueprint
 
 
+class Hooked(FakePlatform):
+    """A platform with a webhook."""
+
+    def __init__(self, handle: Callable[[Request], WebhookResponse]) -> None:
+        super().__init__()
+        self.handle = handle
+
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        return (Webhook("/hook", 10, self.handle), Webhook("/other", 20, self.handle))
+
+
 def client(ring: Callable[[], Any] = lambda: "", ready: Callable[[], Sequence[Check]] = lambda: WELL) -> FlaskClient:
     return create_app([Doorbell(ring), FakePlatform()], NOBODY, ready).test_client()
 
 
-def raising(exc: Exception) -> Callable[[], Any]:
-    def ring() -> Any:
+def raising(exc: Exception) -> Callable[..., Any]:
+    def ring(*_: object) -> Any:
         raise exc
 
     return ring
+
+
+# ---------------------------------------------------------------- webhooks
+
+
+CHUNKED = {"wsgi.input_terminated": True}
+
+
+def test_a_webhook_gets_body_and_headers_and_its_answer_goes_back_as_it_is() -> None:
+    seen: list[Request] = []
+
+    def handle(request: Request) -> WebhookResponse:
+        seen.append(request)
+        return WebhookResponse(202, "{}", {"Content-Type": "application/json"})
+
+    web = create_app([Hooked(handle)], NOBODY, lambda: WELL).test_client()
+    for path in ("/hook", "/other"):
+        response = web.post(path, data=b"hello", headers={"X-Some-Header": "Value"})
+        assert (response.status_code, response.data, response.content_type) == (202, b"{}", "application/json")
+        assert web.get(path).status_code == 405
+    assert [request.body for request in seen] == [b"hello", b"hello"]
+    assert seen[0].headers["x-some-header"] == "Value"
+
+
+def test_a_body_that_is_too_large_for_a_webhook_is_refused_however_it_is_sent() -> None:
+    seen: list[bytes] = []
+
+    def handle(request: Request) -> WebhookResponse:
+        seen.append(request.body)
+        return WebhookResponse()
+
+    web = create_app([Hooked(handle)], NOBODY, lambda: WELL).test_client()
+    assert error(web.post("/hook", data=b"x" * 11)) == (413, "payload_too_large")
+    for size in (10, 11, 1000):
+        chunked = web.post("/hook", input_stream=io.BytesIO(b"x" * size), environ_overrides=CHUNKED)
+        assert chunked.status_code == (200 if size == 10 else 413)
+    assert seen == [b"x" * 10]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "after"), [(StoreUnavailable("pw"), 503, "5"), (Overloaded(retry_after=7), 503, "7")]
+)
+def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, status: int, after: str) -> None:
+    web = create_app([Hooked(raising(fault))], NOBODY, lambda: WELL).test_client()
+    response = web.post("/hook")
+    assert (response.status_code, response.headers["Retry-After"]) == (status, after)
+    assert "pw" not in response.text
 
 
 # ---------------------------------------------------------------- errors

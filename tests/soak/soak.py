@@ -15,7 +15,7 @@ from random import Random
 
 import aiohttp
 
-from adapters.telegram.delivery import SENT_AGAIN
+from adapters.telegram.reconciler import SENT_AGAIN
 from tests.bench.scale_server import DatabaseServer
 from tests.fakes.openai_conversations import text_of
 from tests.fakes.openai_server import FakeOpenAI

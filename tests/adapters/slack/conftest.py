@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.adapters.slack.bringing import MakeScene, scenes
+from tests.adapters.slack.reply_scene import MakeScene, scenes
 from tests.fakes.slack_server import FakeSlack
 
 

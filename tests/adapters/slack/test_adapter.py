@@ -11,11 +11,12 @@ from pydantic import SecretStr
 
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
+from gateway.engine import run_once
 from gateway.errors import SettingsError
 from gateway.messages import Turn, TurnId, TurnState
 from gateway.ports import Request
 from storage.store import SqlStore
-from tests.contracts.adapter import AdapterContract
+from tests.contracts.webhook import WebhookContract
 from tests.fakes.slack_events import (
     BOT_USER,
     SIGNING_SECRET,
@@ -41,11 +42,13 @@ def request(payload: object) -> Request:
     return Request(signed(body), body)
 
 
-class TestSlack(AdapterContract):
+class TestSlack(WebhookContract):
+    secret_setting = "SLACK_SIGNING_SECRET"
+
     @pytest.fixture
     async def adapter(self) -> AsyncIterator[SlackAdapter]:
         with FakeSlack() as slack:
-            adapter = SlackAdapter(settings(slack_api_url=slack.api_url), SqlStore("sqlite:///never.db"))
+            adapter = SlackAdapter(settings(slack_api_url=slack.api_url), SqlStore("sqlite:///never.db"), run_once)
             yield adapter
             await adapter.close()
 
@@ -89,7 +92,7 @@ IN_PERSON = {"channel": "D0DM", "channel_type": "im"}
 
 async def test_a_file_of_a_workspace_that_is_gone_is_a_problem_and_not_an_error(sqlite_store: SqlStore) -> None:
     oauth = {"slack_bot_token": None, "slack_client_id": "1.2", "slack_client_secret": SecretStr("shh")}
-    adapter = SlackAdapter(settings(**oauth), sqlite_store)
+    adapter = SlackAdapter(settings(**oauth), sqlite_store, run_once)
     (heard,) = adapter.receive(request(callback({**SUBTYPES["file_share"], **IN_PERSON}))).messages
     turn = Turn(TurnId("turn_1"), 1, 1, heard, TurnState.RUNNING)
     attachments = await adapter.fetch(turn)

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -16,16 +16,16 @@ from pydantic import SecretStr
 from slack_sdk import WebClient
 from structlog.testing import capture_logs
 
-from adapters.slack import socket_mode
-from adapters.slack.door import Door
-from adapters.slack.incoming import Reader
+from adapters.slack import socket_mode, webhook
+from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
-from adapters.slack.socket_mode import Client, Socket
-from adapters.slack.workspaces import OneWorkspace
+from adapters.slack.socket_mode import Client, SocketMode
+from gateway.engine import run_once
 from gateway.errors import Overloaded, StoreUnavailable
-from gateway.ports import Inbox, Receipt
+from gateway.ports import Receipt
 from gateway.storing import Memory
 from tests.adapters.chat import in_thread, until
+from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import APP_TOKEN, TOKEN
 from tests.fakes.slack_faults import Error, Refuse
 from tests.fakes.slack_server import FakeSlack
@@ -36,7 +36,7 @@ LONGEST_WAIT = 20.0
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_mode, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(socket_mode, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(webhook, "SocketMode", partial(SocketMode, pauses=(0.1,)))
 
 
 @pytest.fixture
@@ -45,45 +45,27 @@ def slack() -> Iterator[FakeSlack]:
         yield slack
 
 
-@dataclass
-class Recorder:
-    """An inbox that writes down what it takes. With a ``gate``, it waits there before it commits."""
-
-    texts: list[str] = field(default_factory=list)
-    faults: list[Exception] = field(default_factory=list)
-    gate: threading.Event | None = None
-    waiting: threading.Event = field(default_factory=threading.Event)
-
-    def take(self, receipt: Receipt) -> None:
-        if self.faults:
-            raise self.faults.pop(0)
-        if self.gate is not None:
-            self.waiting.set()
-            assert self.gate.wait(LONGEST_WAIT)
-        self.texts += [message.text for message in receipt.messages]
-
-
-def make_door(slack: FakeSlack, token: str = APP_TOKEN) -> Door:
+def make_adapter(slack: FakeSlack, token: str = APP_TOKEN) -> SlackAdapter:
     known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
         _env_file=None,
         slack_bot_token=SecretStr(TOKEN),
         slack_app_token=SecretStr(token),
         slack_api_url=slack.api_url,
     )
-    return Door(known, Reader(known), OneWorkspace(TOKEN), cast("Memory", None))
+    return SlackAdapter(known, cast("Memory", None), run_once)
 
 
 @contextmanager
-def listening(slack: FakeSlack, inbox: Recorder) -> Iterator[Door]:
-    door, before = make_door(slack), slack.sockets.count
-    door.listen(cast("Inbox", inbox))
+def listening(slack: FakeSlack, inbox: RecordingInbox) -> Iterator[SlackAdapter]:
+    adapter, before = make_adapter(slack), slack.sockets.count
+    adapter.listen(inbox.inbox)
     slack.wait(lambda: slack.sockets.count == before + 1)
-    yield door
-    door.hush()
+    yield adapter
+    adapter.hush()
 
 
 def test_what_is_said_is_committed_and_then_acknowledged(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
-    inbox = Recorder()
+    inbox = RecordingInbox()
     with listening(slack, inbox):
         slack.say("hello")
         slack.settle()
@@ -93,7 +75,7 @@ def test_what_is_said_is_committed_and_then_acknowledged(slack: FakeSlack, caplo
 
 
 def test_an_answer_goes_back_with_the_acknowledgement(slack: FakeSlack) -> None:
-    with listening(slack, Recorder()):
+    with listening(slack, RecordingInbox()):
         slack.command("/help")
         slack.settle()
         (delivery,) = slack.deliveries
@@ -102,7 +84,7 @@ def test_an_answer_goes_back_with_the_acknowledgement(slack: FakeSlack) -> None:
 
 
 def test_what_is_not_committed_is_left_with_slack(slack: FakeSlack) -> None:
-    inbox = Recorder(faults=[StoreUnavailable("pw"), Overloaded(), RuntimeError("a bug")])
+    inbox = RecordingInbox(faults=[StoreUnavailable("pw"), Overloaded(), RuntimeError("a bug")])
     with capture_logs() as logs, listening(slack, inbox):
         slack.say("hello")
         slack.settle()
@@ -113,22 +95,27 @@ def test_what_is_not_committed_is_left_with_slack(slack: FakeSlack) -> None:
 
 
 def test_who_is_told_to_hush_finishes_what_is_half_taken_and_takes_no_more(slack: FakeSlack) -> None:
-    inbox = Recorder(gate=threading.Event())
-    assert inbox.gate
-    with listening(slack, inbox) as door:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(_: Receipt) -> None:
+        reached.set()
+        assert go_on.wait(LONGEST_WAIT)
+
+    inbox = RecordingInbox(before=wait)
+    with listening(slack, inbox) as adapter:
         slack.say("first")
-        assert inbox.waiting.wait(LONGEST_WAIT)
-        hushing = in_thread(door.hush)
+        assert reached.wait(LONGEST_WAIT)
+        hushing = in_thread(adapter.hush)
         slack.say("second")
         hushing.join(0.2)
         assert hushing.is_alive()
-        inbox.gate.set()
+        go_on.set()
         hushing.join(LONGEST_WAIT)
         assert not hushing.is_alive()
         slack.wait(lambda: slack.sockets.count == 0)
         assert inbox.texts == ["first"]
         slack.wait(lambda: any(delivery.status == 200 for delivery in slack.deliveries))
-    later = Recorder()
+    later = RecordingInbox()
     with listening(slack, later):
         slack.settle()
     assert later.texts == ["second"]
@@ -136,7 +123,7 @@ def test_who_is_told_to_hush_finishes_what_is_half_taken_and_takes_no_more(slack
 
 @pytest.mark.parametrize("how", ["disconnect", "cut"])
 def test_a_lost_connection_is_replaced(slack: FakeSlack, how: str) -> None:
-    inbox = Recorder()
+    inbox = RecordingInbox()
     with listening(slack, inbox):
         getattr(slack.sockets, how)()
         slack.wait(lambda: len(slack.calls("apps.connections.open")) > 1 and slack.sockets.count == 1)
@@ -147,7 +134,7 @@ def test_a_lost_connection_is_replaced(slack: FakeSlack, how: str) -> None:
 
 def test_slack_may_be_away_when_we_begin(slack: FakeSlack) -> None:
     slack.faults.add("apps.connections.open", Refuse(times=2))
-    inbox = Recorder()
+    inbox = RecordingInbox()
     with capture_logs() as logs, listening(slack, inbox):
         slack.say("hello")
         slack.settle()
@@ -156,18 +143,18 @@ def test_slack_may_be_away_when_we_begin(slack: FakeSlack) -> None:
 
 
 def test_a_token_that_slack_does_not_take_stops_nothing_and_is_named_without_its_value(slack: FakeSlack) -> None:
-    door = make_door(slack, "xapp-wrong-one")
+    adapter = make_adapter(slack, "xapp-wrong-one")
     with capture_logs() as logs:
-        door.listen(cast("Inbox", Recorder()))
+        adapter.listen(RecordingInbox().inbox)
         until(lambda: len(logs) > 1)  # it is tried again
-        door.hush()
-    assert {(entry["log_level"], entry["error"]) for entry in logs} == {("error", "invalid_auth")}
-    assert "SLACK_APP_TOKEN" in logs[0]["event"]
+        adapter.hush()
+    assert {entry["log_level"] for entry in logs} == {"error"}
+    assert {entry["error"] for entry in logs} == {"Slack does not accept SLACK_APP_TOKEN: invalid_auth."}
     assert "xapp" not in str(logs)
 
 
 def test_two_processes_share_what_comes(slack: FakeSlack) -> None:
-    one, two = Recorder(), Recorder()
+    one, two = RecordingInbox(), RecordingInbox()
     with listening(slack, one), listening(slack, two):
         for number in range(40):
             slack.say(f"message {number}")
@@ -180,9 +167,9 @@ def test_two_processes_share_what_comes(slack: FakeSlack) -> None:
 
 def test_without_a_token_there_is_nothing_to_listen_to(slack: FakeSlack) -> None:
     known = SlackSettings(_env_file=None, slack_bot_token=SecretStr(TOKEN), slack_api_url=slack.api_url)  # type: ignore[call-arg]  # pydantic's own
-    door = Door(known, Reader(known), OneWorkspace(TOKEN), cast("Memory", None))
-    door.listen(cast("Inbox", Recorder()))
-    door.hush()
+    adapter = SlackAdapter(known, cast("Memory", None), run_once)
+    adapter.listen(RecordingInbox().inbox)
+    adapter.hush()
     assert slack.calls() == []
 
 
@@ -247,17 +234,17 @@ def test_whoever_was_shut_stays_so_when_a_connection_comes_late(slack: FakeSlack
         assert go_on.wait(LONGEST_WAIT)
 
     slack.faults.before("apps.connections.open", dawdle)
-    one = Socket(lambda _: pytest.fail("nothing comes"), APP_TOKEN, slack.api_url)
+    one = SocketMode(lambda _: pytest.fail("nothing comes"), APP_TOKEN, slack.api_url, run_once)
     one.open()
     assert reached.wait(LONGEST_WAIT)
-    one.shut()
+    one.close()
     go_on.set()
-    one._connector.thread.join(LONGEST_WAIT)
+    one._connector.stop()  # waits for the attempt
     assert not one.client.is_connected()
     slack.wait(lambda: slack.sockets.count == 0)
 
 
 def test_errors_of_slack_are_tried_again(slack: FakeSlack) -> None:
     slack.faults.add("apps.connections.open", Error("internal_error"))
-    with listening(slack, Recorder()):
+    with listening(slack, RecordingInbox()):
         assert len(slack.calls("apps.connections.open")) == 2

@@ -14,8 +14,8 @@ from slack_sdk.oauth.installation_store import Bot
 from structlog.testing import capture_logs
 
 from adapters.slack import workspaces
-from adapters.slack.installs import Installations
-from adapters.slack.places import Workspace
+from adapters.slack.oauth import Installations
+from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace
 from gateway.errors import DeliveryError, StoreUnavailable

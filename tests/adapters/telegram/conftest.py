@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.adapters.telegram.bringing import MakeScene, scenes
+from tests.adapters.telegram.reply_scene import MakeScene, scenes
 from tests.fakes.telegram_server import FakeTelegram
 
 

@@ -9,7 +9,8 @@ import sys
 from gateway.messages import TurnId
 from gateway.ports import Receipt
 from storage.store import SqlStore
-from tests.adapters.telegram.attending import Recorder, polling, settings
+from tests.adapters.telegram.receiving import polling, settings
+from tests.fakes.recording_inbox import RecordingInbox
 
 
 def main(api_url: str, database_url: str, last: str) -> None:
@@ -22,7 +23,7 @@ def main(api_url: str, database_url: str, last: str) -> None:
             if message.text == last:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    with polling(settings(telegram_api_url=api_url), store, Recorder(before=commit)):
+    with polling(settings(telegram_api_url=api_url), store, RecordingInbox(before=commit)):
         signal.pause()
 
 

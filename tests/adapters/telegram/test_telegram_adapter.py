@@ -9,15 +9,15 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.telegram.adapter import TelegramAdapter
-from adapters.telegram.incoming import SECRET_HEADER
 from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.update_parser import SECRET_HEADER
 from gateway.engine import run_once
 from gateway.errors import SettingsError
 from gateway.ports import Request
-from storage.store import SqlStore
-from tests.contracts.adapter import AdapterContract
+from tests.adapters.telegram.receiving import FakeMemory
+from tests.contracts.webhook import WebhookContract
 from tests.fakes.telegram_server import FakeTelegram
-from tests.fakes.telegram_updates import GROUP, KINDS, SECRET, TOKEN, bot, message, update
+from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, KINDS, SECRET, TOKEN, bot, message, update
 
 HEARD = {
     "message",
@@ -38,14 +38,19 @@ def request(payload: object, secret: str = SECRET) -> Request:
     return Request({SECRET_HEADER: secret}, json.dumps(payload).encode())
 
 
-class TestTelegram(AdapterContract):
+class TestTelegram(WebhookContract):
+    secret_setting = "TELEGRAM_WEBHOOK_SECRET"
+
     @pytest.fixture
     async def adapter(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TelegramAdapter]:
         monkeypatch.setenv("PTB_TIMEDELTA", "1")
         with FakeTelegram() as telegram:
             here = settings(telegram_api_url=telegram.url)
-            adapter = TelegramAdapter(here, SqlStore("sqlite:///never.db"), run_once)
+            memory = FakeMemory()
+            memory.keep(f"telegram:{BOT_ID}:username", BOT_NAME)
+            adapter = TelegramAdapter(here, memory, run_once)
             yield adapter
+            adapter.hush()
             await adapter.close()
 
     def said(self, text: str, mark: str) -> Request:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.telegram.bot import Who
-from adapters.telegram.marks import Me
-from adapters.telegram.places import Place
+from adapters.telegram.api_client import BotProfile
+from adapters.telegram.message_entities import BotIdentity
+from adapters.telegram.reply_target import TelegramTarget
 from gateway.messages import ConversationKey, Kind, Message
-from tests.adapters.telegram.reading import (
+from tests.adapters.telegram.parsing import (
     AUTHOR,
     BOT,
     CALL,
@@ -17,8 +17,8 @@ from tests.adapters.telegram.reading import (
     NOTHING,
     heard,
     one,
+    parser,
     read,
-    reader,
     without,
 )
 from tests.fakes.telegram_updates import (
@@ -55,10 +55,12 @@ def test_a_private_message_is_always_answered() -> None:
 
 
 def test_an_address_leads_to_a_place() -> None:
-    place = Place.of(one(mention(message_id=5, thread=44)).address)
-    assert place == Place(str(GROUP), "44", "5", AUTHOR, "", "supergroup")
-    place = Place.of(read("business_message", message("hi", message_id=6, business=CONNECTION)).messages[0].address)
-    assert place == Place(AUTHOR, "", "6", AUTHOR, CONNECTION, "private")
+    place = TelegramTarget.of(one(mention(message_id=5, thread=44)).address)
+    assert place == TelegramTarget(str(GROUP), "44", "5", AUTHOR, "", "supergroup")
+    place = TelegramTarget.of(
+        read("business_message", message("hi", message_id=6, business=CONNECTION)).messages[0].address
+    )
+    assert place == TelegramTarget(AUTHOR, "", "6", AUTHOR, CONNECTION, "private")
 
 
 @pytest.mark.parametrize(
@@ -125,11 +127,11 @@ def test_a_reply_to_the_message_at_the_root_of_replies_is_one() -> None:
 
 
 def test_a_name_is_heard_as_soon_as_it_is_known() -> None:
-    nameless = reader(Me(BOT_ID))
+    nameless = parser(BotIdentity(BOT_ID))
     told = update(message=mention("hello"))
-    assert nameless.read(told) == NOTHING
-    nameless.learn(Who(BOT, BOT_NAME, "Gateway", reads_groups=False, has_topics=False))
-    assert nameless.read(told) == reader().read(told) != NOTHING
+    assert nameless.parse(told) == NOTHING
+    nameless.learn(BotProfile(BOT, BOT_NAME, "Gateway", reads_groups=False, has_topics=False))
+    assert nameless.parse(told) == parser().parse(told) != NOTHING
     assert nameless.bot_id == BOT
 
 

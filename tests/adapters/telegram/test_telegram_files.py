@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
+from adapters.base.errors import OutcomeUnknown, Rejected, Unreachable
+from adapters.base.files import CONCURRENT_DOWNLOADS
 from adapters.telegram import files
-from adapters.telegram.bot import Calls
-from adapters.telegram.errors import Away, Declined, Reason, Unsure
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.errors import Reason
 from adapters.telegram.files import fetch, upload
-from adapters.telegram.places import Place
+from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
-from gateway import bringing
 from gateway.messages import Attachment, ConversationKey, File, Message
 from tests.fakes.outbox import FakeOutbox
 from tests.fakes.raw_server import RawServer
@@ -24,7 +25,7 @@ from tests.fakes.telegram_messages import TOKEN, USER
 from tests.fakes.telegram_server import Error, FakeTelegram, Hang, Lost, RateLimit, Status
 
 PNG = b"\x89PNG\r\n\x1a\n picture"
-HERE = Place(str(USER), kind="private")
+HERE = TelegramTarget(str(USER), kind="private")
 LIMIT = 1000
 MADE = File("chart.png", "file-1", "image/png")
 
@@ -36,13 +37,13 @@ def server(running: FakeTelegram) -> Iterator[FakeTelegram]:
 
 
 @pytest.fixture
-async def calls(server: FakeTelegram) -> AsyncIterator[Calls]:
-    calls = Calls(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=server.url))
+async def calls(server: FakeTelegram) -> AsyncIterator[TelegramClient]:
+    calls = TelegramClient(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=server.url))
     yield calls
     await calls.close()
 
 
-async def get(calls: Calls, *kept: File, limit: int = LIMIT) -> list[Attachment]:
+async def get(calls: TelegramClient, *kept: File, limit: int = LIMIT) -> list[Attachment]:
     message = Message(ConversationKey("telegram"), "1", "see", files=kept)
     return list(await fetch(calls, message, limit))
 
@@ -50,7 +51,7 @@ async def get(calls: Calls, *kept: File, limit: int = LIMIT) -> list[Attachment]
 # ---------------------------------------------------------------- what people attach
 
 
-async def test_files_come_in_order_as_they_are(server: FakeTelegram, calls: Calls) -> None:
+async def test_files_come_in_order_as_they_are(server: FakeTelegram, calls: TelegramClient) -> None:
     contents = [b"one", b"", bytes(range(256)), b"four"]
     kept = [server.keep(content, f"{at}.bin", kind="document") for at, content in enumerate(contents)]
     given = [File(each.name, each.id) for each in kept]
@@ -60,17 +61,17 @@ async def test_files_come_in_order_as_they_are(server: FakeTelegram, calls: Call
     ]
 
 
-async def test_a_voice_note_keeps_its_type(server: FakeTelegram, calls: Calls) -> None:
+async def test_a_voice_note_keeps_its_type(server: FakeTelegram, calls: TelegramClient) -> None:
     kept = server.keep(b"OggS", "note.oga", kind="voice", mime_type="audio/ogg")
     (got,) = await get(calls, File("voice.ogg", kept.id, "audio/ogg", 4))
     assert (got.content, got.file.media_type) == (b"OggS", "audio/ogg")
 
 
-async def test_only_a_few_files_are_fetched_at_a_time(server: FakeTelegram, calls: Calls) -> None:
+async def test_only_a_few_files_are_fetched_at_a_time(server: FakeTelegram, calls: TelegramClient) -> None:
     kept = [server.keep(b"x", f"{at}.bin", kind="document") for at in range(8)]
     server.faults.add("getFile", Hang(times=None))
     getting = asyncio.ensure_future(get(calls, *(File(each.name, each.id) for each in kept)))
-    await server.until(lambda: server.faults.hanging == bringing.AT_ONCE)
+    await server.until(lambda: server.faults.hanging == CONCURRENT_DOWNLOADS)
     server.faults.release()
     assert [one.problem for one in await getting] == [""] * 8
 
@@ -80,7 +81,7 @@ async def test_only_a_few_files_are_fetched_at_a_time(server: FakeTelegram, call
     [(5000, 5000, b"", 0), (0, None, b"x" * 1001, 1), (0, 5000, b"x", 1), (0, 3, b"x" * 1001, 1)],
 )
 async def test_a_file_over_the_limit_is_not_taken(
-    server: FakeTelegram, calls: Calls, size: int, told: int | None, content: bytes, asked: int
+    server: FakeTelegram, calls: TelegramClient, size: int, told: int | None, content: bytes, asked: int
 ) -> None:
     kept = server.keep(content, "a.bin", kind="document", size=told)
     before = len(server.calls("getFile"))
@@ -89,7 +90,7 @@ async def test_a_file_over_the_limit_is_not_taken(
     assert len(server.calls("getFile")) == before + asked
 
 
-async def test_what_telegram_does_not_hand_out_says_so(server: FakeTelegram, calls: Calls) -> None:
+async def test_what_telegram_does_not_hand_out_says_so(server: FakeTelegram, calls: TelegramClient) -> None:
     kept = server.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT + 1)
     gone, large = await get(calls, File("gone.bin", "BQAC-none"), File("a.bin", kept.id), limit=10**9)
     assert "wrong file_id" in gone.problem.lower()
@@ -98,7 +99,7 @@ async def test_what_telegram_does_not_hand_out_says_so(server: FakeTelegram, cal
 
 @pytest.mark.parametrize("fault", [Status(500), Lost(), RateLimit(3), Error(401)], ids=str)
 async def test_a_file_that_fails_says_so_and_holds_up_no_other(
-    server: FakeTelegram, calls: Calls, fault: Status | Lost | RateLimit | Error
+    server: FakeTelegram, calls: TelegramClient, fault: Status | Lost | RateLimit | Error
 ) -> None:
     kept = server.keep(b"x", "a.bin", kind="document")
     server.faults.add("getFile", fault)
@@ -109,14 +110,14 @@ async def test_a_file_that_fails_says_so_and_holds_up_no_other(
 
 async def test_content_that_is_gone_or_broken_off_says_so() -> None:
     async with RawServer() as raw:
-        calls = Calls(
+        calls = TelegramClient(
             TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=f"http://127.0.0.1:{raw.port}")
         )
         for _ in range(2):
             raw.say(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u", "file_path": "a/b.c"}}')
             raw.say(b'{"ok": false, "description": "Not Found"}', status="404 Not Found")
         raw.say(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u"}}')
-        with pytest.raises(Declined, match="it is gone") as caught:
+        with pytest.raises(Rejected, match="it is gone") as caught:
             await calls.download("f", LIMIT)
         assert caught.value.reason is Reason.FILE
         first, second = [*await get(calls, File("a", "f")), *await get(calls, File("a", "f"))]
@@ -128,7 +129,7 @@ async def test_content_that_is_gone_or_broken_off_says_so() -> None:
 # ---------------------------------------------------------------- what the assistant made
 
 
-async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: Calls) -> None:
+async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramClient) -> None:
     outbox = FakeOutbox()
     number = await upload(calls, HERE, outbox, MADE, PNG)
     shown = server.answers()[-1]
@@ -146,7 +147,9 @@ async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: Calls) -> 
         (File("a.png", "f", "image/png"), b"no picture at all"),
     ],
 )
-async def test_anything_else_goes_as_a_document(server: FakeTelegram, calls: Calls, made: File, content: bytes) -> None:
+async def test_anything_else_goes_as_a_document(
+    server: FakeTelegram, calls: TelegramClient, made: File, content: bytes
+) -> None:
     assert await upload(calls, HERE, FakeOutbox(), made, content)
     assert [(file.kind, file.name, file.content) for file in server.answers()[-1].files] == [
         ("document", made.name, content)
@@ -154,39 +157,39 @@ async def test_anything_else_goes_as_a_document(server: FakeTelegram, calls: Cal
 
 
 async def test_a_large_picture_goes_as_a_document(
-    server: FakeTelegram, calls: Calls, monkeypatch: pytest.MonkeyPatch
+    server: FakeTelegram, calls: TelegramClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "LARGEST_PHOTO", len(PNG) - 1)
+    monkeypatch.setattr(files, "MAX_PHOTO_BYTES", len(PNG) - 1)
     await upload(calls, HERE, FakeOutbox(), MADE, PNG)
     assert server.answers()[-1].files[0].kind == "document"
 
 
-async def test_it_goes_into_its_topic(server: FakeTelegram, calls: Calls) -> None:
+async def test_it_goes_into_its_topic(server: FakeTelegram, calls: TelegramClient) -> None:
     server.add_topic(-1009, 77)
-    await upload(calls, Place("-1009", "77"), FakeOutbox(), replace(MADE, media_type=""), PNG)
+    await upload(calls, TelegramTarget("-1009", "77"), FakeOutbox(), replace(MADE, media_type=""), PNG)
     assert server.answers(-1009, 77)[-1].files[0].name == "chart.png"
 
 
-async def test_a_file_that_telegram_never_takes_is_declined(calls: Calls) -> None:
-    with pytest.raises(Declined) as caught:
+async def test_a_file_that_telegram_never_takes_is_declined(calls: TelegramClient) -> None:
+    with pytest.raises(Rejected) as caught:
         await upload(calls, HERE, FakeOutbox(), File("a.txt", "f"), b"")
     assert caught.value.reason is Reason.FILE
     assert caught.value.retry_after is None
 
 
-async def test_who_is_blocked_is_not_asked_twice(server: FakeTelegram, calls: Calls) -> None:
+async def test_who_is_blocked_is_not_asked_twice(server: FakeTelegram, calls: TelegramClient) -> None:
     server.faults.add("sendPhoto", Error(403, "bot was blocked by the user"))
     before = len(server.calls("sendDocument"))
-    with pytest.raises(Declined) as caught:
+    with pytest.raises(Rejected) as caught:
         await upload(calls, HERE, FakeOutbox(), MADE, PNG)
     assert caught.value.reason is Reason.BLOCKED
     assert len(server.calls("sendDocument")) == before
 
 
-async def test_a_lost_answer_is_unsure_and_nothing_is_sent_twice(server: FakeTelegram, calls: Calls) -> None:
+async def test_a_lost_answer_is_unsure_and_nothing_is_sent_twice(server: FakeTelegram, calls: TelegramClient) -> None:
     before = len(server.answers())
     server.faults.add("send*", Lost())
-    with pytest.raises(Unsure):
+    with pytest.raises(OutcomeUnknown):
         await upload(calls, HERE, FakeOutbox(), MADE, PNG)
     assert len(server.answers()) == before + 1
 
@@ -194,7 +197,7 @@ async def test_a_lost_answer_is_unsure_and_nothing_is_sent_twice(server: FakeTel
 async def test_where_nobody_is_nothing_was_sent() -> None:
     async with RawServer() as raw:
         url = f"http://127.0.0.1:{raw.port}"
-    calls = Calls(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=url))
-    with pytest.raises(Away):
+    calls = TelegramClient(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=url))
+    with pytest.raises(Unreachable):
         await upload(calls, HERE, FakeOutbox(), MADE, PNG)
     await calls.close()

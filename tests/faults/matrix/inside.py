@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from adapters.slack import adapter as slack
-from adapters.slack.calls import Calls as SlackCalls
+from adapters.slack.api_client import SlackClient
 from adapters.telegram import adapter as telegram
-from adapters.telegram.bot import Calls as TelegramCalls
+from adapters.telegram.api_client import TelegramClient
 from gateway import housekeeping, server
 from gateway.assistants import client, responses
 from storage import database
@@ -109,5 +109,5 @@ def _bound(levers: Levers, connection: Connection) -> None:
 def _hurry(patch: pytest.MonkeyPatch, seconds: float) -> None:
     patch.setattr(client, "ANSWER_SECONDS", seconds)
     patch.setattr(responses, "SILENCE_SECONDS", seconds)
-    patch.setattr(slack, "Calls", partial(SlackCalls, timeout=seconds))
-    patch.setattr(telegram, "Calls", partial(TelegramCalls, timeout=seconds))
+    patch.setattr(slack, "SlackClient", partial(SlackClient, timeout=seconds))
+    patch.setattr(telegram, "TelegramClient", partial(TelegramClient, timeout=seconds))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import pairwise, zip_longest
 
-from adapters.telegram.delivery import SENT_AGAIN
+from adapters.telegram.reconciler import SENT_AGAIN
 
 Said = Sequence[Sequence[str]]
 """Messages by conversation, in order."""

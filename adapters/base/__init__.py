@@ -1,0 +1,1 @@
+"""What adapters of chat platforms share; see README.md."""

@@ -1,0 +1,72 @@
+"""What clients of platforms' APIs share: rate limits, 429 answers, and errors that say what was done."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import ClassVar, TypeVar
+
+from adapters.base.errors import PlatformRateLimited, RateLimitTimeout
+from gateway.errors import DeliveryError, StoreUnavailable
+from gateway.ports import Outbox
+from gateway.storing import Rate
+
+RATE_LIMIT_PAUSE = 5.0
+"""Seconds after which another try for a token is worth it."""
+
+Result = TypeVar("Result")
+
+
+class ApiClient(ABC):
+    """A client of one platform's API."""
+
+    platform: ClassVar[str]
+    """The platform's name in messages."""
+
+    @abstractmethod
+    def translate(self, method: str, exc: Exception) -> DeliveryError:
+        """Returns our error for an exception of the platform's library or of the network."""
+
+    @contextmanager
+    def translated(self, method: str) -> Iterator[None]:
+        """Replaces every exception by a DeliveryError."""
+        try:
+            yield
+        except DeliveryError:
+            raise
+        except Exception as exc:
+            raise self.translate(method, exc) from exc
+
+    async def limited(
+        self, send: Callable[[], Awaitable[Result]], outbox: Outbox, buckets: Mapping[str, Rate], *, max_wait: float
+    ) -> Result:
+        """Takes a token from each bucket, then sends. ``buckets``: the narrowest first; a 429 blocks that one.
+
+        ``max_wait``: seconds, for all tokens together. Raises RateLimitTimeout, LeaseLost, and what ``send`` raises.
+        """
+        if empty := await acquire_all(outbox, buckets, max_wait=max_wait):
+            message = f"Too many calls to {self.platform} are waiting: no token for {empty}"
+            raise RateLimitTimeout(message, retry_after=RATE_LIMIT_PAUSE)
+        try:
+            return await send()
+        except PlatformRateLimited as exc:
+            if buckets:
+                with suppress(StoreUnavailable):  # then only this caller waits
+                    await outbox.hold_off(next(iter(buckets)), exc.retry_after or 0.0)
+            raise
+
+
+async def acquire_all(outbox: Outbox, buckets: Mapping[str, Rate], *, max_wait: float) -> str | None:
+    """Takes a token from each bucket. Returns the bucket that had none within ``max_wait`` seconds in all, or None."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + max_wait
+    for bucket, rate in buckets.items():
+        try:
+            taken = await outbox.take(bucket, rate, patience=max(deadline - clock(), 0.0))
+        except StoreUnavailable:
+            taken = False
+        if not taken:
+            return bucket
+    return None

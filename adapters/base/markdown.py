@@ -1,0 +1,305 @@
+"""Cuts Markdown into parts that a platform accepts, each of which is still valid Markdown.
+
+A text becomes pieces: lines, and of lines that are too long, words, and of words that are too long, characters. Each
+piece has a grade that says how good a cut before it is, and a frame if such a cut interrupts something: a fence is
+closed and opened again, a table gets its header again.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+MIN_LIMIT = 64
+"""Below this there would be no room for a fence and a word in it."""
+
+CONTAINERS = r"[ \t]*+(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]++|>[ \t]*+)*+"
+"""What precedes a block in lists and quotations."""
+FENCE = re.compile(rf"(?P<before>{CONTAINERS})(?P<mark>`{{3,}}+(?=[^`\n]*+$)|~{{3,}}+).*+")
+LIST_MARK = re.compile(r"[-*+](?=[ \t])|[0-9]{1,9}[.)]")
+HEADING = re.compile(rf"{CONTAINERS}#{{1,6}}(?:[ \t]|$)")
+DELIMITERS = re.compile(r"[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?\s*+")
+"""The line below a table's header."""
+LINE = re.compile(r"[^\n]*+\n|[^\n]++")
+WORD = re.compile(r"\S++\s*+|\s++")
+SENTENCE_END = re.compile(r"""[.!?:;…][)\]"'”’»*_]*\s+\Z""")  # noqa: RUF001  # as they are written
+BLANK_LINES = re.compile(r"\A(?:[ \t\r]*+\n)++")
+STOPS, PAUSES = "。！？", "、，；："  # noqa: RUF001  # of languages that have no spaces between words
+
+JOINERS = "\u200c\u200d"
+
+Measure = Callable[[str], int]
+
+
+def utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def utf8_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def cut(text: str, limit: int, measure: Measure = len) -> list[str]:
+    """Returns the text in parts of at most ``limit`` each; none for white space.
+
+    The parts together are the text, but for white space at the cuts, the fence lines that close and reopen a fence
+    around a cut in it, and the header that a table has again after one. ``measure`` must be
+    additive, and at most 4 for one character. Takes time in proportion to the text.
+    Raises ValueError for a limit below 64.
+    """
+    if limit < MIN_LIMIT:
+        raise ValueError(f"A limit of {limit} is too small; the minimum is {MIN_LIMIT}.")
+    if measure(text) <= limit:
+        return [text] if text.strip() else []
+    pieces = _Cutting(limit // 2, measure).pieces_of(text)
+    parts: list[str] = []
+    start = 0
+    while start < len(pieces):
+        end = _end_of_part(pieces, start, limit)
+        parts.append(_part(text, pieces[start], pieces[end] if end < len(pieces) else None))
+        start = end
+    return [part for part in parts if part]
+
+
+def finished(text: str) -> int:
+    """Returns the length of the complete blocks of an unfinished text, which nothing that follows can change."""
+    end = position = 0
+    mark = ""
+    after_block = False
+    for line in LINE.findall(text):
+        whole = line.endswith("\n")
+        if mark:
+            after_block = whole and _closes(line, mark)
+            mark = "" if after_block else mark
+        else:
+            if after_block and not line[0].isspace():
+                end = position
+            found = FENCE.match(line)
+            mark = found["mark"] if found and whole else ""
+            after_block = whole and not line.strip()
+        position += len(line)
+    return end
+
+
+class _Grade(IntEnum):
+    """How good a cut is at some place."""
+
+    NEVER = 0
+    CHARACTER = 1
+    WORD = 2
+    SENTENCE = 3
+    LINE = 4
+    BLOCK = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What continues across a cut: how to end it before, and how to open it again after. Sizes as measured."""
+
+    opening: str
+    opening_size: int
+    closing: str = ""
+    closing_size: int = 0
+
+
+BREAKING = frozenset({_Grade.CHARACTER, _Grade.WORD, _Grade.SENTENCE})
+
+
+class _Piece(NamedTuple):
+    """A stretch of the text that is not cut."""
+
+    start: int
+    size: int
+    grade: _Grade
+    """Of a cut before it."""
+    frame: _Frame | None
+    """What such a cut interrupts."""
+    broken: bool
+    """Whether such a cut breaks a line."""
+
+    @property
+    def opening(self) -> int:
+        """What the frame adds to the part that begins with this piece."""
+        return self.frame.opening_size if self.frame else 0
+
+    @property
+    def closing(self) -> int:
+        """What the frame adds to the part that ends before this piece."""
+        return self.frame.closing_size + self.broken if self.frame and self.frame.closing else 0
+
+
+def _end_of_part(pieces: Sequence[_Piece], start: int, limit: int) -> int:
+    """Returns the index of the piece after the part that begins with piece ``start``.
+
+    Chooses the last place of the best grade. A place that leaves the part three quarters empty counts for little.
+    """
+    last: dict[int, int] = {}
+    used = pieces[start].opening
+    for index in range(start + 1, len(pieces)):
+        used += pieces[index - 1].size
+        piece = pieces[index]
+        if used + piece.closing > limit:
+            break
+        scarce = used * 4 < limit and piece.grade > _Grade.NEVER
+        last[1 if scarce else 2 * piece.grade] = index
+    else:
+        if used + pieces[-1].size <= limit:
+            return len(pieces)
+    return last[max(last)] if last else start + 1
+
+
+def _part(text: str, first: _Piece, following: _Piece | None) -> str:
+    """Returns the part from one piece to before another; empty if it is white space."""
+    body = text[first.start : following.start if following else len(text)]
+    if not body.strip():
+        return ""
+    if first.frame:
+        body = first.frame.opening + body
+    elif first.start:
+        body = BLANK_LINES.sub("", body)
+    if following is None:
+        return body
+    if following.frame and following.frame.closing:
+        return body + ("\n" if following.broken else "") + following.frame.closing
+    return body.rstrip()
+
+
+class _Cutting:
+    """Reads a text block by block. A method that reads a block returns the next line, or 0 if it is not its block."""
+
+    def __init__(self, most: int, measure: Measure) -> None:
+        self._most = most
+        """The maximum measure of a piece, and of a frame: one of each fits into a part."""
+        self._measure = measure
+        self._pieces: list[_Piece] = []
+        self._lines: list[str] = []
+        self._position = 0
+        self._gap = False
+        """Whether a block ended before the current line."""
+        self._headed = False
+        """Whether only a heading precedes the current line."""
+
+    def pieces_of(self, text: str) -> list[_Piece]:
+        self._lines = LINE.findall(text)
+        at = 0
+        while at < len(self._lines):
+            at = self._fence(at) or self._table(at) or self._plain(at)
+        return self._pieces
+
+    def _fence(self, at: int) -> int:
+        line = self._lines[at]
+        found = FENCE.match(line)
+        if not found or self._measure(line) > self._most:
+            return 0
+        before = LIST_MARK.sub(lambda mark: " " * len(mark.group()), found["before"])
+        opening, closing = before + line[found.end("before") :], before + found["mark"]
+        frame = self._frame(opening, closing) or self._frame(closing + "\n", closing)
+        self._add(line, self._grade(starts_block=True))
+        grade = _Grade.NEVER
+        ended = False
+        while (at := at + 1) < len(self._lines) and not ended:
+            ended = _closes(self._lines[at], found["mark"])
+            self._add(self._lines[at], _Grade.NEVER if ended else grade, frame)
+            grade = _Grade.LINE
+        self._gap, self._headed = True, False
+        return at
+
+    def _table(self, at: int) -> int:
+        header, delimiters = self._lines[at], "".join(self._lines[at + 1 : at + 2])
+        if "|" not in header or "|" not in delimiters or not DELIMITERS.fullmatch(delimiters):
+            return 0
+        frame = self._frame(header + delimiters)
+        self._add(header, self._grade(starts_block=self._gap))
+        self._add(delimiters, _Grade.NEVER)
+        grade = _Grade.NEVER
+        at += 2
+        while at < len(self._lines) and "|" in self._lines[at] and not FENCE.match(self._lines[at]):
+            self._add(self._lines[at], grade, frame)
+            grade = _Grade.LINE
+            at += 1
+        self._gap, self._headed = True, False
+        return at
+
+    def _plain(self, at: int) -> int:
+        line = self._lines[at]
+        blank, heading = not line.strip(), HEADING.match(line) is not None
+        self._add(line, self._grade(starts_block=blank or heading or self._gap))
+        self._gap = blank or heading
+        self._headed = heading or (blank and self._headed)
+        return at + 1
+
+    def _grade(self, *, starts_block: bool) -> _Grade:
+        return _Grade.BLOCK if starts_block and not self._headed else _Grade.LINE
+
+    def _frame(self, opening: str, closing: str = "") -> _Frame | None:
+        """Returns None if the frame would leave too little room."""
+        frame = _Frame(opening, self._measure(opening), closing, self._measure(closing))
+        return frame if frame.opening_size + frame.closing_size < self._most else None
+
+    def _add(self, line: str, grade: _Grade, frame: _Frame | None = None) -> None:
+        size = self._measure(line)
+        if size <= self._most:
+            self._append(line, size, grade, frame)
+            return
+        for word, word_grade in _words(line, grade):
+            size = self._measure(word)
+            if size <= self._most:
+                self._append(word, size, word_grade, frame)
+                continue
+            for character, character_grade in _characters(word, word_grade, self._most // 4):
+                self._append(character, self._measure(character), character_grade, frame)
+
+    def _append(self, piece: str, size: int, grade: _Grade, frame: _Frame | None) -> None:
+        broken = grade in BREAKING
+        self._pieces.append(_Piece(self._position, size, grade, frame, broken))
+        self._position += len(piece)
+
+
+def _closes(line: str, mark: str) -> bool:
+    bare = line.lstrip(" \t>").rstrip()
+    return len(bare) >= len(mark) and not bare.strip(mark[0])
+
+
+def _words(line: str, grade: _Grade) -> Iterator[tuple[str, _Grade]]:
+    """Yields words with the white space after them; the first has the grade of the line."""
+    for found in WORD.finditer(line):
+        word = found.group()
+        yield word, grade
+        grade = _Grade.SENTENCE if SENTENCE_END.search(word[-16:]) else _Grade.WORD
+
+
+def _characters(word: str, grade: _Grade, most: int) -> Iterator[tuple[str, _Grade]]:
+    """Yields user-perceived characters of up to ``most`` code points."""
+    start = 0
+    for index in range(1, len(word) + 1):
+        if index < len(word) and index - start < most and _continues(word, start, index):
+            continue
+        yield word[start:index], grade
+        stop = word[index - 1]
+        grade = _Grade.SENTENCE if stop in STOPS else _Grade.WORD if stop in PAUSES else _Grade.CHARACTER
+        start = index
+
+
+def _continues(text: str, start: int, index: int) -> bool:
+    """Returns whether the code point at ``index`` belongs to the character that begins at ``start``."""
+    char = text[index]
+    if char < "\u0300":
+        return False
+    return (
+        unicodedata.category(char).startswith("M")  # combining marks, variation selectors, the frame of a keycap
+        or char in JOINERS
+        or text[index - 1] == "\u200d"
+        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= char <= "\U000e007f"  # tags: the flags of regions
+        or "\u1160" <= char <= "\u11ff"  # vowels and finals of Hangul
+        or ("\udc00" <= char <= "\udfff" and "\ud800" <= text[index - 1] <= "\udbff")
+        or (index - start == 1 and _is_regional(char) and _is_regional(text[start]))  # two make a flag
+    )
+
+
+def _is_regional(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"

@@ -1,0 +1,168 @@
+"""Brings what is posted of a turn's reply to what must be posted: posts, changes and deletes messages, sends files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic
+
+from adapters.base.errors import Rejected
+from adapters.base.message_writer import Content, MessageWriter
+from adapters.base.posted_reply import Posted, PostedReply
+from gateway import logs
+from gateway.errors import AssistantError, DeliveryError, GatewayError, Refused
+from gateway.messages import File, Turn, TurnState
+from gateway.ports import Outbox
+
+MAX_WAIT = 120.0
+"""Seconds that a token of the platform's rate limits may take; then the worker lets other conversations go first."""
+FETCH_ATTEMPTS = 3
+"""For the content of a file, as the rest of the conversation waits for it."""
+FETCH_PAUSE = 5.0
+
+log = logs.get(__name__)
+
+
+class Reconciler(ABC, Generic[Posted, Content]):
+    """One attempt at a delivery. It continues from ``reply``, which stays right whatever interrupts an attempt."""
+
+    REFUSED_CONTENT: ClassVar[frozenset[str]]
+    """Reasons for which the platform may accept the same text in a plainer form."""
+    UNCHANGEABLE: ClassVar[frozenset[str]]
+    """Reasons for which a message cannot be changed: it is replaced."""
+    UNDELETABLE: ClassVar[frozenset[str]]
+    """Reasons for which a message cannot be deleted: it stays."""
+
+    def __init__(
+        self, writer: MessageWriter[Posted, Content], reply: PostedReply[Posted], turn: Turn, outbox: Outbox
+    ) -> None:
+        self._writer = writer
+        self._reply = reply
+        self._turn = turn
+        self._outbox = outbox
+
+    async def reconcile(self, wanted: Sequence[Content]) -> None:
+        """Posts the outcome: ``wanted`` has the content of each message. What was posted of a cancelled turn stays.
+
+        Raises DeliveryError, LeaseLost, StoreUnavailable.
+        """
+        await self._writer.save_if_changed()  # an earlier attempt may have failed to
+        contents = list(wanted)
+        await self.resolve_doubt(contents)
+        if self._turn.state is TurnState.CANCELLED:
+            await self._mark_stopped()
+            return
+        await self._write(contents)
+        await self.finish_last_file()
+        for number in range(len(self._reply.files), len(self._turn.files)):
+            await self._deliver_file(number)
+
+    # ------------------------------------------------------------ what the platform supplies
+
+    @abstractmethod
+    async def resolve_doubt(self, contents: list[Content]) -> None:
+        """Finds out, or decides, what became of messages whose posting got no answer. May change ``contents``."""
+
+    @abstractmethod
+    async def change(self, message: Posted, content: Content) -> None:
+        """Makes a message show the content, if it does not yet."""
+
+    @abstractmethod
+    def plainer(self, content: Content) -> list[Content] | None:
+        """Returns the same text with less markup; None when there is no such form."""
+
+    @abstractmethod
+    async def delete(self, message: Posted) -> None: ...
+
+    @abstractmethod
+    async def show_stopped(self, message: Posted) -> None:
+        """Makes the last message of a cancelled turn's preview say that it was stopped."""
+
+    @abstractmethod
+    async def finish_last_file(self) -> None:
+        """Finishes the sending of a file that was interrupted."""
+
+    @abstractmethod
+    async def upload(self, file: File, content: bytes) -> None:
+        """Posts one more file, and saves it."""
+
+    @abstractmethod
+    async def post_missing_file(self, text: str, number: int) -> None:
+        """Posts a text that says that file ``number`` could not be delivered."""
+
+    # ------------------------------------------------------------ the text
+
+    async def _write(self, contents: list[Content]) -> None:
+        number = 0
+        while number < len(contents):
+            try:
+                await self._show(number, contents[number])
+            except Rejected as exc:
+                contents[number : number + 1] = await self.replacement(number, contents[number], exc)
+            else:
+                number += 1
+        await self._delete_from(len(contents))
+
+    async def _show(self, number: int, content: Content) -> None:
+        if number == len(self._reply.messages):
+            await self._writer.post(content)
+        else:
+            await self.change(self._reply.messages[number], content)
+
+    async def replacement(self, number: int, content: Content, exc: Rejected) -> list[Content]:
+        """Returns what to show instead of content that was refused. Raises the refusal when nothing helps."""
+        if exc.reason in self.UNCHANGEABLE and number < len(self._reply.messages):
+            await self._delete_from(number)  # what follows must stay below the message that replaces it
+            return [content]
+        if exc.reason in self.REFUSED_CONTENT and (plainer := self.plainer(content)) is not None:
+            log.warning("content refused; shown in a plainer form", turn=self._turn.id, error=str(exc))
+            return plainer
+        raise exc
+
+    async def _delete_from(self, first: int) -> None:
+        for message in self._reply.messages[first:][::-1]:
+            try:
+                await self.delete(message)
+            except Rejected as exc:
+                if exc.reason not in self.UNDELETABLE:
+                    raise
+                log.warning("message could not be deleted; it stays", turn=self._turn.id, error=str(exc))
+                await self._writer.forget(message)
+
+    async def _mark_stopped(self) -> None:
+        if not self._reply.messages:
+            return
+        try:
+            await self.show_stopped(self._reply.messages[-1])
+        except Rejected as exc:
+            log.info("preview of a cancelled turn could not be changed", turn=self._turn.id, error=str(exc))
+
+    # ------------------------------------------------------------ the files
+
+    async def _deliver_file(self, number: int) -> None:
+        file = self._turn.files[number]
+        try:
+            await self.upload(file, await self._read(file))
+        except (AssistantError, Rejected) as exc:
+            await self.report_missing_file(number, exc)
+
+    async def _read(self, file: File) -> bytes:
+        """Raises AssistantError, DeliveryError."""
+        try:
+            content = await self._outbox.file(file)
+        except AssistantError as exc:
+            self._reply.fetch_failures += 1
+            if isinstance(exc, Refused) or self._reply.fetch_failures >= FETCH_ATTEMPTS:
+                raise
+            message = f"The assistant does not return the file {file.name} now: {exc}"
+            raise DeliveryError(message, retry_after=exc.retry_after or FETCH_PAUSE) from exc
+        self._reply.fetch_failures = 0
+        return content
+
+    async def report_missing_file(self, number: int, why: GatewayError) -> None:
+        """Posts that a file could not be delivered, unless the refusal is temporary: then raises it."""
+        if isinstance(why, Rejected) and why.retry_after is not None:
+            raise why
+        name = self._turn.files[number].name
+        log.warning("file could not be delivered", turn=self._turn.id, file=name, error=str(why))
+        await self.post_missing_file(f"The file {name} could not be brought here.", number)

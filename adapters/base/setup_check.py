@@ -1,0 +1,16 @@
+"""Checks of a platform's set-up, for ``python -m gateway check``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+
+from gateway.errors import DeliveryError
+from gateway.ports import Check
+
+
+async def check_setup(name: str, checks: Awaitable[Sequence[Check]]) -> Sequence[Check]:
+    """Returns the results of ``checks``, or one failed check if the platform refuses or cannot be reached."""
+    try:
+        return await checks
+    except DeliveryError as exc:
+        return (Check(name, ok=False, detail=str(exc)),)

@@ -1,0 +1,59 @@
+"""Turns what people write into text for an assistant, and recognises the commands that the gateway answers itself."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.messages import Kind
+
+RESETS = frozenset({"new", "reset"})
+STOPS = frozenset({"cancel", "stop"})
+
+MENTIONED_ONLY = "(mentioned you without saying anything)"
+UNREADABLE = "(sent something that cannot be shown to you as text)"
+
+MENTION = "\0"
+"""Stands for a mention of the bot while a text is converted. Stored text has no NUL of its own."""
+MENTIONS_FIRST = re.compile(rf"(?:{MENTION}[,:]?\s*)+")
+AFTER_LAST_MENTION = re.compile(r"\s*([.!?]*)")
+
+
+def kind_of(command: str) -> Kind:
+    """Returns what a command asks for. ``command``: without its slash."""
+    return Kind.RESET if command in RESETS else Kind.STOP if command in STOPS else Kind.ASK
+
+
+def bare_word(text: str) -> str:
+    """Returns a text as it is compared with commands: lower case, without punctuation at its end."""
+    return text.strip().rstrip(".!").lower()
+
+
+def resolve_mentions(text: str) -> str:
+    """Removes mentions of the bot at the start and at the end of a text, where they only address it.
+
+    Elsewhere they become "@you".
+    """
+    return _without_address(text.strip()).replace(MENTION, "@you").strip()
+
+
+def _without_address(text: str) -> str:
+    if found := MENTIONS_FIRST.match(text):
+        text = text[found.end() :]
+    before, mention, after = text.rpartition(MENTION)
+    if mention and (found := AFTER_LAST_MENTION.fullmatch(after)):
+        return before.rstrip(f" ,\n{MENTION}") + found[1]
+    return text
+
+
+def labelled_link(label: str, url: str) -> str:
+    """Returns a link as text: with its address, unless the label is the address."""
+    bare = url.removeprefix("https://").removeprefix("http://").rstrip("/")
+    return label if label.rstrip("/") in {bare, url.rstrip("/")} else f"{label} ({url})"
+
+
+def quoted(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text.split("\n"))
+
+
+def forwarded(author: str, text: str) -> str:
+    return f"Forwarded message from {author}:\n{text}".strip()

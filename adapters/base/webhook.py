@@ -1,0 +1,40 @@
+"""Receives webhook requests: verifies and parses them, commits what they say, and only then acknowledges them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway import logs
+from gateway.errors import Unverified
+from gateway.ports import Receipt, Request, Webhook, WebhookResponse
+
+MAX_BODY_BYTES = 1024 * 1024
+JSON = {"Content-Type": "application/json"}
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookReceiver:
+    """Answers the requests that one platform sends. Knows no web framework."""
+
+    receive: Callable[[Request], Receipt]
+    """``Adapter.receive``: verifies and parses."""
+    take: Callable[[Receipt], None]
+    """Commits. When it returns, the platform may forget the request."""
+    secret_setting: str
+    """The setting that requests are verified with, for the log."""
+
+    def at(self, *paths: str) -> Sequence[Webhook]:
+        return tuple(Webhook(path, MAX_BODY_BYTES, self.handle) for path in paths)
+
+    def handle(self, request: Request) -> WebhookResponse:
+        """See ``Webhook.handle``. An error that it raises leaves the request with the platform, to be sent again."""
+        try:
+            receipt = self.receive(request)
+        except Unverified as exc:
+            log.info("webhook request refused; check this setting", setting=self.secret_setting, error=str(exc))
+            raise
+        self.take(receipt)
+        return WebhookResponse(body=receipt.body, headers=JSON if receipt.body else {})

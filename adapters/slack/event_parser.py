@@ -1,0 +1,363 @@
+"""Verifies Slack's requests and parses events, commands and button clicks into messages and changes. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+from slack_sdk.signature import SignatureVerifier
+
+from adapters.base.json_fields import Fields, id_in, object_in, objects_in, parse_object, size_in, text_in
+from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
+from adapters.slack import replies, text_input
+from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
+from adapters.slack.reply_target import NAME
+from adapters.slack.settings import SlackSettings
+from gateway.errors import Unreadable, Unverified
+from gateway.messages import Address, ConversationKey, Edit, File, Kind, Message, Verdict, Withdrawal
+from gateway.ports import Receipt, Request
+
+ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
+"""Slack's ids and timestamps; three of them fit into a message id."""
+TIMESTAMP = re.compile(r"[0-9]{1,12}")
+SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 100
+"""A command has about fifteen."""
+
+MESSAGE_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message", "bot_message")
+"""Subtypes of new messages. docs.slack.dev/reference/events/message#subtypes"""
+SLACK_USERS = frozenset({"USLACKBOT", "USLACK"})
+DELETED_FILE_MODES = ("tombstone", "hidden_by_limit")
+"""Modes of files whose content is gone. docs.slack.dev/reference/objects/file-object"""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamContext:
+    """The installation that an event was sent to."""
+
+    team_id: str
+    enterprise: str = ""
+    bot_user: str = ""
+    app: str = ""
+    event_id: str = ""
+
+    @classmethod
+    def of(cls, payload: Fields) -> TeamContext:
+        """Reads the envelope of an event.
+
+        In a channel that several companies share, ``authorizations`` names our installation; ``team_id`` may be
+        another company's.
+        """
+        ours = next(iter(objects_in(payload, "authorizations")), {})
+        return cls(
+            team_id=_id(ours, "team_id") or _id(payload, "team_id"),
+            enterprise=_id(ours, "enterprise_id") or _id(payload, "enterprise_id"),
+            bot_user=_id(ours, "user_id"),
+            app=_id(payload, "api_app_id"),
+            event_id=_id(payload, "event_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MessageContext:
+    """Where a person did something, and who it was."""
+
+    channel: str
+    user: str
+    direct: bool
+    ts: str = ""
+    """Of the message; empty for an action without one."""
+    thread_ts: str = ""
+    """Of the first message of the thread; empty at the top level of the channel."""
+    user_team: str = ""
+    kind: str = ""
+    """``stop`` for the Stop button, ``command`` for a slash command, empty for a message."""
+
+    @classmethod
+    def of(cls, event: Fields, user: str, kind: str = "") -> MessageContext:
+        channel, ts, thread_ts = _id(event, "channel"), _id(event, "ts"), _id(event, "thread_ts")
+        return cls(
+            channel,
+            user,
+            _is_direct(channel, event.get("channel_type")),
+            ts=ts,
+            thread_ts="" if thread_ts == ts else thread_ts,
+            user_team=_user_team(event),
+            kind=kind,
+        )
+
+
+class EventParser:
+    """Decides from one payload alone what is said to the bot, and in which conversation. Stateless."""
+
+    def __init__(self, settings: SlackSettings) -> None:
+        secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
+        self._verifier = SignatureVerifier(secret) if secret.strip() else None
+        self._scope = settings.slack_scope
+        self._joins_threads = settings.slack_replies == "thread"
+        self._bots = frozenset(name.strip() for name in settings.slack_allowed_bots.split(",") if name.strip())
+
+    def receive(self, request: Request) -> Receipt:
+        """Parses a webhook request. Raises Unverified, Unreadable."""
+        if _is_ssl_check(request):
+            return Receipt()
+        return self.parse(decode(request.headers.get("content-type", ""), self._verified(request)))
+
+    def parse(self, payload: Fields) -> Receipt:
+        """Parses a payload that is known to be from Slack. Raises nothing; unknown payloads give an empty receipt."""
+        return replace(self._parse(payload), payload=payload)
+
+    def _parse(self, payload: Fields) -> Receipt:
+        match payload.get("type"):
+            case "event_callback":
+                return self._event(TeamContext.of(payload), object_in(payload, "event"))
+            case "block_actions":
+                return _feedback(payload)
+            case "url_verification":
+                return Receipt(body=json.dumps({"challenge": text_in(payload, "challenge")}))
+        return self._command(payload) if "command" in payload else Receipt()
+
+    def _verified(self, request: Request) -> str:
+        """Returns the body if Slack signed it within the last five minutes. Raises Unverified, Unreadable."""
+        timestamp = request.headers.get("x-slack-request-timestamp", "")
+        signature = request.headers.get("x-slack-signature", "")
+        if self._verifier and TIMESTAMP.fullmatch(timestamp) and SIGNATURE.fullmatch(signature):
+            try:
+                body = request.body.decode()
+            except UnicodeDecodeError:
+                raise Unreadable("The body is not UTF-8.") from None
+            if self._verifier.is_valid(body, timestamp, signature):
+                return body
+        raise Unverified("The signature is missing, wrong or older than five minutes.")
+
+    def _event(self, team: TeamContext, event: Fields) -> Receipt:
+        match event.get("type"):
+            case "message" | "app_mention":
+                return self._message(team, event)
+            case "agent_session_stopped":
+                return _receipt(self._stopped(team, event))
+        return Receipt()
+
+    def _message(self, team: TeamContext, event: Fields) -> Receipt:
+        match event.get("subtype"):
+            case "message_changed":
+                return self._changed(team, event)
+            case "message_deleted":
+                return _deleted(_message_id(team, event, _id(event, "deleted_ts")))
+            case subtype if subtype in MESSAGE_SUBTYPES:
+                return _receipt(self._new_message(team, event))
+        return Receipt()
+
+    def _new_message(self, team: TeamContext, event: Fields) -> Message | None:
+        """A mention arrives as ``app_mention`` and as ``message``, in any order; both give the same message."""
+        context = MessageContext.of(event, self._author(team, event))
+        message_id = _message_id(team, event, context.ts)
+        addressed = context.direct or _mentions_bot(event, team)
+        if (
+            not (message_id and context.user)
+            or event.get("hidden")
+            or not (addressed or self._joins_thread(team, context, event))
+        ):
+            return None
+        text, files = _text(event, team), _files(event)
+        kind = Kind.ASK if files else text_input.kind_of(text)
+        if kind is Kind.RESET and not addressed:
+            kind = Kind.ASK  # it may be meant for others, and a reset cannot be undone
+        # In a thread without the bot there is nothing to stop, and nobody expects an answer.
+        opens = addressed and not (kind is Kind.STOP and context.thread_ts)
+        key, address = self._key(team, context), self._address(team, context)
+        return Message(key, message_id, text, context.user, address, kind, files, opens)
+
+    def _joins_thread(self, team: TeamContext, context: MessageContext, event: Fields) -> bool:
+        """Tells whether a message that does not mention the bot may be for it: as part of a thread the bot may be in.
+
+        Where a conversation is a whole channel, its key does not say in which threads the bot was mentioned. There
+        only replies to a message of the bot's own count.
+        """
+        if not self._joins_threads or not context.thread_ts:
+            return False
+        return self._scope == "topic" or _id(event, "parent_user_id") == team.bot_user != ""
+
+    def _author(self, team: TeamContext, message: Fields) -> str:
+        """Returns the author; "" for those who get no answer: the bot itself, Slack, bots that are not allowed."""
+        user, bot = _id(message, "user"), _id(message, "bot_id")
+        apps = {_id(message, "app_id"), _id(object_in(message, "bot_profile"), "app_id")}
+        if user in SLACK_USERS or (user and user == team.bot_user) or (team.app and team.app in apps):
+            return ""
+        is_bot = bot or message.get("subtype") == "bot_message"
+        return "" if is_bot and not self._bots & {"*", user, bot} else user or bot
+
+    def _changed(self, team: TeamContext, event: Fields) -> Receipt:
+        """An edit, a link's preview, or the deletion of a message with replies, which Slack leaves as a tombstone."""
+        message, before = object_in(event, "message"), object_in(event, "previous_message")
+        message_id = _message_id(team, event, _id(message, "ts"))
+        if message.get("subtype") == "tombstone":
+            return _deleted(message_id)
+        if (
+            not message.get("edited")
+            or text_input.written(message) == text_input.written(before)
+            or not self._author(team, message)
+        ):
+            return Receipt()
+        edit = Edit(NAME, message_id, _text(message, team))
+        return Receipt(changes=(edit,) if message_id else ())
+
+    def _stopped(self, team: TeamContext, event: Fields) -> Message | None:
+        """The Stop button. docs.slack.dev/reference/events/agent_session_stopped"""
+        context = MessageContext.of(event, _id(event, "user"), "stop")
+        press = team.event_id or _id(event, "event_ts")
+        if not (team.team_id and context.channel and press):
+            return None
+        key, address = self._key(team, context), self._address(team, context)
+        return Message(key, f"{team.team_id}:stop:{press}", "stop", context.user, address, Kind.STOP, opens=False)
+
+    def _command(self, form: Fields) -> Receipt:
+        """A command names no thread: docs.slack.dev/interactivity/implementing-slash-commands"""
+        name = text_in(form, "command").replace("-", "/").rpartition("/")[2]
+        if "reset" not in {name.lower(), text_in(form, "text").strip().lower()}:
+            return ephemeral(replies.HELP.format(scope=replies.REMEMBERED[self._scope]))
+        if self._scope == "topic":
+            return ephemeral(replies.RESET_IN_THREADS)
+        team = TeamContext(_id(form, "team_id"), _id(form, "enterprise_id"))
+        channel, user, trigger = (_id(form, name) for name in ("channel_id", "user_id", "trigger_id"))
+        if not (team.team_id and channel and user and trigger):
+            return Receipt()
+        context = MessageContext(channel, user, _is_direct(channel, None), kind="command")
+        key, address = self._key(team, context), self._address(team, context)
+        return Receipt((Message(key, f"{team.team_id}:command:{trigger}", "reset", user, address, Kind.RESET),))
+
+    def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
+        topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""
+        user = context.user if self._scope == "user" else ""
+        return ConversationKey(NAME, team.team_id, context.channel, topic, user)
+
+    def _address(self, team: TeamContext, context: MessageContext) -> Address:
+        """A reply goes into the message's thread; in direct messages that are one conversation, into the channel."""
+        unthreaded = context.direct and self._scope != "topic"
+        return address_of(team, context, context.thread_ts if unthreaded else context.thread_ts or context.ts)
+
+
+def address_of(team: TeamContext, context: MessageContext, thread_ts: str) -> Address:
+    """Returns an address as ``SlackTarget.of`` reads it. Empty parts are left out."""
+    parts = {
+        "team": team.team_id,
+        "enterprise": team.enterprise,
+        "channel": context.channel,
+        "channel_type": "im" if context.direct else "channel",
+        "thread_ts": thread_ts,
+        "ts": context.ts,
+        "user": context.user,
+        "user_team": context.user_team,
+        "kind": context.kind,
+    }
+    return {name: part for name, part in parts.items() if part}
+
+
+def ephemeral(text: str) -> Receipt:
+    """Returns an answer to a slash command that only the person who gave it sees."""
+    return Receipt(body=json.dumps({"response_type": "ephemeral", "text": text}, ensure_ascii=False))
+
+
+def decode(content_type: str, body: str) -> Mapping[str, Any]:
+    """Returns the payload of a request: JSON, a form, or JSON in a form. Raises Unreadable."""
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        return parse_object(body)
+    form = _form(body)
+    return parse_object(form["payload"]) if "payload" in form else form
+
+
+def _is_ssl_check(request: Request) -> bool:
+    """Tells whether Slack only checks the certificate, which it does without a signature.
+
+    docs.slack.dev/interactivity/implementing-slash-commands
+    """
+    return b"ssl_check=1" in request.body.split(b"&")
+
+
+def _form(body: str) -> dict[str, str]:
+    try:
+        return dict(
+            parse_qsl(body, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MOST_FIELDS)
+        )
+    except ValueError:  # UnicodeDecodeError among them
+        raise Unreadable("The body is not a form.") from None
+
+
+def _id(fields: Fields, name: str) -> str:
+    """Returns an id or a timestamp; "" if there is none."""
+    return id_in(fields, name, ID)
+
+
+def _user_team(event: Fields) -> str:
+    """Returns the author's workspace, which in a shared channel may be another company's.
+
+    In an ``app_mention`` it may be an organisation (E…) instead, which cannot be used to address a person.
+    """
+    named = (_id(event, name) for name in ("user_team", "source_team", "team"))
+    return next((team for team in named if team.startswith("T")), "")
+
+
+def _is_direct(channel: str, channel_type: Any) -> bool:
+    """An ``app_mention`` and a command do not name the type of the channel."""
+    return channel_type in ("im", "app_home") if channel_type else channel.startswith("D")
+
+
+def _message_id(team: TeamContext, event: Fields, ts: str) -> str:
+    """Returns the same id for every event about a message; "" if the event names no message."""
+    channel = _id(event, "channel")
+    return f"{team.team_id}:{channel}:{ts}" if team.team_id and channel and ts else ""
+
+
+def _receipt(message: Message | None) -> Receipt:
+    return Receipt((message,) if message else ())
+
+
+def _deleted(message_id: str) -> Receipt:
+    return Receipt(changes=(Withdrawal(NAME, message_id),) if message_id else ())
+
+
+def _mentions_bot(event: Fields, team: TeamContext) -> bool:
+    """Tells whether the bot is mentioned: in the text, or according to Slack."""
+    return text_input.mentions(text_input.written(event), team.bot_user) or event.get("type") == "app_mention"
+
+
+def _text(message: Fields, team: TeamContext) -> str:
+    """Returns what a message says, for an assistant; "" for one with files only."""
+    text = text_input.whole(message, team.bot_user)
+    if text or _files(message):
+        return text
+    return MENTIONED_ONLY if _mentions_bot(message, team) else UNREADABLE
+
+
+def _files(message: Fields) -> tuple[File, ...]:
+    """Returns the attached files, and those of forwarded messages."""
+    own = objects_in(message, "files")
+    forwarded = (file for part in text_input.enclosed(message) for file in objects_in(part, "files"))
+    return tuple(
+        _file(file) for file in (*own, *forwarded) if _id(file, "id") and file.get("mode") not in DELETED_FILE_MODES
+    )
+
+
+def _file(file: Fields) -> File:
+    """Of a file from another company, only the id may be known: docs.slack.dev/apis/slack-connect"""
+    url = text_in(file, "url_private_download") or text_in(file, "url_private")
+    reference = json.dumps({"id": _id(file, "id"), "url": url}, separators=(",", ":"))
+    name = text_in(file, "name") or text_in(file, "title") or _id(file, "id")
+    return File(name, reference, text_in(file, "mimetype"), size_in(file, "size"))
+
+
+def _feedback(payload: Fields) -> Receipt:
+    """Clicks on the feedback buttons under replies.
+
+    docs.slack.dev/reference/interaction-payloads/block_actions-payload
+    """
+    author = _id(object_in(payload, "user"), "id")
+    actions = [action for action in objects_in(payload, "actions") if action.get("action_id") == FEEDBACK_ACTION]
+    read = [read_feedback(text_in(action, "value")) for action in actions if author]
+    verdicts = [Verdict(turn, author, value) for turn, value in filter(None, read)]
+    return Receipt(changes=tuple(verdicts))

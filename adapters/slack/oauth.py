@@ -1,0 +1,256 @@
+"""Installs the app in workspaces by Slack's OAuth flow. Installations are stored in the gateway's database."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from datetime import datetime
+from html import escape
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+import flask
+from itsdangerous import BadData, URLSafeTimedSerializer
+from slack_bolt.adapter.flask.handler import to_flask_response
+from slack_bolt.error import BoltError
+from slack_bolt.oauth import OAuthFlow
+from slack_bolt.oauth.callback_options import CallbackOptions, FailureArgs, SuccessArgs
+from slack_bolt.oauth.oauth_settings import OAuthSettings
+from slack_bolt.request import BoltRequest
+from slack_bolt.response import BoltResponse
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.oauth.installation_store import Bot, Installation, InstallationStore
+from slack_sdk.oauth.state_store import OAuthStateStore
+
+from adapters.slack.manifest import PATHS, SCOPES
+from adapters.slack.reply_target import NAME
+from adapters.slack.settings import SlackSettings
+from gateway import logs
+from gateway.errors import StoreUnavailable
+from gateway.storing import Memory
+
+INSTALL, REDIRECT = PATHS["install"], PATHS["oauth_redirect"]
+STATE_SECONDS = 600
+"""How long a person may take at Slack before they are sent back."""
+CALL_SECONDS = 10
+
+TRY_AGAIN = f'<p><a href="{INSTALL}">Try again</a></p>'
+REASONS = {
+    "access_denied": (200, "The app was not installed, as you wished."),
+    "invalid_browser": (
+        400,
+        "The installation has to begin and end in one browser, with cookies allowed and over https.",
+    ),
+    "invalid_state": (400, "The installation took too long, or did not begin here."),
+    "missing_code": (400, "Slack did not say what to install."),
+    "invalid_code": (400, "Slack did not accept the installation. The log of the gateway says why."),
+    "storage_error": (503, "The installation could not be kept. Please try again in a minute."),
+    "unreachable": (502, "Slack could not be reached. Please try again in a minute."),
+}
+"""Status and sentence by the reason of a failure."""
+OTHER_REASON = (400, "Slack did not go on with the installation.")
+
+log = logs.get(__name__)
+
+
+def installation_name(bot: Bot) -> str:
+    """Returns the name an installation is stored by: the organisation's if it is for all its workspaces."""
+    return _name(str(bot.enterprise_id if bot.is_enterprise_install else bot.team_id))
+
+
+def _name(owner: str) -> str:
+    return f"{NAME}:installation:{owner}"
+
+
+class Installations(InstallationStore):
+    """Slack's InstallationStore on the gateway's database. Bot tokens only. Raises StoreUnavailable."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def save(self, installation: Installation) -> None:
+        self.save_bot(installation.to_bot())
+
+    def save_bot(self, bot: Bot) -> None:
+        kept = json.dumps(bot.to_dict_for_copying(), default=datetime.isoformat)
+        self._memory.keep(installation_name(bot), kept)
+
+    def find_bot(
+        self,
+        *,
+        enterprise_id: str | None,
+        team_id: str | None,
+        is_enterprise_install: bool | None = False,
+    ) -> Bot | None:
+        """Returns the workspace's own installation, or else that of its organisation."""
+        for owner in (None if is_enterprise_install else team_id, enterprise_id):
+            kept = self._memory.recall(_name(owner)) if owner else None
+            if kept is not None:
+                return Bot(**json.loads(kept))
+        return None
+
+    def remove(self, owner: str, *, at: float) -> bool:
+        """Deletes what the workspace or organisation installed before ``at`` (seconds since 1970).
+
+        Returns False if there is no such installation, or a newer one: Slack's events may be late.
+        """
+        bot = self.find_bot(enterprise_id=None, team_id=owner)
+        return bot is not None and bot.installed_at <= at and self._memory.discard(_name(owner))
+
+
+class SignedStates(OAuthStateStore):
+    """Signed states with an expiry, of which nothing is stored.
+
+    A cookie binds a state to one browser. Slack accepts each code once, so that nothing is installed twice.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._signer = URLSafeTimedSerializer(secret, salt="slack.install")
+
+    def issue(self, *_: Any, **__: Any) -> str:
+        return str(self._signer.dumps(secrets.token_urlsafe(16)))
+
+    def consume(self, state: str) -> bool:
+        try:
+            self._signer.loads(state, max_age=STATE_SECONDS)
+        except BadData:
+            return False
+        return True
+
+
+class InstallFlow(OAuthFlow):
+    """Bolt's flow, except where it trusts a URL, logs a code, or loses the bot token when a later call fails."""
+
+    def build_authorize_url(self, state: str, request: BoltRequest) -> str:
+        asked = {"client_id": self.client_id, "scope": ",".join(SCOPES), "user_scope": "", "state": state}
+        team = request.query.get("team", [""])[0]
+        if team:
+            asked["team"] = team
+        return f"{self.settings.authorization_url}?{urlencode(asked)}"
+
+    def run_installation(self, code: str) -> Installation | None:
+        """Exchanges a code; returns None, and logs why, if Slack refuses it. Raises OSError, HTTPException."""
+        settings = self.settings
+        try:
+            answer = self.client.oauth_v2_access(
+                client_id=settings.client_id, client_secret=settings.client_secret, code=code
+            )
+        except SlackApiError as exc:
+            log.warning("Slack refused an installation", error=exc.response.get("error"))
+            return None
+        token = answer.get("access_token")
+        if not token:
+            log.warning("Slack sent no bot token for an installation")
+            return None
+        team, enterprise = answer.get("team") or {}, answer.get("enterprise") or {}
+        return Installation(
+            app_id=answer.get("app_id"),
+            enterprise_id=enterprise.get("id"),
+            enterprise_name=enterprise.get("name"),
+            team_id=team.get("id"),
+            team_name=team.get("name"),
+            is_enterprise_install=bool(answer.get("is_enterprise_install")),
+            bot_token=token,
+            bot_id=self._bot_id(token),
+            bot_user_id=answer.get("bot_user_id"),
+            bot_scopes=answer.get("scope") or "",
+            bot_refresh_token=answer.get("refresh_token"),
+            bot_token_expires_in=answer.get("expires_in"),
+            user_id=(answer.get("authed_user") or {}).get("id", ""),
+        )
+
+    def store_installation(self, request: BoltRequest, installation: Installation) -> None:  # noqa: ARG002  # Bolt's signature
+        try:
+            self.settings.installation_store.save(installation)
+        except StoreUnavailable as exc:
+            log.warning("installation not stored", team=installation.team_id, error=str(exc))
+            raise BoltError(str(exc)) from exc
+        owner = installation.enterprise_id if installation.is_enterprise_install else installation.team_id
+        log.info("app installed", owner=owner, name=installation.team_name or installation.enterprise_name)
+
+    def _bot_id(self, token: str) -> str:
+        """Asks for what oauth.v2.access leaves out. Raises nothing, so that the token gets stored."""
+        try:
+            return str(self.client.auth_test(token=token).get("bot_id") or "")
+        except (OSError, HTTPException, SlackApiError) as exc:
+            log.warning("auth.test failed after an installation", error=type(exc).__name__)
+            return ""
+
+
+class OAuthRoutes:
+    """The two pages of an installation."""
+
+    def __init__(self, settings: SlackSettings, memory: Memory) -> None:
+        assert settings.slack_client_secret is not None  # noqa: S101  # both: settings.installable
+        self._slack = urljoin(settings.slack_api_url, "..")
+        secret = settings.slack_client_secret.get_secret_value()
+        self._flow = InstallFlow(
+            client=WebClient(base_url=settings.slack_api_url, timeout=CALL_SECONDS, retry_handlers=[]),
+            logger=logging.getLogger(__name__),
+            settings=OAuthSettings(
+                client_id=settings.slack_client_id,
+                client_secret=secret,
+                scopes=list(SCOPES),
+                user_scopes=[],
+                install_path=INSTALL,
+                install_page_rendering_enabled=False,
+                redirect_uri_path=REDIRECT,
+                callback_options=CallbackOptions(self._succeeded, self._failed),
+                authorization_url=urljoin(self._slack, "oauth/v2/authorize"),
+                installation_store=Installations(memory),
+                installation_store_bot_only=True,
+                state_store=SignedStates(secret),
+                state_expiration_seconds=STATE_SECONDS,
+            ),
+        )
+
+    def blueprint(self) -> flask.Blueprint:
+        blueprint = flask.Blueprint(NAME, __name__)
+        blueprint.add_url_rule(INSTALL, "install", self._install)
+        blueprint.add_url_rule(REDIRECT, "oauth_redirect", self._redirect)
+        return blueprint
+
+    def _install(self) -> flask.Response:
+        """Sends a person to Slack."""
+        return to_flask_response(self._flow.handle_installation(_bolt_request()))
+
+    def _redirect(self) -> flask.Response:
+        """The person comes back from Slack, with a code or without."""
+        try:
+            answer = self._flow.handle_callback(_bolt_request())
+        except (OSError, HTTPException) as exc:
+            log.warning("Slack could not be reached for an installation", error=type(exc).__name__)
+            answer = self._page(*REASONS["unreachable"])
+        return to_flask_response(answer)
+
+    def _succeeded(self, success: SuccessArgs) -> BoltResponse:
+        made = success.installation
+        where = made.enterprise_name if made.is_enterprise_install else made.team_name
+        place = urlencode({"app": made.app_id or "", "team": made.team_id or made.enterprise_id or ""})
+        link = escape(urljoin(self._slack, f"app_redirect?{place}"))
+        hint = "Send it a direct message, or mention it in a channel."
+        body = f'<p>{hint}</p><p><a href="{link}">Open it in Slack</a></p>'
+        return self._page(200, f"The app is installed in {where or 'your workspace'}.", body)
+
+    def _failed(self, failure: FailureArgs) -> BoltResponse:
+        status, sentence = REASONS.get(failure.reason, OTHER_REASON)
+        log.info("installation ended", reason=failure.reason if failure.reason in REASONS else "other")
+        return self._page(status, sentence)
+
+    def _page(self, status: int, sentence: str, body: str = TRY_AGAIN) -> BoltResponse:
+        title = escape(sentence)
+        page = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{body}</html>'
+        )
+        over = self._flow.settings.state_utils.build_set_cookie_for_deletion()
+        return BoltResponse(
+            status=status, body=page, headers={"Content-Type": "text/html; charset=utf-8", "Set-Cookie": over}
+        )
+
+
+def _bolt_request() -> BoltRequest:
+    """Returns what the flow reads of the request. Bytes of the query that are not UTF-8 are replaced."""
+    return BoltRequest(body="", query=flask.request.args.to_dict(), headers=dict(flask.request.headers))

@@ -1,0 +1,165 @@
+"""Delivers one outcome to Slack: looks up what may be posted already, ends streams, uploads files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.base.errors import Rejected
+from adapters.base.reconciler import Reconciler
+from adapters.slack import files, formatter
+from adapters.slack.api_client import SlackClient
+from adapters.slack.history_lookup import find_posted
+from adapters.slack.message_writer import STREAM_OVER, Ending, SlackWriter
+from adapters.slack.mrkdwn import escaped
+from adapters.slack.posted_reply import UNSHARED, OutgoingMessage, SlackMessage
+from adapters.slack.status import SlackStatus
+from adapters.slack.workspaces import Workspaces
+from gateway import logs
+from gateway.messages import File, Turn, TurnState
+from gateway.ports import Outbox
+
+STREAMING = "streaming_state_conflict"
+NO_ACCESS = frozenset({"channel_not_found", "missing_scope", "no_permission", "not_in_channel", "thread_not_found"})
+"""Errors with which Slack refuses the lookup for good."""
+INVALID_TOKEN = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"})
+STOPPED: dict[str, Any] = {"type": "context", "elements": [{"type": "mrkdwn", "text": "_Stopped._"}]}
+
+log = logs.get(__name__)
+
+
+class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
+    """See the base class."""
+
+    REFUSED_CONTENT = frozenset(
+        {
+            *("block_mismatch", "invalid_blocks", "invalid_blocks_format", "invalid_chunks"),
+            *("msg_blocks_too_long", "msg_blocks_too_many", "msg_too_long"),
+        }
+    )
+    UNCHANGEABLE = frozenset({SlackWriter.GONE, "cant_update_message", "edit_window_closed"})
+    UNDELETABLE = UNCHANGEABLE | {"cant_delete_message"}
+
+    def __init__(
+        self,
+        client: SlackClient,
+        writer: SlackWriter,
+        status: SlackStatus,
+        workspaces: Workspaces,
+        turn: Turn,
+        outbox: Outbox,
+        *,
+        streams: bool,
+    ) -> None:
+        """``streams``: whether a message without metadata may be a stream of this turn."""
+        super().__init__(writer, writer.reply, turn, outbox)
+        self._client = client
+        self._slack = writer
+        self._posted = writer.reply
+        self._status = status
+        self._workspaces = workspaces
+        self._streams = streams
+        self._ending: Ending = "complete" if turn.state is TurnState.ANSWERED else "error"
+
+    async def reconcile(self, wanted: Sequence[OutgoingMessage]) -> None:
+        try:
+            await super().reconcile(wanted)
+        except Rejected as exc:
+            if exc.reason in INVALID_TOKEN:
+                self._workspaces.drop(self._slack.target.workspace.team)
+            raise
+        await self._status.end()
+
+    async def resolve_doubt(self, contents: list[OutgoingMessage]) -> None:  # noqa: ARG002  # the history tells it all
+        if not self._posted.needs_lookup:
+            return
+        try:
+            found = await find_posted(self._client, self._slack.target, self._turn, self._outbox)
+        except Rejected as exc:
+            if exc.reason not in NO_ACCESS:
+                raise
+            # A message that was not saved may now be posted twice. The alternative is a reply that is never posted.
+            log.warning("cannot look up what was posted before", turn=self._turn.id, error=str(exc))
+        else:
+            self._posted.messages = found.merged(self._posted.messages, streams=self._streams)
+            while (line := found.file_lines.get(len(self._posted.files))) is not None:
+                self._posted.files.append(line)
+        self._posted.needs_lookup = False
+        await self._slack.save_if_changed()
+
+    def plainer(self, content: OutgoingMessage) -> list[OutgoingMessage] | None:
+        return None if content.plain else plain_messages(content.text)
+
+    # ------------------------------------------------------------ messages
+
+    async def change(self, message: SlackMessage, content: OutgoingMessage) -> None:
+        if message.streaming:
+            await self._end(message, content)
+        if message.content_hash == content.content_hash:
+            return
+        try:
+            await self._slack.update(message, content)
+        except Rejected as exc:
+            if exc.reason != STREAMING:
+                raise
+            await self._end(message, None)
+            await self._slack.update(message, content)
+
+    async def delete(self, message: SlackMessage) -> None:
+        if message.streaming:
+            await self._end(message, None)
+        await self._slack.delete(message)
+
+    async def show_stopped(self, message: SlackMessage) -> None:
+        stopped = OutgoingMessage(message.shown or "", below=(STOPPED,))
+        known = bool(message.shown)
+        if message.streaming:
+            await self._end(message, stopped)
+        if known and message.content_hash != stopped.content_hash:
+            await self._slack.update(message, stopped)
+
+    async def _end(self, message: SlackMessage, content: OutgoingMessage | None) -> None:
+        """Ends a stream, with the rest if it shows how that begins. It may be over already."""
+        fits = content is not None and message.shown is not None and content.text.startswith(message.shown)
+        try:
+            await self._slack.stop_stream(message, content if fits else None, ending=self._ending)
+        except Rejected as exc:
+            if exc.reason in self.REFUSED_CONTENT and fits:
+                await self._end(message, None)
+            elif exc.reason not in STREAM_OVER:
+                raise
+
+    # ------------------------------------------------------------ files
+
+    async def finish_last_file(self) -> None:
+        entries = self._posted.files
+        if not entries or not entries[-1].startswith(UNSHARED):
+            return
+        number, file_id = len(entries) - 1, entries[-1].removeprefix(UNSHARED)
+        try:
+            await files.share(self._client, self._slack.target, self._outbox, self._turn.files[number], file_id)
+        except Rejected as exc:
+            await self.report_missing_file(number, exc)
+        else:
+            await self._save_file(number, file_id)
+
+    async def upload(self, file: File, content: bytes) -> None:
+        number, target = len(self._posted.files), self._slack.target
+
+        async def save_unshared(file_id: str) -> None:
+            await self._save_file(number, f"{UNSHARED}{file_id}")
+
+        file_id = await files.upload(self._client, target, self._outbox, file, content, before_sharing=save_unshared)
+        await self._save_file(number, file_id)
+
+    async def post_missing_file(self, text: str, number: int) -> None:
+        await self._slack.post_file_line(OutgoingMessage(escaped(text), plain=True), number)
+
+    async def _save_file(self, number: int, entry: str) -> None:
+        self._posted.files[number:] = [entry]
+        await self._slack.save()
+
+
+def plain_messages(markdown: str) -> list[OutgoingMessage]:
+    """Returns the messages of a text in Slack's own markup."""
+    return [OutgoingMessage(part, plain=True) for part in formatter.plain(markdown)]

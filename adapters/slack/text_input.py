@@ -1,0 +1,174 @@
+"""Converts what people write in Slack, Slack's markup and blocks, into plain text for an assistant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from adapters.base import text_input
+from adapters.base.json_fields import Fields, object_in, objects_in, text_in
+from adapters.base.text_input import MENTION, labelled_link, quoted, resolve_mentions
+from gateway.messages import Kind
+
+TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
+"""A reference in angle brackets, or an entity. What people type has no bare < or &:
+docs.slack.dev/messaging/formatting-message-text#escaping"""
+ENTITIES = {"amp": "&", "lt": "<", "gt": ">"}
+ESCAPES = str.maketrans({character: f"&{name};" for name, character in ENTITIES.items()})
+DEEPEST = 6
+"""Levels of rich text that are read: Slack nests text in sections, in lists, in blocks."""
+
+
+# ---------------------------------------------------------------- Slack's markup
+
+
+def mentions(text: str, user: str) -> bool:
+    return bool(user) and (f"<@{user}>" in text or f"<@{user}|" in text)
+
+
+def readable(text: str, bot_user: str = "") -> str:
+    """Returns Slack's markup as plain text.
+
+    A mention of the bot is removed at the start and at the end; elsewhere it is "@you".
+    """
+    return resolve_mentions(TOKEN.sub(partial(_readable_token, bot_user), text))
+
+
+def kind_of(text: str) -> Kind:
+    """Returns what a readable text asks for: a command may be written with or without a slash."""
+    return text_input.kind_of(text_input.bare_word(text).removeprefix("/"))
+
+
+def _readable_token(bot_user: str, token: re.Match[str]) -> str:
+    inner, entity = token.groups()
+    if entity:
+        return ENTITIES[entity]
+    target, _, label = (TOKEN.sub(partial(_readable_token, ""), part) for part in inner.partition("|"))
+    return _reference(target, label, bot_user)
+
+
+def _reference(target: str, label: str, bot_user: str) -> str:
+    match target[:1]:
+        case "@":
+            return MENTION if bot_user and target[1:] == bot_user else f"@{label.lstrip('@') or target[1:]}"
+        case "#":
+            return f"#{label.lstrip('#') or target[1:]}"
+        case "!":
+            return _special(target[1:], label)
+    return _link(target, label) if ":" in target else f"<{target}>"
+
+
+def _special(target: str, label: str) -> str:
+    name, _, rest = target.partition("^")
+    if name == "date":
+        return label or rest
+    return f"@{label.lstrip('@') or rest}" if name == "subteam" else f"@{name}"
+
+
+def _link(url: str, label: str) -> str:
+    """Returns a link that Slack made as it was typed, and one that a person made with its label."""
+    address = url.removeprefix("mailto:").removeprefix("tel:")
+    return labelled_link(label, address) if label and label != url else address
+
+
+# ---------------------------------------------------------------- blocks and attachments
+
+
+def whole(message: Fields, bot_user: str) -> str:
+    """Returns all that a message says, with what it forwards, as plain text."""
+    parts: Sequence[str] = [readable(written(message), bot_user), *map(attachment_text, enclosed(message))]
+    return "\n\n".join(filter(None, parts))
+
+
+def written(message: Fields) -> str:
+    """Returns the text in Slack's markup; the blocks' text where an app posted blocks only."""
+    return text_in(message, "text") or "\n".join(filter(None, map(_flat, objects_in(message, "blocks"))))
+
+
+def enclosed(message: Fields) -> Iterator[Fields]:
+    """Yields the attachments that are part of the message: forwarded messages and apps' content, not link previews."""
+    for attachment in objects_in(message, "attachments"):
+        if attachment.get("is_share") or not attachment.get("from_url"):
+            yield attachment
+
+
+def attachment_text(attachment: Fields) -> str:
+    """Returns an attachment as plain text; "" if it has none."""
+    body = written(attachment) or "\n".join(_quoted_blocks(attachment)) or text_in(attachment, "fallback")
+    facts = [f"{text_in(field, 'title')}: {text_in(field, 'value')}" for field in objects_in(attachment, "fields")]
+    parts = [text_in(attachment, "pretext"), text_in(attachment, "title"), body, *facts]
+    text = "\n".join(readable(part) for part in parts if part)
+    author = readable(text_in(attachment, "author_name")) or "somebody"
+    return text_input.forwarded(author, text) if text and attachment.get("is_share") else text
+
+
+def _quoted_blocks(attachment: Fields) -> Iterator[str]:
+    for quote in objects_in(attachment, "message_blocks"):
+        yield from map(_flat, objects_in(object_in(quote, "message"), "blocks"))
+
+
+def _flat(element: Fields, depth: int = 0) -> str:
+    """Returns a block, or an element of one, in Slack's markup. docs.slack.dev/reference/block-kit/blocks"""
+    kind = text_in(element, "type")
+    if kind in LEAVES:
+        return LEAVES[kind](element)
+    if depth == DEEPEST:
+        return ""
+    inner = [object_in(element, "text"), *objects_in(element, "elements"), *objects_in(element, "fields")]
+    return STYLES.get(kind, _lines)([_flat(child, depth + 1) for child in inner if child])
+
+
+def _lines(parts: Sequence[str]) -> str:
+    return "\n".join(filter(None, parts))
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return "\n".join(f"• {part}" for part in parts)
+
+
+def _quote(parts: Sequence[str]) -> str:
+    return quoted("".join(parts))
+
+
+def _fenced(parts: Sequence[str]) -> str:
+    return f"```\n{''.join(parts)}\n```"
+
+
+def _escaped(name: str, element: Fields) -> str:
+    return text_in(element, name).translate(ESCAPES)
+
+
+def _token(sign: str, name: str, element: Fields) -> str:
+    return f"<{sign}{_escaped(name, element)}>" if element.get(name) else ""
+
+
+def _labelled(element: Fields) -> str:
+    url, label = _escaped("url", element), _escaped("text", element)
+    return f"<{url}|{label}>" if label else f"<{url}>" if url else ""
+
+
+LEAVES: Mapping[str, Callable[[Fields], str]] = {
+    "text": partial(_escaped, "text"),
+    "markdown": partial(_escaped, "text"),
+    "plain_text": partial(_escaped, "text"),
+    "mrkdwn": lambda element: text_in(element, "text"),
+    "link": _labelled,
+    "user": partial(_token, "@", "user_id"),
+    "channel": partial(_token, "#", "channel_id"),
+    "usergroup": partial(_token, "!subteam^", "usergroup_id"),
+    "broadcast": partial(_token, "!", "range"),
+    "emoji": lambda element: f":{text_in(element, 'name')}:",
+    "date": partial(_escaped, "fallback"),
+    "image": partial(_escaped, "alt_text"),
+}
+"""Elements without children. docs.slack.dev/reference/block-kit/blocks/rich-text-block#element-types"""
+
+
+STYLES: Mapping[str, Callable[[Sequence[str]], str]] = {
+    "rich_text_section": "".join,
+    "rich_text_list": _listed,
+    "rich_text_quote": _quote,
+    "rich_text_preformatted": _fenced,
+}
+"""How elements join their children, if not as lines."""

@@ -1,0 +1,119 @@
+"""Receives Slack's events by webhook or Socket Mode, and acts on those that are not messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import flask
+
+from adapters.base.background_task import RunCoroutine
+from adapters.base.json_fields import Fields, object_in, objects_in, text_in
+from adapters.base.webhook import WebhookReceiver
+from adapters.slack.event_parser import EventParser
+from adapters.slack.manifest import PATHS
+from adapters.slack.oauth import Installations, OAuthRoutes
+from adapters.slack.prompts import PromptSuggester
+from adapters.slack.settings import SlackSettings
+from adapters.slack.socket_mode import SocketMode
+from adapters.slack.workspaces import Workspaces
+from gateway import logs
+from gateway.ports import Inbox, Receipt, Request, Webhook
+from gateway.storing import Memory
+
+log = logs.get(__name__)
+
+
+class SlackReceiver:
+    """Has no threads but those of an open Socket Mode connection, and one for suggested prompts."""
+
+    def __init__(
+        self,
+        settings: SlackSettings,
+        parser: EventParser,
+        workspaces: Workspaces,
+        memory: Memory,
+        run: RunCoroutine,
+    ) -> None:
+        self._settings = settings
+        self._parser = parser
+        self._run = run
+        self._prompts = PromptSuggester(settings, workspaces) if settings.prompts else None
+        self._oauth = OAuthRoutes(settings, memory) if settings.installable else None
+        self._uninstalls = UninstallHandler(Installations(memory), workspaces) if settings.installable else None
+        self._socket: SocketMode | None = None
+
+    def webhooks(self, receive: Callable[[Request], Receipt], inbox: Inbox) -> Sequence[Webhook]:
+        """Returns none without a signing secret: then requests cannot be verified."""
+        if self._settings.slack_signing_secret is None:
+            return ()
+        receiver = WebhookReceiver(receive, partial(self._take, inbox), "SLACK_SIGNING_SECRET")
+        return receiver.at(PATHS["events"], PATHS["commands"], PATHS["interactive"])
+
+    def routes(self) -> flask.Blueprint:
+        """Returns the pages by which workspaces install the app."""
+        return flask.Blueprint("slack", __name__) if self._oauth is None else self._oauth.blueprint()
+
+    def listen(self, inbox: Inbox) -> None:
+        """Opens a Socket Mode connection if there is a token for it. Returns at once."""
+        token = self._settings.slack_app_token
+        if token is not None:
+            receive = partial(self._receive_payload, inbox)
+            self._socket = SocketMode(receive, token.get_secret_value(), self._settings.slack_api_url, self._run)
+            self._socket.open()
+
+    def hush(self) -> None:
+        """Closes the connection. Events that are being processed are committed and acknowledged before it returns."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._prompts is not None:
+            self._prompts.close()
+
+    def _receive_payload(self, inbox: Inbox, payload: Fields) -> str:
+        receipt = self._parser.parse(payload)
+        self._take(inbox, receipt)
+        return receipt.body
+
+    def _take(self, inbox: Inbox, receipt: Receipt) -> None:
+        """Raises what ``Inbox.take`` raises, and StoreUnavailable: then Slack has to send it again."""
+        inbox.take(receipt)
+        if receipt.payload.get("type") == "event_callback":
+            event = object_in(receipt.payload, "event")
+            if self._uninstalls is not None:
+                self._uninstalls.on_event(receipt.payload, event)
+            if self._prompts is not None:
+                self._prompts.on_event(receipt.payload, event)
+
+
+class UninstallHandler:
+    """Deletes the installations that Slack reports as ended."""
+
+    def __init__(self, installations: Installations, workspaces: Workspaces) -> None:
+        self._installations = installations
+        self._workspaces = workspaces
+
+    def on_event(self, payload: Fields, event: Fields) -> None:
+        """Raises StoreUnavailable: then Slack has to send it again."""
+        if not _ends_installation(event):
+            return
+        reported = payload.get("event_time")
+        at = reported if isinstance(reported, int | float) else time.time()
+        owner = _owner(payload)
+        if self._installations.remove(owner, at=at + 1):  # Slack truncates to whole seconds
+            log.info("app removed", owner=owner)
+        self._workspaces.drop(text_in(payload, "team_id"))
+
+
+def _ends_installation(event: Fields) -> bool:
+    """Tells whether the bot's token is revoked. Users' tokens may be too, but the gateway has none of those."""
+    if event.get("type") != "tokens_revoked":
+        return event.get("type") == "app_uninstalled"
+    return bool(object_in(event, "tokens").get("bot"))
+
+
+def _owner(payload: Fields) -> str:
+    """Returns whose installation an event is about: the organisation's if it says so, else the workspace's."""
+    installation = next(iter(objects_in(payload, "authorizations")), payload)
+    of_organisation = installation.get("is_enterprise_install") is True or not text_in(payload, "team_id")
+    return text_in(payload, "enterprise_id" if of_organisation else "team_id")

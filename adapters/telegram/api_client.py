@@ -1,0 +1,247 @@
+"""Calls to Telegram's Bot API: within its rate limits, on few connections, and with errors that say what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from telegram import Bot
+from telegram.error import BadRequest, RetryAfter, TelegramError
+from telegram.request import HTTPXRequest
+
+from adapters.base.api_client import ApiClient
+from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
+from adapters.base.files import check_size
+from adapters.telegram.error_map import PLATFORM, changes_nothing, translate
+from adapters.telegram.settings import TelegramSettings
+from gateway.errors import DeliveryError, SettingsError
+from gateway.ports import Outbox
+from gateway.storing import Rate
+
+CONNECT_SECONDS = 10.0
+FILE_SECONDS = 120.0
+"""For the whole content of a file, either way."""
+CONNECTIONS = 64
+CONCURRENT_CALLS = 32
+"""Further calls wait here, as the cost of waiting for a connection in httpx grows with the number that wait."""
+KEPT_CONNECTIONS, KEPT_SECONDS = 16, 30.0
+
+PRIVATE = Rate(1.6, 2)
+"""One message a second in a chat, says core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, and
+twenty a minute in a group, thirty a second in all. Edits count as messages do (github.com/tdlib/td/issues/2592). A
+rate here, its burst included, lets through no more than that in any three seconds or any minute.
+"""
+GROUP = Rate(60 / 17, 3)
+BOT = Rate(1 / 26, 2)
+DRAFT = Rate(0.25, 2)
+"""Drafts are no messages, so they have a limit of their own. Telegram documents none; other bots use this one."""
+
+REFUSED_STATUSES = frozenset(range(300, 500)) - {400, 401, 403, 404, 409, 429}
+"""HTTP statuses that the library reports as network errors although the call was refused."""
+NOISY_LOGGERS = ("telegram", "httpx", "httpcore")
+"""Libraries that log URLs with the token in them, and the text of messages, below WARNING."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotProfile:
+    """The bot that a token is for: core.telegram.org/bots/api#getme"""
+
+    id: str
+    username: str
+    name: str
+    reads_groups: bool
+    """Whether it receives all messages in groups, not only those addressed to it."""
+    has_topics: bool
+    """Whether private chats with it may have topics."""
+
+
+class TelegramClient(ApiClient):
+    """One per event loop: one per adapter, and one for the polling task."""
+
+    platform = PLATFORM
+
+    def __init__(self, settings: TelegramSettings, *, timeout: float = 30.0) -> None:
+        """``timeout``: seconds for an answer, after which the outcome of a call is unknown. Does no I/O.
+
+        Raises SettingsError when there is no token.
+        """
+        if settings.telegram_bot_token is None:
+            raise SettingsError("TELEGRAM_BOT_TOKEN is missing.")
+        self._token = settings.telegram_bot_token
+        self._api = settings.telegram_api_url
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(CONCURRENT_CALLS)
+        self._connections: tuple[_Connections, ...] = ()
+        self._made_bot: _Bot | None = None
+
+    @property
+    def bot_id(self) -> str:
+        """As the token says; no call is needed."""
+        return self._token.get_secret_value().partition(":")[0]
+
+    def translate(self, method: str, exc: Exception) -> DeliveryError:
+        return translate(method, exc)
+
+    async def call(
+        self,
+        method: str,
+        chat: int | str | None = None,
+        *,
+        outbox: Outbox | None,
+        max_wait: float = 60.0,
+        seconds: float | None = None,
+        **args: Any,
+    ) -> Any:
+        """Returns Telegram's answer. Leaves out arguments that are None.
+
+        ``method``: in snake case one of telegram.Bot, with its types; in Telegram's own spelling, such as
+        ``sendRichMessage`` or ``getUpdates``, any method of the server, and the answer is JSON as it came.
+        ``chat``: whose limit counts; sent as ``chat_id``. ``outbox``: None to take no token of the rate limits.
+        ``max_wait``: seconds that a token may take. ``seconds``: to wait for an answer, if not the usual timeout.
+        Returns True for a change that changes nothing.
+        Raises RateLimitTimeout, PlatformRateLimited, Unreachable, OutcomeUnknown, Rejected, LeaseLost.
+        """
+        given = {name: value for name, value in args.items() if value is not None}
+        if chat is not None:
+            given["chat_id"] = chat
+        timeout = seconds or self._timeout
+        if outbox is None:
+            return await self._send(method, given, timeout)
+        buckets = {} if chat is None else _buckets(self.bot_id, method, str(chat))
+        return await self.limited(lambda: self._send(method, given, timeout), outbox, buckets, max_wait=max_wait)
+
+    async def identify(self) -> BotProfile:
+        """Asks which bot the token is for. Raises as ``call`` does."""
+        me = await self.call("get_me", outbox=None)
+        return BotProfile(
+            id=str(me.id),
+            username=me.username or "",
+            name=me.full_name,
+            reads_groups=bool(me.can_read_all_group_messages),
+            has_topics=bool(me.has_topics_enabled),
+        )
+
+    async def download(self, file_id: str, max_bytes: int) -> bytes:
+        """Returns a file's content. Raises Unreachable, PlatformRateLimited, Rejected, also for over ``max_bytes``."""
+        file = await self.call("get_file", outbox=None, file_id=file_id)
+        check_size(file.file_size or 0, max_bytes)
+        with self.translated(FILE_CONTENT):
+            async with asyncio.timeout(FILE_SECONDS):
+                content = await file.download_as_bytearray()
+        check_size(len(content), max_bytes)
+        return bytes(content)
+
+    async def close(self) -> None:
+        """Closes the connections; a later call opens new ones."""
+        self._made_bot, connections, self._connections = None, self._connections, ()
+        for each in connections:
+            await each.shutdown()
+
+    async def _send(self, method: str, args: Mapping[str, Any], seconds: float) -> Any:
+        with self.translated(method):
+            bot = self._bot()
+            try:
+                async with self._slots, asyncio.timeout(seconds + CONNECT_SECONDS):
+                    if method.islower():
+                        return await getattr(bot, method)(**args, read_timeout=seconds)
+                    return await bot.send(method, args, seconds)
+            except BadRequest as exc:
+                if changes_nothing(exc):
+                    return True
+                raise
+
+    def _bot(self) -> _Bot:
+        if self._made_bot is None:
+            for name in NOISY_LOGGERS:
+                logging.getLogger(name).setLevel(logging.WARNING)
+            # The library's own switch, without which it warns of every RetryAfter; nothing else reads it.
+            os.environ.setdefault("PTB_TIMEDELTA", "1")  # noqa: TID251  # no setting of ours
+            # One for both, as it is slow to make; none if nothing is encrypted.
+            trust = self._api.startswith("https:") and httpx.create_ssl_context()
+            self._connections = tuple(_Connections.made(trust, self._timeout) for _ in range(2))
+            updates, others = self._connections
+            self._made_bot = _Bot(
+                self._token.get_secret_value(),
+                base_url=f"{self._api}/bot",
+                base_file_url=f"{self._api}/file/bot",
+                request=others,
+                get_updates_request=updates,
+            )
+        return self._made_bot
+
+
+class _Bot(Bot):
+    """The library's bot. It is not initialised: that would call getMe, which nothing here needs."""
+
+    async def send(self, method: str, args: Mapping[str, Any], seconds: float) -> Any:
+        """Calls any method, as ``do_api_request`` does for methods that the library lacks; keeps the error text."""
+        return await self._post(method, dict(args), read_timeout=seconds)
+
+    def __repr__(self) -> str:
+        return "Bot()"  # the library's has the token in it
+
+
+class _Connections(HTTPXRequest):
+    """The library's HTTP client; it tells refusals from network failures, and quotes no message in errors or logs."""
+
+    @classmethod
+    def made(cls, trust: Any, seconds: float) -> _Connections:
+        return cls(
+            read_timeout=seconds,
+            write_timeout=seconds,
+            connect_timeout=min(seconds, CONNECT_SECONDS),
+            pool_timeout=CONNECT_SECONDS,
+            media_write_timeout=FILE_SECONDS,
+            httpx_kwargs={
+                "verify": trust,
+                "limits": httpx.Limits(
+                    max_connections=CONNECTIONS,
+                    max_keepalive_connections=KEPT_CONNECTIONS,
+                    keepalive_expiry=KEPT_SECONDS,
+                ),
+            },
+        )
+
+    async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
+        """Sends as the library does, but does not quote a proxy's refusal: it may contain our URL with the token."""
+        status, payload = await super().do_request(*args, **options)
+        if HTTPStatus(200) <= status <= 299:  # noqa: PLR2004  # what HTTP calls success
+            return status, payload
+        answer = _object(payload)
+        if status in REFUSED_STATUSES:
+            raise BadRequest(str(answer.get("description") or f"status {status}"))
+        if status == HTTPStatus.TOO_MANY_REQUESTS and not answer.get("parameters"):
+            raise RetryAfter(int(DEFAULT_RETRY_AFTER))
+        return status, payload if answer else b"{}"
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """Parses as the library does, which would log what it cannot parse."""
+        answer = _object(payload)
+        if not answer and payload != b"{}":
+            raise TelegramError("Invalid server response")
+        return answer
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _buckets(bot: str, method: str, chat: str) -> dict[str, Rate]:
+    """Returns the limits that count for a call, the narrowest first."""
+    whole_bot = f"telegram:{bot}"
+    one_chat = f"{whole_bot}:chat:{chat}"
+    if method.lower().endswith("draft"):
+        return {f"{one_chat}:draft": DRAFT, whole_bot: BOT}
+    return {one_chat: GROUP if chat.startswith("-") else PRIVATE, whole_bot: BOT}

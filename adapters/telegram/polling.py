@@ -1,0 +1,160 @@
+"""Long polling: one process of all fetches updates, and acknowledges those that are committed."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from adapters.base.background_task import Backoff
+from adapters.base.errors import Rejected, Unreachable
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.errors import Reason
+from adapters.telegram.registration import UPDATES, delete_webhook, host_of, own_webhook
+from adapters.telegram.reply_target import NAME
+from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.update_handler import UpdateHandler
+from adapters.telegram.update_parser import UpdateParser
+from gateway import logs
+from gateway.errors import SettingsError, StoreUnavailable
+from gateway.storing import Memory
+
+LEASE_SECONDS = 11.0
+"""After which another process takes over from one that died."""
+POLL_SECONDS = 6
+"""How long Telegram waits for updates. Less than the lease."""
+ANSWER_SECONDS = 10.0
+"""How much longer an answer may take."""
+BATCH = 100
+"""Telegram's maximum."""
+
+CONFLICT = (
+    "another program fetches the updates of this bot: a gateway on another database, or one with the same token. "
+    "Stop it; retrying"
+)
+WEBHOOK = (
+    "updates not fetched, because Telegram sends them to a webhook. Run python -m gateway telegram delete-webhook to "
+    "fetch them, or set TELEGRAM_WEBHOOK_SECRET to receive them by webhook; retrying"
+)
+NOT_FETCHED = "updates not fetched; retrying"
+
+log = logs.get(__name__)
+
+
+class PollingClient(TelegramClient):
+    """Telegram's API with the call that polls."""
+
+    async def updates(self, offset: int | None, seconds: int) -> list[Any]:
+        """Returns updates from ``offset`` on, as JSON. Telegram waits up to ``seconds``, and forgets all before them.
+
+        Raises PlatformRateLimited, Unreachable, Rejected.
+        """
+        args = {"offset": offset, "timeout": seconds, "limit": BATCH, "allowed_updates": list(UPDATES)}
+        batch = await self._send("getUpdates", args, seconds + ANSWER_SECONDS)
+        if not isinstance(batch, list):
+            raise Unreachable("Telegram sent no list of updates")
+        return batch
+
+
+class UpdatePoller:
+    """Fetches updates while no other process does. On an event loop of its own: it blocks for the database."""
+
+    def __init__(
+        self,
+        settings: TelegramSettings,
+        calls: PollingClient,
+        memory: Memory,
+        parser: UpdateParser,
+        handler: UpdateHandler,
+        new_backoff: Callable[[], Backoff],
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        poll_seconds: int = POLL_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._calls = calls
+        self._memory = memory
+        self._parser = parser
+        self._handler = handler
+        self._new_backoff = new_backoff
+        self._backoff = new_backoff()
+        self._lease_seconds = lease_seconds
+        self._poll_seconds = poll_seconds
+        self._lease = f"{NAME}:{calls.bot_id}:poll"
+        self._owner = secrets.token_hex(8)
+        self._ours = False
+        self._offset: int | None = None
+        """Of the next update to fetch: all before it are committed. None: the oldest that Telegram has."""
+
+    async def run(self) -> None:
+        """Fetches until it is cancelled. Telegram repeats the updates that are not acknowledged by then."""
+        try:
+            while True:
+                pause = await self._step()
+                await asyncio.sleep(pause)
+        finally:
+            with suppress(StoreUnavailable):
+                self._memory.lease(self._lease, self._owner, 0)
+
+    async def _step(self) -> float:
+        """Fetches one batch, if this process holds the lease. Returns the seconds until the next."""
+        try:
+            if not self._holds_lease():
+                return self._lease_seconds / 5
+            await self._fetch()
+        except Rejected as exc:
+            await self._handle_refusal(exc)
+            return self._backoff.pause_after(exc)
+        except Exception as exc:  # noqa: BLE001  # the log shows unknown ones with their traceback
+            self._backoff.log(NOT_FETCHED, exc)
+            return self._backoff.pause_after(exc)
+        self._backoff = self._new_backoff()
+        return 0.0
+
+    def _holds_lease(self) -> bool:
+        """Renews the lease. Called before each fetch, which acknowledges. Raises StoreUnavailable."""
+        ours = self._memory.lease(self._lease, self._owner, self._lease_seconds)
+        if ours is not self._ours:
+            self._ours, self._offset = ours, None
+            log.info("updates are fetched by this process" if ours else "updates are fetched by another process")
+        return ours
+
+    async def _fetch(self) -> None:
+        """Fetches a batch and commits the updates one by one. The next fetch begins at one that fails: order is kept.
+
+        Raises DeliveryError, StoreUnavailable, Overloaded.
+        """
+        for update in await self._calls.updates(self._offset, self._poll_seconds):
+            receipt = self._parser.receive_update(update)
+            self._handler.take(receipt)
+            self._offset = receipt.payload["update_id"] + 1
+            await asyncio.sleep(0)  # a point to be cancelled at
+
+    async def _handle_refusal(self, exc: Rejected) -> None:
+        """Logs why Telegram refuses, and what the operator can do about it."""
+        if exc.reason is not Reason.CONFLICT:
+            log.error(NOT_FETCHED, error=str(exc))
+            return
+        try:
+            await self._end_conflict()
+        except Exception as other:  # noqa: BLE001  # nothing may end the polling
+            self._backoff.log(NOT_FETCHED, other)
+
+    async def _end_conflict(self) -> None:
+        """Deletes the webhook if it is an old one of this gateway's; else logs what to do. Raises DeliveryError."""
+        registered = (await self._calls.call("get_webhook_info", outbox=None)).url
+        if not registered:
+            log.error(CONFLICT)
+        elif registered == _own_webhook(self._settings):
+            await delete_webhook(self._calls)
+            log.info("webhook deleted: TELEGRAM_WEBHOOK_SECRET is not set, so updates are fetched")
+        else:
+            log.error(WEBHOOK, host=host_of(registered))
+
+
+def _own_webhook(settings: TelegramSettings) -> str | None:
+    with suppress(SettingsError):
+        return own_webhook(settings)
+    return None

@@ -1,0 +1,344 @@
+"""Verifies Telegram's webhook requests and parses updates into messages and changes. No I/O."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.base.json_fields import Fields, id_in, object_in, parse_object
+from adapters.telegram import replies, text_input
+from adapters.telegram.api_client import BotProfile
+from adapters.telegram.message_entities import BotIdentity, number_in, written
+from adapters.telegram.parsed_message import ParsedMessage
+from adapters.telegram.reply_target import NAME
+from adapters.telegram.settings import TelegramSettings
+from gateway.errors import Unreadable, Unverified
+from gateway.messages import Address, ConversationKey, Edit, Kind, Message, Move, Withdrawal
+from gateway.ports import Receipt, Request
+
+SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  # the header's name
+"""core.telegram.org/bots/api#setwebhook"""
+ID = re.compile(r"[A-Za-z0-9_\-]{1,80}")
+"""Ids of business connections and albums; one of each fits into a message id."""
+ALBUM_SECONDS = 2.0
+"""How long to wait for the next item of an album: each is an update of its own."""
+GROUPS = ("group", "supergroup")
+LARGEST_UPDATE_ID = 2**63
+
+SERVICE_FIELDS = frozenset(
+    {
+        "boost_added",
+        "channel_chat_created",
+        "chat_background_set",
+        "chat_owner_changed",
+        "chat_owner_left",
+        "chat_shared",
+        "checklist_tasks_added",
+        "checklist_tasks_done",
+        "community_chat_added",
+        "community_chat_removed",
+        "connected_website",
+        "delete_chat_photo",
+        "direct_message_price_changed",
+        "forum_topic_closed",
+        "forum_topic_created",
+        "forum_topic_edited",
+        "forum_topic_reopened",
+        "general_forum_topic_hidden",
+        "general_forum_topic_unhidden",
+        "gift",
+        "gift_upgrade_sent",
+        "giveaway_completed",
+        "giveaway_created",
+        "group_chat_created",
+        "left_chat_member",
+        "managed_bot_created",
+        "message_auto_delete_timer_changed",
+        "new_chat_member",
+        "new_chat_members",
+        "new_chat_participant",
+        "new_chat_photo",
+        "new_chat_title",
+        "paid_message_price_changed",
+        "passport_data",
+        "pinned_message",
+        "poll_option_added",
+        "poll_option_deleted",
+        "proximity_alert_triggered",
+        "refunded_payment",
+        "successful_payment",
+        "suggested_post_approval_failed",
+        "suggested_post_approved",
+        "suggested_post_declined",
+        "suggested_post_paid",
+        "suggested_post_refunded",
+        "supergroup_chat_created",
+        "unique_gift",
+        "users_shared",
+        "video_chat_ended",
+        "video_chat_participants_invited",
+        "video_chat_scheduled",
+        "video_chat_started",
+        "web_app_data",
+        "write_access_allowed",
+    }
+)
+"""Fields of service messages, which report an event and which no person wrote. core.telegram.org/bots/api#message"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatContext:
+    """Where a message was written, and by whom."""
+
+    chat: str
+    kind: str
+    """Telegram's type of the chat: private, group, supergroup, channel."""
+    message: str = ""
+    """Empty for an action without a message."""
+    topic: str = ""
+    """Empty outside of topics, and in the general one."""
+    user: str = ""
+    """Empty for authors who get no answer."""
+    business: str = ""
+    """The business connection through which it was sent."""
+
+    @classmethod
+    def of(cls, message: Fields, user: str) -> ChatContext:
+        """Raises Unreadable if it is not a message."""
+        chat, number = object_in(message, "chat"), _number(message, "message_id")
+        if not (_number(chat, "id") and _id(chat, "type") and number):
+            raise Unreadable("The message names no chat, or has no number.")
+        # Outside of topics this is the number of the message at the root of replies.
+        topic = _number(message, "message_thread_id") if message.get("is_topic_message") is True else ""
+        business = _id(message, "business_connection_id")
+        return cls(_number(chat, "id"), _id(chat, "type"), number, topic, user, business)
+
+    @property
+    def direct(self) -> bool:
+        """Whether every message in the chat is for the bot."""
+        return self.kind == "private"
+
+    @property
+    def channel(self) -> str:
+        """A chat through a business connection is distinct from the bot's own chat with the same person."""
+        return f"biz:{self.business}:{self.chat}" if self.business else self.chat
+
+
+class UpdateParser:
+    """Decides from one update alone what is said to the bot, and in which conversation. Keeps only who the bot is."""
+
+    def __init__(self, settings: TelegramSettings, me: BotIdentity) -> None:
+        secret = settings.telegram_webhook_secret
+        self._secret = secret.get_secret_value().encode() if secret else b""
+        self._scope = settings.telegram_scope
+        self._groups = settings.telegram_groups
+        self._allowed = settings.allowed_chats
+        self._help = replies.help_wanted(self._scope, self._groups)
+        self._me = me
+
+    @property
+    def bot_id(self) -> str:
+        return str(self._me.id)
+
+    def learn(self, who: BotProfile) -> None:
+        """Sets the username, by which the bot is mentioned. Thread-safe."""
+        self._me = BotIdentity(self._me.id, who.username)
+
+    def receive(self, request: Request) -> Receipt:
+        """Parses a webhook request. Raises Unverified, and Unreadable for what is not an update."""
+        shown = request.headers.get(SECRET_HEADER, "").encode(errors="backslashreplace")
+        if not self._secret or not hmac.compare_digest(shown, self._secret):
+            raise Unverified("The secret is missing or wrong.")
+        return self.receive_update(parse_object(request.body))
+
+    def receive_update(self, update: object) -> Receipt:
+        """Parses an update that is known to be from Telegram. Raises Unreadable for what is not an update.
+
+        An update that cannot be parsed is a receipt with ``error``: raising would make Telegram repeat it for ever.
+        """
+        known = checked(update)
+        try:
+            return replace(self.parse(known), payload=known)
+        except Exception as exc:  # noqa: BLE001  # whatever it is, the updates behind this one must not wait for it
+            return Receipt(payload=known, error=exc)
+
+    def parse(self, update: Fields) -> Receipt:
+        """Returns what an update says; an empty receipt for unknown kinds.
+
+        Raises Unreadable if it is of a known kind, but not as Telegram documents it.
+        """
+        match update:
+            case {"message": message} | {"business_message": message}:
+                return self._message(_object(message))
+            case {"edited_message": message} | {"edited_business_message": message}:
+                return self._edited(_object(message))
+            case {"deleted_business_messages": deleted}:
+                return self._deleted(_object(deleted))
+            case {"stopped_message_generation": stopped}:
+                return self._stopped(_object(stopped))
+        return Receipt()
+
+    # ------------------------------------------------------------ new messages
+
+    def _message(self, message: Fields) -> Receipt:
+        context = ChatContext.of(message, self._author(message))
+        if move := self._move(message, context):
+            return Receipt(changes=(move,))
+        if not context.user or not SERVICE_FIELDS.isdisjoint(message) or not self._allows(context):
+            return Receipt()
+        parsed = ParsedMessage.of(message, self._me)
+        messages = tuple(self._messages(context, parsed))
+        if self._is_for_bot(context, parsed):
+            return Receipt(messages)
+        # Of an album only one item mentions the bot: the others join it.
+        return Receipt(tuple(replace(one, opens=False) for one in messages if one.piece and self._groups != "never"))
+
+    def _messages(self, context: ChatContext, parsed: ParsedMessage) -> Iterator[Message]:
+        """Usually one message. A question behind /new is a second one."""
+        key, address, message_id = self._key(context), _address(context), self._message_id(context, parsed)
+        base = Message(key, message_id, parsed.own, context.user, address)
+        match self._kind(context, parsed):
+            case Kind.STOP:
+                yield replace(base, kind=Kind.STOP, opens=False)
+            case Kind.RESET:
+                yield replace(base, kind=Kind.RESET, opens=self._is_addressed(context, parsed))
+                if parsed.command and parsed.command.rest:
+                    yield replace(base, message_id=f"{message_id}:asked", text=parsed.command.rest)
+            case Kind.ASK:
+                piece, wait = (context.message, ALBUM_SECONDS) if _album(parsed) else ("", 0.0)
+                files = (*parsed.files, *parsed.replied_to_files)
+                yield replace(base, text=parsed.text(self._help), files=files, piece=piece, wait=wait)
+
+    def _author(self, message: Fields) -> str:
+        """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.
+
+        The author of a message in the name of a chat is a bot of Telegram's: core.telegram.org/bots/api#message,
+        sender_chat.
+        """
+        sender, chat = object_in(message, "from"), object_in(message, "sender_chat")
+        via_us = number_in(object_in(message, "via_bot"), "id") == self._me.id
+        if via_us or message.get("is_automatic_forward") or message.get("sender_business_bot"):
+            return ""
+        if chat:
+            return _number(chat, "id")
+        owner = "business_connection_id" in message and sender.get("id") != object_in(message, "chat").get("id")
+        return "" if owner or sender.get("is_bot") else _number(sender, "id")
+
+    def _allows(self, context: ChatContext) -> bool:
+        return not self._allowed or not self._allowed.isdisjoint({context.chat, context.user})
+
+    def _is_for_bot(self, context: ChatContext, parsed: ParsedMessage) -> bool:
+        if context.direct:
+            return True
+        if self._groups == "never" or context.kind not in GROUPS or parsed.in_channel_inbox:
+            return False
+        # Where several bots could be meant, Telegram's clients write the bot's name behind a command.
+        # core.telegram.org/bots/features#commands
+        if parsed.command and not parsed.mentions_bot:
+            return parsed.command.is_known and not parsed.command.to
+        return self._is_addressed(context, parsed)
+
+    def _is_addressed(self, context: ChatContext, parsed: ParsedMessage) -> bool:
+        """Tells whether the bot is meant beyond doubt: a reset by mistake cannot be undone."""
+        return context.direct or self._groups == "always" or parsed.mentions_bot or parsed.replies_to_bot
+
+    def _kind(self, context: ChatContext, parsed: ParsedMessage) -> Kind:
+        """A bare word is a command too, except to a business: there, "cancel" may be about an order."""
+        if parsed.command:
+            return parsed.command.kind
+        bare = parsed.mentions_bot or (context.direct and not context.business)
+        return text_input.kind_of(parsed.own) if bare and parsed.is_plain else Kind.ASK
+
+    # ------------------------------------------------------------ other updates
+
+    def _edited(self, message: Fields) -> Receipt:
+        """Telegram also sends edits that do not change the text, such as updates of a live location."""
+        context = ChatContext.of(message, self._author(message))
+        if not context.user or not written(message)[0]:
+            return Receipt()
+        parsed = ParsedMessage.of(message, self._me)
+        return Receipt(changes=(Edit(NAME, self._message_id(context, parsed), parsed.text(self._help)),))
+
+    def _deleted(self, deleted: Fields) -> Receipt:
+        """Telegram reports deleted messages for business chats only."""
+        business, chat = _id(deleted, "business_connection_id"), _number(object_in(deleted, "chat"), "id")
+        numbers = deleted.get("message_ids")
+        if not (business and chat and isinstance(numbers, list)):
+            raise Unreadable("The update does not say what was deleted where.")
+        ids = (_number({"id": number}, "id") for number in numbers)
+        within = f"{self.bot_id}:{ChatContext(chat, 'private', business=business).channel}"
+        return Receipt(changes=tuple(Withdrawal(NAME, f"{within}:{message}") for message in ids if message))
+
+    def _stopped(self, stopped: Fields) -> Receipt:
+        """The button under a draft. core.telegram.org/bots/api#messagegenerationstopped"""
+        chat, draft = _number(object_in(stopped, "chat"), "id"), _number(stopped, "draft_id")
+        if not (chat and draft):
+            raise Unreadable("The update does not say what was stopped where.")
+        context = ChatContext(chat, "private", topic=_number(stopped, "message_thread_id"), user=chat)
+        stop = f"{self.bot_id}:{chat}:stop:{draft}"
+        return Receipt((Message(self._key(context), stop, "stop", chat, _address(context), Kind.STOP, opens=False),))
+
+    def _move(self, message: Fields, context: ChatContext) -> Move | None:
+        """A group became a supergroup: both chats report it, in any order."""
+        if to := _number(message, "migrate_to_chat_id"):
+            return Move(NAME, self.bot_id, context.chat, to)
+        if old := _number(message, "migrate_from_chat_id"):
+            return Move(NAME, self.bot_id, old, context.chat)
+        return None
+
+    def _key(self, context: ChatContext) -> ConversationKey:
+        topic = context.topic if self._scope == "topic" else ""
+        user = context.user if self._scope == "user" else ""
+        return ConversationKey(NAME, self.bot_id, context.channel, topic, user)
+
+    def _message_id(self, context: ChatContext, parsed: ParsedMessage) -> str:
+        """Returns the same id for all items of an album."""
+        album = _album(parsed)
+        return f"{self.bot_id}:{context.channel}:{f'album:{album}' if album else context.message}"
+
+
+def checked(update: object) -> dict[str, Any]:
+    """Returns what is an update, at least by its id. Raises Unreadable."""
+    if not isinstance(update, dict):
+        raise Unreadable("This is not an update.")
+    update_id = update.get("update_id")
+    if not isinstance(update_id, int) or isinstance(update_id, bool) or not 0 <= update_id < LARGEST_UPDATE_ID:
+        raise Unreadable("This is not an update: it has no update_id.")
+    return update
+
+
+def _object(value: Any) -> Fields:
+    found = object_in({"it": value}, "it")
+    if not found:
+        raise Unreadable("The update is empty.")
+    return found
+
+
+def _number(fields: Fields, name: str) -> str:
+    """Returns a number as text, for keys and addresses; "" if there is none. Telegram does not use 0."""
+    return str(number_in(fields, name) or "")
+
+
+def _id(fields: Fields, name: str) -> str:
+    """Returns an id; "" if there is none."""
+    return id_in(fields, name, ID)
+
+
+def _album(parsed: ParsedMessage) -> str:
+    return _id(parsed.message, "media_group_id") if parsed.files else ""
+
+
+def _address(context: ChatContext) -> Address:
+    """Returns an address as ``TelegramTarget.of`` reads it. Empty parts are left out."""
+    parts = {
+        "chat": context.chat,
+        "topic": context.topic,
+        "message": context.message,
+        "user": context.user,
+        "business": context.business,
+        "type": context.kind,
+    }
+    return {name: part for name, part in parts.items() if part}

@@ -1,0 +1,174 @@
+"""Receives Telegram's updates, by webhook or by polling, and sets the bot up at Telegram."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
+from adapters.base.errors import Rejected
+from adapters.base.webhook import WebhookReceiver
+from adapters.telegram.api_client import BotProfile, TelegramClient
+from adapters.telegram.errors import Reason
+from adapters.telegram.polling import PollingClient, UpdatePoller
+from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
+from adapters.telegram.reply_target import NAME
+from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.update_handler import UpdateHandler
+from adapters.telegram.update_parser import UpdateParser
+from gateway import logs
+from gateway.errors import Overloaded, StoreUnavailable
+from gateway.ports import Inbox, Receipt, Request, Webhook
+from gateway.storing import Memory
+
+T = TypeVar("T")
+
+REGISTRATION_SECONDS = 60.0
+"""The lease of the process that registers the webhook."""
+LEASE_CHECK_SECONDS = 1.0
+"""Between two attempts of another process to get it."""
+NAME_SECONDS = 2.0
+"""When Telegram may repeat an update while the bot's name is not known."""
+
+log = logs.get(__name__)
+
+
+class TelegramReceiver:
+    """Has one thread, which sets the bot up and polls."""
+
+    def __init__(
+        self,
+        settings: TelegramSettings,
+        parser: UpdateParser,
+        memory: Memory,
+        run: RunCoroutine,
+        *,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        """``pauses``: seconds between attempts.
+
+        Raises SettingsError if there is a webhook secret and PUBLIC_URL cannot be a webhook's address.
+        """
+        self._pauses = pauses
+        self._settings = settings
+        self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
+        self._parser = parser
+        self._memory = memory
+        self._run = run
+        self._background: BackgroundTask | None = None
+        self._name_fact = f"{NAME}:{parser.bot_id}:username"
+        self._named = False
+
+    def webhooks(self, receive: Callable[[Request], Receipt], inbox: Inbox) -> Sequence[Webhook]:
+        """Returns one if there is a secret that Telegram's requests show, and begins to register it."""
+        if self._settings.telegram_webhook_secret is None:
+            return ()
+
+        def receive_named(request: Request) -> Receipt:
+            self._require_name()
+            return receive(request)
+
+        self._start(self._set_up)
+        return WebhookReceiver(receive_named, self._handler(inbox).take, "TELEGRAM_WEBHOOK_SECRET").at(PATH)
+
+    def listen(self, inbox: Inbox) -> None:
+        """Begins to poll, if there is no webhook. Returns at once."""
+        if self._settings.telegram_webhook_secret is None:
+            self._start(partial(self._poll, inbox))
+
+    def hush(self) -> None:
+        """Stops polling. Updates that are being processed are committed before it returns."""
+        if self._background is not None:
+            self._background.stop()
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._background is None:
+            self._background = BackgroundTask(self._run, work, NAME)
+            self._background.start()
+
+    def _handler(self, inbox: Inbox) -> UpdateHandler:
+        return UpdateHandler(inbox, self._memory, self._parser.bot_id)
+
+    def _require_name(self) -> None:
+        """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""
+        if self._named:
+            return
+        name = self._memory.recall(self._name_fact)
+        if name is None:
+            raise Overloaded("Telegram has not said yet who the bot is.", retry_after=NAME_SECONDS)
+        self._set_name(BotProfile(self._parser.bot_id, name, name, reads_groups=False, has_topics=False))
+
+    def _set_name(self, who: BotProfile) -> None:
+        self._parser.learn(who)
+        self._named = True
+
+    # ------------------------------------------------------------ in the background task
+
+    async def _poll(self, inbox: Inbox) -> None:
+        calls = PollingClient(self._settings)
+        handler = self._handler(inbox)
+        poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._backoff)
+        try:
+            await self._learn_name(calls)
+            menu = asyncio.ensure_future(self._set_menu(calls))
+            try:
+                await poller.run()
+            finally:
+                menu.cancel()
+        finally:
+            await calls.close()
+
+    async def _set_up(self) -> None:
+        calls = TelegramClient(self._settings)
+        try:
+            await self._learn_name(calls)
+            if self._webhook_url is not None:
+                await self._retry(
+                    partial(self._register, calls, self._webhook_url), "webhook not registered yet; retrying"
+                )
+            else:
+                await self._retry(partial(_check_webhook, calls), "webhook not checked yet; retrying")
+            await self._set_menu(calls)
+        finally:
+            await calls.close()
+
+    async def _learn_name(self, calls: TelegramClient) -> None:
+        """Asks who the bot is, and stores it for processes that start later."""
+        who = await self._retry(calls.identify, "bot's name not known yet; retrying")
+        self._set_name(who)
+        with suppress(StoreUnavailable):
+            self._memory.keep(self._name_fact, who.username)
+        log.info("Telegram knows the bot", username=who.username)
+
+    async def _set_menu(self, calls: TelegramClient) -> None:
+        await self._retry(
+            partial(set_menu, calls, self._settings, self._memory), "menu of commands not set yet; retrying"
+        )
+
+    async def _retry(self, work: Callable[[], Awaitable[T]], problem: str) -> T:
+        return await retry_forever(work, problem, self._backoff())
+
+    def _backoff(self) -> Backoff:
+        return Backoff(self._pauses, lambda exc: isinstance(exc, Rejected) and exc.reason is Reason.TOKEN)
+
+    async def _register(self, calls: TelegramClient, url: str) -> None:
+        """Registers the webhook, one process after the other: for all but the first, nothing changes at Telegram."""
+        lease, owner = f"{NAME}:{calls.bot_id}:webhook", secrets.token_hex(8)
+        while not self._memory.lease(lease, owner, REGISTRATION_SECONDS):  # noqa: ASYNC110  # another process has it
+            await asyncio.sleep(LEASE_CHECK_SECONDS)
+        try:
+            await set_webhook(calls, self._settings, url)
+        finally:
+            with suppress(StoreUnavailable):
+                self._memory.lease(lease, owner, 0)
+        log.info("webhook registered", url=url)
+
+
+async def _check_webhook(calls: TelegramClient) -> None:
+    """Warns if there is no webhook: without PUBLIC_URL, the operator has to register it. Raises DeliveryError."""
+    if not (await calls.call("get_webhook_info", outbox=None)).url.endswith(PATH):
+        log.warning("no webhook registered: set PUBLIC_URL, or run python -m gateway telegram set-webhook URL")

@@ -1,0 +1,56 @@
+"""Parses events in tests: settings, payloads, and requests that carry them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import SecretStr
+
+from adapters.slack.event_parser import EventParser
+from adapters.slack.settings import SlackSettings
+from gateway.messages import Message
+from gateway.ports import Receipt, Request
+from tests.fakes.slack_events import (
+    BOT_USER,
+    SIGNING_SECRET,
+    callback,
+    message,
+    signed,
+)
+
+FORM = "application/x-www-form-urlencoded"
+CALL = f"<@{BOT_USER}>"
+TS, ROOT = "1700000000.000100", "1690000000.000100"
+NOTHING = Receipt()
+SCOPES = ("topic", "channel", "user")
+
+
+def parser(**given: object) -> EventParser:
+    secrets = {"slack_bot_token": SecretStr("xoxb-fake"), "slack_signing_secret": SecretStr(SIGNING_SECRET)}
+    return EventParser(SlackSettings(_env_file=None, **{**secrets, **given}))  # type: ignore[call-arg,arg-type]  # pydantic's
+
+
+def read(event: Mapping[str, Any], envelope: Mapping[str, Any] | None = None, **given: object) -> Receipt:
+    return parser(**given).parse(callback(dict(event), event_id="Ev1", **(envelope or {})))
+
+
+def one(event: Mapping[str, Any], envelope: Mapping[str, Any] | None = None, **given: object) -> Message:
+    (said,) = read(event, envelope, **given).messages
+    return said
+
+
+def in_channel(text: str, **more: Any) -> dict[str, Any]:
+    return message(text, channel="C0CHAN", **more)
+
+
+def request(payload: object) -> Request:
+    body = json.dumps(payload).encode()
+    return Request(signed(body), body)
+
+
+def form(fields: Mapping[str, str]) -> Request:
+    body = urlencode(fields).encode()
+    return Request(signed(body, content_type=FORM), body)

@@ -1,0 +1,398 @@
+"""What Slack tells becomes what the core understands, or nothing: decided from one payload, whatever stands in it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote_plus, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from adapters.base.text_input import UNREADABLE
+from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
+from adapters.slack.reply_target import SlackTarget, Workspace
+from gateway.errors import InputError, Unreadable, Unverified
+from gateway.messages import ConversationKey, Edit, Kind, Message, Withdrawal
+from gateway.ports import Receipt, Request
+from tests.adapters.slack.parsing import (
+    CALL,
+    FORM,
+    NOTHING,
+    ROOT,
+    SCOPES,
+    TS,
+    form,
+    in_channel,
+    one,
+    parser,
+    read,
+    request,
+)
+from tests.fakes.slack_events import (
+    APP,
+    BOT_ID,
+    BOT_USER,
+    SUBTYPES,
+    TEAM,
+    USER,
+    block_action,
+    callback,
+    command,
+    deleted,
+    edited,
+    home_opened,
+    mention,
+    message,
+    signed,
+    stopped,
+)
+from tests.fakes.slack_subtypes import FILE
+
+# ---------------------------------------------------------------- requests
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        signed(b"{}", secret="another"),
+        signed(b"{ }"),
+        signed(b"{}", at=1_700_000_000),
+        signed(b"{}", at=99_999_999_999),
+        {**signed(b"{}"), "x-slack-signature": "v0=ä"},
+        {**signed(b"{}"), "x-slack-request-timestamp": "-1"},
+        {**signed(b"{}"), "x-slack-request-timestamp": "9" * 5000},
+        {**signed(b"{}"), "x-slack-request-timestamp": "\ud800"},
+    ],
+)
+def test_who_does_not_prove_to_be_slack_is_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(Unverified):
+        parser().receive(Request(headers, b"{}"))
+
+
+@pytest.mark.parametrize("secret", [None, SecretStr(""), SecretStr(" ")])
+def test_without_a_signing_secret_nobody_can_prove_anything(secret: SecretStr | None) -> None:
+    given = {"slack_app_token": SecretStr("xapp-fake"), "slack_signing_secret": secret}
+    for sent in (signed(b"{}"), signed(b"{}", secret=" "), signed(b"{}", secret="")):
+        with pytest.raises(Unverified):
+            parser(**given).receive(Request(sent, b"{}"))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b"9" * 5000, b'{"a":' + b"9" * 5000 + b"}"]
+)
+def test_what_is_no_json_object_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        parser().receive(Request(signed(body), body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"command", b"text=%ff", b"payload=", b"payload=%5B%5D", b"payload={", b"&".join([b"a=b"] * 101)]
+)
+def test_what_is_no_form_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        parser().receive(Request(signed(body, content_type=FORM), body))
+
+
+@pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=utf-8", FORM.title()])
+def test_a_form_is_known_by_its_content_type(content_type: str) -> None:
+    body = urlencode(command("/help")).encode()
+    headers = signed(body, content_type=content_type)
+    assert parser().receive(Request(headers, body)).body
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"type": "app_rate_limited", "team_id": TEAM, "minute_rate_limited": 1, "api_app_id": APP},
+        {"type": "view_submission", "view": {}},
+        {"type": "event_callback"},
+        {"type": ["event_callback"]},
+        {},
+        callback(home_opened()),
+        callback({"type": "tokens_revoked", "tokens": {"bot": [BOT_USER]}}),
+        callback({"type": "reaction_added", "user": USER}),
+    ],
+)
+def test_what_is_not_a_message_gives_an_empty_receipt(payload: dict[str, Any]) -> None:
+    assert parser().receive(request(payload)) == NOTHING
+
+
+def test_a_check_of_the_certificate_is_nothing_to_the_reader() -> None:
+    assert parser().receive(form({"ssl_check": "1", "token": "t"})) == NOTHING
+
+
+def test_http_and_socket_mode_read_the_same() -> None:
+    payload = callback(mention("hello"))
+    assert parser().receive(request(payload)) == parser().parse(payload)
+    click = block_action(FEEDBACK_ACTION, feedback_value("turn_1", good=True))
+    assert parser().receive(form({"payload": json.dumps(click)})) == parser().parse(click)
+
+
+# ---------------------------------------------------------------- where it is answered
+
+
+def test_a_direct_message_is_always_answered_in_a_thread_of_its_own() -> None:
+    said = one(message("hello", ts=TS))
+    assert said == Message(
+        ConversationKey("slack", TEAM, "D0DM", TS),
+        f"{TEAM}:D0DM:{TS}",
+        "hello",
+        USER,
+        {
+            "team": TEAM,
+            "channel": "D0DM",
+            "channel_type": "im",
+            "thread_ts": TS,
+            "ts": TS,
+            "user": USER,
+            "user_team": TEAM,
+        },
+    )
+
+
+@pytest.mark.parametrize(("channel", "kind"), [("C0CHAN", "im"), ("D0DM", "app_home"), ("D0DM", None)])
+def test_what_is_direct_is_what_slack_calls_so(channel: str, kind: str | None) -> None:
+    event = {**message("hello", channel=channel), "channel_type": kind}
+    assert one(event).address["channel_type"] == "im"
+
+
+def test_an_address_leads_to_a_place() -> None:
+    workspace = Workspace(TEAM, "xoxb-fake")
+    said = one(in_channel(f"{CALL} hello", ts=TS, thread_ts=ROOT))
+    assert SlackTarget.of(said.address, workspace) == SlackTarget(workspace, "C0CHAN", ROOT, TS, USER, TEAM)
+
+
+@pytest.mark.parametrize("event", [mention("hello"), in_channel(f"{CALL} hello"), in_channel(f"hello, {CALL}")])
+def test_a_mention_opens_a_conversation(event: dict[str, Any]) -> None:
+    said = one(event)
+    assert (said.text, said.opens, said.kind) == ("hello", True, Kind.ASK)
+    assert said.key == ConversationKey("slack", TEAM, "C0CHAN", TS)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("thread_ts", [None, TS, ROOT])
+def test_the_two_events_of_one_mention_are_the_same_message(scope: str, thread_ts: str | None) -> None:
+    for channel_type in ("channel", "group", "mpim"):
+        pair = (
+            mention("hello", thread_ts=thread_ts, user_team="E0ORG", files=[FILE]),
+            in_channel(
+                f"{CALL} hello",
+                thread_ts=thread_ts,
+                subtype="file_share",
+                channel_type=channel_type,
+                source_team=TEAM,
+                files=[FILE],
+            ),
+        )
+        first, second = (one(event, slack_scope=scope) for event in pair)
+        assert first == second
+
+
+def test_a_mention_counts_though_its_text_does_not_show_it() -> None:
+    event = {**mention("hello"), "text": "hello"}
+    assert one(event, {"authorizations": []}).opens
+
+
+@pytest.mark.parametrize("kind", ["channel", "group", "mpim"])
+def test_a_message_in_a_channel_that_calls_nobody_is_not_for_us(kind: str) -> None:
+    assert read(in_channel("hello", channel_type=kind)) == NOTHING
+    assert read(in_channel("hello <@U0BOB>", channel_type=kind)) == NOTHING
+    assert read(in_channel("hello", channel_type=kind, thread_ts=TS)) == NOTHING  # the root of a thread by now
+
+
+def test_a_reply_in_a_thread_counts_where_there_is_a_conversation_already() -> None:
+    said = one(in_channel("and then?", ts=TS, thread_ts=ROOT))
+    assert not said.opens
+    assert said.key.topic == said.address["thread_ts"] == ROOT
+    assert said.key == one(in_channel(f"{CALL} hello", ts=ROOT)).key
+    assert read(in_channel("and then?", thread_ts=ROOT), slack_replies="mention") == NOTHING
+
+
+def test_a_reply_that_is_shown_in_the_channel_too_belongs_to_its_thread() -> None:
+    said = one(in_channel("so", ts=TS, thread_ts=ROOT, subtype="thread_broadcast", root={"ts": ROOT}))
+    assert said.key.topic == ROOT
+
+
+@pytest.mark.parametrize(("scope", "user"), [("channel", ""), ("user", USER)])
+def test_a_conversation_of_a_channel_is_one_whatever_the_thread(scope: str, user: str) -> None:
+    expected = ConversationKey("slack", TEAM, "C0CHAN", "", user)
+    for event in (mention("a", ts=TS), mention("b", ts=TS, thread_ts=ROOT)):
+        said = one(event, slack_scope=scope)
+        assert said.key == expected
+        assert said.address["thread_ts"] == event.get("thread_ts", TS)
+
+
+@pytest.mark.parametrize("scope", ["channel", "user"])
+def test_where_the_channel_is_the_conversation_only_replies_to_us_count_without_a_mention(scope: str) -> None:
+    reply = in_channel("and then?", ts=TS, thread_ts=ROOT)
+    assert read(reply, slack_scope=scope) == NOTHING
+    assert read({**reply, "parent_user_id": ""}, {"authorizations": []}, slack_scope=scope) == NOTHING
+    assert not one({**reply, "parent_user_id": BOT_USER}, slack_scope=scope).opens
+
+
+@pytest.mark.parametrize("scope", ["channel", "user"])
+def test_where_a_direct_message_needs_no_thread_the_reply_stands_beside_it(scope: str) -> None:
+    assert "thread_ts" not in one(message("hello"), slack_scope=scope).address
+    assert one(message("hello", thread_ts=ROOT), slack_scope=scope).address["thread_ts"] == ROOT
+
+
+def test_in_a_shared_channel_the_conversation_is_of_our_workspace_and_the_author_of_theirs() -> None:
+    envelope = {
+        "team_id": "T0THEIRS",
+        "enterprise_id": "E0THEIRS",
+        "is_ext_shared_channel": True,
+        "authorizations": [{"team_id": TEAM, "enterprise_id": "E0OURS", "user_id": BOT_USER}],
+    }
+    said = one(mention("hello", user_team="T0THEIRS"), envelope)
+    assert (said.key.workspace, said.message_id) == (TEAM, f"{TEAM}:C0CHAN:{TS}")
+    assert (said.address["team"], said.address["enterprise"]) == (TEAM, "E0OURS")
+    assert said.address["user_team"] == "T0THEIRS"
+
+
+def test_a_payload_without_authorizations_is_of_the_workspace_it_names() -> None:
+    assert one(message("hello"), {"authorizations": None}).key.workspace == TEAM
+
+
+# ---------------------------------------------------------------- who is answered
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        message("hello", user=BOT_USER),
+        message("hello", user=BOT_USER, bot_id=BOT_ID),
+        message("hello", user="U0OTHER", bot_id=BOT_ID, app_id=APP),
+        message("hello", user="U0OTHER", bot_id=BOT_ID, bot_profile={"app_id": APP}),
+        mention("hello", user=BOT_USER),
+        message("hello", user="USLACKBOT"),
+        message("hello", user="USLACK"),
+        message("hello", hidden=True),
+        message("hello", user=""),
+    ],
+)
+def test_nobody_answers_themselves_or_slack_even_if_all_bots_are_allowed(event: dict[str, Any]) -> None:
+    assert read(event, slack_allowed_bots="*") == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("allowed", "answered"),
+    [("", False), ("B0ELSE", False), ("B0OTHER", True), ("U0OTHER", True), ("U1, B0OTHER", True), ("*", True)],
+)
+def test_another_bot_is_answered_only_if_it_is_allowed(allowed: str, *, answered: bool) -> None:
+    event = mention("hello", user="U0OTHER", bot_id="B0OTHER", app_id="A0OTHER")
+    assert bool(read(event, slack_allowed_bots=allowed).messages) is answered
+
+
+def test_a_bot_without_a_user_is_known_by_its_own_id() -> None:
+    event = {**SUBTYPES["bot_message"], "text": f"{CALL} a build has failed"}
+    assert one(event, slack_allowed_bots="B0OTHER").author == "B0OTHER"
+    assert read({**event, "bot_id": None}, slack_allowed_bots="*") == NOTHING
+
+
+@pytest.mark.parametrize("subtype", sorted(SUBTYPES))
+def test_of_all_subtypes_only_what_people_say_is_a_message(subtype: str) -> None:
+    receipt = read(SUBTYPES[subtype])
+    direct = read({**SUBTYPES[subtype], "channel": "D0DM", "channel_type": "im"})
+    assert bool(receipt.messages) is (subtype == "thread_broadcast")
+    assert bool(direct.messages) is (subtype in {"thread_broadcast", "file_share", "me_message"})
+    assert {type(change) for change in receipt.changes} == {
+        "message_changed": {Edit},
+        "message_deleted": {Withdrawal},
+    }.get(subtype, set())
+
+
+@pytest.mark.parametrize("subtype", ["never_heard_of", 5, ["file_share"], {}, ""])
+def test_a_subtype_that_nobody_knows_is_ignored(subtype: object) -> None:
+    assert read(message("hello", subtype=subtype)) == NOTHING
+
+
+# ---------------------------------------------------------------- whatever comes
+
+LEAF = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(st.characters(), max_size=12)
+    | st.sampled_from(["\0", "\ud800", "x" * 500, "U:1:2", CALL])
+)
+ANYTHING = st.recursive(
+    LEAF,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+GENUINE = [
+    callback(message("hello")),
+    callback(mention("hello", thread_ts=ROOT, files=[FILE])),
+    callback(in_channel("hello", thread_ts=ROOT)),
+    callback(edited("hello")),
+    callback(deleted()),
+    callback(stopped("C0CHAN", ROOT)),
+    *(callback(event) for event in SUBTYPES.values()),
+    dict(command("/reset")),
+    block_action(FEEDBACK_ACTION, feedback_value("turn_1", good=True)),
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to each value within a payload."""
+    items = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    return [path, *(place for name, inner in items for place in places(inner, (*path, name)))]
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(copy[path[0]], path[1:], new)
+    return copy
+
+
+@given(st.data())
+def test_a_payload_with_anything_in_any_place_is_read_or_refused_by_name(data: st.DataObject) -> None:
+    payload = data.draw(st.sampled_from(GENUINE))
+    for _ in range(data.draw(st.integers(1, 3))):
+        payload = changed(payload, data.draw(st.sampled_from(places(payload))), data.draw(ANYTHING))
+    scope = data.draw(st.sampled_from(SCOPES))
+    with suppress(InputError):
+        received = parser(slack_scope=scope, slack_allowed_bots="*").receive(request(payload))
+        check_storable(received)
+
+
+def check_storable(receipt: Receipt) -> None:
+    """Whatever a database or a key is made of is plain text, and of a decent length."""
+    for said in receipt.messages:
+        names = [said.message_id, said.author, *said.address.values(), said.key.channel, said.key.topic, said.key.user]
+        assert all(name.isascii() and name.isprintable() for name in names)
+        assert len(said.message_id) <= 255
+        assert max(map(len, names)) <= 255
+        assert said.key.workspace
+        assert said.key.channel
+        told = [said.text, *(part for file in said.files for part in (file.name, file.reference, file.media_type))]
+        assert "\0" not in "".join(told)
+        "".join(told).encode()
+    assert len({said.message_id for said in receipt.messages}) == len(receipt.messages)
+
+
+@given(st.text(), st.sampled_from([None, ROOT]))
+def test_what_people_write_is_handed_on_word_for_word(text: str, thread_ts: str | None) -> None:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    said = one(message(escaped, thread_ts=thread_ts))
+    assert said.text == (text.replace("\0", "\ufffd").strip() or UNREADABLE)
+
+
+@given(st.text(), st.sampled_from(["command", "text", "team_id", "trigger_id"]), st.sampled_from(SCOPES))
+def test_a_command_with_anything_in_it_is_read_or_refused_by_name(text: str, field: str, scope: str) -> None:
+    body = "&".join(
+        f"{name}={quote_plus(value)}" for name, value in {**command("/reset"), field: text}.items()
+    ).encode()
+    receipt = parser(slack_scope=scope).receive(Request(signed(body, content_type=FORM), body))
+    check_storable(receipt)

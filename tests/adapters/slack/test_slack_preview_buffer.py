@@ -1,0 +1,55 @@
+"""What can be shown of a text that is still being written, and what a workspace turned out not to have."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.base.capabilities import Capabilities
+from adapters.base.errors import Rejected
+from adapters.slack.capabilities import SlackCapability, learn
+from adapters.slack.preview_buffer import SlackBuffer, presentable
+from gateway.messages import ToolCall
+from tests.fakes.slack_events import TEAM
+
+
+@given(st.lists(st.text(alphabet="ab \n`|~é世", max_size=30), max_size=12))
+def test_what_was_shown_stays_how_the_text_begins(tellings: list[str]) -> None:
+    piece = shown = ""
+    for told in tellings:
+        piece += told
+        grown = presentable(piece, shown)
+        assert piece.startswith(grown)
+        assert grown.startswith(shown)
+        shown = grown
+
+
+def test_words_are_shown_whole_and_long_pieces_by_blocks() -> None:
+    assert presentable("One two thr", "") == "One two"
+    assert presentable("世" * 100, "") == "世" * 100
+    block = "word " * 1500
+    assert presentable(f"{block}\n\nmore of it", block.rstrip()) == block.rstrip()
+    assert presentable(f"{block}\n\nmore of it\n\nand", block.rstrip()) == f"{block}\n\nmore of it"
+
+
+async def test_a_draft_tells_each_task_once() -> None:
+    draft = SlackBuffer()
+    draft.put(ToolCall("c", "tool"))
+    tasks = draft.new_tasks()
+    draft.mark_shown(tasks)
+    assert draft.new_tasks() == []
+    draft.put(ToolCall("c", "tool", done=True))
+    assert [chunk["status"] for chunk in draft.new_tasks()] == ["complete"]
+
+
+def test_what_a_workspace_lacks_is_tried_again_after_an_hour() -> None:
+    now = 0.0
+    capabilities = Capabilities(lambda: now)
+    learn(capabilities, TEAM, SlackCapability.STREAM, Rejected(reason="user_not_found"))
+    assert capabilities.has(TEAM, SlackCapability.STREAM)
+    learn(capabilities, TEAM, SlackCapability.STREAM, Rejected(reason="feature_not_enabled"))
+    assert not capabilities.has(TEAM, SlackCapability.STREAM)
+    assert capabilities.has(TEAM, SlackCapability.STATUS)
+    assert capabilities.has("T0OTHER", SlackCapability.STREAM)
+    now = 3600.0
+    assert capabilities.has(TEAM, SlackCapability.STREAM)

@@ -1,0 +1,201 @@
+"""What people write in Slack is read as they meant it, and nothing that stands in a payload is too odd to be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.base.json_fields import storable
+from adapters.slack import replies, text_input
+from gateway.messages import Kind
+from tests.fakes.slack_events import BOT_USER, rich_text
+
+CALL = f"<@{BOT_USER}>"
+NAMES = st.sampled_from(
+    ["type", "text", "blocks", "elements", "fields", "attachments", "message_blocks", "message", "url", "is_share"]
+)
+KINDS = st.sampled_from([*text_input.LEAVES, *text_input.STYLES, "section"])
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8) | KINDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+def escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (f"{CALL} hello", "hello"),
+        (f"{CALL}, hello", "hello"),
+        (f"{CALL}: hello", "hello"),
+        (f"{CALL}{CALL} hello", "hello"),
+        (f"<@{BOT_USER}|gateway> hello", "hello"),
+        (f"hello {CALL}", "hello"),
+        (f"is that so, {CALL}?", "is that so?"),
+        (f"{CALL} hello {CALL}", "hello"),
+        (f"  {CALL}  ", ""),
+        (f"I asked {CALL} already", "I asked @you already"),
+        (f"tell <@{BOT_USER}X>", f"tell @{BOT_USER}X"),
+        (f"{CALL} - one\n- two", "- one\n- two"),
+    ],
+)
+def test_a_mention_that_addresses_us_is_taken_out_and_another_one_is_you(written: str, read: str) -> None:
+    assert text_input.readable(written, BOT_USER) == read
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("<@U1|ann> and <@U2>", "@ann and @U2"),
+        ("<#C1|general> and <#C2|>", "#general and #C2"),
+        ("<!here> <!channel> <!everyone> <!here|here>", "@here @channel @everyone @here"),
+        ("<!subteam^S1|@team> <!subteam^S2>", "@team @S2"),
+        ("<!date^1392734382^{date}|18 February 2014>", "18 February 2014"),
+        ("<https://example.com/a?b=1&amp;c=2>", "https://example.com/a?b=1&c=2"),
+        ("<https://example.com|https://example.com>", "https://example.com"),
+        ("<http://example.com|example.com>", "example.com"),
+        ("<http://example.com/|example.com>", "example.com"),
+        ("<https://example.com|our &amp; page>", "our & page (https://example.com)"),
+        ("<mailto:ann@example.com|ann@example.com>", "ann@example.com"),
+        ("<mailto:ann@example.com|Ann>", "Ann (ann@example.com)"),
+        ("<tel:+491234|+49 1234>", "+49 1234 (+491234)"),
+        ("a &lt;b&gt; &amp;amp; c", "a <b> &amp; c"),
+        ("&amp;lt;", "&lt;"),
+        ("&lt;@U1&gt;", "<@U1>"),
+        ("1 < 2 > 0 & <nothing>", "1 < 2 > 0 & <nothing>"),
+    ],
+)
+def test_marks_of_slack_become_plain_words(written: str, read: str) -> None:
+    assert text_input.readable(written, BOT_USER) == read
+
+
+@given(st.text().map(storable))
+def test_what_was_typed_is_read_word_for_word(text: str) -> None:
+    assert text_input.readable(escaped(text), BOT_USER) == text.strip()
+
+
+@given(st.lists(st.sampled_from([*"<>@#!|&:^ ,\n", CALL, BOT_USER, "amp;", "https://x"]), max_size=40))
+def test_no_mention_of_ours_is_left_as_it_was(parts: list[str]) -> None:
+    assert CALL not in text_input.readable("".join(parts), BOT_USER)
+
+
+@pytest.mark.parametrize("pieces", ["<@", " ", "<", f"<@{BOT_USER}", f"{CALL},", "&amp;", f" {CALL}"])
+def test_a_long_message_is_read_in_no_more_steps_than_it_has_characters(pieces: str) -> None:
+    assert text_input.readable(pieces * 40_000 + "x", BOT_USER).endswith("x")  # the time limit of the suite is the test
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("reset", Kind.RESET),
+        ("Reset.", Kind.RESET),
+        ("/reset", Kind.RESET),
+        ("NEW", Kind.RESET),
+        ("stop", Kind.STOP),
+        ("Stop!", Kind.STOP),
+        ("cancel", Kind.STOP),
+        ("stop it", Kind.ASK),
+        ("reset my password", Kind.ASK),
+        ("help", Kind.ASK),
+        ("", Kind.ASK),
+    ],
+)
+def test_a_command_is_a_word_that_stands_alone(text: str, kind: Kind) -> None:
+    assert text_input.kind_of(text) is kind
+
+
+def test_a_text_that_stands_in_blocks_alone_is_not_lost() -> None:
+    assert text_input.written({"text": "", "blocks": [rich_text(f"{CALL} is 1 < 2?")]}) == f"{CALL} is 1 &lt; 2?"
+
+
+def test_rich_text_reads_as_it_looks() -> None:
+    def section(*elements: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "rich_text_section", "elements": list(elements)}
+
+    def plain(text: str) -> dict[str, Any]:
+        return {"type": "text", "text": text}
+
+    elements = [
+        section(
+            plain("see "),
+            {"type": "link", "url": "https://x.org/?a&b", "text": "this"},
+            plain(", "),
+            {"type": "user", "user_id": "U1"},
+            {"type": "emoji", "name": "wave"},
+        ),
+        {"type": "rich_text_list", "style": "bullet", "elements": [section(plain("one")), section(plain("two"))]},
+        {"type": "rich_text_quote", "elements": [plain("said\nonce")]},
+        {"type": "rich_text_preformatted", "elements": [plain("if a < b:\n  pass")]},
+        section({"type": "broadcast", "range": "here"}, {"type": "channel", "channel_id": "C1"}),
+    ]
+    read = text_input.readable(text_input.written({"blocks": [{"type": "rich_text", "elements": elements}]}))
+    assert read == (
+        "see this (https://x.org/?a&b), @U1:wave:\n• one\n• two\n> said\n> once\n```\nif a < b:\n  pass\n```\n@here#C1"
+    )
+
+
+def test_other_blocks_give_their_text() -> None:
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": "Build & test"}},
+        {
+            "type": "section",
+            "text": {"type": "mrkdwn", "text": "*failed*"},
+            "fields": [{"type": "mrkdwn", "text": "a"}],
+        },
+        {"type": "divider"},
+        {"type": "markdown", "text": "1 < 2"},
+        {"type": "context", "elements": [{"type": "image", "alt_text": "a graph"}]},
+    ]
+    assert text_input.readable(text_input.written({"blocks": blocks})) == "Build & test\n*failed*\na\n1 < 2\na graph"
+
+
+def test_a_forwarded_message_is_part_of_what_was_said_and_a_preview_of_a_link_is_not() -> None:
+    share = {
+        "is_share": True,
+        "is_msg_unfurl": True,
+        "from_url": "https://acme.slack.com/archives/C1/p1",
+        "author_name": "Bob",
+        "text": "we are &lt;late&gt;",
+    }
+    preview = {"from_url": "https://example.com", "title": "Example", "text": "A page."}
+    message = {"text": f"{CALL} what is this?", "attachments": [share, preview]}
+    assert text_input.whole(message, BOT_USER) == "what is this?\n\nForwarded message from Bob:\nwe are <late>"
+
+
+def test_a_forwarded_message_may_have_its_text_in_blocks() -> None:
+    quote = {"team": "T1", "channel": "C1", "ts": "1.2", "message": {"blocks": [rich_text("in blocks")]}}
+    message = {"text": "", "attachments": [{"is_share": True, "message_blocks": [quote]}]}
+    assert text_input.whole(message, BOT_USER) == "Forwarded message from somebody:\nin blocks"
+
+
+def test_an_alarm_of_an_app_is_read_from_its_attachments() -> None:
+    alarm = {"pretext": "Alarm", "title": "disk full", "text": "on db1", "fields": [{"title": "free", "value": "1 %"}]}
+    assert text_input.whole({"text": "", "attachments": [alarm]}, BOT_USER) == "Alarm\ndisk full\non db1\nfree: 1 %"
+    assert text_input.whole({"attachments": [{"fallback": "disk full"}]}, BOT_USER) == "disk full"
+
+
+@given(st.dictionaries(NAMES, ODD, max_size=6))
+def test_everything_that_is_read_can_be_stored(message: dict[str, Any]) -> None:
+    text = text_input.whole(message, BOT_USER)
+    text.encode()
+    assert "\0" not in text
+
+
+@given(st.integers(min_value=1, max_value=3000))
+def test_blocks_within_blocks_are_read_down_to_some_depth(depth: int) -> None:
+    block: dict[str, Any] = {"type": "text", "text": "deep"}
+    for _ in range(depth):
+        block = {"type": "rich_text_section", "elements": [block]}
+    assert text_input.written({"blocks": [block]}) == ("deep" if depth <= text_input.DEEPEST else "")
+
+
+def test_the_help_is_complete_for_every_scope() -> None:
+    for scope in replies.REMEMBERED.values():
+        assert scope in replies.HELP.format(scope=scope)

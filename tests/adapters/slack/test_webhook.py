@@ -1,0 +1,275 @@
+"""How events come in over HTTP: who is let in, what is committed before the 200, what Slack has to send again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
+
+from adapters.slack.adapter import SlackAdapter
+from adapters.slack.settings import SlackSettings
+from gateway.engine import run_once
+from gateway.errors import StoreUnavailable
+from gateway.ports import Check
+from gateway.storing import Memory
+from gateway.web import create_app
+from tests.adapters.chat import error, in_thread, until
+from tests.fakes.recording_inbox import RecordingInbox
+from tests.fakes.slack_events import (
+    SIGNING_SECRET,
+    SUBTYPES,
+    TOKEN,
+    block_action,
+    callback,
+    command,
+    edited,
+    home_opened,
+    message,
+    signed,
+)
+from tests.fakes.slack_faults import Error
+from tests.fakes.slack_server import FakeSlack
+
+FORM = "application/x-www-form-urlencoded"
+NO_MEMORY = cast("Memory", None)
+"""For an adapter that stores nothing."""
+
+
+def settings(**given: Any) -> SlackSettings:
+    secrets = {"slack_bot_token": SecretStr(TOKEN), "slack_signing_secret": SecretStr(SIGNING_SECRET)}
+    return SlackSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg]  # pydantic's own
+
+
+@dataclass
+class WebhookSite:
+    """The gateway's web side with Slack's routes, asked as Slack asks."""
+
+    known: SlackSettings = field(default_factory=settings)
+    inbox: RecordingInbox = field(default_factory=RecordingInbox)
+
+    def __post_init__(self) -> None:
+        self.adapter = SlackAdapter(self.known, NO_MEMORY, run_once)
+        app = create_app([self.adapter], self.inbox.inbox, lambda: [Check("database", ok=True)])
+        self.client = app.test_client()
+
+    def post(self, body: bytes, path: str = "/slack/events", **signing: Any) -> TestResponse:
+        return self.client.post(path, data=body, headers=signed(body, **signing))
+
+    def tell(self, payload: object) -> TestResponse:
+        return self.post(json.dumps(payload).encode())
+
+    def fill(self, fields: dict[str, str], path: str) -> TestResponse:
+        return self.post(urlencode(fields).encode(), path, content_type=FORM)
+
+
+@pytest.fixture(scope="module")
+def site() -> WebhookSite:
+    return WebhookSite()
+
+
+@pytest.fixture(autouse=True)
+def forget(site: WebhookSite) -> None:
+    site.inbox.taken.clear()
+    site.inbox.faults.clear()
+
+
+# ---------------------------------------------------------------- what is let in
+
+
+def test_a_command_and_a_click_come_in_wherever_they_are_sent(site: WebhookSite) -> None:
+    for path in ("/slack/events", "/slack/commands", "/slack/interactive"):
+        site.inbox.taken.clear()
+        assert site.fill(command("help"), path).status_code == 200
+        click = {"payload": json.dumps(block_action("somebody_elses", "x"))}
+        assert site.fill(click, path).status_code == 200
+
+
+def test_what_is_to_be_told_at_once_is_the_answers_json(site: WebhookSite) -> None:
+    response = site.fill(command("help", "payload"), "/slack/commands")
+    assert response.status_code == 200
+    assert response.content_type == "application/json"
+    assert response.json["response_type"] == "ephemeral"  # type: ignore[index]  # it is an object
+
+
+def test_what_we_do_not_know_is_fine(site: WebhookSite) -> None:
+    unknown = ({"type": "never_heard_of"}, home_opened(), edited("x"), *SUBTYPES.values())
+    assert {site.tell(callback(event)).status_code for event in unknown} == {200}
+    assert site.tell({"type": "app_rate_limited", "minute_rate_limited": 1}).status_code == 200
+    assert site.tell({}).status_code == 200
+
+
+def test_slack_may_see_whether_the_address_is_ours(site: WebhookSite) -> None:
+    response = site.tell({"type": "url_verification", "challenge": "3eZbrw", "token": "x"})
+    assert (response.status_code, response.json) == (200, {"challenge": "3eZbrw"})
+    assert site.fill({"ssl_check": "1", "token": "x"}, "/slack/commands").status_code == 200
+    unsigned = site.client.post("/slack/commands", data=b"token=x&ssl_check=1", content_type=FORM)
+    assert (unsigned.status_code, unsigned.data) == (200, b"")
+    assert site.inbox.messages == []
+
+
+# ---------------------------------------------------------------- who is not
+
+
+def test_whoever_is_not_slack_is_refused(site: WebhookSite) -> None:
+    for payload in (callback(message("let me in")), {"type": "url_verification", "challenge": "x"}):
+        body = json.dumps(payload).encode()
+        assert error(site.post(body, secret="another")) == (401, "unauthorized")
+        assert error(site.post(body, at=1_700_000_000)) == (401, "unauthorized")
+        assert error(site.client.post("/slack/events", data=body)) == (401, "unauthorized")
+    assert site.inbox.taken == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b'{"a": ',
+        b"[]",
+        b"3",
+        b"[" * 100_000,
+        b'{"type": "event_callback", "a": "\xff"}',
+        b"payload=%5B%5D",
+        b"payload={",
+        b"\x00\xff",
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", FORM])
+def test_what_cannot_be_read_is_refused(site: WebhookSite, body: bytes, content_type: str) -> None:
+    code = error(site.post(body, content_type=content_type))
+    assert code in {(400, "unreadable"), (401, "unauthorized")}
+    assert error(site.post(body, content_type=content_type, secret="another"))[0] in {400, 401}
+    assert site.inbox.taken == []
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["type", "event", "user", "team", "channel", "authorizations", "tokens", "message", "view"]),
+        json_values | st.sampled_from(["event_callback", "block_actions", "app_uninstalled"]),
+        max_size=5,
+    )
+)
+def test_no_payload_makes_us_fall_over(site: WebhookSite, payload: dict[str, Any]) -> None:
+    assert site.tell(payload).status_code in {200, 400}
+    assert site.tell(callback(payload)).status_code in {200, 400}
+
+
+def test_without_a_signing_secret_nobody_can_be_told_from_slack_and_so_nothing_is_there() -> None:
+    deaf = WebhookSite(settings(slack_signing_secret=None, slack_app_token=SecretStr("xapp-1")))
+    assert deaf.post(b"{}", secret="").status_code == 404
+
+
+# ---------------------------------------------------------------- what Slack has to send again
+
+
+def test_slack_sends_again_until_it_is_committed() -> None:
+    site = WebhookSite()
+    site.inbox.faults += [StoreUnavailable(), RuntimeError("a bug")]
+    with FakeSlack() as slack, served(site) as url:
+        slack.deliver_to(f"{url}/slack/events")
+        slack.say("hello")
+        slack.settle()
+        assert [delivery.status for delivery in slack.deliveries] == [503, 500, 200]
+    assert site.inbox.texts == ["hello"]
+
+
+@contextmanager
+def served(site: WebhookSite) -> Iterator[str]:
+    """A site on a port of its own, with a thread for each request."""
+    server = make_server("127.0.0.1", 0, site.client.application, threaded=True)
+    thread = in_thread(server.serve_forever)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(20)
+    server.server_close()
+
+
+def test_everything_that_comes_at_once_is_taken_once() -> None:
+    site = WebhookSite()
+    with FakeSlack() as slack, served(site) as url:
+        slack.deliver_to(f"{url}/slack/events")
+        for number in range(50):
+            slack.say(f"message {number}")
+        slack.settle()
+        assert [delivery.status for delivery in slack.deliveries] == [200] * 50
+    assert sorted(site.inbox.texts) == sorted(f"message {number}" for number in range(50))
+
+
+# ---------------------------------------------------------------- what is not done
+
+
+def test_nothing_is_called_and_no_thread_begins_before_somebody_knocks(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bolt reads variables by itself, ours among them."""
+    for name in ("BOT_TOKEN", "SIGNING_SECRET", "CLIENT_ID", "CLIENT_SECRET", "APP_TOKEN"):
+        monkeypatch.setenv(f"SLACK_{name}", "from-the-environment")
+    before = threading.active_count()
+    with FakeSlack() as slack, caplog.at_level(logging.INFO):
+        own = threading.active_count() - before
+        site = WebhookSite(settings(slack_api_url=slack.api_url, slack_prompts="Hi: Say hi"))
+        for payload in ({"type": "url_verification", "challenge": "x"}, callback(message("hello"))):
+            assert site.tell(payload).status_code == 200
+        assert slack.calls() == []
+        assert threading.active_count() - before <= own
+    assert [record.getMessage() for record in caplog.records if "slack" in record.name.lower()] == []
+
+
+# ---------------------------------------------------------------- prompts
+
+
+@pytest.fixture
+def prompting(slack: FakeSlack) -> Iterator[WebhookSite]:
+    site = WebhookSite(settings(slack_api_url=slack.api_url, slack_prompts="Hi: Say hi | Sum up"))
+    yield site
+    site.adapter.hush()
+
+
+def suggested(slack: FakeSlack) -> list[Any]:
+    return slack.calls("assistant.threads.setSuggestedPrompts")
+
+
+def test_who_opens_the_agent_is_suggested_what_to_ask_once_an_hour(slack: FakeSlack, prompting: WebhookSite) -> None:
+    slack.add_channel("D0BEN")
+    for event in (home_opened(tab="home"), home_opened(), home_opened(), home_opened(user="U0BEN", channel="D0BEN")):
+        assert prompting.tell(callback(event)).status_code == 200
+    slack.wait(lambda: len(suggested(slack)) == 2)
+    prompts = [{"title": "Hi", "message": "Say hi"}, {"title": "Sum up", "message": "Sum up"}]
+    asked = [{"channel_id": channel, "prompts": prompts} for channel in ("D0DM", "D0BEN")]
+    assert [call.args for call in suggested(slack)] == asked
+    assert {call.token for call in suggested(slack)} == {TOKEN}
+
+
+def test_prompts_that_slack_does_not_take_are_no_harm(slack: FakeSlack, prompting: WebhookSite) -> None:
+    slack.faults.add("assistant.threads.*", Error("not_allowed_token_type"))
+    with capture_logs() as logs:
+        assert prompting.tell(callback(home_opened())).status_code == 200
+        slack.wait(lambda: suggested(slack))
+        until(lambda: logs)
+    assert [entry["error"] for entry in logs] == ["not_allowed_token_type"]
+    assert TOKEN not in str(logs)
+
+
+def test_who_comes_while_the_process_ends_is_suggested_nothing(slack: FakeSlack, prompting: WebhookSite) -> None:
+    prompting.adapter.hush()
+    assert prompting.tell(callback(home_opened())).status_code == 200
+    assert suggested(slack) == []

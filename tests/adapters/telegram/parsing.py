@@ -1,0 +1,51 @@
+"""Parses updates in tests: settings, updates, and requests that carry them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from adapters.telegram.message_entities import BotIdentity
+from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.update_parser import SECRET_HEADER, UpdateParser
+from gateway.messages import Message
+from gateway.ports import Receipt, Request
+from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, SECRET, TOKEN, USER, Json, update
+
+NOTHING = Receipt()
+BOT = str(BOT_ID)
+CALL = f"@{BOT_NAME}"
+CONNECTION = "bc-0001"
+AUTHOR = str(USER)
+ME = BotIdentity(BOT_ID, BOT_NAME)
+SCOPES = ("topic", "chat", "user")
+GROUP_MODES = ("mention", "always", "never")
+
+
+def parser(me: BotIdentity = ME, **given: object) -> UpdateParser:
+    secrets = {"telegram_bot_token": SecretStr(TOKEN), "telegram_webhook_secret": SecretStr(SECRET)}
+    return UpdateParser(TelegramSettings(_env_file=None, **{**secrets, **given}), me)  # type: ignore[call-arg,arg-type]  # pydantic's
+
+
+def read(kind: str, told: Any, **given: object) -> Receipt:
+    return parser(**given).parse(update(**{kind: told}))  # type: ignore[arg-type]  # settings
+
+
+def heard(told: Json, **given: object) -> Receipt:
+    return read("message", told, **given)
+
+
+def one(told: Json, **given: object) -> Message:
+    (said,) = heard(told, **given).messages
+    return said
+
+
+def request(body: object, secret: str = SECRET) -> Request:
+    return Request({SECRET_HEADER: secret}, json.dumps(body).encode())
+
+
+def without(told: Mapping[str, Any], *names: str) -> Json:
+    return {name: value for name, value in told.items() if name not in names}

@@ -1,0 +1,165 @@
+"""Sets up the receiving half of Telegram for tests."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pydantic import SecretStr
+from werkzeug.test import TestResponse
+
+from adapters.base.background_task import BackgroundTask
+from adapters.telegram.message_entities import BotIdentity
+from adapters.telegram.polling import PollingClient, UpdatePoller
+from adapters.telegram.registration import PATH
+from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.update_handler import UpdateHandler
+from adapters.telegram.update_parser import UpdateParser
+from adapters.telegram.webhook import TelegramReceiver
+from gateway.engine import run_once
+from gateway.ports import Adapter, Check, Inbox, Webhook
+from gateway.storing import Memory
+from gateway.web import create_app
+from tests.adapters.chat import in_thread
+from tests.fakes.recording_inbox import RecordingInbox
+from tests.fakes.telegram_server import FakeTelegram
+from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message, update
+
+PAUSES = (0.01, 0.05)
+LEASE = 2.0
+"""Seconds, of which a fetch takes half."""
+HEADER = "X-Telegram-Bot-Api-Secret-Token"
+JSON = "application/json"
+SOON = 20.0
+"""Seconds within which anything happens on a slow machine."""
+
+
+def settings(telegram: FakeTelegram | None = None, *, secret: str | None = None, **given: Any) -> TelegramSettings:
+    """``secret``: of a webhook; without one, updates are fetched."""
+    known: dict[str, Any] = {"telegram_bot_token": SecretStr(TOKEN)}
+    if secret is not None:
+        known["telegram_webhook_secret"] = SecretStr(secret)
+    if telegram is not None:
+        known["telegram_api_url"] = telegram.url
+    return TelegramSettings(_env_file=None, **{**known, **given})  # type: ignore[call-arg]  # pydantic's own
+
+
+def by_webhook(telegram: FakeTelegram | None = None, **given: Any) -> TelegramSettings:
+    return settings(telegram, secret=SECRET, **given)
+
+
+class FakeMemory:
+    """Implements gateway.storing.Memory; leases last until they are released. ``keep`` raises ``faults`` first."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.holders: dict[str, str] = {}
+        self.faults: list[Exception] = []
+        self._lock = threading.Lock()
+
+    def recall(self, name: str) -> str | None:
+        return self.kept.get(name)
+
+    def keep(self, name: str, value: str) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.kept[name] = value
+
+    def discard(self, name: str) -> bool:
+        return self.kept.pop(name, None) is not None
+
+    def lease(self, name: str, owner: str, seconds: float) -> bool:
+        with self._lock:
+            if seconds <= 0:
+                return self.holders.get(name) == owner and bool(self.holders.pop(name))
+            return self.holders.setdefault(name, owner) == owner
+
+    def aside(self) -> list[str]:
+        """The names of the updates that are kept aside."""
+        return [name for name in self.kept if ":aside:" in name]
+
+
+class Receiving:
+    """The receiving half of the adapter, with short pauses."""
+
+    name = "telegram"
+
+    def __init__(self, known: TelegramSettings, memory: Memory) -> None:
+        self.parser = UpdateParser(known, BotIdentity(BOT_ID))
+        self.receiver = TelegramReceiver(known, self.parser, memory, run_once, pauses=PAUSES)
+
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        return self.receiver.webhooks(self.parser.receive, inbox)
+
+
+def make_receiver(known: TelegramSettings, memory: Memory) -> TelegramReceiver:
+    return Receiving(known, memory).receiver
+
+
+@contextmanager
+def listening(receiver: TelegramReceiver, inbox: RecordingInbox) -> Iterator[None]:
+    receiver.listen(inbox.inbox)
+    try:
+        yield
+    finally:
+        receiver.hush()
+
+
+@contextmanager
+def polling(known: TelegramSettings, memory: Memory, inbox: RecordingInbox) -> Iterator[BackgroundTask]:
+    """Only polls, with short pauses: without the rest of what a receiver does."""
+
+    async def poll() -> None:
+        calls = PollingClient(known)
+        parser = UpdateParser(known, BotIdentity(BOT_ID))
+        handler = UpdateHandler(inbox.inbox, memory, str(BOT_ID))
+        backoff = Receiving(known, memory).receiver._backoff
+        poller = UpdatePoller(known, calls, memory, parser, handler, backoff, lease_seconds=LEASE, poll_seconds=1)
+        try:
+            await poller.run()
+        finally:
+            await calls.close()
+
+    task = BackgroundTask(run_once, poll, "test")
+    task.start()
+    try:
+        yield task
+    finally:
+        task.stop()
+
+
+@dataclass
+class TelegramSite:
+    """The gateway's web side with Telegram's route, asked as Telegram asks."""
+
+    known: TelegramSettings
+    inbox: RecordingInbox = field(default_factory=RecordingInbox)
+    memory: FakeMemory = field(default_factory=FakeMemory)
+
+    def __post_init__(self) -> None:
+        adapter = Receiving(self.known, self.memory)
+        self.receiver = adapter.receiver
+        self.client = create_app(
+            [cast("Adapter", adapter)], self.inbox.inbox, lambda: [Check("database", ok=True)]
+        ).test_client()
+
+    def post(self, body: bytes, secret: str | None = SECRET, **more: Any) -> TestResponse:
+        headers = {} if secret is None else {HEADER: secret}
+        return self.client.post(PATH, data=body, headers=headers, content_type=JSON, **more)
+
+    def tell(self, told: object, secret: str | None = SECRET) -> TestResponse:
+        return self.post(json.dumps(told).encode(), secret)
+
+    def say(self, text: str) -> TestResponse:
+        return self.tell(update(message=message(text)))
+
+
+def ends_soon(work: Callable[[], object]) -> None:
+    """It must not wait for what may never come."""
+    thread = in_thread(work)
+    thread.join(SOON)
+    assert not thread.is_alive()

@@ -1,0 +1,217 @@
+"""What people say, attach, change and press in Telegram is parsed."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.telegram import replies
+from adapters.telegram.update_parser import ALBUM_SECONDS
+from gateway.messages import ConversationKey, Edit, Kind, Move, Withdrawal
+from gateway.ports import Receipt
+from tests.adapters.telegram.parsing import (
+    AUTHOR,
+    BOT,
+    CALL,
+    CONNECTION,
+    GROUP_MODES,
+    NOTHING,
+    SCOPES,
+    heard,
+    one,
+    read,
+)
+from tests.fakes.telegram_updates import (
+    GROUP,
+    USER,
+    Json,
+    album,
+    bot,
+    document,
+    mention,
+    message,
+    migrated_from,
+    migrated_to,
+    person,
+    photo,
+    private,
+    quoting_elsewhere,
+    said_by_bot,
+    stopped,
+    voice,
+)
+
+# ---------------------------------------------------------------- commands
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "opens"),
+    [
+        (message("/new"), Kind.RESET, True),
+        (message("/RESET"), Kind.RESET, True),
+        (message("reset."), Kind.RESET, True),
+        (message("/stop"), Kind.STOP, False),
+        (message("/cancel that"), Kind.STOP, False),
+        (message("Stop!"), Kind.STOP, False),
+        (message("/new", chat=GROUP), Kind.RESET, False),
+        (message(f"/new{CALL}", chat=GROUP), Kind.RESET, True),
+        (message("/new", chat=GROUP, reply_to=said_by_bot(chat=GROUP)), Kind.RESET, True),
+        (mention("/reset"), Kind.RESET, True),
+        (mention("stop"), Kind.STOP, False),
+        (message("/stop", chat=GROUP), Kind.STOP, False),
+        (message("new"), Kind.ASK, True),
+        (message("/newer"), Kind.ASK, True),
+        (message("/new/stop"), Kind.ASK, True),
+        (message("do stop"), Kind.ASK, True),
+        (message("stop", chat=GROUP, reply_to=said_by_bot(chat=GROUP)), Kind.ASK, True),
+        (photo("/new"), Kind.ASK, True),
+        (message("/new", forward_origin={"type": "user", "sender_user": person(7)}), Kind.ASK, True),
+    ],
+)
+def test_a_command_is_one_where_it_is_meant_so(told: Json, kind: Kind, *, opens: bool) -> None:
+    said = one(told)
+    assert (said.kind, said.opens) == (kind, opens)
+    assert said.text
+    assert (said.piece, said.wait) == ("", 0.0)
+
+
+def test_an_order_to_a_business_is_no_command() -> None:
+    (said,) = read("business_message", message("cancel", business=CONNECTION)).messages
+    assert said.kind is Kind.ASK
+
+
+def test_a_question_behind_the_command_to_begin_anew_is_asked_then() -> None:
+    first, then = heard(message("/new  what is\nnew?", message_id=5)).messages
+    assert (first.kind, first.message_id) == (Kind.RESET, f"{BOT}:{USER}:5")
+    assert (then.kind, then.message_id, then.text) == (Kind.ASK, f"{BOT}:{USER}:5:asked", "what is\nnew?")
+    assert (then.key, then.address, then.opens) == (first.key, first.address, True)
+
+
+def test_what_a_start_and_a_call_for_help_mean_is_said_to_the_assistant() -> None:
+    assert one(message("/start")).text == replies.STARTED
+    assert one(message(f"/start{CALL} ref-42", chat=GROUP)).text == replies.STARTED_WITH.format(payload="ref-42")
+    for scope in SCOPES:
+        for groups in GROUP_MODES:
+            text = one(message("/help"), telegram_scope=scope, telegram_groups=groups).text
+            assert all(part in text for part in (replies.REMEMBERED[scope], replies.ANSWERED[groups], "/new", "/stop"))
+    assert one(message("/help with taxes")).text.endswith("\n\nwith taxes")
+
+
+def test_a_command_of_nobodys_is_handed_on_without_our_name() -> None:
+    assert one(message("/model gpt")).text == "/model gpt"
+    assert one(message(f"/model{CALL} gpt", chat=GROUP)).text == "/model gpt"
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    ("told", "name", "media_type", "size"),
+    [
+        (photo("look", file_id="F1"), "photo.jpg", "image/jpeg", 90_000),
+        (document("look", file_id="F1"), "notes.pdf", "application/pdf", 1_000),
+        (voice(file_id="F1"), "voice.ogg", "audio/ogg", 9_000),
+        (message(audio={"file_id": "F1", "file_name": "a.mp3"}), "a.mp3", "audio/mpeg", 0),
+        (message(video={"file_id": "F1", "mime_type": "video/x"}), "video.mp4", "video/x", 0),
+        (message(video_note={"file_id": "F1"}), "video_note.mp4", "video/mp4", 0),
+        (message(animation={"file_id": "F1"}, document={"file_id": "F1"}), "animation.mp4", "video/mp4", 0),
+        (message(sticker={"file_id": "F1", "emoji": "👍"}), "sticker.webp", "image/webp", 0),
+        (message(document={"file_id": "F1"}), "document", "", 0),
+    ],
+)
+def test_files_come_with_where_they_are_to_be_had(told: Json, name: str, media_type: str, size: int) -> None:
+    (file,) = one(told).files
+    assert (file.name, file.reference, file.media_type, file.size) == (name, "F1", media_type, size)
+
+
+@pytest.mark.parametrize("size", [None, -1, "5", 1.5, 2**60, True, [], 10**400])
+def test_a_size_that_cannot_be_is_unknown(size: object) -> None:
+    (file,) = one(message(document={"file_id": "F1", "file_size": size})).files
+    assert file.size == 0
+
+
+@pytest.mark.parametrize("more", [{"is_animated": True}, {"is_video": True}, {"file_id": "../etc"}])
+def test_of_what_cannot_be_looked_at_the_words_remain(more: Json) -> None:
+    said = one(message(sticker={"file_id": "F1", "emoji": "👍", **more}))
+    assert (said.files, said.text) == ((), "(sends a sticker: 👍)")
+
+
+def test_a_file_without_a_caption_needs_no_words() -> None:
+    assert one(photo()).text == ""
+
+
+def test_the_files_of_what_is_replied_to_come_along_but_not_our_own() -> None:
+    asked = one(mention("what is this?", reply_to=photo("sunset", file_id="F2", chat=GROUP)))
+    assert [file.reference for file in asked.files] == ["F2"]
+    elsewhere = quoting_elsewhere("and this?", "part")
+    elsewhere["external_reply"]["document"] = {"file_id": "F3", "file_name": "a.txt"}
+    assert [file.reference for file in one(elsewhere).files] == ["F3"]
+    assert one(message("thanks", reply_to=photo("here", user=bot()))).files == ()
+
+
+@pytest.mark.parametrize("business", ["", CONNECTION])
+def test_an_album_is_one_message_in_pieces(business: str) -> None:
+    pieces = album(("", "Look", ""), group_id="135", business=business)
+    said = [read("business_message" if business else "message", told).messages[0] for told in pieces]
+    channel_part = f"biz:{business}:{USER}" if business else AUTHOR
+    assert {message.message_id for message in said} == {f"{BOT}:{channel_part}:album:135"}
+    assert [message.piece for message in said] == [str(told["message_id"]) for told in pieces]
+    assert {message.wait for message in said} == {ALBUM_SECONDS}
+    assert [message.text for message in said] == ["", "Look", ""]
+    assert all(len(message.files) == 1 for message in said)
+
+
+def test_of_an_album_in_a_group_the_pictures_that_do_not_mention_us_join_the_one_that_does() -> None:
+    said = [one(told) for told in album((f"{CALL} look", "", ""), chat=GROUP)]
+    assert [message.opens for message in said] == [True, False, False]
+    assert len({message.message_id for message in said}) == 1
+    for told in album(("", "", ""), chat=GROUP):
+        assert not heard(told, telegram_groups="never").messages
+
+
+# ---------------------------------------------------------------- changes
+
+
+@pytest.mark.parametrize("told", [message("hello", message_id=5), photo("hello", message_id=5, media_group_id="135")])
+def test_an_edit_changes_the_message_it_is_about(told: Json) -> None:
+    name = "caption" if "caption" in told else "text"
+    edit = read("edited_message", {**told, name: "goodbye", "edit_date": 1})
+    assert edit == Receipt(changes=(Edit("telegram", one(told).message_id, "goodbye"),))
+
+
+def test_an_edit_is_read_as_the_message_would_be() -> None:
+    told = mention("what is that?", reply_to=message("a word", chat=GROUP))
+    (edit,) = read("edited_message", told).changes
+    assert isinstance(edit, Edit)
+    assert edit.text == one(told).text
+
+
+def test_an_edit_of_a_business_chat_is_of_that_chat() -> None:
+    told = message("hello", message_id=5, business=CONNECTION)
+    (edit,) = read("edited_business_message", told).changes
+    assert edit == Edit("telegram", read("business_message", told).messages[0].message_id, "hello")
+
+
+@pytest.mark.parametrize("told", [message(location={"latitude": 1.5, "longitude": 2}), photo(), message()])
+def test_a_change_to_something_else_than_text_is_none(told: Json) -> None:
+    assert read("edited_message", told) == NOTHING
+
+
+def test_what_is_deleted_in_a_business_chat_is_withdrawn() -> None:
+    told = {"business_connection_id": CONNECTION, "chat": private(), "message_ids": [5, "6", None, 7]}
+    within = f"{BOT}:biz:{CONNECTION}:{USER}"
+    changes = tuple(Withdrawal("telegram", f"{within}:{number}") for number in (5, 7))
+    assert read("deleted_business_messages", told) == Receipt(changes=changes)
+
+
+@pytest.mark.parametrize("told", [migrated_to(-2002, to=GROUP), migrated_from(GROUP, old=-2002)])
+def test_a_group_that_became_a_supergroup_has_moved(told: Json) -> None:
+    assert heard(told, telegram_groups="never") == Receipt(changes=(Move("telegram", BOT, "-2002", str(GROUP)),))
+
+
+@pytest.mark.parametrize(("scope", "topic", "user"), [("topic", "44", ""), ("chat", "", ""), ("user", "", AUTHOR)])
+def test_the_stop_button_stops_the_conversation_it_stands_in(scope: str, topic: str, user: str) -> None:
+    (said,) = read("stopped_message_generation", stopped(USER, 9, thread=44), telegram_scope=scope).messages
+    assert said.key == ConversationKey("telegram", BOT, AUTHOR, topic, user)
+    assert said.key == one(message("hello", thread=44), telegram_scope=scope).key
+    assert (said.message_id, said.kind, said.opens) == (f"{BOT}:{USER}:stop:9", Kind.STOP, False)
+    assert said.address == {"chat": AUTHOR, "topic": "44", "user": AUTHOR, "type": "private"}

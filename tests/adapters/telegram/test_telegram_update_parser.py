@@ -1,0 +1,265 @@
+"""What Telegram tells becomes what the core understands, or nothing: decided from one update, whatever stands in it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.base.text_input import UNREADABLE
+from adapters.telegram import text_input
+from adapters.telegram.reply_target import TelegramTarget
+from adapters.telegram.update_parser import SECRET_HEADER, SERVICE_FIELDS
+from gateway.errors import InputError, Unreadable, Unverified
+from gateway.messages import Edit, Kind, Message, Withdrawal
+from gateway.ports import Receipt, Request
+from tests.adapters.telegram.parsing import (
+    BOT,
+    CALL,
+    CONNECTION,
+    GROUP_MODES,
+    NOTHING,
+    SCOPES,
+    heard,
+    one,
+    parser,
+    read,
+    request,
+    without,
+)
+from tests.fakes.telegram_updates import (
+    GROUP,
+    KINDS,
+    SECRET,
+    Json,
+    album,
+    channel,
+    document,
+    group,
+    mention,
+    message,
+    migrated_to,
+    photo,
+    private,
+    quoting,
+    quoting_elsewhere,
+    update,
+    voice,
+)
+
+# ---------------------------------------------------------------- requests
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {SECRET_HEADER: ""},
+        {SECRET_HEADER: "another"},
+        {SECRET_HEADER: SECRET.upper()},
+        {SECRET_HEADER: SECRET + " "},
+        {SECRET_HEADER: "s\ud800ä"},
+        {"authorization": SECRET},
+    ],
+)
+def test_who_does_not_show_the_secret_is_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(Unverified) as caught:
+        parser().receive(Request(headers, b"{}"))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("shown", ["", "None", SECRET])
+def test_without_a_secret_nobody_can_prove_anything(shown: str) -> None:
+    with pytest.raises(Unverified):
+        parser(telegram_webhook_secret=None).receive(request(update(message=message("hello")), shown))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"update_id":' + b"9" * 5000 + b"}",
+        b'{"update_id":"1"}',
+        b'{"update_id":true}',
+        b'{"update_id":1e3}',
+        "{'update_id': 1}".encode("utf-16"),
+    ],
+)
+def test_what_is_no_update_is_unreadable(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        parser().receive(Request({SECRET_HEADER: SECRET}, body))
+
+
+def test_the_webhook_and_long_polling_read_the_same() -> None:
+    told = update(message=mention())
+    assert parser().receive(request(told)) == parser().parse(told) != NOTHING
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"message": None},
+        {"message": {}},
+        {"message": without(message("hello"), "chat")},
+        {"message": without(message("hello"), "message_id")},
+        {"message": {**message("hello"), "chat": {"id": "7", "type": "private"}}},
+        {"edited_message": []},
+        {"stopped_message_generation": {"chat": private()}},
+        {"deleted_business_messages": {"chat": private(), "message_ids": [1]}},
+    ],
+)
+def test_an_update_of_a_known_kind_that_is_broken_is_unreadable(told: Json) -> None:
+    with pytest.raises(Unreadable):
+        parser().parse(update(**told))
+
+
+# ---------------------------------------------------------------- every kind
+
+
+MEANT = {
+    "message": Message,
+    "business_message": Message,
+    "edited_message": Edit,
+    "edited_business_message": Edit,
+    "deleted_business_messages": Withdrawal,
+    "stopped_message_generation": Message,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("groups", GROUP_MODES)
+def test_of_all_kinds_of_updates_only_what_people_say_and_change_counts(kind: str, groups: str) -> None:
+    receipt = read(kind, KINDS[kind], telegram_groups=groups)
+    found = {type(item) for item in (*receipt.messages, *receipt.changes)}
+    assert found == ({MEANT[kind]} if kind in MEANT else set())
+
+
+@pytest.mark.parametrize("told", [{}, {"never_heard_of": {"chat": private()}}])
+def test_a_kind_that_nobody_knows_is_ignored(told: Json) -> None:
+    assert parser().parse(update(**told)) == NOTHING
+
+
+@pytest.mark.parametrize("name", sorted(SERVICE_FIELDS))
+def test_what_nobody_said_is_no_message(name: str) -> None:
+    for chat in (private(), group()):
+        assert heard({**message(chat=chat), name: {"name": "x"}}, telegram_groups="always") == NOTHING
+
+
+# ---------------------------------------------------------------- whatever comes
+
+LEAF = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(st.characters(), max_size=12)
+    | st.sampled_from(["\0", "\ud800", "x" * 500, "1:2:3", CALL, "/new", "private", "supergroup"])
+)
+ANYTHING = st.recursive(
+    LEAF,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+RICH = {"blocks": [{"type": "list", "items": [{"label": "1", "blocks": [{"type": "paragraph", "text": ["a", "b"]}]}]}]}
+GENUINE = [
+    *({kind: told} for kind, told in KINDS.items()),
+    *(
+        {"message": told}
+        for told in (
+            mention("hello", thread=44),
+            message(f"👋 {CALL} /new", chat=GROUP, reply_to=photo("sunset", chat=GROUP)),
+            message("/start x"),
+            *album(business=CONNECTION),
+            document("look"),
+            voice(),
+            quoting("why?", "sun", photo("sunset")),
+            quoting_elsewhere("why?", "sun"),
+            migrated_to(),
+            message(poll={"question": "Shall we?", "options": [{"text": "yes"}]}),
+            message(venue={"title": "Here", "location": {"latitude": 1.5, "longitude": 2}}),
+            message(rich_message=RICH),
+            message("hi", forward_origin={"type": "channel", "chat": channel()}),
+            message("see", entities=[{"type": "text_link", "offset": 0, "length": 3, "url": "https://example.com"}]),
+        )
+    ),
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to each value within an update."""
+    items = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    return [path, *(place for name, inner in items for place in places(inner, (*path, name)))]
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(copy[path[0]], path[1:], new)
+    return copy
+
+
+@given(st.data())
+def test_an_update_with_anything_in_any_place_is_read_or_refused_by_name(data: st.DataObject) -> None:
+    told = {"update_id": 1, **data.draw(st.sampled_from(GENUINE))}
+    for _ in range(data.draw(st.integers(1, 3))):
+        told = changed(told, data.draw(st.sampled_from(places(told))), data.draw(ANYTHING))
+    modes = data.draw(st.sampled_from(SCOPES)), data.draw(st.sampled_from(GROUP_MODES))
+    with suppress(InputError):
+        check_storable(parser(telegram_scope=modes[0], telegram_groups=modes[1]).receive(request(told)))
+
+
+def check_storable(receipt: Receipt) -> None:
+    """Whatever a database or a key is made of is plain text, and of a decent length."""
+    for said in receipt.messages:
+        key = said.key
+        names = [said.message_id, said.author, said.piece, *said.address.values(), key.channel, key.topic, key.user]
+        assert all(name.isascii() and name.isprintable() for name in names)
+        assert max(map(len, names)) <= 255
+        assert key.workspace == BOT
+        assert key.channel
+        assert TelegramTarget.of(said.address).args is not None
+        told = [said.text, *(part for file in said.files for part in (file.name, file.reference, file.media_type))]
+        assert "\0" not in "".join(told)
+        "".join(told).encode()
+        assert said.text or said.files
+    assert len({said.message_id for said in receipt.messages}) == len(receipt.messages)
+    for change in receipt.changes:
+        if isinstance(change, Edit):
+            assert "\0" not in change.text
+            change.text.encode()
+
+
+@given(st.text().filter(lambda text: text_input.kind_of(text) is Kind.ASK), st.sampled_from([None, 44]))
+def test_what_people_write_is_handed_on_word_for_word(text: str, thread: int | None) -> None:
+    said = one(message(text, thread=thread, entities=[]))
+    if text_input.command_of(text.strip()) is None:
+        assert said.text == (text.replace("\0", "\ufffd").strip() or UNREADABLE)
+
+
+@given(st.text(), st.text())
+def test_a_mention_is_heard_wherever_it_stands(before: str, after: str) -> None:
+    text = f"{before}{CALL}{after}"
+    offset = len(before.encode("utf-16-le")) // 2
+    entity = {"type": "mention", "offset": offset, "length": len(CALL)}
+    (said, *_) = heard(message(text, chat=GROUP, entities=[entity])).messages
+    assert said.opens is (said.kind is not Kind.STOP)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_same_update_is_read_the_same(scope: str) -> None:
+    for told in GENUINE:
+        whole = update(**told)
+        assert parser(telegram_scope=scope).parse(whole) == parser(telegram_scope=scope).parse(whole)

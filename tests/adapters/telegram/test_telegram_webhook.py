@@ -1,0 +1,231 @@
+"""How updates come in by the webhook: who is let in, what is committed before the 200, how the webhook gets there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flask
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from werkzeug.serving import make_server
+
+from gateway.errors import Overloaded, StoreUnavailable
+from tests.adapters.chat import error, in_thread, until
+from tests.adapters.telegram.receiving import (
+    TelegramSite,
+    by_webhook,
+    ends_soon,
+    settings,
+)
+from tests.fakes.recording_inbox import RecordingInbox
+from tests.fakes.telegram_server import FakeTelegram, Hang
+from tests.fakes.telegram_updates import (
+    BOT_NAME,
+    KINDS,
+    SECRET,
+    message,
+    update,
+)
+
+
+@pytest.fixture(scope="module")
+def telegram() -> Iterator[FakeTelegram]:
+    with FakeTelegram() as telegram:
+        yield telegram
+
+
+@pytest.fixture(scope="module")
+def shared_site(telegram: FakeTelegram) -> Iterator[TelegramSite]:
+    site = TelegramSite(by_webhook(telegram))
+    until(lambda: site.receiver._named)
+    yield site
+    site.receiver.hush()
+
+
+@pytest.fixture
+def site(shared_site: TelegramSite) -> TelegramSite:
+    shared_site.inbox.taken.clear()
+    shared_site.inbox.faults.clear()
+    shared_site.memory.kept.clear()
+    return shared_site
+
+
+# ---------------------------------------------------------------- what is let in
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_update_is_taken(site: TelegramSite, kind: str) -> None:
+    response = site.tell(update(**{kind: KINDS[kind]}))
+    assert (response.status_code, response.data) == (200, b"")
+    assert site.memory.aside() == []
+
+
+def test_a_kind_that_nobody_knows_yet_is_taken(site: TelegramSite) -> None:
+    for told in (update(), update(hologram={"from": 7}), update(**KINDS)):
+        assert site.tell(told).status_code == 200
+
+
+# ---------------------------------------------------------------- who is not
+
+
+@pytest.mark.parametrize("secret", [None, "", "another", SECRET.upper(), f"{SECRET} ", "s3crét", "s3cret\udcff"])
+def test_whoever_is_not_telegram_is_refused_whatever_it_says(site: TelegramSite, secret: str | None) -> None:
+    for body in (json.dumps(update(message=message("let me in"))).encode(), b"{", b""):
+        shown = None if secret is None else secret.encode(errors="surrogateescape").decode("latin-1")
+        assert error(site.post(body, shown)) == (401, "unauthorized")
+    assert site.inbox.taken == []
+    assert site.memory.kept == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"null",
+        b"{}",
+        b'{"message": {"text": "without a number"}, "update_id": "7"}',
+        b'{"message": 1, "update_id": true}',
+        b'{"message": 1, "update_id": -1}',
+        b'{"message": 1, "update_id": 99999999999999999999}',
+        b'{"message": 1, "update_id": ' + b"9" * 5000 + b"}",
+        b'{"message": "\xff", "update_id": 7}',
+        b"[" * 100_000,
+        b"\x00\xff",
+    ],
+)
+def test_what_is_no_update_is_refused(site: TelegramSite, body: bytes) -> None:
+    status = site.post(body).status_code
+    assert status in {200, 400}
+    assert status == 400 or body == b"{}"
+    assert site.inbox.messages == []
+    assert site.memory.kept == {}
+
+
+def test_without_a_secret_nobody_can_be_told_from_telegram_and_so_nothing_is_there() -> None:
+    deaf = TelegramSite(settings())
+    assert deaf.post(b"{}", "").status_code == 404
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+fields = ("message_id", "chat", "from", "text", "entities", "photo", "reply_to_message", "id", "type", "date")
+
+
+@given(st.sampled_from(sorted(KINDS)), json_values | st.dictionaries(st.sampled_from(fields), json_values))
+def test_no_update_makes_us_fall_over(shared_site: TelegramSite, kind: str, told: Any) -> None:
+    assert shared_site.tell(update(**{kind: told})).status_code == 200
+    assert shared_site.tell({kind: told}).status_code in {200, 400}
+
+
+# ---------------------------------------------------------------- what cannot be taken
+
+
+def test_an_update_that_nobody_can_read_is_kept_aside_and_blocks_nobody(site: TelegramSite) -> None:
+    unreadable = update(message={"text": "from nowhere"}) | {"update_id": 17}
+    with capture_logs() as logs:
+        assert site.tell(unreadable).status_code == 200
+    assert site.say("behind it").status_code == 200
+    assert site.inbox.texts == ["behind it"]
+    assert {name: json.loads(kept) for name, kept in site.memory.kept.items()} == {
+        "telegram:123456:aside:17": unreadable
+    }
+    assert [entry["name"] for entry in logs] == ["telegram:123456:aside:17"]
+    assert "from nowhere" not in str(logs)
+
+
+def test_an_update_that_the_core_stumbles_over_is_kept_aside_with_the_reason_in_the_log(site: TelegramSite) -> None:
+    fault = RuntimeError("a bug")
+    site.inbox.faults.append(fault)
+    with capture_logs() as logs:
+        assert site.tell(update(message=message("hello")) | {"update_id": 18}).status_code == 200
+    assert site.memory.aside() == ["telegram:123456:aside:18"]
+    assert [entry["exc_info"] for entry in logs] == [fault]
+    assert fault.__traceback__ is not None
+
+
+def test_what_can_neither_be_read_nor_kept_aside_is_not_acknowledged(site: TelegramSite) -> None:
+    site.memory.faults.append(StoreUnavailable())
+    assert error(site.tell(update(message={}))) == (503, "store_unavailable")
+
+
+# ---------------------------------------------------------------- who the bot is
+
+
+def test_nothing_is_taken_before_the_bot_knows_its_name_for_who_calls_it_would_not_be_heard() -> None:
+    with FakeTelegram() as telegram:
+        telegram.faults.add("getMe", Hang())
+        site = TelegramSite(by_webhook(telegram))
+        until(lambda: telegram.faults.hanging)
+        assert error(site.say("hello")) == (503, "overloaded")
+        telegram.faults.release()
+        until(lambda: site.say(f"hello @{BOT_NAME}").status_code == 200)
+        site.receiver.hush()
+        next_site = TelegramSite(by_webhook(telegram), memory=site.memory)
+        telegram.faults.add("getMe", Hang())
+        assert next_site.say("hello").status_code == 200
+        ends_soon(next_site.receiver.hush)
+
+
+# ---------------------------------------------------------------- Telegram sends again
+
+
+@contextmanager
+def serving(telegram: FakeTelegram, *faults: Exception) -> Iterator[TelegramSite]:
+    """A site that PUBLIC_URL leads to, with a thread for each request."""
+    server = make_server("127.0.0.1", 0, flask.Flask(__name__), threaded=True)
+    site = TelegramSite(
+        by_webhook(telegram, public_url=f"http://127.0.0.1:{server.server_port}"), RecordingInbox(faults=[*faults])
+    )
+    server.app = site.client.application
+    thread = in_thread(server.serve_forever)
+    try:
+        yield site
+    finally:
+        site.receiver.hush()
+        server.shutdown()
+        thread.join(20)
+        server.server_close()
+
+
+def test_telegram_brings_to_the_registered_webhook_until_it_is_committed() -> None:
+    with (
+        FakeTelegram(second=0.01) as telegram,
+        serving(telegram, StoreUnavailable(), Overloaded(retry_after=1)) as site,
+    ):
+        telegram.wait(lambda: telegram.webhook)
+        telegram.say("hello")
+        telegram.settle()
+        assert [delivery.status for delivery in telegram.deliveries] == [503, 503, 200]
+        assert {delivery.answer for delivery in telegram.deliveries if delivery.taken} == {""}
+        assert site.inbox.texts == ["hello"]
+
+
+def test_everything_that_comes_at_once_is_taken_once_and_in_order_within_a_chat() -> None:
+    with FakeTelegram() as telegram, serving(telegram) as site:
+        for number in range(60):
+            telegram.say(f"{number}", chat_id=1001 + number % 3)
+        telegram.settle()
+        taken = [(said.key.channel, int(said.text)) for said in site.inbox.messages]
+        assert sorted(number for _, number in taken) == list(range(60))
+        for chat in ("1001", "1002", "1003"):
+            numbers = [number for where, number in taken if where == chat]
+            assert numbers == sorted(numbers)
+
+
+def test_what_waits_when_the_webhook_is_registered_is_brought() -> None:
+    with FakeTelegram() as telegram:
+        telegram.say("before anybody was there")
+        with serving(telegram) as site:
+            telegram.settle()
+            assert site.inbox.texts == ["before anybody was there"]

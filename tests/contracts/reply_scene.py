@@ -1,0 +1,188 @@
+"""A message in a fake platform, its turn, and the processes that preview and deliver its reply one after another."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from adapters.base.chat_adapter import ChatAdapter
+from gateway.errors import DeliveryError
+from gateway.messages import Failure, File, Shown, TextDelta, Turn, TurnState
+from gateway.storing import Rate
+from tests.fakes.mortal import Death, Mortal
+from tests.fakes.outbox import FakeOutbox
+from tests.fakes.web_faults import Fault
+
+WAIT_SECONDS = 10.0
+MAX_ATTEMPTS = 12
+
+Told = Shown | Callable[[], Any]
+"""What a run shows; or a condition that is waited for."""
+
+
+class MortalOutbox(FakeOutbox):
+    """Dies at a step: one before each save, one after it."""
+
+    def __init__(self, mortal: Mortal, **more: Any) -> None:
+        super().__init__(**more)
+        self._mortal = mortal
+
+    async def note(self, parts: Sequence[str]) -> None:
+        if tuple(parts) == self.parts:  # the core saves only what has changed
+            return
+        self._mortal.step()
+        await super().note(parts)
+        self._mortal.step()
+
+
+class ClosedOutbox(FakeOutbox):
+    """Has no tokens for calls that do not wait, while it is closed."""
+
+    closed = True
+
+    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
+        await super().take(bucket, rate, patience=patience)
+        return patience > 0 or not self.closed
+
+    def open(self) -> bool:
+        self.closed = False
+        return True
+
+
+class ReplyScene(ABC):
+    """Subclass for a platform. The preview is a message that is changed, unless the subclass is told otherwise."""
+
+    POST: ClassVar[str]
+    """The methods of the platform's API."""
+    UPDATE: ClassVar[str]
+    DELETE: ClassVar[str]
+    ACTIVITY: ClassVar[str]
+    LONG: ClassVar[str]
+    """A reply of three messages."""
+    REFUSED_CONTENT: ClassVar[Fault]
+    REFUSED_FOR_GOOD: ClassVar[Fault]
+
+    turn: Turn
+    outbox: FakeOutbox
+    replies: ChatAdapter[Any, Any, Any]
+
+    # ------------------------------------------------------------ what the worker does
+
+    async def follow(self, *told: Told) -> None:
+        """Previews until nothing follows."""
+        await self.replies.follow(self.turn, telling(*told), self.outbox)
+
+    async def deliver(self, turn: Turn) -> int:
+        """Delivers as the worker does, but without pauses. Returns how often it was put off."""
+        for attempt in range(MAX_ATTEMPTS):
+            try:
+                await self.replies.deliver(turn, self.outbox)
+            except DeliveryError as exc:
+                if exc.retry_after is None:
+                    raise
+            else:
+                return attempt
+        raise AssertionError(f"not delivered in {MAX_ATTEMPTS} attempts")
+
+    async def restart(self, mortal: Mortal | None = None) -> None:
+        """Starts another process, which knows what was saved."""
+        await self.begin(mortal or Mortal(), fresh=False, parts=self.outbox.parts)
+
+    async def lives(self, mortal: Mortal, told: Sequence[Told], turn: Turn) -> bool:
+        """Lets the first process preview and deliver, unless it dies. Returns whether it lived."""
+        await self.begin(mortal)
+        try:
+            await self.follow(*told)
+            await self.deliver(turn)
+        except Death:
+            return False
+        except BaseExceptionGroup as group:
+            if group.split(Death)[1] is not None:
+                raise
+            return False
+        return True
+
+    @abstractmethod
+    async def begin(self, mortal: Mortal, **more: Any) -> None:
+        """Starts a process, which may die; ``more``: of its outbox."""
+
+    def answered(self, reply: str, *files: File) -> Turn:
+        return replace(self.turn, state=TurnState.ANSWERED, reply=reply, files=files)
+
+    def failed(self, sentence: str = "The assistant could not answer.") -> Turn:
+        return replace(self.turn, state=TurnState.FAILED, failure=Failure("refused", sentence))
+
+    def cancelled(self) -> Turn:
+        return replace(self.turn, state=TurnState.CANCELLED, failure=Failure("cancelled", "It was cancelled."))
+
+    async def previewed(self, text: str = "Some words ") -> None:
+        """Leaves a message that shows how the reply begins."""
+        await self.follow(TextDelta(text), self.texts)
+
+    # ------------------------------------------------------------ what is posted
+
+    @property
+    @abstractmethod
+    def faults(self) -> Any:
+        """The fake's."""
+
+    @property
+    @abstractmethod
+    def post_bucket(self) -> str:
+        """A rate limit that counts for posts."""
+
+    @abstractmethod
+    def texts(self) -> list[str]:
+        """Returns the texts of our messages, in order."""
+
+    @abstractmethod
+    def files(self) -> list[str]:
+        """Returns the names of the files that we sent, in order."""
+
+    @abstractmethod
+    def expected(self, reply: str) -> list[str]:
+        """Returns the texts that a reply consists of."""
+
+    @abstractmethod
+    def plain(self, reply: str) -> str:
+        """Returns the text of a short reply in its plainer form."""
+
+    @abstractmethod
+    def assert_stands(self, reply: str) -> None:
+        """Checks that exactly this reply is posted, in order, and saved."""
+
+    @abstractmethod
+    def assert_stopped(self, text: str) -> None:
+        """Checks that one message is posted, which shows the text and says that it was stopped."""
+
+    @abstractmethod
+    def erase(self, number: int) -> None:
+        """Lets a person delete one of our messages."""
+
+    @abstractmethod
+    def count(self, method: str) -> int:
+        """Returns how often a method was called for this scene."""
+
+
+async def telling(*told: Told) -> AsyncIterator[Shown]:
+    """Yields what a run shows. Waits for each condition until it returns something truthy."""
+    for one in told:
+        if callable(one):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not one():  # noqa: ASYNC110  # another thread makes it true
+                    await asyncio.sleep(0.002)
+        else:
+            yield one
+
+
+def deltas(reply: str, size: int = 40) -> list[Shown]:
+    return [TextDelta(reply[start : start + size]) for start in range(0, len(reply), size)]
+
+
+def a_while(polls: int = 7) -> Told:
+    """Returns a condition that is met after long enough for a preview to have done what it can."""
+    left = iter(range(polls))
+    return lambda: next(left, None) is None

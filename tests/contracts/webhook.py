@@ -1,0 +1,66 @@
+"""What every webhook must do. Subclass beside AdapterContract, which has the requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.errors import GatewayError, Overloaded, StoreUnavailable, Unreadable, Unverified
+from gateway.ports import HasWebhooks, Request, Webhook, WebhookResponse
+from tests.contracts.adapter import TEXT, AdapterContract
+from tests.fakes.recording_inbox import RecordingInbox
+
+
+class WebhookContract(AdapterContract):
+    """Give ``secret_setting`` as well: the setting that requests are verified with."""
+
+    secret_setting: str
+
+    @pytest.fixture
+    def inbox(self) -> RecordingInbox:
+        return RecordingInbox()
+
+    @pytest.fixture
+    def webhooks(self, adapter: HasWebhooks, inbox: RecordingInbox) -> Sequence[Webhook]:
+        found = adapter.webhooks(inbox.inbox)
+        assert found
+        return found
+
+    def test_a_message_is_committed_and_acknowledged_with_an_empty_answer(
+        self, webhooks: Sequence[Webhook], inbox: RecordingInbox
+    ) -> None:
+        for webhook in webhooks:
+            assert webhook.handle(self.said(TEXT, "1")) == WebhookResponse()
+        assert inbox.texts == [TEXT] * len(webhooks)
+
+    @pytest.mark.parametrize("fault", [StoreUnavailable(), Overloaded(retry_after=7)])
+    def test_what_is_not_committed_is_not_acknowledged(
+        self, webhooks: Sequence[Webhook], inbox: RecordingInbox, fault: GatewayError
+    ) -> None:
+        for webhook in webhooks:
+            inbox.faults.append(fault)
+            with pytest.raises(type(fault)) as caught:
+                webhook.handle(self.said(TEXT, "1"))
+            assert caught.value is fault
+
+    def test_a_stranger_is_refused_and_the_log_names_the_setting(
+        self, webhooks: Sequence[Webhook], inbox: RecordingInbox
+    ) -> None:
+        forged: Sequence[Request] = self.forged()
+        for request in forged:
+            with capture_logs() as logs, pytest.raises(Unverified):
+                webhooks[0].handle(request)
+            assert [entry["setting"] for entry in logs] == [self.secret_setting]
+            assert TEXT not in str(logs)
+        assert forged
+        assert inbox.taken == []
+
+    def test_an_unreadable_request_is_refused_and_not_committed(
+        self, webhooks: Sequence[Webhook], inbox: RecordingInbox
+    ) -> None:
+        for request in self.garbage():
+            with pytest.raises(Unreadable):
+                webhooks[0].handle(request)
+        assert inbox.taken == []
