@@ -23,10 +23,12 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from adapters.base import markdown
-from gateway.api.waiting import Pace, WaitingRoom
-from gateway.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
-from gateway.messages import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request
+from gateway.domain.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
+from gateway.domain.models import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState
+from gateway.ports.check import Check
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Outbox, Receipt, Request
+from gateway.web.api.waiting import Pace, WaitingRoom
 
 NAME = "console"
 PROMPT = "> "

@@ -6,49 +6,46 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import click
 import flask
 
-from adapters import console
 from adapters.http import HttpAdapter, HttpSettings
-from adapters.slack import manifest as slack_manifest
 from adapters.slack.settings import SlackSettings
-from adapters.telegram import cli as telegram_cli
 from adapters.telegram.settings import TelegramSettings
-from gateway import admin, assistants, explaining, exposition, logs, operator_commands, tracing, web
+from gateway import admin, assistants, logs
 from gateway.admin import AdminSettings, Desk
-from gateway.admission import Gatekeeper
-from gateway.chat_page import Assets, ChatPage, ChatPageSettings
-from gateway.conversations import Conversations
-from gateway.engine import Engine, run_once
-from gateway.errors import SettingsError, StoreUnavailable
-from gateway.explaining import Sight
-from gateway.exposition import MetricsSettings
-from gateway.housekeeping import Housekeeping
-from gateway.inbox import CoreInbox
-from gateway.journal import Journal
-from gateway.limits import Limits
-from gateway.messages import TurnId
-from gateway.metrics import Metrics
-from gateway.operating import Threads
-from gateway.outbox import CoreOutbox
-from gateway.ports import Adapter, Assistant, Attended, Check, Connected, Inbox, Listening
-from gateway.pressure import Pressure
-from gateway.prices import Prices, PriceSettings
-from gateway.retention import clear_up
-from gateway.rules import AdmissionSettings, Rules
+from gateway.coordination.async_store import Journal
+from gateway.coordination.backpressure import Pressure
+from gateway.coordination.rate_limiter import Limits
+from gateway.domain.errors import SettingsError, StoreUnavailable
+from gateway.domain.models import TurnId
+from gateway.observability import tracing
+from gateway.observability.metrics import Metrics
+from gateway.observability.tracing import Tracing, TracingSettings
+from gateway.policy.admission import Gatekeeper
+from gateway.policy.prices import Prices, PriceSettings
+from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.ports.assistant import Assistant
+from gateway.ports.check import Check
+from gateway.ports.platform import Adapter, Attended, Connected, Listening
 from gateway.settings import Environment, Settings
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
-from gateway.tracing import Tracing, TracingSettings
-from gateway.working import Working
+from gateway.web import flask_app, metrics_endpoint
+from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
+from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.worker.assistant_runner import Conversations
+from gateway.worker.delivery_context import CoreOutbox
+from gateway.worker.inbox import CoreInbox
+from gateway.worker.maintenance import Housekeeping
+from gateway.worker.retention import clear_up
+from gateway.worker.turn_processor import Working
+from gateway.worker.worker import Engine, run_once
 from storage import migrations
 from storage.store import SqlStore
 
@@ -121,12 +118,12 @@ class Gateway:
         most = self.settings.max_message_chars
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), most)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._desk(assets)))
-        return web.create_app(
+        return flask_app.create_app(
             self.adapters,
             self.inbox,
             self.readiness,
-            [*pages, exposition.blueprint(self.metrics, token)],
-            exposition.operations(token),
+            [*pages, metrics_endpoint.blueprint(self.metrics, token)],
+            metrics_endpoint.operations(token),
         )
 
     def _desk(self, assets: Assets) -> Desk:
@@ -256,68 +253,3 @@ async def _in_time(check: Awaitable[Sequence[Check]]) -> Sequence[Check]:
 def _own_name() -> str:
     """This process's, unlike that of any other: readable in a trail, and never used again."""
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-# ---------------------------------------------------------------- the command line
-
-
-def commands() -> Sequence[click.Command]:
-    """What rooms add to the command line."""
-    return (
-        console.command(_console),
-        *operator_commands.commands(_books, Threads(_assistant, run_once)),
-        explaining.command(_sight),
-        slack_manifest.command(),
-        telegram_cli.command(run_once),
-    )
-
-
-@contextmanager
-def _console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
-    """A gateway for one person at this terminal."""
-    settings = load_settings(quiet=True)
-    gateway = open_gateway(settings, (adapter,), open_store(settings))
-    try:
-        yield gateway.inbox, gateway.assistant.description
-    finally:
-        gateway.close(settings.grace_seconds)
-
-
-@contextmanager
-def _books() -> Iterator[SqlStore]:
-    store = open_store(load_settings(quiet=True))
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def _sight() -> Iterator[Sight]:
-    settings = load_settings(quiet=True)
-    with _books() as store:
-        yield Sight(
-            adapters=platforms(settings, store),
-            store=store,
-            catalogue=store,
-            ledger=store.ledger,
-            rules=Rules.load(),
-            backlog=settings.max_backlog,
-            queue=settings.max_queue,
-            queue_per_platform=settings.max_queue_per_platform,
-        )
-
-
-def _assistant() -> Assistant:
-    """Only to be asked this or that: without tools."""
-    return assistants.build(load_settings(quiet=True), ToolBox(TOOLS), NoFacts())
-
-
-class NoFacts:
-    """Facts for an assistant that runs nothing: there are none, and none are kept."""
-
-    async def recall(self, name: str) -> None:  # noqa: ARG002  # the protocol's
-        return None
-
-    async def remember(self, name: str, value: str) -> str:  # noqa: ARG002  # likewise
-        return value

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
-from gateway.errors import SettingsError
+from gateway.domain.errors import SettingsError
 
 BackendName = Literal["responses", "threads", "chat", "offline"]
 OPENAI_HOST = "api.openai.com"

@@ -17,9 +17,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from gateway.errors import SettingsError, StoreUnavailable
-from storage.faults import BUSY, FAULTS, driver_error, unavailable
-from storage.url import file_of, read_url
+from gateway.domain.errors import SettingsError, StoreUnavailable
+from storage.database_url import file_of, read_url
+from storage.error_map import BUSY, FAULTS, driver_error, unavailable
 
 if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.messages import Address, File, Kind, Mark, Step, TurnState
+from gateway.domain.models import Address, File, Kind, Mark, Step, TurnState
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 

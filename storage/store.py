@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Sequence
 from threading import Event
 from typing import Any
 
-from gateway.messages import Claim, Turn, TurnId, Verdict
-from gateway.storing import Change, Notice, Renewal, Result
-from storage import notices, statements
-from storage.batch import Batch
-from storage.catalogue import SqlCatalogue
+from gateway.domain.models import Claim, Turn, TurnId, Verdict
+from gateway.ports.store import Change, Notice, Renewal, Result
+from storage import pubsub, sql
+from storage.budgets import SqlLedger
 from storage.database import Database
-from storage.ledger import SqlLedger
-from storage.recording import SqlRecording, tell_of_stopped
+from storage.enqueue import SqlRecording, tell_of_stopped
+from storage.leased_writes import Batch
+from storage.reporting import SqlCatalogue
 
 MENDS = 50
 """How many conversations are repaired per statement."""
@@ -35,7 +35,7 @@ class SqlStore(SqlRecording, SqlCatalogue):
             return ()
         parameters = {"holder": owner, "platforms": list(platforms), "most": limit, "wait": self._lease_seconds}
         with self._database.writing() as connection:
-            claimed = connection.execute(statements.take, parameters).all()
+            claimed = connection.execute(sql.take, parameters).all()
             if not claimed:
                 return ()
             batch = Batch(connection, claimed, self._lease_seconds)
@@ -46,15 +46,15 @@ class SqlStore(SqlRecording, SqlCatalogue):
     def renew(self, owner: str, among: Collection[int] | None = None) -> Renewal:
         """``conversation_ids``: only leases on these; one that the owner does not know of expires."""
         parameters: dict[str, Any] = {"holder": owner, "wait": self._lease_seconds}
-        statement = statements.renew
+        statement = sql.renew
         if among is not None:
-            statement, parameters["among"] = statements.renew_some, list(among)
+            statement, parameters["among"] = sql.renew_some, list(among)
         with self._database.writing_once() as connection:
             held = frozenset(connection.execute(statement, parameters).scalars())
         if not held:
             return Renewal(held, frozenset())
         with self._database.reading() as connection:
-            cancelled = frozenset(connection.execute(statements.cancelled, {"holder": owner}).scalars())
+            cancelled = frozenset(connection.execute(sql.cancelled, {"holder": owner}).scalars())
         return Renewal(held, cancelled)
 
     def write(self, changes: Sequence[Change]) -> Sequence[Result]:
@@ -73,7 +73,7 @@ class SqlStore(SqlRecording, SqlCatalogue):
         parameters, repaired = {"wait": self._lease_seconds, "most": MENDS}, 0
         while True:
             with self._database.writing_once() as connection:
-                found = len(connection.execute(statements.mend, parameters).all())
+                found = len(connection.execute(sql.mend, parameters).all())
             repaired += found
             if found < MENDS:
                 return repaired
@@ -83,7 +83,7 @@ class SqlStore(SqlRecording, SqlCatalogue):
     def listen(self, hear: Callable[[Notice], None], stopped: Event) -> None:
         """Also receives the events of this process."""
         if self.shared:
-            notices.listen(self._database.listening, hear, stopped)
+            pubsub.listen(self._database.listening, hear, stopped)
 
     def judge(self, verdict: Verdict) -> bool:
         parameters = {"turn": verdict.turn, "critic": verdict.author, "opinion": verdict.value}
@@ -92,13 +92,13 @@ class SqlStore(SqlRecording, SqlCatalogue):
 
     def cancel(self, turn: TurnId) -> Turn | None:
         with self._database.writing() as connection:
-            tell_of_stopped(connection, connection.execute(statements.cancel, {"turn": turn}).all())
+            tell_of_stopped(connection, connection.execute(sql.cancel, {"turn": turn}).all())
         return self.turn(turn)
 
     def forget(self, conversation: int) -> None:
         with self._database.writing() as connection:
-            connection.execute(statements.forget, {"conversation": conversation})
-            connection.execute(statements.forget_former, {"conversation": conversation})
+            connection.execute(sql.forget, {"conversation": conversation})
+            connection.execute(sql.forget_former, {"conversation": conversation})
 
     def close(self) -> None:
         self._database.close()

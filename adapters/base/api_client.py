@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from typing import ClassVar, TypeVar
 
 from adapters.base.errors import PlatformRateLimited, RateLimitTimeout
-from gateway.errors import DeliveryError, StoreUnavailable
-from gateway.ports import Outbox
-from gateway.storing import Rate
+from gateway.domain.errors import DeliveryError, StoreUnavailable
+from gateway.ports.platform import Outbox
+from gateway.ports.store import Rate
 
 RATE_LIMIT_PAUSE = 5.0
 """Seconds after which another try for a token is worth it."""

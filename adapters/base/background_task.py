@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from gateway import logs
-from gateway.errors import GatewayError
+from gateway.domain.errors import GatewayError
 
 T = TypeVar("T")
 

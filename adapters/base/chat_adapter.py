@@ -12,9 +12,9 @@ from adapters.base.posted_reply import Posted, PostedReply
 from adapters.base.preview import Preview
 from adapters.base.reconciler import Reconciler
 from gateway import logs
-from gateway.errors import DeliveryError, StoreUnavailable
-from gateway.messages import Shown, Turn, TurnState
-from gateway.ports import Outbox
+from gateway.domain.errors import DeliveryError, StoreUnavailable
+from gateway.domain.models import Shown, Turn, TurnState
+from gateway.ports.platform import Outbox
 
 STORE_PAUSE = 5.0
 """Seconds before the next attempt when the database is away."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
-from gateway.errors import DeliveryError
+from gateway.domain.errors import DeliveryError
 
 FILE_CONTENT = "the content of a file"
 """Stands for the method name where a file's content is transferred."""

@@ -10,7 +10,7 @@ DeliveryError
 
 from __future__ import annotations
 
-from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable
+from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable
 
 
 class RateLimitTimeout(DeliveryError):

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.base.errors import Rejected
 from gateway import logs
-from gateway.errors import DeliveryError
-from gateway.messages import Attachment, File, Message
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import Attachment, File, Message
 
 CONCURRENT_DOWNLOADS = 3
 """Of one message."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.errors import Unreadable
+from gateway.domain.errors import Unreadable
 
 Fields = Mapping[str, Any]
 """A JSON object."""

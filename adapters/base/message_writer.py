@@ -7,7 +7,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from adapters.base.errors import Rejected
 from adapters.base.posted_reply import Posted, PostedReply
-from gateway.ports import Outbox
+from gateway.ports.platform import Outbox
 
 Content = TypeVar("Content")
 """What one message is to show, in a platform's form."""

@@ -15,9 +15,9 @@ from adapters.base.errors import PlatformRateLimited, RateLimitTimeout, Unreacha
 from adapters.base.message_writer import Content
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
-from gateway.errors import GatewayError
-from gateway.live import Written
-from gateway.messages import Shown
+from gateway.domain.errors import GatewayError
+from gateway.domain.models import Shown
+from gateway.domain.stream_buffer import Written
 
 NO_WAIT = 0.0
 MAX_PAUSE = 10.0

@@ -10,9 +10,9 @@ from adapters.base.errors import Rejected
 from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
-from gateway.errors import AssistantError, DeliveryError, GatewayError, Refused
-from gateway.messages import File, Turn, TurnState
-from gateway.ports import Outbox
+from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, Refused
+from gateway.domain.models import File, Turn, TurnState
+from gateway.ports.platform import Outbox
 
 MAX_WAIT = 120.0
 """Seconds that a token of the platform's rate limits may take; then the worker lets other conversations go first."""

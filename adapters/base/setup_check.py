@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 
-from gateway.errors import DeliveryError
-from gateway.ports import Check
+from gateway.domain.errors import DeliveryError
+from gateway.ports.check import Check
 
 
 async def check_setup(name: str, checks: Awaitable[Sequence[Check]]) -> Sequence[Check]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.messages import Kind
+from gateway.domain.models import Kind
 
 RESETS = frozenset({"new", "reset"})
 STOPS = frozenset({"cancel", "stop"})

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway import logs
-from gateway.errors import Unverified
-from gateway.ports import Receipt, Request, Webhook, WebhookResponse
+from gateway.domain.errors import Unverified
+from gateway.ports.platform import Receipt, Request, Webhook, WebhookResponse
 
 MAX_BODY_BYTES = 1024 * 1024
 JSON = {"Content-Type": "application/json"}

@@ -12,11 +12,13 @@ from adapters.http import routes
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
-from gateway.api.openapi import Operation
-from gateway.api.waiting import Pace, WaitingRoom
-from gateway.messages import Shown, Turn, TurnId
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed
-from gateway.storing import TokenBuckets
+from gateway.domain.models import Shown, Turn, TurnId
+from gateway.ports.check import Check
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Outbox, Receipt, Request, Supposed
+from gateway.ports.store import TokenBuckets
+from gateway.web.api.openapi import Operation
+from gateway.web.api.waiting import Pace, WaitingRoom
 
 SPARE_THREADS = 50
 """Web threads that waiting callers may not take, so that other requests are still answered."""

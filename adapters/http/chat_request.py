@@ -14,10 +14,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from adapters.http.settings import NAME, HttpSettings
-from gateway.api.jsontext import STORABLE, VISIBLE, read_model
-from gateway.errors import Unreadable, Unverified
-from gateway.messages import ConversationKey, Message
-from gateway.ports import Request, Supposed
+from gateway.domain.errors import Unreadable, Unverified
+from gateway.domain.models import ConversationKey, Message
+from gateway.ports.platform import Request, Supposed
+from gateway.web.api.json_body import STORABLE, VISIBLE, read_model
 
 BYTES_PER_CHARACTER = 12
 """The most bytes that a character takes in JSON: two escapes of six."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from adapters.http.settings import NAME
-from gateway.errors import Overloaded
-from gateway.storing import Rate, TokenBuckets
+from gateway.domain.errors import Overloaded
+from gateway.ports.store import Rate, TokenBuckets
 
 MINUTE = 60.0
 

@@ -16,12 +16,13 @@ from flask_cors import CORS
 from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
-from gateway.api import callers, views
-from gateway.api.openapi import Header, Operation, Reply
-from gateway.api.waiting import WaitingRoom
-from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.messages import Conversation, ConversationKey, Turn, TurnId
-from gateway.ports import Accepted, Inbox, Request
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
+from gateway.ports.inbox import Accepted, Inbox
+from gateway.ports.platform import Request
+from gateway.web.api import client_address, views
+from gateway.web.api.openapi import Header, Operation, Reply
+from gateway.web.api.waiting import WaitingRoom
 
 PULSE = 2.0
 """Seconds between two checks of a waiting thread whether its caller is still connected."""
@@ -52,7 +53,7 @@ class ChatRoutes:
         flask.request.max_content_length = self.parser.max_body_bytes + 1  # where a chunked body is cut off
         headers = _headers()
         asked = self.parser.parse(Request(headers, flask.request.get_data()))
-        self.limit.check(asked.message.key.workspace or callers.address(self.settings.trusted_proxies))
+        self.limit.check(asked.message.key.workspace or client_address.address(self.settings.trusted_proxies))
         if "respond-async" in _listed(headers.get("prefer", "")):
             return self._later(asked)
         with ExitStack() as leaving:

@@ -23,10 +23,12 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.status import SlackStatus
 from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
-from gateway.errors import DeliveryError
-from gateway.messages import Attachment, Kind, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed, Webhook
-from gateway.storing import Memory
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import Attachment, Kind, Turn
+from gateway.ports.check import Check
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Outbox, Receipt, Request, Supposed, Webhook
+from gateway.ports.store import Memory
 
 
 class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):

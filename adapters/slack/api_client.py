@@ -21,8 +21,8 @@ from adapters.base.files import check_size
 from adapters.slack.error_map import PLATFORM, SERVER_ERROR, translate
 from adapters.slack.rate_limits import buckets_of
 from adapters.slack.reply_target import Workspace
-from gateway.errors import DeliveryError
-from gateway.ports import Outbox
+from gateway.domain.errors import DeliveryError
+from gateway.ports.platform import Outbox
 
 CONNECT_SECONDS = 10.0
 FILE_SECONDS = 120.0

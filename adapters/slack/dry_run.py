@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from adapters.slack.event_parser import ID, EventParser
-from gateway.errors import Unreadable
-from gateway.ports import Receipt, Supposed
+from gateway.domain.errors import Unreadable
+from gateway.ports.platform import Receipt, Supposed
 
 BOT = "U0BOT"
 """Stands for the bot's user id, which Slack sends with each event only."""

@@ -24,7 +24,7 @@ from adapters.base.error_map import (
 )
 from adapters.base.errors import Rejected, Unreachable
 from gateway import logs
-from gateway.errors import DeliveryError
+from gateway.domain.errors import DeliveryError
 
 PLATFORM = "Slack"
 READS = frozenset(

@@ -17,9 +17,9 @@ from adapters.slack import replies, text_input
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
-from gateway.errors import Unreadable, Unverified
-from gateway.messages import Address, ConversationKey, Edit, File, Kind, Message, Verdict, Withdrawal
-from gateway.ports import Receipt, Request
+from gateway.domain.errors import Unreadable, Unverified
+from gateway.domain.models import Address, ConversationKey, Edit, File, Kind, Message, Verdict, Withdrawal
+from gateway.ports.platform import Receipt, Request
 
 ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 """Slack's ids and timestamps; three of them fit into a message id."""

@@ -11,8 +11,8 @@ from adapters.base.errors import OutcomeUnknown, Rejected
 from adapters.base.files import fetch_attachments
 from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.messages import Attachment, File, Message
-from gateway.ports import Outbox
+from gateway.domain.models import Attachment, File, Message
+from gateway.ports.platform import Outbox
 
 HTML = "text/html"
 LOOKUP_PAUSES = (0.5, 1.0, 2.0)

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.base.markdown import FENCE, LINE, cut, utf8_bytes
 from adapters.slack.mrkdwn import escaped, mrkdwn, words
-from gateway.messages import TurnId
+from gateway.domain.models import TurnId
 
 MAX_PIECE_BYTES = 9_000
 """UTF-8. Slack accepts 12,000 characters of Markdown, but in a streamed message only some 10,600 bytes in all

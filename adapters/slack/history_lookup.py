@@ -9,8 +9,8 @@ from typing import Any
 from adapters.slack.api_client import SlackClient
 from adapters.slack.posted_reply import EVENT_TYPE, SlackMessage
 from adapters.slack.reply_target import SlackTarget
-from gateway.messages import Turn, TurnId
-from gateway.ports import Outbox
+from gateway.domain.models import Turn, TurnId
+from gateway.ports.platform import Outbox
 
 PAGE_SIZE = 200
 """Messages. Apps that are sold, but are not in Slack's Marketplace, get 15 and one page a minute."""

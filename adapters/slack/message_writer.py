@@ -12,8 +12,8 @@ from adapters.base.message_writer import MessageWriter
 from adapters.slack.api_client import SlackClient
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply, metadata
 from adapters.slack.reply_target import SlackTarget
-from gateway.messages import TurnId
-from gateway.ports import Outbox
+from gateway.domain.models import TurnId
+from gateway.ports.platform import Outbox
 
 Chunk = Mapping[str, Any]
 Ending = Literal["complete", "error"]

@@ -29,8 +29,8 @@ from adapters.slack.manifest import PATHS, SCOPES
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
 from gateway import logs
-from gateway.errors import StoreUnavailable
-from gateway.storing import Memory
+from gateway.domain.errors import StoreUnavailable
+from gateway.ports.store import Memory
 
 INSTALL, REDIRECT = PATHS["install"], PATHS["oauth_redirect"]
 STATE_SECONDS = 600

@@ -13,8 +13,8 @@ from typing import Any
 
 from adapters.base.posted_reply import PostedReply
 from adapters.slack import formatter
-from gateway.messages import TurnId
-from gateway.ports import Outbox
+from gateway.domain.models import TurnId
+from gateway.ports.platform import Outbox
 
 EVENT_TYPE = "gateway_reply"
 """The type of the metadata on every message of ours (docs.slack.dev/messaging/message-metadata)."""

@@ -11,8 +11,8 @@ from adapters.slack.message_writer import ENDED, SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage
 from adapters.slack.preview_buffer import SlackBuffer, presentable
 from adapters.slack.status import SlackStatus
-from gateway.ports import Outbox
-from gateway.storing import Rate
+from gateway.ports.platform import Outbox
+from gateway.ports.store import Rate
 
 STREAM_SECONDS = 240.0
 """Slack ends a stream that is five minutes old, whatever happens in it (python-slack-sdk issue 1859)."""

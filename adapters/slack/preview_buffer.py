@@ -6,8 +6,8 @@ import re
 
 from adapters.base.markdown import finished, utf8_bytes
 from adapters.slack.message_writer import Chunk, task
-from gateway.live import Written
-from gateway.messages import Shown, ToolCall
+from gateway.domain.models import Shown, ToolCall
+from gateway.domain.stream_buffer import Written
 
 BLOCKS_FROM_BYTES = 6_500
 """From here on a message grows by whole blocks, so that it can still end where it reads best."""

@@ -16,7 +16,7 @@ from adapters.slack.event_parser import TeamContext
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.errors import DeliveryError
+from gateway.domain.errors import DeliveryError
 
 INTERVAL_SECONDS = 3600.0
 """For each person. Slack keeps showing what was suggested."""

@@ -6,7 +6,7 @@ more than that in any minute.
 
 from __future__ import annotations
 
-from gateway.storing import Rate
+from gateway.ports.store import Rate
 
 MINUTE = 60.0
 

@@ -16,8 +16,8 @@ from adapters.slack.posted_reply import UNSHARED, OutgoingMessage, SlackMessage
 from adapters.slack.status import SlackStatus
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.messages import File, Turn, TurnState
-from gateway.ports import Outbox
+from gateway.domain.models import File, Turn, TurnState
+from gateway.ports.platform import Outbox
 
 STREAMING = "streaming_state_conflict"
 NO_ACCESS = frozenset({"channel_not_found", "missing_scope", "no_permission", "not_in_channel", "thread_not_found"})

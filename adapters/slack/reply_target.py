@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.messages import Address
+from gateway.domain.models import Address
 
 NAME = "slack"
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
-from gateway.errors import SettingsError
+from gateway.domain.errors import SettingsError
 from gateway.settings import Environment, TokenPattern
 
 SLACK = "https://slack.com"

@@ -10,8 +10,8 @@ from adapters.slack.manifest import PATHS, SCOPES
 from adapters.slack.reply_target import NAME, Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import Workspaces
-from gateway.errors import DeliveryError
-from gateway.ports import Check
+from gateway.domain.errors import DeliveryError
+from gateway.ports.check import Check
 
 EVENTS = f"{NAME} events"
 

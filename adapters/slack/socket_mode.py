@@ -22,7 +22,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
 from adapters.base.json_fields import Fields
 from gateway import logs
-from gateway.errors import DeliveryError, GatewayError
+from gateway.domain.errors import DeliveryError, GatewayError
 
 PING_SECONDS = 5.0
 CALL_SECONDS = 10

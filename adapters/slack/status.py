@@ -9,8 +9,8 @@ from adapters.slack.capabilities import SlackCapability, learn
 from adapters.slack.posted_reply import SlackReply
 from adapters.slack.reply_target import SlackTarget
 from gateway import logs
-from gateway.errors import DeliveryError
-from gateway.ports import Outbox
+from gateway.domain.errors import DeliveryError
+from gateway.ports.platform import Outbox
 
 END_MAX_WAIT = 5.0
 """Seconds that a token for the last call may take: a button that is not removed stays for an hour."""

@@ -9,7 +9,7 @@ from functools import partial
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.base.text_input import MENTION, labelled_link, quoted, resolve_mentions
-from gateway.messages import Kind
+from gateway.domain.models import Kind
 
 TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
 """A reference in angle brackets, or an entity. What people type has no bare < or &:

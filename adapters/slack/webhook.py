@@ -19,8 +19,9 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import SocketMode
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.ports import Inbox, Receipt, Request, Webhook
-from gateway.storing import Memory
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Receipt, Request, Webhook
+from gateway.ports.store import Memory
 
 log = logs.get(__name__)
 

@@ -23,9 +23,9 @@ from adapters.slack.oauth import Installations, installation_name
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway import logs
-from gateway.errors import DeliveryError, StoreUnavailable
-from gateway.messages import Address
-from gateway.storing import Memory
+from gateway.domain.errors import DeliveryError, StoreUnavailable
+from gateway.domain.models import Address
+from gateway.ports.store import Memory
 
 KNOWN_SECONDS = 60.0
 """How long an installation is cached."""

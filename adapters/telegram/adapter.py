@@ -21,9 +21,11 @@ from adapters.telegram.reply_target import NAME, TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
-from gateway.messages import Attachment, Turn
-from gateway.ports import Check, Inbox, Outbox, Receipt, Request, Supposed, Webhook
-from gateway.storing import Memory
+from gateway.domain.models import Attachment, Turn
+from gateway.ports.check import Check
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Outbox, Receipt, Request, Supposed, Webhook
+from gateway.ports.store import Memory
 
 
 class TelegramReplies(ChatAdapter[TelegramReply, TelegramMessage, FormattedText]):

@@ -21,9 +21,9 @@ from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.files import check_size
 from adapters.telegram.error_map import PLATFORM, changes_nothing, translate
 from adapters.telegram.settings import TelegramSettings
-from gateway.errors import DeliveryError, SettingsError
-from gateway.ports import Outbox
-from gateway.storing import Rate
+from gateway.domain.errors import DeliveryError, SettingsError
+from gateway.ports.platform import Outbox
+from gateway.ports.store import Rate
 
 CONNECT_SECONDS = 10.0
 FILE_SECONDS = 120.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.telegram.update_parser import UpdateParser
-from gateway.errors import Unreadable
-from gateway.ports import Receipt, Supposed
+from gateway.domain.errors import Unreadable
+from gateway.ports.platform import Receipt, Supposed
 
 BOT = "bot"
 """The mention in the text. The entity beside it says who is meant."""

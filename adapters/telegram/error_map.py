@@ -36,7 +36,7 @@ from adapters.base.error_map import (
 from adapters.base.errors import Rejected
 from adapters.telegram.errors import Migrated, Reason
 from gateway import logs
-from gateway.errors import DeliveryError
+from gateway.domain.errors import DeliveryError
 
 PLATFORM = "Telegram"
 POSTS = re.compile(r"(?:send|forward|copy|create|answerguest)(?!.*(?:draft|chataction)$)")

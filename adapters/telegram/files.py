@@ -10,8 +10,8 @@ from adapters.base.files import fetch_attachments
 from adapters.telegram.api_client import FILE_SECONDS, TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.messages import Attachment, File, Message
-from gateway.ports import Outbox
+from gateway.domain.models import Attachment, File, Message
+from gateway.ports.platform import Outbox
 
 PHOTO_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 """What Telegram shows as a picture and keeps as one. It converts other types, or refuses them."""

@@ -17,9 +17,9 @@ from adapters.telegram.errors import Reason
 from adapters.telegram.formatter import FormattedText
 from adapters.telegram.posted_reply import PendingSend, SendState, TelegramMessage, TelegramReply
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.messages import File, TurnId
-from gateway.ports import Outbox
-from gateway.storing import Rate
+from gateway.domain.models import File, TurnId
+from gateway.ports.platform import Outbox
+from gateway.ports.store import Rate
 
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
 """A reply looks the same while it is written and when it is complete."""

@@ -18,8 +18,8 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
-from gateway.errors import SettingsError, StoreUnavailable
-from gateway.storing import Memory
+from gateway.domain.errors import SettingsError, StoreUnavailable
+from gateway.ports.store import Memory
 
 LEASE_SECONDS = 11.0
 """After which another process takes over from one that died."""

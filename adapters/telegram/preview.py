@@ -15,8 +15,8 @@ from adapters.telegram.formatter import FormattedText
 from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import TelegramMessage, looks_like
 from gateway import logs
-from gateway.errors import DeliveryError
-from gateway.live import Written
+from gateway.domain.errors import DeliveryError
+from gateway.domain.stream_buffer import Written
 
 TYPING_SECONDS = 4.5
 """Telegram shows it for five: core.telegram.org/bots/api#sendchataction"""

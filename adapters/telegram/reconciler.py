@@ -18,9 +18,9 @@ from adapters.telegram.formatter import FormattedText
 from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import UNKNOWN, SendState, TelegramMessage, looks_like
 from gateway import logs
-from gateway.errors import DeliveryError
-from gateway.messages import File, Turn, TurnState
-from gateway.ports import Outbox
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import File, Turn, TurnState
+from gateway.ports.platform import Outbox
 
 SENT_AGAIN = "(Sent again, in case it did not arrive.)"
 SENT_AGAIN_NAME = "sent again - {}"

@@ -12,8 +12,8 @@ from adapters.base.public_url import public_url
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
-from gateway.errors import SettingsError
-from gateway.storing import Memory
+from gateway.domain.errors import SettingsError
+from gateway.ports.store import Memory
 
 PATH = "/telegram/webhook"
 """Of this server, for Telegram."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.messages import Address
+from gateway.domain.models import Address
 
 NAME = "telegram"
 

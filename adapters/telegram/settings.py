@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
-from gateway.errors import SettingsError
+from gateway.domain.errors import SettingsError
 from gateway.settings import Environment, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"

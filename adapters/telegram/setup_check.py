@@ -13,8 +13,8 @@ from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.registration import PATH, UPDATES, host_of, own_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
-from gateway.errors import SettingsError
-from gateway.ports import Check
+from gateway.domain.errors import SettingsError
+from gateway.ports.check import Check
 
 UPDATES_CHECK = f"{NAME} updates"
 GROUPS_CHECK = f"{NAME} groups"

@@ -12,7 +12,7 @@ from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, storable, text_in
 from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
-from gateway.messages import Kind
+from gateway.domain.models import Kind
 
 COMMANDS = text_input.RESETS | text_input.STOPS | {"start", "help"}
 BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})

@@ -6,9 +6,10 @@ import json
 
 from adapters.telegram.reply_target import NAME
 from gateway import logs
-from gateway.errors import GatewayError, Overloaded, StoreUnavailable
-from gateway.ports import Inbox, Receipt
-from gateway.storing import Memory
+from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Receipt
+from gateway.ports.store import Memory
 
 log = logs.get(__name__)
 

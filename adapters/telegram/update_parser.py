@@ -15,9 +15,9 @@ from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
-from gateway.errors import Unreadable, Unverified
-from gateway.messages import Address, ConversationKey, Edit, Kind, Message, Move, Withdrawal
-from gateway.ports import Receipt, Request
+from gateway.domain.errors import Unreadable, Unverified
+from gateway.domain.models import Address, ConversationKey, Edit, Kind, Message, Move, Withdrawal
+from gateway.ports.platform import Receipt, Request
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  # the header's name
 """core.telegram.org/bots/api#setwebhook"""

@@ -21,9 +21,10 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
-from gateway.errors import Overloaded, StoreUnavailable
-from gateway.ports import Inbox, Receipt, Request, Webhook
-from gateway.storing import Memory
+from gateway.domain.errors import Overloaded, StoreUnavailable
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Receipt, Request, Webhook
+from gateway.ports.store import Memory
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.setup_check import groups
 from gateway import logs
-from gateway.errors import SettingsError
+from gateway.domain.errors import SettingsError
 
 Work = Callable[[TelegramSettings, TelegramClient], Awaitable[None]]
 

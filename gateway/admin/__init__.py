@@ -1,6 +1,6 @@
 """The operator's pages at /admin: overview, conversations, turns, failures, and the state of the platforms."""
 
-from gateway.admin.desk import Desk
+from gateway.admin.context import Desk
 from gateway.admin.pages import blueprint
 from gateway.admin.settings import AdminSettings
 

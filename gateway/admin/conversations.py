@@ -10,10 +10,10 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway import logs
-from gateway.admin import searching
-from gateway.admin.desk import Desk
-from gateway.errors import Conflict, ThreadNotFound
-from gateway.messages import Conversation, Kind, Message, Turn, TurnId, TurnState
+from gateway.admin import search_params
+from gateway.admin.context import Desk
+from gateway.domain.errors import Conflict, ThreadNotFound
+from gateway.domain.models import Conversation, Kind, Message, Turn, TurnId, TurnState
 
 TURNS = 50
 """Turns on one page of a transcript."""
@@ -31,18 +31,18 @@ class Conversations:
         self._desk = desk
 
     def find(self) -> ResponseReturnValue:
-        search = searching.wanted()
+        search = search_params.wanted()
         if TURN_NAME.fullmatch(search.text) and self._desk.store.turn(TurnId(search.text)):
             return flask.redirect(flask.url_for(".turn", turn_id=search.text), 303)
-        before = searching.before_line(self._desk.catalogue)
-        found = self._desk.catalogue.find_conversations(search, limit=searching.PAGE, before=before)
+        before = search_params.before_line(self._desk.catalogue)
+        found = self._desk.catalogue.find_conversations(search, limit=search_params.PAGE, before=before)
         return flask.render_template(
             "admin/conversations.html",
             lines=found,
-            fields=searching.fields(),
+            fields=search_params.fields(),
             platforms=self._desk.platforms,
             states=list(TurnState),
-            older=searching.older(found, searching.mark_of(found[-1])) if found else None,
+            older=search_params.older(found, search_params.mark_of(found[-1])) if found else None,
         )
 
     def show(self, number: int) -> ResponseReturnValue:

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import flask
 
-from gateway.admin import figures
-from gateway.admin.desk import Desk
-from gateway.admin.figures import DAY, SPANS, Plot, Span, Totals, Window
-from gateway.admin.kept import Kept
-from gateway.catalogue import Tally
-from gateway.storing import Depth
+from gateway.admin import charts
+from gateway.admin.charts import DAY, SPANS, Plot, Span, Totals, Window
+from gateway.admin.context import Desk
+from gateway.admin.ttl_cache import Kept
+from gateway.ports.reporting import Tally
+from gateway.ports.store import Depth
 
 DEFAULT = "24h"
 LEAST_DAYS = 7
@@ -60,7 +60,7 @@ class Overview:
             platform=platform,
             platforms=platforms,
             now=window.now,
-            totals=figures.totals(tallies),
+            totals=charts.totals(tallies),
             minutes=(window.now - window.since) / 60,
             shares=[_share(each, tallies, depths) for each in chosen],
             waiting=sum(depth.turns for depth in depths),
@@ -90,19 +90,19 @@ def _plots(
     daily: Sequence[Tally],
 ) -> Sequence[Plot]:
     return (
-        figures.rate(window, tallies),
-        figures.answer_time(window, tallies),
-        figures.failures(window, tallies),
-        figures.queue(window.now, depths, platforms),
-        figures.tokens(days, daily),
-        figures.cost(days, daily),
+        charts.rate(window, tallies),
+        charts.answer_time(window, tallies),
+        charts.failures(window, tallies),
+        charts.queue(window.now, depths, platforms),
+        charts.tokens(days, daily),
+        charts.cost(days, daily),
     )
 
 
 def _share(platform: str, tallies: Sequence[Tally], depths: Sequence[Depth]) -> Share:
     waiting = [depth for depth in depths if depth.platform == platform]
     turns, oldest = sum(depth.turns for depth in waiting), max((depth.age for depth in waiting), default=0.0)
-    return Share(platform, figures.totals(_only(platform, tallies)), turns, oldest)
+    return Share(platform, charts.totals(_only(platform, tallies)), turns, oldest)
 
 
 def _only(platform: str, found: Sequence[Each]) -> Sequence[Each]:

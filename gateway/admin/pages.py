@@ -8,11 +8,11 @@ from typing import Any
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import conversations, overview, plugged, turns, words
-from gateway.admin.desk import Desk
-from gateway.admin.door import Door, Pass
-from gateway.api import problems
-from gateway.errors import GatewayError, Overloaded
+from gateway.admin import conversations, filters, integrations, overview, turns
+from gateway.admin.context import Desk
+from gateway.admin.session import Door, Pass
+from gateway.domain.errors import GatewayError, Overloaded
+from gateway.web.api import problems
 
 NAME = "admin"
 ROOT = "/admin"
@@ -45,7 +45,7 @@ def blueprint(desk: Desk) -> flask.Blueprint:
     """Returns the operator's pages; without a password, one page that says how to set it."""
     made = flask.Blueprint(NAME, __name__, url_prefix=ROOT, template_folder="../pages")
     made.after_request(_secure)
-    words.add_filters(made)
+    filters.add_filters(made)
     if not desk.settings.on:
         made.add_url_rule("", "off", lambda: (_off(desk), 403), strict_slashes=False)
         return made
@@ -55,7 +55,7 @@ def blueprint(desk: Desk) -> flask.Blueprint:
     made.register_error_handler(GatewayError, entrance.problem)
     made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
     made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
-    for module in (overview, conversations, turns, plugged):
+    for module in (overview, conversations, turns, integrations):
         module.add_routes(made, desk)
     return made
 

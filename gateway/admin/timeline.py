@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gateway.messages import Mark, Turn, TurnId
+from gateway.domain.models import Mark, Turn, TurnId
 
 RETRY = "retry:"
 """Prefix of the message id of a turn that retries another turn; the other turn's id follows."""

@@ -7,11 +7,11 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs, operating
-from gateway.admin import searching, timeline
-from gateway.admin.desk import Desk
-from gateway.errors import Conflict, TurnNotFound
-from gateway.messages import TurnId, TurnState
+from gateway import logs, operations
+from gateway.admin import search_params, timeline
+from gateway.admin.context import Desk
+from gateway.domain.errors import Conflict, TurnNotFound
+from gateway.domain.models import TurnId, TurnState
 
 log = logs.get(__name__)
 
@@ -25,25 +25,27 @@ class Turns:
         return flask.render_template(
             "admin/turn.html",
             turn=turn,
-            moments=operating.moments(turn),
+            moments=operations.moments(turn),
             stages=timeline.stages(turn),
-            retriable=operating.retriable(turn),
+            retriable=operations.retriable(turn),
             retried_as=timeline.retried_as(turn),
             retry_of=timeline.retry_of(turn),
             verdicts=self._desk.store.verdicts(turn.id),
         )
 
     def failed(self) -> str:
-        search = replace(searching.wanted(), state=TurnState.FAILED)
-        found = self._desk.catalogue.find(search, limit=searching.PAGE, before=searching.before_turn(self._desk.store))
+        search = replace(search_params.wanted(), state=TurnState.FAILED)
+        found = self._desk.catalogue.find(
+            search, limit=search_params.PAGE, before=search_params.before_turn(self._desk.store)
+        )
         return flask.render_template(
             "admin/failed.html",
             turns=found,
-            retriable=[turn.id for turn in found if operating.retriable(turn)],
+            retriable=[turn.id for turn in found if operations.retriable(turn)],
             retried_as={turn.id: timeline.retried_as(turn) for turn in found},
-            fields=searching.fields(),
+            fields=search_params.fields(),
             platforms=self._desk.platforms,
-            older=searching.older(found, found[-1].id) if found else None,
+            older=search_params.older(found, found[-1].id) if found else None,
             done=flask.request.args.get("done", type=int),
             left=flask.request.args.get("left", 0, type=int),
         )
@@ -54,7 +56,7 @@ class Turns:
 
     def retry_all(self) -> ResponseReturnValue:
         """Retries the turns that the form lists, after a confirmation page."""
-        named = flask.request.form.getlist("turn")[: searching.PAGE]
+        named = flask.request.form.getlist("turn")[: search_params.PAGE]
         if not flask.request.form.get("confirmed"):
             return flask.render_template("admin/confirm_retry.html", turns=named)
         # The list has the newest first; reversed, turns of one conversation keep their order.
@@ -70,7 +72,7 @@ class Turns:
         return True
 
     def _retry(self, turn: TurnId) -> TurnId:
-        again = operating.retry(self._desk.store, turn)
+        again = operations.retry(self._desk.store, turn)
         log.info("operator retried a turn", turn=turn, again=again)
         return again
 

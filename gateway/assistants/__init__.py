@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway import logs
-from gateway.errors import SettingsError
-from gateway.ports import Assistant
+from gateway.domain.errors import SettingsError
+from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 
@@ -23,6 +23,16 @@ class Facts(Protocol):
         ...
 
 
+class NoFacts:
+    """Facts for an assistant that runs nothing: there are none, and none are kept."""
+
+    async def recall(self, name: str) -> None:  # noqa: ARG002  # the protocol's
+        return None
+
+    async def remember(self, name: str, value: str) -> str:  # noqa: ARG002  # likewise
+        return value
+
+
 def build(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
     """Returns the backend that the settings choose. No I/O. Raises SettingsError.
 
@@ -34,6 +44,6 @@ def build(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
         from gateway.assistants.offline import Offline  # noqa: PLC0415  # see above
 
         return Offline()
-    from gateway.assistants.online import build_online  # noqa: PLC0415  # see above
+    from gateway.assistants.factory import build_online  # noqa: PLC0415  # see above
 
     return build_online(settings, toolbox, facts)

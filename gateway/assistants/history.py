@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gateway.messages import Exchange
+from gateway.domain.models import Exchange
 
 CUT = "\n[…]\n"
 """Marks where text was left out."""

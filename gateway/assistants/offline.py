@@ -6,9 +6,21 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 
-from gateway.errors import Refused
-from gateway.messages import Answered, Exchange, File, Message, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
-from gateway.ports import Attachments, Check, History, no_attachments
+from gateway.domain.errors import Refused
+from gateway.domain.models import (
+    Answered,
+    Exchange,
+    File,
+    Message,
+    RunEvent,
+    RunId,
+    RunStarted,
+    TextDelta,
+    ThreadId,
+    Turn,
+)
+from gateway.ports.assistant import Attachments, History, no_attachments
+from gateway.ports.check import Check
 
 EXCERPT = 80
 WHAT_IT_IS = (

@@ -10,7 +10,7 @@ import pydantic_core
 from pydantic import ValidationError
 
 from gateway import logs
-from gateway.tools.threads import Stuck, Threads
+from gateway.tools.thread_runner import Stuck, Threads
 from gateway.tools.tool import Tool, complaint
 
 MAX_RESULT = 100_000

@@ -16,8 +16,8 @@ from typing import Final
 from sqlalchemy import Connection, column, func, inspect, select, table
 
 from gateway import logs
-from gateway.errors import SettingsError, StoreUnavailable
-from storage import statements
+from gateway.domain.errors import SettingsError, StoreUnavailable
+from storage import sql
 from storage.database import Database
 
 REVISIONS: Final = ("0001", "0002", "0003", "0004")
@@ -135,7 +135,7 @@ def _run(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", "storage:migrations")
     config.set_main_option("path_separator", "newline")
     command.upgrade(config, revision)
-    keep = statements.INSERTS[connection.dialect.name].keep
+    keep = sql.INSERTS[connection.dialect.name].keep
     connection.execute(keep, {"name": f"{FACT}{revision}", "value": SERVES})
 
 
@@ -162,7 +162,7 @@ def _standing(connection: Connection, revision: str | None) -> Standing:
         return Standing.BEHIND
     if revision == REVISIONS[-1]:
         return Standing.CURRENT
-    serves = connection.execute(statements.recall, {"fact": f"{FACT}{revision}"}).scalar()
+    serves = connection.execute(sql.recall, {"fact": f"{FACT}{revision}"}).scalar()
     return Standing.CURRENT if serves in REVISIONS else Standing.AHEAD
 
 

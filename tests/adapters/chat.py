@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from adapters.http import HttpAdapter, HttpSettings
-from gateway.messages import Answered, TextDelta
-from gateway.ports import Check
-from gateway.storing import TokenBuckets
-from gateway.web import create_app
+from gateway.domain.models import Answered, TextDelta
+from gateway.ports.check import Check
+from gateway.ports.store import TokenBuckets
+from gateway.web.flask_app import create_app
 from tests.fakes.inbox import FakeInbox, Gate, Script, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
 

@@ -8,7 +8,7 @@ import threading
 from rich.console import Console
 
 from adapters.console import ConsoleAdapter, talk
-from gateway.messages import Turn
+from gateway.domain.models import Turn
 from tests.fakes.inbox import FakeInbox, Script, Step
 
 

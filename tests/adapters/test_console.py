@@ -14,9 +14,20 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from adapters.console import ConsoleAdapter, command, talk
-from gateway.errors import Conflict, Overloaded, Refused
-from gateway.messages import Answered, ConversationKey, Exchange, Message, TextDelta, ThreadId, ToolCall, Turn, TurnId
-from gateway.ports import Adapter, Inbox, Outbox, Request
+from gateway.domain.errors import Conflict, Overloaded, Refused
+from gateway.domain.models import (
+    Answered,
+    ConversationKey,
+    Exchange,
+    Message,
+    TextDelta,
+    ThreadId,
+    ToolCall,
+    Turn,
+    TurnId,
+)
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Adapter, Outbox, Request
 from tests.adapters.talk import Talk, answering
 from tests.contracts.adapter import AdapterContract
 from tests.fakes.inbox import Gate, Step, echo

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from adapters.console import RenderedMarkdown, TerminalOutput, printable
-from gateway.messages import Answered, TextDelta, ToolCall
+from gateway.domain.models import Answered, TextDelta, ToolCall
 from tests.adapters.talk import Talk, answering
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -120,7 +120,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 from contextlib import contextmanager
 from adapters.console import command
-from gateway.messages import Answered, TextDelta
+from gateway.domain.models import Answered, TextDelta
 from tests.fakes.inbox import FakeInbox, Gate
 
 def script(turn):

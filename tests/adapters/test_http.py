@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from adapters.http import HttpAdapter, HttpSettings
-from gateway.api import waiting
-from gateway.errors import RateLimited, Refused, SettingsError, StoreUnavailable, TimedOut, Unavailable
-from gateway.messages import ConversationKey, Exchange, Message, TextDelta, ThreadId, Turn
-from gateway.ports import Adapter, Request
+from gateway.domain.errors import RateLimited, Refused, SettingsError, StoreUnavailable, TimedOut, Unavailable
+from gateway.domain.models import ConversationKey, Exchange, Message, TextDelta, ThreadId, Turn
+from gateway.ports.platform import Adapter, Request
+from gateway.web.api import waiting
 from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, until
 from tests.contracts.adapter import TEXT, AdapterContract
 from tests.fakes.inbox import Step, echo

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import Misconfigured, Overloaded, StoreUnavailable
+from gateway.domain.errors import Misconfigured, Overloaded, StoreUnavailable
 from storage.store import SqlStore
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.contracts.adapter import JSON

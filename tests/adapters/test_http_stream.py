@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from gateway.api import waiting
-from gateway.errors import RateLimited, StoreUnavailable, Unavailable
-from gateway.messages import Answered, TextDelta, ToolCall, Turn, TurnId
+from gateway.domain.errors import RateLimited, StoreUnavailable, Unavailable
+from gateway.domain.models import Answered, TextDelta, ToolCall, Turn, TurnId
+from gateway.web.api import waiting
 from tests.adapters.chat import Chat, Event, chunks, error, in_thread, parse, until
 from tests.fakes.inbox import Step
 

@@ -20,16 +20,16 @@ from typing import Protocol
 from rich.console import Console
 
 from tests.bench import scale
-from tests.bench.figures import Figure
+from tests.bench.chat_scenes import Scenes
+from tests.bench.measurements import Figure
 from tests.bench.plan import CALLERS, FULL, PAUSE_SECONDS, QUICK, TURNS_PER_THREAD, Plan
-from tests.bench.scale_servers import ScaleFolder
+from tests.bench.processes import TUTORIAL_THREADS
+from tests.bench.scale_processes import ScaleFolder
 from tests.bench.scale_tables import TURNS_EACH
-from tests.bench.scenes import Scenes
-from tests.bench.servers import TUTORIAL_THREADS
-from tests.bench.slack import SlackScenes
-from tests.bench.slack_site import SENDERS
+from tests.bench.slack_scenes import SlackScenes
+from tests.bench.slack_stub import SENDERS
 from tests.bench.table import table_of
-from tests.bench.telegram import TelegramScenes
+from tests.bench.telegram_scenes import TelegramScenes
 
 SYNCS = 50
 SHOWN_ERRORS = 5

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from tests.bench.load import Order, Result
-from tests.bench.servers import ROOT, Server
+from tests.bench.processes import ROOT, Server
 
 PATIENCE_SECONDS = 60.0
 

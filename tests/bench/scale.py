@@ -9,14 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from storage.migrations import upgrade
-from tests.bench.figures import Figure, at_least, at_least_times, at_most, median
 from tests.bench.loading import wait_until
+from tests.bench.measurements import Figure, at_least, at_least_times, at_most, median
 from tests.bench.plan import Plan
+from tests.bench.postgres_server import DatabaseServer, connect
 from tests.bench.scale_core import Order
-from tests.bench.scale_server import DatabaseServer, connect
-from tests.bench.scale_servers import Core, ScaleFolder
+from tests.bench.scale_processes import Core, ScaleFolder
 from tests.bench.scale_tables import TURNS_EACH, FullTable, filled, side_by_side
-from tests.bench.slack import at_most_times
+from tests.bench.slack_scenes import at_most_times
 
 PROCESSES = (1, 2, 4)
 FEW_TURNS = 100

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway import app, assistants, logs
-from gateway.messages import (
+from gateway.domain.models import (
     Answered,
     ConversationKey,
     Exchange,
@@ -30,7 +30,9 @@ from gateway.messages import (
     Turn,
     Usage,
 )
-from gateway.ports import Attachments, Check, History, Outbox, Receipt, Request, no_attachments
+from gateway.ports.assistant import Attachments, History, no_attachments
+from gateway.ports.check import Check
+from gateway.ports.platform import Outbox, Receipt, Request
 from gateway.settings import Settings
 from storage.store import SqlStore
 from tests.bench.plan import TEXT

@@ -10,8 +10,8 @@ from time import perf_counter
 
 from sqlalchemy import create_engine, text
 
-from gateway.messages import Claim, ConversationKey, Message, TurnId
-from gateway.storing import Finished, Settled
+from gateway.domain.models import Claim, ConversationKey, Message, TurnId
+from gateway.ports.store import Finished, Settled
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 from tests.bench.scale_core import PLATFORM

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from tests.bench.figures import Figure
+from tests.bench.measurements import Figure
 
 VERDICTS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 COLUMNS = ("gateway", "baseline", "difference", "ratio", "target")

@@ -13,11 +13,11 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram import update_parser as telegram_update_parser
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
-from gateway.ports import Request
-from tests.bench import telegram_site
-from tests.bench.figures import Figure, at_least_times, at_most_more, below, median, p99
-from tests.bench.slack import at_most_times
-from tests.bench.slack_site import Answers, channel, marker, request
+from gateway.ports.platform import Request
+from tests.bench import telegram_stub
+from tests.bench.measurements import Figure, at_least_times, at_most_more, below, median, p99
+from tests.bench.slack_scenes import at_most_times
+from tests.bench.slack_stub import Answers, channel, marker, request
 from tests.bench.table import table_of
 from tests.fakes.slack_events import SIGNING_SECRET
 from tests.fakes.telegram_messages import BOT_ID, SECRET
@@ -105,14 +105,14 @@ def test_the_slack_stub_recognises_a_complete_reply(method: bytes, said: str, an
 
 
 def test_an_update_of_the_telegram_stub_is_a_message_to_the_gateway() -> None:
-    head, body = telegram_site.request(57, "http://127.0.0.1:1/telegram/webhook")
+    head, body = telegram_stub.request(57, "http://127.0.0.1:1/telegram/webhook")
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
     settings = TelegramSettings(_env_file=None, telegram_webhook_secret=SecretStr(SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
     (message,) = (
         telegram_update_parser.UpdateParser(settings, BotIdentity(BOT_ID)).receive(Request(headers, body)).messages
     )
-    assert message.key.channel == str(telegram_site.FIRST_CHAT + 57)
+    assert message.key.channel == str(telegram_stub.FIRST_CHAT + 57)
     assert marker(57) in message.text
 
 
@@ -127,6 +127,6 @@ def test_an_update_of_the_telegram_stub_is_a_message_to_the_gateway() -> None:
     ],
 )
 def test_the_telegram_stub_recognises_a_complete_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
-    answers = telegram_site.TelegramAnswers()
-    assert answers.hear(method, f"chat_id={telegram_site.FIRST_CHAT + 57}&text={said}".encode())["ok"]
+    answers = telegram_stub.TelegramAnswers()
+    assert answers.hear(method, f"chat_id={telegram_stub.FIRST_CHAT + 57}&text={said}".encode())["ok"]
     assert (57 in answers.at) is answered

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from gateway.messages import ConversationKey, TurnState
-from tests.bench.figures import Figure, at_least, at_most
+from gateway.domain.models import ConversationKey, TurnState
+from tests.bench.measurements import Figure, at_least, at_most
 from tests.bench.plan import TEXT
 from tests.bench.scale import Progress
 from tests.bench.scale_core import PLATFORM

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import update
 
-from gateway.messages import (
+from gateway.domain.models import (
     ConversationKey,
     Failure,
     Kind,
@@ -24,7 +24,7 @@ from gateway.messages import (
     Usage,
     Verdict,
 )
-from storage import rows
+from storage import row_mapping
 from storage.schema import conversations, turns
 from storage.store import SqlStore
 
@@ -117,7 +117,7 @@ class History:
             written[-1] = _waiting(written[-1], self.now - self.chance.uniform(1, 70))
         with self.store._database.writing() as connection:
             for turn in written:
-                connection.execute(turns.insert(), rows.decided(turn) | {"trail": turn.trail})
+                connection.execute(turns.insert(), row_mapping.decided(turn) | {"trail": turn.trail})
             head = {"tail": len(written), "head": len(written) - waiting, "next_at": self.now if waiting else None}
             connection.execute(update(conversations).where(conversations.c.id == conversation).values(**head))
         if self.chance.random() < 0.4:

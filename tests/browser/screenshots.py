@@ -13,11 +13,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from gateway import logs
 from storage.migrations import upgrade
-from tests.browser import admin_shots
+from tests.browser import admin_screenshots
+from tests.browser.chat_actions import answered, box, say
 from tests.browser.chromium import Guard, NoBrowser, launched, opened
 from tests.browser.replies import RICH
 from tests.browser.site import OtherSite, Site, open_site, serving
-from tests.browser.talk import answered, box, say
 from tests.fakes.openai_server import Fail, Say
 
 WIDE, NARROW = {"width": 1100, "height": 720}, {"width": 390, "height": 760}
@@ -122,7 +122,7 @@ def main(folder: Path, wanted: list[str]) -> None:
                 for size in (WIDE, NARROW):
                     take(browser, folder, name, scheme, size)
         if not wanted:
-            admin_shots.take_all(browser, folder)
+            admin_screenshots.take_all(browser, folder)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gateway.admin import overview
-from gateway.messages import Usage
+from gateway.domain.models import Usage
 from tests.browser.chromium import Guard
 from tests.browser.conftest import Open
 from tests.browser.site import serving
-from tests.gateway.admin_scene import PASSWORD, Scene, open_scene
+from tests.gateway.admin.harness import PASSWORD, Scene, open_scene
 
 INJECTION = """<script>alert(1)</script><img src=x onerror=alert(2)>"' onfocus="alert(3)" autofocus='"""
 DRAWN = """canvas => {

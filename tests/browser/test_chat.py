@@ -7,10 +7,10 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.chat_actions import answered, box, replies, say, text_of
 from tests.browser.conftest import Open, Start
 from tests.browser.replies import RICH
 from tests.browser.site import MAX_MESSAGE_CHARS, Site
-from tests.browser.talk import answered, box, replies, say, text_of
 from tests.fakes.openai_server import CallTool, Fail, Say
 
 

@@ -10,11 +10,11 @@ from hashlib import sha256
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
+from tests.browser.chat_actions import answered, say, text_of
 from tests.browser.chromium import Guard
 from tests.browser.conftest import Start
 from tests.browser.replies import HOSTILE
 from tests.browser.site import OtherSite, Site, serving
-from tests.browser.talk import answered, say, text_of
 from tests.fakes.openai_server import Say
 
 DANGEROUS = "script, style, link, iframe, object, embed, svg, math, img, video, form, input, base, meta, [style]"

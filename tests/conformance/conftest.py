@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.local_slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, LocalSlack, Mode
 from tests.conformance.npm import NotToBeHad
-from tests.conformance.program import Program, free_port
+from tests.conformance.serve_process import Program, free_port
 from tests.fakes.openai_server import FakeOpenAI
 
 

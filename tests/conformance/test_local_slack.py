@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.messages import Turn
+from gateway.domain.models import Turn
 from storage.store import SqlStore
 from tests.conformance.conftest import World
 from tests.conformance.local_slack import BOT, CHANNEL, TEAM, Json

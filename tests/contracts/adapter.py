@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import DeliveryError, InputError, Unreadable, Unverified
-from gateway.messages import Failure, Message, Shown, TextDelta, ToolCall, Turn, TurnId, TurnState
-from gateway.ports import Adapter, Check, Receipt, Request
-from tests.fakes.outbox import FakeOutbox
+from gateway.domain.errors import DeliveryError, InputError, Unreadable, Unverified
+from gateway.domain.models import Failure, Message, Shown, TextDelta, ToolCall, Turn, TurnId, TurnState
+from gateway.ports.check import Check
+from gateway.ports.platform import Adapter, Receipt, Request
+from tests.fakes.delivery_context import FakeOutbox
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

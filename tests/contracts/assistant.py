@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import Refused
-from gateway.messages import Answered, Exchange, File, RunStarted, TextDelta, ThreadId
-from gateway.ports import Assistant
-from tests.contracts.assistant_room import Room, attached
+from gateway.domain.errors import Refused
+from gateway.domain.models import Answered, Exchange, File, RunStarted, TextDelta, ThreadId
+from gateway.ports.assistant import Assistant
+from tests.contracts.assistant_session import Room, attached
 
 
 class AssistantContract:

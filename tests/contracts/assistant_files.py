@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import Refused, Unavailable
-from gateway.messages import Attachment
-from gateway.ports import Assistant
+from gateway.domain.errors import Refused, Unavailable
+from gateway.domain.models import Attachment
+from gateway.ports.assistant import Assistant
 from tests.contracts.assistant_online import BREAKS, Served
-from tests.contracts.assistant_room import Room, attached
+from tests.contracts.assistant_session import Room, attached
 from tests.fakes.openai_files import Given
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Fault, MakeFile, MakeImage, Say
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import AssistantError, RateLimited, Unavailable
-from gateway.messages import Answered, Exchange
-from gateway.ports import Assistant
+from gateway.domain.errors import AssistantError, RateLimited, Unavailable
+from gateway.domain.models import Answered, Exchange
+from gateway.ports.assistant import Assistant
 from gateway.tools import ToolBox, tool
 from tests.contracts.assistant import AssistantContract
-from tests.contracts.assistant_room import SHORT, Room
+from tests.contracts.assistant_session import SHORT, Room
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Fault, Hang, Say
 
 MODEL = "gpt-4o"

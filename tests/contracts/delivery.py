@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable, Unavailable
-from gateway.messages import File, TextDelta
+from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable, Unavailable
+from gateway.domain.models import File, TextDelta
 from tests.contracts.reply_scene import ReplyScene
-from tests.fakes.web_faults import Fault, Lost, RateLimit, Refuse, Status
+from tests.fakes.platform_faults import Fault, Lost, RateLimit, Refuse, Status
 
 CHART, NOTES = File("chart.png", "file-1", "image/png"), File("notes.txt", "file-2", "text/plain")
 CONTENT = {"file-1": b"\x89PNG\r\n\x1a\nchart", "file-2": b"notes"}

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.messages import (
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.domain.models import (
     ConversationKey,
     Edit,
     Exchange,
@@ -22,7 +22,8 @@ from gateway.messages import (
     Verdict,
     Withdrawal,
 )
-from gateway.ports import Inbox, Receipt
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Receipt
 from tests.fakes.platform import FakePlatform
 
 KEY = ConversationKey("fake", workspace="w", channel="thr_1")

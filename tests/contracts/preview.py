@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from adapters.base import preview
-from gateway.messages import TextDelta
+from gateway.domain.models import TextDelta
 from tests.contracts.reply_scene import ClosedOutbox, ReplyScene, a_while, deltas
-from tests.fakes.web_faults import Hang, RateLimit
+from tests.fakes.platform_faults import Hang, RateLimit
 
 
 class PreviewContract:

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from adapters.base.chat_adapter import ChatAdapter
-from gateway.errors import DeliveryError
-from gateway.messages import Failure, File, Shown, TextDelta, Turn, TurnState
-from gateway.storing import Rate
-from tests.fakes.mortal import Death, Mortal
-from tests.fakes.outbox import FakeOutbox
-from tests.fakes.web_faults import Fault
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import Failure, File, Shown, TextDelta, Turn, TurnState
+from gateway.ports.store import Rate
+from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.platform_faults import Fault
+from tests.fakes.simulated_crash import Death, Mortal
 
 WAIT_SECONDS = 10.0
 MAX_ATTEMPTS = 12

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from tests.contracts.store_changing import ChangingContract
+from tests.contracts.store_albums_and_channels import JoiningContract, MovingContract
+from tests.contracts.store_audit_log import TrailContract
 from tests.contracts.store_claiming import ClaimingContract
-from tests.contracts.store_crowds import CrowdContract
-from tests.contracts.store_holding import HoldingContract
-from tests.contracts.store_joining import JoiningContract, MovingContract
-from tests.contracts.store_recording import RecordingContract
-from tests.contracts.store_refusing import RefusingContract, RetryingContract
-from tests.contracts.store_schedules import ScheduleContract
-from tests.contracts.store_sharing import SharingContract
-from tests.contracts.store_trails import TrailContract
-from tests.contracts.store_watching import WatchingContract
-from tests.contracts.store_writing import WritingContract
+from tests.contracts.store_concurrency import CrowdContract
+from tests.contracts.store_enqueue import RecordingContract
+from tests.contracts.store_failed_and_retry import RefusingContract, RetryingContract
+from tests.contracts.store_key_value_and_tokens import SharingContract
+from tests.contracts.store_leased_writes import WritingContract
+from tests.contracts.store_leases import HoldingContract
+from tests.contracts.store_maintenance import WatchingContract
+from tests.contracts.store_state_machine import ScheduleContract
+from tests.contracts.store_stop_edit_feedback import ChangingContract
 
 
 class StoreContract(

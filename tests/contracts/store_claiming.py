@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from functools import partial
 
-from gateway.errors import LeaseLost
-from gateway.messages import Turn, TurnState
-from gateway.storing import Renewal, Store
-from tests.contracts.store_words import (
+from gateway.domain.errors import LeaseLost
+from gateway.domain.models import Turn, TurnState
+from gateway.ports.store import Renewal, Store
+from tests.contracts.store_helpers import (
     PLATFORM,
     Expire,
     answer,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.errors import GatewayError, Overloaded, StoreUnavailable, Unreadable, Unverified
-from gateway.ports import HasWebhooks, Request, Webhook, WebhookResponse
+from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable, Unreadable, Unverified
+from gateway.ports.platform import HasWebhooks, Request, Webhook, WebhookResponse
 from tests.contracts.adapter import TEXT, AdapterContract
 from tests.fakes.recording_inbox import RecordingInbox
 

@@ -7,8 +7,8 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.errors import AssistantError, Refused, ThreadLost
-from gateway.messages import (
+from gateway.domain.errors import AssistantError, Refused, ThreadLost
+from gateway.domain.models import (
     Answered,
     Attachment,
     Exchange,
@@ -22,7 +22,8 @@ from gateway.messages import (
     TurnId,
     Usage,
 )
-from gateway.ports import Attachments, Check, History, no_attachments
+from gateway.ports.assistant import Attachments, History, no_attachments
+from gateway.ports.check import Check
 
 Step = RunEvent | AssistantError | asyncio.Event | Callable[[], None]
 """What a run does next: tell something, fail, wait, or have a side effect."""

@@ -8,7 +8,7 @@ import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 from telegram import Bot
 
-from tests.fakes import telegram_ptb
+from tests.fakes import telegram_client
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.telegram_server import FakeTelegram
 
@@ -53,5 +53,5 @@ def telegram() -> Iterator[FakeTelegram]:
 
 @pytest.fixture
 async def bot(telegram: FakeTelegram) -> AsyncIterator[Bot]:
-    async with telegram_ptb.client(telegram) as real:
+    async with telegram_client.client(telegram) as real:
         yield real

@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from gateway.conversations import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED
-from gateway.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
-from gateway.live import Live
-from gateway.messages import (
+from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.models import (
     Answered,
     Conversation,
     ConversationKey,
@@ -34,8 +32,11 @@ from gateway.messages import (
     Verdict,
     Withdrawal,
 )
-from gateway.ports import Accepted, Adapter, Change, Receipt
-from tests.fakes.outbox import FakeOutbox
+from gateway.domain.stream_buffer import Live
+from gateway.ports.inbox import Accepted
+from gateway.ports.platform import Adapter, Change, Receipt
+from gateway.worker.assistant_runner import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED
+from tests.fakes.delivery_context import FakeOutbox
 
 BACKEND = "fake"
 LONGEST_WAIT = 20.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.openai_files import Parts
+from tests.fakes.openai_messages import Answer, ApiError, Call, Feed, Json, Stream, bad, encode
 from tests.fakes.openai_script import (
     CallTool,
     Expire,
@@ -19,9 +20,8 @@ from tests.fakes.openai_script import (
     pieces,
     tokens,
 )
+from tests.fakes.openai_state import World, now, usage
 from tests.fakes.openai_threads import check_tools
-from tests.fakes.openai_wire import Answer, ApiError, Call, Feed, Json, Stream, bad, encode
-from tests.fakes.openai_world import World, now, usage
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 ERROR_STATUS = {"rate_limit_exceeded": 429, "invalid_prompt": 400}

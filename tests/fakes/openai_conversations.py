@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.openai_files import Parts
-from tests.fakes.openai_wire import Answer, ApiError, Call, Json, bad, page
-from tests.fakes.openai_world import Shelf, World, now
+from tests.fakes.openai_messages import Answer, ApiError, Call, Json, bad, page
+from tests.fakes.openai_state import Shelf, World, now
 
 MAX_ITEMS = 20
 """Limit for the items of one request."""

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tests.fakes.openai_wire import Answer, ApiError, Call, Json, Upload, bad, page
-from tests.fakes.openai_world import World
+from tests.fakes.openai_messages import Answer, ApiError, Call, Json, Upload, bad, page
+from tests.fakes.openai_state import World
 
 PURPOSES = frozenset({"assistants", "batch", "fine-tune", "vision", "user_data", "evals"})
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})

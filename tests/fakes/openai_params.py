@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.fakes.openai_wire import Upload, bad
+from tests.fakes.openai_messages import Upload, bad
 
 Params = Mapping[str, tuple[type, ...]]
 

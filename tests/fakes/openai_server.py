@@ -20,9 +20,10 @@ from tests.fakes.openai_chat import ChatRoom
 from tests.fakes.openai_conversations import ConversationRoom, text_of
 from tests.fakes.openai_faults import Fault, Faults, Kind, Seen
 from tests.fakes.openai_files import FileRoom, Given, given
-from tests.fakes.openai_http import Door, Router
-from tests.fakes.openai_responses import ResponseRoom
-from tests.fakes.openai_runs import RunRoom
+from tests.fakes.openai_handler import Door, Router
+from tests.fakes.openai_messages import Json
+from tests.fakes.openai_response_routes import ResponseRoom
+from tests.fakes.openai_run_routes import RunRoom
 from tests.fakes.openai_script import (
     Act,
     CallTool,
@@ -37,9 +38,8 @@ from tests.fakes.openai_script import (
     Say,
     Step,
 )
+from tests.fakes.openai_state import NO_MODEL, View, World
 from tests.fakes.openai_threads import ASSISTANT_ID, StoredMessage, ThreadRoom
-from tests.fakes.openai_wire import Json
-from tests.fakes.openai_world import NO_MODEL, View, World
 
 __all__ = [
     "ASSISTANT_ID",

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.openai_files import Parts
+from tests.fakes.openai_messages import Answer, ApiError, Call, Json, bad, check_metadata, page
 from tests.fakes.openai_script import Heard
-from tests.fakes.openai_wire import Answer, ApiError, Call, Json, bad, check_metadata, page
-from tests.fakes.openai_world import Shelf, World, now
+from tests.fakes.openai_state import Shelf, World, now
 
 ASSISTANT_ID = "asst_fake"
 ACTIVE = frozenset({"queued", "in_progress", "requires_action", "cancelling"})

@@ -6,9 +6,10 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.errors import DeliveryError
-from gateway.messages import Attachment, ConversationKey, Message, Shown, Turn, TurnId
-from gateway.ports import Check, Outbox, Receipt, Request
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import Attachment, ConversationKey, Message, Shown, Turn, TurnId
+from gateway.ports.check import Check
+from gateway.ports.platform import Outbox, Receipt, Request
 
 
 @dataclass

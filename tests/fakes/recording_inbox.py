@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from gateway.messages import Message
-from gateway.ports import Inbox, Receipt
+from gateway.domain.models import Message
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Receipt
 
 
 @dataclass

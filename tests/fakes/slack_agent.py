@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.fakes import slack_stream
+from tests.fakes.slack_arguments import Args, check_ts
 from tests.fakes.slack_faults import Json, SlackError, invalid
-from tests.fakes.slack_text import Args, check_ts
-from tests.fakes.slack_world import Workspace, World
+from tests.fakes.slack_state import Workspace, World
 
 SESSION_STATUSES = {"active", "processing", "suspended", "closed"}
 STATUS_SECONDS = 120.0

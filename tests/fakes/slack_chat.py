@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tests.fakes.slack_arguments import TEXT_LIMIT, UPDATE_LIMIT, Args, blocks_of, check_ts, markdown_of, metadata_of
 from tests.fakes.slack_faults import Json, SlackError
-from tests.fakes.slack_shown import message_json
-from tests.fakes.slack_text import TEXT_LIMIT, UPDATE_LIMIT, Args, blocks_of, check_ts, markdown_of, metadata_of
-from tests.fakes.slack_world import Channel, Message, Workspace, World
+from tests.fakes.slack_json import message_json
+from tests.fakes.slack_state import Channel, Message, Workspace, World
 
 
 def where_to_post(world: World, workspace: Workspace, channel: str) -> Channel:

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from tests.fakes.platform_api import encode
 from tests.fakes.slack_events import signed
 from tests.fakes.slack_faults import Json
-from tests.fakes.slack_sockets import Sockets
-from tests.fakes.slack_world import World
-from tests.fakes.web_door import encode
+from tests.fakes.slack_socket_mode import Sockets
+from tests.fakes.slack_state import World
 
 Kind = Literal["events_api", "slash_commands", "interactive"]
 

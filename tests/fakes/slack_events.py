@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from tests.fakes.slack_subtypes import SUBTYPES
+from tests.fakes.slack_message_subtypes import SUBTYPES
 
 __all__ = [
     "APP",

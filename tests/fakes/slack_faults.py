@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.web_faults import Call, Fault, Faults, Hang, Hook, Json, Lost, RateLimit, Refuse, Status
+from tests.fakes.platform_faults import Call, Fault, Faults, Hang, Hook, Json, Lost, RateLimit, Refuse, Status
 
 __all__ = [
     "Call",

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from tests.fakes.slack_api import bearer
+from tests.fakes.slack_arguments import Args, check_ts
 from tests.fakes.slack_chat import where_to_post
 from tests.fakes.slack_faults import Json, SlackError, invalid
-from tests.fakes.slack_shown import file_json
-from tests.fakes.slack_text import Args, check_ts
-from tests.fakes.slack_world import File, Message, Workspace, World
+from tests.fakes.slack_json import file_json
+from tests.fakes.slack_state import File, Message, Workspace, World
+from tests.fakes.slack_web_api import bearer
 
 Attached = tuple[str, bytes] | tuple[str, bytes, str] | File
 """Name, content and optionally the media type (default: guessed from the name); or a complete file record."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.fakes import slack_agent, slack_chat, slack_files, slack_reads, slack_stream
-from tests.fakes.slack_api import Method
+from tests.fakes.slack_arguments import Args
 from tests.fakes.slack_faults import Json
-from tests.fakes.slack_text import Args
-from tests.fakes.slack_tiers import TIER
-from tests.fakes.slack_world import Workspace, World
+from tests.fakes.slack_rate_limits import TIER
+from tests.fakes.slack_state import Workspace, World
+from tests.fakes.slack_web_api import Method
 
 WRITE = ("chat:write",)
 ASSIST = ("assistant:write",)

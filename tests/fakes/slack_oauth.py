@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from tests.fakes.slack_arguments import Args
 from tests.fakes.slack_events import APP, TEAM, USER
 from tests.fakes.slack_faults import Json, SlackError
-from tests.fakes.slack_text import Args
-from tests.fakes.slack_world import SCOPES, Grant, Workspace, World
+from tests.fakes.slack_state import SCOPES, Grant, Workspace, World
 
 CLIENT_ID = "111111.222222"
 CLIENT_SECRET = "0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f"

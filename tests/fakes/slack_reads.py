@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from tests.fakes.slack_arguments import Args
 from tests.fakes.slack_faults import Json, SlackError, invalid
-from tests.fakes.slack_shown import channel_json, message_json, user_json
-from tests.fakes.slack_text import Args
-from tests.fakes.slack_world import Message, Workspace, World
+from tests.fakes.slack_json import channel_json, message_json, user_json
+from tests.fakes.slack_state import Message, Workspace, World
 
 PAGE = 100
 LARGEST_PAGE = 999

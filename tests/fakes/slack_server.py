@@ -9,18 +9,18 @@ from typing import Any
 from aiohttp import web
 
 from tests.fakes import slack_files
-from tests.fakes.slack_api import Api
+from tests.fakes.platform_server import WebServer
 from tests.fakes.slack_delivery import Courier, Delivery
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN
 from tests.fakes.slack_faults import Call, Error, Fault, Faults, Hang, Json, Lost, RateLimit, Refuse, Status
 from tests.fakes.slack_files import Attached
 from tests.fakes.slack_methods import methods
 from tests.fakes.slack_oauth import CLIENT_ID, CLIENT_SECRET, Installing
-from tests.fakes.slack_people import People
-from tests.fakes.slack_sockets import Sockets
-from tests.fakes.slack_tiers import Tiers
-from tests.fakes.slack_world import SCOPES, File, Grant, Posted, Workspace, World
-from tests.fakes.web_server import WebServer
+from tests.fakes.slack_rate_limits import Tiers
+from tests.fakes.slack_socket_mode import Sockets
+from tests.fakes.slack_state import SCOPES, File, Grant, Posted, Workspace, World
+from tests.fakes.slack_users import People
+from tests.fakes.slack_web_api import Api
 
 __all__ = [
     "CLIENT_ID",

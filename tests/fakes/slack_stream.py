@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tests.fakes.slack_arguments import MARKDOWN_LIMIT, Args, blocks_of, check_ts, markdown_of, metadata_of
 from tests.fakes.slack_chat import own, where_to_post
 from tests.fakes.slack_faults import Json, SlackError, invalid
-from tests.fakes.slack_shown import message_json
-from tests.fakes.slack_text import MARKDOWN_LIMIT, Args, blocks_of, check_ts, markdown_of, metadata_of
-from tests.fakes.slack_world import Channel, Message, Stream, Workspace, World
+from tests.fakes.slack_json import message_json
+from tests.fakes.slack_state import Channel, Message, Stream, Workspace, World
 
 TASK_STATUSES = {"pending", "in_progress", "complete", "error"}
 TITLE_LIMIT = 256

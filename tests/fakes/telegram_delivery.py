@@ -17,11 +17,11 @@ from itertools import count
 
 import aiohttp
 
-from tests.fakes.telegram_args import Args
+from tests.fakes.telegram_arguments import Args
 from tests.fakes.telegram_faults import TelegramError
+from tests.fakes.telegram_state import World
 from tests.fakes.telegram_updates import KINDS, Json
 from tests.fakes.telegram_webhook import Webhook, webhook_of
-from tests.fakes.telegram_world import World
 
 LONGEST_POLL = 50
 LONGEST_PAUSE = 3600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.fakes.web_faults import Json
+from tests.fakes.platform_faults import Json
 
 REASONS = {
     400: "Bad Request",

@@ -8,13 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.telegram_api import check_token
-from tests.fakes.telegram_args import Args, Upload, caption_of
-from tests.fakes.telegram_chat import Place
+from tests.fakes.telegram_arguments import Args, Upload, caption_of
+from tests.fakes.telegram_bot_api import check_token
 from tests.fakes.telegram_faults import TelegramError, bad
+from tests.fakes.telegram_formatting import CAPTION_LIMIT, Formatted
 from tests.fakes.telegram_messages import Json, units
-from tests.fakes.telegram_text import CAPTION_LIMIT, Formatted
-from tests.fakes.telegram_world import File, World
+from tests.fakes.telegram_state import File, World
+from tests.fakes.telegram_text_methods import Place
 
 DOWNLOAD_LIMIT = 20 * 1024 * 1024
 """core.telegram.org/bots/api#getfile"""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.fakes import telegram_chat, telegram_files
-from tests.fakes.telegram_api import Method
-from tests.fakes.telegram_args import Args
-from tests.fakes.telegram_chat import entry_of
+from tests.fakes import telegram_files, telegram_text_methods
+from tests.fakes.platform_api import encode
+from tests.fakes.telegram_arguments import Args
+from tests.fakes.telegram_bot_api import Method
 from tests.fakes.telegram_faults import bad
 from tests.fakes.telegram_messages import Json
-from tests.fakes.telegram_world import Action, World
-from tests.fakes.web_door import encode
+from tests.fakes.telegram_state import Action, World
+from tests.fakes.telegram_text_methods import entry_of
 
 ACTIONS = {
     "typing",
@@ -29,13 +29,13 @@ DEFAULT_SCOPE = '{"type":"default"}'
 
 def methods(*, drafts: bool) -> dict[str, Method]:
     known = _sending() | _around()
-    return known | ({"sendMessageDraft": Method(telegram_chat.send_message_draft, "all")} if drafts else {})
+    return known | ({"sendMessageDraft": Method(telegram_text_methods.send_message_draft, "all")} if drafts else {})
 
 
 def _sending() -> dict[str, Method]:
     return {
-        "sendMessage": Method(telegram_chat.send_message, "chat"),
-        "editMessageText": Method(telegram_chat.edit_message_text, "chat"),
+        "sendMessage": Method(telegram_text_methods.send_message, "chat"),
+        "editMessageText": Method(telegram_text_methods.edit_message_text, "chat"),
         "sendPhoto": Method(telegram_files.send_photo, "chat"),
         "sendDocument": Method(telegram_files.send_document, "chat"),
         "sendVoice": Method(telegram_files.send_voice, "chat"),
@@ -47,8 +47,8 @@ def _sending() -> dict[str, Method]:
 def _around() -> dict[str, Method]:
     return {
         "getMe": Method(lambda world, _: world.me),
-        "deleteMessage": Method(telegram_chat.delete_message),
-        "deleteMessages": Method(telegram_chat.delete_messages),
+        "deleteMessage": Method(telegram_text_methods.delete_message),
+        "deleteMessages": Method(telegram_text_methods.delete_messages),
         "getFile": Method(telegram_files.get_file),
         "setMyCommands": Method(set_my_commands),
         "getMyCommands": Method(get_my_commands),

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from tests.fakes import telegram_files
-from tests.fakes.telegram_api import Api
+from tests.fakes.platform_faults import Call, Fault, Faults, Hang, Lost, RateLimit, Refuse, Status
+from tests.fakes.platform_server import WebServer
+from tests.fakes.telegram_bot_api import Api
 from tests.fakes.telegram_delivery import Delivery, Post
 from tests.fakes.telegram_faults import Error
-from tests.fakes.telegram_limits import Limits
 from tests.fakes.telegram_messages import TOKEN, USER, Json
 from tests.fakes.telegram_methods import DEFAULT_SCOPE, methods
-from tests.fakes.telegram_people import People
+from tests.fakes.telegram_rate_limits import Limits
+from tests.fakes.telegram_state import Action, Draft, File, Shown, World
+from tests.fakes.telegram_users import People
 from tests.fakes.telegram_webhook import CONNECTIONS, Webhook
-from tests.fakes.telegram_world import Action, Draft, File, Shown, World
-from tests.fakes.web_faults import Call, Fault, Faults, Hang, Lost, RateLimit, Refuse, Status
-from tests.fakes.web_server import WebServer
 
 __all__ = [
     "Action",

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tests.fakes.telegram_args import Args
+from tests.fakes.telegram_arguments import Args
 from tests.fakes.telegram_faults import bad
 
 LOCAL = {"127.0.0.1", "localhost"}

@@ -19,7 +19,7 @@ from telegram import (
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, EndPointNotFound, Forbidden, InvalidToken
 
-from tests.fakes import telegram_ptb
+from tests.fakes import telegram_client
 from tests.fakes.clock import Clock
 from tests.fakes.telegram_messages import BOT_ID, GROUP, TOKEN, USER
 from tests.fakes.telegram_server import FakeTelegram
@@ -183,7 +183,7 @@ def clock() -> Clock:
 
 async def test_a_draft_is_visible_for_30_seconds_or_until_a_message(clock: Clock) -> None:
     with FakeTelegram(clock=clock) as telegram:
-        async with telegram_ptb.client(telegram) as bot:
+        async with telegram_client.client(telegram) as bot:
             await bot.send_message_draft(USER, 1, "")
             await bot.send_message_draft(USER, 1, "a", entities=[MessageEntity("bold", 0, 1)])
             assert [(draft.draft_id, draft.text, len(draft.entities)) for draft in telegram.drafts()] == [(1, "a", 1)]
@@ -212,7 +212,7 @@ async def test_a_draft_needs_a_private_chat_and_an_id(
 
 async def test_a_server_without_drafts_lacks_the_method() -> None:
     with FakeTelegram(drafts=False) as telegram:
-        async with telegram_ptb.client(telegram) as bot:
+        async with telegram_client.client(telegram) as bot:
             with pytest.raises(InvalidToken):
                 await bot.send_message_draft(USER, 1, "a")
             await bot.initialize()
@@ -238,7 +238,7 @@ async def test_a_user_can_stop_a_draft(telegram: FakeTelegram, bot: Bot) -> None
 
 async def test_typing_lasts_five_seconds(clock: Clock) -> None:
     with FakeTelegram(clock=clock) as telegram:
-        async with telegram_ptb.client(telegram) as bot:
+        async with telegram_client.client(telegram) as bot:
             await bot.send_chat_action(USER, ChatAction.TYPING)
             assert telegram.typing()
             clock.now += 5
@@ -306,7 +306,7 @@ async def test_a_migrated_group_names_its_supergroup(telegram: FakeTelegram, bot
 
 async def test_an_invalid_token_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
     for wrong in ("123456:wrong-token", "wrong"):
-        async with telegram_ptb.client(telegram, wrong) as other:
+        async with telegram_client.client(telegram, wrong) as other:
             with pytest.raises(InvalidToken):
                 await other.get_me()
     telegram.revoke()

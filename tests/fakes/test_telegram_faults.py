@@ -11,7 +11,7 @@ import pytest
 from telegram import Bot
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, RetryAfter, TelegramError
 
-from tests.fakes import telegram_ptb
+from tests.fakes import telegram_client
 from tests.fakes.clock import Clock
 from tests.fakes.telegram_messages import GROUP, USER
 from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Hang, Lost, RateLimit, Refuse, Status
@@ -127,7 +127,7 @@ def limited(clock: Clock) -> Iterator[FakeTelegram]:
 
 @pytest.fixture
 async def bounded(limited: FakeTelegram) -> AsyncIterator[Bot]:
-    async with telegram_ptb.client(limited) as real:
+    async with telegram_client.client(limited) as real:
         yield real
 
 

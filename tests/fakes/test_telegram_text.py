@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.platform_faults import Json
 from tests.fakes.telegram_faults import TelegramError
+from tests.fakes.telegram_formatting import Formatted, formatted
 from tests.fakes.telegram_messages import units
-from tests.fakes.telegram_text import Formatted, formatted
-from tests.fakes.web_faults import Json
 
 
 def bold(offset: int, length: int, **more: object) -> Json:

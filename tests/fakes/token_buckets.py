@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from threading import Lock
 
-from gateway.storing import Rate
+from gateway.ports.store import Rate
 
 
 class FakeTokenBuckets:
-    """Implements gateway.storing.TokenBuckets."""
+    """Implements gateway.ports.store.TokenBuckets."""
 
     def __init__(self) -> None:
         self._next: dict[str, float] = {}

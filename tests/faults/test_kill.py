@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Fault, Say
-from tests.faults.doomed import Plan, deliveries, live_and, start
+from tests.faults.crashing_process import Plan, deliveries, live_and, start
 
 SAYS = (("a", "one"), ("a", "two"), ("a", "three"))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from adapters.telegram.reconciler import SENT_AGAIN
+from tests.faults.matrix.cell_scenario import Outcome
 from tests.faults.matrix.plan import TELLING, Cell, Database, Fault, Platform, Step, cells, quick
-from tests.faults.matrix.run import run
-from tests.faults.matrix.scene import Outcome
+from tests.faults.matrix.runner import run
+from tests.faults.matrix.scoring import NOTHING, Tally, asked, brought, reply_to
 from tests.faults.matrix.table import markdown, summary
-from tests.faults.matrix.verdict import NOTHING, Tally, asked, brought, reply_to
 
 SAID = [["one", "two"], ["three"]]
 ALL = {platform.family for platform in Platform}

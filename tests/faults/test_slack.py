@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.slack_scene import LONG, SHORT, Scene, stage
-from tests.faults.strike import DEATHS, STORE_STEPS, Strike, play
+from tests.faults.fault_points import DEATHS, STORE_STEPS, Strike, play
+from tests.faults.slack_scenario import LONG, SHORT, Scene, stage
 
 
 @dataclass(frozen=True)

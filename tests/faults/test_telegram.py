@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.telegram_updates import GROUP, USER
-from tests.faults.strike import DEATHS, STORE_STEPS, Strike, play
-from tests.faults.telegram_scene import LONG, SHORT, Scene, stage
+from tests.faults.fault_points import DEATHS, STORE_STEPS, Strike, play
+from tests.faults.telegram_scenario import LONG, SHORT, Scene, stage
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
-from tests.gateway.process import Process, Start
+from tests.gateway.worker_process import Process, Start
 
 
 @pytest.fixture

@@ -40,10 +40,12 @@ def written(capsys: pytest.CaptureFixture[str]) -> Written:
 
 def test_text_is_one_line_of_words_and_values(written: Written) -> None:
     logs.configure("info", "text", [])
-    logs.get("gateway.engine").info("turn answered", turn="trn_1", seconds=0.5, text='two\nlines="x"', empty="", n=None)
+    logs.get("gateway.worker.worker").info(
+        "turn answered", turn="trn_1", seconds=0.5, text='two\nlines="x"', empty="", n=None
+    )
     line = written()
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z info    gateway\.engine: turn answered turn=trn_1 seconds=0\.5 "
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z info    gateway\.worker\.worker: turn answered turn=trn_1 seconds=0\.5 "
         r'text="two\\nlines=\\"x\\"" empty="" n=None\n',
         line,
     )
@@ -51,7 +53,7 @@ def test_text_is_one_line_of_words_and_values(written: Written) -> None:
 
 def test_json_is_one_object_a_line(written: Written) -> None:
     logs.configure("info", "json", [])
-    logs.get("gateway.engine").warning("odd\nthing", turn="trn_1", nested={"a": [1, {"b": "c"}]}, thing=Format)
+    logs.get("gateway.worker.worker").warning("odd\nthing", turn="trn_1", nested={"a": [1, {"b": "c"}]}, thing=Format)
     line = written()
     assert line.endswith("}\n")
     assert line.count("\n") == 1
@@ -59,7 +61,7 @@ def test_json_is_one_object_a_line(written: Written) -> None:
     assert entry.pop("timestamp").endswith("Z")
     assert entry == {
         "level": "warning",
-        "logger": "gateway.engine",
+        "logger": "gateway.worker.worker",
         "event": "odd\nthing",
         "turn": "trn_1",
         "nested": {"a": [1, {"b": "c"}]},
@@ -69,7 +71,7 @@ def test_json_is_one_object_a_line(written: Written) -> None:
 
 def test_what_is_below_the_level_is_not_written(written: Written) -> None:
     logs.configure("WARNING", "text", [])
-    log = logs.get("gateway.engine")
+    log = logs.get("gateway.worker.worker")
     log.debug("no")
     log.info("no")
     log.error("yes")
@@ -81,16 +83,16 @@ def test_an_exception_is_readable_in_text(written: Written) -> None:
     try:
         int("bad\x1b[2J")
     except ValueError:
-        logs.get("gateway.engine").exception("run failed", turn="trn_1")
+        logs.get("gateway.worker.worker").exception("run failed", turn="trn_1")
     first, *trace = written().splitlines()
-    assert first.endswith("error   gateway.engine: run failed turn=trn_1")
+    assert first.endswith("error   gateway.worker.worker: run failed turn=trn_1")
     assert trace[0] == "Traceback (most recent call last):"
     assert trace[-1] == "ValueError: invalid literal for int() with base 10: 'bad\\x1b[2J'"
 
 
 def test_an_exception_is_one_line_in_json(written: Written) -> None:
     logs.configure("info", "json", [])
-    logs.get("gateway.engine").error("run failed", exc_info=ValueError("bad"))
+    logs.get("gateway.worker.worker").error("run failed", exc_info=ValueError("bad"))
     (line,) = written().splitlines()
     assert json.loads(line)["exception"] == "ValueError: bad"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import SettingsError
+from gateway.domain.errors import SettingsError
 from gateway.settings import Settings
 
 KEY = {"openai_api_key": "sk-1"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench.scale_server import DatabaseServer, database_server
+from tests.bench.postgres_server import DatabaseServer, database_server
 from tests.soak.report import stories_of, table_of
 from tests.soak.soak import soak
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import Literal
 
 from tests.bench.loading import wait_until
-from tests.bench.servers import ROOT, free_port
+from tests.bench.processes import ROOT, free_port
 from tests.bench.usage import usage_of
 
 Kind = Literal["web", "worker"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from tests.bench.figures import median, p99
+from tests.bench.measurements import median, p99
 from tests.soak.soak import WARM_UP_SECONDS, Outcome, Sample
 
 FEW = 5

@@ -16,7 +16,7 @@ from random import Random
 import aiohttp
 
 from adapters.telegram.reconciler import SENT_AGAIN
-from tests.bench.scale_server import DatabaseServer
+from tests.bench.postgres_server import DatabaseServer
 from tests.fakes.openai_conversations import text_of
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.slack_events import SIGNING_SECRET
@@ -24,10 +24,12 @@ from tests.fakes.slack_events import TOKEN as SLACK_TOKEN
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.telegram_messages import TOKEN as TELEGRAM_TOKEN
 from tests.fakes.telegram_server import FakeTelegram
-from tests.soak.blows import Blow, Fate
-from tests.soak.books import Books
+from tests.soak.database import Books
+from tests.soak.disruptions import Blow, Fate
 from tests.soak.fleet import GRACE_SECONDS, Fleet
-from tests.soak.people import (
+from tests.soak.message_counts import Line, Place, Tally
+from tests.soak.message_counts import count as tally_of
+from tests.soak.users import (
     ChatTalk,
     Diary,
     SlackTalk,
@@ -39,8 +41,6 @@ from tests.soak.people import (
     telegram_replies,
     until,
 )
-from tests.soak.tally import Line, Place, Tally
-from tests.soak.tally import count as tally_of
 
 CALLERS, SLACK_PEOPLE, TELEGRAM_PEOPLE = 100, 8, 12
 """A Slack workspace allows a few hundred posts a minute, a Telegram bot a thousand; the rest of the load is /chat."""

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from gateway.messages import Turn
-from gateway.storing import Rate, Released
+from gateway.domain.models import Turn
+from gateway.ports.store import Rate, Released
 from storage.store import SqlStore
-from tests.contracts.store_words import PLATFORM, answer, begin, claim_one, finish, say, write
+from tests.contracts.store_helpers import PLATFORM, answer, begin, claim_one, finish, say, write
 
 HOUR = 3600.0
 Jump = Callable[[float], None]

@@ -13,11 +13,11 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.errors import StoreUnavailable
-from storage import database, faults
+from gateway.domain.errors import StoreUnavailable
+from storage import database, error_map
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_words import PLATFORM, at_once, message, new_turn, read, say
+from tests.contracts.store_helpers import PLATFORM, at_once, message, new_turn, read, say
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ class TestSqlite:
     def test_file_that_is_no_database_is_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "notes.db"
         path.write_text("Buy milk. " * 500)
-        assert unavailable(SqlStore(f"sqlite:///{path}")) == faults.DAMAGED
+        assert unavailable(SqlStore(f"sqlite:///{path}")) == error_map.DAMAGED
 
     def test_read_only_file_is_reported(self, sqlite_url: str) -> None:
         file = sqlite_url.removeprefix("sqlite:///")
         store = SqlStore(f"sqlite:///file:{file}?mode=ro&uri=true")
-        assert unavailable(store) == faults.READ_ONLY
+        assert unavailable(store) == error_map.READ_ONLY
 
     def test_lock_of_another_process_is_waited_for_then_reported(self, sqlite_url: str, impatient: None) -> None:
         store = SqlStore(sqlite_url)
@@ -103,13 +103,13 @@ class TestSqlite:
 
 class TestPostgresql:
     def test_database_without_tables_names_the_migrate_command(self, postgres_sockets: str) -> None:
-        assert unavailable(SqlStore(postgres.new_database(postgres_sockets))) == faults.OLD
+        assert unavailable(SqlStore(postgres.new_database(postgres_sockets))) == error_map.OLD
 
     def test_unreachable_server_is_reported_without_the_password(self, tmp_path: Path) -> None:
         store = SqlStore(f"postgresql://ada:hunter2@/gateway?host={tmp_path}")
         with pytest.raises(StoreUnavailable) as caught:
             store.ping()
-        assert str(caught.value) == faults.UNREACHABLE
+        assert str(caught.value) == error_map.UNREACHABLE
         error: BaseException | None = caught.value
         while error is not None:
             assert "hunter2" not in str(error)
@@ -117,7 +117,7 @@ class TestPostgresql:
         store.close()
 
     def test_missing_database_is_reported(self, postgres_sockets: str) -> None:
-        assert unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}")) == faults.UNREACHABLE
+        assert unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}")) == error_map.UNREACHABLE
 
     def test_idle_connection_is_replaced_after_server_restart(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
@@ -136,7 +136,7 @@ class TestPostgresql:
         kill_connections(postgres_url)
         with pytest.raises(StoreUnavailable) as caught:
             say(store)
-        assert str(caught.value) == faults.UNREACHABLE
+        assert str(caught.value) == error_map.UNREACHABLE
         assert say(store).new
         store.close()
 

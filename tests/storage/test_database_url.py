@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import SettingsError
+from gateway.domain.errors import SettingsError
+from storage.database_url import POOL_SIZE, read_url
 from storage.store import SqlStore
-from storage.url import POOL_SIZE, read_url
 
 SECRET = "hunter2"
 

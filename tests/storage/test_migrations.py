@@ -16,16 +16,16 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 
-from gateway.errors import SettingsError, StoreUnavailable
-from gateway.messages import Kind, Message, TurnId
-from gateway.storing import Brought, Rate
+from gateway.domain.errors import SettingsError, StoreUnavailable
+from gateway.domain.models import Kind, Message, TurnId
+from gateway.ports.store import Brought, Rate
 from storage import migrations
 from storage.database import Database
 from storage.migrations import LOCK, REVISIONS, Standing, is_current, standing, upgrade
 from storage.schema import metadata
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_words import answer, claim_one, finish, key, message, new_turn, say
+from tests.contracts.store_helpers import answer, claim_one, finish, key, message, new_turn, say
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,12 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
-from gateway.messages import ThreadId, Turn, TurnState
-from storage import recording
-from storage.batch import Batch
+from gateway.domain.models import ThreadId, Turn, TurnState
+from storage import enqueue
+from storage.leased_writes import Batch
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_words import PLATFORM, Expire, answer, begin, claim_one, key, message, new_turn
+from tests.contracts.store_helpers import PLATFORM, Expire, answer, begin, claim_one, key, message, new_turn
 
 A_MOMENT = 0.2
 Aside = Callable[[Callable[[], object]], "Future[object]"]
@@ -47,7 +47,7 @@ def test_second_enqueue_waits_for_the_first(store: SqlStore, peer: SqlStore, asi
         slot = store._next_slot(connection, message(), None, 10)
         second = aside(lambda: peer.record(message(), new_turn()).turn.seq)
         assert waits(second)
-        first = store._append(connection, recording._told(new_turn(), message(), slot, None, ""), slot, None)
+        first = store._append(connection, enqueue._told(new_turn(), message(), slot, None, ""), slot, None)
     assert (first.turn.seq, second.result()) == (1, 2)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, create_engine, delete, select, update
 
-from gateway.messages import Claim, TurnState
-from gateway.storing import Released
+from gateway.domain.models import Claim, TurnState
+from gateway.ports.store import Released
 from storage.schema import conversations, turns
 from storage.store import SqlStore
-from tests.contracts.store_words import PLATFORM, Expire, answer, begin, claim_one, finish, read, say, write
+from tests.contracts.store_helpers import PLATFORM, Expire, answer, begin, claim_one, finish, read, say, write
 
 Remove = Callable[..., None]
 

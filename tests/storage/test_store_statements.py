@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from gateway.messages import Edit, Exchange, Kind, RunId, ThreadId, Verdict
-from gateway.storing import Bound, Brought, Change, Rate, Started
-from storage import statements
+from gateway.domain.models import Edit, Exchange, Kind, RunId, ThreadId, Verdict
+from gateway.ports.store import Bound, Brought, Change, Rate, Started
+from storage import sql
 from storage.store import SqlStore
-from tests.contracts.store_words import FAILURE, PLATFORM, answer, begin, finish, key, message, new_turn, read, say
+from tests.contracts.store_helpers import FAILURE, PLATFORM, answer, begin, finish, key, message, new_turn, read, say
 
 Sent = tuple[str, Any]
 WHOLE_TABLE = re.compile(
@@ -225,7 +225,7 @@ def test_reading_does_not_wait_for_a_writer(store: SqlStore, database_url: str) 
     turn = say(store).turn
     other = SqlStore(database_url)
     with other._database.writing() as connection:
-        connection.execute(statements.cancel, {"turn": turn.id})
+        connection.execute(sql.cancel, {"turn": turn.id})
         assert read(store, turn) == turn
         assert store.transcript(turn.conversation) == [turn]
     assert read(store, turn) != turn

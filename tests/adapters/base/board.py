@@ -20,15 +20,15 @@ from adapters.base.message_writer import MessageWriter
 from adapters.base.posted_reply import PostedReply
 from adapters.base.preview import NO_WAIT, Preview
 from adapters.base.reconciler import MAX_WAIT, Reconciler
-from gateway.errors import DeliveryError
-from gateway.live import Written
-from gateway.messages import ConversationKey, File, Message, Turn, TurnId, TurnState
-from gateway.ports import Outbox
-from gateway.storing import Rate
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import ConversationKey, File, Message, Turn, TurnId, TurnState
+from gateway.domain.stream_buffer import Written
+from gateway.ports.platform import Outbox
+from gateway.ports.store import Rate
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
-from tests.fakes.mortal import Mortal
-from tests.fakes.outbox import FakeOutbox
-from tests.fakes.web_faults import Faults, Hang, Lost, RateLimit, Refuse, Status
+from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.platform_faults import Faults, Hang, Lost, RateLimit, Refuse, Status
+from tests.fakes.simulated_crash import Mortal
 
 MAX_CHARACTERS = 4096
 STOPPED = " (stopped)"

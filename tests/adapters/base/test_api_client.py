@@ -8,9 +8,9 @@ import pytest
 
 from adapters.base.api_client import ApiClient
 from adapters.base.errors import PlatformRateLimited, RateLimitTimeout, Unreachable
-from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable
-from gateway.storing import Rate
-from tests.fakes.outbox import FakeOutbox
+from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable
+from gateway.ports.store import Rate
+from tests.fakes.delivery_context import FakeOutbox
 
 BUCKETS = {"x:chat:1": Rate(1.0, 1), "x": Rate(0.1, 5)}
 

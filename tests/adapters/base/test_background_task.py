@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.base.background_task import Backoff, retry_forever
-from gateway.errors import DeliveryError, GatewayError, StoreUnavailable
+from gateway.domain.errors import DeliveryError, GatewayError, StoreUnavailable
 
 PAUSES = (1.0, 2.0, 60.0)
 

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from adapters.slack.event_parser import EventParser
 from adapters.slack.settings import SlackSettings
-from gateway.messages import Message
-from gateway.ports import Receipt, Request
+from gateway.domain.models import Message
+from gateway.ports.platform import Receipt, Request
 from tests.fakes.slack_events import (
     BOT_USER,
     SIGNING_SECRET,

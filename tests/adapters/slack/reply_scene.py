@@ -13,13 +13,13 @@ from adapters.slack.adapter import SlackReplies
 from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
-from gateway.errors import DeliveryError
-from gateway.messages import ConversationKey, Kind, Message, Turn, TurnId, TurnState
-from gateway.ports import Outbox
-from gateway.storing import Rate
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import ConversationKey, Kind, Message, Turn, TurnId, TurnState
+from gateway.ports.platform import Outbox
+from gateway.ports.store import Rate
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
-from tests.fakes.mortal import Mortal
-from tests.fakes.outbox import FakeOutbox
+from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.simulated_crash import Mortal
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, USER
 from tests.fakes.slack_server import Error, FakeSlack, Posted
 

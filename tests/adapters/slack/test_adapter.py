@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
-from gateway.engine import run_once
-from gateway.errors import SettingsError
-from gateway.messages import Turn, TurnId, TurnState
-from gateway.ports import Request
+from gateway.domain.errors import SettingsError
+from gateway.domain.models import Turn, TurnId, TurnState
+from gateway.ports.platform import Request
+from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.contracts.webhook import WebhookContract
 from tests.fakes.slack_events import (

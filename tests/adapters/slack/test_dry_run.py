@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from adapters.slack.dry_run import dry_run
-from gateway.errors import Unreadable
-from gateway.messages import Message
-from gateway.ports import Receipt, Supposed
+from gateway.domain.errors import Unreadable
+from gateway.domain.models import Message
+from gateway.ports.platform import Receipt, Supposed
 from tests.adapters.slack.parsing import CALL, NOTHING, ROOT, SCOPES, TS, parser, read
 from tests.fakes.slack_events import TEAM, USER, message
 

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from adapters.base.text_input import UNREADABLE
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.errors import InputError, Unreadable, Unverified
-from gateway.messages import ConversationKey, Edit, Kind, Message, Withdrawal
-from gateway.ports import Receipt, Request
+from gateway.domain.errors import InputError, Unreadable, Unverified
+from gateway.domain.models import ConversationKey, Edit, Kind, Message, Withdrawal
+from gateway.ports.platform import Receipt, Request
 from tests.adapters.slack.parsing import (
     CALL,
     FORM,
@@ -50,7 +50,7 @@ from tests.fakes.slack_events import (
     signed,
     stopped,
 )
-from tests.fakes.slack_subtypes import FILE
+from tests.fakes.slack_message_subtypes import FILE
 
 # ---------------------------------------------------------------- requests
 

@@ -11,8 +11,8 @@ import pytest
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.slack import replies
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
-from gateway.messages import ConversationKey, Edit, Kind, TurnId, Verdict, Withdrawal
-from gateway.ports import Receipt
+from gateway.domain.models import ConversationKey, Edit, Kind, TurnId, Verdict, Withdrawal
+from gateway.ports.platform import Receipt
 from tests.adapters.slack.parsing import (
     CALL,
     NOTHING,
@@ -38,7 +38,7 @@ from tests.fakes.slack_events import (
     rich_text,
     stopped,
 )
-from tests.fakes.slack_subtypes import FILE
+from tests.fakes.slack_message_subtypes import FILE
 
 # ---------------------------------------------------------------- what is said
 

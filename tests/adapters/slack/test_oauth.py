@@ -21,10 +21,10 @@ from adapters.slack.manifest import SCOPES
 from adapters.slack.oauth import Installations, SignedStates
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces
-from gateway.engine import run_once
-from gateway.errors import StoreUnavailable
-from gateway.storing import Memory
-from gateway.web import create_app
+from gateway.domain.errors import StoreUnavailable
+from gateway.ports.store import Memory
+from gateway.web.flask_app import create_app
+from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import BOT_ID, BOT_USER, SIGNING_SECRET, TEAM, callback, signed

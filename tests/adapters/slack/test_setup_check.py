@@ -13,7 +13,7 @@ from adapters.slack.manifest import SCOPES
 from adapters.slack.settings import SlackSettings
 from adapters.slack.setup_check import check
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
-from gateway.ports import Check
+from gateway.ports.check import Check
 from storage.store import SqlStore
 from tests.fakes.slack_events import APP_TOKEN, SIGNING_SECRET, TEAM, TOKEN
 from tests.fakes.slack_server import FakeSlack

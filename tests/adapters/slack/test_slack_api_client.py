@@ -12,8 +12,8 @@ from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, 
 from adapters.slack.api_client import SlackClient
 from adapters.slack.rate_limits import PER_CHANNEL, rate_of
 from adapters.slack.reply_target import Workspace
-from gateway.errors import DeliveryError
-from tests.fakes.outbox import FakeOutbox
+from gateway.domain.errors import DeliveryError
+from tests.fakes.delivery_context import FakeOutbox
 from tests.fakes.raw_server import RawServer
 from tests.fakes.slack_events import TEAM, TOKEN
 from tests.fakes.slack_server import Error, FakeSlack, Hang, Lost, RateLimit, Refuse, Status

@@ -6,10 +6,10 @@ import pytest
 
 from adapters.slack import formatter
 from adapters.slack.posted_reply import SlackReply
-from gateway.errors import DeliveryError
-from gateway.messages import Kind, TextDelta, ToolCall
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import Kind, TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
-from tests.fakes.outbox import FakeOutbox
+from tests.fakes.delivery_context import FakeOutbox
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import Error, FakeSlack
 

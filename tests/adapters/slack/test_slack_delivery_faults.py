@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.slack import preview
-from gateway.messages import File, TextDelta, ToolCall
+from gateway.domain.models import File, TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, scenes
 from tests.contracts.reply_scene import Told, a_while
-from tests.fakes.mortal import Death, Mortal
+from tests.fakes.simulated_crash import Death, Mortal
 from tests.fakes.slack_server import Error, FakeSlack, Fault, Lost, RateLimit, Refuse, Status
 
 LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number in range(12))

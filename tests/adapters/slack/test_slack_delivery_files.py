@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import Unavailable
-from gateway.messages import File
+from gateway.domain.errors import Unavailable
+from gateway.domain.models import File
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
-from tests.fakes.outbox import FakeOutbox
+from tests.fakes.delivery_context import FakeOutbox
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import Error, FakeSlack
 

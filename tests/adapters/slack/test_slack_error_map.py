@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
 from adapters.slack.error_map import READS, TABLE, translate
 from adapters.slack.rate_limits import RATES
-from gateway.errors import DeliveryError
+from gateway.domain.errors import DeliveryError
 
 POST = "chat.postMessage"
 DOCUMENTED = {

@@ -13,8 +13,8 @@ from adapters.base.errors import OutcomeUnknown, Rejected, Unreachable
 from adapters.slack.api_client import SlackClient
 from adapters.slack.files import fetch, share, upload
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.messages import Attachment, ConversationKey, File, Message
-from tests.fakes.outbox import FakeOutbox
+from gateway.domain.models import Attachment, ConversationKey, File, Message
+from tests.fakes.delivery_context import FakeOutbox
 from tests.fakes.raw_server import RawServer
 from tests.fakes.slack_events import TEAM, TOKEN
 from tests.fakes.slack_server import Error, FakeSlack, Lost, Status

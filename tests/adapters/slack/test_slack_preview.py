@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.slack import preview
-from gateway.errors import DeliveryError
-from gateway.messages import TextDelta, ToolCall
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene, Stingy, scenes
 from tests.contracts.reply_scene import Told, deltas
 from tests.fakes.slack_events import TEAM, USER

@@ -20,10 +20,10 @@ from adapters.slack import socket_mode, webhook
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import Client, SocketMode
-from gateway.engine import run_once
-from gateway.errors import Overloaded, StoreUnavailable
-from gateway.ports import Receipt
-from gateway.storing import Memory
+from gateway.domain.errors import Overloaded, StoreUnavailable
+from gateway.ports.platform import Receipt
+from gateway.ports.store import Memory
+from gateway.worker.worker import run_once
 from tests.adapters.chat import in_thread, until
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import APP_TOKEN, TOKEN

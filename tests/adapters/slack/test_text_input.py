@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.base.json_fields import storable
 from adapters.slack import replies, text_input
-from gateway.messages import Kind
+from gateway.domain.models import Kind
 from tests.fakes.slack_events import BOT_USER, rich_text
 
 CALL = f"<@{BOT_USER}>"

@@ -21,11 +21,11 @@ from werkzeug.test import TestResponse
 
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
-from gateway.engine import run_once
-from gateway.errors import StoreUnavailable
-from gateway.ports import Check
-from gateway.storing import Memory
-from gateway.web import create_app
+from gateway.domain.errors import StoreUnavailable
+from gateway.ports.check import Check
+from gateway.ports.store import Memory
+from gateway.web.flask_app import create_app
+from gateway.worker.worker import run_once
 from tests.adapters.chat import error, in_thread, until
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import (

@@ -18,8 +18,8 @@ from adapters.slack.oauth import Installations
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace
-from gateway.errors import DeliveryError, StoreUnavailable
-from gateway.storing import Memory
+from gateway.domain.errors import DeliveryError, StoreUnavailable
+from gateway.ports.store import Memory
 from storage.store import SqlStore
 from tests.adapters.chat import in_thread
 from tests.fakes.slack_events import TEAM

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import SECRET_HEADER, UpdateParser
-from gateway.messages import Message
-from gateway.ports import Receipt, Request
+from gateway.domain.models import Message
+from gateway.ports.platform import Receipt, Request
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, SECRET, TOKEN, USER, Json, update
 
 NOTHING = Receipt()

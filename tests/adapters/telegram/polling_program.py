@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-from gateway.messages import TurnId
-from gateway.ports import Receipt
+from gateway.domain.models import TurnId
+from gateway.ports.platform import Receipt
 from storage.store import SqlStore
 from tests.adapters.telegram.receiving import polling, settings
 from tests.fakes.recording_inbox import RecordingInbox

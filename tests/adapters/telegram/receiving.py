@@ -20,10 +20,12 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
-from gateway.engine import run_once
-from gateway.ports import Adapter, Check, Inbox, Webhook
-from gateway.storing import Memory
-from gateway.web import create_app
+from gateway.ports.check import Check
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Adapter, Webhook
+from gateway.ports.store import Memory
+from gateway.web.flask_app import create_app
+from gateway.worker.worker import run_once
 from tests.adapters.chat import in_thread
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import FakeTelegram
@@ -53,7 +55,7 @@ def by_webhook(telegram: FakeTelegram | None = None, **given: Any) -> TelegramSe
 
 
 class FakeMemory:
-    """Implements gateway.storing.Memory; leases last until they are released. ``keep`` raises ``faults`` first."""
+    """Implements gateway.ports.store.Memory; leases last until they are released. ``keep`` raises ``faults`` first."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}

@@ -17,11 +17,11 @@ from adapters.telegram.adapter import TelegramReplies
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.reconciler import SENT_AGAIN, STOPPED
 from adapters.telegram.settings import TelegramSettings
-from gateway.messages import ConversationKey, File, Message, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, File, Message, Turn, TurnId, TurnState
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes import telegram_server as fake
-from tests.fakes.mortal import Mortal
-from tests.fakes.outbox import FakeOutbox
+from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.simulated_crash import Mortal
 from tests.fakes.telegram_messages import BOT_ID, TOKEN, group, private
 
 TOPIC = 7

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from adapters.telegram.adapter import TelegramAdapter
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import SECRET_HEADER
-from gateway.engine import run_once
-from gateway.errors import SettingsError
-from gateway.ports import Request
+from gateway.domain.errors import SettingsError
+from gateway.ports.platform import Request
+from gateway.worker.worker import run_once
 from tests.adapters.telegram.receiving import FakeMemory
 from tests.contracts.webhook import WebhookContract
 from tests.fakes.telegram_server import FakeTelegram

@@ -7,7 +7,7 @@ import pytest
 from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.messages import ConversationKey, Kind, Message
+from gateway.domain.models import ConversationKey, Kind, Message
 from tests.adapters.telegram.parsing import (
     AUTHOR,
     BOT,

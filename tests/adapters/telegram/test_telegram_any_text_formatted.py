@@ -15,7 +15,7 @@ from adapters.base.markdown import utf16_units
 from adapters.telegram.formatter import MAX_ENTITIES, MAX_UNITS, FormattedText, parts, plain
 from adapters.telegram.links import is_link
 from tests.fakes.telegram_faults import TelegramError
-from tests.fakes.telegram_text import check_url, formatted
+from tests.fakes.telegram_formatting import check_url, formatted
 
 FAMILY = "👨‍👩‍👧‍👦"
 FLAG = "🇩🇪"

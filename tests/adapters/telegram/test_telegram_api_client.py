@@ -17,9 +17,9 @@ from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, 
 from adapters.telegram.api_client import BOT, CONCURRENT_CALLS, GROUP, PRIVATE, TelegramClient
 from adapters.telegram.errors import Migrated, Reason
 from adapters.telegram.settings import TelegramSettings
-from gateway.errors import DeliveryError, SettingsError
-from gateway.storing import Rate
-from tests.fakes.outbox import FakeOutbox
+from gateway.domain.errors import DeliveryError, SettingsError
+from gateway.ports.store import Rate
+from tests.fakes.delivery_context import FakeOutbox
 from tests.fakes.raw_server import RawServer
 from tests.fakes.telegram_messages import BOT_ID, BOT_NAME, TOKEN, USER
 from tests.fakes.telegram_messages import GROUP as CROWD

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from adapters.telegram.cli import command
 from adapters.telegram.registration import CONNECTIONS, PATH, UPDATES, webhook_url
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
-from gateway.engine import run_once
-from gateway.errors import DeliveryError, SettingsError
+from gateway.domain.errors import DeliveryError, SettingsError
+from gateway.worker.worker import run_once
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, SECRET, TOKEN
 

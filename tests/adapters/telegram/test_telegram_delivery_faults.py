@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from adapters.base import preview as base_preview
 from adapters.telegram import preview
 from adapters.telegram.posted_reply import SendState
-from gateway.errors import DeliveryError
-from gateway.messages import File, Shown, TextDelta, Turn
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import File, Shown, TextDelta, Turn
 from tests.adapters.telegram.reply_scene import MakeScene, TelegramScene, bare, readings, scenes, shown_of
 from tests.contracts.reply_scene import Told, a_while
-from tests.fakes.mortal import Death, Mortal
+from tests.fakes.simulated_crash import Death, Mortal
 from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Lost, RateLimit, Refuse, Status
 
 PLACES = ["private", "group", "topic", "business"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from adapters.telegram.dry_run import dry_run
-from gateway.errors import Unreadable
-from gateway.messages import Message
-from gateway.ports import Receipt, Supposed
+from gateway.domain.errors import Unreadable
+from gateway.domain.models import Message
+from gateway.ports.platform import Receipt, Supposed
 from tests.adapters.telegram.parsing import CALL, GROUP_MODES, NOTHING, SCOPES, heard, parser
 from tests.fakes.telegram_updates import GROUP, USER, group, message
 

@@ -17,8 +17,8 @@ from adapters.telegram.errors import Reason
 from adapters.telegram.files import fetch, upload
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
-from gateway.messages import Attachment, ConversationKey, File, Message
-from tests.fakes.outbox import FakeOutbox
+from gateway.domain.models import Attachment, ConversationKey, File, Message
+from tests.fakes.delivery_context import FakeOutbox
 from tests.fakes.raw_server import RawServer
 from tests.fakes.telegram_files import DOWNLOAD_LIMIT
 from tests.fakes.telegram_messages import TOKEN, USER

@@ -7,7 +7,7 @@ from telegram import MessageEntity
 
 from adapters.telegram.formatter import MAX_ENTITIES, FormattedText, parts, plain
 from adapters.telegram.links import is_link
-from tests.fakes.telegram_text import check_url
+from tests.fakes.telegram_formatting import check_url
 
 
 def said(message: FormattedText) -> list[tuple[str, str, str]]:

@@ -6,8 +6,8 @@ import pytest
 
 from adapters.telegram import replies
 from adapters.telegram.update_parser import ALBUM_SECONDS
-from gateway.messages import ConversationKey, Edit, Kind, Move, Withdrawal
-from gateway.ports import Receipt
+from gateway.domain.models import ConversationKey, Edit, Kind, Move, Withdrawal
+from gateway.ports.platform import Receipt
 from tests.adapters.telegram.parsing import (
     AUTHOR,
     BOT,

@@ -22,10 +22,10 @@ from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.polling import LEASE_SECONDS, POLL_SECONDS, PollingClient
 from adapters.telegram.registration import PATH, UPDATES
 from adapters.telegram.update_parser import UpdateParser
-from gateway.engine import run_once
-from gateway.errors import GatewayError, Overloaded, StoreUnavailable
-from gateway.messages import ConversationKey
-from gateway.ports import Receipt
+from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
+from gateway.domain.models import ConversationKey
+from gateway.ports.platform import Receipt
+from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.adapters.chat import in_thread, until
 from tests.adapters.telegram import polling_program, receiving

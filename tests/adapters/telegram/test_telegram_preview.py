@@ -10,7 +10,7 @@ import pytest
 from adapters.telegram import preview
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.message_writer import draft_id
-from gateway.messages import TextDelta, ToolCall
+from gateway.domain.models import TextDelta, ToolCall
 from tests.adapters.telegram.reply_scene import TOPIC, MakeScene, scenes, shown_of
 from tests.contracts.reply_scene import Told, a_while, deltas
 from tests.fakes.telegram_server import Error, FakeTelegram, Lost, RateLimit, Refuse, Status

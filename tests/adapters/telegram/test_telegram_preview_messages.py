@@ -6,11 +6,11 @@ import pytest
 
 from adapters.telegram import formatter, preview
 from adapters.telegram.posted_reply import SendState
-from gateway.live import Written
-from gateway.messages import TextDelta, ToolCall
+from gateway.domain.models import TextDelta, ToolCall
+from gateway.domain.stream_buffer import Written
 from tests.adapters.telegram.reply_scene import MakeScene
 from tests.contracts.reply_scene import a_while
-from tests.fakes.outbox import FakeOutbox
+from tests.fakes.delivery_context import FakeOutbox
 from tests.fakes.telegram_server import Error, FakeTelegram
 
 SEND, EDIT, DRAFT, ACTION = "sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction"

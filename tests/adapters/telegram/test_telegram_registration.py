@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from adapters.telegram.registration import COMMANDS, CONNECTIONS, PATH, UPDATES
 from adapters.telegram.settings import TelegramSettings
-from gateway.errors import SettingsError
+from gateway.domain.errors import SettingsError
 from tests.adapters.chat import until
 from tests.adapters.telegram.receiving import FakeMemory, TelegramSite, by_webhook, ends_soon, make_receiver, settings
 from tests.fakes.telegram_server import Error, FakeTelegram, Hang, RateLimit

@@ -10,8 +10,8 @@ from adapters.telegram import formatter, preview
 from adapters.telegram.message_writer import draft_id
 from adapters.telegram.posted_reply import TelegramReply
 from adapters.telegram.reconciler import SENT_AGAIN
-from gateway.errors import DeliveryError, LeaseLost, StoreUnavailable
-from gateway.messages import TurnId
+from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable
+from gateway.domain.models import TurnId
 from tests.adapters.telegram.reply_scene import CHART, FILES, LONG, NOTES, TOPIC, MakeScene, shown_of
 from tests.fakes.telegram_server import Error, FakeTelegram, Lost
 

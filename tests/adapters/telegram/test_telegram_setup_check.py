@@ -10,7 +10,7 @@ from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.registration import PATH, UPDATES, set_webhook
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.setup_check import check
-from gateway.ports import Check
+from gateway.ports.check import Check
 from tests.adapters.telegram.receiving import by_webhook, settings
 from tests.fakes.telegram_server import Error, FakeTelegram
 from tests.fakes.telegram_updates import BOT_NAME, SECRET, TOKEN

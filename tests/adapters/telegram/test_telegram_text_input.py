@@ -13,7 +13,7 @@ from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.telegram import message_entities, text_input
 from adapters.telegram.attachments import files_of
 from adapters.telegram.message_entities import BotIdentity
-from gateway.messages import Kind
+from gateway.domain.models import Kind
 from tests.adapters.telegram.parsing import CALL, ME, one
 from tests.fakes.telegram_updates import (
     GROUP,

@@ -13,9 +13,9 @@ from adapters.base.text_input import UNREADABLE
 from adapters.telegram import text_input
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.update_parser import SECRET_HEADER, SERVICE_FIELDS
-from gateway.errors import InputError, Unreadable, Unverified
-from gateway.messages import Edit, Kind, Message, Withdrawal
-from gateway.ports import Receipt, Request
+from gateway.domain.errors import InputError, Unreadable, Unverified
+from gateway.domain.models import Edit, Kind, Message, Withdrawal
+from gateway.ports.platform import Receipt, Request
 from tests.adapters.telegram.parsing import (
     BOT,
     CALL,

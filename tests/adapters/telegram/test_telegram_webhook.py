@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from werkzeug.serving import make_server
 
-from gateway.errors import Overloaded, StoreUnavailable
+from gateway.domain.errors import Overloaded, StoreUnavailable
 from tests.adapters.chat import error, in_thread, until
 from tests.adapters.telegram.receiving import (
     TelegramSite,

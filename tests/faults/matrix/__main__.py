@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from tests.faults.matrix.cell_scenario import Outcome
 from tests.faults.matrix.plan import Cell, Database, Platform, cells, quick
-from tests.faults.matrix.run import run
-from tests.faults.matrix.scene import Outcome
+from tests.faults.matrix.runner import run
 from tests.faults.matrix.table import LEGEND, markdown, summary, table_of
 
 FAMILIES = tuple(dict.fromkeys(platform.family for platform in Platform))

@@ -16,10 +16,10 @@ from uuid import uuid4
 
 import psycopg
 
-from tests.faults.matrix.inside import Levers
-from tests.faults.matrix.link import Target
 from tests.faults.matrix.plan import CLOCKS, Cell, Database, Fault
 from tests.faults.matrix.postgres_server import Mould, Server, server
+from tests.faults.matrix.process_hooks import Levers
+from tests.faults.matrix.proxy import Target
 
 UNFINISHED = "SELECT count(*) FROM turns WHERE state IN ('queued', 'running', 'answered')"
 DISKS = {Database.SQLITE: "2m", Database.POSTGRESQL: "96m"}

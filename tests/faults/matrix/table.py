@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from rich import box
 from rich.table import Table
 
+from tests.faults.matrix.cell_scenario import Outcome
 from tests.faults.matrix.plan import Fault, Step
-from tests.faults.matrix.scene import Outcome
-from tests.faults.matrix.verdict import NOTHING
+from tests.faults.matrix.scoring import NOTHING
 
 NAMES = {
     Step.BEFORE_RECORD: "before enqueue",

@@ -12,11 +12,11 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from gateway.assistants.client import connect
+from gateway.assistants.api_client import connect
 from gateway.settings import Settings
-from tests.fakes.facts import MemoryFacts
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.raw_server import KEY, RawServer
+from tests.fakes.shared_values import MemoryFacts
 
 
 @cache

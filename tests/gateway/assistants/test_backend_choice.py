@@ -9,13 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.assistants import build
-from gateway.assistants.client import Setup
-from gateway.assistants.online import set_up
-from gateway.errors import SettingsError
-from gateway.ports import Assistant
+from gateway.assistants.api_client import Setup
+from gateway.assistants.factory import set_up
+from gateway.domain.errors import SettingsError
+from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
-from tests.fakes.facts import MemoryFacts
+from tests.fakes.shared_values import MemoryFacts
 
 KEY = SecretStr("sk-secret")
 AZURE = {

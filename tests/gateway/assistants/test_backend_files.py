@@ -7,21 +7,21 @@ from dataclasses import replace
 import openai
 import pytest
 
-from gateway.assistants import responses
-from gateway.assistants.chat import Chat
-from gateway.assistants.client import Setup, Wire
-from gateway.assistants.responses import Responses
-from gateway.assistants.server_assistant import ServerAssistant
-from gateway.assistants.threads import BETA, Threads
-from gateway.errors import Refused
-from gateway.messages import Exchange, File
+from gateway.assistants.api_client import Setup, Wire
+from gateway.assistants.chat.backend import Chat
+from gateway.assistants.responses import backend
+from gateway.assistants.responses.backend import Responses
+from gateway.assistants.threads.backend import BETA, Threads
+from gateway.assistants.threads.server_assistant import ServerAssistant
+from gateway.domain.errors import Refused
+from gateway.domain.models import Exchange, File
 from gateway.tools import ToolBox
 from tests.contracts.assistant_files import ALL, PNG, SAID, FilesContract, MakingContract
-from tests.contracts.assistant_room import Room, attached
-from tests.fakes.facts import MemoryFacts
+from tests.contracts.assistant_session import Room, attached
 from tests.fakes.openai_files import Given, given
 from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, Fault, MakeFile, MakeImage, Say
 from tests.fakes.raw_server import RawServer
+from tests.fakes.shared_values import MemoryFacts
 
 SETUP = Setup("gpt-4o", poll_seconds=0.01, transcription_model="gpt-4o-mini-transcribe")
 CHAT = "/chat/completions"
@@ -134,7 +134,7 @@ class TestResponsesMaking(MakingContract):
     async def test_a_file_that_is_too_large_is_refused_with_a_user_message(
         self, fake: FakeOpenAI, session: Room, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(responses, "MOST_BYTES", 3)
+        monkeypatch.setattr(backend, "MOST_BYTES", 3)
         fake.script([MakeFile("a.csv", b"123"), MakeFile("b.csv", b"1234"), Say("Here.")])
         await session.say("Make them")
         small, large = session.answer.files

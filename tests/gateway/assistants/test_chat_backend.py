@@ -10,13 +10,13 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from gateway.assistants.chat import Chat
-from gateway.assistants.client import Setup, Wire
-from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, Unavailable
-from gateway.messages import Answered, Exchange, RunId, RunStarted, Usage
+from gateway.assistants.api_client import Setup, Wire
+from gateway.assistants.chat.backend import Chat
+from gateway.domain.errors import AssistantError, Misconfigured, RateLimited, Refused, Unavailable
+from gateway.domain.models import Answered, Exchange, RunId, RunStarted, Usage
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import BREAKS, RAN, OnlineContract, add
-from tests.contracts.assistant_room import Room
+from tests.contracts.assistant_session import Room
 from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, Fault, Incomplete, Say
 from tests.fakes.raw_server import KEY, RawServer
 

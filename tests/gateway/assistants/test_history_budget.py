@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.assistants.history import CUT, cut, fit, pair, size
-from gateway.messages import Exchange
+from gateway.domain.models import Exchange
 
 EXCHANGES = st.lists(st.builds(Exchange, st.text(max_size=30), st.text(max_size=30), st.text(max_size=3)), max_size=12)
 CHARS = st.integers(min_value=0, max_value=400)

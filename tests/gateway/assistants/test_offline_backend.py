@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from gateway.assistants.offline import Offline, reply_to
-from gateway.messages import ConversationKey, Exchange, Message
+from gateway.domain.models import ConversationKey, Exchange, Message
 from tests.contracts.assistant import AssistantContract
-from tests.contracts.assistant_room import Room
+from tests.contracts.assistant_session import Room
 
 KEY = ConversationKey("test")
 

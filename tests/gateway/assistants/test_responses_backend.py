@@ -11,14 +11,14 @@ from dataclasses import replace
 import openai
 import pytest
 
-from gateway.assistants import responses
-from gateway.assistants.client import Setup, Wire
-from gateway.assistants.responses import Responses
-from gateway.errors import Misconfigured, RateLimited, Refused, ThreadBusy, ThreadLost, Unavailable
-from gateway.messages import Exchange, RunId, ThreadId, ToolCall
+from gateway.assistants.api_client import Setup, Wire
+from gateway.assistants.responses import backend
+from gateway.assistants.responses.backend import Responses
+from gateway.domain.errors import Misconfigured, RateLimited, Refused, ThreadBusy, ThreadLost, Unavailable
+from gateway.domain.models import Exchange, RunId, ThreadId, ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import BREAKS, OnlineContract
-from tests.contracts.assistant_room import Room
+from tests.contracts.assistant_session import Room
 from tests.fakes.openai_server import (
     NO_MODEL,
     CallTool,
@@ -330,7 +330,7 @@ async def test_the_state_of_a_run_has_precedence_over_an_error_in_its_stream(
 async def test_a_run_that_stays_queued_is_cancelled(
     raw: RawServer, raw_client: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses, "QUEUE_SECONDS", 0.0)
+    monkeypatch.setattr(backend, "QUEUE_SECONDS", 0.0)
     session = Room(Responses(Wire(raw_client), SETUP, ToolBox([])), thread=ThreadId("conv_1"))
     queued = b'{"id": "resp_1", "object": "response", "status": "queued", "background": true}'
     raw.say(queued)

@@ -12,15 +12,22 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from gateway.assistants.client import Setup, Wire
-from gateway.assistants.server_assistant import ServerAssistant
-from gateway.assistants.threads import BETA, Threads
-from gateway.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadBusy, TimedOut, Unavailable
-from gateway.messages import Exchange, ThreadId, ToolCall
+from gateway.assistants.api_client import Setup, Wire
+from gateway.assistants.threads.backend import BETA, Threads
+from gateway.assistants.threads.server_assistant import ServerAssistant
+from gateway.domain.errors import (
+    AssistantError,
+    Misconfigured,
+    RateLimited,
+    Refused,
+    ThreadBusy,
+    TimedOut,
+    Unavailable,
+)
+from gateway.domain.models import Exchange, ThreadId, ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import BREAKS, RAN, OnlineContract
-from tests.contracts.assistant_room import Room, attached
-from tests.fakes.facts import MemoryFacts
+from tests.contracts.assistant_session import Room, attached
 from tests.fakes.openai_server import (
     ASSISTANT_ID,
     CallTool,
@@ -34,6 +41,7 @@ from tests.fakes.openai_server import (
     Say,
 )
 from tests.fakes.raw_server import KEY, RawServer
+from tests.fakes.shared_values import MemoryFacts
 
 SETUP = Setup("gpt-4o", "Be brief.", poll_seconds=0.01)
 Make = Callable[..., Threads]

@@ -1,0 +1,35 @@
+"""What the operator's pages work with: the ports, and the platforms and backend of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.admin.settings import AdminSettings
+from gateway.ports.check import Check
+from gateway.ports.inbox import Inbox
+from gateway.ports.reporting import Catalogue
+from gateway.ports.store import Store
+
+Checks = Callable[[], Mapping[str, Sequence[Check]]]
+"""Checks each platform, the backend and the database; returns the results by name.
+
+Called from request threads; does I/O; raises nothing, and returns within the time an operator waits for a page.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    settings: AdminSettings
+    inbox: Inbox
+    store: Store
+    catalogue: Catalogue
+    checks: Checks
+    platforms: Sequence[str]
+    """Names of the enabled platforms."""
+    backend: str
+    """The backend's name, as in the results of ``checks``."""
+    assets: str
+    """The path of the static files, relative to the gateway's root: ``Assets.root``."""
+    about: str = ""
+    """A description of the backend for people, without secrets: ``Assistant.description``."""

@@ -1,0 +1,403 @@
+"""The API client for the assistant's server: JSON and event streams over one SDK client per process.
+
+The SDK supplies keys, URLs, connections and exceptions. Requests go through its methods (``client.post``) and
+responses are decoded here: its generated resources cost 20 MB and, while streaming, five times the CPU. Its methods
+in turn cost more CPU than the connection: it makes the first POST of a kind, and the others are made from a template.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self, cast
+from urllib.parse import quote, urlsplit
+
+import httpx2
+import openai
+
+from gateway import logs
+from gateway.assistants.error_map import BadRequest, NotThere, our_words
+from gateway.assistants.json_fields import parts, text
+from gateway.assistants.sse import Event, Json, events, parse
+from gateway.coordination.lease import ensure_held
+from gateway.domain.errors import RateLimited, Refused, SettingsError, ThreadBusy, Unavailable
+from gateway.settings import Settings
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
+"""Timeout of requests that do not wait for a model."""
+SILENCE_SECONDS = 120.0
+"""Seconds without a byte after which a stream is given up, if its run can be followed by polling."""
+KEEPALIVE_SECONDS = 60.0
+DRAIN_SECONDS = 0.05
+"""Time to read the end of a stream after its last event: only then can the connection be reused."""
+SPARE_CONNECTIONS = 100
+POLL_FAILURES = 4
+SHORTEST_POLL = 0.02
+LONGEST_POLL = 30.0
+LONGEST_ID = 256
+BINARY = {"accept": "application/binary"}
+TOO_LARGE = "A file that the assistant made is too large to be sent here."
+NO_KEY = "none"
+"""Sent to a self-hosted server that needs no key, because the SDK requires one."""
+
+Events = AsyncGenerator[Event, None]
+
+log = logs.get(__name__)
+
+
+def connect(settings: Settings) -> openai.AsyncOpenAI:
+    """Returns the SDK client for these settings. No I/O. Raises SettingsError."""
+    silence = settings.assistant_timeout_seconds
+    timeout = httpx2.Timeout(connect=CONNECT_SECONDS, read=silence, write=ANSWER_SECONDS, pool=ANSWER_SECONDS)
+    # A run uses one connection, and one more while it is polled or cancelled.
+    limits = httpx2.Limits(
+        max_connections=2 * settings.max_runs + SPARE_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS
+    )
+    _check_urls(settings)
+    transport = openai.DefaultAioHttpClient(limits=limits, timeout=timeout)
+    # A repeated POST would repeat the message, so retries are left to the code that knows whether that is safe.
+    options: dict[str, Any] = {"http_client": transport, "timeout": timeout, "max_retries": 0}
+    if settings.azure_openai_endpoint and settings.azure_openai_api_key:
+        return openai.AsyncAzureOpenAI(
+            azure_endpoint=settings.azure_openai_endpoint,
+            api_key=settings.azure_openai_api_key.get_secret_value(),
+            api_version=settings.azure_openai_api_version,
+            **options,
+        )
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else NO_KEY
+    return openai.AsyncOpenAI(api_key=key, base_url=settings.openai_base_url, **options)
+
+
+def _check_urls(settings: Settings) -> None:
+    urls = {
+        "OPENAI_BASE_URL": settings.openai_base_url,
+        "AZURE_OPENAI_ENDPOINT": settings.azure_openai_endpoint,
+    }
+    for name, url in urls.items():
+        if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
+            raise SettingsError(f"{name} must be a URL that begins with http:// or https://.")
+
+
+def segment(name: str) -> str:
+    """Returns an id quoted as one path segment. Raises NotFound for a value that cannot be an id of any server."""
+    quoted = quote(name, safe="")
+    if quoted in {"", ".", ".."} or len(name) > LONGEST_ID:
+        raise NotThere("not a valid id of a server object")
+    return quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How the assistant is configured."""
+
+    model: str
+    instructions: str = ""
+    hosted: tuple[Json, ...] = ()
+    """Hosted tools, in the form of the Responses API."""
+    streamed: bool = True
+    """False: do not stream, but poll or wait for the whole response."""
+    poll_seconds: float = 1.0
+    """Interval between two polls of a run, unless the server sets it."""
+    transcription_model: str = ""
+    """The model that transcribes recordings; empty if they are not transcribed."""
+
+
+class Extras:
+    """Request fields that not every server supports: errors that name a field switch it off, or on."""
+
+    def __init__(self, fields: Json, on_demand: Json | None = None) -> None:
+        """``fields`` are sent until the server rejects them by name, those ``on_demand`` once it names them."""
+        self._fields = dict(fields)
+        self._on_demand = dict(on_demand or {})
+
+    @property
+    def fields(self) -> Json:
+        """The fields to send now: the same object until something changes."""
+        return self._fields
+
+    def adapt(self, error: BadRequest) -> bool:
+        """Changes the fields according to a rejection. Returns whether it named one of them."""
+        words = set(re.split(r"[^a-z_]+", (error.param or str(error)).lower()))
+        named = next((name for name in (*self._fields, *self._on_demand) if name in words), None)
+        if named is None:
+            return False
+        log.info(
+            "request field switched off or on after the server rejected the request",
+            field=named,
+            sent=named in self._fields,
+        )
+        more = {} if named in self._fields else {named: self._on_demand.pop(named)}
+        self._fields = {name: value for name, value in self._fields.items() if name != named} | more
+        return True
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK
+_url = lru_cache(maxsize=64)(httpx2.URL)  # parsing costs a tenth of a request, and there are few different URLs
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # the headers hold the key
+class Pattern:
+    """A POST as the SDK made it, to make further ones that differ only in path, body and cookies."""
+
+    before: str
+    """The URL up to the requested path; on Azure it contains the deployment."""
+    after: str
+    headers: httpx2.Headers
+    extensions: Mapping[str, Any]
+    """The timeouts, and on Azure the host that may receive its key."""
+
+    @classmethod
+    def of(cls, response: httpx2.Response, path: str) -> Self | None:
+        """Returns the template of the answered request; None if the SDK or a redirect changed the path."""
+        request = response.request
+        before, found, after = str(request.url).rpartition(path)
+        if response.history or not found:
+            return None
+        own = {b"cookie", b"content-length"}
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in own]
+        return cls(before, after, httpx2.Headers(headers), dict(request.extensions))
+
+    def request(self, path: str, body: Json, cookies: httpx2.Cookies) -> httpx2.Request:
+        return httpx2.Request(
+            "POST",
+            _url(f"{self.before}{path}{self.after}"),
+            headers=self.headers,
+            cookies=cookies,
+            content=_encoded(body).encode(),
+            extensions=dict(self.extensions),
+        )
+
+
+class Wire:
+    """Requests to one server. Every method raises AssistantError only; a path that is not there is NotThere.
+
+    A POST in the course of a turn also raises LeaseLost, when another process has the turn by now.
+    """
+
+    def __init__(self, client: openai.AsyncOpenAI, headers: Mapping[str, str] | None = None) -> None:
+        self._client = client
+        self._headers = dict(headers or {})
+        self._brief = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        self._patterns: dict[tuple[str, str, float | None, bool], Pattern] = {}
+
+    @property
+    def base_url(self) -> str:
+        return str(self._client.base_url)
+
+    @property
+    def azure(self) -> bool:
+        return isinstance(self._client, openai.AsyncAzureOpenAI)
+
+    @property
+    def host(self) -> str:
+        return self._client.base_url.netloc.decode()
+
+    async def get(self, path: str, query: Mapping[str, object] | None = None) -> Json:
+        return (await self._look(path, query))[0]
+
+    async def post(self, path: str, body: Json) -> Json:
+        """POSTs a request that does not wait for a model; see ``stream`` for the others."""
+        with our_words():
+            return parse((await self._post(path, body, ANSWER_SECONDS, streamed=False)).content)
+
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: bytes) -> Json:
+        """POSTs a file as a multipart form."""
+        with our_words():
+            options = self._options(timeout=self._brief)
+            options["headers"] = {**self._headers, "content-type": "multipart/form-data"}
+            file = (name, content, media_type)
+            response = await self._client.post(
+                path, cast_to=httpx2.Response, body=dict(fields), files={"file": file}, options=options
+            )
+            return parse(response.content)
+
+    async def content(self, path: str, most: int) -> bytes:
+        """Downloads a file. Raises AssistantRefused as soon as it exceeds ``max_bytes``."""
+        with our_words():
+            options = self._options(timeout=self._brief)
+            options["headers"] = {**self._headers, **BINARY}
+            response = cast(
+                "httpx2.Response",  # as in _post
+                await self._client.get(
+                    path,
+                    cast_to=httpx2.Response,
+                    options=options,
+                    stream=True,
+                    stream_cls=openai.AsyncStream[object],
+                ),
+            )
+            async with AsyncExitStack() as cleanup:
+                cleanup.push_async_callback(_close, response)
+                return await _read(response, most)
+
+    async def delete(self, path: str) -> None:
+        with our_words():
+            await self._client.delete(path, cast_to=httpx2.Response, options=self._options(timeout=self._brief))
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, body: Json, extras: Extras | None = None, *, silence: float | None = None
+    ) -> AsyncIterator[Events]:
+        """POSTs, and yields the events of the response. A response that is one JSON object comes as one event.
+
+        Raises AssistantUnavailable after ``idle_seconds`` without a byte (None: the client's own timeout).
+        """
+        response = await self._open(path, body, extras or Extras({}), silence)
+        with our_words():
+            async with AsyncExitStack() as cleanup:
+                cleanup.push_async_callback(_close, response)
+                chunks = response.aiter_bytes()
+                read = events(chunks) if _streams(response) else _whole(response)
+                cleanup.push_async_callback(read.aclose)
+                yield read
+                await _drain(chunks)
+
+    async def _open(self, path: str, body: Json, extras: Extras, silence: float | None) -> httpx2.Response:
+        while True:
+            fields = extras.fields
+            try:
+                with our_words():
+                    return await self._post(path, body | fields, silence, streamed=True)
+            except BadRequest as exc:
+                if fields is extras.fields and not extras.adapt(exc):  # else another request changed them
+                    raise
+
+    async def _post(self, path: str, body: Json, silence: float | None, *, streamed: bool) -> httpx2.Response:
+        await ensure_held()
+        # All that the SDK's request depends on: the first path segment, and on Azure the model, which is in the URL.
+        kind = (path.split("/")[1], text(body.get("model")), silence, streamed)
+        if (pattern := self._patterns.get(kind)) is not None:
+            return await self._send_like(pattern, path, body, streamed=streamed)
+        timeout = None if silence is None else httpx2.Timeout(silence, connect=CONNECT_SECONDS)
+        response = cast(
+            "httpx2.Response",  # the SDK's signature says it returns a stream, whatever cast_to is
+            await self._client.post(
+                path,
+                cast_to=httpx2.Response,
+                body=body,
+                options=self._options(timeout=timeout),
+                stream=streamed,
+                stream_cls=openai.AsyncStream[object],
+            ),
+        )
+        if (pattern := Pattern.of(response, path)) is not None:
+            self._patterns[kind] = pattern
+        return response
+
+    async def _send_like(self, pattern: Pattern, path: str, body: Json, *, streamed: bool) -> httpx2.Response:
+        """Sends a request as ``client.post`` does: one attempt, the same exceptions."""
+        transport = self._client._client  # noqa: SLF001  # the SDK has no public access to its transport
+        request = pattern.request(path, body, transport.cookies)
+        try:
+            response = await transport.send(request, stream=streamed)
+        except httpx2.TimeoutException as exc:
+            raise openai.APITimeoutError(request=request) from exc
+        except httpx2.RequestError as exc:
+            raise openai.APIConnectionError(request=request) from exc
+        if response.is_success:
+            return response
+        await response.aread()
+        raise self._client._make_status_error_from_response(response)  # noqa: SLF001  # nor to its choice of the exception class
+
+    async def until(self, path: str, over: Callable[[Json], bool], *, every: float) -> Json:
+        """GETs an object until ``is_done``: at once, then every ``interval_seconds`` or as often as the server says.
+
+        Tolerates a few failures in a row. Raises AssistantUnavailable after that; permanent errors at once.
+        """
+        failures = 0
+        while True:
+            try:
+                found, wait = await self._look(path)
+                failures = 0
+            except (Unavailable, RateLimited, ThreadBusy) as exc:
+                failures += 1
+                if failures >= POLL_FAILURES:
+                    raise Unavailable(f"polling failed {failures} times in a row: {exc}") from exc
+                log.debug("polling failed", error=str(exc), failures=failures)
+                wait = exc.retry_after or every * 2**failures
+            else:
+                if over(found):
+                    return found
+            await asyncio.sleep(min(every if wait is None else wait, LONGEST_POLL))
+
+    async def listed(self, path: str, query: Mapping[str, object]) -> AsyncGenerator[Json, None]:
+        """Yields the objects of a list, page by page."""
+        last = None
+        while True:
+            page = await self.get(path, query if last is None else {**query, "after": last})
+            found = parts(page.get("data"))
+            for one in found:
+                yield one
+            before, last = last, text(page.get("last_id")) or (text(found[-1].get("id")) if found else "")
+            if page.get("has_more") is not True or last in ("", before):
+                return
+
+    async def close(self) -> None:
+        with suppress(Exception):  # errors while closing do not matter
+            await self._client.close()
+
+    async def _look(self, path: str, query: Mapping[str, object] | None = None) -> tuple[Json, float | None]:
+        """Returns the object, and the seconds after which the server wants the next poll (None: it does not say)."""
+        with our_words():
+            options = self._options(params=query, timeout=self._brief)
+            response = await self._client.get(path, cast_to=httpx2.Response, options=options)
+            return parse(response.content), _poll_after(response)
+
+    def _options(self, **options: Any) -> Any:
+        return {"headers": self._headers} | {name: value for name, value in options.items() if value is not None}
+
+
+def _streams(response: httpx2.Response) -> bool:
+    return "json" not in response.headers.get("content-type", "")
+
+
+async def _whole(response: httpx2.Response) -> AsyncGenerator[Event, None]:
+    yield "", parse(await response.aread())
+
+
+async def _read(response: httpx2.Response, most: int) -> bytes:
+    read = bytearray()
+    async for chunk in response.aiter_bytes():
+        read += chunk
+        if len(read) > most:
+            raise Refused(f"the file is larger than {most} bytes", code="file_too_large", sentence=TOO_LARGE)
+    return bytes(read)
+
+
+def _poll_after(response: httpx2.Response) -> float | None:
+    try:
+        seconds = float(response.headers["openai-poll-after-ms"]) / 1000
+    except (KeyError, ValueError):
+        return None
+    return max(seconds, SHORTEST_POLL) if math.isfinite(seconds) else None
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Reads the rest of the stream after the last event, normally a few bytes, so that the connection can be reused."""
+    with suppress(Exception):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
+
+
+async def _close(response: httpx2.Response) -> None:
+    with suppress(Exception):
+        await response.aclose()
+
+
+async def find_model(wire: Wire, model: str) -> None:
+    """Raises AssistantMisconfigured if the server has no such model, NotFound if it has no model endpoints."""
+    try:
+        if not wire.azure:  # Azure lists models by their own names, not by deployment
+            await wire.get(f"/models/{segment(model)}")
+            return
+    except NotThere:
+        log.debug("server has no endpoint for a single model", host=wire.host)
+    await wire.get("/models")

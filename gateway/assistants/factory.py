@@ -1,0 +1,61 @@
+"""Creates the backends that use a server, from the settings."""
+
+from __future__ import annotations
+
+from gateway import logs
+from gateway.assistants import Facts
+from gateway.assistants.api_client import Setup, Wire, connect
+from gateway.assistants.chat.backend import Chat
+from gateway.assistants.responses.backend import DEFAULT_MODEL, Responses
+from gateway.assistants.sse import Json
+from gateway.assistants.threads.backend import BETA, Threads
+from gateway.assistants.threads.server_assistant import ServerAssistant
+from gateway.domain.errors import SettingsError
+from gateway.ports.assistant import Assistant
+from gateway.settings import Settings
+from gateway.tools import ToolBox
+
+HOSTED = ("web_search", "file_search", "code_interpreter", "image_generation")
+
+log = logs.get(__name__)
+
+
+def build_online(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
+    """Returns the backend that the settings choose, if it uses a server. No I/O. Raises SettingsError."""
+    config = set_up(settings)
+    client = connect(settings)
+    if settings.backend == "threads":
+        api = Wire(client, BETA)
+        return Threads(api, config, toolbox, ServerAssistant(api, config, toolbox, facts, settings.assistant_id))
+    if settings.backend == "responses":
+        return Responses(Wire(client), config, toolbox)
+    if config.hosted:
+        log.warning("OPENAI_TOOLS is ignored: chat completions have no hosted tools", tools=settings.openai_tools)
+    return Chat(Wire(client), config, toolbox, history_chars=settings.history_chars)
+
+
+def set_up(settings: Settings) -> Setup:
+    """Returns the assistant's configuration from the settings. Raises SettingsError."""
+    return Setup(
+        model=settings.openai_model or DEFAULT_MODEL,
+        instructions=settings.assistant_instructions,
+        hosted=tuple(_hosted(name.strip(), settings) for name in settings.openai_tools.split(",") if name.strip()),
+        streamed=settings.assistant_mode == "stream",
+        poll_seconds=settings.assistant_poll_seconds,
+        transcription_model=settings.transcription_model,
+    )
+
+
+def _hosted(name: str, settings: Settings) -> Json:
+    if name == "code_interpreter":
+        return {"type": name, "container": {"type": "auto"}}
+    if name == "file_search":
+        stores = [store.strip() for store in settings.openai_vector_store_ids.split(",") if store.strip()]
+        if not stores:
+            raise SettingsError(
+                "OPENAI_TOOLS contains file_search, so OPENAI_VECTOR_STORE_IDS must name the vector stores to search."
+            )
+        return {"type": name, "vector_store_ids": stores}
+    if name not in HOSTED:
+        raise SettingsError(f"OPENAI_TOOLS: unknown tool {name[:40]!r}. The hosted tools are: {', '.join(HOSTED)}.")
+    return {"type": name}

@@ -1,0 +1,118 @@
+"""The command line: ``python -m gateway serve | web | worker | chat | migrate | check``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+
+from gateway import app, logs
+from gateway.cli import check as checking
+from gateway.cli.commands import commands
+from gateway.domain.errors import GatewayError
+from gateway.settings import Settings
+from gateway.web import metrics_endpoint, server
+from gateway.web.metrics_endpoint import MetricsSettings
+from storage import migrations
+
+
+class Group(click.Group):
+    """Command group that shows a GatewayError as one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except GatewayError as exc:
+            raise click.ClickException(logs.mask(str(exc))) from exc
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """One assistant in all your chats."""
+
+
+@main.command()
+def serve() -> None:
+    """Web server and worker in one process: enough for one machine."""
+    _serve(listening=True)
+
+
+@main.command()
+def web() -> None:
+    """Web server and worker, one of several processes over one PostgreSQL. Does not poll platforms: see worker."""
+    _serve(listening=False)
+
+
+@main.command()
+def worker() -> None:
+    """Worker only: polls platforms that do not call a webhook, and answers messages that any process accepted."""
+    settings = app.load_settings()
+    stops = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
+    gateway = _open(settings)
+    gateway.listen()
+    exposed = MetricsSettings.load()
+    metrics = (
+        metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
+    )
+    click.echo(f"Worker started with {gateway.assistant.description}.")
+    signal.sigwait(stops)
+    gateway.drain(settings.grace_seconds)
+    gateway.close(settings.grace_seconds)
+    if metrics is not None:
+        metrics.close()
+
+
+@main.command()
+def migrate() -> None:
+    """Migrate the database to the current schema."""
+    migrations.upgrade(app.load_settings().database_url)
+    click.echo("The database is up to date.")
+
+
+@main.command()
+def check() -> None:
+    """Check everything that is configured. Exit status 1 if something fails."""
+    all_ok = True
+    for line in checking.check(app.load_settings()):
+        all_ok = all_ok and line.ok
+        click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
+    sys.exit(0 if all_ok else 1)
+
+
+for command in commands():
+    main.add_command(command)
+
+
+def _open(settings: Settings) -> app.Gateway:
+    store = app.open_store(settings)
+    return app.open_gateway(settings, app.platforms(settings, store), store)
+
+
+def _serve(*, listening: bool) -> None:
+    settings = app.load_settings()
+
+    opened: list[app.Gateway] = []
+
+    def make_site() -> server.Site:
+        gateway = _open(settings)
+        if listening:
+            gateway.listen()
+        opened.append(gateway)
+        return server.Site(gateway.web(), gateway.drain, gateway.close)
+
+    server.serve(
+        make_site,
+        host=settings.host,
+        port=settings.port,
+        threads=settings.web_threads,
+        grace_seconds=settings.grace_seconds,
+        on_ready=lambda url: _greet(url, opened[0]),
+    )
+
+
+def _greet(url: str, gateway: app.Gateway) -> None:
+    names = ", ".join(adapter.name for adapter in gateway.adapters)
+    click.echo(f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.")
+    click.echo(f"""Try: curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""")

@@ -1,0 +1,350 @@
+"""All metrics of the gateway, defined once: counts and times along a turn's way, and the length of the queue."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from gateway.domain.errors import AssistantError, GatewayError, Overloaded, SettingsError, StoreUnavailable
+from gateway.domain.models import Turn, TurnState
+from gateway.ports.store import Depth
+
+TURN_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+SWEEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+DEPTH_SECONDS = 2.0
+"""How long queue depths are cached, so that frequent scrapes do not load the database."""
+MILLIONTHS = 1_000_000
+STEPS = ("waiting", "answering", "delivering")
+BY_PLATFORM = ("platform",)
+BY_CODE = ("platform", "code")
+
+Depths = Callable[[], Sequence[Depth]]
+"""Returns the queue depth of each platform. Does I/O; may raise StoreUnavailable."""
+
+Labelled = TypeVar("Labelled", Counter, Histogram)
+
+
+class Metrics:
+    """The gateway's counters, gauges and histograms. Thread-safe; no event method does I/O or raises.
+
+    Labels are platforms, our own error codes and names defined here: never a person, a channel or a text.
+    """
+
+    def __init__(
+        self, platforms: Iterable[str] = (), depths: Depths | None = None, *, folder: Path | None = None
+    ) -> None:
+        """``platforms``: those whose series exist from the start, at 0; others get theirs with their first event.
+
+        ``depths`` is called when metrics are collected. ``folder``: where processes that are collected together keep
+        their values; it is created if needed and must be PROMETHEUS_MULTIPROC_DIR, which the library reads itself.
+        Raises SettingsError when it is not, or cannot be written to.
+        """
+        _check_folder(folder)
+        self.registry = CollectorRegistry(support_collectors_without_names=True)
+        """Everything to collect."""
+        self._platforms: set[str] = set()
+        # With a folder, metrics are collected from the files of all processes, not from this process's objects.
+        registered = None if folder else self.registry
+        self._define_counters(partial(Counter, labelnames=BY_PLATFORM, registry=registered))
+        self._define_timings(partial(Histogram, registry=registered))
+        self._in_progress = Gauge(
+            "gateway_conversations_in_hand",
+            "Conversations that are being worked on.",
+            registry=registered,
+            multiprocess_mode="livesum",  # a dead process works on nothing
+        )
+        self._in_progress.set(0)  # an earlier process with the same id may have left a value in the folder
+        for platform in platforms:
+            self._initialise(platform)
+        self.registry.register(_MultiprocessCollector(folder) if folder else ProcessCollector(registry=None))
+        if depths is not None:
+            self.registry.register(_QueueCollector(depths, self._platforms))
+
+    # ------------------------------------------------------------ definitions
+
+    def _define_counters(self, counter: Callable[..., Counter]) -> None:
+        self._accepted = counter("gateway_turns_accepted_total", "Messages that were committed as a turn.")
+        self._deduplicated = counter(
+            "gateway_messages_deduplicated_total",
+            "Messages that came again and did not become a second turn.",
+        )
+        self._refused = counter(
+            "gateway_messages_refused_total", "Messages that were not accepted, by error code.", labelnames=BY_CODE
+        )
+        self._started = counter(
+            "gateway_turns_started_total",
+            "Attempts at turns; exceeds the number of turns when a process died or released one.",
+        )
+        self._retried = counter(
+            "gateway_assistant_asked_again_total",
+            "Repeated requests to the assistant for a turn, by the code of the error before.",
+            labelnames=BY_CODE,
+        )
+        self._leases_lost = counter(
+            "gateway_leases_lost_total", "Conversations that another process took over from one that was still running."
+        )
+        self._answered = counter("gateway_turns_answered_total", "Turns whose reply was stored.")
+        self._failed = counter(
+            "gateway_turns_failed_total",
+            "Turns that got no reply, by error code.",
+            labelnames=BY_CODE,
+        )
+        self._cancelled = counter("gateway_turns_cancelled_total", "Turns that were cancelled before they had a reply.")
+        self._delivered = counter(
+            "gateway_turns_delivered_total",
+            "Turns whose outcome the platform accepted: a reply, or the sentence that says why there is none.",
+        )
+        self._undeliverable = counter(
+            "gateway_turns_undeliverable_total", "Turns whose outcome the platform rejected for good."
+        )
+        self._tokens = counter(
+            "gateway_tokens_total",
+            "Tokens of resolved turns as the backend counted them, in (read) or out (written).",
+            labelnames=("platform", "direction"),
+        )
+        self._cost = counter("gateway_cost_total", "Cost of resolved turns, in the currency of the prices.")
+
+    def _define_timings(self, histogram: Callable[..., Histogram]) -> None:
+        self._until_answered = histogram(
+            "gateway_turn_answer_seconds",
+            "Seconds from a message's receipt until its reply was stored, of turns that have one.",
+            BY_PLATFORM,
+            buckets=TURN_SECONDS,
+        )
+        self._steps = histogram(
+            "gateway_turn_step_seconds",
+            "Seconds that a turn waited for its start, was being answered (or failed), and was being delivered.",
+            ("platform", "step"),
+            buckets=TURN_SECONDS,
+        )
+        self._sweeps = histogram(
+            "gateway_sweep_seconds",
+            "Seconds that one query for due conversations took in the database.",
+            buckets=SWEEP_SECONDS,
+        )
+
+    def _initialise(self, platform: str) -> None:
+        """Creates a platform's series at 0, as far as their labels can be known, so that rates see the first event."""
+        for counter in (
+            *(self._accepted, self._deduplicated, self._started, self._leases_lost, self._answered, self._cancelled),
+            *(self._delivered, self._undeliverable, self._cost),
+        ):
+            counter.labels(platform)
+        self._until_answered.labels(platform)
+        for direction in ("in", "out"):
+            self._tokens.labels(platform, direction)
+        for step in STEPS:
+            self._steps.labels(platform, step)
+        self._refused.labels(platform, Overloaded.code)
+        for code in sorted(_codes(AssistantError)):
+            self._failed.labels(platform, code)
+        self._platforms.add(platform)
+
+    def _of(self, metric: Labelled, platform: str, *labels: str) -> Labelled:
+        # Without a lock: when two threads initialise the same platform, they create the same series.
+        if platform not in self._platforms:
+            self._initialise(platform)
+        return metric.labels(platform, *labels)
+
+    # ------------------------------------------------------------ receiving
+
+    def accepted(self, turn: Turn) -> None:
+        """Counts a message that was committed as a new turn."""
+        self._of(self._accepted, _platform_of(turn)).inc()
+
+    def deduplicated(self, platform: str) -> None:
+        """Counts a message that was recorded before."""
+        self._of(self._deduplicated, platform).inc()
+
+    def refused(self, platform: str, code: str) -> None:
+        """Counts a message that was not accepted."""
+        self._of(self._refused, platform, code).inc()
+
+    # ------------------------------------------------------------ working
+
+    def claimed(self, seconds: float) -> None:
+        """Records the duration of one query for due conversations."""
+        self._sweeps.observe(seconds)
+
+    def in_hand(self, number: int) -> None:
+        """Sets the number of conversations that this process works on."""
+        self._in_progress.set(number)
+
+    def started(self, turn: Turn) -> None:
+        """Counts an attempt at a turn, before the assistant is asked."""
+        self._of(self._started, _platform_of(turn)).inc()
+
+    def asked_again(self, platform: str, code: str) -> None:
+        """Counts a repeated request to the assistant, by the code of the error before."""
+        self._of(self._retried, platform, code).inc()
+
+    def lease_lost(self, platform: str) -> None:
+        """Counts a conversation that another process took over from this one."""
+        self._of(self._leases_lost, platform).inc()
+
+    # ------------------------------------------------------------ resolving and delivering
+
+    def decided(self, turn: Turn) -> None:
+        """Counts a turn whose outcome is stored. Does nothing for a turn that has none yet."""
+        platform = _platform_of(turn)
+        match turn.state:
+            case TurnState.ANSWERED | TurnState.DELIVERED:
+                self._of(self._answered, platform).inc()
+                self._of(self._until_answered, platform).observe(_elapsed(turn.received_at, turn.answered_at))
+            case TurnState.FAILED:
+                self._of(self._failed, platform, turn.failure.code if turn.failure else GatewayError.code).inc()
+            case TurnState.CANCELLED:
+                self._of(self._cancelled, platform).inc()
+            case _:
+                return
+        self._count_usage(turn, platform)
+
+    def _count_usage(self, turn: Turn, platform: str) -> None:
+        if turn.started_at is not None:
+            self._steps.labels(platform, "waiting").observe(_elapsed(turn.received_at, turn.started_at))
+            if turn.state is not TurnState.CANCELLED:
+                self._steps.labels(platform, "answering").observe(_elapsed(turn.started_at, turn.answered_at))
+        self._tokens.labels(platform, "in").inc(turn.usage.tokens_in)
+        self._tokens.labels(platform, "out").inc(turn.usage.tokens_out)
+        self._cost.labels(platform).inc(turn.cost / MILLIONTHS)
+
+    def delivered(self, turn: Turn, seconds: float) -> None:
+        """Counts a turn whose outcome, of any kind, was delivered, and records how long the delivery took."""
+        self._of(self._delivered, _platform_of(turn)).inc()
+        self._of(self._steps, _platform_of(turn), "delivering").observe(seconds)
+
+    def undeliverable(self, turn: Turn) -> None:
+        """Counts a turn whose delivery was given up because the platform rejected it."""
+        self._of(self._undeliverable, _platform_of(turn)).inc()
+
+
+def _platform_of(turn: Turn) -> str:
+    return turn.message.key.platform
+
+
+def _elapsed(begin: float, end: float | None) -> float:
+    """Returns seconds; 0 when the clock was set back in between, as a sum may not decrease."""
+    return max((end or begin) - begin, 0.0)
+
+
+def _codes(kind: type[GatewayError]) -> set[str]:
+    """Returns the error codes of a class and all its subclasses."""
+    return {kind.code}.union(*map(_codes, kind.__subclasses__()))
+
+
+# ---------------------------------------------------------------- the queue
+
+
+class _QueueCollector(Collector):
+    """The queue in the database. All processes share it and report the same values."""
+
+    def __init__(self, depths: Depths, platforms: Iterable[str]) -> None:
+        """``platforms``: those that are reported even when they have nothing queued. Read at each collection."""
+        self._depths = depths
+        self._platforms = platforms
+        self._cached: Sequence[Depth] | None = None
+        self._cached_until = 0.0
+        self._lock = Lock()
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families(None, ())
+
+    def collect(self) -> Iterable[Metric]:
+        # While another caller queries the database, the cached value is used; only the first query ever must wait.
+        if self._lock.acquire(blocking=not self._cached_until):
+            try:
+                self._refresh()
+            finally:
+                self._lock.release()
+        return self._families(self._cached, tuple(self._platforms))
+
+    def _refresh(self) -> None:
+        if time.monotonic() < self._cached_until:
+            return
+        try:
+            self._cached = self._depths()
+        except StoreUnavailable:
+            self._cached = None
+        self._cached_until = time.monotonic() + DEPTH_SECONDS
+
+    @staticmethod
+    def _families(depths: Sequence[Depth] | None, platforms: Iterable[str]) -> Iterable[Metric]:
+        up = GaugeMetricFamily("gateway_database_up", "Whether the database answered when it was last asked.")
+        turns = GaugeMetricFamily("gateway_queue_turns", "Turns that are not finished.", labels=BY_PLATFORM)
+        age = GaugeMetricFamily(
+            "gateway_queue_age_seconds", "Seconds since the oldest unfinished turn was received.", labels=BY_PLATFORM
+        )
+        up.add_metric((), depths is not None)
+        if depths is not None:
+            idle = {platform: Depth(platform, 0, 0.0) for platform in platforms}
+            for depth in (idle | {depth.platform: depth for depth in depths}).values():
+                turns.add_metric((depth.platform,), depth.turns)
+                age.add_metric((depth.platform,), max(depth.age, 0.0))
+        return (up, turns, age)
+
+
+# ---------------------------------------------------------------- several processes
+
+
+class _MultiprocessCollector(Collector):
+    """Metrics of all processes that share a folder. Ended processes keep their counts, but their gauges are removed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        self._remove_dead_gauges()
+        files = list(self._files())
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # it has no types
+        return merged
+
+    def _remove_dead_gauges(self) -> None:
+        """Removes the gauges of killed processes, which cannot do so themselves. All run on one machine."""
+        for file in self._folder.glob("gauge_live*_*.db"):
+            if not _is_alive(int(file.stem.rpartition("_")[2])):
+                file.unlink(missing_ok=True)
+
+    def _files(self) -> Iterable[str]:
+        """Yields non-empty files: a starting process's file is empty for a moment, and the library cannot read that."""
+        for file in self._folder.glob("*.db"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_size:
+                    yield str(file)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it belongs to another user
+        return True
+    return True
+
+
+def _check_folder(folder: Path | None) -> None:
+    """Raises SettingsError unless ``folder`` agrees with what the library chose at import, and is writable."""
+    if (folder is not None) != (values.ValueClass is not values.MutexValue):
+        raise SettingsError(
+            "PROMETHEUS_MULTIPROC_DIR: set it to a folder in the environment of the process itself, or unset it there. "
+            "Setting it in .env or by PROMETHEUS_MULTIPROC_DIR_FILE is not enough, and it must not be empty."
+        )
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as exc:
+            reason = f"{folder} cannot be written to: {exc.strerror}"
+            raise SettingsError(f"PROMETHEUS_MULTIPROC_DIR: {reason}.") from exc

@@ -1,0 +1,135 @@
+"""Prices of a model's tokens: the operator's own, else those of the ``genai-prices`` package. No network."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
+from typing import Self
+
+import genai_prices
+from pydantic import field_validator
+
+from gateway import logs
+from gateway.domain.models import Usage
+from gateway.settings import Environment, Settings
+
+SOURCE = f"genai-prices {genai_prices.__version__}"
+"""The package has its prices inside; it downloads newer ones only when asked to (github.com/pydantic/genai-prices)."""
+PROVIDER = "openai"
+SAMPLE_TOKENS = 1000
+ENTRY_PATTERN = re.compile(
+    r"(?P<model>[^\s=,]+)\s*=\s*(?P<tokens_in>\d{1,9}(\.\d{1,9})?)\s*/\s*(?P<tokens_out>\d{1,9}(\.\d{1,9})?)"
+)
+WILDCARD = "*"
+NAME_BOUNDARY = re.compile(r"[^a-z0-9.]", re.IGNORECASE)
+"""What may follow a model's name in the name of its version: gpt-5-2025-08-07 is a gpt-5, and gpt-5.1 is not."""
+MAX_MODELS = 1000
+"""Model names that are remembered; they come from the backend."""
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Price of a million tokens, which is the price of one token in millionths."""
+
+    tokens_in: Decimal
+    tokens_out: Decimal
+
+    def cost(self, usage: Usage) -> int:
+        """Returns the cost in millionths, rounded up."""
+        return math.ceil(usage.tokens_in * self.tokens_in + usage.tokens_out * self.tokens_out)
+
+
+class PriceSettings(Environment):
+    prices: str = ""
+    """``model=in/out`` per million tokens, comma-separated: ``gpt-5=1.25/10, my-model=0.2/0.8``; ``*`` for models
+    without any other price."""
+
+    @field_validator("prices")
+    @classmethod
+    def _check_prices(cls, prices: str) -> str:
+        for entry in _split_entries(prices):
+            if not ENTRY_PATTERN.fullmatch(entry):
+                raise ValueError(f"cannot be read at {entry[:60]!r}; write model=in/out, such as gpt-5=1.25/10")
+        return prices
+
+    @property
+    def own(self) -> Mapping[str, Price]:
+        """The operator's prices by model name."""
+        found = (ENTRY_PATTERN.fullmatch(entry) for entry in _split_entries(self.prices))
+        return {each["model"]: Price(Decimal(each["tokens_in"]), Decimal(each["tokens_out"])) for each in found if each}
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Prices by model name. Cached input and hosted tools are not priced separately.
+
+    So a cost is the most that the tokens can cost, at the rates for prompts of ordinary length.
+    """
+
+    own: Mapping[str, Price]
+    """The operator's, by model name."""
+    usual: str = ""
+    """The model that is meant when a backend names none."""
+    _logged_models: set[str] = field(default_factory=set)
+
+    @classmethod
+    def load(cls, settings: Settings) -> Self:
+        """Reads the operator's prices. Raises SettingsError."""
+        return cls(PriceSettings.load().own, settings.openai_model or "")
+
+    def of(self, model: str) -> Price | None:
+        """Returns the price under the longest name that the model's begins with; None when there is none.
+
+        Of names that are equally long the operator's wins.
+        """
+        name = model or self.usual
+        own = max((each for each in self.own if each != WILDCARD and _is_version_of(name, each)), key=len, default="")
+        known, price = _package_price(name)
+        if own and not (len(known) > len(own) and _is_version_of(name, known)):
+            return self.own[own]
+        return price or self.own.get(WILDCARD)
+
+    def cost(self, model: str, usage: Usage) -> int:
+        """Returns the cost in millionths of the prices' currency, rounded up; 0 when the model has no price.
+
+        Logs each model without a price once.
+        """
+        if not (usage.tokens_in or usage.tokens_out):
+            return 0
+        price = self.of(model)
+        if price is None:
+            self._log_unknown(model or self.usual)
+            return 0
+        return price.cost(usage)
+
+    def _log_unknown(self, model: str) -> None:
+        if model not in self._logged_models and len(self._logged_models) < MAX_MODELS:
+            self._logged_models.add(model)
+            log.warning("no price known for a model, so its turns count as free; set PRICES", model=model)
+
+
+@lru_cache(MAX_MODELS)
+def _package_price(name: str) -> tuple[str, Price | None]:
+    """Returns the package's own name for a model and its price; an empty name and None when it does not know it."""
+    # Computed for few tokens: a turn may be several requests, so its sum says nothing about rates for long prompts.
+    sample = genai_prices.Usage(input_tokens=SAMPLE_TOKENS, output_tokens=SAMPLE_TOKENS)
+    try:
+        found = genai_prices.calc_price(sample, name, provider_id=PROVIDER)
+    except LookupError:
+        return "", None
+    scale = Decimal(1_000_000) / SAMPLE_TOKENS
+    return found.model.id, Price(found.input_price * scale, found.output_price * scale)
+
+
+def _split_entries(prices: str) -> Sequence[str]:
+    return [entry.strip() for entry in prices.split(",") if entry.strip()]
+
+
+def _is_version_of(name: str, known: str) -> bool:
+    return name == known or (name.startswith(known) and NAME_BOUNDARY.match(name, len(known)) is not None)

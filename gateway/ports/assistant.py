@@ -1,0 +1,92 @@
+"""What the core expects of an assistant backend. All async, on the worker's loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+from gateway.domain.models import (
+    Attachment,
+    Exchange,
+    File,
+    RunEvent,
+    RunId,
+    ThreadId,
+    Turn,
+)
+from gateway.ports.check import Check
+
+History = Callable[[], Awaitable[Sequence[Exchange]]]
+"""Loads the exchanges before a turn, oldest first. Called by a backend that needs them."""
+
+
+Attachments = Callable[[], Awaitable[Sequence[Attachment]]]
+"""Fetches the files of a turn's message, one Attachment per file, in order. Called by a backend that needs them.
+Raises nothing."""
+
+
+async def no_attachments() -> Sequence[Attachment]:
+    """Returns none: the loader for a message without files."""
+    return ()
+
+
+class Assistant(Protocol):
+    """A backend that reaches an assistant. All async. Every method may do I/O and raises only AssistantError."""
+
+    name: str
+    description: str
+    """For people: the backend, its model and its address. Contains no secrets."""
+
+    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+        """Creates a thread that contains these exchanges, oldest first."""
+        ...
+
+    def run(
+        self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Posts the message and runs the assistant on it, without checking the thread: no earlier attempt posted it.
+
+        Yields RunStarted as soon as the run has an id (again if the id changes), then preview events, and RunCompleted
+        last. An iterator that ends without RunCompleted has raised. Closing it early leaves the run at the backend
+        active; ``cancel_run`` stops it.
+        """
+        ...
+
+    def resume(
+        self,
+        turn: Turn,
+        thread: ThreadId,
+        run_id: RunId | None,
+        history: History,
+        attachments: Attachments = no_attachments,
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Completes an earlier attempt without posting the message to the thread twice.
+
+        With a run id it attaches to that run. Without one it looks in the thread for what the attempt left there, and
+        posts only if it left nothing. Yields as ``run`` does.
+        """
+        ...
+
+    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+        """Stops a run at the backend; no error if it has ended already."""
+        ...
+
+    async def fetch(self, file: File) -> bytes:
+        """Returns the content of a file of a reply. Raises AssistantRefused when it no longer exists."""
+        ...
+
+    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+        """Returns the newest 100 exchanges of a thread created elsewhere, oldest first. None: no such thread."""
+        ...
+
+    async def forget(self, thread: ThreadId) -> None:
+        """Deletes a thread at the backend; no error if it does not exist."""
+        ...
+
+    async def check(self) -> Sequence[Check]:
+        """Checks that the backend answers, with the smallest request that proves it. Raises nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        ...

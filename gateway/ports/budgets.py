@@ -1,0 +1,84 @@
+"""The interface to the database for budgets: what was spent, and whether a turn may run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.models import TurnId
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much may be spent, by whom and when. Amounts are in millionths of the currency of the price table."""
+
+    scope: str
+    """Whose budget, and for which kind of period, such as ``day user slack T1 U1``. Opaque to the database."""
+    period: str
+    """The day or month, such as ``2026-11-21`` or ``2026-11``. Periods of one scope sort chronologically."""
+    soft: int | None = None
+    """People are warned from this amount on."""
+    hard: int | None = None
+    """No more turns are run from this amount on."""
+    alone: bool = False
+    """Whether its turns run one at a time. Then at most one turn exceeds the hard limit, whatever turns cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent within a budget so far."""
+
+    budget: Budget
+    cost: int
+    held: int = 0
+    """The expected cost of running turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a turn may run."""
+
+    spent: Sequence[Spent]
+    """Per budget, without the reservation of the turn itself."""
+    exhausted: Budget | None = None
+    """The first budget that is used up: the turn may not run."""
+    wait: bool = False
+    """Running turns may use up the rest: ask again when one of them has ended."""
+
+    @property
+    def granted(self) -> bool:
+        return self.exhausted is None and not self.wait
+
+
+class Ledger(Protocol):
+    """Spending and reservations. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
+
+    def admit(self, turn: TurnId, budgets: Sequence[Budget]) -> Admission:
+        """Decides whether a turn may run within all of these budgets; if so, reserves its expected cost in each.
+
+        The expected cost is that of the most expensive turn so far in the budget, or all that is left if no turn is
+        known yet or the budget is serialised. So however many processes ask at once, at most one turn exceeds a hard
+        limit: always if serialised, otherwise as long as no turn costs more than the most expensive one before. A turn
+        admitted to the same budgets before stays admitted, whichever process asks, as its run has already cost
+        something.
+
+        A reservation counts while its turn is queued or running. A turn that ended without being charged, because its
+        process died, is charged by the next call for the same budget.
+        """
+        ...
+
+    def charge(self, turn: TurnId, cost: int) -> None:
+        """Charges the cost of an ended turn to each budget it was admitted to, and removes its reservations.
+
+        Without a reservation it does nothing, so repeated calls charge a turn once.
+        """
+        ...
+
+    def spent(self, budgets: Sequence[Budget]) -> Sequence[Spent]:
+        """Returns the usage of these budgets, in their order. Changes nothing."""
+        ...
+
+    def free_in(self, bucket: str) -> float:
+        """Returns the seconds until the next token of a bucket of ``Store.take_token`` is valid. Takes none."""
+        ...

@@ -1,0 +1,78 @@
+"""What an adapter may call to hand messages to the core. Sync; called from web threads and background tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.models import (
+    Conversation,
+    ConversationKey,
+    Message,
+    Turn,
+    TurnId,
+)
+from gateway.ports.platform import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The result of ``Inbox.accept``."""
+
+    turn: Turn
+    new: bool
+    here: bool
+    """Whether this process has claimed it; otherwise any process may."""
+
+
+class Inbox(Protocol):
+    """What an adapter may call to hand over messages and read turns. Sync, thread-safe; every method does I/O.
+
+    All may raise StoreUnavailable; those that call the assistant also AssistantError.
+    """
+
+    def new_turn(self) -> TurnId:
+        """Returns an id for a turn to be accepted, so that its caller can wait for it before it is recorded. No I/O."""
+        ...
+
+    def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
+        """Records a message, then starts the turn if this process has capacity; otherwise any process may claim it.
+
+        Raises Overloaded, ThreadNotFound, Blocked.
+        """
+        ...
+
+    def take(self, receipt: Receipt) -> None:
+        """Records everything in a parsed update; when this returns, all of it is committed.
+
+        Dropped are messages that may not start a conversation where none exists, messages of people whom the operator
+        does not admit, and changes to messages that do not exist. An album item is appended to the queued turn of the
+        items before it, or becomes a turn of its own when that turn has started. Under backpressure a conversation is
+        told once that the gateway is busy, not once per message. Accepting the same update again has no effect.
+        """
+        ...
+
+    def turn(self, turn: TurnId) -> Turn:
+        """Returns a turn. Raises TurnNotFound."""
+        ...
+
+    def locate(self, key: ConversationKey) -> Conversation:
+        """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
+
+        A thread without a conversation is imported if the backend knows it. Raises ThreadNotFound, also when
+        it belongs to another platform or workspace.
+        """
+        ...
+
+    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+        """Returns the turns of a conversation, oldest first."""
+        ...
+
+    def cancel(self, turn: TurnId) -> Turn:
+        """Cancels a turn, whichever process works on it. Raises TurnNotFound; Conflict when it has another outcome."""
+        ...
+
+    def forget(self, conversation: Conversation) -> Sequence[Turn]:
+        """Deletes a conversation and its thread at the backend; returns the turns that were cancelled by this."""
+        ...

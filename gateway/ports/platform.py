@@ -1,0 +1,230 @@
+"""What the core expects of a platform adapter, and what an adapter may call while it delivers a turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from gateway.domain.models import (
+    Attachment,
+    Edit,
+    File,
+    Message,
+    Move,
+    Shown,
+    Turn,
+    TurnId,
+    Verdict,
+    Withdrawal,
+)
+from gateway.ports.check import Check
+from gateway.ports.store import Rate
+
+if TYPE_CHECKING:
+    import flask
+
+    from gateway.ports.inbox import Inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An incoming HTTP request, independent of the web framework. Header names are lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """The answer to a webhook request, without a framework."""
+
+    status: int = 200
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address of this server to which a platform sends POST requests."""
+
+    path: str
+    max_body_bytes: int
+    """The web server reads no more of a body, and refuses larger ones (``payload_too_large``)."""
+    handle: Callable[[Request], WebhookResponse]
+    """Verifies, commits and acknowledges a request. Sync; any thread; does I/O.
+
+    Raises InputError, Overloaded, StoreUnavailable, which the web server answers as it does for every route.
+    """
+
+
+Change = Edit | Withdrawal | Move | Verdict
+"""An event of a platform other than a new message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The result of parsing a request: what it contains, and the body of the immediate HTTP response."""
+
+    messages: tuple[Message, ...] = ()
+    changes: tuple[Change, ...] = ()
+    body: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The platform's JSON that this was parsed from: for its adapter, which may do more with it after the commit."""
+    error: Exception | None = None
+    """Why ``payload`` could not be parsed although it is the platform's. The adapter decides what becomes of it."""
+
+
+class Outbox(Protocol):
+    """What an adapter may call while it delivers one turn. Async; on the worker's loop.
+
+    The worker creates one per claim on a turn and passes the same one to ``stream_preview`` and to ``deliver``.
+    """
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this is the first attempt at the turn: no other process can have posted anything of it."""
+        ...
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What was posted of this turn's reply, in the adapter's own format, as of the last ``save_progress``."""
+        ...
+
+    async def note(self, parts: Sequence[str]) -> None:
+        """Commits what is posted now, so that another process can continue from it. Raises LeaseLost."""
+        ...
+
+    async def file(self, file: File) -> bytes:
+        """Returns the content of a file that the assistant created. Raises AssistantError."""
+        ...
+
+    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
+        """Waits for a token of a bucket that all processes share. Returns False at once if the wait would exceed
+        ``max_wait`` seconds.
+
+        ``bucket`` names what is limited, such as a method of one workspace. Raises LeaseLost when another process holds
+        the turn now; then nothing more of it may be sent.
+        """
+        ...
+
+    async def hold_off(self, bucket: str, seconds: float) -> None:
+        """Blocks a bucket for all processes for so many seconds, as the platform asked (HTTP 429)."""
+        ...
+
+
+class Adapter(Protocol):
+    """One platform."""
+
+    name: str
+
+    def receive(self, request: Request) -> Receipt:
+        """Verifies and parses a webhook request. Sync; no I/O. The same request gives the same message ids.
+
+        Raises Unauthenticated, MalformedRequest.
+        """
+        ...
+
+    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
+        """Shows a preview of a turn while it runs, as far as the platform can.
+
+        Called by the worker once per attempt at a message of kind PROMPT; other kinds are done as soon as they start.
+        Deltas that arrive while the adapter is busy are merged. It may return early when nobody watches. The final
+        reply is posted by ``deliver``. Whatever it raises is logged and ignored.
+        """
+        ...
+
+    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
+        """Posts the outcome of a turn: its reply, the message of its failure, or that it was cancelled.
+
+        Called by the worker after the outcome is stored, at least once: again if the process died before the delivery
+        was recorded. Raises only DeliveryError and LeaseLost; with ``retry_after`` it is called again, for hours if
+        necessary.
+        """
+        ...
+
+    async def check(self) -> Sequence[Check]:
+        """Checks that the platform is reachable and accepts our credentials. Raises nothing."""
+        ...
+
+
+@runtime_checkable
+class HasWebhooks(Protocol):
+    """An adapter whose platform sends requests."""
+
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        """Returns where they are received. The web server calls it once, at start."""
+        ...
+
+
+@runtime_checkable
+class Routed(Protocol):
+    """An adapter with pages or an API of its own."""
+
+    def routes(self, inbox: Inbox) -> flask.Blueprint: ...
+
+
+@runtime_checkable
+class Attended(Protocol):
+    """An adapter with callers that wait for an outcome in this process."""
+
+    def wake(self, turn: TurnId) -> None:
+        """Tells the adapter that another process resolved a turn that may be awaited here. Any thread; no I/O."""
+        ...
+
+    def let_go(self, after: float) -> None:
+        """Called when the process stops: accepts no more callers; releases the rest in ``grace_seconds``. No I/O."""
+        ...
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """An adapter that fetches messages itself (polling, a socket) instead of receiving webhook requests."""
+
+    def listen(self, inbox: Inbox) -> None:
+        """Starts receiving in threads of its own. Returns at once; failures are logged and retried."""
+        ...
+
+    def hush(self) -> None:
+        """Stops receiving. Returns when every message already fetched is committed."""
+        ...
+
+
+@runtime_checkable
+class Attaching(Protocol):
+    """An adapter whose messages may have files attached."""
+
+    async def fetch(self, turn: Turn) -> Sequence[Attachment]:
+        """Returns one Attachment per file of a turn's message, in order. On the worker's loop. Raises nothing."""
+        ...
+
+
+@runtime_checkable
+class Connected(Protocol):
+    """An adapter that keeps connections open."""
+
+    async def close(self) -> None:
+        """Closes them. Called on the worker's loop, as the last step of the shutdown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Supposed:
+    """A hypothetical message, for a dry run. Empty fields are unknown or absent."""
+
+    text: str
+    workspace: str = ""
+    channel: str = ""
+    topic: str = ""
+    user: str = ""
+    mention: bool = False
+    """Whether it mentions the bot."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """An adapter that can tell how it would parse a message."""
+
+    def suppose(self, supposed: Supposed) -> Receipt:
+        """Parses it by the code that parses real messages. No I/O. Raises MalformedRequest."""
+        ...

@@ -1,0 +1,375 @@
+"""The interface to the database: what the core and its adapters store, and how lease holders write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from threading import Event
+from typing import Protocol
+
+from gateway.domain.errors import LeaseLost
+from gateway.domain.models import (
+    NO_TOKENS,
+    Claim,
+    Conversation,
+    ConversationKey,
+    Edit,
+    Exchange,
+    Failure,
+    File,
+    Lease,
+    Mark,
+    Message,
+    Move,
+    RunId,
+    ThreadId,
+    Turn,
+    TurnId,
+    Usage,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The rate of a token bucket."""
+
+    every: float
+    """Seconds per token."""
+    burst: int = 1
+    """How many tokens accumulate while none is taken."""
+
+
+class TokenBuckets(Protocol):
+    """Rate limits that all processes on one database share. Sync, thread-safe."""
+
+    def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
+        """Takes the next free token of a bucket. Does I/O; raises StoreUnavailable.
+
+        Returns the seconds until it is free; None, and takes none, if that is more than ``patience``.
+        """
+        ...
+
+
+class Memory(Protocol):
+    """Named values and locks for adapters. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
+
+    def recall(self, name: str) -> str | None:
+        """Returns the value of a name, or None."""
+        ...
+
+    def keep(self, name: str, value: str) -> None:
+        """Sets the value of a name, replacing any other. Names begin with the platform's."""
+        ...
+
+    def discard(self, name: str) -> bool:
+        """Deletes a value; returns whether it existed."""
+        ...
+
+    def lease(self, name: str, owner: str, seconds: float) -> bool:
+        """Takes or extends a lock with an expiry, or releases it when ``seconds`` is 0. False: another owner has it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The result of ``Store.enqueue``."""
+
+    turn: Turn
+    new: bool
+    """False: this message id was recorded before; ``turn`` is the existing turn."""
+    claim: Claim | None = None
+    """Set when the conversation was idle and ``owner`` was given: the caller may start the turn at once."""
+    stopped: tuple[TurnId, ...] = ()
+    """The turns that a message of kind STOP cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The result of ``Store.renew_leases``."""
+
+    held: frozenset[int]
+    """The conversations this owner still holds."""
+    cancelled: frozenset[TurnId]
+    """The turns of these conversations that were cancelled while they ran."""
+
+
+# Writes of a lease holder. Each is refused with LeaseLost when the conversation was claimed again since.
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Sets the thread of the conversation; None removes it. Result: None."""
+
+    lease: Lease
+    thread: ThreadId | None
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Sets the run id of the turn. Result: None."""
+
+    lease: Lease
+    turn: TurnId
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Records the outcome of a running turn: a reply or a failure. Result: the turn as it is stored now.
+
+    A turn that was cancelled in the meantime stays cancelled.
+    """
+
+    lease: Lease
+    turn: TurnId
+    reply: str = ""
+    usage: Usage = NO_TOKENS
+    failure: Failure | None = None
+    files: tuple[File, ...] = ()
+    model: str = ""
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Appends an entry to the audit log of the turn. Result: None."""
+
+    lease: Lease
+    turn: TurnId
+    mark: Mark
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Replaces what is saved as posted of the turn's reply. Result: None."""
+
+    lease: Lease
+    turn: TurnId
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The turn's outcome was delivered (or could not be: ``failure``); the conversation proceeds to the next turn.
+
+    Result: with ``claim_next``, the claim on the next turn if there is one; otherwise None, and the lease is released.
+    """
+
+    lease: Lease
+    turn: TurnId
+    failure: Failure | None = None
+    keep: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Releases the lease with the turn unfinished: claimable in ``delay_seconds``. Result: None.
+
+    ``not_started``: nothing of the turn has reached the assistant. The attempt is not counted.
+    """
+
+    lease: Lease
+    after: float = 0.0
+    fresh: bool = False
+
+
+Change = Bound | Started | Settled | Marked | Brought | Finished | Released
+Result = Turn | Claim | LeaseLost | None
+
+
+# Events that processes send each other through the database.
+
+
+class News(StrEnum):
+    DUE = "due"
+    """A conversation is ready to be claimed."""
+    DECIDED = "decided"
+    """A turn that a caller awaits in one process was resolved by another process."""
+    CANCELLED = "cancelled"
+    """A running turn was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    news: News
+    turn: TurnId | None = None
+    """None for DUE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """The unfinished turns of a platform."""
+
+    platform: str
+    turns: int
+    """How many."""
+    age: float
+    """Seconds since the oldest was received."""
+
+
+class Store(Memory, Protocol):
+    """Conversations and turns. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
+
+    All times and lease expiries are by the database's clock.
+    """
+
+    shared: bool
+    """Whether other processes may use the same database. No I/O."""
+
+    def record(
+        self,
+        message: Message,
+        turn: TurnId,
+        *,
+        owner: str | None = None,
+        taker: str = "",
+        backlog: int = 100,
+    ) -> Recorded:
+        """Commits a message as the newest turn of its conversation, which is created if it does not exist.
+
+        A message of kind STOP cancels the unresolved prompts before it, in the same transaction. Raises Overloaded
+        when ``max_backlog`` turns of the conversation are unfinished (not for STOP), ThreadNotFound when the
+        conversation does not exist and the message may not start one. A known message id raises neither: its turn is
+        returned. A message with ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no
+        process before that time. ``received_by``: the receiving process, for the audit log; if the message has a
+        waiting caller, that process is told of the outcome by a ClusterEvent.
+        """
+        ...
+
+    def refuse(self, message: Message, turn: TurnId, failure: Failure) -> Turn | None:
+        """Commits a message as a turn that has already failed, so that the failure is delivered in order.
+
+        Returns None and stores nothing when the message may not start a conversation and there is none, when it was
+        recorded before, or when the newest turn of the conversation is such a failure with the same code, not yet
+        delivered: one notice covers both.
+        """
+        ...
+
+    def retry(self, turn: TurnId, again: TurnId) -> Recorded:
+        """Appends a copy of a failed or cancelled turn to its conversation, with the id ``new_turn_id``.
+
+        If the turn has a reply, it is only delivered again; otherwise the assistant is asked again. Text, files, author
+        and address are the same; the message id is generated. Each audit log refers to the other turn. Raises
+        TurnNotFound; Conflict when the turn did not fail, its text is erased, or it was retried before.
+        """
+        ...
+
+    def join(self, piece: Message) -> bool:
+        """Appends the text and files of an album item to the queued turn of its message.
+
+        True also when it was appended before. False: the turn has started, or does not exist.
+        """
+        ...
+
+    def move(self, move: Move) -> None:
+        """Moves the conversations of a channel to another one, except those whose new key exists already."""
+        ...
+
+    def edit(self, edit: Edit) -> bool:
+        """Changes the text of a queued turn. False: no turn has that message id, or it is no longer queued."""
+        ...
+
+    def turn_of(self, platform: str, message_id: str) -> Turn | None:
+        """Returns the turn of a message."""
+        ...
+
+    def judge(self, verdict: Verdict) -> bool:
+        """Stores a person's feedback on a turn. False: there is no such turn."""
+        ...
+
+    def verdicts(self, turn: TurnId) -> Sequence[Verdict]:
+        """Returns the feedback on a turn's reply, oldest first."""
+        ...
+
+    def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
+        """Takes the next token of a bucket; returns the seconds until it is valid.
+
+        Returns None and takes none if that would be more than ``max_wait`` seconds.
+        """
+        ...
+
+    def hold_off(self, bucket: str, seconds: float) -> None:
+        """Blocks a bucket: no token of it becomes valid for so many seconds from now."""
+        ...
+
+    def listen(self, hear: Callable[[Notice], None], stopped: Event) -> None:
+        """Calls ``on_event`` for each event of other processes until ``stopped`` is set; returns about a second later.
+
+        Runs in a thread of its own. Reconnects by itself and then emits DUE, as events may have been missed. Returns at
+        once if no other process can share the database. Raises nothing.
+        """
+        ...
+
+    def depths(self) -> Sequence[Depth]:
+        """Returns the queue depth of each platform that has unfinished turns."""
+        ...
+
+    def mend(self) -> int:
+        """Makes conversations claimable that a clock set back has put out of reach; returns how many.
+
+        A lease or a delay never ends later than a minute from now.
+        """
+        ...
+
+    def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
+        """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
+
+        A claim counts as an attempt at the oldest unfinished turn of the conversation; a queued turn becomes running.
+        """
+        ...
+
+    def renew(self, owner: str, among: Collection[int] | None = None) -> Renewal:
+        """Extends the leases of this owner, or only those on ``conversation_ids`` if given."""
+        ...
+
+    def write(self, changes: Sequence[Change]) -> Sequence[Result]:
+        """Applies the writes of lease holders in one transaction; returns a result for each, in order.
+
+        A write whose lease is lost does nothing; its result is the LeaseLost to raise.
+        """
+        ...
+
+    def turn(self, turn: TurnId) -> Turn | None: ...
+
+    def conversation(self, key: ConversationKey) -> Conversation | None: ...
+
+    def conversation_of(self, thread: ThreadId) -> Conversation | None:
+        """Returns the conversation that owns a thread, whichever backend created it."""
+        ...
+
+    def former_threads(self, conversation: int) -> Sequence[tuple[ThreadId, str]]:
+        """Returns the earlier threads of a conversation, each with the name of its backend."""
+        ...
+
+    def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
+        """Returns the newest ``limit`` turns with a seq below ``before``, oldest first."""
+        ...
+
+    def adopt(self, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]) -> Conversation:
+        """Creates a conversation for an existing thread, with its history as delivered turns.
+
+        Returns the existing conversation when another caller was first.
+        """
+        ...
+
+    def cancel(self, turn: TurnId) -> Turn | None:
+        """Cancels a queued or running turn; a resolved one stays as it is. None: no such turn."""
+        ...
+
+    def forget(self, conversation: int) -> None:
+        """Deletes a conversation and its turns. Its lease holder loses the lease."""
+        ...
+
+    def remember(self, name: str, value: str) -> str:
+        """Sets the value of a name unless it has one; returns the stored value."""
+        ...
+
+    def ping(self) -> None:
+        """Makes one round trip to the database, as a health check."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,102 @@
+"""The metrics endpoint: a route of the web server, or a port of its own in processes without one."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+import flask
+from flask.typing import ResponseReturnValue
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_wsgi_server
+from pydantic import Field, SecretStr
+
+from gateway.domain.errors import SettingsError, Unverified
+from gateway.observability.metrics import Metrics
+from gateway.settings import Environment
+from gateway.web.api import problems
+from gateway.web.api.openapi import Operation, Reply
+
+PATH = "/metrics"
+
+
+class MetricsSettings(Environment):
+    metrics_token: SecretStr | None = None
+    """When set, collectors must send it as a bearer token."""
+    metrics_port: int = Field(0, ge=0, le=65535)
+    """Port on which ``worker`` serves its metrics; 0: none."""
+    prometheus_multiproc_dir: Path | None = None
+    """Folder in which the processes of a machine share their metrics, so that each of them serves those of all."""
+
+    @property
+    def token(self) -> str | None:
+        return self.metrics_token.get_secret_value() if self.metrics_token else None
+
+
+def blueprint(metrics: Metrics, token: str | None) -> flask.Blueprint:
+    """Returns the route. The library negotiates text or OpenMetrics, gzip, and ``name[]`` to select metrics.
+
+    With a ``token``, requests without it as a bearer token get 401.
+    """
+    routes = flask.Blueprint("metrics", __name__)
+    metrics_app = make_wsgi_app(metrics.registry)
+
+    @routes.get(PATH)
+    def expose() -> ResponseReturnValue:
+        if token is not None and not _shown(token):
+            return problems.of_error(Unverified("Send METRICS_TOKEN as Authorization: Bearer <token>."))
+        environ = flask.request.environ | {"REQUEST_METHOD": "GET"}  # Flask drops the body of HEAD itself
+        try:
+            return flask.Response.from_app(metrics_app, environ)
+        except TypeError:  # the library fails on a version in Accept that is not a number
+            return flask.Response.from_app(metrics_app, environ | {"HTTP_ACCEPT": ""})
+
+    return routes
+
+
+def _shown(token: str) -> bool:
+    scheme, _, sent = flask.request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), token.encode())
+
+
+def operations(token: str | None) -> Sequence[Operation]:
+    """Returns the route's entry in the API documentation."""
+    about = "Metrics in Prometheus' text format, or as OpenMetrics if Accept prefers it."
+    secured = token is not None
+    operation = Operation(
+        "metrics", "GET", PATH, about, {200: Reply("The metrics.")}, (401,) if secured else (), secured=secured
+    )
+    return (operation,)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """HTTP server for metrics only, running until ``close``."""
+
+    server: WSGIServer
+
+    @property
+    def port(self) -> int:
+        return self.server.server_port
+
+    def close(self) -> None:
+        """Stops the server. Running requests finish; the port is free on return."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def serve(metrics: Metrics, port: int, token: str | None = None, *, host: str = "0.0.0.0") -> Door:  # noqa: S104  # Prometheus must reach it
+    """Serves only metrics on a port; 0 picks a free one. Raises SettingsError when the port is in use."""
+    app = flask.Flask("metrics", static_folder=None)
+    app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False)  # else Flask reads the environment
+    app.register_blueprint(blueprint(metrics, token))
+    try:
+        server, _ = start_wsgi_server(port, host, CollectorRegistry())  # the app follows below
+    except OSError as exc:
+        raise SettingsError(
+            f"METRICS_PORT: cannot listen on {host}:{port}: {exc.strerror}. Set it to a free port."
+        ) from exc
+    server.set_app(app)
+    return Door(server)

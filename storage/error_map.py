@@ -1,0 +1,82 @@
+"""Maps database errors to StoreUnavailable with a message for the operator. The driver's error is the cause."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+
+from gateway.domain.errors import StoreUnavailable
+
+UNREACHABLE = "The database cannot be reached. Try again later."
+BUSY = "The database is busy. Try again in a moment."
+FULL = "The disk of the database is full."
+READ_ONLY = "The database cannot be written to: check the permissions of its file and folder."
+STANDBY = "The database accepts no writes: it is a standby or read-only."
+OLD = "The database lacks tables or columns of this version: run `python -m gateway migrate`."
+DAMAGED = "The database file is damaged, or is not a database."
+
+SQLITE: Mapping[str, str] = {
+    "SQLITE_BUSY": BUSY,
+    "SQLITE_LOCKED": BUSY,
+    "SQLITE_FULL": FULL,
+    "SQLITE_READONLY": READ_ONLY,
+    "SQLITE_CANTOPEN": READ_ONLY,
+    "SQLITE_CORRUPT": DAMAGED,
+    "SQLITE_NOTADB": DAMAGED,
+}
+"""By the name of the primary result code, https://sqlite.org/rescode.html."""
+
+MISSING = ("no such table", "no such column", "has no column named")
+"""SQLite has no error code for this, only these texts."""
+
+POSTGRESQL: Mapping[str, str] = {
+    "25006": STANDBY,
+    "40": BUSY,
+    "42P01": OLD,
+    "42703": OLD,
+    "53100": FULL,
+    "53300": BUSY,
+    "55P03": BUSY,
+    "57014": BUSY,
+}
+"""By SQLSTATE or its class, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+
+
+FAULTS = (DBAPIError, NoConnectionFree, sqlite3.Error)
+"""What a transaction may raise; sqlite3.Error where the driver is called directly."""
+
+
+def driver_error(exc: Exception) -> BaseException:
+    """Returns the driver's error that SQLAlchemy wrapped, or the error itself."""
+    return (exc.orig if isinstance(exc, DBAPIError) else None) or exc
+
+
+def unavailable(exc: Exception) -> StoreUnavailable | None:
+    """Returns the StoreUnavailable for one of DATABASE_ERRORS; None if it is a programming error, not an outage."""
+    sentence = _sentence(exc)
+    if sentence is None and isinstance(exc, DBAPIError):
+        # Without a statement, connecting failed.
+        outage = exc.statement is None or exc.connection_invalidated
+        if not (outage or isinstance(exc, OperationalError | InterfaceError | InternalError)):
+            return None
+    return StoreUnavailable(sentence or UNREACHABLE)
+
+
+def _sentence(exc: Exception) -> str | None:
+    error = driver_error(exc)
+    if isinstance(error, NoConnectionFree):
+        return BUSY
+    if isinstance(error, sqlite3.Error):
+        return _of_sqlite(error)
+    code = getattr(error, "sqlstate", None) or ""
+    return POSTGRESQL.get(code) or POSTGRESQL.get(code[:2])
+
+
+def _of_sqlite(exc: sqlite3.Error) -> str | None:
+    code = getattr(exc, "sqlite_errorname", "")
+    if code == "SQLITE_ERROR" and any(missing in str(exc) for missing in MISSING):
+        return OLD
+    return next((sentence for name, sentence in SQLITE.items() if code.startswith(name)), None)

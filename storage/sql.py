@@ -1,0 +1,364 @@
+"""The SQL statements of the store, built once at import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Double,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.functions import FunctionElement
+
+from gateway.domain.models import Kind, TurnState
+from storage.schema import Words, conversations, facts, former_threads, leases, limits, turns, verdicts
+
+C = conversations.c
+T = turns.c
+V = verdicts.c
+
+
+class clock(FunctionElement[float]):  # noqa: N801  # named like an SQL function
+    """The database's time, in seconds since the epoch."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _sqlite_clock(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock, "postgresql")
+def _postgresql_clock(*_: Any, **__: Any) -> str:
+    # Not now(): it does not advance within a transaction, such as while it waits for a lock.
+    return "date_part('epoch', clock_timestamp())"
+
+
+# storage.row_mapping reads these columns by position.
+CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
+HELD = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
+SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
+TURN = (
+    *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),
+    *(T.awaited_by, T.trace, T.state, T.attempts, T.run_id, T.reply, T.made),
+    *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
+    *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
+    *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
+)
+
+KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
+IS_KEY = and_(*(column == bindparam(f"key_{column.name}") for column in KEY))
+
+
+def _later(seconds: str) -> ColumnElement[float]:
+    """Returns the time so many seconds from now; NULL when the parameter is NULL."""
+    return clock() + bindparam(seconds, type_=Double)
+
+
+# ---------------------------------------------------------------- enqueueing
+
+
+_idle = C.next_at.is_(None)
+ONE_MORE: dict[str, ColumnElement[Any]] = {
+    "tail": C.tail + 1,
+    "next_at": func.coalesce(C.next_at, _later("wait")),
+    "owner": case((_idle, bindparam("holder", type_=C.owner.type)), else_=C.owner),
+    "epoch": C.epoch + case((_idle, bindparam("claims")), else_=0),
+}
+"""Makes room for one more turn. An idle conversation gets a lease holder, or becomes due."""
+
+
+LONGEST_WAIT = 61.0
+"""The longest lease or delay in seconds: a minute, plus a second as the clock is read later."""
+_every = bindparam("every", type_=Double)
+_unused = clock() - bindparam("ahead", type_=Double)
+"""The start of a token bucket that was not used lately: far enough back that a burst is valid at once."""
+_judged = (
+    # The lock keeps the turn from being deleted meanwhile.
+    select(T.id, bindparam("critic", type_=Words), bindparam("opinion", type_=Words), clock())
+    .where(T.id == bindparam("turn"))
+    .with_for_update(read=True, key_share=True)
+)
+
+
+def _kept(
+    at: ColumnElement[float], seen_at: ColumnElement[float | None], latest: Callable[..., ColumnElement[float]]
+) -> ColumnElement[float]:
+    """Returns a stored time, as far ahead of now as when it was written, if the clock was set back since."""
+    return at - latest(func.coalesce(seen_at, 0.0) - clock(), 0.0)
+
+
+def _rebase(table: Table, at: Column[float], kept: ColumnElement[float]) -> Update:
+    seen_at, name = table.c.seen_at, table.c.name
+    late = select(name).where(seen_at > clock()).order_by(name).with_for_update(skip_locked=True).cte("late")
+    return update(table).where(name.in_(select(late.c.name))).values({at: kept, seen_at: clock()})
+
+
+def _instead(insert: Any) -> Any:
+    """Returns an upsert that replaces the row with the same key."""
+    values = {column.name: insert.excluded[column.name] for column in insert.table.c if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=insert.table.primary_key, set_=values)
+
+
+class Inserts:
+    """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
+
+    def __init__(self, insert: Callable[..., Any], latest: Callable[..., ColumnElement[float]]) -> None:
+        """``latest`` is the dialect's SQL function for the maximum of several values."""
+        place, until = _kept(limits.c.at, limits.c.seen_at, latest), _kept(leases.c.until, leases.c.seen_at, latest)
+        self.next_seq = (
+            insert(conversations)
+            .values(head=0, tail=1, next_at=_later("wait"), owner=bindparam("holder"), epoch=bindparam("claims"))
+            .values(created_at=clock())
+            .on_conflict_do_update(index_elements=KEY, set_=ONE_MORE)
+            .returning(*SLOT)
+        )
+        self.turn = insert(turns).on_conflict_do_nothing().inline().execution_options(preserve_rowcount=True)
+        self.adopted = (
+            insert(conversations)
+            .values(epoch=0, created_at=clock())
+            .on_conflict_do_nothing()
+            .returning(*CONVERSATION, C.created_at)
+        )
+        self.fact = insert(facts).on_conflict_do_nothing().inline()
+        self.keep = _instead(insert(facts)).inline()
+        self.verdict = _instead(insert(verdicts).from_select(["turn_id", "author", "value", "at"], _judged))
+        self.verdict = self.verdict.execution_options(preserve_rowcount=True)
+        self.place = (
+            insert(limits)
+            .values(name=bindparam("bucket"), at=_unused + _every, seen_at=clock())
+            .on_conflict_do_update(
+                index_elements=limits.primary_key,
+                set_={"at": latest(place, _unused) + _every, "seen_at": clock()},
+                where=place <= _later("patience"),
+            )
+            .returning((limits.c.at - _every - clock()).label("wait"))
+        )
+        self.pause = (
+            insert(limits)
+            .values(name=bindparam("bucket"), at=_later("wait"), seen_at=clock())
+            .on_conflict_do_update(
+                index_elements=limits.primary_key,
+                set_={"at": latest(place, _later("wait")), "seen_at": clock()},
+            )
+            .inline()
+        )
+        self.lease = (
+            insert(leases)
+            .values(name=bindparam("lease"), owner=bindparam("holder"), until=_later("wait"), seen_at=clock())
+            .on_conflict_do_update(
+                index_elements=leases.primary_key,
+                set_={"owner": bindparam("holder"), "until": _later("wait"), "seen_at": clock()},
+                where=or_(leases.c.owner == bindparam("holder"), until <= clock()),
+            )
+            .returning(leases.c.name)
+        )
+        self.rebase = (_rebase(limits, limits.c.at, place), _rebase(leases, leases.c.until, until))
+        """After the clock was set back: makes stored times as far ahead of now as they were when written."""
+
+
+INSERTS = {
+    "sqlite": Inserts(sqlite.insert, func.max),
+    "postgresql": Inserts(postgresql.insert, func.greatest),
+}
+
+_next_seq = update(conversations).values(ONE_MORE).returning(*SLOT)
+next_seq_if_open = _next_seq.where(IS_KEY)
+next_seq_behind = _next_seq.where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())
+"""Appends to the conversation of a turn."""
+
+# ---------------------------------------------------------------- leases
+
+_due = (
+    select(C.id)
+    # As a subquery the clock is read once, and conversations_due can be used. Without coalesce, SQLite would walk
+    # through all conversations of the platform by conversations_key, which begins with it.
+    .where(C.next_at <= select(clock()).scalar_subquery())
+    .where(func.coalesce(C.platform, "").in_(bindparam("platforms", expanding=True)))
+    .order_by(C.next_at, C.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("due")
+)
+take = (
+    update(conversations)
+    .where(C.id.in_(select(_due.c.id)))
+    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_later("wait"))
+    .returning(*HELD)
+)
+
+_is_mine = and_(C.owner == bindparam("holder"), C.next_at > 0)  # so that conversations_due is used here too
+
+
+def _renew(*which: ColumnElement[bool]) -> ReturningUpdate[int]:
+    mine = (
+        select(C.id)
+        .where(_is_mine, *which)
+        # Every transaction that locks several conversations does so in this order, so no two can deadlock.
+        # The sum keeps SQLite from scanning the whole table, which has this order, instead of sorting.
+        .order_by(C.id + 0)
+        .with_for_update(key_share=True)
+        .cte("mine")
+    )
+    return update(conversations).where(C.id.in_(select(mine.c.id))).values(next_at=_later("wait")).returning(C.id)
+
+
+renew = _renew()
+renew_some = _renew(C.id.in_(bindparam("among", expanding=True)))
+cancelled = (
+    select(T.id)
+    .join(conversations, and_(T.conversation_id == C.id, T.seq == C.head + 1))
+    .where(_is_mine, T.state == TurnState.CANCELLED, T.started_at.is_not(None))
+)
+
+hold = (
+    select(*HELD)
+    .where(C.id.in_(bindparam("conversations", expanding=True)))
+    .order_by(C.id)
+    .with_for_update(key_share=True)
+)
+bind = (
+    update(conversations)
+    .where(C.id == bindparam("conversation"))
+    .values(thread_id=bindparam("thread"), backend=bindparam("opener"))
+)
+part = insert(former_threads)
+"""Records a thread that a conversation no longer uses."""
+former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend).where(
+    former_threads.c.conversation_id == bindparam("conversation")
+)
+move = (
+    update(conversations)
+    .where(C.id == bindparam("conversation"))
+    .values(head=bindparam("finished"), owner=bindparam("holder"), next_at=_later("wait"))
+)
+
+_out_of_reach = (
+    select(C.id)
+    .where(C.next_at > select(clock() + LONGEST_WAIT).scalar_subquery())
+    .order_by(C.next_at.desc())
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("out_of_reach")
+)
+mend = (
+    update(conversations)
+    .where(C.id.in_(select(_out_of_reach.c.id)))
+    .values(next_at=case((C.owner.is_(None), clock()), else_=_later("wait")))
+    .returning(C.id)
+)
+"""A live lease holder renews its lease before it expires."""
+
+# ---------------------------------------------------------------- turns
+
+turns_ahead = (
+    select(*TURN, clock().label("at"))
+    .join_from(conversations, turns, and_(T.conversation_id == C.id, T.seq.between(C.head + 1, C.head + 2)))
+    .where(C.id.in_(bindparam("conversations", expanding=True)))
+    .with_for_update(of=turns)
+)
+"""The current turn of each conversation and the one after it."""
+turn_behind_gap = (
+    select(*TURN, clock().label("at"))
+    .where(T.conversation_id == bindparam("conversation"), T.seq > bindparam("finished"))
+    .order_by(T.seq)
+    .limit(1)
+    .with_for_update()
+)
+
+save = update(turns).where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+"""Sets the columns given as parameters."""
+_cancel = (
+    update(turns)
+    .where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
+    .values(state=TurnState.CANCELLED, answered_at=clock())
+)
+STOPPED = (T.seq, T.id, T.started_at, T.awaited_by)
+cancel = _cancel.where(T.id == bindparam("turn")).returning(*STOPPED)
+cancel_before = (
+    _cancel.where(T.conversation_id == bindparam("conversation"))
+    .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == Kind.ASK)
+    .returning(*STOPPED)
+)
+edit = (
+    update(turns)
+    .where(T.platform == bindparam("on"), T.message_id == bindparam("message"), T.state == TurnState.QUEUED)
+    .values(text=bindparam("said"))
+)
+
+join = (
+    update(turns)
+    .where(T.id == bindparam("turn"))
+    .values(text=bindparam("said"), files=bindparam("attached", type_=T.files.type))
+)
+_there = conversations.alias("there")
+move_channel = (
+    update(conversations)
+    .where(C.platform == bindparam("on"), C.workspace == bindparam("within"), C.channel == bindparam("left"))
+    .where(
+        ~select(_there.c.id)
+        .where(_there.c.platform == C.platform, _there.c.workspace == C.workspace, _there.c.channel == bindparam("to"))
+        .where(_there.c.topic == C.topic, _there.c.user_id == C.user_id)
+        .exists()
+    )
+    .values(channel=bindparam("to"))
+)
+
+refused_before = select(T.id).where(
+    *(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"), T.seq > bindparam("finished")),
+    *(T.state == TurnState.FAILED, T.attempts == 0, T.error_code == bindparam("code")),
+)
+"""A failed turn that was never started and is not delivered yet."""
+mark = update(turns).where(T.id == bindparam("turn")).values(trail=bindparam("lines", type_=T.trail.type))
+
+# ---------------------------------------------------------------- reading
+
+_with_key = select(*TURN, *KEY).join_from(turns, conversations)
+turn = _with_key.where(T.id == bindparam("turn"))
+turn_of_message = _with_key.where(T.platform == bindparam("on"), T.message_id == bindparam("message"))
+turn_to_join = turn_of_message.with_for_update(of=turns)
+turn_to_retry = turn.with_for_update(of=turns)
+transcript = (
+    _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
+    .order_by(T.seq.desc())
+    .limit(bindparam("newest"))
+)
+conversation = select(*CONVERSATION).where(IS_KEY)
+# As a subquery, each is looked up by primary key; for a join the planner may prefer to read the whole table.
+_oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
+depths = (
+    select(C.platform, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
+    .where(C.next_at > 0)  # conversations_due contains exactly the conversations with unfinished turns
+    .group_by(C.platform)
+    .order_by(C.platform)
+)
+conversation_of = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)
+
+# ---------------------------------------------------------------- other
+
+forget_former = delete(former_threads).where(former_threads.c.conversation_id == bindparam("conversation"))
+forget = delete(conversations).where(C.id == bindparam("conversation"))
+verdicts_of = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
+recall = select(facts.c.value).where(facts.c.name == bindparam("fact"))
+discard = delete(facts).where(facts.c.name == bindparam("fact"))
+give_up = delete(leases).where(leases.c.name == bindparam("lease"), leases.c.owner == bindparam("holder"))
+lock_thread = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("thread"), 0)))
+ping = select(1)

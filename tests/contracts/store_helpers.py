@@ -1,0 +1,97 @@
+"""Helpers of the Store contract."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from gateway.domain.models import Claim, ConversationKey, Failure, File, Mark, Message, Turn, TurnId, Usage
+from gateway.ports.store import Change, Finished, Recorded, Settled, Store
+
+PLATFORM = "pigeon"
+FAILURE = Failure("timed_out", "It took too long.", "after 600 s", 30.0)
+FILES = (File("Ωμέγα 🕊.png", 'https://files.test/1?a="b"', "image/png", 3), File("notes", "F2"))
+UNSTORABLE = File("a\x00b", "F\ud800", "\udfff")
+STORED = File("a\ufffdb", "F\ufffd", "\ufffd")
+Expire = Callable[[int], None]
+"""Lets the lease on a conversation expire_lease."""
+Elapse = Callable[[float], None]
+"""Lets so many seconds pass for locks and token buckets."""
+
+
+def key(channel: str = "loft", platform: str = PLATFORM) -> ConversationKey:
+    return ConversationKey(platform, "workspace", channel, "topic", "user")
+
+
+def message(
+    channel: str = "loft", text: str = "Hello", *, name: str | None = None, platform: str = PLATFORM, **more: Any
+) -> Message:
+    return Message(key(channel, platform), name or uuid.uuid4().hex, text, "Ada", {"roof": "left"}, **more)
+
+
+def new_turn() -> TurnId:
+    return TurnId(uuid.uuid4().hex)
+
+
+def say(store: Store, channel: str = "loft", text: str = "Hello", owner: str | None = None) -> Recorded:
+    return store.record(message(channel, text), new_turn(), owner=owner)
+
+
+def begin(store: Store, channel: str = "loft", owner: str = "one") -> Claim:
+    """Enqueues a message in an idle conversation and claims it."""
+    claim = say(store, channel, owner=owner).claim
+    assert claim is not None
+    return claim
+
+
+def claim_one(store: Store, owner: str = "one") -> Claim:
+    (claim,) = store.claim(owner, [PLATFORM], 10)
+    return claim
+
+
+def read(store: Store, turn: Turn | TurnId) -> Turn:
+    found = store.turn(turn.id if isinstance(turn, Turn) else turn)
+    assert found is not None
+    return found
+
+
+def untrailed(turn: object) -> Turn:
+    """Returns the turn without its audit log."""
+    assert isinstance(turn, Turn)
+    return replace(turn, trail=())
+
+
+def trail(store: Store, turn: Turn | TurnId) -> list[tuple[Mark, str]]:
+    """Returns the audit log without times; checks that these are ascending."""
+    lines = read(store, turn).trail
+    assert [line.at for line in lines] == sorted(line.at for line in lines)
+    return [(line.mark, line.detail) for line in lines]
+
+
+def write(store: Store, change: Change) -> object:
+    (result,) = store.write([change])
+    return result
+
+
+def answer(claim: Claim, reply: str = "Hi") -> Settled:
+    return Settled(claim.lease, claim.turn.id, reply, Usage(3, 4))
+
+
+def finish(claim: Claim, *, keep: bool = True) -> Finished:
+    return Finished(claim.lease, claim.turn.id, keep=keep)
+
+
+def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Runs all of these at once, each in its own thread; returns the results in order."""
+    gate = threading.Barrier(len(works))
+
+    def work(each: Callable[[], Any]) -> Any:
+        gate.wait()
+        return each()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(work, works))

@@ -1,0 +1,46 @@
+"""The in-memory inbox passes the contract of the real one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from gateway.domain.models import Exchange, ThreadId, Turn
+from tests.contracts.inbox import InboxContract
+from tests.fakes.inbox import FakeInbox, Gate, Step, echo
+from tests.fakes.platform import FakePlatform
+
+
+class TestFakeInbox(InboxContract):
+    inbox: FakeInbox
+
+    @pytest.fixture(autouse=True)
+    def core(self) -> Iterator[None]:
+        self.platform = FakePlatform()
+        self.inbox = FakeInbox(self.platform)
+        yield
+        self.inbox.close()
+
+    def hold(self) -> threading.Event:
+        gate = Gate()
+
+        def held(turn: Turn) -> Sequence[Step]:
+            return (gate, *echo(turn))
+
+        self.inbox.script = held
+        return _Opens(gate)
+
+    def know(self, thread: ThreadId, past: Exchange) -> None:
+        self.inbox.at_backend[thread] = (past,)
+
+
+class _Opens(threading.Event):
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def set(self) -> None:
+        super().set()
+        self._gate.open()

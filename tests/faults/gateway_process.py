@@ -1,0 +1,135 @@
+"""The real program, ``serve`` of the command line, in a process that may kill itself at a step of its store.
+
+The process is forked from one that has loaded everything already, see ``crashing_process``. Patched in it: the store,
+which calls the hooks at each step; shorter leases and a shorter sweep interval; higher Telegram rate limits.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from adapters.telegram import api_client, preview, webhook
+from adapters.telegram.polling import UpdatePoller
+from gateway import app
+from gateway.cli import main
+from gateway.ports.store import Rate
+from gateway.worker.worker import Engine
+from storage import database
+from tests.faults.crashing_process import DoomedStore, Scythe, forking
+
+PATIENCE = 40.0
+LEASE_SECONDS = 1.0
+SWEEP_SECONDS = 0.1
+POLL_LEASE_SECONDS, POLL_SECONDS = 2.0, 1
+"""The lease for polling Telegram is renewed between two polls."""
+FAST = Rate(0.01, 50)
+"""Rate limit of a chat: these tests are about order, not about limits."""
+
+
+class Inside(Protocol):
+    """Further patches of a process, and what happens at each step of its store. Pickled: plain data only."""
+
+    def change(self, patch: pytest.MonkeyPatch) -> None: ...
+
+    def __call__(self, step: str) -> None:
+        """Called by the store at each step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Order:
+    folder: Path
+    environment: dict[str, str]
+    dies: str
+    """Step at which it kills itself, when first reached: ``before record outcome`` for example. Empty: never."""
+    database_seconds: float
+    """Seconds it waits for a database lock."""
+    inside: Inside | None = None
+
+
+def run(order: Order, greeting: Connection) -> None:
+    """Main function of the process."""
+    gc.freeze()  # the garbage collector skips what was loaded before the fork
+    log = os.open(order.folder / "log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.dup2(log, 2)
+    os.dup2(greeting.fileno(), 1)
+    os.chdir(order.folder)
+    os.environ.clear()
+    os.environ.update(order.environment)
+    with pytest.MonkeyPatch.context() as patch:  # affects this process only
+        patch.setattr(app, "LEASE_SECONDS", LEASE_SECONDS)
+        patch.setattr(app, "SqlStore", partial(DoomedStore, scythe=order.inside or Scythe(order.dies)))
+        patch.setattr(app, "open_gateway", partial(app.open_gateway, lease_seconds=LEASE_SECONDS))
+        patch.setattr(app, "Engine", partial(Engine, sweep_seconds=SWEEP_SECONDS))
+        patch.setattr(database, "PATIENCE_SECONDS", order.database_seconds)
+        _hurry_telegram(patch)
+        if order.inside is not None:
+            order.inside.change(patch)
+        main.main(["serve"])
+
+
+def _hurry_telegram(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        webhook, "UpdatePoller", partial(UpdatePoller, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS)
+    )
+    patch.setattr(api_client, "PRIVATE", FAST)
+    patch.setattr(api_client, "GROUP", FAST)
+    patch.setattr(preview, "GROUP_SECONDS", SWEEP_SECONDS)
+
+
+class Program:
+    """A running gateway process; it listens once the constructor returns, unless it died before."""
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        dies: str = "",
+        *,
+        database_seconds: float = PATIENCE,
+        inside: Inside | None = None,
+    ) -> None:
+        order = Order(folder, environment, dies, database_seconds, inside)
+        reading, writing = multiprocessing.Pipe(duplex=False)
+        with reading, writing:
+            self._process = forking.Process(target=run, args=(order, writing), daemon=True)
+            self._process.start()
+            writing.close()
+            with os.fdopen(os.dup(reading.fileno())) as said:
+                greeting = said.readline(), said.readline()  # both, or it would write to a closed pipe
+        self.url = greeting[0].partition(" with ")[0].removeprefix("Listening on ")
+
+    def kill(self) -> None:
+        """Kills the process; it is dead when this returns. Callable from any thread."""
+        self._process.kill()
+        self.ended()
+
+    def tell_to_stop(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Suspends the process with SIGSTOP, which it cannot notice."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.pid is not None:
+            os.kill(self._process.pid, number)
+
+    def ended(self) -> int:
+        """Waits until the process ends; returns its exit status, or minus the signal that killed it."""
+        self._process.join(PATIENCE)
+        assert self._process.exitcode is not None, "the process is still running"
+        return int(self._process.exitcode)

@@ -1,0 +1,352 @@
+"""The operator's pages: what they show, and what an operator can do on them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from html import unescape
+from typing import Any
+
+import pytest
+
+from gateway import logs
+from gateway.domain.models import Kind, TurnState, Usage, Verdict
+from gateway.ports.check import Check
+from gateway.ports.reporting import Tally
+from tests.gateway.admin.harness import Scene, open_scene, press, text_of, token_of
+
+INJECTION = """<script>alert(1)</script><img src=x onerror=alert(1)>"' onmouseover="x {{ 7*7 }} </textarea></script>"""
+KEY = "sk-" + "a1B2" * 8
+
+
+@pytest.fixture
+def scene(sqlite_url: str) -> Iterator[Scene]:
+    with open_scene(sqlite_url) as scene:
+        yield scene
+
+
+def links(text: str, begin: str) -> list[str]:
+    return [unescape(link) for link in re.findall(rf'href="({begin}[^"]*)"', text)]
+
+
+def rows(text: str) -> list[str]:
+    return re.findall(r"<tr>.*?</tr>", text.partition("<tbody")[2], re.DOTALL)
+
+
+# ---------------------------------------------------------------- overview
+
+
+def drawn(page: Any) -> dict[str, Any]:
+    (data,) = re.findall(r"data-plots='([^']*)'", page.text)
+    return {plot["name"]: plot for plot in json.loads(unescape(data))}
+
+
+def test_the_overview_counts_what_happened(scene: Scene) -> None:
+    for number in range(3):
+        scene.say(f"hello {number}", usage=Usage(1000, 200), cost=1_500_000)
+    scene.fail("no")
+    client = scene.operator()
+    for span in ("1h", "24h", "7d", "30d", "", "nonsense"):
+        page = client.get(f"/admin?span={span}")
+        assert page.status_code == 200
+        said = text_of(page)
+        assert re.search(r"Turns 4 .*Answered 75 % .*Failed 1 25 %", said)
+        assert "refused 1" in said
+        plots = drawn(page)
+        assert set(plots) == {"rate", "time", "failures", "queue", "tokens", "cost"}
+        assert plots["failures"]["series"][0]["name"] == "refused"
+        assert sum(plots["failures"]["series"][0]["values"]) == 1
+        assert sum(plots["tokens"]["series"][0]["values"]) == 3600
+        assert sum(plots["cost"]["series"][0]["values"]) == 4.5
+        assert all(len(each["values"]) == len(plot["at"]) for plot in plots.values() for each in plot["series"])
+
+
+def test_the_overview_of_an_unused_gateway_is_empty(scene: Scene) -> None:
+    said = text_of(scene.operator().get("/admin"))
+    assert "Turns 0" in said
+    assert "Nothing failed in this time range." in said
+    assert "nothing waiting" in said
+
+
+def test_the_overview_shows_one_platform_alone(scene: Scene) -> None:
+    scene.say("hello")
+    client = scene.operator(platforms=("fake", "other"))
+    assert "Turns 1" in text_of(client.get("/admin?platform=fake"))
+    assert "Turns 0" in text_of(client.get("/admin?platform=other"))
+    assert [each["name"] for each in drawn(client.get("/admin"))["queue"]["series"]] == ["fake", "other", "oldest"]
+
+
+def test_counts_are_cached_for_a_moment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[float] = []
+    tally = scene.desk.catalogue.tally
+
+    def count(since: float, until: float, *, span: float) -> Sequence[Tally]:
+        counted.append(span)
+        return tally(since, until, span=span)
+
+    monkeypatch.setattr(scene.desk.catalogue, "tally", count)
+    client = scene.operator()
+    for _ in range(3):
+        client.get("/admin?span=24h")
+    assert counted == [900.0, 86_400.0]
+
+
+# ---------------------------------------------------------------- conversations
+
+
+def test_conversations_are_found_by_everything_that_is_known_of_them(scene: Scene) -> None:
+    scene.say("where is my parcel", channel="C1")
+    scene.fail("what is this", channel="C2")
+    client = scene.operator()
+    for query, found in {
+        "": ["C2", "C1"],
+        "text=PARCEL": ["C1"],
+        "text=you+said": ["C1"],
+        "channel=C2": ["C2"],
+        "channel=C": [],
+        "user=ann": ["C2", "C1"],
+        "user=bob": [],
+        "platform=fake": ["C2", "C1"],
+        "platform=other": [],
+        "state=failed": ["C2"],
+        "state=nonsense&text=+parcel+": ["C1"],
+    }.items():
+        page = client.get(f"/admin/conversations?{query}")
+        assert [channel for row in rows(page.text) for channel in re.findall(r">(C\d)<", row)] == found, query
+    assert 'value="&lt;b&gt;&#34;"' in client.get("/admin/conversations?text=<b>%22").text
+
+
+def test_searching_for_a_turn_id_opens_the_turn(scene: Scene) -> None:
+    turn = scene.say("hello")
+    client = scene.operator()
+    assert client.get(f"/admin/conversations?text={turn.id}").headers["Location"] == f"/admin/turns/{turn.id}"
+    assert client.get("/admin/conversations?text=turn_none").status_code == 200
+
+
+def test_all_conversations_can_be_paged_through(scene: Scene) -> None:
+    for number in range(60):
+        scene.wait("hello", f"C{number}")
+    client, address, found = scene.operator(), "/admin/conversations?platform=fake", []
+    while address:
+        page = client.get(address)
+        found += [link for row in rows(page.text) for link in links(row, "/admin/conversations/")]
+        nexts = links(page.text, r"\?platform=fake&amp;before=")
+        address = f"/admin/conversations{nexts[0]}" if nexts else ""
+    assert len(found) == len(set(found)) == 60
+
+
+def test_an_invalid_cursor_shows_the_first_page(scene: Scene) -> None:
+    scene.say("hello", channel="C1")
+    client = scene.operator()
+    for before in ("x", "1~", "nan~1", "1~x", "1~99999999999999999999999999", "inf~1", "~", "1~²"):
+        assert len(rows(client.get(f"/admin/conversations?before={before}").text)) == 1
+        assert client.get(f"/admin/failed?before={before}").status_code == 200
+
+
+def test_a_conversation_is_shown_as_a_transcript_with_its_thread(scene: Scene) -> None:
+    for number in range(60):
+        turn = scene.wait(f"number {number}.")
+    scene.work()
+    client = scene.operator()
+    (address,) = set(links(client.get("/admin/conversations").text, "/admin/conversations/"))
+    page = client.get(address)
+    conversation = scene.desk.catalogue.conversation_by_id(turn.conversation)
+    assert conversation is not None
+    assert conversation.thread is not None
+    assert conversation.thread in page.text
+    assert "number 59." in page.text
+    assert "number 9." not in page.text
+    (older,) = links(page.text, r"[^\"]*\?before=")
+    page = client.get(older)
+    assert "You said: number 9." in page.text
+    assert "number 10." not in page.text
+    for number in (999, 2**31, 2**63, 10**30):
+        assert client.get(f"/admin/conversations/{number}").status_code == 404
+        assert client.get(f"{address}?before={number}").status_code == 200
+    for unknown in ("none", "%00", "a%2Fb", "é" * 300):
+        assert client.get(f"/admin/turns/{unknown}").status_code == 404
+
+
+def test_a_reset_is_confirmed_queued_in_order_and_done_once(scene: Scene) -> None:
+    turn = scene.say("remember me")
+    client, address = scene.operator(), f"/admin/conversations/{turn.conversation}"
+    asked = press(client, address, f"{address}/reset")
+    assert asked.status_code == 200
+    assert "forgets" in asked.text
+    assert len(scene.store.transcript(turn.conversation)) == 1
+    (once,) = re.findall(r'name="once" value="(\w+)"', asked.text)
+    for _ in "ab":
+        assert client.post(f"{address}/reset", data={"token": token_of(asked), "once": once}).status_code == 303
+    scene.work()
+    first, reset = scene.store.transcript(turn.conversation)
+    assert (reset.message.kind, reset.message.author, reset.message.address) == (
+        Kind.RESET,
+        "ann",
+        first.message.address,
+    )
+    assert reset.state is TurnState.DELIVERED
+    conversation = scene.desk.catalogue.conversation_by_id(turn.conversation)
+    assert conversation is not None
+    assert conversation.thread is None
+    assert press(client, address, "/admin/conversations/999/reset").status_code == 404
+
+
+def test_a_conversation_whose_turns_are_all_erased_cannot_be_reset(scene: Scene) -> None:
+    turn = scene.say("remember me")
+    scene.desk.catalogue.erase_before(-1.0)
+    client, address = scene.operator(), f"/admin/conversations/{turn.conversation}"
+    response = press(client, address, f"{address}/reset", once="0" * 24)
+    assert response.status_code == 409
+    assert "erased" in response.text
+    assert "remember me" not in client.get(f"/admin/turns/{turn.id}").text
+
+
+# ---------------------------------------------------------------- turns
+
+
+def test_a_turn_is_shown_with_everything_that_is_known_of_it(scene: Scene) -> None:
+    turn = scene.say("The message.", reply="The reply.", usage=Usage(1234, 56), model="model-x", cost=12_345)
+    scene.store.judge(Verdict(turn.id, "bob", "helpful"))
+    said = text_of(scene.operator().get(f"/admin/turns/{turn.id}"))
+    for expected in (
+        turn.id,
+        "The message.",
+        "The reply.",
+        "model-x",
+        "1 234 in, 56 out",
+        "helpful (bob)",
+        "delivered",
+    ):
+        assert expected in said
+    timeline = said.partition("Timeline")[2]
+    assert re.search(r"received.*claimed by.*answered.*delivered", timeline)
+    assert "+" in timeline
+    assert ">Retry<" not in scene.operator().get(f"/admin/turns/{turn.id}").text
+    assert scene.operator().get("/admin/turns/none").status_code == 404
+
+
+def test_a_failed_turn_is_retried_and_answered(scene: Scene) -> None:
+    failed = scene.fail("please", "misconfigured", "the model is gone")
+    client, address = scene.operator(), f"/admin/turns/{failed.id}"
+    page = client.get(address)
+    assert "the model is gone" in page.text
+    assert ">Retry<" in page.text
+    assert "data-refresh" not in page.text
+    again = press(client, address, f"{address}/retry").headers["Location"]
+    assert 'data-refresh="1"' in client.get(again).text
+    scene.work()
+    assert "You said: please" in client.get(again).text
+    assert address in links(client.get(again).text, "/admin/turns/")
+    assert again in links(client.get(address).text, "/admin/turns/")
+    assert press(client, address, f"{address}/retry").status_code == 409
+
+
+def test_the_page_of_an_unfinished_turn_refreshes_itself(scene: Scene) -> None:
+    client, turn = scene.operator(), scene.wait("hello")
+    page = client.get(f"/admin/turns/{turn.id}")
+    assert 'data-refresh="1"' in page.text
+    assert "none yet" in page.text
+    assert press(client, "/admin", f"/admin/turns/{turn.id}/retry").status_code == 409
+    assert "In the queue 1" in text_of(client.get("/admin"))
+
+
+def test_failed_turns_are_listed_and_retried_after_confirmation(scene: Scene) -> None:
+    failed = [scene.fail(f"try {number}", channel=f"C{number % 2}") for number in range(4)]
+    scene.say("well")
+    client = scene.operator()
+    page = client.get("/admin/failed")
+    assert len(rows(page.text)) == 4
+    listed = re.findall(r'name="turn" value="([^"]+)"', page.text)
+    assert listed == [turn.id for turn in reversed(failed)]
+    asked = press(client, "/admin/failed", "/admin/failed/retry", turn=listed)
+    assert "Retry 4 turns?" in text_of(asked)
+    assert re.findall(r'name="turn" value="([^"]+)"', asked.text) == listed
+    assert [depth.turns for depth in scene.store.depths()] == []
+    fields = {"token": token_of(asked), "confirmed": "yes", "turn": [*listed, "turn_none"]}
+    done = client.get(client.post("/admin/failed/retry", data=fields).headers["Location"])
+    assert "4 retried. 1 could not be retried" in text_of(done)
+    scene.work()
+    said = [turn.message.text for turn in scene.store.transcript(failed[0].conversation)]
+    assert said == ["try 0", "try 2", "try 0", "try 2"]
+    page = client.get("/admin/failed")
+    assert 'name="turn"' not in page.text
+    assert text_of(page).count("retried") == 4
+
+
+def test_failed_turns_are_found_by_what_is_known_of_them(scene: Scene) -> None:
+    scene.fail("about parcels", channel="C1")
+    scene.fail("about boats", channel="C2")
+    client = scene.operator()
+    for query, number in {
+        "text=boats": 1,
+        "channel=C1": 1,
+        "user=ann": 2,
+        "platform=other": 0,
+        "state=delivered": 2,
+    }.items():
+        assert len(rows(client.get(f"/admin/failed?{query}").text)) == number, query
+
+
+# ---------------------------------------------------------------- platforms and backend
+
+
+def test_platforms_and_backend_say_whether_they_answer_and_what_failed_last(scene: Scene) -> None:
+    scene.fail("one", "unavailable", "no such host")
+    scene.fail("two", "undeliverable", "channel_is_archived")
+    scene.checked["fake"] = (Check("Fake", ok=True, detail="@bot"),)
+    scene.checked["offline"] = (Check("Backend", ok=False, detail="connection refused"),)
+    scene.checked["database"] = (Check("Database", ok=True),)
+    client = scene.operator(platforms=("fake", "quiet"))
+    said = text_of(client.get("/admin/platforms"))
+    fake, _, rest = said.partition("quiet platform")
+    quiet, _, rest = rest.partition("offline backend")
+    backend, _, database = rest.partition("database works")
+    assert re.search(r"fake platform works .*@bot Last failed turn \S+ \S+ : undeliverable channel_is_archived", fake)
+    assert "not checked No failed turns." in quiet
+    assert "has a problem an assistant in memory" in backend
+    assert re.search(r"connection refused Last failed turn \S+ \S+ : unavailable no such host", backend)
+    assert "Database" in database
+    client.get("/admin/platforms")
+    assert scene.asked == [1]
+
+
+# ---------------------------------------------------------------- what people wrote
+
+
+def test_what_people_wrote_is_shown_as_plain_text(scene: Scene) -> None:
+    good = scene.say(INJECTION, channel=INJECTION)
+    bad = scene.fail(INJECTION, INJECTION, INJECTION, channel=INJECTION)
+    scene.store.judge(Verdict(good.id, INJECTION, INJECTION))
+    scene.checked["fake"] = (Check(INJECTION, ok=False, detail=INJECTION),)
+    client = scene.operator()
+    addresses = (
+        f"conversations/{good.conversation}",
+        f"turns/{good.id}",
+        f"turns/{bad.id}",
+        "failed",
+        "platforms",
+        "conversations",
+    )
+    for address in addresses:
+        page = client.get(f"/admin/{address}")
+        assert page.status_code == 200
+        assert "<script>" not in page.text, address
+        assert "<img" not in page.text, address
+        assert 'onmouseover="' not in page.text, address
+        assert "alert(1)" in unescape(page.text), address
+        assert "7*7" in page.text, address
+
+
+def test_no_secret_is_ever_shown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs._masks, "_spellings", ())
+    logs._masks.learn(["our-own-password"])
+    secrets_text = f"our-own-password {KEY} Bearer abcdefghijklmnop https://u:hidden@host/"
+    bad = scene.fail(f"m {secrets_text}", detail=secrets_text)
+    scene.checked["fake"] = (Check("fake", ok=False, detail=secrets_text),)
+    client = scene.operator(about=secrets_text)
+    for address in (f"conversations/{bad.conversation}", f"turns/{bad.id}", "failed", "platforms"):
+        page = client.get(f"/admin/{address}").text
+        for secret in ("our-own-password", KEY, "abcdefghijklmnop", "hidden@host"):
+            assert secret not in page, (address, secret)
+        assert "***" in page

@@ -1,0 +1,344 @@
+"""Access to the operator's pages: without a session no page and no change, and no guessing of the password."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+from pydantic import ValidationError
+from structlog.testing import capture_logs
+from werkzeug.routing import Rule
+
+from gateway.admin import AdminSettings
+from gateway.admin.session import COOKIE
+from gateway.domain.errors import SettingsError, StoreUnavailable
+from tests.gateway.admin.harness import PASSWORD, Scene, off, open_scene, press, settings, sign_in, text_of, token_of
+
+SECRET_WORD = "xylophone"
+
+
+@pytest.fixture
+def scene(sqlite_url: str) -> Iterator[Scene]:
+    with open_scene(sqlite_url) as scene:
+        yield scene
+
+
+def rules(app: flask.Flask) -> list[tuple[Rule, str]]:
+    """Returns every route of the operator's pages with each method, allowed or not."""
+    ours = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/admin")]
+    assert len(ours) > 9
+    return [(rule, method) for rule in ours for method in ("GET", "HEAD", "OPTIONS", *(rule.methods or set()))]
+
+
+def path_of(rule: Rule, turn: str) -> str:
+    filled = {"turn_id": turn, "number": "1"}
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: filled[found[1]], rule.rule)
+
+
+def cookie_of(client: FlaskClient) -> str:
+    cookie = client.get_cookie(COOKIE, path="/admin")
+    assert cookie is not None
+    return cookie.value
+
+
+# ---------------------------------------------------------------- without a session
+
+
+def test_without_a_session_no_route_reveals_anything(scene: Scene) -> None:
+    failed = scene.fail(SECRET_WORD)
+    app = scene.app()
+    for rule, method in rules(app):
+        if method not in (rule.methods or set()):
+            continue
+        for path in (path_of(rule, failed.id), f"{path_of(rule, failed.id)}?span=1h&before=1&confirmed=yes"):
+            response = app.test_client().open(path, method=method, data={"turn": failed.id, "confirmed": "yes"})
+            entering = rule.endpoint == "admin.sign_in"
+            assert response.status_code == {"POST": 403}.get(method, 200) if entering else 401, (method, path)
+            assert SECRET_WORD not in response.text
+            assert failed.id not in text_of(response)
+            assert method == "HEAD" or (method == "OPTIONS" and entering) or "Password" in response.text
+    assert scene.store.turn(failed.id) == failed
+    assert scene.asked == []
+
+
+def test_without_a_password_one_page_says_how_to_set_it_and_no_other_route_exists() -> None:
+    client = off()
+    for path in ("/admin", "/admin/"):
+        response = client.get(path)
+        assert response.status_code == 403
+        assert "ADMIN_PASSWORD" in response.text
+        assert response.headers["Cache-Control"] == "no-store"
+    for path in ("/admin/sign-in", "/admin/conversations", "/admin/failed", "/admin/platforms"):
+        assert client.get(path).status_code == 404
+        assert client.post(path).status_code == 404
+
+
+def test_a_password_that_is_too_short_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", "abc123")
+    with pytest.raises(SettingsError, match=r"ADMIN_PASSWORD: .*8 characters") as raised:
+        AdminSettings.load()
+    assert "abc123" not in str(raised.value)
+    with pytest.raises(ValidationError):
+        settings("short")
+    monkeypatch.setenv("ADMIN_PASSWORD", PASSWORD)
+    assert AdminSettings.load().secrets() == (PASSWORD,)
+
+
+def test_a_wrong_password_is_refused(scene: Scene) -> None:
+    client = scene.client()
+    for password in ("", PASSWORD.title(), f"{PASSWORD} ", "ein Paßwort \N{SNOWMAN}", "\x00"):
+        with capture_logs() as logs:
+            response = sign_in(client, password)
+        assert response.status_code == 401
+        assert "not the password" in response.text
+        assert client.get("/admin").status_code == 401
+        (entry,) = logs
+        assert (entry["log_level"], entry["source"]) == ("warning", "127.0.0.1")
+        assert not password or password not in str(entry)
+
+
+def test_the_password_opens_every_page(scene: Scene) -> None:
+    turn = scene.fail("hello").id
+    client = scene.operator()
+    for rule, method in rules(client.application):
+        if method == "GET" and method in (rule.methods or set()) and not rule.endpoint.endswith("sign_in"):
+            assert client.get(path_of(rule, turn)).status_code == 200, rule
+
+
+# ---------------------------------------------------------------- headers and cookies
+
+
+def test_every_response_carries_the_security_headers(scene: Scene) -> None:
+    client, stranger = scene.operator(), scene.client()
+    answers = [
+        *(client.get(path) for path in ("/admin", "/admin/failed", "/admin/turns/none", "/admin/conversations/999")),
+        *(stranger.get(path) for path in ("/admin", "/admin/sign-in", "/admin/failed")),
+        client.post("/admin/failed/retry"),
+    ]
+    for response in answers:
+        headers = response.headers
+        policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
+        assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=|javascript:|https?://", response.text)
+
+
+def test_the_session_cookie_is_hidden_from_scripts_other_sites_and_plain_http(scene: Scene) -> None:
+    clients = [scene.client(settings=settings(trusted_proxies=proxies)) for proxies in range(3)]
+    for proxies, forwarded, scheme, secure in (
+        (0, "", "http", False),
+        (0, "", "https", True),
+        (0, "https", "http", False),
+        (1, "https", "http", True),
+        (1, "https, http", "http", False),
+        (2, "https, http", "http", True),
+        (1, "", "https", True),
+    ):
+        more = {"base_url": f"{scheme}://localhost", "headers": {"X-Forwarded-Proto": forwarded}}
+        form = clients[proxies].get("/admin/failed", **more)
+        cookie = set(form.headers["Set-Cookie"].split("; "))
+        assert {"HttpOnly", "SameSite=Strict", "Path=/admin"} <= cookie
+        assert ("Secure" in cookie) is secure, (proxies, forwarded, scheme)
+        clients[proxies].delete_cookie(COOKIE, path="/admin")
+
+
+# ---------------------------------------------------------------- forms of other sites
+
+
+def test_nothing_is_changed_by_a_form_without_a_valid_csrf_token(scene: Scene) -> None:
+    failed = scene.fail("no")
+    client = scene.operator()
+    other = token_of(scene.operator().get("/admin"))
+    for rule, method in rules(client.application):
+        if method != "POST" or rule.endpoint == "admin.sign_in":
+            continue
+        for token in ("", "x", "\N{SNOWMAN}", other):
+            fields = {"turn": failed.id, "confirmed": "yes", "once": "0" * 24, "token": token}
+            assert client.post(path_of(rule, failed.id), data=fields).status_code == 403, rule
+            assert client.post(f"{path_of(rule, failed.id)}?token={other}").status_code == 403
+    assert client.get("/admin").status_code == 200
+    assert len(scene.store.transcript(failed.conversation)) == 1
+
+
+def test_a_form_of_another_site_signs_nobody_in(scene: Scene) -> None:
+    client = scene.client()
+    assert client.post("/admin/sign-in", data={"password": PASSWORD}).status_code == 403
+    theirs = token_of(scene.client().get("/admin/sign-in"))
+    assert client.post("/admin/sign-in", data={"password": PASSWORD, "token": theirs}).status_code == 403
+    assert client.get("/admin").status_code == 401
+
+
+def test_a_cookie_from_before_signing_in_is_not_valid_after_it(scene: Scene) -> None:
+    client = scene.client()
+    client.get("/admin")
+    planted = cookie_of(client)
+    sign_in(client)
+    assert cookie_of(client) != planted
+    thief = scene.client()
+    thief.set_cookie(COOKIE, planted, path="/admin")
+    assert thief.get("/admin").status_code == 401
+
+
+# ---------------------------------------------------------------- redirects
+
+
+def test_signing_in_leads_back_to_what_was_asked_for(scene: Scene) -> None:
+    client = scene.client()
+    form = client.get("/admin/conversations?text=a%20b&state=failed")
+    (back,) = re.findall(r'name="next" value="([^"]*)"', form.text)
+    fields = {"token": token_of(form), "password": PASSWORD, "next": back.replace("&amp;", "&")}
+    response = client.post("/admin/sign-in", data=fields)
+    assert response.headers["Location"] == "/admin/conversations?text=a%20b&state=failed"
+    assert client.get(response.headers["Location"]).status_code == 200
+
+
+AWAY = (
+    *("//evil.example", "https://evil.example/admin", "/\\evil.example", "/admin\\@evil", "/adminevil.example"),
+    *(
+        "javascript:1",
+        "/admin@evil.example",
+        "/admin\r\nSet-Cookie: a=b",
+        "",
+        "admin",
+        "/admin/\nx",
+        "//admin",
+        "/chat",
+    ),
+)
+
+
+def test_signing_in_never_redirects_to_another_site(scene: Scene) -> None:
+    client = scene.client()
+    for number, away in enumerate(AWAY):
+        fields = {"token": token_of(client.get("/admin/sign-in")), "password": PASSWORD, "next": away}
+        caller = {"REMOTE_ADDR": f"192.0.2.{number}"}
+        response = client.post("/admin/sign-in", data=fields, environ_overrides=caller)
+        assert (response.status_code, response.headers["Location"]) == (303, "/admin")
+        client.delete_cookie(COOKIE, path="/admin")
+
+
+def test_behind_a_path_prefix_all_links_and_cookies_have_it(scene: Scene) -> None:
+    client = scene.client()
+    more: dict[str, Any] = {"base_url": "http://localhost/bot"}
+    response = sign_in(client, **more)
+    assert response.headers["Location"] == "/bot/admin"
+    assert "Path=/bot/admin" in response.headers["Set-Cookie"]
+    page = client.get("/admin", **more)
+    links = re.findall(r'(?:href|src|action)="([^"#?][^"]*)"', page.text)
+    assert len(links) > 9
+    assert all(link.startswith("/bot/") for link in links)
+
+
+# ---------------------------------------------------------------- guessing
+
+
+def test_attempts_are_limited_over_all_processes_and_the_response_says_when_to_retry(scene: Scene) -> None:
+    one, two = scene.client(), scene.client()  # two apps, as in two processes
+    for client in (one, two, one, two, one):
+        assert sign_in(client, "wrong password").status_code == 401
+    for client in (one, two):
+        response = sign_in(client)
+        assert (response.status_code, response.headers["Retry-After"]) == (429, "30")
+        assert "Try again in 30 seconds" in response.text
+        assert client.get("/admin").status_code == 401
+    elsewhere: dict[str, Any] = {"environ_overrides": {"REMOTE_ADDR": "192.0.2.7"}}
+    assert sign_in(one, **elsewhere).status_code == 303
+
+
+def test_an_ipv6_network_counts_as_one_caller(scene: Scene) -> None:
+    statuses = [
+        sign_in(
+            scene.client(), "wrong password", environ_overrides={"REMOTE_ADDR": f"2001:db8:0:{net}::{host}"}
+        ).status_code
+        for net, host in ((1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (2, 1))
+    ]
+    assert statuses == [401] * 5 + [429, 401]
+
+
+def test_the_client_address_comes_from_trusted_proxies_only(scene: Scene) -> None:
+    behind = settings(trusted_proxies=1)
+    for number in range(5):
+        headers = {"X-Forwarded-For": f"203.0.113.{number}, 192.0.2.7"}
+        assert sign_in(scene.client(settings=behind), "wrong password", headers=headers).status_code == 401
+        assert sign_in(scene.client(), "wrong password", headers=headers).status_code == 401
+    forwarded = {"X-Forwarded-For": "203.0.113.99, 192.0.2.7"}
+    assert sign_in(scene.client(settings=behind), "wrong password", headers=forwarded).status_code == 429
+    assert sign_in(scene.client(), "wrong password", headers=forwarded).status_code == 429
+    assert sign_in(scene.client(settings=behind), headers={"X-Forwarded-For": "192.0.2.8"}).status_code == 303
+
+
+def test_attempts_from_many_networks_are_limited_too(scene: Scene) -> None:
+    statuses = [
+        sign_in(scene.client(), "wrong password", environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"}).status_code
+        for number in range(32)
+    ]
+    assert set(statuses[:30]) == {401}
+    assert 429 in statuses[30:]
+
+
+# ---------------------------------------------------------------- the end of a session
+
+
+def test_a_session_is_valid_in_all_processes(scene: Scene) -> None:
+    client = scene.operator()
+    other = scene.client()
+    other.set_cookie(COOKIE, cookie_of(client), path="/admin")
+    assert other.get("/admin").status_code == 200
+
+
+def test_changing_the_password_ends_every_session(scene: Scene) -> None:
+    carried = cookie_of(scene.operator())
+    changed = scene.client(settings=settings("another password"))
+    changed.set_cookie(COOKIE, carried, path="/admin")
+    assert changed.get("/admin").status_code == 401
+
+
+def test_a_session_expires(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = scene.operator(settings=settings(admin_hours=1.0))
+    now = time.time()
+    monkeypatch.setattr("gateway.admin.session.time.time", lambda: now + 3590)
+    assert client.get("/admin").status_code == 200
+    monkeypatch.setattr("gateway.admin.session.time.time", lambda: now + 3620)
+    assert client.get("/admin").status_code == 401
+
+
+def test_after_signing_out_a_copy_of_the_cookie_is_not_valid(scene: Scene) -> None:
+    client = scene.operator()
+    carried = cookie_of(client)
+    response = press(client, "/admin", "/admin/sign-out")
+    assert response.headers["Location"] == "/admin/sign-in"
+    assert client.get("/admin").status_code == 401
+    thief = scene.client()
+    thief.set_cookie(COOKIE, carried, path="/admin")
+    assert thief.get("/admin").status_code == 401
+    assert sign_in(client).status_code == 303
+    assert client.get("/admin").status_code == 200
+
+
+def test_a_forged_cookie_is_refused(scene: Scene) -> None:
+    client = scene.client()
+    for forged in ("", "x", "WyJhIix0cnVlXQ.aaaa.bbbb", "WyJhIix0cnVlXQ", "." * 3000, "é"):
+        client.set_cookie(COOKIE, forged, path="/admin")
+        assert client.get("/admin").status_code == 401
+
+
+def test_without_the_database_pages_say_so_and_stay_closed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(name: str) -> str:
+        raise StoreUnavailable(f"no connection, asked for {name}")
+
+    client = scene.operator()
+    monkeypatch.setattr(scene.store, "recall", away)
+    response = client.get("/admin")
+    assert response.status_code == 503
+    assert "The database cannot be reached" in text_of(response)
+    assert "asked for" not in response.text

@@ -1,0 +1,154 @@
+"""The command line: its output and exit status."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.http import HttpSettings
+from adapters.slack.settings import SlackSettings
+from adapters.telegram.settings import TelegramSettings
+from gateway import logs
+from gateway.cli.main import main
+from gateway.settings import Environment, Settings
+from tests.fakes.openai_server import FakeOpenAI
+
+EVERY: tuple[type[Environment], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
+SETTINGS = {name.upper() for each in EVERY for name in each.model_fields} | {"ASST_ID"}
+ROOT = Path(__file__).parents[3]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Returns a function that runs a command with no settings but a database and those given."""
+    monkeypatch.chdir(tmp_path)
+    # The log is shared with other tests in the process, so only its masks are configured.
+    monkeypatch.setattr(logs, "configure", lambda _level, _format, *masked: logs._masks.learn(*masked))
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+    def invoke(command: str, **settings: str) -> Result:
+        given = {"DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db", **settings}
+        return CliRunner().invoke(main, [command], env=given)
+
+    return invoke
+
+
+def start(command: str, folder: Path, **settings: str) -> tuple[int, str]:
+    """Runs a serving command in a process of its own until it exits; returns exit status and standard error."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": "0", **settings}
+    program = [sys.executable, "-m", "gateway", command]
+    ended = subprocess.run(
+        program, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=40
+    )
+    return ended.returncode, ended.stderr
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI() as server:
+        yield server
+
+
+def server(fake: FakeOpenAI, **more: str) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": "sk-verysecret", "OPENAI_MODEL": "gpt-5-mini", **more}
+
+
+def test_check_of_nothing_set_is_well_and_says_what_is_on(run: Run) -> None:
+    result = run("check")
+    assert result.exit_code == 0
+    database, assistant, budgets, chat = result.output.splitlines()
+    assert database == "ok   database: will be migrated on start"
+    assert "offline" in assistant
+    assert budgets.startswith("ok   budgets: prices of ")
+    assert "GATEWAY_API_KEYS is not set" in chat
+
+
+@pytest.mark.parametrize("backend", ["responses", "chat", "threads"])
+def test_check_asks_the_backend(run: Run, fake: FakeOpenAI, backend: str) -> None:
+    result = run("check", **server(fake, ASSISTANT_BACKEND=backend, ASST_ID=fake.assistant_id))
+    assert result.exit_code == 0, result.output
+    assert f"ok   assistant: {backend} at 127.0.0.1" in result.output
+
+
+def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: Run, fake: FakeOpenAI) -> None:
+    result = run("check", **server(fake, OPENAI_API_KEY="bad"))
+    assert result.exit_code == 1
+    assert "FAIL assistant" in result.output
+
+
+def test_check_of_the_removed_assistants_api_names_what_to_set(run: Run, fake: FakeOpenAI) -> None:
+    fake.features.discard("threads")
+    result = run("check", **server(fake, ASST_ID="asst_1"))
+    assert result.exit_code == 1
+    assert "removed it on 2026-08-26" in result.output
+    assert "ASSISTANT_BACKEND=responses" in result.output
+
+
+def test_check_names_every_variable_that_is_missing(run: Run) -> None:
+    result = run("check", AZURE_OPENAI_API_KEY="secret-of-azure")
+    assert result.exit_code == 1
+    for name in ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_VERSION", "OPENAI_MODEL"):
+        assert name in result.output
+    assert "secret-of-azure" not in result.output
+
+
+@pytest.mark.parametrize("command", ["check", "chat", "migrate"])
+def test_a_setting_that_is_wrong_is_named_in_one_line(run: Run, command: str) -> None:
+    result = run(command, PORT="many")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: PORT: ")
+    assert "many" not in result.output
+
+
+@pytest.mark.parametrize("command", ["serve", "web", "worker"])
+def test_a_backend_that_is_half_set_does_not_start(tmp_path: Path, command: str) -> None:
+    status, told = start(command, tmp_path, ASSISTANT_BACKEND="responses")
+    assert status == 1
+    assert told.strip() == "Error: The backend responses needs OPENAI_API_KEY to be set."
+
+
+@pytest.mark.parametrize("url", ["mysql://u:hunter22@h/d", "sqlite:////nowhere/at/all.db", "nonsense"])
+@pytest.mark.parametrize("command", ["check", "migrate", "chat"])
+def test_a_database_that_cannot_be_is_an_error_without_its_password(run: Run, command: str, url: str) -> None:
+    result = run(command, DATABASE_URL=url)
+    assert result.exit_code == 1
+    assert "DATABASE_URL" in result.output
+    assert "hunter22" not in result.output
+
+
+def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: Run) -> None:
+    for _ in range(2):
+        result = run("migrate")
+        assert (result.exit_code, result.output) == (0, "The database is up to date.\n")
+    assert "ok   database: up to date" in run("check").output
+
+
+def test_secrets_come_from_files_too(run: Run, fake: FakeOpenAI, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("bad\n")
+    settings = server(fake, OPENAI_API_KEY_FILE=str(tmp_path / "key"))
+    del settings["OPENAI_API_KEY"]
+    assert run("check", **settings).exit_code == 1
+    (tmp_path / "key").write_text("sk-fine\n")
+    assert run("check", **settings).exit_code == 0
+
+
+def test_a_file_that_is_not_there_is_named(run: Run) -> None:
+    result = run("check", OPENAI_API_KEY_FILE="nowhere.txt")
+    assert result.exit_code == 1
+    assert "OPENAI_API_KEY_FILE names nowhere.txt" in result.output
+
+
+def test_the_console_talks_through_a_pipe(run: Run, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["chat"], input="Hello\nexit\n", env={"DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db"}
+    )
+    assert result.exit_code == 0, result.output
+    assert "You said: “Hello”" in result.output

@@ -1,0 +1,29 @@
+"""The core names no platform, and the README lists every setting."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.app import SETTINGS
+from gateway.settings import Environment
+
+ROOT = Path(__file__).parents[2]
+PLATFORMS = sorted(path.stem for path in (ROOT / "adapters").glob("[a-z]*"))
+CORE = sorted(path for path in (ROOT / "gateway").rglob("*.py") if path.name not in {"app.py", "commands.py"})
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_core_never_says_the_name_of_a_platform(platform: str) -> None:
+    quoted = "" if platform == "http" else rf"""|["']{platform}["']"""  # http is also a URL scheme
+    said = re.compile(rf"adapters\.{platform}\b|adapters import .*\b{platform}\b{quoted}")
+    assert CORE
+    assert [path.name for path in CORE if said.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_the_readme_tells_of_every_setting(settings: type[Environment]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in settings.model_fields if f"`{name.upper()}`" not in readme] == []

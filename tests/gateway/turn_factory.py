@@ -1,0 +1,41 @@
+"""Turns to count, and everything that metrics can be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.domain.models import ConversationKey, Failure, Message, Turn, TurnId, TurnState, Usage
+from gateway.observability.metrics import Metrics
+
+TURN = Turn(
+    TurnId("turn_1"),
+    conversation=7,
+    seq=1,
+    message=Message(ConversationKey("slack", "T1", "C-secret", "topic-secret", "U-secret"), "M-secret", "text-secret"),
+    state=TurnState.ANSWERED,
+    usage=Usage(120, 30),
+    model="model-secret",
+    cost=2500,
+    received_at=1000.0,
+    started_at=1000.5,
+    answered_at=1004.0,
+)
+FAILED = replace(TURN, state=TurnState.FAILED, failure=Failure("timed_out", "It took too long.", detail="d-secret"))
+CANCELLED = replace(TURN, state=TurnState.CANCELLED)
+
+
+def all_of(metrics: Metrics) -> Metrics:
+    """Everything that can be told, once."""
+    for turn in (TURN, FAILED, CANCELLED):
+        metrics.accepted(turn)
+        metrics.started(turn)
+        metrics.decided(turn)
+    metrics.deduplicated("slack")
+    metrics.refused("slack", "rate_limited")
+    metrics.asked_again("slack", "unavailable")
+    metrics.delivered(TURN, 0.2)
+    metrics.undeliverable(TURN)
+    metrics.lease_lost("slack")
+    metrics.claimed(0.003)
+    metrics.in_hand(5)
+    return metrics

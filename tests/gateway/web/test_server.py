@@ -1,0 +1,303 @@
+"""The web server as a process: sockets, signals and disconnecting clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.web.server import _Pool
+from tests.adapters.chat import parse, until
+
+ROOT = Path(__file__).parents[3]
+
+
+class Process:
+    """A running ``tests.fakes.chat_server``."""
+
+    def __init__(self, **options: Any) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "tests.fakes.chat_server", json.dumps(options)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "FLASK_DEBUG": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.url = self.line()
+        self.port = int(self.url.rpartition(":")[2]) if ":" in self.url else 0
+
+    def line(self) -> str:
+        assert self.popen.stdout
+        return self.popen.stdout.readline().strip()
+
+    def open_gate(self) -> None:
+        assert self.popen.stdin
+        self.popen.stdin.write("\n")
+        self.popen.stdin.flush()
+
+    def end(self, number: int | None = None) -> tuple[int, str]:
+        """Waits for the exit, after sending a signal if one is given; returns exit status and standard error."""
+        if number is not None:
+            self.popen.send_signal(number)
+        _, errors = self.popen.communicate(timeout=30)
+        return self.popen.returncode, errors
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    @contextmanager
+    def asking(self, method: str, path: str, body: Any = None, **headers: str) -> Iterator[HTTPResponse]:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            raw = None if body is None else json.dumps(body)
+            connection.request(method, path, raw, {"Content-Type": "application/json", "Connection": "close"} | headers)
+            with connection.getresponse() as response:
+                yield response
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Sends a request; returns status and body."""
+        with self.asking(method, path, body, **headers) as response:
+            return response.status, json.load(response)
+
+    def waiting(self) -> int:
+        """Returns the number of clients that wait for a reply."""
+        (told,) = self.ask("GET", "/readyz")[1]["checks"]
+        return int(told.split()[0])
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Process]]:
+    processes: list[Process] = []
+
+    def begin(**options: Any) -> Process:
+        processes.append(Process(**options))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.popen.kill()
+        process.popen.communicate()
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def say(pool: ThreadPoolExecutor, process: Process) -> Future[tuple[int, Any]]:
+    """Sends a message in a thread; the result is status and body."""
+    return pool.submit(process.ask, "POST", "/chat", {"message": "hi"})
+
+
+# ---------------------------------------------------------------- stopping
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_request_that_runs_when_the_process_is_stopped_gets_its_answer_and_no_new_one_is_taken(
+    start: Start, pool: ThreadPoolExecutor, number: int
+) -> None:
+    process = start()
+    answer = say(pool, process)
+    until(process.waiting)
+    process.popen.send_signal(number)
+    assert process.line() == "stopping"
+    until(lambda: refused(process))
+    process.open_gate()
+    status, body = answer.result(30)
+    assert (status, body["response"]) == (200, "at last")
+    assert process.line() == "stopped True"
+    assert process.end() == (0, "")
+
+
+def refused(process: Process) -> bool:
+    try:
+        process.connect().close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:  # the port was closed while this connection was in its backlog
+        return False
+    return False
+
+
+def test_a_stream_that_runs_when_the_process_is_stopped_ends_as_it_should(start: Start) -> None:
+    process = start()
+    with process.asking("POST", "/chat", {"message": "hi", "stream": True}) as response:
+        assert response.readline() == b"event: turn\n"
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.line() == "stopping"
+        process.open_gate()
+        assert b"event: done" in response.read()
+    assert process.end() == (0, "")
+
+
+def test_callers_whose_turn_outlives_the_process_are_told_where_to_look(start: Start, pool: ThreadPoolExecutor) -> None:
+    process = start(grace=1.0)
+    answer = say(pool, process)
+    until(process.waiting)
+    assert process.end(signal.SIGTERM) == (0, "")
+    status, body = answer.result(30)
+    assert (status, body["error"]["code"]) == (504, "timed_out")
+    assert body["error"]["turn_id"]
+
+
+def test_a_request_that_outlives_the_grace_time_is_cut_off(start: Start, pool: ThreadPoolExecutor) -> None:
+    process = start(grace=0.2, let_go=False)
+    answer = say(pool, process)
+    until(process.waiting)
+    status, errors = process.end(signal.SIGTERM)
+    assert status == 0
+    assert "requests cut off" in errors
+    assert isinstance(answer.exception(30), OSError)
+
+
+def test_a_second_interrupt_ends_the_process_at_once(start: Start, pool: ThreadPoolExecutor) -> None:
+    process = start()
+    say(pool, process)
+    until(process.waiting)
+    process.popen.send_signal(signal.SIGINT)
+    assert process.line() == "stopping"
+    assert process.end(signal.SIGINT) == (130, "")
+
+
+def test_a_process_that_is_stopped_while_it_starts_ends_in_good_order(start: Start) -> None:
+    process = start(slow=True)
+    assert process.url == "starting"
+    process.popen.send_signal(signal.SIGTERM)
+    process.open_gate()
+    assert process.line().startswith("http://127.0.0.1:")
+    assert process.line() == "stopping"
+    assert process.line() == "stopped True"
+    assert process.end() == (0, "")
+
+
+def test_under_nohup_a_terminal_that_hangs_up_stops_nothing(start: Start) -> None:
+    process = start(nohup=True)
+    process.popen.send_signal(signal.SIGHUP)
+    assert process.ask("GET", "/healthz") == (200, {"status": "ok"})
+    assert process.end(signal.SIGTERM) == (0, "")
+
+
+def test_callers_who_have_said_nothing_hold_nothing_up(start: Start) -> None:
+    process = start()
+    with process.connect(), closing(HTTPConnection("127.0.0.1", process.port)) as kept:
+        kept.request("GET", "/healthz")
+        assert kept.getresponse().read() == b'{"status":"ok"}\n'
+        assert process.end(signal.SIGTERM) == (0, "")
+
+
+def test_a_port_that_is_taken_is_one_line_and_status_1(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start(port=port)
+        assert process.url == ""
+        status, errors = process.end()
+    assert status == 1
+    assert errors == f"Cannot listen on 127.0.0.1:{port}: the port is in use. Set HOST and PORT to a free address.\n"
+
+
+# ---------------------------------------------------------------- serving
+
+
+def test_the_first_words_of_a_stream_come_through_before_the_rest_is_known(start: Start) -> None:
+    process = start()
+    with process.asking("POST", "/chat", {"message": "hi", "stream": True}) as response:
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        seen = b""
+        while b"event: delta" not in seen or b": ping" not in seen:
+            seen += response.readline()
+        process.open_gate()
+        events = parse((seen + response.read()).decode())
+    assert [name for name, _ in events] == ["turn", "delta", "delta", "done"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_caller_who_goes_away_frees_his_thread(start: Start, *, stream: bool) -> None:
+    process = start()
+    caller = process.connect()
+    body = json.dumps({"message": "hi", "stream": stream}).encode()
+    head = f"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    caller.sendall(head.encode() + body)
+    until(process.waiting)
+    caller.close()
+    until(lambda: not process.waiting())
+    assert process.end(signal.SIGTERM) == (0, "")
+
+
+def test_when_all_places_are_taken_more_callers_are_sent_away_and_health_is_still_told(
+    start: Start, pool: ThreadPoolExecutor
+) -> None:
+    process = start(threads=53)
+    answers = [say(pool, process) for _ in range(3)]
+    until(lambda: process.waiting() == 3)
+    status, body = process.ask("POST", "/chat", {"message": "hi"})
+    assert (status, body["error"]["code"]) == (503, "overloaded")
+    assert process.ask("GET", "/healthz")[0] == 200
+    assert process.ask("POST", "/chat", {"message": "hi"}, Prefer="respond-async")[0] == 202
+    process.open_gate()
+    assert [answer.result(30)[0] for answer in answers] == [200] * 3
+
+
+def test_a_body_in_chunks_is_read_and_one_without_end_is_not(start: Start) -> None:
+    process = start()
+    process.open_gate()
+    head = "POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with process.connect() as caller:
+        caller.sendall(head.encode() + b'12\r\n{"message": "hi"}\n\r\n0\r\n\r\n')
+        assert caller.recv(100).startswith(b"HTTP/1.1 200 ")
+    with process.connect() as caller:
+        caller.sendall(head.encode())
+        for _ in range(4):  # more than a message may have, without an end
+            caller.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
+        assert caller.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_caller_who_falls_silent_in_the_middle_loses_his_thread(start: Start) -> None:
+    process = start(read_seconds=1)
+    head = b"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    with process.connect() as in_body, process.connect() as in_head:
+        in_body.sendall(head + b"{")
+        in_head.sendall(head[:30])
+        assert in_body.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert in_head.recv(100) == b""
+    assert process.end(signal.SIGTERM) == (0, "")
+
+
+def test_when_the_host_allows_no_more_threads_those_there_are_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _Pool(4) as pool:
+        assert pool.submit(lambda: "one").result(10) == "one"
+        busy = threading.Event()
+        pool.submit(busy.wait, 20)
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        waiting = pool.submit(lambda: "two")
+        busy.set()
+        assert waiting.result(10) == "two"
+
+
+def test_without_a_single_thread_there_is_no_pretending(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with _Pool(4) as pool, pytest.raises(RuntimeError, match="new thread"):
+        pool.submit(lambda: "one")

@@ -1,0 +1,135 @@
+"""Both databases fulfil the contract of ReportingStore, without scanning more than necessary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event, select, update
+
+from gateway.domain.models import Turn, TurnState
+from gateway.ports.reporting import Search
+from gateway.ports.store import Store
+from storage.database import Database
+from storage.reporting import SqlCatalogue
+from storage.schema import leases, limits, turns
+from storage.store import SqlStore
+from tests import postgres
+from tests.contracts.reporting import CatalogueContract
+from tests.contracts.reporting_helpers import DAY, Happened, settle
+
+
+@pytest.fixture
+def reporting(database_url: str) -> Iterator[SqlCatalogue]:
+    database = Database(database_url)
+    yield SqlCatalogue(database)
+    database.close()
+
+
+@pytest.fixture
+def set_times(database_url: str) -> Iterator[Happened]:
+    engine = create_engine(database_url)
+
+    def set_times(turn: Turn, at: float, took: float = 1.0) -> None:
+        times = {"received_at": at, "answered_at": at + took}
+        with engine.begin() as connection:
+            connection.execute(update(turns).where(turns.c.id == turn.id).values(times))
+
+    yield set_times
+    engine.dispose()
+
+
+class SqlContract(CatalogueContract):
+    def names_kept(self, store: Store) -> dict[str, list[str]]:
+        assert isinstance(store, SqlStore)
+        with store._database.reading() as connection:
+            return {table.name: list(connection.execute(select(table.c.name)).scalars()) for table in (limits, leases)}
+
+
+class TestSqliteCatalogue(SqlContract):
+    @pytest.fixture
+    def database_url(self, sqlite_url: str) -> str:
+        return sqlite_url
+
+    def test_case_is_ignored_in_every_alphabet(self, store: Store, reporting: SqlCatalogue) -> None:
+        turn = settle(store, text="Straße nach Ωμέγα")
+        assert reporting.find(Search(text="STRASSE NACH ωΜΈΓΑ"), limit=1) == [turn]
+
+
+class TestPostgresCatalogue(SqlContract):
+    @pytest.fixture
+    def database_url(self, postgres_url: str) -> str:
+        postgres.empty(postgres_url)
+        return postgres_url
+
+
+# ---------------------------------------------------------------- how much is read
+
+NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})"
+MANY_CONVERSATIONS = f"""
+    INSERT INTO conversations (id, platform, workspace, channel, topic, user_id, head, tail, epoch, created_at)
+    {NUMBERS.format(800)} SELECT 1000000 + n, 'pigeon', '', CAST(n AS TEXT), '', '', 10, 10, 0, 0 FROM numbers
+"""
+MANY_TURNS = f"""
+    INSERT INTO turns (conversation_id, seq, id, platform, message_id, text, author, address, state, error_code,
+                       received_at, started_at, erased_at)
+    {NUMBERS.format(8000)}
+    SELECT 1000000 + (n - 1) / 10 + 1, (n - 1) - (n - 1) / 10 * 10 + 1, 'n' || n, 'pigeon', 'm' || n, '', '', '{{}}',
+           CASE WHEN n / 200 * 200 = n THEN 'failed' ELSE 'delivered' END,
+           CASE WHEN n / 200 * 200 = n THEN 'timed_out' END, n, n, 1
+    FROM numbers
+"""
+WHOLE_TABLE = re.compile(
+    r"Seq Scan on (turns|conv)|SCAN (turns|newest|conversations)$|(?<!Incremental )Sort  \(|B-TREE FOR ORDER BY",
+    re.MULTILINE,
+)
+
+
+@pytest.fixture
+def plans(store: SqlStore, reporting: SqlCatalogue) -> Iterator[Callable[[], list[str]]]:
+    """Returns the query plans of the statements sent since, on a table with many turns, all erased but one."""
+    settle(store)
+    with reporting._database.writing() as connection:
+        for statement in (MANY_CONVERSATIONS, MANY_TURNS, "ANALYZE"):
+            connection.exec_driver_sql(statement)
+    sent: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        sent.append((statement, parameters))
+
+    engine = reporting._database._engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield lambda: [explain(reporting, *each) for each in tuple(sent)]
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def explain(reporting: SqlCatalogue, statement: str, parameters: Any) -> str:
+    word = "EXPLAIN QUERY PLAN" if reporting._database.kind == "sqlite" else "EXPLAIN"
+    with reporting._database.reading() as connection:
+        return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{word} {statement}", parameters))
+
+
+def test_search_reads_about_one_page(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
+    newest = reporting.find(Search(), limit=50)
+    reporting.find(Search(platform="pigeon"), limit=50, before=newest[-1])
+    reporting.find(Search(state=TurnState.FAILED), limit=50)
+    lines = reporting.find_conversations(Search(), limit=50)
+    reporting.find_conversations(Search(platform="pigeon"), limit=50, before=lines[-1])
+    read = plans()
+    assert len(read) == 5
+    assert [plan for plan in read if WHOLE_TABLE.search(plan)] == []
+
+
+def test_usage_reads_only_the_counted_turns(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
+    assert [tally.received for tally in reporting.tally(7000.0, 7100.0, span=1000.0)] == [100]
+    assert ["turns_received" in plan for plan in plans()] == [True]
+
+
+def test_erasing_nothing_scans_no_table(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
+    assert reporting.erase_before(DAY) == 0
+    assert reporting.erase_before(DAY) == 0
+    again = plans()[-4:]
+    assert [plan for plan in again if WHOLE_TABLE.search(plan)] == []
+    assert sum("turns_received" in plan for plan in again) == 2
