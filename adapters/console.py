@@ -23,12 +23,12 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from adapters.base import markdown
-from gateway.domain.errors import Conflict, GatewayError, ThreadNotFound, TurnNotFound, Unreadable
-from gateway.domain.models import ConversationKey, Message, Shown, ToolCall, Turn, TurnId, TurnState
-from gateway.ports.check import Check
+from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
+from gateway.domain.models import ConversationKey, Message, PreviewEvent, ToolCall, Turn, TurnId, TurnState
+from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Outbox, Receipt, Request
-from gateway.web.api.waiting import Pace, WaitingRoom
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
 NAME = "console"
 PROMPT = "> "
@@ -62,36 +62,36 @@ class ConsoleAdapter:
         """``streaming``: whether a reply is shown while it is written."""
         self.console = console
         self.streaming = streaming
-        self.room = WaitingRoom(1)
+        self.room = WaiterRegistry(1)
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         try:
             text = request.body.decode()
             thread, message_id = request.headers["thread"], request.headers["message-id"]
         except (UnicodeDecodeError, KeyError) as exc:
-            raise Unreadable("The line cannot be read: it is not UTF-8, or names no thread.") from exc
+            raise MalformedRequest("The line cannot be read: it is not UTF-8, or names no thread.") from exc
         if "\0" in text:
-            raise Unreadable("A message must not hold NUL characters.")
+            raise MalformedRequest("A message must not hold NUL characters.")
         if not text.strip():
-            raise Unreadable(EMPTY, code="empty_message")
+            raise MalformedRequest(EMPTY, code="empty_message")
         author = request.headers.get("author", "")
-        return Receipt((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
+        return ParsedUpdate((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:  # noqa: ARG002  # no progress to save
-        pace = Pace(partial(self.room.show, turn.id), SECONDS_BETWEEN_DELTAS)
+    async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
+        pace = DeltaBatcher(partial(self.room.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
         try:
             async for event in events:
-                if self.room.watched(turn.id):
-                    pace.put(event)
+                if self.room.has_preview_waiter(turn.id):
+                    pace.add(event)
         finally:
             pace.close()
 
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:  # noqa: ARG002  # no progress to save
+    async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the caller that waits, if any."""
-        self.room.settle(turn)
+        self.room.resolve(turn)
 
-    async def check(self) -> Sequence[Check]:
-        return (Check(self.name, ok=True, detail="python -m gateway chat"),)
+    async def check(self) -> Sequence[CheckResult]:
+        return (CheckResult(self.name, ok=True, detail="python -m gateway chat"),)
 
 
 class PlainOutput:
@@ -222,7 +222,7 @@ class TurnPrinter:
         self._said: list[str] = []
         self._told: set[tuple[str, str]] = set()
 
-    def show(self, shown: Shown) -> None:
+    def show(self, shown: PreviewEvent) -> None:
         if isinstance(shown, ToolCall):
             self._call(shown)
             return
@@ -236,7 +236,7 @@ class TurnPrinter:
         if turn.state is TurnState.CANCELLED:
             self._screen.line("Cancelled.", "yellow")
         elif turn.state is TurnState.FAILED and turn.failure:
-            self._screen.line(printable(turn.failure.sentence), "red")
+            self._screen.line(printable(turn.failure.user_message), "red")
         elif not reply:
             self._screen.line("The reply is empty.", "dim")
         elif not "".join(self._said).strip().endswith(reply):
@@ -309,24 +309,24 @@ class Dialogue:
 
     def resume(self) -> Sequence[Turn]:
         """Returns the earlier turns of the thread. Raises ThreadNotFound."""
-        conversation = self.inbox.locate(ConversationKey(NAME, channel=self.thread))
+        conversation = self.inbox.resolve_conversation(ConversationKey(NAME, channel=self.thread))
         self.thread = conversation.key.channel
         return self.inbox.transcript(conversation)
 
     def recall(self, turn: Turn) -> None:
         """Shows an earlier turn; one that is still running as it goes on."""
         self.screen.line(f"{PROMPT}{printable(turn.message.text)}", "bold")
-        if turn.state.decided:
+        if turn.state.is_resolved:
             TurnPrinter(self.screen).outcome(turn)
         else:
             self._watch(turn.id, lambda: False)
 
     def say(self, line: str) -> None:
-        turn = self.inbox.new_turn()
+        turn = self.inbox.new_turn_id()
         headers = {"thread": self.thread, "message-id": turn, "author": self.user}
         try:
             (message,) = self.adapter.receive(Request(headers, line.encode(errors="replace"))).messages
-            self._watch(turn, lambda: self.inbox.accept(message, turn).here)
+            self._watch(turn, lambda: self.inbox.accept(message, turn).claimed_here)
         except TurnNotFound:
             self.screen.line("Cancelled, before it was sent.", "yellow")
         except GatewayError as exc:
@@ -335,11 +335,11 @@ class Dialogue:
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
         """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process."""
         printer = TurnPrinter(self.screen)
-        waiter = self.adapter.room.enter(turn, watches=self.adapter.streaming)
+        waiter = self.adapter.room.register(turn, wants_previews=self.adapter.streaming)
         try:
             with self.screen.watching():
-                look = partial(self.inbox.turn, turn)
-                for news in waiter.news(look, here=begin(), patience=math.inf, pulse=math.inf):
+                look = partial(self.inbox.get_turn, turn)
+                for news in waiter.updates(look, is_local=begin(), max_silence=math.inf, idle_interval=math.inf):
                     if isinstance(news, Turn):
                         outcome = news
                     elif news is not None:
@@ -352,9 +352,9 @@ class Dialogue:
 
     def _cancel(self, turn: TurnId) -> Turn:
         try:
-            return self.inbox.cancel(turn)
+            return self.inbox.cancel_turn(turn)
         except Conflict:  # it finished first
-            return self.inbox.turn(turn)
+            return self.inbox.get_turn(turn)
 
 
 def _lines(read_line: ReadLine) -> Iterator[str]:

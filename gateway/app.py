@@ -1,4 +1,4 @@
-"""The composition root: the one file that knows every room. What is switched on is decided and wired here."""
+"""The composition root: creates and connects the parts of the gateway that the settings enable."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, logs
-from gateway.admin import AdminSettings, Desk
-from gateway.coordination.async_store import Journal
-from gateway.coordination.backpressure import Pressure
-from gateway.coordination.rate_limiter import Limits
+from gateway.admin import AdminContext, AdminSettings
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.models import TurnId
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
-from gateway.policy.admission import Gatekeeper
+from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.assistant import Assistant
-from gateway.ports.check import Check
-from gateway.ports.platform import Adapter, Attended, Connected, Listening
-from gateway.settings import Environment, Settings
+from gateway.ports.check import CheckResult
+from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
+from gateway.settings import EnvironmentSettings, Settings
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
 from gateway.web import flask_app, metrics_endpoint
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
-from gateway.worker.assistant_runner import Conversations
-from gateway.worker.delivery_context import CoreOutbox
-from gateway.worker.inbox import CoreInbox
-from gateway.worker.maintenance import Housekeeping
-from gateway.worker.retention import clear_up
-from gateway.worker.turn_processor import Working
-from gateway.worker.worker import Engine, run_once
+from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.inbox import StoreInbox
+from gateway.worker.maintenance import Maintenance
+from gateway.worker.retention import apply_retention
+from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.worker import Worker, run_once
 from storage import migrations
 from storage.store import SqlStore
 
 TOOLS = (current_time, calculate)
 """The functions that the assistant may call. Add yours here."""
 
-SETTINGS: Sequence[type[Environment]] = (
+SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
 )
-"""Everything that can be set."""
+"""All settings classes."""
 
 LEASE_SECONDS = 12.0
-"""With what it takes to notice, the work of a process that died is taken up within 15 seconds."""
+"""Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
 
 
 def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
-    """The platforms that are switched on. Raises SettingsError."""
-    most, threads = settings.max_message_chars, settings.web_threads
-    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, threads=threads)
+    """Returns the adapters of the enabled platforms. Raises SettingsError."""
+    max_chars, threads = settings.max_message_chars, settings.web_threads
+    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=max_chars, threads=threads)
     slack, telegram = SlackSettings.load(), TelegramSettings.load()
     adapters: list[Adapter] = [http]
-    # Loaded where they are wanted only: their libraries take 5 and 9 MB.
+    # Imported only where they are enabled: their libraries take 5 and 9 MB.
     if slack.on:
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
 
@@ -83,9 +83,9 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
 
 
 def load_settings(*, quiet: bool = False) -> Settings:
-    """The core's settings, with logging set up by them. ``quiet``: warnings only, unless a level is asked for.
+    """Returns the core's settings and configures logging. ``quiet``: warnings only, unless LOG_LEVEL is set.
 
-    Raises SettingsError, also for what is wrong in those of other rooms.
+    Raises SettingsError, also for errors in any other settings class.
     """
     settings = Settings.load()
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
@@ -100,24 +100,24 @@ def load_settings(*, quiet: bool = False) -> Settings:
 
 @dataclass(frozen=True)
 class Gateway:
-    """One process's worth of gateway, running."""
+    """The running parts of one gateway process."""
 
     settings: Settings
     store: SqlStore
     assistant: Assistant
-    engine: Engine
-    inbox: CoreInbox
+    worker: Worker
+    inbox: StoreInbox
     adapters: Sequence[Adapter]
     executor: ThreadPoolExecutor
     metrics: Metrics
     tracing: Tracing
 
     def web(self) -> flask.Flask:
-        """All that this process serves."""
+        """Returns the web application of this process."""
         http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
-        most = self.settings.max_message_chars
-        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), most)
-        pages = (assets.routes(), page.routes(), admin.blueprint(self._desk(assets)))
+        max_chars = self.settings.max_message_chars
+        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
+        pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
         return flask_app.create_app(
             self.adapters,
             self.inbox,
@@ -126,65 +126,65 @@ class Gateway:
             metrics_endpoint.operations(token),
         )
 
-    def _desk(self, assets: Assets) -> Desk:
-        return Desk(
+    def _admin_context(self, assets: Assets) -> AdminContext:
+        return AdminContext(
             settings=AdminSettings.load(),
             inbox=self.inbox,
             store=self.store,
-            catalogue=self.store,
+            reporting=self.store,
             checks=self.checks,
             platforms=[adapter.name for adapter in self.adapters],
             backend=self.assistant.name,
-            assets=assets.root,
+            assets=assets.base_path,
             about=self.assistant.description,
         )
 
-    def readiness(self) -> Sequence[Check]:
-        """Whether the database and the backend answer, each by name."""
-        return (check_database(self.store), *self.engine.call(self.assistant.check()))
+    def readiness(self) -> Sequence[CheckResult]:
+        """Checks the database and the assistant's backend."""
+        return (check_database(self.store), *self.worker.run_coroutine(self.assistant.check()))
 
-    def checks(self) -> Mapping[str, Sequence[Check]]:
-        """The same of the platforms as well, of each what it says."""
+    def checks(self) -> Mapping[str, Sequence[CheckResult]]:
+        """Checks the database, the assistant's backend and the platforms; returns the results by name."""
 
-        async def ask() -> Mapping[str, Sequence[Check]]:
-            plugged: tuple[Adapter | Assistant, ...] = (*self.adapters, self.assistant)
-            asked = {each.name: _in_time(each.check()) for each in plugged}
-            return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+        async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
+            checked: tuple[Adapter | Assistant, ...] = (*self.adapters, self.assistant)
+            checks = {each.name: _in_time(each.check()) for each in checked}
+            return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
-        return {**self.engine.call(ask()), "database": (check_database(self.store),)}
+        return {**self.worker.run_coroutine(run_checks()), "database": (check_database(self.store),)}
 
     def listen(self) -> None:
-        """Begin to fetch what people say, where a platform does not call us. Returns at once."""
+        """Starts the adapters that fetch messages themselves (polling, sockets). Returns at once."""
         for adapter in self.adapters:
-            if isinstance(adapter, Listening):
-                adapter.listen(self.inbox)
+            if isinstance(adapter, BackgroundReceiver):
+                adapter.start_receiving(self.inbox)
 
-    def wake(self, turn: TurnId) -> None:
-        """Another process decided a turn: tell whoever may wait for it here."""
+    def notify_resolved(self, turn: TurnId) -> None:
+        """Tells the adapters that another process resolved a turn for which a caller may wait here."""
         for adapter in self.adapters:
-            if isinstance(adapter, Attended):
-                adapter.wake(turn)
+            if isinstance(adapter, HasWaitingCallers):
+                adapter.notify_resolved(turn)
 
     def drain(self, grace: float) -> None:
-        """Take on nothing new; within ``grace`` seconds ``close`` will be called. Returns at once."""
-        self.engine.drain()
+        """Stops accepting work; ``close`` is called within ``grace`` seconds. Returns at once."""
+        self.worker.drain()
         for adapter in self.adapters:
-            if isinstance(adapter, Listening):
-                self.executor.submit(adapter.hush)
-            if isinstance(adapter, Attended):
-                adapter.let_go(grace)
+            if isinstance(adapter, BackgroundReceiver):
+                self.executor.submit(adapter.stop_receiving)
+            if isinstance(adapter, HasWaitingCallers):
+                adapter.drain(grace)
 
     def close(self, grace: float) -> None:
-        """Finish within ``grace`` seconds what is in hand, hand back the rest, and let go of everything."""
+        """Waits up to ``grace`` seconds for turns in progress, releases the rest unfinished, and closes everything."""
         for adapter in self.adapters:
-            if isinstance(adapter, Listening):
-                adapter.hush()
-        self.engine.finish(grace)
+            if isinstance(adapter, BackgroundReceiver):
+                adapter.stop_receiving()
+        self.worker.finish(grace)
         for adapter in self.adapters:
-            if isinstance(adapter, Connected):
-                self.engine.call(adapter.close())
-        self.engine.call(self.assistant.close())
-        self.engine.stop()
+            if isinstance(adapter, Closeable):
+                self.worker.run_coroutine(adapter.close())
+        self.worker.run_coroutine(self.assistant.close())
+        self.worker.stop()
         self.executor.shutdown()
         self.store.close()
         self.tracing.close(grace)
@@ -193,37 +193,41 @@ class Gateway:
 def open_gateway(
     settings: Settings, adapters: Sequence[Adapter], store: SqlStore, *, lease_seconds: float = LEASE_SECONDS
 ) -> Gateway:
-    """A gateway that works on the turns of these platforms. ``lease_seconds``: the store's. Raises SettingsError."""
+    """Returns a running gateway for these platforms. ``lease_seconds``: the store's. Raises SettingsError."""
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     by_name = {adapter.name: adapter for adapter in adapters}
-    journal, traces = Journal(store, executor), tracing.build(TracingSettings.load())
-    metrics = Metrics(by_name, store.depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
-    assistant = assistants.build(settings, ToolBox(TOOLS, settings.tool_timeout_seconds), journal)
-    conversations = Conversations(journal, assistant, metrics, timeout=settings.assistant_timeout_seconds)
-    outbox_of = partial(CoreOutbox, journal, Limits(journal, shared=store.shared), assistant)
-    patience = settings.assistant_timeout_seconds
-    gate = Gatekeeper(Rules.load(), Prices.load(settings), store.ledger, journal, patience=patience)
-    engine = Engine(
-        journal,
-        Working(journal, conversations, by_name, outbox_of, gate, metrics, traces),
+    async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
+    metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
+    timeout = settings.assistant_timeout_seconds
+    assistant = assistants.build(settings, ToolBox(TOOLS, settings.tool_timeout_seconds), async_store)
+    runner = AssistantRunner(async_store, assistant, metrics, timeout=timeout)
+    delivery_context_of = partial(
+        WorkerDeliveryContext, async_store, RateLimiter(async_store, shared=store.is_shared), assistant
+    )
+    gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
+    worker = Worker(
+        async_store,
+        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer),
         tuple(by_name),
         metrics,
-        owner=_own_name(),
-        room=settings.max_runs,
+        owner=_worker_name(),
+        capacity=settings.max_runs,
         lease_seconds=lease_seconds,
     )
-    pressure = Pressure(most=settings.max_queue, most_of_one=settings.max_queue_per_platform)
-    inbox = CoreInbox(store, assistant, engine, gate, pressure, metrics, traces, backlog=settings.max_backlog)
-    gateway = Gateway(settings, store, assistant, engine, inbox, adapters, executor, metrics, traces)
-    engine.start()
-    engine.listen(store, gateway.wake)
-    clearing = partial(clear_up, store, settings.retention_days)
-    engine.look_after(Housekeeping(journal, pressure, clearing, engine.owner).go_on())
+    backpressure = Backpressure(max_total=settings.max_queue, max_per_platform=settings.max_queue_per_platform)
+    inbox = StoreInbox(
+        store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
+    )
+    gateway = Gateway(settings, store, assistant, worker, inbox, adapters, executor, metrics, tracer)
+    worker.start()
+    worker.listen(store, gateway.notify_resolved)
+    retention = partial(apply_retention, store, settings.retention_days)
+    worker.run_in_background(Maintenance(async_store, backpressure, retention, worker.owner).run())
     return gateway
 
 
 def open_store(settings: Settings) -> SqlStore:
-    """The store, on a database that is up to date: brought there on SQLite, demanded elsewhere.
+    """Returns the store. SQLite is migrated first; any other database must be up to date already.
 
     Raises SettingsError, StoreUnavailable.
     """
@@ -234,22 +238,24 @@ def open_store(settings: Settings) -> SqlStore:
     return SqlStore(settings.database_url, lease_seconds=LEASE_SECONDS)
 
 
-def check_database(store: SqlStore) -> Check:
+def check_database(store: SqlStore) -> CheckResult:
+    """Checks that the database answers. Raises nothing."""
     try:
         store.ping()
     except StoreUnavailable as exc:
-        return Check("database", ok=False, detail=str(exc))
-    return Check("database", ok=True)
+        return CheckResult("database", ok=False, detail=str(exc))
+    return CheckResult("database", ok=True)
 
 
-async def _in_time(check: Awaitable[Sequence[Check]]) -> Sequence[Check]:
+async def _in_time(check: Awaitable[Sequence[CheckResult]]) -> Sequence[CheckResult]:
+    """Awaits a check; returns a failed result after ``CHECK_SECONDS``."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return await check
     except TimeoutError:
-        return (Check("answers", ok=False, detail=f"nothing came within {CHECK_SECONDS:g} s"),)
+        return (CheckResult("answers", ok=False, detail=f"no response within {CHECK_SECONDS:g} s"),)
 
 
-def _own_name() -> str:
-    """This process's, unlike that of any other: readable in a trail, and never used again."""
+def _worker_name() -> str:
+    """Returns a name for this process that is readable in the audit log and never used again."""
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -16,47 +16,47 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger
 
 MASK = "***"
-LEAST_SECRET = 6
+MIN_SECRET_CHARS = 6
 """Characters; a shorter secret would match parts of ordinary words."""
 
-BEARER = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+BEARER_TOKEN = re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 SecretPattern = tuple[str, re.Pattern[str], str]
 """A hint, a pattern and its replacement. Only texts that contain the hint are searched, as that is far cheaper."""
 
 SECRET_PATTERNS: Sequence[SecretPattern] = (
     ("sk-", re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}"), MASK),
-    ("earer", BEARER, rf"\1{MASK}"),
-    ("EARER", BEARER, rf"\1{MASK}"),
+    ("earer", BEARER_TOKEN, rf"\1{MASK}"),
+    ("EARER", BEARER_TOKEN, rf"\1{MASK}"),
     ("://", re.compile(r"""(://[^\s"'/:@]{0,256}:)[^\s"']{1,256}@"""), rf"\1{MASK}@"),
 )
 """Secrets that are masked although no setting holds them. Adapters add patterns for their platforms' tokens."""
 
-QUIET = ("openai", "httpx", "httpx2", "aiohttp", "asyncio", "gunicorn", "werkzeug", "alembic", "sqlalchemy")
+WARNING_LOGGERS = ("openai", "httpx", "httpx2", "aiohttp", "asyncio", "gunicorn", "werkzeug", "alembic", "sqlalchemy")
 """Libraries that log a lot below WARNING."""
-QUIETER = ("psycopg",)
+ERROR_LOGGERS = ("psycopg",)
 """A library that warns of each step of a database outage, which we log once."""
 
 COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
-PLAIN = re.compile(r"[^\s\"=]+")
+UNQUOTED_VALUE = re.compile(r"[^\s\"=]+")
 
-about = structlog.contextvars.bound_contextvars
+bound_fields = structlog.contextvars.bound_contextvars
 """``with bound_fields(turn=...):`` adds fields to every entry inside, across awaits and into a tool's thread."""
 
 
-def get(name: str) -> FilteringBoundLogger:
+def get_logger(name: str) -> FilteringBoundLogger:
     """Returns a module's logger: ``log = logs.get_logger(__name__)``. Calls below the level do not even format."""
     return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
 def configure(
-    level: str, fmt: Literal["text", "json"], secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()
+    level: str, log_format: Literal["text", "json"], secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()
 ) -> None:
     """Sends the gateway's entries from ``level`` on and libraries' from WARNING on to stderr.
 
     ``secrets``, and what matches ``patterns``, are masked anywhere in an entry, such as in a nested value or in the
     text of an exception. Called once by ``app.load_settings``, before anything is logged.
     """
-    _masks.learn(secrets, patterns)
+    _masker.configure(secrets, patterns)
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -64,36 +64,38 @@ def configure(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _Lines(fmt, colours=fmt == "text" and sys.stderr.isatty()),
+            _LineRenderer(log_format, use_colours=log_format == "text" and sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=_Stderr,
+        logger_factory=_StderrLogger,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)] + [_Bridge()]
-    for logger in (root, *map(logging.getLogger, QUIET)):
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _StandardLoggingHandler)] + [
+        _StandardLoggingHandler()
+    ]
+    for logger in (root, *map(logging.getLogger, WARNING_LOGGERS)):
         logger.setLevel(max(threshold, logging.WARNING))
-    for name in QUIETER:
+    for name in ERROR_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def mask(text: str) -> str:
     """Returns the text with the secrets given to ``configure``, and whatever looks like one, replaced by ***."""
-    return _masks.apply(text)
+    return _masker.apply(text)
 
 
-class _Masks:
+class _SecretMasker:
     """Masks secrets in every encoding in which a line may contain them."""
 
     def __init__(self) -> None:
         self._spellings: tuple[str, ...] = ()
         self._patterns: tuple[SecretPattern, ...] = tuple(SECRET_PATTERNS)
 
-    def learn(self, secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()) -> None:
+    def configure(self, secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()) -> None:
         # Each line of a multi-line secret is also masked by itself: a traceback may indent lines.
         parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
-        spellings = {spelling for part in parts if len(part) >= LEAST_SECRET for spelling in _spellings(part)}
+        spellings = {spelling for part in parts if len(part) >= MIN_SECRET_CHARS for spelling in _encodings_of(part)}
         self._spellings = tuple(sorted(spellings, key=len, reverse=True))
         self._patterns = (*SECRET_PATTERNS, *patterns)
 
@@ -107,28 +109,28 @@ class _Masks:
         return text
 
 
-_masks = _Masks()
+_masker = _SecretMasker()
 
 
-def _spellings(secret: str) -> set[str]:
+def _encodings_of(secret: str) -> set[str]:
     """Returns a secret as it is, in JSON, in a repr, in either inside the other, as bytes and in a URL."""
     raw = secret.encode(errors="replace")
-    inside = {secret, *_quoted(secret), repr(raw)[2:-1], urllib.parse.quote(raw, safe="")}
-    return inside | {spelling for once in inside for spelling in _quoted(once)}
+    inside = {secret, *_escaped_forms(secret), repr(raw)[2:-1], urllib.parse.quote(raw, safe="")}
+    return inside | {spelling for once in inside for spelling in _escaped_forms(once)}
 
 
-def _quoted(text: str) -> set[str]:
+def _escaped_forms(text: str) -> set[str]:
     """Returns a text's escaped forms; two of repr, which escapes single quotes only beside double ones."""
-    return {json.dumps(text)[1:-1], _escaped(json.dumps(text, ensure_ascii=False)[1:-1]), _escaped(text),
-            repr(text)[1:-1], repr('"' + text)[2:-1]}  # fmt: skip
+    as_json = json.dumps(text)[1:-1], _escape_unprintable(json.dumps(text, ensure_ascii=False)[1:-1])
+    return {*as_json, _escape_unprintable(text), repr(text)[1:-1], repr('"' + text)[2:-1]}
 
 
-class _Lines:
+class _LineRenderer:
     """Renders an entry as one line. As text, an exception follows on lines of its own."""
 
-    def __init__(self, fmt: Literal["text", "json"], *, colours: bool) -> None:
-        self._format = _json if fmt == "json" else _text
-        self._colours = colours
+    def __init__(self, log_format: Literal["text", "json"], *, use_colours: bool) -> None:
+        self._render = _render_json if log_format == "json" else _render_text
+        self._use_colours = use_colours
 
     def __call__(self, logger: Any, method: str, entry: EventDict) -> str:
         exception = entry.pop("exception", None)
@@ -141,53 +143,64 @@ class _Lines:
         }
         if exception is not None:
             ordered["exception"] = exception
-        line = _masks.apply(self._format(ordered))
-        colour = COLOURS.get(ordered["level"]) if self._colours else None
+        line = _masker.apply(self._render(ordered))
+        colour = COLOURS.get(ordered["level"]) if self._use_colours else None
         return f"{colour}{line}\x1b[0m" if colour else line
 
 
-def _json(entry: Mapping[str, Any]) -> str:
+def _render_json(entry: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(entry, default=_repr)
+        return json.dumps(entry, default=_safe_repr)
     except (TypeError, ValueError, RecursionError):  # keys that JSON does not allow, or a value that contains itself
-        return json.dumps({str(key): value if isinstance(value, str) else _repr(value) for key, value in entry.items()})
+        return json.dumps(
+            {str(key): value if isinstance(value, str) else _safe_repr(value) for key, value in entry.items()}
+        )
 
 
-def _text(entry: Mapping[str, Any]) -> str:
-    head = f"{entry['timestamp']} {entry['level']:<7} {entry['logger']}: {_escaped(_word(entry['event']))}"
-    words = [head, *(f"{_escaped(key)}={_quote(value)}" for key, value in entry.items() if key not in HEAD)]
+def _render_text(entry: Mapping[str, Any]) -> str:
+    head = (
+        f"{entry['timestamp']} {entry['level']:<7} {entry['logger']}: {_escape_unprintable(_to_text(entry['event']))}"
+    )
+    words = [
+        head,
+        *(
+            f"{_escape_unprintable(key)}={_quote_if_needed(value)}"
+            for key, value in entry.items()
+            if key not in HEADER_FIELDS
+        ),
+    ]
     trace = entry.get("exception")
-    lines = [] if trace is None else map(_escaped, str(trace).splitlines())
+    lines = [] if trace is None else map(_escape_unprintable, str(trace).splitlines())
     return "\n".join([" ".join(words), *lines])
 
 
-HEAD = frozenset({"timestamp", "level", "logger", "event", "exception"})
+HEADER_FIELDS = frozenset({"timestamp", "level", "logger", "event", "exception"})
 
 
-def _quote(value: object) -> str:
-    word = _word(value)
-    return _escaped(word if PLAIN.fullmatch(word) else json.dumps(word, ensure_ascii=False))
+def _quote_if_needed(value: object) -> str:
+    word = _to_text(value)
+    return _escape_unprintable(word if UNQUOTED_VALUE.fullmatch(word) else json.dumps(word, ensure_ascii=False))
 
 
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else _repr(value)
+def _to_text(value: object) -> str:
+    return value if isinstance(value, str) else _safe_repr(value)
 
 
-def _repr(value: object) -> str:
+def _safe_repr(value: object) -> str:
     try:
         return repr(value)
     except Exception:  # noqa: BLE001  # logging must not fail, whatever is logged
         return f"<{type(value).__name__}>"
 
 
-def _escaped(text: str) -> str:
+def _escape_unprintable(text: str) -> str:
     """Escapes line breaks and terminal control characters."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-class _Stderr:
+class _StderrLogger:
     """Writes lines to the current ``sys.stderr``, which may be replaced at any time."""
 
     _lock = threading.RLock()  # a signal may be logged while a line is being written
@@ -202,7 +215,7 @@ class _Stderr:
     debug = info = warning = error = critical = write
 
 
-class _Bridge(logging.Handler):
+class _StandardLoggingHandler(logging.Handler):
     """Forwards entries of the standard library's logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -211,4 +224,4 @@ class _Bridge(logging.Handler):
         except Exception:  # noqa: BLE001  # a library's message that does not fit its arguments
             event = str(record.msg)
         level = min(record.levelno // 10 * 10, logging.CRITICAL) or logging.DEBUG
-        get(record.name).log(level, event, exc_info=record.exc_info)
+        get_logger(record.name).log(level, event, exc_info=record.exc_info)

@@ -1,4 +1,4 @@
-"""What operators do: read what became of a turn, try it again, delete a person's data, hand it out. Sync."""
+"""What operators do: read a turn's timeline, retry turns, delete a person's data, export it. Sync."""
 
 from __future__ import annotations
 
@@ -12,69 +12,73 @@ from typing import Any, Protocol, TypeVar
 
 from gateway import logs
 from gateway.domain.errors import AssistantError, Conflict, TurnNotFound
-from gateway.domain.models import Conversation, File, Mark, ThreadId, Turn, TurnId, TurnState, Verdict
+from gateway.domain.models import AuditEvent, Conversation, Feedback, File, ThreadId, Turn, TurnId, TurnState
 from gateway.ports.assistant import Assistant
-from gateway.ports.reporting import Catalogue, Search
+from gateway.ports.reporting import ReportingStore, TurnFilter
 from gateway.ports.store import Store
 
 PAGE = 500
-ROUNDS = 5
-"""How often it is looked for what a person said while their data was being deleted."""
-DELETIONS = 8
-"""Threads that are deleted at the same time."""
-WRITTEN_MEANWHILE = "they wrote in it while it was being deleted"
-ENDS = {TurnState.FAILED: "failed", TurnState.CANCELLED: "cancelled"}
-CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
-"""What a terminal may obey, and JSON allows as it is. All else that a terminal obeys is escaped by JSON itself."""
+MAX_ROUNDS = 5
+"""How often the deletion is repeated for what the person writes meanwhile."""
+MAX_PARALLEL_DELETIONS = 8
+"""How many threads are deleted at the backend at the same time."""
+WRITTEN_DURING_DELETION = "new messages arrived while it was being deleted"
+OUTCOME_LABELS = {TurnState.FAILED: "failed", TurnState.CANCELLED: "cancelled"}
+CONTROL_ESCAPES = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Control characters that JSON leaves as they are, but a terminal may obey. JSON escapes all others itself."""
 
 T = TypeVar("T")
 
 
-class Books(Store, Catalogue, Protocol):
-    """The database, with everything that is in it."""
+class AdminStore(Store, ReportingStore, Protocol):
+    """The whole interface of the database."""
 
 
-class Run(Protocol):
-    """Runs a coroutine to its end, on a loop in the thread of whoever calls."""
+class CoroutineRunner(Protocol):
+    """Runs a coroutine to completion, on a loop in the calling thread."""
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> T: ...
 
 
-# ---------------------------------------------------------------- a turn's way
+# ---------------------------------------------------------------- timeline
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     at: float
     what: str
     detail: str = ""
     after: float = 0.0
-    """Seconds since the moment before."""
+    """Seconds since the previous entry."""
 
 
-def moments(turn: Turn) -> Sequence[Moment]:
-    """What happened to a turn, the oldest first."""
-    found = sorted(_moments(turn), key=lambda moment: moment.at)
-    before = (found[0], *found)
-    return [Moment(each.at, each.what, each.detail, each.at - last.at) for each, last in zip(found, before)]  # noqa: B905  # the last one is before nothing
+def timeline(turn: Turn) -> Sequence[TimelineEntry]:
+    """Returns what happened to a turn, oldest first."""
+    entries = sorted(_timeline_entries(turn), key=lambda entry: entry.at)
+    before = (entries[0], *entries)
+    return [TimelineEntry(each.at, each.what, each.detail, each.at - last.at) for each, last in zip(entries, before)]  # noqa: B905  # ``before`` is longer by one
 
 
-def _moments(turn: Turn) -> Iterator[Moment]:
-    marks = {step.mark for step in turn.trail}
-    if Mark.RECEIVED not in marks:
-        yield Moment(turn.received_at, "received")
-    if turn.started_at is not None and Mark.CLAIMED not in marks:
-        yield Moment(turn.started_at, "started")
-    for step in turn.trail:
-        yield Moment(step.at, step.mark.value, step.detail)
+def _timeline_entries(turn: Turn) -> Iterator[TimelineEntry]:
+    logged = {entry.event for entry in turn.audit_log}
+    if AuditEvent.RECEIVED not in logged:
+        yield TimelineEntry(turn.received_at, "received")
+    if turn.started_at is not None and AuditEvent.CLAIMED not in logged:
+        yield TimelineEntry(turn.started_at, "started")
+    for entry in turn.audit_log:
+        yield TimelineEntry(entry.at, entry.event.value, entry.detail)
     if turn.answered_at is not None:
-        yield Moment(turn.answered_at, ENDS.get(turn.state, "answered"), turn.failure.code if turn.failure else "")
+        yield TimelineEntry(
+            turn.answered_at, OUTCOME_LABELS.get(turn.state, "answered"), turn.failure.code if turn.failure else ""
+        )
     if turn.delivered_at is not None:
-        yield Moment(turn.delivered_at, "delivered as" if turn.parts else "delivered", ", ".join(turn.parts))
+        yield TimelineEntry(
+            turn.delivered_at, "delivered as" if turn.posted_messages else "delivered", ", ".join(turn.posted_messages)
+        )
 
 
 def iso(at: float) -> str:
-    """A time in UTC."""
+    """Returns a time as ISO 8601 in UTC, with milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -82,11 +86,12 @@ def iso(at: float) -> str:
 
 
 def as_json(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent).translate(CONTROLS)
+    """Returns JSON that is safe to print to a terminal."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).translate(CONTROL_ESCAPES)
 
 
 def turn_view(turn: Turn) -> dict[str, Any]:
-    """A turn as operators get it: with its trail, and its failure's detail."""
+    """Returns a turn as operators see it: with its audit log and the detail of its failure."""
     failure = turn.failure
     return person_view(turn) | {
         "platform": turn.message.key.platform,
@@ -96,27 +101,28 @@ def turn_view(turn: Turn) -> dict[str, Any]:
         "run_id": turn.run_id,
         "model": turn.model,
         "cost": turn.cost,
-        "parts": list(turn.parts),
-        "error": failure and {"code": failure.code, "message": failure.sentence, "detail": logs.mask(failure.detail)},
-        "trail": [{"at": iso(step.at), "what": step.mark.value, "detail": step.detail} for step in turn.trail],
+        "parts": list(turn.posted_messages),
+        "error": failure
+        and {"code": failure.code, "message": failure.user_message, "detail": logs.mask(failure.detail)},
+        "trail": [{"at": iso(entry.at), "what": entry.event.value, "detail": entry.detail} for entry in turn.audit_log],
         "erased_at": _iso(turn.erased_at),
     }
 
 
 def person_view(turn: Turn) -> dict[str, Any]:
-    """A turn as the person may have it whose turn it is."""
+    """Returns a turn as its author may see it."""
     failure = turn.failure
     return {
         "turn_id": turn.id,
-        "conversation": turn.conversation,
+        "conversation": turn.conversation_id,
         "seq": turn.seq,
         "kind": turn.message.kind.value,
         "state": turn.state.value,
         "message": turn.message.text,
         "files": [_file(file) for file in turn.message.files],
         "reply": turn.reply,
-        "reply_files": [_file(file) for file in turn.files],
-        "error": failure and {"code": failure.code, "message": failure.sentence},
+        "reply_files": [_file(file) for file in turn.reply_files],
+        "error": failure and {"code": failure.code, "message": failure.user_message},
         "tokens": {"in": turn.usage.tokens_in, "out": turn.usage.tokens_out},
         "received_at": iso(turn.received_at),
         "started_at": _iso(turn.started_at),
@@ -133,36 +139,36 @@ def _iso(at: float | None) -> str | None:
     return None if at is None else iso(at)
 
 
-# ---------------------------------------------------------------- trying again
+# ---------------------------------------------------------------- retrying
 
 
-def retry(store: Store, turn: TurnId) -> TurnId:
-    """The turn that it is tried again as. Raises TurnNotFound, Conflict."""
-    return store.retry(turn, TurnId(f"turn_{secrets.token_hex(12)}")).turn.id
+def retry_turn(store: Store, turn: TurnId) -> TurnId:
+    """Retries a turn; returns the id of the new turn. Raises TurnNotFound, Conflict, StoreUnavailable."""
+    return store.retry_turn(turn, TurnId(f"turn_{secrets.token_hex(12)}")).turn.id
 
 
-def failed(catalogue: Catalogue, search: Search) -> Sequence[TurnId]:
-    """The failed turns that fit and can be tried again, the oldest first."""
+def failed_turns(catalogue: ReportingStore, search: TurnFilter) -> Sequence[TurnId]:
+    """Returns the failed turns that match and can be retried, oldest first."""
     found, before = [], None
-    while page := catalogue.find(search, limit=PAGE, before=before):
-        found += [turn.id for turn in page if retriable(turn)]
+    while page := catalogue.find_turns(search, limit=PAGE, before=before):
+        found += [turn.id for turn in page if is_retriable(turn)]
         before = page[-1]
     return found[::-1]
 
 
-def retriable(turn: Turn) -> bool:
-    """Whether ``Store.retry`` would take it."""
-    retried = any(step.mark is Mark.RETRIED for step in turn.trail)
+def is_retriable(turn: Turn) -> bool:
+    """Returns whether ``Store.retry_turn`` would accept the turn."""
+    retried = any(entry.event is AuditEvent.RETRIED_AS for entry in turn.audit_log)
     return turn.state in (TurnState.FAILED, TurnState.CANCELLED) and turn.erased_at is None and not retried
 
 
 def retry_all(store: Store, turns: Sequence[TurnId]) -> Mapping[TurnId, str]:
-    """Try them again in this order; those that could not be, each with the reason."""
+    """Retries turns in this order; returns those that could not be retried, each with the reason."""
     refused = {}
     for turn in turns:
         try:
-            retry(store, turn)
-        except (TurnNotFound, Conflict) as exc:  # somebody was faster
+            retry_turn(store, turn)
+        except (TurnNotFound, Conflict) as exc:  # it was retried or deleted since it was listed
             refused[turn] = str(exc)
     return refused
 
@@ -171,22 +177,22 @@ def retry_all(store: Store, turns: Sequence[TurnId]) -> Mapping[TurnId, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Threads:
-    """The threads at the backend, for whoever has no loop."""
+class BackendThreads:
+    """Deletes threads at the backend, for callers without an event loop."""
 
     open_assistant: Callable[[], Assistant]
-    """Called on the loop. May raise SettingsError."""
-    run: Run
+    """Called on the loop of ``run``. May raise SettingsError."""
+    run: CoroutineRunner
 
     def delete(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
-        """Delete the thread of each; by conversation, why that could not be done. Raises SettingsError."""
+        """Deletes the threads; returns, by conversation id, why one was not deleted. Raises SettingsError."""
         return self.run(self._delete(conversations)) if conversations else {}
 
     async def _delete(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
-        assistant, gate = self.open_assistant(), asyncio.Semaphore(DELETIONS)
+        assistant, limit = self.open_assistant(), asyncio.Semaphore(MAX_PARALLEL_DELETIONS)
 
         async def delete(conversation: Conversation) -> str:
-            async with gate:
+            async with limit:
                 return await _delete(assistant, conversation)
 
         try:
@@ -197,58 +203,58 @@ class Threads:
 
 
 async def _delete(assistant: Assistant, conversation: Conversation) -> str:
-    """Empty, or why not."""
-    if conversation.thread is None:
+    """Deletes the thread of a conversation; returns why that failed, or an empty string."""
+    if conversation.thread_id is None:
         return ""
     if conversation.backend != assistant.name:
-        return f"the backend {conversation.backend} opened it, and {assistant.name} is set"
+        return f"its thread is at the backend {conversation.backend}, but {assistant.name} is configured"
     try:
-        await assistant.forget(conversation.thread)
+        await assistant.delete_thread(conversation.thread_id)
     except AssistantError as exc:
         return logs.mask(str(exc))
     return ""
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ErasureResult:
     """What was deleted of a person's data."""
 
     conversations: int = 0
-    """Those that were theirs alone."""
+    """Deleted conversations, in which nobody else wrote."""
     shared: int = 0
-    """Others, in which what they said and got is erased."""
+    """Conversations with others, in which their messages and the replies to them were erased."""
     turns: int = 0
-    """In all of them."""
+    """Erased turns, in all of these conversations."""
     threads: int = 0
-    """At the backend."""
-    left: Sequence[tuple[Conversation, str]] = ()
-    """Where nothing is deleted, and why."""
+    """Threads deleted at the backend."""
+    not_deleted: Sequence[tuple[Conversation, str]] = ()
+    """Conversations in which nothing was deleted, each with the reason."""
     abandoned: Sequence[ThreadId] = ()
-    """Threads that were let go of without being deleted."""
+    """Threads that still exist at the backend, though nothing refers to them here any more."""
 
 
-def forget(books: Books, threads: Threads | None, platform: str, user: str) -> Forgotten:
-    """Delete what a person said and got, here and at the backend. To do it again goes on with what was left.
+def erase_person(books: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> ErasureResult:
+    """Deletes a person's messages and the replies to them, here and at the backend. Calling it again retries the rest.
 
-    Their open turns are cancelled first. A conversation of theirs alone is deleted whole. In one with others their part
-    is erased, and its thread is deleted: the next turn opens another, from what is left. A conversation whose thread
-    cannot be deleted stays as it is. Without ``threads`` nothing is deleted at the backend. Raises StoreUnavailable,
-    SettingsError.
+    Their unfinished turns are cancelled first. A conversation in which nobody else wrote is deleted. In one with others
+    their turns are erased and its thread is deleted: the next turn creates another thread from the rest. A conversation
+    whose thread cannot be deleted stays as it is. With ``threads`` None nothing is deleted at the backend. Raises
+    StoreUnavailable, SettingsError.
     """
-    deleting = _Forgetting(books, threads, platform, user)
-    for _ in range(ROUNDS):
-        if not deleting.look_again():
+    eraser = PersonEraser(books, threads, platform, user)
+    for _ in range(MAX_ROUNDS):
+        if not eraser.run_round():
             break
     else:
-        deleting.give_up()
-    return deleting.result()
+        eraser.report_remaining()
+    return eraser.result()
 
 
-class _Forgetting:
-    """The deleting of one person's data, in rounds: they may say something meanwhile."""
+class PersonEraser:
+    """Deletes one person's data, in rounds, as they may write meanwhile."""
 
-    def __init__(self, books: Books, threads: Threads | None, platform: str, user: str) -> None:
-        self._books = books
+    def __init__(self, books: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> None:
+        self._store = books
         self._threads = threads
         self._person = platform, user
         self._left: dict[int, tuple[Conversation, str]] = {}
@@ -258,12 +264,12 @@ class _Forgetting:
         self._gone: set[ThreadId] = set()
         self._turns = 0
 
-    def look_again(self) -> bool:
-        """Delete what is there; whether there was anything."""
-        for turn in self._books.unfinished(*self._person):
-            self._books.cancel(turn)
-        shares = self._shares()
-        problems = self._delete_threads([each for each, _ in shares if each.thread])
+    def run_round(self) -> bool:
+        """Deletes what exists now; returns whether there was anything."""
+        for turn in self._store.unfinished_turns_by(*self._person):
+            self._store.cancel_turn(turn)
+        shares = self._load_conversations()
+        problems = self._delete_threads([each for each, _ in shares if each.thread_id])
         for conversation, alone in shares:
             if conversation.id in problems:
                 self._left[conversation.id] = conversation, problems[conversation.id]
@@ -271,77 +277,81 @@ class _Forgetting:
                 self._delete(conversation, alone=alone)
         return bool(shares)
 
-    def give_up(self) -> None:
-        self._left |= {each.id: (each, WRITTEN_MEANWHILE) for each, _ in self._shares()}
+    def report_remaining(self) -> None:
+        """Adds the conversations that still exist to those that were not deleted."""
+        self._left |= {each.id: (each, WRITTEN_DURING_DELETION) for each, _ in self._load_conversations()}
 
-    def result(self) -> Forgotten:
+    def result(self) -> ErasureResult:
+        """Returns the result. Erases the person's feedback first if everything else is deleted."""
         if not self._left:
-            self._books.erase_verdicts(*self._person)
+            self._store.erase_feedback_by(*self._person)
         left = tuple(self._left.values())
         shared = len(self._shared - self._whole)
-        return Forgotten(len(self._whole), shared, self._turns, len(self._gone), left, tuple(self._abandoned))
+        return ErasureResult(len(self._whole), shared, self._turns, len(self._gone), left, tuple(self._abandoned))
 
-    def _shares(self) -> Sequence[tuple[Conversation, bool]]:
-        return [share for share in self._books.shares(*self._person) if share[0].id not in self._left]
+    def _load_conversations(self) -> Sequence[tuple[Conversation, bool]]:
+        return [share for share in self._store.conversations_of(*self._person) if share[0].id not in self._left]
 
     def _delete_threads(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
         if self._threads is None:
             return {}
         problems = self._threads.delete(conversations)
-        self._gone |= {each.thread for each in conversations if each.id not in problems and each.thread}
+        self._gone |= {each.thread_id for each in conversations if each.id not in problems and each.thread_id}
         return problems
 
     def _delete(self, conversation: Conversation, *, alone: bool) -> None:
-        former = self._books.former_threads(conversation.id)
-        erased = self._books.erase_person(conversation, self._person[1])
-        if erased is None:  # it has another thread by now: the next round deletes that one
+        former = self._store.former_threads(conversation.id)
+        erased = self._store.erase_author(conversation, self._person[1])
+        if erased is None:  # it has a new thread since: the next round deletes that one
             return
         self._turns += erased
-        if self._threads is None and conversation.thread is not None:
-            self._abandoned.append(conversation.thread)
-        self._delete_former([replace(conversation, thread=thread, backend=backend) for thread, backend in former])
+        if self._threads is None and conversation.thread_id is not None:
+            self._abandoned.append(conversation.thread_id)
+        self._delete_former_threads(
+            [replace(conversation, thread_id=thread, backend=backend) for thread, backend in former]
+        )
         (self._whole if alone else self._shared).add(conversation.id)
         if alone:
-            self._books.forget(conversation.id)
+            self._store.delete_conversation(conversation.id)
 
-    def _delete_former(self, had: Sequence[Conversation]) -> None:
-        """What cannot be deleted is told of by its name: nothing here leads to it any more."""
+    def _delete_former_threads(self, had: Sequence[Conversation]) -> None:
+        """Deletes the earlier threads; reports those that cannot be deleted, as nothing refers to them any more."""
         for each in had:
-            if each.thread in self._gone or not each.thread:
+            if each.thread_id in self._gone or not each.thread_id:
                 continue
             if self._threads is None or self._delete_threads([each]):
-                self._abandoned.append(each.thread)
+                self._abandoned.append(each.thread_id)
 
 
-# ---------------------------------------------------------------- handing it out
+# ---------------------------------------------------------------- export
 
 
-def export(books: Books, platform: str, user: str) -> Iterator[str]:
-    """Everything that is kept of a person, as pieces of one JSON object. Times are ISO 8601, UTC; null: not yet.
+def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
+    """Yields everything stored about a person as parts of one JSON object. Times are ISO 8601, UTC; null: not yet.
 
     ``platform``, ``user``, ``exported_at``;
     ``conversations``: ``id``, ``workspace``, ``channel``, ``topic``, ``alone`` (whether nobody else wrote in it),
-    ``thread_id`` and ``backend`` (what remembers it at the assistant; null and empty: nothing does);
-    ``turns``, the oldest first: ``turn_id``, ``conversation`` (an ``id``), ``seq`` (its number in there), ``kind``
+    ``thread_id`` and ``backend`` (its thread at the assistant; null and empty: none);
+    ``turns``, the oldest first: ``turn_id``, ``conversation`` (an ``id``), ``seq`` (its number in it), ``kind``
     (ask, reset, stop), ``state``, ``message``, ``files`` and ``reply_files`` (``name``, ``media_type``, ``size``: their
     content is at the platform and at the backend), ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens``
     (``in``, ``out``), ``received_at``, ``started_at``, ``answered_at``, ``delivered_at``;
-    ``verdicts``: ``turn_id`` and ``value``, what they think of replies to them and to others.
+    ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others.
     """
-    conversations = [_conversation_view(*share) for share in books.shares(platform, user)]
+    conversations = [_conversation_view(*each) for each in books.conversations_of(platform, user)]
     head = {"platform": platform, "user": user, "exported_at": iso(books.now()), "conversations": conversations}
     yield as_json(head).removesuffix("}") + ',\n"turns": ['
     separator = "\n"
-    for turn in _said_by(books, platform, user):
+    for turn in _turns_by_author(books, platform, user):
         yield separator + as_json(person_view(turn))
         separator = ",\n"
-    verdicts = [_verdict_view(verdict) for verdict in books.judged_by(platform, user)]
-    yield f'\n],\n"verdicts": {as_json(verdicts)}}}\n'
+    feedback = [_feedback_view(each) for each in books.feedback_by(platform, user)]
+    yield f'\n],\n"verdicts": {as_json(feedback)}}}\n'
 
 
-def _said_by(catalogue: Catalogue, platform: str, user: str) -> Iterator[Turn]:
+def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Iterator[Turn]:
     after = None
-    while page := catalogue.said_by(platform, user, after=after, limit=PAGE):
+    while page := catalogue.turns_by_author(platform, user, after=after, limit=PAGE):
         yield from page
         after = page[-1]
 
@@ -349,9 +359,9 @@ def _said_by(catalogue: Catalogue, platform: str, user: str) -> Iterator[Turn]:
 def _conversation_view(conversation: Conversation, alone: bool) -> dict[str, Any]:  # noqa: FBT001  # one of a pair
     key = asdict(conversation.key)
     where = {name: key[name] for name in ("workspace", "channel", "topic")}
-    thread = {"thread_id": conversation.thread, "backend": conversation.backend}
+    thread = {"thread_id": conversation.thread_id, "backend": conversation.backend}
     return {"id": conversation.id, **where, "alone": alone, **thread}
 
 
-def _verdict_view(verdict: Verdict) -> dict[str, Any]:
-    return {"turn_id": verdict.turn, "value": verdict.value}
+def _feedback_view(verdict: Feedback) -> dict[str, Any]:
+    return {"turn_id": verdict.turn_id, "value": verdict.value}

@@ -33,7 +33,7 @@ class TokenPattern(NamedTuple):
     replacement: str = "***"
 
 
-class NamedFiles(EnvSettingsSource):
+class FileSource(EnvSettingsSource):
     """Source that reads ``X`` from the file that ``X_FILE`` names, as container platforms provide secrets."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
@@ -53,7 +53,7 @@ class NamedFiles(EnvSettingsSource):
             raise SettingsError(message) from exc
 
 
-class Environment(BaseSettings):
+class EnvironmentSettings(BaseSettings):
     """Base of settings: subclass it next to what it configures and call ``load``."""
 
     model_config = SettingsConfigDict(
@@ -72,7 +72,7 @@ class Environment(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a folder of secrets: not supported
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, NamedFiles(settings_cls), dotenv_settings
+        return init_settings, env_settings, FileSource(settings_cls), dotenv_settings
 
     @classmethod
     def load(cls) -> Self:
@@ -82,7 +82,7 @@ class Environment(BaseSettings):
         except SourceError as exc:  # wraps what a source raised, such as FileSource
             raise (exc.__cause__ if isinstance(exc.__cause__, SettingsError) else SettingsError(str(exc))) from None
         except ValidationError as exc:
-            raise SettingsError("\n".join(_complaint(error) for error in exc.errors(include_input=False))) from None
+            raise SettingsError("\n".join(_format_error(error) for error in exc.errors(include_input=False))) from None
 
     def secrets(self) -> tuple[str, ...]:
         """Returns every secret value in these settings, for the log to mask."""
@@ -90,12 +90,12 @@ class Environment(BaseSettings):
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
 
 
-def _complaint(error: Any) -> str:
+def _format_error(error: Any) -> str:
     variable = str(error["loc"][0]).upper() if error["loc"] else "The settings"
     return f"{variable}: {error['msg'].removeprefix('Value error, ')}."
 
 
-class Settings(Environment):
+class Settings(EnvironmentSettings):
     """Settings of the core."""
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms must reach it

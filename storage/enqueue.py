@@ -12,28 +12,28 @@ from sqlalchemy import Connection
 
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
+    AuditEntry,
+    AuditEvent,
+    ChannelMigrated,
     Claim,
     Conversation,
     ConversationKey,
-    Edit,
     Exchange,
     Failure,
-    Kind,
     Lease,
-    Mark,
     Message,
-    Move,
-    Step,
+    MessageEdited,
+    MessageKind,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
 )
-from gateway.ports.store import News, Notice, Recorded
+from gateway.ports.store import ClusterEvent, EnqueueResult, EventKind
 from storage import pubsub, row_mapping, sql, transitions
 from storage.database import Database
-from storage.key_value import SqlMemory
-from storage.queries import ALL, SqlReading
+from storage.key_value import SqlKeyValueStore
+from storage.queries import NO_LIMIT, SqlTurnQueries
 from storage.schema import storable, storable_file
 
 
@@ -41,7 +41,7 @@ class AlreadyRecorded(GatewayError):
     """The message was recorded before."""
 
 
-class Slot(NamedTuple):
+class TurnSlot(NamedTuple):
     """The position of a new turn: a row of sql.SLOT."""
 
     conversation: int
@@ -54,12 +54,12 @@ class Slot(NamedTuple):
     at: float
 
     @property
-    def idle(self) -> bool:
+    def was_idle(self) -> bool:
         """Whether the conversation had no unfinished turn before the new one."""
         return self.tail == self.head + 1
 
 
-class SqlRecording(SqlReading, SqlMemory):
+class SqlEnqueue(SqlTurnQueries, SqlKeyValueStore):
     """Implements the parts of Store that add or change queued turns."""
 
     def __init__(self, database: Database, lease_seconds: float) -> None:
@@ -68,204 +68,245 @@ class SqlRecording(SqlReading, SqlMemory):
 
     # ---------------------------------------------------------------- new turns
 
-    def record(
+    def enqueue(
         self,
         message: Message,
-        turn: TurnId,
+        turn_id: TurnId,
         *,
         owner: str | None = None,
-        taker: str = "",
-        backlog: int = 100,
-    ) -> Recorded:
-        owner = None if message.wait else owner
+        received_by: str = "",
+        max_backlog: int = 100,
+    ) -> EnqueueResult:
+        owner = None if message.debounce_seconds else owner
         while True:
             try:
-                with self._database.writing() as connection:
-                    slot = self._next_slot(connection, message, owner, backlog)
-                    new = _told(turn, message, slot, owner, taker)
-                    waiter = taker if message.awaited else ""
-                    return self._append(connection, new, slot, owner, awaited_by=waiter, put_off=bool(message.wait))
+                with self._database.transaction() as connection:
+                    slot = self._reserve_slot(connection, message, owner, max_backlog)
+                    new = _new_turn(turn_id, message, slot, owner, received_by)
+                    waiter = received_by if message.has_waiting_caller else ""
+                    return self._insert_turn(
+                        connection, new, slot, owner, awaited_by=waiter, debounced=bool(message.debounce_seconds)
+                    )
             except (AlreadyRecorded, Overloaded, ThreadNotFound) as exc:
                 refusal = exc
-            existing = self.turn_of(message.key.platform, message.message_id)
+            existing = self.find_turn_by_message(message.key.platform, message.message_id)
             if existing is not None:
-                return Recorded(existing, new=False)
+                return EnqueueResult(existing, is_new=False)
             if not isinstance(refusal, AlreadyRecorded):
                 raise refusal
-            if self.turn(turn) is not None:
-                raise Conflict(f"The turn id {turn} is already used by another message.")
+            if self.get_turn(turn_id) is not None:
+                raise Conflict(f"The turn id {turn_id} is already used by another message.")
             # The message was recorded but its conversation has been deleted since: try again.
 
-    def refuse(self, message: Message, turn: TurnId, failure: Failure) -> Turn | None:
-        with suppress(AlreadyRecorded, ThreadNotFound), self._database.writing() as connection:
-            slot = self._next_slot(connection, replace(message, wait=0.0), None, ALL)
+    def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:
+        with suppress(AlreadyRecorded, ThreadNotFound), self._database.transaction() as connection:
+            slot = self._reserve_slot(connection, replace(message, debounce_seconds=0.0), None, NO_LIMIT)
             parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail - 1}
-            if connection.execute(sql.refused_before, parameters | {"code": failure.code}).first():
+            if connection.execute(sql.unreported_failure, parameters | {"code": failure.code}).first():
                 raise AlreadyRecorded
-            queued = _told(turn, replace(message, awaited=False, wait=0.0), slot, None, "")
+            queued = _new_turn(
+                turn_id, replace(message, has_waiting_caller=False, debounce_seconds=0.0), slot, None, ""
+            )
             failed = replace(queued, state=TurnState.FAILED, failure=failure, answered_at=slot.at)
-            return self._append(connection, failed, slot, None).turn
+            return self._insert_turn(connection, failed, slot, None).turn
         return None
 
-    def retry(self, turn: TurnId, again: TurnId) -> Recorded:
-        with self._database.writing() as connection:
-            row = connection.execute(sql.next_seq_behind, {"turn": turn, **self._lease(None, 0.0)}).first()
+    def retry_turn(self, turn_id: TurnId, new_turn_id: TurnId) -> EnqueueResult:
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                sql.append_turn_after, {"turn": turn_id, **self._lease_parameters(None, 0.0)}
+            ).first()
             if row is None:
-                raise TurnNotFound(f"There is no turn {turn!r}.")
-            slot = Slot(*row)
-            original = row_mapping.turns_of(connection.execute(sql.turn_to_retry, {"turn": turn}).all())[0]
+                raise TurnNotFound(f"There is no turn {turn_id!r}.")
+            slot = TurnSlot(*row)
+            original = row_mapping.to_turns(connection.execute(sql.turn_to_retry, {"turn": turn_id}).all())[0]
             _check_retry(original)
             try:
-                recorded = self._append(connection, _again(original, again, slot), slot, None)
+                recorded = self._insert_turn(connection, _retried_turn(original, new_turn_id, slot), slot, None)
             except AlreadyRecorded:
-                raise Conflict(f"The turn {turn} was already retried.") from None
-            audit_log = transitions.along(original, Mark.RETRIED, again, slot.at)
-            connection.execute(sql.mark, {"turn": turn, "lines": audit_log})
+                raise Conflict(f"The turn {turn_id} was already retried.") from None
+            audit_log = transitions.appended(original, AuditEvent.RETRIED_AS, new_turn_id, slot.at)
+            connection.execute(sql.set_audit_log, {"turn": turn_id, "lines": audit_log})
             return recorded
 
-    def _lease(self, owner: str | None, wait: float) -> dict[str, Any]:
-        return {"holder": owner, "wait": self._lease_seconds if owner else wait, "claims": 1 if owner else 0}
+    def _lease_parameters(self, owner: str | None, delay_seconds: float) -> dict[str, Any]:
+        return {"holder": owner, "wait": self._lease_seconds if owner else delay_seconds, "claims": 1 if owner else 0}
 
-    def _next_slot(self, connection: Connection, message: Message, owner: str | None, backlog: int) -> Slot:
+    def _reserve_slot(self, connection: Connection, message: Message, owner: str | None, max_backlog: int) -> TurnSlot:
         # The conversation's row is updated first: its lock makes seqs follow the order of commits.
-        statement = self._inserts.next_seq if message.opens else sql.next_seq_if_open
-        key = row_mapping.key_of(message.key, "" if message.opens else "key_")
-        row = connection.execute(statement, key | self._lease(owner, message.wait)).first()
+        statement = self._upserts.append_turn if message.may_start_conversation else sql.append_turn_if_exists
+        key = row_mapping.key_columns(message.key, "" if message.may_start_conversation else "key_")
+        row = connection.execute(statement, key | self._lease_parameters(owner, message.debounce_seconds)).first()
         if row is None:
             raise ThreadNotFound
-        slot = Slot(*row)
-        if slot.tail - slot.head > backlog and message.kind is not Kind.STOP:
-            raise Overloaded(f"{backlog} messages in this conversation are waiting for an answer. Try again later.")
+        slot = TurnSlot(*row)
+        if slot.tail - slot.head > max_backlog and message.kind is not MessageKind.STOP:
+            raise Overloaded(f"{max_backlog} messages in this conversation are waiting for an answer. Try again later.")
         return slot
 
-    def _append(
+    def _insert_turn(
         self,
         connection: Connection,
-        new: Turn,
-        slot: Slot,
+        turn: Turn,
+        slot: TurnSlot,
         owner: str | None,
         *,
         awaited_by: str = "",
-        put_off: bool = False,
-    ) -> Recorded:
-        columns = row_mapping.decided(new) if new.state.decided else row_mapping.recorded(new, awaited_by)
-        if connection.execute(self._inserts.turn, columns).rowcount == 0:
+        debounced: bool = False,
+    ) -> EnqueueResult:
+        columns = (
+            row_mapping.resolved_turn_columns(turn)
+            if turn.state.is_resolved
+            else row_mapping.new_turn_columns(turn, awaited_by)
+        )
+        if connection.execute(self._upserts.insert_turn, columns).rowcount == 0:
             raise AlreadyRecorded
-        if slot.idle and owner:
-            conversation = Conversation(slot.conversation, new.message.key, slot.thread, slot.backend)
-            return Recorded(new, new=True, claim=Claim(Lease(slot.conversation, owner, slot.epoch), conversation, new))
-        if slot.idle and not put_off:
-            pubsub.tell(connection, [pubsub.DUE])
-        stops = new.message.kind is Kind.STOP and not new.state.decided
-        return Recorded(new, new=True, stopped=_stop(connection, slot) if stops else ())
+        if slot.was_idle and owner:
+            conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
+            return EnqueueResult(
+                turn, is_new=True, claim=Claim(Lease(slot.conversation, owner, slot.epoch), conversation, turn)
+            )
+        if slot.was_idle and not debounced:
+            pubsub.publish(connection, [pubsub.DUE])
+        stops = turn.message.kind is MessageKind.STOP and not turn.state.is_resolved
+        return EnqueueResult(turn, is_new=True, cancelled=_cancel_earlier(connection, slot) if stops else ())
 
     # ---------------------------------------------------------------- changes of existing turns
 
-    def join(self, piece: Message) -> bool:
-        with self._database.writing() as connection:
-            parameters = {"on": piece.key.platform, "message": piece.message_id}
-            row = connection.execute(sql.turn_to_join, parameters).first()
+    def append_to_queued(self, item: Message) -> bool:
+        with self._database.transaction() as connection:
+            parameters = {"on": item.key.platform, "message": item.message_id}
+            row = connection.execute(sql.turn_to_append_to, parameters).first()
             if row is None:
                 return False
-            turn = row_mapping.turns_of([row])[0]
-            joined = _joined(turn.message, piece)
+            turn = row_mapping.to_turns([row])[0]
+            joined = _with_item(turn.message, item)
             if joined is None:
                 return True
             if turn.state is not TurnState.QUEUED:
                 return False
             columns = {"turn": turn.id, "said": joined.text, "attached": joined.files}
-            connection.execute(sql.join, columns)
+            connection.execute(sql.append_to_queued, columns)
             return True
 
-    def move(self, move: Move) -> None:
-        parameters = {"on": move.platform, "within": move.workspace, "left": move.channel, "to": move.to}
-        with self._database.writing() as connection:
+    def migrate_channel(self, migration: ChannelMigrated) -> None:
+        parameters = {
+            "on": migration.platform,
+            "within": migration.workspace,
+            "left": migration.channel,
+            "to": migration.new_channel,
+        }
+        with self._database.transaction() as connection:
             connection.execute(sql.move_channel, parameters)
 
-    def edit(self, edit: Edit) -> bool:
+    def edit_queued(self, edit: MessageEdited) -> bool:
         parameters = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
-        with self._database.writing_once() as connection:
-            return connection.execute(sql.edit, parameters).rowcount > 0
+        with self._database.single_write() as connection:
+            return connection.execute(sql.edit_queued, parameters).rowcount > 0
 
-    def adopt(self, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]) -> Conversation:
+    def import_thread(
+        self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
+    ) -> Conversation:
         while True:
-            with self._database.writing() as connection:
+            with self._database.transaction() as connection:
                 if self._database.kind == "postgresql":  # SQLite has only one writer at a time
-                    connection.execute(sql.lock_thread, {"thread": thread})
-                existing = connection.execute(sql.conversation_of, {"thread": thread}).first()
-                existing = existing or connection.execute(sql.conversation, row_mapping.key_of(key, "key_")).first()
+                    connection.execute(sql.lock_thread, {"thread": thread_id})
+                existing = connection.execute(sql.conversation_by_thread, {"thread": thread_id}).first()
+                existing = (
+                    existing or connection.execute(sql.conversation, row_mapping.key_columns(key, "key_")).first()
+                )
                 if existing is not None:
-                    return row_mapping.conversation_of(existing)
-                created = self._open(connection, key, thread, backend, past)
+                    return row_mapping.to_conversation(existing)
+                created = self._insert_imported(connection, key, thread_id, backend, history)
                 if created is not None:
                     return created
 
-    def _open(
-        self, connection: Connection, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]
+    def _insert_imported(
+        self,
+        connection: Connection,
+        key: ConversationKey,
+        thread_id: ThreadId,
+        backend: str,
+        history: Sequence[Exchange],
     ) -> Conversation | None:
         """Creates the conversation with its history. Returns None when another caller created it just now."""
-        columns = {"thread_id": thread, "backend": backend, "head": len(past), "tail": len(past)}
-        row = connection.execute(self._inserts.adopted, row_mapping.key_of(key) | columns).first()
+        columns = {"thread_id": thread_id, "backend": backend, "head": len(history), "tail": len(history)}
+        row = connection.execute(self._upserts.insert_imported, row_mapping.key_columns(key) | columns).first()
         if row is None:
             return None
-        conversation = row_mapping.conversation_of(row)
-        turns = [_past_turn(conversation, seq, exchange, row[-1]) for seq, exchange in enumerate(past, 1)]
+        conversation = row_mapping.to_conversation(row)
+        turns = [_imported_turn(conversation, seq, exchange, row[-1]) for seq, exchange in enumerate(history, 1)]
         if turns:
-            connection.execute(self._inserts.turn, [row_mapping.decided(turn) for turn in turns])
+            connection.execute(self._upserts.insert_turn, [row_mapping.resolved_turn_columns(turn) for turn in turns])
         return conversation
 
 
-def tell_of_stopped(connection: Connection, stopped: Sequence[Sequence[Any]]) -> None:
+def publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]) -> None:
     """Publishes cancelled turns to the processes that run or await them. Reads rows of sql.CANCELLED_TURN."""
-    running = [Notice(News.CANCELLED, turn) for _, turn, started_at, _ in stopped if started_at is not None]
-    awaited = [Notice(News.DECIDED, turn) for _, turn, _, awaited_by in stopped if awaited_by is not None]
-    pubsub.tell(connection, [*running, *awaited])
+    running = [
+        ClusterEvent(EventKind.CANCELLED, turn) for _, turn, started_at, _ in cancelled if started_at is not None
+    ]
+    awaited = [ClusterEvent(EventKind.RESOLVED, turn) for _, turn, _, awaited_by in cancelled if awaited_by is not None]
+    pubsub.publish(connection, [*running, *awaited])
 
 
-def _stop(connection: Connection, slot: Slot) -> tuple[TurnId, ...]:
+def _cancel_earlier(connection: Connection, slot: TurnSlot) -> tuple[TurnId, ...]:
     """Cancels the unresolved prompts before a new turn; returns their ids."""
     parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
-    cancelled = sorted(connection.execute(sql.cancel_before, parameters), key=lambda row: row[0])
-    tell_of_stopped(connection, cancelled)
+    cancelled = sorted(connection.execute(sql.cancel_earlier, parameters), key=lambda row: row[0])
+    publish_cancelled(connection, cancelled)
     return tuple(turn for _, turn, *_ in cancelled)
 
 
-def _as_stored(message: Message, taker: str) -> Message:
-    text, awaited = storable(message.text), message.awaited and bool(taker)
-    if text == message.text and awaited == message.awaited and message.opens and not message.files:
+def _as_stored(message: Message, received_by: str) -> Message:
+    text, awaited = storable(message.text), message.has_waiting_caller and bool(received_by)
+    if (
+        text == message.text
+        and awaited == message.has_waiting_caller
+        and message.may_start_conversation
+        and not message.files
+    ):
         return message
     files = tuple(map(storable_file, message.files))
-    return replace(message, text=text, files=files, opens=True, piece="", wait=0.0, awaited=awaited)
+    return replace(
+        message,
+        text=text,
+        files=files,
+        may_start_conversation=True,
+        album_item_id="",
+        debounce_seconds=0.0,
+        has_waiting_caller=awaited,
+    )
 
 
-def _joined(message: Message, piece: Message) -> Message | None:
+def _with_item(message: Message, item: Message) -> Message | None:
     """Returns the message with an album item added; None when it contains the item already."""
     known = {file.reference for file in message.files}
-    files = tuple(file for file in map(storable_file, piece.files) if file.reference not in known)
+    files = tuple(file for file in map(storable_file, item.files) if file.reference not in known)
     if not files:
         return None
-    return replace(message, text=_together(message.text, piece.text), files=(*message.files, *files))
+    return replace(message, text=_join_texts(message.text, item.text), files=(*message.files, *files))
 
 
-def _together(text: str, more: str) -> str:
+def _join_texts(text: str, more: str) -> str:
     """Joins two texts. If one contains the other, such as a quote in both, it is not repeated."""
     if more in text or text in more:
         return max(text, more, key=len)
     return f"{text}\n{more}"
 
 
-def _told(turn: TurnId, message: Message, slot: Slot, owner: str | None, taker: str) -> Turn:
+def _new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str) -> Turn:
     """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
     new = Turn(
-        id=turn,
-        conversation=slot.conversation,
+        id=turn_id,
+        conversation_id=slot.conversation,
         seq=slot.tail,
-        message=_as_stored(message, taker),
+        message=_as_stored(message, received_by),
         state=TurnState.QUEUED,
-        trail=(Step(slot.at, Mark.RECEIVED, storable(taker)),) if taker else (),
+        audit_log=(AuditEntry(slot.at, AuditEvent.RECEIVED, storable(received_by)),) if received_by else (),
         received_at=slot.at,
     )
-    return transitions.begun(new, owner, slot.at) if owner and slot.idle else new
+    return transitions.claimed(new, owner, slot.at) if owner and slot.was_idle else new
 
 
 def _check_retry(turn: Turn) -> None:
@@ -276,32 +317,32 @@ def _check_retry(turn: Turn) -> None:
         raise Conflict(f"The content of the turn {turn.id} is erased.")
 
 
-def _again(turn: Turn, again: TurnId, slot: Slot) -> Turn:
+def _retried_turn(turn: Turn, new_turn_id: TurnId, slot: TurnSlot) -> Turn:
     """Returns a copy of a turn: to be delivered, from where that stopped, if it has a reply; else to be asked."""
-    message = replace(turn.message, message_id=f"retry:{turn.id}", awaited=False, trace="")
+    message = replace(turn.message, message_id=f"retry:{turn.id}", has_waiting_caller=False, traceparent="")
     new = replace(
-        Turn(again, slot.conversation, slot.tail, message, TurnState.QUEUED, received_at=slot.at),
-        trail=(Step(slot.at, Mark.RECEIVED, f"retry of {turn.id}"),),
+        Turn(new_turn_id, slot.conversation, slot.tail, message, TurnState.QUEUED, received_at=slot.at),
+        audit_log=(AuditEntry(slot.at, AuditEvent.RECEIVED, f"retry of {turn.id}"),),
     )
-    if not (turn.reply or turn.files):
+    if not (turn.reply or turn.reply_files):
         return new
     # Tokens and cost are counted with the original turn only.
     return replace(
         new,
         state=TurnState.ANSWERED,
         reply=turn.reply,
-        files=turn.files,
+        reply_files=turn.reply_files,
         model=turn.model,
-        parts=turn.parts,
+        posted_messages=turn.posted_messages,
         answered_at=slot.at,
     )
 
 
-def _past_turn(conversation: Conversation, seq: int, exchange: Exchange, at: float) -> Turn:
+def _imported_turn(conversation: Conversation, seq: int, exchange: Exchange, at: float) -> Turn:
     name = uuid4().hex
     return Turn(
         id=TurnId(name),
-        conversation=conversation.id,
+        conversation_id=conversation.id,
         seq=seq,
         message=Message(conversation.key, f"past:{name}", exchange.text, exchange.author),
         state=TurnState.DELIVERED,

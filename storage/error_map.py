@@ -15,10 +15,10 @@ BUSY = "The database is busy. Try again in a moment."
 FULL = "The disk of the database is full."
 READ_ONLY = "The database cannot be written to: check the permissions of its file and folder."
 STANDBY = "The database accepts no writes: it is a standby or read-only."
-OLD = "The database lacks tables or columns of this version: run `python -m gateway migrate`."
+OUTDATED = "The database lacks tables or columns of this version: run `python -m gateway migrate`."
 DAMAGED = "The database file is damaged, or is not a database."
 
-SQLITE: Mapping[str, str] = {
+SQLITE_MESSAGES: Mapping[str, str] = {
     "SQLITE_BUSY": BUSY,
     "SQLITE_LOCKED": BUSY,
     "SQLITE_FULL": FULL,
@@ -29,14 +29,14 @@ SQLITE: Mapping[str, str] = {
 }
 """By the name of the primary result code, https://sqlite.org/rescode.html."""
 
-MISSING = ("no such table", "no such column", "has no column named")
+MISSING_TABLE_TEXTS = ("no such table", "no such column", "has no column named")
 """SQLite has no error code for this, only these texts."""
 
-POSTGRESQL: Mapping[str, str] = {
+POSTGRESQL_MESSAGES: Mapping[str, str] = {
     "25006": STANDBY,
     "40": BUSY,
-    "42P01": OLD,
-    "42703": OLD,
+    "42P01": OUTDATED,
+    "42703": OUTDATED,
     "53100": FULL,
     "53300": BUSY,
     "55P03": BUSY,
@@ -45,7 +45,7 @@ POSTGRESQL: Mapping[str, str] = {
 """By SQLSTATE or its class, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
 
-FAULTS = (DBAPIError, NoConnectionFree, sqlite3.Error)
+DATABASE_ERRORS = (DBAPIError, NoConnectionFree, sqlite3.Error)
 """What a transaction may raise; sqlite3.Error where the driver is called directly."""
 
 
@@ -54,9 +54,9 @@ def driver_error(exc: Exception) -> BaseException:
     return (exc.orig if isinstance(exc, DBAPIError) else None) or exc
 
 
-def unavailable(exc: Exception) -> StoreUnavailable | None:
+def to_store_error(exc: Exception) -> StoreUnavailable | None:
     """Returns the StoreUnavailable for one of DATABASE_ERRORS; None if it is a programming error, not an outage."""
-    sentence = _sentence(exc)
+    sentence = _message_for(exc)
     if sentence is None and isinstance(exc, DBAPIError):
         # Without a statement, connecting failed.
         outage = exc.statement is None or exc.connection_invalidated
@@ -65,18 +65,18 @@ def unavailable(exc: Exception) -> StoreUnavailable | None:
     return StoreUnavailable(sentence or UNREACHABLE)
 
 
-def _sentence(exc: Exception) -> str | None:
+def _message_for(exc: Exception) -> str | None:
     error = driver_error(exc)
     if isinstance(error, NoConnectionFree):
         return BUSY
     if isinstance(error, sqlite3.Error):
-        return _of_sqlite(error)
+        return _sqlite_message(error)
     code = getattr(error, "sqlstate", None) or ""
-    return POSTGRESQL.get(code) or POSTGRESQL.get(code[:2])
+    return POSTGRESQL_MESSAGES.get(code) or POSTGRESQL_MESSAGES.get(code[:2])
 
 
-def _of_sqlite(exc: sqlite3.Error) -> str | None:
+def _sqlite_message(exc: sqlite3.Error) -> str | None:
     code = getattr(exc, "sqlite_errorname", "")
-    if code == "SQLITE_ERROR" and any(missing in str(exc) for missing in MISSING):
-        return OLD
-    return next((sentence for name, sentence in SQLITE.items() if code.startswith(name)), None)
+    if code == "SQLITE_ERROR" and any(missing in str(exc) for missing in MISSING_TABLE_TEXTS):
+        return OUTDATED
+    return next((sentence for name, sentence in SQLITE_MESSAGES.items() if code.startswith(name)), None)

@@ -15,26 +15,26 @@ from sqlalchemy import Connection, Insert, Update
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Claim, Conversation, Lease, Turn, TurnId, TurnState
 from gateway.ports.store import (
-    Bound,
-    Brought,
-    Change,
-    Finished,
-    Marked,
-    News,
-    Notice,
-    Released,
-    Result,
-    Settled,
-    Started,
+    AppendAuditEntry,
+    ClusterEvent,
+    EventKind,
+    FinishTurn,
+    LeasedWrite,
+    RecordOutcome,
+    ReleaseLease,
+    SetPostedMessages,
+    SetRun,
+    SetThread,
+    WriteResult,
 )
 from storage import pubsub, row_mapping, sql, transitions
 
-Place = tuple[int, int]
+TurnPosition = tuple[int, int]
 """Conversation id and seq of a turn."""
 
 
 @dataclass(slots=True)
-class Held:
+class LockedConversation:
     """A conversation whose row this transaction has locked, with its values as they will be saved."""
 
     conversation: Conversation
@@ -42,192 +42,194 @@ class Held:
     tail: int
     owner: str | None
     epoch: int
-    wait: float | None = None
+    claimable_in: float | None = None
     """Seconds until it may be claimed; None: it has no unfinished turn."""
-    moved: bool = False
-    bound: bool = False
+    lease_changed: bool = False
+    thread_changed: bool = False
 
     @classmethod
-    def read(cls, row: Sequence[Any]) -> Held:
+    def from_row(cls, row: Sequence[Any]) -> LockedConversation:
         """Reads a row of sql.LOCKED_CONVERSATION."""
-        return cls(row_mapping.conversation_of(row), *row[8:12])
+        return cls(row_mapping.to_conversation(row), *row[8:12])
 
     @property
-    def front(self) -> Place:
+    def current_position(self) -> TurnPosition:
         return self.conversation.id, self.head + 1
 
-    def permits(self, lease: Lease) -> bool:
+    def is_held_by(self, lease: Lease) -> bool:
         return (self.owner, self.epoch) == (lease.owner, lease.epoch)
 
-    def move(self, owner: str | None, wait: float | None) -> None:
-        self.owner, self.wait, self.moved = owner, wait, True
+    def set_lease(self, owner: str | None, claimable_in: float | None) -> None:
+        self.owner, self.claimable_in, self.lease_changed = owner, claimable_in, True
 
 
-class Batch:
+class LeasedWriteBatch:
     """The conversations locked by one transaction, with their current turns. Nothing is stored before ``save``."""
 
-    def __init__(self, connection: Connection, locked: Iterable[Sequence[Any]], lease_seconds: float) -> None:
+    def __init__(self, connection: Connection, locked_rows: Iterable[Sequence[Any]], lease_seconds: float) -> None:
         """``locked_rows``: rows of sql.LOCKED_CONVERSATION."""
         self._connection = connection
-        self._held = {row[0]: Held.read(row) for row in locked}
+        self._conversations = {row[0]: LockedConversation.from_row(row) for row in locked_rows}
         self._lease_seconds = lease_seconds
-        self._turns: dict[Place, Turn] = {}
-        self._stored: dict[Place, Turn] = {}
-        self._awaited: dict[Place, str | None] = {}
-        self._notices: list[Notice] = []
-        self._former: list[dict[str, Any]] = []
-        self._at = 0.0
+        self._turns: dict[TurnPosition, Turn] = {}
+        self._stored_turns: dict[TurnPosition, Turn] = {}
+        self._awaited_by: dict[TurnPosition, str | None] = {}
+        self._events: list[ClusterEvent] = []
+        self._former_threads: list[dict[str, Any]] = []
+        self._now = 0.0
 
     @classmethod
-    def hold(cls, connection: Connection, changes: Sequence[Change], lease_seconds: float) -> Batch:
+    def lock(cls, connection: Connection, writes: Sequence[LeasedWrite], lease_seconds: float) -> LeasedWriteBatch:
         """Locks the conversations of these writes and loads the turns that the writes can refer to."""
-        wanted = {change.lease.conversation for change in changes}
-        batch = cls(connection, connection.execute(sql.hold, {"conversations": list(wanted)}), lease_seconds)
-        if not all(isinstance(change, Bound) for change in changes):
-            batch._load_ahead()
+        wanted = {change.lease.conversation_id for change in writes}
+        batch = cls(
+            connection, connection.execute(sql.lock_conversations, {"conversations": list(wanted)}), lease_seconds
+        )
+        if not all(isinstance(change, SetThread) for change in writes):
+            batch._load_next_turns()
         return batch
 
     # ---------------------------------------------------------------- writes
 
-    def apply(self, change: Change) -> Result:
+    def apply(self, write: LeasedWrite) -> WriteResult:
         """Applies one write; returns its result, a LeaseLost if the lease is no longer valid."""
-        locked = self._held.get(change.lease.conversation)
-        if locked is None or not locked.permits(change.lease):
+        locked = self._conversations.get(write.lease.conversation_id)
+        if locked is None or not locked.is_held_by(write.lease):
             return LeaseLost()
-        match change:
-            case Bound():
-                self._bind(locked, change)
-            case Started():
-                self._start(locked, change)
-            case Settled():
-                return self._settle(locked, change)
-            case Brought():
-                self._bring(locked, change)
-            case Marked():
-                self._mark(locked, change)
-            case Finished():
-                return self._finish(locked, change)
-            case Released():
-                self._release(locked, change)
+        match write:
+            case SetThread():
+                self._set_thread(locked, write)
+            case SetRun():
+                self._set_run(locked, write)
+            case RecordOutcome():
+                return self._record_outcome(locked, write)
+            case SetPostedMessages():
+                self._set_posted_messages(locked, write)
+            case AppendAuditEntry():
+                self._append_audit_entry(locked, write)
+            case FinishTurn():
+                return self._finish_turn(locked, write)
+            case ReleaseLease():
+                self._release_lease(locked, write)
         return None
 
-    def _bind(self, locked: Held, change: Bound) -> None:
+    def _set_thread(self, locked: LockedConversation, write: SetThread) -> None:
         before = locked.conversation
-        if before.thread not in (None, change.thread):
-            former = {"conversation_id": before.id, "thread_id": before.thread, "backend": before.backend}
-            self._former.append(former)
-        locked.conversation = replace(locked.conversation, thread=change.thread, backend=change.backend)
-        locked.bound = True
+        if before.thread_id not in (None, write.thread_id):
+            former = {"conversation_id": before.id, "thread_id": before.thread_id, "backend": before.backend}
+            self._former_threads.append(former)
+        locked.conversation = replace(locked.conversation, thread_id=write.thread_id, backend=write.backend)
+        locked.thread_changed = True
 
-    def _start(self, locked: Held, change: Started) -> None:
-        turn = self._current(locked, change.turn)
+    def _set_run(self, locked: LockedConversation, write: SetRun) -> None:
+        turn = self._current_turn(locked, write.turn_id)
         if turn is not None:
-            self._put(transitions.running(turn, change.run_id, self._at))
+            self._set_turn(transitions.with_run(turn, write.run_id, self._now))
 
-    def _mark(self, locked: Held, change: Marked) -> None:
-        turn = self._current(locked, change.turn)
+    def _append_audit_entry(self, locked: LockedConversation, write: AppendAuditEntry) -> None:
+        turn = self._current_turn(locked, write.turn_id)
         if turn is not None:
-            self._put(transitions.marked(turn, change.mark, change.detail, self._at))
+            self._set_turn(transitions.with_audit_entry(turn, write.event, write.detail, self._now))
 
-    def _settle(self, locked: Held, change: Settled) -> Turn | LeaseLost:
-        turn = self._current(locked, change.turn)
+    def _record_outcome(self, locked: LockedConversation, write: RecordOutcome) -> Turn | LeaseLost:
+        turn = self._current_turn(locked, write.turn_id)
         if turn is None:
-            return self._elsewhere(change.turn) or LeaseLost()
-        settled = self._put(transitions.settled(turn, change, self._at))
-        if not turn.state.decided and self._awaited[locked.front] not in (None, change.lease.owner):
-            self._notices.append(Notice(News.DECIDED, turn.id))
+            return self._read_turn(write.turn_id) or LeaseLost()
+        settled = self._set_turn(transitions.with_outcome(turn, write, self._now))
+        if not turn.state.is_resolved and self._awaited_by[locked.current_position] not in (None, write.lease.owner):
+            self._events.append(ClusterEvent(EventKind.RESOLVED, turn.id))
         return settled
 
-    def _bring(self, locked: Held, change: Brought) -> None:
-        turn = self._current(locked, change.turn)
+    def _set_posted_messages(self, locked: LockedConversation, write: SetPostedMessages) -> None:
+        turn = self._current_turn(locked, write.turn_id)
         if turn is not None:
-            self._put(transitions.shown(turn, change))
+            self._set_turn(transitions.with_posted_messages(turn, write))
 
-    def _finish(self, locked: Held, change: Finished) -> Claim | None:
-        turn = self._current(locked, change.turn)
-        if turn is not None and turn.state.decided:
-            self._put(transitions.brought(turn, change, self._at))
+    def _finish_turn(self, locked: LockedConversation, write: FinishTurn) -> Claim | None:
+        turn = self._current_turn(locked, write.turn_id)
+        if turn is not None and turn.state.is_resolved:
+            self._set_turn(transitions.finished(turn, write, self._now))
             locked.head = turn.seq
         # Otherwise the turn was finished before and that result was lost on its way: the result is the same.
-        ahead = self._ahead(locked)
+        ahead = self._next_turn(locked)
         if ahead is None:
-            locked.move(None, None)
+            locked.set_lease(None, None)
             return None
-        if not change.keep:
-            self._give_up(locked, 0.0)
+        if not write.claim_next:
+            self._make_claimable(locked, 0.0)
             return None
-        locked.move(change.lease.owner, self._lease_seconds)
-        return self._claim(locked, change.lease.owner, ahead)
+        locked.set_lease(write.lease.owner, self._lease_seconds)
+        return self._claim_turn(locked, write.lease.owner, ahead)
 
-    def _release(self, locked: Held, change: Released) -> None:
-        turn = self._turns.get(locked.front)
+    def _release_lease(self, locked: LockedConversation, write: ReleaseLease) -> None:
+        turn = self._turns.get(locked.current_position)
         if turn is not None:
-            self._put(transitions.handed_back(turn, change.lease.owner, self._at, fresh=change.fresh))
-        self._give_up(locked, change.after)
+            self._set_turn(transitions.released(turn, write.lease.owner, self._now, not_started=write.not_started))
+        self._make_claimable(locked, write.delay_seconds)
 
-    def _give_up(self, locked: Held, after: float) -> None:
-        locked.move(None, after)
-        if after <= 0:
-            self._notices.append(pubsub.DUE)
+    def _make_claimable(self, locked: LockedConversation, delay_seconds: float) -> None:
+        locked.set_lease(None, delay_seconds)
+        if delay_seconds <= 0:
+            self._events.append(pubsub.DUE)
 
     # ---------------------------------------------------------------- claims
 
-    def claim_all(self, owner: str) -> list[Claim]:
+    def claim_next_turns(self, owner: str) -> list[Claim]:
         """Returns a claim on the next turn of each conversation, all claimed by ``owner``; oldest turn first."""
-        self._load_ahead()
+        self._load_next_turns()
         claims = []
-        for locked in self._held.values():
-            head, turn = locked.head, self._ahead(locked)
+        for locked in self._conversations.values():
+            head, turn = locked.head, self._next_turn(locked)
             if turn is None:
-                locked.move(None, None)
+                locked.set_lease(None, None)
                 continue
             if locked.head != head:
-                locked.move(owner, self._lease_seconds)
-            claims.append(self._claim(locked, owner, turn))
+                locked.set_lease(owner, self._lease_seconds)
+            claims.append(self._claim_turn(locked, owner, turn))
         return sorted(claims, key=lambda claim: claim.turn.received_at)
 
-    def _claim(self, locked: Held, owner: str, turn: Turn) -> Claim:
-        begun = self._put(transitions.begun(turn, owner, self._at))
+    def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn) -> Claim:
+        begun = self._set_turn(transitions.claimed(turn, owner, self._now))
         lease = Lease(locked.conversation.id, owner, locked.epoch)
-        return Claim(lease, locked.conversation, begun, fresh=turn.state is TurnState.QUEUED)
+        return Claim(lease, locked.conversation, begun, first_attempt=turn.state is TurnState.QUEUED)
 
     # ---------------------------------------------------------------- turns
 
-    def _current(self, locked: Held, turn: TurnId) -> Turn | None:
+    def _current_turn(self, locked: LockedConversation, turn_id: TurnId) -> Turn | None:
         """Returns the turn that a write names, if it is the current turn of its conversation."""
-        current = self._turns.get(locked.front)
-        return current if current is not None and current.id == turn else None
+        current = self._turns.get(locked.current_position)
+        return current if current is not None and current.id == turn_id else None
 
-    def _elsewhere(self, turn: TurnId) -> Turn | None:
-        found = row_mapping.turns_of(self._connection.execute(sql.turn, {"turn": turn}).all())
+    def _read_turn(self, turn_id: TurnId) -> Turn | None:
+        found = row_mapping.to_turns(self._connection.execute(sql.turn, {"turn": turn_id}).all())
         return found[0] if found else None
 
-    def _ahead(self, locked: Held) -> Turn | None:
+    def _next_turn(self, locked: LockedConversation) -> Turn | None:
         """Returns the next turn, if any. Skips a gap in seq, which only a manual change of the database can cause."""
         if locked.head >= locked.tail:
             return None
-        if locked.front not in self._turns:
+        if locked.current_position not in self._turns:
             behind = {"conversation": locked.conversation.id, "finished": locked.head}
-            found = self._load(self._connection.execute(sql.turn_behind_gap, behind))
+            found = self._load_turns(self._connection.execute(sql.turn_after_gap, behind))
             locked.head = found[0].seq - 1 if found else locked.tail
-        return self._turns.get(locked.front)
+        return self._turns.get(locked.current_position)
 
-    def _put(self, turn: Turn) -> Turn:
-        self._turns[turn.conversation, turn.seq] = turn
+    def _set_turn(self, turn: Turn) -> Turn:
+        self._turns[turn.conversation_id, turn.seq] = turn
         return turn
 
-    def _load_ahead(self) -> None:
-        if self._held:
-            self._load(self._connection.execute(sql.turns_ahead, {"conversations": list(self._held)}))
+    def _load_next_turns(self) -> None:
+        if self._conversations:
+            self._load_turns(self._connection.execute(sql.next_turns, {"conversations": list(self._conversations)}))
 
-    def _load(self, found: Iterable[Sequence[Any]]) -> list[Turn]:
+    def _load_turns(self, rows_found: Iterable[Sequence[Any]]) -> list[Turn]:
         """Reads rows of sql.TURN followed by the time."""
         turns = []
-        for row in found:
-            turn = row_mapping.turn_of(row, self._held[row[1]].conversation.key)
-            self._turns[turn.conversation, turn.seq] = self._stored[turn.conversation, turn.seq] = turn
-            self._awaited[turn.conversation, turn.seq] = row[row_mapping.AWAITED_AT]
-            self._at = row[-1]
+        for row in rows_found:
+            turn = row_mapping.to_turn(row, self._conversations[row[1]].conversation.key)
+            self._turns[turn.conversation_id, turn.seq] = self._stored_turns[turn.conversation_id, turn.seq] = turn
+            self._awaited_by[turn.conversation_id, turn.seq] = row[row_mapping.AWAITED_BY_INDEX]
+            self._now = row[-1]
             turns.append(turn)
         return turns
 
@@ -237,39 +239,43 @@ class Batch:
         """Saves what was changed and publishes the events for other processes."""
         by_columns: dict[tuple[bool, bool], list[Turn]] = {}
         for place, turn in self._turns.items():
-            stored = self._stored[place]
+            stored = self._stored_turns[place]
             if turn is not stored:
-                kind = turn.answered_at != stored.answered_at, turn.parts != stored.parts
+                kind = turn.answered_at != stored.answered_at, turn.posted_messages != stored.posted_messages
                 by_columns.setdefault(kind, []).append(turn)
         for (answered, noted), changed in by_columns.items():
             # All with their audit logs if one has a new entry: a second statement would cost more.
-            marked = any(turn.trail is not self._stored[turn.conversation, turn.seq].trail for turn in changed)
-            columns = partial(row_mapping.changed, answered=answered, noted=noted, marked=marked)
-            self._each(sql.save, [_place(turn) | columns(turn) for turn in changed])
-        conversations = self._held.values()
-        self._each(sql.part, self._former)
-        self._each(sql.bind, [_thread(each) for each in conversations if each.bound])
-        self._each(sql.move, [_move(each) for each in conversations if each.moved])
-        pubsub.tell(self._connection, self._notices)
+            marked = any(
+                turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log for turn in changed
+            )
+            columns = partial(
+                row_mapping.changed_columns, with_outcome=answered, with_posted_messages=noted, with_audit_log=marked
+            )
+            self._execute_all(sql.update_turn, [_position_parameters(turn) | columns(turn) for turn in changed])
+        conversations = self._conversations.values()
+        self._execute_all(sql.insert_former_threads, self._former_threads)
+        self._execute_all(sql.set_thread, [_thread_parameters(each) for each in conversations if each.thread_changed])
+        self._execute_all(sql.set_lease, [_lease_parameters(each) for each in conversations if each.lease_changed])
+        pubsub.publish(self._connection, self._events)
 
-    def _each(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
+    def _execute_all(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
         if parameters:
             self._connection.execute(statement, parameters)
 
 
-def _place(turn: Turn) -> dict[str, Any]:
-    return {"conversation": turn.conversation, "place": turn.seq}
+def _position_parameters(turn: Turn) -> dict[str, Any]:
+    return {"conversation": turn.conversation_id, "place": turn.seq}
 
 
-def _thread(locked: Held) -> dict[str, Any]:
+def _thread_parameters(locked: LockedConversation) -> dict[str, Any]:
     conversation = locked.conversation
-    return {"conversation": conversation.id, "thread": conversation.thread, "opener": conversation.backend}
+    return {"conversation": conversation.id, "thread": conversation.thread_id, "opener": conversation.backend}
 
 
-def _move(locked: Held) -> dict[str, Any]:
+def _lease_parameters(locked: LockedConversation) -> dict[str, Any]:
     return {
         "conversation": locked.conversation.id,
         "finished": locked.head,
         "holder": locked.owner,
-        "wait": locked.wait,
+        "wait": locked.claimable_in,
     }

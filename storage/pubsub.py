@@ -15,63 +15,63 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, func, select
 
 from gateway import logs
 from gateway.domain.models import TurnId
-from gateway.ports.store import News, Notice
+from gateway.ports.store import ClusterEvent, EventKind
 
 if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg
 
 CHANNEL: Final = "chat_gateway"
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 """How often ``stopped`` is checked."""
-PAUSES: Final = (0.1, 0.5, 2.0, 5.0)
+RECONNECT_DELAYS: Final = (0.1, 0.5, 2.0, 5.0)
 """Seconds before each reconnect; the last one repeats."""
-DUE: Final = Notice(News.DUE)
-NEWS: Final = {news.value: news for news in News}
+DUE: Final = ClusterEvent(EventKind.DUE)
+EVENT_KINDS: Final = {news.value: news for news in EventKind}
 
-_notify = select(func.pg_notify(CHANNEL, func.unnest(bindparam("payloads", type_=ARRAY(Text)))))
+_notify_statement = select(func.pg_notify(CHANNEL, func.unnest(bindparam("payloads", type_=ARRAY(Text)))))
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-def tell(connection: Connection, notices: Sequence[Notice]) -> None:
+def publish(connection: Connection, events: Sequence[ClusterEvent]) -> None:
     """Publishes events when the transaction commits. Does nothing on SQLite, which no other process shares.
 
     Call it only with events that some process needs: a transaction with NOTIFY takes a global lock at commit.
     """
-    if notices and connection.dialect.name == "postgresql":
-        connection.execute(_notify, {"payloads": [_written(notice) for notice in notices]})
+    if events and connection.dialect.name == "postgresql":
+        connection.execute(_notify_statement, {"payloads": [_encode(notice) for notice in events]})
 
 
-def listen(connect: Callable[[], psycopg.Connection], hear: Callable[[Notice], None], stopped: Event) -> None:
+def listen(connect: Callable[[], psycopg.Connection], on_event: Callable[[ClusterEvent], None], stopped: Event) -> None:
     """Implements Store.listen. ``connect`` opens an autocommit connection; it may raise psycopg.Error."""
     failures = 0
     while not stopped.is_set():
         try:
             with connect() as connection:
                 connection.execute(f"LISTEN {CHANNEL}")
-                hear(DUE)  # events before this point were missed
+                on_event(DUE)  # events before this point were missed
                 while not stopped.is_set():
-                    _hear(connection, hear)
+                    _receive(connection, on_event)
                     failures = 0
         except Exception as exc:  # noqa: BLE001  # any failure: without LISTEN the gateway still works, only slower
-            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            pause = RECONNECT_DELAYS[min(failures, len(RECONNECT_DELAYS) - 1)]
             failures += 1
             log.warning("PostgreSQL LISTEN connection failed; reconnecting", error=type(exc).__name__, retry_in=pause)
             stopped.wait(pause)
 
 
-def _hear(connection: psycopg.Connection, hear: Callable[[Notice], None]) -> None:
-    for notification in connection.notifies(timeout=LOOK_SECONDS):
-        notice = _read(notification.payload)
+def _receive(connection: psycopg.Connection, on_event: Callable[[ClusterEvent], None]) -> None:
+    for notification in connection.notifies(timeout=POLL_SECONDS):
+        notice = _decode(notification.payload)
         if notice is not None:
-            hear(notice)
+            on_event(notice)
 
 
-def _written(notice: Notice) -> str:
-    return f"{notice.news} {notice.turn}" if notice.turn else notice.news.value
+def _encode(event: ClusterEvent) -> str:
+    return f"{event.kind} {event.turn_id}" if event.turn_id else event.kind.value
 
 
-def _read(payload: str) -> Notice | None:
+def _decode(payload: str) -> ClusterEvent | None:
     """Returns None for an event kind of a newer version."""
     news, _, turn = payload.partition(" ")
-    return Notice(NEWS[news], TurnId(turn) if turn else None) if news in NEWS else None
+    return ClusterEvent(EVENT_KINDS[news], TurnId(turn) if turn else None) if news in EVENT_KINDS else None

@@ -7,65 +7,67 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from gateway.domain.models import Conversation, ConversationKey, ThreadId, Turn, TurnId, Verdict
-from gateway.ports.store import Depth
+from gateway.domain.models import Conversation, ConversationKey, Feedback, ThreadId, Turn, TurnId
+from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
 from storage.database import Database
 
-ALL = 2**31 - 1
+NO_LIMIT = 2**31 - 1
 """More turns than a conversation can have."""
 
 
-class SqlReading:
+class SqlTurnQueries:
     """Implements the queries of Store."""
 
     _database: Database
 
-    def turn(self, turn: TurnId) -> Turn | None:
-        return self._turn(sql.turn, turn=turn)
+    def get_turn(self, turn_id: TurnId) -> Turn | None:
+        return self._fetch_turn(sql.turn, turn=turn_id)
 
-    def turn_of(self, platform: str, message_id: str) -> Turn | None:
-        return self._turn(sql.turn_of_message, on=platform, message=message_id)
+    def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:
+        return self._fetch_turn(sql.turn_of_message, on=platform, message=message_id)
 
-    def conversation(self, key: ConversationKey) -> Conversation | None:
-        return self._conversation(sql.conversation, **row_mapping.key_of(key, "key_"))
+    def find_conversation(self, key: ConversationKey) -> Conversation | None:
+        return self._fetch_conversation(sql.conversation, **row_mapping.key_columns(key, "key_"))
 
-    def conversation_of(self, thread: ThreadId) -> Conversation | None:
-        return self._conversation(sql.conversation_of, thread=thread)
+    def find_conversation_by_thread(self, thread_id: ThreadId) -> Conversation | None:
+        return self._fetch_conversation(sql.conversation_by_thread, thread=thread_id)
 
-    def former_threads(self, conversation: int) -> Sequence[tuple[ThreadId, str]]:
-        with self._database.reading() as connection:
-            found = connection.execute(sql.former_threads_of, {"conversation": conversation})
+    def former_threads(self, conversation_id: int) -> Sequence[tuple[ThreadId, str]]:
+        with self._database.read() as connection:
+            found = connection.execute(sql.former_threads_of, {"conversation": conversation_id})
             return [(thread, backend) for thread, backend in found]
 
-    def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
+    def transcript(
+        self, conversation_id: int, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
         parameters = {
-            "conversation": conversation,
-            "before": ALL if before is None else before,
-            "newest": ALL if limit is None else limit,
+            "conversation": conversation_id,
+            "before": NO_LIMIT if before is None else before,
+            "newest": NO_LIMIT if limit is None else limit,
         }
-        with self._database.reading() as connection:
-            return row_mapping.turns_of(connection.execute(sql.transcript, parameters).all())[::-1]
+        with self._database.read() as connection:
+            return row_mapping.to_turns(connection.execute(sql.transcript, parameters).all())[::-1]
 
-    def verdicts(self, turn: TurnId) -> Sequence[Verdict]:
-        with self._database.reading() as connection:
-            return [Verdict(*row) for row in connection.execute(sql.verdicts_of, {"turn": turn})]
+    def feedback_on(self, turn_id: TurnId) -> Sequence[Feedback]:
+        with self._database.read() as connection:
+            return [Feedback(*row) for row in connection.execute(sql.feedback_on, {"turn": turn_id})]
 
-    def depths(self) -> Sequence[Depth]:
-        with self._database.reading() as connection:
-            waiting = connection.execute(sql.depths).all()
-        return [Depth(platform, turns, max(0.0, age)) for platform, turns, age in waiting]
+    def queue_depths(self) -> Sequence[QueueDepth]:
+        with self._database.read() as connection:
+            waiting = connection.execute(sql.queue_depths).all()
+        return [QueueDepth(platform, turns, max(0.0, age)) for platform, turns, age in waiting]
 
     def ping(self) -> None:
-        with self._database.reading() as connection:
+        with self._database.read() as connection:
             connection.execute(sql.ping)
 
-    def _turn(self, statement: Select[*tuple[Any, ...]], **parameters: str) -> Turn | None:
-        with self._database.reading() as connection:
-            found = row_mapping.turns_of(connection.execute(statement, parameters).all())
+    def _fetch_turn(self, statement: Select[*tuple[Any, ...]], **parameters: str) -> Turn | None:
+        with self._database.read() as connection:
+            found = row_mapping.to_turns(connection.execute(statement, parameters).all())
         return found[0] if found else None
 
-    def _conversation(self, statement: Select[*tuple[Any, ...]], **parameters: str) -> Conversation | None:
-        with self._database.reading() as connection:
+    def _fetch_conversation(self, statement: Select[*tuple[Any, ...]], **parameters: str) -> Conversation | None:
+        with self._database.read() as connection:
             row = connection.execute(statement, parameters).first()
-        return None if row is None else row_mapping.conversation_of(row)
+        return None if row is None else row_mapping.to_conversation(row)

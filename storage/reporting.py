@@ -11,127 +11,133 @@ from typing import Any
 
 from sqlalchemy import Connection, Select
 
-from gateway.domain.models import Conversation, Turn, TurnId, TurnState, Verdict
-from gateway.ports.reporting import TIMES, Line, Search, Tally
+from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
+from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter, UsageBucket
 from storage import reporting_sql as statements
 from storage import retention, row_mapping
 from storage.database import Database
-from storage.sql import INSERTS, forget_former
+from storage.sql import UPSERTS, delete_former_threads
 
-TIDY_SECONDS = 3600.0
-SPENDING_SECONDS = 40 * 86_400.0
+EXPIRED_KEEP_SECONDS = 3600.0
+BUDGET_KEEP_SECONDS = 40 * 86_400.0
 """After this time no monthly budget uses the record any more."""
 
 
-class SqlCatalogue:
+class SqlReportingStore:
     """Implements ReportingStore. A search by text or person scans the whole table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def now(self) -> float:
-        with self._database.reading() as connection:
+        with self._database.read() as connection:
             at: float = connection.execute(statements.now).scalar_one()
             return at
 
-    def find(self, search: Search, *, limit: int, before: Turn | None = None) -> Sequence[Turn]:
-        return row_mapping.turns_of(self._read(statements.find(search, limit, before)))
+    def find_turns(self, criteria: TurnFilter, *, limit: int, before: Turn | None = None) -> Sequence[Turn]:
+        return row_mapping.to_turns(self._fetch_all(statements.find_turns(criteria, limit, before)))
 
-    def find_conversations(self, search: Search, *, limit: int, before: Line | None = None) -> Sequence[Line]:
-        found = self._read(statements.find_conversations(search, limit, before))
-        return [Line(row_mapping.conversation_of(row), *row[-3:]) for row in found]
+    def find_conversations(
+        self, criteria: TurnFilter, *, limit: int, before: ConversationSummary | None = None
+    ) -> Sequence[ConversationSummary]:
+        found = self._fetch_all(statements.find_conversations(criteria, limit, before))
+        return [ConversationSummary(row_mapping.to_conversation(row), *row[-3:]) for row in found]
 
-    def conversation_by_id(self, conversation: int) -> Conversation | None:
-        found = self._read(statements.conversation_by_id, conversation=conversation)
-        return row_mapping.conversation_of(found[0]) if found else None
+    def get_conversation(self, conversation_id: int) -> Conversation | None:
+        found = self._fetch_all(statements.conversation_by_id, conversation=conversation_id)
+        return row_mapping.to_conversation(found[0]) if found else None
 
-    def tally(self, since: float, until: float, *, span: float) -> Sequence[Tally]:
-        found = self._read(statements.tally, since=since, until=until, span=span)
+    def usage_buckets(self, since: float, until: float, *, bucket_seconds: float) -> Sequence[UsageBucket]:
+        found = self._fetch_all(statements.usage_buckets, since=since, until=until, span=bucket_seconds)
         return [
-            _tally(platform, number * span, list(counts))
+            _usage_bucket(platform, number * bucket_seconds, list(counts))
             for (number, platform), counts in groupby(found, itemgetter(0, 1))
         ]
 
     # ---------------------------------------------------------------- a person
 
-    def said_by(self, platform: str, author: str, *, after: Turn | None = None, limit: int = 500) -> Sequence[Turn]:
-        return row_mapping.turns_of(self._read(statements.said_by(limit, after), on=platform, person=author))
+    def turns_by_author(
+        self, platform: str, author: str, *, after: Turn | None = None, limit: int = 500
+    ) -> Sequence[Turn]:
+        return row_mapping.to_turns(
+            self._fetch_all(statements.turns_by_author(limit, after), on=platform, person=author)
+        )
 
-    def judged_by(self, platform: str, author: str) -> Sequence[Verdict]:
-        return [Verdict(*row) for row in self._read(statements.judged_by, on=platform, person=author)]
+    def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
+        return [Feedback(*row) for row in self._fetch_all(statements.feedback_by, on=platform, person=author)]
 
-    def unfinished(self, platform: str, author: str) -> Sequence[TurnId]:
-        return [turn for (turn,) in self._read(statements.unfinished, on=platform, person=author)]
+    def unfinished_turns_by(self, platform: str, author: str) -> Sequence[TurnId]:
+        return [turn for (turn,) in self._fetch_all(statements.unfinished_turns_by, on=platform, person=author)]
 
-    def shares(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
-        found = self._read(statements.shares, on=platform, person=author)
-        return [(row_mapping.conversation_of(row), bool(row[-1])) for row in found]
+    def conversations_of(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
+        found = self._fetch_all(statements.conversations_of, on=platform, person=author)
+        return [(row_mapping.to_conversation(row), bool(row[-1])) for row in found]
 
-    def erase_person(self, conversation: Conversation, author: str) -> int | None:
+    def erase_author(self, conversation: Conversation, author: str) -> int | None:
         parameters = {"conversation": conversation.id, "person": author}
-        with self._database.writing() as connection:
-            if connection.execute(statements.let_go(conversation)).rowcount == 0:
+        with self._database.transaction() as connection:
+            if connection.execute(statements.unset_thread(conversation)).rowcount == 0:
                 return None
-            connection.execute(forget_former, {"conversation": conversation.id})
-            connection.execute(statements.cancel_person, parameters)
-            return connection.execute(statements.erase_person, parameters).rowcount
+            connection.execute(delete_former_threads, {"conversation": conversation.id})
+            connection.execute(statements.cancel_turns_of_author, parameters)
+            return connection.execute(statements.erase_author, parameters).rowcount
 
-    def erase_verdicts(self, platform: str, author: str) -> int:
-        with self._database.writing_once() as connection:
-            return connection.execute(statements.erase_verdicts, {"on": platform, "person": author}).rowcount
+    def erase_feedback_by(self, platform: str, author: str) -> int:
+        with self._database.single_write() as connection:
+            return connection.execute(statements.erase_feedback_by, {"on": platform, "person": author}).rowcount
 
     # ---------------------------------------------------------------- clearing up
 
-    def erase_before(self, age: float, *, limit: int = 1000) -> int:
-        with self._database.writing() as connection:
-            now, stored = connection.execute(statements.swept, {"fact": retention.FACT}).one()
-            cursor = retention.Swept.read(stored)
-            erased, new_cursor = retention.sweep(connection, cursor, now - age, limit)
+    def erase_older_than(self, age_seconds: float, *, limit: int = 1000) -> int:
+        with self._database.transaction() as connection:
+            now, stored = connection.execute(statements.read_cursor, {"fact": retention.CURSOR_NAME}).one()
+            cursor = retention.RetentionCursor.from_json(stored)
+            erased, new_cursor = retention.erase_batch(connection, cursor, now - age_seconds, limit)
             if new_cursor != cursor:
-                parameters = {"name": retention.FACT, "value": str(new_cursor)}
-                connection.execute(INSERTS[self._database.kind].keep, parameters)
+                parameters = {"name": retention.CURSOR_NAME, "value": str(new_cursor)}
+                connection.execute(UPSERTS[self._database.kind].set_value, parameters)
             return erased
 
-    def tidy(self) -> None:
-        for statement in statements.tidy:
-            with self._database.writing_once() as connection:
-                connection.execute(statement, {"seconds": TIDY_SECONDS})
-        before = datetime.fromtimestamp(self.now() - SPENDING_SECONDS, UTC)
-        with self._database.writing_once() as connection:
-            connection.execute(statements.bygone, {"month": f"{before:%Y-%m}"})
+    def purge_expired(self) -> None:
+        for statement in statements.purge_expired:
+            with self._database.single_write() as connection:
+                connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
+        before = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
+        with self._database.single_write() as connection:
+            connection.execute(statements.purge_budgets, {"month": f"{before:%Y-%m}"})
 
-    def _read(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
-        with self._database.reading() as connection:
+    def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
+        with self._database.read() as connection:
             if self._database.kind == "sqlite":
-                _teach(connection)
+                _register_casefold(connection)
             return connection.execute(statement, parameters).all()
 
 
-def _teach(connection: Connection) -> None:
+def _register_casefold(connection: Connection) -> None:
     """Registers Python's casefold, as SQLite folds the case of ASCII only."""
     driver: Any = connection.connection.driver_connection
     driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
-def _tally(platform: str, since: float, counts: Sequence[Sequence[Any]]) -> Tally:
+def _usage_bucket(platform: str, start: float, counts: Sequence[Sequence[Any]]) -> UsageBucket:
     """Reads rows of reporting_sql.usage_buckets."""
     states: Counter[TurnState] = Counter()
     failures: Counter[str] = Counter()
-    times = [0] * (len(TIMES) + 1)
+    times = [0] * (len(LATENCY_BOUNDS) + 1)
     for _, _, state, code, slot, number, *_ in counts:
         states[state] += number
         if state is TurnState.FAILED:
             failures[code or ""] += number
         elif state in (TurnState.ANSWERED, TurnState.DELIVERED):
             times[slot] += number
-    return Tally(
+    return UsageBucket(
         platform,
-        since,
+        start,
         received=states.total(),
         answered=sum(times),
         cancelled=states[TurnState.CANCELLED],
         failures=dict(failures),
-        times=tuple(times),
+        latency_counts=tuple(times),
         tokens_in=_sum(counts, -3),
         tokens_out=_sum(counts, -2),
         cost=_sum(counts, -1),

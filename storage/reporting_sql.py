@@ -27,8 +27,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.models import Conversation, Turn, TurnState
-from gateway.ports.reporting import TIMES, Line, Search
-from storage.schema import Words, conversations, facts, leases, limits, spending, turns, verdicts
+from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
+from storage.schema import SafeText, conversations, facts, leases, limits, spending, turns, verdicts
 from storage.sql import CONVERSATION, KEY, TURN, clock
 
 C = conversations.c
@@ -59,106 +59,108 @@ def _postgresql_fold(element: fold, compiler: SQLCompiler, **options: Any) -> st
     return f"lower({compiler.process(element.clauses, **options)})"
 
 
-class place_of(FunctionElement[int]):  # noqa: N801  # likewise
+class position_of(FunctionElement[int]):  # noqa: N801  # likewise
     """The position of the second text in the first, 0 if absent. It has no wildcards."""
 
     type = Integer()
     inherit_cache = True
 
 
-@compiles(place_of, "sqlite")
-def _sqlite_place_of(element: place_of, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(position_of, "sqlite")
+def _sqlite_position_of(element: position_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"instr({compiler.process(element.clauses, **options)})"
 
 
-@compiles(place_of, "postgresql")
-def _postgresql_place_of(element: place_of, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(position_of, "postgresql")
+def _postgresql_position_of(element: position_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"strpos({compiler.process(element.clauses, **options)})"
 
 
-class whole(FunctionElement[int]):  # noqa: N801  # likewise
+class truncated(FunctionElement[int]):  # noqa: N801  # likewise
     """A non-negative number, truncated to an integer."""
 
     type = BigInteger()
     inherit_cache = True
 
 
-@compiles(whole, "sqlite")
-def _sqlite_whole(element: whole, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(truncated, "sqlite")
+def _sqlite_truncated(element: truncated, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST({compiler.process(element.clauses, **options)} AS INTEGER)"
 
 
-@compiles(whole, "postgresql")
-def _postgresql_whole(element: whole, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(truncated, "postgresql")
+def _postgresql_truncated(element: truncated, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST(floor({compiler.process(element.clauses, **options)}) AS BIGINT)"
 
 
 # ---------------------------------------------------------------- searching
 
-AGE = (T.received_at, T.conversation_id, T.seq)
+TURN_ORDER = (T.received_at, T.conversation_id, T.seq)
 """The sort order of turns. Only the first column is indexed; the others order turns with equal times."""
 
 _with_key = select(*TURN, *KEY).join_from(turns, conversations)
 
 
-def find(search: Search, limit: int, before: Turn | None) -> Select[*tuple[Any, ...]]:
-    found = _with_key.where(*_of(search, T.platform), *_said(search)).limit(limit)
-    found = found.order_by(*(column.desc() for column in AGE))
+def find_turns(criteria: TurnFilter, limit: int, before: Turn | None) -> Select[*tuple[Any, ...]]:
+    found = _with_key.where(*_conversation_filters(criteria, T.platform), *_turn_filters(criteria)).limit(limit)
+    found = found.order_by(*(column.desc() for column in TURN_ORDER))
     if before is None:
         return found
-    return found.where(T.received_at <= before.received_at, tuple_(*AGE) < _age_of(before))
+    return found.where(T.received_at <= before.received_at, tuple_(*TURN_ORDER) < _order_key(before))
 
 
-def find_conversations(search: Search, limit: int, before: Line | None) -> Select[*tuple[Any, ...]]:
+def find_conversations(
+    criteria: TurnFilter, limit: int, before: ConversationSummary | None
+) -> Select[*tuple[Any, ...]]:
     newest = turns.alias("newest")
     at, whose = newest.c.received_at, newest.c.conversation_id
     # The sum keeps SQLite from scanning all conversations instead of the newest turns.
-    theirs = whose == C.id if search.channel else whose + 0 == C.id
+    theirs = whose == C.id if criteria.channel else whose + 0 == C.id
     found = (
         select(*CONVERSATION, C.tail, C.tail - C.head, at)
         .join_from(newest, conversations, and_(theirs, newest.c.seq == C.tail))
-        .where(*_of(search, newest.c.platform))
+        .where(*_conversation_filters(criteria, newest.c.platform))
         .order_by(at.desc(), C.id.desc())
         .limit(limit)
     )
-    said = _said(search)
+    said = _turn_filters(criteria)
     if said:
         found = found.where(exists().where(T.conversation_id == C.id, *said))
-    if search.since is not None:  # implied by the condition before; allows the use of turns_received
-        found = found.where(at >= search.since)
+    if criteria.since is not None:  # implied by the condition before; allows the use of turns_received
+        found = found.where(at >= criteria.since)
     if before is None:
         return found
     # The first condition is implied by the second, but concerns one table only, so that its index is used.
     return found.where(at <= before.last_at, tuple_(at, C.id) < (before.last_at, before.conversation.id))
 
 
-def _of(search: Search, platform: ColumnElement[str]) -> list[ColumnElement[bool]]:
+def _conversation_filters(criteria: TurnFilter, platform: ColumnElement[str]) -> list[ColumnElement[bool]]:
     """Returns the filters on conversations. ``platform`` is a column of turns, so that the index on turns is used."""
-    filters = ((platform, search.platform), (C.channel, search.channel))
+    filters = ((platform, criteria.platform), (C.channel, criteria.channel))
     return [column == value for column, value in filters if value]
 
 
-def _said(search: Search) -> list[ColumnElement[bool]]:
+def _turn_filters(criteria: TurnFilter) -> list[ColumnElement[bool]]:
     """Returns the filters on turns."""
     filters: list[ColumnElement[bool]] = []
-    if search.user:
-        filters.append(T.author == search.user)
-    if search.state is not None:
-        filters.append(T.state == search.state)
-        if search.state is TurnState.FAILED:  # implied by the state; allows the use of turns_failed
+    if criteria.author:
+        filters.append(T.author == criteria.author)
+    if criteria.state is not None:
+        filters.append(T.state == criteria.state)
+        if criteria.state is TurnState.FAILED:  # implied by the state; allows the use of turns_failed
             filters.append(T.error_code.is_not(None))
-    if search.text:
-        sought = fold(literal(search.text, Words))
-        filters.append(or_(*(place_of(fold(column), sought) > 0 for column in (T.text, T.reply))))
-    if search.since is not None:
-        filters.append(T.received_at >= search.since)
-    if search.until is not None:
-        filters.append(T.received_at < search.until)
+    if criteria.text:
+        sought = fold(literal(criteria.text, SafeText))
+        filters.append(or_(*(position_of(fold(column), sought) > 0 for column in (T.text, T.reply))))
+    if criteria.since is not None:
+        filters.append(T.received_at >= criteria.since)
+    if criteria.until is not None:
+        filters.append(T.received_at < criteria.until)
     return filters
 
 
-def _age_of(turn: Turn) -> tuple[float, int, int]:
-    return turn.received_at, turn.conversation, turn.seq
+def _order_key(turn: Turn) -> tuple[float, int, int]:
+    return turn.received_at, turn.conversation_id, turn.seq
 
 
 conversation_by_id = select(*CONVERSATION).where(C.id == bindparam("conversation"))
@@ -166,61 +168,71 @@ now = select(clock())
 
 # ---------------------------------------------------------------- counting
 
-_took = T.answered_at - T.received_at
-_not_adopted = or_(T.state != TurnState.DELIVERED, T.started_at.is_not(None))
-_each = (
+_latency = T.answered_at - T.received_at
+_not_imported = or_(T.state != TurnState.DELIVERED, T.started_at.is_not(None))
+_counted_turns = (
     select(
-        whole(T.received_at / bindparam("span", type_=T.received_at.type)).label("span"),
+        truncated(T.received_at / bindparam("span", type_=T.received_at.type)).label("span"),
         *(T.platform, T.state, T.error_code),
-        case(*((_took <= bound, slot) for slot, bound in enumerate(TIMES)), else_=len(TIMES)).label("slot"),
+        case(
+            *((_latency <= bound, slot) for slot, bound in enumerate(LATENCY_BOUNDS)), else_=len(LATENCY_BOUNDS)
+        ).label("slot"),
         *(T.tokens_in, T.tokens_out, T.cost),
     )
-    .where(T.received_at >= bindparam("since"), T.received_at < bindparam("until"), _not_adopted)
+    .where(T.received_at >= bindparam("since"), T.received_at < bindparam("until"), _not_imported)
     .subquery("each")
 )
-_alike = (_each.c.span, _each.c.platform, _each.c.state, _each.c.error_code, _each.c.slot)
-tally = (
+_grouping = (
+    _counted_turns.c.span,
+    _counted_turns.c.platform,
+    _counted_turns.c.state,
+    _counted_turns.c.error_code,
+    _counted_turns.c.slot,
+)
+usage_buckets = (
     select(
-        *(*_alike, func.count().label("turns")),
-        *(func.sum(each) for each in (_each.c.tokens_in, _each.c.tokens_out, _each.c.cost)),
+        *(*_grouping, func.count().label("turns")),
+        *(func.sum(each) for each in (_counted_turns.c.tokens_in, _counted_turns.c.tokens_out, _counted_turns.c.cost)),
     )
-    .group_by(*_alike)
-    .order_by(_each.c.span, _each.c.platform)
+    .group_by(*_grouping)
+    .order_by(_counted_turns.c.span, _counted_turns.c.platform)
 )
 
 # ---------------------------------------------------------------- a person
 
-_them = bindparam("person", type_=Words)
-_theirs = and_(T.platform == bindparam("on"), T.author == _them, T.erased_at.is_(None))
+_author = bindparam("person", type_=SafeText)
+_by_author = and_(T.platform == bindparam("on"), T.author == _author, T.erased_at.is_(None))
 
 
-def said_by(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:
-    said = _with_key.where(_theirs).order_by(*AGE).limit(limit)
+def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:
+    said = _with_key.where(_by_author).order_by(*TURN_ORDER).limit(limit)
     if after is None:
         return said
-    return said.where(T.received_at >= after.received_at, tuple_(*AGE) > _age_of(after))
+    return said.where(T.received_at >= after.received_at, tuple_(*TURN_ORDER) > _order_key(after))
 
 
 _on_platform = select(T.id).where(T.id == V.turn_id, T.platform == bindparam("on")).exists()
-judged_by = select(V.turn_id, V.author, V.value).where(V.author == _them, _on_platform).order_by(V.at, V.turn_id)
-erase_verdicts = delete(verdicts).where(V.author == _them, _on_platform)
+feedback_by = select(V.turn_id, V.author, V.value).where(V.author == _author, _on_platform).order_by(V.at, V.turn_id)
+erase_feedback_by = delete(verdicts).where(V.author == _author, _on_platform)
 
-unfinished = (
+unfinished_turns_by = (
     select(T.id)
     .join_from(conversations, turns, and_(T.conversation_id == C.id, T.seq > C.head))
     # Conversations with unfinished turns have an index.
-    .where(C.next_at.is_not(None), C.platform == bindparam("on"), T.author == _them, T.state.in_(UNDECIDED))
+    .where(C.next_at.is_not(None), C.platform == bindparam("on"), T.author == _author, T.state.in_(UNDECIDED))
     .order_by(C.id, T.seq)
 )
 
-_others = exists().where(T.conversation_id == C.id, T.author != _them, T.erased_at.is_(None))
-shares = (
-    select(*CONVERSATION, or_(C.user_id == _them, ~_others))
-    .where(C.platform == bindparam("on"), or_(C.user_id == _them, C.id.in_(select(T.conversation_id).where(_theirs))))
+_has_other_authors = exists().where(T.conversation_id == C.id, T.author != _author, T.erased_at.is_(None))
+conversations_of = (
+    select(*CONVERSATION, or_(C.user_id == _author, ~_has_other_authors))
+    .where(
+        C.platform == bindparam("on"), or_(C.user_id == _author, C.id.in_(select(T.conversation_id).where(_by_author)))
+    )
     .order_by(C.id)
 )
 
-WIPED: dict[str, Any] = {
+ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "reply", "error_detail"), ""),
     **dict.fromkeys(("files", "made", "parts"), ()),
     "address": {},
@@ -228,41 +240,52 @@ WIPED: dict[str, Any] = {
 }
 
 
-def let_go(conversation: Conversation) -> Any:
+def unset_thread(conversation: Conversation) -> Any:
     """Returns the statement that unsets the thread of a conversation, if unchanged.
 
     It locks the conversation first, as every change of its turns does.
     """
-    same = C.thread_id.is_not_distinct_from(literal(conversation.thread, Words))
+    same = C.thread_id.is_not_distinct_from(literal(conversation.thread_id, SafeText))
     return update(conversations).where(C.id == conversation.id, same).values(thread_id=None, backend="")
 
 
-_in_one = (T.conversation_id == bindparam("conversation"), T.author == _them, T.erased_at.is_(None))
-cancel_person = (
-    update(turns).where(*_in_one, T.state.in_(UNDECIDED)).values(state=TurnState.CANCELLED, answered_at=clock())
+_by_author_in_conversation = (
+    T.conversation_id == bindparam("conversation"),
+    T.author == _author,
+    T.erased_at.is_(None),
 )
-erase_person = update(turns).where(*_in_one).values(WIPED)
+cancel_turns_of_author = (
+    update(turns)
+    .where(*_by_author_in_conversation, T.state.in_(UNDECIDED))
+    .values(state=TurnState.CANCELLED, answered_at=clock())
+)
+erase_author = update(turns).where(*_by_author_in_conversation).values(ERASED_VALUES)
 
 # ---------------------------------------------------------------- retention
 
-_kept = select(T.id, T.received_at).join_from(turns, conversations).where(T.erased_at.is_(None))
-_between = and_(T.received_at >= bindparam("since"), T.received_at < bindparam("until"))
-_named = T.id.in_(bindparam("named", expanding=True))
+_not_erased = select(T.id, T.received_at).join_from(turns, conversations).where(T.erased_at.is_(None))
+_received_between = and_(T.received_at >= bindparam("since"), T.received_at < bindparam("until"))
+_with_ids = T.id.in_(bindparam("named", expanding=True))
 # The lock keeps the conversation from being deleted and blocks nothing else, so no two transactions can deadlock.
-old = (
-    _kept.where(_between, T.seq <= C.head)
+finished_between = (
+    _not_erased.where(_received_between, T.seq <= C.head)
     .order_by(T.received_at)
     .limit(bindparam("most"))
     .with_for_update(read=True, key_share=True, of=conversations)
 )
-old_unfinished = _kept.where(_between, T.seq > C.head).order_by(T.received_at).limit(bindparam("most"))
-late = _kept.where(_named, T.seq <= C.head).with_for_update(read=True, key_share=True, of=conversations)
-still_unfinished = _kept.where(_named, T.seq > C.head)
-erase = update(turns).where(_named).values(WIPED)
-erase_verdicts_of = delete(verdicts).where(V.turn_id.in_(bindparam("named", expanding=True)))
-swept = select(clock(), select(facts.c.value).where(facts.c.name == bindparam("fact")).scalar_subquery())
+unfinished_between = (
+    _not_erased.where(_received_between, T.seq > C.head).order_by(T.received_at).limit(bindparam("most"))
+)
+finished_of = _not_erased.where(_with_ids, T.seq <= C.head).with_for_update(read=True, key_share=True, of=conversations)
+unfinished_of = _not_erased.where(_with_ids, T.seq > C.head)
+erase_turns = update(turns).where(_with_ids).values(ERASED_VALUES)
+erase_feedback_on = delete(verdicts).where(V.turn_id.in_(bindparam("named", expanding=True)))
+read_cursor = select(clock(), select(facts.c.value).where(facts.c.name == bindparam("fact")).scalar_subquery())
 
-_long_ago = clock() - bindparam("seconds", type_=T.received_at.type)
-tidy = (delete(limits).where(limits.c.at < _long_ago), delete(leases).where(leases.c.until < _long_ago))
-bygone = delete(spending).where(spending.c.period < bindparam("month"))
+_expired_before = clock() - bindparam("seconds", type_=T.received_at.type)
+purge_expired = (
+    delete(limits).where(limits.c.at < _expired_before),
+    delete(leases).where(leases.c.until < _expired_before),
+)
+purge_budgets = delete(spending).where(spending.c.period < bindparam("month"))
 """Deletes spending of periods before a month. Days and months sort chronologically by name."""

@@ -26,16 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.domain.models import Address, File, Kind, Mark, Step, TurnState
+from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, TurnState
 
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
     """Returns the text as every database can store it: NUL and lone surrogates become U+FFFD."""
     if text.isascii() and "\x00" not in text:
         return text
-    return UNSTORABLE.sub("\ufffd", text)
+    return UNSTORABLE_CHARACTERS.sub("\ufffd", text)
 
 
 def storable_file(file: File) -> File:
@@ -45,7 +45,7 @@ def storable_file(file: File) -> File:
     )
 
 
-class Words(TypeDecorator[str]):
+class SafeText(TypeDecorator[str]):
     """Text from outside, made storable."""
 
     impl = Text
@@ -55,7 +55,7 @@ class Words(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
-class AddressText(TypeDecorator[Address]):
+class AddressJson(TypeDecorator[Address]):
     """An address as JSON."""
 
     impl = Text
@@ -68,7 +68,7 @@ class AddressText(TypeDecorator[Address]):
         return None if value is None else cast("Mapping[str, str]", json.loads(value))
 
 
-class StateText(TypeDecorator[TurnState]):
+class TurnStateText(TypeDecorator[TurnState]):
     """A turn's state, by its value."""
 
     impl = Text
@@ -81,85 +81,85 @@ class StateText(TypeDecorator[TurnState]):
         return None if value is None else TurnState(value)
 
 
-class KindText(TypeDecorator[Kind]):
+class MessageKindText(TypeDecorator[MessageKind]):
     """A message's kind, by its value."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Kind | None, _dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: MessageKind | None, _dialect: Dialect) -> str | None:
         return None if value is None else value.value
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> Kind | None:
-        return None if value is None else Kind(value)
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> MessageKind | None:
+        return None if value is None else MessageKind(value)
 
 
-NOTHING = "[]"
+EMPTY_LIST = "[]"
 """The value in most rows; written and read without the JSON library."""
 
 
-class FilesText(TypeDecorator[Sequence[File]]):
+class FilesJson(TypeDecorator[Sequence[File]]):
     """Files as JSON."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Sequence[File] | None, _dialect: Dialect) -> str | None:
-        return json.dumps([asdict(file) for file in value]) if value else NOTHING
+        return json.dumps([asdict(file) for file in value]) if value else EMPTY_LIST
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[File, ...]:
-        return () if value is None or value == NOTHING else tuple(File(**each) for each in json.loads(value))
+        return () if value is None or value == EMPTY_LIST else tuple(File(**each) for each in json.loads(value))
 
 
-class PartsText(TypeDecorator[Sequence[str]]):
+class StringListJson(TypeDecorator[Sequence[str]]):
     """A list of strings as JSON."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Sequence[str] | None, _dialect: Dialect) -> str | None:
-        return json.dumps(value) if value else NOTHING
+        return json.dumps(value) if value else EMPTY_LIST
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
-        return () if value is None or value == NOTHING else tuple(json.loads(value))
+        return () if value is None or value == EMPTY_LIST else tuple(json.loads(value))
 
 
-class TrailText(TypeDecorator[Sequence[Step]]):
+class AuditLogJson(TypeDecorator[Sequence[AuditEntry]]):
     """An audit log as JSON."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[Step] | None, _dialect: Dialect) -> str | None:
-        return json.dumps([(step.at, step.mark, step.detail) for step in value]) if value else NOTHING
+    def process_bind_param(self, value: Sequence[AuditEntry] | None, _dialect: Dialect) -> str | None:
+        return json.dumps([(step.at, step.event, step.detail) for step in value]) if value else EMPTY_LIST
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[Step, ...]:
-        if value is None or value == NOTHING:
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[AuditEntry, ...]:
+        if value is None or value == EMPTY_LIST:
             return ()
-        return tuple(Step(at, Mark(mark), detail) for at, mark, detail in json.loads(value))
+        return tuple(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(value))
 
 
 metadata = MetaData()
 
-Number = BigInteger().with_variant(Integer, "sqlite")
+RowId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite assigns row ids only in a column of exactly this type."""
 
 
 conversations = Table(
     "conversations",
     metadata,
-    Column("id", Number, primary_key=True, autoincrement=True),
-    Column("platform", Words, nullable=False),
-    Column("workspace", Words, nullable=False),
-    Column("channel", Words, nullable=False),
-    Column("topic", Words, nullable=False),
-    Column("user_id", Words, nullable=False),
-    Column("thread_id", Words),
-    Column("backend", Words, nullable=False, server_default=text("''")),
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("platform", SafeText, nullable=False),
+    Column("workspace", SafeText, nullable=False),
+    Column("channel", SafeText, nullable=False),
+    Column("topic", SafeText, nullable=False),
+    Column("user_id", SafeText, nullable=False),
+    Column("thread_id", SafeText),
+    Column("backend", SafeText, nullable=False, server_default=text("''")),
     Column("head", Integer, nullable=False),
     Column("tail", Integer, nullable=False),
     Column("next_at", Double),
-    Column("owner", Words),
+    Column("owner", SafeText),
     Column("epoch", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
@@ -180,9 +180,9 @@ for _name, _column in (
 former_threads = Table(
     "former_threads",
     metadata,
-    Column("conversation_id", Number, nullable=False),
-    Column("thread_id", Words, nullable=False),
-    Column("backend", Words, nullable=False),
+    Column("conversation_id", RowId, nullable=False),
+    Column("thread_id", SafeText, nullable=False),
+    Column("backend", SafeText, nullable=False),
 )
 """Threads of a conversation from before a reset or a change of backend; they still exist at the backend. Has no foreign
 key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order."""
@@ -192,33 +192,33 @@ Index("former_threads_of", former_threads.c.conversation_id)
 turns = Table(
     "turns",
     metadata,
-    Column("conversation_id", Number, ForeignKey("conversations.id", name="turns_conversation", ondelete="CASCADE")),
+    Column("conversation_id", RowId, ForeignKey("conversations.id", name="turns_conversation", ondelete="CASCADE")),
     Column("seq", Integer),
-    Column("id", Words, nullable=False),
-    Column("platform", Words, nullable=False),
-    Column("message_id", Words, nullable=False),
-    Column("text", Words, nullable=False),
-    Column("author", Words, nullable=False),
-    Column("address", AddressText, nullable=False),
-    Column("kind", KindText, nullable=False, server_default=text("'ask'")),
-    Column("files", FilesText, nullable=False, server_default=text("'[]'")),
-    Column("state", StateText, nullable=False),
+    Column("id", SafeText, nullable=False),
+    Column("platform", SafeText, nullable=False),
+    Column("message_id", SafeText, nullable=False),
+    Column("text", SafeText, nullable=False),
+    Column("author", SafeText, nullable=False),
+    Column("address", AddressJson, nullable=False),
+    Column("kind", MessageKindText, nullable=False, server_default=text("'ask'")),
+    Column("files", FilesJson, nullable=False, server_default=text("'[]'")),
+    Column("state", TurnStateText, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("run_id", Words),
-    Column("reply", Words, nullable=False, server_default=text("''")),
-    Column("made", FilesText, nullable=False, server_default=text("'[]'")),
-    Column("error_code", Words),
-    Column("error_sentence", Words),
-    Column("error_detail", Words),
+    Column("run_id", SafeText),
+    Column("reply", SafeText, nullable=False, server_default=text("''")),
+    Column("made", FilesJson, nullable=False, server_default=text("'[]'")),
+    Column("error_code", SafeText),
+    Column("error_sentence", SafeText),
+    Column("error_detail", SafeText),
     Column("error_retry_after", Double),
     Column("tokens_in", Integer, nullable=False, server_default=text("0")),
     Column("tokens_out", Integer, nullable=False, server_default=text("0")),
-    Column("model", Words, nullable=False, server_default=text("''")),
+    Column("model", SafeText, nullable=False, server_default=text("''")),
     Column("cost", BigInteger, nullable=False, server_default=text("0")),
-    Column("parts", PartsText, nullable=False, server_default=text("'[]'")),
-    Column("trail", TrailText, nullable=False, server_default=text("'[]'")),
-    Column("trace", Words, nullable=False, server_default=text("''")),
-    Column("awaited_by", Words),
+    Column("parts", StringListJson, nullable=False, server_default=text("'[]'")),
+    Column("trail", AuditLogJson, nullable=False, server_default=text("'[]'")),
+    Column("trace", SafeText, nullable=False, server_default=text("''")),
+    Column("awaited_by", SafeText),
     Column("received_at", Double, nullable=False),
     Column("started_at", Double),
     Column("answered_at", Double),
@@ -241,9 +241,9 @@ Index(
 verdicts = Table(
     "verdicts",
     metadata,
-    Column("turn_id", Words, ForeignKey("turns.id", name="verdicts_turn", ondelete="CASCADE")),
-    Column("author", Words),
-    Column("value", Words, nullable=False),
+    Column("turn_id", SafeText, ForeignKey("turns.id", name="verdicts_turn", ondelete="CASCADE")),
+    Column("author", SafeText),
+    Column("value", SafeText, nullable=False),
     Column("at", Double, nullable=False),
     PrimaryKeyConstraint("turn_id", "author", name="verdicts_one_each"),
 )
@@ -251,14 +251,14 @@ verdicts = Table(
 facts = Table(
     "facts",
     metadata,
-    Column("name", Words, primary_key=True),
-    Column("value", Words, nullable=False),
+    Column("name", SafeText, primary_key=True),
+    Column("value", SafeText, nullable=False),
 )
 
 limits = Table(
     "limits",
     metadata,
-    Column("name", Words, primary_key=True),
+    Column("name", SafeText, primary_key=True),
     Column("at", Double, nullable=False),
     Column("seen_at", Double),
 )
@@ -268,8 +268,8 @@ time of the write, to detect a clock that was set back."""
 leases = Table(
     "leases",
     metadata,
-    Column("name", Words, primary_key=True),
-    Column("owner", Words, nullable=False),
+    Column("name", SafeText, primary_key=True),
+    Column("owner", SafeText, nullable=False),
     Column("until", Double, nullable=False),
     Column("seen_at", Double),
 )
@@ -277,8 +277,8 @@ leases = Table(
 spending = Table(
     "spending",
     metadata,
-    Column("scope", Words),
-    Column("period", Words),
+    Column("scope", SafeText),
+    Column("period", SafeText),
     Column("cost", BigInteger, nullable=False),
     Column("dearest", BigInteger),
     PrimaryKeyConstraint("scope", "period", name="spending_one_each"),
@@ -288,9 +288,9 @@ spending = Table(
 holds = Table(
     "holds",
     metadata,
-    Column("turn_id", Words, ForeignKey("turns.id", name="holds_turn", ondelete="CASCADE")),
-    Column("scope", Words),
-    Column("period", Words),
+    Column("turn_id", SafeText, ForeignKey("turns.id", name="holds_turn", ondelete="CASCADE")),
+    Column("scope", SafeText),
+    Column("period", SafeText),
     Column("amount", BigInteger, nullable=False),
     PrimaryKeyConstraint("turn_id", "scope", "period", name="holds_one_each"),
 )

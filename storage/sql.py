@@ -26,8 +26,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
-from gateway.domain.models import Kind, TurnState
-from storage.schema import Words, conversations, facts, former_threads, leases, limits, turns, verdicts
+from gateway.domain.models import MessageKind, TurnState
+from storage.schema import SafeText, conversations, facts, former_threads, leases, limits, turns, verdicts
 
 C = conversations.c
 T = turns.c
@@ -54,7 +54,7 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 
 # storage.row_mapping reads these columns by position.
 CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
-HELD = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
+LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
 SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
     *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),
@@ -68,7 +68,7 @@ KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
 IS_KEY = and_(*(column == bindparam(f"key_{column.name}") for column in KEY))
 
 
-def _later(seconds: str) -> ColumnElement[float]:
+def _seconds_from_now(seconds: str) -> ColumnElement[float]:
     """Returns the time so many seconds from now; NULL when the parameter is NULL."""
     return clock() + bindparam(seconds, type_=Double)
 
@@ -77,112 +77,121 @@ def _later(seconds: str) -> ColumnElement[float]:
 
 
 _idle = C.next_at.is_(None)
-ONE_MORE: dict[str, ColumnElement[Any]] = {
+APPEND_VALUES: dict[str, ColumnElement[Any]] = {
     "tail": C.tail + 1,
-    "next_at": func.coalesce(C.next_at, _later("wait")),
+    "next_at": func.coalesce(C.next_at, _seconds_from_now("wait")),
     "owner": case((_idle, bindparam("holder", type_=C.owner.type)), else_=C.owner),
     "epoch": C.epoch + case((_idle, bindparam("claims")), else_=0),
 }
 """Makes room for one more turn. An idle conversation gets a lease holder, or becomes due."""
 
 
-LONGEST_WAIT = 61.0
+MAX_WAIT_SECONDS = 61.0
 """The longest lease or delay in seconds: a minute, plus a second as the clock is read later."""
-_every = bindparam("every", type_=Double)
-_unused = clock() - bindparam("ahead", type_=Double)
+_interval = bindparam("every", type_=Double)
+_burst_start = clock() - bindparam("ahead", type_=Double)
 """The start of a token bucket that was not used lately: far enough back that a burst is valid at once."""
-_judged = (
+_feedback_row = (
     # The lock keeps the turn from being deleted meanwhile.
-    select(T.id, bindparam("critic", type_=Words), bindparam("opinion", type_=Words), clock())
+    select(T.id, bindparam("critic", type_=SafeText), bindparam("opinion", type_=SafeText), clock())
     .where(T.id == bindparam("turn"))
     .with_for_update(read=True, key_share=True)
 )
 
 
-def _kept(
+def _shifted(
     at: ColumnElement[float], seen_at: ColumnElement[float | None], latest: Callable[..., ColumnElement[float]]
 ) -> ColumnElement[float]:
     """Returns a stored time, as far ahead of now as when it was written, if the clock was set back since."""
     return at - latest(func.coalesce(seen_at, 0.0) - clock(), 0.0)
 
 
-def _rebase(table: Table, at: Column[float], kept: ColumnElement[float]) -> Update:
+def _shift_times(table: Table, at: Column[float], shifted: ColumnElement[float]) -> Update:
     seen_at, name = table.c.seen_at, table.c.name
     late = select(name).where(seen_at > clock()).order_by(name).with_for_update(skip_locked=True).cte("late")
-    return update(table).where(name.in_(select(late.c.name))).values({at: kept, seen_at: clock()})
+    return update(table).where(name.in_(select(late.c.name))).values({at: shifted, seen_at: clock()})
 
 
-def _instead(insert: Any) -> Any:
+def _upsert(insert: Any) -> Any:
     """Returns an upsert that replaces the row with the same key."""
     values = {column.name: insert.excluded[column.name] for column in insert.table.c if not column.primary_key}
     return insert.on_conflict_do_update(index_elements=insert.table.primary_key, set_=values)
 
 
-class Inserts:
+class Upserts:
     """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
 
     def __init__(self, insert: Callable[..., Any], latest: Callable[..., ColumnElement[float]]) -> None:
         """``latest`` is the dialect's SQL function for the maximum of several values."""
-        place, until = _kept(limits.c.at, limits.c.seen_at, latest), _kept(leases.c.until, leases.c.seen_at, latest)
-        self.next_seq = (
+        place, until = (
+            _shifted(limits.c.at, limits.c.seen_at, latest),
+            _shifted(leases.c.until, leases.c.seen_at, latest),
+        )
+        self.append_turn = (
             insert(conversations)
-            .values(head=0, tail=1, next_at=_later("wait"), owner=bindparam("holder"), epoch=bindparam("claims"))
+            .values(
+                head=0, tail=1, next_at=_seconds_from_now("wait"), owner=bindparam("holder"), epoch=bindparam("claims")
+            )
             .values(created_at=clock())
-            .on_conflict_do_update(index_elements=KEY, set_=ONE_MORE)
+            .on_conflict_do_update(index_elements=KEY, set_=APPEND_VALUES)
             .returning(*SLOT)
         )
-        self.turn = insert(turns).on_conflict_do_nothing().inline().execution_options(preserve_rowcount=True)
-        self.adopted = (
+        self.insert_turn = insert(turns).on_conflict_do_nothing().inline().execution_options(preserve_rowcount=True)
+        self.insert_imported = (
             insert(conversations)
             .values(epoch=0, created_at=clock())
             .on_conflict_do_nothing()
             .returning(*CONVERSATION, C.created_at)
         )
-        self.fact = insert(facts).on_conflict_do_nothing().inline()
-        self.keep = _instead(insert(facts)).inline()
-        self.verdict = _instead(insert(verdicts).from_select(["turn_id", "author", "value", "at"], _judged))
-        self.verdict = self.verdict.execution_options(preserve_rowcount=True)
-        self.place = (
+        self.insert_value = insert(facts).on_conflict_do_nothing().inline()
+        self.set_value = _upsert(insert(facts)).inline()
+        self.set_feedback = _upsert(insert(verdicts).from_select(["turn_id", "author", "value", "at"], _feedback_row))
+        self.set_feedback = self.set_feedback.execution_options(preserve_rowcount=True)
+        self.take_token = (
             insert(limits)
-            .values(name=bindparam("bucket"), at=_unused + _every, seen_at=clock())
+            .values(name=bindparam("bucket"), at=_burst_start + _interval, seen_at=clock())
             .on_conflict_do_update(
                 index_elements=limits.primary_key,
-                set_={"at": latest(place, _unused) + _every, "seen_at": clock()},
-                where=place <= _later("patience"),
+                set_={"at": latest(place, _burst_start) + _interval, "seen_at": clock()},
+                where=place <= _seconds_from_now("patience"),
             )
-            .returning((limits.c.at - _every - clock()).label("wait"))
+            .returning((limits.c.at - _interval - clock()).label("wait"))
         )
-        self.pause = (
+        self.block_bucket = (
             insert(limits)
-            .values(name=bindparam("bucket"), at=_later("wait"), seen_at=clock())
+            .values(name=bindparam("bucket"), at=_seconds_from_now("wait"), seen_at=clock())
             .on_conflict_do_update(
                 index_elements=limits.primary_key,
-                set_={"at": latest(place, _later("wait")), "seen_at": clock()},
+                set_={"at": latest(place, _seconds_from_now("wait")), "seen_at": clock()},
             )
             .inline()
         )
-        self.lease = (
+        self.take_lock = (
             insert(leases)
-            .values(name=bindparam("lease"), owner=bindparam("holder"), until=_later("wait"), seen_at=clock())
+            .values(
+                name=bindparam("lease"), owner=bindparam("holder"), until=_seconds_from_now("wait"), seen_at=clock()
+            )
             .on_conflict_do_update(
                 index_elements=leases.primary_key,
-                set_={"owner": bindparam("holder"), "until": _later("wait"), "seen_at": clock()},
+                set_={"owner": bindparam("holder"), "until": _seconds_from_now("wait"), "seen_at": clock()},
                 where=or_(leases.c.owner == bindparam("holder"), until <= clock()),
             )
             .returning(leases.c.name)
         )
-        self.rebase = (_rebase(limits, limits.c.at, place), _rebase(leases, leases.c.until, until))
+        self.shift_times = (_shift_times(limits, limits.c.at, place), _shift_times(leases, leases.c.until, until))
         """After the clock was set back: makes stored times as far ahead of now as they were when written."""
 
 
-INSERTS = {
-    "sqlite": Inserts(sqlite.insert, func.max),
-    "postgresql": Inserts(postgresql.insert, func.greatest),
+UPSERTS = {
+    "sqlite": Upserts(sqlite.insert, func.max),
+    "postgresql": Upserts(postgresql.insert, func.greatest),
 }
 
-_next_seq = update(conversations).values(ONE_MORE).returning(*SLOT)
-next_seq_if_open = _next_seq.where(IS_KEY)
-next_seq_behind = _next_seq.where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())
+_append_turn = update(conversations).values(APPEND_VALUES).returning(*SLOT)
+append_turn_if_exists = _append_turn.where(IS_KEY)
+append_turn_after = _append_turn.where(
+    C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery()
+)
 """Appends to the conversation of a turn."""
 
 # ---------------------------------------------------------------- leases
@@ -198,11 +207,11 @@ _due = (
     .with_for_update(skip_locked=True, key_share=True)
     .cte("due")
 )
-take = (
+claim_due = (
     update(conversations)
     .where(C.id.in_(select(_due.c.id)))
-    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_later("wait"))
-    .returning(*HELD)
+    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_seconds_from_now("wait"))
+    .returning(*LOCKED_CONVERSATION)
 )
 
 _is_mine = and_(C.owner == bindparam("holder"), C.next_at > 0)  # so that conversations_due is used here too
@@ -218,65 +227,70 @@ def _renew(*which: ColumnElement[bool]) -> ReturningUpdate[int]:
         .with_for_update(key_share=True)
         .cte("mine")
     )
-    return update(conversations).where(C.id.in_(select(mine.c.id))).values(next_at=_later("wait")).returning(C.id)
+    return (
+        update(conversations)
+        .where(C.id.in_(select(mine.c.id)))
+        .values(next_at=_seconds_from_now("wait"))
+        .returning(C.id)
+    )
 
 
 renew = _renew()
 renew_some = _renew(C.id.in_(bindparam("among", expanding=True)))
-cancelled = (
+cancelled_while_running = (
     select(T.id)
     .join(conversations, and_(T.conversation_id == C.id, T.seq == C.head + 1))
     .where(_is_mine, T.state == TurnState.CANCELLED, T.started_at.is_not(None))
 )
 
-hold = (
-    select(*HELD)
+lock_conversations = (
+    select(*LOCKED_CONVERSATION)
     .where(C.id.in_(bindparam("conversations", expanding=True)))
     .order_by(C.id)
     .with_for_update(key_share=True)
 )
-bind = (
+set_thread = (
     update(conversations)
     .where(C.id == bindparam("conversation"))
     .values(thread_id=bindparam("thread"), backend=bindparam("opener"))
 )
-part = insert(former_threads)
+insert_former_threads = insert(former_threads)
 """Records a thread that a conversation no longer uses."""
 former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend).where(
     former_threads.c.conversation_id == bindparam("conversation")
 )
-move = (
+set_lease = (
     update(conversations)
     .where(C.id == bindparam("conversation"))
-    .values(head=bindparam("finished"), owner=bindparam("holder"), next_at=_later("wait"))
+    .values(head=bindparam("finished"), owner=bindparam("holder"), next_at=_seconds_from_now("wait"))
 )
 
 _out_of_reach = (
     select(C.id)
-    .where(C.next_at > select(clock() + LONGEST_WAIT).scalar_subquery())
+    .where(C.next_at > select(clock() + MAX_WAIT_SECONDS).scalar_subquery())
     .order_by(C.next_at.desc())
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, key_share=True)
     .cte("out_of_reach")
 )
-mend = (
+repair_next_at = (
     update(conversations)
     .where(C.id.in_(select(_out_of_reach.c.id)))
-    .values(next_at=case((C.owner.is_(None), clock()), else_=_later("wait")))
+    .values(next_at=case((C.owner.is_(None), clock()), else_=_seconds_from_now("wait")))
     .returning(C.id)
 )
 """A live lease holder renews its lease before it expires."""
 
 # ---------------------------------------------------------------- turns
 
-turns_ahead = (
+next_turns = (
     select(*TURN, clock().label("at"))
     .join_from(conversations, turns, and_(T.conversation_id == C.id, T.seq.between(C.head + 1, C.head + 2)))
     .where(C.id.in_(bindparam("conversations", expanding=True)))
     .with_for_update(of=turns)
 )
 """The current turn of each conversation and the one after it."""
-turn_behind_gap = (
+turn_after_gap = (
     select(*TURN, clock().label("at"))
     .where(T.conversation_id == bindparam("conversation"), T.seq > bindparam("finished"))
     .order_by(T.seq)
@@ -284,57 +298,59 @@ turn_behind_gap = (
     .with_for_update()
 )
 
-save = update(turns).where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+update_turn = update(turns).where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
 """Sets the columns given as parameters."""
 _cancel = (
     update(turns)
     .where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
     .values(state=TurnState.CANCELLED, answered_at=clock())
 )
-STOPPED = (T.seq, T.id, T.started_at, T.awaited_by)
-cancel = _cancel.where(T.id == bindparam("turn")).returning(*STOPPED)
-cancel_before = (
+CANCELLED_TURN = (T.seq, T.id, T.started_at, T.awaited_by)
+cancel = _cancel.where(T.id == bindparam("turn")).returning(*CANCELLED_TURN)
+cancel_earlier = (
     _cancel.where(T.conversation_id == bindparam("conversation"))
-    .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == Kind.ASK)
-    .returning(*STOPPED)
+    .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == MessageKind.PROMPT)
+    .returning(*CANCELLED_TURN)
 )
-edit = (
+edit_queued = (
     update(turns)
     .where(T.platform == bindparam("on"), T.message_id == bindparam("message"), T.state == TurnState.QUEUED)
     .values(text=bindparam("said"))
 )
 
-join = (
+append_to_queued = (
     update(turns)
     .where(T.id == bindparam("turn"))
     .values(text=bindparam("said"), files=bindparam("attached", type_=T.files.type))
 )
-_there = conversations.alias("there")
+_target = conversations.alias("there")
 move_channel = (
     update(conversations)
     .where(C.platform == bindparam("on"), C.workspace == bindparam("within"), C.channel == bindparam("left"))
     .where(
-        ~select(_there.c.id)
-        .where(_there.c.platform == C.platform, _there.c.workspace == C.workspace, _there.c.channel == bindparam("to"))
-        .where(_there.c.topic == C.topic, _there.c.user_id == C.user_id)
+        ~select(_target.c.id)
+        .where(
+            _target.c.platform == C.platform, _target.c.workspace == C.workspace, _target.c.channel == bindparam("to")
+        )
+        .where(_target.c.topic == C.topic, _target.c.user_id == C.user_id)
         .exists()
     )
     .values(channel=bindparam("to"))
 )
 
-refused_before = select(T.id).where(
+unreported_failure = select(T.id).where(
     *(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"), T.seq > bindparam("finished")),
     *(T.state == TurnState.FAILED, T.attempts == 0, T.error_code == bindparam("code")),
 )
 """A failed turn that was never started and is not delivered yet."""
-mark = update(turns).where(T.id == bindparam("turn")).values(trail=bindparam("lines", type_=T.trail.type))
+set_audit_log = update(turns).where(T.id == bindparam("turn")).values(trail=bindparam("lines", type_=T.trail.type))
 
 # ---------------------------------------------------------------- reading
 
 _with_key = select(*TURN, *KEY).join_from(turns, conversations)
 turn = _with_key.where(T.id == bindparam("turn"))
 turn_of_message = _with_key.where(T.platform == bindparam("on"), T.message_id == bindparam("message"))
-turn_to_join = turn_of_message.with_for_update(of=turns)
+turn_to_append_to = turn_of_message.with_for_update(of=turns)
 turn_to_retry = turn.with_for_update(of=turns)
 transcript = (
     _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
@@ -344,21 +360,21 @@ transcript = (
 conversation = select(*CONVERSATION).where(IS_KEY)
 # As a subquery, each is looked up by primary key; for a join the planner may prefer to read the whole table.
 _oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
-depths = (
+queue_depths = (
     select(C.platform, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
     .where(C.next_at > 0)  # conversations_due contains exactly the conversations with unfinished turns
     .group_by(C.platform)
     .order_by(C.platform)
 )
-conversation_of = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)
+conversation_by_thread = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)
 
 # ---------------------------------------------------------------- other
 
-forget_former = delete(former_threads).where(former_threads.c.conversation_id == bindparam("conversation"))
-forget = delete(conversations).where(C.id == bindparam("conversation"))
-verdicts_of = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
-recall = select(facts.c.value).where(facts.c.name == bindparam("fact"))
-discard = delete(facts).where(facts.c.name == bindparam("fact"))
-give_up = delete(leases).where(leases.c.name == bindparam("lease"), leases.c.owner == bindparam("holder"))
+delete_former_threads = delete(former_threads).where(former_threads.c.conversation_id == bindparam("conversation"))
+delete_conversation = delete(conversations).where(C.id == bindparam("conversation"))
+feedback_on = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
+get_value = select(facts.c.value).where(facts.c.name == bindparam("fact"))
+delete_value = delete(facts).where(facts.c.name == bindparam("fact"))
+release_lock = delete(leases).where(leases.c.name == bindparam("lease"), leases.c.owner == bindparam("holder"))
 lock_thread = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("thread"), 0)))
 ping = select(1)

@@ -6,27 +6,27 @@ from collections.abc import Callable, Collection, Sequence
 from threading import Event
 from typing import Any
 
-from gateway.domain.models import Claim, Turn, TurnId, Verdict
-from gateway.ports.store import Change, Notice, Renewal, Result
+from gateway.domain.models import Claim, Feedback, Turn, TurnId
+from gateway.ports.store import ClusterEvent, LeasedWrite, LeaseRenewal, WriteResult
 from storage import pubsub, sql
-from storage.budgets import SqlLedger
+from storage.budgets import SqlBudgetStore
 from storage.database import Database
-from storage.enqueue import SqlRecording, tell_of_stopped
-from storage.leased_writes import Batch
-from storage.reporting import SqlCatalogue
+from storage.enqueue import SqlEnqueue, publish_cancelled
+from storage.leased_writes import LeasedWriteBatch
+from storage.reporting import SqlReportingStore
 
-MENDS = 50
+REPAIR_BATCH = 50
 """How many conversations are repaired per statement."""
 
 
-class SqlStore(SqlRecording, SqlCatalogue):
+class SqlStore(SqlEnqueue, SqlReportingStore):
     """Implements Store and ReportingStore. Connects at the first call."""
 
     def __init__(self, url: str, *, lease_seconds: float = 15.0) -> None:
         """Raises SettingsError when the URL is invalid."""
         super().__init__(Database(url), lease_seconds)
-        self.ledger = SqlLedger(self._database)
-        self.shared = self._database.kind == "postgresql"
+        self.ledger = SqlBudgetStore(self._database)
+        self.is_shared = self._database.kind == "postgresql"
 
     # ---------------------------------------------------------------- leases
 
@@ -34,71 +34,71 @@ class SqlStore(SqlRecording, SqlCatalogue):
         if limit < 1 or not platforms:
             return ()
         parameters = {"holder": owner, "platforms": list(platforms), "most": limit, "wait": self._lease_seconds}
-        with self._database.writing() as connection:
-            claimed = connection.execute(sql.take, parameters).all()
+        with self._database.transaction() as connection:
+            claimed = connection.execute(sql.claim_due, parameters).all()
             if not claimed:
                 return ()
-            batch = Batch(connection, claimed, self._lease_seconds)
-            claims = batch.claim_all(owner)
+            batch = LeasedWriteBatch(connection, claimed, self._lease_seconds)
+            claims = batch.claim_next_turns(owner)
             batch.save()
             return claims
 
-    def renew(self, owner: str, among: Collection[int] | None = None) -> Renewal:
+    def renew_leases(self, owner: str, conversation_ids: Collection[int] | None = None) -> LeaseRenewal:
         """``conversation_ids``: only leases on these; one that the owner does not know of expires."""
         parameters: dict[str, Any] = {"holder": owner, "wait": self._lease_seconds}
         statement = sql.renew
-        if among is not None:
-            statement, parameters["among"] = sql.renew_some, list(among)
-        with self._database.writing_once() as connection:
+        if conversation_ids is not None:
+            statement, parameters["among"] = sql.renew_some, list(conversation_ids)
+        with self._database.single_write() as connection:
             held = frozenset(connection.execute(statement, parameters).scalars())
         if not held:
-            return Renewal(held, frozenset())
-        with self._database.reading() as connection:
-            cancelled = frozenset(connection.execute(sql.cancelled, {"holder": owner}).scalars())
-        return Renewal(held, cancelled)
+            return LeaseRenewal(held, frozenset())
+        with self._database.read() as connection:
+            cancelled = frozenset(connection.execute(sql.cancelled_while_running, {"holder": owner}).scalars())
+        return LeaseRenewal(held, cancelled)
 
-    def write(self, changes: Sequence[Change]) -> Sequence[Result]:
-        if not changes:
+    def apply_writes(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult]:
+        if not writes:
             return ()
-        with self._database.writing() as connection:
-            batch = Batch.hold(connection, changes, self._lease_seconds)
-            results = [batch.apply(change) for change in changes]
+        with self._database.transaction() as connection:
+            batch = LeasedWriteBatch.lock(connection, writes, self._lease_seconds)
+            results = [batch.apply(change) for change in writes]
             batch.save()
             return results
 
-    def mend(self) -> int:
-        for statement in self._inserts.rebase:
-            with self._database.writing_once() as connection:
+    def repair_clock_skew(self) -> int:
+        for statement in self._upserts.shift_times:
+            with self._database.single_write() as connection:
                 connection.execute(statement)
-        parameters, repaired = {"wait": self._lease_seconds, "most": MENDS}, 0
+        parameters, repaired = {"wait": self._lease_seconds, "most": REPAIR_BATCH}, 0
         while True:
-            with self._database.writing_once() as connection:
-                found = len(connection.execute(sql.mend, parameters).all())
+            with self._database.single_write() as connection:
+                found = len(connection.execute(sql.repair_next_at, parameters).all())
             repaired += found
-            if found < MENDS:
+            if found < REPAIR_BATCH:
                 return repaired
 
     # ---------------------------------------------------------------- the rest
 
-    def listen(self, hear: Callable[[Notice], None], stopped: Event) -> None:
+    def listen(self, on_event: Callable[[ClusterEvent], None], stopped: Event) -> None:
         """Also receives the events of this process."""
-        if self.shared:
-            pubsub.listen(self._database.listening, hear, stopped)
+        if self.is_shared:
+            pubsub.listen(self._database.listen_connection, on_event, stopped)
 
-    def judge(self, verdict: Verdict) -> bool:
-        parameters = {"turn": verdict.turn, "critic": verdict.author, "opinion": verdict.value}
-        with self._database.writing_once() as connection:
-            return connection.execute(self._inserts.verdict, parameters).rowcount > 0
+    def record_feedback(self, feedback: Feedback) -> bool:
+        parameters = {"turn": feedback.turn_id, "critic": feedback.author, "opinion": feedback.value}
+        with self._database.single_write() as connection:
+            return connection.execute(self._upserts.set_feedback, parameters).rowcount > 0
 
-    def cancel(self, turn: TurnId) -> Turn | None:
-        with self._database.writing() as connection:
-            tell_of_stopped(connection, connection.execute(sql.cancel, {"turn": turn}).all())
-        return self.turn(turn)
+    def cancel_turn(self, turn_id: TurnId) -> Turn | None:
+        with self._database.transaction() as connection:
+            publish_cancelled(connection, connection.execute(sql.cancel, {"turn": turn_id}).all())
+        return self.get_turn(turn_id)
 
-    def forget(self, conversation: int) -> None:
-        with self._database.writing() as connection:
-            connection.execute(sql.forget, {"conversation": conversation})
-            connection.execute(sql.forget_former, {"conversation": conversation})
+    def delete_conversation(self, conversation_id: int) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(sql.delete_conversation, {"conversation": conversation_id})
+            connection.execute(sql.delete_former_threads, {"conversation": conversation_id})
 
     def close(self) -> None:
         self._database.close()

@@ -5,78 +5,78 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gateway.domain.models import Mark, RunId, Step, Turn, TurnState
-from gateway.ports.store import Brought, Finished, Settled
+from gateway.domain.models import AuditEntry, AuditEvent, RunId, Turn, TurnState
+from gateway.ports.store import FinishTurn, RecordOutcome, SetPostedMessages
 from storage.schema import storable, storable_file
 
-FIRST_LINES: Final = 8
-TRAIL_LINES: Final = 40
+FIRST_ENTRIES: Final = 8
+MAX_ENTRIES: Final = 40
 """A longer audit log loses entries from its middle: the first and the newest ones are kept."""
-LINE_CHARS: Final = 300
+DETAIL_CHARS: Final = 300
 
 
-def along(turn: Turn, mark: Mark, detail: str, at: float) -> tuple[Step, ...]:
+def appended(turn: Turn, event: AuditEvent, detail: str, at: float) -> tuple[AuditEntry, ...]:
     """Returns the audit log with one more entry."""
-    entries = (*turn.trail, Step(at, mark, storable(detail[:LINE_CHARS])))
-    return entries if len(entries) <= TRAIL_LINES else entries[:FIRST_LINES] + entries[FIRST_LINES + 1 :]
+    entries = (*turn.audit_log, AuditEntry(at, event, storable(detail[:DETAIL_CHARS])))
+    return entries if len(entries) <= MAX_ENTRIES else entries[:FIRST_ENTRIES] + entries[FIRST_ENTRIES + 1 :]
 
 
-def marked(turn: Turn, mark: Mark, detail: str, at: float) -> Turn:
-    return replace(turn, trail=along(turn, mark, detail, at))
+def with_audit_entry(turn: Turn, event: AuditEvent, detail: str, at: float) -> Turn:
+    return replace(turn, audit_log=appended(turn, event, detail, at))
 
 
-def begun(turn: Turn, owner: str, at: float) -> Turn:
+def claimed(turn: Turn, owner: str, at: float) -> Turn:
     """Claimed, for the first time or again. A resolved turn only needs delivery, which is not counted as an attempt."""
-    audit_log = along(turn, Mark.CLAIMED, owner, at)
-    if turn.state.decided:
-        return replace(turn, trail=audit_log)
+    audit_log = appended(turn, AuditEvent.CLAIMED, owner, at)
+    if turn.state.is_resolved:
+        return replace(turn, audit_log=audit_log)
     started = at if turn.started_at is None else turn.started_at
-    return replace(turn, state=TurnState.RUNNING, attempts=turn.attempts + 1, started_at=started, trail=audit_log)
+    return replace(turn, state=TurnState.RUNNING, attempts=turn.attempts + 1, started_at=started, audit_log=audit_log)
 
 
-def running(turn: Turn, run_id: RunId, at: float) -> Turn:
+def with_run(turn: Turn, run_id: RunId, at: float) -> Turn:
     """With its run id; the same id again changes nothing."""
     if turn.run_id == run_id:
         return turn
-    return replace(turn, run_id=run_id, trail=along(turn, Mark.RUN, run_id, at))
+    return replace(turn, run_id=run_id, audit_log=appended(turn, AuditEvent.RUN_STARTED, run_id, at))
 
 
-def handed_back(turn: Turn, owner: str, at: float, *, fresh: bool) -> Turn:
+def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:
     """With this claim undone; ``not_started``: queued again, as if it had never been claimed."""
-    audit_log = along(turn, Mark.HANDED_BACK, owner, at)
+    audit_log = appended(turn, AuditEvent.RELEASED, owner, at)
     if turn.state is not TurnState.RUNNING:
-        return replace(turn, trail=audit_log)
+        return replace(turn, audit_log=audit_log)
     attempts = max(turn.attempts - 1, 0)
-    if fresh:
-        return replace(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, trail=audit_log)
-    return replace(turn, attempts=attempts, trail=audit_log)
+    if not_started:
+        return replace(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, audit_log=audit_log)
+    return replace(turn, attempts=attempts, audit_log=audit_log)
 
 
-def settled(turn: Turn, change: Settled, at: float) -> Turn:
+def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
     """Answered or failed, unless it was resolved before."""
     if turn.state is not TurnState.RUNNING:
         return turn
     return replace(
         turn,
-        state=TurnState.FAILED if change.failure else TurnState.ANSWERED,
-        reply=storable(change.reply),
-        files=tuple(map(storable_file, change.files)),
-        usage=change.usage,
-        model=storable(change.model),
-        cost=change.cost,
-        failure=change.failure,
+        state=TurnState.FAILED if write.failure else TurnState.ANSWERED,
+        reply=storable(write.reply),
+        reply_files=tuple(map(storable_file, write.files)),
+        usage=write.usage,
+        model=storable(write.model),
+        cost=write.cost,
+        failure=write.failure,
         answered_at=at,
     )
 
 
-def shown(turn: Turn, change: Brought) -> Turn:
+def with_posted_messages(turn: Turn, write: SetPostedMessages) -> Turn:
     """With what is posted at the platform now."""
-    return replace(turn, parts=tuple(map(storable, change.parts)))
+    return replace(turn, posted_messages=tuple(map(storable, write.posted_messages)))
 
 
-def brought(turn: Turn, change: Finished, at: float) -> Turn:
+def finished(turn: Turn, write: FinishTurn, at: float) -> Turn:
     """Delivered; with a failure, the delivery failed, which turns an answered turn into a failed one."""
     answered = turn.state is TurnState.ANSWERED
-    if change.failure is None:
+    if write.failure is None:
         return replace(turn, state=TurnState.DELIVERED if answered else turn.state, delivered_at=at)
-    return replace(turn, state=TurnState.FAILED, failure=change.failure) if answered else turn
+    return replace(turn, state=TurnState.FAILED, failure=write.failure) if answered else turn

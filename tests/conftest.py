@@ -22,7 +22,7 @@ settings.load_profile("unhurried")
 def postgres_sockets(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
     """The socket folder of the PostgreSQL server shared by all workers of this run."""
     own = tmp_path_factory.getbasetemp()
-    with postgres.server(own if worker_id == "master" else own.parent) as sockets:
+    with postgres.shared_server(own if worker_id == "master" else own.parent) as sockets:
         yield sockets
 
 
@@ -52,7 +52,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """URL of an SQLite and of a PostgreSQL database in turn, with our tables and no rows."""
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     if request.param == "postgresql":
-        postgres.empty(url)
+        postgres.delete_all_rows(url)
     return url
 
 

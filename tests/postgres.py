@@ -24,12 +24,12 @@ KEEPER = Path(__file__).with_name("postgres_keeper.py")
 START_SECONDS = 40
 
 
-class PostgresMissing(Exception):
+class PostgresNotStarted(Exception):
     """The PostgreSQL server for the tests does not start."""
 
 
 @contextmanager
-def server(shared: Path) -> Iterator[str]:
+def shared_server(shared: Path) -> Iterator[str]:
     """Yields the socket folder of the running server; one server for all processes that pass the same folder."""
     with (shared / "postgres-users").open("w") as users:
         with (shared / "postgres-start").open("w") as start:
@@ -46,7 +46,7 @@ def _start_keeper(shared: Path) -> None:
     command = [sys.executable, str(KEEPER), str(shared)]
     started = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     if started.returncode:
-        raise PostgresMissing(f"PostgreSQL for the tests did not start: {started.stderr}")
+        raise PostgresNotStarted(f"PostgreSQL for the tests did not start: {started.stderr}")
 
 
 def new_database(sockets: str) -> str:
@@ -57,7 +57,7 @@ def new_database(sockets: str) -> str:
     return f"postgresql+psycopg://postgres@/{name}?host={sockets}"
 
 
-def empty(url: str) -> None:
+def delete_all_rows(url: str) -> None:
     """Deletes all rows of our tables."""
     engine = create_engine(url)
     with engine.begin() as connection:

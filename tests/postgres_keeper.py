@@ -28,12 +28,12 @@ OPTIONS = {
 }
 
 
-def keep(shared: Path) -> None:
+def run_server(shared: Path) -> None:
     """Runs a server until no process uses it. Returns once the server is up; a forked process waits and stops it."""
     folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
     try:
-        programs = _programs(folder)
-        _start(folder, programs)
+        programs = find_programs(folder)
+        _start_server(folder, programs)
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -50,11 +50,11 @@ def _wait_and_stop(shared: Path, folder: Path, programs: Path) -> None:
     with (shared / "postgres-users").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_EX)
         (shared / "postgres-sockets").unlink(missing_ok=True)
-        _call(folder, programs / "pg_ctl", "stop", "-w", "-m", "immediate", "-D", "data")
+        run_command(folder, programs / "pg_ctl", "stop", "-w", "-m", "immediate", "-D", "data")
         shutil.rmtree(folder)
 
 
-def _programs(folder: Path) -> Path:
+def find_programs(folder: Path) -> Path:
     """Returns the folder of the server's programs. PostgreSQL refuses to run as root; root uses a copy owned by
     ``nobody``.
     """
@@ -71,16 +71,16 @@ def _programs(folder: Path) -> Path:
     return package / "pginstall" / "bin"
 
 
-def _start(folder: Path, programs: Path) -> None:
+def _start_server(folder: Path, programs: Path) -> None:
     options = {**OPTIONS, "unix_socket_directories": f"'{folder}'"}
     initdb = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
-    _call(folder, programs / "initdb", *initdb, "-D", "data")
+    run_command(folder, programs / "initdb", *initdb, "-D", "data")
     with (folder / "data" / "postgresql.conf").open("a") as config:
         config.writelines(f"{name} = {value}\n" for name, value in options.items())
-    _call(folder, programs / "pg_ctl", "start", "-w", "-D", "data", "-l", "log")
+    run_command(folder, programs / "pg_ctl", "start", "-w", "-D", "data", "-l", "log")
 
 
-def _call(folder: Path, *command: str | Path) -> None:
+def run_command(folder: Path, *command: str | Path) -> None:
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     other: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []} if nobody else {}
     output = folder / "output"
@@ -93,4 +93,4 @@ def _call(folder: Path, *command: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    run_server(Path(sys.argv[1]))

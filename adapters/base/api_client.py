@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 
 from adapters.base.errors import PlatformRateLimited, RateLimitTimeout
 from gateway.domain.errors import DeliveryError, StoreUnavailable
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 
 RATE_LIMIT_PAUSE = 5.0
@@ -40,7 +40,12 @@ class ApiClient(ABC):
             raise self.translate(method, exc) from exc
 
     async def limited(
-        self, send: Callable[[], Awaitable[Result]], outbox: Outbox, buckets: Mapping[str, Rate], *, max_wait: float
+        self,
+        send: Callable[[], Awaitable[Result]],
+        outbox: DeliveryContext,
+        buckets: Mapping[str, Rate],
+        *,
+        max_wait: float,
     ) -> Result:
         """Takes a token from each bucket, then sends. ``buckets``: the narrowest first; a 429 blocks that one.
 
@@ -54,17 +59,17 @@ class ApiClient(ABC):
         except PlatformRateLimited as exc:
             if buckets:
                 with suppress(StoreUnavailable):  # then only this caller waits
-                    await outbox.hold_off(next(iter(buckets)), exc.retry_after or 0.0)
+                    await outbox.block_for(next(iter(buckets)), exc.retry_after or 0.0)
             raise
 
 
-async def acquire_all(outbox: Outbox, buckets: Mapping[str, Rate], *, max_wait: float) -> str | None:
+async def acquire_all(outbox: DeliveryContext, buckets: Mapping[str, Rate], *, max_wait: float) -> str | None:
     """Takes a token from each bucket. Returns the bucket that had none within ``max_wait`` seconds in all, or None."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + max_wait
     for bucket, rate in buckets.items():
         try:
-            taken = await outbox.take(bucket, rate, patience=max(deadline - clock(), 0.0))
+            taken = await outbox.acquire(bucket, rate, max_wait=max(deadline - clock(), 0.0))
         except StoreUnavailable:
             taken = False
         if not taken:

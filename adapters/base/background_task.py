@@ -19,7 +19,7 @@ PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
 
 INTERPRETER_CHECK_SECONDS = 1.0
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class RunCoroutine(Protocol):

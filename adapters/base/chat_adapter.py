@@ -13,50 +13,50 @@ from adapters.base.preview import Preview
 from adapters.base.reconciler import Reconciler
 from gateway import logs
 from gateway.domain.errors import DeliveryError, StoreUnavailable
-from gateway.domain.models import Shown, Turn, TurnState
-from gateway.ports.platform import Outbox
+from gateway.domain.models import PreviewEvent, Turn, TurnState
+from gateway.ports.platform import DeliveryContext
 
 STORE_PAUSE = 5.0
 """Seconds before the next attempt when the database is away."""
 
 Reply = TypeVar("Reply", bound=PostedReply[Any])
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class ChatAdapter(ABC, Generic[Reply, Posted, Content]):
     """The outbound side of an adapter. Used on the worker's loop only."""
 
     def __init__(self) -> None:
-        self._replies: WeakKeyDictionary[Outbox, Reply] = WeakKeyDictionary()
+        self._replies: WeakKeyDictionary[DeliveryContext, Reply] = WeakKeyDictionary()
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
+    async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         """Shows a turn while it runs. ``deliver`` corrects whatever goes wrong in it."""
         try:
-            preview = await self.preview(turn, outbox, self._reply(turn, outbox))
+            preview = await self.preview(turn, context, self._reply(turn, context))
         except DeliveryError as exc:
             log.debug("no preview", turn=turn.id, error=str(exc))
             return
         await preview.follow(events)
 
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
+    async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         """Delivers the outcome. Raises DeliveryError, LeaseLost."""
-        reconciler = await self.reconciler(turn, outbox, self._reply(turn, outbox))
+        reconciler = await self.reconciler(turn, context, self._reply(turn, context))
         try:
             await reconciler.reconcile(self._contents(turn))
         except StoreUnavailable as exc:
             raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
 
     @abstractmethod
-    def restored(self, turn: Turn, outbox: Outbox) -> Reply:
+    def restored(self, turn: Turn, outbox: DeliveryContext) -> Reply:
         """Returns what an earlier process saved of the reply."""
 
     @abstractmethod
-    async def preview(self, turn: Turn, outbox: Outbox, reply: Reply) -> Preview[Posted, Content]:
+    async def preview(self, turn: Turn, outbox: DeliveryContext, reply: Reply) -> Preview[Posted, Content]:
         """Raises DeliveryError."""
 
     @abstractmethod
-    async def reconciler(self, turn: Turn, outbox: Outbox, reply: Reply) -> Reconciler[Posted, Content]:
+    async def reconciler(self, turn: Turn, outbox: DeliveryContext, reply: Reply) -> Reconciler[Posted, Content]:
         """Raises DeliveryError."""
 
     @abstractmethod
@@ -67,7 +67,7 @@ class ChatAdapter(ABC, Generic[Reply, Posted, Content]):
     def plain(self, text: str) -> list[Content]:
         """Returns the messages of a text without markup."""
 
-    def _reply(self, turn: Turn, outbox: Outbox) -> Reply:
+    def _reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
         reply = self._replies.get(outbox)
         if reply is None:
             reply = self._replies[outbox] = self.restored(turn, outbox)
@@ -77,4 +77,4 @@ class ChatAdapter(ABC, Generic[Reply, Posted, Content]):
         """Returns the messages of the outcome; none for a turn that was cancelled."""
         if turn.state is TurnState.CANCELLED:
             return []
-        return self.plain(turn.failure.sentence) if turn.failure else self.formatted(turn)
+        return self.plain(turn.failure.user_message) if turn.failure else self.formatted(turn)

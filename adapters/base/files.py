@@ -13,7 +13,7 @@ from gateway.domain.models import Attachment, File, Message
 CONCURRENT_DOWNLOADS = 3
 """Of one message."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 Download = Callable[[File], Awaitable[bytes]]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.domain.errors import Unreadable
+from gateway.domain.errors import MalformedRequest
 
 Fields = Mapping[str, Any]
 """A JSON object."""
@@ -21,9 +21,9 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     try:
         fields = json.loads(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError):
-        raise Unreadable("The body is not JSON.") from None
+        raise MalformedRequest("The body is not JSON.") from None
     if not isinstance(fields, dict):
-        raise Unreadable("The body is not a JSON object.")
+        raise MalformedRequest("The body is not a JSON object.")
     return fields
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from adapters.base.errors import Rejected
 from adapters.base.posted_reply import Posted, PostedReply
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 Content = TypeVar("Content")
 """What one message is to show, in a platform's form."""
@@ -19,7 +19,7 @@ class MessageWriter(ABC, Generic[Posted, Content]):
     GONE: ClassVar[str]
     """The reason with which the platform refuses to change a message that does not exist."""
 
-    def __init__(self, outbox: Outbox, reply: PostedReply[Posted], *, max_wait: float) -> None:
+    def __init__(self, outbox: DeliveryContext, reply: PostedReply[Posted], *, max_wait: float) -> None:
         """``max_wait``: seconds that a token of the platform's rate limits may take."""
         self._outbox = outbox
         self._reply = reply
@@ -56,9 +56,9 @@ class MessageWriter(ABC, Generic[Posted, Content]):
         await self.save()
 
     async def save_if_changed(self) -> None:
-        if self._reply.entries() != list(self._outbox.parts):
+        if self._reply.entries() != list(self._outbox.posted_messages):
             await self.save()
 
     async def save(self) -> None:
         """Commits what is posted, so that another process can continue. Raises LeaseLost, StoreUnavailable."""
-        await self._outbox.note(self._reply.entries())
+        await self._outbox.save_progress(self._reply.entries())

@@ -16,8 +16,8 @@ from adapters.base.message_writer import Content
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
 from gateway.domain.errors import GatewayError
-from gateway.domain.models import Shown
-from gateway.domain.stream_buffer import Written
+from gateway.domain.models import PreviewEvent
+from gateway.domain.stream_buffer import TextBuffer
 
 NO_WAIT = 0.0
 MAX_PAUSE = 10.0
@@ -25,20 +25,20 @@ MAX_PAUSE = 10.0
 ACTIVITY_GRACE = 1.0
 """Seconds for which a call that shows activity may hold up the reply."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class Preview(ABC, Generic[Posted, Content]):
     """Of one attempt at a turn."""
 
-    def __init__(self, buffer: Written, reply: PostedReply[Posted], *, shows_text: bool) -> None:
+    def __init__(self, buffer: TextBuffer, reply: PostedReply[Posted], *, shows_text: bool) -> None:
         """``shows_text``: whether any text may be shown; if not, only that the assistant is at work."""
         self._buffer = buffer
         self._reply = reply
         self._shows_text = shows_text
         self._clock = asyncio.get_running_loop().time
 
-    async def follow(self, events: AsyncIterator[Shown]) -> None:
+    async def follow(self, events: AsyncIterator[PreviewEvent]) -> None:
         """Shows the events until the last. When this returns, no call is under way."""
         async with asyncio.TaskGroup() as group:
             activity = group.create_task(self.show_activity())
@@ -85,7 +85,7 @@ class Preview(ABC, Generic[Posted, Content]):
         await self.wait_for_change()
         pause = self.pace
         while True:
-            await self._buffer.pause(pause)
+            await self._buffer.wait_until_closed(pause)
             if self._buffer.closed:
                 return
             try:

@@ -10,9 +10,9 @@ from adapters.base.errors import Rejected
 from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
-from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, Refused
+from gateway.domain.errors import AssistantError, AssistantRefused, DeliveryError, GatewayError
 from gateway.domain.models import File, Turn, TurnState
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 MAX_WAIT = 120.0
 """Seconds that a token of the platform's rate limits may take; then the worker lets other conversations go first."""
@@ -20,7 +20,7 @@ FETCH_ATTEMPTS = 3
 """For the content of a file, as the rest of the conversation waits for it."""
 FETCH_PAUSE = 5.0
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class Reconciler(ABC, Generic[Posted, Content]):
@@ -34,7 +34,7 @@ class Reconciler(ABC, Generic[Posted, Content]):
     """Reasons for which a message cannot be deleted: it stays."""
 
     def __init__(
-        self, writer: MessageWriter[Posted, Content], reply: PostedReply[Posted], turn: Turn, outbox: Outbox
+        self, writer: MessageWriter[Posted, Content], reply: PostedReply[Posted], turn: Turn, outbox: DeliveryContext
     ) -> None:
         self._writer = writer
         self._reply = reply
@@ -54,7 +54,7 @@ class Reconciler(ABC, Generic[Posted, Content]):
             return
         await self._write(contents)
         await self.finish_last_file()
-        for number in range(len(self._reply.files), len(self._turn.files)):
+        for number in range(len(self._reply.files), len(self._turn.reply_files)):
             await self._deliver_file(number)
 
     # ------------------------------------------------------------ what the platform supplies
@@ -140,7 +140,7 @@ class Reconciler(ABC, Generic[Posted, Content]):
     # ------------------------------------------------------------ the files
 
     async def _deliver_file(self, number: int) -> None:
-        file = self._turn.files[number]
+        file = self._turn.reply_files[number]
         try:
             await self.upload(file, await self._read(file))
         except (AssistantError, Rejected) as exc:
@@ -149,10 +149,10 @@ class Reconciler(ABC, Generic[Posted, Content]):
     async def _read(self, file: File) -> bytes:
         """Raises AssistantError, DeliveryError."""
         try:
-            content = await self._outbox.file(file)
+            content = await self._outbox.read_file(file)
         except AssistantError as exc:
             self._reply.fetch_failures += 1
-            if isinstance(exc, Refused) or self._reply.fetch_failures >= FETCH_ATTEMPTS:
+            if isinstance(exc, AssistantRefused) or self._reply.fetch_failures >= FETCH_ATTEMPTS:
                 raise
             message = f"The assistant does not return the file {file.name} now: {exc}"
             raise DeliveryError(message, retry_after=exc.retry_after or FETCH_PAUSE) from exc
@@ -163,6 +163,6 @@ class Reconciler(ABC, Generic[Posted, Content]):
         """Posts that a file could not be delivered, unless the refusal is temporary: then raises it."""
         if isinstance(why, Rejected) and why.retry_after is not None:
             raise why
-        name = self._turn.files[number].name
+        name = self._turn.reply_files[number].name
         log.warning("file could not be delivered", turn=self._turn.id, file=name, error=str(why))
         await self.post_missing_file(f"The file {name} could not be brought here.", number)

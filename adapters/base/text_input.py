@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.domain.models import Kind
+from gateway.domain.models import MessageKind
 
 RESETS = frozenset({"new", "reset"})
 STOPS = frozenset({"cancel", "stop"})
@@ -18,9 +18,9 @@ MENTIONS_FIRST = re.compile(rf"(?:{MENTION}[,:]?\s*)+")
 AFTER_LAST_MENTION = re.compile(r"\s*([.!?]*)")
 
 
-def kind_of(command: str) -> Kind:
+def kind_of(command: str) -> MessageKind:
     """Returns what a command asks for. ``command``: without its slash."""
-    return Kind.RESET if command in RESETS else Kind.STOP if command in STOPS else Kind.ASK
+    return MessageKind.RESET if command in RESETS else MessageKind.STOP if command in STOPS else MessageKind.PROMPT
 
 
 def bare_word(text: str) -> str:

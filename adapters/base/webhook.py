@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway import logs
-from gateway.domain.errors import Unverified
-from gateway.ports.platform import Receipt, Request, Webhook, WebhookResponse
+from gateway.domain.errors import Unauthenticated
+from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 
 MAX_BODY_BYTES = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookReceiver:
     """Answers the requests that one platform sends. Knows no web framework."""
 
-    receive: Callable[[Request], Receipt]
+    receive: Callable[[Request], ParsedUpdate]
     """``Adapter.receive``: verifies and parses."""
-    take: Callable[[Receipt], None]
+    take: Callable[[ParsedUpdate], None]
     """Commits. When it returns, the platform may forget the request."""
     secret_setting: str
     """The setting that requests are verified with, for the log."""
@@ -33,8 +33,8 @@ class WebhookReceiver:
         """See ``Webhook.handle``. An error that it raises leaves the request with the platform, to be sent again."""
         try:
             receipt = self.receive(request)
-        except Unverified as exc:
+        except Unauthenticated as exc:
             log.info("webhook request refused; check this setting", setting=self.secret_setting, error=str(exc))
             raise
         self.take(receipt)
-        return WebhookResponse(body=receipt.body, headers=JSON if receipt.body else {})
+        return WebhookResponse(body=receipt.response_body, headers=JSON if receipt.response_body else {})

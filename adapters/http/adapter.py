@@ -12,13 +12,13 @@ from adapters.http import routes
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
-from gateway.domain.models import Shown, Turn, TurnId
-from gateway.ports.check import Check
+from gateway.domain.models import PreviewEvent, Turn, TurnId
+from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Outbox, Receipt, Request, Supposed
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
 from gateway.ports.store import TokenBuckets
 from gateway.web.api.openapi import Operation
-from gateway.web.api.waiting import Pace, WaitingRoom
+from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
 SPARE_THREADS = 50
 """Web threads that waiting callers may not take, so that other requests are still answered."""
@@ -40,43 +40,43 @@ class HttpAdapter:
         ping_seconds: float = 15.0,
     ) -> None:
         """``threads``: of the web server. ``ping_seconds``: the longest time that a stream sends nothing."""
-        self.room = WaitingRoom(max(1, threads - SPARE_THREADS))
+        self.room = WaiterRegistry(max(1, threads - SPARE_THREADS))
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
         self._ping_seconds = ping_seconds
         self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars)
 
-    def receive(self, request: Request) -> Receipt:
-        return Receipt((self._parser.parse(request).message,))
+    def receive(self, request: Request) -> ParsedUpdate:
+        return ParsedUpdate((self._parser.parse(request).message,))
 
-    def suppose(self, supposed: Supposed) -> Receipt:
-        return Receipt((self._parser.dry_run(supposed),))
+    def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
+        return ParsedUpdate((self._parser.dry_run(message),))
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:  # noqa: ARG002  # no progress to save
-        if not self.room.watched(turn.id):
+    async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
+        if not self.room.has_preview_waiter(turn.id):
             return  # a caller that begins to watch later gets the whole reply
-        pace = Pace(partial(self.room.show, turn.id), SECONDS_BETWEEN_DELTAS)
+        pace = DeltaBatcher(partial(self.room.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
         try:
             async for event in events:
-                pace.put(event)
+                pace.add(event)
         finally:
             pace.close()
 
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:  # noqa: ARG002  # no progress to save
+    async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""
-        self.room.settle(turn)
+        self.room.resolve(turn)
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         owners = self._parser.owners
         keys = f"{len(owners)} API keys" if owners else "open to everybody: GATEWAY_API_KEYS is not set"
-        return (Check("POST /chat", ok=True, detail=keys),)
+        return (CheckResult("POST /chat", ok=True, detail=keys),)
 
-    def wake(self, turn: TurnId) -> None:
-        self.room.wake(turn)
+    def notify_resolved(self, turn_id: TurnId) -> None:
+        self.room.notify(turn_id)
 
-    def let_go(self, after: float) -> None:
-        """Refuses new callers, and releases those that wait ``after`` seconds from now. Their turns go on."""
-        self.room.close(after)
+    def drain(self, grace_seconds: float) -> None:
+        """Refuses new callers, and releases those that wait ``grace_seconds`` seconds from now. Their turns go on."""
+        self.room.close(grace_seconds)
 
     def routes(self, inbox: Inbox) -> flask.Blueprint:
         views = routes.ChatRoutes(self._settings, self._parser, self._limit, self.room, inbox, self._ping_seconds)
@@ -84,4 +84,6 @@ class HttpAdapter:
 
     def operations(self) -> Sequence[Operation]:
         secured = bool(self._parser.owners)
-        return tuple(replace(operation, secured=secured) for operation in routes.operations(self._parser.model))
+        return tuple(
+            replace(operation, requires_api_key=secured) for operation in routes.operations(self._parser.model)
+        )

@@ -14,9 +14,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from adapters.http.settings import NAME, HttpSettings
-from gateway.domain.errors import Unreadable, Unverified
+from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Message
-from gateway.ports.platform import Request, Supposed
+from gateway.ports.platform import Request, SyntheticMessage
 from gateway.web.api.json_body import STORABLE, VISIBLE, read_model
 
 BYTES_PER_CHARACTER = 12
@@ -63,7 +63,7 @@ class ChatRequestParser:
         """
         return self._parse(self.owner(request.headers), request)
 
-    def dry_run(self, supposed: Supposed) -> Message:
+    def dry_run(self, supposed: SyntheticMessage) -> Message:
         """Returns the message of a made-up request. Raises Unreadable.
 
         A caller's workspace is the digest of its API key; without one, the first key's.
@@ -83,17 +83,19 @@ class ChatRequestParser:
         caller = _owner(key.strip().encode("latin-1", "replace"))  # WSGI passes header bytes as Latin-1
         known = [owner for owner in self.owners if hmac.compare_digest(owner, caller)]
         if scheme.lower() != "bearer" or not known:
-            raise Unverified("Send an API key of this gateway: Authorization: Bearer <key>.")
+            raise Unauthenticated("Send an API key of this gateway: Authorization: Bearer <key>.")
         return known[0]
 
     def _parse(self, owner: str, request: Request) -> ParsedChatRequest:
         if len(request.body) > self.max_body_bytes:
-            raise Unreadable(f"The body is larger than {self.max_body_bytes} bytes.", code="payload_too_large")
+            raise MalformedRequest(f"The body is larger than {self.max_body_bytes} bytes.", code="payload_too_large")
         body = read_model(self.model, request.headers.get("content-type", ""), request.body)
         key = ConversationKey(NAME, workspace=owner, channel=body.thread_id or f"thr_{secrets.token_hex(12)}")
         message_id, address = _identity(owner, request.headers.get("idempotency-key"), body)
-        message = Message(key, message_id, body.message, body.user or "", address, opens=body.thread_id is None)
-        return ParsedChatRequest(replace(message, trace=_trace(request.headers)), body.stream)
+        message = Message(
+            key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
+        )
+        return ParsedChatRequest(replace(message, traceparent=_trace(request.headers)), body.stream)
 
 
 def _request_model(max_message_chars: int) -> type[ChatRequest]:
@@ -111,7 +113,7 @@ def _identity(owner: str, key: str | None, body: ChatRequest) -> tuple[str, dict
         return f"once_{secrets.token_hex(12)}", {}
     if not IDEMPOTENCY_KEY.fullmatch(key):
         message = "An Idempotency-Key has 1 to 255 printable ASCII characters."
-        raise Unreadable(message, code="invalid_field")
+        raise MalformedRequest(message, code="invalid_field")
     content = json.dumps([body.message, body.thread_id, body.user])
     return f"key_{_digest(f'{owner} {key}')}", {"digest": _digest(content)}
 

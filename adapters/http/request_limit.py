@@ -27,6 +27,6 @@ class RequestLimit:
         if not self._per_minute:
             return
         rate = Rate(MINUTE / self._per_minute, self._per_minute)
-        if self._buckets.reserve(f"{NAME}:requests:{caller}", rate, patience=0.0) is None:
+        if self._buckets.take_token(f"{NAME}:requests:{caller}", rate, max_wait=0.0) is None:
             message = f"More than {self._per_minute} requests within a minute. Come back after Retry-After seconds."
-            raise Overloaded(message, code="rate_limited", retry_after=math.ceil(rate.every))
+            raise Overloaded(message, code="rate_limited", retry_after=math.ceil(rate.interval))

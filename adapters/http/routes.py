@@ -18,11 +18,11 @@ from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
-from gateway.ports.inbox import Accepted, Inbox
+from gateway.ports.inbox import AcceptResult, Inbox
 from gateway.ports.platform import Request
 from gateway.web.api import client_address, views
-from gateway.web.api.openapi import Header, Operation, Reply
-from gateway.web.api.waiting import WaitingRoom
+from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
+from gateway.web.api.waiting import WaiterRegistry
 
 PULSE = 2.0
 """Seconds between two checks of a waiting thread whether its caller is still connected."""
@@ -33,7 +33,9 @@ STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 def blueprint(views: ChatRoutes, operations: Sequence[Operation]) -> flask.Blueprint:
     made = flask.Blueprint(NAME, __name__)
     for operation in operations:
-        made.add_url_rule(operation.path, operation.name, getattr(views, operation.name), methods=[operation.method])
+        made.add_url_rule(
+            operation.path, operation.operation_id, getattr(views, operation.operation_id), methods=[operation.method]
+        )
     made.record_once(lambda state: _allow_origins(cast("flask.Flask", state.app), views.settings.cors_origins))
     return made
 
@@ -45,7 +47,7 @@ class ChatRoutes:
     settings: HttpSettings
     parser: ChatRequestParser
     limit: RequestLimit
-    room: WaitingRoom
+    room: WaiterRegistry
     inbox: Inbox
     ping_seconds: float
 
@@ -53,69 +55,73 @@ class ChatRoutes:
         flask.request.max_content_length = self.parser.max_body_bytes + 1  # where a chunked body is cut off
         headers = _headers()
         asked = self.parser.parse(Request(headers, flask.request.get_data()))
-        self.limit.check(asked.message.key.workspace or client_address.address(self.settings.trusted_proxies))
+        self.limit.check(asked.message.key.workspace or client_address.client_ip(self.settings.trusted_proxies))
         if "respond-async" in _listed(headers.get("prefer", "")):
             return self._later(asked)
         with ExitStack() as leaving:
             watches = asked.stream or _prefers_stream(headers.get("accept", ""))
             accepted, news = self._wait(asked, leaving, watches=watches)
-            gone = views.caller_gone(flask.request.environ)
+            gone = views.make_disconnect_check(flask.request.environ)
             if not watches:
-                return views.awaited(accepted.turn, news, gone)
-            stream = views.events(accepted.turn, news, gone, ping_seconds=self.ping_seconds)
-            response = flask.Response(stream, headers=STREAM_HEADERS, content_type=f"{views.STREAM}; charset=utf-8")
+                return views.wait_for_result(accepted.turn, news, gone)
+            stream = views.event_stream(accepted.turn, news, gone, ping_seconds=self.ping_seconds)
+            response = flask.Response(
+                stream, headers=STREAM_HEADERS, content_type=f"{views.EVENT_STREAM}; charset=utf-8"
+            )
             response.call_on_close(leaving.pop_all().close)
             return response
 
     def show_turn(self, turn_id: str) -> ResponseReturnValue:
-        return views.turn(self._turn(turn_id))
+        return views.turn_body(self._turn(turn_id))
 
     def cancel_turn(self, turn_id: str) -> ResponseReturnValue:
-        turn = self.inbox.cancel(self._turn(turn_id).id)
-        self.room.settle(turn)  # the worker would deliver a queued one only after those before it
-        return views.turn(turn)
+        turn = self.inbox.cancel_turn(self._turn(turn_id).id)
+        self.room.resolve(turn)  # the worker would deliver a queued one only after those before it
+        return views.turn_body(turn)
 
     def show_thread(self, thread_id: str) -> ResponseReturnValue:
         conversation = self._conversation(thread_id)
-        return views.thread(conversation, self.inbox.transcript(conversation))
+        return views.thread_body(conversation, self.inbox.transcript(conversation))
 
     def forget_thread(self, thread_id: str) -> ResponseReturnValue:
-        for turn in self.inbox.forget(self._conversation(thread_id)):
-            self.room.settle(turn)  # the worker does not deliver forgotten turns
+        for turn in self.inbox.delete_conversation(self._conversation(thread_id)):
+            self.room.resolve(turn)  # the worker does not deliver forgotten turns
         return "", 204
 
     def _later(self, asked: ParsedChatRequest) -> ResponseReturnValue:
         self.room.check_open()
-        turn = self._accept(asked, self.inbox.new_turn()).turn
+        turn = self._accept(asked, self.inbox.new_turn_id()).turn
         location = flask.url_for(".show_turn", turn_id=turn.id)
-        return views.accepted(turn), 202, {"Location": location, "Preference-Applied": "respond-async"}
+        return views.accepted_body(turn), 202, {"Location": location, "Preference-Applied": "respond-async"}
 
-    def _wait(self, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool) -> tuple[Accepted, views.News]:
+    def _wait(
+        self, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool
+    ) -> tuple[AcceptResult, views.TurnUpdates]:
         """Registers the caller before it hands the message in, so that no event of the turn is missed."""
-        turn = self.inbox.new_turn()
-        waiter = self.room.enter(turn, watches=watches)
+        turn = self.inbox.new_turn_id()
+        waiter = self.room.register(turn, wants_previews=watches)
         leaving.callback(waiter.close)
-        accepted = self._accept(replace(asked, message=replace(asked.message, awaited=True)), turn)
+        accepted = self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn)
         if accepted.turn.id != turn:
-            waiter.turn_to(accepted.turn.id)
-            accepted = replace(accepted, turn=self.inbox.turn(accepted.turn.id))  # it may have finished meanwhile
-        if accepted.turn.state.decided:
+            waiter.switch_to(accepted.turn.id)
+            accepted = replace(accepted, turn=self.inbox.get_turn(accepted.turn.id))  # it may have finished meanwhile
+        if accepted.turn.state.is_resolved:
             return accepted, (accepted.turn,)
-        return accepted, waiter.news(
-            partial(self.inbox.turn, accepted.turn.id),
-            here=accepted.here,
-            patience=self.settings.chat_wait_seconds,
-            pulse=min(PULSE, self.ping_seconds),
+        return accepted, waiter.updates(
+            partial(self.inbox.get_turn, accepted.turn.id),
+            is_local=accepted.claimed_here,
+            max_silence=self.settings.chat_wait_seconds,
+            idle_interval=min(PULSE, self.ping_seconds),
         )
 
-    def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> Accepted:
+    def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> AcceptResult:
         message = asked.message
         try:
             accepted = self.inbox.accept(message, turn)
         except ThreadNotFound:
-            if message.opens:
+            if message.may_start_conversation:
                 raise
-            located = self.inbox.locate(message.key)
+            located = self.inbox.resolve_conversation(message.key)
             accepted = self.inbox.accept(replace(message, key=located.key), turn)
         if accepted.turn.message.address.get("digest") != message.address.get("digest"):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new message."
@@ -126,14 +132,14 @@ class ChatRoutes:
         """Returns a turn of the caller's own. Raises Unverified, TurnNotFound (also for turns of other callers)."""
         owner = self.parser.owner(_headers())
         if TURN_NAME.fullmatch(turn_id):
-            turn = self.inbox.turn(TurnId(turn_id))
+            turn = self.inbox.get_turn(TurnId(turn_id))
             if (turn.message.key.platform, turn.message.key.workspace) == (NAME, owner):
                 return turn
         raise TurnNotFound("There is no such turn.")
 
     def _conversation(self, thread_id: str) -> Conversation:
         owner = self.parser.owner(_headers())
-        return self.inbox.locate(ConversationKey(NAME, workspace=owner, channel=thread_id))
+        return self.inbox.resolve_conversation(ConversationKey(NAME, workspace=owner, channel=thread_id))
 
 
 def _headers() -> dict[str, str]:
@@ -146,10 +152,10 @@ def _listed(header: str) -> set[str]:
 
 def _prefers_stream(accept: str) -> bool:
     """Whether events are asked for by name, and not less than JSON."""
-    if views.STREAM not in accept:
+    if views.EVENT_STREAM not in accept:
         return False
     wanted = flask.request.accept_mimetypes
-    return wanted[views.STREAM] > wanted["application/json"]
+    return wanted[views.EVENT_STREAM] > wanted["application/json"]
 
 
 def _allow_origins(app: flask.Flask, origins: str) -> None:
@@ -174,8 +180,8 @@ STREAMED = """Events, each with JSON data: `turn` (`thread_id`, `turn_id`) first
 while the reply is written; at the end one `done` (as without streaming) or `error` (as any error, with its `status`,
 and `retry_after` in seconds where there is one)."""
 HEADERS = (
-    Header("Idempotency-Key", "The same key again returns the same turn, never a second one."),
-    Header("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
+    HeaderDoc("Idempotency-Key", "The same key again returns the same turn, never a second one."),
+    HeaderDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
 )
 TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"
 
@@ -183,12 +189,12 @@ TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"
 def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
     replies = {
-        200: Reply("The reply.", views.TurnReply, stream=STREAMED),
-        202: Reply("The turn, begun.", views.TurnAccepted),
+        200: ResponseDoc("The reply.", views.TurnReply, stream=STREAMED),
+        202: ResponseDoc("The turn, begun.", views.TurnAccepted),
     }
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
     kept = (401, 404, 429, 502, 503, 504)
-    turn, thread = Reply("The turn.", views.TurnView), Reply("The thread.", views.ThreadView)
+    turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
     read = "Read a thread. One that only the backend knows is adopted by the name it has there."
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
@@ -196,5 +202,5 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
         Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 503)),
         Operation("show_thread", "GET", THREAD, read, {200: thread}, kept),
-        Operation("forget_thread", "DELETE", THREAD, forget, {204: Reply("It is gone.")}, kept),
+        Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

@@ -6,23 +6,26 @@ import re
 
 from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
 
-from gateway.settings import Environment
+from gateway.settings import EnvironmentSettings
 
 NAME = "http"
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.\-]*://[A-Za-z0-9.\-]+(:\d+)?")
 
 
-class HttpSettings(Environment):
+class HttpSettings(EnvironmentSettings):
+    """Settings of POST /chat."""
+
     gateway_api_keys: SecretStr | None = None
-    """Comma-separated; when set, every caller of /chat must show one as a bearer token."""
+    """Comma-separated. When set, every caller of ``/chat`` must send one as a bearer token."""
     cors_origins: str = "*"
-    """Comma-separated origins whose pages may call /chat from a browser; * for all."""
+    """The origins whose pages may call ``/chat`` from a browser, comma-separated; ``*`` for all."""
     chat_wait_seconds: PositiveFloat = 120.0
-    """How long a caller is kept waiting without news."""
+    """How long a caller of ``/chat`` waits for the reply, in seconds; then it gets 504 and the ``turn_id``."""
     chat_requests_per_minute: NonNegativeInt = 0
-    """For each API key, or else each client address; 0: no limit."""
+    """For each API key, or for each client address if there are no keys, counted over all processes; 0: no limit."""
     trusted_proxies: NonNegativeInt = 0
-    """How many proxies of one's own add to X-Forwarded-For; 0: the address that connects is the client's."""
+    """How many of your own proxies add to ``X-Forwarded-For`` and ``X-Forwarded-Proto``; 0: clients connect
+    directly."""
 
     @field_validator("gateway_api_keys")
     @classmethod

@@ -24,11 +24,11 @@ from adapters.slack.status import SlackStatus
 from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Attachment, Kind, Turn
-from gateway.ports.check import Check
+from gateway.domain.models import Attachment, MessageKind, Turn
+from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Outbox, Receipt, Request, Supposed, Webhook
-from gateway.ports.store import Memory
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage, Webhook
+from gateway.ports.store import KeyValueStore
 
 
 class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
@@ -41,12 +41,12 @@ class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
         self._settings = settings
         self._capabilities = Capabilities()
 
-    def restored(self, turn: Turn, outbox: Outbox) -> SlackReply:
+    def restored(self, turn: Turn, outbox: DeliveryContext) -> SlackReply:
         reply = SlackReply.of(outbox)
-        reply.processing = not outbox.fresh and _is_direct(turn)  # an earlier process may have set it
+        reply.processing = not outbox.first_attempt and _is_direct(turn)  # an earlier process may have set it
         return reply
 
-    async def preview(self, turn: Turn, outbox: Outbox, reply: SlackReply) -> SlackPreview:
+    async def preview(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply) -> SlackPreview:
         writer = await self._writer(turn, outbox, reply, max_wait=NO_WAIT)
         return SlackPreview(
             writer,
@@ -56,30 +56,30 @@ class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
             seconds=self._settings.slack_stream_seconds,
             streams=self._settings.slack_preview == "stream" and _may_stream(turn, writer.target),
             # What an earlier process posted stays until ``deliver`` corrects it: nothing is posted beside it.
-            shows_text=outbox.fresh and self._settings.slack_preview != "off",
+            shows_text=outbox.first_attempt and self._settings.slack_preview != "off",
         )
 
-    async def reconciler(self, turn: Turn, outbox: Outbox, reply: SlackReply) -> SlackReconciler:
+    async def reconciler(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply) -> SlackReconciler:
         writer = await self._writer(turn, outbox, reply, max_wait=MAX_WAIT)
         status, streams = self._status(turn, outbox, writer), _may_stream(turn, writer.target)
         return SlackReconciler(self._client, writer, status, self._workspaces, turn, outbox, streams=streams)
 
     def formatted(self, turn: Turn) -> list[OutgoingMessage]:
         *others, last = formatter.pieces(turn.reply) or [""]
-        asks = self._settings.slack_feedback and turn.message.kind is Kind.ASK
+        asks = self._settings.slack_feedback and turn.message.kind is MessageKind.PROMPT
         below = (formatter.feedback_block(turn.id),) if asks else ()
         return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)] if last else []
 
     def plain(self, text: str) -> list[OutgoingMessage]:
         return plain_messages(text)
 
-    async def _writer(self, turn: Turn, outbox: Outbox, reply: SlackReply, *, max_wait: float) -> SlackWriter:
+    async def _writer(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply, *, max_wait: float) -> SlackWriter:
         """Raises DeliveryError."""
         address = turn.message.address
         target = SlackTarget.of(address, await self._workspaces.find(address))
         return SlackWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
 
-    def _status(self, turn: Turn, outbox: Outbox, writer: SlackWriter) -> SlackStatus:
+    def _status(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackStatus:
         capabilities, direct = self._capabilities, _is_direct(turn)
         return SlackStatus(self._client, writer.target, outbox, writer.reply, capabilities, direct=direct)
 
@@ -89,17 +89,17 @@ class SlackAdapter(SlackReplies):
 
     name = NAME
 
-    def __init__(self, settings: SlackSettings, memory: Memory, run: RunCoroutine) -> None:
+    def __init__(self, settings: SlackSettings, memory: KeyValueStore, run: RunCoroutine) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own."""
         super().__init__(SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
         self._parser = EventParser(settings)
         self._receiver = SlackReceiver(settings, self._parser, self._workspaces, memory, run)
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         return self._parser.receive(request)
 
-    def suppose(self, supposed: Supposed) -> Receipt:
-        return dry_run.dry_run(self._parser, supposed)
+    def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
+        return dry_run.dry_run(self._parser, message)
 
     def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
         return self._receiver.webhooks(self.receive, inbox)
@@ -107,13 +107,13 @@ class SlackAdapter(SlackReplies):
     def routes(self, inbox: Inbox) -> flask.Blueprint:  # noqa: ARG002  # the pages take in no messages
         return self._receiver.routes()
 
-    def listen(self, inbox: Inbox) -> None:
-        self._receiver.listen(inbox)
+    def start_receiving(self, inbox: Inbox) -> None:
+        self._receiver.start_receiving(inbox)
 
-    def hush(self) -> None:
-        self._receiver.hush()
+    def stop_receiving(self) -> None:
+        self._receiver.stop_receiving()
 
-    async def fetch(self, turn: Turn) -> Sequence[Attachment]:
+    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
         message = turn.message
         try:
             workspace = await self._workspaces.find(message.address)
@@ -121,14 +121,14 @@ class SlackAdapter(SlackReplies):
             return [Attachment(file, problem=str(exc)) for file in message.files]
         return await files.fetch(self._client, workspace, message, self._settings.slack_max_file_bytes)
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client, self._workspaces)
 
     async def close(self) -> None:
         await self._client.close()
 
 
-def _workspaces(settings: SlackSettings, memory: Memory) -> Workspaces:
+def _workspaces(settings: SlackSettings, memory: KeyValueStore) -> Workspaces:
     if settings.installable:
         return InstalledWorkspaces(settings, memory)
     assert settings.slack_bot_token is not None  # noqa: S101  # `on` has seen to it

@@ -22,7 +22,7 @@ from adapters.slack.error_map import PLATFORM, SERVER_ERROR, translate
 from adapters.slack.rate_limits import buckets_of
 from adapters.slack.reply_target import Workspace
 from gateway.domain.errors import DeliveryError
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 CONNECT_SECONDS = 10.0
 FILE_SECONDS = 120.0
@@ -71,7 +71,7 @@ class SlackClient(ApiClient):
         args: Mapping[str, Any],
         *,
         workspace: Workspace,
-        outbox: Outbox | None,
+        outbox: DeliveryContext | None,
         max_wait: float = 60.0,
     ) -> dict[str, Any]:
         """Returns Slack's answer, which is ok. Leaves out arguments that are None.

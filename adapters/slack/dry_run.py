@@ -5,26 +5,26 @@ from __future__ import annotations
 import time
 
 from adapters.slack.event_parser import ID, EventParser
-from gateway.domain.errors import Unreadable
-from gateway.ports.platform import Receipt, Supposed
+from gateway.domain.errors import MalformedRequest
+from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 
 BOT = "U0BOT"
 """Stands for the bot's user id, which Slack sends with each event only."""
 UNKNOWN_TEAM = "unknown"
 
 
-def dry_run(parser: EventParser, supposed: Supposed) -> Receipt:
+def dry_run(parser: EventParser, supposed: SyntheticMessage) -> ParsedUpdate:
     """Raises Unreadable for ids that cannot be Slack's."""
     for what, name in (("channel", supposed.channel), ("user", supposed.user)):
         if not ID.fullmatch(name):
-            raise Unreadable(f"Slack's {what}s have ids such as {'C' if what == 'channel' else 'U'}0123ABCD.")
+            raise MalformedRequest(f"Slack's {what}s have ids such as {'C' if what == 'channel' else 'U'}0123ABCD.")
     team = supposed.workspace or UNKNOWN_TEAM
     event = {
         "type": "message",
         "channel": supposed.channel,
         "channel_type": "im" if supposed.channel.startswith("D") else "channel",
         "user": supposed.user,
-        "text": f"<@{BOT}> {supposed.text}" if supposed.mention else supposed.text,
+        "text": f"<@{BOT}> {supposed.text}" if supposed.mentions_bot else supposed.text,
         "ts": f"{time.time():.6f}",
         "thread_ts": supposed.topic,
     }

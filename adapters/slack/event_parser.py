@@ -17,9 +17,18 @@ from adapters.slack import replies, text_input
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
-from gateway.domain.errors import Unreadable, Unverified
-from gateway.domain.models import Address, ConversationKey, Edit, File, Kind, Message, Verdict, Withdrawal
-from gateway.ports.platform import Receipt, Request
+from gateway.domain.errors import MalformedRequest, Unauthenticated
+from gateway.domain.models import (
+    Address,
+    ConversationKey,
+    Feedback,
+    File,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    MessageKind,
+)
+from gateway.ports.platform import ParsedUpdate, Request
 
 ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 """Slack's ids and timestamps; three of them fit into a message id."""
@@ -102,25 +111,25 @@ class EventParser:
         self._joins_threads = settings.slack_replies == "thread"
         self._bots = frozenset(name.strip() for name in settings.slack_allowed_bots.split(",") if name.strip())
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         """Parses a webhook request. Raises Unverified, Unreadable."""
         if _is_ssl_check(request):
-            return Receipt()
+            return ParsedUpdate()
         return self.parse(decode(request.headers.get("content-type", ""), self._verified(request)))
 
-    def parse(self, payload: Fields) -> Receipt:
+    def parse(self, payload: Fields) -> ParsedUpdate:
         """Parses a payload that is known to be from Slack. Raises nothing; unknown payloads give an empty receipt."""
         return replace(self._parse(payload), payload=payload)
 
-    def _parse(self, payload: Fields) -> Receipt:
+    def _parse(self, payload: Fields) -> ParsedUpdate:
         match payload.get("type"):
             case "event_callback":
                 return self._event(TeamContext.of(payload), object_in(payload, "event"))
             case "block_actions":
                 return _feedback(payload)
             case "url_verification":
-                return Receipt(body=json.dumps({"challenge": text_in(payload, "challenge")}))
-        return self._command(payload) if "command" in payload else Receipt()
+                return ParsedUpdate(response_body=json.dumps({"challenge": text_in(payload, "challenge")}))
+        return self._command(payload) if "command" in payload else ParsedUpdate()
 
     def _verified(self, request: Request) -> str:
         """Returns the body if Slack signed it within the last five minutes. Raises Unverified, Unreadable."""
@@ -130,20 +139,20 @@ class EventParser:
             try:
                 body = request.body.decode()
             except UnicodeDecodeError:
-                raise Unreadable("The body is not UTF-8.") from None
+                raise MalformedRequest("The body is not UTF-8.") from None
             if self._verifier.is_valid(body, timestamp, signature):
                 return body
-        raise Unverified("The signature is missing, wrong or older than five minutes.")
+        raise Unauthenticated("The signature is missing, wrong or older than five minutes.")
 
-    def _event(self, team: TeamContext, event: Fields) -> Receipt:
+    def _event(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         match event.get("type"):
             case "message" | "app_mention":
                 return self._message(team, event)
             case "agent_session_stopped":
                 return _receipt(self._stopped(team, event))
-        return Receipt()
+        return ParsedUpdate()
 
-    def _message(self, team: TeamContext, event: Fields) -> Receipt:
+    def _message(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         match event.get("subtype"):
             case "message_changed":
                 return self._changed(team, event)
@@ -151,7 +160,7 @@ class EventParser:
                 return _deleted(_message_id(team, event, _id(event, "deleted_ts")))
             case subtype if subtype in MESSAGE_SUBTYPES:
                 return _receipt(self._new_message(team, event))
-        return Receipt()
+        return ParsedUpdate()
 
     def _new_message(self, team: TeamContext, event: Fields) -> Message | None:
         """A mention arrives as ``app_mention`` and as ``message``, in any order; both give the same message."""
@@ -165,11 +174,11 @@ class EventParser:
         ):
             return None
         text, files = _text(event, team), _files(event)
-        kind = Kind.ASK if files else text_input.kind_of(text)
-        if kind is Kind.RESET and not addressed:
-            kind = Kind.ASK  # it may be meant for others, and a reset cannot be undone
+        kind = MessageKind.PROMPT if files else text_input.kind_of(text)
+        if kind is MessageKind.RESET and not addressed:
+            kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
-        opens = addressed and not (kind is Kind.STOP and context.thread_ts)
+        opens = addressed and not (kind is MessageKind.STOP and context.thread_ts)
         key, address = self._key(team, context), self._address(team, context)
         return Message(key, message_id, text, context.user, address, kind, files, opens)
 
@@ -192,7 +201,7 @@ class EventParser:
         is_bot = bot or message.get("subtype") == "bot_message"
         return "" if is_bot and not self._bots & {"*", user, bot} else user or bot
 
-    def _changed(self, team: TeamContext, event: Fields) -> Receipt:
+    def _changed(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         """An edit, a link's preview, or the deletion of a message with replies, which Slack leaves as a tombstone."""
         message, before = object_in(event, "message"), object_in(event, "previous_message")
         message_id = _message_id(team, event, _id(message, "ts"))
@@ -203,9 +212,9 @@ class EventParser:
             or text_input.written(message) == text_input.written(before)
             or not self._author(team, message)
         ):
-            return Receipt()
-        edit = Edit(NAME, message_id, _text(message, team))
-        return Receipt(changes=(edit,) if message_id else ())
+            return ParsedUpdate()
+        edit = MessageEdited(NAME, message_id, _text(message, team))
+        return ParsedUpdate(events=(edit,) if message_id else ())
 
     def _stopped(self, team: TeamContext, event: Fields) -> Message | None:
         """The Stop button. docs.slack.dev/reference/events/agent_session_stopped"""
@@ -214,9 +223,17 @@ class EventParser:
         if not (team.team_id and context.channel and press):
             return None
         key, address = self._key(team, context), self._address(team, context)
-        return Message(key, f"{team.team_id}:stop:{press}", "stop", context.user, address, Kind.STOP, opens=False)
+        return Message(
+            key,
+            f"{team.team_id}:stop:{press}",
+            "stop",
+            context.user,
+            address,
+            MessageKind.STOP,
+            may_start_conversation=False,
+        )
 
-    def _command(self, form: Fields) -> Receipt:
+    def _command(self, form: Fields) -> ParsedUpdate:
         """A command names no thread: docs.slack.dev/interactivity/implementing-slash-commands"""
         name = text_in(form, "command").replace("-", "/").rpartition("/")[2]
         if "reset" not in {name.lower(), text_in(form, "text").strip().lower()}:
@@ -226,10 +243,12 @@ class EventParser:
         team = TeamContext(_id(form, "team_id"), _id(form, "enterprise_id"))
         channel, user, trigger = (_id(form, name) for name in ("channel_id", "user_id", "trigger_id"))
         if not (team.team_id and channel and user and trigger):
-            return Receipt()
+            return ParsedUpdate()
         context = MessageContext(channel, user, _is_direct(channel, None), kind="command")
         key, address = self._key(team, context), self._address(team, context)
-        return Receipt((Message(key, f"{team.team_id}:command:{trigger}", "reset", user, address, Kind.RESET),))
+        return ParsedUpdate(
+            (Message(key, f"{team.team_id}:command:{trigger}", "reset", user, address, MessageKind.RESET),)
+        )
 
     def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
         topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""
@@ -258,9 +277,9 @@ def address_of(team: TeamContext, context: MessageContext, thread_ts: str) -> Ad
     return {name: part for name, part in parts.items() if part}
 
 
-def ephemeral(text: str) -> Receipt:
+def ephemeral(text: str) -> ParsedUpdate:
     """Returns an answer to a slash command that only the person who gave it sees."""
-    return Receipt(body=json.dumps({"response_type": "ephemeral", "text": text}, ensure_ascii=False))
+    return ParsedUpdate(response_body=json.dumps({"response_type": "ephemeral", "text": text}, ensure_ascii=False))
 
 
 def decode(content_type: str, body: str) -> Mapping[str, Any]:
@@ -285,7 +304,7 @@ def _form(body: str) -> dict[str, str]:
             parse_qsl(body, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MOST_FIELDS)
         )
     except ValueError:  # UnicodeDecodeError among them
-        raise Unreadable("The body is not a form.") from None
+        raise MalformedRequest("The body is not a form.") from None
 
 
 def _id(fields: Fields, name: str) -> str:
@@ -313,12 +332,12 @@ def _message_id(team: TeamContext, event: Fields, ts: str) -> str:
     return f"{team.team_id}:{channel}:{ts}" if team.team_id and channel and ts else ""
 
 
-def _receipt(message: Message | None) -> Receipt:
-    return Receipt((message,) if message else ())
+def _receipt(message: Message | None) -> ParsedUpdate:
+    return ParsedUpdate((message,) if message else ())
 
 
-def _deleted(message_id: str) -> Receipt:
-    return Receipt(changes=(Withdrawal(NAME, message_id),) if message_id else ())
+def _deleted(message_id: str) -> ParsedUpdate:
+    return ParsedUpdate(events=(MessageDeleted(NAME, message_id),) if message_id else ())
 
 
 def _mentions_bot(event: Fields, team: TeamContext) -> bool:
@@ -351,7 +370,7 @@ def _file(file: Fields) -> File:
     return File(name, reference, text_in(file, "mimetype"), size_in(file, "size"))
 
 
-def _feedback(payload: Fields) -> Receipt:
+def _feedback(payload: Fields) -> ParsedUpdate:
     """Clicks on the feedback buttons under replies.
 
     docs.slack.dev/reference/interaction-payloads/block_actions-payload
@@ -359,5 +378,5 @@ def _feedback(payload: Fields) -> Receipt:
     author = _id(object_in(payload, "user"), "id")
     actions = [action for action in objects_in(payload, "actions") if action.get("action_id") == FEEDBACK_ACTION]
     read = [read_feedback(text_in(action, "value")) for action in actions if author]
-    verdicts = [Verdict(turn, author, value) for turn, value in filter(None, read)]
-    return Receipt(changes=tuple(verdicts))
+    verdicts = [Feedback(turn, author, value) for turn, value in filter(None, read)]
+    return ParsedUpdate(events=tuple(verdicts))

@@ -12,7 +12,7 @@ from adapters.base.files import fetch_attachments
 from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.models import Attachment, File, Message
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 HTML = "text/html"
 LOOKUP_PAUSES = (0.5, 1.0, 2.0)
@@ -54,7 +54,7 @@ async def _find_url(client: SlackClient, workspace: Workspace, file_id: str) -> 
 async def upload(
     client: SlackClient,
     target: SlackTarget,
-    outbox: Outbox,
+    outbox: DeliveryContext,
     file: File,
     content: bytes,
     *,
@@ -78,13 +78,13 @@ async def upload(
     return file_id
 
 
-async def share(client: SlackClient, target: SlackTarget, outbox: Outbox, file: File, file_id: str) -> None:
+async def share(client: SlackClient, target: SlackTarget, outbox: DeliveryContext, file: File, file_id: str) -> None:
     """Shares what an earlier attempt uploaded, unless that attempt did. Raises as ``SlackClient.call`` does."""
     if not await _is_shared(client, target, outbox, file_id):
         await _share(client, target, outbox, file, file_id)
 
 
-async def _share(client: SlackClient, target: SlackTarget, outbox: Outbox, file: File, file_id: str) -> None:
+async def _share(client: SlackClient, target: SlackTarget, outbox: DeliveryContext, file: File, file_id: str) -> None:
     """Does the one step that people see: after a lost answer it is not repeated, but its outcome is looked up."""
     args = {
         "files": [{"id": file_id, "title": file.name}],
@@ -101,7 +101,7 @@ async def _share(client: SlackClient, target: SlackTarget, outbox: Outbox, file:
         raise
 
 
-async def _is_shared(client: SlackClient, target: SlackTarget, outbox: Outbox, file_id: str) -> bool:
+async def _is_shared(client: SlackClient, target: SlackTarget, outbox: DeliveryContext, file_id: str) -> bool:
     """Returns whether a file is in the channel: docs.slack.dev/reference/objects/file-object"""
     try:
         answer = await client.call("files.info", {"file": file_id}, workspace=target.workspace, outbox=outbox)

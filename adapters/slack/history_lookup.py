@@ -10,7 +10,7 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.posted_reply import EVENT_TYPE, SlackMessage
 from adapters.slack.reply_target import SlackTarget
 from gateway.domain.models import Turn, TurnId
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 PAGE_SIZE = 200
 """Messages. Apps that are sold, but are not in Slack's Marketplace, get 15 and one page a minute."""
@@ -52,7 +52,7 @@ class Found:
         return [message for _, message in sorted((found | both).items(), key=lambda item: float(item[0]))]
 
 
-async def find_posted(client: SlackClient, target: SlackTarget, turn: Turn, outbox: Outbox) -> Found:
+async def find_posted(client: SlackClient, target: SlackTarget, turn: Turn, outbox: DeliveryContext) -> Found:
     """Returns everything that is posted of a turn. Raises as ``SlackClient.call`` does."""
     after = target.message_ts or f"{turn.received_at - CLOCK_TOLERANCE:.6f}"
     history = [message async for message in _messages(client, target, outbox, after)]
@@ -68,7 +68,7 @@ async def find_posted(client: SlackClient, target: SlackTarget, turn: Turn, outb
 
 
 async def _messages(
-    client: SlackClient, target: SlackTarget, outbox: Outbox, after: str
+    client: SlackClient, target: SlackTarget, outbox: DeliveryContext, after: str
 ) -> AsyncIterator[HistoryMessage]:
     """Yields the messages of the thread, or of the channel if there is none."""
     method = "conversations.replies" if target.thread_ts else "conversations.history"

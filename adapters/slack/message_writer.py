@@ -13,7 +13,7 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply, metadata
 from adapters.slack.reply_target import SlackTarget
 from gateway.domain.models import TurnId
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 Chunk = Mapping[str, Any]
 Ending = Literal["complete", "error"]
@@ -35,7 +35,7 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
         client: SlackClient,
         target: SlackTarget,
         turn: TurnId,
-        outbox: Outbox,
+        outbox: DeliveryContext,
         reply: SlackReply,
         *,
         max_wait: float,

@@ -30,7 +30,7 @@ from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
 from gateway import logs
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import Memory
+from gateway.ports.store import KeyValueStore
 
 INSTALL, REDIRECT = PATHS["install"], PATHS["oauth_redirect"]
 STATE_SECONDS = 600
@@ -53,7 +53,7 @@ REASONS = {
 """Status and sentence by the reason of a failure."""
 OTHER_REASON = (400, "Slack did not go on with the installation.")
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 def installation_name(bot: Bot) -> str:
@@ -68,7 +68,7 @@ def _name(owner: str) -> str:
 class Installations(InstallationStore):
     """Slack's InstallationStore on the gateway's database. Bot tokens only. Raises StoreUnavailable."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: KeyValueStore) -> None:
         self._memory = memory
 
     def save(self, installation: Installation) -> None:
@@ -76,7 +76,7 @@ class Installations(InstallationStore):
 
     def save_bot(self, bot: Bot) -> None:
         kept = json.dumps(bot.to_dict_for_copying(), default=datetime.isoformat)
-        self._memory.keep(installation_name(bot), kept)
+        self._memory.set_value(installation_name(bot), kept)
 
     def find_bot(
         self,
@@ -87,7 +87,7 @@ class Installations(InstallationStore):
     ) -> Bot | None:
         """Returns the workspace's own installation, or else that of its organisation."""
         for owner in (None if is_enterprise_install else team_id, enterprise_id):
-            kept = self._memory.recall(_name(owner)) if owner else None
+            kept = self._memory.get_value(_name(owner)) if owner else None
             if kept is not None:
                 return Bot(**json.loads(kept))
         return None
@@ -98,7 +98,7 @@ class Installations(InstallationStore):
         Returns False if there is no such installation, or a newer one: Slack's events may be late.
         """
         bot = self.find_bot(enterprise_id=None, team_id=owner)
-        return bot is not None and bot.installed_at <= at and self._memory.discard(_name(owner))
+        return bot is not None and bot.installed_at <= at and self._memory.delete_value(_name(owner))
 
 
 class SignedStates(OAuthStateStore):
@@ -183,7 +183,7 @@ class InstallFlow(OAuthFlow):
 class OAuthRoutes:
     """The two pages of an installation."""
 
-    def __init__(self, settings: SlackSettings, memory: Memory) -> None:
+    def __init__(self, settings: SlackSettings, memory: KeyValueStore) -> None:
         assert settings.slack_client_secret is not None  # noqa: S101  # both: settings.installable
         self._slack = urljoin(settings.slack_api_url, "..")
         secret = settings.slack_client_secret.get_secret_value()

@@ -14,7 +14,7 @@ from typing import Any
 from adapters.base.posted_reply import PostedReply
 from adapters.slack import formatter
 from gateway.domain.models import TurnId
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 EVENT_TYPE = "gateway_reply"
 """The type of the metadata on every message of ours (docs.slack.dev/messaging/message-metadata)."""
@@ -76,10 +76,10 @@ class SlackReply(PostedReply[SlackMessage]):
     """Whether Slack may believe that the agent is at work until we say otherwise."""
 
     @classmethod
-    def of(cls, outbox: Outbox) -> SlackReply:
+    def of(cls, outbox: DeliveryContext) -> SlackReply:
         """Reads what an earlier process saved, if there was one."""
-        reply = cls(needs_lookup=not outbox.fresh)
-        reply.restore(outbox.parts)
+        reply = cls(needs_lookup=not outbox.first_attempt)
+        reply.restore(outbox.posted_messages)
         return reply
 
     def restore_message(self, entry: str) -> None:

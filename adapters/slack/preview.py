@@ -11,7 +11,7 @@ from adapters.slack.message_writer import ENDED, SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage
 from adapters.slack.preview_buffer import SlackBuffer, presentable
 from adapters.slack.status import SlackStatus
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 
 STREAM_SECONDS = 240.0
@@ -37,7 +37,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         self,
         writer: SlackWriter,
         status: SlackStatus,
-        outbox: Outbox,
+        outbox: DeliveryContext,
         capabilities: Capabilities,
         *,
         seconds: float,
@@ -61,7 +61,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         shown, until = THINKING, self._clock() + STATUS_SECONDS
         await self._status.show(shown)
         while not self._buffer.closed:
-            await self._buffer.pause(BUTTON_SECONDS)
+            await self._buffer.wait_until_closed(BUTTON_SECONDS)
             # A stream shows activity by itself, and has Slack's button. The button takes the place of our text.
             if self._buffer.closed or self._posted.streaming or await self._status.show_button():
                 continue
@@ -78,7 +78,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         return min(self._seconds * (UPDATE_FACTOR if changes else 1), max(MAX_PAUSE, self._seconds))
 
     async def wait_for_change(self) -> None:
-        await self._buffer.news()
+        await self._buffer.wait_for_change()
 
     def contents(self) -> list[OutgoingMessage]:
         return [OutgoingMessage(piece) for piece in formatter.pieces(self._buffer.text) or [""]]
@@ -90,7 +90,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         if not text:
             return
         bucket = f"slack:{self._team}:preview"
-        if not complete and not await self._outbox.take(bucket, POSTED, patience=NO_WAIT):
+        if not complete and not await self._outbox.acquire(bucket, POSTED, max_wait=NO_WAIT):
             raise RateLimitTimeout
         await self._writer.post(OutgoingMessage(text))
 

@@ -6,8 +6,8 @@ import re
 
 from adapters.base.markdown import finished, utf8_bytes
 from adapters.slack.message_writer import Chunk, task
-from gateway.domain.models import Shown, ToolCall
-from gateway.domain.stream_buffer import Written
+from gateway.domain.models import PreviewEvent, ToolCall
+from gateway.domain.stream_buffer import TextBuffer
 
 BLOCKS_FROM_BYTES = 6_500
 """From here on a message grows by whole blocks, so that it can still end where it reads best."""
@@ -16,7 +16,7 @@ MAX_WORD = 60
 LAST_WORD = re.compile(r"\S*\Z")
 
 
-class SlackBuffer(Written):
+class SlackBuffer(TextBuffer):
     """With the tool calls of the turn."""
 
     def __init__(self) -> None:
@@ -25,10 +25,10 @@ class SlackBuffer(Written):
         self._shown: dict[str, bool] = {}
         """The tool calls that were shown; and whether as done."""
 
-    def put(self, shown: Shown) -> None:
+    def put(self, shown: PreviewEvent) -> None:
         if isinstance(shown, ToolCall):
             self._tools[shown.call_id] = shown
-            self.change()
+            self.notify()
         super().put(shown)
 
     @property

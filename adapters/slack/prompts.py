@@ -24,7 +24,7 @@ CALL_SECONDS = 5
 MOST_WAITING = 50
 MOST_REMEMBERED = 10_000
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class PromptSuggester:

@@ -17,7 +17,7 @@ from adapters.slack.status import SlackStatus
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.domain.models import File, Turn, TurnState
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 STREAMING = "streaming_state_conflict"
 NO_ACCESS = frozenset({"channel_not_found", "missing_scope", "no_permission", "not_in_channel", "thread_not_found"})
@@ -25,7 +25,7 @@ NO_ACCESS = frozenset({"channel_not_found", "missing_scope", "no_permission", "n
 INVALID_TOKEN = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"})
 STOPPED: dict[str, Any] = {"type": "context", "elements": [{"type": "mrkdwn", "text": "_Stopped._"}]}
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
@@ -47,7 +47,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         status: SlackStatus,
         workspaces: Workspaces,
         turn: Turn,
-        outbox: Outbox,
+        outbox: DeliveryContext,
         *,
         streams: bool,
     ) -> None:
@@ -137,7 +137,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
             return
         number, file_id = len(entries) - 1, entries[-1].removeprefix(UNSHARED)
         try:
-            await files.share(self._client, self._slack.target, self._outbox, self._turn.files[number], file_id)
+            await files.share(self._client, self._slack.target, self._outbox, self._turn.reply_files[number], file_id)
         except Rejected as exc:
             await self.report_missing_file(number, exc)
         else:

@@ -8,43 +8,49 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
-from gateway.settings import Environment, TokenPattern
+from gateway.settings import EnvironmentSettings, TokenPattern
 
 SLACK = "https://slack.com"
 PROMPTS = 4
 """The most that Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
 
 
-class SlackSettings(Environment):
+class SlackSettings(EnvironmentSettings):
+    """Settings of Slack."""
+
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern("xox", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{8,}")),
         TokenPattern("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}")),
     )
 
     slack_bot_token: SecretStr | None = None
+    """The ``xoxb-…`` token of one workspace (*Install App*). Leave it unset to serve many workspaces."""
     slack_signing_secret: SecretStr | None = None
+    """Verifies Slack's HTTP requests (*Basic Information*). Not needed with Socket Mode."""
     slack_app_token: SecretStr | None = None
-    """Set: events are received by Socket Mode, and no public address is needed."""
+    """The ``xapp-…`` token. Set: events are received by Socket Mode, and no public address is needed."""
     slack_client_id: str | None = None
+    """For many workspaces, in place of a bot token; needs ``SLACK_CLIENT_SECRET``."""
     slack_client_secret: SecretStr | None = None
-    """Both set: any number of workspaces can install the app, at /slack/install."""
+    """With ``SLACK_CLIENT_ID``: any number of workspaces can install the app, at ``/slack/install``."""
     slack_api_url: str = f"{SLACK}/api/"
+    """The Web API; change it for a server of your own."""
     slack_scope: Literal["topic", "channel", "user"] = "topic"
     """What a conversation is: a thread in Slack, a whole channel, or one person in a channel."""
     slack_replies: Literal["thread", "mention"] = "thread"
     """What is answered in channels: also every message in a thread where the bot was mentioned, or mentions only."""
     slack_allowed_bots: str = ""
-    """Comma-separated user or bot ids of other bots that are answered; * for all."""
+    """Comma-separated user or bot ids of other bots that are answered; ``*`` for all."""
     slack_preview: Literal["stream", "update", "off"] = "stream"
     """How a reply is shown while it is written: by Slack's streaming, by editing a message, or not at all."""
     slack_stream_seconds: PositiveFloat = 1.0
-    """Between two pieces of a streamed reply."""
+    """Seconds between two pieces of a streamed reply."""
     slack_feedback: bool = True
     """Put feedback buttons under replies."""
     slack_prompts: str = ""
-    """Up to four suggested prompts, as ``title: message``, separated by |."""
+    """Up to four suggested prompts, as ``title: message``, separated by ``|``."""
     slack_max_file_bytes: PositiveInt = Field(20 * 1024 * 1024)
-    """The largest attached file that is read."""
+    """The largest attached file that is read, in bytes."""
 
     @field_validator("slack_api_url")
     @classmethod

@@ -11,45 +11,47 @@ from adapters.slack.reply_target import NAME, Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import Workspaces
 from gateway.domain.errors import DeliveryError
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 
 EVENTS = f"{NAME} events"
 
 
-async def check(settings: SlackSettings, calls: SlackClient, workspaces: Workspaces) -> Sequence[Check]:
+async def check(settings: SlackSettings, calls: SlackClient, workspaces: Workspaces) -> Sequence[CheckResult]:
     """Returns a check of the token, of its scopes, and of how events are received. Raises nothing."""
     if settings.installable:
-        token: Sequence[Check] = (Check(NAME, ok=True, detail=f"workspaces install the app at {PATHS['install']}"),)
+        token: Sequence[CheckResult] = (
+            CheckResult(NAME, ok=True, detail=f"workspaces install the app at {PATHS['install']}"),
+        )
     else:
         token = await check_setup(NAME, _token(calls, workspaces))
     return (*token, await _events(settings, calls))
 
 
-async def _token(calls: SlackClient, workspaces: Workspaces) -> Sequence[Check]:
+async def _token(calls: SlackClient, workspaces: Workspaces) -> Sequence[CheckResult]:
     who = await calls.identify(await workspaces.find({}))
     if not who.bot_id:
         advice = "SLACK_BOT_TOKEN is not the token of a bot; take the Bot User OAuth Token, which begins with xoxb-"
-        return (Check(NAME, ok=False, detail=advice),)
-    return (Check(NAME, ok=True, detail=f"bot {who.user} of {who.url or who.team}"), _scopes(who))
+        return (CheckResult(NAME, ok=False, detail=advice),)
+    return (CheckResult(NAME, ok=True, detail=f"bot {who.user} of {who.url or who.team}"), _scopes(who))
 
 
-def _scopes(who: TokenIdentity) -> Check:
+def _scopes(who: TokenIdentity) -> CheckResult:
     if not who.scopes:  # a proxy removed the header: a token has at least one scope
-        return Check(f"{NAME} scopes", ok=True, detail="unknown: the answer did not say")
+        return CheckResult(f"{NAME} scopes", ok=True, detail="unknown: the answer did not say")
     missing = [scope for scope in SCOPES if scope not in who.scopes]
     if not missing:
-        return Check(f"{NAME} scopes", ok=True, detail="complete")
+        return CheckResult(f"{NAME} scopes", ok=True, detail="complete")
     advice = "add them under OAuth & Permissions, or put the manifest in again, and install the app again"
-    return Check(f"{NAME} scopes", ok=False, detail=f"missing: {', '.join(missing)}; {advice}")
+    return CheckResult(f"{NAME} scopes", ok=False, detail=f"missing: {', '.join(missing)}; {advice}")
 
 
-async def _events(settings: SlackSettings, calls: SlackClient) -> Check:
+async def _events(settings: SlackSettings, calls: SlackClient) -> CheckResult:
     if settings.slack_app_token is None:
-        return Check(EVENTS, ok=True, detail=f"by HTTP, at POST {PATHS['events']}")
+        return CheckResult(EVENTS, ok=True, detail=f"by HTTP, at POST {PATHS['events']}")
     app = Workspace("", settings.slack_app_token.get_secret_value())
     try:
         await calls.call("apps.connections.open", {}, workspace=app, outbox=None)
     except DeliveryError as exc:
         advice = "SLACK_APP_TOKEN must be an app-level token with the scope connections:write, and Socket Mode be on"
-        return Check(EVENTS, ok=False, detail=f"{exc} ({advice})")
-    return Check(EVENTS, ok=True, detail="by Socket Mode")
+        return CheckResult(EVENTS, ok=False, detail=f"{exc} ({advice})")
+    return CheckResult(EVENTS, ok=True, detail="by Socket Mode")

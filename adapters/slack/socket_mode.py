@@ -31,7 +31,7 @@ TRANSIENT = frozenset({"fatal_error", "internal_error", "ratelimited", "request_
 BUFFER_BYTES = 16 * 1024
 """Bytes per read. The client recurses once for each piece of a message, and for each message in a piece."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class SocketMode:

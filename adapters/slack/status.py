@@ -10,12 +10,12 @@ from adapters.slack.posted_reply import SlackReply
 from adapters.slack.reply_target import SlackTarget
 from gateway import logs
 from gateway.domain.errors import DeliveryError
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 END_MAX_WAIT = 5.0
 """Seconds that a token for the last call may take: a button that is not removed stays for an hour."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class SlackStatus:
@@ -29,7 +29,7 @@ class SlackStatus:
         self,
         client: SlackClient,
         target: SlackTarget,
-        outbox: Outbox,
+        outbox: DeliveryContext,
         reply: SlackReply,
         capabilities: Capabilities,
         *,

@@ -9,7 +9,7 @@ from functools import partial
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.base.text_input import MENTION, labelled_link, quoted, resolve_mentions
-from gateway.domain.models import Kind
+from gateway.domain.models import MessageKind
 
 TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
 """A reference in angle brackets, or an entity. What people type has no bare < or &:
@@ -35,7 +35,7 @@ def readable(text: str, bot_user: str = "") -> str:
     return resolve_mentions(TOKEN.sub(partial(_readable_token, bot_user), text))
 
 
-def kind_of(text: str) -> Kind:
+def kind_of(text: str) -> MessageKind:
     """Returns what a readable text asks for: a command may be written with or without a slash."""
     return text_input.kind_of(text_input.bare_word(text).removeprefix("/"))
 

@@ -20,10 +20,10 @@ from adapters.slack.socket_mode import SocketMode
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Receipt, Request, Webhook
-from gateway.ports.store import Memory
+from gateway.ports.platform import ParsedUpdate, Request, Webhook
+from gateway.ports.store import KeyValueStore
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class SlackReceiver:
@@ -34,7 +34,7 @@ class SlackReceiver:
         settings: SlackSettings,
         parser: EventParser,
         workspaces: Workspaces,
-        memory: Memory,
+        memory: KeyValueStore,
         run: RunCoroutine,
     ) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class SlackReceiver:
         self._uninstalls = UninstallHandler(Installations(memory), workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
 
-    def webhooks(self, receive: Callable[[Request], Receipt], inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: Inbox) -> Sequence[Webhook]:
         """Returns none without a signing secret: then requests cannot be verified."""
         if self._settings.slack_signing_secret is None:
             return ()
@@ -56,7 +56,7 @@ class SlackReceiver:
         """Returns the pages by which workspaces install the app."""
         return flask.Blueprint("slack", __name__) if self._oauth is None else self._oauth.blueprint()
 
-    def listen(self, inbox: Inbox) -> None:
+    def start_receiving(self, inbox: Inbox) -> None:
         """Opens a Socket Mode connection if there is a token for it. Returns at once."""
         token = self._settings.slack_app_token
         if token is not None:
@@ -64,7 +64,7 @@ class SlackReceiver:
             self._socket = SocketMode(receive, token.get_secret_value(), self._settings.slack_api_url, self._run)
             self._socket.open()
 
-    def hush(self) -> None:
+    def stop_receiving(self) -> None:
         """Closes the connection. Events that are being processed are committed and acknowledged before it returns."""
         if self._socket is not None:
             self._socket.close()
@@ -74,11 +74,11 @@ class SlackReceiver:
     def _receive_payload(self, inbox: Inbox, payload: Fields) -> str:
         receipt = self._parser.parse(payload)
         self._take(inbox, receipt)
-        return receipt.body
+        return receipt.response_body
 
-    def _take(self, inbox: Inbox, receipt: Receipt) -> None:
+    def _take(self, inbox: Inbox, receipt: ParsedUpdate) -> None:
         """Raises what ``Inbox.take`` raises, and StoreUnavailable: then Slack has to send it again."""
-        inbox.take(receipt)
+        inbox.accept_all(receipt)
         if receipt.payload.get("type") == "event_callback":
             event = object_in(receipt.payload, "event")
             if self._uninstalls is not None:

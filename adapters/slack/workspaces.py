@@ -25,7 +25,7 @@ from adapters.slack.settings import SlackSettings
 from gateway import logs
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.models import Address
-from gateway.ports.store import Memory
+from gateway.ports.store import KeyValueStore
 
 KNOWN_SECONDS = 60.0
 """How long an installation is cached."""
@@ -43,7 +43,7 @@ FINAL = frozenset({"invalid_refresh_token", "token_revoked", "account_inactive"}
 """Errors after which the app has to be installed again
 (docs.slack.dev/reference/methods/oauth.v2.access#errors)."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class Workspaces(Protocol):
@@ -87,7 +87,7 @@ class Known:
 class InstalledWorkspaces:
     """The workspaces and organisations that have installed the app, as stored in the database."""
 
-    def __init__(self, settings: SlackSettings, memory: Memory) -> None:
+    def __init__(self, settings: SlackSettings, memory: KeyValueStore) -> None:
         self._installations = Installations(memory)
         self._rotation = Rotation(settings, memory, self._installations)
         self._known: dict[str, Known] = {}
@@ -141,7 +141,7 @@ class Rotation:
     app again before the present token ends, and the log says so.
     """
 
-    def __init__(self, settings: SlackSettings, memory: Memory, installations: Installations) -> None:
+    def __init__(self, settings: SlackSettings, memory: KeyValueStore, installations: Installations) -> None:
         self._memory = memory
         self._installations = installations
         self._rotator = _rotator(settings)
@@ -156,7 +156,7 @@ class Rotation:
             return bot
         lease, owner = f"{installation_name(bot)}:rotation", secrets.token_hex(8)
         give_up = time.monotonic() + WAIT_SECONDS
-        while not self._memory.lease(lease, owner, LEASE_SECONDS):
+        while not self._memory.try_lock(lease, owner, LEASE_SECONDS):
             if _is_usable(bot):
                 return bot
             if time.monotonic() > give_up:
@@ -167,7 +167,7 @@ class Rotation:
             return self._renewed(read)
         finally:
             with suppress(StoreUnavailable):  # it expires
-                self._memory.lease(lease, owner, 0)
+                self._memory.try_lock(lease, owner, 0)
 
     def _renewed(self, read: Read) -> Bot:
         """Renews the token. The caller holds the lease."""

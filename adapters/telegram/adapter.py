@@ -22,10 +22,10 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.domain.models import Attachment, Turn
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Outbox, Receipt, Request, Supposed, Webhook
-from gateway.ports.store import Memory
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage, Webhook
+from gateway.ports.store import KeyValueStore
 
 
 class TelegramReplies(ChatAdapter[TelegramReply, TelegramMessage, FormattedText]):
@@ -37,12 +37,12 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramMessage, FormattedText]
         self._settings = settings
         self._capabilities = Capabilities()
 
-    def restored(self, turn: Turn, outbox: Outbox) -> TelegramReply:
+    def restored(self, turn: Turn, outbox: DeliveryContext) -> TelegramReply:
         reply = TelegramReply(first_chat=TelegramTarget.of(turn.message.address).chat)
-        reply.restore(outbox.parts)
+        reply.restore(outbox.posted_messages)
         return reply
 
-    async def preview(self, turn: Turn, outbox: Outbox, reply: TelegramReply) -> TelegramPreview:
+    async def preview(self, turn: Turn, outbox: DeliveryContext, reply: TelegramReply) -> TelegramPreview:
         return TelegramPreview(
             self._writer(turn, outbox, reply, max_wait=NO_WAIT),
             self._client.bot_id,
@@ -52,7 +52,7 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramMessage, FormattedText]
             draft_seconds=self._settings.telegram_draft_seconds,
         )
 
-    async def reconciler(self, turn: Turn, outbox: Outbox, reply: TelegramReply) -> TelegramReconciler:
+    async def reconciler(self, turn: Turn, outbox: DeliveryContext, reply: TelegramReply) -> TelegramReconciler:
         return TelegramReconciler(self._writer(turn, outbox, reply, max_wait=MAX_WAIT), turn, outbox)
 
     def formatted(self, turn: Turn) -> list[FormattedText]:
@@ -61,7 +61,7 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramMessage, FormattedText]
     def plain(self, text: str) -> list[FormattedText]:
         return plain_messages(text)
 
-    def _writer(self, turn: Turn, outbox: Outbox, reply: TelegramReply, *, max_wait: float) -> TelegramWriter:
+    def _writer(self, turn: Turn, outbox: DeliveryContext, reply: TelegramReply, *, max_wait: float) -> TelegramWriter:
         target = TelegramTarget.of(turn.message.address)
         return TelegramWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
 
@@ -71,31 +71,31 @@ class TelegramAdapter(TelegramReplies):
 
     name = NAME
 
-    def __init__(self, settings: TelegramSettings, memory: Memory, run: RunCoroutine) -> None:
+    def __init__(self, settings: TelegramSettings, memory: KeyValueStore, run: RunCoroutine) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         super().__init__(TelegramClient(settings), settings)
         self._parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)))
         self._receiver = TelegramReceiver(settings, self._parser, memory, run)
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         return self._parser.receive(request)
 
-    def suppose(self, supposed: Supposed) -> Receipt:
-        return dry_run.dry_run(self._parser, supposed)
+    def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
+        return dry_run.dry_run(self._parser, message)
 
     def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
         return self._receiver.webhooks(self.receive, inbox)
 
-    def listen(self, inbox: Inbox) -> None:
-        self._receiver.listen(inbox)
+    def start_receiving(self, inbox: Inbox) -> None:
+        self._receiver.start_receiving(inbox)
 
-    def hush(self) -> None:
-        self._receiver.hush()
+    def stop_receiving(self) -> None:
+        self._receiver.stop_receiving()
 
-    async def fetch(self, turn: Turn) -> Sequence[Attachment]:
+    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
         return await files.fetch(self._client, turn.message, self._settings.telegram_max_file_bytes)
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client)
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ from adapters.base.files import check_size
 from adapters.telegram.error_map import PLATFORM, changes_nothing, translate
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 
 CONNECT_SECONDS = 10.0
@@ -94,7 +94,7 @@ class TelegramClient(ApiClient):
         method: str,
         chat: int | str | None = None,
         *,
-        outbox: Outbox | None,
+        outbox: DeliveryContext | None,
         max_wait: float = 60.0,
         seconds: float | None = None,
         **args: Any,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.telegram.update_parser import UpdateParser
-from gateway.domain.errors import Unreadable
-from gateway.ports.platform import Receipt, Supposed
+from gateway.domain.errors import MalformedRequest
+from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 
 BOT = "bot"
 """The mention in the text. The entity beside it says who is meant."""
 
 
-def dry_run(parser: UpdateParser, supposed: Supposed) -> Receipt:
+def dry_run(parser: UpdateParser, supposed: SyntheticMessage) -> ParsedUpdate:
     """Raises Unreadable for ids that cannot be Telegram's."""
     chat = _number("chat", supposed.channel or supposed.user)
     user = _number("user", supposed.user or supposed.channel)
@@ -24,7 +24,7 @@ def dry_run(parser: UpdateParser, supposed: Supposed) -> Receipt:
     }
     if supposed.topic:
         message |= {"message_thread_id": _number("topic", supposed.topic), "is_topic_message": True}
-    if supposed.mention:
+    if supposed.mentions_bot:
         sender = {"id": int(parser.bot_id), "is_bot": True, "first_name": BOT}
         mention = {"type": "text_mention", "offset": 0, "length": len(BOT), "user": sender}
         message |= {"text": f"{BOT} {supposed.text}", "entities": [mention]}
@@ -35,4 +35,6 @@ def _number(what: str, name: str) -> int:
     try:
         return int(name)
     except ValueError:
-        raise Unreadable(f"A {what} of Telegram's is a number, such as 42; that of a group is below zero.") from None
+        raise MalformedRequest(
+            f"A {what} of Telegram's is a number, such as 42; that of a group is below zero."
+        ) from None

@@ -11,7 +11,7 @@ from adapters.telegram.api_client import FILE_SECONDS, TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.reply_target import TelegramTarget
 from gateway.domain.models import Attachment, File, Message
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 PHOTO_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 """What Telegram shows as a picture and keeps as one. It converts other types, or refuses them."""
@@ -24,7 +24,9 @@ async def fetch(client: TelegramClient, message: Message, max_bytes: int) -> Seq
     return await fetch_attachments(message, lambda file: client.download(file.reference, max_bytes), max_bytes)
 
 
-async def upload(client: TelegramClient, target: TelegramTarget, outbox: Outbox, file: File, content: bytes) -> str:
+async def upload(
+    client: TelegramClient, target: TelegramTarget, outbox: DeliveryContext, file: File, content: bytes
+) -> str:
     """Sends a file; returns the id of its message. A picture that Telegram refuses as one goes as a document.
 
     Raises as ``TelegramClient.call`` does.
@@ -39,7 +41,7 @@ async def upload(client: TelegramClient, target: TelegramTarget, outbox: Outbox,
 
 
 async def _send(
-    client: TelegramClient, target: TelegramTarget, outbox: Outbox, kind: str, name: str, content: bytes
+    client: TelegramClient, target: TelegramTarget, outbox: DeliveryContext, kind: str, name: str, content: bytes
 ) -> str:
     args: dict[str, Any] = {kind: content, "filename": name, **target.args}
     sent = await client.call(f"send_{kind}", target.chat, outbox=outbox, seconds=FILE_SECONDS, **args)

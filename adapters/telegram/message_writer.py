@@ -18,7 +18,7 @@ from adapters.telegram.formatter import FormattedText
 from adapters.telegram.posted_reply import PendingSend, SendState, TelegramMessage, TelegramReply
 from adapters.telegram.reply_target import TelegramTarget
 from gateway.domain.models import File, TurnId
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -36,7 +36,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         client: TelegramClient,
         target: TelegramTarget,
         turn: TurnId,
-        outbox: Outbox,
+        outbox: DeliveryContext,
         reply: TelegramReply,
         *,
         max_wait: float,
@@ -127,7 +127,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
 
     # ------------------------------------------------------------ how it is sent
 
-    async def _send(self, pending: PendingSend, send: Callable[[Outbox], Awaitable[str]]) -> tuple[str, bool]:
+    async def _send(self, pending: PendingSend, send: Callable[[DeliveryContext], Awaitable[str]]) -> tuple[str, bool]:
         """Returns the message's id, and whether it is a repetition. ``send`` takes its tokens from the given outbox.
 
         From its announcement until its answer is there, there may be a message that is not recorded.
@@ -148,7 +148,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         pending.state = SendState.KNOWN
         return sent, bool(before)
 
-    async def _post(self, content: FormattedText, outbox: Outbox, *, answers: bool) -> str:
+    async def _post(self, content: FormattedText, outbox: DeliveryContext, *, answers: bool) -> str:
         target = self.target
         reply = None
         if answers and target.reply_to and target.kind != "private":
@@ -173,33 +173,33 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
 class _AnnouncingOutbox:
     """An outbox that announces a message when its last token is taken, and not while it waits for one."""
 
-    outbox: Outbox
+    outbox: DeliveryContext
     last_bucket: str
     """The limit that is taken last: the one of the whole bot."""
     announce: Callable[[], Awaitable[None]]
 
     @property
-    def fresh(self) -> bool:
-        return self.outbox.fresh
+    def first_attempt(self) -> bool:
+        return self.outbox.first_attempt
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        return self.outbox.parts
+    def posted_messages(self) -> tuple[str, ...]:
+        return self.outbox.posted_messages
 
-    async def note(self, parts: Sequence[str]) -> None:
-        await self.outbox.note(parts)
+    async def save_progress(self, posted_messages: Sequence[str]) -> None:
+        await self.outbox.save_progress(posted_messages)
 
-    async def file(self, file: File) -> bytes:
-        return await self.outbox.file(file)
+    async def read_file(self, file: File) -> bytes:
+        return await self.outbox.read_file(file)
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        taken = await self.outbox.take(bucket, rate, patience=patience)
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        taken = await self.outbox.acquire(bucket, rate, max_wait=max_wait)
         if taken and bucket == self.last_bucket:
             await self.announce()
         return taken
 
-    async def hold_off(self, bucket: str, seconds: float) -> None:
-        await self.outbox.hold_off(bucket, seconds)
+    async def block_for(self, bucket: str, seconds: float) -> None:
+        await self.outbox.block_for(bucket, seconds)
 
 
 def draft_id(turn: TurnId) -> int:

@@ -19,7 +19,7 @@ from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.domain.errors import SettingsError, StoreUnavailable
-from gateway.ports.store import Memory
+from gateway.ports.store import KeyValueStore
 
 LEASE_SECONDS = 11.0
 """After which another process takes over from one that died."""
@@ -40,7 +40,7 @@ WEBHOOK = (
 )
 NOT_FETCHED = "updates not fetched; retrying"
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class PollingClient(TelegramClient):
@@ -65,7 +65,7 @@ class UpdatePoller:
         self,
         settings: TelegramSettings,
         calls: PollingClient,
-        memory: Memory,
+        memory: KeyValueStore,
         parser: UpdateParser,
         handler: UpdateHandler,
         new_backoff: Callable[[], Backoff],
@@ -96,7 +96,7 @@ class UpdatePoller:
                 await asyncio.sleep(pause)
         finally:
             with suppress(StoreUnavailable):
-                self._memory.lease(self._lease, self._owner, 0)
+                self._memory.try_lock(self._lease, self._owner, 0)
 
     async def _step(self) -> float:
         """Fetches one batch, if this process holds the lease. Returns the seconds until the next."""
@@ -115,7 +115,7 @@ class UpdatePoller:
 
     def _holds_lease(self) -> bool:
         """Renews the lease. Called before each fetch, which acknowledges. Raises StoreUnavailable."""
-        ours = self._memory.lease(self._lease, self._owner, self._lease_seconds)
+        ours = self._memory.try_lock(self._lease, self._owner, self._lease_seconds)
         if ours is not self._ours:
             self._ours, self._offset = ours, None
             log.info("updates are fetched by this process" if ours else "updates are fetched by another process")

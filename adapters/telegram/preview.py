@@ -16,7 +16,7 @@ from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import TelegramMessage, looks_like
 from gateway import logs
 from gateway.domain.errors import DeliveryError
-from gateway.domain.stream_buffer import Written
+from gateway.domain.stream_buffer import TextBuffer
 
 TYPING_SECONDS = 4.5
 """Telegram shows it for five: core.telegram.org/bots/api#sendchataction"""
@@ -29,7 +29,7 @@ THINKING_SECONDS = 1.0
 DRAFT_SECONDS = 20.0
 """After which a draft is sent again; Telegram removes it after thirty: core.telegram.org/bots/api#sendmessagedraft"""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class TelegramCapability(StrEnum):
@@ -51,7 +51,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
         draft_seconds: float,
     ) -> None:
         """``draft_seconds``: from one state of a draft to the next."""
-        super().__init__(Written(), writer.reply, shows_text=shows_text)
+        super().__init__(TextBuffer(), writer.reply, shows_text=shows_text)
         self._writer = writer
         self._posted = writer.reply
         self._bot_id = bot_id
@@ -69,7 +69,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
             # the time would leave a group one change in a quarter of a minute.
             if self._clock() >= self._changed_at + TYPING_SECONDS:
                 await self._show_typing()
-            await self._buffer.pause(TYPING_SECONDS)
+            await self._buffer.wait_until_closed(TYPING_SECONDS)
 
     async def _show_typing(self) -> None:
         try:
@@ -87,7 +87,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
 
     async def wait_for_change(self) -> None:
         await self._show_empty_draft()
-        if not await self._buffer.news(DRAFT_SECONDS):
+        if not await self._buffer.wait_for_change(DRAFT_SECONDS):
             self._drafted = None  # it is to be sent again, so that it does not disappear
 
     def contents(self) -> list[FormattedText]:
@@ -119,7 +119,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
         while (
             self._drafts
             and self._capabilities.has(self._bot_id, TelegramCapability.EMPTY_DRAFTS)
-            and not await self._buffer.began(pause)
+            and not await self._buffer.wait_for_first_text(pause)
         ):
             try:
                 await self._writer.show_draft(None)

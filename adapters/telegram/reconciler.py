@@ -20,13 +20,13 @@ from adapters.telegram.posted_reply import UNKNOWN, SendState, TelegramMessage, 
 from gateway import logs
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import File, Turn, TurnState
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 
 SENT_AGAIN = "(Sent again, in case it did not arrive.)"
 SENT_AGAIN_NAME = "sent again - {}"
 STOPPED = "(Stopped.)"
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
@@ -36,7 +36,7 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
     UNCHANGEABLE = frozenset({Reason.MESSAGE_GONE})
     UNDELETABLE = frozenset(Reason)
 
-    def __init__(self, writer: TelegramWriter, turn: Turn, outbox: Outbox) -> None:
+    def __init__(self, writer: TelegramWriter, turn: Turn, outbox: DeliveryContext) -> None:
         super().__init__(writer, writer.reply, turn, outbox)
         self._telegram = writer
         self._posted = writer.reply
@@ -129,12 +129,12 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
 
     async def finish_last_file(self) -> None:
         pending = self._posted.next_file
-        if len(self._posted.files) == len(self._turn.files) or not pending.state:
+        if len(self._posted.files) == len(self._turn.reply_files) or not pending.state:
             return
         if pending.state is SendState.SENDING:
             await self._wait_for_telegram()
             return
-        name = self._turn.files[len(self._posted.files)].name
+        name = self._turn.reply_files[len(self._posted.files)].name
         log.warning("a file may be missing: it was sent twice without an answer", turn=self._turn.id, file=name)
         self._posted.files.append(UNKNOWN)
         pending.state = SendState.KNOWN

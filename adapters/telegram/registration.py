@@ -13,7 +13,7 @@ from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
 from gateway.domain.errors import SettingsError
-from gateway.ports.store import Memory
+from gateway.ports.store import KeyValueStore
 
 PATH = "/telegram/webhook"
 """Of this server, for Telegram."""
@@ -107,7 +107,7 @@ def host_of(url: str) -> str:
 # ---------------------------------------------------------------- the menu
 
 
-async def set_menu(calls: TelegramClient, settings: TelegramSettings, memory: Memory) -> None:
+async def set_menu(calls: TelegramClient, settings: TelegramSettings, memory: KeyValueStore) -> None:
     """Sets the menu of commands once: what an operator sets there later is kept.
 
     Raises DeliveryError, StoreUnavailable.
@@ -115,9 +115,9 @@ async def set_menu(calls: TelegramClient, settings: TelegramSettings, memory: Me
     scopes = IN_PRIVATE if settings.telegram_groups == "never" else EVERYWHERE
     menu = json.dumps([scopes, *COMMANDS.items()])
     name = f"{NAME}:{calls.bot_id}:menu"
-    if memory.recall(name) == menu:
+    if memory.get_value(name) == menu:
         return
     for scope in scopes:
         commands = list(COMMANDS.items())
         await calls.call("set_my_commands", outbox=None, commands=commands, scope=BotCommandScope(scope))
-    memory.keep(name, menu)
+    memory.set_value(name, menu)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
-from gateway.settings import Environment, TokenPattern
+from gateway.settings import EnvironmentSettings, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
@@ -16,15 +16,20 @@ WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 """core.telegram.org/bots/api#setwebhook"""
 
 
-class TelegramSettings(Environment):
+class TelegramSettings(EnvironmentSettings):
+    """Settings of Telegram."""
+
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
     )
 
     telegram_bot_token: SecretStr | None = None
+    """The bot's token, from @BotFather. It switches Telegram on."""
     telegram_webhook_secret: SecretStr | None = None
-    """Set: updates are received at /telegram/webhook; else they are fetched by long polling."""
+    """Any secret of letters, digits, ``_`` and ``-``. Set: updates are received at ``/telegram/webhook``; else they are
+    fetched by long polling."""
     telegram_api_url: str = TELEGRAM
+    """The Bot API; change it for a server of your own."""
     public_url: str | None = None
     """The address of the gateway on the internet. With a webhook secret, the webhook is registered there."""
     telegram_scope: Literal["topic", "chat", "user"] = "topic"
@@ -36,9 +41,9 @@ class TelegramSettings(Environment):
     telegram_streaming: bool = True
     """Show a reply while it is written."""
     telegram_draft_seconds: PositiveFloat = 0.5
-    """Between two updates of a draft, in private chats."""
+    """Seconds between two updates of a draft, in private chats."""
     telegram_max_file_bytes: PositiveInt = 20_000_000
-    """The largest attached file that is read; Telegram's own servers serve no more than 20 MB."""
+    """The largest attached file that is read, in bytes; Telegram's own servers serve no more than 20 MB."""
 
     @field_validator("telegram_bot_token")
     @classmethod

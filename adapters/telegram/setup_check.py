@@ -14,7 +14,7 @@ from adapters.telegram.registration import PATH, UPDATES, host_of, own_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import SettingsError
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 
 UPDATES_CHECK = f"{NAME} updates"
 GROUPS_CHECK = f"{NAME} groups"
@@ -22,23 +22,23 @@ RECENT_SECONDS = 3600
 """How old a failure may be that counts. Telegram reports the last one for as long as the webhook exists."""
 
 
-async def check(settings: TelegramSettings, calls: TelegramClient) -> Sequence[Check]:
+async def check(settings: TelegramSettings, calls: TelegramClient) -> Sequence[CheckResult]:
     """Returns a check of the token, of how updates are received, and of what the bot sees in groups. Raises nothing."""
     return await check_setup(NAME, _checks(settings, calls))
 
 
-async def _checks(settings: TelegramSettings, calls: TelegramClient) -> Sequence[Check]:
+async def _checks(settings: TelegramSettings, calls: TelegramClient) -> Sequence[CheckResult]:
     who = await calls.identify()
     info: WebhookInfo = await calls.call("get_webhook_info", outbox=None)
-    line = Check(NAME, ok=True, detail=f"bot @{who.username}")
-    return line, _updates(settings, info), Check(GROUPS_CHECK, ok=True, detail=groups(settings, who))
+    line = CheckResult(NAME, ok=True, detail=f"bot @{who.username}")
+    return line, _updates(settings, info), CheckResult(GROUPS_CHECK, ok=True, detail=groups(settings, who))
 
 
-def _updates(settings: TelegramSettings, info: WebhookInfo) -> Check:
+def _updates(settings: TelegramSettings, info: WebhookInfo) -> CheckResult:
     problem = _webhook(settings, info) if settings.telegram_webhook_secret is not None else _polling(settings, info)
     way = f"received at POST {PATH}" if settings.telegram_webhook_secret is not None else "fetched by long polling"
     waiting = f"; {info.pending_update_count} wait" if info.pending_update_count else ""
-    return Check(UPDATES_CHECK, ok=not problem, detail=f"{problem or way}{waiting}")
+    return CheckResult(UPDATES_CHECK, ok=not problem, detail=f"{problem or way}{waiting}")
 
 
 def _webhook(settings: TelegramSettings, info: WebhookInfo) -> str:

@@ -12,7 +12,7 @@ from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, storable, text_in
 from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
-from gateway.domain.models import Kind
+from gateway.domain.models import MessageKind
 
 COMMANDS = text_input.RESETS | text_input.STOPS | {"start", "help"}
 BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})
@@ -38,7 +38,7 @@ class Command:
     rest: str
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> MessageKind:
         return text_input.kind_of(self.name)
 
     @property
@@ -55,10 +55,10 @@ def command_of(text: str) -> Command | None:
     return Command(found[1].lower(), found[2] or "", (found[3] or "").strip()) if found else None
 
 
-def kind_of(text: str) -> Kind:
+def kind_of(text: str) -> MessageKind:
     """Returns what a text without a slash asks for."""
     word = text_input.bare_word(text)
-    return text_input.kind_of(word) if word in BARE_COMMANDS else Kind.ASK
+    return text_input.kind_of(word) if word in BARE_COMMANDS else MessageKind.PROMPT
 
 
 def question(command: Command | None, text: str, help_wanted: str) -> str:

@@ -15,9 +15,17 @@ from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
-from gateway.domain.errors import Unreadable, Unverified
-from gateway.domain.models import Address, ConversationKey, Edit, Kind, Message, Move, Withdrawal
-from gateway.ports.platform import Receipt, Request
+from gateway.domain.errors import MalformedRequest, Unauthenticated
+from gateway.domain.models import (
+    Address,
+    ChannelMigrated,
+    ConversationKey,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    MessageKind,
+)
+from gateway.ports.platform import ParsedUpdate, Request
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  # the header's name
 """core.telegram.org/bots/api#setwebhook"""
@@ -110,7 +118,7 @@ class ChatContext:
         """Raises Unreadable if it is not a message."""
         chat, number = object_in(message, "chat"), _number(message, "message_id")
         if not (_number(chat, "id") and _id(chat, "type") and number):
-            raise Unreadable("The message names no chat, or has no number.")
+            raise MalformedRequest("The message names no chat, or has no number.")
         # Outside of topics this is the number of the message at the root of replies.
         topic = _number(message, "message_thread_id") if message.get("is_topic_message") is True else ""
         business = _id(message, "business_connection_id")
@@ -147,14 +155,14 @@ class UpdateParser:
         """Sets the username, by which the bot is mentioned. Thread-safe."""
         self._me = BotIdentity(self._me.id, who.username)
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         """Parses a webhook request. Raises Unverified, and Unreadable for what is not an update."""
         shown = request.headers.get(SECRET_HEADER, "").encode(errors="backslashreplace")
         if not self._secret or not hmac.compare_digest(shown, self._secret):
-            raise Unverified("The secret is missing or wrong.")
+            raise Unauthenticated("The secret is missing or wrong.")
         return self.receive_update(parse_object(request.body))
 
-    def receive_update(self, update: object) -> Receipt:
+    def receive_update(self, update: object) -> ParsedUpdate:
         """Parses an update that is known to be from Telegram. Raises Unreadable for what is not an update.
 
         An update that cannot be parsed is a receipt with ``error``: raising would make Telegram repeat it for ever.
@@ -163,9 +171,9 @@ class UpdateParser:
         try:
             return replace(self.parse(known), payload=known)
         except Exception as exc:  # noqa: BLE001  # whatever it is, the updates behind this one must not wait for it
-            return Receipt(payload=known, error=exc)
+            return ParsedUpdate(payload=known, error=exc)
 
-    def parse(self, update: Fields) -> Receipt:
+    def parse(self, update: Fields) -> ParsedUpdate:
         """Returns what an update says; an empty receipt for unknown kinds.
 
         Raises Unreadable if it is of a known kind, but not as Telegram documents it.
@@ -179,38 +187,46 @@ class UpdateParser:
                 return self._deleted(_object(deleted))
             case {"stopped_message_generation": stopped}:
                 return self._stopped(_object(stopped))
-        return Receipt()
+        return ParsedUpdate()
 
     # ------------------------------------------------------------ new messages
 
-    def _message(self, message: Fields) -> Receipt:
+    def _message(self, message: Fields) -> ParsedUpdate:
         context = ChatContext.of(message, self._author(message))
         if move := self._move(message, context):
-            return Receipt(changes=(move,))
+            return ParsedUpdate(events=(move,))
         if not context.user or not SERVICE_FIELDS.isdisjoint(message) or not self._allows(context):
-            return Receipt()
+            return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
         messages = tuple(self._messages(context, parsed))
         if self._is_for_bot(context, parsed):
-            return Receipt(messages)
+            return ParsedUpdate(messages)
         # Of an album only one item mentions the bot: the others join it.
-        return Receipt(tuple(replace(one, opens=False) for one in messages if one.piece and self._groups != "never"))
+        return ParsedUpdate(
+            tuple(
+                replace(one, may_start_conversation=False)
+                for one in messages
+                if one.album_item_id and self._groups != "never"
+            )
+        )
 
     def _messages(self, context: ChatContext, parsed: ParsedMessage) -> Iterator[Message]:
         """Usually one message. A question behind /new is a second one."""
         key, address, message_id = self._key(context), _address(context), self._message_id(context, parsed)
         base = Message(key, message_id, parsed.own, context.user, address)
         match self._kind(context, parsed):
-            case Kind.STOP:
-                yield replace(base, kind=Kind.STOP, opens=False)
-            case Kind.RESET:
-                yield replace(base, kind=Kind.RESET, opens=self._is_addressed(context, parsed))
+            case MessageKind.STOP:
+                yield replace(base, kind=MessageKind.STOP, may_start_conversation=False)
+            case MessageKind.RESET:
+                yield replace(base, kind=MessageKind.RESET, may_start_conversation=self._is_addressed(context, parsed))
                 if parsed.command and parsed.command.rest:
                     yield replace(base, message_id=f"{message_id}:asked", text=parsed.command.rest)
-            case Kind.ASK:
+            case MessageKind.PROMPT:
                 piece, wait = (context.message, ALBUM_SECONDS) if _album(parsed) else ("", 0.0)
                 files = (*parsed.files, *parsed.replied_to_files)
-                yield replace(base, text=parsed.text(self._help), files=files, piece=piece, wait=wait)
+                yield replace(
+                    base, text=parsed.text(self._help), files=files, album_item_id=piece, debounce_seconds=wait
+                )
 
     def _author(self, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.
@@ -245,48 +261,60 @@ class UpdateParser:
         """Tells whether the bot is meant beyond doubt: a reset by mistake cannot be undone."""
         return context.direct or self._groups == "always" or parsed.mentions_bot or parsed.replies_to_bot
 
-    def _kind(self, context: ChatContext, parsed: ParsedMessage) -> Kind:
+    def _kind(self, context: ChatContext, parsed: ParsedMessage) -> MessageKind:
         """A bare word is a command too, except to a business: there, "cancel" may be about an order."""
         if parsed.command:
             return parsed.command.kind
         bare = parsed.mentions_bot or (context.direct and not context.business)
-        return text_input.kind_of(parsed.own) if bare and parsed.is_plain else Kind.ASK
+        return text_input.kind_of(parsed.own) if bare and parsed.is_plain else MessageKind.PROMPT
 
     # ------------------------------------------------------------ other updates
 
-    def _edited(self, message: Fields) -> Receipt:
+    def _edited(self, message: Fields) -> ParsedUpdate:
         """Telegram also sends edits that do not change the text, such as updates of a live location."""
         context = ChatContext.of(message, self._author(message))
         if not context.user or not written(message)[0]:
-            return Receipt()
+            return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
-        return Receipt(changes=(Edit(NAME, self._message_id(context, parsed), parsed.text(self._help)),))
+        return ParsedUpdate(events=(MessageEdited(NAME, self._message_id(context, parsed), parsed.text(self._help)),))
 
-    def _deleted(self, deleted: Fields) -> Receipt:
+    def _deleted(self, deleted: Fields) -> ParsedUpdate:
         """Telegram reports deleted messages for business chats only."""
         business, chat = _id(deleted, "business_connection_id"), _number(object_in(deleted, "chat"), "id")
         numbers = deleted.get("message_ids")
         if not (business and chat and isinstance(numbers, list)):
-            raise Unreadable("The update does not say what was deleted where.")
+            raise MalformedRequest("The update does not say what was deleted where.")
         ids = (_number({"id": number}, "id") for number in numbers)
         within = f"{self.bot_id}:{ChatContext(chat, 'private', business=business).channel}"
-        return Receipt(changes=tuple(Withdrawal(NAME, f"{within}:{message}") for message in ids if message))
+        return ParsedUpdate(events=tuple(MessageDeleted(NAME, f"{within}:{message}") for message in ids if message))
 
-    def _stopped(self, stopped: Fields) -> Receipt:
+    def _stopped(self, stopped: Fields) -> ParsedUpdate:
         """The button under a draft. core.telegram.org/bots/api#messagegenerationstopped"""
         chat, draft = _number(object_in(stopped, "chat"), "id"), _number(stopped, "draft_id")
         if not (chat and draft):
-            raise Unreadable("The update does not say what was stopped where.")
+            raise MalformedRequest("The update does not say what was stopped where.")
         context = ChatContext(chat, "private", topic=_number(stopped, "message_thread_id"), user=chat)
         stop = f"{self.bot_id}:{chat}:stop:{draft}"
-        return Receipt((Message(self._key(context), stop, "stop", chat, _address(context), Kind.STOP, opens=False),))
+        return ParsedUpdate(
+            (
+                Message(
+                    self._key(context),
+                    stop,
+                    "stop",
+                    chat,
+                    _address(context),
+                    MessageKind.STOP,
+                    may_start_conversation=False,
+                ),
+            )
+        )
 
-    def _move(self, message: Fields, context: ChatContext) -> Move | None:
+    def _move(self, message: Fields, context: ChatContext) -> ChannelMigrated | None:
         """A group became a supergroup: both chats report it, in any order."""
         if to := _number(message, "migrate_to_chat_id"):
-            return Move(NAME, self.bot_id, context.chat, to)
+            return ChannelMigrated(NAME, self.bot_id, context.chat, to)
         if old := _number(message, "migrate_from_chat_id"):
-            return Move(NAME, self.bot_id, old, context.chat)
+            return ChannelMigrated(NAME, self.bot_id, old, context.chat)
         return None
 
     def _key(self, context: ChatContext) -> ConversationKey:
@@ -303,17 +331,17 @@ class UpdateParser:
 def checked(update: object) -> dict[str, Any]:
     """Returns what is an update, at least by its id. Raises Unreadable."""
     if not isinstance(update, dict):
-        raise Unreadable("This is not an update.")
+        raise MalformedRequest("This is not an update.")
     update_id = update.get("update_id")
     if not isinstance(update_id, int) or isinstance(update_id, bool) or not 0 <= update_id < LARGEST_UPDATE_ID:
-        raise Unreadable("This is not an update: it has no update_id.")
+        raise MalformedRequest("This is not an update: it has no update_id.")
     return update
 
 
 def _object(value: Any) -> Fields:
     found = object_in({"it": value}, "it")
     if not found:
-        raise Unreadable("The update is empty.")
+        raise MalformedRequest("The update is empty.")
     return found
 
 

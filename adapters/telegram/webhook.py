@@ -23,8 +23,8 @@ from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Receipt, Request, Webhook
-from gateway.ports.store import Memory
+from gateway.ports.platform import ParsedUpdate, Request, Webhook
+from gateway.ports.store import KeyValueStore
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ LEASE_CHECK_SECONDS = 1.0
 NAME_SECONDS = 2.0
 """When Telegram may repeat an update while the bot's name is not known."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class TelegramReceiver:
@@ -45,7 +45,7 @@ class TelegramReceiver:
         self,
         settings: TelegramSettings,
         parser: UpdateParser,
-        memory: Memory,
+        memory: KeyValueStore,
         run: RunCoroutine,
         *,
         pauses: Sequence[float] = PAUSES,
@@ -64,24 +64,24 @@ class TelegramReceiver:
         self._name_fact = f"{NAME}:{parser.bot_id}:username"
         self._named = False
 
-    def webhooks(self, receive: Callable[[Request], Receipt], inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: Inbox) -> Sequence[Webhook]:
         """Returns one if there is a secret that Telegram's requests show, and begins to register it."""
         if self._settings.telegram_webhook_secret is None:
             return ()
 
-        def receive_named(request: Request) -> Receipt:
+        def receive_named(request: Request) -> ParsedUpdate:
             self._require_name()
             return receive(request)
 
         self._start(self._set_up)
         return WebhookReceiver(receive_named, self._handler(inbox).take, "TELEGRAM_WEBHOOK_SECRET").at(PATH)
 
-    def listen(self, inbox: Inbox) -> None:
+    def start_receiving(self, inbox: Inbox) -> None:
         """Begins to poll, if there is no webhook. Returns at once."""
         if self._settings.telegram_webhook_secret is None:
             self._start(partial(self._poll, inbox))
 
-    def hush(self) -> None:
+    def stop_receiving(self) -> None:
         """Stops polling. Updates that are being processed are committed before it returns."""
         if self._background is not None:
             self._background.stop()
@@ -98,7 +98,7 @@ class TelegramReceiver:
         """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""
         if self._named:
             return
-        name = self._memory.recall(self._name_fact)
+        name = self._memory.get_value(self._name_fact)
         if name is None:
             raise Overloaded("Telegram has not said yet who the bot is.", retry_after=NAME_SECONDS)
         self._set_name(BotProfile(self._parser.bot_id, name, name, reads_groups=False, has_topics=False))
@@ -142,7 +142,7 @@ class TelegramReceiver:
         who = await self._retry(calls.identify, "bot's name not known yet; retrying")
         self._set_name(who)
         with suppress(StoreUnavailable):
-            self._memory.keep(self._name_fact, who.username)
+            self._memory.set_value(self._name_fact, who.username)
         log.info("Telegram knows the bot", username=who.username)
 
     async def _set_menu(self, calls: TelegramClient) -> None:
@@ -159,13 +159,13 @@ class TelegramReceiver:
     async def _register(self, calls: TelegramClient, url: str) -> None:
         """Registers the webhook, one process after the other: for all but the first, nothing changes at Telegram."""
         lease, owner = f"{NAME}:{calls.bot_id}:webhook", secrets.token_hex(8)
-        while not self._memory.lease(lease, owner, REGISTRATION_SECONDS):  # noqa: ASYNC110  # another process has it
+        while not self._memory.try_lock(lease, owner, REGISTRATION_SECONDS):  # noqa: ASYNC110  # another process has it
             await asyncio.sleep(LEASE_CHECK_SECONDS)
         try:
             await set_webhook(calls, self._settings, url)
         finally:
             with suppress(StoreUnavailable):
-                self._memory.lease(lease, owner, 0)
+                self._memory.try_lock(lease, owner, 0)
         log.info("webhook registered", url=url)
 
 

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.ports.reporting import TIMES, Tally
-from gateway.ports.store import Depth
+from gateway.ports.reporting import LATENCY_BOUNDS, UsageBucket
+from gateway.ports.store import QueueDepth
 
 DAY = 86_400.0
-LEAST_PART = 0.1
+MIN_STEP_FRACTION = 0.1
 """Minimum elapsed fraction of the current step: a rate over a shorter time would fluctuate."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeRange:
     """A time range of the overview. Durations are in seconds."""
 
     name: str
@@ -27,13 +27,13 @@ class Span:
     """Between two refreshes of an open page."""
 
 
-SPANS: Mapping[str, Span] = {
+TIME_RANGES: Mapping[str, TimeRange] = {
     span.name: span
     for span in (
-        Span("1h", "1 hour", 3600.0, 60.0, 5.0),
-        Span("24h", "24 hours", DAY, 900.0, 15.0),
-        Span("7d", "7 days", 7 * DAY, 7200.0, 60.0),
-        Span("30d", "30 days", 30 * DAY, 21_600.0, 120.0),
+        TimeRange("1h", "1 hour", 3600.0, 60.0, 5.0),
+        TimeRange("24h", "24 hours", DAY, 900.0, 15.0),
+        TimeRange("7d", "7 days", 7 * DAY, 7200.0, 60.0),
+        TimeRange("30d", "30 days", 30 * DAY, 21_600.0, 120.0),
     )
 }
 
@@ -100,31 +100,31 @@ class Window:
 
     def elapsed(self, at: float) -> float:
         """Returns the elapsed seconds of a step, at least MIN_STEP_FRACTION of it."""
-        return max(min(self.step, self.now - at), LEAST_PART * self.step)
+        return max(min(self.step, self.now - at), MIN_STEP_FRACTION * self.step)
 
 
 # ---------------------------------------------------------------- counting
 
 
-def percentile(counts: Sequence[int], share: float) -> float | None:
+def percentile(counts: Sequence[int], fraction: float) -> float | None:
     """Returns the seconds within which this fraction was answered, from ``UsageBucket.times``; None without answers.
 
     Interpolates linearly within a histogram bucket. Times above the last bound of TIMES count as that bound.
     """
-    rank, before = share * sum(counts), 0
-    for count, low, high in zip(counts, (0.0, *TIMES), (*TIMES, TIMES[-1]), strict=False):
+    rank, before = fraction * sum(counts), 0
+    for count, low, high in zip(counts, (0.0, *LATENCY_BOUNDS), (*LATENCY_BOUNDS, LATENCY_BOUNDS[-1]), strict=False):
         if count and before + count >= rank:
             return low + (high - low) * (rank - before) / count
         before += count
     return None
 
 
-def totals(tallies: Iterable[Tally]) -> Totals:
-    every = tuple(tallies)
+def totals(buckets: Iterable[UsageBucket]) -> Totals:
+    every = tuple(buckets)
     failures: Counter[str] = Counter()
     for tally in every:
         failures.update(tally.failures)
-    times = _times(every)
+    times = _summed_times(every)
     return Totals(
         received=sum(tally.received for tally in every),
         answered=sum(tally.answered for tally in every),
@@ -138,62 +138,66 @@ def totals(tallies: Iterable[Tally]) -> Totals:
     )
 
 
-def _times(tallies: Iterable[Tally]) -> Sequence[int]:
-    return [sum(counts) for counts in zip(*(tally.times for tally in tallies if tally.times), strict=True)]
+def _summed_times(buckets: Iterable[UsageBucket]) -> Sequence[int]:
+    return [
+        sum(counts) for counts in zip(*(tally.latency_counts for tally in buckets if tally.latency_counts), strict=True)
+    ]
 
 
 # ---------------------------------------------------------------- plots
 
 
-def rate(window: Window, tallies: Sequence[Tally]) -> Plot:
-    series = _by_platform(window, tallies, lambda tally: 60 * tally.received / window.elapsed(tally.since))
+def rate(window: Window, buckets: Sequence[UsageBucket]) -> Plot:
+    series = _by_platform(window, buckets, lambda tally: 60 * tally.received / window.elapsed(tally.start))
     return Plot("rate", "Turns per minute", "per minute", "lines", window.step, window.at, series)
 
 
-def answer_time(window: Window, tallies: Sequence[Tally]) -> Plot:
-    steps = _by_step(window, tallies)
+def answer_time(window: Window, buckets: Sequence[UsageBucket]) -> Plot:
+    steps = _by_step(window, buckets)
     series = [
-        Series(name, [percentile(_times(step), share) for step in steps])
+        Series(name, [percentile(_summed_times(step), share) for step in steps])
         for name, share in (("p50", 0.5), ("p95", 0.95))
     ]
     return Plot("time", "Time to answer", "s", "lines", window.step, window.at, series)
 
 
-def failures(window: Window, tallies: Sequence[Tally]) -> Plot:
-    steps = _by_step(window, tallies)
+def failures(window: Window, buckets: Sequence[UsageBucket]) -> Plot:
+    steps = _by_step(window, buckets)
     series = [
         Series(code or "unknown", [sum(tally.failures.get(code, 0) for tally in step) for step in steps])
-        for code in totals(tallies).failures
+        for code in totals(buckets).failures
     ]
     return Plot("failures", "Failures by reason", "turns", "bars", window.step, window.at, series)
 
 
-def tokens(days: Window, tallies: Sequence[Tally]) -> Plot:
-    series = _by_platform(days, tallies, lambda tally: tally.tokens_in + tally.tokens_out)
+def tokens(days: Window, buckets: Sequence[UsageBucket]) -> Plot:
+    series = _by_platform(days, buckets, lambda tally: tally.tokens_in + tally.tokens_out)
     return Plot("tokens", "Tokens per day", "tokens", "bars", days.step, days.at, series)
 
 
-def cost(days: Window, tallies: Sequence[Tally]) -> Plot:
-    series = _by_platform(days, tallies, lambda tally: tally.cost / 1e6)
+def cost(days: Window, buckets: Sequence[UsageBucket]) -> Plot:
+    series = _by_platform(days, buckets, lambda tally: tally.cost / 1e6)
     return Plot("cost", "Cost per day", "cost", "bars", days.step, days.at, series)
 
 
-def queue(now: float, depths: Sequence[Depth], platforms: Sequence[str]) -> Plot:
+def queue(now: float, depths: Sequence[QueueDepth], platforms: Sequence[str]) -> Plot:
     """Returns the current queue as one point; an open page collects the points of its refreshes."""
-    turns = {depth.platform: depth.turns for depth in depths}
+    turns = {depth.platform: depth.unfinished for depth in depths}
     series = [Series(platform, [turns.get(platform, 0)]) for platform in sorted({*platforms, *turns})]
-    oldest = max((depth.age for depth in depths), default=0.0)
+    oldest = max((depth.oldest_age_seconds for depth in depths), default=0.0)
     return Plot("queue", "Queue", "turns", "queue", 0.0, [now], [*series, Series("oldest", [round(oldest, 1)])])
 
 
-def _by_step(window: Window, tallies: Sequence[Tally]) -> Sequence[Sequence[Tally]]:
-    found: dict[float, list[Tally]] = {at: [] for at in window.at}
-    for tally in tallies:
-        found.get(tally.since, []).append(tally)
+def _by_step(window: Window, buckets: Sequence[UsageBucket]) -> Sequence[Sequence[UsageBucket]]:
+    found: dict[float, list[UsageBucket]] = {at: [] for at in window.at}
+    for tally in buckets:
+        found.get(tally.start, []).append(tally)
     return [found[at] for at in window.at]
 
 
-def _by_platform(window: Window, tallies: Sequence[Tally], value: Callable[[Tally], float]) -> Sequence[Series]:
-    found = {(tally.platform, tally.since): value(tally) for tally in tallies}
-    platforms = sorted({tally.platform for tally in tallies})
+def _by_platform(
+    window: Window, buckets: Sequence[UsageBucket], value: Callable[[UsageBucket], float]
+) -> Sequence[Series]:
+    found = {(tally.platform, tally.start): value(tally) for tally in buckets}
+    platforms = sorted({tally.platform for tally in buckets})
     return [Series(platform, [found.get((platform, at), 0) for at in window.at]) for platform in platforms]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.admin.settings import AdminSettings
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
-from gateway.ports.reporting import Catalogue
+from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
 
-Checks = Callable[[], Mapping[str, Sequence[Check]]]
+RunChecks = Callable[[], Mapping[str, Sequence[CheckResult]]]
 """Checks each platform, the backend and the database; returns the results by name.
 
 Called from request threads; does I/O; raises nothing, and returns within the time an operator waits for a page.
@@ -19,12 +19,12 @@ Called from request threads; does I/O; raises nothing, and returns within the ti
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class AdminContext:
     settings: AdminSettings
     inbox: Inbox
     store: Store
-    catalogue: Catalogue
-    checks: Checks
+    reporting: ReportingStore
+    checks: RunChecks
     platforms: Sequence[str]
     """Names of the enabled platforms."""
     backend: str

@@ -10,8 +10,8 @@ import flask
 from gateway.logs import mask
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
-GAP = "\N{NARROW NO-BREAK SPACE}"
-NONE = "–"  # noqa: RUF001  # the dash shown in place of a missing number
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+NO_VALUE = "–"  # noqa: RUF001  # the dash shown in place of a missing number
 
 
 def add_filters(blueprint: flask.Blueprint) -> None:
@@ -22,7 +22,7 @@ def add_filters(blueprint: flask.Blueprint) -> None:
 
 def clock(at: float | None) -> str:
     """Formats a time in UTC."""
-    return NONE if at is None else f"{_utc(at):%Y-%m-%d %H:%M:%S}"
+    return NO_VALUE if at is None else f"{_utc(at):%Y-%m-%d %H:%M:%S}"
 
 
 def iso(at: float) -> str:
@@ -33,38 +33,38 @@ def iso(at: float) -> str:
 def duration(seconds: float | None) -> str:
     """Formats seconds in the two largest units that are not zero."""
     if seconds is None:
-        return NONE
+        return NO_VALUE
     if seconds < 1:
-        return f"{seconds * 1000:.0f}{GAP}ms"
+        return f"{seconds * 1000:.0f}{NARROW_SPACE}ms"
     if seconds < MINUTE:
-        return f"{seconds:.3g}{GAP}s"
+        return f"{seconds:.3g}{NARROW_SPACE}s"
     for unit, name, small, smaller in ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min"), (MINUTE, "min", 1.0, "s")):
         if seconds >= unit:
             whole, rest = divmod(seconds, unit)
-            more = f" {rest // small:.0f}{GAP}{smaller}" if rest >= small else ""
-            return f"{whole:.0f}{GAP}{name}{more}"
+            more = f" {rest // small:.0f}{NARROW_SPACE}{smaller}" if rest >= small else ""
+            return f"{whole:.0f}{NARROW_SPACE}{name}{more}"
     raise AssertionError(seconds)  # pragma: no cover  # the loop returns for every number from MINUTE up
 
 
 def count(number: float) -> str:
-    return f"{number:,.0f}".replace(",", GAP)
+    return f"{number:,.0f}".replace(",", NARROW_SPACE)
 
 
 def money(millionths: float) -> str:
     """Formats millionths of the price table's currency: two decimals, or more if the amount would show as zero."""
     whole = millionths / 1e6
     digits = 2 if whole == 0 or abs(whole) >= 1 else min(6, 1 - math.floor(math.log10(abs(whole))))
-    return f"{whole:,.{max(2, digits)}f}".replace(",", GAP)
+    return f"{whole:,.{max(2, digits)}f}".replace(",", NARROW_SPACE)
 
 
 def share(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.3g}{GAP}%" if whole else NONE
+    return f"{100 * part / whole:.3g}{NARROW_SPACE}%" if whole else NO_VALUE
 
 
 def amount(value: float | None, unit: str) -> str:
     """Formats a number of a plot in its unit."""
     if value is None:
-        return NONE
+        return NO_VALUE
     if unit == "s":
         return duration(value)
     if unit == "cost":

@@ -7,72 +7,72 @@ from dataclasses import dataclass
 
 import flask
 
-from gateway.admin.context import Desk
-from gateway.admin.ttl_cache import Kept
+from gateway.admin.context import AdminContext
+from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.errors import AssistantError
 from gateway.domain.models import Turn, TurnState
-from gateway.ports.check import Check
-from gateway.ports.reporting import Search
+from gateway.ports.check import CheckResult
+from gateway.ports.reporting import TurnFilter
 
-CHECK_SECONDS = 5.0
+CHECK_TTL_SECONDS = 5.0
 """Seconds for which results are cached, so that reloading the page does not flood a platform with requests."""
-LATEST = 100
+RECENT_FAILURES = 100
 """How many recent failed turns are searched for the backend's last failure."""
 
-Checked = Mapping[str, Sequence[Check]]
+ResultsByName = Mapping[str, Sequence[CheckResult]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plugged:
+class Integration:
     """A platform, the backend or the database, with its check results."""
 
     name: str
-    what: str
-    about: str
-    checks: Sequence[Check]
-    last: Turn | None
+    kind: str
+    description: str
+    checks: Sequence[CheckResult]
+    last_failed: Turn | None
     """The newest turn that failed because of it."""
 
     @property
-    def answers(self) -> bool:
+    def is_healthy(self) -> bool:
         return all(check.ok for check in self.checks)
 
 
-class PluggedIn:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._checks: Kept[Checked] = Kept()
+class IntegrationsPage:
+    def __init__(self, context: AdminContext) -> None:
+        self._context = context
+        self._check_cache: TtlCache[ResultsByName] = TtlCache()
 
     def show(self) -> str:
-        checked = self._checks.get("all", CHECK_SECONDS, self._desk.checks)
-        return flask.render_template("admin/platforms.html", plugged=list(self._each(checked)))
+        checked = self._check_cache.get("all", CHECK_TTL_SECONDS, self._context.checks)
+        return flask.render_template("admin/platforms.html", plugged=list(self._integrations(checked)))
 
-    def _each(self, checked: Checked) -> Iterator[Plugged]:
-        desk = self._desk
+    def _integrations(self, results: ResultsByName) -> Iterator[Integration]:
+        desk = self._context
         for name in desk.platforms:
-            yield Plugged(name, "platform", "", checked.get(name, ()), self._last_of(name))
-        backend = checked.get(desk.backend, ())
-        yield Plugged(desk.backend, "backend", desk.about, backend, self._last_of_backend())
-        for name, checks in checked.items():
+            yield Integration(name, "platform", "", results.get(name, ()), self._last_failure_on(name))
+        backend = results.get(desk.backend, ())
+        yield Integration(desk.backend, "backend", desk.about, backend, self._last_backend_failure())
+        for name, checks in results.items():
             if name not in desk.platforms and name != desk.backend:
-                yield Plugged(name, "", "", checks, None)
+                yield Integration(name, "", "", checks, None)
 
-    def _last_of(self, platform: str) -> Turn | None:
-        found = self._desk.catalogue.find(Search(platform=platform, state=TurnState.FAILED), limit=1)
+    def _last_failure_on(self, platform: str) -> Turn | None:
+        found = self._context.reporting.find_turns(TurnFilter(platform=platform, state=TurnState.FAILED), limit=1)
         return found[0] if found else None
 
-    def _last_of_backend(self) -> Turn | None:
+    def _last_backend_failure(self) -> Turn | None:
         """Returns the newest turn of any platform that failed with an error code of the assistant."""
-        latest = self._desk.catalogue.find(Search(state=TurnState.FAILED), limit=LATEST)
-        codes = set(_codes(AssistantError))
+        latest = self._context.reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=RECENT_FAILURES)
+        codes = set(_error_codes(AssistantError))
         return next((turn for turn in latest if turn.failure and turn.failure.code in codes), None)
 
 
-def _codes(kind: type[AssistantError]) -> Iterator[str]:
-    yield kind.code
-    for narrower in kind.__subclasses__():
-        yield from _codes(narrower)
+def _error_codes(error_class: type[AssistantError]) -> Iterator[str]:
+    yield error_class.code
+    for narrower in error_class.__subclasses__():
+        yield from _error_codes(narrower)
 
 
-def add_routes(blueprint: flask.Blueprint, desk: Desk) -> None:
-    blueprint.add_url_rule("/platforms", "platforms", PluggedIn(desk).show)
+def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:
+    blueprint.add_url_rule("/platforms", "platforms", IntegrationsPage(context).show)

@@ -9,26 +9,26 @@ from typing import TypeVar
 import flask
 
 from gateway.admin import charts
-from gateway.admin.charts import DAY, SPANS, Plot, Span, Totals, Window
-from gateway.admin.context import Desk
-from gateway.admin.ttl_cache import Kept
-from gateway.ports.reporting import Tally
-from gateway.ports.store import Depth
+from gateway.admin.charts import DAY, TIME_RANGES, Plot, TimeRange, Totals, Window
+from gateway.admin.context import AdminContext
+from gateway.admin.ttl_cache import TtlCache
+from gateway.ports.reporting import UsageBucket
+from gateway.ports.store import QueueDepth
 
-DEFAULT = "24h"
-LEAST_DAYS = 7
-DAYS_REFRESH = 60.0
+DEFAULT_RANGE = "24h"
+MIN_DAYS = 7
+DAYS_TTL_SECONDS = 60.0
 """Seconds for which the numbers of whole days are cached."""
-QUEUE_REFRESH = 2.0
-FRESH = 0.8
+QUEUE_TTL_SECONDS = 2.0
+TTL_FRACTION = 0.8
 """Fraction of a page's refresh interval for which its numbers are cached for other pages."""
 
-Counted = tuple[Window, Sequence[Tally]]
-Each = TypeVar("Each", Tally, Depth)
+WindowBuckets = tuple[Window, Sequence[UsageBucket]]
+PlatformRow = TypeVar("PlatformRow", UsageBucket, QueueDepth)
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class PlatformTotals:
     """The numbers of one platform."""
 
     platform: str
@@ -37,77 +37,86 @@ class Share:
     oldest: float
 
 
-class Overview:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._tallies: Kept[Counted] = Kept()
-        self._depths: Kept[Sequence[Depth]] = Kept()
+class OverviewPage:
+    def __init__(self, context: AdminContext) -> None:
+        self._context = context
+        self._bucket_cache: TtlCache[WindowBuckets] = TtlCache()
+        self._depth_cache: TtlCache[Sequence[QueueDepth]] = TtlCache()
 
     def show(self) -> str:
-        span = SPANS.get(flask.request.args.get("span", ""), SPANS[DEFAULT])
+        span = TIME_RANGES.get(flask.request.args.get("span", ""), TIME_RANGES[DEFAULT_RANGE])
         platform = flask.request.args.get("platform", "")
-        window, every = self._counted(span)
-        days, daily = self._daily(span)
-        depths = _only(platform, self._depths.get("all", QUEUE_REFRESH, self._desk.store.depths))
-        tallies = _only(platform, every)
-        platforms = sorted({*self._desk.platforms, *(tally.platform for tally in every)})
+        window, every = self._buckets_of(span)
+        days, daily = self._daily_buckets(span)
+        depths = _of_platform(
+            platform, self._depth_cache.get("all", QUEUE_TTL_SECONDS, self._context.store.queue_depths)
+        )
+        tallies = _of_platform(platform, every)
+        platforms = sorted({*self._context.platforms, *(tally.platform for tally in every)})
         chosen = [platform] if platform else platforms
-        plots = _plots(window, tallies, depths, chosen, days, _only(platform, daily))
+        plots = _plots(window, tallies, depths, chosen, days, _of_platform(platform, daily))
         return flask.render_template(
             "admin/overview.html",
-            spans=SPANS.values(),
+            spans=TIME_RANGES.values(),
             span=span,
             platform=platform,
             platforms=platforms,
             now=window.now,
             totals=charts.totals(tallies),
             minutes=(window.now - window.since) / 60,
-            shares=[_share(each, tallies, depths) for each in chosen],
-            waiting=sum(depth.turns for depth in depths),
-            oldest=max((depth.age for depth in depths), default=0.0),
+            shares=[_platform_totals(each, tallies, depths) for each in chosen],
+            waiting=sum(depth.unfinished for depth in depths),
+            oldest=max((depth.oldest_age_seconds for depth in depths), default=0.0),
             plots=plots,
             drawn=[asdict(plot) for plot in plots],
         )
 
-    def _counted(self, span: Span) -> Counted:
-        return self._tallies.get(span.name, FRESH * span.refresh, lambda: self._count(span.length, span.step))
+    def _buckets_of(self, time_range: TimeRange) -> WindowBuckets:
+        return self._bucket_cache.get(
+            time_range.name,
+            TTL_FRACTION * time_range.refresh,
+            lambda: self._load_buckets(time_range.length, time_range.step),
+        )
 
-    def _daily(self, span: Span) -> Counted:
-        length = max(span.length, LEAST_DAYS * DAY)
-        return self._tallies.get(f"days {length}", DAYS_REFRESH, lambda: self._count(length, DAY))
+    def _daily_buckets(self, time_range: TimeRange) -> WindowBuckets:
+        length = max(time_range.length, MIN_DAYS * DAY)
+        return self._bucket_cache.get(f"days {length}", DAYS_TTL_SECONDS, lambda: self._load_buckets(length, DAY))
 
-    def _count(self, length: float, step: float) -> Counted:
-        window = Window.up_to(self._desk.catalogue.now(), length, step)
-        return window, self._desk.catalogue.tally(window.since, window.now, span=step)
+    def _load_buckets(self, length: float, step: float) -> WindowBuckets:
+        window = Window.up_to(self._context.reporting.now(), length, step)
+        return window, self._context.reporting.usage_buckets(window.since, window.now, bucket_seconds=step)
 
 
 def _plots(
     window: Window,
-    tallies: Sequence[Tally],
-    depths: Sequence[Depth],
+    buckets: Sequence[UsageBucket],
+    depths: Sequence[QueueDepth],
     platforms: Sequence[str],
     days: Window,
-    daily: Sequence[Tally],
+    daily: Sequence[UsageBucket],
 ) -> Sequence[Plot]:
     return (
-        charts.rate(window, tallies),
-        charts.answer_time(window, tallies),
-        charts.failures(window, tallies),
+        charts.rate(window, buckets),
+        charts.answer_time(window, buckets),
+        charts.failures(window, buckets),
         charts.queue(window.now, depths, platforms),
         charts.tokens(days, daily),
         charts.cost(days, daily),
     )
 
 
-def _share(platform: str, tallies: Sequence[Tally], depths: Sequence[Depth]) -> Share:
+def _platform_totals(platform: str, buckets: Sequence[UsageBucket], depths: Sequence[QueueDepth]) -> PlatformTotals:
     waiting = [depth for depth in depths if depth.platform == platform]
-    turns, oldest = sum(depth.turns for depth in waiting), max((depth.age for depth in waiting), default=0.0)
-    return Share(platform, charts.totals(_only(platform, tallies)), turns, oldest)
+    turns, oldest = (
+        sum(depth.unfinished for depth in waiting),
+        max((depth.oldest_age_seconds for depth in waiting), default=0.0),
+    )
+    return PlatformTotals(platform, charts.totals(_of_platform(platform, buckets)), turns, oldest)
 
 
-def _only(platform: str, found: Sequence[Each]) -> Sequence[Each]:
-    return [each for each in found if each.platform == platform] if platform else found
+def _of_platform(platform: str, rows: Sequence[PlatformRow]) -> Sequence[PlatformRow]:
+    return [each for each in rows if each.platform == platform] if platform else rows
 
 
-def add_routes(blueprint: flask.Blueprint, desk: Desk) -> None:
-    blueprint.add_url_rule("", "overview", Overview(desk).show, strict_slashes=False)
+def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:
+    blueprint.add_url_rule("", "overview", OverviewPage(context).show, strict_slashes=False)

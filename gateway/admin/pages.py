@@ -9,20 +9,20 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway.admin import conversations, filters, integrations, overview, turns
-from gateway.admin.context import Desk
-from gateway.admin.session import Door, Pass
+from gateway.admin.context import AdminContext
+from gateway.admin.session import AdminSession, SessionCookie
 from gateway.domain.errors import GatewayError, Overloaded
 from gateway.web.api import problems
 
-NAME = "admin"
-ROOT = "/admin"
-LARGEST_FORM = 64 * 1024
-WITHIN = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")
+BLUEPRINT_NAME = "admin"
+URL_PREFIX = "/admin"
+MAX_FORM_BYTES = 64 * 1024
+ADMIN_URL = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")
 """A URL path of the operator's pages: printable ASCII without a backslash."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: www.rfc-editor.org/rfc/rfc9110#section-9.2.1"""
 
-HEADERS = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -36,123 +36,125 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
-EXPIRED = "This form has expired. Please try again."
-WRONG = "That is not the password."
-FOREIGN = "The form does not belong to your session, or it has expired. Go back, reload the page, and try again."
+FORM_EXPIRED = "This form has expired. Please try again."
+SIGN_IN_FAILED = "That is not the password."
+INVALID_FORM = "The form does not belong to your session, or it has expired. Go back, reload the page, and try again."
 
 
-def blueprint(desk: Desk) -> flask.Blueprint:
+def blueprint(context: AdminContext) -> flask.Blueprint:
     """Returns the operator's pages; without a password, one page that says how to set it."""
-    made = flask.Blueprint(NAME, __name__, url_prefix=ROOT, template_folder="../pages")
-    made.after_request(_secure)
+    made = flask.Blueprint(BLUEPRINT_NAME, __name__, url_prefix=URL_PREFIX, template_folder="../pages")
+    made.after_request(_add_security_headers)
     filters.add_filters(made)
-    if not desk.settings.on:
-        made.add_url_rule("", "off", lambda: (_off(desk), 403), strict_slashes=False)
+    if not context.settings.enabled:
+        made.add_url_rule("", "off", lambda: (_disabled_page(context), 403), strict_slashes=False)
         return made
-    entrance = Entrance(desk, Door(desk.settings, desk.store))
-    made.before_request(entrance.guard)
-    made.context_processor(entrance.known)
-    made.register_error_handler(GatewayError, entrance.problem)
+    entrance = AuthGuard(context, AdminSession(context.settings, context.store))
+    made.before_request(entrance.check_request)
+    made.context_processor(entrance.template_context)
+    made.register_error_handler(GatewayError, entrance.error_page)
     made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
     made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
     for module in (overview, conversations, turns, integrations):
-        module.add_routes(made, desk)
+        module.add_routes(made, context)
     return made
 
 
-def _off(desk: Desk) -> str:
-    return flask.render_template("admin/off.html", assets=_assets(desk))
+def _disabled_page(context: AdminContext) -> str:
+    return flask.render_template("admin/off.html", assets=_assets_url(context))
 
 
-def _assets(desk: Desk) -> str:
-    return f"{flask.request.script_root}/{desk.assets}"
+def _assets_url(context: AdminContext) -> str:
+    return f"{flask.request.script_root}/{context.assets}"
 
 
-def _secure(response: flask.Response) -> flask.Response:
-    response.headers.update(HEADERS)
+def _add_security_headers(response: flask.Response) -> flask.Response:
+    response.headers.update(SECURITY_HEADERS)
     return response
 
 
-class Entrance:
+class AuthGuard:
     """Requires a session for every page, and a valid CSRF token for every change."""
 
-    def __init__(self, desk: Desk, door: Door) -> None:
-        self._desk = desk
-        self._door = door
+    def __init__(self, context: AdminContext, session: AdminSession) -> None:
+        self._context = context
+        self._session = session
 
-    def guard(self) -> ResponseReturnValue | None:
+    def check_request(self) -> ResponseReturnValue | None:
         """Runs before every request. A response that it returns replaces the page."""
-        flask.request.max_content_length = LARGEST_FORM
-        cookie = self._door.shown()
-        entering = flask.request.endpoint == f"{NAME}.sign_in"
+        flask.request.max_content_length = MAX_FORM_BYTES
+        cookie = self._session.load()
+        entering = flask.request.endpoint == f"{BLUEPRINT_NAME}.sign_in"
         if cookie is None or not cookie.signed_in:
-            return None if entering else self._form(cookie, 401)
-        self._admit(cookie)
-        if flask.request.method not in SAFE and not entering and not self._door.form_is_ours(cookie):
-            return flask.render_template("admin/problem.html", message=FOREIGN), 403
+            return None if entering else self._sign_in_page(cookie, 401)
+        self._remember_session(cookie)
+        if flask.request.method not in SAFE_METHODS and not entering and not self._session.has_valid_csrf_token(cookie):
+            return flask.render_template("admin/problem.html", message=INVALID_FORM), 403
         return None
 
-    def known(self) -> dict[str, Any]:
+    def template_context(self) -> dict[str, Any]:
         """Returns the variables that every template may use."""
-        cookie: Pass | None = flask.g.get("cookie")
+        cookie: SessionCookie | None = flask.g.get("cookie")
         return {
-            "assets": _assets(self._desk),
+            "assets": _assets_url(self._context),
             "signed_in": cookie is not None,
             "token": flask.g.get("token", ""),
             "page": flask.request.endpoint,
         }
 
     def sign_in(self) -> ResponseReturnValue:
-        cookie = self._door.shown()
+        cookie = self._session.load()
         if flask.request.method != "POST":
-            return _onward(ROOT) if cookie and cookie.signed_in else self._form(cookie, 200)
-        if not self._door.form_is_ours(cookie):
-            return self._form(cookie, 403, EXPIRED)
+            return _redirect_inside(URL_PREFIX) if cookie and cookie.signed_in else self._sign_in_page(cookie, 200)
+        if not self._session.has_valid_csrf_token(cookie):
+            return self._sign_in_page(cookie, 403, FORM_EXPIRED)
         try:
-            right = self._door.try_password(flask.request.form.get("password", ""))
+            right = self._session.check_password(flask.request.form.get("password", ""))
         except Overloaded as exc:
-            _, status, headers = problems.of_error(exc)
-            return self._form(cookie, status, str(exc)), headers
+            _, status, headers = problems.from_error(exc)
+            return self._sign_in_page(cookie, status, str(exc)), headers
         if not right:
-            return self._form(cookie, 401, WRONG)
-        response = _onward(flask.request.form.get("next", ""))
-        self._door.hand_out(response, signed_in=True)
+            return self._sign_in_page(cookie, 401, SIGN_IN_FAILED)
+        response = _redirect_inside(flask.request.form.get("next", ""))
+        self._session.issue(response, signed_in=True)
         return response
 
     def sign_out(self) -> ResponseReturnValue:
-        response = _onward(f"{ROOT}/sign-in")
-        self._door.take_back(flask.g.cookie, response)
+        response = _redirect_inside(f"{URL_PREFIX}/sign-in")
+        self._session.revoke(flask.g.cookie, response)
         return response
 
-    def problem(self, exc: GatewayError) -> ResponseReturnValue:
-        body, status, headers = problems.of_error(exc)
+    def error_page(self, exc: GatewayError) -> ResponseReturnValue:
+        body, status, headers = problems.from_error(exc)
         return flask.render_template("admin/problem.html", message=body["error"]["message"]), status, headers
 
-    def _admit(self, cookie: Pass) -> None:
+    def _remember_session(self, cookie: SessionCookie) -> None:
         flask.g.cookie = cookie
-        flask.g.token = self._door.form_token(cookie)
+        flask.g.token = self._session.csrf_token(cookie)
 
-    def _form(self, cookie: Pass | None, status: int, problem: str = "") -> flask.Response:
+    def _sign_in_page(self, cookie: SessionCookie | None, status: int, problem: str = "") -> flask.Response:
         """Returns the sign-in form in place of the requested page; signing in leads back to that page."""
         response = flask.make_response("", status)
-        cookie = cookie or self._door.hand_out(response, signed_in=False)
+        cookie = cookie or self._session.issue(response, signed_in=False)
         asked = flask.request.form.get("next") or flask.request.full_path.removesuffix("?")
         response.set_data(
             flask.render_template(
                 "admin/sign_in.html",
                 problem=problem,
-                token=self._door.form_token(cookie),
-                next=asked if _is_page(asked) else ROOT,
+                token=self._session.csrf_token(cookie),
+                next=asked if _is_admin_page(asked) else URL_PREFIX,
             )
         )
         return response
 
 
-def _is_page(address: str) -> bool:
-    return bool(WITHIN.fullmatch(address)) and not address.startswith((f"{ROOT}/sign-in", f"{ROOT}/sign-out"))
+def _is_admin_page(address: str) -> bool:
+    return bool(ADMIN_URL.fullmatch(address)) and not address.startswith(
+        (f"{URL_PREFIX}/sign-in", f"{URL_PREFIX}/sign-out")
+    )
 
 
-def _onward(address: str) -> flask.Response:
+def _redirect_inside(address: str) -> flask.Response:
     """Redirects to the address if it is one of the operator's pages, else to the overview; never to another site."""
-    inside = address if WITHIN.fullmatch(address) else ROOT
+    inside = address if ADMIN_URL.fullmatch(address) else URL_PREFIX
     return flask.Response("", 303, {"Location": f"{flask.request.script_root}{inside}"})

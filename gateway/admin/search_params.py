@@ -9,54 +9,54 @@ from urllib.parse import urlencode
 import flask
 
 from gateway.domain.models import Turn, TurnId, TurnState
-from gateway.ports.reporting import Catalogue, Line, Search
+from gateway.ports.reporting import ConversationSummary, ReportingStore, TurnFilter
 from gateway.ports.store import Store
 
-PAGE = 50
-FIELDS = ("platform", "channel", "user", "text", "state")
-LONGEST_WORD = 200
-MARK = "~"
+PAGE_SIZE = 50
+SEARCH_FIELDS = ("platform", "channel", "user", "text", "state")
+MAX_FIELD_CHARS = 200
+CURSOR_SEPARATOR = "~"
 
 
-def wanted() -> Search:
+def requested_search() -> TurnFilter:
     """Returns the search of the current request."""
-    given = fields()
+    given = form_fields()
     state = TurnState(given["state"]) if given.get("state") in set(TurnState) else None
-    return Search(given["platform"], given["channel"], given["user"], given["text"], state)
+    return TurnFilter(given["platform"], given["channel"], given["user"], given["text"], state)
 
 
-def fields() -> Mapping[str, str]:
+def form_fields() -> Mapping[str, str]:
     """Returns the search fields of the current request, for the search form."""
-    return {name: flask.request.args.get(name, "").strip()[:LONGEST_WORD] for name in FIELDS}
+    return {name: flask.request.args.get(name, "").strip()[:MAX_FIELD_CHARS] for name in SEARCH_FIELDS}
 
 
-def before_turn(store: Store) -> Turn | None:
+def cursor_turn(store: Store) -> Turn | None:
     """Returns the last turn of the previous page, or None on the first page."""
     named = flask.request.args.get("before", "")
-    return store.turn(TurnId(named)) if named else None
+    return store.get_turn(TurnId(named)) if named else None
 
 
-def before_line(catalogue: Catalogue) -> Line | None:
+def cursor_summary(reporting: ReportingStore) -> ConversationSummary | None:
     """Returns the last conversation of the previous page with the time it had there, or None on the first page."""
-    at, _, number = flask.request.args.get("before", "").partition(MARK)
+    at, _, number = flask.request.args.get("before", "").partition(CURSOR_SEPARATOR)
     try:
         last_at = float(at)
     except ValueError:
         return None
     if not math.isfinite(last_at) or not number.isascii() or not number.isdecimal():
         return None
-    conversation = catalogue.conversation_by_id(int(number[:18]))
-    return None if conversation is None else Line(conversation, 0, 0, last_at)
+    conversation = reporting.get_conversation(int(number[:18]))
+    return None if conversation is None else ConversationSummary(conversation, 0, 0, last_at)
 
 
-def mark_of(line: Line) -> str:
+def cursor_of(summary: ConversationSummary) -> str:
     """Returns the cursor that ``cursor_summary`` reads."""
-    return f"{line.last_at!r}{MARK}{line.conversation.id}"
+    return f"{summary.last_at!r}{CURSOR_SEPARATOR}{summary.conversation.id}"
 
 
-def older(page: Sequence[object], mark: str) -> str | None:
+def next_page_url(page: Sequence[object], cursor: str) -> str | None:
     """Returns the query string of the next page, or None if this page is not full."""
-    if len(page) < PAGE:
+    if len(page) < PAGE_SIZE:
         return None
-    given = {name: value for name, value in fields().items() if value}
-    return f"?{urlencode({**given, 'before': mark})}"
+    given = {name: value for name, value in form_fields().items() if value}
+    return f"?{urlencode({**given, 'before': cursor})}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
 
-from gateway.settings import Environment
+from gateway.settings import EnvironmentSettings
 
-SHORTEST_PASSWORD = 8
+MIN_PASSWORD_CHARS = 8
 
 
-class AdminSettings(Environment):
+class AdminSettings(EnvironmentSettings):
+    """Settings of the operator's pages."""
+
     admin_password: SecretStr | None = None
     """The password of the operator's pages. Without it they are switched off."""
     admin_hours: PositiveFloat = 12.0
@@ -19,11 +21,13 @@ class AdminSettings(Environment):
 
     @field_validator("admin_password")
     @classmethod
-    def _long_enough(cls, password: SecretStr | None) -> SecretStr | None:
-        if password is not None and len(password.get_secret_value()) < SHORTEST_PASSWORD:
-            raise ValueError(f"has fewer than {SHORTEST_PASSWORD} characters and is easy to guess; choose a longer one")
+    def _check_length(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None and len(password.get_secret_value()) < MIN_PASSWORD_CHARS:
+            raise ValueError(
+                f"has fewer than {MIN_PASSWORD_CHARS} characters and is easy to guess; choose a longer one"
+            )
         return password
 
     @property
-    def on(self) -> bool:
+    def enabled(self) -> bool:
         return self.admin_password is not None

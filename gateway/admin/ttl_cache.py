@@ -10,22 +10,22 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class TtlCache(Generic[T]):
     """A cache with a time to live. Thread-safe: callers wait for a load that is in progress and share its result."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, tuple[float, T]] = {}
-        self._asking: dict[str, Lock] = {}
+        self._values: dict[str, tuple[float, T]] = {}
+        self._locks: dict[str, Lock] = {}
 
-    def get(self, name: str, seconds: float, ask: Callable[[], T]) -> T:
+    def get(self, key: str, ttl_seconds: float, load: Callable[[], T]) -> T:
         """Returns the cached value, or calls ``load`` if it is older than ``ttl_seconds``. Raises what ``load`` raises.
 
         Failures are not cached. Use it for few keys: none is ever removed.
         """
-        with self._asking.setdefault(name, Lock()):
-            until, value = self._answers.get(name, (0.0, None))
+        with self._locks.setdefault(key, Lock()):
+            until, value = self._values.get(key, (0.0, None))
             if value is not None and time.monotonic() < until:
                 return value
-            value = ask()
-            self._answers[name] = (time.monotonic() + seconds, value)
+            value = load()
+            self._values[key] = (time.monotonic() + ttl_seconds, value)
             return value

@@ -9,43 +9,43 @@ from flask.typing import ResponseReturnValue
 
 from gateway import logs, operations
 from gateway.admin import search_params, timeline
-from gateway.admin.context import Desk
+from gateway.admin.context import AdminContext
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import TurnId, TurnState
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Turns:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+class TurnPages:
+    def __init__(self, context: AdminContext) -> None:
+        self._context = context
 
     def show(self, turn_id: str) -> str:
-        turn = self._desk.inbox.turn(TurnId(turn_id))
+        turn = self._context.inbox.get_turn(TurnId(turn_id))
         return flask.render_template(
             "admin/turn.html",
             turn=turn,
-            moments=operations.moments(turn),
+            moments=operations.timeline(turn),
             stages=timeline.stages(turn),
-            retriable=operations.retriable(turn),
+            retriable=operations.is_retriable(turn),
             retried_as=timeline.retried_as(turn),
             retry_of=timeline.retry_of(turn),
-            verdicts=self._desk.store.verdicts(turn.id),
+            verdicts=self._context.store.feedback_on(turn.id),
         )
 
     def failed(self) -> str:
-        search = replace(search_params.wanted(), state=TurnState.FAILED)
-        found = self._desk.catalogue.find(
-            search, limit=search_params.PAGE, before=search_params.before_turn(self._desk.store)
+        search = replace(search_params.requested_search(), state=TurnState.FAILED)
+        found = self._context.reporting.find_turns(
+            search, limit=search_params.PAGE_SIZE, before=search_params.cursor_turn(self._context.store)
         )
         return flask.render_template(
             "admin/failed.html",
             turns=found,
-            retriable=[turn.id for turn in found if operations.retriable(turn)],
+            retriable=[turn.id for turn in found if operations.is_retriable(turn)],
             retried_as={turn.id: timeline.retried_as(turn) for turn in found},
-            fields=search_params.fields(),
-            platforms=self._desk.platforms,
-            older=search_params.older(found, found[-1].id) if found else None,
+            fields=search_params.form_fields(),
+            platforms=self._context.platforms,
+            older=search_params.next_page_url(found, found[-1].id) if found else None,
             done=flask.request.args.get("done", type=int),
             left=flask.request.args.get("left", 0, type=int),
         )
@@ -56,29 +56,29 @@ class Turns:
 
     def retry_all(self) -> ResponseReturnValue:
         """Retries the turns that the form lists, after a confirmation page."""
-        named = flask.request.form.getlist("turn")[: search_params.PAGE]
+        named = flask.request.form.getlist("turn")[: search_params.PAGE_SIZE]
         if not flask.request.form.get("confirmed"):
             return flask.render_template("admin/confirm_retry.html", turns=named)
         # The list has the newest first; reversed, turns of one conversation keep their order.
         done = sum(map(self._try_retry, map(TurnId, reversed(named))))
         return flask.redirect(flask.url_for(".failed", done=done, left=len(named) - done), 303)
 
-    def _try_retry(self, turn: TurnId) -> bool:
+    def _try_retry(self, turn_id: TurnId) -> bool:
         """Returns False if the turn was already retried, or no longer exists."""
         try:
-            self._retry(turn)
+            self._retry(turn_id)
         except (Conflict, TurnNotFound):
             return False
         return True
 
-    def _retry(self, turn: TurnId) -> TurnId:
-        again = operations.retry(self._desk.store, turn)
-        log.info("operator retried a turn", turn=turn, again=again)
+    def _retry(self, turn_id: TurnId) -> TurnId:
+        again = operations.retry_turn(self._context.store, turn_id)
+        log.info("operator retried a turn", turn=turn_id, again=again)
         return again
 
 
-def add_routes(blueprint: flask.Blueprint, desk: Desk) -> None:
-    pages = Turns(desk)
+def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:
+    pages = TurnPages(context)
     blueprint.add_url_rule("/turns/<turn_id>", "turn", pages.show)
     blueprint.add_url_rule("/turns/<turn_id>/retry", "retry", pages.retry, methods=["POST"])
     blueprint.add_url_rule("/failed", "failed", pages.failed)

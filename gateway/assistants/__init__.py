@@ -10,30 +10,30 @@ from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Facts(Protocol):
+class SharedValues(Protocol):
     """Values that a backend shares with all processes and keeps for good: the key-value store, on the worker's loop."""
 
-    async def recall(self, name: str) -> str | None: ...
+    async def get_value(self, name: str) -> str | None: ...
 
-    async def remember(self, name: str, value: str) -> str:
+    async def set_value_if_absent(self, name: str, value: str) -> str:
         """Stores the value unless the name has one already. Returns the stored value."""
         ...
 
 
-class NoFacts:
-    """Facts for an assistant that runs nothing: there are none, and none are kept."""
+class NoSharedValues:
+    """Shared values for an assistant that runs nothing: always empty, and nothing is kept."""
 
-    async def recall(self, name: str) -> None:  # noqa: ARG002  # the protocol's
+    async def get_value(self, name: str) -> None:  # noqa: ARG002  # the protocol's
         return None
 
-    async def remember(self, name: str, value: str) -> str:  # noqa: ARG002  # likewise
+    async def set_value_if_absent(self, name: str, value: str) -> str:  # noqa: ARG002  # likewise
         return value
 
 
-def build(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
+def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> Assistant:
     """Returns the backend that the settings choose. No I/O. Raises SettingsError.
 
     Imports only what that backend needs: the SDK takes half a second and 50 MB, which the offline one does not need.
@@ -41,9 +41,9 @@ def build(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
     if missing := settings.missing():
         raise SettingsError(f"The backend {settings.backend} needs {' and '.join(missing)} to be set.")
     if settings.backend == "offline":
-        from gateway.assistants.offline import Offline  # noqa: PLC0415  # see above
+        from gateway.assistants.offline import OfflineBackend  # noqa: PLC0415  # see above
 
-        return Offline()
+        return OfflineBackend()
     from gateway.assistants.factory import build_online  # noqa: PLC0415  # see above
 
-    return build_online(settings, toolbox, facts)
+    return build_online(settings, toolbox, shared_values)

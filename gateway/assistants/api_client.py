@@ -22,40 +22,46 @@ import httpx2
 import openai
 
 from gateway import logs
-from gateway.assistants.error_map import BadRequest, NotThere, our_words
-from gateway.assistants.json_fields import parts, text
-from gateway.assistants.sse import Event, Json, events, parse
-from gateway.coordination.lease import ensure_held
-from gateway.domain.errors import RateLimited, Refused, SettingsError, ThreadBusy, Unavailable
+from gateway.assistants.error_map import BadRequest, NotFound, translated_errors
+from gateway.assistants.json_fields import as_objects, as_text
+from gateway.assistants.sse import Event, Json, parse_object, read_events
+from gateway.coordination.lease import assert_current_lease_held
+from gateway.domain.errors import (
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantUnavailable,
+    SettingsError,
+    ThreadBusy,
+)
 from gateway.settings import Settings
 
 CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 60.0
+REQUEST_SECONDS = 60.0
 """Timeout of requests that do not wait for a model."""
-SILENCE_SECONDS = 120.0
+STREAM_IDLE_SECONDS = 120.0
 """Seconds without a byte after which a stream is given up, if its run can be followed by polling."""
 KEEPALIVE_SECONDS = 60.0
 DRAIN_SECONDS = 0.05
 """Time to read the end of a stream after its last event: only then can the connection be reused."""
 SPARE_CONNECTIONS = 100
-POLL_FAILURES = 4
-SHORTEST_POLL = 0.02
-LONGEST_POLL = 30.0
-LONGEST_ID = 256
-BINARY = {"accept": "application/binary"}
-TOO_LARGE = "A file that the assistant made is too large to be sent here."
+MAX_POLL_FAILURES = 4
+MIN_POLL_SECONDS = 0.02
+MAX_POLL_SECONDS = 30.0
+MAX_ID_CHARS = 256
+BINARY_HEADERS = {"accept": "application/binary"}
+FILE_TOO_LARGE = "A file that the assistant made is too large to be sent here."
 NO_KEY = "none"
 """Sent to a self-hosted server that needs no key, because the SDK requires one."""
 
 Events = AsyncGenerator[Event, None]
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 def connect(settings: Settings) -> openai.AsyncOpenAI:
     """Returns the SDK client for these settings. No I/O. Raises SettingsError."""
     silence = settings.assistant_timeout_seconds
-    timeout = httpx2.Timeout(connect=CONNECT_SECONDS, read=silence, write=ANSWER_SECONDS, pool=ANSWER_SECONDS)
+    timeout = httpx2.Timeout(connect=CONNECT_SECONDS, read=silence, write=REQUEST_SECONDS, pool=REQUEST_SECONDS)
     # A run uses one connection, and one more while it is polled or cancelled.
     limits = httpx2.Limits(
         max_connections=2 * settings.max_runs + SPARE_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS
@@ -85,23 +91,23 @@ def _check_urls(settings: Settings) -> None:
             raise SettingsError(f"{name} must be a URL that begins with http:// or https://.")
 
 
-def segment(name: str) -> str:
+def path_segment(identifier: str) -> str:
     """Returns an id quoted as one path segment. Raises NotFound for a value that cannot be an id of any server."""
-    quoted = quote(name, safe="")
-    if quoted in {"", ".", ".."} or len(name) > LONGEST_ID:
-        raise NotThere("not a valid id of a server object")
+    quoted = quote(identifier, safe="")
+    if quoted in {"", ".", ".."} or len(identifier) > MAX_ID_CHARS:
+        raise NotFound("not a valid id of a server object")
     return quoted
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class AssistantConfig:
     """How the assistant is configured."""
 
     model: str
     instructions: str = ""
-    hosted: tuple[Json, ...] = ()
+    hosted_tools: tuple[Json, ...] = ()
     """Hosted tools, in the form of the Responses API."""
-    streamed: bool = True
+    stream: bool = True
     """False: do not stream, but poll or wait for the whole response."""
     poll_seconds: float = 1.0
     """Interval between two polls of a run, unless the server sets it."""
@@ -109,52 +115,52 @@ class Setup:
     """The model that transcribes recordings; empty if they are not transcribed."""
 
 
-class Extras:
+class OptionalFields:
     """Request fields that not every server supports: errors that name a field switch it off, or on."""
 
     def __init__(self, fields: Json, on_demand: Json | None = None) -> None:
         """``fields`` are sent until the server rejects them by name, those ``on_demand`` once it names them."""
-        self._fields = dict(fields)
+        self._current = dict(fields)
         self._on_demand = dict(on_demand or {})
 
     @property
-    def fields(self) -> Json:
+    def current(self) -> Json:
         """The fields to send now: the same object until something changes."""
-        return self._fields
+        return self._current
 
-    def adapt(self, error: BadRequest) -> bool:
+    def adapt_to(self, error: BadRequest) -> bool:
         """Changes the fields according to a rejection. Returns whether it named one of them."""
         words = set(re.split(r"[^a-z_]+", (error.param or str(error)).lower()))
-        named = next((name for name in (*self._fields, *self._on_demand) if name in words), None)
+        named = next((name for name in (*self._current, *self._on_demand) if name in words), None)
         if named is None:
             return False
         log.info(
             "request field switched off or on after the server rejected the request",
             field=named,
-            sent=named in self._fields,
+            sent=named in self._current,
         )
-        more = {} if named in self._fields else {named: self._on_demand.pop(named)}
-        self._fields = {name: value for name, value in self._fields.items() if name != named} | more
+        more = {} if named in self._current else {named: self._on_demand.pop(named)}
+        self._current = {name: value for name, value in self._current.items() if name != named} | more
         return True
 
 
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK
-_url = lru_cache(maxsize=64)(httpx2.URL)  # parsing costs a tenth of a request, and there are few different URLs
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK
+_parse_url = lru_cache(maxsize=64)(httpx2.URL)  # parsing costs a tenth of a request, and there are few different URLs
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # the headers hold the key
-class Pattern:
+class RequestTemplate:
     """A POST as the SDK made it, to make further ones that differ only in path, body and cookies."""
 
-    before: str
+    url_prefix: str
     """The URL up to the requested path; on Azure it contains the deployment."""
-    after: str
+    url_suffix: str
     headers: httpx2.Headers
     extensions: Mapping[str, Any]
     """The timeouts, and on Azure the host that may receive its key."""
 
     @classmethod
-    def of(cls, response: httpx2.Response, path: str) -> Self | None:
+    def from_response(cls, response: httpx2.Response, path: str) -> Self | None:
         """Returns the template of the answered request; None if the SDK or a redirect changed the path."""
         request = response.request
         before, found, after = str(request.url).rpartition(path)
@@ -164,18 +170,18 @@ class Pattern:
         headers = [(name, value) for name, value in request.headers.raw if name.lower() not in own]
         return cls(before, after, httpx2.Headers(headers), dict(request.extensions))
 
-    def request(self, path: str, body: Json, cookies: httpx2.Cookies) -> httpx2.Request:
+    def make_request(self, path: str, body: Json, cookies: httpx2.Cookies) -> httpx2.Request:
         return httpx2.Request(
             "POST",
-            _url(f"{self.before}{path}{self.after}"),
+            _parse_url(f"{self.url_prefix}{path}{self.url_suffix}"),
             headers=self.headers,
             cookies=cookies,
-            content=_encoded(body).encode(),
+            content=_encode_json(body).encode(),
             extensions=dict(self.extensions),
         )
 
 
-class Wire:
+class AssistantApiClient:
     """Requests to one server. Every method raises AssistantError only; a path that is not there is NotThere.
 
     A POST in the course of a turn also raises LeaseLost, when another process has the turn by now.
@@ -184,15 +190,15 @@ class Wire:
     def __init__(self, client: openai.AsyncOpenAI, headers: Mapping[str, str] | None = None) -> None:
         self._client = client
         self._headers = dict(headers or {})
-        self._brief = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self._patterns: dict[tuple[str, str, float | None, bool], Pattern] = {}
+        self._request_timeout = httpx2.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)
+        self._templates: dict[tuple[str, str, float | None, bool], RequestTemplate] = {}
 
     @property
     def base_url(self) -> str:
         return str(self._client.base_url)
 
     @property
-    def azure(self) -> bool:
+    def is_azure(self) -> bool:
         return isinstance(self._client, openai.AsyncAzureOpenAI)
 
     @property
@@ -200,29 +206,29 @@ class Wire:
         return self._client.base_url.netloc.decode()
 
     async def get(self, path: str, query: Mapping[str, object] | None = None) -> Json:
-        return (await self._look(path, query))[0]
+        return (await self._get_with_poll_interval(path, query))[0]
 
     async def post(self, path: str, body: Json) -> Json:
         """POSTs a request that does not wait for a model; see ``stream`` for the others."""
-        with our_words():
-            return parse((await self._post(path, body, ANSWER_SECONDS, streamed=False)).content)
+        with translated_errors():
+            return parse_object((await self._post(path, body, REQUEST_SECONDS, streamed=False)).content)
 
     async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: bytes) -> Json:
         """POSTs a file as a multipart form."""
-        with our_words():
-            options = self._options(timeout=self._brief)
+        with translated_errors():
+            options = self._options(timeout=self._request_timeout)
             options["headers"] = {**self._headers, "content-type": "multipart/form-data"}
             file = (name, content, media_type)
             response = await self._client.post(
                 path, cast_to=httpx2.Response, body=dict(fields), files={"file": file}, options=options
             )
-            return parse(response.content)
+            return parse_object(response.content)
 
-    async def content(self, path: str, most: int) -> bytes:
+    async def download(self, path: str, max_bytes: int) -> bytes:
         """Downloads a file. Raises AssistantRefused as soon as it exceeds ``max_bytes``."""
-        with our_words():
-            options = self._options(timeout=self._brief)
-            options["headers"] = {**self._headers, **BINARY}
+        with translated_errors():
+            options = self._options(timeout=self._request_timeout)
+            options["headers"] = {**self._headers, **BINARY_HEADERS}
             response = cast(
                 "httpx2.Response",  # as in _post
                 await self._client.get(
@@ -235,47 +241,51 @@ class Wire:
             )
             async with AsyncExitStack() as cleanup:
                 cleanup.push_async_callback(_close, response)
-                return await _read(response, most)
+                return await _read_limited(response, max_bytes)
 
     async def delete(self, path: str) -> None:
-        with our_words():
-            await self._client.delete(path, cast_to=httpx2.Response, options=self._options(timeout=self._brief))
+        with translated_errors():
+            await self._client.delete(
+                path, cast_to=httpx2.Response, options=self._options(timeout=self._request_timeout)
+            )
 
     @asynccontextmanager
     async def stream(
-        self, path: str, body: Json, extras: Extras | None = None, *, silence: float | None = None
+        self, path: str, body: Json, optional: OptionalFields | None = None, *, idle_seconds: float | None = None
     ) -> AsyncIterator[Events]:
         """POSTs, and yields the events of the response. A response that is one JSON object comes as one event.
 
         Raises AssistantUnavailable after ``idle_seconds`` without a byte (None: the client's own timeout).
         """
-        response = await self._open(path, body, extras or Extras({}), silence)
-        with our_words():
+        response = await self._open_stream(path, body, optional or OptionalFields({}), idle_seconds)
+        with translated_errors():
             async with AsyncExitStack() as cleanup:
                 cleanup.push_async_callback(_close, response)
                 chunks = response.aiter_bytes()
-                read = events(chunks) if _streams(response) else _whole(response)
+                read = read_events(chunks) if _is_event_stream(response) else _single_event(response)
                 cleanup.push_async_callback(read.aclose)
                 yield read
                 await _drain(chunks)
 
-    async def _open(self, path: str, body: Json, extras: Extras, silence: float | None) -> httpx2.Response:
+    async def _open_stream(
+        self, path: str, body: Json, optional: OptionalFields, idle_seconds: float | None
+    ) -> httpx2.Response:
         while True:
-            fields = extras.fields
+            fields = optional.current
             try:
-                with our_words():
-                    return await self._post(path, body | fields, silence, streamed=True)
+                with translated_errors():
+                    return await self._post(path, body | fields, idle_seconds, streamed=True)
             except BadRequest as exc:
-                if fields is extras.fields and not extras.adapt(exc):  # else another request changed them
+                if fields is optional.current and not optional.adapt_to(exc):  # else another request changed them
                     raise
 
-    async def _post(self, path: str, body: Json, silence: float | None, *, streamed: bool) -> httpx2.Response:
-        await ensure_held()
+    async def _post(self, path: str, body: Json, idle_seconds: float | None, *, streamed: bool) -> httpx2.Response:
+        await assert_current_lease_held()
         # All that the SDK's request depends on: the first path segment, and on Azure the model, which is in the URL.
-        kind = (path.split("/")[1], text(body.get("model")), silence, streamed)
-        if (pattern := self._patterns.get(kind)) is not None:
-            return await self._send_like(pattern, path, body, streamed=streamed)
-        timeout = None if silence is None else httpx2.Timeout(silence, connect=CONNECT_SECONDS)
+        kind = (path.split("/")[1], as_text(body.get("model")), idle_seconds, streamed)
+        if (pattern := self._templates.get(kind)) is not None:
+            return await self._send_from_template(pattern, path, body, streamed=streamed)
+        timeout = None if idle_seconds is None else httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
         response = cast(
             "httpx2.Response",  # the SDK's signature says it returns a stream, whatever cast_to is
             await self._client.post(
@@ -287,14 +297,16 @@ class Wire:
                 stream_cls=openai.AsyncStream[object],
             ),
         )
-        if (pattern := Pattern.of(response, path)) is not None:
-            self._patterns[kind] = pattern
+        if (pattern := RequestTemplate.from_response(response, path)) is not None:
+            self._templates[kind] = pattern
         return response
 
-    async def _send_like(self, pattern: Pattern, path: str, body: Json, *, streamed: bool) -> httpx2.Response:
+    async def _send_from_template(
+        self, template: RequestTemplate, path: str, body: Json, *, streamed: bool
+    ) -> httpx2.Response:
         """Sends a request as ``client.post`` does: one attempt, the same exceptions."""
         transport = self._client._client  # noqa: SLF001  # the SDK has no public access to its transport
-        request = pattern.request(path, body, transport.cookies)
+        request = template.make_request(path, body, transport.cookies)
         try:
             response = await transport.send(request, stream=streamed)
         except httpx2.TimeoutException as exc:
@@ -306,7 +318,7 @@ class Wire:
         await response.aread()
         raise self._client._make_status_error_from_response(response)  # noqa: SLF001  # nor to its choice of the exception class
 
-    async def until(self, path: str, over: Callable[[Json], bool], *, every: float) -> Json:
+    async def poll_until(self, path: str, is_done: Callable[[Json], bool], *, interval_seconds: float) -> Json:
         """GETs an object until ``is_done``: at once, then every ``interval_seconds`` or as often as the server says.
 
         Tolerates a few failures in a row. Raises AssistantUnavailable after that; permanent errors at once.
@@ -314,28 +326,28 @@ class Wire:
         failures = 0
         while True:
             try:
-                found, wait = await self._look(path)
+                found, wait = await self._get_with_poll_interval(path)
                 failures = 0
-            except (Unavailable, RateLimited, ThreadBusy) as exc:
+            except (AssistantUnavailable, AssistantRateLimited, ThreadBusy) as exc:
                 failures += 1
-                if failures >= POLL_FAILURES:
-                    raise Unavailable(f"polling failed {failures} times in a row: {exc}") from exc
+                if failures >= MAX_POLL_FAILURES:
+                    raise AssistantUnavailable(f"polling failed {failures} times in a row: {exc}") from exc
                 log.debug("polling failed", error=str(exc), failures=failures)
-                wait = exc.retry_after or every * 2**failures
+                wait = exc.retry_after or interval_seconds * 2**failures
             else:
-                if over(found):
+                if is_done(found):
                     return found
-            await asyncio.sleep(min(every if wait is None else wait, LONGEST_POLL))
+            await asyncio.sleep(min(interval_seconds if wait is None else wait, MAX_POLL_SECONDS))
 
-    async def listed(self, path: str, query: Mapping[str, object]) -> AsyncGenerator[Json, None]:
+    async def iterate_list(self, path: str, query: Mapping[str, object]) -> AsyncGenerator[Json, None]:
         """Yields the objects of a list, page by page."""
         last = None
         while True:
             page = await self.get(path, query if last is None else {**query, "after": last})
-            found = parts(page.get("data"))
+            found = as_objects(page.get("data"))
             for one in found:
                 yield one
-            before, last = last, text(page.get("last_id")) or (text(found[-1].get("id")) if found else "")
+            before, last = last, as_text(page.get("last_id")) or (as_text(found[-1].get("id")) if found else "")
             if page.get("has_more") is not True or last in ("", before):
                 return
 
@@ -343,40 +355,44 @@ class Wire:
         with suppress(Exception):  # errors while closing do not matter
             await self._client.close()
 
-    async def _look(self, path: str, query: Mapping[str, object] | None = None) -> tuple[Json, float | None]:
+    async def _get_with_poll_interval(
+        self, path: str, query: Mapping[str, object] | None = None
+    ) -> tuple[Json, float | None]:
         """Returns the object, and the seconds after which the server wants the next poll (None: it does not say)."""
-        with our_words():
-            options = self._options(params=query, timeout=self._brief)
+        with translated_errors():
+            options = self._options(params=query, timeout=self._request_timeout)
             response = await self._client.get(path, cast_to=httpx2.Response, options=options)
-            return parse(response.content), _poll_after(response)
+            return parse_object(response.content), _poll_after_seconds(response)
 
     def _options(self, **options: Any) -> Any:
         return {"headers": self._headers} | {name: value for name, value in options.items() if value is not None}
 
 
-def _streams(response: httpx2.Response) -> bool:
+def _is_event_stream(response: httpx2.Response) -> bool:
     return "json" not in response.headers.get("content-type", "")
 
 
-async def _whole(response: httpx2.Response) -> AsyncGenerator[Event, None]:
-    yield "", parse(await response.aread())
+async def _single_event(response: httpx2.Response) -> AsyncGenerator[Event, None]:
+    yield "", parse_object(await response.aread())
 
 
-async def _read(response: httpx2.Response, most: int) -> bytes:
+async def _read_limited(response: httpx2.Response, max_bytes: int) -> bytes:
     read = bytearray()
     async for chunk in response.aiter_bytes():
         read += chunk
-        if len(read) > most:
-            raise Refused(f"the file is larger than {most} bytes", code="file_too_large", sentence=TOO_LARGE)
+        if len(read) > max_bytes:
+            raise AssistantRefused(
+                f"the file is larger than {max_bytes} bytes", code="file_too_large", user_message=FILE_TOO_LARGE
+            )
     return bytes(read)
 
 
-def _poll_after(response: httpx2.Response) -> float | None:
+def _poll_after_seconds(response: httpx2.Response) -> float | None:
     try:
         seconds = float(response.headers["openai-poll-after-ms"]) / 1000
     except (KeyError, ValueError):
         return None
-    return max(seconds, SHORTEST_POLL) if math.isfinite(seconds) else None
+    return max(seconds, MIN_POLL_SECONDS) if math.isfinite(seconds) else None
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
@@ -392,12 +408,12 @@ async def _close(response: httpx2.Response) -> None:
         await response.aclose()
 
 
-async def find_model(wire: Wire, model: str) -> None:
+async def check_model(api: AssistantApiClient, model: str) -> None:
     """Raises AssistantMisconfigured if the server has no such model, NotFound if it has no model endpoints."""
     try:
-        if not wire.azure:  # Azure lists models by their own names, not by deployment
-            await wire.get(f"/models/{segment(model)}")
+        if not api.is_azure:  # Azure lists models by their own names, not by deployment
+            await api.get(f"/models/{path_segment(model)}")
             return
-    except NotThere:
-        log.debug("server has no endpoint for a single model", host=wire.host)
-    await wire.get("/models")
+    except NotFound:
+        log.debug("server has no endpoint for a single model", host=api.host)
+    await api.get("/models")

@@ -9,31 +9,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from mimetypes import guess_type
 
-from gateway.domain.errors import Refused
+from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import Attachment, File, Turn
-from gateway.ports.assistant import Attachments
+from gateway.ports.assistant import AttachmentLoader
 
-MOST_BYTES = 50 * 2**20
+MAX_BYTES = 50 * 2**20
 """Limit for one file, and for all files of one request (developers.openai.com/api/docs/guides/file-inputs)."""
-INLINE_CHARS = 30_000
+MAX_INLINE_CHARS = 30_000
 """A longer text file is sent as a file instead of as text."""
-LONGEST_NAME = 200
-UNKNOWN = "application/octet-stream"
+MAX_NAME_CHARS = 200
+UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
-IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """Images that models accept as input (developers.openai.com/api/docs/guides/images-vision)."""
-SIGNATURES = {
+IMAGE_SIGNATURES = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
     "image/gif": re.compile(rb"GIF8[79]a"),
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
-READABLE = re.compile(
+TEXT_MEDIA_TYPES = re.compile(
     r"text/(?!rtf)|[^/]+/(.+\+)?(json|xml|yaml|x-yaml|toml|sql|csv|javascript|ecmascript|typescript|x-sh|x-python|"
     r"x-httpd-php|x-ruby|x-perl|x-ndjson|jsonl|graphql)$"
 )
 """Media types of text, also outside of ``text/``."""
-SOURCES = re.compile(
+TEXT_FILE_NAMES = re.compile(
     r"""(?:^|\.)(?:
     txt|text|md|rst|log|csv|tsv|jsonc?|jsonl|ndjson|json5|xml|html?|css|scss|less|svg|ya?ml|toml|ini|cfg|conf|env|
     properties|pyi?|ipynb|[cm]?js|jsx|tsx?|vue|svelte|java|kts?|scala|groovy|gradle|[ch]|cc|[ch]pp|cxx|cs|go|rs|rb|
@@ -44,23 +44,23 @@ SOURCES = re.compile(
 )
 """File name endings of text files. Not rtf, which is a document format."""
 
-LINK = re.compile(
+SANDBOX_LINK = re.compile(
     r"!?\[((?:[^\[\]\n]|\[[^\[\]\n]*\])*)\]\(\s*<?sandbox:(?:[^()\n]|\([^()\n]*\))*\)"  # [label](sandbox:/mnt/data/x)
 )
 
-NOT_TAKEN = "the assistant's server does not take files of this kind or size"
-GONE = "A file that the assistant made is no longer available."
+FILE_NOT_ACCEPTED = "the assistant's server does not take files of this kind or size"
+FILE_GONE = "A file that the assistant made is no longer available."
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TextPart:
     """Text for the model: the content of a small text file, or why a file cannot be read."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class BinaryPart:
     """A file that is sent to the model unchanged."""
 
     name: str
@@ -68,113 +68,113 @@ class Blob:
     content: bytes
 
     @property
-    def shows(self) -> bool:
+    def is_image(self) -> bool:
         """Whether it is an image that models accept."""
-        return self.media_type in IMAGES
+        return self.media_type in IMAGE_TYPES
 
     @property
     def data_url(self) -> str:
         return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
 
 
-Piece = Words | Blob
+MessagePart = TextPart | BinaryPart
 """A part of a user message after its text."""
 
 
-async def load(turn: Turn, attachments: Attachments) -> list[Piece]:
+async def load(turn: Turn, attachments: AttachmentLoader) -> list[MessagePart]:
     """Returns the parts for the files of the turn's message. Fetches nothing for a message without files."""
-    return sort(await attachments()) if turn.message.files else []
+    return to_parts(await attachments()) if turn.message.files else []
 
 
-def sort(attachments: Iterable[Attachment]) -> list[Piece]:
+def to_parts(attachments: Iterable[Attachment]) -> list[MessagePart]:
     """Returns one part per attachment, in order. A file that exceeds the total size becomes a note with its name."""
-    pieces: list[Piece] = []
-    room = MOST_BYTES
+    pieces: list[MessagePart] = []
+    room = MAX_BYTES
     for attachment in attachments:
-        piece = _piece(attachment, room)
-        room -= len(piece.content) if isinstance(piece, Blob) else 0
+        piece = _to_part(attachment, room)
+        room -= len(piece.content) if isinstance(piece, BinaryPart) else 0
         pieces.append(piece)
     return pieces
 
 
-def without_files(pieces: Sequence[Piece]) -> list[Words] | None:
+def without_files(parts: Sequence[MessagePart]) -> list[TextPart] | None:
     """Returns the parts for a server that rejects files. None if there are no files, so they cannot be the reason."""
-    if not any(isinstance(piece, Blob) for piece in pieces):
+    if not any(isinstance(piece, BinaryPart) for piece in parts):
         return None
-    return [piece if isinstance(piece, Words) else unread(piece.name, NOT_TAKEN) for piece in pieces]
+    return [piece if isinstance(piece, TextPart) else unreadable(piece.name, FILE_NOT_ACCEPTED) for piece in parts]
 
 
-def unread(name: str, problem: str) -> Words:
-    return Words(f"[{name} could not be read: {' '.join(problem.split()).rstrip('.')}]")
+def unreadable(name: str, problem: str) -> TextPart:
+    return TextPart(f"[{name} could not be read: {' '.join(problem.split()).rstrip('.')}]")
 
 
-def _piece(attachment: Attachment, room: int) -> Piece:
+def _to_part(attachment: Attachment, bytes_left: int) -> MessagePart:
     file, content = attachment.file, attachment.content
-    name = " ".join(file.name.split())[:LONGEST_NAME] or "a file"
+    name = " ".join(file.name.split())[:MAX_NAME_CHARS] or "a file"
     if attachment.problem:
-        return unread(name, attachment.problem)
+        return unreadable(name, attachment.problem)
     if not content:
-        return unread(name, "it is empty")
+        return unreadable(name, "it is empty")
     media_type = _media_type(file, content)
-    text = None if media_type in IMAGES else _text(name, media_type, content)
+    text = None if media_type in IMAGE_TYPES else _inline_text(name, media_type, content)
     if text is not None:
-        return Words(f"[beginning of {name}]\n{text}\n[end of {name}]")
-    if len(content) > room:
-        return unread(name, "it is too large for one message, or for one message with the files before it")
-    return Blob(name, media_type, content)
+        return TextPart(f"[beginning of {name}]\n{text}\n[end of {name}]")
+    if len(content) > bytes_left:
+        return unreadable(name, "it is too large for one message, or for one message with the files before it")
+    return BinaryPart(name, media_type, content)
 
 
 def _media_type(file: File, content: bytes) -> str:
     """Returns the image type by its signature, else what the platform says, else the guess by file name."""
-    for media_type, signature in SIGNATURES.items():
+    for media_type, signature in IMAGE_SIGNATURES.items():
         if signature.match(content):
             return media_type
     declared = file.media_type.partition(";")[0].strip().lower()
-    return (declared if declared != UNKNOWN else "") or guess_type(file.name)[0] or UNKNOWN
+    return (declared if declared != UNKNOWN_MEDIA_TYPE else "") or guess_type(file.name)[0] or UNKNOWN_MEDIA_TYPE
 
 
-def _text(name: str, media_type: str, content: bytes) -> str | None:
+def _inline_text(name: str, media_type: str, content: bytes) -> str | None:
     """Returns the text of a small text file; None for any other file."""
-    known = READABLE.match(media_type) or SOURCES.search(name)
-    if not known or len(content) > 4 * INLINE_CHARS or b"\0" in content:
+    known = TEXT_MEDIA_TYPES.match(media_type) or TEXT_FILE_NAMES.search(name)
+    if not known or len(content) > 4 * MAX_INLINE_CHARS or b"\0" in content:
         return None
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
-    return text if len(text) <= INLINE_CHARS else None
+    return text if len(text) <= MAX_INLINE_CHARS else None
 
 
 # ---------------------------------------------------------------- files that the assistant made
 
 
-def unlinked(text: str) -> str:
+def without_sandbox_links(text: str) -> str:
     """Replaces links into the assistant's sandbox, which no user can open, by their labels."""
-    return LINK.sub(r"\1", text) if "sandbox:" in text else text
+    return SANDBOX_LINK.sub(r"\1", text) if "sandbox:" in text else text
 
 
-def made(name: str, reference: str) -> File:
+def file_made(name: str, reference: str) -> File:
     return File(name, reference, guess_type(name)[0] or "")
 
 
-def named(path: str, otherwise: str) -> str:
+def base_name(path: str, default: str) -> str:
     """Returns the last segment of a path or sandbox URL."""
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or otherwise
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or default
 
 
-def not_ours(file: File) -> Refused:
+def unknown_reference(file: File) -> AssistantRefused:
     """Returns the error for a file reference that this backend did not create."""
-    return Refused(
-        f"this backend has no file with the reference {file.reference[:80]!r}", code="file_gone", sentence=GONE
+    return AssistantRefused(
+        f"this backend has no file with the reference {file.reference[:80]!r}", code="file_gone", user_message=FILE_GONE
     )
 
 
 @contextmanager
-def fetching(file: File) -> Iterator[None]:
+def missing_as_gone(file: File) -> Iterator[None]:
     """Raises AssistantRefused with code ``file_gone`` when the server rejects the download inside the block."""
     try:
         yield
-    except Refused as exc:
-        if exc.code != Refused.code:
+    except AssistantRefused as exc:
+        if exc.code != AssistantRefused.code:
             raise
-        raise Refused(f"{file.name}: {exc}", code="file_gone", sentence=GONE) from exc
+        raise AssistantRefused(f"{file.name}: {exc}", code="file_gone", user_message=FILE_GONE) from exc

@@ -17,30 +17,30 @@ import openai
 from openai.lib.azure import MutuallyExclusiveAuthError
 
 from gateway import logs
-from gateway.assistants.json_fields import part, text
+from gateway.assistants.json_fields import as_object, as_text
 from gateway.domain.errors import (
     AssistantError,
-    Misconfigured,
-    RateLimited,
-    Refused,
+    AssistantMisconfigured,
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantUnavailable,
     ThreadBusy,
-    ThreadLost,
-    Unavailable,
+    ThreadMissing,
 )
 
-BUSY_SECONDS = 1.0
+BUSY_RETRY_SECONDS = 1.0
 """Retry delay for a locked thread: the servers say "in a few seconds", but one is mostly enough."""
 MAX_RETRY_AFTER = 3600.0
-MAX_DETAIL = 500
+MAX_DETAIL_CHARS = 500
 
-NO_KEY = "The server does not accept the key. Check OPENAI_API_KEY (or AZURE_OPENAI_API_KEY)"
+KEY_REJECTED = "The server does not accept the key. Check OPENAI_API_KEY (or AZURE_OPENAI_API_KEY)"
 NO_CREDIT = "The assistant's account has no credit left. Please tell the person who runs it."
 TOO_LONG = "This is too long for the assistant. Please send less, or start a new conversation."
 NOT_ALLOWED = "The assistant is not allowed to answer this message."
 CUT_SHORT = "The answer became too long for the assistant. Please ask for less at once."
 
 
-class BadRequest(Refused):
+class BadRequest(AssistantRefused):
     """The server rejects the request as invalid."""
 
     param: str = ""
@@ -50,19 +50,19 @@ class BadFile(BadRequest):
     """The server, or its model, rejects a file of the message."""
 
 
-class NotThere(Refused):
+class NotFound(AssistantRefused):
     """The server does not have the object that the path names, or not the path itself."""
 
 
-class TooLong(Refused):
+class InputTooLong(AssistantRefused):
     """The input is longer than the model can read."""
 
     code = "too_long"
-    default_sentence = TOO_LONG
+    default_user_message = TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class VendorError:
     """An error as the server reported it. ``status`` is 0 for errors inside streams and runs."""
 
     message: str
@@ -75,90 +75,92 @@ class Complaint:
     def detail(self) -> str:
         """The error for the operator: without secrets, in one line of limited length."""
         what = " ".join(part for part in (str(self.status or ""), self.code, self.message) if part)
-        return logs.mask(" ".join(what.split()))[:MAX_DETAIL]
+        return logs.mask(" ".join(what.split()))[:MAX_DETAIL_CHARS]
 
 
-Decision = Callable[[Complaint], AssistantError]
+ErrorFactory = Callable[[VendorError], AssistantError]
 
 
-def _bad_request(said: Complaint) -> AssistantError:
-    rejection = BadRequest(said.detail)
-    rejection.param = said.param
+def _bad_request(error: VendorError) -> AssistantError:
+    rejection = BadRequest(error.detail)
+    rejection.param = error.param
     return rejection
 
 
-def _bad_file(said: Complaint) -> AssistantError:
-    return BadFile(said.detail)
+def _bad_file(error: VendorError) -> AssistantError:
+    return BadFile(error.detail)
 
 
-def _busy(said: Complaint) -> AssistantError:
-    return ThreadBusy(said.detail, retry_after=_retry_after(said) or BUSY_SECONDS)
+def _busy(error: VendorError) -> AssistantError:
+    return ThreadBusy(error.detail, retry_after=_retry_after(error) or BUSY_RETRY_SECONDS)
 
 
-def _limited(said: Complaint) -> AssistantError:
-    return RateLimited(said.detail, retry_after=_retry_after(said))
+def _rate_limited(error: VendorError) -> AssistantError:
+    return AssistantRateLimited(error.detail, retry_after=_retry_after(error))
 
 
-def _unavailable(said: Complaint) -> AssistantError:
-    return Unavailable(said.detail, retry_after=_retry_after(said))
+def _unavailable(error: VendorError) -> AssistantError:
+    return AssistantUnavailable(error.detail, retry_after=_retry_after(error))
 
 
-def _not_there(said: Complaint) -> AssistantError:
-    return NotThere(said.detail)
+def _not_found(error: VendorError) -> AssistantError:
+    return NotFound(error.detail)
 
 
-def _lost(said: Complaint) -> AssistantError:
-    return ThreadLost(said.detail)
+def _thread_missing(error: VendorError) -> AssistantError:
+    return ThreadMissing(error.detail)
 
 
-def _too_long(said: Complaint) -> AssistantError:
-    return TooLong(said.detail)
+def _too_long(error: VendorError) -> AssistantError:
+    return InputTooLong(error.detail)
 
 
-def _not_allowed(said: Complaint) -> AssistantError:
-    return Refused(said.detail, code="not_allowed", sentence=NOT_ALLOWED)
+def _not_allowed(error: VendorError) -> AssistantError:
+    return AssistantRefused(error.detail, code="not_allowed", user_message=NOT_ALLOWED)
 
 
-def _no_credit(said: Complaint) -> AssistantError:
-    return Misconfigured(said.detail, code="no_credit", sentence=NO_CREDIT)
+def _no_credit(error: VendorError) -> AssistantError:
+    return AssistantMisconfigured(error.detail, code="no_credit", user_message=NO_CREDIT)
 
 
-def _no_model(said: Complaint) -> AssistantError:
-    return Misconfigured(f"The server does not have the model. Check OPENAI_MODEL: {said.detail}")
+def _no_model(error: VendorError) -> AssistantError:
+    return AssistantMisconfigured(f"The server does not have the model. Check OPENAI_MODEL: {error.detail}")
 
 
-def _no_key(said: Complaint) -> AssistantError:
-    return Misconfigured(f"{NO_KEY}: {said.detail}")
+def _key_rejected(error: VendorError) -> AssistantError:
+    return AssistantMisconfigured(f"{KEY_REJECTED}: {error.detail}")
 
 
-def _forbidden(said: Complaint) -> AssistantError:
-    return Misconfigured(f"The server denies this request. Check the permissions of the API key: {said.detail}")
+def _forbidden(error: VendorError) -> AssistantError:
+    return AssistantMisconfigured(
+        f"The server denies this request. Check the permissions of the API key: {error.detail}"
+    )
 
 
-def _misconfigured(said: Complaint) -> AssistantError:
-    return Misconfigured(said.detail)
+def _misconfigured(error: VendorError) -> AssistantError:
+    return AssistantMisconfigured(error.detail)
 
 
-def _by_status(said: Complaint) -> AssistantError:
+def _by_status(error: VendorError) -> AssistantError:
     """Decides by status, where the SDK has no exception class or one class for several statuses."""
-    decide = STATUSES.get(said.status)
+    decide = BY_STATUS.get(error.status)
     if decide is None:
-        decide = _unavailable if said.status >= httpx2.codes.INTERNAL_SERVER_ERROR else _bad_request
-    return decide(said)
+        decide = _unavailable if error.status >= httpx2.codes.INTERNAL_SERVER_ERROR else _bad_request
+    return decide(error)
 
 
-STATUSES: dict[int, Decision] = {
+BY_STATUS: dict[int, ErrorFactory] = {
     301: _misconfigured,  # a redirect that could not be followed: the base URL is wrong
     302: _misconfigured,
     307: _misconfigured,
     308: _misconfigured,
     402: _no_credit,
-    405: _not_there,
+    405: _not_found,
     408: _unavailable,
-    410: _not_there,
+    410: _not_found,
     413: _too_long,
     425: _unavailable,
-    501: _not_there,
+    501: _not_found,
 }
 
 BAD_FILE = re.compile(
@@ -173,41 +175,41 @@ BAD_FILE = re.compile(
 )
 
 # The error message has precedence over the status. Tried in this order; each pattern is searched in "code message".
-SIGNALS: tuple[tuple[re.Pattern[str], Decision], ...] = tuple(
+BY_MESSAGE: tuple[tuple[re.Pattern[str], ErrorFactory], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), decide)
     for pattern, decide in (
         (r"conversation_locked|currently operating on this conversation", _busy),
         # Two messages about threads that come without a code (github.com/openai/openai-python/issues/1023).
         (r"already has an active run|while a run \S+ is active", _busy),
-        (r"no tool output found for function call", _lost),
+        (r"no tool output found for function call", _thread_missing),
         (r"duplicate tool output found", _busy),  # an earlier attempt submitted it meanwhile: look it up again
         (r"insufficient_quota|billing_hard_limit|billing_not_active|exceeded your current quota", _no_credit),
         (r"context_length_exceeded|maximum context length|exceeds the context window|exceed_context_size", _too_long),
         (r"request too large for|string_above_max_length|prompt is too long", _too_long),
         (r"model_not_found|DeploymentNotFound|the model \S+ does not exist|model \S+ not found", _no_model),
-        (r"invalid_api_key|incorrect api key", _no_key),
+        (r"invalid_api_key|incorrect api key", _key_rejected),
         (r"content_filter|content_policy|invalid_prompt|_policy", _not_allowed),
         (BAD_FILE.pattern, _bad_file),
     )
 )
 # Used only where there is no status: codes of errors inside streams and runs.
-CODES: dict[str, Decision] = {
-    "rate_limit_exceeded": _limited,
-    "rate_limit_error": _limited,
-    "429": _limited,
+BY_CODE: dict[str, ErrorFactory] = {
+    "rate_limit_exceeded": _rate_limited,
+    "rate_limit_error": _rate_limited,
+    "429": _rate_limited,
     "invalid_request_error": _bad_request,
     "400": _bad_request,
 }
 
-TABLE: dict[type[BaseException], Decision] = {
+BY_EXCEPTION: dict[type[BaseException], ErrorFactory] = {
     openai.BadRequestError: _bad_request,
-    openai.AuthenticationError: _no_key,
-    openai.OAuthError: _no_key,
+    openai.AuthenticationError: _key_rejected,
+    openai.OAuthError: _key_rejected,
     openai.PermissionDeniedError: _forbidden,
-    openai.NotFoundError: _not_there,
+    openai.NotFoundError: _not_found,
     openai.ConflictError: _busy,
     openai.UnprocessableEntityError: _bad_request,
-    openai.RateLimitError: _limited,
+    openai.RateLimitError: _rate_limited,
     openai.InternalServerError: _by_status,
     openai.APIStatusError: _by_status,
     openai.APITimeoutError: _unavailable,
@@ -234,24 +236,24 @@ TABLE: dict[type[BaseException], Decision] = {
 
 def translate(exc: Exception) -> AssistantError:
     """Returns the AssistantError for an exception of a request."""
-    said = _complaint(exc)
-    decide = next(TABLE[kind] for kind in type(exc).__mro__ if kind in TABLE)
-    return (_signal(said) or decide)(said)
+    said = _vendor_error(exc)
+    decide = next(BY_EXCEPTION[kind] for kind in type(exc).__mro__ if kind in BY_EXCEPTION)
+    return (_match_message(said) or decide)(said)
 
 
-def complaint_in(error: Any) -> AssistantError:
+def error_from_object(error: Any) -> AssistantError:
     """Returns the AssistantError for an error object inside a stream or a run."""
-    fields = part(error)
-    said = Complaint(
-        message=text(fields.get("message")) or text(error) or "no reason given",
+    fields = as_object(error)
+    said = VendorError(
+        message=as_text(fields.get("message")) or as_text(error) or "no reason given",
         code=str(fields.get("code") or fields.get("type") or ""),  # some servers repeat the status as a number
-        param=text(fields.get("param")),
+        param=as_text(fields.get("param")),
     )
-    return (_signal(said) or CODES.get(said.code, _unavailable))(said)
+    return (_match_message(said) or BY_CODE.get(said.code, _unavailable))(said)
 
 
 @contextmanager
-def our_words() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Converts every exception raised inside to an AssistantError."""
     try:
         yield
@@ -261,37 +263,39 @@ def our_words() -> Iterator[None]:
         raise translate(exc) from exc
 
 
-def _signal(said: Complaint) -> Decision | None:
-    what = f"{said.code} {said.message}"
-    if said.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+def _match_message(error: VendorError) -> ErrorFactory | None:
+    what = f"{error.code} {error.message}"
+    if error.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
         return _bad_file if BAD_FILE.search(what) else None
-    return next((decide for pattern, decide in SIGNALS if pattern.search(what)), None)
+    return next((decide for pattern, decide in BY_MESSAGE if pattern.search(what)), None)
 
 
-def _complaint(exc: Exception) -> Complaint:
+def _vendor_error(exc: Exception) -> VendorError:
     if not isinstance(exc, openai.APIError):
-        return Complaint(f"{type(exc).__name__}: {exc}")
-    body = part(exc.body)
-    message = body.get("message") or body.get("detail") or body.get("error") or exc.body or _reason(exc)
+        return VendorError(f"{type(exc).__name__}: {exc}")
+    body = as_object(exc.body)
+    message = body.get("message") or body.get("detail") or body.get("error") or exc.body or _with_cause(exc)
     response = getattr(exc, "response", None)
-    return Complaint(
+    return VendorError(
         message=str(message),
-        code=text(exc.code) or text(exc.type),
-        param=text(exc.param),
+        code=as_text(exc.code) or as_text(exc.type),
+        param=as_text(exc.param),
         status=response.status_code if response is not None else 0,
         headers=response.headers if response is not None else {},
     )
 
 
-def _reason(exc: openai.APIError) -> str:
+def _with_cause(exc: openai.APIError) -> str:
     cause = exc.__cause__
     return f"{exc.message} ({type(cause).__name__}: {cause})" if cause else exc.message
 
 
-def _retry_after(said: Complaint) -> float | None:
+def _retry_after(error: VendorError) -> float | None:
     """Returns the seconds to wait from the headers, else from the message."""
-    seconds = _milliseconds(said.headers.get("retry-after-ms")) or _seconds(said.headers.get("retry-after"))
-    if seconds is None and (found := re.search(r"try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)", said.message)):
+    seconds = _parse_milliseconds(error.headers.get("retry-after-ms")) or _parse_seconds_or_date(
+        error.headers.get("retry-after")
+    )
+    if seconds is None and (found := re.search(r"try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)", error.message)):
         minutes, number, unit = found.groups()
         seconds = int(minutes or 0) * 60 + float(number) / (1000 if unit == "ms" else 1)
     if seconds is None or math.isnan(seconds):
@@ -299,14 +303,14 @@ def _retry_after(said: Complaint) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
-def _milliseconds(value: str | None) -> float | None:
+def _parse_milliseconds(value: str | None) -> float | None:
     try:
         return float(value) / 1000 if value else None
     except ValueError:
         return None
 
 
-def _seconds(value: str | None) -> float | None:
+def _parse_seconds_or_date(value: str | None) -> float | None:
     if not value:
         return None
     try:

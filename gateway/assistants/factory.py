@@ -3,50 +3,54 @@
 from __future__ import annotations
 
 from gateway import logs
-from gateway.assistants import Facts
-from gateway.assistants.api_client import Setup, Wire, connect
-from gateway.assistants.chat.backend import Chat
-from gateway.assistants.responses.backend import DEFAULT_MODEL, Responses
+from gateway.assistants import SharedValues
+from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, connect
+from gateway.assistants.chat.backend import ChatBackend
+from gateway.assistants.responses.backend import DEFAULT_MODEL, ResponsesBackend
 from gateway.assistants.sse import Json
-from gateway.assistants.threads.backend import BETA, Threads
+from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import SettingsError
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 
-HOSTED = ("web_search", "file_search", "code_interpreter", "image_generation")
+HOSTED_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation")
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-def build_online(settings: Settings, toolbox: ToolBox, facts: Facts) -> Assistant:
+def build_online(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> Assistant:
     """Returns the backend that the settings choose, if it uses a server. No I/O. Raises SettingsError."""
-    config = set_up(settings)
+    config = assistant_config(settings)
     client = connect(settings)
     if settings.backend == "threads":
-        api = Wire(client, BETA)
-        return Threads(api, config, toolbox, ServerAssistant(api, config, toolbox, facts, settings.assistant_id))
+        api = AssistantApiClient(client, BETA_HEADERS)
+        return ThreadsBackend(
+            api, config, toolbox, ServerAssistant(api, config, toolbox, shared_values, settings.assistant_id)
+        )
     if settings.backend == "responses":
-        return Responses(Wire(client), config, toolbox)
-    if config.hosted:
+        return ResponsesBackend(AssistantApiClient(client), config, toolbox)
+    if config.hosted_tools:
         log.warning("OPENAI_TOOLS is ignored: chat completions have no hosted tools", tools=settings.openai_tools)
-    return Chat(Wire(client), config, toolbox, history_chars=settings.history_chars)
+    return ChatBackend(AssistantApiClient(client), config, toolbox, history_chars=settings.history_chars)
 
 
-def set_up(settings: Settings) -> Setup:
+def assistant_config(settings: Settings) -> AssistantConfig:
     """Returns the assistant's configuration from the settings. Raises SettingsError."""
-    return Setup(
+    return AssistantConfig(
         model=settings.openai_model or DEFAULT_MODEL,
         instructions=settings.assistant_instructions,
-        hosted=tuple(_hosted(name.strip(), settings) for name in settings.openai_tools.split(",") if name.strip()),
-        streamed=settings.assistant_mode == "stream",
+        hosted_tools=tuple(
+            _hosted_tool(name.strip(), settings) for name in settings.openai_tools.split(",") if name.strip()
+        ),
+        stream=settings.assistant_mode == "stream",
         poll_seconds=settings.assistant_poll_seconds,
         transcription_model=settings.transcription_model,
     )
 
 
-def _hosted(name: str, settings: Settings) -> Json:
+def _hosted_tool(name: str, settings: Settings) -> Json:
     if name == "code_interpreter":
         return {"type": name, "container": {"type": "auto"}}
     if name == "file_search":
@@ -56,6 +60,8 @@ def _hosted(name: str, settings: Settings) -> Json:
                 "OPENAI_TOOLS contains file_search, so OPENAI_VECTOR_STORE_IDS must name the vector stores to search."
             )
         return {"type": name, "vector_store_ids": stores}
-    if name not in HOSTED:
-        raise SettingsError(f"OPENAI_TOOLS: unknown tool {name[:40]!r}. The hosted tools are: {', '.join(HOSTED)}.")
+    if name not in HOSTED_TOOLS:
+        raise SettingsError(
+            f"OPENAI_TOOLS: unknown tool {name[:40]!r}. The hosted tools are: {', '.join(HOSTED_TOOLS)}."
+        )
     return {"type": name}

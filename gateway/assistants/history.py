@@ -6,35 +6,35 @@ from collections.abc import Iterable, Sequence
 
 from gateway.domain.models import Exchange
 
-CUT = "\n[…]\n"
+CUT_MARK = "\n[…]\n"
 """Marks where text was left out."""
 
 
-def fit(history: Sequence[Exchange], chars: int) -> list[Exchange]:
+def fit_history(history: Sequence[Exchange], max_chars: int) -> list[Exchange]:
     """Returns the newest exchanges that fit into ``max_chars`` characters, oldest first and without a gap.
 
     Only whole exchanges; if not even the newest one fits, its texts are shortened in the middle.
     """
     kept: list[Exchange] = []
-    left = chars
+    left = max_chars
     for exchange in reversed(history):
-        left -= size(exchange)
+        left -= exchange_chars(exchange)
         if left < 0:
             break
         kept.append(exchange)
     if history and not kept:
-        kept = [_cut_exchange(history[-1], chars)]
+        kept = [_cut_exchange(history[-1], max_chars)]
     return kept[::-1]
 
 
-def size(exchange: Exchange) -> int:
+def exchange_chars(exchange: Exchange) -> int:
     return len(exchange.text) + len(exchange.reply)
 
 
-def pair(said: Iterable[tuple[str, str]]) -> list[Exchange]:
+def pair_exchanges(messages: Iterable[tuple[str, str]]) -> list[Exchange]:
     """Builds exchanges from (role, text) pairs, oldest first: assistant texts after a user message are its reply."""
     exchanges: list[Exchange] = []
-    for role, text in said:
+    for role, text in messages:
         if role == "user":
             exchanges.append(Exchange(text, ""))
         elif role == "assistant" and text:
@@ -43,17 +43,19 @@ def pair(said: Iterable[tuple[str, str]]) -> list[Exchange]:
     return exchanges
 
 
-def _cut_exchange(exchange: Exchange, chars: int) -> Exchange:
+def _cut_exchange(exchange: Exchange, max_chars: int) -> Exchange:
     """Shortens both texts: each gets half of ``max_chars``, and what the other does not need."""
-    for_reply = min(len(exchange.reply), max(chars // 2, chars - len(exchange.text)))
-    return Exchange(cut(exchange.text, chars - for_reply), cut(exchange.reply, for_reply), exchange.author)
+    for_reply = min(len(exchange.reply), max(max_chars // 2, max_chars - len(exchange.text)))
+    return Exchange(
+        cut_middle(exchange.text, max_chars - for_reply), cut_middle(exchange.reply, for_reply), exchange.author
+    )
 
 
-def cut(text: str, chars: int) -> str:
+def cut_middle(text: str, max_chars: int) -> str:
     """Returns the beginning and the end of a text that is longer than ``max_chars``; else the text."""
-    if len(text) <= chars:
+    if len(text) <= max_chars:
         return text
-    room = chars - len(CUT)
+    room = max_chars - len(CUT_MARK)
     if room < 2:  # noqa: PLR2004  # one character on each side
-        return text[:chars]
-    return text[: room - room // 2] + CUT + text[len(text) - room // 2 :]
+        return text[:max_chars]
+    return text[: room - room // 2] + CUT_MARK + text[len(text) - room // 2 :]

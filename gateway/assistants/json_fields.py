@@ -8,26 +8,26 @@ from gateway.assistants.sse import Json
 from gateway.domain.models import Usage
 
 
-def part(value: Any) -> Json:
+def as_object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def parts(value: Any) -> list[Json]:
+def as_objects(value: Any) -> list[Json]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def count(value: Any) -> int:
+def as_count(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def usage(value: Any) -> Usage:
+def as_usage(value: Any) -> Usage:
     """Returns the token counts, under the field names of any of the three APIs."""
-    fields = part(value)
+    fields = as_object(value)
     return Usage(
-        count(fields.get("input_tokens")) or count(fields.get("prompt_tokens")),
-        count(fields.get("output_tokens")) or count(fields.get("completion_tokens")),
+        as_count(fields.get("input_tokens")) or as_count(fields.get("prompt_tokens")),
+        as_count(fields.get("output_tokens")) or as_count(fields.get("completion_tokens")),
     )

@@ -6,12 +6,12 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 
-from gateway.domain.errors import Refused
+from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import (
-    Answered,
     Exchange,
     File,
     Message,
+    RunCompleted,
     RunEvent,
     RunId,
     RunStarted,
@@ -19,75 +19,75 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
 )
-from gateway.ports.assistant import Attachments, History, no_attachments
-from gateway.ports.check import Check
+from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
+from gateway.ports.check import CheckResult
 
-EXCERPT = 80
-WHAT_IT_IS = (
+EXCERPT_CHARS = 80
+EXPLANATION = (
     "I am the offline assistant: there is no model behind me, I can only repeat. To talk to a real one, set "
     "OPENAI_API_KEY (or OPENAI_BASE_URL and OPENAI_MODEL for a server of your own) and start the gateway again."
 )
 
 
-class Offline:
+class OfflineBackend:
     """Replies at once, without a model."""
 
     name = "offline"
     description = "the offline assistant (no key is set)"
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
+    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"offline_{secrets.token_hex(12)}")
 
     async def run(
         self,
         turn: Turn,
-        thread: ThreadId,  # noqa: ARG002  # required by the port
-        history: History,
-        attachments: Attachments = no_attachments,  # noqa: ARG002  # not read
+        thread_id: ThreadId,  # noqa: ARG002  # required by the port
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,  # noqa: ARG002  # not read
     ) -> AsyncGenerator[RunEvent, None]:
         yield RunStarted(RunId(f"offline_{turn.id}"))
-        reply = reply_to(turn.message, await history())
+        reply = compose_reply(turn.message, await history())
         for word in re.findall(r"\s*\S+\s*", reply):
             yield TextDelta(word)
-        yield Answered(reply)
+        yield RunCompleted(reply)
 
     def resume(
         self,
         turn: Turn,
-        thread: ThreadId,
+        thread_id: ThreadId,
         run_id: RunId | None,  # noqa: ARG002  # an earlier run left nothing to resume
-        history: History,
-        attachments: Attachments = no_attachments,
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self.run(turn, thread, history, attachments)
+        return self.run(turn, thread_id, history, attachments)
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         """Does nothing: no run outlives its caller."""
 
-    async def fetch(self, file: File) -> bytes:
-        raise Refused(f"the offline assistant makes no files: {file.name}")
+    async def fetch_file(self, file: File) -> bytes:
+        raise AssistantRefused(f"the offline assistant makes no files: {file.name}")
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
         return None
 
-    async def forget(self, thread: ThreadId) -> None:
+    async def delete_thread(self, thread_id: ThreadId) -> None:
         """Does nothing: no data is stored."""
 
-    async def check(self) -> Sequence[Check]:
-        return (Check("assistant", ok=True, detail=self.description),)
+    async def check(self) -> Sequence[CheckResult]:
+        return (CheckResult("assistant", ok=True, detail=self.description),)
 
     async def close(self) -> None:
         """Does nothing: no connection is open."""
 
 
-def reply_to(message: Message, history: Sequence[Exchange]) -> str:
+def compose_reply(message: Message, history: Sequence[Exchange]) -> str:
     """Returns the reply to a message; it quotes the history to show that the conversation is remembered."""
     said = f"You said: {_excerpt(message.text)}" if message.text or not message.files else ""
     if message.files:
         names = " and ".join(_excerpt(file.name) for file in message.files)
         said = f"{said} You attached {names}, which I cannot look at.".lstrip()
     if not history:
-        return f"{said}\n\n{WHAT_IT_IS}"
+        return f"{said}\n\n{EXPLANATION}"
     first, last = _excerpt(history[0].text), _excerpt(history[-1].text)
     seen = f"This is message {len(history) + 1} of our conversation."
     if len(history) == 1:
@@ -98,4 +98,4 @@ def reply_to(message: Message, history: Sequence[Exchange]) -> str:
 def _excerpt(text: str) -> str:
     """Returns the text in one line of limited length, in quotation marks."""
     line = " ".join(text.split())
-    return f"“{line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + '…'}”"
+    return f"“{line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1].rstrip() + '…'}”"

@@ -21,7 +21,7 @@ class FunctionCall:
     arguments: str
 
 
-async def perform(
+async def run_calls(
     toolbox: ToolBox, calls: Sequence[FunctionCall], outputs: dict[str, str]
 ) -> AsyncGenerator[ToolCall, None]:
     """Runs the calls that have no output yet, concurrently. Stores each output in ``outputs`` under the call's id."""

@@ -7,45 +7,47 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway import logs
-from gateway.assistants.api_client import Setup, Wire
-from gateway.assistants.json_fields import text
+from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
+from gateway.assistants.json_fields import as_text
 from gateway.domain.errors import AssistantError
 from gateway.domain.models import Attachment, File
-from gateway.ports.assistant import Attachments
+from gateway.ports.assistant import AttachmentLoader
 
-MOST_BYTES = 25 * 2**20
+MAX_RECORDING_BYTES = 25 * 2**20
 """developers.openai.com/api/docs/guides/speech-to-text"""
-RECORDED = re.compile(r"\.(flac|m4a|mp3|mpga|oga|ogg|opus|wav)$", re.IGNORECASE)
-UNHEARD = "it could not be transcribed"
+RECORDING_NAMES = re.compile(r"\.(flac|m4a|mp3|mpga|oga|ogg|opus|wav)$", re.IGNORECASE)
+NOT_TRANSCRIBED = "it could not be transcribed"
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-def hearing(wire: Wire, setup: Setup, attachments: Attachments) -> Attachments:
+def with_transcripts(
+    api: AssistantApiClient, config: AssistantConfig, attachments: AttachmentLoader
+) -> AttachmentLoader:
     """Returns a loader for the same attachments, with each recording replaced by its transcript."""
-    if not setup.transcription_model:
+    if not config.transcription_model:
         return attachments
 
     async def heard() -> Sequence[Attachment]:
-        return [await _heard(wire, setup.transcription_model, attachment) for attachment in await attachments()]
+        return [await _transcribed(api, config.transcription_model, attachment) for attachment in await attachments()]
 
     return heard
 
 
-async def _heard(wire: Wire, model: str, attachment: Attachment) -> Attachment:
+async def _transcribed(api: AssistantApiClient, model: str, attachment: Attachment) -> Attachment:
     file, content = attachment.file, attachment.content
     if not content or not _is_recording(file):
         return attachment
-    if len(content) > MOST_BYTES:
-        return Attachment(file, problem=f"it has more than {MOST_BYTES // 2**20} MB of sound")
+    if len(content) > MAX_RECORDING_BYTES:
+        return Attachment(file, problem=f"it has more than {MAX_RECORDING_BYTES // 2**20} MB of sound")
     try:
-        response = await wire.upload("/audio/transcriptions", {"model": model}, file.name, file.media_type, content)
+        response = await api.upload("/audio/transcriptions", {"model": model}, file.name, file.media_type, content)
     except AssistantError as exc:
         log.warning(
             "recording not transcribed; the model gets a note instead", model=model, bytes=len(content), error=str(exc)
         )
-        return Attachment(file, problem=UNHEARD)
-    transcript = text(response.get("text")).strip()
+        return Attachment(file, problem=NOT_TRANSCRIBED)
+    transcript = as_text(response.get("text")).strip()
     if not transcript:
         return Attachment(file, problem="nothing is said in it")
     text_file = replace(file, name=f"what is said in {file.name}", media_type="text/plain")
@@ -53,4 +55,6 @@ async def _heard(wire: Wire, model: str, attachment: Attachment) -> Attachment:
 
 
 def _is_recording(file: File) -> bool:
-    return file.media_type.startswith("audio/") or (not file.media_type and RECORDED.search(file.name) is not None)
+    return file.media_type.startswith("audio/") or (
+        not file.media_type and RECORDING_NAMES.search(file.name) is not None
+    )

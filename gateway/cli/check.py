@@ -9,8 +9,8 @@ from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
 from gateway.policy.prices import Prices
 from gateway.policy.rules import Rules
-from gateway.ports.check import Check
-from gateway.ports.platform import Adapter, Connected
+from gateway.ports.check import CheckResult
+from gateway.ports.platform import Adapter, Closeable
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 from gateway.worker.worker import run_once
@@ -18,40 +18,40 @@ from storage import migrations
 from storage.store import SqlStore
 
 
-def check(settings: Settings) -> Iterator[Check]:
+def check(settings: Settings) -> Iterator[CheckResult]:
     """Yields one result per line of output. Raises nothing."""
-    yield _schema(settings)
-    yield from _assistant(settings)
+    yield _check_schema(settings)
+    yield from _check_assistant(settings)
     try:
-        yield _budgets(settings)
+        yield _check_budgets(settings)
         store = SqlStore(settings.database_url)
         adapters = app.platforms(settings, store)
     except SettingsError as exc:
-        yield Check("settings", ok=False, detail=str(exc))
+        yield CheckResult("settings", ok=False, detail=str(exc))
         return
     for adapter in adapters:
-        yield from run_once(_platform(adapter))
+        yield from run_once(_check_platform(adapter))
     store.close()
 
 
-def _schema(settings: Settings) -> Check:
+def _check_schema(settings: Settings) -> CheckResult:
     try:
         current = migrations.is_current(settings.database_url)
     except GatewayError as exc:
-        return Check("database", ok=False, detail=str(exc))
+        return CheckResult("database", ok=False, detail=str(exc))
     on_start = settings.database_url.startswith("sqlite")
     outdated = "will be migrated on start" if on_start else "not up to date; run python -m gateway migrate"
     detail = "up to date" if current else outdated
-    return Check("database", ok=current or on_start, detail=detail)
+    return CheckResult("database", ok=current or on_start, detail=detail)
 
 
-def _assistant(settings: Settings) -> Sequence[Check]:
+def _check_assistant(settings: Settings) -> Sequence[CheckResult]:
     missing = settings.missing()
     if missing:
-        return (Check(settings.backend, ok=False, detail=f"missing: {', '.join(missing)}"),)
+        return (CheckResult(settings.backend, ok=False, detail=f"missing: {', '.join(missing)}"),)
 
-    async def ask() -> Sequence[Check]:
-        assistant = assistants.build(settings, ToolBox(app.TOOLS), assistants.NoFacts())
+    async def ask() -> Sequence[CheckResult]:
+        assistant = assistants.build(settings, ToolBox(app.TOOLS), assistants.NoSharedValues())
         try:
             return await assistant.check()
         finally:
@@ -60,17 +60,17 @@ def _assistant(settings: Settings) -> Sequence[Check]:
     try:
         return run_once(ask())
     except SettingsError as exc:
-        return (Check(settings.backend, ok=False, detail=str(exc)),)
+        return (CheckResult(settings.backend, ok=False, detail=str(exc)),)
 
 
-def _budgets(settings: Settings) -> Check:
+def _check_budgets(settings: Settings) -> CheckResult:
     model = (settings.openai_model or "") if settings.backend != "offline" else ""
-    return admission.check(Rules.load(), Prices.load(settings), model)
+    return admission.check_budgets(Rules.load(), Prices.load(settings), model)
 
 
-async def _platform(adapter: Adapter) -> Sequence[Check]:
+async def _check_platform(adapter: Adapter) -> Sequence[CheckResult]:
     try:
         return await adapter.check()
     finally:
-        if isinstance(adapter, Connected):
+        if isinstance(adapter, Closeable):
             await adapter.close()

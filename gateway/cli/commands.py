@@ -13,8 +13,7 @@ from adapters.telegram import cli as telegram_cli
 from gateway import assistants
 from gateway.app import TOOLS, load_settings, open_gateway, open_store, platforms
 from gateway.cli import explain, turns
-from gateway.cli.explain import Sight
-from gateway.operations import Threads
+from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
 from gateway.ports.inbox import Inbox
@@ -25,19 +24,19 @@ from storage.store import SqlStore
 
 
 def commands() -> Sequence[click.Command]:
-    """What rooms add to the command line."""
+    """Returns the subcommands that ``gateway.cli.main`` adds to the group."""
     return (
-        console.command(_console),
-        *turns.commands(_books, Threads(_assistant, run_once)),
-        explain.command(_sight),
+        console.command(_open_console),
+        *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
+        explain.command(_open_explain_context),
         slack_manifest.command(),
         telegram_cli.command(run_once),
     )
 
 
 @contextmanager
-def _console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
-    """A gateway for one person at this terminal."""
+def _open_console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
+    """Opens a gateway for one person at this terminal. Raises SettingsError, StoreUnavailable."""
     settings = load_settings(quiet=True)
     gateway = open_gateway(settings, (adapter,), open_store(settings))
     try:
@@ -47,7 +46,8 @@ def _console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
 
 
 @contextmanager
-def _books() -> Iterator[SqlStore]:
+def _open_admin_store() -> Iterator[SqlStore]:
+    """Opens the store alone, for the commands that look into it. Raises SettingsError, StoreUnavailable."""
     store = open_store(load_settings(quiet=True))
     try:
         yield store
@@ -56,21 +56,22 @@ def _books() -> Iterator[SqlStore]:
 
 
 @contextmanager
-def _sight() -> Iterator[Sight]:
+def _open_explain_context() -> Iterator[explain.ExplainContext]:
+    """Opens what the ``explain`` command reads. Raises SettingsError, StoreUnavailable."""
     settings = load_settings(quiet=True)
-    with _books() as store:
-        yield Sight(
+    with _open_admin_store() as store:
+        yield explain.ExplainContext(
             adapters=platforms(settings, store),
             store=store,
-            catalogue=store,
-            ledger=store.ledger,
+            reporting=store,
+            budget_store=store.ledger,
             rules=Rules.load(),
-            backlog=settings.max_backlog,
-            queue=settings.max_queue,
-            queue_per_platform=settings.max_queue_per_platform,
+            max_backlog=settings.max_backlog,
+            max_queue=settings.max_queue,
+            max_queue_per_platform=settings.max_queue_per_platform,
         )
 
 
-def _assistant() -> Assistant:
-    """Only to be asked this or that: without tools."""
-    return assistants.build(load_settings(quiet=True), ToolBox(TOOLS), assistants.NoFacts())
+def _build_assistant() -> Assistant:
+    """Builds the assistant for single requests, such as deleting a thread; it runs no turn."""
+    return assistants.build(load_settings(quiet=True), ToolBox(TOOLS), assistants.NoSharedValues())

@@ -11,36 +11,39 @@ from decimal import Decimal
 import click
 
 from gateway.domain.errors import InputError
-from gateway.domain.models import Conversation, Kind, Message, ThreadId
-from gateway.policy.rules import MILLION, MINUTE, Pace, Rules, Share
-from gateway.ports.budgets import Ledger, Spent
-from gateway.ports.platform import Adapter, Explaining, Receipt, Supposed
-from gateway.ports.reporting import Catalogue, Search
+from gateway.domain.models import Conversation, Message, MessageKind, ThreadId
+from gateway.policy.rules import MILLION, MINUTE, ApplicableBudget, Rules, UserRateLimit
+from gateway.ports.budgets import BudgetStore, BudgetUsage
+from gateway.ports.platform import Adapter, DryRunnable, ParsedUpdate, SyntheticMessage
+from gateway.ports.reporting import ReportingStore, TurnFilter
 from gateway.ports.store import Store
 
-DONE_BY = {Kind.RESET: "It would reset the conversation.", Kind.STOP: "It would stop the running turn."}
-UNREAD = "it is not addressed to the bot. If it mentions the bot, pass --mention"
-KEPT_OUT = "it is answered only in an existing conversation"
+COMMAND_OUTCOMES = {
+    MessageKind.RESET: "It would reset the conversation.",
+    MessageKind.STOP: "It would stop the running turn.",
+}
+IGNORED_REASON = "it is not addressed to the bot. If it mentions the bot, pass --mention"
+NEEDS_CONVERSATION = "it is answered only in an existing conversation"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ExplainContext:
     """What an explanation is based on."""
 
     adapters: Sequence[Adapter]
     """The enabled ones."""
     store: Store
-    catalogue: Catalogue
-    ledger: Ledger
+    reporting: ReportingStore
+    budget_store: BudgetStore
     rules: Rules
-    backlog: int
+    max_backlog: int
     """Unfinished turns allowed per conversation."""
-    queue: int
+    max_queue: int
     """Unfinished turns allowed in all."""
-    queue_per_platform: int
+    max_queue_per_platform: int
 
 
-OpenSight = Callable[[], AbstractContextManager[Sight]]
+OpenExplainContext = Callable[[], AbstractContextManager[ExplainContext]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,11 @@ class Finding:
 
     name: str
     text: str
-    objection: str = ""
+    denial_reason: str = ""
     """Why the message would not be answered; empty when this finding does not prevent it."""
 
 
-def command(open_sight: OpenSight) -> click.Command:
+def command(open_context: OpenExplainContext) -> click.Command:
     """Returns the ``explain`` command."""
 
     @click.command("explain")
@@ -71,79 +74,87 @@ def command(open_sight: OpenSight) -> click.Command:
 
         Nothing is sent or stored. Exit status 1 if it would not be answered.
         """
-        synthetic = Supposed(text, workspace, channel, topic, user, mention)
-        with open_sight() as context:
+        synthetic = SyntheticMessage(text, workspace, channel, topic, user, mention)
+        with open_context() as context:
             explanation = explain(context, platform, synthetic)
         for line in explanation.lines:
             click.echo(line)
-        sys.exit(0 if explanation.answered else 1)
+        sys.exit(0 if explanation.is_answered else 1)
 
     return explain_command
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    answered: bool
+    is_answered: bool
     lines: Sequence[str]
 
 
-def explain(sight: Sight, platform: str, supposed: Supposed) -> Explanation:
+def explain(context: ExplainContext, platform: str, synthetic: SyntheticMessage) -> Explanation:
     """Returns how a message would be handled.
 
     Raises InputError for what the platform cannot send, StoreUnavailable.
     """
-    adapter = _adapter(sight, platform)
-    update = adapter.suppose(
-        supposed if supposed.workspace else replace(supposed, workspace=_known(sight, platform, supposed))
+    adapter = _find_adapter(context, platform)
+    update = adapter.dry_run(
+        synthetic
+        if synthetic.workspace
+        else replace(synthetic, workspace=_last_known_workspace(context, platform, synthetic))
     )
     if not update.messages:
-        return Explanation(answered=False, lines=(_unread(update),))
-    explanations = [_message(sight, message) for message in update.messages]
+        return Explanation(is_answered=False, lines=(_explain_ignored(update),))
+    explanations = [_explain_message(context, message) for message in update.messages]
     return Explanation(
-        all(each.answered for each in explanations), [line for each in explanations for line in each.lines]
+        all(each.is_answered for each in explanations), [line for each in explanations for line in each.lines]
     )
 
 
-def _known(sight: Sight, platform: str, supposed: Supposed) -> str:
+def _last_known_workspace(context: ExplainContext, platform: str, synthetic: SyntheticMessage) -> str:
     """Returns the workspace in which the channel, or else the person, last wrote; empty when there is none."""
-    for search in (Search(platform, channel=supposed.channel), Search(platform, user=supposed.user)):
-        if search.channel or search.user:
-            for line in sight.catalogue.find_conversations(search, limit=1):
+    for search in (TurnFilter(platform, channel=synthetic.channel), TurnFilter(platform, author=synthetic.user)):
+        if search.channel or search.author:
+            for line in context.reporting.find_conversations(search, limit=1):
                 return line.conversation.key.workspace
     return ""
 
 
-def _adapter(sight: Sight, platform: str) -> Explaining:
-    found = next((adapter for adapter in sight.adapters if adapter.name == platform), None)
-    if isinstance(found, Explaining):
+def _find_adapter(context: ExplainContext, platform: str) -> DryRunnable:
+    found = next((adapter for adapter in context.adapters if adapter.name == platform), None)
+    if isinstance(found, DryRunnable):
         return found
-    names = ", ".join(adapter.name for adapter in sight.adapters if isinstance(adapter, Explaining))
+    names = ", ".join(adapter.name for adapter in context.adapters if isinstance(adapter, DryRunnable))
     raise InputError(f"No enabled platform {platform!r} can be explained. Enabled: {names}.")
 
 
-def _unread(receipt: Receipt) -> str:
-    if receipt.body:
-        return f"It would be answered without the assistant: {receipt.body}"
-    return f"It would not be answered: {UNREAD}."
+def _explain_ignored(update: ParsedUpdate) -> str:
+    if update.response_body:
+        return f"It would be answered without the assistant: {update.response_body}"
+    return f"It would not be answered: {IGNORED_REASON}."
 
 
-def _message(sight: Sight, message: Message) -> Explanation:
-    conversation = _conversation(sight.store, message)
-    findings = [_lists(sight, message), _where(message, conversation)]
-    if message.kind is Kind.ASK:
-        findings += [*_budgets(sight, message), *_paces(sight, message), *_queues(sight, message, conversation)]
-    objection = next((finding.objection for finding in findings if finding.objection), "")
+def _explain_message(context: ExplainContext, message: Message) -> Explanation:
+    conversation = _find_conversation(context.store, message)
+    findings = [_lists_finding(context, message), _conversation_finding(message, conversation)]
+    if message.kind is MessageKind.PROMPT:
+        findings += [
+            *_budget_findings(context, message),
+            *_rate_findings(context, message),
+            *_queue_findings(context, message, conversation),
+        ]
+    objection = next((finding.denial_reason for finding in findings if finding.denial_reason), "")
     conclusion = (
-        f"It would not be answered: {objection}." if objection else DONE_BY.get(message.kind, "It would be answered.")
+        f"It would not be answered: {objection}."
+        if objection
+        else COMMAND_OUTCOMES.get(message.kind, "It would be answered.")
     )
     width = max(len(finding.name) for finding in findings) + 2
     return Explanation(not objection, [conclusion, *(f"{each.name:{width}}{each.text}" for each in findings)])
 
 
-def _conversation(store: Store, message: Message) -> Conversation | None:
-    found = store.conversation(message.key)
-    if found is None and not message.opens:  # a caller may name a thread by its id at the backend
-        found = store.conversation_of(ThreadId(message.key.channel))
+def _find_conversation(store: Store, message: Message) -> Conversation | None:
+    found = store.find_conversation(message.key)
+    if found is None and not message.may_start_conversation:  # a caller may name a thread by its id at the backend
+        found = store.find_conversation_by_thread(ThreadId(message.key.channel))
     expected = (message.key.platform, message.key.workspace)
     return found if found and (found.key.platform, found.key.workspace) == expected else None
 
@@ -151,77 +162,84 @@ def _conversation(store: Store, message: Message) -> Conversation | None:
 # ---------------------------------------------------------------- findings
 
 
-def _lists(sight: Sight, message: Message) -> Finding:
-    objection = sight.rules.objection(message)
+def _lists_finding(context: ExplainContext, message: Message) -> Finding:
+    objection = context.rules.denial_reason(message)
     if objection:
         return Finding("lists", objection, objection)
-    if message.key.platform in sight.rules.allowed:
+    if message.key.platform in context.rules.allowed:
         return Finding("lists", "listed in ALLOWED")
     return Finding("lists", "not in BLOCKED, and ALLOWED lists no name of this platform")
 
 
-def _where(message: Message, conversation: Conversation | None) -> Finding:
+def _conversation_finding(message: Message, conversation: Conversation | None) -> Finding:
     key = conversation.key if conversation else message.key
     parts = {"workspace": key.workspace, "channel": key.channel, "topic": key.topic, "user": key.user}
     place = ", ".join([key.platform, *(f"{name} {part}" for name, part in parts.items() if part)])
     if conversation is None:
-        objection = "" if message.opens else f"{KEPT_OUT}, and there is none"
+        objection = "" if message.may_start_conversation else f"{NEEDS_CONVERSATION}, and there is none"
         return Finding(
-            "conversation", f"none yet; it would be {place}" if message.opens else f"none: {place}", objection
+            "conversation",
+            f"none yet; it would be {place}" if message.may_start_conversation else f"none: {place}",
+            objection,
         )
-    thread = f"thread {conversation.thread} of {conversation.backend}" if conversation.thread else "no thread yet"
+    thread = f"thread {conversation.thread_id} of {conversation.backend}" if conversation.thread_id else "no thread yet"
     return Finding("conversation", f"{conversation.id}, {thread}: {place}")
 
 
-def _budgets(sight: Sight, message: Message) -> Iterator[Finding]:
-    shares = sight.rules.shares(message, sight.catalogue.now())
-    spent = sight.ledger.spent([share.budget for share in shares]) if shares else ()
+def _budget_findings(context: ExplainContext, message: Message) -> Iterator[Finding]:
+    shares = context.rules.applicable_budgets(message, context.reporting.now())
+    spent = context.budget_store.usage_of([share.budget for share in shares]) if shares else ()
     for share, each in zip(shares, spent, strict=True):
-        yield _budget(share, each)
+        yield _budget_finding(share, each)
     if not shares:
         yield Finding("budgets", "none")
 
 
-def _budget(share: Share, spent: Spent) -> Finding:
-    name, budget = f"budget, {share.whose} per {share.span}", share.budget
-    limits = ((budget.soft, "soft limit {}"), (budget.hard, "hard limit {}"))
-    parts = [f"{money(spent.cost)} spent", *(text.format(money(limit)) for limit, text in limits if limit is not None)]
-    if spent.held:
-        parts.append(f"{money(spent.held)} reserved for running turns")
-    used_up = budget.hard is not None and spent.cost >= budget.hard
-    objection = f"the budget of the {share.whose} for {share.span.now} is used up" if used_up else ""
-    return Finding(name, f"{', '.join(parts)}, resets on {share.anew:%Y-%m-%d %H:%M} UTC", objection)
+def _budget_finding(applicable: ApplicableBudget, usage: BudgetUsage) -> Finding:
+    name, budget = f"budget, {applicable.scope} per {applicable.period}", applicable.budget
+    limits = ((budget.soft_limit, "soft limit {}"), (budget.hard_limit, "hard limit {}"))
+    parts = [
+        f"{format_money(usage.cost)} spent",
+        *(text.format(format_money(limit)) for limit, text in limits if limit is not None),
+    ]
+    if usage.reserved:
+        parts.append(f"{format_money(usage.reserved)} reserved for running turns")
+    used_up = budget.hard_limit is not None and usage.cost >= budget.hard_limit
+    objection = f"the budget of the {applicable.scope} for {applicable.period.label} is used up" if used_up else ""
+    return Finding(name, f"{', '.join(parts)}, resets on {applicable.resets_at:%Y-%m-%d %H:%M} UTC", objection)
 
 
-def _paces(sight: Sight, message: Message) -> Iterator[Finding]:
-    for pace in sight.rules.pace(message):
-        yield _pace(pace, sight.ledger.free_in(pace.bucket))
+def _rate_findings(context: ExplainContext, message: Message) -> Iterator[Finding]:
+    for pace in context.rules.rate_limits_of(message):
+        yield _rate_finding(pace, context.budget_store.seconds_until_token(pace.bucket))
 
 
-def _pace(pace: Pace, wait: float) -> Finding:
-    number = "one message" if pace.most == 1 else f"{pace.most} messages"
-    most = f"at most {number} in {'a minute' if pace.seconds == MINUTE else 'an hour'}"
-    if wait <= 0:
+def _rate_finding(limit: UserRateLimit, wait_seconds: float) -> Finding:
+    number = "one message" if limit.max_turns == 1 else f"{limit.max_turns} messages"
+    most = f"at most {number} in {'a minute' if limit.seconds == MINUTE else 'an hour'}"
+    if wait_seconds <= 0:
         return Finding("rate", f"{most}, one is allowed now")
-    next_one = f"the next one is allowed in {wait:.0f} s"
+    next_one = f"the next one is allowed in {wait_seconds:.0f} s"
     return Finding("rate", f"{most}, {next_one}", f"the rate limit is reached; {next_one}")
 
 
-def _queues(sight: Sight, message: Message, conversation: Conversation | None) -> Iterator[Finding]:
+def _queue_findings(context: ExplainContext, message: Message, conversation: Conversation | None) -> Iterator[Finding]:
     platform = message.key.platform
-    turns = sight.store.transcript(conversation.id, limit=sight.backlog) if conversation else ()
-    waiting = {depth.platform: depth.turns for depth in sight.store.depths()}
-    yield _queue("backlog", sum(not turn.state.decided for turn in turns), sight.backlog, "in this conversation")
-    yield _queue("queue", waiting.get(platform, 0), sight.queue_per_platform, f"on {platform}")
-    yield _queue("", sum(waiting.values()), sight.queue, "in all")
+    turns = context.store.transcript(conversation.id, limit=context.max_backlog) if conversation else ()
+    waiting = {depth.platform: depth.unfinished for depth in context.store.queue_depths()}
+    yield _queue_finding(
+        "backlog", sum(not turn.state.is_resolved for turn in turns), context.max_backlog, "in this conversation"
+    )
+    yield _queue_finding("queue", waiting.get(platform, 0), context.max_queue_per_platform, f"on {platform}")
+    yield _queue_finding("", sum(waiting.values()), context.max_queue, "in all")
 
 
-def _queue(name: str, waiting: int, most: int, where: str) -> Finding:
-    objection = f"{most} messages are waiting {where}" if waiting >= most else ""
-    return Finding(name, f"{waiting} of {most} waiting {where}", objection)
+def _queue_finding(name: str, waiting: int, limit: int, where: str) -> Finding:
+    objection = f"{limit} messages are waiting {where}" if waiting >= limit else ""
+    return Finding(name, f"{waiting} of {limit} waiting {where}", objection)
 
 
-def money(amount: int) -> str:
+def format_money(millionths: int) -> str:
     """Returns millionths as an amount of money: 0.50, 12.00, 0.000125."""
-    whole, _, part = f"{Decimal(amount) / MILLION:.6f}".partition(".")
+    whole, _, part = f"{Decimal(millionths) / MILLION:.6f}".partition(".")
     return f"{whole}.{part.rstrip('0'):0<2}"

@@ -8,7 +8,7 @@ import sys
 import click
 
 from gateway import app, logs
-from gateway.cli import check as checking
+from gateway.cli.check import check as run_checks
 from gateway.cli.commands import commands
 from gateway.domain.errors import GatewayError
 from gateway.settings import Settings
@@ -17,7 +17,7 @@ from gateway.web.metrics_endpoint import MetricsSettings
 from storage import migrations
 
 
-class Group(click.Group):
+class OneLineErrorGroup(click.Group):
     """Command group that shows a GatewayError as one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
@@ -27,7 +27,7 @@ class Group(click.Group):
             raise click.ClickException(logs.mask(str(exc))) from exc
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """One assistant in all your chats."""
 
@@ -35,13 +35,13 @@ def main() -> None:
 @main.command()
 def serve() -> None:
     """Web server and worker in one process: enough for one machine."""
-    _serve(listening=True)
+    _run_server(start_receiving=True)
 
 
 @main.command()
 def web() -> None:
     """Web server and worker, one of several processes over one PostgreSQL. Does not poll platforms: see worker."""
-    _serve(listening=False)
+    _run_server(start_receiving=False)
 
 
 @main.command()
@@ -50,7 +50,7 @@ def worker() -> None:
     settings = app.load_settings()
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
-    gateway = _open(settings)
+    gateway = _open_gateway(settings)
     gateway.listen()
     exposed = MetricsSettings.load()
     metrics = (
@@ -75,7 +75,7 @@ def migrate() -> None:
 def check() -> None:
     """Check everything that is configured. Exit status 1 if something fails."""
     all_ok = True
-    for line in checking.check(app.load_settings()):
+    for line in run_checks(app.load_settings()):
         all_ok = all_ok and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
     sys.exit(0 if all_ok else 1)
@@ -85,22 +85,22 @@ for command in commands():
     main.add_command(command)
 
 
-def _open(settings: Settings) -> app.Gateway:
+def _open_gateway(settings: Settings) -> app.Gateway:
     store = app.open_store(settings)
     return app.open_gateway(settings, app.platforms(settings, store), store)
 
 
-def _serve(*, listening: bool) -> None:
+def _run_server(*, start_receiving: bool) -> None:
     settings = app.load_settings()
 
     opened: list[app.Gateway] = []
 
-    def make_site() -> server.Site:
-        gateway = _open(settings)
-        if listening:
+    def make_site() -> server.ServedApp:
+        gateway = _open_gateway(settings)
+        if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        return server.Site(gateway.web(), gateway.drain, gateway.close)
+        return server.ServedApp(gateway.web(), gateway.drain, gateway.close)
 
     server.serve(
         make_site,
@@ -108,11 +108,11 @@ def _serve(*, listening: bool) -> None:
         port=settings.port,
         threads=settings.web_threads,
         grace_seconds=settings.grace_seconds,
-        on_ready=lambda url: _greet(url, opened[0]),
+        on_ready=lambda url: _print_startup(url, opened[0]),
     )
 
 
-def _greet(url: str, gateway: app.Gateway) -> None:
+def _print_startup(url: str, gateway: app.Gateway) -> None:
     names = ", ".join(adapter.name for adapter in gateway.adapters)
     click.echo(f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.")
     click.echo(f"""Try: curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""")

@@ -16,86 +16,88 @@ from rich.cells import cell_len, set_cell_size
 
 from gateway import logs, operations
 from gateway.domain.errors import TurnNotFound
-from gateway.domain.models import Turn, TurnId, TurnState, Verdict
-from gateway.operations import Books, Forgotten, Threads, iso
-from gateway.ports.reporting import Search
+from gateway.domain.models import Feedback, Turn, TurnId, TurnState
+from gateway.operations import AdminStore, BackendThreads, ErasureResult, iso
+from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import Store
 
 PROGRAM = "python -m gateway"
 HEADINGS = ("RECEIVED", "STATE", "PLATFORM", "CHANNEL", "USER", "SECONDS", "TURN", "TEXT")
-TEXT_CELLS, NAME_CELLS, DETAIL_CELLS = 60, 24, 300
+MAX_TEXT_CELLS, MAX_NAME_CELLS, MAX_DETAIL_CELLS = 60, 24, 300
 """Widest text, name and audit detail in a line of output."""
 MILLIONTHS = 1_000_000
-SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.IGNORECASE)
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-CONTROLS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0)) if code != ord("\n")}
+DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.IGNORECASE)
+SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+CONTROL_CHARACTERS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0)) if code != ord("\n")}
 """Characters that a terminal interprets instead of showing them."""
 
-OpenBooks = Callable[[], AbstractContextManager[Books]]
+OpenAdminStore = Callable[[], AbstractContextManager[AdminStore]]
 
 
-class Span(click.ParamType[float]):
+class DurationParam(click.ParamType[float]):
     """Command line parameter that is a duration, in seconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = SPAN.fullmatch(str(value).strip())
+        found = DURATION_PATTERN.fullmatch(str(value).strip())
         if found is None:
             self.fail(f"{value!r} is not a duration. Write 90s, 30m, 2h, 7d or 4w.", param, ctx)
-        return float(found[1]) * UNITS[found[2].lower()]
+        return float(found[1]) * SECONDS_PER_UNIT[found[2].lower()]
 
 
-def commands(open_books: OpenBooks, threads: Threads) -> Sequence[click.Command]:
+def commands(open_store: OpenAdminStore, backend_threads: BackendThreads) -> Sequence[click.Command]:
     """Returns the commands that read or change stored turns."""
     return (
-        _turns(open_books),
-        _turn(open_books),
-        _retry(open_books),
-        _forget(open_books, threads),
-        _export(open_books),
+        _turns_command(open_store),
+        _turn_command(open_store),
+        _retry_command(open_store),
+        _forget_command(open_store, backend_threads),
+        _export_command(open_store),
     )
 
 
-def harmless(text: str) -> str:
+def sanitized(text: str) -> str:
     """Returns text of unknown origin without control characters and secrets, for a terminal."""
-    return logs.mask(text.translate(CONTROLS))
+    return logs.mask(text.translate(CONTROL_CHARACTERS))
 
 
 # ---------------------------------------------------------------- turns
 
-_platform = click.option("--platform", default="", metavar="NAME", help="Such as slack, telegram, http.")
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+_platform_option = click.option("--platform", default="", metavar="NAME", help="Such as slack, telegram, http.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 
-def _turns(open_books: OpenBooks) -> click.Command:
+def _turns_command(open_store: OpenAdminStore) -> click.Command:
     @click.command("turns")
     @click.option("--state", type=click.Choice([state.value for state in TurnState]), help="Only turns in this state.")
-    @_platform
+    @_platform_option
     @click.option("--user", default="", metavar="ID", help="Author of the message.")
     @click.option("--channel", default="", metavar="ID", help="Channel of the message; for http a thread_id.")
     @click.option("--text", default="", help="Part of the message or the reply; case does not matter.")
-    @click.option("--since", type=Span(), metavar="TIME", help="Received within this time: 90s, 30m, 2h, 7d, 4w.")
+    @click.option(
+        "--since", type=DurationParam(), metavar="TIME", help="Received within this time: 90s, 30m, 2h, 7d, 4w."
+    )
     @click.option(
         "--before", metavar="TURN", help="Only turns older than this one, such as the last of the list before."
     )
     @click.option(
         "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Largest number of turns."
     )
-    @_as_json
+    @_json_option
     @click.pass_context
     def turns_command(ctx: click.Context, /, *, before: str | None, limit: int, as_json: bool, **filters: Any) -> None:
         """List turns, newest first. With --json, one object per line."""
-        with open_books() as store:
+        with open_store() as store:
             search = _search(store, **filters)
-            last = None if before is None else _read(store, before)
-            found = store.find(search, limit=limit + 1, before=last)
+            last = None if before is None else _get_turn(store, before)
+            found = store.find_turns(search, limit=limit + 1, before=last)
         turns = found[:limit]
         for line in map(operations.as_json, map(operations.turn_view, turns)) if as_json else _table(turns):
             click.echo(line)
         if len(found) > limit:
-            click.echo(f"More turns: {_going_on(ctx, turns[-1])}", err=True)
+            click.echo(f"More turns: {_next_page_command(ctx, turns[-1])}", err=True)
         elif not found:
             click.echo("No turn matches.", err=True)
 
@@ -103,7 +105,7 @@ def _turns(open_books: OpenBooks) -> click.Command:
 
 
 def _search(
-    store: Books,
+    store: AdminStore,
     *,
     state: str | None = None,
     platform: str = "",
@@ -111,19 +113,19 @@ def _search(
     channel: str = "",
     text: str = "",
     since: float | None = None,
-) -> Search:
+) -> TurnFilter:
     at = None if since is None else store.now() - since
-    return Search(platform, channel, user, text, TurnState(state) if state else None, since=at)
+    return TurnFilter(platform, channel, user, text, TurnState(state) if state else None, since=at)
 
 
-def _read(store: Store, turn: str) -> Turn:
-    found = store.turn(TurnId(turn))
+def _get_turn(store: Store, turn_id: str) -> Turn:
+    found = store.get_turn(TurnId(turn_id))
     if found is None:
-        raise TurnNotFound(f"There is no turn {turn!r}.")
+        raise TurnNotFound(f"There is no turn {turn_id!r}.")
     return found
 
 
-def _going_on(ctx: click.Context, last: Turn) -> str:
+def _next_page_command(ctx: click.Context, last: Turn) -> str:
     """Returns the command line that lists the turns after the last one."""
     given = {name: value for name, value in ctx.params.items() if name not in ("before", "as_json") and value}
     since = given.pop("since", None)
@@ -144,113 +146,122 @@ def _table(turns: Sequence[Turn]) -> Iterator[str]:
 
 def _row(turn: Turn) -> Sequence[str]:
     message, took = turn.message, "" if turn.answered_at is None else f"{turn.answered_at - turn.received_at:.1f}"
-    names = (_short(name, NAME_CELLS) for name in (message.key.platform, message.key.channel, message.author))
-    return (iso(turn.received_at), turn.state.value, *names, took, turn.id, _short(_gist(turn), TEXT_CELLS))
+    names = (_truncated(name, MAX_NAME_CELLS) for name in (message.key.platform, message.key.channel, message.author))
+    return (
+        iso(turn.received_at),
+        turn.state.value,
+        *names,
+        took,
+        turn.id,
+        _truncated(_one_line_text(turn), MAX_TEXT_CELLS),
+    )
 
 
-def _gist(turn: Turn) -> str:
+def _one_line_text(turn: Turn) -> str:
     if turn.erased_at is not None:
         return "(erased)"
     failure = f"[{turn.failure.code}] " if turn.failure else ""
-    return failure + turn.message.said
+    return failure + turn.message.text_with_attachments
 
 
-def _short(text: str, cells: int) -> str:
+def _truncated(text: str, cells: int) -> str:
     """Returns the text as one line of at most ``cells`` columns."""
-    line = " ".join(harmless(text).split())
+    line = " ".join(sanitized(text).split())
     return line if cell_len(line) <= cells else f"{set_cell_size(line, cells - 1).rstrip()}…"
 
 
 # ---------------------------------------------------------------- turn
 
 
-def _turn(open_books: OpenBooks) -> click.Command:
+def _turn_command(open_store: OpenAdminStore) -> click.Command:
     @click.command("turn")
     @click.argument("turn_id", metavar="ID")
-    @_as_json
+    @_json_option
     def turn_command(turn_id: str, *, as_json: bool) -> None:
         """Show a turn: its message, its outcome, and when each step happened."""
-        with open_books() as store:
-            turn = _read(store, turn_id)
-            feedback = store.verdicts(turn.id)
+        with open_store() as store:
+            turn = _get_turn(store, turn_id)
+            feedback = store.feedback_on(turn.id)
         if as_json:
             ratings = [{"author": each.author, "value": each.value} for each in feedback]
             click.echo(operations.as_json(operations.turn_view(turn) | {"verdicts": ratings}, indent=2))
             return
-        for line in (f"{turn.id}: {turn.state.value}", *_facts(turn, feedback), "", *_timeline(turn)):
+        for line in (f"{turn.id}: {turn.state.value}", *_detail_lines(turn, feedback), "", *_timeline_lines(turn)):
             click.echo(line)
 
     return turn_command
 
 
-def _facts(turn: Turn, verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _detail_lines(turn: Turn, feedback: Sequence[Feedback]) -> Iterator[str]:
     """Yields the lines of a turn's details, each with its label."""
-    for name, value in _known(turn, verdicts):
-        first, *others = harmless(value).splitlines() or [""]
+    for name, value in _details(turn, feedback):
+        first, *others = sanitized(value).splitlines() or [""]
         if value:
             yield f"  {name:<13}{first}".rstrip()
             yield from (f"{'':15}{line}".rstrip() for line in others)
 
 
-def _known(turn: Turn, verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
+def _details(turn: Turn, feedback: Sequence[Feedback]) -> Iterator[tuple[str, str]]:
     message, key, failure, usage = turn.message, turn.message.key, turn.failure, turn.usage
     parts = {"workspace": key.workspace, "channel": key.channel, "topic": key.topic, "person": key.user}
     yield "where", ", ".join([key.platform, *(f"{name} {part}" for name, part in parts.items() if part)])
-    yield "conversation", f"{turn.conversation}, turn {turn.seq} of it"
+    yield "conversation", f"{turn.conversation_id}, turn {turn.seq} of it"
     yield "user", message.author
     yield "erased", "" if turn.erased_at is None else iso(turn.erased_at)
-    yield message.kind.value, message.said
-    yield "reply", "\n".join([*([turn.reply] if turn.reply else []), *(f"[{file.name}]" for file in turn.files)])
-    yield "error", "" if failure is None else f"{failure.code}: {failure.detail or failure.sentence}"
+    yield message.kind.value, message.text_with_attachments
+    yield "reply", "\n".join([*([turn.reply] if turn.reply else []), *(f"[{file.name}]" for file in turn.reply_files)])
+    yield "error", "" if failure is None else f"{failure.code}: {failure.detail or failure.user_message}"
     yield "attempts", str(turn.attempts)
     yield "run", turn.run_id or ""
     yield "model", turn.model
     yield "tokens", f"{usage.tokens_in} in, {usage.tokens_out} out" if usage.tokens_in or usage.tokens_out else ""
     yield "cost", f"{turn.cost / MILLIONTHS:.6f}" if turn.cost else ""
-    yield "at platform", ", ".join(turn.parts)
-    yield "verdicts", ", ".join(f"{verdict.value} by {verdict.author}" for verdict in verdicts)
+    yield "at platform", ", ".join(turn.posted_messages)
+    yield "verdicts", ", ".join(f"{verdict.value} by {verdict.author}" for verdict in feedback)
 
 
-def _timeline(turn: Turn) -> Iterator[str]:
-    for number, moment in enumerate(operations.moments(turn)):
+def _timeline_lines(turn: Turn) -> Iterator[str]:
+    for number, moment in enumerate(operations.timeline(turn)):
         after = f"+{moment.after:.3f} s" if number else ""
         between = " " if moment.what.endswith((" by", " as")) else ": "
-        told = between.join(part for part in (moment.what, _short(moment.detail, DETAIL_CELLS)) if part)
+        told = between.join(part for part in (moment.what, _truncated(moment.detail, MAX_DETAIL_CELLS)) if part)
         yield f"  {iso(moment.at)} {after:>12}  {told}"
 
 
 # ---------------------------------------------------------------- retry
 
 
-def _retry(open_books: OpenBooks) -> click.Command:
+def _retry_command(open_store: OpenAdminStore) -> click.Command:
     @click.command("retry")
     @click.argument("turn_id", metavar="[ID]", required=False)
     @click.option("--failed", is_flag=True, help="All failed turns.")
-    @click.option("--since", type=Span(), metavar="TIME", help="With --failed: only turns received within this time.")
-    @_platform
-    @_yes
+    @click.option(
+        "--since", type=DurationParam(), metavar="TIME", help="With --failed: only turns received within this time."
+    )
+    @_platform_option
+    @_yes_option
     def retry_command(turn_id: str | None, platform: str, since: float | None, *, failed: bool, yes: bool) -> None:
         """Retry a failed or cancelled turn, or all failed ones. Retries queue last in their conversation."""
         if failed is (turn_id is not None):
             raise click.UsageError("Give either the ID of a turn, or --failed.")
         if not failed and (since is not None or platform):
             raise click.UsageError("--since and --platform can only be used with --failed.")
-        with open_books() as store:
+        with open_store() as store:
             if turn_id is not None:
-                click.echo(f"{turn_id} is retried as {operations.retry(store, TurnId(turn_id))}.")
+                click.echo(f"{turn_id} is retried as {operations.retry_turn(store, TurnId(turn_id))}.")
             else:
                 _retry_all(store, _search(store, state="failed", platform=platform, since=since), yes=yes)
 
     return retry_command
 
 
-def _retry_all(store: Books, search: Search, *, yes: bool) -> None:
-    turns = operations.failed(store, search)
+def _retry_all(store: AdminStore, search: TurnFilter, *, yes: bool) -> None:
+    turns = operations.failed_turns(store, search)
     if not turns:
         click.echo("No failed turn to retry.")
         return
     if not yes:
-        click.confirm(f"Retry {_number(len(turns), 'turn')}?", abort=True)
+        click.confirm(f"Retry {_counted(len(turns), 'turn')}?", abort=True)
     refused = operations.retry_all(store, turns)
     click.echo(f"Retried: {len(turns) - len(refused)}.")
     for reason in refused.values():
@@ -260,69 +271,69 @@ def _retry_all(store: Books, search: Search, *, yes: bool) -> None:
 # ---------------------------------------------------------------- a person's data
 
 
-def _whose(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
+def _require_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
     # All turns of unknown authors have an empty name.
     if not name.strip():
         raise click.BadParameter("This must not be empty.")
     return name
 
 
-_of_platform = click.option(
-    "--platform", required=True, callback=_whose, metavar="NAME", help="Platform of the person."
+_person_platform = click.option(
+    "--platform", required=True, callback=_require_name, metavar="NAME", help="Platform of the person."
 )
-_of_user = click.option(
-    "--user", required=True, callback=_whose, metavar="ID", help="Id of the person on that platform."
+_person_user = click.option(
+    "--user", required=True, callback=_require_name, metavar="ID", help="Id of the person on that platform."
 )
 
 
-def _forget(open_books: OpenBooks, threads: Threads) -> click.Command:
+def _forget_command(open_store: OpenAdminStore, backend_threads: BackendThreads) -> click.Command:
     @click.command("forget")
-    @_of_platform
-    @_of_user
+    @_person_platform
+    @_person_user
     @click.option("--leave-threads", is_flag=True, help="Delete nothing at the backend, for one that no longer exists.")
-    @_yes
+    @_yes_option
     def forget_command(platform: str, user: str, *, leave_threads: bool, yes: bool) -> None:
         """Delete a person's messages and their replies, here and at the backend.
 
         Conversations with nobody else are deleted; in shared ones the person's messages and replies are erased. Exit
         status 1 if threads could not be deleted at the backend: their data is kept here, so that you can run it again.
         """
-        with open_books() as store:
-            conversations = store.shares(platform, user)
+        with open_store() as store:
+            conversations = store.conversations_of(platform, user)
             if conversations and not yes:
-                what = f"messages and replies of {user} in {_number(len(conversations), 'conversation')} on {platform}"
+                what = f"messages and replies of {user} in {_counted(len(conversations), 'conversation')} on {platform}"
                 click.confirm(f"Permanently delete {what}?", abort=True)
-            result = operations.forget(store, None if leave_threads else threads, platform, user)
-        _report(result)
+            result = operations.erase_person(store, None if leave_threads else backend_threads, platform, user)
+        _print_erasure(result)
 
     return forget_command
 
 
-def _report(told: Forgotten) -> None:
-    here, there = _number(told.conversations, "conversation"), _number(told.threads, "thread")
+def _print_erasure(result: ErasureResult) -> None:
+    here, there = _counted(result.conversations, "conversation"), _counted(result.threads, "thread")
     click.echo(f"Deleted: {here} here, {there} at the backend.")
-    shared = f", in {_number(told.shared, 'conversation')} with others" if told.shared else ""
-    click.echo(f"Erased: {_number(told.turns, 'turn')} in all{shared}.")
-    if told.abandoned:
-        click.echo(f"Not deleted at the backend, and no longer known here: {', '.join(told.abandoned)}.", err=True)
-    for conversation, reason in told.left:
-        thread = f"{conversation.thread or 'no thread'} of conversation {conversation.id}"
-        click.echo(harmless(f"Not deleted: {thread}: {reason}."), err=True)
-    if told.left:
+    shared = f", in {_counted(result.shared, 'conversation')} with others" if result.shared else ""
+    click.echo(f"Erased: {_counted(result.turns, 'turn')} in all{shared}.")
+    if result.abandoned:
+        click.echo(f"Not deleted at the backend, and no longer known here: {', '.join(result.abandoned)}.", err=True)
+    for conversation, reason in result.not_deleted:
+        thread = f"{conversation.thread_id or 'no thread'} of conversation {conversation.id}"
+        click.echo(sanitized(f"Not deleted: {thread}: {reason}."), err=True)
+    if result.not_deleted:
         raise click.ClickException(
-            f"{_number(len(told.left), 'thread')} not deleted at the backend. Run this again later."
+            f"{_counted(len(result.not_deleted), 'thread')} not deleted at the backend. Run this again later."
         )
 
 
-def _export(open_books: OpenBooks) -> click.Command:
+def _export_command(open_store: OpenAdminStore) -> click.Command:
     @click.command("export")
-    @_of_platform
-    @_of_user
+    @_person_platform
+    @_person_user
     @click.option("--output", default="-", metavar="FILE", help="File to write; default: standard output.")
     def export_command(platform: str, user: str, output: str) -> None:
         """Write all stored data of a person, as JSON."""
         try:
-            with _written(output) as file, open_books() as store:
+            with _open_output(output) as file, open_store() as store:
                 for piece in operations.export(store, platform, user):
                     file.write(piece.encode())
         except OSError as exc:
@@ -332,7 +343,7 @@ def _export(open_books: OpenBooks) -> click.Command:
 
 
 @contextmanager
-def _written(output: str) -> Iterator[IO[bytes]]:
+def _open_output(output: str) -> Iterator[IO[bytes]]:
     """Opens a file that replaces the old one only when it is complete. Only its owner may read it."""
     if output == "-":
         yield sys.stdout.buffer
@@ -348,5 +359,5 @@ def _written(output: str) -> Iterator[IO[bytes]]:
             Path(file.name).unlink(missing_ok=True)
 
 
-def _number(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The asyncio side of the store: reads cross by a small executor, writes that meet on the way commit together."""
+"""The store for asyncio code: calls run in a small thread pool; writes that arrive together commit together."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from typing import TypeVar
 
 from gateway import logs
 from gateway.domain.errors import LeaseLost, StoreUnavailable
-from gateway.ports.store import Change, Result, Store
+from gateway.ports.store import LeasedWrite, Store, WriteResult
 
 T = TypeVar("T")
-Waiting = tuple[Change, "asyncio.Future[Result]"]
+PendingWrite = tuple[LeasedWrite, "asyncio.Future[WriteResult]"]
 
-BATCH = 200
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
+MAX_BATCH = 200
+FIRST_RETRY_DELAY = 0.1
+MAX_RETRY_DELAY = 5.0
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Journal:
-    """One per engine; used on its loop only."""
+class AsyncStore:
+    """The store as the worker calls it. Used on the worker's loop only."""
 
     def __init__(self, store: Store, executor: Executor) -> None:
         self._store = store
         self._executor = executor
-        self._waiting: list[Waiting] = []
+        self._pending: list[PendingWrite] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    async def read(self, work: Callable[[Store], T]) -> T:
-        """Do something with the store, off the loop. Raises what the store raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, self._store)
+    async def read(self, operation: Callable[[Store], T]) -> T:
+        """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, operation, self._store)
 
-    async def insist(self, work: Callable[[Store], T]) -> T:
-        """The same, but a database that is away is waited for."""
-        pause = FIRST_PAUSE
+    async def read_with_retry(self, operation: Callable[[Store], T]) -> T:
+        """Calls ``operation`` like ``read``, and retries until the database is available."""
+        pause = FIRST_RETRY_DELAY
         while True:
             try:
-                return await self.read(work)
+                return await self.read(operation)
             except StoreUnavailable as exc:
-                log.warning("database away", error=str(exc), retry_in=pause)
+                log.warning("database unavailable; retrying", error=str(exc), retry_in=pause)
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(2 * pause, MAX_RETRY_DELAY)
 
-    async def write(self, change: Change) -> Result:
-        """Commit a lease holder's change; return when it is on disk. Raises LeaseLost.
+    async def write(self, change: LeasedWrite) -> WriteResult:
+        """Commits a lease holder's write; returns its result once it is on disk. Raises LeaseLost.
 
-        A database that is away is waited for: the fence decides whether the change still counts when it is back.
+        Waits while the database is unavailable: whether the lease still holds is checked when the write is applied.
         """
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((change, future))
+        future: asyncio.Future[WriteResult] = asyncio.get_running_loop().create_future()
+        self._pending.append((change, future))
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         result = await future
@@ -59,35 +59,35 @@ class Journal:
             raise result
         return result
 
-    async def recall(self, name: str) -> str | None:
-        return await self.read(lambda store: store.recall(name))
+    async def get_value(self, name: str) -> str | None:
+        return await self.read(lambda store: store.get_value(name))
 
-    async def remember(self, name: str, value: str) -> str:
-        return await self.read(lambda store: store.remember(name, value))
+    async def set_value_if_absent(self, name: str, value: str) -> str:
+        return await self.read(lambda store: store.set_value_if_absent(name, value))
 
     async def _flush(self) -> None:
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            while self._pending:
+                batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
                 await self._commit(batch)
         finally:
             self._flushing = None
 
-    async def _commit(self, batch: Sequence[Waiting]) -> None:
-        changes = [change for change, _ in batch]
+    async def _commit(self, batch: Sequence[PendingWrite]) -> None:
+        writes = [write for write, _ in batch]
         try:
-            results = await self.insist(lambda store: store.write(changes))
-        except Exception as exc:  # noqa: BLE001  # whatever it is belongs to whoever waits for this write
-            await self._commit_apart(batch, exc)
+            results = await self.read_with_retry(lambda store: store.apply_writes(writes))
+        except Exception as exc:  # noqa: BLE001  # it is raised again where the write is awaited
+            await self._commit_individually(batch, exc)
             return
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
 
-    async def _commit_apart(self, batch: Sequence[Waiting], exc: Exception) -> None:
-        """One change that the database does not take must not take the others down with it."""
+    async def _commit_individually(self, batch: Sequence[PendingWrite], exc: Exception) -> None:
+        """Commits the writes of a failed batch one by one, so that only the write at fault fails."""
         if len(batch) > 1:
-            for waiting in batch:
-                await self._commit([waiting])
+            for pending in batch:
+                await self._commit([pending])
         elif not batch[0][1].done():
             batch[0][1].set_exception(exc)

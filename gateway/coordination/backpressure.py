@@ -1,4 +1,4 @@
-"""How much may wait in all and of one platform, before new messages are turned away."""
+"""Rejects new messages while too many turns are unfinished, in total or of one platform."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import threading
 from collections.abc import Sequence
 
 from gateway.domain.errors import Overloaded
-from gateway.domain.models import Kind, Message
-from gateway.ports.store import Depth
+from gateway.domain.models import Message, MessageKind
+from gateway.ports.store import QueueDepth
 
 RETRY_AFTER = 10.0
-TURNED_AWAY = "Too many messages wait for an answer right now. Please send this one again in a minute."
+OVERLOADED_MESSAGE = "Too many messages wait for an answer right now. Please send this one again in a minute."
 
 
-class Pressure:
-    """What the table held when it was looked at last, and what was taken in here since. Thread-safe.
+class Backpressure:
+    """Counts unfinished turns: those in the database at the last refresh, and those accepted here since. Thread-safe.
 
-    Other processes take in messages as well, so the bound is kept to within what they take in between two looks.
+    Other processes accept messages too, so the limits may be exceeded by what they accept between two refreshes.
     """
 
-    def __init__(self, *, most: int, most_of_one: int) -> None:
-        """``most``: unfinished turns in all; ``most_of_one``: of one platform."""
-        self._most = most
-        self._most_of_one = most_of_one
-        self._waiting: dict[str, int] = {}
+    def __init__(self, *, max_total: int, max_per_platform: int) -> None:
+        """``max_total``: the limit of unfinished turns in total; ``max_per_platform``: of each platform."""
+        self._max_total = max_total
+        self._max_per_platform = max_per_platform
+        self._unfinished: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def look(self, depths: Sequence[Depth]) -> None:
-        """What is in the table now."""
+    def refresh(self, depths: Sequence[QueueDepth]) -> None:
+        """Sets the counts to what the database holds now. Called periodically by Maintenance."""
         with self._lock:
-            self._waiting = {depth.platform: depth.turns for depth in depths}
+            self._unfinished = {depth.platform: depth.unfinished for depth in depths}
 
     def admit(self, message: Message) -> None:
-        """Count a message that is about to be recorded. Raises Overloaded; never for what makes the queue shorter."""
-        if message.kind is not Kind.ASK:
+        """Counts a message that is about to be recorded. Raises Overloaded, but only for prompts."""
+        if message.kind is not MessageKind.PROMPT:
             return
         platform = message.key.platform
         with self._lock:
-            waiting = self._waiting.get(platform, 0)
-            if waiting >= self._most_of_one or sum(self._waiting.values()) >= self._most:
-                raise Overloaded(TURNED_AWAY, retry_after=RETRY_AFTER)
-            self._waiting[platform] = waiting + 1
+            waiting = self._unfinished.get(platform, 0)
+            if waiting >= self._max_per_platform or sum(self._unfinished.values()) >= self._max_total:
+                raise Overloaded(OVERLOADED_MESSAGE, retry_after=RETRY_AFTER)
+            self._unfinished[platform] = waiting + 1

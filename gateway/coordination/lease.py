@@ -1,72 +1,77 @@
-"""A lease in hand: until when it is sure to hold, and what to do once it may not."""
+"""Checks that a lease is still held before anything is done that cannot be undone."""
 
 from __future__ import annotations
 
 import time
 from contextvars import ContextVar
 
-from gateway.coordination.async_store import Journal
+from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, Mark
-from gateway.ports.store import Marked
+from gateway.domain.models import AuditEvent, Claim
+from gateway.ports.store import AppendAuditEntry
 
-IN_HAND: ContextVar[Grip | None] = ContextVar("in hand", default=None)
-"""Of the conversation that the present task works on."""
+CURRENT_LEASE: ContextVar[LeaseGuard | None] = ContextVar("current lease", default=None)
+"""The lease on the conversation that the current task works on."""
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Goes on while the machine sleeps, where there is such a clock."""
-MARGIN = 0.1
-"""Share of a lease that is kept for what was begun within it to arrive."""
+"""Counts the time that the machine sleeps, where such a clock exists."""
+SAFETY_MARGIN = 0.1
+"""The fraction of a lease that is left for a request sent within it to arrive."""
 
 
-def now() -> float:
-    """Seconds, by a clock that nobody sets."""
+def lease_clock() -> float:
+    """Returns seconds of a monotonic clock, for the times of leases."""
     return time.clock_gettime(CLOCK)
 
 
-class Grip:
-    """One process's hold on a conversation, from turn to turn. Used on the engine's loop only.
+class LeaseGuard:
+    """One process's lease on a conversation, from turn to turn. Used on the worker's loop only.
 
-    A process may stand still for any time and then go on where it was: frozen, swapped out, a laptop that slept. What
-    it writes to the database is fenced; what it does elsewhere is not. So it asks here before it does.
+    A process may be suspended for any time and then continue: frozen, swapped out, a laptop that slept. Its database
+    writes are fenced by the lease's epoch; its calls to platforms and assistants are not, so they are guarded by this.
     """
 
-    def __init__(self, journal: Journal, claim: Claim, *, seconds: float, since: float) -> None:
-        """``seconds``: how long a lease lasts; ``since``: by ``now``, before the claim was asked for."""
+    def __init__(self, store: AsyncStore, claim: Claim, *, lease_seconds: float, requested_at: float) -> None:
+        """``lease_seconds``: how long a lease lasts; ``requested_at``: ``lease_clock()`` before the claim call."""
         self.claim = claim
-        self.lost = False
-        self._journal = journal
-        self._seconds = seconds * (1 - MARGIN)
-        self._until = since + self._seconds
+        self.is_lost = False
+        self._store = store
+        self._lease_seconds = lease_seconds * (1 - SAFETY_MARGIN)
+        self._valid_until = requested_at + self._lease_seconds
 
-    def extend(self, since: float) -> None:
-        """It was renewed, by a call that began at this time."""
-        self._until = max(self._until, since + self._seconds)
+    def mark_renewed(self, requested_at: float) -> None:
+        """Extends the lease after a renewal that was requested at ``requested_at``."""
+        self._valid_until = max(self._valid_until, requested_at + self._lease_seconds)
 
-    async def ensure(self) -> None:
-        """Return when no other process can have taken over. Raises LeaseLost.
+    async def assert_held(self) -> None:
+        """Returns when no other process can have taken over. Raises LeaseLost.
 
-        The database is asked only when the lease may have run out, and waited for if it is away.
+        Asks the database only when the lease may have expired, and then waits until it is available.
         """
-        if self.lost:
+        if self.is_lost:
             raise LeaseLost
-        if now() >= self._until:
-            await self._ask()
+        if lease_clock() >= self._valid_until:
+            await self._renew_or_raise()
 
-    async def _ask(self) -> None:
-        lease, since = self.claim.lease, now()
-        renewal = await self._journal.insist(lambda store: store.renew(lease.owner, (lease.conversation,)))
-        if lease.conversation not in renewal.held:
-            self.lost = True
+    async def _renew_or_raise(self) -> None:
+        lease, since = self.claim.lease, lease_clock()
+        renewal = await self._store.read_with_retry(
+            lambda store: store.renew_leases(lease.owner, (lease.conversation_id,))
+        )
+        if lease.conversation_id not in renewal.held_conversations:
+            self.is_lost = True
             raise LeaseLost
-        # The renewal knows the owner only; this also that it is not this same process that took over from itself.
-        await self._journal.write(Marked(lease, self.claim.turn.id, Mark.WENT_ON, lease.owner))
-        self.extend(since)
+        # The renewal compares only the owner. This write is fenced, so it also fails if the same process claimed again.
+        await self._store.write(
+            AppendAuditEntry(lease, self.claim.turn.id, AuditEvent.RESUMED_AFTER_PAUSE, lease.owner)
+        )
+        self.mark_renewed(since)
 
 
-async def ensure_held() -> None:
-    """As ``Grip.ensure`` of the conversation that is worked on here, for whoever is about to ask for something that
-    cannot be taken back. Returns at once where none is. Raises LeaseLost.
+async def assert_current_lease_held() -> None:
+    """Calls ``LeaseGuard.assert_held`` for the current task's conversation, before a request that cannot be undone.
+
+    Returns at once when the task works on no conversation. Raises LeaseLost.
     """
-    grip = IN_HAND.get()
-    if grip is not None:
-        await grip.ensure()
+    guard = CURRENT_LEASE.get()
+    if guard is not None:
+        await guard.assert_held()

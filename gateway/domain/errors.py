@@ -52,7 +52,7 @@ class InputError(GatewayError):
     code = "invalid"
 
 
-class Unverified(InputError):
+class Unauthenticated(InputError):
     """The request does not prove who sent it."""
 
     code = "unauthorized"
@@ -64,7 +64,7 @@ class Blocked(InputError):
     code = "blocked"
 
 
-class Unreadable(InputError):
+class MalformedRequest(InputError):
     """The request cannot be parsed."""
 
     code = "unreadable"
@@ -119,63 +119,63 @@ class AssistantError(GatewayError):
     """
 
     code = "assistant_failed"
-    default_sentence: ClassVar[str] = "The assistant could not answer this. Please try again."
+    default_user_message: ClassVar[str] = "The assistant could not answer this. Please try again."
 
     def __init__(
         self,
         message: str = "",
         *,
-        sentence: str | None = None,
+        user_message: str | None = None,
         code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
-        self.sentence = sentence or self.default_sentence
+        self.user_message = user_message or self.default_user_message
 
 
-class RateLimited(AssistantError):
+class AssistantRateLimited(AssistantError):
     """The assistant's rate limit is reached."""
 
     code = "rate_limited"
-    default_sentence = "The assistant is very busy right now. Please try again in a minute."
+    default_user_message = "The assistant is very busy right now. Please try again in a minute."
 
 
 class ThreadBusy(AssistantError):
     """Another run holds the thread."""
 
     code = "thread_busy"
-    default_sentence = "The assistant is still busy with an earlier message. Please try again in a minute."
+    default_user_message = "The assistant is still busy with an earlier message. Please try again in a minute."
 
 
-class Unavailable(AssistantError):
+class AssistantUnavailable(AssistantError):
     """The assistant cannot be reached, or closed the connection early."""
 
     code = "unavailable"
-    default_sentence = "The assistant cannot be reached right now. Please try again in a minute."
+    default_user_message = "The assistant cannot be reached right now. Please try again in a minute."
 
 
-class ThreadLost(AssistantError):
+class ThreadMissing(AssistantError):
     """The backend does not know the thread."""
 
     code = "thread_lost"
 
 
-class TimedOut(AssistantError):
+class AssistantTimedOut(AssistantError):
     """The assistant took too long."""
 
     code = "timed_out"
-    default_sentence = "The assistant took too long to answer. Please try again, perhaps with a shorter question."
+    default_user_message = "The assistant took too long to answer. Please try again, perhaps with a shorter question."
 
 
-class Refused(AssistantError):
+class AssistantRefused(AssistantError):
     """The assistant will not answer this message; a retry does not help."""
 
     code = "refused"
-    default_sentence = "The assistant could not answer this message."
+    default_user_message = "The assistant could not answer this message."
 
 
-class Misconfigured(Refused):
+class AssistantMisconfigured(AssistantRefused):
     """The backend rejects its configuration."""
 
     code = "misconfigured"
-    default_sentence = "The assistant is not set up correctly. Please tell the person who runs it."
+    default_user_message = "The assistant is not set up correctly. Please tell the person who runs it."

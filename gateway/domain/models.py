@@ -52,10 +52,10 @@ class Attachment:
     problem: str = ""
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """What a message asks for."""
 
-    ASK = "ask"
+    PROMPT = "ask"
     """A reply from the assistant."""
     RESET = "reset"
     """A new thread for the conversation: the assistant no longer sees earlier messages."""
@@ -75,28 +75,28 @@ class Message:
     text: str
     author: str = ""
     address: Address = field(default_factory=dict)
-    kind: Kind = Kind.ASK
+    kind: MessageKind = MessageKind.PROMPT
     files: tuple[File, ...] = ()
-    opens: bool = True
+    may_start_conversation: bool = True
     """Whether it may start a conversation. If not, it is dropped unless the conversation exists. Not stored."""
-    piece: str = ""
+    album_item_id: str = ""
     """Which item it is of a message that arrives in several parts with one id, such as a photo album. An item that may
     not start a conversation is accepted only after another item of the same message. Not stored."""
-    wait: float = 0.0
+    debounce_seconds: float = 0.0
     """Seconds to wait before the turn is started in an idle conversation, as more items may arrive. Not stored."""
-    awaited: bool = False
+    has_waiting_caller: bool = False
     """Whether a caller waits for the outcome in the receiving process. Stored as the name of that process."""
-    trace: str = ""
+    traceparent: str = ""
     """The trace it belongs to, as a W3C ``traceparent``; empty without tracing."""
 
     @property
-    def said(self) -> str:
+    def text_with_attachments(self) -> str:
         """Returns the text with one line per attached file, as the message appears in a thread's history."""
         return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class MessageEdited:
     """A person edited a message."""
 
     platform: str
@@ -105,7 +105,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
+class MessageDeleted:
     """A person deleted a message."""
 
     platform: str
@@ -113,20 +113,20 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class ChannelMigrated:
     """The platform changed a channel's id: its conversations continue under the new id."""
 
     platform: str
     workspace: str
     channel: str
-    to: str
+    new_channel: str
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Feedback:
     """A person's rating of a reply, as the platform names it. A newer rating by the same person replaces the older."""
 
-    turn: TurnId
+    turn_id: TurnId
     author: str
     value: str
 
@@ -140,7 +140,7 @@ class TurnState(StrEnum):
     CANCELLED = "cancelled"
 
     @property
-    def decided(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether the turn has an outcome: answered, delivered, failed or cancelled."""
         return self not in (TurnState.QUEUED, TurnState.RUNNING)
 
@@ -150,7 +150,7 @@ class Failure:
     """Why a turn has no reply."""
 
     code: str
-    sentence: str
+    user_message: str
     """For the person: one sentence, without internal details."""
     detail: str = ""
     """For the operator. Never shown to the person, never a secret."""
@@ -172,33 +172,33 @@ class Usage:
 NO_TOKENS = Usage()
 
 
-class Mark(StrEnum):
+class AuditEvent(StrEnum):
     """What an audit log records beside the states and times of a turn. Comments say what ``detail`` holds."""
 
     RECEIVED = "received by"
     """The process."""
     CLAIMED = "claimed by"
     """The process."""
-    RUN = "run"
+    RUN_STARTED = "run"
     """The run id."""
-    ASKED_AGAIN = "asked again"
+    RUN_RETRIED = "asked again"
     """Why the run was repeated."""
-    WENT_ON = "went on after a pause by"
+    RESUMED_AFTER_PAUSE = "went on after a pause by"
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
-    HANDED_BACK = "handed back by"
+    RELEASED = "handed back by"
     """The process that released its lease on the unfinished turn."""
-    PUT_OFF = "delivery put off"
+    DELIVERY_DEFERRED = "delivery put off"
     """Why the platform has not accepted the reply yet."""
-    RETRIED = "retried as"
+    RETRIED_AS = "retried as"
     """The id of the new turn that an operator created as a retry."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AuditEntry:
     """One entry of a turn's audit log."""
 
     at: float
-    mark: Mark
+    event: AuditEvent
     detail: str = ""
     """Never contains secrets or message text."""
 
@@ -211,14 +211,14 @@ class Turn:
     """
 
     id: TurnId
-    conversation: int
+    conversation_id: int
     seq: int
     message: Message
     state: TurnState
     attempts: int = 0
     run_id: RunId | None = None
     reply: str = ""
-    files: tuple[File, ...] = ()
+    reply_files: tuple[File, ...] = ()
     """Files that the assistant created for the reply."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
@@ -226,9 +226,9 @@ class Turn:
     """The model that answered, as named by the backend; empty if unknown."""
     cost: int = 0
     """Cost of the run, in millionths of the currency of the price table; 0 if the price is unknown."""
-    parts: tuple[str, ...] = ()
+    posted_messages: tuple[str, ...] = ()
     """What the adapter has posted of the reply, as it saved it. Opaque: only the adapter interprets it."""
-    trail: tuple[Step, ...] = ()
+    audit_log: tuple[AuditEntry, ...] = ()
     """How the turn was processed, for the operator; oldest entry first, at most a few dozen."""
     received_at: float = 0.0
     started_at: float | None = None
@@ -244,7 +244,7 @@ class Conversation:
 
     id: int
     key: ConversationKey
-    thread: ThreadId | None = None
+    thread_id: ThreadId | None = None
     backend: str = ""
     """The name of the backend that created the thread; no other backend can read it."""
 
@@ -253,7 +253,7 @@ class Conversation:
 class Lease:
     """The right to work on a conversation. Each claim has a higher epoch, so writes of earlier holders are refused."""
 
-    conversation: int
+    conversation_id: int
     owner: str
     epoch: int
 
@@ -269,7 +269,7 @@ class Claim:
     lease: Lease
     conversation: Conversation
     turn: Turn
-    fresh: bool = True
+    first_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class RunCompleted:
     """The complete reply. Always the last event."""
 
     text: str
@@ -320,7 +320,7 @@ class Answered:
     """The model that answered, as named by the server; empty if unknown."""
 
 
-Shown = TextDelta | ToolCall
+PreviewEvent = TextDelta | ToolCall
 """Events that an adapter may show while a turn runs."""
 
-RunEvent = RunStarted | TextDelta | ToolCall | Answered
+RunEvent = RunStarted | TextDelta | ToolCall | RunCompleted

@@ -1,4 +1,4 @@
-"""What a turn shows while it runs, on its way from the assistant to the platform."""
+"""Buffers for the preview events of a running turn, between the assistant and the platform."""
 
 from __future__ import annotations
 
@@ -7,62 +7,63 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from gateway.domain.models import Shown, TextDelta
+from gateway.domain.models import PreviewEvent, TextDelta
 
 
-class Live(AsyncIterator[Shown]):
-    """What a turn shows while it runs. Text that nobody has fetched yet is merged: a slow viewer holds nothing up."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Shown] = deque()
-        self._news = asyncio.Event()
-        self._closed = False
-        self.watched = True
-
-    def put(self, event: Shown) -> None:
-        if not self.watched:
-            return
-        if isinstance(event, TextDelta) and self._waiting and isinstance(last := self._waiting[-1], TextDelta):
-            self._waiting[-1] = TextDelta(last.text + event.text)
-        else:
-            self._waiting.append(event)
-        self._news.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._news.set()
-
-    async def __anext__(self) -> Shown:
-        while not self._waiting:
-            if self._closed:
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
-        return self._waiting.popleft()
-
-
-class Written:
-    """What a turn has said so far, for who shows it at a pace of their own. Filled by one task, read by others."""
+class PreviewStream(AsyncIterator[PreviewEvent]):
+    """The preview events of a turn. Text that was not read yet is merged, so that a slow reader delays nothing."""
 
     def __init__(self) -> None:
-        self._text: list[str] = []
-        self._begun = asyncio.Event()
+        self._pending: deque[PreviewEvent] = deque()
         self._changed = asyncio.Event()
-        self._closed = asyncio.Event()
+        self._closed = False
+        self.has_viewer = True
 
-    def put(self, shown: Shown) -> None:
-        if isinstance(shown, TextDelta) and shown.text:
-            self._text.append(shown.text)
-            self._begun.set()
-            self.change()
-
-    def change(self) -> None:
-        """There is something new to show."""
+    def put(self, event: PreviewEvent) -> None:
+        if not self.has_viewer:
+            return
+        if isinstance(event, TextDelta) and self._pending and isinstance(last := self._pending[-1], TextDelta):
+            self._pending[-1] = TextDelta(last.text + event.text)
+        else:
+            self._pending.append(event)
         self._changed.set()
 
     def close(self) -> None:
-        """Nothing follows."""
-        for event in (self._closed, self._begun, self._changed):
+        self._closed = True
+        self._changed.set()
+
+    async def __anext__(self) -> PreviewEvent:
+        while not self._pending:
+            if self._closed:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        return self._pending.popleft()
+
+
+class TextBuffer:
+    """The text of a turn so far, for adapters that show it at their own pace. Filled by one task, read by others."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._has_text = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._closed = asyncio.Event()
+
+    def put(self, shown: PreviewEvent) -> None:
+        """Appends the text of an event; ignores other events."""
+        if isinstance(shown, TextDelta) and shown.text:
+            self._text.append(shown.text)
+            self._has_text.set()
+            self.notify()
+
+    def notify(self) -> None:
+        """Reports a change, as ``put`` does, without text."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Ends the text and wakes all waiting readers."""
+        for event in (self._closed, self._has_text, self._changed):
             event.set()
 
     @property
@@ -75,23 +76,23 @@ class Written:
             self._text = ["".join(self._text)]
         return self._text[0] if self._text else ""
 
-    async def began(self, seconds: float) -> bool:
-        """Wait so long for the first words, or until nothing follows. Whether it is no use to wait on."""
-        return await _within(self._begun, seconds)
+    async def wait_for_first_text(self, seconds: float) -> bool:
+        """Waits up to ``seconds`` for the first text or the end. Returns False on timeout."""
+        return await _wait_for(self._has_text, seconds)
 
-    async def news(self, seconds: float | None = None) -> bool:
-        """Wait until something has changed since the last time, or nothing follows. Whether it was in time."""
-        came = await _within(self._changed, seconds)
-        if came and not self.closed:
+    async def wait_for_change(self, seconds: float | None = None) -> bool:
+        """Waits for a change since the last call, or for the end. Returns False on timeout."""
+        changed = await _wait_for(self._changed, seconds)
+        if changed and not self.closed:
             self._changed.clear()
-        return came
+        return changed
 
-    async def pause(self, seconds: float) -> None:
-        """Wait so long, or until nothing follows."""
-        await _within(self._closed, seconds)
+    async def wait_until_closed(self, seconds: float) -> None:
+        """Waits up to ``seconds`` for the end."""
+        await _wait_for(self._closed, seconds)
 
 
-async def _within(event: asyncio.Event, seconds: float | None) -> bool:
+async def _wait_for(event: asyncio.Event, seconds: float | None) -> bool:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

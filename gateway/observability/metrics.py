@@ -19,18 +19,18 @@ from prometheus_client.registry import Collector
 
 from gateway.domain.errors import AssistantError, GatewayError, Overloaded, SettingsError, StoreUnavailable
 from gateway.domain.models import Turn, TurnState
-from gateway.ports.store import Depth
+from gateway.ports.store import QueueDepth
 
-TURN_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-SWEEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-DEPTH_SECONDS = 2.0
+TURN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+SWEEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+DEPTH_CACHE_SECONDS = 2.0
 """How long queue depths are cached, so that frequent scrapes do not load the database."""
 MILLIONTHS = 1_000_000
 STEPS = ("waiting", "answering", "delivering")
 BY_PLATFORM = ("platform",)
 BY_CODE = ("platform", "code")
 
-Depths = Callable[[], Sequence[Depth]]
+ReadQueueDepths = Callable[[], Sequence[QueueDepth]]
 """Returns the queue depth of each platform. Does I/O; may raise StoreUnavailable."""
 
 Labelled = TypeVar("Labelled", Counter, Histogram)
@@ -43,12 +43,12 @@ class Metrics:
     """
 
     def __init__(
-        self, platforms: Iterable[str] = (), depths: Depths | None = None, *, folder: Path | None = None
+        self, platforms: Iterable[str] = (), queue_depths: ReadQueueDepths | None = None, *, folder: Path | None = None
     ) -> None:
         """``platforms``: those whose series exist from the start, at 0; others get theirs with their first event.
 
-        ``depths`` is called when metrics are collected. ``folder``: where processes that are collected together keep
-        their values; it is created if needed and must be PROMETHEUS_MULTIPROC_DIR, which the library reads itself.
+        ``queue_depths`` is called when metrics are collected. ``folder``: where processes that are collected together
+        keep their values; it is created if needed and must be PROMETHEUS_MULTIPROC_DIR, which the library reads itself.
         Raises SettingsError when it is not, or cannot be written to.
         """
         _check_folder(folder)
@@ -69,8 +69,8 @@ class Metrics:
         for platform in platforms:
             self._initialise(platform)
         self.registry.register(_MultiprocessCollector(folder) if folder else ProcessCollector(registry=None))
-        if depths is not None:
-            self.registry.register(_QueueCollector(depths, self._platforms))
+        if queue_depths is not None:
+            self.registry.register(_QueueCollector(queue_depths, self._platforms))
 
     # ------------------------------------------------------------ definitions
 
@@ -121,18 +121,18 @@ class Metrics:
             "gateway_turn_answer_seconds",
             "Seconds from a message's receipt until its reply was stored, of turns that have one.",
             BY_PLATFORM,
-            buckets=TURN_SECONDS,
+            buckets=TURN_BUCKETS,
         )
         self._steps = histogram(
             "gateway_turn_step_seconds",
             "Seconds that a turn waited for its start, was being answered (or failed), and was being delivered.",
             ("platform", "step"),
-            buckets=TURN_SECONDS,
+            buckets=TURN_BUCKETS,
         )
         self._sweeps = histogram(
             "gateway_sweep_seconds",
             "Seconds that one query for due conversations took in the database.",
-            buckets=SWEEP_SECONDS,
+            buckets=SWEEP_BUCKETS,
         )
 
     def _initialise(self, platform: str) -> None:
@@ -174,19 +174,19 @@ class Metrics:
 
     # ------------------------------------------------------------ working
 
-    def claimed(self, seconds: float) -> None:
+    def sweep_finished(self, seconds: float) -> None:
         """Records the duration of one query for due conversations."""
         self._sweeps.observe(seconds)
 
-    def in_hand(self, number: int) -> None:
+    def set_conversations_in_progress(self, count: int) -> None:
         """Sets the number of conversations that this process works on."""
-        self._in_progress.set(number)
+        self._in_progress.set(count)
 
-    def started(self, turn: Turn) -> None:
+    def attempt_started(self, turn: Turn) -> None:
         """Counts an attempt at a turn, before the assistant is asked."""
         self._of(self._started, _platform_of(turn)).inc()
 
-    def asked_again(self, platform: str, code: str) -> None:
+    def run_retried(self, platform: str, code: str) -> None:
         """Counts a repeated request to the assistant, by the code of the error before."""
         self._of(self._retried, platform, code).inc()
 
@@ -196,7 +196,7 @@ class Metrics:
 
     # ------------------------------------------------------------ resolving and delivering
 
-    def decided(self, turn: Turn) -> None:
+    def turn_resolved(self, turn: Turn) -> None:
         """Counts a turn whose outcome is stored. Does nothing for a turn that has none yet."""
         platform = _platform_of(turn)
         match turn.state:
@@ -250,11 +250,11 @@ def _codes(kind: type[GatewayError]) -> set[str]:
 class _QueueCollector(Collector):
     """The queue in the database. All processes share it and report the same values."""
 
-    def __init__(self, depths: Depths, platforms: Iterable[str]) -> None:
+    def __init__(self, depths: ReadQueueDepths, platforms: Iterable[str]) -> None:
         """``platforms``: those that are reported even when they have nothing queued. Read at each collection."""
         self._depths = depths
         self._platforms = platforms
-        self._cached: Sequence[Depth] | None = None
+        self._cached: Sequence[QueueDepth] | None = None
         self._cached_until = 0.0
         self._lock = Lock()
 
@@ -277,10 +277,10 @@ class _QueueCollector(Collector):
             self._cached = self._depths()
         except StoreUnavailable:
             self._cached = None
-        self._cached_until = time.monotonic() + DEPTH_SECONDS
+        self._cached_until = time.monotonic() + DEPTH_CACHE_SECONDS
 
     @staticmethod
-    def _families(depths: Sequence[Depth] | None, platforms: Iterable[str]) -> Iterable[Metric]:
+    def _families(depths: Sequence[QueueDepth] | None, platforms: Iterable[str]) -> Iterable[Metric]:
         up = GaugeMetricFamily("gateway_database_up", "Whether the database answered when it was last asked.")
         turns = GaugeMetricFamily("gateway_queue_turns", "Turns that are not finished.", labels=BY_PLATFORM)
         age = GaugeMetricFamily(
@@ -288,10 +288,10 @@ class _QueueCollector(Collector):
         )
         up.add_metric((), depths is not None)
         if depths is not None:
-            idle = {platform: Depth(platform, 0, 0.0) for platform in platforms}
+            idle = {platform: QueueDepth(platform, 0, 0.0) for platform in platforms}
             for depth in (idle | {depth.platform: depth for depth in depths}).values():
-                turns.add_metric((depth.platform,), depth.turns)
-                age.add_metric((depth.platform,), max(depth.age, 0.0))
+                turns.add_metric((depth.platform,), depth.unfinished)
+                age.add_metric((depth.platform,), max(depth.oldest_age_seconds, 0.0))
         return (up, turns, age)
 
 

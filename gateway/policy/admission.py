@@ -9,98 +9,100 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway import logs
-from gateway.coordination.async_store import Journal
+from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import Answered, Failure, Kind, Mark, Message, Turn, TurnId
+from gateway.domain.models import AuditEvent, Failure, Message, MessageKind, RunCompleted, Turn, TurnId
 from gateway.policy.prices import SOURCE, Prices
-from gateway.policy.rules import HOUR, MINUTE, Pace, Rules, Share, Span, Whose
-from gateway.ports.budgets import Admission, Ledger, Spent
-from gateway.ports.check import Check
+from gateway.policy.rules import HOUR, MINUTE, ApplicableBudget, BudgetPeriod, BudgetScope, Rules, UserRateLimit
+from gateway.ports.budgets import BudgetDecision, BudgetStore, BudgetUsage
+from gateway.ports.check import CheckResult
 from gateway.ports.store import Store
 
-EXHAUSTED, RATE_LIMITED = "budget_exhausted", "rate_limited"
-CROWDED_RETRY = 60.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
+BUDGET_EXHAUSTED, RATE_LIMITED = "budget_exhausted", "rate_limited"
+CONTENDED_RETRY_SECONDS = 60.0
+FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.5, 5.0
 """Seconds between two checks of a contended budget, unless a turn of this process ends earlier."""
 
-USED_UP = {
-    Whose.USER: "You have used up your budget for {now}. It resets on {anew}.",
-    Whose.CHANNEL: "The budget of this chat for {now} is used up. It resets on {anew}.",
-    Whose.PLATFORM: "The assistant's budget for {now} is used up. It resets on {anew}.",
+EXHAUSTED_REPLIES = {
+    BudgetScope.USER: "You have used up your budget for {now}. It resets on {anew}.",
+    BudgetScope.CHANNEL: "The budget of this chat for {now} is used up. It resets on {anew}.",
+    BudgetScope.PLATFORM: "The assistant's budget for {now} is used up. It resets on {anew}.",
 }
-CROWDED = "Messages that are being answered may use up the rest of the budget. Please try again in a minute."
-TOO_MANY = "That was more than {most} in {span}. Please try again in {wait}."
-NOTED = {
-    Whose.USER: "You have used {part} of your budget for {now}. It resets on {anew}.",
-    Whose.CHANNEL: "This chat has used {part} of its budget for {now}. It resets on {anew}.",
+CONTENDED_REPLY = "Messages that are being answered may use up the rest of the budget. Please try again in a minute."
+RATE_LIMITED_REPLY = "That was more than {most} in {span}. Please try again in {wait}."
+SOFT_LIMIT_NOTICES = {
+    BudgetScope.USER: "You have used {part} of your budget for {now}. It resets on {anew}.",
+    BudgetScope.CHANNEL: "This chat has used {part} of its budget for {now}. It resets on {anew}.",
 }
 """There is none for platforms: that limit is logged for the operator only."""
-NAMED = {1.0: "a second", MINUTE: "a minute", HOUR: "an hour"}
-LONGEST_IN_SECONDS = 90.0
+DURATION_NAMES = {1.0: "a second", MINUTE: "a minute", HOUR: "an hour"}
+MAX_SHOWN_IN_SECONDS = 90.0
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Permission to run a turn."""
 
-    turn: TurnId
+    turn_id: TurnId
     charged: bool = False
     """Whether the turn is paid from a budget."""
-    note: str = ""
+    notice: str = ""
     """A sentence for the end of the reply."""
 
-    def beneath(self, reply: str) -> str:
+    def with_notice(self, reply: str) -> str:
         """Returns the reply, with the notice below it if there is one."""
-        return f"{reply}\n\n_{self.note}_" if self.note else reply
+        return f"{reply}\n\n_{self.notice}_" if self.notice else reply
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Denial:
     """Denial of a run, with the reason."""
 
     failure: Failure
 
 
-class Gatekeeper:
+class AdmissionControl:
     """Admission control of one worker.
 
     Any thread may call ``denial_reason`` and ``cost``, which do no I/O; only the worker's loop may call the rest.
     """
 
-    def __init__(self, rules: Rules, prices: Prices, ledger: Ledger, journal: Journal, *, patience: float) -> None:
+    def __init__(
+        self, rules: Rules, prices: Prices, budget_store: BudgetStore, store: AsyncStore, *, max_wait: float
+    ) -> None:
         """``max_wait``: seconds for which a turn waits for running turns that may use up the rest of its budgets."""
         self._rules = rules
         self._prices = prices
-        self._ledger = ledger
-        self._journal = journal
-        self._patience = patience
-        self._line = _Line()
+        self._budget_store = budget_store
+        self._store = store
+        self._max_wait = max_wait
+        self._wait_queue = _WaitQueue()
 
-    def objection(self, message: Message) -> str | None:
+    def denial_reason(self, message: Message) -> str | None:
         """Returns for the operator why a message is not answered at all; None when it is."""
-        return self._rules.objection(message)
+        return self._rules.denial_reason(message)
 
-    def cost(self, answered: Answered) -> int:
+    def cost(self, answered: RunCompleted) -> int:
         """Returns the cost of a reply, in millionths."""
         return self._prices.cost(answered.model, answered.usage)
 
-    async def admit(self, turn: Turn) -> Grant | Refusal:
+    async def admit(self, turn: Turn) -> Grant | Denial:
         """Decides whether a claimed turn may run, waiting if need be; reserves what it may cost until ``settle``.
 
         Does no I/O without limits and budgets, or when the assistant is not asked. A turn that is resumed after its
         process died was admitted before. Raises StoreUnavailable.
         """
-        if turn.message.kind is not Kind.ASK:
+        if turn.message.kind is not MessageKind.PROMPT:
             return Grant(turn.id)
-        denial = await self._too_many(turn)
+        denial = await self._check_rate(turn)
         if denial is not None:
             return denial
         # A turn's start never changes, so a process that resumes it charges the same day.
         at = turn.received_at if turn.started_at is None else turn.started_at
-        applicable = self._rules.shares(turn.message, at)
-        return await self._within(turn.id, applicable, at) if applicable else Grant(turn.id)
+        applicable = self._rules.applicable_budgets(turn.message, at)
+        return await self._check_budgets(turn.id, applicable, at) if applicable else Grant(turn.id)
 
     async def settle(self, grant: Grant, cost: int = 0) -> None:
         """Charges a turn whose outcome is stored. Raises nothing.
@@ -110,59 +112,83 @@ class Gatekeeper:
         if not grant.charged:
             return
         try:
-            await self._journal.read(lambda _: self._ledger.charge(grant.turn, cost))
+            await self._store.read(lambda _: self._budget_store.charge(grant.turn_id, cost))
         except StoreUnavailable as exc:
-            log.warning("turn not charged yet; the next turn of its budget will do it", turn=grant.turn, error=str(exc))
-        self._line.move()
+            log.warning(
+                "turn not charged yet; the next turn of its budget will do it", turn=grant.turn_id, error=str(exc)
+            )
+        self._wait_queue.wake_next()
 
     # ------------------------------------------------------------ rate limits
 
-    async def _too_many(self, turn: Turn) -> Refusal | None:
-        limits = self._rules.pace(turn.message)
-        if not limits or _was_here(turn):
+    async def _check_rate(self, turn: Turn) -> Denial | None:
+        limits = self._rules.rate_limits_of(turn.message)
+        if not limits or _was_counted_before(turn):
             return None
-        exceeded = await self._journal.read(lambda store: _first_passed(store, limits))
+        exceeded = await self._store.read(lambda store: _first_exceeded(store, limits))
         if exceeded is None:
             return None
-        interval = exceeded.rate.every
-        sentence = TOO_MANY.format(
-            most=_messages(exceeded.most), span=_lasting(exceeded.seconds), wait=_lasting(interval)
+        interval = exceeded.rate.interval
+        sentence = RATE_LIMITED_REPLY.format(
+            most=_message_count(exceeded.max_turns),
+            span=_duration_text(exceeded.seconds),
+            wait=_duration_text(interval),
         )
         log.info("turn denied by a rate limit", turn=turn.id, limit=exceeded.bucket)
-        return Refusal(Failure(RATE_LIMITED, sentence, detail=exceeded.bucket, retry_after=interval))
+        return Denial(Failure(RATE_LIMITED, sentence, detail=exceeded.bucket, retry_after=interval))
 
     # ------------------------------------------------------------ budgets
 
-    async def _within(self, turn: TurnId, shares: Sequence[Share], at: float) -> Grant | Refusal:
-        budgets = [share.budget for share in shares]
+    async def _check_budgets(
+        self, turn_id: TurnId, applicable: Sequence[ApplicableBudget], at: float
+    ) -> Grant | Denial:
+        budgets = [share.budget for share in applicable]
         loop = asyncio.get_running_loop()
-        deadline, delay = loop.time() + self._patience, FIRST_PAUSE
+        deadline, delay = loop.time() + self._max_wait, FIRST_RETRY_DELAY
         while True:
-            decision = await self._journal.read(lambda _: self._ledger.admit(turn, budgets))
-            if not decision.wait:
-                return await self._decided(turn, shares, decision, at)
+            decision = await self._store.read(lambda _: self._budget_store.admit(turn_id, budgets))
+            if not decision.must_wait:
+                return await self._apply_decision(turn_id, applicable, decision, at)
             if loop.time() + delay > deadline:
-                return Refusal(Failure(EXHAUSTED, CROWDED, detail="running turns", retry_after=CROWDED_RETRY))
-            await self._line.wait(delay)
-            delay = min(2 * delay, LONGEST_PAUSE)
+                return Denial(
+                    Failure(
+                        BUDGET_EXHAUSTED, CONTENDED_REPLY, detail="running turns", retry_after=CONTENDED_RETRY_SECONDS
+                    )
+                )
+            await self._wait_queue.wait(delay)
+            delay = min(2 * delay, MAX_RETRY_DELAY)
 
-    async def _decided(self, turn: TurnId, shares: Sequence[Share], admission: Admission, at: float) -> Grant | Refusal:
-        self._line.move()  # the next waiting turn may have other budgets
-        for share in shares:
-            if share.budget == admission.exhausted:
-                log.info("turn denied by a budget", turn=turn, budget=share.budget.scope, period=share.budget.period)
-                left = share.anew.timestamp() - at
-                return Refusal(Failure(EXHAUSTED, _used_up(share), detail=share.budget.scope, retry_after=left))
-        passed = [(share, spent) for share, spent in zip(shares, admission.spent, strict=True) if _is_passed(spent)]
-        note = await self._journal.read(lambda store: self._note(store, turn, passed, at)) if passed else ""
-        return Grant(turn, charged=True, note=note)
+    async def _apply_decision(
+        self, turn_id: TurnId, applicable: Sequence[ApplicableBudget], decision: BudgetDecision, at: float
+    ) -> Grant | Denial:
+        self._wait_queue.wake_next()  # the next waiting turn may have other budgets
+        for share in applicable:
+            if share.budget == decision.exhausted_budget:
+                log.info("turn denied by a budget", turn=turn_id, budget=share.budget.scope, period=share.budget.period)
+                left = share.resets_at.timestamp() - at
+                return Denial(
+                    Failure(BUDGET_EXHAUSTED, _exhausted_reply(share), detail=share.budget.scope, retry_after=left)
+                )
+        passed = [
+            (share, spent)
+            for share, spent in zip(applicable, decision.usage, strict=True)
+            if _exceeds_soft_limit(spent)
+        ]
+        note = (
+            await self._store.read(lambda store: self._soft_limit_notice(store, turn_id, passed, at)) if passed else ""
+        )
+        return Grant(turn_id, charged=True, notice=note)
 
-    def _note(self, store: Store, turn: TurnId, passed: Sequence[tuple[Share, Spent]], at: float) -> str:
+    def _soft_limit_notice(
+        self, store: Store, turn_id: TurnId, exceeded: Sequence[tuple[ApplicableBudget, BudgetUsage]], at: float
+    ) -> str:
         """Logs each exceeded soft limit once in its period, and returns a notice for the reply of the turn that did."""
         first = [
             (share, spent)
-            for share, spent in passed
-            if store.lease(f"told {share.budget.scope} {share.budget.period}", turn, share.anew.timestamp() - at)
+            for share, spent in exceeded
+            if store.try_lock(
+                f"told {share.budget.scope} {share.budget.period}", turn_id, share.resets_at.timestamp() - at
+            )
         ]
         for share, spent in first:
             log.warning(
@@ -171,86 +197,88 @@ class Gatekeeper:
                 period=share.budget.period,
                 spent=spent.cost,
             )
-        notices = [_noted(share, spent) for share, spent in first if share.whose in NOTED]
-        return notices[0] if notices and self._rules.notes else ""
+        notices = [_soft_limit_sentence(share, spent) for share, spent in first if share.scope in SOFT_LIMIT_NOTICES]
+        return notices[0] if notices and self._rules.soft_limit_notices else ""
 
 
-class _Line:
+class _WaitQueue:
     """Turns that wait for a contended budget, in order: each time a turn ends, the first checks again."""
 
     def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
     async def wait(self, seconds: float) -> None:
         """Waits until ``wake_next`` reaches this caller, at most ``seconds``."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         try:
             await asyncio.wait((waiter,), timeout=seconds)
         finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
-    def move(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().set_result(None)
+    def wake_next(self) -> None:
+        if self._waiters:
+            self._waiters.popleft().set_result(None)
 
 
-def check(rules: Rules, prices: Prices, model: str) -> Check:
+def check_budgets(rules: Rules, prices: Prices, model: str) -> CheckResult:
     """Checks that budgets can work, which need a price. ``model``: the configured one; empty when there is none."""
     table = f"prices of {SOURCE}"
     if not model:
-        return Check("budgets", ok=True, detail=table)
-    if prices.of(model) is None:
-        effect = "and budgets have no effect" if rules.limits else "but no budget is set"
-        return Check(
-            "budgets", ok=not rules.limits, detail=f"no price for {model}, so it counts as free, {effect}; set PRICES"
+        return CheckResult("budgets", ok=True, detail=table)
+    if prices.price_of(model) is None:
+        effect = "and budgets have no effect" if rules.budget_limits else "but no budget is set"
+        return CheckResult(
+            "budgets",
+            ok=not rules.budget_limits,
+            detail=f"no price for {model}, so it counts as free, {effect}; set PRICES",
         )
-    return Check("budgets", ok=True, detail=f"{table}; {len(rules.limits)} set")
+    return CheckResult("budgets", ok=True, detail=f"{table}; {len(rules.budget_limits)} set")
 
 
 # ---------------------------------------------------------------- sentences
 
 
-def _used_up(share: Share) -> str:
-    return USED_UP[share.whose].format(now=share.span.now, anew=_anew(share))
+def _exhausted_reply(share: ApplicableBudget) -> str:
+    return EXHAUSTED_REPLIES[share.scope].format(now=share.period.label, anew=_reset_time_text(share))
 
 
-def _noted(share: Share, spent: Spent) -> str:
-    most = share.budget.hard or share.budget.soft or 1
-    part = f"{100 * spent.cost // most} %" if share.budget.hard else "all"
-    return NOTED[share.whose].format(part=part, now=share.span.now, anew=_anew(share))
+def _soft_limit_sentence(share: ApplicableBudget, usage: BudgetUsage) -> str:
+    most = share.budget.hard_limit or share.budget.soft_limit or 1
+    part = f"{100 * usage.cost // most} %" if share.budget.hard_limit else "all"
+    return SOFT_LIMIT_NOTICES[share.scope].format(part=part, now=share.period.label, anew=_reset_time_text(share))
 
 
-def _anew(share: Share) -> str:
+def _reset_time_text(share: ApplicableBudget) -> str:
     """Returns text such as "22 November at 00:00 UTC"."""
     return (
-        f"{share.anew.day} {share.anew:%B} at 00:00 UTC"
-        if share.span is Span.DAY
-        else f"{share.anew.day} {share.anew:%B}"
+        f"{share.resets_at.day} {share.resets_at:%B} at 00:00 UTC"
+        if share.period is BudgetPeriod.DAY
+        else f"{share.resets_at.day} {share.resets_at:%B}"
     )
 
 
-def _messages(number: int) -> str:
+def _message_count(number: int) -> str:
     return "one message" if number == 1 else f"{number} messages"
 
 
-def _lasting(seconds: float) -> str:
+def _duration_text(seconds: float) -> str:
     """Returns the duration in words, rounded up."""
-    if seconds in NAMED:
-        return NAMED[seconds]
-    return f"{math.ceil(seconds)} seconds" if seconds <= LONGEST_IN_SECONDS else f"{math.ceil(seconds / 60)} minutes"
+    if seconds in DURATION_NAMES:
+        return DURATION_NAMES[seconds]
+    return f"{math.ceil(seconds)} seconds" if seconds <= MAX_SHOWN_IN_SECONDS else f"{math.ceil(seconds / 60)} minutes"
 
 
-def _is_passed(spent: Spent) -> bool:
-    return spent.budget.soft is not None and spent.cost >= spent.budget.soft
+def _exceeds_soft_limit(usage: BudgetUsage) -> bool:
+    return usage.budget.soft_limit is not None and usage.cost >= usage.budget.soft_limit
 
 
-def _was_here(turn: Turn) -> bool:
+def _was_counted_before(turn: Turn) -> bool:
     """Returns whether a rate limit counted the turn before: in another process, or before it was released."""
-    return turn.attempts > 1 or any(step.mark is Mark.HANDED_BACK for step in turn.trail)
+    return turn.attempts > 1 or any(step.event is AuditEvent.RELEASED for step in turn.audit_log)
 
 
-def _first_passed(store: Store, paces: Sequence[Pace]) -> Pace | None:
+def _first_exceeded(store: Store, limits: Sequence[UserRateLimit]) -> UserRateLimit | None:
     """Takes a token of each limit; returns the first that has none, or None."""
-    return next((pace for pace in paces if store.reserve(pace.bucket, pace.rate, 0.0) is None), None)
+    return next((pace for pace in limits if store.take_token(pace.bucket, pace.rate, 0.0) is None), None)

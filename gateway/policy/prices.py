@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from gateway import logs
 from gateway.domain.models import Usage
-from gateway.settings import Environment, Settings
+from gateway.settings import EnvironmentSettings, Settings
 
 SOURCE = f"genai-prices {genai_prices.__version__}"
 """The package has its prices inside; it downloads newer ones only when asked to (github.com/pydantic/genai-prices)."""
@@ -30,25 +30,27 @@ NAME_BOUNDARY = re.compile(r"[^a-z0-9.]", re.IGNORECASE)
 MAX_MODELS = 1000
 """Model names that are remembered; they come from the backend."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """Price of a million tokens, which is the price of one token in millionths."""
 
-    tokens_in: Decimal
-    tokens_out: Decimal
+    input_per_million: Decimal
+    output_per_million: Decimal
 
     def cost(self, usage: Usage) -> int:
         """Returns the cost in millionths, rounded up."""
-        return math.ceil(usage.tokens_in * self.tokens_in + usage.tokens_out * self.tokens_out)
+        return math.ceil(usage.tokens_in * self.input_per_million + usage.tokens_out * self.output_per_million)
 
 
-class PriceSettings(Environment):
+class PriceSettings(EnvironmentSettings):
+    """Settings of prices."""
+
     prices: str = ""
-    """``model=in/out`` per million tokens, comma-separated: ``gpt-5=1.25/10, my-model=0.2/0.8``; ``*`` for models
-    without any other price."""
+    """Prices per million tokens, which come before those of the ``genai-prices`` package: ``model=in/out``,
+    comma-separated, such as ``gpt-5=1.25/10, my-model=0.2/0.8``; ``*`` for models without any other price."""
 
     @field_validator("prices")
     @classmethod
@@ -59,7 +61,7 @@ class PriceSettings(Environment):
         return prices
 
     @property
-    def own(self) -> Mapping[str, Price]:
+    def operator_prices(self) -> Mapping[str, Price]:
         """The operator's prices by model name."""
         found = (ENTRY_PATTERN.fullmatch(entry) for entry in _split_entries(self.prices))
         return {each["model"]: Price(Decimal(each["tokens_in"]), Decimal(each["tokens_out"])) for each in found if each}
@@ -72,28 +74,32 @@ class Prices:
     So a cost is the most that the tokens can cost, at the rates for prompts of ordinary length.
     """
 
-    own: Mapping[str, Price]
+    operator_prices: Mapping[str, Price]
     """The operator's, by model name."""
-    usual: str = ""
+    default_model: str = ""
     """The model that is meant when a backend names none."""
     _logged_models: set[str] = field(default_factory=set)
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
         """Reads the operator's prices. Raises SettingsError."""
-        return cls(PriceSettings.load().own, settings.openai_model or "")
+        return cls(PriceSettings.load().operator_prices, settings.openai_model or "")
 
-    def of(self, model: str) -> Price | None:
+    def price_of(self, model: str) -> Price | None:
         """Returns the price under the longest name that the model's begins with; None when there is none.
 
         Of names that are equally long the operator's wins.
         """
-        name = model or self.usual
-        own = max((each for each in self.own if each != WILDCARD and _is_version_of(name, each)), key=len, default="")
-        known, price = _package_price(name)
+        name = model or self.default_model
+        own = max(
+            (each for each in self.operator_prices if each != WILDCARD and _is_version_of(name, each)),
+            key=len,
+            default="",
+        )
+        known, price = _packaged_price(name)
         if own and not (len(known) > len(own) and _is_version_of(name, known)):
-            return self.own[own]
-        return price or self.own.get(WILDCARD)
+            return self.operator_prices[own]
+        return price or self.operator_prices.get(WILDCARD)
 
     def cost(self, model: str, usage: Usage) -> int:
         """Returns the cost in millionths of the prices' currency, rounded up; 0 when the model has no price.
@@ -102,9 +108,9 @@ class Prices:
         """
         if not (usage.tokens_in or usage.tokens_out):
             return 0
-        price = self.of(model)
+        price = self.price_of(model)
         if price is None:
-            self._log_unknown(model or self.usual)
+            self._log_unknown(model or self.default_model)
             return 0
         return price.cost(usage)
 
@@ -115,7 +121,7 @@ class Prices:
 
 
 @lru_cache(MAX_MODELS)
-def _package_price(name: str) -> tuple[str, Price | None]:
+def _packaged_price(name: str) -> tuple[str, Price | None]:
     """Returns the package's own name for a model and its price; an empty name and None when it does not know it."""
     # Computed for few tokens: a turn may be several requests, so its sum says nothing about rates for long prompts.
     sample = genai_prices.Usage(input_tokens=SAMPLE_TOKENS, output_tokens=SAMPLE_TOKENS)

@@ -16,16 +16,18 @@ from pydantic import NonNegativeInt, field_validator
 from gateway.domain.models import Message
 from gateway.ports.budgets import Budget
 from gateway.ports.store import Rate
-from gateway.settings import Environment
+from gateway.settings import EnvironmentSettings
 
-EVERY = "*"
-AMOUNT = r"\d{1,9}(?:\.\d{1,6})?"
-LIMITS = re.compile(rf"(?:(?P<platform>\w+)\s*=\s*)?(?:(?P<soft>{AMOUNT})\s*/\s*)?(?P<hard>{AMOUNT})?")
+WILDCARD = "*"
+AMOUNT_PATTERN = r"\d{1,9}(?:\.\d{1,6})?"
+LIMITS_PATTERN = re.compile(
+    rf"(?:(?P<platform>\w+)\s*=\s*)?(?:(?P<soft>{AMOUNT_PATTERN})\s*/\s*)?(?P<hard>{AMOUNT_PATTERN})?"
+)
 MILLION = 1_000_000
 MINUTE, HOUR = 60.0, 3600.0
 
 
-class Whose(StrEnum):
+class BudgetScope(StrEnum):
     """Whom a budget is for."""
 
     USER = "user"
@@ -34,61 +36,69 @@ class Whose(StrEnum):
     PLATFORM = "platform"
 
 
-class Span(StrEnum):
+class BudgetPeriod(StrEnum):
     """How long a budget lasts. Days and months are in UTC."""
 
     DAY = "day"
     MONTH = "month"
 
     @property
-    def now(self) -> str:
+    def label(self) -> str:
         """The current period as text: today, this month."""
-        return "today" if self is Span.DAY else "this month"
+        return "today" if self is BudgetPeriod.DAY else "this month"
 
-    def period(self, at: float) -> str:
+    def key_at(self, at: float) -> str:
         """Returns the day as 2026-12-31, or the month as 2026-12."""
-        return f"{datetime.fromtimestamp(at, UTC):{'%Y-%m-%d' if self is Span.DAY else '%Y-%m'}}"
+        return f"{datetime.fromtimestamp(at, UTC):{'%Y-%m-%d' if self is BudgetPeriod.DAY else '%Y-%m'}}"
 
-    def end(self, at: float) -> datetime:
+    def next_start(self, at: float) -> datetime:
         """Returns when the next period begins."""
         day = datetime.fromtimestamp(at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        if self is Span.DAY:
+        if self is BudgetPeriod.DAY:
             return day + timedelta(days=1)
         return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BudgetLimits:
     """Limits of a budget, in millionths. None: no limit."""
 
     soft: int | None = None
     hard: int | None = None
 
 
-class AdmissionSettings(Environment):
+class AdmissionSettings(EnvironmentSettings):
+    """Settings of who may use the assistant, and for how much."""
+
     allowed: str = ""
-    """Comma-separated ``platform:name``; the name is of a user, channel or workspace, or * for all. On a platform that
-    is listed here, only these are answered."""
+    """Who is answered: ``platform:name``, comma-separated, where the name is of a user, a channel or a workspace, or
+    ``*`` for all. Platforms that are not named here stay open to everybody."""
     blocked: str = ""
-    """In the same form: who is not answered at all."""
+    """Who is never answered; written as ``ALLOWED``."""
     user_turns_per_minute: NonNegativeInt = 0
-    """Per user; 0: no limit."""
+    """How many turns each user may have in a minute; 0: no limit."""
     user_turns_per_hour: NonNegativeInt = 0
+    """How many turns each user may have in an hour; 0: no limit."""
     budget_user_day: str = ""
-    """``soft/hard``, ``hard`` or ``soft/``, in the currency of the prices: ``0.50/1.00``. Prefixed with ``platform=``
-    it is for that platform: ``0.50/1.00, http=5``."""
+    """What each user may spend in a day (UTC), in the currency of the prices: ``soft/hard`` such as ``0.50/1.00``, only
+    ``hard``, or only ``soft/``. With ``platform=`` before it, for that platform: ``0.50/1.00, http=5``."""
     budget_user_month: str = ""
+    """What each user may spend in a month; written as ``BUDGET_USER_DAY``."""
     budget_channel_day: str = ""
+    """What each channel may spend in a day; written as ``BUDGET_USER_DAY``."""
     budget_channel_month: str = ""
+    """What each channel may spend in a month; written as ``BUDGET_USER_DAY``."""
     budget_platform_day: str = ""
+    """What each platform may spend in a day; written as ``BUDGET_USER_DAY``."""
     budget_platform_month: str = ""
+    """What each platform may spend in a month; written as ``BUDGET_USER_DAY``."""
     budget_notes: bool = True
     """Add a line to a reply when a soft limit is exceeded, once per period. It is logged in any case."""
 
     @field_validator("allowed", "blocked")
     @classmethod
-    def _names(cls, listed: str) -> str:
-        for entry in _entries(listed):
+    def _check_names(cls, listed: str) -> str:
+        for entry in _split_entries(listed):
             platform, colon, name = entry.partition(":")
             if not (platform and colon and name):
                 raise ValueError(
@@ -96,78 +106,78 @@ class AdmissionSettings(Environment):
                 )
         return listed
 
-    @field_validator(*(f"budget_{whose}_{span}" for whose in Whose for span in Span))
+    @field_validator(*(f"budget_{whose}_{span}" for whose in BudgetScope for span in BudgetPeriod))
     @classmethod
-    def _budgets(cls, listed: str) -> str:
-        _limits(listed)
+    def _check_budgets(cls, listed: str) -> str:
+        _parse_limits(listed)
         return listed
 
-    def limits(self, whose: Whose, span: Span) -> Mapping[str, Limits]:
+    def budget_limits(self, scope: BudgetScope, period: BudgetPeriod) -> Mapping[str, BudgetLimits]:
         """Returns limits by platform; those under * are for all others."""
-        return _limits(getattr(self, f"budget_{whose}_{span}"))
+        return _parse_limits(getattr(self, f"budget_{scope}_{period}"))
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ApplicableBudget:
     """A budget that a turn is paid from."""
 
-    whose: Whose
-    span: Span
+    scope: BudgetScope
+    period: BudgetPeriod
     budget: Budget
-    anew: datetime
+    resets_at: datetime
     """When its next period begins."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class UserRateLimit:
     """How often a person may start a turn."""
 
     bucket: str
-    most: int
+    max_turns: int
     seconds: float
 
     @property
     def rate(self) -> Rate:
         """Allows all turns at once after a pause, and then one every ``seconds / max_turns``."""
-        return Rate(self.seconds / self.most, self.most)
+        return Rate(self.seconds / self.max_turns, self.max_turns)
 
 
-Names = Mapping[str, frozenset[str]]
+NamesByPlatform = Mapping[str, frozenset[str]]
 """Names of users, channels and workspaces, by platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    allowed: Names
-    blocked: Names
-    limits: Mapping[tuple[Whose, Span], Mapping[str, Limits]]
-    paces: Mapping[str, tuple[int, float]]
+    allowed: NamesByPlatform
+    blocked: NamesByPlatform
+    budget_limits: Mapping[tuple[BudgetScope, BudgetPeriod], Mapping[str, BudgetLimits]]
+    rate_limits: Mapping[str, tuple[int, float]]
     """Number of turns and of seconds, by the limit's name."""
-    notes: bool = True
+    soft_limit_notices: bool = True
 
     @classmethod
     def load(cls) -> Self:
         """Reads the settings. Raises SettingsError."""
-        return cls.of(AdmissionSettings.load())
+        return cls.from_settings(AdmissionSettings.load())
 
     @classmethod
-    def of(cls, settings: AdmissionSettings) -> Self:
+    def from_settings(cls, settings: AdmissionSettings) -> Self:
         # Months first: when several budgets are used up, a person is told the one that lasts longer.
-        kinds = [(whose, span) for span in (Span.MONTH, Span.DAY) for whose in Whose]
-        limits = {kind: settings.limits(*kind) for kind in kinds}
+        kinds = [(whose, span) for span in (BudgetPeriod.MONTH, BudgetPeriod.DAY) for whose in BudgetScope]
+        limits = {kind: settings.budget_limits(*kind) for kind in kinds}
         paces = {"minute": (settings.user_turns_per_minute, MINUTE), "hour": (settings.user_turns_per_hour, HOUR)}
         return cls(
-            _names(settings.allowed),
-            _names(settings.blocked),
+            _parse_names(settings.allowed),
+            _parse_names(settings.blocked),
             {kind: each for kind, each in limits.items() if each},
             {name: pace for name, pace in paces.items() if pace[0]},
             settings.budget_notes,
         )
 
-    def objection(self, message: Message) -> str | None:
+    def denial_reason(self, message: Message) -> str | None:
         """Returns for the operator why a message is not answered; None when it is."""
         key = message.key
-        names = {message.author, key.user, key.channel, key.workspace, EVERY} - {""}
+        names = {message.author, key.user, key.channel, key.workspace, WILDCARD} - {""}
         blocked = names & self.blocked.get(key.platform, frozenset())
         if blocked:
             return f"BLOCKED lists {key.platform}:{min(blocked)}"
@@ -176,67 +186,71 @@ class Rules:
             return f"ALLOWED lists names of {key.platform}, but none of this message's"
         return None
 
-    def shares(self, message: Message, at: float) -> Sequence[Share]:
+    def applicable_budgets(self, message: Message, at: float) -> Sequence[ApplicableBudget]:
         """Returns the budgets that pay for a turn that started at ``at``."""
-        return tuple(self._shares(message, at)) if self.limits else ()
+        return tuple(self._applicable_budgets(message, at)) if self.budget_limits else ()
 
-    def _shares(self, message: Message, at: float) -> Iterator[Share]:
+    def _applicable_budgets(self, message: Message, at: float) -> Iterator[ApplicableBudget]:
         platform = message.key.platform
-        for (whose, span), by_platform in self.limits.items():
-            limits = by_platform.get(platform) or by_platform.get(EVERY)
+        for (whose, span), by_platform in self.budget_limits.items():
+            limits = by_platform.get(platform) or by_platform.get(WILDCARD)
             if limits is None:
                 continue
-            scope = " ".join([span, whose, *(quote(part, safe="") for part in _owner(whose, message))])
-            alone = whose is Whose.USER and limits.hard is not None
-            budget = Budget(scope, span.period(at), limits.soft, limits.hard, alone=alone)
-            yield Share(whose, span, budget, span.end(at))
+            scope = " ".join([span, whose, *(quote(part, safe="") for part in _scope_key(whose, message))])
+            alone = whose is BudgetScope.USER and limits.hard is not None
+            budget = Budget(scope, span.key_at(at), limits.soft, limits.hard, serialised=alone)
+            yield ApplicableBudget(whose, span, budget, span.next_start(at))
 
-    def pace(self, message: Message) -> Sequence[Pace]:
+    def rate_limits_of(self, message: Message) -> Sequence[UserRateLimit]:
         """Returns the rate limits of a message's author, the shortest period first."""
-        who = " ".join(quote(part, safe="") for part in _owner(Whose.USER, message)) if self.paces else ""
-        return tuple(Pace(f"turns {name} {who}", most, seconds) for name, (most, seconds) in self.paces.items())
+        who = (
+            " ".join(quote(part, safe="") for part in _scope_key(BudgetScope.USER, message)) if self.rate_limits else ""
+        )
+        return tuple(
+            UserRateLimit(f"turns {name} {who}", most, seconds) for name, (most, seconds) in self.rate_limits.items()
+        )
 
 
-def _owner(whose: Whose, message: Message) -> Sequence[str]:
+def _scope_key(scope: BudgetScope, message: Message) -> Sequence[str]:
     key = message.key
-    match whose:
-        case Whose.USER:
+    match scope:
+        case BudgetScope.USER:
             return (key.platform, key.workspace, *((message.author,) if message.author else ("", key.channel)))
-        case Whose.CHANNEL:
+        case BudgetScope.CHANNEL:
             return (key.platform, key.workspace, key.channel)
-        case Whose.PLATFORM:
+        case BudgetScope.PLATFORM:
             return (key.platform,)
 
 
 # ---------------------------------------------------------------- parsing settings
 
 
-def _entries(listed: str) -> Sequence[str]:
+def _split_entries(listed: str) -> Sequence[str]:
     return [entry.strip() for entry in listed.split(",") if entry.strip()]
 
 
-def _names(listed: str) -> Names:
+def _parse_names(listed: str) -> NamesByPlatform:
     names: dict[str, set[str]] = {}
-    for entry in _entries(listed):
+    for entry in _split_entries(listed):
         platform, _, name = entry.partition(":")
         names.setdefault(platform.strip(), set()).add(name.strip())
     return {platform: frozenset(those) for platform, those in names.items()}
 
 
-def _limits(listed: str) -> Mapping[str, Limits]:
+def _parse_limits(listed: str) -> Mapping[str, BudgetLimits]:
     """Parses a budget setting. Raises ValueError."""
-    return dict(_limit(entry) for entry in _entries(listed))
+    return dict(_parse_limit(entry) for entry in _split_entries(listed))
 
 
-def _limit(entry: str) -> tuple[str, Limits]:
-    found = LIMITS.fullmatch(entry)
+def _parse_limit(entry: str) -> tuple[str, BudgetLimits]:
+    found = LIMITS_PATTERN.fullmatch(entry)
     if not found or not (found["soft"] or found["hard"]):
         raise ValueError(f"cannot be read at {entry[:60]!r}; write soft/hard, such as 0.50/1.00, or slack=0.50/1.00")
-    soft, hard = (_millionths(found[name]) for name in ("soft", "hard"))
+    soft, hard = (_to_millionths(found[name]) for name in ("soft", "hard"))
     if soft is not None and hard is not None and soft > hard:
         raise ValueError(f"has a soft limit above the hard one at {entry[:60]!r}")
-    return found["platform"] or EVERY, Limits(soft, hard)
+    return found["platform"] or WILDCARD, BudgetLimits(soft, hard)
 
 
-def _millionths(amount: str | None) -> int | None:
+def _to_millionths(amount: str | None) -> int | None:
     return None if amount is None else int(Decimal(amount) * MILLION)

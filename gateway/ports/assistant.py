@@ -14,13 +14,13 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
 )
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 
-History = Callable[[], Awaitable[Sequence[Exchange]]]
+HistoryLoader = Callable[[], Awaitable[Sequence[Exchange]]]
 """Loads the exchanges before a turn, oldest first. Called by a backend that needs them."""
 
 
-Attachments = Callable[[], Awaitable[Sequence[Attachment]]]
+AttachmentLoader = Callable[[], Awaitable[Sequence[Attachment]]]
 """Fetches the files of a turn's message, one Attachment per file, in order. Called by a backend that needs them.
 Raises nothing."""
 
@@ -37,12 +37,12 @@ class Assistant(Protocol):
     description: str
     """For people: the backend, its model and its address. Contains no secrets."""
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
         """Creates a thread that contains these exchanges, oldest first."""
         ...
 
     def run(
-        self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
+        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
         """Posts the message and runs the assistant on it, without checking the thread: no earlier attempt posted it.
 
@@ -55,10 +55,10 @@ class Assistant(Protocol):
     def resume(
         self,
         turn: Turn,
-        thread: ThreadId,
+        thread_id: ThreadId,
         run_id: RunId | None,
-        history: History,
-        attachments: Attachments = no_attachments,
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         """Completes an earlier attempt without posting the message to the thread twice.
 
@@ -67,23 +67,23 @@ class Assistant(Protocol):
         """
         ...
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         """Stops a run at the backend; no error if it has ended already."""
         ...
 
-    async def fetch(self, file: File) -> bytes:
+    async def fetch_file(self, file: File) -> bytes:
         """Returns the content of a file of a reply. Raises AssistantRefused when it no longer exists."""
         ...
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         """Returns the newest 100 exchanges of a thread created elsewhere, oldest first. None: no such thread."""
         ...
 
-    async def forget(self, thread: ThreadId) -> None:
+    async def delete_thread(self, thread_id: ThreadId) -> None:
         """Deletes a thread at the backend; no error if it does not exist."""
         ...
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         """Checks that the backend answers, with the smallest request that proves it. Raises nothing."""
         ...
 

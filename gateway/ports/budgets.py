@@ -17,44 +17,44 @@ class Budget:
     """Whose budget, and for which kind of period, such as ``day user slack T1 U1``. Opaque to the database."""
     period: str
     """The day or month, such as ``2026-11-21`` or ``2026-11``. Periods of one scope sort chronologically."""
-    soft: int | None = None
+    soft_limit: int | None = None
     """People are warned from this amount on."""
-    hard: int | None = None
+    hard_limit: int | None = None
     """No more turns are run from this amount on."""
-    alone: bool = False
+    serialised: bool = False
     """Whether its turns run one at a time. Then at most one turn exceeds the hard limit, whatever turns cost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class BudgetUsage:
     """What was spent within a budget so far."""
 
     budget: Budget
     cost: int
-    held: int = 0
+    reserved: int = 0
     """The expected cost of running turns."""
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class BudgetDecision:
     """Whether a turn may run."""
 
-    spent: Sequence[Spent]
+    usage: Sequence[BudgetUsage]
     """Per budget, without the reservation of the turn itself."""
-    exhausted: Budget | None = None
+    exhausted_budget: Budget | None = None
     """The first budget that is used up: the turn may not run."""
-    wait: bool = False
+    must_wait: bool = False
     """Running turns may use up the rest: ask again when one of them has ended."""
 
     @property
-    def granted(self) -> bool:
-        return self.exhausted is None and not self.wait
+    def is_granted(self) -> bool:
+        return self.exhausted_budget is None and not self.must_wait
 
 
-class Ledger(Protocol):
+class BudgetStore(Protocol):
     """Spending and reservations. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
 
-    def admit(self, turn: TurnId, budgets: Sequence[Budget]) -> Admission:
+    def admit(self, turn_id: TurnId, budgets: Sequence[Budget]) -> BudgetDecision:
         """Decides whether a turn may run within all of these budgets; if so, reserves its expected cost in each.
 
         The expected cost is that of the most expensive turn so far in the budget, or all that is left if no turn is
@@ -68,17 +68,17 @@ class Ledger(Protocol):
         """
         ...
 
-    def charge(self, turn: TurnId, cost: int) -> None:
+    def charge(self, turn_id: TurnId, cost: int) -> None:
         """Charges the cost of an ended turn to each budget it was admitted to, and removes its reservations.
 
         Without a reservation it does nothing, so repeated calls charge a turn once.
         """
         ...
 
-    def spent(self, budgets: Sequence[Budget]) -> Sequence[Spent]:
+    def usage_of(self, budgets: Sequence[Budget]) -> Sequence[BudgetUsage]:
         """Returns the usage of these budgets, in their order. Changes nothing."""
         ...
 
-    def free_in(self, bucket: str) -> float:
+    def seconds_until_token(self, bucket: str) -> float:
         """Returns the seconds until the next token of a bucket of ``Store.take_token`` is valid. Takes none."""
         ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckResult:
     """One line in the output of ``python -m gateway check``."""
 
     name: str

@@ -13,16 +13,16 @@ from gateway.domain.models import (
     Turn,
     TurnId,
 )
-from gateway.ports.platform import Receipt
+from gateway.ports.platform import ParsedUpdate
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptResult:
     """The result of ``Inbox.accept``."""
 
     turn: Turn
-    new: bool
-    here: bool
+    is_new: bool
+    claimed_here: bool
     """Whether this process has claimed it; otherwise any process may."""
 
 
@@ -32,18 +32,18 @@ class Inbox(Protocol):
     All may raise StoreUnavailable; those that call the assistant also AssistantError.
     """
 
-    def new_turn(self) -> TurnId:
+    def new_turn_id(self) -> TurnId:
         """Returns an id for a turn to be accepted, so that its caller can wait for it before it is recorded. No I/O."""
         ...
 
-    def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
+    def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         """Records a message, then starts the turn if this process has capacity; otherwise any process may claim it.
 
         Raises Overloaded, ThreadNotFound, Blocked.
         """
         ...
 
-    def take(self, receipt: Receipt) -> None:
+    def accept_all(self, update: ParsedUpdate) -> None:
         """Records everything in a parsed update; when this returns, all of it is committed.
 
         Dropped are messages that may not start a conversation where none exists, messages of people whom the operator
@@ -53,11 +53,11 @@ class Inbox(Protocol):
         """
         ...
 
-    def turn(self, turn: TurnId) -> Turn:
+    def get_turn(self, turn_id: TurnId) -> Turn:
         """Returns a turn. Raises TurnNotFound."""
         ...
 
-    def locate(self, key: ConversationKey) -> Conversation:
+    def resolve_conversation(self, key: ConversationKey) -> Conversation:
         """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
 
         A thread without a conversation is imported if the backend knows it. Raises ThreadNotFound, also when
@@ -69,10 +69,10 @@ class Inbox(Protocol):
         """Returns the turns of a conversation, oldest first."""
         ...
 
-    def cancel(self, turn: TurnId) -> Turn:
+    def cancel_turn(self, turn_id: TurnId) -> Turn:
         """Cancels a turn, whichever process works on it. Raises TurnNotFound; Conflict when it has another outcome."""
         ...
 
-    def forget(self, conversation: Conversation) -> Sequence[Turn]:
+    def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         """Deletes a conversation and its thread at the backend; returns the turns that were cancelled by this."""
         ...

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.domain.models import (
     Attachment,
-    Edit,
+    ChannelMigrated,
+    Feedback,
     File,
     Message,
-    Move,
-    Shown,
+    MessageDeleted,
+    MessageEdited,
+    PreviewEvent,
     Turn,
     TurnId,
-    Verdict,
-    Withdrawal,
 )
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 from gateway.ports.store import Rate
 
 if TYPE_CHECKING:
@@ -58,48 +58,48 @@ class Webhook:
     """
 
 
-Change = Edit | Withdrawal | Move | Verdict
+PlatformEvent = MessageEdited | MessageDeleted | ChannelMigrated | Feedback
 """An event of a platform other than a new message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ParsedUpdate:
     """The result of parsing a request: what it contains, and the body of the immediate HTTP response."""
 
     messages: tuple[Message, ...] = ()
-    changes: tuple[Change, ...] = ()
-    body: str = ""
+    events: tuple[PlatformEvent, ...] = ()
+    response_body: str = ""
     payload: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The platform's JSON that this was parsed from: for its adapter, which may do more with it after the commit."""
     error: Exception | None = None
     """Why ``payload`` could not be parsed although it is the platform's. The adapter decides what becomes of it."""
 
 
-class Outbox(Protocol):
+class DeliveryContext(Protocol):
     """What an adapter may call while it delivers one turn. Async; on the worker's loop.
 
     The worker creates one per claim on a turn and passes the same one to ``stream_preview`` and to ``deliver``.
     """
 
     @property
-    def fresh(self) -> bool:
+    def first_attempt(self) -> bool:
         """Whether this is the first attempt at the turn: no other process can have posted anything of it."""
         ...
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def posted_messages(self) -> tuple[str, ...]:
         """What was posted of this turn's reply, in the adapter's own format, as of the last ``save_progress``."""
         ...
 
-    async def note(self, parts: Sequence[str]) -> None:
+    async def save_progress(self, posted_messages: Sequence[str]) -> None:
         """Commits what is posted now, so that another process can continue from it. Raises LeaseLost."""
         ...
 
-    async def file(self, file: File) -> bytes:
+    async def read_file(self, file: File) -> bytes:
         """Returns the content of a file that the assistant created. Raises AssistantError."""
         ...
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         """Waits for a token of a bucket that all processes share. Returns False at once if the wait would exceed
         ``max_wait`` seconds.
 
@@ -108,7 +108,7 @@ class Outbox(Protocol):
         """
         ...
 
-    async def hold_off(self, bucket: str, seconds: float) -> None:
+    async def block_for(self, bucket: str, seconds: float) -> None:
         """Blocks a bucket for all processes for so many seconds, as the platform asked (HTTP 429)."""
         ...
 
@@ -118,14 +118,14 @@ class Adapter(Protocol):
 
     name: str
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         """Verifies and parses a webhook request. Sync; no I/O. The same request gives the same message ids.
 
         Raises Unauthenticated, MalformedRequest.
         """
         ...
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
+    async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         """Shows a preview of a turn while it runs, as far as the platform can.
 
         Called by the worker once per attempt at a message of kind PROMPT; other kinds are done as soon as they start.
@@ -134,7 +134,7 @@ class Adapter(Protocol):
         """
         ...
 
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
+    async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         """Posts the outcome of a turn: its reply, the message of its failure, or that it was cancelled.
 
         Called by the worker after the outcome is stored, at least once: again if the process died before the delivery
@@ -143,7 +143,7 @@ class Adapter(Protocol):
         """
         ...
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         """Checks that the platform is reachable and accepts our credentials. Raises nothing."""
         ...
 
@@ -158,49 +158,49 @@ class HasWebhooks(Protocol):
 
 
 @runtime_checkable
-class Routed(Protocol):
+class HasRoutes(Protocol):
     """An adapter with pages or an API of its own."""
 
     def routes(self, inbox: Inbox) -> flask.Blueprint: ...
 
 
 @runtime_checkable
-class Attended(Protocol):
+class HasWaitingCallers(Protocol):
     """An adapter with callers that wait for an outcome in this process."""
 
-    def wake(self, turn: TurnId) -> None:
+    def notify_resolved(self, turn_id: TurnId) -> None:
         """Tells the adapter that another process resolved a turn that may be awaited here. Any thread; no I/O."""
         ...
 
-    def let_go(self, after: float) -> None:
+    def drain(self, grace_seconds: float) -> None:
         """Called when the process stops: accepts no more callers; releases the rest in ``grace_seconds``. No I/O."""
         ...
 
 
 @runtime_checkable
-class Listening(Protocol):
+class BackgroundReceiver(Protocol):
     """An adapter that fetches messages itself (polling, a socket) instead of receiving webhook requests."""
 
-    def listen(self, inbox: Inbox) -> None:
+    def start_receiving(self, inbox: Inbox) -> None:
         """Starts receiving in threads of its own. Returns at once; failures are logged and retried."""
         ...
 
-    def hush(self) -> None:
+    def stop_receiving(self) -> None:
         """Stops receiving. Returns when every message already fetched is committed."""
         ...
 
 
 @runtime_checkable
-class Attaching(Protocol):
+class FetchesAttachments(Protocol):
     """An adapter whose messages may have files attached."""
 
-    async def fetch(self, turn: Turn) -> Sequence[Attachment]:
+    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
         """Returns one Attachment per file of a turn's message, in order. On the worker's loop. Raises nothing."""
         ...
 
 
 @runtime_checkable
-class Connected(Protocol):
+class Closeable(Protocol):
     """An adapter that keeps connections open."""
 
     async def close(self) -> None:
@@ -209,7 +209,7 @@ class Connected(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Supposed:
+class SyntheticMessage:
     """A hypothetical message, for a dry run. Empty fields are unknown or absent."""
 
     text: str
@@ -217,14 +217,14 @@ class Supposed:
     channel: str = ""
     topic: str = ""
     user: str = ""
-    mention: bool = False
+    mentions_bot: bool = False
     """Whether it mentions the bot."""
 
 
 @runtime_checkable
-class Explaining(Protocol):
+class DryRunnable(Protocol):
     """An adapter that can tell how it would parse a message."""
 
-    def suppose(self, supposed: Supposed) -> Receipt:
+    def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
         """Parses it by the code that parses real messages. No I/O. Raises MalformedRequest."""
         ...

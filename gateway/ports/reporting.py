@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.domain.models import Conversation, Turn, TurnId, TurnState, Verdict
+from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
 
-TIMES = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the latency buckets, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class TurnFilter:
     """Criteria for turns. Empty fields match everything."""
 
     platform: str = ""
     channel: str = ""
-    user: str = ""
+    author: str = ""
     """``Message.author``, exactly."""
     text: str = ""
     """A substring of the message or the reply, ignoring case."""
@@ -30,23 +30,23 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConversationSummary:
     """A conversation in a list, with its counts."""
 
     conversation: Conversation
-    turns: int
-    waiting: int
+    turn_count: int
+    unfinished_count: int
     """Turns that are not finished."""
     last_at: float
     """When its newest turn was received."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class UsageBucket:
     """The outcomes of the turns of a platform that were received within one span of time."""
 
     platform: str
-    since: float
+    start: float
     """When the span begins."""
     received: int = 0
     answered: int = 0
@@ -54,7 +54,7 @@ class Tally:
     cancelled: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     """How many failed, by code, including replies that could not be delivered."""
-    times: Sequence[int] = ()
+    latency_counts: Sequence[int] = ()
     """How many of ``answered`` fall into each latency bucket, from received to answered: one number per bound in
     LATENCY_BOUNDS, and one for the rest."""
     tokens_in: int = 0
@@ -63,7 +63,7 @@ class Tally:
     """In millionths of the currency."""
 
 
-class Catalogue(Protocol):
+class ReportingStore(Protocol):
     """Queries of operators. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
 
     Called for people, not on the way of a message.
@@ -73,17 +73,19 @@ class Catalogue(Protocol):
         """Returns the database's time, in seconds since the epoch."""
         ...
 
-    def find(self, search: Search, *, limit: int, before: Turn | None = None) -> Sequence[Turn]:
+    def find_turns(self, criteria: TurnFilter, *, limit: int, before: Turn | None = None) -> Sequence[Turn]:
         """Returns the matching turns older than ``before``, newest first."""
         ...
 
-    def find_conversations(self, search: Search, *, limit: int, before: Line | None = None) -> Sequence[Line]:
+    def find_conversations(
+        self, criteria: TurnFilter, *, limit: int, before: ConversationSummary | None = None
+    ) -> Sequence[ConversationSummary]:
         """Returns the conversations with at least one matching turn, ordered by their newest turn, newest first."""
         ...
 
-    def conversation_by_id(self, conversation: int) -> Conversation | None: ...
+    def get_conversation(self, conversation_id: int) -> Conversation | None: ...
 
-    def tally(self, since: float, until: float, *, span: float) -> Sequence[Tally]:
+    def usage_buckets(self, since: float, until: float, *, bucket_seconds: float) -> Sequence[UsageBucket]:
         """Returns usage from ``since`` to ``until``, per platform and span of ``bucket_seconds``, oldest first.
 
         Spans begin at multiples of their length. Spans and platforms without turns are left out, as is the history of
@@ -93,26 +95,28 @@ class Catalogue(Protocol):
 
     # ------------------------------------------------------------ a person
 
-    def said_by(self, platform: str, author: str, *, after: Turn | None = None, limit: int = 500) -> Sequence[Turn]:
+    def turns_by_author(
+        self, platform: str, author: str, *, after: Turn | None = None, limit: int = 500
+    ) -> Sequence[Turn]:
         """Returns the turns of a person after ``after``, oldest first, without erased ones."""
         ...
 
-    def judged_by(self, platform: str, author: str) -> Sequence[Verdict]:
+    def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
         """Returns a person's feedback on any replies, oldest first."""
         ...
 
-    def unfinished(self, platform: str, author: str) -> Sequence[TurnId]:
+    def unfinished_turns_by(self, platform: str, author: str) -> Sequence[TurnId]:
         """Returns the turns of a person that are queued or running."""
         ...
 
-    def shares(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
+    def conversations_of(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
         """Returns the conversations with a turn or a key of a person, each with whether it has no other person's turns.
 
         Erased turns have no author, so they do not make a conversation shared.
         """
         ...
 
-    def erase_person(self, conversation: Conversation, author: str) -> int | None:
+    def erase_author(self, conversation: Conversation, author: str) -> int | None:
         """Erases the turns of one person in a conversation; returns how many.
 
         The conversation loses its thread and the record of its earlier threads: the next turn creates a thread from the
@@ -121,13 +125,13 @@ class Catalogue(Protocol):
         """
         ...
 
-    def erase_verdicts(self, platform: str, author: str) -> int:
+    def erase_feedback_by(self, platform: str, author: str) -> int:
         """Deletes a person's feedback; returns how many entries."""
         ...
 
     # ------------------------------------------------------------ retention
 
-    def erase_before(self, age: float, *, limit: int = 1000) -> int:
+    def erase_older_than(self, age_seconds: float, *, limit: int = 1000) -> int:
         """Erases the content of finished turns received more than ``age_seconds`` ago; returns how many turns.
 
         Message, reply, author, files, address, posted messages, feedback and the failure's detail are erased; states,
@@ -136,6 +140,6 @@ class Catalogue(Protocol):
         """
         ...
 
-    def tidy(self) -> None:
+    def purge_expired(self) -> None:
         """Deletes token buckets and locks that expired an hour ago, and budget records of past months."""
         ...

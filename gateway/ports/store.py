@@ -11,23 +11,23 @@ from typing import Protocol
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import (
     NO_TOKENS,
+    AuditEvent,
+    ChannelMigrated,
     Claim,
     Conversation,
     ConversationKey,
-    Edit,
     Exchange,
     Failure,
+    Feedback,
     File,
     Lease,
-    Mark,
     Message,
-    Move,
+    MessageEdited,
     RunId,
     ThreadId,
     Turn,
     TurnId,
     Usage,
-    Verdict,
 )
 
 
@@ -35,7 +35,7 @@ from gateway.domain.models import (
 class Rate:
     """The rate of a token bucket."""
 
-    every: float
+    interval: float
     """Seconds per token."""
     burst: int = 1
     """How many tokens accumulate while none is taken."""
@@ -44,54 +44,54 @@ class Rate:
 class TokenBuckets(Protocol):
     """Rate limits that all processes on one database share. Sync, thread-safe."""
 
-    def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
+    def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
         """Takes the next free token of a bucket. Does I/O; raises StoreUnavailable.
 
-        Returns the seconds until it is free; None, and takes none, if that is more than ``patience``.
+        Returns the seconds until it is free; None, and takes none, if that is more than ``max_wait``.
         """
         ...
 
 
-class Memory(Protocol):
+class KeyValueStore(Protocol):
     """Named values and locks for adapters. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
 
-    def recall(self, name: str) -> str | None:
+    def get_value(self, name: str) -> str | None:
         """Returns the value of a name, or None."""
         ...
 
-    def keep(self, name: str, value: str) -> None:
+    def set_value(self, name: str, value: str) -> None:
         """Sets the value of a name, replacing any other. Names begin with the platform's."""
         ...
 
-    def discard(self, name: str) -> bool:
+    def delete_value(self, name: str) -> bool:
         """Deletes a value; returns whether it existed."""
         ...
 
-    def lease(self, name: str, owner: str, seconds: float) -> bool:
+    def try_lock(self, name: str, owner: str, seconds: float) -> bool:
         """Takes or extends a lock with an expiry, or releases it when ``seconds`` is 0. False: another owner has it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class EnqueueResult:
     """The result of ``Store.enqueue``."""
 
     turn: Turn
-    new: bool
+    is_new: bool
     """False: this message id was recorded before; ``turn`` is the existing turn."""
     claim: Claim | None = None
     """Set when the conversation was idle and ``owner`` was given: the caller may start the turn at once."""
-    stopped: tuple[TurnId, ...] = ()
+    cancelled: tuple[TurnId, ...] = ()
     """The turns that a message of kind STOP cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Renewal:
+class LeaseRenewal:
     """The result of ``Store.renew_leases``."""
 
-    held: frozenset[int]
+    held_conversations: frozenset[int]
     """The conversations this owner still holds."""
-    cancelled: frozenset[TurnId]
+    cancelled_turns: frozenset[TurnId]
     """The turns of these conversations that were cancelled while they ran."""
 
 
@@ -99,32 +99,32 @@ class Renewal:
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class SetThread:
     """Sets the thread of the conversation; None removes it. Result: None."""
 
     lease: Lease
-    thread: ThreadId | None
+    thread_id: ThreadId | None
     backend: str
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class SetRun:
     """Sets the run id of the turn. Result: None."""
 
     lease: Lease
-    turn: TurnId
+    turn_id: TurnId
     run_id: RunId
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class RecordOutcome:
     """Records the outcome of a running turn: a reply or a failure. Result: the turn as it is stored now.
 
     A turn that was cancelled in the meantime stays cancelled.
     """
 
     lease: Lease
-    turn: TurnId
+    turn_id: TurnId
     reply: str = ""
     usage: Usage = NO_TOKENS
     failure: Failure | None = None
@@ -134,101 +134,101 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class AppendAuditEntry:
     """Appends an entry to the audit log of the turn. Result: None."""
 
     lease: Lease
-    turn: TurnId
-    mark: Mark
+    turn_id: TurnId
+    event: AuditEvent
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class SetPostedMessages:
     """Replaces what is saved as posted of the turn's reply. Result: None."""
 
     lease: Lease
-    turn: TurnId
-    parts: tuple[str, ...]
+    turn_id: TurnId
+    posted_messages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishTurn:
     """The turn's outcome was delivered (or could not be: ``failure``); the conversation proceeds to the next turn.
 
     Result: with ``claim_next``, the claim on the next turn if there is one; otherwise None, and the lease is released.
     """
 
     lease: Lease
-    turn: TurnId
+    turn_id: TurnId
     failure: Failure | None = None
-    keep: bool = True
+    claim_next: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
+class ReleaseLease:
     """Releases the lease with the turn unfinished: claimable in ``delay_seconds``. Result: None.
 
     ``not_started``: nothing of the turn has reached the assistant. The attempt is not counted.
     """
 
     lease: Lease
-    after: float = 0.0
-    fresh: bool = False
+    delay_seconds: float = 0.0
+    not_started: bool = False
 
 
-Change = Bound | Started | Settled | Marked | Brought | Finished | Released
-Result = Turn | Claim | LeaseLost | None
+LeasedWrite = SetThread | SetRun | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease
+WriteResult = Turn | Claim | LeaseLost | None
 
 
 # Events that processes send each other through the database.
 
 
-class News(StrEnum):
+class EventKind(StrEnum):
     DUE = "due"
     """A conversation is ready to be claimed."""
-    DECIDED = "decided"
+    RESOLVED = "decided"
     """A turn that a caller awaits in one process was resolved by another process."""
     CANCELLED = "cancelled"
     """A running turn was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    news: News
-    turn: TurnId | None = None
+class ClusterEvent:
+    kind: EventKind
+    turn_id: TurnId | None = None
     """None for DUE."""
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
+class QueueDepth:
     """The unfinished turns of a platform."""
 
     platform: str
-    turns: int
+    unfinished: int
     """How many."""
-    age: float
+    oldest_age_seconds: float
     """Seconds since the oldest was received."""
 
 
-class Store(Memory, Protocol):
+class Store(KeyValueStore, Protocol):
     """Conversations and turns. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
 
     All times and lease expiries are by the database's clock.
     """
 
-    shared: bool
+    is_shared: bool
     """Whether other processes may use the same database. No I/O."""
 
-    def record(
+    def enqueue(
         self,
         message: Message,
-        turn: TurnId,
+        turn_id: TurnId,
         *,
         owner: str | None = None,
-        taker: str = "",
-        backlog: int = 100,
-    ) -> Recorded:
+        received_by: str = "",
+        max_backlog: int = 100,
+    ) -> EnqueueResult:
         """Commits a message as the newest turn of its conversation, which is created if it does not exist.
 
         A message of kind STOP cancels the unresolved prompts before it, in the same transaction. Raises Overloaded
@@ -240,7 +240,7 @@ class Store(Memory, Protocol):
         """
         ...
 
-    def refuse(self, message: Message, turn: TurnId, failure: Failure) -> Turn | None:
+    def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:
         """Commits a message as a turn that has already failed, so that the failure is delivered in order.
 
         Returns None and stores nothing when the message may not start a conversation and there is none, when it was
@@ -249,7 +249,7 @@ class Store(Memory, Protocol):
         """
         ...
 
-    def retry(self, turn: TurnId, again: TurnId) -> Recorded:
+    def retry_turn(self, turn_id: TurnId, new_turn_id: TurnId) -> EnqueueResult:
         """Appends a copy of a failed or cancelled turn to its conversation, with the id ``new_turn_id``.
 
         If the turn has a reply, it is only delivered again; otherwise the assistant is asked again. Text, files, author
@@ -258,45 +258,45 @@ class Store(Memory, Protocol):
         """
         ...
 
-    def join(self, piece: Message) -> bool:
+    def append_to_queued(self, item: Message) -> bool:
         """Appends the text and files of an album item to the queued turn of its message.
 
         True also when it was appended before. False: the turn has started, or does not exist.
         """
         ...
 
-    def move(self, move: Move) -> None:
+    def migrate_channel(self, migration: ChannelMigrated) -> None:
         """Moves the conversations of a channel to another one, except those whose new key exists already."""
         ...
 
-    def edit(self, edit: Edit) -> bool:
+    def edit_queued(self, edit: MessageEdited) -> bool:
         """Changes the text of a queued turn. False: no turn has that message id, or it is no longer queued."""
         ...
 
-    def turn_of(self, platform: str, message_id: str) -> Turn | None:
+    def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:
         """Returns the turn of a message."""
         ...
 
-    def judge(self, verdict: Verdict) -> bool:
+    def record_feedback(self, feedback: Feedback) -> bool:
         """Stores a person's feedback on a turn. False: there is no such turn."""
         ...
 
-    def verdicts(self, turn: TurnId) -> Sequence[Verdict]:
+    def feedback_on(self, turn_id: TurnId) -> Sequence[Feedback]:
         """Returns the feedback on a turn's reply, oldest first."""
         ...
 
-    def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
+    def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
         """Takes the next token of a bucket; returns the seconds until it is valid.
 
         Returns None and takes none if that would be more than ``max_wait`` seconds.
         """
         ...
 
-    def hold_off(self, bucket: str, seconds: float) -> None:
+    def block_for(self, bucket: str, seconds: float) -> None:
         """Blocks a bucket: no token of it becomes valid for so many seconds from now."""
         ...
 
-    def listen(self, hear: Callable[[Notice], None], stopped: Event) -> None:
+    def listen(self, on_event: Callable[[ClusterEvent], None], stopped: Event) -> None:
         """Calls ``on_event`` for each event of other processes until ``stopped`` is set; returns about a second later.
 
         Runs in a thread of its own. Reconnects by itself and then emits DUE, as events may have been missed. Returns at
@@ -304,11 +304,11 @@ class Store(Memory, Protocol):
         """
         ...
 
-    def depths(self) -> Sequence[Depth]:
+    def queue_depths(self) -> Sequence[QueueDepth]:
         """Returns the queue depth of each platform that has unfinished turns."""
         ...
 
-    def mend(self) -> int:
+    def repair_clock_skew(self) -> int:
         """Makes conversations claimable that a clock set back has put out of reach; returns how many.
 
         A lease or a delay never ends later than a minute from now.
@@ -322,49 +322,53 @@ class Store(Memory, Protocol):
         """
         ...
 
-    def renew(self, owner: str, among: Collection[int] | None = None) -> Renewal:
+    def renew_leases(self, owner: str, conversation_ids: Collection[int] | None = None) -> LeaseRenewal:
         """Extends the leases of this owner, or only those on ``conversation_ids`` if given."""
         ...
 
-    def write(self, changes: Sequence[Change]) -> Sequence[Result]:
+    def apply_writes(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult]:
         """Applies the writes of lease holders in one transaction; returns a result for each, in order.
 
         A write whose lease is lost does nothing; its result is the LeaseLost to raise.
         """
         ...
 
-    def turn(self, turn: TurnId) -> Turn | None: ...
+    def get_turn(self, turn_id: TurnId) -> Turn | None: ...
 
-    def conversation(self, key: ConversationKey) -> Conversation | None: ...
+    def find_conversation(self, key: ConversationKey) -> Conversation | None: ...
 
-    def conversation_of(self, thread: ThreadId) -> Conversation | None:
+    def find_conversation_by_thread(self, thread_id: ThreadId) -> Conversation | None:
         """Returns the conversation that owns a thread, whichever backend created it."""
         ...
 
-    def former_threads(self, conversation: int) -> Sequence[tuple[ThreadId, str]]:
+    def former_threads(self, conversation_id: int) -> Sequence[tuple[ThreadId, str]]:
         """Returns the earlier threads of a conversation, each with the name of its backend."""
         ...
 
-    def transcript(self, conversation: int, *, before: int | None = None, limit: int | None = None) -> Sequence[Turn]:
+    def transcript(
+        self, conversation_id: int, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
         """Returns the newest ``limit`` turns with a seq below ``before``, oldest first."""
         ...
 
-    def adopt(self, key: ConversationKey, thread: ThreadId, backend: str, past: Sequence[Exchange]) -> Conversation:
+    def import_thread(
+        self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
+    ) -> Conversation:
         """Creates a conversation for an existing thread, with its history as delivered turns.
 
         Returns the existing conversation when another caller was first.
         """
         ...
 
-    def cancel(self, turn: TurnId) -> Turn | None:
+    def cancel_turn(self, turn_id: TurnId) -> Turn | None:
         """Cancels a queued or running turn; a resolved one stays as it is. None: no such turn."""
         ...
 
-    def forget(self, conversation: int) -> None:
+    def delete_conversation(self, conversation_id: int) -> None:
         """Deletes a conversation and its turns. Its lease holder loses the lease."""
         ...
 
-    def remember(self, name: str, value: str) -> str:
+    def set_value_if_absent(self, name: str, value: str) -> str:
         """Sets the value of a name unless it has one; returns the stored value."""
         ...
 

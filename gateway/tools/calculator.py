@@ -17,10 +17,10 @@ from gateway.tools.tool import tool
 T = TypeVar("T")
 Number = Fraction | float
 """A fraction is exact. A float comes from pi, e, a root, a power or a function without an exact value."""
-Function = tuple[Callable[..., Number], range]
+FunctionSpec = tuple[Callable[..., Number], range]
 """The implementation, and the allowed numbers of arguments."""
 
-MAX_LENGTH = 2_000
+MAX_EXPRESSION_CHARS = 2_000
 """Limit for the length of an expression."""
 MAX_DEPTH = 40
 """Limit for nested parentheses, calls and signs."""
@@ -29,21 +29,21 @@ MAX_BITS = 10_000
 MAX_EXPONENT = 1_000
 """Limit for exponents in number literals, and for the digits of ``round``."""
 MAX_FACTORIAL = 1_000
-MAX_PLACES = 50
+MAX_DECIMAL_PLACES = 50
 """Limit for decimal places of an exact result."""
-DIGITS = 20
+SIGNIFICANT_DIGITS = 20
 """Significant digits of a result with infinitely many decimal places."""
-SHOWN = Context(prec=DIGITS, traps=[])
-ROOMY = Context(prec=2 * DIGITS, traps=[])
+DISPLAY_CONTEXT = Context(prec=SIGNIFICANT_DIGITS, traps=[])
+POWER_CONTEXT = Context(prec=2 * SIGNIFICANT_DIGITS, traps=[])
 """Precision of powers: with floats, powers of a number close to 1 would be inexact."""
-NOISE = 4e-16
+RELATIVE_FLOAT_ERROR = 4e-16
 """Relative rounding error of a float."""
-MAX_NOISE = 1e-9
+MAX_FLOAT_ERROR = 1e-9
 """Upper limit for the assumed rounding error, however large the float."""
-LEAST_FLOAT, GREATEST_FLOAT = 1e-300, 1e300
+MIN_LOG_FLOAT, MAX_LOG_FLOAT = 1e-300, 1e300
 ZERO = Fraction(0)
 
-MEANT = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**"})  # noqa: RUF001  # users write them
+OPERATOR_ALIASES = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "^": "**"})  # noqa: RUF001  # users write them
 TOKEN = re.compile(
     r"""[ ] | [-+*/%(),]
     | (?:[0-9][0-9_]*(?:\.[0-9]*)? | \.[0-9]+) (?:[eE][-+]?[0-9]+)? (?![\w.])
@@ -61,49 +61,49 @@ def calculate(expression: str) -> str:
             factorial(n), floor(x), log(x) or log(x, base), log10(x), max(x, y, ...), min(x, y, ...),
             round(x) or round(x, digits) (halves away from zero), sin(x), sqrt(x), tan(x). Angles are in radians.
     """
-    return written(evaluate(expression))
+    return format_number(evaluate(expression))
 
 
 def evaluate(expression: str) -> Number:
     """Returns the value of an expression. Raises only ValueError, with a sentence that says what is wrong."""
-    text = " ".join(expression.translate(MEANT).split())
-    _refuse_unreadable(text)
+    text = " ".join(expression.translate(OPERATOR_ALIASES).split())
+    _check_tokens(text)
     try:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, RecursionError, MemoryError) as exc:
         raise ValueError("The expression is not complete, or not arithmetic.") from exc
     try:
-        return _Evaluation(text).value(tree.body)
+        return _Evaluator(text).evaluate_node(tree.body)
     except ZeroDivisionError as exc:
         raise ValueError("Division by zero.") from exc
     except OverflowError as exc:
         raise ValueError("A number is too large to calculate with.") from exc
 
 
-def written(number: Number) -> str:
+def format_number(number: Number) -> str:
     """Formats a number: all digits of an exact one with finitely many decimal places, else the significant digits."""
     if isinstance(number, float):
         return format(number + 0.0, ".15g")  # adding zero removes the sign of -0.0
     if number.denominator == 1:
         return str(number.numerator)
-    if (places := _places(number.denominator)) <= MAX_PLACES:
+    if (places := _decimal_places(number.denominator)) <= MAX_DECIMAL_PLACES:
         digits = str(abs(number.numerator) * 10**places // number.denominator).rjust(places + 1, "0")
         return f"{'-' if number < 0 else ''}{digits[:-places]}.{digits[-places:]}"
-    quotient = SHOWN.divide(Decimal(number.numerator), Decimal(number.denominator))
-    return format(quotient, "f" if -DIGITS < quotient.adjusted() < DIGITS else "e")
+    quotient = DISPLAY_CONTEXT.divide(Decimal(number.numerator), Decimal(number.denominator))
+    return format(quotient, "f" if -SIGNIFICANT_DIGITS < quotient.adjusted() < SIGNIFICANT_DIGITS else "e")
 
 
-def _places(denominator: int) -> int:
+def _decimal_places(denominator: int) -> int:
     """Returns the number of decimal places of a reduced fraction; above MAX_DECIMAL_PLACES: too many to show."""
-    return next((n for n in range(MAX_PLACES + 1) if 10**n % denominator == 0), MAX_PLACES + 1)
+    return next((n for n in range(MAX_DECIMAL_PLACES + 1) if 10**n % denominator == 0), MAX_DECIMAL_PLACES + 1)
 
 
-def _refuse_unreadable(text: str) -> None:
+def _check_tokens(text: str) -> None:
     """Raises ValueError unless the text has only numbers, names and operators, and a length that Python can parse."""
     if not text:
         raise ValueError("The expression is empty.")
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"The expression is longer than {MAX_LENGTH} characters.")
+    if len(text) > MAX_EXPRESSION_CHARS:
+        raise ValueError(f"The expression is longer than {MAX_EXPRESSION_CHARS} characters.")
     position = 0
     while position < len(text):
         token = TOKEN.match(text, position)
@@ -112,44 +112,44 @@ def _refuse_unreadable(text: str) -> None:
         position = token.end()
 
 
-class _Evaluation:
+class _Evaluator:
     """Evaluates the syntax tree of one expression."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def value(self, node: ast.expr, depth: int = 0) -> Number:
+    def evaluate_node(self, node: ast.expr, depth: int = 0) -> Number:
         if depth > MAX_DEPTH:
             raise ValueError(f"The expression is nested deeper than {MAX_DEPTH} times.")
         match node:
             case ast.Constant():
-                return _literal(self._text[node.col_offset : node.end_col_offset])
+                return _parse_literal(self._text[node.col_offset : node.end_col_offset])
             case ast.Name(id=name):
                 return _look_up(CONSTANTS, name, "constant")
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-                return self.value(operand, depth + 1)
+                return self.evaluate_node(operand, depth + 1)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -self.value(operand, depth + 1)
+                return -self.evaluate_node(operand, depth + 1)
             case ast.BinOp():
-                return self._chain(node, depth)
+                return self._evaluate_chain(node, depth)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
                 function = _look_up(FUNCTIONS, name, "function")
-                return _applied(name, function, [self.value(arg, depth + 1) for arg in args])
+                return _apply(name, function, [self.evaluate_node(arg, depth + 1) for arg in args])
             case ast.Tuple():
                 raise ValueError("A comma separates the arguments of a function; write 1,000 as 1000.")
         raise ValueError("Only numbers, + - * / // % **, parentheses and the known functions can be calculated.")
 
-    def _chain(self, node: ast.BinOp, depth: int) -> Number:
+    def _evaluate_chain(self, node: ast.BinOp, depth: int) -> Number:
         """Evaluates a chain of operators in a loop: its tree is as deep as the chain is long."""
         chain = [node]
         while isinstance(chain[-1].left, ast.BinOp):
             chain.append(chain[-1].left)
-        result = self.value(chain[-1].left, depth + 1)
+        result = self.evaluate_node(chain[-1].left, depth + 1)
         for link in reversed(chain):
             operation = OPERATIONS.get(type(link.op))
             if operation is None:
                 raise ValueError("The operators are + - * / // % **.")
-            result = _bounded(operation(result, self.value(link.right, depth + 1)))
+            result = _bounded(operation(result, self.evaluate_node(link.right, depth + 1)))
         return result
 
 
@@ -159,7 +159,7 @@ def _look_up(table: Mapping[str, T], name: str, kind: str) -> T:
     return table[name]
 
 
-def _literal(text: str) -> Number:
+def _parse_literal(text: str) -> Number:
     if text[0].isalpha():
         raise ValueError(f"{text} is not a number.")
     exponent = text.lower().partition("e")[2]
@@ -180,7 +180,7 @@ def _bounded(number: Number | int) -> Number:
     return number
 
 
-def _applied(name: str, function: Function, values: Sequence[Number]) -> Number:
+def _apply(name: str, function: FunctionSpec, values: Sequence[Number]) -> Number:
     implementation, arity = function
     if len(values) not in arity:
         wanted = "1 or more" if arity == ANY_NUMBER else " or ".join(map(str, arity))
@@ -200,13 +200,13 @@ def _power(base: Number, exponent: Number) -> Number:
         bits = max(base.numerator.bit_length(), base.denominator.bit_length()) - 1
         if bits * abs(exponent) <= MAX_BITS:
             return Fraction(base ** int(exponent))
-    return float(ROOMY.power(_decimal(base), _decimal(exponent)))
+    return float(POWER_CONTEXT.power(_to_decimal(base), _to_decimal(exponent)))
 
 
-def _decimal(number: Number) -> Decimal:
+def _to_decimal(number: Number) -> Decimal:
     if isinstance(number, float):
         return Decimal(number)
-    return ROOMY.divide(Decimal(number.numerator), Decimal(number.denominator))
+    return POWER_CONTEXT.divide(Decimal(number.numerator), Decimal(number.denominator))
 
 
 def _sqrt(x: Number) -> Number:
@@ -235,35 +235,35 @@ def _log10(x: Number) -> Number:
 
 
 def _ln(x: Number) -> float:
-    if isinstance(x, Fraction) and not LEAST_FLOAT < x < GREATEST_FLOAT:
+    if isinstance(x, Fraction) and not MIN_LOG_FLOAT < x < MAX_LOG_FLOAT:
         return math.log(x.numerator) - math.log(x.denominator)
     return math.log(x)
 
 
 def _sin(x: Number) -> float:
-    return _quiet(math.sin(x), x)
+    return _without_rounding_error(math.sin(x), x)
 
 
 def _cos(x: Number) -> float:
-    return _quiet(math.cos(x), x)
+    return _without_rounding_error(math.cos(x), x)
 
 
 def _tan(x: Number) -> float:
     if _cos(x) == 0:
         raise ValueError("The tangent is not defined there.")
-    return _quiet(math.tan(x), x)
+    return _without_rounding_error(math.tan(x), x)
 
 
-def _quiet(result: float, x: Number) -> float:
+def _without_rounding_error(result: float, x: Number) -> float:
     """Returns 0 if the result is below the rounding error of ``x``: sin(pi) is 0. An exact ``x`` has no error."""
-    rounding = min(NOISE * abs(x), MAX_NOISE) if isinstance(x, float) else 0.0
+    rounding = min(RELATIVE_FLOAT_ERROR * abs(x), MAX_FLOAT_ERROR) if isinstance(x, float) else 0.0
     return 0.0 if abs(result) < rounding else result
 
 
 def _round(x: Number, digits: Number = ZERO) -> Number:
     if not -MAX_EXPONENT <= digits <= MAX_EXPONENT:
         raise OverflowError
-    scale = Fraction(10) ** _integer(digits)
+    scale = Fraction(10) ** _to_integer(digits)
     size = math.floor(abs(Fraction(x)) * scale + Fraction(1, 2)) / scale
     return -size if x < 0 else size
 
@@ -271,26 +271,26 @@ def _round(x: Number, digits: Number = ZERO) -> Number:
 def _factorial(n: Number) -> Number:
     if not 0 <= n <= MAX_FACTORIAL:
         raise ValueError(f"A factorial can be calculated of 0 to {MAX_FACTORIAL}.")
-    return Fraction(math.factorial(_integer(n)))
+    return Fraction(math.factorial(_to_integer(n)))
 
 
-def _greatest(*numbers: Number) -> Number:
+def _max(*numbers: Number) -> Number:
     return max(numbers)
 
 
-def _least(*numbers: Number) -> Number:
+def _min(*numbers: Number) -> Number:
     return min(numbers)
 
 
-def _integer(number: Number) -> int:
+def _to_integer(number: Number) -> int:
     if number != int(number):
-        raise ValueError(f"{written(number)} is not an integer.")
+        raise ValueError(f"{format_number(number)} is not an integer.")
     return int(number)
 
 
-ANY_NUMBER = range(1, MAX_LENGTH)
+ANY_NUMBER = range(1, MAX_EXPRESSION_CHARS)
 CONSTANTS: Mapping[str, Number] = {"pi": math.pi, "e": math.e}
-FUNCTIONS: Mapping[str, Function] = {
+FUNCTIONS: Mapping[str, FunctionSpec] = {
     "abs": (abs, range(1, 2)),
     "ceil": (math.ceil, range(1, 2)),
     "cos": (_cos, range(1, 2)),
@@ -299,8 +299,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "floor": (math.floor, range(1, 2)),
     "log": (_log, range(1, 3)),
     "log10": (_log10, range(1, 2)),
-    "max": (_greatest, ANY_NUMBER),
-    "min": (_least, ANY_NUMBER),
+    "max": (_max, ANY_NUMBER),
+    "min": (_min, ANY_NUMBER),
     "round": (_round, range(1, 3)),
     "sin": (_sin, range(1, 2)),
     "sqrt": (_sqrt, range(1, 2)),

@@ -22,26 +22,26 @@ def current_time(time_zone: str = "UTC") -> str:
     return f"{now.isoformat(timespec='seconds')} ({now:%A}, {name})"
 
 
-def _zone_name(asked: str) -> str:
+def _zone_name(requested: str) -> str:
     """Returns the name as the time zone database spells it. Raises ValueError that suggests similar names."""
-    wanted = asked.strip().replace(" ", "_").casefold()
-    if found := _names().get(wanted):
+    wanted = requested.strip().replace(" ", "_").casefold()
+    if found := _zone_names().get(wanted):
         return found
-    near = _near(wanted)
+    near = _similar_zones(wanted)
     hint = f" Did you mean {', '.join(near)}?" if near else ""
-    raise ValueError(f"There is no time zone {asked[:80]!r}.{hint} Give an IANA name such as Europe/Berlin.")
+    raise ValueError(f"There is no time zone {requested[:80]!r}.{hint} Give an IANA name such as Europe/Berlin.")
 
 
 @cache
-def _names() -> dict[str, str]:
+def _zone_names() -> dict[str, str]:
     return {name.casefold(): name for name in sorted(available_timezones())}
 
 
-def _near(wanted: str) -> list[str]:
+def _similar_zones(folded_name: str) -> list[str]:
     """Returns up to five zones that contain the name, or whose city or name is similar."""
-    names = _names()
+    names = _zone_names()
     cities = {folded.rpartition("/")[2]: name for folded, name in names.items()}
-    likely = [name for folded, name in names.items() if wanted and wanted in folded.split("/")]
-    likely += [cities[city] for city in get_close_matches(wanted[:80], cities, n=5, cutoff=0.75)]
-    likely += [names[folded] for folded in get_close_matches(wanted[:80], names, n=5, cutoff=0.75)]
+    likely = [name for folded, name in names.items() if folded_name and folded_name in folded.split("/")]
+    likely += [cities[city] for city in get_close_matches(folded_name[:80], cities, n=5, cutoff=0.75)]
+    likely += [names[folded] for folded in get_close_matches(folded_name[:80], names, n=5, cutoff=0.75)]
     return list(dict.fromkeys(likely))[:5]

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 
-class Stuck(Exception):
+class TooManyStuckCalls(Exception):
     """Too many earlier calls of this function are still running past their time limit."""
 
 
-class Threads:
+class ThreadRunner:
     """Runs functions in threads, at most ``max_threads`` at once; further calls wait for a free slot.
 
     A thread cannot be killed, so one that exceeds its time limit is abandoned and its slot goes to the next call.
@@ -23,32 +23,32 @@ class Threads:
     The threads are daemons, so the process can exit even while they hang.
     """
 
-    def __init__(self, room: int = 16, stuck: int = 4) -> None:
-        self._room = asyncio.Semaphore(room)
-        self._stuck = stuck
-        self._left_behind: Counter[str] = Counter()
+    def __init__(self, max_threads: int = 16, max_stuck: int = 4) -> None:
+        self._slots = asyncio.Semaphore(max_threads)
+        self._max_stuck = max_stuck
+        self._abandoned: Counter[str] = Counter()
 
-    async def run(self, name: str, work: Callable[[], str], limit: float) -> str:
+    async def run(self, name: str, work: Callable[[], str], seconds: float) -> str:
         """Returns the result of ``work``, which must not raise.
 
         Raises TimeoutError after ``seconds`` of work, and TooManyStuckCalls.
         """
-        async with self._room:
-            if self._left_behind[name] >= self._stuck:
-                raise Stuck
-            result = _start(name, work)
+        async with self._slots:
+            if self._abandoned[name] >= self._max_stuck:
+                raise TooManyStuckCalls
+            result = _start_thread(name, work)
             try:
-                await asyncio.wait({result}, timeout=limit)
+                await asyncio.wait({result}, timeout=seconds)
             finally:
                 if not result.done():
-                    self._left_behind[name] += 1
-                    result.add_done_callback(lambda _: self._left_behind.subtract([name]))
+                    self._abandoned[name] += 1
+                    result.add_done_callback(lambda _: self._abandoned.subtract([name]))
         if not result.done():
             raise TimeoutError
         return result.result()
 
 
-def _start(name: str, work: Callable[[], str]) -> asyncio.Future[str]:
+def _start_thread(name: str, work: Callable[[], str]) -> asyncio.Future[str]:
     loop = asyncio.get_running_loop()
     result: asyncio.Future[str] = loop.create_future()
     context = contextvars.copy_context()

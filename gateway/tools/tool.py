@@ -17,11 +17,11 @@ from pydantic.json_schema import GenerateJsonSchema
 
 Function = Callable[..., Any]
 
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """Function names that OpenAI accepts."""
 
-BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-FIELD = "value_of_"
+NAMED_PARAMETER_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+FIELD_PREFIX = "value_of_"
 """Prefix of the pydantic field names, as parameter names such as ``copy`` or ``_x`` are not allowed there."""
 
 
@@ -38,17 +38,17 @@ class Tool:
     """Validates the arguments; see ``parse_arguments``."""
 
     @property
-    def waits(self) -> bool:
+    def is_async(self) -> bool:
         """Whether the function is a coroutine function."""
         return inspect.iscoroutinefunction(self.call)
 
-    def arguments(self, text: str) -> dict[str, Any]:
+    def parse_arguments(self, text: str) -> dict[str, Any]:
         """Returns the keyword arguments from the JSON that a model wrote; an empty text means no arguments.
 
         Omitted arguments keep the function's own defaults. Raises pydantic.ValidationError.
         """
         given = self.model.model_validate_json("{}" if text.strip() in {"", "null"} else text)
-        return {field.removeprefix(FIELD): getattr(given, field) for field in given.model_fields_set}
+        return {field.removeprefix(FIELD_PREFIX): getattr(given, field) for field in given.model_fields_set}
 
 
 def tool(function: Function) -> Tool:
@@ -58,20 +58,20 @@ def tool(function: Function) -> Tool:
     Raises TypeError if the function cannot be described.
     """
     name = getattr(function, "__name__", "")
-    if not NAME.fullmatch(name):
+    if not TOOL_NAME.fullmatch(name):
         raise TypeError(f"{name or function!r} cannot be the name of a tool: use 1 to 64 of a-z A-Z 0-9 _ -.")
     if inspect.isasyncgenfunction(function):
         raise TypeError(f"Tool {name}: it yields, but a tool returns its result.")
     doc = docstring_parser.parse(inspect.getdoc(function) or "")
     if not doc.description:
         raise TypeError(f"Tool {name}: it needs a docstring, from which the model learns what it is for.")
-    model = _model(name, function, {param.arg_name: param.description or "" for param in doc.params})
-    schema = model.model_json_schema(schema_generator=_PlainSchema)
+    model = _arguments_model(name, function, {param.arg_name: param.description or "" for param in doc.params})
+    schema = model.model_json_schema(schema_generator=_UntitledSchema)
     schema.pop("title", None)
     return Tool(name, doc.description, {"properties": {}, **schema}, function, model)
 
 
-class _PlainSchema(GenerateJsonSchema):
+class _UntitledSchema(GenerateJsonSchema):
     """JSON schema without titles, which would only repeat the names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -79,14 +79,16 @@ class _PlainSchema(GenerateJsonSchema):
         return False
 
 
-def _model(name: str, function: Function, described: dict[str, str]) -> type[BaseModel]:
+def _arguments_model(name: str, function: Function, descriptions: dict[str, str]) -> type[BaseModel]:
     hints = _hints(name, function)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
-        _refuse_indescribable(name, parameter, hints)
-        fields[FIELD + parameter.name] = _field(parameter, hints[parameter.name], described.pop(parameter.name, ""))
-    if described:
-        raise TypeError(f"Tool {name}: the docstring describes {', '.join(described)}, which it does not take.")
+        _check_parameter(name, parameter, hints)
+        fields[FIELD_PREFIX + parameter.name] = _field(
+            parameter, hints[parameter.name], descriptions.pop(parameter.name, "")
+        )
+    if descriptions:
+        raise TypeError(f"Tool {name}: the docstring describes {', '.join(descriptions)}, which it does not take.")
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
@@ -97,8 +99,8 @@ def _hints(name: str, function: Function) -> dict[str, Any]:
         raise TypeError(f"Tool {name}: the type {exc.name!r} is not known where the function is defined.") from exc
 
 
-def _refuse_indescribable(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> None:
-    if parameter.kind not in BY_NAME:
+def _check_parameter(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> None:
+    if parameter.kind not in NAMED_PARAMETER_KINDS:
         raise TypeError(f"Tool {name}: {parameter} cannot be given by name, which is how a model gives arguments.")
     if parameter.name not in hints:
         raise TypeError(f"Tool {name}: parameter {parameter.name!r} needs a type.")
@@ -117,11 +119,11 @@ def _field(parameter: inspect.Parameter, hint: Any, description: str) -> tuple[A
     return hint, Field(**settings)
 
 
-def complaint(exc: ValidationError, wanted: dict[str, Any]) -> str:
+def describe_validation_error(exc: ValidationError, parameters: dict[str, Any]) -> str:
     """Returns a short text that tells the model what to change in its arguments."""
     errors = exc.errors(include_url=False, include_context=False, include_input=False)
     if any(error["type"] == "json_invalid" for error in errors):
-        names = ", ".join(wanted.get("properties", {})) or "nothing in it"
+        names = ", ".join(parameters.get("properties", {})) or "nothing in it"
         return f"The arguments are not valid JSON. Send one JSON object with: {names}."
     lines = [f"- {'.'.join(map(str, error['loc'])) or 'arguments'}: {error['msg']}" for error in errors[:5]]
     rest = [f"- and {len(errors) - 5} more"] if len(errors) > 5 else []  # noqa: PLR2004  # five are enough for a model

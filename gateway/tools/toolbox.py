@@ -10,15 +10,15 @@ import pydantic_core
 from pydantic import ValidationError
 
 from gateway import logs
-from gateway.tools.thread_runner import Stuck, Threads
-from gateway.tools.tool import Tool, complaint
+from gateway.tools.thread_runner import ThreadRunner, TooManyStuckCalls
+from gateway.tools.tool import Tool, describe_validation_error
 
-MAX_RESULT = 100_000
+MAX_RESULT_CHARS = 100_000
 """Limit for one result; more could fill the model's context with one call."""
-MAX_REASON = 1_000
+MAX_REASON_CHARS = 1_000
 """Limit for the text of an exception."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class ToolBox:
@@ -30,7 +30,7 @@ class ToolBox:
         if len(self._tools) < len(tools):
             raise ValueError("Two tools have the same name.")
         self._time_limit = time_limit
-        self._threads = Threads()
+        self._thread_runner = ThreadRunner()
 
     def __bool__(self) -> bool:
         return bool(self._tools)
@@ -53,58 +53,58 @@ class ToolBox:
         if tool is None:
             return f"There is no tool {name[:64]!r}. The tools are: {', '.join(self._tools) or 'none'}."
         try:
-            values = tool.arguments(arguments)
+            values = tool.parse_arguments(arguments)
         except ValidationError as exc:
-            return complaint(exc, tool.parameters)
+            return describe_validation_error(exc, tool.parameters)
         except Exception as exc:  # noqa: BLE001  # the tool's own validators may raise anything
-            return _failure(tool, exc)
-        if tool.waits:
-            return await self._await(tool, values)
-        return await self._run(tool, values)
+            return _failure_text(tool, exc)
+        if tool.is_async:
+            return await self._run_async(tool, values)
+        return await self._run_in_thread(tool, values)
 
-    async def _await(self, tool: Tool, values: dict[str, Any]) -> str:
+    async def _run_async(self, tool: Tool, values: dict[str, Any]) -> str:
         try:
             async with asyncio.timeout(self._time_limit) as timer:
-                return _text(await tool.call(**values))
+                return _result_text(await tool.call(**values))
         except TimeoutError as exc:
-            return self._too_slow(tool) if timer.expired() else _failure(tool, exc)
+            return self._timeout_text(tool) if timer.expired() else _failure_text(tool, exc)
         except asyncio.CancelledError as exc:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
-            return _failure(tool, exc)  # cancelled by the tool itself
+            return _failure_text(tool, exc)  # cancelled by the tool itself
         except BaseException as exc:  # noqa: BLE001  # a tool must not end the loop, even by sys.exit()
-            return _failure(tool, exc)
+            return _failure_text(tool, exc)
 
-    async def _run(self, tool: Tool, values: dict[str, Any]) -> str:
+    async def _run_in_thread(self, tool: Tool, values: dict[str, Any]) -> str:
         def work() -> str:
             try:
-                return _text(tool.call(**values))
+                return _result_text(tool.call(**values))
             except BaseException as exc:  # noqa: BLE001  # an exception in the thread would be lost
-                return _failure(tool, exc)
+                return _failure_text(tool, exc)
 
         try:
-            return await self._threads.run(tool.name, work, self._time_limit)
+            return await self._thread_runner.run(tool.name, work, self._time_limit)
         except TimeoutError:
-            return self._too_slow(tool)
-        except Stuck:
+            return self._timeout_text(tool)
+        except TooManyStuckCalls:
             log.warning("tool refused: too many earlier calls of it still hang", tool=tool.name)
             return f"The tool {tool.name} cannot be used right now: earlier calls of it have not returned yet."
         except Exception as exc:  # noqa: BLE001  # the thread could not be started
-            return _failure(tool, exc)
+            return _failure_text(tool, exc)
 
-    def _too_slow(self, tool: Tool) -> str:
+    def _timeout_text(self, tool: Tool) -> str:
         log.warning("tool exceeded its time limit", tool=tool.name, seconds=self._time_limit)
         return f"The tool {tool.name} did not finish within {self._time_limit:g} seconds."
 
 
-def _text(result: object) -> str:
+def _result_text(result: object) -> str:
     text = result if isinstance(result, str) else pydantic_core.to_json(result, fallback=str).decode()
-    if len(text) > MAX_RESULT:
-        text = f"{text[:MAX_RESULT]}\n[The result was cut here: it has {len(text)} characters.]"
+    if len(text) > MAX_RESULT_CHARS:
+        text = f"{text[:MAX_RESULT_CHARS]}\n[The result was cut here: it has {len(text)} characters.]"
     return text.encode(errors="replace").decode()  # an unpaired surrogate cannot be sent
 
 
-def _failure(tool: Tool, exc: BaseException) -> str:
+def _failure_text(tool: Tool, exc: BaseException) -> str:
     log.warning("tool failed", tool=tool.name, error=type(exc).__name__)
     log.debug("tool failed: traceback", tool=tool.name, exc_info=exc)
     try:
@@ -112,4 +112,4 @@ def _failure(tool: Tool, exc: BaseException) -> str:
     except Exception:  # noqa: BLE001  # an exception whose __str__ raises
         reason = ""
     reason = logs.mask(reason.encode(errors="replace").decode()) or type(exc).__name__
-    return f"The tool {tool.name} failed: {reason[:MAX_REASON]}"
+    return f"The tool {tool.name} failed: {reason[:MAX_REASON_CHARS]}"

@@ -13,21 +13,21 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field, field_validator
 from werkzeug.exceptions import NotFound
 
-from gateway.settings import Environment
+from gateway.settings import EnvironmentSettings
 
 PAGES = Path(__file__).parents[1] / "pages"
-TYPES: Mapping[str, str] = {
+CONTENT_TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
 """Content types of the files that are served, by suffix. Templates and licences are not served."""
-FOR_GOOD = "public, max-age=31536000, immutable"
-ASK_FIRST = "no-cache"
-AN_HOUR = "public, max-age=3600"
-SUGGESTIONS = 4
+CACHE_FOR_A_YEAR = "public, max-age=31536000, immutable"
+CACHE_AND_REVALIDATE = "no-cache"
+CACHE_FOR_AN_HOUR = "public, max-age=3600"
+MAX_SUGGESTIONS = 4
 
-POLICY = {
+POLICY_DIRECTIVES = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self'",
@@ -41,22 +41,25 @@ POLICY = {
 """The page's Content-Security-Policy: only our own files, and only DOMPurify may turn text into HTML."""
 
 
-class ChatPageSettings(Environment):
+class ChatPageSettings(EnvironmentSettings):
+    """Settings of the web chat."""
+
     web_chat: bool = True
-    """Serve the chat page."""
+    """Whether the chat page at ``/`` is served."""
     web_chat_title: str = Field("Chat", max_length=60)
+    """The title of the page at ``/``."""
     web_chat_greeting: str = Field("How can I help you?", max_length=200)
     """Text that an empty conversation shows."""
     web_chat_suggestions: str = (
         "What can you help me with? | Explain something to me in simple words | Help me to write a message"
     )
-    """Up to four suggested messages for an empty conversation, separated by |."""
+    """Up to four suggested messages for an empty conversation, separated by ``|``."""
 
     @field_validator("web_chat_suggestions")
     @classmethod
-    def _few(cls, suggestions: str) -> str:
-        if len(_split(suggestions, "|")) > SUGGESTIONS:
-            raise ValueError(f"has more than {SUGGESTIONS} suggestions")
+    def _check_count(cls, suggestions: str) -> str:
+        if len(_split(suggestions, "|")) > MAX_SUGGESTIONS:
+            raise ValueError(f"has more than {MAX_SUGGESTIONS} suggestions")
         return suggestions
 
     @property
@@ -64,8 +67,8 @@ class ChatPageSettings(Environment):
         return _split(self.web_chat_suggestions, "|")
 
 
-def _split(listed: str, mark: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in listed.split(mark) if part.strip())
+def _split(listed: str, separator: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in listed.split(separator) if part.strip())
 
 
 # ---------------------------------------------------------------- static files
@@ -76,23 +79,23 @@ class Asset:
     """A file to serve, plain and gzipped. ``etag``: a digest of it."""
 
     body: bytes
-    kind: str
-    packed: bytes = field(init=False)
-    tag: str = field(init=False)
+    content_type: str
+    gzipped: bytes = field(init=False)
+    etag: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "packed", gzip.compress(self.body, mtime=0))
-        object.__setattr__(self, "tag", sha256(self.body).hexdigest()[:32])
+        object.__setattr__(self, "gzipped", gzip.compress(self.body, mtime=0))
+        object.__setattr__(self, "etag", sha256(self.body).hexdigest()[:32])
 
-    def answer(self, cache: str) -> flask.Response:
+    def response(self, cache_control: str) -> flask.Response:
         """Returns the file, gzipped if the client accepts that, or 304 if the client has it already."""
         use_gzip = flask.request.accept_encodings["gzip"] > 0
-        response = flask.Response(self.packed if use_gzip else self.body, content_type=self.kind)
+        response = flask.Response(self.gzipped if use_gzip else self.body, content_type=self.content_type)
         if use_gzip:
             response.content_encoding = "gzip"
         response.vary.add("Accept-Encoding")
-        response.headers["Cache-Control"] = cache
-        response.set_etag(f"{self.tag}-gzip" if use_gzip else self.tag)
+        response.headers["Cache-Control"] = cache_control
+        response.set_etag(f"{self.etag}-gzip" if use_gzip else self.etag)
         response.make_conditional(flask.request)
         return response
 
@@ -105,15 +108,15 @@ class Assets:
 
     def __init__(self, folder: Path = PAGES) -> None:
         self._files = {
-            path.relative_to(folder).as_posix(): Asset(path.read_bytes(), TYPES[path.suffix])
+            path.relative_to(folder).as_posix(): Asset(path.read_bytes(), CONTENT_TYPES[path.suffix])
             for path in sorted(folder.rglob("*"))
-            if path.suffix in TYPES
+            if path.suffix in CONTENT_TYPES
         }
-        tags = "".join(f"{name} {asset.tag}\n" for name, asset in self._files.items())
+        tags = "".join(f"{name} {asset.etag}\n" for name, asset in self._files.items())
         self.version = sha256(tags.encode()).hexdigest()[:16]
 
     @property
-    def root(self) -> str:
+    def base_path(self) -> str:
         """The files' path, relative to the gateway's root URL."""
         return f"assets/{self.version}"
 
@@ -129,7 +132,7 @@ class Assets:
         @blueprint.get("/assets/<version>/<path:name>")
         def show(version: str, name: str) -> ResponseReturnValue:
             # During a rolling update, clients may ask for another version. They get ours, but must not cache it.
-            return self[name].answer(FOR_GOOD if version == self.version else ASK_FIRST)
+            return self[name].response(CACHE_FOR_A_YEAR if version == self.version else CACHE_AND_REVALIDATE)
 
         return blueprint
 
@@ -148,30 +151,30 @@ class ChatPage:
     settings: ChatPageSettings
     assets: Assets
     origins: str
-    keyed: bool
+    requires_key: bool
     max_message_chars: int
 
     def routes(self) -> flask.Blueprint:
         """Returns the routes; none when the page is disabled."""
         blueprint = flask.Blueprint("chat_page", __name__, template_folder="../pages")
         if self.settings.web_chat:
-            blueprint.add_url_rule("/", "show", self.show)
-            blueprint.add_url_rule("/embed.js", "embed", self.embed)
+            blueprint.add_url_rule("/", "show", self.serve_page)
+            blueprint.add_url_rule("/embed.js", "embed", self.serve_embed_script)
         return blueprint
 
-    def show(self) -> ResponseReturnValue:
-        body = flask.render_template("chat/page.html", page=self, settings=self.settings, assets=self.assets.root)
-        response = Asset(body.encode(), "text/html; charset=utf-8").answer(ASK_FIRST)
-        response.headers["Content-Security-Policy"] = policy(_split(self.origins, ","))
+    def serve_page(self) -> ResponseReturnValue:
+        body = flask.render_template("chat/page.html", page=self, settings=self.settings, assets=self.assets.base_path)
+        response = Asset(body.encode(), "text/html; charset=utf-8").response(CACHE_AND_REVALIDATE)
+        response.headers["Content-Security-Policy"] = content_security_policy(_split(self.origins, ","))
         return response
 
-    def embed(self) -> ResponseReturnValue:
-        response = self.assets["chat/embed.js"].answer(AN_HOUR)
+    def serve_embed_script(self) -> ResponseReturnValue:
+        response = self.assets["chat/embed.js"].response(CACHE_FOR_AN_HOUR)
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return response
 
 
-def policy(origins: Sequence[str]) -> str:
+def content_security_policy(origins: Sequence[str]) -> str:
     """Returns the page's Content-Security-Policy, with the sites that may frame it."""
     framing = "*" if "*" in origins else " ".join(("'self'", *origins))
-    return "; ".join(f"{name} {value}" for name, value in (POLICY | {"frame-ancestors": framing}).items())
+    return "; ".join(f"{name} {value}" for name, value in (POLICY_DIRECTIVES | {"frame-ancestors": framing}).items())

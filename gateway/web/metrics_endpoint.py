@@ -13,22 +13,25 @@ from flask.typing import ResponseReturnValue
 from prometheus_client import CollectorRegistry, make_wsgi_app, start_wsgi_server
 from pydantic import Field, SecretStr
 
-from gateway.domain.errors import SettingsError, Unverified
+from gateway.domain.errors import SettingsError, Unauthenticated
 from gateway.observability.metrics import Metrics
-from gateway.settings import Environment
+from gateway.settings import EnvironmentSettings
 from gateway.web.api import problems
-from gateway.web.api.openapi import Operation, Reply
+from gateway.web.api.openapi import Operation, ResponseDoc
 
 PATH = "/metrics"
 
 
-class MetricsSettings(Environment):
+class MetricsSettings(EnvironmentSettings):
+    """Settings of metrics."""
+
     metrics_token: SecretStr | None = None
-    """When set, collectors must send it as a bearer token."""
+    """When set, ``/metrics`` requires it as a bearer token."""
     metrics_port: int = Field(0, ge=0, le=65535)
     """Port on which ``worker`` serves its metrics; 0: none."""
     prometheus_multiproc_dir: Path | None = None
-    """Folder in which the processes of a machine share their metrics, so that each of them serves those of all."""
+    """A folder that the processes of one machine share, so that each shows the sum of all. Must be in the real
+    environment, not in ``.env``."""
 
     @property
     def token(self) -> str | None:
@@ -45,8 +48,8 @@ def blueprint(metrics: Metrics, token: str | None) -> flask.Blueprint:
 
     @routes.get(PATH)
     def expose() -> ResponseReturnValue:
-        if token is not None and not _shown(token):
-            return problems.of_error(Unverified("Send METRICS_TOKEN as Authorization: Bearer <token>."))
+        if token is not None and not _is_authorised(token):
+            return problems.from_error(Unauthenticated("Send METRICS_TOKEN as Authorization: Bearer <token>."))
         environ = flask.request.environ | {"REQUEST_METHOD": "GET"}  # Flask drops the body of HEAD itself
         try:
             return flask.Response.from_app(metrics_app, environ)
@@ -56,7 +59,7 @@ def blueprint(metrics: Metrics, token: str | None) -> flask.Blueprint:
     return routes
 
 
-def _shown(token: str) -> bool:
+def _is_authorised(token: str) -> bool:
     scheme, _, sent = flask.request.headers.get("Authorization", "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), token.encode())
 
@@ -66,13 +69,19 @@ def operations(token: str | None) -> Sequence[Operation]:
     about = "Metrics in Prometheus' text format, or as OpenMetrics if Accept prefers it."
     secured = token is not None
     operation = Operation(
-        "metrics", "GET", PATH, about, {200: Reply("The metrics.")}, (401,) if secured else (), secured=secured
+        "metrics",
+        "GET",
+        PATH,
+        about,
+        {200: ResponseDoc("The metrics.")},
+        (401,) if secured else (),
+        requires_api_key=secured,
     )
     return (operation,)
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class MetricsServer:
     """HTTP server for metrics only, running until ``close``."""
 
     server: WSGIServer
@@ -87,7 +96,7 @@ class Door:
         self.server.server_close()
 
 
-def serve(metrics: Metrics, port: int, token: str | None = None, *, host: str = "0.0.0.0") -> Door:  # noqa: S104  # Prometheus must reach it
+def serve(metrics: Metrics, port: int, token: str | None = None, *, host: str = "0.0.0.0") -> MetricsServer:  # noqa: S104  # Prometheus must reach it
     """Serves only metrics on a port; 0 picks a free one. Raises SettingsError when the port is in use."""
     app = flask.Flask("metrics", static_folder=None)
     app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False)  # else Flask reads the environment
@@ -99,4 +108,4 @@ def serve(metrics: Metrics, port: int, token: str | None = None, *, host: str = 
             f"METRICS_PORT: cannot listen on {host}:{port}: {exc.strerror}. Set it to a free port."
         ) from exc
     server.set_app(app)
-    return Door(server)
+    return MetricsServer(server)

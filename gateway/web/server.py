@@ -32,25 +32,25 @@ from gateway.domain.errors import SettingsError
 
 KEEPALIVE_SECONDS = 75
 """Longer than common proxies keep an idle connection, so that the proxy closes it first."""
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-READ_SECONDS = 30
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+READ_TIMEOUT = 30
 """Longest time for one read of a request; a client that pauses longer is disconnected and its thread freed."""
-UNREAD_SECONDS = 60
+SEND_TIMEOUT = 60
 """Longest time that sent data may stay unacknowledged before the connection counts as dead."""
 BACKLOG = 2048
-GARBAGE = 10_000
+GC_THRESHOLD = 10_000
 """New objects that trigger a collection of the youngest generation; Python's 700 is meant for small programs."""
-OPEN_FILES = 65_536
-FOR_REQUESTS, FOR_ANSWERS = 0.8, 0.9
+WANTED_OPEN_FILES = 65_536
+REQUESTS_GRACE_SHARE, RESPONSES_GRACE_SHARE = 0.8, 0.9
 """Shares of the grace period until which requests may run, and until which responses may be sent."""
-PAUSE_WITHOUT_ROOM = 0.05
-FIRST_BYTES_WHEN_STOPPING = 0.5
+ACCEPT_RETRY_DELAY = 0.05
+FIRST_BYTES_TIMEOUT = 0.5
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ServedApp:
     """The WSGI application and its stop callbacks, which are called in the main thread."""
 
     app: WSGIApplication
@@ -61,7 +61,7 @@ class Site:
 
 
 def serve(
-    make_site: Callable[[], Site],
+    make_app: Callable[[], ServedApp],
     *,
     host: str,
     port: int,
@@ -76,47 +76,47 @@ def serve(
     ``make_app`` raises.
     """
     _raise_file_limit()
-    with closing(_listen(host, port)) as listener:
-        _Worker(listener, make_site, threads=threads, grace_seconds=grace_seconds, on_ready=on_ready).serve()
+    with closing(_open_listener(host, port)) as listener:
+        _GunicornWorker(listener, make_app, threads=threads, grace_seconds=grace_seconds, on_ready=on_ready).serve()
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
+class _GunicornWorker(ThreadWorker):  # type: ignore[misc]  # without types
     """gunicorn's worker without gunicorn's master: a single process, so that killing it ends everything."""
 
     def __init__(
         self,
         listener: socket.socket,
-        make_site: Callable[[], Site],
+        make_app: Callable[[], ServedApp],
         *,
         threads: int,
         grace_seconds: float,
         on_ready: Callable[[str], None],
     ) -> None:
-        config = _config(threads, grace_seconds)
-        super().__init__(1, os.getppid(), [listener], None, 0, config, _Log(config))
-        self._make_site = make_site
+        config = _gunicorn_config(threads, grace_seconds)
+        super().__init__(1, os.getppid(), [listener], None, 0, config, _GunicornLog(config))
+        self._make_app = make_app
         self._on_ready = on_ready
-        self._grace = grace_seconds
-        self._stop_by: float | None = None
+        self._grace_seconds = grace_seconds
+        self._stop_deadline: float | None = None
 
     def serve(self) -> None:
         self.init_process()
         self._begin_stop()
-        self._site.end_stop(max(0.0, (self._stop_by or 0.0) - time.monotonic()))
+        self._served.end_stop(max(0.0, (self._stop_deadline or 0.0) - time.monotonic()))
         if self.nr_conns > 0:  # the interpreter would wait for these requests' threads without limit
             log.warning("requests cut off: not finished within the grace period", count=self.nr_conns)
             _exit_now(0)
 
     def load_wsgi(self) -> None:
-        self._site = self._make_site()
-        self.wsgi = self._site.app
-        _settle_memory()
-        self._on_ready(_url(*self.sockets[0].getsockname()[:2]))
+        self._served = self._make_app()
+        self.wsgi = self._served.app
+        _freeze_gc()
+        self._on_ready(_public_url(*self.sockets[0].getsockname()[:2]))
 
     def init_signals(self) -> None:
-        ignored = [number for number in STOPS if signal.getsignal(number) is signal.SIG_IGN]
+        ignored = [number for number in STOP_SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
         super().init_signals()
-        for number in STOPS:  # an ignored signal stays ignored: nohup, a shell's background job
+        for number in STOP_SIGNALS:  # an ignored signal stays ignored: nohup, a shell's background job
             signal.signal(number, signal.SIG_IGN if number in ignored else self.handle_exit)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -136,7 +136,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
             OSError
         ) as exc:  # out of file descriptors: the connection stays in the backlog; gunicorn's loop would end
             log.warning("connection not accepted; retrying", error=str(exc))
-            time.sleep(PAUSE_WITHOUT_ROOM)
+            time.sleep(ACCEPT_RETRY_DELAY)
             return
         self.nr_conns += 1
         connection = TConn(self.cfg, client, address, listener.getsockname())
@@ -145,15 +145,15 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        return _Pool(self.cfg.threads, thread_name_prefix="web")
+        return _TolerantThreadPool(self.cfg.threads, thread_name_prefix="web")
 
     def is_parent_alive(self) -> bool:
         return True  # there is no master process
 
     def _begin_stop(self) -> None:
-        if self._stop_by is None:
-            self._stop_by = time.monotonic() + self._grace
-            self._site.begin_stop(self._grace * FOR_REQUESTS)
+        if self._stop_deadline is None:
+            self._stop_deadline = time.monotonic() + self._grace_seconds
+            self._served.begin_stop(self._grace_seconds * REQUESTS_GRACE_SHARE)
 
     def _stop(self) -> None:
         """Refuses new connections, but serves those that the kernel has accepted already."""
@@ -166,10 +166,10 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # without types
                 self.accept(listener)
             listener.close()
         for connection in self.pending_conns:  # these have sent nothing yet
-            connection.timeout = time.monotonic() + FIRST_BYTES_WHEN_STOPPING
+            connection.timeout = time.monotonic() + FIRST_BYTES_TIMEOUT
 
 
-class _Pool(ThreadPoolExecutor):
+class _TolerantThreadPool(ThreadPoolExecutor):
     """Thread pool that goes on with its threads when the host allows no more; gunicorn's loop would end."""
 
     def _adjust_thread_count(self) -> None:
@@ -180,7 +180,7 @@ class _Pool(ThreadPoolExecutor):
                 raise
 
 
-class _Log(Logger):  # type: ignore[misc]  # without types
+class _GunicornLog(Logger):  # type: ignore[misc]  # without types
     """Forwards gunicorn's warnings and errors to our log, except for clients that stop sending or reading."""
 
     def setup(self, cfg: Config) -> None:
@@ -192,18 +192,18 @@ class _Log(Logger):  # type: ignore[misc]  # without types
             super().exception(msg, *args, **kwargs)
 
 
-def _config(threads: int, grace_seconds: float) -> Config:
+def _gunicorn_config(threads: int, grace_seconds: float) -> Config:
     config = Config()
     config.set("threads", threads)
     config.set("worker_connections", 2 * threads)
     config.set("keepalive", KEEPALIVE_SECONDS)
-    config.set("graceful_timeout", math.ceil(grace_seconds * FOR_ANSWERS))
+    config.set("graceful_timeout", math.ceil(grace_seconds * RESPONSES_GRACE_SHARE))
     config.set("errorlog", None)
     config.set("loglevel", "warning")
     return config
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _open_listener(host: str, port: int) -> socket.socket:
     """Returns a listening socket, whose options accepted connections inherit. Raises SettingsError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -213,13 +213,13 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"Cannot listen on {host}:{port}: {reason}. Set HOST and PORT to a free address.") from exc
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_SECONDS, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT, 0))
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT * 1000)
     return listener
 
 
-def _url(host: str, port: int) -> str:
+def _public_url(host: str, port: int) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -228,19 +228,19 @@ def _url(host: str, port: int) -> str:
 def _raise_file_limit() -> None:
     """Raises the limit of open files, usually 1024: each waiting caller needs a connection here and to the backend."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    wanted = WANTED_OPEN_FILES if hard == resource.RLIM_INFINITY else min(WANTED_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _settle_memory() -> None:
+def _freeze_gc() -> None:
     """Excludes all present objects from garbage collection: they stay, and each full collection would examine them for
     0.1 s and more while every turn waits. A turn's thousands of objects mostly have no cycles.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 20)
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 def _exit_now(status: int) -> NoReturn:

@@ -1,44 +1,46 @@
-"""The core, as an adapter sees it while it brings one turn."""
+"""What an adapter may call while it delivers one turn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.coordination.async_store import Journal
-from gateway.coordination.lease import Grip
-from gateway.coordination.rate_limiter import Limits
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import LeaseGuard
+from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.models import File
 from gateway.ports.assistant import Assistant
-from gateway.ports.store import Brought, Rate
+from gateway.ports.store import Rate, SetPostedMessages
 
 
-class CoreOutbox:
-    """See ``gateway.ports.Outbox``."""
+class WorkerDeliveryContext:
+    """Implements ``gateway.ports.platform.DeliveryContext``."""
 
-    def __init__(self, journal: Journal, limits: Limits, assistant: Assistant, grip: Grip) -> None:
-        self._journal = journal
-        self._limits = limits
+    def __init__(
+        self, store: AsyncStore, rate_limiter: RateLimiter, assistant: Assistant, lease_guard: LeaseGuard
+    ) -> None:
+        self._store = store
+        self._rate_limiter = rate_limiter
         self._assistant = assistant
-        self._grip = grip
-        self._turn = grip.claim.turn.id
-        self.fresh = grip.claim.fresh
-        self.parts = grip.claim.turn.parts
+        self._lease_guard = lease_guard
+        self._turn_id = lease_guard.claim.turn.id
+        self.first_attempt = lease_guard.claim.first_attempt
+        self.posted_messages = lease_guard.claim.turn.posted_messages
 
-    async def note(self, parts: Sequence[str]) -> None:
-        noted = tuple(parts)
-        if noted != self.parts:
-            await self._journal.write(Brought(self._grip.claim.lease, self._turn, noted))
-            self.parts = noted
-        await self._grip.ensure()  # what was announced is done now
+    async def save_progress(self, posted_messages: Sequence[str]) -> None:
+        posted = tuple(posted_messages)
+        if posted != self.posted_messages:
+            await self._store.write(SetPostedMessages(self._lease_guard.claim.lease, self._turn_id, posted))
+            self.posted_messages = posted
+        await self._lease_guard.assert_held()  # the adapter posts next, which cannot be undone
 
-    async def file(self, file: File) -> bytes:
-        return await self._assistant.fetch(file)
+    async def read_file(self, file: File) -> bytes:
+        return await self._assistant.fetch_file(file)
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        taken = await self._limits.take(bucket, rate, patience=patience)
-        if taken:  # what follows is a call that cannot be taken back
-            await self._grip.ensure()
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        taken = await self._rate_limiter.acquire(bucket, rate, max_wait=max_wait)
+        if taken:  # the adapter sends a request next, which cannot be undone
+            await self._lease_guard.assert_held()
         return taken
 
-    async def hold_off(self, bucket: str, seconds: float) -> None:
-        await self._limits.hold_off(bucket, seconds)
+    async def block_for(self, bucket: str, seconds: float) -> None:
+        await self._rate_limiter.block_for(bucket, seconds)

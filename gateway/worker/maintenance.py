@@ -1,4 +1,4 @@
-"""What has to be done beside the turns: look how much waits, mend what a clock broke, clear up what is old."""
+"""Periodic jobs beside the turns: refresh the queue depths, repair clock skew, erase what has expired."""
 
 from __future__ import annotations
 
@@ -6,69 +6,76 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gateway import logs
-from gateway.coordination.async_store import Journal
-from gateway.coordination.backpressure import Pressure
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.backpressure import Backpressure
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.store import Store
 
-LOOK_SECONDS = 1.0
-MEND_SECONDS = 10.0
-CLEAR_SECONDS = 600.0
-CLEARING = "clear up"
-"""The lease by which one process of all clears up."""
+DEPTH_REFRESH_SECONDS = 1.0
+CLOCK_REPAIR_SECONDS = 10.0
+RETENTION_SECONDS = 600.0
+RETENTION_LOCK = "clear up"
+"""The name of the lock by which only one process at a time applies the retention."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Housekeeping:
-    """One per engine; used on its loop only."""
+class Maintenance:
+    """The periodic jobs of one worker. Used on its loop only."""
 
     def __init__(
-        self, journal: Journal, pressure: Pressure, clear_up: Callable[[Callable[[], bool]], object], owner: str
+        self,
+        store: AsyncStore,
+        backpressure: Backpressure,
+        retention: Callable[[Callable[[], bool]], object],
+        owner: str,
     ) -> None:
-        """``clear_up`` is called off the loop, by one process of all at a time; it asks its argument whether to go."""
-        self._journal = journal
-        self._pressure = pressure
-        self._clear_up = clear_up
+        """``retention``: called in a database thread, by one process at a time, with a function that returns whether it
+        may continue.
+        """
+        self._store = store
+        self._backpressure = backpressure
+        self._retention = retention
         self._owner = owner
-        self._over = False
+        self._stopped = False
 
-    async def go_on(self) -> None:
-        """Until it is cancelled."""
+    async def run(self) -> None:
+        """Runs the jobs until it is cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_each(LOOK_SECONDS, self._look))
-                group.create_task(_each(MEND_SECONDS, self._mend))
-                group.create_task(_each(CLEAR_SECONDS, self._clear))
+                group.create_task(_run_every(DEPTH_REFRESH_SECONDS, self._refresh_backpressure))
+                group.create_task(_run_every(CLOCK_REPAIR_SECONDS, self._repair_clock_skew))
+                group.create_task(_run_every(RETENTION_SECONDS, self._apply_retention))
         finally:
-            self._over = True
+            self._stopped = True
 
-    async def _look(self) -> None:
-        self._pressure.look(await self._journal.read(lambda store: store.depths()))
+    async def _refresh_backpressure(self) -> None:
+        self._backpressure.refresh(await self._store.read(lambda store: store.queue_depths()))
 
-    async def _mend(self) -> None:
-        mended = await self._journal.read(lambda store: store.mend())
-        if mended:
-            log.warning("the database's clock was set back", conversations=mended)
+    async def _repair_clock_skew(self) -> None:
+        repaired = await self._store.read(lambda store: store.repair_clock_skew())
+        if repaired:
+            log.warning("the database's clock was set back; conversations made claimable again", conversations=repaired)
 
-    async def _clear(self) -> None:
-        def clear(store: Store) -> None:
-            def ours() -> bool:
-                # Held for a while beyond the work: so the next one to look finds that it was just done.
-                return not self._over and store.lease(CLEARING, self._owner, CLEAR_SECONDS / 2)
+    async def _apply_retention(self) -> None:
+        def erase_expired(store: Store) -> None:
+            def may_continue() -> bool:
+                # The lock is held beyond the end of the work, so that no other process does it again at once.
+                return not self._stopped and store.try_lock(RETENTION_LOCK, self._owner, RETENTION_SECONDS / 2)
 
-            if ours():
-                self._clear_up(ours)
+            if may_continue():
+                self._retention(may_continue)
 
-        await self._journal.read(clear)
+        await self._store.read(erase_expired)
 
 
-async def _each(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _run_every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Runs a job, then waits so many seconds, until it is cancelled. Failures are logged."""
     while True:
         try:
             await work()
         except StoreUnavailable as exc:
-            log.warning("database away", error=str(exc))
+            log.warning("database unavailable", error=str(exc))
         except Exception:
-            log.exception("housekeeping failed")
+            log.exception("maintenance job failed")
         await asyncio.sleep(seconds)

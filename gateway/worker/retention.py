@@ -1,31 +1,34 @@
-"""Nothing need be kept for good: what was said is erased when it is old enough, what nobody needs is deleted."""
+"""Erases the content of old turns and purges expired rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from gateway import logs
-from gateway.ports.reporting import Catalogue
+from gateway.ports.reporting import ReportingStore
 
 DAY_SECONDS = 86_400.0
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-def clear_up(catalogue: Catalogue, retention_days: float, go_on: Callable[[], bool] = lambda: True) -> int:
-    """Erase what was said more than so many days ago (0: nothing), and tidy; how many turns were erased.
+def apply_retention(
+    reporting: ReportingStore, retention_days: float, may_continue: Callable[[], bool] = lambda: True
+) -> int:
+    """Erases the content of turns older than ``retention_days`` (0: none) and purges expired rows; returns the number
+    of turns.
 
-    Sync, with I/O; takes minutes where much has become old at once. ``go_on`` is asked after each batch, in which about
-    a thousand turns are erased: whether this process may, and still has the lease by which it is the only one. What is
-    left is erased by the next call. Raises StoreUnavailable.
+    Sync, with I/O; takes minutes when many turns expire at once. ``may_continue`` is called after each batch of about a
+    thousand turns: whether this process may go on and still holds the retention lock. The rest is erased by the next
+    call. Raises StoreUnavailable.
     """
     erased = 0
     if retention_days > 0:
-        while batch := catalogue.erase_before(retention_days * DAY_SECONDS):
+        while batch := reporting.erase_older_than(retention_days * DAY_SECONDS):
             erased += batch
-            if not go_on():
+            if not may_continue():
                 break
-    catalogue.tidy()
+    reporting.purge_expired()
     if erased:
         log.info("old turns erased", turns=erased, days=retention_days)
     return erased

@@ -1,4 +1,4 @@
-"""What is done with a conversation in hand: one turn after another is answered, brought and finished."""
+"""Processes the turns of a claimed conversation, one after the other: run, deliver, finish."""
 
 from __future__ import annotations
 
@@ -12,299 +12,304 @@ from itertools import chain, repeat
 from typing import Any, cast
 
 from gateway import logs
-from gateway.coordination.async_store import Journal
-from gateway.coordination.lease import Grip, now
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
-from gateway.domain.models import Claim, Failure, Kind, Mark, Turn, TurnId
-from gateway.domain.stream_buffer import Live
+from gateway.domain.models import AuditEvent, Claim, Failure, MessageKind, Turn, TurnId
+from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
-from gateway.observability.tracing import About, Tracing
-from gateway.policy.admission import Gatekeeper, Grant, Refusal
-from gateway.ports.assistant import Attachments, no_attachments
-from gateway.ports.platform import Adapter, Attaching, Outbox
-from gateway.ports.store import Finished, Marked, Released, Settled
-from gateway.worker.assistant_runner import Attempt, Conversations, failure_of
+from gateway.observability.tracing import SpanAttributes, Tracing
+from gateway.policy.admission import AdmissionControl, Denial, Grant
+from gateway.ports.assistant import AttachmentLoader, no_attachments
+from gateway.ports.platform import Adapter, DeliveryContext, FetchesAttachments
+from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease
+from gateway.worker.assistant_runner import AssistantRunner, RunAttempt, failure_of
 
-ATTEMPTS = 5
-"""How many processes may die over a turn before it is given up."""
-DELIVERY_PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""From one try to the next; the last one goes on."""
-DELIVERY_PATIENCE = 12 * 3600.0
-"""Seconds after which a reply that a platform puts off again and again is given up."""
-FOLLOW_GRACE = 5.0
-END_GRACE = 5.0
-"""Seconds that what was cancelled gets to put itself in order, such as to hand a turn back."""
+MAX_ATTEMPTS = 5
+"""How many attempts at a turn may be interrupted, as when the process died, before it fails."""
+DELIVERY_RETRY_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
+"""Seconds from one delivery attempt to the next; the last delay repeats."""
+DELIVERY_GIVE_UP_SECONDS = 12 * 3600.0
+"""Seconds after which a delivery that the platform keeps deferring is given up."""
+PREVIEW_GRACE = 5.0
+CANCEL_GRACE = 5.0
+"""Seconds that a cancelled task has for its cleanup, such as releasing its lease."""
 
 GAVE_UP = Failure(
-    "gave_up", "The assistant could not answer this message.", detail=f"{ATTEMPTS} attempts were broken off"
+    "gave_up", "The assistant could not answer this message.", detail=f"{MAX_ATTEMPTS} attempts were interrupted"
 )
 CANCELLED = Failure("cancelled", "The message was cancelled.")
 
-OutboxOf = Callable[[Grip], Outbox]
-"""Makes the outbox of a claim."""
+DeliveryContextFactory = Callable[[LeaseGuard], DeliveryContext]
+"""Makes the delivery context of a claim."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 @dataclass
-class Work:
-    """A conversation in hand."""
+class ConversationTask:
+    """A conversation that this process works on."""
 
-    grip: Grip
-    refused: bool
-    """There is no room for it, or the process was told to stop: it is handed back unbegun."""
+    lease_guard: LeaseGuard
+    over_capacity: bool
+    """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
     task: asyncio.Task[None] | None = None
-    attempt: Attempt | None = None
-    answering: asyncio.Task[Settled] | None = None
-    grant: Grant | None = None
-    """What the turn may cost is kept free by this until its outcome is stored."""
-    interrupted: TurnId | None = None
-    finishing: bool = False
-    """The last write is on its way, and may have given the lease up already."""
+    attempt: RunAttempt | None = None
+    outcome_task: asyncio.Task[RecordOutcome] | None = None
+    budget_grant: Grant | None = None
+    """Reserves what the turn may cost until its outcome is stored."""
+    interrupted_turn: TurnId | None = None
+    is_finishing: bool = False
+    """Whether the last write is in progress; it may have released the lease already."""
 
     @property
     def claim(self) -> Claim:
-        return self.grip.claim
+        return self.lease_guard.claim
 
     @property
     def platform(self) -> str:
         return self.claim.turn.message.key.platform
 
     def interrupt(self, turn: TurnId) -> None:
-        """Break off the turn, if it is the one in hand."""
+        """Interrupts the turn, if it is the current one."""
         if self.claim.turn.id == turn:
-            self.interrupted = turn
-            if self.answering is not None:
-                self.answering.cancel()
+            self.interrupted_turn = turn
+            if self.outcome_task is not None:
+                self.outcome_task.cancel()
 
-    def go_on(self, claim: Claim, since: float) -> bool:
-        """Go on by a newer lease on the same turn. False when that cannot be.
+    def adopt_lease(self, claim: Claim, since: float) -> bool:
+        """Continues with a newer lease on the same turn; returns False when that is not possible.
 
-        As when the machine slept for longer than a lease lasts, or the database's clock was set forward.
+        Needed when the machine slept for longer than a lease lasts, or the database's clock was set forward.
         """
-        if self.grip.lost or self.refused or self.finishing or claim.turn.id != self.claim.turn.id:
+        if self.lease_guard.is_lost or self.over_capacity or self.is_finishing or claim.turn.id != self.claim.turn.id:
             return False
-        self.grip.claim = replace(self.claim, lease=claim.lease)
-        self.grip.extend(since)
+        self.lease_guard.claim = replace(self.claim, lease=claim.lease)
+        self.lease_guard.mark_renewed(since)
         if self.attempt is not None:
-            self.attempt.claim = self.grip.claim
+            self.attempt.claim = self.lease_guard.claim
         return True
 
-    def drop(self) -> None:
-        """Somebody else has the conversation. A last write that is on its way is seen to its end."""
-        self.grip.lost = True
-        if self.task is not None and not self.finishing:
+    def abandon(self) -> None:
+        """Stops work on the conversation, as its lease is lost. A last write in progress is completed."""
+        self.lease_guard.is_lost = True
+        if self.task is not None and not self.is_finishing:
             self.task.cancel()
 
 
-class Working:
-    """How turns are worked on. Used on the engine's loop only."""
+class TurnProcessor:
+    """Processes turns for the worker. Used on its loop only."""
 
     def __init__(
         self,
-        journal: Journal,
-        conversations: Conversations,
+        store: AsyncStore,
+        assistant_runner: AssistantRunner,
         adapters: Mapping[str, Adapter],
-        outbox_of: OutboxOf,
-        gate: Gatekeeper,
+        delivery_context_of: DeliveryContextFactory,
+        admission: AdmissionControl,
         metrics: Metrics,
         tracing: Tracing,
     ) -> None:
-        self._journal = journal
-        self._conversations = conversations
-        self._gate = gate
+        self._store = store
+        self._assistant_runner = assistant_runner
+        self._admission = admission
         self._adapters = adapters
-        self._outbox_of = outbox_of
+        self._delivery_context_of = delivery_context_of
         self._metrics = metrics
         self._tracing = tracing
-        self._aside: set[asyncio.Task[Any]] = set()
+        self._background_tasks: set[asyncio.Task[Any]] = set()
 
-    async def one_turn(self, work: Work, *, go_on: Callable[[], bool]) -> bool:
-        """Bring the turn in hand to its end. True: the next one of the conversation is in hand now.
+    async def process_turn(self, task: ConversationTask, *, may_claim_next: Callable[[], bool]) -> bool:
+        """Completes the current turn. Returns True when the next turn of the conversation is the current one now.
 
-        ``go_on``: whether another one may be taken then. Raises LeaseLost.
+        ``may_claim_next``: returns whether the next turn may be claimed. Raises LeaseLost.
         """
-        outbox = self._outbox_of(work.grip)
-        turn = work.claim.turn
-        if not turn.state.decided:
-            turn = await self._answer(work, outbox)
+        context = self._delivery_context_of(task.lease_guard)
+        turn = task.claim.turn
+        if not turn.state.is_resolved:
+            turn = await self._answer(task, context)
         failure = None
-        if turn.erased_at is None:  # nothing is left to bring, nor where to
-            failure = await self._deliver(work, turn, outbox)
-        work.finishing, since = True, now()
-        change = Finished(work.claim.lease, turn.id, failure, keep=go_on())
-        following = cast("Claim | None", await self._journal.write(change))
-        work.finishing = False
+        if turn.erased_at is None:  # neither the reply nor its address exists any more
+            failure = await self._deliver(task, turn, context)
+        task.is_finishing, since = True, lease_clock()
+        write = FinishTurn(task.claim.lease, turn.id, failure, claim_next=may_claim_next())
+        next_claim = cast("Claim | None", await self._store.write(write))
+        task.is_finishing = False
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
-        if following is None:
+        if next_claim is None:
             return False
-        if work.grip.lost:  # the next turn was taken from us before we heard that it was ours
+        if task.lease_guard.is_lost:  # another process took the next turn before we received the claim
             raise LeaseLost
-        work.grip.claim, work.attempt, work.grant = following, None, None
-        work.grip.extend(since)
+        task.lease_guard.claim, task.attempt, task.budget_grant = next_claim, None, None
+        task.lease_guard.mark_renewed(since)
         return True
 
-    async def hand_back(self, work: Work, *, after: float) -> None:
-        """Give up the lease, so that whoever takes it next goes on from what is stored."""
-        if work.grip.lost:
-            self.lost(work)
+    async def release(self, task: ConversationTask, *, delay_seconds: float) -> None:
+        """Releases the lease with the turn unfinished; the next claim continues from what is stored."""
+        if task.lease_guard.is_lost:
+            self.lease_lost(task)
             return
-        begun = work.attempt.begun if work.attempt else not work.claim.fresh
-        change = Released(work.claim.lease, after, fresh=not begun)
+        started = task.attempt.run_started if task.attempt else not task.claim.first_attempt
+        write = ReleaseLease(task.claim.lease, delay_seconds, not_started=not started)
         with suppress(LeaseLost):
-            await self._journal.write(change)
-            log.info("turn handed back", turn=work.claim.turn.id, begun=begun)
+            await self._store.write(write)
+            log.info("turn released unfinished", turn=task.claim.turn.id, begun=started)
 
-    def lost(self, work: Work) -> None:
-        """Another process works on it now."""
-        self._metrics.lease_lost(work.platform)
-        log.warning("lease lost", turn=work.claim.turn.id)
+    def lease_lost(self, task: ConversationTask) -> None:
+        """Counts and logs that another process has the conversation now."""
+        self._metrics.lease_lost(task.platform)
+        log.warning("lease lost", turn=task.claim.turn.id)
 
-    async def end(self) -> None:
-        """Break off what still goes on beside the turns."""
-        await end_all(tuple(self._aside))
+    async def close(self) -> None:
+        """Cancels the background tasks."""
+        await cancel_all(tuple(self._background_tasks))
 
-    # ------------------------------------------------------------ the reply
+    # ------------------------------------------------------------ running
 
-    async def _answer(self, work: Work, outbox: Outbox) -> Turn:
-        """Run the turn, show it meanwhile, and store what came of it."""
-        turn, live = work.claim.turn, Live()
-        following = asyncio.create_task(self._follow(turn, live, outbox))
-        work.attempt = self._conversations.attempt(work.claim, live.put, self._attachments(turn))
+    async def _answer(self, work: ConversationTask, context: DeliveryContext) -> Turn:
+        """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored."""
+        turn, stream = work.claim.turn, PreviewStream()
+        preview = asyncio.create_task(self._stream_preview(turn, stream, context))
+        work.attempt = self._assistant_runner.attempt(work.claim, stream.put, self._attachments(turn))
         try:
-            about = About(turn=turn.id, platform=work.platform, attempt=turn.attempts)
-            with self._tracing.span("run", turn.message.trace, **about) as span:
+            about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
+            with self._tracing.span("run", turn.message.traceparent, **about) as span:
                 outcome = await self._outcome(work, work.attempt)
                 if outcome.failure is not None:
-                    span.fail(GatewayError(code=outcome.failure.code))
-            # By the lease that is held now: it may be a newer one than that by which the turn was begun.
-            turn = cast("Turn", await self._journal.write(replace(outcome, lease=work.claim.lease)))
+                    span.record_error(GatewayError(code=outcome.failure.code))
+            # With the lease that is held now: it may be newer than the one the turn was started with.
+            turn = cast("Turn", await self._store.write(replace(outcome, lease=work.claim.lease)))
         finally:
-            live.close()
-            await _finish(following)
-        if work.grant is not None:
-            await self._gate.settle(work.grant, turn.cost)
-        self._metrics.decided(turn)
-        log.info("turn decided", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
+            stream.close()
+            await _finish_preview(preview)
+        if work.budget_grant is not None:
+            await self._admission.settle(work.budget_grant, turn.cost)
+        self._metrics.turn_resolved(turn)
+        log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
         return turn
 
-    async def _outcome(self, work: Work, attempt: Attempt) -> Settled:
+    async def _outcome(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
+        """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
-        if turn.attempts > ATTEMPTS:
-            return Settled(lease, turn.id, failure=GAVE_UP)
-        if work.interrupted == turn.id:
-            return Settled(lease, turn.id, failure=CANCELLED)
-        self._metrics.started(turn)
+        if turn.attempts > MAX_ATTEMPTS:
+            return RecordOutcome(lease, turn.id, failure=GAVE_UP)
+        if work.interrupted_turn == turn.id:
+            return RecordOutcome(lease, turn.id, failure=CANCELLED)
+        self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
-        work.answering = asyncio.create_task(self._ask(work, attempt))
+        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt))
         try:
-            await asyncio.wait((work.answering,))
+            await asyncio.wait((work.outcome_task,))
         finally:
-            work.answering.cancel()
-        if work.answering.cancelled():
-            self._keep(self._conversations.stop(attempt))
-            return Settled(lease, turn.id, failure=CANCELLED)
+            work.outcome_task.cancel()
+        if work.outcome_task.cancelled():
+            self._create_background_task(self._assistant_runner.stop(attempt))
+            return RecordOutcome(lease, turn.id, failure=CANCELLED)
         try:
-            return work.answering.result()
+            return work.outcome_task.result()
         except AssistantError as exc:
-            log.warning("no answer", turn=turn.id, code=exc.code, error=str(exc))
-            return Settled(lease, turn.id, failure=failure_of(exc))
+            log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
+            return RecordOutcome(lease, turn.id, failure=failure_of(exc))
 
-    async def _ask(self, work: Work, attempt: Attempt) -> Settled:
-        """The reply, or why the assistant may not be asked for one. Raises AssistantError."""
+    async def _start_attempt(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
+        """Returns the reply, or the failure if the operator's rules do not admit the turn. Raises AssistantError."""
         lease, turn = work.claim.lease, work.claim.turn
-        admitted = await self._gate.admit(turn)
-        if isinstance(admitted, Refusal):
-            return Settled(lease, turn.id, failure=admitted.failure)
-        work.grant = admitted
-        answered = await self._conversations.answer(attempt)
-        return Settled(
+        admitted = await self._admission.admit(turn)
+        if isinstance(admitted, Denial):
+            return RecordOutcome(lease, turn.id, failure=admitted.failure)
+        work.budget_grant = admitted
+        reply = await self._assistant_runner.run_turn(attempt)
+        return RecordOutcome(
             lease,
             turn.id,
-            admitted.beneath(answered.text),
-            answered.usage,
-            files=answered.files,
-            model=answered.model,
-            cost=self._gate.cost(answered),
+            admitted.with_notice(reply.text),
+            reply.usage,
+            files=reply.files,
+            model=reply.model,
+            cost=self._admission.cost(reply),
         )
 
-    def _attachments(self, turn: Turn) -> Attachments:
+    def _attachments(self, turn: Turn) -> AttachmentLoader:
         adapter = self._adapters[turn.message.key.platform]
-        if turn.message.files and isinstance(adapter, Attaching):
-            return partial(adapter.fetch, turn)
+        if turn.message.files and isinstance(adapter, FetchesAttachments):
+            return partial(adapter.fetch_attachments, turn)
         return no_attachments
 
-    async def _follow(self, turn: Turn, live: Live, outbox: Outbox) -> None:
+    async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
         try:
-            if turn.message.kind is Kind.ASK:  # the others are over as soon as they begin
-                await self._adapters[turn.message.key.platform].follow(turn, live, outbox)
+            if turn.message.kind is MessageKind.PROMPT:  # other kinds are done as soon as they start
+                await self._adapters[turn.message.key.platform].stream_preview(turn, stream, context)
         except LeaseLost:
-            log.info("preview left to another process", turn=turn.id)
+            log.info("preview stopped; another process has the turn", turn=turn.id)
         except Exception:  # a preview that fails must not cost the reply
             log.exception("preview failed", turn=turn.id)
         finally:
-            live.watched = False
+            stream.has_viewer = False
 
-    def _keep(self, work: Any) -> None:
+    def _create_background_task(self, work: Any) -> None:
         task = asyncio.create_task(work)
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
 
-    # ------------------------------------------------------------ its way back
+    # ------------------------------------------------------------ delivery
 
-    async def _deliver(self, work: Work, turn: Turn, outbox: Outbox) -> Failure | None:
-        """Bring the outcome to the platform; the failure when it will not take it. Raises LeaseLost."""
-        begun = time.monotonic()
-        with self._tracing.span("deliver", turn.message.trace, turn=turn.id, platform=work.platform) as span:
-            failure = await self._insist(work, turn, outbox)
+    async def _deliver(self, work: ConversationTask, turn: Turn, context: DeliveryContext) -> Failure | None:
+        """Delivers the outcome to the platform; returns the failure if it was not accepted. Raises LeaseLost."""
+        started = time.monotonic()
+        with self._tracing.span("deliver", turn.message.traceparent, turn=turn.id, platform=work.platform) as span:
+            failure = await self._deliver_with_retries(work, turn, context)
             if failure is not None:
-                span.fail(GatewayError(code=failure.code))
+                span.record_error(GatewayError(code=failure.code))
         if failure is None:
-            self._metrics.delivered(turn, time.monotonic() - begun)
+            self._metrics.delivered(turn, time.monotonic() - started)
         else:
             self._metrics.undeliverable(turn)
         return failure
 
-    async def _insist(self, work: Work, turn: Turn, outbox: Outbox) -> Failure | None:
-        adapter, deadline, told = self._adapters[work.platform], time.monotonic() + DELIVERY_PATIENCE, ""
-        for pause in chain(DELIVERY_PAUSES, repeat(DELIVERY_PAUSES[-1])):
-            await work.grip.ensure()
+    async def _deliver_with_retries(
+        self, work: ConversationTask, turn: Turn, context: DeliveryContext
+    ) -> Failure | None:
+        adapter, deadline, last_error = self._adapters[work.platform], time.monotonic() + DELIVERY_GIVE_UP_SECONDS, ""
+        for pause in chain(DELIVERY_RETRY_DELAYS, repeat(DELIVERY_RETRY_DELAYS[-1])):
+            await work.lease_guard.assert_held()
             try:
-                await adapter.deliver(turn, outbox)
+                await adapter.deliver(turn, context)
             except DeliveryError as exc:
                 if exc.retry_after is None or time.monotonic() > deadline:
-                    return _undeliverable(turn, exc)
-                log.warning("delivery put off", turn=turn.id, error=str(exc))
-                if str(exc) != told:  # once for a platform that says the same each minute
-                    told = str(exc)
-                    await self._journal.write(Marked(work.claim.lease, turn.id, Mark.PUT_OFF, told))
+                    return _delivery_failure(turn, exc)
+                log.warning("delivery deferred; retrying", turn=turn.id, error=str(exc))
+                if str(exc) != last_error:  # no audit entry for each repetition of the same error
+                    last_error = str(exc)
+                    await self._store.write(
+                        AppendAuditEntry(work.claim.lease, turn.id, AuditEvent.DELIVERY_DEFERRED, last_error)
+                    )
                 await asyncio.sleep(max(pause, exc.retry_after))
             except LeaseLost:
                 raise
             except Exception as exc:
-                log.exception("delivery broke off", turn=turn.id)
-                return _undeliverable(turn, exc)
+                log.exception("delivery failed unexpectedly", turn=turn.id)
+                return _delivery_failure(turn, exc)
             else:
                 return None
         raise AssertionError
 
 
-def _undeliverable(turn: Turn, exc: Exception) -> Failure:
+def _delivery_failure(turn: Turn, exc: Exception) -> Failure:
     detail = str(exc) if isinstance(exc, GatewayError) else type(exc).__name__
-    log.error("undeliverable", turn=turn.id, error=detail)
+    log.error("reply could not be delivered", turn=turn.id, error=detail)
     return Failure(DeliveryError.code, "The reply could not be delivered.", detail=detail)
 
 
-async def end_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel them, and give them a moment to put themselves in order."""
+async def cancel_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancels tasks and waits up to ``CANCEL_GRACE`` seconds for their cleanup."""
     for task in tasks:
         task.cancel()
     if tasks:
-        await asyncio.wait(tasks, timeout=END_GRACE)
+        await asyncio.wait(tasks, timeout=CANCEL_GRACE)
 
 
-async def _finish(following: asyncio.Task[None]) -> None:
-    """Give a preview a moment to show the rest, then end it."""
-    if not following.done():
-        await asyncio.wait((following,), timeout=FOLLOW_GRACE)
-        await end_all([following])
+async def _finish_preview(preview: asyncio.Task[None]) -> None:
+    """Waits up to ``PREVIEW_GRACE`` seconds for a preview to show the rest, then cancels it."""
+    if not preview.done():
+        await asyncio.wait((preview,), timeout=PREVIEW_GRACE)
+        await cancel_all([preview])

@@ -1,4 +1,4 @@
-"""The asyncio side of the gateway: claims turns, has them worked on, keeps leases, hands back on stop."""
+"""The worker: claims conversations, processes their turns, renews the leases, releases them on shutdown."""
 
 from __future__ import annotations
 
@@ -10,183 +10,188 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from gateway import logs
-from gateway.coordination.async_store import Journal
-from gateway.coordination.lease import IN_HAND, Grip, now
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import CURRENT_LEASE, LeaseGuard, lease_clock
 from gateway.domain.errors import LeaseLost, StoreUnavailable
 from gateway.domain.models import Claim, TurnId
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import News, Notice, Store
-from gateway.worker.turn_processor import Work, Working, end_all
+from gateway.ports.store import ClusterEvent, EventKind, Store
+from gateway.worker.turn_processor import ConversationTask, TurnProcessor, cancel_all
 
 T = TypeVar("T")
 
-CLAIMS = 100
-"""How many conversations one look at the table takes at the most."""
-AFTER_A_FAULT = 5.0
-ARRIVAL_LOOK = 0.005
-LONGEST_ARRIVAL = 1.0
-"""Seconds that the start of turns waits at the most while messages are being taken in."""
+MAX_CLAIMS_PER_SWEEP = 100
+"""The largest number of conversations that one query claims."""
+RETRY_DELAY_AFTER_FAULT = 5.0
+BURST_POLL_SECONDS = 0.005
+MAX_BURST_WAIT = 1.0
+"""Seconds for which turns are at most delayed while messages are being accepted."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Engine:
-    """Works on up to ``room`` conversations at once, one turn of each at a time, on a loop in a thread of its own."""
+class Worker:
+    """Processes up to ``capacity`` conversations at once, one turn of each at a time, on an event loop in a thread."""
 
     def __init__(
         self,
-        journal: Journal,
-        working: Working,
+        store: AsyncStore,
+        turn_processor: TurnProcessor,
         platforms: Sequence[str],
         metrics: Metrics,
         *,
         owner: str,
-        room: int,
+        capacity: int,
         lease_seconds: float,
         sweep_seconds: float = 1.0,
     ) -> None:
         self.owner = owner
-        self._journal = journal
-        self._working = working
+        self._store = store
+        self._turn_processor = turn_processor
         self._platforms = platforms
         self._metrics = metrics
-        self._room = room
+        self._capacity = capacity
         self._lease_seconds = lease_seconds
         self._sweep_seconds = sweep_seconds
-        self._works: dict[int, Work] = {}
-        self._aside: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[int, ConversationTask] = {}
+        self._background_tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
-        self._arriving = 0
-        self._arriving_lock = threading.Lock()
-        self._calming: asyncio.Task[None] | None = None
+        self._accepting_count = 0
+        self._accepting_lock = threading.Lock()
+        self._burst_wait: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
-        self._news = asyncio.Event()
-        self._thread = threading.Thread(target=self._turn_loop, name="engine", daemon=True)
-        self._deaf = threading.Event()
+        self._wake_up = asyncio.Event()
+        self._thread = threading.Thread(target=self._run_loop, name="worker", daemon=True)
+        self._stop_listening = threading.Event()
         self._listener: threading.Thread | None = None
 
     # ------------------------------------------------------------ from any thread
 
     def start(self) -> None:
-        """Begin to claim and to run."""
+        """Starts the thread; from now on turns are claimed and run."""
         self._thread.start()
-        self._loop.call_soon_threadsafe(self._open)
+        self._loop.call_soon_threadsafe(self._start_loops)
 
-    def listen(self, store: Store, decided: Callable[[TurnId], None]) -> None:
-        """Hear what other processes do. ``decided``, called in another thread, is told of a turn awaited here."""
+    def listen(self, store: Store, on_resolved: Callable[[TurnId], None]) -> None:
+        """Starts listening for events of other processes.
 
-        def hear(notice: Notice) -> None:
-            if notice.news is News.DUE:
-                self._loop.call_soon_threadsafe(self._news.set)
-            elif notice.turn is not None:
-                (decided if notice.news is News.DECIDED else self.interrupt)(notice.turn)
+        ``on_resolved``: called, in the listener's thread, with each turn awaited here that another process resolved.
+        """
 
-        self._listener = threading.Thread(target=store.listen, args=(hear, self._deaf), name="news", daemon=True)
+        def on_event(event: ClusterEvent) -> None:
+            if event.kind is EventKind.DUE:
+                self._loop.call_soon_threadsafe(self._wake_up.set)
+            elif event.turn_id is not None:
+                (on_resolved if event.kind is EventKind.RESOLVED else self.interrupt_turn)(event.turn_id)
+
+        self._listener = threading.Thread(
+            target=store.listen, args=(on_event, self._stop_listening), name="cluster-events", daemon=True
+        )
         self._listener.start()
 
-    def look_after(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something beside the turns until the engine finishes."""
-        self._loop.call_soon_threadsafe(lambda: self._keep(work))
+    def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine beside the turns until ``finish`` cancels it."""
+        self._loop.call_soon_threadsafe(lambda: self._create_background_task(work))
 
     def drain(self) -> None:
-        """Take on nothing new; what is in hand goes on."""
+        """Stops claiming; turns in progress continue."""
         self._draining = True
 
-    def finish(self, grace: float) -> None:
-        """Let what is in hand finish for up to ``grace`` seconds, and hand back the rest."""
+    def finish(self, grace_seconds: float) -> None:
+        """Waits up to ``grace_seconds`` for the turns in progress and releases the rest unfinished."""
         self.drain()
-        self.call(self._finish(grace))
-        self._deaf.set()
+        self.run_coroutine(self._finish(grace_seconds))
+        self._stop_listening.set()
 
     def stop(self) -> None:
-        """End the loop. Nothing may be in hand any more."""
+        """Stops the loop and its thread. Called after ``finish``."""
         if self._listener is not None:
             self._listener.join()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def room(self) -> bool:
-        return not self._draining and len(self._works) < self._room
+    def has_capacity(self) -> bool:
+        return not self._draining and len(self._tasks) < self._capacity
 
-    def holds(self, conversation: int) -> bool:
-        return conversation in self._works
+    def is_processing(self, conversation_id: int) -> bool:
+        return conversation_id in self._tasks
 
     @contextmanager
-    def arriving(self) -> Iterator[None]:
-        """A message is being taken in. No turn is begun meanwhile, as whoever sent it waits to be told."""
-        with self._arriving_lock:
-            self._arriving += 1
+    def accepting(self) -> Iterator[None]:
+        """Held while a message is accepted. No turn starts meanwhile, as the sender waits for the response."""
+        with self._accepting_lock:
+            self._accepting_count += 1
         try:
             yield
         finally:
-            with self._arriving_lock:
-                self._arriving -= 1
+            with self._accepting_lock:
+                self._accepting_count -= 1
 
-    def submit(self, claim: Claim, since: float) -> None:
-        # In a context of its own: the caller's would keep its whole web request alive as long as the turn runs.
-        self._loop.call_soon_threadsafe(self._begin, claim, since, context=Context())
+    def start_claim(self, claim: Claim, since: float) -> None:
+        # In a new context: the caller's would keep its web request in memory for as long as the turn runs.
+        self._loop.call_soon_threadsafe(self._start_task, claim, since, context=Context())
 
-    def interrupt(self, turn: TurnId) -> None:
-        self._loop.call_soon_threadsafe(self._interrupt, turn)
+    def interrupt_turn(self, turn_id: TurnId) -> None:
+        self._loop.call_soon_threadsafe(self._interrupt, turn_id)
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
+    def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     # ------------------------------------------------------------ the loop
 
-    def _turn_loop(self) -> None:
+    def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    def _open(self) -> None:
-        self._keep(self._sweep_for_ever())
-        self._keep(self._renew_for_ever())
+    def _start_loops(self) -> None:
+        self._create_background_task(self._sweep_loop())
+        self._create_background_task(self._renew_loop())
 
-    def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _create_background_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(work)
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
         return task
 
-    async def _finish(self, grace: float) -> None:
-        in_hand = [work.task for work in self._works.values() if work.task]
-        if in_hand:
-            log.info("stopping", in_hand=len(in_hand), grace=grace)
-            await asyncio.wait(in_hand, timeout=grace)
-        await end_all([task for task in in_hand if not task.done()])
-        await end_all(tuple(self._aside))
-        await self._working.end()
+    async def _finish(self, grace_seconds: float) -> None:
+        running = [work.task for work in self._tasks.values() if work.task]
+        if running:
+            log.info("worker stopping", in_hand=len(running), grace=grace_seconds)
+            await asyncio.wait(running, timeout=grace_seconds)
+        await cancel_all([task for task in running if not task.done()])
+        await cancel_all(tuple(self._background_tasks))
+        await self._turn_processor.close()
 
-    async def _sweep_for_ever(self) -> None:
-        """Find what no wake-up told of: work that was handed back, or whose holder died."""
+    async def _sweep_loop(self) -> None:
+        """Claims what is due, when woken and periodically: no event tells of a lease whose holder died."""
         while True:
-            self._news.clear()
-            more = False
+            self._wake_up.clear()
+            may_be_more = False
             try:
-                more = await self._sweep()
+                may_be_more = await self._sweep()
             except StoreUnavailable as exc:
-                log.warning("database away", error=str(exc))
+                log.warning("database unavailable; nothing claimed", error=str(exc))
             except Exception:
-                log.exception("sweep failed")
-            if not more:
+                log.exception("claiming failed")
+            if not may_be_more:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._sweep_seconds):
-                        await self._news.wait()
+                        await self._wake_up.wait()
 
     async def _sweep(self) -> bool:
-        """Claim what is due. Whether there may be more that fits."""
-        limit = min(CLAIMS, self._room - len(self._works))
+        """Claims what is due; returns whether more may be due for which there is capacity."""
+        limit = min(MAX_CLAIMS_PER_SWEEP, self._capacity - len(self._tasks))
         if self._draining or limit <= 0:
             return False
-        since = now()
-        claims = await self._journal.read(lambda store: store.claim(self.owner, self._platforms, limit))
-        self._metrics.claimed(now() - since)
+        since = lease_clock()
+        claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit))
+        self._metrics.sweep_finished(lease_clock() - since)
         for claim in claims:
-            self._begin(claim, since)
+            self._start_task(claim, since)
         return len(claims) == limit
 
-    async def _renew_for_ever(self) -> None:
+    async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
             try:
@@ -194,85 +199,85 @@ class Engine:
             except StoreUnavailable as exc:
                 log.warning("leases not renewed", error=str(exc))
             except Exception:
-                log.exception("renewal failed")
+                log.exception("lease renewal failed")
 
     async def _renew(self) -> None:
-        before, since = dict(self._works), now()
-        if not before:
+        tasks, since = dict(self._tasks), lease_clock()
+        if not tasks:
             return
-        # Only what is known here: a lease that got lost on the way to us has to run out.
-        renewal = await self._journal.read(lambda store: store.renew(self.owner, before.keys()))
-        for conversation, work in before.items():
-            if self._works.get(conversation) is not work:
+        # Only the conversations known here: a lease whose claim never reached us has to expire.
+        renewal = await self._store.read(lambda store: store.renew_leases(self.owner, tasks.keys()))
+        for conversation, work in tasks.items():
+            if self._tasks.get(conversation) is not work:
                 continue
-            if conversation in renewal.held:
-                work.grip.extend(since)
-            elif not work.finishing:
-                work.drop()
-        for turn in renewal.cancelled:
+            if conversation in renewal.held_conversations:
+                work.lease_guard.mark_renewed(since)
+            elif not work.is_finishing:
+                work.abandon()
+        for turn in renewal.cancelled_turns:
             self._interrupt(turn)
 
-    def _begin(self, claim: Claim, since: float) -> None:
-        conversation = claim.lease.conversation
-        before = self._works.get(conversation)
-        if before is not None:  # its lease ran out unnoticed: we took over from ourselves
-            if before.go_on(claim, since):
+    def _start_task(self, claim: Claim, since: float) -> None:
+        conversation = claim.lease.conversation_id
+        previous = self._tasks.get(conversation)
+        if previous is not None:  # our own lease expired unnoticed, and this process claimed it again
+            if previous.adopt_lease(claim, since):
                 return
-            before.drop()
-        grip = Grip(self._journal, claim, seconds=self._lease_seconds, since=since)
-        work = self._works[conversation] = Work(grip, refused=not self.room())
-        self._metrics.in_hand(len(self._works))
-        work.task = self._loop.create_task(self._work(work))
-        work.task.add_done_callback(lambda _: self._done(conversation, work))
+            previous.abandon()
+        guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
+        work = self._tasks[conversation] = ConversationTask(guard, over_capacity=not self.has_capacity())
+        self._metrics.set_conversations_in_progress(len(self._tasks))
+        work.task = self._loop.create_task(self._process_conversation(work))
+        work.task.add_done_callback(lambda _: self._task_done(conversation, work))
 
-    def _done(self, conversation: int, work: Work) -> None:
-        if self._works.get(conversation) is work:
-            del self._works[conversation]
-        self._metrics.in_hand(len(self._works))
-        if len(self._works) == self._room - 1:
-            self._news.set()  # there was no room a moment ago: something may be waiting for it
+    def _task_done(self, conversation: int, work: ConversationTask) -> None:
+        if self._tasks.get(conversation) is work:
+            del self._tasks[conversation]
+        self._metrics.set_conversations_in_progress(len(self._tasks))
+        if len(self._tasks) == self._capacity - 1:
+            self._wake_up.set()  # there was no capacity until now: a conversation may be waiting for it
 
     def _interrupt(self, turn: TurnId) -> None:
-        for work in self._works.values():
+        for work in self._tasks.values():
             work.interrupt(turn)
 
     # ------------------------------------------------------------ one conversation
 
-    async def _work(self, work: Work) -> None:
-        IN_HAND.set(work.grip)
+    async def _process_conversation(self, work: ConversationTask) -> None:
+        CURRENT_LEASE.set(work.lease_guard)
         try:
-            if work.refused:
-                await self._working.hand_back(work, after=0.0)
+            if work.over_capacity:
+                await self._turn_processor.release(work, delay_seconds=0.0)
                 return
-            await self._calm()
-            while await self._working.one_turn(work, go_on=self._goes_on):
+            await self._wait_for_burst()
+            while await self._turn_processor.process_turn(work, may_claim_next=self._may_claim_next):
                 pass
         except LeaseLost:
-            self._working.lost(work)
+            self._turn_processor.lease_lost(work)
         except asyncio.CancelledError:
-            await self._working.hand_back(work, after=0.0)
+            await self._turn_processor.release(work, delay_seconds=0.0)
         except Exception:
-            log.exception("turn broke off", turn=work.claim.turn.id)
-            await self._working.hand_back(work, after=AFTER_A_FAULT)
+            log.exception("turn failed unexpectedly", turn=work.claim.turn.id)
+            await self._turn_processor.release(work, delay_seconds=RETRY_DELAY_AFTER_FAULT)
 
-    def _goes_on(self) -> bool:
-        """Whether a conversation in hand may be kept for its next turn."""
-        return not self._draining and len(self._works) < self._room
+    def _may_claim_next(self) -> bool:
+        """Returns whether a conversation may be kept for its next turn."""
+        return not self._draining and len(self._tasks) < self._capacity
 
-    async def _calm(self) -> None:
-        """Let the messages of a burst in first: all compete for one processor, and nobody waits for a start so much."""
-        if self._arriving and self._calming is None:
-            self._calming = self._keep(self._wait_for_calm())
-        if self._calming is not None:
-            await asyncio.shield(self._calming)
+    async def _wait_for_burst(self) -> None:
+        """Delays the turn while a burst of messages is being accepted: both compete for one CPU, and senders wait."""
+        if self._accepting_count and self._burst_wait is None:
+            self._burst_wait = self._create_background_task(self._poll_until_burst_ends())
+        if self._burst_wait is not None:
+            await asyncio.shield(self._burst_wait)
 
-    async def _wait_for_calm(self) -> None:
-        deadline = self._loop.time() + LONGEST_ARRIVAL
-        while self._arriving and self._loop.time() < deadline:  # noqa: ASYNC110  # those who arrive are in threads
-            await asyncio.sleep(ARRIVAL_LOOK)
-        self._calming = None
+    async def _poll_until_burst_ends(self) -> None:
+        deadline = self._loop.time() + MAX_BURST_WAIT
+        while self._accepting_count and self._loop.time() < deadline:  # noqa: ASYNC110  # messages are accepted in threads
+            await asyncio.sleep(BURST_POLL_SECONDS)
+        self._burst_wait = None
 
 
 def run_once(work: Coroutine[Any, Any, T]) -> T:
-    """Run one coroutine to its end, where no engine runs."""
+    """Runs one coroutine to completion, where no worker runs."""
     return asyncio.run(work)

@@ -22,30 +22,30 @@ from storage.database import Database
 
 REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """All revisions, oldest first."""
-SERVES: Final = "0002"
+OLDEST_COMPATIBLE: Final = "0002"
 """The oldest revision whose code works on a database of the newest revision."""
-ALONGSIDE: Final = frozenset({"0004"})
+OUTSIDE_TRANSACTION: Final = frozenset({"0004"})
 """Revisions that run outside of a transaction on PostgreSQL, because they build indexes without blocking writers. One
 that was interrupted is run again and repairs what it finds."""
 
-VERSIONS = table("alembic_version", column("version_num"))
-FACT: Final = "revision:"
+ALEMBIC_VERSION = table("alembic_version", column("version_num"))
+COMPATIBLE_PREFIX: Final = "revision:"
 """Prefix of the name, in ``facts``, of the oldest revision whose code works on a database of that revision."""
 
-LOCK: Final = 7_021_868_313
+ADVISORY_LOCK: Final = 7_021_868_313
 """The advisory lock that a gateway holds on PostgreSQL while it migrates."""
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 LOCK_SECONDS: Final = 0.2
 """How long one attempt waits for a table lock; meanwhile all later statements on that table wait behind it."""
 PAUSE_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 600.0
-HELD: Final = ("55P03", "40P01")
+LOCK_NOT_AVAILABLE: Final = ("55P03", "40P01")
 """SQLSTATEs for a lock that is not available, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Standing(Enum):
+class SchemaStatus(Enum):
     """The schema of a database relative to this version of the gateway."""
 
     CURRENT = auto()
@@ -55,21 +55,21 @@ class Standing(Enum):
     """At a revision that only a newer gateway can use: it must not be changed."""
 
 
-def standing(url: str) -> Standing:
+def schema_status(url: str) -> SchemaStatus:
     """Returns the status of a database, with up to three small queries. Raises SettingsError, StoreUnavailable."""
     with closing(Database(url)) as database:
         if not database.exists():
-            return Standing.BEHIND
-        with database.reading() as connection:
-            return _standing(connection, _revision(connection))
+            return SchemaStatus.BEHIND
+        with database.read() as connection:
+            return _status(connection, _revision(connection))
 
 
 def is_current(url: str) -> bool:
     """Returns whether there is nothing to migrate. Raises SettingsError when the database is of a newer gateway."""
-    found = standing(url)
-    if found is Standing.AHEAD:
+    found = schema_status(url)
+    if found is SchemaStatus.AHEAD:
         raise _too_new()
-    return found is Standing.CURRENT
+    return found is SchemaStatus.CURRENT
 
 
 def upgrade(url: str) -> None:
@@ -78,55 +78,55 @@ def upgrade(url: str) -> None:
     On PostgreSQL it never blocks others for long: it retries short attempts to lock a table for up to ten minutes.
     Raises SettingsError when the database is of a newer gateway, and StoreUnavailable.
     """
-    with closing(Database(url, limits=False)) as database:
+    with closing(Database(url, timeouts=False)) as database:
         if database.kind == "postgresql":
-            with _alone(url):
+            with _exclusive(url):
                 _upgrade_server(database)
         else:  # SQLite has only one writer at a time
-            with database.writing() as connection:
+            with database.transaction() as connection:
                 for revision in _missing(connection):
-                    _run(connection, revision)
+                    _run_revision(connection, revision)
 
 
 @contextmanager
-def _alone(url: str) -> Iterator[None]:
+def _exclusive(url: str) -> Iterator[None]:
     """Keeps other processes from migrating at the same time."""
-    with closing(Database(url, limits=False)) as database, database.writing() as connection:
+    with closing(Database(url, timeouts=False)) as database, database.transaction() as connection:
         # Building an index concurrently waits for every older snapshot. So this neither waits within a statement, nor
         # ends with a statement of the extended protocol, which would keep its snapshot.
-        while not connection.execute(select(func.pg_try_advisory_xact_lock(LOCK))).scalar():
+        while not connection.execute(select(func.pg_try_advisory_xact_lock(ADVISORY_LOCK))).scalar():
             connection.rollback()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield
 
 
 def _upgrade_server(database: Database) -> None:
-    with database.reading() as connection:
+    with database.read() as connection:
         missing = _missing(connection)
     for revision in missing:
-        if revision in ALONGSIDE:
-            with database.writing_once() as connection:
-                _run(connection, revision)
+        if revision in OUTSIDE_TRANSACTION:
+            with database.single_write() as connection:
+                _run_revision(connection, revision)
         else:
-            _insist(database, revision)
+            _upgrade_with_retries(database, revision)
 
 
-def _insist(database: Database, revision: str) -> None:
+def _upgrade_with_retries(database: Database, revision: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            with database.writing() as connection:
+            with database.transaction() as connection:
                 connection.execute(select(func.set_config("lock_timeout", f"{int(LOCK_SECONDS * 1000)}ms", True)))  # noqa: FBT003  # for this transaction
-                return _run(connection, revision)
+                return _run_revision(connection, revision)
         except StoreUnavailable as exc:
-            if getattr(exc.__cause__, "sqlstate", None) not in HELD or time.monotonic() > deadline:
+            if getattr(exc.__cause__, "sqlstate", None) not in LOCK_NOT_AVAILABLE or time.monotonic() > deadline:
                 raise
             log.warning("migration could not lock its tables; retrying", revision=revision, retry_in=PAUSE_SECONDS)
         time.sleep(PAUSE_SECONDS)
 
 
-def _run(connection: Connection, revision: str) -> None:
+def _run_revision(connection: Connection, revision: str) -> None:
     # Imported here to save time and memory on a current database.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -135,35 +135,35 @@ def _run(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", "storage:migrations")
     config.set_main_option("path_separator", "newline")
     command.upgrade(config, revision)
-    keep = sql.INSERTS[connection.dialect.name].keep
-    connection.execute(keep, {"name": f"{FACT}{revision}", "value": SERVES})
+    keep = sql.UPSERTS[connection.dialect.name].set_value
+    connection.execute(keep, {"name": f"{COMPATIBLE_PREFIX}{revision}", "value": OLDEST_COMPATIBLE})
 
 
 def _missing(connection: Connection) -> Sequence[str]:
     """Returns the revisions to run. Raises SettingsError."""
     found = _revision(connection)
-    match _standing(connection, found):
-        case Standing.AHEAD:
+    match _status(connection, found):
+        case SchemaStatus.AHEAD:
             raise _too_new()
-        case Standing.CURRENT:
+        case SchemaStatus.CURRENT:
             return ()
     return REVISIONS if found is None else REVISIONS[REVISIONS.index(found) + 1 :]
 
 
 def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSIONS.name):
+    if not inspect(connection).has_table(ALEMBIC_VERSION.name):
         return None
-    found: str | None = connection.execute(select(VERSIONS)).scalar()
+    found: str | None = connection.execute(select(ALEMBIC_VERSION)).scalar()
     return found
 
 
-def _standing(connection: Connection, revision: str | None) -> Standing:
+def _status(connection: Connection, revision: str | None) -> SchemaStatus:
     if revision is None or revision in REVISIONS[:-1]:
-        return Standing.BEHIND
+        return SchemaStatus.BEHIND
     if revision == REVISIONS[-1]:
-        return Standing.CURRENT
-    serves = connection.execute(sql.recall, {"fact": f"{FACT}{revision}"}).scalar()
-    return Standing.CURRENT if serves in REVISIONS else Standing.AHEAD
+        return SchemaStatus.CURRENT
+    serves = connection.execute(sql.get_value, {"fact": f"{COMPATIBLE_PREFIX}{revision}"}).scalar()
+    return SchemaStatus.CURRENT if serves in REVISIONS else SchemaStatus.AHEAD
 
 
 def _too_new() -> SettingsError:

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from adapters.http import HttpAdapter, HttpSettings
-from gateway.domain.models import Answered, TextDelta
-from gateway.ports.check import Check
+from gateway.domain.models import RunCompleted, TextDelta
+from gateway.ports.check import CheckResult
 from gateway.ports.store import TokenBuckets
 from gateway.web.flask_app import create_app
-from tests.fakes.inbox import FakeInbox, Gate, Script, echo
+from tests.fakes.inbox import FakeInbox, Script, ScriptGate, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
 
 KEYS = "key-one, key-two"
@@ -56,13 +56,13 @@ class Chat:
             known, buckets or FakeTokenBuckets(), max_message_chars=1000, threads=threads, ping_seconds=0.05
         )
         self.inbox = FakeInbox(self.adapter, script)
-        self.app: flask.Flask = create_app([self.adapter], self.inbox, lambda: [Check("database", ok=True)])
+        self.app: flask.Flask = create_app([self.adapter], self.inbox, lambda: [CheckResult("database", ok=True)])
         self.key = keys.split(",")[0].strip() if keys else None
 
-    def hold(self, reply: str = "at last") -> Gate:
+    def hold(self, reply: str = "at last") -> ScriptGate:
         """Every turn from now on says "at ", and the rest of its reply once the gate is open."""
-        gate = Gate()
-        self.inbox.script = lambda _: (TextDelta("at "), gate, TextDelta("last"), Answered(reply))
+        gate = ScriptGate()
+        self.inbox.script = lambda _: (TextDelta("at "), gate, TextDelta("last"), RunCompleted(reply))
         return gate
 
     def close(self) -> None:

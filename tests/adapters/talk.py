@@ -9,7 +9,7 @@ from rich.console import Console
 
 from adapters.console import ConsoleAdapter, talk
 from gateway.domain.models import Turn
-from tests.fakes.inbox import FakeInbox, Script, Step
+from tests.fakes.inbox import FakeInbox, InboxStep, Script
 
 
 class Paper(io.StringIO):
@@ -59,5 +59,5 @@ class Talk:
         return list(self.inbox._turns.values())
 
 
-def answering(*steps: Step) -> Script:
+def answering(*steps: InboxStep) -> Script:
     return lambda _: steps

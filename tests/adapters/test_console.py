@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from adapters.console import ConsoleAdapter, command, talk
-from gateway.domain.errors import Conflict, Overloaded, Refused
+from gateway.domain.errors import AssistantRefused, Conflict, Overloaded
 from gateway.domain.models import (
-    Answered,
     ConversationKey,
     Exchange,
     Message,
+    RunCompleted,
     TextDelta,
     ThreadId,
     ToolCall,
@@ -27,10 +27,10 @@ from gateway.domain.models import (
     TurnId,
 )
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Adapter, Outbox, Request
+from gateway.ports.platform import Adapter, DeliveryContext, Request
 from tests.adapters.talk import Talk, answering
 from tests.contracts.adapter import AdapterContract
-from tests.fakes.inbox import Gate, Step, echo
+from tests.fakes.inbox import InboxStep, ScriptGate, echo
 
 
 def request(text: bytes, mark: str = "1") -> Request:
@@ -108,8 +108,8 @@ def test_it_greets_and_tells_how_to_come_back(piped: Talk) -> None:
 
 
 def test_a_pipe_gets_text_as_it_comes(piped: Talk) -> None:
-    gate = Gate()
-    piped.inbox.script = answering(TextDelta("**first**"), gate, TextDelta(" second"), Answered("**first** second"))
+    gate = ScriptGate()
+    piped.inbox.script = answering(TextDelta("**first**"), gate, TextDelta(" second"), RunCompleted("**first** second"))
 
     def look() -> None:
         gate.wait_until_reached()
@@ -124,17 +124,17 @@ def test_a_pipe_gets_text_as_it_comes(piped: Talk) -> None:
 
 def test_without_streaming_a_reply_is_shown_once(piped: Talk) -> None:
     piped.adapter.streaming = False
-    piped.inbox.script = answering(TextDelta("pre"), ToolCall("c", "clock", done=True), Answered("whole"))
+    piped.inbox.script = answering(TextDelta("pre"), ToolCall("c", "clock", done=True), RunCompleted("whole"))
     assert piped.says("hello").endswith("ends.\n\nwhole\n\n")
 
 
 def test_a_reply_that_came_out_different_is_shown_again(piped: Talk) -> None:
-    piped.inbox.script = answering(TextDelta("a draft"), Answered("the reply"))
+    piped.inbox.script = answering(TextDelta("a draft"), RunCompleted("the reply"))
     assert piped.says("hello").endswith("a draft\nthe reply\n\n")
 
 
 def test_a_turn_that_another_process_works_on_is_shown_when_it_is_over(piped: Talk) -> None:
-    piped.inbox.here = False
+    piped.inbox.claimed_here = False
     assert piped.says("hello").endswith("You said: hello\n\n")
 
 
@@ -147,7 +147,7 @@ def test_tools_are_shown_as_they_are_used(piped: Talk) -> None:
         ToolCall("1", "code_interpreter", code, "3.14\n", done=True),
         ToolCall("2", "quiet", done=True),
         TextDelta("It is 3.14."),
-        Answered("It is 3.14."),
+        RunCompleted("It is 3.14."),
     )
     assert piped.says("pi?").endswith(
         "Let me see\n"
@@ -159,7 +159,7 @@ def test_tools_are_shown_as_they_are_used(piped: Talk) -> None:
 
 def test_what_a_tool_says_too_much_is_left_out(piped: Talk) -> None:
     piped.inbox.script = answering(
-        ToolCall("1", "long", "\n".join(["line"] * 100), "x" * 10_000, done=True), Answered("done")
+        ToolCall("1", "long", "\n".join(["line"] * 100), "x" * 10_000, done=True), RunCompleted("done")
     )
     shown = piped.says("go")
     assert shown.count("  | line\n") == 40
@@ -168,7 +168,7 @@ def test_what_a_tool_says_too_much_is_left_out(piped: Talk) -> None:
 
 
 def test_a_failure_is_told_in_its_sentence(piped: Talk) -> None:
-    piped.inbox.script = answering(Refused("internal detail", sentence="That is not possible."))
+    piped.inbox.script = answering(AssistantRefused("internal detail", user_message="That is not possible."))
     shown = piped.says("hello")
     assert "That is not possible.\n" in shown
     assert "internal" not in shown
@@ -199,7 +199,7 @@ def test_a_thread_is_resumed_after_its_earlier_messages(piped: Talk) -> None:
     piped.file.truncate(0)
     shown = piped.says("again", thread=thread)
     assert "> hello\nYou said: hello\n\nYou said: again\n" in shown
-    assert [turn.conversation for turn in piped.turns()] == [piped.turns()[0].conversation] * 2
+    assert [turn.conversation_id for turn in piped.turns()] == [piped.turns()[0].conversation_id] * 2
 
 
 def test_a_thread_of_the_backends_own_is_taken_up(piped: Talk) -> None:
@@ -210,7 +210,7 @@ def test_a_thread_of_the_backends_own_is_taken_up(piped: Talk) -> None:
 
 def test_a_thread_is_also_known_by_the_backends_name_for_it(piped: Talk) -> None:
     piped.says("hello")
-    (thread,) = (conversation.thread for conversation in piped.inbox._conversations.values())
+    (thread,) = (conversation.thread_id for conversation in piped.inbox._conversations.values())
     assert "> hello\n" in piped.says("again", thread=thread)
     assert len({turn.message.key for turn in piped.turns()}) == 1
 
@@ -223,8 +223,8 @@ def test_an_unknown_thread_is_said_to_be_one(piped: Talk) -> None:
 
 
 def test_a_turn_that_is_not_over_yet_is_waited_for(piped: Talk) -> None:
-    gate = Gate()
-    piped.inbox.script = answering(gate, Answered("at last"))
+    gate = ScriptGate()
+    piped.inbox.script = answering(gate, RunCompleted("at last"))
     key = ConversationKey("console", channel="thr_1")
     piped.inbox.accept(Message(key, "1", "are you there?"))
     gate.wait_until_reached()
@@ -236,7 +236,7 @@ def test_a_turn_that_is_not_over_yet_is_waited_for(piped: Talk) -> None:
 
 
 @contextmanager
-def interrupted(gate: Gate) -> Iterator[None]:
+def interrupted(gate: ScriptGate) -> Iterator[None]:
     """Ctrl-C is pressed when the assistant comes to the gate."""
 
     def press() -> None:
@@ -252,10 +252,10 @@ def interrupted(gate: Gate) -> Iterator[None]:
 
 
 def test_ctrl_c_cancels_what_runs_and_returns_to_the_prompt(piped: Talk) -> None:
-    gate = Gate()
+    gate = ScriptGate()
 
-    def script(turn: Turn) -> Sequence[Step]:
-        return echo(turn) if turn.seq > 1 else (gate, Answered("too late"))
+    def script(turn: Turn) -> Sequence[InboxStep]:
+        return echo(turn) if turn.seq > 1 else (gate, RunCompleted("too late"))
 
     piped.inbox.script = script
     with interrupted(gate):
@@ -265,12 +265,12 @@ def test_ctrl_c_cancels_what_runs_and_returns_to_the_prompt(piped: Talk) -> None
 
 
 def test_a_reply_that_was_faster_than_ctrl_c_is_shown(piped: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate()
+    gate = ScriptGate()
     delivered = threading.Event()
-    piped.inbox.script = answering(gate, Answered("just in time"))
+    piped.inbox.script = answering(gate, RunCompleted("just in time"))
 
-    async def deliver(turn: Turn, outbox: Outbox) -> None:
-        assert turn.state.decided
+    async def deliver(turn: Turn, outbox: DeliveryContext) -> None:
+        assert turn.state.is_resolved
         delivered.set()
 
     def cancel(turn: TurnId) -> Turn:
@@ -279,7 +279,7 @@ def test_a_reply_that_was_faster_than_ctrl_c_is_shown(piped: Talk, monkeypatch: 
         raise Conflict(f"The turn {turn} is answered already.")
 
     monkeypatch.setattr(piped.adapter, "deliver", deliver)
-    monkeypatch.setattr(piped.inbox, "cancel", cancel)
+    monkeypatch.setattr(piped.inbox, "cancel_turn", cancel)
     with interrupted(gate):
         assert piped.says("stop me").endswith("just in time\n\n")
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from adapters.console import RenderedMarkdown, TerminalOutput, printable
-from gateway.domain.models import Answered, TextDelta, ToolCall
+from gateway.domain.models import RunCompleted, TextDelta, ToolCall
 from tests.adapters.talk import Talk, answering
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -48,7 +48,7 @@ def plain(shown: str) -> str:
 
 
 def test_a_terminal_shows_markdown_formatted(terminal: Talk) -> None:
-    terminal.inbox.script = answering(Answered("# Title\n\nSome **bold** [link](https://example.org) List<int>."))
+    terminal.inbox.script = answering(RunCompleted("# Title\n\nSome **bold** [link](https://example.org) List<int>."))
     shown = terminal.says("hello")
     assert "**" not in plain(shown)
     assert "Some bold link (https://example.org) List<int>." in plain(shown)
@@ -59,7 +59,7 @@ def test_a_reply_longer_than_the_screen_is_printed_whole(terminal: Talk) -> None
     code = "".join(f"line_{number} = {number}\n" for number in range(100))
     reply = f"First.\n\n```python\n{code}```\n\nLast."
     steps = [TextDelta(reply[at : at + 50]) for at in range(0, len(reply), 50)]
-    terminal.inbox.script = answering(*steps, Answered(reply))
+    terminal.inbox.script = answering(*steps, RunCompleted(reply))
     shown = plain(terminal.says("hello"))
     places = [shown.rindex(f"line_{number} = {number} ".rstrip()) for number in range(100)]
     assert places == sorted(places)
@@ -71,7 +71,7 @@ def test_a_pipe_gets_nothing_that_steers_a_terminal(piped: Talk) -> None:
     piped.inbox.script = answering(
         TextDelta("\x1b[2J[bold]red[/] :smile:\r\x9b"),
         ToolCall("1", "\x1bevil", "\x1b]0;x\x07", "\x00"),
-        Answered("\x1bx"),
+        RunCompleted("\x1bx"),
     )
     shown = piped.says("hello")
     assert not CONTROL.search(shown)
@@ -81,7 +81,7 @@ def test_a_pipe_gets_nothing_that_steers_a_terminal(piped: Talk) -> None:
 def test_a_terminal_obeys_nothing_that_the_model_or_a_tool_says(terminal: Talk) -> None:
     evil = "\x1b]0;owned\x07 &#27;]0;owned&#7; [red]x[/red] :smile: \x9b31m"
     terminal.inbox.script = answering(
-        TextDelta(evil), ToolCall("1", evil, evil, evil, done=True), TextDelta(evil), Answered(evil)
+        TextDelta(evil), ToolCall("1", evil, evil, evil, done=True), TextDelta(evil), RunCompleted(evil)
     )
     shown = terminal.says(evil)
     assert "\x1b]" not in shown
@@ -120,13 +120,13 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 from contextlib import contextmanager
 from adapters.console import command
-from gateway.domain.models import Answered, TextDelta
-from tests.fakes.inbox import FakeInbox, Gate
+from gateway.domain.models import RunCompleted, TextDelta
+from tests.fakes.inbox import FakeInbox, ScriptGate
 
 def script(turn):
     if turn.message.text == "wait":
-        return TextDelta("**Wai**ting"), Gate(), Answered("never")
-    return Answered(f"Echo _{turn.message.text}_"),
+        return TextDelta("**Wai**ting"), ScriptGate(), RunCompleted("never")
+    return RunCompleted(f"Echo _{turn.message.text}_"),
 
 @contextmanager
 def open_inbox(adapter):

@@ -10,20 +10,27 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from adapters.http import HttpAdapter, HttpSettings
-from gateway.domain.errors import RateLimited, Refused, SettingsError, StoreUnavailable, TimedOut, Unavailable
+from gateway.domain.errors import (
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantTimedOut,
+    AssistantUnavailable,
+    SettingsError,
+    StoreUnavailable,
+)
 from gateway.domain.models import ConversationKey, Exchange, Message, TextDelta, ThreadId, Turn
 from gateway.ports.platform import Adapter, Request
 from gateway.web.api import waiting
 from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, until
 from tests.contracts.adapter import TEXT, AdapterContract
-from tests.fakes.inbox import Step, echo
+from tests.fakes.inbox import InboxStep, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
 
 
 @pytest.fixture(autouse=True)
 def no_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is forgotten waits for ever, and the test fails."""
-    monkeypatch.setattr(waiting, "LOOK_WHEN_HERE", 1e6)
+    monkeypatch.setattr(waiting, "LOCAL_POLL_SECONDS", 1e6)
 
 
 @pytest.fixture
@@ -204,7 +211,7 @@ def test_who_waited_long_enough_can_fetch_the_turn_later_or_ask_again() -> None:
     assert error(response) == (504, "timed_out")
     turn = response.json["error"]["turn_id"]
     assert chat.call("GET", f"/chat/turns/{turn}").json["state"] == "running"
-    assert chat.adapter.room.taken == 0
+    assert chat.adapter.room.count == 0
     gate.open()
     until(lambda: "response" in chat.call("GET", f"/chat/turns/{turn}").json)
     again = chat.say("hi", Idempotency_Key="k")
@@ -214,13 +221,13 @@ def test_who_waited_long_enough_can_fetch_the_turn_later_or_ask_again() -> None:
 
 
 def test_a_turn_that_another_process_works_on_is_found_in_the_table(chat: Chat) -> None:
-    chat.inbox.here = False
+    chat.inbox.claimed_here = False
     assert chat.say("hello")["response"] == "You said: hello"
 
 
 def test_a_database_that_is_away_for_a_moment_costs_a_waiting_caller_nothing(chat: Chat) -> None:
     gate = chat.hold()
-    chat.inbox.here = False
+    chat.inbox.claimed_here = False
     replies = []
     waiting = in_thread(lambda: replies.append(chat.say("hi")))
     gate.wait_until_reached()
@@ -240,7 +247,7 @@ def test_a_queued_or_running_turn_can_be_cancelled_and_its_caller_hears_of_it(ch
     second = chat.post({"message": "second", "thread_id": thread}, Prefer="respond-async", Idempotency_Key="k").json
     same = {"message": "second", "thread_id": thread}
     waiting = in_thread(lambda: answers.append(chat.post(same, Idempotency_Key="k")))
-    until(lambda: chat.adapter.room.taken)
+    until(lambda: chat.adapter.room.count)
     response = chat.call("POST", f"/chat/turns/{second['turn_id']}/cancel")
     assert (response.status_code, response.json["state"]) == (200, "cancelled")
     assert response.json["error"]["code"] == "cancelled"
@@ -258,26 +265,26 @@ def test_a_finished_turn_cannot_be_cancelled(chat: Chat) -> None:
 # ---------------------------------------------------------------- failures
 
 FAILURES = [
-    (RateLimited("429 at the backend: org-secret", retry_after=7.2), 429, "rate_limited", "8"),
-    (RateLimited(), 429, "rate_limited", "60"),
-    (TimedOut(), 504, "timed_out", None),
-    (Unavailable("connect to 10.0.0.7 refused"), 502, "assistant_failed", None),
-    (Refused(sentence="The reply was filtered."), 502, "assistant_failed", None),
+    (AssistantRateLimited("429 at the backend: org-secret", retry_after=7.2), 429, "rate_limited", "8"),
+    (AssistantRateLimited(), 429, "rate_limited", "60"),
+    (AssistantTimedOut(), 504, "timed_out", None),
+    (AssistantUnavailable("connect to 10.0.0.7 refused"), 502, "assistant_failed", None),
+    (AssistantRefused(user_message="The reply was filtered."), 502, "assistant_failed", None),
 ]
 
 
 @pytest.mark.parametrize(("failure", "status", "code", "retry_after"), FAILURES)
 def test_a_failed_turn_has_a_status_and_a_sentence_and_nothing_internal(
-    chat: Chat, failure: RateLimited, status: int, code: str, retry_after: str | None
+    chat: Chat, failure: AssistantRateLimited, status: int, code: str, retry_after: str | None
 ) -> None:
     chat.inbox.script = lambda _: (TextDelta("half an ans"), failure)
     response = chat.post({"message": "hi"})
     assert error(response) == (status, code)
-    assert response.json["error"]["message"] == failure.sentence
+    assert response.json["error"]["message"] == failure.user_message
     assert response.headers.get("Retry-After") == retry_after
     view = chat.call("GET", f"/chat/turns/{response.json['error']['turn_id']}").json
     assert (view["state"], view["response"]) == ("failed", None)
-    assert view["error"] == {"code": code, "message": failure.sentence, "turn_id": None}
+    assert view["error"] == {"code": code, "message": failure.user_message, "turn_id": None}
 
 
 # ---------------------------------------------------------------- idempotency
@@ -286,7 +293,7 @@ def test_a_failed_turn_has_a_status_and_a_sentence_and_nothing_internal(
 def test_the_same_key_again_is_the_same_turn_however_often_and_at_once(chat: Chat) -> None:
     seen: list[str] = []
 
-    def once(turn: Turn) -> Sequence[Step]:
+    def once(turn: Turn) -> Sequence[InboxStep]:
         seen.append(turn.message.text)
         return echo(turn)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.errors import Misconfigured, Overloaded, StoreUnavailable
+from gateway.domain.errors import AssistantMisconfigured, Overloaded, StoreUnavailable
 from storage.store import SqlStore
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.contracts.adapter import JSON
@@ -212,7 +212,7 @@ def test_no_headers_whatever_are_an_error_of_ours(shared: Chat, headers: dict[st
         (Overloaded("Too many.", retry_after=2.1), 503, "overloaded", "3"),
         (Overloaded("Too many."), 503, "overloaded", "5"),
         (StoreUnavailable("postgresql://bot:pw@db refused"), 503, "store_unavailable", "5"),
-        (Misconfigured("401 for key sk-123"), 502, "assistant_failed", None),
+        (AssistantMisconfigured("401 for key sk-123"), 502, "assistant_failed", None),
     ],
 )
 def test_a_core_that_cannot_take_a_message_says_when_to_come_back(
@@ -224,12 +224,12 @@ def test_a_core_that_cannot_take_a_message_says_when_to_come_back(
         assert response.headers.get("Retry-After") == retry_after
         assert "pw" not in response.text
         assert "sk-123" not in response.text
-    assert chat.adapter.room.taken == 0
+    assert chat.adapter.room.count == 0
 
 
 def test_a_conversation_with_too_much_to_do_is_overloaded(chat: Chat) -> None:
     gate = chat.hold()
-    chat.inbox.backlog = 2
+    chat.inbox.max_backlog = 2
     thread = chat.post({"message": "1"}, Prefer="respond-async").json["thread_id"]
     assert chat.post({"message": "2", "thread_id": thread}, Prefer="respond-async").status_code == 202
     assert error(chat.post({"message": "3", "thread_id": thread})) == (503, "overloaded")
@@ -240,7 +240,7 @@ def test_only_so_many_may_wait_and_everybody_else_is_still_served() -> None:
     chat = Chat(threads=52)  # fifty of them are kept free
     gate = chat.hold()
     waiting = [in_thread(lambda: chat.say("hi")) for _ in range(2)]
-    until(lambda: chat.adapter.room.taken == 2)
+    until(lambda: chat.adapter.room.count == 2)
     response = chat.post({"message": "hi"})
     assert error(response) == (503, "overloaded")
     assert response.headers["Retry-After"] == "5"
@@ -287,7 +287,7 @@ def test_who_waits_when_the_process_ends_is_told_where_to_look_and_nobody_new_is
     answers = []
     waiting = in_thread(lambda: answers.append(chat.post({"message": "hi"})))
     gate.wait_until_reached()
-    chat.adapter.let_go(0.0)
+    chat.adapter.drain(0.0)
     waiting.join(20)
     assert error(answers[0]) == (504, "timed_out")
     assert chat.call("GET", f"/chat/turns/{answers[0].json['error']['turn_id']}").json["state"] == "running"

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from gateway.domain.errors import RateLimited, StoreUnavailable, Unavailable
-from gateway.domain.models import Answered, TextDelta, ToolCall, Turn, TurnId
+from gateway.domain.errors import AssistantRateLimited, AssistantUnavailable, StoreUnavailable
+from gateway.domain.models import RunCompleted, TextDelta, ToolCall, Turn, TurnId
 from gateway.web.api import waiting
 from tests.adapters.chat import Chat, Event, chunks, error, in_thread, parse, until
-from tests.fakes.inbox import Step
+from tests.fakes.inbox import InboxStep
 
 
 @pytest.fixture(autouse=True)
 def no_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is forgotten waits for ever, and the test fails."""
-    monkeypatch.setattr(waiting, "LOOK_WHEN_HERE", 1e6)
+    monkeypatch.setattr(waiting, "LOCAL_POLL_SECONDS", 1e6)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def chat() -> Iterator[Chat]:
     chat.close()
 
 
-def watch(chat: Chat, *steps: Step, **headers: str) -> list[Event]:
+def watch(chat: Chat, *steps: InboxStep, **headers: str) -> list[Event]:
     if steps:
         chat.inbox.script = lambda _: steps
     with chat.post({"message": "hi", "stream": True}, **headers) as response:
@@ -40,7 +40,7 @@ def said(events: Sequence[Event]) -> str:
 
 
 def test_a_stream_tells_the_turn_then_its_words_and_at_last_the_reply(chat: Chat) -> None:
-    events = watch(chat, TextDelta("Hel"), TextDelta("lo\n\n世界\r\u2028"), Answered("Hello\n\n世界\r\u2028"))
+    events = watch(chat, TextDelta("Hel"), TextDelta("lo\n\n世界\r\u2028"), RunCompleted("Hello\n\n世界\r\u2028"))
     names = [name for name, _ in events]
     assert (names[0], names[-1], names.count("done")) == ("turn", "done", 1)
     assert set(names[1:-1]) == {"delta"}
@@ -102,38 +102,45 @@ def test_a_tool_is_told_once(chat: Chat) -> None:
         ToolCall("c1", "calculate", "1+1"),
         ToolCall("c1", "calculate", "1+1", "2", done=True),
         TextDelta("Two."),
-        Answered("Let me see. Two."),
+        RunCompleted("Let me see. Two."),
     )
     assert [e for e in events if e[0] == "tool"] == [("tool", {"name": "calculate"})]
     assert [name for name, _ in events] == ["turn", "delta", "tool", "delta", "done"]
 
 
 def test_the_words_join_to_the_reply_even_when_some_were_never_shown(chat: Chat) -> None:
-    for steps in ((Answered("Hello"),), (TextDelta("Hel"), Answered("Hello")), (TextDelta("Hello"), Answered("Hello"))):
+    for steps in (
+        (RunCompleted("Hello"),),
+        (TextDelta("Hel"), RunCompleted("Hello")),
+        (TextDelta("Hello"), RunCompleted("Hello")),
+    ):
         events = watch(chat, *steps)
         assert said(events) == "Hello" == events[-1][1]["response"]
 
 
 def test_done_tells_the_truth_when_the_words_were_other_ones(chat: Chat) -> None:
-    events = watch(chat, TextDelta("Howdy"), Answered("Hello"))
+    events = watch(chat, TextDelta("Howdy"), RunCompleted("Hello"))
     assert said(events) == "Howdy"
     assert events[-1][1]["response"] == "Hello"
 
 
 def test_a_failure_ends_the_stream_with_the_error_and_the_status_it_would_have_had(chat: Chat) -> None:
     waits = {"retry_after": 60}
-    for failure, status, code in ((Unavailable(), 502, "assistant_failed"), (RateLimited(), 429, "rate_limited")):
+    for failure, status, code in (
+        (AssistantUnavailable(), 502, "assistant_failed"),
+        (AssistantRateLimited(), 429, "rate_limited"),
+    ):
         events = watch(chat, TextDelta("half an ans"), failure)
         assert [name for name, _ in events] == ["turn", "delta", "error"]
         turn = events[0][1]["turn_id"]
-        expected = {"code": code, "message": failure.sentence, "turn_id": turn}
+        expected = {"code": code, "message": failure.user_message, "turn_id": turn}
         assert events[-1][1] == {"error": expected, "status": status} | (waits if status == 429 else {})
 
 
 def test_what_is_wrong_before_the_stream_begins_is_an_ordinary_error(chat: Chat) -> None:
     assert error(chat.post({"message": "", "stream": True})) == (400, "empty_message")
     assert error(chat.post({"message": "hi", "stream": True, "thread_id": "thr_no"})) == (404, "thread_not_found")
-    assert chat.adapter.room.taken == 0
+    assert chat.adapter.room.count == 0
 
 
 def test_silence_ends_a_stream_after_a_while_but_the_turn_goes_on() -> None:
@@ -150,12 +157,12 @@ def test_silence_ends_a_stream_after_a_while_but_the_turn_goes_on() -> None:
 
 def test_a_fault_of_ours_ends_the_stream_with_an_error_that_tells_nothing(chat: Chat) -> None:
     gate = chat.hold()
-    chat.inbox.here = False
+    chat.inbox.claimed_here = False
 
-    def broken(turn: TurnId) -> Turn:
+    def broken(turn_id: TurnId) -> Turn:
         raise RuntimeError("secret detail")
 
-    chat.inbox.turn = broken  # type: ignore[method-assign]  # the fault
+    chat.inbox.get_turn = broken  # type: ignore[method-assign]  # the fault
     events = watch(chat)
     assert [name for name, _ in events] == ["turn", "error"]
     assert (events[-1][1]["status"], events[-1][1]["error"]["code"]) == (500, "internal")
@@ -179,9 +186,9 @@ def test_a_watcher_who_leaves_frees_his_place_and_the_turn_goes_on(chat: Chat) -
     stream = chunks(response)
     turn = parse(next(stream))[0][1]["turn_id"]
     next(stream)
-    assert chat.adapter.room.taken == 1
+    assert chat.adapter.room.count == 1
     response.close()
-    assert chat.adapter.room.taken == 0
+    assert chat.adapter.room.count == 0
     gate.open()
     until(lambda: chat.call("GET", f"/chat/turns/{turn}").json["response"] == "at last")
 
@@ -190,7 +197,7 @@ def test_one_who_leaves_before_the_first_event_frees_his_place_too(chat: Chat) -
     gate = chat.hold()
     response = chat.app.test_client().post("/chat", json={"message": "hi", "stream": True}, buffered=False)
     response.close()
-    assert chat.adapter.room.taken == 0
+    assert chat.adapter.room.count == 0
     gate.open()
 
 
@@ -209,11 +216,11 @@ def test_a_repetition_of_a_running_turn_watches_it_too_and_one_of_a_finished_tur
     assert {first[0][1]["turn_id"], turn, third[0][1]["turn_id"]} == {turn}
     assert first[-1] == second[-1] == third[-1]
     assert said(first) == said(third) == "at last"
-    assert chat.adapter.room.taken == 0
+    assert chat.adapter.room.count == 0
 
 
 def test_a_turn_that_another_process_works_on_is_watched_as_far_as_that_goes(chat: Chat) -> None:
-    chat.inbox.here = False
+    chat.inbox.claimed_here = False
     events = watch(chat)
     assert [name for name, _ in events] == ["turn", "delta", "done"]
     assert said(events) == "You said: hi"
@@ -221,14 +228,14 @@ def test_a_turn_that_another_process_works_on_is_watched_as_far_as_that_goes(cha
 
 def test_words_that_come_fast_leave_in_bundles(chat: Chat) -> None:
     words = [TextDelta(f"{n} ") for n in range(500)]
-    events = watch(chat, *words, Answered("".join(word.text for word in words)))
+    events = watch(chat, *words, RunCompleted("".join(word.text for word in words)))
     assert said(events) == events[-1][1]["response"]
     assert len(events) < 100
 
 
 def test_a_database_that_is_away_does_not_end_a_stream(chat: Chat) -> None:
     gate = chat.hold()
-    chat.inbox.here = False
+    chat.inbox.claimed_here = False
     stream = chunks(chat.post({"message": "hi", "stream": True}))
     assert parse(next(stream))[0][0] == "turn"
     chat.inbox.fault = StoreUnavailable()

@@ -20,31 +20,31 @@ from typing import Protocol
 from rich.console import Console
 
 from tests.bench import scale
-from tests.bench.chat_scenes import Scenes
-from tests.bench.measurements import Figure
-from tests.bench.plan import CALLERS, FULL, PAUSE_SECONDS, QUICK, TURNS_PER_THREAD, Plan
+from tests.bench.chat_scenes import ChatScenes
+from tests.bench.measurements import Measurement
+from tests.bench.plan import CALLERS, FULL, QUICK, SETTLE_PAUSE_SECONDS, TURNS_PER_THREAD, BenchPlan
 from tests.bench.processes import TUTORIAL_THREADS
-from tests.bench.scale_processes import ScaleFolder
-from tests.bench.scale_tables import TURNS_EACH
+from tests.bench.scale_processes import ScaleProcesses
+from tests.bench.scale_tables import TURNS_PER_CONVERSATION
 from tests.bench.slack_scenes import SlackScenes
 from tests.bench.slack_stub import SENDERS
 from tests.bench.table import table_of
 from tests.bench.telegram_scenes import TelegramScenes
 
-SYNCS = 50
+FSYNC_COUNT = 50
 SHOWN_ERRORS = 5
 
 
-class Measured(Protocol):
+class MeasuresScenes(Protocol):
     """A class of benchmark scenes."""
 
     errors: list[str]
 
-    def figures(self) -> Iterator[Figure]: ...
+    def measurements(self) -> Iterator[Measurement]: ...
 
 
-KINDS: dict[str, Callable[[ScaleFolder, Plan, Callable[[str], None]], Measured]] = {
-    "chat": Scenes,
+SCENES: dict[str, Callable[[ScaleProcesses, BenchPlan, Callable[[str], None]], MeasuresScenes]] = {
+    "chat": ChatScenes,
     "slack": SlackScenes,
     "telegram": TelegramScenes,
     "scale": scale.ScaleScenes,
@@ -62,38 +62,38 @@ def main() -> None:
         tell(f"[dim]{time.monotonic() - begun:4.0f} s  {what}")
 
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = ScaleFolder(Path(name))
-        scenes = [KINDS[each](folder, plan, progress) for each in names]
+        folder = ScaleProcesses(Path(name))
+        scenes = [SCENES[each](folder, plan, progress) for each in names]
         try:
-            figures = [figure for scene in scenes for figure in scene.figures()]
+            figures = [figure for scene in scenes for figure in scene.measurements()]
         finally:
             folder.stop()
         footer = [
-            *(line for each in names for line in METHODS[each](plan)),
-            *_machine(Path(name)),
-            *_errors([error for scene in scenes for error in scene.errors]),
+            *(line for each in names for line in METHOD_NOTES[each](plan)),
+            *_machine_notes(Path(name)),
+            *_error_notes([error for scene in scenes for error in scene.errors]),
         ]
     footer.append(f"It took {time.monotonic() - begun:.0f} s.")
     Console().print(table_of(figures, footer))
 
 
-def _options() -> tuple[Sequence[str], Plan]:
+def _options() -> tuple[Sequence[str], BenchPlan]:
     """Returns the names of the scenes to run, and their sizes."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller sizes: a minute or two, with more noise")
-    parser.add_argument("--only", choices=KINDS, action="append", help="run only these scenes (may be repeated)")
+    parser.add_argument("--only", choices=SCENES, action="append", help="run only these scenes (may be repeated)")
     options = parser.parse_args()
     if sys.platform != "linux":
         parser.error("CPU and memory are read from /proc: this runs on Linux only")
-    return options.only or list(KINDS), QUICK if options.quick else FULL
+    return options.only or list(SCENES), QUICK if options.quick else FULL
 
 
-def _chat(plan: Plan) -> Iterator[str]:
+def _chat_notes(plan: BenchPlan) -> Iterator[str]:
     yield (
-        f"A single caller: {plan.lone_turns} turns for each median and p99 ({plan.first_tokens} for first tokens), "
-        f"alternating between the SDK and the gateway with {PAUSE_SECONDS * 1000:g} ms of pause after each; threads of "
-        f"{TURNS_PER_THREAD} turns; the SDK is AsyncOpenAI on aiohttp, streaming the same requests. The difference at "
-        "p99 is the difference of the two p99."
+        f"A single caller: {plan.single_turns} turns for each median and p99 ({plan.first_tokens} for first tokens), "
+        f"alternating between the SDK and the gateway with {SETTLE_PAUSE_SECONDS * 1000:g} ms of pause after each; "
+        f"threads of {TURNS_PER_THREAD} turns; the SDK is AsyncOpenAI on aiohttp, streaming the same requests. The "
+        "difference at p99 is the difference of the two p99."
     )
     yield (
         f"{CALLERS} callers: each sends its next message when answered, in its own thread; {plan.rounds} x "
@@ -108,7 +108,7 @@ def _chat(plan: Plan) -> Iterator[str]:
     )
 
 
-def _slack(_: Plan) -> Iterator[str]:
+def _slack_notes(_: BenchPlan) -> Iterator[str]:
     yield (
         f"Slack: signed events over HTTP by {SENDERS} senders, each sending its next event when the last one is "
         "acknowledged. Each message is in its own channel, and a workspace has few of them: the gateway obeys Slack's "
@@ -117,7 +117,7 @@ def _slack(_: Plan) -> Iterator[str]:
     )
 
 
-def _telegram(_: Plan) -> Iterator[str]:
+def _telegram_notes(_: BenchPlan) -> Iterator[str]:
     yield (
         f"Telegram: a webhook with {SENDERS} senders, each message in its own chat. python-telegram-bot's "
         "Application acknowledges an update when it is in its queue in memory, and processes 256 at once. A bot may "
@@ -125,29 +125,29 @@ def _telegram(_: Plan) -> Iterator[str]:
     )
 
 
-def _scale(plan: Plan) -> Iterator[str]:
+def _scale_notes(plan: BenchPlan) -> Iterator[str]:
     yield (
         "Several processes: only the core and its store, over a PostgreSQL on this machine with durable commits "
         "(fsync); platform and assistant are stubs in the same process. The time is from the first turn received to "
         "the last turn delivered, by the database's clock. With an assistant that only waits, "
-        f"{scale.ROOM} concurrent runs for each process are the limit, not CPU; with {scale.MUCH_ROOM} it is the CPU, "
-        "which all processes and the database share."
+        f"{scale.CAPACITY} concurrent runs for each process are the limit, not CPU; with {scale.HIGH_CAPACITY} it is "
+        "the CPU, which all processes and the database share."
     )
     yield (
-        f"A full table: {TURNS_EACH} turns in each conversation; messages arrive one after another in random "
-        f"conversations, and are claimed, answered and finished; medians of {plan.table_messages}, alternating with a "
-        f"table of {scale.FEW_TURNS} turns. A process is killed as soon as it has started all its runs, so that its "
-        "leases last longest."
+        f"A full table: {TURNS_PER_CONVERSATION} turns in each conversation; messages arrive one after another in "
+        f"random conversations, and are claimed, answered and finished; medians of {plan.table_messages}, alternating "
+        f"with a table of {scale.FEW_TURNS} turns. A process is killed as soon as it has started all its runs, so that "
+        "its leases last longest."
     )
 
 
-METHODS = {"chat": _chat, "slack": _slack, "telegram": _telegram, "scale": _scale}
+METHOD_NOTES = {"chat": _chat_notes, "slack": _slack_notes, "telegram": _telegram_notes, "scale": _scale_notes}
 """Returns, for each of SCENES, the notes on its method that are printed under the table."""
 
 
-def _machine(folder: Path) -> Iterator[str]:
+def _machine_notes(folder: Path) -> Iterator[str]:
     system = f"{platform.system()} {platform.release()}, {os.cpu_count()} x {_processor()}"
-    yield f"{system}; Python {platform.python_version()}; SQLite, one fsync takes {_sync_ms(folder):.2f} ms."
+    yield f"{system}; Python {platform.python_version()}; SQLite, one fsync takes {_fsync_ms(folder):.2f} ms."
 
 
 def _processor() -> str:
@@ -157,17 +157,17 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _sync_ms(folder: Path) -> float:
+def _fsync_ms(folder: Path) -> float:
     """Measures how long the disk takes to write and sync a page; each turn waits for that several times."""
     with (folder / "page").open("wb", buffering=0) as page:
         begun = time.perf_counter()
-        for _ in range(SYNCS):
+        for _ in range(FSYNC_COUNT):
             page.write(b"\0" * 4096)
             os.fsync(page.fileno())
-    return (time.perf_counter() - begun) * 1000 / SYNCS
+    return (time.perf_counter() - begun) * 1000 / FSYNC_COUNT
 
 
-def _errors(errors: Sequence[str]) -> Iterator[str]:
+def _error_notes(errors: Sequence[str]) -> Iterator[str]:
     if errors:
         yield f"[red]{len(errors)} turns under load failed:[/]"
         yield from (f"  {count} x {error}" for error, count in Counter(errors).most_common(SHOWN_ERRORS))

@@ -7,39 +7,39 @@ import socket
 from time import perf_counter
 from urllib.parse import urlsplit
 
-READ = 65_536
-PATIENCE_SECONDS = 60.0
+READ_BYTES = 65_536
+TIMEOUT_SECONDS = 60.0
 END_OF_STREAM = b"0\r\n\r\n"
 
 
-class Caller:
+class ChatCaller:
     """One caller, in one thread at a time. Blocks."""
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
         self._host = place.netloc
-        self._socket = socket.create_connection((place.hostname, place.port), PATIENCE_SECONDS)
+        self._socket = socket.create_connection((place.hostname, place.port), TIMEOUT_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._thread: str | None = None
 
     def close(self) -> None:
         self._socket.close()
 
-    def leave(self) -> None:
+    def start_new_thread(self) -> None:
         """Makes the next message open a new thread."""
         self._thread = None
 
-    def say(self, text: str) -> float:
+    def send(self, text: str) -> float:
         """Sends a message, reads the whole reply, and returns when it ended, by ``perf_counter``."""
-        self._send({"message": text})
+        self._post({"message": text})
         body = self._read_whole()
         ended = perf_counter()
         self._thread = json.loads(body)["thread_id"]
         return ended
 
-    def watch(self, text: str) -> float:
+    def send_streaming(self, text: str) -> float:
         """Sends a message, reads the reply as an event stream, and returns when its first text arrived."""
-        self._send({"message": text, "stream": True})
+        self._post({"message": text, "stream": True})
         read, first = bytearray(), 0.0
         while not read.endswith(END_OF_STREAM):
             read += self._receive()
@@ -49,10 +49,10 @@ class Caller:
         self._thread = json.loads(done.partition(b"\n")[0])["thread_id"]
         return first
 
-    def _send(self, asked: dict[str, object]) -> None:
+    def _post(self, request: dict[str, object]) -> None:
         if self._thread is not None:
-            asked["thread_id"] = self._thread
-        body = json.dumps(asked).encode()
+            request["thread_id"] = self._thread
+        body = json.dumps(request).encode()
         head = f"POST /chat HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
         self._socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
@@ -69,7 +69,7 @@ class Caller:
         return body
 
     def _receive(self) -> bytes:
-        received = self._socket.recv(READ)
+        received = self._socket.recv(READ_BYTES)
         if not received:
             raise ConnectionError("the server closed the connection")
         return received

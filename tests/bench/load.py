@@ -19,13 +19,13 @@ import aiohttp
 
 from tests.bench.plan import TEXT
 
-Kind = Literal["closed", "open", "hold"]
+LoadKind = Literal["closed", "open", "hold"]
 WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Order:
-    kind: Kind
+class LoadOrder:
+    kind: LoadKind
     url: str
     callers: int
     seconds: float = 0.0
@@ -34,81 +34,81 @@ class Order:
 
 
 @dataclass
-class Result:
+class LoadResult:
     seconds: float = 0.0
-    in_time: int = 0
+    completed_in_time: int = 0
     """Turns that succeeded before the time was up."""
     times: list[float] = field(default_factory=list)
     """Milliseconds of every successful turn."""
     errors: list[str] = field(default_factory=list)
 
 
-class Load:
+class LoadRunner:
     """Runs one order. Prints ``ready`` after warming up and waits for a line on stdin before it starts."""
 
-    def __init__(self, order: Order, http: aiohttp.ClientSession) -> None:
+    def __init__(self, order: LoadOrder, http: aiohttp.ClientSession) -> None:
         self._order = order
         self._http = http
-        self._result = Result(order.seconds)
+        self._result = LoadResult(order.seconds)
 
-    async def closed(self) -> Result:
-        threads = await self._all_opened()
-        await _ready()
+    async def closed_loop(self) -> LoadResult:
+        threads = await self._open_threads()
+        await _signal_ready()
         until = perf_counter() + self._order.seconds
-        await asyncio.gather(*(self._speak_until(until, thread) for thread in threads))
+        await asyncio.gather(*(self._send_until(until, thread) for thread in threads))
         return self._result
 
-    async def open(self) -> Result:
-        free = deque(await self._all_opened())
-        await _ready()
+    async def open_loop(self) -> LoadResult:
+        free = deque(await self._open_threads())
+        await _signal_ready()
         start = perf_counter()
-        turns = (self._in_time(start + number / self._order.rate, free) for number in range(self._count()))
+        turns = (self._send_at(start + number / self._order.rate, free) for number in range(self._turn_count()))
         await asyncio.gather(*turns)
         return self._result
 
-    async def hold(self) -> Result:
+    async def hold(self) -> LoadResult:
         """Keeps all callers waiting; none is answered in the meantime."""
         start = perf_counter()
         callers = [
-            asyncio.create_task(self._in_time(start + number / self._order.rate, deque()))
+            asyncio.create_task(self._send_at(start + number / self._order.rate, deque()))
             for number in range(self._order.callers)
         ]
         await asyncio.sleep(self._order.callers / self._order.rate)
-        await _ready()
+        await _signal_ready()
         for caller in callers:
             caller.cancel()
         return self._result
 
-    def _count(self) -> int:
+    def _turn_count(self) -> int:
         return int(self._order.seconds * self._order.rate)
 
-    async def _all_opened(self) -> list[str | None]:
-        return await asyncio.gather(*(self._opened() for _ in range(self._order.callers)))
+    async def _open_threads(self) -> list[str | None]:
+        return await asyncio.gather(*(self._open_thread() for _ in range(self._order.callers)))
 
-    async def _opened(self) -> str | None:
+    async def _open_thread(self) -> str | None:
         thread = None
         for _ in range(WARM_UP):
-            thread = await self._say(thread)
+            thread = await self._send(thread)
         return thread
 
-    async def _speak_until(self, until: float, thread: str | None) -> None:
+    async def _send_until(self, until: float, thread: str | None) -> None:
         while (begun := perf_counter()) < until:
-            thread = await self._say(thread)
+            thread = await self._send(thread)
             if thread is not None:
-                self._note(begun)
-                self._result.in_time += perf_counter() < until
+                self._record_time(begun)
+                self._result.completed_in_time += perf_counter() < until
 
-    async def _in_time(self, planned: float, free: deque[str | None]) -> None:
+    async def _send_at(self, planned: float, free: deque[str | None]) -> None:
         await asyncio.sleep(planned - perf_counter())
-        thread = await self._say(free.popleft() if free else None)
+        thread = await self._send(free.popleft() if free else None)
         if thread is not None:
             free.append(thread)
-            self._note(planned)
+            self._record_time(planned)
 
-    def _note(self, begun: float) -> None:
+    def _record_time(self, begun: float) -> None:
         self._result.times.append((perf_counter() - begun) * 1000)
 
-    async def _say(self, thread: str | None) -> str | None:
+    async def _send(self, thread: str | None) -> str | None:
         """Sends a message and returns its thread; None when it failed."""
         asked = {"message": TEXT} if thread is None else {"message": TEXT, "thread_id": thread}
         headers = {"Prefer": self._order.prefer} if self._order.prefer else None
@@ -123,17 +123,17 @@ class Load:
         return None
 
 
-async def _ready() -> None:
+async def _signal_ready() -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
 
 
 async def main() -> None:
-    order = Order(**json.loads(sys.argv[1]))
+    order = LoadOrder(**json.loads(sys.argv[1]))
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http:
-        load = Load(order, http)
-        result = await {"closed": load.closed, "open": load.open, "hold": load.hold}[order.kind]()
+        load = LoadRunner(order, http)
+        result = await {"closed": load.closed_loop, "open": load.open_loop, "hold": load.hold}[order.kind]()
     print(json.dumps(asdict(result)), flush=True)
 
 

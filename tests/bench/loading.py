@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from tests.bench.load import Order, Result
-from tests.bench.processes import ROOT, Server
+from tests.bench.load import LoadOrder, LoadResult
+from tests.bench.processes import ROOT, BenchServer
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Loaded:
+class ServerLoadResult:
     """The result of one load on one server."""
 
-    result: Result
+    result: LoadResult
     cpu_seconds: float
     rss_mb: float
 
     @property
     def rate(self) -> float:
         """Turns per second."""
-        return self.result.in_time / self.result.seconds
+        return self.result.completed_in_time / self.result.seconds
 
     @property
     def cpu_ms(self) -> float:
@@ -35,35 +35,35 @@ class Loaded:
         return 1000 * self.cpu_seconds / max(1, len(self.result.times))
 
 
-def load(order: Order, server: Server) -> Loaded:
+def run_load(order: LoadOrder, server: BenchServer) -> ServerLoadResult:
     """Runs an order to its end."""
-    with _running(order) as process:
+    with _load_process(order) as process:
         _wait_for_line(process)
         before = server.usage()
         result = _finish(process)
         after = server.usage()
-    return Loaded(result, after.cpu_seconds - before.cpu_seconds, after.rss_mb)
+    return ServerLoadResult(result, after.cpu_seconds - before.cpu_seconds, after.rss_mb)
 
 
 @contextmanager
-def holding(order: Order) -> Iterator[Callable[[], Result]]:
+def hold_in_flight(order: LoadOrder) -> Iterator[Callable[[], LoadResult]]:
     """Holds turns in flight during the block; all are sent when it starts. Call the yielded function to end them."""
-    with _running(order) as process:
+    with _load_process(order) as process:
         _wait_for_line(process)
         yield lambda: _finish(process)
 
 
-def wait_until(ready: Callable[[], bool], otherwise: str) -> None:
+def wait_until(condition: Callable[[], bool], message: str) -> None:
     """Polls until the condition is true. Raises TimeoutError with this message."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not ready():
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
         if time.monotonic() > until:
-            raise TimeoutError(otherwise)
+            raise TimeoutError(message)
         time.sleep(0.1)
 
 
 @contextmanager
-def _running(order: Order) -> Iterator[subprocess.Popen[str]]:
+def _load_process(order: LoadOrder) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.load", json.dumps(asdict(order))],
         cwd=ROOT,
@@ -83,6 +83,6 @@ def _wait_for_line(process: subprocess.Popen[str]) -> None:
         raise RuntimeError("the load process did not start")
 
 
-def _finish(process: subprocess.Popen[str]) -> Result:
+def _finish(process: subprocess.Popen[str]) -> LoadResult:
     said, _ = process.communicate("\n")
-    return Result(**json.loads(said))
+    return LoadResult(**json.loads(said))

@@ -7,54 +7,54 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Verdict = Callable[[float, float], bool]
+TargetCheck = Callable[[float, float], bool]
 """Returns whether the gateway's value and the baseline meet the target."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class PerformanceTarget:
     text: str
-    met: Verdict
+    is_met: TargetCheck
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Measurement:
     """One row of the table."""
 
     section: str
     name: str
-    ours: float
-    theirs: float | None = None
+    value: float
+    baseline: float | None = None
     note: str = ""
     """For example what the baseline is."""
-    aim: Aim | None = None
+    target: PerformanceTarget | None = None
 
     @property
-    def met(self) -> bool | None:
+    def target_met(self) -> bool | None:
         """Whether the target is met; None without a target."""
-        if self.aim is None:
+        if self.target is None:
             return None
-        return self.aim.met(self.ours, math.nan if self.theirs is None else self.theirs)
+        return self.target.is_met(self.value, math.nan if self.baseline is None else self.baseline)
 
 
-def at_most_more(much: float) -> Aim:
-    return Aim(f"≤ +{much:g}", lambda ours, theirs: ours - theirs <= much)
+def at_most_more(limit: float) -> PerformanceTarget:
+    return PerformanceTarget(f"≤ +{limit:g}", lambda ours, theirs: ours - theirs <= limit)
 
 
-def at_least_times(factor: float) -> Aim:
-    return Aim(f"≥ {factor:g}x", lambda ours, theirs: ours >= factor * theirs)
+def at_least_times(factor: float) -> PerformanceTarget:
+    return PerformanceTarget(f"≥ {factor:g}x", lambda ours, theirs: ours >= factor * theirs)
 
 
-def at_least(limit: float) -> Aim:
-    return Aim(f"≥ {limit:g}", lambda ours, _: ours >= limit)
+def at_least(limit: float) -> PerformanceTarget:
+    return PerformanceTarget(f"≥ {limit:g}", lambda ours, _: ours >= limit)
 
 
-def at_most(limit: float) -> Aim:
-    return Aim(f"≤ {limit:g}", lambda ours, _: ours <= limit)
+def at_most(limit: float) -> PerformanceTarget:
+    return PerformanceTarget(f"≤ {limit:g}", lambda ours, _: ours <= limit)
 
 
-def below(limit: float) -> Aim:
-    return Aim(f"< {limit:g}", lambda ours, _: ours < limit)
+def below(limit: float) -> PerformanceTarget:
+    return PerformanceTarget(f"< {limit:g}", lambda ours, _: ours < limit)
 
 
 def median(samples: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ BACKENDS: tuple[Backend, ...] = ("responses", "threads", "chat")
 TEXT = "What is the weather like in Reykjavik today?"
 TURNS_PER_THREAD = 20
 """Realistic length of a thread, and the same for every measurement."""
-PAUSE_SECONDS = 0.005
+SETTLE_PAUSE_SECONDS = 0.005
 """Between two turns of a single caller, so that work after one reply is not measured in the next turn."""
 CALLERS = 50
 IN_FLIGHT = 1000
@@ -27,15 +27,15 @@ SLACK_RATE = 100.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """Sizes of one run of the benchmarks."""
 
-    lone_turns: int
+    single_turns: int
     """Turns of a single caller for each measurement, for the SDK and for the gateway."""
     rounds: int
     """How often each server is loaded, alternating; the median is shown."""
     load_seconds: float
-    patient: bool
+    with_sleep_first: bool
     """Whether the program that sleeps before it polls is measured too. It is slow."""
     rates: tuple[float, ...]
     """Fixed rates in turns per second, whether or not the server keeps up."""
@@ -43,7 +43,7 @@ class Plan:
     first_tokens: int
     held_by: tuple[Backend, ...]
     """Backends whose memory with turns in flight is measured."""
-    held_quietly: tuple[Backend, ...]
+    held_without_callers: tuple[Backend, ...]
     """Backends for which that is repeated without waiting callers."""
     slack_events: int
     """Events sent as fast as they are acknowledged, while runs wait."""
@@ -51,57 +51,57 @@ class Plan:
     """Direct messages to answer, for each burst."""
     telegram_burst: int
     """Messages to answer, each in its own chat."""
-    free_turns: int
+    instant_turns: int
     """Turns for several processes, with an assistant that answers at once."""
-    waiting_turns: int
+    low_capacity_turns: int
     """Turns with an assistant that only waits, and few runs for each process."""
-    crowded_turns: int
+    high_capacity_turns: int
     """Turns with an assistant that only waits, and many runs for each process."""
     table_turns: int
     """Turns in a full table."""
     table_messages: int
     """Messages into the full table, and into a small one, for each median."""
-    sqlite_too: bool
+    with_sqlite: bool
     """Whether a full table in SQLite is measured too."""
 
 
-FULL = Plan(
-    lone_turns=250,
+FULL = BenchPlan(
+    single_turns=250,
     rounds=3,
     load_seconds=4.0,
-    patient=True,
+    with_sleep_first=True,
     rates=(40.0, 80.0),
     rate_seconds=6.0,
     first_tokens=80,
     held_by=BACKENDS,
-    held_quietly=("responses",),
+    held_without_callers=("responses",),
     slack_events=900,
     slack_bursts=(600, 1000),
     telegram_burst=1000,
-    free_turns=3200,
-    waiting_turns=720,
-    crowded_turns=4000,
+    instant_turns=3200,
+    low_capacity_turns=720,
+    high_capacity_turns=4000,
     table_turns=1_000_000,
     table_messages=400,
-    sqlite_too=True,
+    with_sqlite=True,
 )
-QUICK = Plan(
-    lone_turns=40,
+QUICK = BenchPlan(
+    single_turns=40,
     rounds=1,
     load_seconds=2.0,
-    patient=False,
+    with_sleep_first=False,
     rates=(40.0,),
     rate_seconds=2.0,
     first_tokens=15,
     held_by=("responses",),
-    held_quietly=(),
+    held_without_callers=(),
     slack_events=300,
     slack_bursts=(600,),
     telegram_burst=200,
-    free_turns=960,
-    waiting_turns=240,
-    crowded_turns=1200,
+    instant_turns=960,
+    low_capacity_turns=240,
+    high_capacity_turns=1200,
     table_turns=100_000,
     table_messages=100,
-    sqlite_too=False,
+    with_sqlite=False,
 )

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from storage.migrations import upgrade
 from tests import postgres
 
-AS_INSTALLED = {
+DEFAULT_SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -37,14 +37,14 @@ class DatabaseServer:
 @contextmanager
 def database_server(folder: Path) -> Iterator[DatabaseServer]:
     """Runs a server during the block. ``folder`` must be used for nothing else."""
-    with postgres.server(folder) as sockets:
+    with postgres.shared_server(folder) as sockets:
         with psycopg.connect(host=sockets, user="postgres", dbname="postgres", autocommit=True) as connection:
-            for name, value in AS_INSTALLED.items():
+            for name, value in DEFAULT_SETTINGS.items():
                 connection.execute(f"ALTER SYSTEM SET {name} = {value}")
             connection.execute("SELECT pg_reload_conf()")
         yield DatabaseServer(sockets)
 
 
-def connect(url: str) -> psycopg.Connection:
+def open_connection(url: str) -> psycopg.Connection:
     """Opens a separate connection in autocommit mode."""
     return psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(), autocommit=True)

@@ -15,7 +15,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from tests.bench.plan import CALLERS, IN_FLIGHT, Backend
-from tests.bench.usage import Usage, connections_to, usage_of
+from tests.bench.usage import ProcessUsage, connections_to, usage_of
 from tests.fakes.openai_threads import ASSISTANT_ID
 
 ROOT = Path(__file__).parents[2]
@@ -24,14 +24,14 @@ TUTORIAL_THREADS = CALLERS + 14
 
 
 @dataclass(frozen=True)
-class Server:
+class BenchServer:
     """A process that listens on a port."""
 
     name: str
     url: str
     process: subprocess.Popen[str]
 
-    def usage(self) -> Usage:
+    def usage(self) -> ProcessUsage:
         return usage_of(self.process.pid)
 
     def connections(self) -> int:
@@ -39,26 +39,26 @@ class Server:
         return connections_to(urlsplit(self.url).port or 0)
 
 
-class Folder:
+class BenchProcesses:
     """Starts programs in a separate folder, without a ``.env`` or an existing database, and stops them."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._folder = path
         self._running: list[subprocess.Popen[str]] = []
 
     @contextmanager
-    def fake(self, *, chunk_delay: float = 0.0, think: float = 0.0) -> Iterator[Server]:
+    def start_fake_openai(self, *, chunk_delay: float = 0.0, think: float = 0.0) -> Iterator[BenchServer]:
         """Runs a fake OpenAI during the block; at its end stops everything that was started since."""
         options = ["--port", "0", "--quiet", "--chunk-delay", str(chunk_delay), "--think", str(think)]
-        process = self._start("fake", ["tests.fakes.openai_server", *options], {})
+        process = self._start_module("fake", ["tests.fakes.openai_server", *options], {})
         try:
-            yield Server("fake", self._first_line(process, "http", "fake"), process)
+            yield BenchServer("fake", self._wait_for_line(process, "http", "fake"), process)
         finally:
             self.stop()
 
-    def gateway(
-        self, fake: Server, backend: Backend, name: str, module: Sequence[str] = ("gateway", "serve"), **more: str
-    ) -> Server:
+    def start_gateway(
+        self, fake: BenchServer, backend: Backend, name: str, module: Sequence[str] = ("gateway", "serve"), **more: str
+    ) -> BenchServer:
         """Starts a gateway. ``module``: arguments of ``python -m``. ``more``: additional settings."""
         port = free_port()
         settings = {
@@ -75,19 +75,19 @@ class Folder:
         }
         if backend == "threads":
             settings["ASST_ID"] = ASSISTANT_ID
-        process = self._start(name, module, settings)
-        self._first_line(process, "Listening", name)
-        return Server(name, f"http://127.0.0.1:{port}", process)
+        process = self._start_module(name, module, settings)
+        self._wait_for_line(process, "Listening", name)
+        return BenchServer(name, f"http://127.0.0.1:{port}", process)
 
-    def tutorial(self, fake: Server, *, patient: bool = False) -> Server:
+    def start_tutorial(self, fake: BenchServer, *, sleep_first: bool = False) -> BenchServer:
         port = free_port()
-        factory = f"make_app({fake.url!r}, {ASSISTANT_ID!r}, patient={patient})"
+        factory = f"make_app({fake.url!r}, {ASSISTANT_ID!r}, sleep_first={sleep_first})"
         serving = ["--worker-class", "gthread", "--threads", str(TUTORIAL_THREADS), "--keep-alive", "75"]
         command = ["gunicorn", *serving, "--bind", f"127.0.0.1:{port}", f"tests.bench.tutorial:{factory}"]
-        name = "tutorial, patient" if patient else "tutorial"
-        process = self._start(name, command, {})
-        self._first_line(process, "Booting worker", name)
-        return Server(name, f"http://127.0.0.1:{port}", process)
+        name = "tutorial, patient" if sleep_first else "tutorial"
+        process = self._start_module(name, command, {})
+        self._wait_for_line(process, "Booting worker", name)
+        return BenchServer(name, f"http://127.0.0.1:{port}", process)
 
     def stop(self) -> None:
         """Stops the last started first, so that no program loses a server that it uses."""
@@ -96,14 +96,14 @@ class Folder:
             os.killpg(process.pid, signal.SIGKILL)  # killing only the master would leave gunicorn's worker running
             process.communicate(timeout=STOP_SECONDS)
 
-    def _start(self, name: str, module: Iterable[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
-        return self._run(name, [sys.executable, "-m", *module], settings)
+    def _start_module(self, name: str, module: Iterable[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
+        return self._start_command(name, [sys.executable, "-m", *module], settings)
 
-    def _run(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
+    def _start_command(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         process = subprocess.Popen(
             command,
-            cwd=self._path,
+            cwd=self._folder,
             env={**inherited, "PYTHONPATH": str(ROOT), **settings},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -116,9 +116,9 @@ class Folder:
 
     def _log(self, name: str) -> IO[str] | int:
         # gunicorn reports its start on stderr
-        return subprocess.STDOUT if name.startswith("tutorial") else (self._path / f"{name}.log").open("w")
+        return subprocess.STDOUT if name.startswith("tutorial") else (self._folder / f"{name}.log").open("w")
 
-    def _first_line(self, process: subprocess.Popen[str], with_text: str, name: str) -> str:
+    def _wait_for_line(self, process: subprocess.Popen[str], with_text: str, name: str) -> str:
         """Waits for the line that a program prints when it is ready. Raises RuntimeError when it ends instead."""
         if process.stdout is not None:
             for line in process.stdout:
@@ -126,7 +126,7 @@ class Folder:
                     return line.strip()
         said = ""
         with suppress(OSError):
-            said = (self._path / f"{name}.log").read_text()
+            said = (self._folder / f"{name}.log").read_text()
         raise RuntimeError(f"{name} did not start\n{said}")
 
 

@@ -10,42 +10,42 @@ from dataclasses import dataclass
 
 from storage.migrations import upgrade
 from tests.bench.loading import wait_until
-from tests.bench.measurements import Figure, at_least, at_least_times, at_most, median
-from tests.bench.plan import Plan
-from tests.bench.postgres_server import DatabaseServer, connect
-from tests.bench.scale_core import Order
-from tests.bench.scale_processes import Core, ScaleFolder
-from tests.bench.scale_tables import TURNS_EACH, FullTable, filled, side_by_side
+from tests.bench.measurements import Measurement, at_least, at_least_times, at_most, median
+from tests.bench.plan import BenchPlan
+from tests.bench.postgres_server import DatabaseServer, open_connection
+from tests.bench.scale_core import CoreOrder
+from tests.bench.scale_processes import CoreProcess, ScaleProcesses
+from tests.bench.scale_tables import TURNS_PER_CONVERSATION, FilledTable, fill_table, measure_in_turns
 from tests.bench.slack_scenes import at_most_times
 
 PROCESSES = (1, 2, 4)
 FEW_TURNS = 100
 SQLITE_TURNS = 100_000
 WARM_UP = 20
-ROOM, MUCH_ROOM = 60, 2000
+CAPACITY, HIGH_CAPACITY = 60, 2000
 RUN_SECONDS = 1.0
 ORPHANS = 50
-FOR_EVER = 3600.0
-ONE = "one process"
+NEVER_ENDS_SECONDS = 3600.0
+ONE_PROCESS = "one process"
 
-FREE = "Turns a second over PostgreSQL, the assistant answers at once"
-WAITS = f"Turns a second over PostgreSQL, the assistant answers after {RUN_SECONDS:g} s"
-TABLE = "A full table, ms"
-DEATH = "A process is killed, s"
+INSTANT_SECTION = "Turns a second over PostgreSQL, the assistant answers at once"
+WAITING_SECTION = f"Turns a second over PostgreSQL, the assistant answers after {RUN_SECONDS:g} s"
+TABLE_SECTION = "A full table, ms"
+DEATH_SECTION = "A process is killed, s"
 
-PROGRESS = """
+PROGRESS_QUERY = """
 SELECT count(*), count(delivered_at), count(run_id), coalesce(min(received_at), 0), coalesce(max(delivered_at), 0)
 FROM turns
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TurnProgress:
     """Progress of all turns of a database, with times by the database's clock."""
 
     received: int
     delivered: int
-    begun: int
+    started: int
     first_at: float
     last_at: float
 
@@ -58,131 +58,135 @@ class Progress:
 class ScaleScenes:
     """Runs the scale scenes in the sizes of the plan."""
 
-    def __init__(self, folder: ScaleFolder, plan: Plan, tell: Callable[[str], None]) -> None:
-        self._folder = folder
+    def __init__(self, processes: ScaleProcesses, plan: BenchPlan, report_progress: Callable[[str], None]) -> None:
+        self._processes = processes
         self._plan = plan
-        self._tell = tell
+        self._report_progress = report_progress
         self.errors: list[str] = []
         """Stays empty: these scenes have no callers."""
 
-    def figures(self) -> Iterator[Figure]:
-        with self._folder.database_server() as server, ThreadPoolExecutor() as pool:
-            self._tell(f"starting {max(PROCESSES)} core processes")
-            cores = self._folder.cores(max(PROCESSES))
-            yield from self._free(server, cores)
-            yield from self._waiting(server, cores, ROOM, self._plan.waiting_turns)
-            yield from self._waiting(server, cores, MUCH_ROOM, self._plan.crowded_turns)
+    def measurements(self) -> Iterator[Measurement]:
+        with self._processes.database_server() as server, ThreadPoolExecutor() as pool:
+            self._report_progress(f"starting {max(PROCESSES)} core processes")
+            cores = self._processes.start_cores(max(PROCESSES))
+            yield from self._instant(server, cores)
+            yield from self._waiting(server, cores, CAPACITY, self._plan.low_capacity_turns)
+            yield from self._waiting(server, cores, HIGH_CAPACITY, self._plan.high_capacity_turns)
             # The kill scene waits for a lease to expire; the table is filled meanwhile.
-            full = pool.submit(filled, server.new_database(), self._plan.table_turns)
+            full = pool.submit(fill_table, server.new_database(), self._plan.table_turns)
             yield self._death(server, cores)
-            yield from self._tables(server, full)
-        self._folder.stop()
+            yield from self._full_tables(server, full)
+        self._processes.stop()
 
     # ------------------------------------------------------------ several processes
 
-    def _free(self, server: DatabaseServer, cores: Sequence[Core]) -> Iterator[Figure]:
-        turns = self._plan.free_turns
+    def _instant(self, server: DatabaseServer, cores: Sequence[CoreProcess]) -> Iterator[Measurement]:
+        turns = self._plan.instant_turns
         rates = {
             processes: median([self._rate(server, cores[:processes], turns) for _ in range(self._plan.rounds)])
             for processes in PROCESSES
         }
         for processes, rate in rates.items():
-            yield Figure(FREE, _named(processes), rate, *_beside_one(processes, rates))
-        yield Figure(FREE, "the best", max(rates.values()), aim=at_least(800))
+            yield Measurement(INSTANT_SECTION, _process_count(processes), rate, *_compared_with_one(processes, rates))
+        yield Measurement(INSTANT_SECTION, "the best", max(rates.values()), target=at_least(800))
 
-    def _waiting(self, server: DatabaseServer, cores: Sequence[Core], room: int, turns: int) -> Iterator[Figure]:
+    def _waiting(
+        self, server: DatabaseServer, cores: Sequence[CoreProcess], capacity: int, turns: int
+    ) -> Iterator[Measurement]:
         rates = {
-            processes: self._rate(server, cores[:processes], turns, room=room, run_seconds=RUN_SECONDS)
+            processes: self._rate(server, cores[:processes], turns, capacity=capacity, run_seconds=RUN_SECONDS)
             for processes in PROCESSES
         }
         for processes, rate in rates.items():
-            aim = at_least_times(3) if room == ROOM and processes == max(PROCESSES) else None
-            name = f"{_named(processes)}, up to {room} runs in each"
-            yield Figure(WAITS, name, rate, *_beside_one(processes, rates), aim=aim)
+            aim = at_least_times(3) if capacity == CAPACITY and processes == max(PROCESSES) else None
+            name = f"{_process_count(processes)}, up to {capacity} runs in each"
+            yield Measurement(WAITING_SECTION, name, rate, *_compared_with_one(processes, rates), target=aim)
 
     def _rate(
         self,
         server: DatabaseServer,
-        cores: Sequence[Core],
+        cores: Sequence[CoreProcess],
         turns: int,
         *,
-        room: int = MUCH_ROOM,
+        capacity: int = HIGH_CAPACITY,
         run_seconds: float = 0.0,
     ) -> float:
         """Returns turns per second over all core processes, each receiving the same number."""
         url, each = server.new_database(), turns // len(cores)
-        conversations = each if run_seconds else each // TURNS_EACH
-        self._tell(f"{len(cores)} core processes, {each * len(cores)} turns, up to {room} runs in each")
+        conversations = each if run_seconds else each // TURNS_PER_CONVERSATION
+        self._report_progress(f"{len(cores)} core processes, {each * len(cores)} turns, up to {capacity} runs in each")
         for core in cores:
-            core.open(Order(url, core.name, each, conversations, room, run_seconds))
+            core.open(CoreOrder(url, core.name, each, conversations, capacity, run_seconds))
         for core in cores:
-            core.take()
+            core.start_accepting()
         for core in cores:
-            core.taken()
-        progress = _wait(url, lambda now: now.delivered == each * len(cores), "turns were not delivered")
+            core.wait_until_accepted()
+        progress = _wait_for_progress(url, lambda now: now.delivered == each * len(cores), "turns were not delivered")
         for core in cores:
             core.close()
         return progress.rate
 
     # ------------------------------------------------------------ a process is killed
 
-    def _death(self, server: DatabaseServer, cores: Sequence[Core]) -> Figure:
+    def _death(self, server: DatabaseServer, cores: Sequence[CoreProcess]) -> Measurement:
         """Kills a process as soon as all its runs have started, when its leases are newest."""
         (doomed, heir), url = cores[:2], server.new_database()
-        self._tell(f"killing a process with {ORPHANS} claimed turns")
-        doomed.open(Order(url, doomed.name, ORPHANS, ORPHANS, MUCH_ROOM, FOR_EVER))
-        heir.open(Order(url, heir.name, 0, 1, MUCH_ROOM, 0.0))
-        doomed.take()
-        _wait(url, lambda now: now.begun == ORPHANS, "runs did not start")
+        self._report_progress(f"killing a process with {ORPHANS} claimed turns")
+        doomed.open(CoreOrder(url, doomed.name, ORPHANS, ORPHANS, HIGH_CAPACITY, NEVER_ENDS_SECONDS))
+        heir.open(CoreOrder(url, heir.name, 0, 1, HIGH_CAPACITY, 0.0))
+        doomed.start_accepting()
+        _wait_for_progress(url, lambda now: now.started == ORPHANS, "runs did not start")
         doomed.kill()
         killed_at = time.time()
-        progress = _wait(url, lambda now: now.delivered == ORPHANS, "orphans were not delivered")
-        heir.take()
-        heir.taken()
+        progress = _wait_for_progress(url, lambda now: now.delivered == ORPHANS, "orphans were not delivered")
+        heir.start_accepting()
+        heir.wait_until_accepted()
         heir.close()
         seconds = progress.last_at - killed_at
-        return Figure(DEATH, f"from kill -9 to the last of {ORPHANS} replies", seconds, aim=at_most(15))
+        return Measurement(DEATH_SECTION, f"from kill -9 to the last of {ORPHANS} replies", seconds, target=at_most(15))
 
     # ------------------------------------------------------------ a full table
 
-    def _tables(self, server: DatabaseServer, full: Future[FullTable]) -> Iterator[Figure]:
-        few = filled(server.new_database(), FEW_TURNS)
-        yield from self._beside(few, full.result(), "PostgreSQL", self._plan.table_turns)
-        if self._plan.sqlite_too:
+    def _full_tables(self, server: DatabaseServer, full: Future[FilledTable]) -> Iterator[Measurement]:
+        few = fill_table(server.new_database(), FEW_TURNS)
+        yield from self._compare_tables(few, full.result(), "PostgreSQL", self._plan.table_turns)
+        if self._plan.with_sqlite:
             tables = [self._in_sqlite(turns) for turns in (FEW_TURNS, SQLITE_TURNS)]
-            yield from self._beside(tables[0], tables[1], "SQLite", SQLITE_TURNS)
+            yield from self._compare_tables(tables[0], tables[1], "SQLite", SQLITE_TURNS)
 
-    def _beside(self, few: FullTable, full: FullTable, kind: str, turns: int) -> Iterator[Figure]:
-        self._tell(f"{kind}: {turns:,} turns compared with {FEW_TURNS}")
+    def _compare_tables(self, few: FilledTable, full: FilledTable, kind: str, turns: int) -> Iterator[Measurement]:
+        self._report_progress(f"{kind}: {turns:,} turns compared with {FEW_TURNS}")
         with closing(few.store), closing(full.store):
-            theirs, ours = side_by_side((few, full), self._plan.table_messages, WARM_UP)
+            theirs, ours = measure_in_turns((few, full), self._plan.table_messages, WARM_UP)
         for name, samples, others in zip(("accept", "claim"), ours, theirs, strict=True):
             title = f"{name}, {turns:,} turns in {kind}"
-            yield Figure(TABLE, title, median(samples), median(others), f"{FEW_TURNS} turns", at_most_times(1.2))
+            yield Measurement(
+                TABLE_SECTION, title, median(samples), median(others), f"{FEW_TURNS} turns", at_most_times(1.2)
+            )
 
-    def _in_sqlite(self, turns: int) -> FullTable:
-        url = self._folder.sqlite_url(f"{turns}-turns")
+    def _in_sqlite(self, turns: int) -> FilledTable:
+        url = self._processes.sqlite_url(f"{turns}-turns")
         upgrade(url)
-        return filled(url, turns)
+        return fill_table(url, turns)
 
 
-def _wait(url: str, ready: Callable[[Progress], bool], otherwise: str) -> Progress:
+def _wait_for_progress(url: str, condition: Callable[[TurnProgress], bool], message: str) -> TurnProgress:
     """Polls the database until the condition is true and returns that progress. Raises TimeoutError."""
-    seen: list[Progress] = []
-    with connect(url) as connection:
+    seen: list[TurnProgress] = []
+    with open_connection(url) as connection:
 
         def look() -> bool:
-            row = connection.execute(PROGRESS).fetchone()
-            seen.append(Progress(*row) if row else Progress(0, 0, 0, 0.0, 0.0))
-            return ready(seen[-1])
+            row = connection.execute(PROGRESS_QUERY).fetchone()
+            seen.append(TurnProgress(*row) if row else TurnProgress(0, 0, 0, 0.0, 0.0))
+            return condition(seen[-1])
 
-        wait_until(look, otherwise)
+        wait_until(look, message)
     return seen[-1]
 
 
-def _named(processes: int) -> str:
+def _process_count(processes: int) -> str:
     return "1 process" if processes == 1 else f"{processes} processes"
 
 
-def _beside_one(processes: int, rates: dict[int, float]) -> tuple[float | None, str]:
-    return (None, "") if processes == 1 else (rates[1], ONE)
+def _compared_with_one(processes: int, rates: dict[int, float]) -> tuple[float | None, str]:
+    return (None, "") if processes == 1 else (rates[1], ONE_PROCESS)

@@ -17,41 +17,41 @@ import pytest
 
 from gateway import app, assistants, logs
 from gateway.domain.models import (
-    Answered,
     ConversationKey,
     Exchange,
     File,
     Message,
+    PreviewEvent,
+    RunCompleted,
     RunEvent,
     RunId,
     RunStarted,
-    Shown,
     ThreadId,
     Turn,
     Usage,
 )
-from gateway.ports.assistant import Attachments, History, no_attachments
-from gateway.ports.check import Check
-from gateway.ports.platform import Outbox, Receipt, Request
+from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
+from gateway.ports.check import CheckResult
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
 from gateway.settings import Settings
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 
 PLATFORM = "null"
-FEEDERS = 8
+FEEDER_THREADS = 8
 """Threads that accept messages, like those of a web server."""
 CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Order:
+class CoreOrder:
     url: str
     """URL of the database."""
     name: str
     """Name of this process. It has its own conversations; any process may claim their turns."""
     messages: int
     conversations: int
-    room: int
+    capacity: int
     run_seconds: float
 
 
@@ -60,16 +60,16 @@ class NullPlatform:
 
     name = PLATFORM
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         raise NotImplementedError
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
+    async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         pass
 
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
+    async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         pass
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         return ()
 
 
@@ -81,69 +81,69 @@ class WaitingAssistant:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
         return ThreadId("thread")
 
     async def run(
-        self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
+        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
         yield RunStarted(RunId(f"run of {turn.id}"))
         if self._seconds:
             await asyncio.sleep(self._seconds)
-        yield Answered(f"You said: {turn.message.text}", Usage(10, 10))
+        yield RunCompleted(f"You said: {turn.message.text}", Usage(10, 10))
 
     async def resume(
         self,
         turn: Turn,
-        thread: ThreadId,
+        thread_id: ThreadId,
         run_id: RunId | None,
-        history: History,
-        attachments: Attachments = no_attachments,
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        async for event in self.run(turn, thread, history):
+        async for event in self.run(turn, thread_id, history):
             yield event
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         pass
 
-    async def fetch(self, file: File) -> bytes:
+    async def fetch_file(self, file: File) -> bytes:
         raise NotImplementedError
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         return None
 
-    async def forget(self, thread: ThreadId) -> None:
+    async def delete_thread(self, thread_id: ThreadId) -> None:
         pass
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         return ()
 
     async def close(self) -> None:
         pass
 
 
-def carry_out(order: Order) -> None:
-    settings = Settings(_env_file=None, max_runs=order.room)  # type: ignore[call-arg]  # pydantic-settings takes it
+def run_order(order: CoreOrder) -> None:
+    settings = Settings(_env_file=None, max_runs=order.capacity)  # type: ignore[call-arg]  # pydantic-settings takes it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assistants, "build", lambda *_: WaitingAssistant(order.run_seconds))
         store = SqlStore(order.url, lease_seconds=app.LEASE_SECONDS)
         gateway = app.open_gateway(settings, (NullPlatform(),), store)
-    _tell("ready")
-    with ThreadPoolExecutor(FEEDERS) as feeders:
-        for _ in feeders.map(lambda number: _feed(gateway, order, number), range(FEEDERS)):
+    _signal("ready")
+    with ThreadPoolExecutor(FEEDER_THREADS) as feeders:
+        for _ in feeders.map(lambda number: _accept_share(gateway, order, number), range(FEEDER_THREADS)):
             pass
-    _tell("taken")
+    _signal("taken")
     gateway.close(CLOSE_SECONDS)
 
 
-def _feed(gateway: app.Gateway, order: Order, feeder: int) -> None:
+def _accept_share(gateway: app.Gateway, order: CoreOrder, feeder: int) -> None:
     """Accepts this thread's share of the messages, in conversations that no other thread uses."""
-    for number in range(feeder, order.messages, FEEDERS):
+    for number in range(feeder, order.messages, FEEDER_THREADS):
         channel = f"{order.name}-{number % order.conversations}"
         gateway.inbox.accept(Message(ConversationKey(PLATFORM, channel=channel), f"{order.name}-{number}", TEXT))
 
 
-def _tell(word: str) -> None:
+def _signal(word: str) -> None:
     """Prints a word and waits for a line on stdin."""
     print(word, flush=True)
     sys.stdin.readline()
@@ -153,7 +153,7 @@ def main() -> None:
     logs.configure("WARNING", "text", ())
     print("listening", flush=True)
     for line in sys.stdin:
-        carry_out(Order(**json.loads(line)))
+        run_order(CoreOrder(**json.loads(line)))
         print("closed", flush=True)
 
 

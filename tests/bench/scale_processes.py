@@ -10,36 +10,36 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.bench.postgres_server import DatabaseServer, database_server
-from tests.bench.scale_core import Order
-from tests.bench.telegram_processes import TelegramFolder
+from tests.bench.scale_core import CoreOrder
+from tests.bench.telegram_processes import TelegramProcesses
 
 
 @dataclass(frozen=True)
-class Core:
+class CoreProcess:
     """A process that runs scale_core.py."""
 
     name: str
     process: subprocess.Popen[str]
     log: Path
 
-    def open(self, order: Order) -> None:
-        self._tell(json.dumps(asdict(order)), "ready")
+    def open(self, order: CoreOrder) -> None:
+        self._command(json.dumps(asdict(order)), "ready")
 
-    def take(self) -> None:
+    def start_accepting(self) -> None:
         """Starts accepting the messages; ``wait_until_accepted`` waits for the end."""
         self._write("")
 
-    def taken(self) -> None:
+    def wait_until_accepted(self) -> None:
         self._expect("taken")
 
     def close(self) -> None:
-        self._tell("", "closed")
+        self._command("", "closed")
 
     def kill(self) -> None:
         """Kills it with SIGKILL."""
         self.process.kill()
 
-    def _tell(self, line: str, word: str) -> None:
+    def _command(self, line: str, word: str) -> None:
         self._write(line)
         self._expect(word)
 
@@ -56,27 +56,27 @@ class Core:
             raise RuntimeError(f"{self.name} printed {said!r} instead of {word!r}:\n{self.log.read_text()}")
 
 
-class ScaleFolder(TelegramFolder):
+class ScaleProcesses(TelegramProcesses):
     """Starts the programs of the scale scenes too."""
 
-    def cores(self, count: int) -> list[Core]:
+    def start_cores(self, count: int) -> list[CoreProcess]:
         """Starts so many core processes, concurrently."""
-        started = [(name, self._start(name, ["tests.bench.scale_core"], {})) for name in _names(count)]
+        started = [(name, self._start_module(name, ["tests.bench.scale_core"], {})) for name in _core_names(count)]
         for name, process in started:
-            self._first_line(process, "listening", name)
-        return [Core(name, process, self._path / f"{name}.log") for name, process in started]
+            self._wait_for_line(process, "listening", name)
+        return [CoreProcess(name, process, self._folder / f"{name}.log") for name, process in started]
 
     def database_server(self) -> AbstractContextManager[DatabaseServer]:
-        return database_server(self._own("postgres"))
+        return database_server(self._new_folder("postgres"))
 
     def sqlite_url(self, name: str) -> str:
-        return f"sqlite:///{self._path / name}.db"
+        return f"sqlite:///{self._folder / name}.db"
 
-    def _own(self, name: str) -> Path:
-        path = self._path / name
+    def _new_folder(self, name: str) -> Path:
+        path = self._folder / name
         path.mkdir()
         return path
 
 
-def _names(count: int) -> Iterator[str]:
+def _core_names(count: int) -> Iterator[str]:
     return (f"core-{number}" for number in range(1, count + 1))

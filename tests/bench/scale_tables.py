@@ -11,22 +11,23 @@ from time import perf_counter
 from sqlalchemy import create_engine, text
 
 from gateway.domain.models import Claim, ConversationKey, Message, TurnId
-from gateway.ports.store import Finished, Settled
+from gateway.ports.store import FinishTurn, RecordOutcome
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 from tests.bench.scale_core import PLATFORM
 
-OWNER = "bench"
-TURNS_EACH = 10
+WORKER_NAME = "bench"
+TURNS_PER_CONVERSATION = 10
 """Turns in each conversation."""
-SCATTERED = "(CAST(i AS BIGINT) * 2654435761 % 4294967296)"
+SHUFFLED_NUMBER = "(CAST(i AS BIGINT) * 2654435761 % 4294967296)"
 """Distinct numbers in pseudo-random order, like ids."""
 NUMBERS = "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < :count)"
 CONVERSATIONS = f"""
 INSERT INTO conversations
     (platform, workspace, channel, topic, user_id, thread_id, backend, head, tail, epoch, created_at)
 {NUMBERS}
-SELECT '{PLATFORM}', '', 'c' || i, '', '', 'thread_' || {SCATTERED}, 'waiting', {TURNS_EACH}, {TURNS_EACH}, 1, i
+SELECT '{PLATFORM}', '', 'c' || i, '', '', 'thread_' || {SHUFFLED_NUMBER}, 'waiting', {TURNS_PER_CONVERSATION},
+    {TURNS_PER_CONVERSATION}, 1, i
 FROM numbers
 """
 TURNS = f"""
@@ -34,62 +35,62 @@ INSERT INTO turns
     (conversation_id, seq, id, platform, message_id, text, author, address, state, reply,
      received_at, started_at, answered_at, delivered_at)
 {NUMBERS}
-SELECT (i - 1) % (:count / {TURNS_EACH}) + 1, (i - 1) / (:count / {TURNS_EACH}) + 1,
-    'turn_' || {SCATTERED}, '{PLATFORM}', 'message_' || {SCATTERED}, '{TEXT}', 'ann', '{{}}', 'delivered',
+SELECT (i - 1) % (:count / {TURNS_PER_CONVERSATION}) + 1, (i - 1) / (:count / {TURNS_PER_CONVERSATION}) + 1,
+    'turn_' || {SHUFFLED_NUMBER}, '{PLATFORM}', 'message_' || {SHUFFLED_NUMBER}, '{TEXT}', 'ann', '{{}}', 'delivered',
     'You said: {TEXT}', i, i, i + 1, i + 1
 FROM numbers
 """
 """The first turn of every conversation, then the second ones, and so on, as in real use."""
 
-Samples = tuple[list[float], list[float]]
+AcceptAndClaimTimes = tuple[list[float], list[float]]
 """Milliseconds to accept, and milliseconds to claim."""
 
 
 @dataclass
-class FullTable:
+class FilledTable:
     """A database in which every conversation has finished turns."""
 
     store: SqlStore
     conversations: int
-    dice: Random
+    rng: Random
 
-    def message(self) -> tuple[float, float]:
+    def time_one_message(self) -> tuple[float, float]:
         """Accepts a message and claims it; returns the milliseconds of both. Then answers and finishes the turn."""
-        key = ConversationKey(PLATFORM, channel=f"c{self.dice.randint(1, self.conversations)}")
+        key = ConversationKey(PLATFORM, channel=f"c{self.rng.randint(1, self.conversations)}")
         name = secrets.token_hex(8)
         begun = perf_counter()
-        self.store.record(Message(key, name, TEXT, "ann"), TurnId(f"turn_{name}"))
+        self.store.enqueue(Message(key, name, TEXT, "ann"), TurnId(f"turn_{name}"))
         recorded = perf_counter()
-        (claim,) = self.store.claim(OWNER, (PLATFORM,), 1)
+        (claim,) = self.store.claim(WORKER_NAME, (PLATFORM,), 1)
         claimed = perf_counter()
         self._finish(claim)
         return (recorded - begun) * 1000, (claimed - recorded) * 1000
 
     def _finish(self, claim: Claim) -> None:
-        self.store.write([Settled(claim.lease, claim.turn.id, f"You said: {TEXT}")])
-        self.store.write([Finished(claim.lease, claim.turn.id)])
+        self.store.apply_writes([RecordOutcome(claim.lease, claim.turn.id, f"You said: {TEXT}")])
+        self.store.apply_writes([FinishTurn(claim.lease, claim.turn.id)])
 
 
-def filled(url: str, turns: int) -> FullTable:
+def fill_table(url: str, turns: int) -> FilledTable:
     """Fills the empty tables of a database with so many turns."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        connection.execute(text(CONVERSATIONS), {"count": turns // TURNS_EACH})
+        connection.execute(text(CONVERSATIONS), {"count": turns // TURNS_PER_CONVERSATION})
         connection.execute(text(TURNS), {"count": turns})
     if engine.name == "postgresql":  # autovacuum would do this a little later
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
             connection.execute(text("CHECKPOINT"))
     engine.dispose()
-    return FullTable(SqlStore(url), turns // TURNS_EACH, Random(turns))
+    return FilledTable(SqlStore(url), turns // TURNS_PER_CONVERSATION, Random(turns))
 
 
-def side_by_side(tables: Sequence[FullTable], messages: int, warm_up: int) -> list[Samples]:
+def measure_in_turns(tables: Sequence[FilledTable], messages: int, warm_up: int) -> list[AcceptAndClaimTimes]:
     """Times messages in each table, alternating, so that noise affects all alike."""
-    samples: list[Samples] = [([], []) for _ in tables]
+    samples: list[AcceptAndClaimTimes] = [([], []) for _ in tables]
     for number in range(-warm_up, messages):
         for table, (accepted, claimed) in zip(tables, samples, strict=True):
-            ms = table.message()
+            ms = table.time_one_message()
             if number >= 0:
                 accepted.append(ms[0])
                 claimed.append(ms[1])

@@ -16,24 +16,24 @@ from tests.fakes.openai_threads import ASSISTANT_ID
 MODEL = "gpt-test"
 
 
-class Direct:
+class SdkCaller:
     """One caller, in one thread at a time. Streams every reply, as the gateway does; a subclass for each backend."""
 
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
         self._thread: str | None = None
 
-    def leave(self) -> None:
+    def start_new_thread(self) -> None:
         """Makes the next message open a new thread."""
         self._thread = None
 
-    async def say(self, text: str) -> float:
+    async def send(self, text: str) -> float:
         """Sends a message, reads the whole reply, and returns when its first text arrived, by ``perf_counter``."""
         raise NotImplementedError
 
 
-class DirectResponses(Direct):
-    async def say(self, text: str) -> float:
+class SdkResponsesCaller(SdkCaller):
+    async def send(self, text: str) -> float:
         if self._thread is None:
             self._thread = (await self._client.conversations.create()).id
         first = 0.0
@@ -50,8 +50,8 @@ class DirectResponses(Direct):
         return first
 
 
-class DirectThreads(Direct):
-    async def say(self, text: str) -> float:
+class SdkThreadsCaller(SdkCaller):
+    async def send(self, text: str) -> float:
         if self._thread is None:
             self._thread = (await self._client.beta.threads.create()).id
         first = 0.0
@@ -67,37 +67,37 @@ class DirectThreads(Direct):
         return first
 
 
-class DirectChat(Direct):
+class SdkChatCaller(SdkCaller):
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         super().__init__(client)
-        self._said: list[ChatCompletionMessageParam] = []
+        self._messages: list[ChatCompletionMessageParam] = []
 
-    def leave(self) -> None:
-        self._said = []
+    def start_new_thread(self) -> None:
+        self._messages = []
 
-    async def say(self, text: str) -> float:
-        self._said.append({"role": "user", "content": text})
+    async def send(self, text: str) -> float:
+        self._messages.append({"role": "user", "content": text})
         first, reply = 0.0, ""
         chunks = await self._client.chat.completions.create(
-            model=MODEL, messages=self._said, stream=True, stream_options={"include_usage": True}
+            model=MODEL, messages=self._messages, stream=True, stream_options={"include_usage": True}
         )
         async for chunk in chunks:
             delta = (chunk.choices[0].delta.content if chunk.choices else None) or ""
             if delta and not first:
                 first = perf_counter()
             reply += delta
-        self._said.append({"role": "assistant", "content": reply})
+        self._messages.append({"role": "assistant", "content": reply})
         return first
 
 
-DIRECT: dict[Backend, type[Direct]] = {
-    "responses": DirectResponses,
-    "threads": DirectThreads,
-    "chat": DirectChat,
+SDK_CALLERS: dict[Backend, type[SdkCaller]] = {
+    "responses": SdkResponsesCaller,
+    "threads": SdkThreadsCaller,
+    "chat": SdkChatCaller,
 }
 
 
-def client_of(base_url: str) -> openai.AsyncOpenAI:
+def new_client(base_url: str) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
         api_key="sk-test", base_url=base_url, max_retries=0, http_client=openai.DefaultAioHttpClient()
     )

@@ -8,54 +8,59 @@ import time
 from collections.abc import Sequence
 from time import perf_counter
 
-from tests.bench.caller import Caller
-from tests.bench.plan import PAUSE_SECONDS, TEXT, TURNS_PER_THREAD, Backend
-from tests.bench.processes import Server
-from tests.bench.sdk_callers import DIRECT, Direct, client_of
+from tests.bench.caller import ChatCaller
+from tests.bench.plan import SETTLE_PAUSE_SECONDS, TEXT, TURNS_PER_THREAD, Backend
+from tests.bench.processes import BenchServer
+from tests.bench.sdk_callers import SDK_CALLERS, SdkCaller, new_client
 
 WARM_UP = 10
 
-Samples = tuple[Sequence[float], Sequence[float]]
+SdkAndServerTimes = tuple[Sequence[float], Sequence[float]]
 """Milliseconds of the SDK and of the server, measured alternately, so that noise affects both alike."""
 
 
-class Lone:
+class SingleCaller:
     """A caller of the SDK and a caller of the gateway, which take turns."""
 
-    def __init__(self, fake: Server, backend: Backend, server: Server) -> None:
+    def __init__(self, fake: BenchServer, backend: Backend, server: BenchServer) -> None:
         self._fake = fake
         self._backend: Backend = backend
         self._server = server
 
-    def follow_ups(self, turns: int) -> Samples:
+    def turns_in_open_threads(self, turns: int) -> SdkAndServerTimes:
         """Times whole turns in existing threads."""
         return asyncio.run(self._measure(turns))
 
-    def new_threads(self, turns: int) -> Samples:
+    def turns_in_new_threads(self, turns: int) -> SdkAndServerTimes:
         """Times whole turns, each in a new thread."""
         return asyncio.run(self._measure(turns, turns_per_thread=1))
 
-    def first_tokens(self, turns: int) -> Samples:
+    def times_to_first_text(self, turns: int) -> SdkAndServerTimes:
         """Times from the message to the first text of the reply, in existing threads."""
-        return asyncio.run(self._measure(turns, watched=True))
+        return asyncio.run(self._measure(turns, first_text_only=True))
 
-    async def _measure(self, turns: int, *, watched: bool = False, turns_per_thread: int = TURNS_PER_THREAD) -> Samples:
+    async def _measure(
+        self, turns: int, *, first_text_only: bool = False, turns_per_thread: int = TURNS_PER_THREAD
+    ) -> SdkAndServerTimes:
         samples: tuple[list[float], list[float]] = ([], [])
-        caller = Caller(self._server.url)
-        async with client_of(self._fake.url) as client:
-            direct = DIRECT[self._backend](client)
+        caller = ChatCaller(self._server.url)
+        async with new_client(self._fake.url) as client:
+            direct = SDK_CALLERS[self._backend](client)
             for turn in range(-WARM_UP, turns):
                 if turn == 0:
                     gc.collect()
                     gc.freeze()  # so that garbage of earlier turns is not collected during a measurement
                 if turn % turns_per_thread == 0:
-                    direct.leave()
-                    caller.leave()
+                    direct.start_new_thread()
+                    caller.start_new_thread()
                     if turns_per_thread > 1:
-                        await direct.say(TEXT)
-                        caller.say(TEXT)
-                        _pause()
-                times = await _one_sdk_turn(direct, watched=watched), _one_turn(caller, watched=watched)
+                        await direct.send(TEXT)
+                        caller.send(TEXT)
+                        _let_server_settle()
+                times = (
+                    await _one_sdk_turn(direct, first_text_only=first_text_only),
+                    _one_turn(caller, first_text_only=first_text_only),
+                )
                 for side, ms in zip(samples, times, strict=True):
                     if turn >= 0:
                         side.append(ms)
@@ -63,21 +68,21 @@ class Lone:
         return samples
 
 
-async def _one_sdk_turn(direct: Direct, *, watched: bool) -> float:
+async def _one_sdk_turn(direct: SdkCaller, *, first_text_only: bool) -> float:
     begun = perf_counter()
-    first = await direct.say(TEXT)
-    ended = first if watched else perf_counter()
-    _pause()
+    first = await direct.send(TEXT)
+    ended = first if first_text_only else perf_counter()
+    _let_server_settle()
     return (ended - begun) * 1000
 
 
-def _one_turn(caller: Caller, *, watched: bool) -> float:
+def _one_turn(caller: ChatCaller, *, first_text_only: bool) -> float:
     begun = perf_counter()
-    ended = caller.watch(TEXT) if watched else caller.say(TEXT)
-    _pause()
+    ended = caller.send_streaming(TEXT) if first_text_only else caller.send(TEXT)
+    _let_server_settle()
     return (ended - begun) * 1000
 
 
-def _pause() -> None:
+def _let_server_settle() -> None:
     """Pauses, so that work after one reply is not measured in the next turn."""
-    time.sleep(PAUSE_SECONDS)
+    time.sleep(SETTLE_PAUSE_SECONDS)

@@ -7,32 +7,32 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.bench.loading import wait_until
-from tests.bench.measurements import Aim, Figure, at_least_times, median, p99
-from tests.bench.plan import SLACK_IN_FLIGHT, SLACK_RATE, THINK_SECONDS, Plan
-from tests.bench.processes import Server
-from tests.bench.slack_processes import Site, SlackFolder
-from tests.bench.slack_stub import SENDERS, Order, Result
-from tests.conformance.npm import NotToBeHad
+from tests.bench.measurements import Measurement, PerformanceTarget, at_least_times, median, p99
+from tests.bench.plan import SLACK_IN_FLIGHT, SLACK_RATE, THINK_SECONDS, BenchPlan
+from tests.bench.processes import BenchServer
+from tests.bench.slack_processes import SlackProcesses, StubServer
+from tests.bench.slack_stub import SENDERS, EventOrder, EventResult
+from tests.conformance.npm import NpmUnavailable
 
 BOLT = "Bolt for Python, in memory"
 BOLT_JS = "Bolt for Node, in memory"
-ELSEWHERE = "a Node library, in memory, measured elsewhere"
-ELSEWHERE_FIGURES = (274.0, 174.0, 182.0)
+NODE_LIBRARY = "a Node library, in memory, measured elsewhere"
+NODE_LIBRARY_RESULTS = (274.0, 174.0, 182.0)
 """The best of several runs: answers a second (210 to 274), ms to acknowledge (174 to 212), MB.
 
 With 600 direct messages of 50 senders on two cores, a fake Slack and a fake backend on the same machine.
 """
 WARM_UP = 10
 
-Start = Callable[[Server, Site], Server]
+StartProgram = Callable[[BenchServer, StubServer], BenchServer]
 """Starts a program with an OpenAI and a Slack to talk to. Raises NpmUnavailable."""
 
 
 @dataclass(frozen=True)
-class Burst:
+class BurstResult:
     """The result of a burst on one program."""
 
-    result: Result
+    result: EventResult
     peak_mb: float
     cpu_seconds: tuple[float, ...]
     """Of the program, the Slack stub and the fake OpenAI."""
@@ -42,96 +42,115 @@ class Burst:
         """Replies per second."""
         return len(self.result.times) / self.result.answered_seconds
 
-    def share(self, whose: int) -> float:
+    def core_share(self, index: int) -> float:
         """Returns the CPU use in percent of one core."""
-        return 100 * self.cpu_seconds[whose] / self.result.answered_seconds
+        return 100 * self.cpu_seconds[index] / self.result.answered_seconds
 
 
 class SlackScenes:
     """Runs the Slack scenes in the sizes of the plan."""
 
-    def __init__(self, folder: SlackFolder, plan: Plan, tell: Callable[[str], None]) -> None:
-        self._folder = folder
+    def __init__(self, processes: SlackProcesses, plan: BenchPlan, report_progress: Callable[[str], None]) -> None:
+        self._processes = processes
         self._plan = plan
-        self._tell = tell
+        self._report_progress = report_progress
         self.errors: list[str] = []
         """Errors that senders got instead of a 200 or a reply."""
 
-    def figures(self) -> Iterator[Figure]:
+    def measurements(self) -> Iterator[Measurement]:
         yield from self._while_runs_wait()
         for messages in self._plan.slack_bursts:
             yield from self._bursts(messages)
 
     # ------------------------------------------------------------ events while runs wait
 
-    def _while_runs_wait(self) -> Iterator[Figure]:
+    def _while_runs_wait(self) -> Iterator[Measurement]:
         section = f"Slack: events while {SLACK_IN_FLIGHT} runs wait"
-        crowd, on_plan = self._hold(self._folder.slack_gateway)
-        their_crowd, their_plan = self._hold(self._folder.bolt)
-        yield Figure(section, f"events a second, {SENDERS} at once", rate_of(crowd), rate_of(their_crowd), BOLT)
+        crowd, on_plan = self._hold(self._processes.start_slack_gateway)
+        their_crowd, their_plan = self._hold(self._processes.start_bolt)
+        yield Measurement(
+            section,
+            f"events a second, {SENDERS} at once",
+            acknowledged_rate(crowd),
+            acknowledged_rate(their_crowd),
+            BOLT,
+        )
         name = f"{SLACK_RATE:g} a second, ms to 200"
-        yield Figure(section, f"{name}: median", median(on_plan.times), median(their_plan.times), BOLT)
-        yield Figure(section, f"{name}: p99", p99(on_plan.times), p99(their_plan.times), BOLT)
+        yield Measurement(section, f"{name}: median", median(on_plan.times), median(their_plan.times), BOLT)
+        yield Measurement(section, f"{name}: p99", p99(on_plan.times), p99(their_plan.times), BOLT)
 
-    def _hold(self, start: Start) -> tuple[Result, Result]:
+    def _hold(self, start: StartProgram) -> tuple[EventResult, EventResult]:
         """Returns the results of senders as fast as acknowledgements, and of senders at a fixed rate."""
-        with self._folder.fake(think=THINK_SECONDS) as fake:
-            slack = self._folder.slack()
+        with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
+            slack = self._processes.start_slack_stub()
             server = start(fake, slack)
-            self._tell(f"Slack, {SLACK_IN_FLIGHT} runs waiting: {server.name}")
-            self._carry_out(slack, server, SLACK_IN_FLIGHT)
-            if start == self._folder.slack_gateway:  # Bolt has five listeners, so its other runs do not start
+            self._report_progress(f"Slack, {SLACK_IN_FLIGHT} runs waiting: {server.name}")
+            self._send(slack, server, SLACK_IN_FLIGHT)
+            if start == self._processes.start_slack_gateway:  # Bolt has five listeners, so its other runs do not start
                 wait_until(lambda: fake.connections() >= SLACK_IN_FLIGHT, "not all runs were in flight at once")
-            crowd = self._carry_out(slack, server, self._plan.slack_events)
-            on_plan = self._carry_out(slack, server, int(SLACK_RATE * self._plan.rate_seconds), rate=SLACK_RATE)
+            crowd = self._send(slack, server, self._plan.slack_events)
+            on_plan = self._send(slack, server, int(SLACK_RATE * self._plan.rate_seconds), rate=SLACK_RATE)
             return crowd, on_plan
 
     # ------------------------------------------------------------ a burst
 
-    def _bursts(self, messages: int) -> Iterator[Figure]:
+    def _bursts(self, messages: int) -> Iterator[Measurement]:
         """Measures the median of the rounds against the other programs."""
         section = f"Slack: {messages} direct messages of {SENDERS} senders"
-        bursts: dict[str, list[Burst]] = {}
-        starts = {"": self._folder.slack_gateway, BOLT: self._folder.bolt, BOLT_JS: self._folder.bolt_js}
+        bursts: dict[str, list[BurstResult]] = {}
+        starts = {
+            "": self._processes.start_slack_gateway,
+            BOLT: self._processes.start_bolt,
+            BOLT_JS: self._processes.start_bolt_js,
+        }
         for _ in range(self._plan.rounds):
             for name, start in starts.items():
-                with suppress(NotToBeHad):
+                with suppress(NpmUnavailable):
                     bursts.setdefault(name, []).append(self._burst(messages, start))
         ours = bursts.pop("")
-        for (name, figure, aim), elsewhere in zip(AIMED, ELSEWHERE_FIGURES, strict=True):
+        for (name, figure, aim), elsewhere in zip(TARGETS, NODE_LIBRARY_RESULTS, strict=True):
             for other, theirs in bursts.items():
-                yield Figure(section, name, middle(figure, ours), middle(figure, theirs), other, _aim(other, aim))
-            yield Figure(section, name, middle(figure, ours), elsewhere, ELSEWHERE, aim)
+                yield Measurement(
+                    section,
+                    name,
+                    median_of(figure, ours),
+                    median_of(figure, theirs),
+                    other,
+                    _target_against(other, aim),
+                )
+            yield Measurement(section, name, median_of(figure, ours), elsewhere, NODE_LIBRARY, aim)
         for other, theirs in bursts.items():
-            yield Figure(section, "CPU ms a message", middle(cpu_ms, ours), middle(cpu_ms, theirs), other)
+            yield Measurement(section, "CPU ms a message", median_of(cpu_ms, ours), median_of(cpu_ms, theirs), other)
         for whose, name in ((1, "Slack"), (2, "OpenAI")):
-            yield Figure(section, f"the fake {name}, % of a core", median([burst.share(whose) for burst in ours]))
+            yield Measurement(
+                section, f"the fake {name}, % of a core", median([burst.core_share(whose) for burst in ours])
+            )
 
-    def _burst(self, messages: int, start: Start) -> Burst:
-        with self._folder.fake() as fake:
-            slack = self._folder.slack()
+    def _burst(self, messages: int, start: StartProgram) -> BurstResult:
+        with self._processes.start_fake_openai() as fake:
+            slack = self._processes.start_slack_stub()
             server = start(fake, slack)
-            self._carry_out(slack, server, WARM_UP, answered=True)
-            self._tell(f"Slack, {messages} direct messages: {server.name}")
+            self._send(slack, server, WARM_UP, answered=True)
+            self._report_progress(f"Slack, {messages} direct messages: {server.name}")
             before = [one.usage().cpu_seconds for one in (server, slack, fake)]
-            result = self._carry_out(slack, server, messages, answered=True)
+            result = self._send(slack, server, messages, answered=True)
             after = [one.usage() for one in (server, slack, fake)]
         spent = (usage.cpu_seconds - earlier for usage, earlier in zip(after, before, strict=True))
-        return Burst(result, after[0].peak_mb, tuple(spent))
+        return BurstResult(result, after[0].peak_mb, tuple(spent))
 
-    def _carry_out(
-        self, slack: Site, server: Server, messages: int, *, rate: float = 0.0, answered: bool = False
-    ) -> Result:
-        result = slack.carry_out(Order(f"{server.url}/slack/events", messages, rate, answered))
+    def _send(
+        self, slack: StubServer, server: BenchServer, messages: int, *, rate: float = 0.0, answered: bool = False
+    ) -> EventResult:
+        result = slack.run(EventOrder(f"{server.url}/slack/events", messages, rate, answered))
         self.errors += [f"{server.name}: {error}" for error in result.errors]
         return result
 
 
-def at_most_times(factor: float) -> Aim:
-    return Aim(f"≤ {factor:.2g}x", lambda ours, theirs: ours <= factor * theirs)
+def at_most_times(factor: float) -> PerformanceTarget:
+    return PerformanceTarget(f"≤ {factor:.2g}x", lambda ours, theirs: ours <= factor * theirs)
 
 
-AIMED: tuple[tuple[str, Callable[[Burst], float], Aim], ...] = (
+TARGETS: tuple[tuple[str, Callable[[BurstResult], float], PerformanceTarget], ...] = (
     ("replies a second", lambda burst: burst.rate, at_least_times(1.5)),
     ("ms to 200, median", lambda burst: median(burst.result.times), at_most_times(1 / 5)),
     ("MB, max", lambda burst: burst.peak_mb, at_most_times(2 / 3)),
@@ -139,18 +158,18 @@ AIMED: tuple[tuple[str, Callable[[Burst], float], Aim], ...] = (
 """Targets against programs in Node."""
 
 
-def rate_of(result: Result) -> float:
-    return len(result.times) / result.taken_seconds
+def acknowledged_rate(result: EventResult) -> float:
+    return len(result.times) / result.acknowledged_seconds
 
 
-def cpu_ms(burst: Burst) -> float:
+def cpu_ms(burst: BurstResult) -> float:
     """Returns CPU milliseconds per message, of the program alone."""
     return 1000 * burst.cpu_seconds[0] / len(burst.result.times)
 
 
-def middle(figure: Callable[[Burst], float], bursts: Sequence[Burst]) -> float:
-    return median([figure(burst) for burst in bursts])
+def median_of(measure: Callable[[BurstResult], float], bursts: Sequence[BurstResult]) -> float:
+    return median([measure(burst) for burst in bursts])
 
 
-def _aim(other: str, aim: Aim) -> Aim | None:
-    return aim if other == BOLT_JS else None
+def _target_against(other: str, target: PerformanceTarget) -> PerformanceTarget | None:
+    return target if other == BOLT_JS else None

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from tests.bench.measurements import Figure
+from tests.bench.measurements import Measurement
 
-VERDICTS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
+TARGET_WORDS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 COLUMNS = ("gateway", "baseline", "difference", "ratio", "target")
 
 
-def table_of(figures: Iterable[Figure], footer: Iterable[str]) -> Table:
+def table_of(measurements: Iterable[Measurement], footer: Iterable[str]) -> Table:
     """Returns one row for each measurement, under the headings of their sections."""
     table = Table(caption="\n".join(footer), caption_justify="left", caption_style="")
     table.add_column("")
@@ -21,7 +21,7 @@ def table_of(figures: Iterable[Figure], footer: Iterable[str]) -> Table:
     table.add_column("")
     table.add_column("the baseline is", overflow="fold")
     section = ""
-    for figure in figures:
+    for figure in measurements:
         if figure.section != section:
             section = figure.section
             table.add_section()
@@ -30,14 +30,14 @@ def table_of(figures: Iterable[Figure], footer: Iterable[str]) -> Table:
     return table
 
 
-def _cells(figure: Figure) -> Iterable[str]:
-    aim = figure.aim.text if figure.aim else ""
+def _cells(figure: Measurement) -> Iterable[str]:
+    aim = figure.target.text if figure.target else ""
     return (
         f"  {figure.name}",
-        _number(figure.ours),
-        *_compared(figure.ours, figure.theirs),
+        _number(figure.value),
+        *_compared(figure.value, figure.baseline),
         aim,
-        VERDICTS[figure.met],
+        TARGET_WORDS[figure.target_met],
         figure.note,
     )
 

@@ -15,15 +15,15 @@ from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from gateway.ports.platform import Request
 from tests.bench import telegram_stub
-from tests.bench.measurements import Figure, at_least_times, at_most_more, below, median, p99
+from tests.bench.measurements import Measurement, at_least_times, at_most_more, below, median, p99
 from tests.bench.slack_scenes import at_most_times
-from tests.bench.slack_stub import Answers, channel, marker, request
+from tests.bench.slack_stub import AnswerTimes, build_event, channel, marker
 from tests.bench.table import table_of
 from tests.fakes.slack_events import SIGNING_SECRET
 from tests.fakes.telegram_messages import BOT_ID, SECRET
 
 
-def rows_of(*figures: Figure, footer: str = "") -> list[list[str]]:
+def rows_of(*figures: Measurement, footer: str = "") -> list[list[str]]:
     """Returns the words of each printed line, without the frame."""
     console = Console(width=200, file=StringIO(), record=True)
     console.print(table_of(figures, [footer]))
@@ -32,38 +32,40 @@ def rows_of(*figures: Figure, footer: str = "") -> list[list[str]]:
 
 
 def test_a_row_shows_both_values_their_difference_their_ratio_and_whether_the_target_is_met() -> None:
-    rows = rows_of(Figure("A single caller, ms", "median", 9.0, 4.5, "the SDK alone", at_most_more(5)))
+    rows = rows_of(Measurement("A single caller, ms", "median", 9.0, 4.5, "the SDK alone", at_most_more(5)))
     assert rows[1] == ["A", "single", "caller,", "ms"]
     assert rows[2] == ["median", "9.00", "4.50", "+4.50", "2.00x", "≤", "+5", "met", "the", "SDK", "alone"]
 
 
 def test_a_measurement_without_a_baseline_has_no_ratio() -> None:
-    assert rows_of(Figure("Memory", "idle", 130.0, aim=below(120)))[2] == ["idle", "130", "<", "120", "missed"]
+    assert rows_of(Measurement("Memory", "idle", 130.0, target=below(120)))[2] == ["idle", "130", "<", "120", "missed"]
 
 
 def test_a_section_is_named_once() -> None:
-    rows = rows_of(Figure("Speed", "one", 1.0), Figure("Speed", "two", 2.0), Figure("Memory", "three", 3.0))
+    rows = rows_of(
+        Measurement("Speed", "one", 1.0), Measurement("Speed", "two", 2.0), Measurement("Memory", "three", 3.0)
+    )
     assert [row[0] for row in rows[1:]] == ["Speed", "one", "two", "Memory", "three"]
 
 
 def test_the_footer_is_printed() -> None:
-    assert rows_of(Figure("Speed", "one", 1.0), footer="Python 3")[-1] == ["Python", "3"]
+    assert rows_of(Measurement("Speed", "one", 1.0), footer="Python 3")[-1] == ["Python", "3"]
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "met"), [(10.0, 5.0, True), (10.1, 5.0, False), (2.0, 5.0, True)], ids=["at", "over", "under"]
 )
 def test_an_added_time_is_the_difference_to_the_baseline(ours: float, theirs: float, met: bool) -> None:  # noqa: FBT001  # a parameter of the test
-    assert Figure("", "", ours, theirs, aim=at_most_more(5)).met is met
+    assert Measurement("", "", ours, theirs, target=at_most_more(5)).target_met is met
 
 
 def test_twice_as_many_is_at_least_twice() -> None:
-    assert Figure("", "", 240.0, 120.0, aim=at_least_times(2)).met
-    assert not Figure("", "", 239.0, 120.0, aim=at_least_times(2)).met
+    assert Measurement("", "", 240.0, 120.0, target=at_least_times(2)).target_met
+    assert not Measurement("", "", 239.0, 120.0, target=at_least_times(2)).target_met
 
 
 def test_without_a_target_nothing_is_met_or_missed() -> None:
-    assert Figure("", "", 1.0).met is None
+    assert Measurement("", "", 1.0).target_met is None
 
 
 def test_p99_is_a_sample_that_one_in_a_hundred_exceeds() -> None:
@@ -73,12 +75,12 @@ def test_p99_is_a_sample_that_one_in_a_hundred_exceeds() -> None:
 
 
 def test_a_fifth_is_at_most_a_fifth() -> None:
-    assert Figure("", "", 20.0, 100.0, aim=at_most_times(0.2)).met
-    assert not Figure("", "", 21.0, 100.0, aim=at_most_times(0.2)).met
+    assert Measurement("", "", 20.0, 100.0, target=at_most_times(0.2)).target_met
+    assert not Measurement("", "", 21.0, 100.0, target=at_most_times(0.2)).target_met
 
 
 def test_an_event_of_the_slack_stub_is_a_message_to_the_gateway() -> None:
-    head, body = request(57, "http://127.0.0.1:1/slack/events")
+    head, body = build_event(57, "http://127.0.0.1:1/slack/events")
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
     settings = SlackSettings(_env_file=None, slack_signing_secret=SecretStr(SIGNING_SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
@@ -99,13 +101,13 @@ def test_an_event_of_the_slack_stub_is_a_message_to_the_gateway() -> None:
     ],
 )
 def test_the_slack_stub_recognises_a_complete_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
-    answers = Answers()
-    answers.hear(method, f'{{"channel": "{channel(57)}", "text": "{said}"}}'.encode())
+    answers = AnswerTimes()
+    answers.respond(method, f'{{"channel": "{channel(57)}", "text": "{said}"}}'.encode())
     assert (57 in answers.at) is answered
 
 
 def test_an_update_of_the_telegram_stub_is_a_message_to_the_gateway() -> None:
-    head, body = telegram_stub.request(57, "http://127.0.0.1:1/telegram/webhook")
+    head, body = telegram_stub.build_update(57, "http://127.0.0.1:1/telegram/webhook")
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
     settings = TelegramSettings(_env_file=None, telegram_webhook_secret=SecretStr(SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
@@ -127,6 +129,6 @@ def test_an_update_of_the_telegram_stub_is_a_message_to_the_gateway() -> None:
     ],
 )
 def test_the_telegram_stub_recognises_a_complete_reply(method: bytes, said: str, answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
-    answers = telegram_stub.TelegramAnswers()
-    assert answers.hear(method, f"chat_id={telegram_stub.FIRST_CHAT + 57}&text={said}".encode())["ok"]
+    answers = telegram_stub.TelegramAnswerTimes()
+    assert answers.respond(method, f"chat_id={telegram_stub.FIRST_CHAT + 57}&text={said}".encode())["ok"]
     assert (57 in answers.at) is answered

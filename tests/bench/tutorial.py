@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 ENDED = frozenset({"completed", "failed", "cancelled", "expired", "incomplete", "requires_action"})
 
 
-def make_app(base_url: str, assistant_id: str, *, patient: bool = False) -> flask.Flask:
+def make_app(base_url: str, assistant_id: str, *, sleep_first: bool = False) -> flask.Flask:
     app = flask.Flask(__name__)
     client = openai.OpenAI(api_key="sk-test", base_url=base_url)
 
@@ -25,7 +25,7 @@ def make_app(base_url: str, assistant_id: str, *, patient: bool = False) -> flas
         thread_id = asked.get("thread_id") or client.beta.threads.create().id
         client.beta.threads.messages.create(thread_id=thread_id, role="user", content=asked["message"])
         run = client.beta.threads.runs.create(thread_id=thread_id, assistant_id=assistant_id)
-        if not patient:
+        if not sleep_first:
             run = client.beta.threads.runs.retrieve(run.id, thread_id=thread_id)
         while run.status not in ENDED:
             time.sleep(1)

@@ -9,12 +9,12 @@ from dataclasses import astuple, dataclass
 from functools import reduce
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 ESTABLISHED = "01"
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     cpu_seconds: float
     rss_mb: float
     pss_mb: float
@@ -22,13 +22,13 @@ class Usage:
     peak_mb: float
     """The maximum of RSS so far."""
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(*map(operator.add, astuple(self), astuple(other)))
+    def __add__(self, other: ProcessUsage) -> ProcessUsage:
+        return ProcessUsage(*map(operator.add, astuple(self), astuple(other)))
 
 
-def usage_of(pid: int) -> Usage:
+def usage_of(pid: int) -> ProcessUsage:
     """Returns the sum for a process and its children."""
-    return reduce(operator.add, filter(None, map(_usage, _family(pid))))
+    return reduce(operator.add, filter(None, map(_usage, _with_children(pid))))
 
 
 def connections_to(port: int) -> int:
@@ -37,18 +37,18 @@ def connections_to(port: int) -> int:
     return sum(row[3] == ESTABLISHED and int(row[2].partition(":")[2], 16) == port for row in rows)
 
 
-def _family(pid: int) -> Iterator[int]:
+def _with_children(pid: int) -> Iterator[int]:
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            yield from _family(int(child))
+            yield from _with_children(int(child))
 
 
-def _usage(pid: int) -> Usage | None:
+def _usage(pid: int) -> ProcessUsage | None:
     """Returns the usage of one process; None if it has just ended, like helper programs that libraries run briefly."""
     try:
-        memory, most = _table(pid, "smaps_rollup"), _table(pid, "status")["VmHWM"]
-        return Usage(_cpu_seconds(pid), memory["Rss"] / 1024, memory["Pss"] / 1024, most / 1024)
+        memory, most = _proc_table(pid, "smaps_rollup"), _proc_table(pid, "status")["VmHWM"]
+        return ProcessUsage(_cpu_seconds(pid), memory["Rss"] / 1024, memory["Pss"] / 1024, most / 1024)
     except (KeyError, ProcessLookupError, FileNotFoundError):
         return None
 
@@ -56,10 +56,10 @@ def _usage(pid: int) -> Usage | None:
 def _cpu_seconds(pid: int) -> float:
     # After the name, which may contain anything, the state is the first field; utime and stime are the 12th and 13th.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
 
-def _table(pid: int, name: str) -> dict[str, int]:
+def _proc_table(pid: int, name: str) -> dict[str, int]:
     """Returns the numeric rows of a file in /proc/PID."""
     rows = (line.split() for line in Path(f"/proc/{pid}/{name}").read_text().splitlines())
     return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}

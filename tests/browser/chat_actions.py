@@ -5,21 +5,21 @@ from __future__ import annotations
 from playwright.sync_api import Locator, Page, expect
 
 
-def box(page: Page) -> Locator:
+def message_box(page: Page) -> Locator:
     return page.get_by_role("textbox", name="Message")
 
 
-def say(page: Page, text: str) -> None:
-    box(page).fill(text)
+def send_message(page: Page, text: str) -> None:
+    message_box(page).fill(text)
     expect(page.get_by_role("button", name="Send")).to_be_enabled()  # it is disabled while the page starts
-    box(page).press("Enter")
+    message_box(page).press("Enter")
 
 
 def replies(page: Page) -> Locator:
     return page.locator(".reply")
 
 
-def answered(page: Page, count: int = 1) -> Locator:
+def last_complete_reply(page: Page, count: int = 1) -> Locator:
     """Waits until ``count`` replies are complete and returns the newest one."""
     expect(page.locator(".reply > .tools:not([hidden])")).to_have_count(count)
     return replies(page).last

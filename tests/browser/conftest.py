@@ -8,11 +8,11 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import Guard, NoBrowser, launched, opened
-from tests.browser.site import Site, open_site
+from tests.browser.chromium import NoBrowser, PageGuard, launch_browser, open_page
+from tests.browser.site import GatewaySite, open_site
 
-Open = Callable[..., Page]
-Start = Callable[..., Site]
+OpenPage = Callable[..., Page]
+StartGateway = Callable[..., GatewaySite]
 
 
 @pytest.fixture(scope="module")
@@ -21,54 +21,54 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=10_000)
     with ExitStack() as stack:
         try:
-            browser = stack.enter_context(launched())
+            browser = stack.enter_context(launch_browser())
         except NoBrowser as exc:
             pytest.skip(str(exc))
         yield browser
 
 
 @pytest.fixture(scope="module")
-def watch() -> Guard:
+def watch() -> PageGuard:
     """Records violations on the pages of this module."""
-    return Guard()
+    return PageGuard()
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser, watch: Guard) -> Iterator[Page]:
+def tab(browser: Browser, watch: PageGuard) -> Iterator[Page]:
     """A page that all tests share. Each gateway has its own port, so it has no stored data for that origin."""
-    with opened(browser, watch) as page:
+    with open_page(browser, watch) as page:
         yield page
 
 
 @pytest.fixture
-def guard(watch: Guard) -> Iterator[Guard]:
+def guard(watch: PageGuard) -> Iterator[PageGuard]:
     """Fails the test if its page had violations. A test that provokes them clears the list."""
-    watch.wrongs.clear()
+    watch.violations.clear()
     yield watch
-    assert watch.wrongs == []
+    assert watch.violations == []
 
 
 @pytest.fixture
-def visit(browser: Browser, guard: Guard) -> Iterator[Open]:
+def visit(browser: Browser, guard: PageGuard) -> Iterator[OpenPage]:
     """Opens a new page, with options of a browser context."""
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(opened(browser, guard, **options))
+        yield lambda **options: stack.enter_context(open_page(browser, guard, **options))
 
 
 @pytest.fixture
-def start(sqlite_url: str) -> Iterator[Start]:
+def start(sqlite_url: str) -> Iterator[StartGateway]:
     """Starts a gateway with these environment variables."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(open_site(sqlite_url, **options))
 
 
 @pytest.fixture
-def site(start: Start) -> Site:
+def site(start: StartGateway) -> GatewaySite:
     return start()
 
 
 @pytest.fixture
-def empty(tab: Page, guard: Guard) -> Iterator[Page]:
+def empty(tab: Page, guard: PageGuard) -> Iterator[Page]:
     """A blank page."""
     yield tab
     tab.unroute_all()
@@ -78,7 +78,7 @@ def empty(tab: Page, guard: Guard) -> Iterator[Page]:
 
 
 @pytest.fixture
-def page(site: Site, empty: Page) -> Page:
+def page(site: GatewaySite, empty: Page) -> Page:
     """The chat page, loaded."""
     empty.goto(site.url)
     return empty

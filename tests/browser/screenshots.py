@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page, expect
 from gateway import logs
 from storage.migrations import upgrade
 from tests.browser import admin_screenshots
-from tests.browser.chat_actions import answered, box, say
-from tests.browser.chromium import Guard, NoBrowser, launched, opened
+from tests.browser.chat_actions import last_complete_reply, message_box, send_message
+from tests.browser.chromium import NoBrowser, PageGuard, launch_browser, open_page
 from tests.browser.replies import RICH
-from tests.browser.site import OtherSite, Site, open_site, serving
+from tests.browser.site import EmbeddingSite, GatewaySite, open_site, serve
 from tests.fakes.openai_server import Fail, Say
 
 WIDE, NARROW = {"width": 1100, "height": 720}, {"width": 390, "height": 760}
@@ -28,12 +28,12 @@ SHOP = """<!doctype html><title>A shop</title>
 <h1>Second-hand books</h1><p>Every book was read at least once, and liked at least twice. Ask us what to read next.</p>
 <script src="{gateway}/embed.js" data-title="Ask the bookseller" data-color="#8a3324"></script>"""
 
-Scheme = Literal["light", "dark"]
+ColorScheme = Literal["light", "dark"]
 
 
 @dataclass(frozen=True)
-class Stage:
-    site: Site
+class ChatScene:
+    site: GatewaySite
     page: Page
 
     def empty(self) -> None:
@@ -43,8 +43,8 @@ class Stage:
     def conversation(self) -> None:
         self.site.fake.script(RICH)
         self.empty()
-        say(self.page, QUESTION)
-        answered(self.page)
+        send_message(self.page, QUESTION)
+        last_complete_reply(self.page)
         self.page.locator("#scroll").evaluate("box => { box.scrollTop = 0; }")
 
     def end(self) -> None:
@@ -54,15 +54,15 @@ class Stage:
     def writing(self) -> None:
         self.site.fake.script(Say(RICH, chunks=10, hold_after=2))
         self.empty()
-        say(self.page, QUESTION)
+        send_message(self.page, QUESTION)
         expect(self.page.locator(".reply pre")).to_be_visible()
 
     def error(self) -> None:
         self.site.fake.script(Fail("invalid_prompt"))
         self.empty()
-        say(self.page, QUESTION)
+        send_message(self.page, QUESTION)
         expect(self.page.locator(".problem")).to_be_visible()
-        box(self.page).fill("Then tell me something else.")
+        message_box(self.page).fill("Then tell me something else.")
 
     def key(self) -> None:
         self.page.goto(self.site.url)
@@ -74,10 +74,10 @@ class Stage:
         expect(self.page.get_by_role("dialog")).to_be_visible()
 
     def embed(self) -> None:
-        shop = OtherSite()
+        shop = EmbeddingSite()
         shop.html = SHOP.format(gateway=self.site.url)
         self.site.fake.script("Try **Middlemarch**. It is long, and you will wish it were longer.")
-        with serving(shop) as address:
+        with serve(shop) as address:
             self.page.goto(address)
             self.page.get_by_role("button", name="Ask the bookseller").click()
             frame = self.page.frame_locator("iframe")
@@ -86,42 +86,42 @@ class Stage:
             expect(frame.locator(".reply > .tools")).to_be_visible()
 
 
-SCENES: Mapping[str, Callable[[Stage], None]] = {
-    "empty": Stage.empty,
-    "conversation": Stage.conversation,
-    "end": Stage.end,
-    "writing": Stage.writing,
-    "error": Stage.error,
-    "key": Stage.key,
-    "embed": Stage.embed,
+SCENES: Mapping[str, Callable[[ChatScene], None]] = {
+    "empty": ChatScene.empty,
+    "conversation": ChatScene.conversation,
+    "end": ChatScene.end,
+    "writing": ChatScene.writing,
+    "error": ChatScene.error,
+    "key": ChatScene.key,
+    "embed": ChatScene.embed,
 }
 
 
-def take(browser: Browser, folder: Path, name: str, scheme: Scheme, size: Mapping[str, int]) -> None:
+def take_screenshot(browser: Browser, folder: Path, name: str, scheme: ColorScheme, size: Mapping[str, int]) -> None:
     width = "wide" if size == WIDE else "narrow"
     with (
         TemporaryDirectory() as data,
-        opened(browser, Guard(), viewport=size, color_scheme=scheme, reduced_motion="reduce") as page,
+        open_page(browser, PageGuard(), viewport=size, color_scheme=scheme, reduced_motion="reduce") as page,
     ):
         url = f"sqlite:///{data}/gateway.db"
         upgrade(url)
         with open_site(url, WEB_CHAT_TITLE="Ada") as site:
-            SCENES[name](Stage(site, page))
+            SCENES[name](ChatScene(site, page))
             page.screenshot(path=folder / f"chat-{name}-{scheme}-{width}.png", animations="disabled", caret="hide")
             site.fake.release()
 
 
-def main(folder: Path, wanted: list[str]) -> None:
+def main(folder: Path, scene_names: list[str]) -> None:
     """Takes all screenshots, or those of the named scenes of the chat."""
     logs.configure("WARNING", "text", ())
     folder.mkdir(parents=True, exist_ok=True)
-    with launched() as browser:
-        for name in wanted or SCENES:
-            schemes: tuple[Scheme, Scheme] = ("light", "dark")
+    with launch_browser() as browser:
+        for name in scene_names or SCENES:
+            schemes: tuple[ColorScheme, ColorScheme] = ("light", "dark")
             for scheme in schemes:
                 for size in (WIDE, NARROW):
-                    take(browser, folder, name, scheme, size)
-        if not wanted:
+                    take_screenshot(browser, folder, name, scheme, size)
+        if not scene_names:
             admin_screenshots.take_all(browser, folder)
 
 

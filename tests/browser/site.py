@@ -22,7 +22,7 @@ from tests.fakes.openai_server import FakeOpenAI
 MAX_MESSAGE_CHARS = 2000
 
 
-class Quiet(WSGIRequestHandler):
+class QuietRequestHandler(WSGIRequestHandler):
     """Keeps connections open, as the production server does, and logs nothing."""
 
     protocol_version = "HTTP/1.1"
@@ -32,15 +32,15 @@ class Quiet(WSGIRequestHandler):
 
 
 @dataclass(frozen=True)
-class Site:
+class GatewaySite:
     url: str
     fake: FakeOpenAI
 
 
 @contextmanager
-def serving(app: WSGIApplication) -> Iterator[str]:
+def serve(app: WSGIApplication) -> Iterator[str]:
     """Serves an app on the loopback interface and yields its URL."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler)
     server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadedWSGIServer, which make_server hides
     server.block_on_close = False  # type: ignore[attr-defined]  # likewise; a browser keeps connections open
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -53,7 +53,7 @@ def serving(app: WSGIApplication) -> Iterator[str]:
         server.server_close()
 
 
-def _backend(fake: FakeOpenAI) -> dict[str, str]:
+def _backend_settings(fake: FakeOpenAI) -> dict[str, str]:
     return {
         "ASSISTANT_BACKEND": "responses",
         "OPENAI_API_KEY": "sk-test",
@@ -64,11 +64,11 @@ def _backend(fake: FakeOpenAI) -> dict[str, str]:
 
 
 @contextmanager
-def open_site(database_url: str, **environment: str) -> Iterator[Site]:
+def open_site(database_url: str, **environment: str) -> Iterator[GatewaySite]:
     """Runs a gateway on an SQLite database, configured by ``environment`` only, without the machine's `.env`."""
     with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
         patch.chdir(Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
-        for name, value in (_backend(fake) | environment).items():
+        for name, value in (_backend_settings(fake) | environment).items():
             patch.setenv(name, value)
         settings = Settings.load()
         most = settings.max_message_chars
@@ -76,14 +76,14 @@ def open_site(database_url: str, **environment: str) -> Iterator[Site]:
         chat = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, threads=200, ping_seconds=0.2)
         gateway = open_gateway(settings, (chat,), store)
         try:
-            with serving(gateway.web()) as url:
-                yield Site(url, fake)
+            with serve(gateway.web()) as url:
+                yield GatewaySite(url, fake)
         finally:
-            chat.let_go(0.0)
+            chat.drain(0.0)
             gateway.close(0.5)
 
 
-class OtherSite:
+class EmbeddingSite:
     """A third-party site with one page."""
 
     html = ""

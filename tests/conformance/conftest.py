@@ -9,25 +9,25 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conformance.local_slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, LocalSlack, Mode
-from tests.conformance.npm import NotToBeHad
-from tests.conformance.serve_process import Program, free_port
+from tests.conformance.npm import NpmUnavailable
+from tests.conformance.serve_process import GatewayServeProcess, free_port
 from tests.fakes.openai_server import FakeOpenAI
 
 
 @dataclass(frozen=True)
-class World:
+class LocalSlackSetup:
     slack: LocalSlack
     openai: FakeOpenAI
-    program: Program
+    program: GatewayServeProcess
 
 
 @pytest.fixture(scope="module", params=["events", "socket"])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSlackSetup]:
     mode: Mode = request.param
     folder, port = tmp_path_factory.mktemp(mode), free_port()
     try:
         slack = LocalSlack(folder, mode, f"http://127.0.0.1:{port}/slack/events")
-    except NotToBeHad as reason:
+    except NpmUnavailable as reason:
         pytest.skip(f"local-slack is not available: {reason}")
     settings = {
         "SLACK_API_URL": f"{slack.url}/api/",
@@ -36,9 +36,9 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     }
     settings |= {"SLACK_APP_TOKEN": APP_TOKEN} if mode == "socket" else {"SLACK_SIGNING_SECRET": SIGNING_SECRET}
     with closing(slack), FakeOpenAI() as openai:
-        program = Program(folder, openai, port, **settings)
+        program = GatewayServeProcess(folder, openai, port, **settings)
         with closing(program):
             if mode == "socket":
-                slack.wait(lambda: any("socket connected" in entry["summary"] for entry in slack.log()))
-            yield World(slack, openai, program)
-        assert program.status == 0, program.said()
+                slack.wait_for(lambda: any("socket connected" in entry["summary"] for entry in slack.log()))
+            yield LocalSlackSetup(slack, openai, program)
+        assert program.exit_status == 0, program.log_text()

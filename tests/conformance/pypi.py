@@ -8,28 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-CACHE = Path(sys.prefix) / "pypi"
-PATIENCE = 300.0
+PYPI_CACHE = Path(sys.prefix) / "pypi"
+PIP_TIMEOUT_SECONDS = 300.0
 
 
-class NotToBeHad(Exception):
+class WheelUnavailable(Exception):
     """pip cannot install the package."""
 
 
 @dataclass(frozen=True)
-class Wheel:
+class PypiWheel:
     """A wheel at a fixed version. The environment must have its dependencies."""
 
     name: str
     version: str
     sha256: str
 
-    def installed(self) -> Path:
+    def ensure_installed(self) -> Path:
         """Installs the wheel if needed and returns its folder, for PYTHONPATH.
 
         Raises WheelUnavailable, and RuntimeError when the checksum differs.
         """
-        root = CACHE / f"{self.name}-{self.version}"
+        root = PYPI_CACHE / f"{self.name}-{self.version}"
         if not (root / "done").exists():
             self._install(root)
             (root / "done").touch()
@@ -42,10 +42,12 @@ class Wheel:
             how = ["--target", str(root), "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(wanted)]
             command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--upgrade", *how]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PIP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
-                raise NotToBeHad(f"pip did not install {self.name} {self.version} within {PATIENCE:g} s") from None
+                raise WheelUnavailable(
+                    f"pip did not install {self.name} {self.version} within {PIP_TIMEOUT_SECONDS:g} s"
+                ) from None
         if "DO NOT MATCH THE HASHES" in done.stderr:
             raise RuntimeError(f"{self.name} {self.version} has another checksum than expected")
         if done.returncode != 0:
-            raise NotToBeHad(f"pip cannot install {self.name} {self.version}")
+            raise WheelUnavailable(f"pip cannot install {self.name} {self.version}")

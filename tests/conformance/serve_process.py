@@ -12,10 +12,10 @@ from pathlib import Path
 from tests.fakes.openai_server import FakeOpenAI
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 40.0
+STOP_TIMEOUT_SECONDS = 40.0
 
 
-class Program:
+class GatewayServeProcess:
     def __init__(self, folder: Path, fake: FakeOpenAI, port: int, **settings: str) -> None:
         self.database_url = f"sqlite:///{folder}/gateway.db"
         self._log = folder / "gateway.log"
@@ -41,14 +41,14 @@ class Program:
                 text=True,
             )
         assert self._process.stdout is not None
-        assert "Listening" in self._process.stdout.readline(), self.said()
+        assert "Listening" in self._process.stdout.readline(), self.log_text()
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         """Returns what it logged."""
         return self._log.read_text()
 
     @property
-    def status(self) -> int | None:
+    def exit_status(self) -> int | None:
         """Its exit status; None while it runs."""
         return self._process.returncode
 
@@ -61,7 +61,7 @@ class Program:
         """Stops it with SIGTERM and waits; kills it after STOP_TIMEOUT_SECONDS."""
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.communicate(timeout=PATIENCE)
+            self._process.communicate(timeout=STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.errors import DeliveryError, InputError, Unreadable, Unverified
-from gateway.domain.models import Failure, Message, Shown, TextDelta, ToolCall, Turn, TurnId, TurnState
-from gateway.ports.check import Check
-from gateway.ports.platform import Adapter, Receipt, Request
-from tests.fakes.delivery_context import FakeOutbox
+from gateway.domain.errors import DeliveryError, InputError, MalformedRequest, Unauthenticated
+from gateway.domain.models import Failure, Message, PreviewEvent, TextDelta, ToolCall, Turn, TurnId, TurnState
+from gateway.ports.check import CheckResult
+from gateway.ports.platform import Adapter, ParsedUpdate, Request
+from tests.fakes.delivery_context import FakeDeliveryContext
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -98,13 +98,13 @@ class AdapterContract:
 
     def test_a_stranger_is_refused_and_told_nothing(self, adapter: Adapter) -> None:
         for request in self.forged():
-            with pytest.raises(Unverified) as caught:
+            with pytest.raises(Unauthenticated) as caught:
                 adapter.receive(request)
             assert TEXT not in str(caught.value)
 
     def test_garbage_is_unreadable(self, adapter: Adapter) -> None:
         for request in self.garbage():
-            with pytest.raises(Unreadable):
+            with pytest.raises(MalformedRequest):
                 adapter.receive(request)
 
     def test_what_is_not_for_us_is_ignored_quietly(self, adapter: Adapter) -> None:
@@ -116,7 +116,7 @@ class AdapterContract:
     def test_whatever_comes_it_is_read_or_refused_by_name(self, adapter: Adapter, body: bytes) -> None:
         for request in (self.genuine(body), Request({}, body)):
             with suppress(InputError):
-                assert isinstance(adapter.receive(request), Receipt)
+                assert isinstance(adapter.receive(request), ParsedUpdate)
 
     def test_many_threads_may_receive_at_once(self, adapter: Adapter) -> None:
         ids: list[str] = []
@@ -138,7 +138,7 @@ class AdapterContract:
         return Turn(TurnId("turn_contract"), 1, 1, self.one(adapter), state, reply=reply, failure=failure)
 
     async def test_a_turn_is_followed_to_its_end_or_not_at_all(self, adapter: Adapter) -> None:
-        told: list[Shown] = [
+        told: list[PreviewEvent] = [
             TextDelta("one "),
             ToolCall("c", "tool"),
             ToolCall("c", "tool", done=True),
@@ -146,17 +146,17 @@ class AdapterContract:
         ]
         left = list(told)
 
-        async def events() -> AsyncIterator[Shown]:
+        async def events() -> AsyncIterator[PreviewEvent]:
             while left:
                 yield left.pop(0)
 
-        await adapter.follow(self.turn(adapter), events(), FakeOutbox())
+        await adapter.stream_preview(self.turn(adapter), events(), FakeDeliveryContext())
         assert left in ([], told)  # where nobody watches, there is nothing to show
 
     @pytest.mark.parametrize("state", [TurnState.ANSWERED, TurnState.FAILED, TurnState.CANCELLED])
     async def test_an_outcome_can_be_brought_and_brought_again(self, adapter: Adapter, state: TurnState) -> None:
         turn = self.turn(adapter, state)
-        outbox = FakeOutbox()
+        outbox = FakeDeliveryContext()
         for _ in range(2):
             try:
                 await adapter.deliver(turn, outbox)
@@ -166,4 +166,4 @@ class AdapterContract:
     async def test_it_tells_how_it_is(self, adapter: Adapter) -> None:
         checks = await adapter.check()
         assert checks
-        assert all(isinstance(check, Check) and check.name for check in checks)
+        assert all(isinstance(check, CheckResult) and check.name for check in checks)

@@ -8,27 +8,27 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.errors import AssistantError, RateLimited, Unavailable
-from gateway.domain.models import Answered, Exchange
+from gateway.domain.errors import AssistantError, AssistantRateLimited, AssistantUnavailable
+from gateway.domain.models import Exchange, RunCompleted
 from gateway.ports.assistant import Assistant
 from gateway.tools import ToolBox, tool
 from tests.contracts.assistant import AssistantContract
-from tests.contracts.assistant_session import SHORT, Room
-from tests.fakes.openai_server import CallTool, FakeOpenAI, Fault, Hang, Say
+from tests.contracts.assistant_session import RETRY_SECONDS, AssistantSession
+from tests.fakes.openai_server import CallTool, FakeOpenAI, Hang, HttpFault, Say
 
 MODEL = "gpt-4o"
 """The model that every backend is configured for here."""
-RAN: list[int] = []
+TOOL_RUNS: list[int] = []
 
 
 @tool
 async def add(a: int, b: int) -> int:
     """Add two numbers."""
-    RAN.append(a)
+    TOOL_RUNS.append(a)
     return a + b
 
 
-BREAKS: Mapping[str, Mapping[str, Any]] = {
+FAULTS: Mapping[str, Mapping[str, Any]] = {
     "drop before acting": {"kind": "drop_before"},
     "drop after acting": {"kind": "drop_after"},
     "cut at once": {"kind": "cut"},
@@ -46,10 +46,10 @@ BREAKS: Mapping[str, Mapping[str, Any]] = {
 """Faults of a request, by name."""
 
 
-class Served:
+class WithFakeServer:
     """Supplies the fake server and the tools."""
 
-    RUNS: str
+    RUN_PATH: str
     """The path that creates runs."""
 
     @pytest.fixture
@@ -63,135 +63,145 @@ class Served:
         return ToolBox([add], time_limit=5.0)
 
 
-class OnlineContract(Served, AssistantContract):
+class OnlineContract(WithFakeServer, AssistantContract):
     """For every backend that uses a server. The subclass creates ``assistant`` with ``fake`` and ``toolbox``."""
 
-    OUTPUTS: str
+    OUTPUTS_PATH: str
     """The path for the outputs of tools."""
 
-    def said(self, fake: FakeOpenAI, session: Room) -> list[str]:
+    def user_texts(self, fake: FakeOpenAI, session: AssistantSession) -> list[str]:
         """Returns the user's messages in the thread, oldest first."""
-        assert session.thread is not None
-        return fake.user_texts(session.thread)
+        assert session.thread_id is not None
+        return fake.user_texts(session.thread_id)
 
     # ------------------------------------------------------------ usage
 
-    async def test_the_model_that_answered_is_named(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_the_model_that_answered_is_named(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
         await session.say("1 + 2?")
         assert session.answer.model == MODEL
 
-    async def test_the_model_is_named_when_another_process_finishes(self, session: Room) -> None:
-        await session.begin("Hello")
-        await session.say("Hello", begun=True)
+    async def test_the_model_is_named_when_another_process_finishes(self, session: AssistantSession) -> None:
+        await session.begin_and_abandon("Hello")
+        await session.say("Hello", may_have_begun=True)
         assert session.answer.model == MODEL
 
     # ------------------------------------------------------------ tools
 
-    async def test_a_tool_is_run_and_its_output_used(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_tool_is_run_and_its_output_used(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
         assert await session.say("1 + 2?") == "It is three."
-        (posted,) = fake.posts(self.OUTPUTS)[-1:]
+        (posted,) = fake.posts(self.OUTPUTS_PATH)[-1:]
         assert "3" in str(posted.body)
 
-    async def test_a_tool_call_is_reported_at_start_and_end(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_tool_call_is_reported_at_start_and_end(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script([CallTool("add", {"a": 1, "b": 2}), CallTool("add", {"a": 3, "b": 4})], Say("Done."))
         await session.say("Add")
-        assert [(call.name, call.output, call.done) for call in session.tools] == [
+        assert [(call.name, call.output, call.done) for call in session.tool_calls] == [
             ("add", "", False),
             ("add", "", False),
             ("add", "3", True),
             ("add", "7", True),
         ]
-        assert session.tools[0].call_id == session.tools[2].call_id != session.tools[1].call_id
-        assert session.tools[0].input == '{"a": 1, "b": 2}'
+        assert session.tool_calls[0].call_id == session.tool_calls[2].call_id != session.tool_calls[1].call_id
+        assert session.tool_calls[0].input == '{"a": 1, "b": 2}'
 
-    async def test_an_unknown_tool_becomes_an_error_text_for_the_model(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_an_unknown_tool_becomes_an_error_text_for_the_model(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
         fake.script(CallTool("subtract"), Say("I cannot."))
         assert await session.say("2 - 1?") == "I cannot."
-        assert "There is no tool" in str(fake.posts(self.OUTPUTS)[-1].body)
+        assert "There is no tool" in str(fake.posts(self.OUTPUTS_PATH)[-1].body)
 
-    async def test_endless_tool_calls_are_stopped(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_endless_tool_calls_are_stopped(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(*[CallTool("add", {"a": 1, "b": 2})] * 30)
         with pytest.raises(AssistantError, match="too many rounds"):
             await session.say("Add")
 
-    async def test_tokens_are_counted_over_all_rounds(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_tokens_are_counted_over_all_rounds(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
         await session.say("1 + 2?")
-        answer = session.moments[-1]
-        assert isinstance(answer, Answered)
+        answer = session.events[-1]
+        assert isinstance(answer, RunCompleted)
         assert answer.usage.tokens_in > 0
         assert answer.usage.tokens_out > 0
 
     # ------------------------------------------------------------ failures
 
-    @pytest.mark.parametrize("name", BREAKS)
+    @pytest.mark.parametrize("name", FAULTS)
     async def test_the_reply_is_complete_and_the_message_stored_once_despite_faults_of_the_post(
-        self, fake: FakeOpenAI, session: Room, name: str
+        self, fake: FakeOpenAI, session: AssistantSession, name: str
     ) -> None:
         await session.say("First")
-        fake.faults.add(Fault(path=self.RUNS, **BREAKS[name]))
+        fake.faults.add(HttpFault(path=self.RUN_PATH, **FAULTS[name]))
         assert await session.say("Second") == "You said: First | You said: First | Second"
         assert not fake.faults.pending
         assert await session.say("Third")
-        assert self.said(fake, session) == ["First", "Second", "Third"]
+        assert self.user_texts(fake, session) == ["First", "Second", "Third"]
 
-    @pytest.mark.parametrize("name", BREAKS)
+    @pytest.mark.parametrize("name", FAULTS)
     async def test_the_reply_is_complete_and_the_message_stored_once_despite_faults_of_the_outputs(
-        self, fake: FakeOpenAI, session: Room, name: str
+        self, fake: FakeOpenAI, session: AssistantSession, name: str
     ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
-        skip = 1 if self.OUTPUTS == self.RUNS else 0
-        fake.faults.add(Fault(path=self.OUTPUTS, skip=skip, **BREAKS[name]))
+        skip = 1 if self.OUTPUTS_PATH == self.RUN_PATH else 0
+        fake.faults.add(HttpFault(path=self.OUTPUTS_PATH, skip=skip, **FAULTS[name]))
         assert await session.say("1 + 2?") == "You said: 1 + 2?"
         assert not fake.faults.pending
         assert await session.say("Next")
-        assert self.said(fake, session) == ["1 + 2?", "Next"]
+        assert self.user_texts(fake, session) == ["1 + 2?", "Next"]
 
     @pytest.mark.parametrize("name", ["cut soon", "cut late", "end early", "garbage", "error event"])
-    async def test_shown_text_is_not_repeated(self, fake: FakeOpenAI, session: Room, name: str) -> None:
+    async def test_shown_text_is_not_repeated(self, fake: FakeOpenAI, session: AssistantSession, name: str) -> None:
         fake.chunks = 10
-        fake.faults.add(Fault(path=self.RUNS, **BREAKS[name]))
+        fake.faults.add(HttpFault(path=self.RUN_PATH, **FAULTS[name]))
         reply = await session.say("Tell me something long")
         assert reply == "You said: Tell me something long"
-        assert session.shown == reply
+        assert session.shown_text == reply
 
-    async def test_several_failures_in_a_row_are_tolerated(self, fake: FakeOpenAI, session: Room) -> None:
-        fake.faults.add(*(Fault(path=self.RUNS, **BREAKS[name]) for name in ("server error", "rate limit", "cut soon")))
+    async def test_several_failures_in_a_row_are_tolerated(self, fake: FakeOpenAI, session: AssistantSession) -> None:
+        fake.faults.add(
+            *(HttpFault(path=self.RUN_PATH, **FAULTS[name]) for name in ("server error", "rate limit", "cut soon"))
+        )
         assert await session.say("Hello") == "You said: Hello"
-        assert self.said(fake, session) == ["Hello"]
+        assert self.user_texts(fake, session) == ["Hello"]
 
-    async def test_a_turn_resumes_after_the_server_was_unreachable(self, fake: FakeOpenAI, session: Room) -> None:
-        await session.open()
-        fake.stop()
-        with pytest.raises(Unavailable):
-            await session.attempt(session.turn("Hello"), posting=True)
-        fake.start()
-        assert await session.say("Hello", begun=True) == "You said: Hello"
-        assert self.said(fake, session) == ["Hello"]
-
-    @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (503, Unavailable)])
-    async def test_retry_after_is_passed_on(
-        self, fake: FakeOpenAI, session: Room, status: int, kind: type[AssistantError]
+    async def test_a_turn_resumes_after_the_server_was_unreachable(
+        self, fake: FakeOpenAI, session: AssistantSession
     ) -> None:
-        fake.faults.add(Fault(path=self.RUNS, status=status, headers={"retry-after": "7"}))
-        await session.open()
+        await session.open_thread()
+        fake.stop()
+        with pytest.raises(AssistantUnavailable):
+            await session.attempt(session.make_turn("Hello"), first=True)
+        fake.start()
+        assert await session.say("Hello", may_have_begun=True) == "You said: Hello"
+        assert self.user_texts(fake, session) == ["Hello"]
+
+    @pytest.mark.parametrize(("status", "kind"), [(429, AssistantRateLimited), (503, AssistantUnavailable)])
+    async def test_retry_after_is_passed_on(
+        self, fake: FakeOpenAI, session: AssistantSession, status: int, kind: type[AssistantError]
+    ) -> None:
+        fake.faults.add(HttpFault(path=self.RUN_PATH, status=status, headers={"retry-after": "7"}))
+        await session.open_thread()
         with pytest.raises(kind) as caught:
-            await session.attempt(session.turn("Hello"), posting=True)
+            await session.attempt(session.make_turn("Hello"), first=True)
         assert caught.value.retry_after == 7
 
-    async def test_missing_credit_is_a_permanent_error(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_missing_credit_is_a_permanent_error(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         error = {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": None}
-        fake.faults.add(Fault(path=self.RUNS, status=429, body={"error": {**error, "code": "insufficient_quota"}}))
+        fake.faults.add(
+            HttpFault(path=self.RUN_PATH, status=429, body={"error": {**error, "code": "insufficient_quota"}})
+        )
         with pytest.raises(AssistantError) as caught:
             await session.say("Hello")
         assert caught.value.code == "no_credit"
-        assert "credit" in caught.value.sentence
+        assert "credit" in caught.value.user_message
 
-    async def test_a_rejected_key_is_reported_without_the_key(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_rejected_key_is_reported_without_the_key(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
         error = {"message": "Incorrect API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}
-        fake.faults.add(Fault(method=".*", times=None, status=401, body={"error": error}))
+        fake.faults.add(HttpFault(method=".*", times=None, status=401, body={"error": error}))
         (check,) = await session.assistant.check()
         assert not check.ok
         assert "OPENAI_API_KEY" in check.detail
@@ -199,41 +209,43 @@ class OnlineContract(Served, AssistantContract):
 
     # ------------------------------------------------------------ runs and threads that change without the gateway
 
-    async def test_cancelling_a_run_unlocks_its_thread(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_cancelling_a_run_unlocks_its_thread(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script([Hang(), Say("Never")])
-        await session.begin("Wait")
-        await session.assistant.cancel(await session.open(), session.run_id)
+        await session.begin_and_abandon("Wait")
+        await session.assistant.cancel_run(await session.open_thread(), session.run_id)
         session.run_id = None
         assert "Go on" in await session.say("Go on")
 
-    async def test_a_run_of_an_earlier_process_is_finished(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_run_of_an_earlier_process_is_finished(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Say("Here I am.", chunks=6, hold_after=3))
-        await session.begin("Where are you?")
-        asyncio.get_running_loop().call_later(SHORT, fake.release)
-        reply = await session.say("Where are you?", begun=True)
+        await session.begin_and_abandon("Where are you?")
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, fake.release)
+        reply = await session.say("Where are you?", may_have_begun=True)
         assert reply in {"Here I am.", "You said: Where are you?"}  # the second where a run ends with its connection
-        assert self.said(fake, session) == ["Where are you?"]
+        assert self.user_texts(fake, session) == ["Where are you?"]
 
-    async def test_a_thread_lost_by_the_server_is_recreated_with_history(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_thread_lost_by_the_server_is_recreated_with_history(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
         await session.say("I am Ada.")
-        lost = await session.open()
-        fake.lose(lost)
+        lost = await session.open_thread()
+        fake.forget_object(lost)
         assert "I am Ada." in await session.say("Who am I?")
-        assert self.said(fake, session) == ["I am Ada.", "Who am I?"]
+        assert self.user_texts(fake, session) == ["I am Ada.", "Who am I?"]
 
-    async def test_a_thread_lost_during_a_run_is_recreated(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_thread_lost_during_a_run_is_recreated(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         await session.say("I am Ada.")
         fake.script(Hang())
-        await session.begin("Who am I?")
-        fake.lose(await session.open())
+        await session.begin_and_abandon("Who am I?")
+        fake.forget_object(await session.open_thread())
         for name in (*fake.runs, *fake.responses):
-            fake.lose(name)
-        assert "I am Ada." in await session.say("Who am I?", begun=True)
-        assert self.said(fake, session) == ["I am Ada.", "Who am I?"]
+            fake.forget_object(name)
+        assert "I am Ada." in await session.say("Who am I?", may_have_begun=True)
+        assert self.user_texts(fake, session) == ["I am Ada.", "Who am I?"]
         fake.release()
 
     async def test_a_long_history_is_stored_completely(self, fake: FakeOpenAI, assistant: Assistant) -> None:
         past = [Exchange(f"Question {number}.", f"Answer {number}.") for number in range(27)]
-        session = Room(assistant, past=list(past))
+        session = AssistantSession(assistant, exchanges=list(past))
         reply = await session.say("And now?")
         assert all(f"{one.text} | {one.reply}" in reply for one in past)

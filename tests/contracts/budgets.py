@@ -8,237 +8,245 @@ from functools import partial
 import pytest
 
 from gateway.domain.models import Claim, TurnId
-from gateway.ports.budgets import Budget, Ledger
-from gateway.ports.reporting import Catalogue
-from gateway.ports.store import Rate, Released, Settled, Store
-from tests.contracts.store_helpers import at_once, begin, claim_one, new_turn, write
+from gateway.ports.budgets import Budget, BudgetStore
+from gateway.ports.reporting import ReportingStore
+from gateway.ports.store import Rate, RecordOutcome, ReleaseLease, Store
+from tests.contracts.store_helpers import apply_write, claim_one, enqueue_and_claim, new_turn, run_concurrently
 
 DAY, MONTH = "2026-11-21", "2026-11"
 HARD = 100
-ANN = Budget("day user ann", DAY, hard=HARD)
-ANN_ALONE = Budget("day user ann", DAY, hard=HARD, alone=True)
-ANN_MONTH = Budget("month user ann", MONTH, hard=250)
-EVERYBODY = Budget("day platform", DAY, soft=50)
+ANN = Budget("day user ann", DAY, hard_limit=HARD)
+ANN_SERIALISED = Budget("day user ann", DAY, hard_limit=HARD, serialised=True)
+ANN_MONTH = Budget("month user ann", MONTH, hard_limit=250)
+EVERYBODY = Budget("day platform", DAY, soft_limit=50)
 
 
-def running(store: Store) -> TurnId:
+def running_turn(store: Store) -> TurnId:
     """Returns a running turn in a conversation of its own."""
-    return begin(store, new_turn()).turn.id
+    return enqueue_and_claim(store, new_turn()).turn.id
 
 
-def settle(store: Store, claim: Claim, cost: int) -> None:
-    write(store, Settled(claim.lease, claim.turn.id, "Hi", cost=cost))
+def record_outcome(store: Store, claim: Claim, cost: int) -> None:
+    apply_write(store, RecordOutcome(claim.lease, claim.turn.id, "Hi", cost=cost))
 
 
-def spend(store: Store, budget_store: Ledger, cost: int, *budgets: Budget) -> None:
+def run_turn(store: Store, budget_store: BudgetStore, cost: int, *budgets: Budget) -> None:
     """Runs a turn from admission to charge."""
-    claim = begin(store, new_turn())
-    assert budget_store.admit(claim.turn.id, budgets).granted
-    settle(store, claim, cost)
+    claim = enqueue_and_claim(store, new_turn())
+    assert budget_store.admit(claim.turn.id, budgets).is_granted
+    record_outcome(store, claim, cost)
     budget_store.charge(claim.turn.id, cost)
 
 
-def cost_of(budget_store: Ledger, budget: Budget) -> tuple[int, int]:
-    (spent,) = budget_store.spent([budget])
-    return spent.cost, spent.held
+def cost_of(budget_store: BudgetStore, budget: Budget) -> tuple[int, int]:
+    (spent,) = budget_store.usage_of([budget])
+    return spent.cost, spent.reserved
 
 
 class ChargingContract:
     """Spending is counted, once per turn."""
 
-    def test_nothing_is_spent_at_first(self, budget_store: Ledger) -> None:
-        assert [(each.budget, each.cost, each.held) for each in budget_store.spent([ANN, EVERYBODY])] == [
+    def test_nothing_is_spent_at_first(self, budget_store: BudgetStore) -> None:
+        assert [(each.budget, each.cost, each.reserved) for each in budget_store.usage_of([ANN, EVERYBODY])] == [
             (ANN, 0, 0),
             (EVERYBODY, 0, 0),
         ]
-        assert budget_store.spent([]) == []
+        assert budget_store.usage_of([]) == []
 
-    def test_a_turn_is_charged_to_each_of_its_budgets(self, store: Store, budget_store: Ledger, peer: Ledger) -> None:
-        spend(store, budget_store, 30, ANN, EVERYBODY, ANN_MONTH)
-        spend(store, peer, 5, ANN)
-        assert [each.cost for each in budget_store.spent([EVERYBODY, ANN_MONTH, ANN])] == [30, 30, 35]
+    def test_a_turn_is_charged_to_each_of_its_budgets(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
+    ) -> None:
+        run_turn(store, budget_store, 30, ANN, EVERYBODY, ANN_MONTH)
+        run_turn(store, peer, 5, ANN)
+        assert [each.cost for each in budget_store.usage_of([EVERYBODY, ANN_MONTH, ANN])] == [30, 30, 35]
 
-    def test_spending_of_past_months_is_purged(self, store: Store, budget_store: Ledger, reporting: Catalogue) -> None:
+    def test_spending_of_past_months_is_purged(
+        self, store: Store, budget_store: BudgetStore, reporting: ReportingStore
+    ) -> None:
         today = f"{datetime.fromtimestamp(reporting.now(), UTC):%Y-%m-%d}"
-        before = [Budget("of then", "2025-12-31", hard=HARD), Budget("of then", "2025-12", hard=HARD)]
-        now = [Budget("of now", today, hard=HARD), Budget("of now", today[:7], hard=HARD)]
-        spend(store, budget_store, 30, *before, *now)
-        reporting.tidy()
-        assert [each.cost for each in budget_store.spent([*before, *now])] == [0, 0, 30, 30]
+        before = [Budget("of then", "2025-12-31", hard_limit=HARD), Budget("of then", "2025-12", hard_limit=HARD)]
+        now = [Budget("of now", today, hard_limit=HARD), Budget("of now", today[:7], hard_limit=HARD)]
+        run_turn(store, budget_store, 30, *before, *now)
+        reporting.purge_expired()
+        assert [each.cost for each in budget_store.usage_of([*before, *now])] == [0, 0, 30, 30]
 
-    def test_a_turn_is_charged_once(self, store: Store, budget_store: Ledger, peer: Ledger) -> None:
-        turn = running(store)
+    def test_a_turn_is_charged_once(self, store: Store, budget_store: BudgetStore, peer: BudgetStore) -> None:
+        turn = running_turn(store)
         budget_store.admit(turn, [ANN])
-        at_once([partial((budget_store, peer)[number % 2].charge, turn, 30) for number in range(4)])
+        run_concurrently([partial((budget_store, peer)[number % 2].charge, turn, 30) for number in range(4)])
         peer.charge(turn, 30)
         assert cost_of(budget_store, ANN) == (30, 0)
 
-    def test_a_turn_that_was_not_admitted_is_not_charged(self, store: Store, budget_store: Ledger) -> None:
-        budget_store.charge(running(store), 30)
+    def test_a_turn_that_was_not_admitted_is_not_charged(self, store: Store, budget_store: BudgetStore) -> None:
+        budget_store.charge(running_turn(store), 30)
         assert cost_of(budget_store, ANN) == (0, 0)
 
-    def test_each_period_is_counted_by_itself(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, HARD, ANN)
-        assert budget_store.admit(running(store), [Budget(ANN.scope, "2026-11-22", hard=HARD)]).granted
+    def test_each_period_is_counted_by_itself(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, HARD, ANN)
+        assert budget_store.admit(running_turn(store), [Budget(ANN.scope, "2026-11-22", hard_limit=HARD)]).is_granted
 
-    def test_large_amounts_are_exact(self, store: Store, budget_store: Ledger) -> None:
-        huge = Budget("huge", DAY, hard=2**60)
-        spend(store, budget_store, 2**50 + 1, huge)
-        spend(store, budget_store, 2**50 + 1, huge)
+    def test_large_amounts_are_exact(self, store: Store, budget_store: BudgetStore) -> None:
+        huge = Budget("huge", DAY, hard_limit=2**60)
+        run_turn(store, budget_store, 2**50 + 1, huge)
+        run_turn(store, budget_store, 2**50 + 1, huge)
         assert cost_of(budget_store, huge) == (2**51 + 2, 0)
 
 
-class AdmittingContract:
+class AdmissionContract:
     """Which turns are admitted."""
 
-    def test_last_turn_may_exceed_the_limit(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, HARD - 1, ANN)
-        spend(store, budget_store, 70, ANN)
-        refused = budget_store.admit(running(store), [ANN])
-        assert (refused.exhausted, refused.wait, refused.granted) == (ANN, False, False)
+    def test_last_turn_may_exceed_the_limit(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, HARD - 1, ANN)
+        run_turn(store, budget_store, 70, ANN)
+        refused = budget_store.admit(running_turn(store), [ANN])
+        assert (refused.exhausted_budget, refused.must_wait, refused.is_granted) == (ANN, False, False)
         assert cost_of(budget_store, ANN) == (HARD + 69, 0)
 
-    def test_first_exhausted_budget_is_named(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, 300, ANN, ANN_MONTH)
-        assert budget_store.admit(running(store), [EVERYBODY, ANN_MONTH, ANN]).exhausted == ANN_MONTH
+    def test_first_exhausted_budget_is_named(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, 300, ANN, ANN_MONTH)
+        assert budget_store.admit(running_turn(store), [EVERYBODY, ANN_MONTH, ANN]).exhausted_budget == ANN_MONTH
 
-    def test_denied_turn_reserves_nothing(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, 300, ANN_MONTH)
-        assert not budget_store.admit(running(store), [ANN, ANN_MONTH]).granted
+    def test_denied_turn_reserves_nothing(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, 300, ANN_MONTH)
+        assert not budget_store.admit(running_turn(store), [ANN, ANN_MONTH]).is_granted
         assert cost_of(budget_store, ANN) == (0, 0)
 
-    def test_first_turn_of_a_budget_reserves_everything(self, store: Store, budget_store: Ledger, peer: Ledger) -> None:
-        assert budget_store.admit(running(store), [ANN]).granted
-        waiting = peer.admit(running(store), [ANN])
-        assert (waiting.wait, waiting.exhausted, waiting.granted) == (True, None, False)
-        assert [(each.cost, each.held) for each in waiting.spent] == [(0, HARD)]
+    def test_first_turn_of_a_budget_reserves_everything(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
+    ) -> None:
+        assert budget_store.admit(running_turn(store), [ANN]).is_granted
+        waiting = peer.admit(running_turn(store), [ANN])
+        assert (waiting.must_wait, waiting.exhausted_budget, waiting.is_granted) == (True, None, False)
+        assert [(each.cost, each.reserved) for each in waiting.usage] == [(0, HARD)]
 
-    def test_concurrent_turns_are_limited_by_expected_cost(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, 30, ANN)
-        asked = [budget_store.admit(running(store), [ANN]) for _ in range(4)]
-        assert [admission.granted for admission in asked] == [True, True, False, False]
+    def test_concurrent_turns_are_limited_by_expected_cost(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, 30, ANN)
+        asked = [budget_store.admit(running_turn(store), [ANN]) for _ in range(4)]
+        assert [admission.is_granted for admission in asked] == [True, True, False, False]
 
-    def test_serialised_budget_runs_one_turn_at_a_time(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, 1, ANN_ALONE)
-        first = running(store)
-        assert budget_store.admit(first, [ANN_ALONE]).granted
-        assert budget_store.admit(running(store), [ANN_ALONE]).wait
+    def test_serialised_budget_runs_one_turn_at_a_time(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, 1, ANN_SERIALISED)
+        first = running_turn(store)
+        assert budget_store.admit(first, [ANN_SERIALISED]).is_granted
+        assert budget_store.admit(running_turn(store), [ANN_SERIALISED]).must_wait
         budget_store.charge(first, 1)
-        assert budget_store.admit(running(store), [ANN_ALONE]).granted
+        assert budget_store.admit(running_turn(store), [ANN_SERIALISED]).is_granted
 
-    def test_free_turns_are_not_delayed(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, 0, ANN)
-        assert all(budget_store.admit(running(store), [ANN]).granted for _ in range(3))
+    def test_free_turns_are_not_delayed(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, 0, ANN)
+        assert all(budget_store.admit(running_turn(store), [ANN]).is_granted for _ in range(3))
 
-    def test_soft_limit_denies_nothing(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, 500, EVERYBODY)
-        admissions = [budget_store.admit(running(store), [EVERYBODY]) for _ in range(2)]
-        assert [(each.granted, each.spent[0].cost) for each in admissions] == [(True, 500), (True, 500)]
+    def test_soft_limit_denies_nothing(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, 500, EVERYBODY)
+        admissions = [budget_store.admit(running_turn(store), [EVERYBODY]) for _ in range(2)]
+        assert [(each.is_granted, each.usage[0].cost) for each in admissions] == [(True, 500), (True, 500)]
 
-    def test_new_period_starts_from_last_maximum(self, store: Store, budget_store: Ledger) -> None:
-        spend(store, budget_store, 60, ANN)
-        tomorrow = Budget(ANN.scope, "2026-11-22", hard=HARD)
-        asked = [budget_store.admit(running(store), [tomorrow]) for _ in range(4)]
-        assert [admission.granted for admission in asked] == [True, True, True, False]
+    def test_new_period_starts_from_last_maximum(self, store: Store, budget_store: BudgetStore) -> None:
+        run_turn(store, budget_store, 60, ANN)
+        tomorrow = Budget(ANN.scope, "2026-11-22", hard_limit=HARD)
+        asked = [budget_store.admit(running_turn(store), [tomorrow]) for _ in range(4)]
+        assert [admission.is_granted for admission in asked] == [True, True, True, False]
 
-    def test_admitted_turn_stays_admitted(self, store: Store, budget_store: Ledger, peer: Ledger) -> None:
+    def test_admitted_turn_stays_admitted(self, store: Store, budget_store: BudgetStore, peer: BudgetStore) -> None:
         """Also when its process died and another claims it after other turns have used up the budget."""
-        turn = running(store)
+        turn = running_turn(store)
         budget_store.admit(turn, [ANN])
-        spend(store, budget_store, 300, EVERYBODY)
-        exhausted = Budget(ANN.scope, ANN.period, hard=0)
-        assert peer.admit(turn, [exhausted]).granted
+        run_turn(store, budget_store, 300, EVERYBODY)
+        exhausted = Budget(ANN.scope, ANN.period, hard_limit=0)
+        assert peer.admit(turn, [exhausted]).is_granted
         assert cost_of(budget_store, ANN) == (0, HARD)
 
-    def test_turn_admitted_to_other_budgets_releases_the_first(self, store: Store, budget_store: Ledger) -> None:
-        turn = running(store)
+    def test_turn_admitted_to_other_budgets_releases_the_first(self, store: Store, budget_store: BudgetStore) -> None:
+        turn = running_turn(store)
         budget_store.admit(turn, [ANN, EVERYBODY])
-        assert budget_store.admit(turn, [ANN_MONTH, ANN]).granted
+        assert budget_store.admit(turn, [ANN_MONTH, ANN]).is_granted
         budget_store.charge(turn, 7)
-        assert [each.cost for each in budget_store.spent([ANN, ANN_MONTH, EVERYBODY])] == [7, 7, 0]
+        assert [each.cost for each in budget_store.usage_of([ANN, ANN_MONTH, EVERYBODY])] == [7, 7, 0]
 
-    def test_turn_denied_by_other_budgets_releases_the_first(self, store: Store, budget_store: Ledger) -> None:
-        turn = running(store)
+    def test_turn_denied_by_other_budgets_releases_the_first(self, store: Store, budget_store: BudgetStore) -> None:
+        turn = running_turn(store)
         budget_store.admit(turn, [ANN])
-        assert budget_store.admit(turn, [ANN, Budget("nothing", DAY, hard=0)]).exhausted is not None
+        assert budget_store.admit(turn, [ANN, Budget("nothing", DAY, hard_limit=0)]).exhausted_budget is not None
         assert cost_of(budget_store, ANN) == (0, 0)
 
     def test_concurrent_requests_do_not_exceed_the_limit(
-        self, store: Store, budget_store: Ledger, peer: Ledger
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
     ) -> None:
-        spend(store, budget_store, 30, ANN, ANN_MONTH)
+        run_turn(store, budget_store, 30, ANN, ANN_MONTH)
         budgets = ([ANN, ANN_MONTH], [ANN_MONTH, ANN])
-        asked = [partial((budget_store, peer)[n % 2].admit, running(store), budgets[n // 2 % 2]) for n in range(8)]
-        assert [each.granted for each in at_once(asked)].count(True) == 2
+        asked = [partial((budget_store, peer)[n % 2].admit, running_turn(store), budgets[n // 2 % 2]) for n in range(8)]
+        assert [each.is_granted for each in run_concurrently(asked)].count(True) == 2
 
 
-class LeavingContract:
+class ReservationReleaseContract:
     """What happens to the reservations of a turn that is not charged."""
 
-    def test_cancelled_turn_reserves_nothing(self, store: Store, budget_store: Ledger) -> None:
-        turn = running(store)
+    def test_cancelled_turn_reserves_nothing(self, store: Store, budget_store: BudgetStore) -> None:
+        turn = running_turn(store)
         budget_store.admit(turn, [ANN])
-        store.cancel(turn)
+        store.cancel_turn(turn)
         assert cost_of(budget_store, ANN) == (0, 0)
-        assert budget_store.admit(running(store), [ANN]).granted
+        assert budget_store.admit(running_turn(store), [ANN]).is_granted
 
-    def test_deleted_turn_reserves_nothing(self, store: Store, budget_store: Ledger) -> None:
-        claim = begin(store)
+    def test_deleted_turn_reserves_nothing(self, store: Store, budget_store: BudgetStore) -> None:
+        claim = enqueue_and_claim(store)
         budget_store.admit(claim.turn.id, [ANN])
-        store.forget(claim.conversation.id)
+        store.delete_conversation(claim.conversation.id)
         assert cost_of(budget_store, ANN) == (0, 0)
-        assert budget_store.admit(running(store), [ANN]).granted
+        assert budget_store.admit(running_turn(store), [ANN]).is_granted
 
-    def test_turn_deleted_before_admission_reserves_nothing(self, store: Store, budget_store: Ledger) -> None:
-        claim = begin(store)
-        store.forget(claim.conversation.id)
+    def test_turn_deleted_before_admission_reserves_nothing(self, store: Store, budget_store: BudgetStore) -> None:
+        claim = enqueue_and_claim(store)
+        store.delete_conversation(claim.conversation.id)
         budget_store.admit(claim.turn.id, [ANN])
         assert cost_of(budget_store, ANN) == (0, 0)
 
     def test_turn_of_dead_process_is_charged_by_the_next(
-        self, store: Store, budget_store: Ledger, peer: Ledger
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
     ) -> None:
-        claim = begin(store)
+        claim = enqueue_and_claim(store)
         budget_store.admit(claim.turn.id, [ANN, ANN_MONTH])
-        settle(store, claim, 80)
+        record_outcome(store, claim, 80)
         assert cost_of(peer, ANN) == (80, 0)
-        spend(store, peer, 30, ANN)
+        run_turn(store, peer, 30, ANN)
         budget_store.charge(claim.turn.id, 80)
         assert cost_of(peer, ANN) == (110, 0)
         assert cost_of(peer, ANN_MONTH) == (80, 0)
 
-    def test_charge_stays_when_the_turn_is_deleted(self, store: Store, budget_store: Ledger, peer: Ledger) -> None:
-        claim = begin(store)
+    def test_charge_stays_when_the_turn_is_deleted(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
+    ) -> None:
+        claim = enqueue_and_claim(store)
         budget_store.admit(claim.turn.id, [ANN])
-        settle(store, claim, 80)
-        peer.admit(running(store), [ANN])
-        store.forget(claim.conversation.id)
+        record_outcome(store, claim, 80)
+        peer.admit(running_turn(store), [ANN])
+        store.delete_conversation(claim.conversation.id)
         assert cost_of(peer, ANN)[0] == 80
 
     @pytest.mark.parametrize("fresh", [False, True])
     def test_turn_waiting_to_be_claimed_again_keeps_its_reservation(
-        self, store: Store, budget_store: Ledger, peer: Ledger, *, fresh: bool
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore, *, fresh: bool
     ) -> None:
-        claim = begin(store, "loft")
+        claim = enqueue_and_claim(store, "loft")
         budget_store.admit(claim.turn.id, [ANN])
-        write(store, Released(claim.lease, fresh=fresh))
-        assert peer.admit(running(store), [ANN]).wait
+        apply_write(store, ReleaseLease(claim.lease, not_started=fresh))
+        assert peer.admit(running_turn(store), [ANN]).must_wait
         again = claim_one(store, "two")
-        assert peer.admit(again.turn.id, [ANN]).granted
+        assert peer.admit(again.turn.id, [ANN]).is_granted
         peer.charge(again.turn.id, 10)
         assert cost_of(budget_store, ANN) == (10, 0)
 
 
-class LookingContract:
-    def test_seconds_until_token_takes_no_token(self, store: Store, budget_store: Ledger) -> None:
+class TokenTimeContract:
+    def test_seconds_until_token_takes_no_token(self, store: Store, budget_store: BudgetStore) -> None:
         rate = Rate(1000.0, burst=2)
-        assert budget_store.free_in("ann") == 0.0
-        store.reserve("ann", rate, 0.0)
-        assert budget_store.free_in("ann") == 0.0
-        store.reserve("ann", rate, 0.0)
-        assert [budget_store.free_in("ann") for _ in range(2)] == [pytest.approx(1000.0, abs=100.0)] * 2
-        assert store.reserve("ann", rate, 0.0) is None
+        assert budget_store.seconds_until_token("ann") == 0.0
+        store.take_token("ann", rate, 0.0)
+        assert budget_store.seconds_until_token("ann") == 0.0
+        store.take_token("ann", rate, 0.0)
+        assert [budget_store.seconds_until_token("ann") for _ in range(2)] == [pytest.approx(1000.0, abs=100.0)] * 2
+        assert store.take_token("ann", rate, 0.0) is None
 
 
-class LedgerContract(ChargingContract, AdmittingContract, LeavingContract, LookingContract):
+class BudgetStoreContract(ChargingContract, AdmissionContract, ReservationReleaseContract, TokenTimeContract):
     """Subclasses provide ``store``, ``budget_store``, and ``peer`` (a BudgetStore of another process)."""

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway.domain.models import Claim
-from gateway.ports.budgets import Admission, Budget, Ledger
-from gateway.ports.store import Settled, Store
-from tests.contracts.store_helpers import begin, new_turn, write
+from gateway.ports.budgets import Budget, BudgetDecision, BudgetStore
+from gateway.ports.store import RecordOutcome, Store
+from tests.contracts.store_helpers import apply_write, enqueue_and_claim, new_turn
 
 HARD = 100
 SIDES = st.integers(0, 1)
@@ -22,7 +22,7 @@ COSTS = st.integers(0, 150)
 
 
 @dataclass
-class Expected:
+class ExpectedSpender:
     """The expected state of a running turn."""
 
     claim: Claim
@@ -31,60 +31,63 @@ class Expected:
 
 
 @dataclass
-class Account:
+class ExpectedBudget:
     """The expected state of a budget."""
 
     budget: Budget
     costs: list[int] = field(default_factory=list)
 
     @property
-    def exhausted(self) -> bool:
-        return self.budget.hard is not None and sum(self.costs) >= self.budget.hard
+    def is_exhausted(self) -> bool:
+        return self.budget.hard_limit is not None and sum(self.costs) >= self.budget.hard_limit
 
 
-class Spending(RuleBasedStateMachine):
+class BudgetMachine(RuleBasedStateMachine):
     """Random sequences of calls by several processes, some of which die in between."""
 
-    def __init__(self, store: Store, ledgers: tuple[Ledger, Ledger]) -> None:
+    def __init__(self, store: Store, ledgers: tuple[BudgetStore, BudgetStore]) -> None:
         super().__init__()
         self.store = store
-        self.ledgers = ledgers
+        self.budget_stores = ledgers
         name = uuid.uuid4().hex  # examples share a database
-        alone, shared = Budget(f"a {name}", "1", hard=HARD, alone=True), Budget(f"b {name}", "1", hard=3 * HARD)
-        self.accounts = [Account(each) for each in (alone, shared, Budget(f"c {name}", "1", soft=1))]
-        self.turns: list[Expected] = []
+        alone, shared = (
+            Budget(f"a {name}", "1", hard_limit=HARD, serialised=True),
+            Budget(f"b {name}", "1", hard_limit=3 * HARD),
+        )
+        self.budgets = [ExpectedBudget(each) for each in (alone, shared, Budget(f"c {name}", "1", soft_limit=1))]
+        self.turns: list[ExpectedSpender] = []
 
-    def among(self, turn: Expected) -> list[Account]:
-        return [account for account in self.accounts if account.budget in turn.budgets]
+    def budgets_of(self, turn: ExpectedSpender) -> list[ExpectedBudget]:
+        return [account for account in self.budgets if account.budget in turn.budgets]
 
-    def others(self, turn: Expected, account: Account) -> list[Expected]:
+    def other_turns(self, turn: ExpectedSpender, account: ExpectedBudget) -> list[ExpectedSpender]:
         return [each for each in self.turns if each.admitted and each is not turn and account.budget in each.budgets]
 
     @rule(which=st.sets(st.integers(0, 2), min_size=1))
     def begin(self, which: set[int]) -> None:
-        claim = begin(self.store, new_turn())
-        self.turns.append(Expected(claim, [self.accounts[number].budget for number in sorted(which)]))
+        claim = enqueue_and_claim(self.store, new_turn())
+        self.turns.append(ExpectedSpender(claim, [self.budgets[number].budget for number in sorted(which)]))
 
     @precondition(lambda self: self.turns)
     @rule(side=SIDES, number=NUMBERS)
-    def ask(self, side: int, number: int) -> None:
+    def admit(self, side: int, number: int) -> None:
         """Asks for admission, possibly from another process than before."""
         turn = self.turns[number % len(self.turns)]
-        admission = self.ledgers[side].admit(turn.claim.turn.id, turn.budgets)
+        admission = self.budget_stores[side].admit(turn.claim.turn.id, turn.budgets)
         self.check(turn, admission)
-        turn.admitted = admission.granted
+        turn.admitted = admission.is_granted
 
-    def check(self, turn: Expected, admission: Admission) -> None:
-        exhausted = [account.budget for account in self.among(turn) if account.exhausted]
+    def check(self, turn: ExpectedSpender, admission: BudgetDecision) -> None:
+        exhausted = [account.budget for account in self.budgets_of(turn) if account.is_exhausted]
         if turn.admitted:
-            assert admission.granted
+            assert admission.is_granted
             return
-        assert admission.exhausted == (exhausted[0] if exhausted else None)
-        for account in self.among(turn):
-            others = self.others(turn, account)
-            assert not (admission.granted and account.budget.alone and others)
-        if not any(self.others(turn, account) for account in self.among(turn)):
-            assert not admission.wait
+        assert admission.exhausted_budget == (exhausted[0] if exhausted else None)
+        for account in self.budgets_of(turn):
+            others = self.other_turns(turn, account)
+            assert not (admission.is_granted and account.budget.serialised and others)
+        if not any(self.other_turns(turn, account) for account in self.budgets_of(turn)):
+            assert not admission.must_wait
 
     @precondition(lambda self: any(turn.admitted for turn in self.turns))
     @rule(side=SIDES, number=NUMBERS, cost=COSTS, times=st.integers(0, 2))
@@ -92,40 +95,42 @@ class Spending(RuleBasedStateMachine):
         """``times``: how often the turn is charged; 0 if the process dies before."""
         admitted = [turn for turn in self.turns if turn.admitted]
         turn = admitted[number % len(admitted)]
-        write(self.store, Settled(turn.claim.lease, turn.claim.turn.id, "Hi", cost=cost))
+        apply_write(self.store, RecordOutcome(turn.claim.lease, turn.claim.turn.id, "Hi", cost=cost))
         for time in range(times):
-            self.ledgers[(side + time) % 2].charge(turn.claim.turn.id, cost)
+            self.budget_stores[(side + time) % 2].charge(turn.claim.turn.id, cost)
         self.turns.remove(turn)
-        for account in self.among(turn):
+        for account in self.budgets_of(turn):
             account.costs.append(cost)
 
     @precondition(lambda self: self.turns)
     @rule(number=NUMBERS)
     def cancel(self, number: int) -> None:
-        self.store.cancel(self.turns.pop(number % len(self.turns)).claim.turn.id)
+        self.store.cancel_turn(self.turns.pop(number % len(self.turns)).claim.turn.id)
 
     @invariant()
     def every_cost_is_counted_once(self) -> None:
-        spent = self.ledgers[0].spent([account.budget for account in self.accounts])
-        assert [each.cost for each in spent] == [sum(account.costs) for account in self.accounts]
+        spent = self.budget_stores[0].usage_of([account.budget for account in self.budgets])
+        assert [each.cost for each in spent] == [sum(account.costs) for account in self.budgets]
 
     @invariant()
     def one_turn_at_the_most_goes_beyond_the_limit(self) -> None:
-        costs = self.accounts[0].costs
+        costs = self.budgets[0].costs
         assert sum(costs) < HARD + max(costs, default=0)
 
     @invariant()
     def nothing_is_kept_free_for_nobody(self) -> None:
         if not any(turn.admitted for turn in self.turns):
-            spent = self.ledgers[1].spent([account.budget for account in self.accounts])
-            assert [each.held for each in spent] == [0, 0, 0]
+            spent = self.budget_stores[1].usage_of([account.budget for account in self.budgets])
+            assert [each.reserved for each in spent] == [0, 0, 0]
 
 
-class SpendingContract:
+class BudgetScheduleContract:
     """Subclasses provide ``store``, ``budget_store``, and ``peer`` (a BudgetStore of another process)."""
 
-    def test_any_schedule_counts_every_turn_once(self, store: Store, budget_store: Ledger, peer: Ledger) -> None:
+    def test_any_schedule_counts_every_turn_once(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
+    ) -> None:
         thorough = settings(
             max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         )
-        run_state_machine_as_test(lambda: Spending(store, (budget_store, peer)), settings=thorough)  # type: ignore[arg-type]  # any factory will do
+        run_state_machine_as_test(lambda: BudgetMachine(store, (budget_store, peer)), settings=thorough)  # type: ignore[arg-type]  # any factory will do

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable, Unavailable
+from gateway.domain.errors import AssistantUnavailable, DeliveryError, LeaseLost, StoreUnavailable
 from gateway.domain.models import File, TextDelta
 from tests.contracts.reply_scene import ReplyScene
-from tests.fakes.platform_faults import Fault, Lost, RateLimit, Refuse, Status
+from tests.fakes.platform_faults import ConnectionRefused, HttpStatus, PlatformFault, RateLimit, ResponseLost
 
 CHART, NOTES = File("chart.png", "file-1", "image/png"), File("notes.txt", "file-2", "text/plain")
 CONTENT = {"file-1": b"\x89PNG\r\n\x1a\nchart", "file-2": b"notes"}
@@ -50,33 +50,33 @@ class DeliveryContract:
         assert scene.texts() == []
 
     async def test_a_lost_lease_is_raised(self, scene: ReplyScene) -> None:
-        scene.outbox.lost = True
+        scene.outbox.lease_lost = True
         with pytest.raises(LeaseLost):
             await scene.deliver(scene.answered(SHORT))
 
     async def test_a_database_that_is_away_puts_the_delivery_off(self, scene: ReplyScene) -> None:
         async def away() -> None:
-            scene.outbox.before_note = None
+            scene.outbox.before_save = None
             raise StoreUnavailable
 
-        scene.outbox.before_note = away
+        scene.outbox.before_save = away
         assert await scene.deliver(scene.answered(SHORT)) == 1
         scene.assert_stands(SHORT)
 
     async def test_without_a_token_nothing_is_posted_and_the_delivery_is_put_off(self, scene: ReplyScene) -> None:
-        scene.outbox.full.add(scene.post_bucket)
+        scene.outbox.exhausted_buckets.add(scene.post_bucket)
         with pytest.raises(DeliveryError) as caught:
             await scene.replies.deliver(scene.answered(SHORT), scene.outbox)
         assert caught.value.retry_after
-        assert (scene.texts(), scene.outbox.parts) == ([], ())
+        assert (scene.texts(), scene.outbox.posted_messages) == ([], ())
 
     async def test_a_429_puts_the_delivery_off_for_as_long_as_it_says(self, scene: ReplyScene) -> None:
         scene.faults.add(scene.POST, RateLimit(7))
         with pytest.raises(DeliveryError) as caught:
             await scene.replies.deliver(scene.answered(SHORT), scene.outbox)
         assert caught.value.retry_after == 7
-        assert [seconds for _, seconds in scene.outbox.held_off] == [7.0]
-        assert scene.outbox.parts == ()
+        assert [seconds for _, seconds in scene.outbox.blocked] == [7.0]
+        assert scene.outbox.posted_messages == ()
         await scene.deliver(scene.answered(SHORT))
         scene.assert_stands(SHORT)
 
@@ -132,10 +132,10 @@ class DeliveryContract:
         scene.assert_stands(another)
 
     @pytest.mark.parametrize("outcome", ["another", "failure", "cancelled"])
-    @pytest.mark.parametrize("fault", [Lost(), Status(500), RateLimit(0), Refuse()], ids=str)
+    @pytest.mark.parametrize("fault", [ResponseLost(), HttpStatus(500), RateLimit(0), ConnectionRefused()], ids=str)
     @pytest.mark.parametrize("update", [True, False])
     async def test_a_fault_costs_nothing_when_what_was_shown_is_not_the_outcome(
-        self, scene: ReplyScene, outcome: str, fault: Fault, *, update: bool
+        self, scene: ReplyScene, outcome: str, fault: PlatformFault, *, update: bool
     ) -> None:
         await scene.follow(TextDelta(scene.LONG), lambda: len(scene.texts()) == 3)
         scene.faults.add(scene.UPDATE if update else scene.DELETE, fault)
@@ -170,7 +170,7 @@ class DeliveryContract:
             await scene.deliver(scene.answered(SHORT))
         assert caught.value.retry_after is None
         assert scene.count(scene.POST) == 1
-        assert scene.outbox.parts == ()
+        assert scene.outbox.posted_messages == ()
 
     # ------------------------------------------------------------ files
 
@@ -182,7 +182,7 @@ class DeliveryContract:
         await scene.restart()
         await scene.deliver(turn)
         assert (scene.texts(), scene.files()) == (["Here."], [CHART.name, NOTES.name])
-        assert [entry.startswith("file:") for entry in scene.outbox.parts] == [False, True, True]
+        assert [entry.startswith("file:") for entry in scene.outbox.posted_messages] == [False, True, True]
 
     async def test_a_reply_may_be_only_a_file(self, scene: ReplyScene) -> None:
         scene.outbox.files = CONTENT
@@ -206,14 +206,14 @@ class DeliveryContract:
         self, scene: ReplyScene, failures: int, *, comes: bool
     ) -> None:
         scene.outbox.files = CONTENT
-        fetch, left = scene.outbox.file, iter(range(failures))
+        fetch, left = scene.outbox.read_file, iter(range(failures))
 
         async def busy(file: File) -> bytes:
             if next(left, None) is not None:
-                raise Unavailable
+                raise AssistantUnavailable
             return await fetch(file)
 
-        scene.outbox.file = busy  # type: ignore[method-assign]  # a fake that fails
+        scene.outbox.read_file = busy  # type: ignore[method-assign]  # a fake that fails
         assert await scene.deliver(scene.answered("Here.", NOTES)) == 2
         assert bool(scene.files()) is comes
         assert len(scene.texts()) == (1 if comes else 2)

@@ -9,7 +9,7 @@ import pytest
 from adapters.base import preview
 from gateway.domain.models import TextDelta
 from tests.contracts.reply_scene import ClosedOutbox, ReplyScene, a_while, deltas
-from tests.fakes.platform_faults import Hang, RateLimit
+from tests.fakes.platform_faults import HangingCall, RateLimit
 
 
 class PreviewContract:
@@ -27,7 +27,7 @@ class PreviewContract:
         await scene.follow(
             TextDelta("One "),
             lambda: scene.texts() == ["One"],
-            lambda: scene.outbox.parts,
+            lambda: scene.outbox.posted_messages,
             TextDelta("two "),
             lambda: scene.texts() == ["One two"],
         )
@@ -60,14 +60,14 @@ class PreviewContract:
     ) -> None:
         monkeypatch.setattr(preview, "MAX_PAUSE", 0.004)
         outbox = scene.outbox = ClosedOutbox()
-        asked = lambda: len(outbox.taken) > 5  # noqa: E731  # in the order in which it happens
+        asked = lambda: len(outbox.acquired) > 5  # noqa: E731  # in the order in which it happens
         await scene.follow(TextDelta("Words "), asked, outbox.open, lambda: scene.texts() == ["Words"])
 
     @pytest.mark.parametrize("update", [True, False])
     async def test_after_a_429_the_preview_waits(self, scene: ReplyScene, *, update: bool) -> None:
         scene.faults.add(scene.UPDATE if update else scene.POST, RateLimit(0))
         await scene.follow(TextDelta("one "), scene.texts, TextDelta("two "), lambda: scene.texts() == ["one two"])
-        assert len(scene.outbox.held_off) == 1
+        assert len(scene.outbox.blocked) == 1
         await scene.deliver(scene.answered("one two three"))
         scene.assert_stands("one two three")
 
@@ -76,13 +76,13 @@ class PreviewContract:
         posted = lambda: scene.count(scene.POST)  # noqa: E731
         await scene.follow(TextDelta("Words "), posted, a_while(), TextDelta("more "), a_while())
         assert scene.count(scene.POST) == 1
-        assert scene.outbox.parts == ()
+        assert scene.outbox.posted_messages == ()
         await scene.deliver(scene.answered("Words more."))
         scene.assert_stands("Words more.")
 
     async def test_a_lost_lease_ends_the_preview_quietly(self, scene: ReplyScene) -> None:
-        scene.outbox.lost = True
-        await scene.follow(TextDelta("Words "), lambda: scene.outbox.taken, a_while(), TextDelta("more "), a_while())
+        scene.outbox.lease_lost = True
+        await scene.follow(TextDelta("Words "), lambda: scene.outbox.acquired, a_while(), TextDelta("more "), a_while())
         assert scene.count(scene.POST) <= 1
         assert scene.count(scene.UPDATE) == 0
 
@@ -90,7 +90,7 @@ class PreviewContract:
         self, slow_scene: ReplyScene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(preview, "ACTIVITY_GRACE", 0.01)
-        slow_scene.faults.add(slow_scene.ACTIVITY, Hang())
+        slow_scene.faults.add(slow_scene.ACTIVITY, HangingCall())
         async with asyncio.timeout(4):  # before the worker would end it
             await slow_scene.follow(lambda: slow_scene.faults.hanging)
         await slow_scene.deliver(slow_scene.answered("Words."))

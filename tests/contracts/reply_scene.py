@@ -10,42 +10,42 @@ from typing import Any, ClassVar
 
 from adapters.base.chat_adapter import ChatAdapter
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Failure, File, Shown, TextDelta, Turn, TurnState
+from gateway.domain.models import Failure, File, PreviewEvent, TextDelta, Turn, TurnState
 from gateway.ports.store import Rate
-from tests.fakes.delivery_context import FakeOutbox
-from tests.fakes.platform_faults import Fault
-from tests.fakes.simulated_crash import Death, Mortal
+from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.platform_faults import PlatformFault
+from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash
 
 WAIT_SECONDS = 10.0
 MAX_ATTEMPTS = 12
 
-Told = Shown | Callable[[], Any]
+Told = PreviewEvent | Callable[[], Any]
 """What a run shows; or a condition that is waited for."""
 
 
-class MortalOutbox(FakeOutbox):
+class MortalOutbox(FakeDeliveryContext):
     """Dies at a step: one before each save, one after it."""
 
-    def __init__(self, mortal: Mortal, **more: Any) -> None:
+    def __init__(self, mortal: CrashAfterSteps, **more: Any) -> None:
         super().__init__(**more)
         self._mortal = mortal
 
-    async def note(self, parts: Sequence[str]) -> None:
-        if tuple(parts) == self.parts:  # the core saves only what has changed
+    async def save_progress(self, posted_messages: Sequence[str]) -> None:
+        if tuple(posted_messages) == self.posted_messages:  # the core saves only what has changed
             return
         self._mortal.step()
-        await super().note(parts)
+        await super().save_progress(posted_messages)
         self._mortal.step()
 
 
-class ClosedOutbox(FakeOutbox):
+class ClosedOutbox(FakeDeliveryContext):
     """Has no tokens for calls that do not wait, while it is closed."""
 
     closed = True
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        await super().take(bucket, rate, patience=patience)
-        return patience > 0 or not self.closed
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        await super().acquire(bucket, rate, max_wait=max_wait)
+        return max_wait > 0 or not self.closed
 
     def open(self) -> bool:
         self.closed = False
@@ -62,18 +62,18 @@ class ReplyScene(ABC):
     ACTIVITY: ClassVar[str]
     LONG: ClassVar[str]
     """A reply of three messages."""
-    REFUSED_CONTENT: ClassVar[Fault]
-    REFUSED_FOR_GOOD: ClassVar[Fault]
+    REFUSED_CONTENT: ClassVar[PlatformFault]
+    REFUSED_FOR_GOOD: ClassVar[PlatformFault]
 
     turn: Turn
-    outbox: FakeOutbox
+    outbox: FakeDeliveryContext
     replies: ChatAdapter[Any, Any, Any]
 
     # ------------------------------------------------------------ what the worker does
 
     async def follow(self, *told: Told) -> None:
         """Previews until nothing follows."""
-        await self.replies.follow(self.turn, telling(*told), self.outbox)
+        await self.replies.stream_preview(self.turn, telling(*told), self.outbox)
 
     async def deliver(self, turn: Turn) -> int:
         """Delivers as the worker does, but without pauses. Returns how often it was put off."""
@@ -87,30 +87,30 @@ class ReplyScene(ABC):
                 return attempt
         raise AssertionError(f"not delivered in {MAX_ATTEMPTS} attempts")
 
-    async def restart(self, mortal: Mortal | None = None) -> None:
+    async def restart(self, mortal: CrashAfterSteps | None = None) -> None:
         """Starts another process, which knows what was saved."""
-        await self.begin(mortal or Mortal(), fresh=False, parts=self.outbox.parts)
+        await self.begin(mortal or CrashAfterSteps(), first_attempt=False, posted_messages=self.outbox.posted_messages)
 
-    async def lives(self, mortal: Mortal, told: Sequence[Told], turn: Turn) -> bool:
+    async def lives(self, mortal: CrashAfterSteps, told: Sequence[Told], turn: Turn) -> bool:
         """Lets the first process preview and deliver, unless it dies. Returns whether it lived."""
         await self.begin(mortal)
         try:
             await self.follow(*told)
             await self.deliver(turn)
-        except Death:
+        except SimulatedCrash:
             return False
         except BaseExceptionGroup as group:
-            if group.split(Death)[1] is not None:
+            if group.split(SimulatedCrash)[1] is not None:
                 raise
             return False
         return True
 
     @abstractmethod
-    async def begin(self, mortal: Mortal, **more: Any) -> None:
+    async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
         """Starts a process, which may die; ``more``: of its outbox."""
 
     def answered(self, reply: str, *files: File) -> Turn:
-        return replace(self.turn, state=TurnState.ANSWERED, reply=reply, files=files)
+        return replace(self.turn, state=TurnState.ANSWERED, reply=reply, reply_files=files)
 
     def failed(self, sentence: str = "The assistant could not answer.") -> Turn:
         return replace(self.turn, state=TurnState.FAILED, failure=Failure("refused", sentence))
@@ -167,7 +167,7 @@ class ReplyScene(ABC):
         """Returns how often a method was called for this scene."""
 
 
-async def telling(*told: Told) -> AsyncIterator[Shown]:
+async def telling(*told: Told) -> AsyncIterator[PreviewEvent]:
     """Yields what a run shows. Waits for each condition until it returns something truthy."""
     for one in told:
         if callable(one):
@@ -178,7 +178,7 @@ async def telling(*told: Told) -> AsyncIterator[Shown]:
             yield one
 
 
-def deltas(reply: str, size: int = 40) -> list[Shown]:
+def deltas(reply: str, size: int = 40) -> list[PreviewEvent]:
     return [TextDelta(reply[start : start + size]) for start in range(0, len(reply), size)]
 
 

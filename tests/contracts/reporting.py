@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.contracts.reporting_people import PeopleContract
-from tests.contracts.reporting_retention import ClearingContract
+from tests.contracts.reporting_people import PersonContract
+from tests.contracts.reporting_retention import RetentionContract
 from tests.contracts.reporting_search import SearchingContract
-from tests.contracts.reporting_usage import CountingContract
+from tests.contracts.reporting_usage import UsageBucketsContract
 
 
-class CatalogueContract(SearchingContract, CountingContract, PeopleContract, ClearingContract):
+class ReportingContract(SearchingContract, UsageBucketsContract, PersonContract, RetentionContract):
     """Subclasses provide ``store``, ``reporting``, ``set_times``, and ``let_time_pass`` as in StoreContract."""

@@ -7,29 +7,29 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.models import ThreadId, Turn, TurnState
-from gateway.ports.reporting import Catalogue, Line, Search
+from gateway.ports.reporting import ConversationSummary, ReportingStore, TurnFilter
 from gateway.ports.store import Store
-from tests.contracts.reporting_helpers import Happened, fail, names, saying, settle, tell
-from tests.contracts.store_helpers import PLATFORM, key, new_turn, read
+from tests.contracts.reporting_helpers import SetTimes, answered_turn, enqueue_message, failed_turn, ids, new_message
+from tests.contracts.store_helpers import PLATFORM, get_turn, key, new_turn
 
-ALL = Search()
+EVERYTHING = TurnFilter()
 
 
-def channels(lines: list[Line]) -> list[str]:
+def channels(lines: list[ConversationSummary]) -> list[str]:
     return [line.conversation.key.channel for line in lines]
 
 
-def all_turns(reporting: Catalogue, search: Search, limit: int) -> list[Turn]:
+def all_turns(reporting: ReportingStore, search: TurnFilter, limit: int) -> list[Turn]:
     """Reads all turns page by page."""
     found: list[Turn] = []
-    while page := reporting.find(search, limit=limit, before=found[-1] if found else None):
+    while page := reporting.find_turns(search, limit=limit, before=found[-1] if found else None):
         assert len(page) <= limit
         found += page
     return found
 
 
-def all_lines(reporting: Catalogue, search: Search, limit: int) -> list[Line]:
-    found: list[Line] = []
+def all_summaries(reporting: ReportingStore, search: TurnFilter, limit: int) -> list[ConversationSummary]:
+    found: list[ConversationSummary] = []
     while page := reporting.find_conversations(search, limit=limit, before=found[-1] if found else None):
         assert len(page) <= limit
         found += page
@@ -37,112 +37,121 @@ def all_lines(reporting: Catalogue, search: Search, limit: int) -> list[Line]:
 
 
 class SearchingContract:
-    def test_the_time_is_the_databases(self, store: Store, reporting: Catalogue) -> None:
-        turn = tell(store)
+    def test_the_time_is_the_databases(self, store: Store, reporting: ReportingStore) -> None:
+        turn = enqueue_message(store)
         assert turn.received_at <= reporting.now() <= turn.received_at + 60.0
 
-    def test_all_turns_are_found_newest_first(self, store: Store, reporting: Catalogue) -> None:
-        told = [tell(store, "loft"), settle(store, "roof"), tell(store, "loft"), fail(store, "roof")]
-        found = reporting.find(ALL, limit=10)
-        assert found == [read(store, turn) for turn in reversed(told)]
-        assert reporting.find(ALL, limit=2) == found[:2]
+    def test_all_turns_are_found_newest_first(self, store: Store, reporting: ReportingStore) -> None:
+        told = [
+            enqueue_message(store, "loft"),
+            answered_turn(store, "roof"),
+            enqueue_message(store, "loft"),
+            failed_turn(store, "roof"),
+        ]
+        found = reporting.find_turns(EVERYTHING, limit=10)
+        assert found == [get_turn(store, turn) for turn in reversed(told)]
+        assert reporting.find_turns(EVERYTHING, limit=2) == found[:2]
 
     def test_pages_have_no_gap_between_turns_of_equal_time(
-        self, store: Store, reporting: Catalogue, set_times: Happened
+        self, store: Store, reporting: ReportingStore, set_times: SetTimes
     ) -> None:
-        told = [tell(store, f"{number % 3}") for number in range(7)]
+        told = [enqueue_message(store, f"{number % 3}") for number in range(7)]
         for turn in told[1:6]:
             set_times(turn, 1000.5)
-        whole = reporting.find(ALL, limit=10)
-        assert sorted(names(whole)) == sorted(names(told))
-        assert all_turns(reporting, ALL, 2) == whole
-        tell(store, "newer")
-        assert reporting.find(ALL, limit=3, before=whole[3]) == whole[4:]
+        whole = reporting.find_turns(EVERYTHING, limit=10)
+        assert sorted(ids(whole)) == sorted(ids(told))
+        assert all_turns(reporting, EVERYTHING, 2) == whole
+        enqueue_message(store, "newer")
+        assert reporting.find_turns(EVERYTHING, limit=3, before=whole[3]) == whole[4:]
 
     @pytest.mark.parametrize(
         ("search", "wanted"),
         [
-            (Search(platform="owl"), ["owl"]),
-            (Search(platform="nothing"), []),
-            (Search(channel="roof"), ["failed", "roof"]),
-            (Search(user="Bob"), ["roof"]),
-            (Search(user="bob"), []),
-            (Search(state=TurnState.FAILED), ["failed"]),
-            (Search(state=TurnState.QUEUED), ["owl", "loft"]),
-            (Search(platform=PLATFORM, state=TurnState.QUEUED, channel="loft", user="Ada"), ["loft"]),
+            (TurnFilter(platform="owl"), ["owl"]),
+            (TurnFilter(platform="nothing"), []),
+            (TurnFilter(channel="roof"), ["failed", "roof"]),
+            (TurnFilter(author="Bob"), ["roof"]),
+            (TurnFilter(author="bob"), []),
+            (TurnFilter(state=TurnState.FAILED), ["failed"]),
+            (TurnFilter(state=TurnState.QUEUED), ["owl", "loft"]),
+            (TurnFilter(platform=PLATFORM, state=TurnState.QUEUED, channel="loft", author="Ada"), ["loft"]),
         ],
     )
     def test_a_search_is_narrowed_down(
-        self, store: Store, reporting: Catalogue, search: Search, wanted: list[str]
+        self, store: Store, reporting: ReportingStore, search: TurnFilter, wanted: list[str]
     ) -> None:
-        tell(store, "loft", "loft")
-        settle(store, "roof", "roof", author="Bob")
-        tell(store, "loft", "owl", platform="owl")
-        fail(store, "roof", "failed")
-        assert [turn.message.text for turn in reporting.find(search, limit=10)] == wanted
+        enqueue_message(store, "loft", "loft")
+        answered_turn(store, "roof", "roof", author="Bob")
+        enqueue_message(store, "loft", "owl", platform="owl")
+        failed_turn(store, "roof", "failed")
+        assert [turn.message.text for turn in reporting.find_turns(search, limit=10)] == wanted
 
     @pytest.mark.parametrize("text", ["GRAIN", "grain", "100%_", "Réplique", "\\", "'"])
     def test_text_is_found_in_message_and_reply_ignoring_case(
-        self, store: Store, reporting: Catalogue, text: str
+        self, store: Store, reporting: ReportingStore, text: str
     ) -> None:
-        settle(store, "loft", "nothing", "of it")
+        answered_turn(store, "loft", "nothing", "of it")
         told = [
-            settle(store, "loft", "Grain 100%_ 'réplique' \\"),
-            settle(store, "loft", "?", "gRAIN 100%_ 'RépliquE\\"),
+            answered_turn(store, "loft", "Grain 100%_ 'réplique' \\"),
+            answered_turn(store, "loft", "?", "gRAIN 100%_ 'RépliquE\\"),
         ]
-        assert names(reporting.find(Search(text=text), limit=10)) == names(told[::-1])
+        assert ids(reporting.find_turns(TurnFilter(text=text), limit=10)) == ids(told[::-1])
 
-    def test_text_has_no_wildcards(self, store: Store, reporting: Catalogue) -> None:
-        settle(store, "loft", "100 grains", "a\\b")
+    def test_text_has_no_wildcards(self, store: Store, reporting: ReportingStore) -> None:
+        answered_turn(store, "loft", "100 grains", "a\\b")
         for text in ("1%s", "1_0", "a\\\\b", "100 GRAINS?"):
-            assert reporting.find(Search(text=text), limit=10) == []
+            assert reporting.find_turns(TurnFilter(text=text), limit=10) == []
 
     def test_time_range_includes_start_and_excludes_end(
-        self, store: Store, reporting: Catalogue, set_times: Happened
+        self, store: Store, reporting: ReportingStore, set_times: SetTimes
     ) -> None:
         for at in (10.0, 20.0, 30.0):
-            set_times(tell(store, f"{at:g}"), at)
-        since, until = Search(since=20.0), Search(until=20.0)
-        assert [turn.received_at for turn in reporting.find(since, limit=10)] == [30.0, 20.0]
-        assert [turn.received_at for turn in reporting.find(until, limit=10)] == [10.0]
-        assert channels(all_lines(reporting, since, 10)) == ["30", "20"]
-        assert channels(all_lines(reporting, until, 10)) == ["10"]
+            set_times(enqueue_message(store, f"{at:g}"), at)
+        since, until = TurnFilter(since=20.0), TurnFilter(until=20.0)
+        assert [turn.received_at for turn in reporting.find_turns(since, limit=10)] == [30.0, 20.0]
+        assert [turn.received_at for turn in reporting.find_turns(until, limit=10)] == [10.0]
+        assert channels(all_summaries(reporting, since, 10)) == ["30", "20"]
+        assert channels(all_summaries(reporting, until, 10)) == ["10"]
 
-    def test_conversations_are_ordered_by_newest_turn(self, store: Store, reporting: Catalogue) -> None:
-        settle(store, "loft")
-        tell(store, "roof")
-        newest = tell(store, "loft")
-        first, second = reporting.find_conversations(ALL, limit=10)
-        conversation = store.conversation(newest.message.key)
-        assert first == Line(conversation or first.conversation, turns=2, waiting=1, last_at=newest.received_at)
-        assert first.conversation.thread is not None
-        assert (second.conversation.key.channel, second.turns, second.waiting) == ("roof", 1, 1)
+    def test_conversations_are_ordered_by_newest_turn(self, store: Store, reporting: ReportingStore) -> None:
+        answered_turn(store, "loft")
+        enqueue_message(store, "roof")
+        newest = enqueue_message(store, "loft")
+        first, second = reporting.find_conversations(EVERYTHING, limit=10)
+        conversation = store.find_conversation(newest.message.key)
+        assert first == ConversationSummary(
+            conversation or first.conversation, turn_count=2, unfinished_count=1, last_at=newest.received_at
+        )
+        assert first.conversation.thread_id is not None
+        assert (second.conversation.key.channel, second.turn_count, second.unfinished_count) == ("roof", 1, 1)
 
-    def test_a_conversation_without_turns_is_not_found(self, store: Store, reporting: Catalogue) -> None:
-        store.adopt(key(), ThreadId("thread"), "x", ())
-        assert reporting.find_conversations(ALL, limit=10) == []
+    def test_a_conversation_without_turns_is_not_found(self, store: Store, reporting: ReportingStore) -> None:
+        store.import_thread(key(), ThreadId("thread"), "x", ())
+        assert reporting.find_conversations(EVERYTHING, limit=10) == []
 
-    def test_pages_of_conversations_have_no_gap(self, store: Store, reporting: Catalogue, set_times: Happened) -> None:
-        told = [tell(store, f"{number}") for number in range(7)]
+    def test_pages_of_conversations_have_no_gap(
+        self, store: Store, reporting: ReportingStore, set_times: SetTimes
+    ) -> None:
+        told = [enqueue_message(store, f"{number}") for number in range(7)]
         for turn in told[1:6]:
             set_times(turn, 1000.5)
-        whole = reporting.find_conversations(ALL, limit=10)
+        whole = reporting.find_conversations(EVERYTHING, limit=10)
         assert sorted(channels(list(whole))) == [f"{number}" for number in range(7)]
-        assert all_lines(reporting, ALL, 2) == whole
+        assert all_summaries(reporting, EVERYTHING, 2) == whole
 
-    def test_a_conversation_is_found_by_any_of_its_turns(self, store: Store, reporting: Catalogue) -> None:
-        settle(store, "loft", "grain", author="Bob")
-        settle(store, "roof", "water", author="Bob")
-        tell(store, "loft", "thanks")
-        tell(store, "loft", "owl", platform="owl")
-        assert channels(all_lines(reporting, Search(text="GRAIN"), 10)) == ["loft"]
-        assert channels(all_lines(reporting, Search(user="Bob"), 1)) == ["loft", "roof"]
-        assert channels(all_lines(reporting, Search(user="Bob", text="thanks"), 1)) == []
-        assert channels(all_lines(reporting, Search(user="Bob", channel="roof"), 1)) == ["roof"]
-        assert channels(all_lines(reporting, Search(platform="owl"), 1)) == ["loft"]
+    def test_a_conversation_is_found_by_any_of_its_turns(self, store: Store, reporting: ReportingStore) -> None:
+        answered_turn(store, "loft", "grain", author="Bob")
+        answered_turn(store, "roof", "water", author="Bob")
+        enqueue_message(store, "loft", "thanks")
+        enqueue_message(store, "loft", "owl", platform="owl")
+        assert channels(all_summaries(reporting, TurnFilter(text="GRAIN"), 10)) == ["loft"]
+        assert channels(all_summaries(reporting, TurnFilter(author="Bob"), 1)) == ["loft", "roof"]
+        assert channels(all_summaries(reporting, TurnFilter(author="Bob", text="thanks"), 1)) == []
+        assert channels(all_summaries(reporting, TurnFilter(author="Bob", channel="roof"), 1)) == ["roof"]
+        assert channels(all_summaries(reporting, TurnFilter(platform="owl"), 1)) == ["loft"]
 
-    def test_conversation_is_found_by_id(self, store: Store, reporting: Catalogue) -> None:
-        turn = store.record(replace(saying(), text="x"), new_turn()).turn
-        found = reporting.conversation_by_id(turn.conversation)
-        assert found == store.conversation(turn.message.key)
-        assert reporting.conversation_by_id(turn.conversation + 1000) is None
+    def test_conversation_is_found_by_id(self, store: Store, reporting: ReportingStore) -> None:
+        turn = store.enqueue(replace(new_message(), text="x"), new_turn()).turn
+        found = reporting.get_conversation(turn.conversation_id)
+        assert found == store.find_conversation(turn.message.key)
+        assert reporting.get_conversation(turn.conversation_id + 1000) is None

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from tests.contracts.store_albums_and_channels import JoiningContract, MovingContract
-from tests.contracts.store_audit_log import TrailContract
+from tests.contracts.store_albums_and_channels import AlbumContract, ChannelMigrationContract
+from tests.contracts.store_audit_log import AuditLogContract
 from tests.contracts.store_claiming import ClaimingContract
-from tests.contracts.store_concurrency import CrowdContract
-from tests.contracts.store_enqueue import RecordingContract
-from tests.contracts.store_failed_and_retry import RefusingContract, RetryingContract
+from tests.contracts.store_concurrency import ConcurrencyContract
+from tests.contracts.store_enqueue import EnqueueContract
+from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
-from tests.contracts.store_leases import HoldingContract
-from tests.contracts.store_maintenance import WatchingContract
+from tests.contracts.store_leases import LeaseContract
+from tests.contracts.store_maintenance import MaintenanceContract
 from tests.contracts.store_state_machine import ScheduleContract
 from tests.contracts.store_stop_edit_feedback import ChangingContract
 
 
 class StoreContract(
-    RecordingContract,
-    RefusingContract,
-    RetryingContract,
+    EnqueueContract,
+    EnqueueFailedContract,
+    RetryContract,
     ClaimingContract,
     WritingContract,
     ChangingContract,
-    JoiningContract,
-    MovingContract,
-    HoldingContract,
+    AlbumContract,
+    ChannelMigrationContract,
+    LeaseContract,
     SharingContract,
-    TrailContract,
-    WatchingContract,
+    AuditLogContract,
+    MaintenanceContract,
     ScheduleContract,
-    CrowdContract,
+    ConcurrencyContract,
 ):
     """Subclasses provide ``store``, ``peer`` (a Store of another process), ``expire_lease`` and ``let_time_pass``."""

@@ -4,116 +4,128 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.models import Claim, Mark, RunId, Turn, Usage
-from gateway.ports.store import Finished, Marked, Released, Settled, Started, Store
+from gateway.domain.models import AuditEvent, Claim, RunId, Turn, Usage
+from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease, SetRun, Store
 from tests.contracts.store_helpers import (
     FAILURE,
-    Expire,
+    ExpireLease,
     answer,
-    begin,
+    apply_write,
+    audit_log,
     claim_one,
+    enqueue,
+    enqueue_and_claim,
     finish,
+    get_turn,
     message,
     new_turn,
-    read,
-    say,
-    trail,
-    write,
 )
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-class TrailContract:
+class AuditLogContract:
     def test_receiver_and_first_claim_are_logged(self, store: Store) -> None:
-        recorded = store.record(message(), new_turn(), owner="one", taker="web")
-        assert trail(store, recorded.turn) == [(Mark.RECEIVED, "web"), (Mark.CLAIMED, "one")]
-        assert recorded.turn == read(store, recorded.turn)
-        behind = store.record(message(), new_turn(), owner="one", taker="web").turn
-        assert trail(store, behind) == [(Mark.RECEIVED, "web")]
-        assert trail(store, say(store, "other").turn) == []
+        recorded = store.enqueue(message(), new_turn(), owner="one", received_by="web")
+        assert audit_log(store, recorded.turn) == [(AuditEvent.RECEIVED, "web"), (AuditEvent.CLAIMED, "one")]
+        assert recorded.turn == get_turn(store, recorded.turn)
+        behind = store.enqueue(message(), new_turn(), owner="one", received_by="web").turn
+        assert audit_log(store, behind) == [(AuditEvent.RECEIVED, "web")]
+        assert audit_log(store, enqueue(store, "other").turn) == []
 
-    def test_every_claim_and_release_is_logged(self, store: Store, expire_lease: Expire) -> None:
-        claim = begin(store)
-        write(store, Released(claim.lease, fresh=True))
+    def test_every_claim_and_release_is_logged(self, store: Store, expire_lease: ExpireLease) -> None:
+        claim = enqueue_and_claim(store)
+        apply_write(store, ReleaseLease(claim.lease, not_started=True))
         second = claim_one(store, "two")
         expire_lease(claim.conversation.id)
         third = claim_one(store, "three")
-        store.write([answer(third), Released(third.lease)])
-        assert trail(store, claim.turn) == [
-            (Mark.CLAIMED, "one"),
-            (Mark.HANDED_BACK, "one"),
-            (Mark.CLAIMED, "two"),
-            (Mark.CLAIMED, "three"),
-            (Mark.HANDED_BACK, "three"),
+        store.apply_writes([answer(third), ReleaseLease(third.lease)])
+        assert audit_log(store, claim.turn) == [
+            (AuditEvent.CLAIMED, "one"),
+            (AuditEvent.RELEASED, "one"),
+            (AuditEvent.CLAIMED, "two"),
+            (AuditEvent.CLAIMED, "three"),
+            (AuditEvent.RELEASED, "three"),
         ]
         brought = claim_one(store, "four").turn
-        assert brought == read(store, claim.turn)
-        assert trail(store, second.turn)[-1] == (Mark.CLAIMED, "four")
+        assert brought == get_turn(store, claim.turn)
+        assert audit_log(store, second.turn)[-1] == (AuditEvent.CLAIMED, "four")
 
     def test_proceeding_to_the_next_turn_logs_a_claim(self, store: Store) -> None:
-        claim, waiting = begin(store), say(store).turn
-        _, following = store.write([answer(claim), finish(claim)])
+        claim, waiting = enqueue_and_claim(store), enqueue(store).turn
+        _, following = store.apply_writes([answer(claim), finish(claim)])
         assert isinstance(following, Claim)
-        assert following.turn == read(store, waiting)
-        assert trail(store, waiting) == [(Mark.CLAIMED, "one")]
+        assert following.turn == get_turn(store, waiting)
+        assert audit_log(store, waiting) == [(AuditEvent.CLAIMED, "one")]
 
     def test_run_is_logged_once(self, store: Store) -> None:
-        claim = begin(store)
+        claim = enqueue_and_claim(store)
         for run in ("r1", "r1", "r2"):
-            write(store, Started(claim.lease, claim.turn.id, RunId(run)))
-        assert trail(store, claim.turn)[1:] == [(Mark.RUN, "r1"), (Mark.RUN, "r2")]
+            apply_write(store, SetRun(claim.lease, claim.turn.id, RunId(run)))
+        assert audit_log(store, claim.turn)[1:] == [(AuditEvent.RUN_STARTED, "r1"), (AuditEvent.RUN_STARTED, "r2")]
 
     def test_lease_holder_appends_entries(self, store: Store) -> None:
-        claim, waiting = begin(store), say(store).turn
-        marked = Marked(claim.lease, claim.turn.id, Mark.ASKED_AGAIN, "rate\x00limited")
-        put_off = Marked(claim.lease, claim.turn.id, Mark.PUT_OFF)
-        elsewhere = Marked(claim.lease, waiting.id, Mark.PUT_OFF)
-        assert store.write([marked, answer(claim), put_off, elsewhere])[::2] == [None, None]
-        assert trail(store, claim.turn)[1:] == [(Mark.ASKED_AGAIN, "rate\ufffdlimited"), (Mark.PUT_OFF, "")]
-        assert trail(store, waiting) == []
+        claim, waiting = enqueue_and_claim(store), enqueue(store).turn
+        marked = AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.RUN_RETRIED, "rate\x00limited")
+        put_off = AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.DELIVERY_DEFERRED)
+        elsewhere = AppendAuditEntry(claim.lease, waiting.id, AuditEvent.DELIVERY_DEFERRED)
+        assert store.apply_writes([marked, answer(claim), put_off, elsewhere])[::2] == [None, None]
+        assert audit_log(store, claim.turn)[1:] == [
+            (AuditEvent.RUN_RETRIED, "rate\ufffdlimited"),
+            (AuditEvent.DELIVERY_DEFERRED, ""),
+        ]
+        assert audit_log(store, waiting) == []
 
     def test_long_audit_log_keeps_first_and_newest_entries(self, store: Store) -> None:
-        claim = store.record(message(), new_turn(), owner="one", taker="web").claim
+        claim = store.enqueue(message(), new_turn(), owner="one", received_by="web").claim
         assert claim is not None
-        many = [Marked(claim.lease, claim.turn.id, Mark.PUT_OFF, f"{number} {'x' * 5000}") for number in range(200)]
-        store.write(many)
-        kept = trail(store, claim.turn)
-        assert kept[:3] == [(Mark.RECEIVED, "web"), (Mark.CLAIMED, "one"), (Mark.PUT_OFF, kept[2][1])]
+        many = [
+            AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.DELIVERY_DEFERRED, f"{number} {'x' * 5000}")
+            for number in range(200)
+        ]
+        store.apply_writes(many)
+        kept = audit_log(store, claim.turn)
+        assert kept[:3] == [
+            (AuditEvent.RECEIVED, "web"),
+            (AuditEvent.CLAIMED, "one"),
+            (AuditEvent.DELIVERY_DEFERRED, kept[2][1]),
+        ]
         assert kept[2][1].startswith("0 ")
         assert kept[-1][1].startswith("199 ")
         assert len(kept) <= 50
         assert max(len(detail) for _, detail in kept) < 1000
 
     def test_audit_log_survives_every_other_transition(self, store: Store) -> None:
-        claim = store.record(message(), new_turn(), owner="one", taker="web").claim
+        claim = store.enqueue(message(), new_turn(), owner="one", received_by="web").claim
         assert claim is not None
-        store.write([answer(claim)])
-        store.write([finish(claim)])
-        assert trail(store, claim.turn) == [(Mark.RECEIVED, "web"), (Mark.CLAIMED, "one")]
+        store.apply_writes([answer(claim)])
+        store.apply_writes([finish(claim)])
+        assert audit_log(store, claim.turn) == [(AuditEvent.RECEIVED, "web"), (AuditEvent.CLAIMED, "one")]
 
-    def test_traceparent_is_stored_with_its_turn(self, store: Store, peer: Store, expire_lease: Expire) -> None:
-        told = message(trace=TRACE)
-        claim = store.record(told, new_turn(), owner="one").claim
+    def test_traceparent_is_stored_with_its_turn(self, store: Store, peer: Store, expire_lease: ExpireLease) -> None:
+        told = message(traceparent=TRACE)
+        claim = store.enqueue(told, new_turn(), owner="one").claim
         assert claim is not None
-        assert claim.turn.message == told == read(peer, claim.turn).message
+        assert claim.turn.message == told == get_turn(peer, claim.turn).message
         expire_lease(claim.conversation.id)
-        assert claim_one(peer, "two").turn.message.trace == TRACE
+        assert claim_one(peer, "two").turn.message.traceparent == TRACE
 
     @pytest.mark.parametrize("taker", ["", "web"])
     def test_waiting_caller_is_stored_if_the_receiver_is_known(self, store: Store, taker: str) -> None:
-        told = message(awaited=True)
-        recorded = store.record(told, new_turn(), owner="one", taker=taker)
-        assert recorded.turn.message.awaited is bool(taker)
-        assert read(store, recorded.turn) == recorded.turn
-        assert not store.record(told, new_turn(), taker=taker).new
+        told = message(has_waiting_caller=True)
+        recorded = store.enqueue(told, new_turn(), owner="one", received_by=taker)
+        assert recorded.turn.message.has_waiting_caller is bool(taker)
+        assert get_turn(store, recorded.turn) == recorded.turn
+        assert not store.enqueue(told, new_turn(), received_by=taker).is_new
 
     def test_model_and_cost_are_stored(self, store: Store) -> None:
-        claim = begin(store)
-        settled = write(store, Settled(claim.lease, claim.turn.id, "Hi", Usage(3, 4), model="gpt\x00", cost=2**40))
+        claim = enqueue_and_claim(store)
+        settled = apply_write(
+            store, RecordOutcome(claim.lease, claim.turn.id, "Hi", Usage(3, 4), model="gpt\x00", cost=2**40)
+        )
         assert isinstance(settled, Turn)
         assert (settled.model, settled.cost) == ("gpt\ufffd", 2**40)
-        assert settled == read(store, claim.turn)
-        undelivered = Finished(claim.lease, claim.turn.id, FAILURE)
-        write(store, undelivered)
-        assert (read(store, claim.turn).model, read(store, claim.turn).cost) == ("gpt\ufffd", 2**40)
+        assert settled == get_turn(store, claim.turn)
+        undelivered = FinishTurn(claim.lease, claim.turn.id, FAILURE)
+        apply_write(store, undelivered)
+        assert (get_turn(store, claim.turn).model, get_turn(store, claim.turn).cost) == ("gpt\ufffd", 2**40)

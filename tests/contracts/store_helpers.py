@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from gateway.domain.models import Claim, ConversationKey, Failure, File, Mark, Message, Turn, TurnId, Usage
-from gateway.ports.store import Change, Finished, Recorded, Settled, Store
+from gateway.domain.models import AuditEvent, Claim, ConversationKey, Failure, File, Message, Turn, TurnId, Usage
+from gateway.ports.store import EnqueueResult, FinishTurn, LeasedWrite, RecordOutcome, Store
 
 PLATFORM = "pigeon"
 FAILURE = Failure("timed_out", "It took too long.", "after 600 s", 30.0)
 FILES = (File("Ωμέγα 🕊.png", 'https://files.test/1?a="b"', "image/png", 3), File("notes", "F2"))
-UNSTORABLE = File("a\x00b", "F\ud800", "\udfff")
-STORED = File("a\ufffdb", "F\ufffd", "\ufffd")
-Expire = Callable[[int], None]
+UNSTORABLE_FILE = File("a\x00b", "F\ud800", "\udfff")
+STORED_FILE = File("a\ufffdb", "F\ufffd", "\ufffd")
+ExpireLease = Callable[[int], None]
 """Lets the lease on a conversation expire_lease."""
-Elapse = Callable[[float], None]
+LetTimePass = Callable[[float], None]
 """Lets so many seconds pass for locks and token buckets."""
 
 
@@ -37,13 +37,13 @@ def new_turn() -> TurnId:
     return TurnId(uuid.uuid4().hex)
 
 
-def say(store: Store, channel: str = "loft", text: str = "Hello", owner: str | None = None) -> Recorded:
-    return store.record(message(channel, text), new_turn(), owner=owner)
+def enqueue(store: Store, channel: str = "loft", text: str = "Hello", owner: str | None = None) -> EnqueueResult:
+    return store.enqueue(message(channel, text), new_turn(), owner=owner)
 
 
-def begin(store: Store, channel: str = "loft", owner: str = "one") -> Claim:
+def enqueue_and_claim(store: Store, channel: str = "loft", owner: str = "one") -> Claim:
     """Enqueues a message in an idle conversation and claims it."""
-    claim = say(store, channel, owner=owner).claim
+    claim = enqueue(store, channel, owner=owner).claim
     assert claim is not None
     return claim
 
@@ -53,39 +53,39 @@ def claim_one(store: Store, owner: str = "one") -> Claim:
     return claim
 
 
-def read(store: Store, turn: Turn | TurnId) -> Turn:
-    found = store.turn(turn.id if isinstance(turn, Turn) else turn)
+def get_turn(store: Store, turn: Turn | TurnId) -> Turn:
+    found = store.get_turn(turn.id if isinstance(turn, Turn) else turn)
     assert found is not None
     return found
 
 
-def untrailed(turn: object) -> Turn:
+def without_audit_log(turn: object) -> Turn:
     """Returns the turn without its audit log."""
     assert isinstance(turn, Turn)
-    return replace(turn, trail=())
+    return replace(turn, audit_log=())
 
 
-def trail(store: Store, turn: Turn | TurnId) -> list[tuple[Mark, str]]:
+def audit_log(store: Store, turn: Turn | TurnId) -> list[tuple[AuditEvent, str]]:
     """Returns the audit log without times; checks that these are ascending."""
-    lines = read(store, turn).trail
+    lines = get_turn(store, turn).audit_log
     assert [line.at for line in lines] == sorted(line.at for line in lines)
-    return [(line.mark, line.detail) for line in lines]
+    return [(line.event, line.detail) for line in lines]
 
 
-def write(store: Store, change: Change) -> object:
-    (result,) = store.write([change])
+def apply_write(store: Store, change: LeasedWrite) -> object:
+    (result,) = store.apply_writes([change])
     return result
 
 
-def answer(claim: Claim, reply: str = "Hi") -> Settled:
-    return Settled(claim.lease, claim.turn.id, reply, Usage(3, 4))
+def answer(claim: Claim, reply: str = "Hi") -> RecordOutcome:
+    return RecordOutcome(claim.lease, claim.turn.id, reply, Usage(3, 4))
 
 
-def finish(claim: Claim, *, keep: bool = True) -> Finished:
-    return Finished(claim.lease, claim.turn.id, keep=keep)
+def finish(claim: Claim, *, keep: bool = True) -> FinishTurn:
+    return FinishTurn(claim.lease, claim.turn.id, claim_next=keep)
 
 
-def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+def run_concurrently(works: Sequence[Callable[[], Any]]) -> list[Any]:
     """Runs all of these at once, each in its own thread; returns the results in order."""
     gate = threading.Barrier(len(works))
 

@@ -9,121 +9,123 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.ports.store import Rate, Store
-from tests.contracts.store_helpers import Elapse, at_once
+from tests.contracts.store_helpers import LetTimePass, run_concurrently
 
-LONG = Rate(every=1000.0)
+SLOW = Rate(interval=1000.0)
 """So slow that the duration of a test does not matter."""
 ABOUT = partial(pytest.approx, abs=100.0)
-EVER = 1e9
+FOREVER = 1e9
 
 
-class FactsContract:
+class KeyValueContract:
     def test_first_value_of_a_name_is_kept(self, store: Store, peer: Store) -> None:
-        assert store.remember("assistant", "asst_1") == "asst_1"
-        assert peer.remember("assistant", "asst_2") == "asst_1"
-        assert peer.recall("assistant") == "asst_1"
-        said = at_once([partial((store, peer)[number % 2].remember, "b", f"{number}") for number in range(6)])
-        assert set(said) == {store.recall("b")}
+        assert store.set_value_if_absent("assistant", "asst_1") == "asst_1"
+        assert peer.set_value_if_absent("assistant", "asst_2") == "asst_1"
+        assert peer.get_value("assistant") == "asst_1"
+        said = run_concurrently(
+            [partial((store, peer)[number % 2].set_value_if_absent, "b", f"{number}") for number in range(6)]
+        )
+        assert set(said) == {store.get_value("b")}
 
     def test_set_value_replaces_the_old_value(self, store: Store, peer: Store) -> None:
-        store.keep("pigeon:1", "first")
-        peer.keep("pigeon:1", "a\x00b\ud800 🕊")
-        store.keep("pigeon:2", "other")
-        assert store.recall("pigeon:1") == store.remember("pigeon:1", "late") == "a\ufffdb\ufffd 🕊"
-        assert peer.recall("pigeon:2") == "other"
+        store.set_value("pigeon:1", "first")
+        peer.set_value("pigeon:1", "a\x00b\ud800 🕊")
+        store.set_value("pigeon:2", "other")
+        assert store.get_value("pigeon:1") == store.set_value_if_absent("pigeon:1", "late") == "a\ufffdb\ufffd 🕊"
+        assert peer.get_value("pigeon:2") == "other"
 
     def test_deleted_value_is_gone(self, store: Store, peer: Store) -> None:
-        store.keep("pigeon:1", "first")
-        store.keep("pigeon:2", "other")
-        assert peer.discard("pigeon:1")
-        assert not store.discard("pigeon:1")
-        assert (store.recall("pigeon:1"), store.recall("pigeon:2")) == (None, "other")
-        assert store.remember("pigeon:1", "again") == "again"
+        store.set_value("pigeon:1", "first")
+        store.set_value("pigeon:2", "other")
+        assert peer.delete_value("pigeon:1")
+        assert not store.delete_value("pigeon:1")
+        assert (store.get_value("pigeon:1"), store.get_value("pigeon:2")) == (None, "other")
+        assert store.set_value_if_absent("pigeon:1", "again") == "again"
 
 
-class LeasesContract:
-    def test_lock_is_exclusive_until_it_expires(self, store: Store, peer: Store, let_time_pass: Elapse) -> None:
-        assert store.lease("rotate", "one", 60.0)
-        assert not peer.lease("rotate", "two", 60.0)
-        assert peer.lease("other", "two", 60.0)
+class NamedLockContract:
+    def test_lock_is_exclusive_until_it_expires(self, store: Store, peer: Store, let_time_pass: LetTimePass) -> None:
+        assert store.try_lock("rotate", "one", 60.0)
+        assert not peer.try_lock("rotate", "two", 60.0)
+        assert peer.try_lock("other", "two", 60.0)
         let_time_pass(61.0)
-        assert peer.lease("rotate", "two", 60.0)
-        assert not store.lease("rotate", "one", 60.0)
+        assert peer.try_lock("rotate", "two", 60.0)
+        assert not store.try_lock("rotate", "one", 60.0)
 
-    def test_owner_extends_its_lock(self, store: Store, peer: Store, let_time_pass: Elapse) -> None:
-        assert store.lease("rotate", "one", 600.0)
+    def test_owner_extends_its_lock(self, store: Store, peer: Store, let_time_pass: LetTimePass) -> None:
+        assert store.try_lock("rotate", "one", 600.0)
         let_time_pass(400.0)
-        assert store.lease("rotate", "one", 600.0)
+        assert store.try_lock("rotate", "one", 600.0)
         let_time_pass(400.0)
-        assert not peer.lease("rotate", "two", 600.0)
+        assert not peer.try_lock("rotate", "two", 600.0)
         let_time_pass(400.0)
-        assert peer.lease("rotate", "two", 600.0)
+        assert peer.try_lock("rotate", "two", 600.0)
 
     def test_released_lock_is_free(self, store: Store, peer: Store) -> None:
-        assert store.lease("rotate", "one", 60.0)
-        assert not peer.lease("rotate", "two", 0)
-        assert not peer.lease("rotate", "two", 60.0)
-        assert store.lease("rotate", "one", 0)
-        assert peer.lease("rotate", "two", 60.0)
+        assert store.try_lock("rotate", "one", 60.0)
+        assert not peer.try_lock("rotate", "two", 0)
+        assert not peer.try_lock("rotate", "two", 60.0)
+        assert store.try_lock("rotate", "one", 0)
+        assert peer.try_lock("rotate", "two", 60.0)
 
-    def test_concurrent_owners_get_one_lock(self, store: Store, peer: Store, let_time_pass: Elapse) -> None:
+    def test_concurrent_owners_get_one_lock(self, store: Store, peer: Store, let_time_pass: LetTimePass) -> None:
         for _ in range(5):
-            asked = [partial((store, peer)[number % 2].lease, "rotate", f"{number}", 60.0) for number in range(6)]
-            assert sorted(at_once(asked)) == [False] * 5 + [True]
+            asked = [partial((store, peer)[number % 2].try_lock, "rotate", f"{number}", 60.0) for number in range(6)]
+            assert sorted(run_concurrently(asked)) == [False] * 5 + [True]
             let_time_pass(61.0)
 
 
-class LimitsContract:
+class TokenBucketContract:
     def test_tokens_are_spaced_by_the_interval(self, store: Store, peer: Store) -> None:
-        assert store.reserve("post", LONG, EVER) == 0.0
-        assert peer.reserve("post", LONG, EVER) == ABOUT(1000.0)
-        assert store.reserve("post", LONG, EVER) == ABOUT(2000.0)
-        assert store.reserve("other", LONG, EVER) == 0.0
+        assert store.take_token("post", SLOW, FOREVER) == 0.0
+        assert peer.take_token("post", SLOW, FOREVER) == ABOUT(1000.0)
+        assert store.take_token("post", SLOW, FOREVER) == ABOUT(2000.0)
+        assert store.take_token("other", SLOW, FOREVER) == 0.0
 
     def test_burst_of_tokens_is_valid_at_once(self, store: Store) -> None:
         rate = Rate(1000.0, burst=3)
-        assert [store.reserve("post", rate, 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, None]
-        assert store.reserve("post", rate, EVER) == ABOUT(1000.0)
+        assert [store.take_token("post", rate, 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, None]
+        assert store.take_token("post", rate, FOREVER) == ABOUT(1000.0)
 
-    def test_idle_bucket_accumulates_at_most_a_burst(self, store: Store, let_time_pass: Elapse) -> None:
+    def test_idle_bucket_accumulates_at_most_a_burst(self, store: Store, let_time_pass: LetTimePass) -> None:
         rate = Rate(1000.0, burst=3)
-        store.reserve("post", rate, 0.0)
+        store.take_token("post", rate, 0.0)
         let_time_pass(100_000.0)
-        assert [store.reserve("post", rate, 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, None]
+        assert [store.take_token("post", rate, 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, None]
         let_time_pass(1000.0)
-        assert [store.reserve("post", rate, 0.0) for _ in range(2)] == [0.0, None]
+        assert [store.take_token("post", rate, 0.0) for _ in range(2)] == [0.0, None]
 
-    def test_no_token_is_taken_beyond_max_wait(self, store: Store, let_time_pass: Elapse) -> None:
-        store.reserve("post", LONG, 0.0)
-        assert [store.reserve("post", LONG, 500.0) for _ in range(3)] == [None] * 3
-        assert store.reserve("post", LONG, 1500.0) == ABOUT(1000.0)
+    def test_no_token_is_taken_beyond_max_wait(self, store: Store, let_time_pass: LetTimePass) -> None:
+        store.take_token("post", SLOW, 0.0)
+        assert [store.take_token("post", SLOW, 500.0) for _ in range(3)] == [None] * 3
+        assert store.take_token("post", SLOW, 1500.0) == ABOUT(1000.0)
         let_time_pass(2000.0)
-        assert store.reserve("post", LONG, 0.0) == 0.0
+        assert store.take_token("post", SLOW, 0.0) == 0.0
 
     def test_concurrent_callers_get_different_tokens(self, store: Store, peer: Store) -> None:
         asked = [
-            partial((store, peer)[number % 2].reserve, "post", Rate(1000.0, burst=2), 4500.0) for number in range(9)
+            partial((store, peer)[number % 2].take_token, "post", Rate(1000.0, burst=2), 4500.0) for number in range(9)
         ]
-        waits = at_once(asked)
+        waits = run_concurrently(asked)
         assert waits.count(None) == 3
         assert sorted(wait for wait in waits if wait is not None) == [0.0, 0.0, *map(ABOUT, range(1000, 5000, 1000))]
 
-    def test_blocked_bucket_gives_no_token(self, store: Store, peer: Store, let_time_pass: Elapse) -> None:
+    def test_blocked_bucket_gives_no_token(self, store: Store, peer: Store, let_time_pass: LetTimePass) -> None:
         rate = Rate(1000.0, burst=3)
-        store.hold_off("post", 30_000.0)
-        assert peer.reserve("post", rate, 20_000.0) is None
-        assert peer.reserve("post", rate, EVER) == ABOUT(30_000.0)
-        assert peer.reserve("post", rate, EVER) == ABOUT(31_000.0)
-        assert peer.reserve("other", rate, EVER) == 0.0
+        store.block_for("post", 30_000.0)
+        assert peer.take_token("post", rate, 20_000.0) is None
+        assert peer.take_token("post", rate, FOREVER) == ABOUT(30_000.0)
+        assert peer.take_token("post", rate, FOREVER) == ABOUT(31_000.0)
+        assert peer.take_token("other", rate, FOREVER) == 0.0
         let_time_pass(32_100.0)
-        assert peer.reserve("post", rate, 0.0) == 0.0
+        assert peer.take_token("post", rate, 0.0) == 0.0
 
     def test_blocking_brings_no_token_nearer(self, store: Store) -> None:
-        store.hold_off("post", 30_000.0)
-        store.hold_off("post", 10_000.0)
-        assert store.reserve("post", LONG, EVER) == ABOUT(30_000.0)
-        store.hold_off("post", 10_000.0)
-        assert store.reserve("post", LONG, EVER) == ABOUT(31_000.0)
+        store.block_for("post", 30_000.0)
+        store.block_for("post", 10_000.0)
+        assert store.take_token("post", SLOW, FOREVER) == ABOUT(30_000.0)
+        store.block_for("post", 10_000.0)
+        assert store.take_token("post", SLOW, FOREVER) == ABOUT(31_000.0)
 
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
@@ -132,7 +134,7 @@ class LimitsContract:
         bucket=st.uuids(),
     )
     def test_tokens_do_not_exceed_the_rate(
-        self, store: Store, let_time_pass: Elapse, burst: int, steps: list[int | tuple[int]], bucket: object
+        self, store: Store, let_time_pass: LetTimePass, burst: int, steps: list[int | tuple[int]], bucket: object
     ) -> None:
         """In any order of taking tokens, with ``max_wait`` in hundreds of seconds, and letting time pass."""
         now, given = 0.0, []
@@ -141,12 +143,12 @@ class LimitsContract:
                 let_time_pass(step[0] * 100.0)
                 now += step[0] * 100.0
             else:
-                wait = store.reserve(f"{bucket}", Rate(1000.0, burst), step * 100.0)
+                wait = store.take_token(f"{bucket}", Rate(1000.0, burst), step * 100.0)
                 given += [] if wait is None else [now + wait]
         assert given == sorted(given)
         for first, last in zip(given, given[burst:], strict=False):
             assert last - first >= 900.0
 
 
-class SharingContract(FactsContract, LeasesContract, LimitsContract):
+class SharingContract(KeyValueContract, NamedLockContract, TokenBucketContract):
     """All contracts of this module."""

@@ -5,78 +5,78 @@ from __future__ import annotations
 import threading
 
 from gateway.domain.models import TurnState
-from gateway.ports.store import Released, Store
+from gateway.ports.store import ReleaseLease, Store
 from tests.contracts.store_helpers import (
     PLATFORM,
     answer,
-    begin,
+    apply_write,
     claim_one,
+    enqueue,
+    enqueue_and_claim,
     finish,
+    get_turn,
     message,
     new_turn,
-    read,
-    say,
-    write,
 )
 
 WEEK = 7 * 86400.0
 
 
-class DepthsContract:
+class QueueDepthContract:
     def test_queue_is_empty_without_unfinished_turns(self, store: Store) -> None:
-        claim = begin(store)
-        store.write([answer(claim), finish(claim)])
-        assert list(store.depths()) == []
+        claim = enqueue_and_claim(store)
+        store.apply_writes([answer(claim), finish(claim)])
+        assert list(store.queue_depths()) == []
 
     def test_unfinished_turns_are_counted_by_platform(self, store: Store) -> None:
-        claim = begin(store)
+        claim = enqueue_and_claim(store)
         for channel in ("loft", "other"):
-            say(store, channel)
-        store.record(message(platform="crow"), new_turn())
-        assert [(depth.platform, depth.turns) for depth in store.depths()] == [("crow", 1), (PLATFORM, 3)]
-        store.write([answer(claim), finish(claim)])
-        assert [(depth.platform, depth.turns) for depth in store.depths()] == [("crow", 1), (PLATFORM, 2)]
+            enqueue(store, channel)
+        store.enqueue(message(platform="crow"), new_turn())
+        assert [(depth.platform, depth.unfinished) for depth in store.queue_depths()] == [("crow", 1), (PLATFORM, 3)]
+        store.apply_writes([answer(claim), finish(claim)])
+        assert [(depth.platform, depth.unfinished) for depth in store.queue_depths()] == [("crow", 1), (PLATFORM, 2)]
 
     def test_age_is_that_of_the_oldest_unfinished_turn(self, store: Store) -> None:
         for channel in "ab":
-            say(store, channel)
+            enqueue(store, channel)
         claims = {claim.conversation.key.channel: claim for claim in store.claim("one", [PLATFORM], 2)}
-        (before,) = store.depths()
-        last = say(store, "c").turn
-        store.write([step(claim) for claim in claims.values() for step in (answer, finish)])
-        (after,) = store.depths()
-        assert 0.0 <= after.age < 60.0
-        assert before.age >= 0.0
-        assert after.turns == 1
-        assert read(store, last).state is TurnState.QUEUED
+        (before,) = store.queue_depths()
+        last = enqueue(store, "c").turn
+        store.apply_writes([step(claim) for claim in claims.values() for step in (answer, finish)])
+        (after,) = store.queue_depths()
+        assert 0.0 <= after.oldest_age_seconds < 60.0
+        assert before.oldest_age_seconds >= 0.0
+        assert after.unfinished == 1
+        assert get_turn(store, last).state is TurnState.QUEUED
 
 
-class MendingContract:
+class ClockSkewContract:
     def test_conversations_within_reach_are_not_changed(self, store: Store, peer: Store) -> None:
-        held, paused = begin(store), begin(store, "paused")
-        write(store, Released(paused.lease, after=60.0))
-        assert store.mend() == 0
+        held, paused = enqueue_and_claim(store), enqueue_and_claim(store, "paused")
+        apply_write(store, ReleaseLease(paused.lease, delay_seconds=60.0))
+        assert store.repair_clock_skew() == 0
         assert peer.claim("two", [PLATFORM], 10) == ()
-        assert store.renew("one").held == {held.conversation.id}
+        assert store.renew_leases("one").held_conversations == {held.conversation.id}
 
     def test_delay_out_of_reach_is_ended(self, store: Store, peer: Store) -> None:
-        claim, idle = begin(store), begin(store, "idle")
-        store.write([Released(claim.lease, after=WEEK), answer(idle), finish(idle)])
+        claim, idle = enqueue_and_claim(store), enqueue_and_claim(store, "idle")
+        store.apply_writes([ReleaseLease(claim.lease, delay_seconds=WEEK), answer(idle), finish(idle)])
         assert peer.claim("two", [PLATFORM], 10) == ()
-        assert store.mend() == 1
-        assert store.mend() == 0
+        assert store.repair_clock_skew() == 1
+        assert store.repair_clock_skew() == 0
         assert claim_one(peer, "two").turn.id == claim.turn.id
 
 
-class ListeningContract:
+class ListenContract:
     def test_listen_returns_when_stopped(self, store: Store) -> None:
         stopped = threading.Event()
         listener = threading.Thread(target=store.listen, args=(lambda _: stopped.set(), stopped))
         listener.start()
         listener.join(timeout=20)
         assert not listener.is_alive()
-        assert stopped.is_set() is store.shared
+        assert stopped.is_set() is store.is_shared
 
 
-class WatchingContract(DepthsContract, MendingContract, ListeningContract):
+class MaintenanceContract(QueueDepthContract, ClockSkewContract, ListenContract):
     """All contracts of this module."""

@@ -7,121 +7,121 @@ from functools import partial
 import pytest
 
 from gateway.domain.errors import Overloaded, ThreadNotFound
-from gateway.domain.models import Claim, Edit, Kind, Turn, TurnId, TurnState, Verdict
-from gateway.ports.store import Recorded, Released, Settled, Store
+from gateway.domain.models import Claim, Feedback, MessageEdited, MessageKind, Turn, TurnId, TurnState
+from gateway.ports.store import EnqueueResult, RecordOutcome, ReleaseLease, Store
 from tests.contracts.store_helpers import (
     FAILURE,
     PLATFORM,
-    Expire,
+    ExpireLease,
     answer,
-    at_once,
-    begin,
+    apply_write,
     claim_one,
+    enqueue,
+    enqueue_and_claim,
     finish,
+    get_turn,
     key,
     message,
     new_turn,
-    read,
-    say,
-    write,
+    run_concurrently,
 )
 
 
-def stop(store: Store, channel: str = "loft", owner: str | None = None, backlog: int = 100) -> Recorded:
-    return store.record(message(channel, "Stop", kind=Kind.STOP), new_turn(), owner=owner, backlog=backlog)
+def stop(store: Store, channel: str = "loft", owner: str | None = None, backlog: int = 100) -> EnqueueResult:
+    return store.enqueue(message(channel, "Stop", kind=MessageKind.STOP), new_turn(), owner=owner, max_backlog=backlog)
 
 
-def change_of(turn: Turn, text: str = "Hallo") -> Edit:
-    return Edit(turn.message.key.platform, turn.message.message_id, text)
+def change_of(turn: Turn, text: str = "Hallo") -> MessageEdited:
+    return MessageEdited(turn.message.key.platform, turn.message.message_id, text)
 
 
 def wait_for_the_clock(store: Store) -> None:
     """Waits until the database's clock, which may tick in milliseconds, has advanced."""
-    since = say(store, "clock").turn.received_at
-    while say(store, "clock").turn.received_at <= since:
+    since = enqueue(store, "clock").turn.received_at
+    while enqueue(store, "clock").turn.received_at <= since:
         pass
 
 
-class StoppingContract:
+class StopContract:
     def test_stop_cancels_all_unresolved_prompts_before_it(self, store: Store) -> None:
-        claim, second, elsewhere = begin(store), say(store).turn, say(store, "other").turn
+        claim, second, elsewhere = enqueue_and_claim(store), enqueue(store).turn, enqueue(store, "other").turn
         recorded = stop(store, owner="one")
-        assert recorded.stopped == (claim.turn.id, second.id)
-        assert (recorded.new, recorded.claim, recorded.turn.state) == (True, None, TurnState.QUEUED)
-        for turn in (read(store, claim.turn), read(store, second)):
+        assert recorded.cancelled == (claim.turn.id, second.id)
+        assert (recorded.is_new, recorded.claim, recorded.turn.state) == (True, None, TurnState.QUEUED)
+        for turn in (get_turn(store, claim.turn), get_turn(store, second)):
             assert turn.state is TurnState.CANCELLED
             assert turn.answered_at is not None
             assert turn.answered_at >= turn.received_at
-        assert read(store, recorded.turn) == recorded.turn
-        assert read(store, elsewhere) == elsewhere
+        assert get_turn(store, recorded.turn) == recorded.turn
+        assert get_turn(store, elsewhere) == elsewhere
 
     def test_resolved_turn_is_not_stopped(self, store: Store) -> None:
-        delivered = begin(store)
-        store.write([answer(delivered), finish(delivered)])
-        failed, cancelled = begin(store), say(store).turn
-        store.write([Settled(failed.lease, failed.turn.id, failure=FAILURE)])
-        store.cancel(cancelled.id)
+        delivered = enqueue_and_claim(store)
+        store.apply_writes([answer(delivered), finish(delivered)])
+        failed, cancelled = enqueue_and_claim(store), enqueue(store).turn
+        store.apply_writes([RecordOutcome(failed.lease, failed.turn.id, failure=FAILURE)])
+        store.cancel_turn(cancelled.id)
         before = store.transcript(failed.conversation.id)
-        assert stop(store).stopped == ()
+        assert stop(store).cancelled == ()
         assert store.transcript(failed.conversation.id)[:3] == before
 
     def test_undelivered_reply_is_not_stopped(self, store: Store) -> None:
-        claim = begin(store)
-        settled = write(store, answer(claim))
-        assert stop(store).stopped == ()
-        assert read(store, claim.turn) == settled
+        claim = enqueue_and_claim(store)
+        settled = apply_write(store, answer(claim))
+        assert stop(store).cancelled == ()
+        assert get_turn(store, claim.turn) == settled
 
     def test_a_reset_and_another_stop_are_not_stopped(self, store: Store) -> None:
-        claim = begin(store)
-        resetting = store.record(message(kind=Kind.RESET), new_turn()).turn
+        claim = enqueue_and_claim(store)
+        resetting = store.enqueue(message(kind=MessageKind.RESET), new_turn()).turn
         first = stop(store)
-        assert (first.stopped, stop(store).stopped) == ((claim.turn.id,), ())
-        assert read(store, resetting) == resetting
-        assert read(store, first.turn) == first.turn
+        assert (first.cancelled, stop(store).cancelled) == ((claim.turn.id,), ())
+        assert get_turn(store, resetting) == resetting
+        assert get_turn(store, first.turn) == first.turn
 
     def test_messages_after_a_stop_are_not_stopped(self, store: Store) -> None:
-        claim = begin(store)
-        told = message(kind=Kind.STOP)
-        assert store.record(told, new_turn()).stopped == (claim.turn.id,)
-        behind = say(store).turn
-        again = store.record(told, new_turn())
-        assert (again.new, again.stopped) == (False, ())
-        assert read(store, behind) == behind
+        claim = enqueue_and_claim(store)
+        told = message(kind=MessageKind.STOP)
+        assert store.enqueue(told, new_turn()).cancelled == (claim.turn.id,)
+        behind = enqueue(store).turn
+        again = store.enqueue(told, new_turn())
+        assert (again.is_new, again.cancelled) == (False, ())
+        assert get_turn(store, behind) == behind
 
     def test_stop_in_idle_conversation_is_an_ordinary_turn(self, store: Store) -> None:
         recorded = stop(store, owner="one")
-        assert recorded.stopped == ()
+        assert recorded.cancelled == ()
         assert recorded.claim is not None
-        assert (recorded.claim.turn.message.kind, recorded.claim.turn.state) == (Kind.STOP, TurnState.RUNNING)
+        assert (recorded.claim.turn.message.kind, recorded.claim.turn.state) == (MessageKind.STOP, TurnState.RUNNING)
 
     def test_stop_that_may_not_start_a_conversation_is_rejected(self, store: Store) -> None:
         with pytest.raises(ThreadNotFound):
-            store.record(message(kind=Kind.STOP, opens=False), new_turn())
-        assert store.conversation(key()) is None
-        claim = begin(store)
-        assert store.record(message(kind=Kind.STOP, opens=False), new_turn()).stopped == (claim.turn.id,)
+            store.enqueue(message(kind=MessageKind.STOP, may_start_conversation=False), new_turn())
+        assert store.find_conversation(key()) is None
+        claim = enqueue_and_claim(store)
+        assert store.enqueue(message(kind=MessageKind.STOP, may_start_conversation=False), new_turn()).cancelled == (claim.turn.id,)
 
     def test_stop_is_accepted_with_full_backlog(self, store: Store) -> None:
-        turns = [say(store).turn for _ in range(2)]
+        turns = [enqueue(store).turn for _ in range(2)]
         with pytest.raises(Overloaded):
-            store.record(message(kind=Kind.RESET), new_turn(), backlog=2)
-        assert stop(store, backlog=2).stopped == tuple(turn.id for turn in turns)
+            store.enqueue(message(kind=MessageKind.RESET), new_turn(), max_backlog=2)
+        assert stop(store, backlog=2).cancelled == tuple(turn.id for turn in turns)
 
     def test_holder_of_a_stopped_turn_is_told_and_proceeds(self, store: Store, peer: Store) -> None:
-        claim, waiting = begin(store), say(store).turn
+        claim, waiting = enqueue_and_claim(store), enqueue(store).turn
         stopping = stop(peer).turn
-        assert store.renew("one").cancelled == {claim.turn.id}
-        settled, following = store.write([answer(claim), finish(claim)])
+        assert store.renew_leases("one").cancelled_turns == {claim.turn.id}
+        settled, following = store.apply_writes([answer(claim), finish(claim)])
         assert isinstance(settled, Turn)
         assert (settled.state, settled.reply) == (TurnState.CANCELLED, "")
         assert isinstance(following, Claim)
         assert (following.turn.id, following.turn.state) == (waiting.id, TurnState.CANCELLED)
-        last = write(store, finish(following))
+        last = apply_write(store, finish(following))
         assert isinstance(last, Claim)
-        assert (last.turn.id, last.turn.state, last.fresh) == (stopping.id, TurnState.RUNNING, True)
+        assert (last.turn.id, last.turn.state, last.first_attempt) == (stopping.id, TurnState.RUNNING, True)
 
-    def test_stopped_turn_is_not_run_again(self, store: Store, expire_lease: Expire) -> None:
-        claim = begin(store)
+    def test_stopped_turn_is_not_run_again(self, store: Store, expire_lease: ExpireLease) -> None:
+        claim = enqueue_and_claim(store)
         stop(store)
         expire_lease(claim.conversation.id)
         again = claim_one(store, "two")
@@ -129,110 +129,119 @@ class StoppingContract:
 
     def test_concurrent_reply_and_stop_have_one_winner(self, store: Store, peer: Store) -> None:
         for number in range(10):
-            claim = begin(store, f"{number}")
-            settled, stopping = at_once([partial(write, store, answer(claim)), partial(stop, peer, f"{number}")])
-            turn = read(store, claim.turn)
+            claim = enqueue_and_claim(store, f"{number}")
+            settled, stopping = run_concurrently(
+                [partial(apply_write, store, answer(claim)), partial(stop, peer, f"{number}")]
+            )
+            turn = get_turn(store, claim.turn)
             assert settled == turn
-            assert stopping.stopped == ((claim.turn.id,) if turn.state is TurnState.CANCELLED else ())
+            assert stopping.cancelled == ((claim.turn.id,) if turn.state is TurnState.CANCELLED else ())
 
     def test_concurrent_stops_cancel_each_turn_once(self, store: Store, peer: Store) -> None:
-        turns = [say(store).turn for _ in range(3)]
-        stopping = at_once([partial(stop, (store, peer)[number % 2]) for number in range(4)])
-        stopped = [turn for each in stopping for turn in each.stopped]
+        turns = [enqueue(store).turn for _ in range(3)]
+        stopping = run_concurrently([partial(stop, (store, peer)[number % 2]) for number in range(4)])
+        stopped = [turn for each in stopping for turn in each.cancelled]
         assert len(stopped) == len(set(stopped))
         assert {turn.id for turn in turns} <= set(stopped)
-        assert read(store, max((each.turn for each in stopping), key=lambda turn: turn.seq)).state is TurnState.QUEUED
+        assert (
+            get_turn(store, max((each.turn for each in stopping), key=lambda turn: turn.seq)).state is TurnState.QUEUED
+        )
 
 
 class EditingContract:
     def test_a_queued_turn_is_edited(self, store: Store, peer: Store) -> None:
-        turn = say(store).turn
-        assert peer.edit(change_of(turn, "a\x00b\ud800c 🕊"))
-        assert read(store, turn).message.text == "a\ufffdb\ufffdc 🕊"
+        turn = enqueue(store).turn
+        assert peer.edit_queued(change_of(turn, "a\x00b\ud800c 🕊"))
+        assert get_turn(store, turn).message.text == "a\ufffdb\ufffdc 🕊"
         assert claim_one(store).turn.message.text == "a\ufffdb\ufffdc 🕊"
 
     def test_missing_turn_is_not_edited(self, store: Store) -> None:
-        turn = say(store).turn
-        assert not store.edit(Edit(PLATFORM, "nothing", "Hallo"))
-        assert not store.edit(Edit("crow", turn.message.message_id, "Hallo"))
-        assert read(store, turn) == turn
+        turn = enqueue(store).turn
+        assert not store.edit_queued(MessageEdited(PLATFORM, "nothing", "Hallo"))
+        assert not store.edit_queued(MessageEdited("crow", turn.message.message_id, "Hallo"))
+        assert get_turn(store, turn) == turn
 
     def test_started_turn_is_not_edited(self, store: Store) -> None:
-        claim, cancelled = begin(store), say(store).turn
-        store.cancel(cancelled.id)
-        assert not store.edit(change_of(claim.turn))
-        assert not store.edit(change_of(cancelled))
-        assert read(store, claim.turn) == claim.turn
+        claim, cancelled = enqueue_and_claim(store), enqueue(store).turn
+        store.cancel_turn(cancelled.id)
+        assert not store.edit_queued(change_of(claim.turn))
+        assert not store.edit_queued(change_of(cancelled))
+        assert get_turn(store, claim.turn) == claim.turn
 
     def test_turn_released_unstarted_is_edited(self, store: Store) -> None:
-        claim = begin(store)
-        write(store, Released(claim.lease, fresh=True))
-        assert store.edit(change_of(claim.turn))
+        claim = enqueue_and_claim(store)
+        apply_write(store, ReleaseLease(claim.lease, not_started=True))
+        assert store.edit_queued(change_of(claim.turn))
         assert claim_one(store).turn.message.text == "Hallo"
 
     def test_claim_concurrent_with_edit_has_the_stored_text(self, store: Store, peer: Store) -> None:
         for _ in range(10):
-            turn = say(store).turn
-            claims, edited = at_once(
-                [partial(store.claim, "one", [PLATFORM], 1), partial(peer.edit, change_of(turn))],
+            turn = enqueue(store).turn
+            claims, edited = run_concurrently(
+                [partial(store.claim, "one", [PLATFORM], 1), partial(peer.edit_queued, change_of(turn))],
             )
-            assert claims[0].turn == read(store, turn)
+            assert claims[0].turn == get_turn(store, turn)
             assert (claims[0].turn.message.text == "Hallo") is edited
-            store.write([answer(claims[0]), finish(claims[0])])
+            store.apply_writes([answer(claims[0]), finish(claims[0])])
 
     def test_a_turn_is_found_by_its_message(self, store: Store) -> None:
-        turn = say(store).turn
-        assert store.turn_of(PLATFORM, turn.message.message_id) == turn
-        assert store.turn_of("crow", turn.message.message_id) is None
-        assert store.turn_of(PLATFORM, "nothing") is None
+        turn = enqueue(store).turn
+        assert store.find_turn_by_message(PLATFORM, turn.message.message_id) == turn
+        assert store.find_turn_by_message("crow", turn.message.message_id) is None
+        assert store.find_turn_by_message(PLATFORM, "nothing") is None
 
 
-class JudgingContract:
+class FeedbackContract:
     def test_feedback_is_stored_with_its_turn(self, store: Store, peer: Store) -> None:
-        turn, other = say(store).turn.id, say(store).turn.id
-        assert store.verdicts(turn) == []
-        verdicts = [Verdict(turn, "Bob\ud800", "good\x00"), Verdict(turn, "Ada", "bad")]
+        turn, other = enqueue(store).turn.id, enqueue(store).turn.id
+        assert store.feedback_on(turn) == []
+        verdicts = [Feedback(turn, "Bob\ud800", "good\x00"), Feedback(turn, "Ada", "bad")]
         for verdict in verdicts:
-            assert store.judge(verdict)
+            assert store.record_feedback(verdict)
             wait_for_the_clock(store)
-        assert peer.verdicts(turn) == [Verdict(turn, "Bob\ufffd", "good\ufffd"), verdicts[1]]
-        assert store.verdicts(other) == []
+        assert peer.feedback_on(turn) == [Feedback(turn, "Bob\ufffd", "good\ufffd"), verdicts[1]]
+        assert store.feedback_on(other) == []
 
     def test_newer_feedback_of_a_person_replaces_older(self, store: Store) -> None:
-        turn = say(store).turn.id
+        turn = enqueue(store).turn.id
         for author, value in (("Ada", "good"), ("Bob", "good"), ("Ada", "bad")):
-            assert store.judge(Verdict(turn, author, value))
+            assert store.record_feedback(Feedback(turn, author, value))
             wait_for_the_clock(store)
-        assert store.verdicts(turn) == [Verdict(turn, "Bob", "good"), Verdict(turn, "Ada", "bad")]
+        assert store.feedback_on(turn) == [Feedback(turn, "Bob", "good"), Feedback(turn, "Ada", "bad")]
 
     def test_feedback_on_missing_turn_is_rejected(self, store: Store) -> None:
-        assert not store.judge(Verdict(TurnId("nobody"), "Ada", "good"))
-        assert store.verdicts(TurnId("nobody")) == []
+        assert not store.record_feedback(Feedback(TurnId("nobody"), "Ada", "good"))
+        assert store.feedback_on(TurnId("nobody")) == []
 
     def test_feedback_is_deleted_with_its_turn(self, store: Store) -> None:
-        turn = say(store).turn
-        store.judge(Verdict(turn.id, "Ada", "good"))
-        store.forget(turn.conversation)
-        assert store.verdicts(turn.id) == []
-        again = store.record(turn.message, turn.id).turn
-        assert (again.id, store.verdicts(again.id)) == (turn.id, [])
+        turn = enqueue(store).turn
+        store.record_feedback(Feedback(turn.id, "Ada", "good"))
+        store.delete_conversation(turn.conversation_id)
+        assert store.feedback_on(turn.id) == []
+        again = store.enqueue(turn.message, turn.id).turn
+        assert (again.id, store.feedback_on(again.id)) == (turn.id, [])
 
     def test_feedback_concurrent_with_deletion_leaves_nothing(self, store: Store, peer: Store) -> None:
         for _ in range(10):
-            turn = say(store).turn
-            judged, _ = at_once(
-                [partial(store.judge, Verdict(turn.id, "Ada", "good")), partial(peer.forget, turn.conversation)]
+            turn = enqueue(store).turn
+            judged, _ = run_concurrently(
+                [
+                    partial(store.record_feedback, Feedback(turn.id, "Ada", "good")),
+                    partial(peer.delete_conversation, turn.conversation_id),
+                ]
             )
             assert judged in (True, False)
-            assert store.verdicts(turn.id) == []
+            assert store.feedback_on(turn.id) == []
 
     def test_of_many_verdicts_of_one_person_at_once_one_is_kept(self, store: Store, peer: Store) -> None:
-        turn = say(store).turn.id
-        given = [Verdict(turn, "Ada", f"{number}") for number in range(6)]
-        assert all(at_once([partial((store, peer)[at % 2].judge, each) for at, each in enumerate(given)]))
-        (kept,) = store.verdicts(turn)
+        turn = enqueue(store).turn.id
+        given = [Feedback(turn, "Ada", f"{number}") for number in range(6)]
+        assert all(
+            run_concurrently([partial((store, peer)[at % 2].record_feedback, each) for at, each in enumerate(given)])
+        )
+        (kept,) = store.feedback_on(turn)
         assert kept in given
 
 
-class ChangingContract(StoppingContract, EditingContract, JudgingContract):
+class ChangingContract(StopContract, EditingContract, FeedbackContract):
     """All contracts of this module."""

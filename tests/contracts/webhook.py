@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable, Unreadable, Unverified
+from gateway.domain.errors import GatewayError, MalformedRequest, Overloaded, StoreUnavailable, Unauthenticated
 from gateway.ports.platform import HasWebhooks, Request, Webhook, WebhookResponse
 from tests.contracts.adapter import TEXT, AdapterContract
 from tests.fakes.recording_inbox import RecordingInbox
@@ -50,7 +50,7 @@ class WebhookContract(AdapterContract):
     ) -> None:
         forged: Sequence[Request] = self.forged()
         for request in forged:
-            with capture_logs() as logs, pytest.raises(Unverified):
+            with capture_logs() as logs, pytest.raises(Unauthenticated):
                 webhooks[0].handle(request)
             assert [entry["setting"] for entry in logs] == [self.secret_setting]
             assert TEXT not in str(logs)
@@ -61,6 +61,6 @@ class WebhookContract(AdapterContract):
         self, webhooks: Sequence[Webhook], inbox: RecordingInbox
     ) -> None:
         for request in self.garbage():
-            with pytest.raises(Unreadable):
+            with pytest.raises(MalformedRequest):
                 webhooks[0].handle(request)
         assert inbox.taken == []

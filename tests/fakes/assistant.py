@@ -1,4 +1,4 @@
-"""An assistant in memory that does as it is told: for tests of the core, where no HTTP is wanted."""
+"""A scripted assistant in memory, for tests of the core that need no HTTP."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.domain.errors import AssistantError, Refused, ThreadLost
+from gateway.domain.errors import AssistantError, AssistantRefused, ThreadMissing
 from gateway.domain.models import (
-    Answered,
     Attachment,
     Exchange,
     File,
+    RunCompleted,
     RunEvent,
     RunId,
     RunStarted,
@@ -22,17 +22,17 @@ from gateway.domain.models import (
     TurnId,
     Usage,
 )
-from gateway.ports.assistant import Attachments, History, no_attachments
-from gateway.ports.check import Check
+from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
+from gateway.ports.check import CheckResult
 
-Step = RunEvent | AssistantError | asyncio.Event | Callable[[], None]
-"""What a run does next: tell something, fail, wait, or have a side effect."""
+AssistantStep = RunEvent | AssistantError | asyncio.Event | Callable[[], None]
+"""A step of a run: emit an event, fail, wait, or call a function."""
 
 
 @dataclass
 class FakeThread:
     texts: list[str] = field(default_factory=list)
-    remembers: list[Exchange] = field(default_factory=list)
+    history: list[Exchange] = field(default_factory=list)
     runs: dict[TurnId, RunId] = field(default_factory=dict)
     replies: dict[TurnId, str] = field(default_factory=dict)
 
@@ -44,68 +44,70 @@ class FakeAssistant:
         self.name = name
         self.description = "an assistant in memory"
         self.threads: dict[ThreadId, FakeThread] = {}
-        self.scripts: list[list[Step]] = []
+        self.scripts: list[list[AssistantStep]] = []
         self.running = 0
         self.most_running = 0
         self.calls: list[str] = []
         self.attached: list[Attachment] = []
         self.files: dict[str, bytes] = {}
-        """What it has made, by reference."""
+        """The content of the files it created, by reference."""
         self.cancelled: list[tuple[ThreadId, RunId | None]] = []
         self.closed = False
         self.think: Callable[[Turn], asyncio.Event | float | None] = lambda _: None
         self._ids = itertools.count(1)
 
-    def script(self, *steps: Step) -> None:
-        """The next call of run or resume does this instead; the message is posted first, by ``run``."""
+    def script(self, *steps: AssistantStep) -> None:
+        """Makes the next call of ``run`` or ``resume`` perform these steps instead; nothing is posted to the thread."""
         self.scripts.append(list(steps))
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
         self.calls.append("open_thread")
         thread = ThreadId(f"{self.name}_{next(self._ids)}")
-        self.threads[thread] = FakeThread(remembers=list(history))
+        self.threads[thread] = FakeThread(history=list(history))
         return thread
 
     async def run(
-        self, turn: Turn, thread: ThreadId, history: History, attachments: Attachments = no_attachments
+        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
         self.calls.append("run")
         self.attached += await attachments()
-        async for moment in self._go(turn, thread):
-            yield moment
+        async for event in self._go(turn, thread_id):
+            yield event
 
     async def resume(
         self,
         turn: Turn,
-        thread: ThreadId,
+        thread_id: ThreadId,
         run_id: RunId | None,
-        history: History,
-        attachments: Attachments = no_attachments,
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         self.calls.append(f"resume {run_id}" if run_id else "resume")
-        async for moment in self._go(turn, thread):
-            yield moment
+        async for event in self._go(turn, thread_id):
+            yield event
 
     async def _go(self, turn: Turn, thread: ThreadId) -> AsyncGenerator[RunEvent, None]:
         if thread not in self.threads:
-            raise ThreadLost(f"no thread {thread}")
+            raise ThreadMissing(f"no thread {thread}")
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
             steps = self.scripts.pop(0) if self.scripts else None
-            async for moment in self._play(turn, self.threads[thread], steps):
-                yield moment
+            async for event in self._play(turn, self.threads[thread], steps):
+                yield event
         finally:
             self.running -= 1
 
-    async def _play(self, turn: Turn, thread: FakeThread, steps: list[Step] | None) -> AsyncGenerator[RunEvent, None]:
+    async def _play(
+        self, turn: Turn, thread: FakeThread, steps: list[AssistantStep] | None
+    ) -> AsyncGenerator[RunEvent, None]:
         if steps is None:
             run = self.post(turn, thread)
             pause = self.think(turn)
             yield RunStarted(run)
             await _pause(pause)
             yield TextDelta(thread.replies[turn.id])
-            yield Answered(thread.replies[turn.id], Usage(1, 2))
+            yield RunCompleted(thread.replies[turn.id], Usage(1, 2))
             return
         for step in steps:
             if isinstance(step, AssistantError):
@@ -118,29 +120,30 @@ class FakeAssistant:
                 yield step
 
     def post(self, turn: Turn, thread: FakeThread) -> RunId:
+        """Posts a turn's message unless the thread has it already; returns the run id."""
         if turn.id not in thread.runs:
             thread.texts.append(turn.message.text)
             thread.runs[turn.id] = RunId(f"run_{next(self._ids)}")
             thread.replies[turn.id] = f"You said: {turn.message.text}"
         return thread.runs[turn.id]
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
-        self.cancelled.append((thread, run_id))
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
+        self.cancelled.append((thread_id, run_id))
 
-    async def fetch(self, file: File) -> bytes:
+    async def fetch_file(self, file: File) -> bytes:
         if file.reference not in self.files:
-            raise Refused(f"there is no file {file.name}")
+            raise AssistantRefused(f"there is no file {file.name}")
         return self.files[file.reference]
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
-        known = self.threads.get(thread)
-        return None if known is None else tuple(known.remembers)
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
+        known = self.threads.get(thread_id)
+        return None if known is None else tuple(known.history)
 
-    async def forget(self, thread: ThreadId) -> None:
-        self.threads.pop(thread, None)
+    async def delete_thread(self, thread_id: ThreadId) -> None:
+        self.threads.pop(thread_id, None)
 
-    async def check(self) -> Sequence[Check]:
-        return (Check("fake", ok=True),)
+    async def check(self) -> Sequence[CheckResult]:
+        return (CheckResult("fake", ok=True),)
 
     async def close(self) -> None:
         self.closed = True

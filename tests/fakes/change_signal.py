@@ -1,4 +1,4 @@
-"""A bell that rings at every change, for those who wait in other threads."""
+"""Lets threads wait for a condition on state that other threads change."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class Bell:
-    """Rings at every change; whoever waits looks again."""
+class ChangeSignal:
+    """Wakes waiting threads at every change, so that they check their condition again."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -18,27 +18,33 @@ class Bell:
         self._changes = 0
 
     @contextmanager
-    def change(self) -> Iterator[None]:
-        """Keep others out, and tell those who wait when it is done."""
+    def notify(self) -> Iterator[None]:
+        """Holds the lock during a change and wakes the waiting threads afterwards."""
         with self._rung:
             yield
             self._changes += 1
             self._rung.notify_all()
 
     def wait(self, ready: Callable[[], Any], timeout: float, describe: Callable[[], str]) -> Any:
-        """What ``ready`` says as soon as it is truthy. It is asked outside the lock, so it may call anything."""
+        """Waits until ``ready`` returns something truthy; returns it. Raises AssertionError after ``timeout`` seconds.
+
+        ``ready`` is called outside the lock, so it may call anything.
+        """
         end = time.monotonic() + timeout
         while True:
-            seen, begun = self._changes, time.monotonic()
+            seen, started = self._changes, time.monotonic()
             if value := ready():
                 return value
             now = time.monotonic()
             if now > end:
-                raise AssertionError(f"nothing like that within {timeout} s; {describe()}")
-            self._pause(seen, 10 * (now - begun), min(0.25, end - now))
+                raise AssertionError(f"the condition was not met within {timeout} s; {describe()}")
+            self._pause(seen, 10 * (now - started), min(0.25, end - now))
 
     def _pause(self, seen: int, least: float, most: float) -> None:
-        """Until a change, and at least so many seconds if a look takes long: a thousand changes must cost no core."""
+        """Waits for a change, at most ``most`` seconds.
+
+        If the check itself is slow, waits at least ``least`` seconds, so that many changes do not keep a core busy.
+        """
         if least > 0.001:
             time.sleep(min(least, most))
         with self._rung:

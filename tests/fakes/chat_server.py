@@ -14,19 +14,19 @@ import threading
 from adapters.http import HttpAdapter, HttpSettings
 from gateway import logs
 from gateway.domain.errors import SettingsError
-from gateway.domain.models import Answered, TextDelta
-from gateway.ports.check import Check
+from gateway.domain.models import RunCompleted, TextDelta
+from gateway.ports.check import CheckResult
 from gateway.web import server
 from gateway.web.flask_app import create_app
-from tests.fakes.inbox import FakeInbox, Gate
+from tests.fakes.inbox import FakeInbox, ScriptGate
 from tests.fakes.token_buckets import FakeTokenBuckets
 
 
-def tell(word: str) -> None:
-    print(word, flush=True)
+def print_line(line: str) -> None:
+    print(line, flush=True)
 
 
-def open_when_told(gate: Gate) -> None:
+def open_gate_on_input(gate: ScriptGate) -> None:
     if sys.stdin.readline():
         gate.open()
 
@@ -44,31 +44,33 @@ def main(
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that starts the tests may ignore it
     if nohup:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    server.READ_SECONDS = read_seconds
-    gate = Gate()
+    server.READ_TIMEOUT = read_seconds
+    gate = ScriptGate()
 
-    def make_site() -> server.Site:
+    def make_site() -> server.ServedApp:
         if slow:
-            tell("starting")
+            print_line("starting")
             sys.stdin.readline()
-        threading.Thread(target=lambda: open_when_told(gate), daemon=True).start()
+        threading.Thread(target=lambda: open_gate_on_input(gate), daemon=True).start()
         adapter = HttpAdapter(
             HttpSettings(), FakeTokenBuckets(), max_message_chars=1000, threads=threads, ping_seconds=0.2
         )
-        inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, Answered("at last")))
-        app = create_app([adapter], inbox, lambda: [Check(f"{adapter.room.taken} wait", ok=True)], ready_seconds=0.0)
+        inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, RunCompleted("at last")))
+        app = create_app(
+            [adapter], inbox, lambda: [CheckResult(f"{adapter.room.count} wait", ok=True)], readiness_cache_seconds=0.0
+        )
 
         def begin_stop(seconds: float) -> None:
-            tell("stopping")
-            adapter.let_go(seconds if let_go else 3600.0)
+            print_line("stopping")
+            adapter.drain(seconds if let_go else 3600.0)
 
         def end_stop(seconds: float) -> None:
             inbox.close()
-            tell(f"stopped {seconds > 0}")
+            print_line(f"stopped {seconds > 0}")
 
-        return server.Site(app, begin_stop, end_stop)
+        return server.ServedApp(app, begin_stop, end_stop)
 
-    server.serve(make_site, host="127.0.0.1", port=port, threads=threads, grace_seconds=grace, on_ready=tell)
+    server.serve(make_site, host="127.0.0.1", port=port, threads=threads, grace_seconds=grace, on_ready=print_line)
 
 
 if __name__ == "__main__":

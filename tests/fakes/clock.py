@@ -1,4 +1,4 @@
-"""A clock that stands still until it is moved: ``FakeSlack(clock=clock)``, ``FakeTelegram(clock=clock)``."""
+"""A clock that advances only when a test sets it: ``FakeSlack(clock=clock)``, ``FakeTelegram(clock=clock)``."""
 
 from __future__ import annotations
 

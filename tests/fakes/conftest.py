@@ -53,5 +53,5 @@ def telegram() -> Iterator[FakeTelegram]:
 
 @pytest.fixture
 async def bot(telegram: FakeTelegram) -> AsyncIterator[Bot]:
-    async with telegram_client.client(telegram) as real:
+    async with telegram_client.bot_client(telegram) as real:
         yield real

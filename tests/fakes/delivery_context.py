@@ -1,54 +1,55 @@
-"""The core in memory, as an adapter sees it while it brings a turn."""
+"""A delivery context in memory, for tests of adapters."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.domain.errors import LeaseLost, Refused
+from gateway.domain.errors import AssistantRefused, LeaseLost
 from gateway.domain.models import File
 from gateway.ports.store import Rate
 
 
 @dataclass(eq=False)
-class FakeOutbox:
-    """``gateway.ports.Outbox``. Every place is free, but in the buckets of ``full``; what is asked for is written down.
+class FakeDeliveryContext:
+    """Implements ``gateway.ports.platform.DeliveryContext`` and records its calls.
 
-    ``before_note``, ``after_note``: awaited around every note, so that a test can break off there.
+    A token is available in every bucket except ``exhausted_buckets``. ``before_save``, ``after_save``: awaited before
+    and after each ``save_progress``, so that a test can interrupt the delivery there.
     """
 
-    fresh: bool = True
-    parts: tuple[str, ...] = ()
+    first_attempt: bool = True
+    posted_messages: tuple[str, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
-    """Content by reference; any other file is refused."""
-    full: set[str] = field(default_factory=set)
-    lost: bool = False
-    """Whether another process holds the lease by now."""
-    taken: list[str] = field(default_factory=list)
-    held_off: list[tuple[str, float]] = field(default_factory=list)
-    notes: list[tuple[str, ...]] = field(default_factory=list)
-    before_note: Callable[[], Awaitable[None]] | None = None
-    after_note: Callable[[], Awaitable[None]] | None = None
+    """Content by reference; ``read_file`` raises AssistantRefused for any other file."""
+    exhausted_buckets: set[str] = field(default_factory=set)
+    lease_lost: bool = False
+    """Whether another process holds the lease now."""
+    acquired: list[str] = field(default_factory=list)
+    blocked: list[tuple[str, float]] = field(default_factory=list)
+    saved_progress: list[tuple[str, ...]] = field(default_factory=list)
+    before_save: Callable[[], Awaitable[None]] | None = None
+    after_save: Callable[[], Awaitable[None]] | None = None
 
-    async def note(self, parts: Sequence[str]) -> None:
-        if self.before_note:
-            await self.before_note()
-        if self.lost:
+    async def save_progress(self, posted_messages: Sequence[str]) -> None:
+        if self.before_save:
+            await self.before_save()
+        if self.lease_lost:
             raise LeaseLost
-        self.parts = tuple(parts)
-        self.notes.append(self.parts)
-        if self.after_note:
-            await self.after_note()
+        self.posted_messages = tuple(posted_messages)
+        self.saved_progress.append(self.posted_messages)
+        if self.after_save:
+            await self.after_save()
 
-    async def file(self, file: File) -> bytes:
+    async def read_file(self, file: File) -> bytes:
         try:
             return self.files[file.reference]
         except KeyError:
-            raise Refused(f"there is no file {file.name}") from None
+            raise AssistantRefused(f"there is no file {file.name}") from None
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        self.taken.append(bucket)
-        return bucket not in self.full
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        self.acquired.append(bucket)
+        return bucket not in self.exhausted_buckets
 
-    async def hold_off(self, bucket: str, seconds: float) -> None:
-        self.held_off.append((bucket, seconds))
+    async def block_for(self, bucket: str, seconds: float) -> None:
+        self.blocked.append((bucket, seconds))

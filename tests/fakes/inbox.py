@@ -1,4 +1,4 @@
-"""A core in memory: accepts messages and works on them as the engine does, with replies that a test decides."""
+"""An inbox in memory that processes messages as the worker does, with replies scripted by the test."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from dataclasses import dataclass, field, replace
 
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
-    Answered,
+    ChannelMigrated,
     Conversation,
     ConversationKey,
-    Edit,
     Exchange,
     Failure,
-    Kind,
+    Feedback,
     Message,
-    Move,
-    Shown,
+    MessageDeleted,
+    MessageEdited,
+    MessageKind,
+    PreviewEvent,
+    RunCompleted,
     TextDelta,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
     Usage,
-    Verdict,
-    Withdrawal,
 )
-from gateway.domain.stream_buffer import Live
-from gateway.ports.inbox import Accepted
-from gateway.ports.platform import Adapter, Change, Receipt
-from gateway.worker.assistant_runner import BEGUN_ANEW, NOTHING_TO_STOP, STOPPED
-from tests.fakes.delivery_context import FakeOutbox
+from gateway.domain.stream_buffer import PreviewStream
+from gateway.ports.inbox import AcceptResult
+from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
+from gateway.worker.assistant_runner import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
+from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"
 LONGEST_WAIT = 20.0
 
 
-class Gate:
-    """A place in a script where the assistant waits until the test lets it go on."""
+class ScriptGate:
+    """A step of a script at which the assistant waits until the test opens the gate."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -51,14 +51,14 @@ class Gate:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Let it go on, now or whenever it comes here."""
+        """Lets the assistant continue, now or as soon as it reaches the gate."""
         if self._loop is None:
             self._open.set()
         else:
             self._loop.call_soon_threadsafe(self._open.set)
 
     def wait_until_reached(self) -> None:
-        assert self._reached.wait(LONGEST_WAIT), "the assistant did not come here"
+        assert self._reached.wait(LONGEST_WAIT), "the assistant did not reach this step"
 
     async def passed(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -66,35 +66,35 @@ class Gate:
         await self._open.wait()
 
 
-Step = Shown | Answered | AssistantError | Gate
-Script = Callable[[Turn], Sequence[Step]]
+InboxStep = PreviewEvent | RunCompleted | AssistantError | ScriptGate
+Script = Callable[[Turn], Sequence[InboxStep]]
 
 
-def echo(turn: Turn) -> Sequence[Step]:
+def echo(turn: Turn) -> Sequence[InboxStep]:
     reply = f"You said: {turn.message.text}"
-    return (TextDelta("You said: "), TextDelta(turn.message.text), Answered(reply, Usage(3, 4)))
+    return (TextDelta("You said: "), TextDelta(turn.message.text), RunCompleted(reply, Usage(3, 4)))
 
 
 @dataclass
 class FakeInbox:
-    """``gateway.ports.Inbox``, with the rules of the real one.
+    """Implements ``gateway.ports.inbox.Inbox`` with the rules of the real one.
 
-    ``here``: this process works on the turns itself; if not, nobody is told of anything, and what came of a turn stands
-    only in the table. ``fault``: raised by every method while it is set.
+    ``claimed_here``: whether this process processes the turns; if not, the adapter is not called, and the outcome of a
+    turn is only stored. ``fault``: raised by every method while it is set.
     """
 
     adapter: Adapter
     script: Script = echo
-    here: bool = True
-    backlog: int = 100
+    claimed_here: bool = True
+    max_backlog: int = 100
     at_backend: dict[ThreadId, tuple[Exchange, ...]] = field(default_factory=dict)
     fault: GatewayError | None = None
     raised: int = 0
     forgotten: list[ThreadId] = field(default_factory=list)
-    taken: list[Receipt] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    moves: list[Move] = field(default_factory=list)
-    outboxes: dict[TurnId, FakeOutbox] = field(default_factory=dict)
+    accepted_updates: list[ParsedUpdate] = field(default_factory=list)
+    feedback: list[Feedback] = field(default_factory=list)
+    migrations: list[ChannelMigrated] = field(default_factory=list)
+    delivery_contexts: dict[TurnId, FakeDeliveryContext] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._turns: dict[TurnId, Turn] = {}
@@ -117,40 +117,40 @@ class FakeInbox:
 
     # ------------------------------------------------------------ the port
 
-    def new_turn(self) -> TurnId:
+    def new_turn_id(self) -> TurnId:
         return TurnId(f"turn_{secrets.token_hex(12)}")
 
-    def accept(self, message: Message, turn: TurnId | None = None) -> Accepted:
+    def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         self._check()
         with self._lock:
             known = [t for t in self._turns.values() if t.message.message_id == message.message_id]
             if known:
-                return Accepted(known[0], new=False, here=self.here)
-            if message.key not in self._conversations and not message.opens:
+                return AcceptResult(known[0], is_new=False, claimed_here=self.claimed_here)
+            if message.key not in self._conversations and not message.may_start_conversation:
                 raise ThreadNotFound(f"There is no thread {message.key.channel!r}.")
-            recorded = self._record(message, turn or self.new_turn())
-            if message.kind is Kind.STOP:
+            recorded = self._record(message, turn_id or self.new_turn_id())
+            if message.kind is MessageKind.STOP:
                 self._stop_before(recorded)
         self._loop.call_soon_threadsafe(self._begin, recorded)
-        return Accepted(recorded, new=True, here=self.here)
+        return AcceptResult(recorded, is_new=True, claimed_here=self.claimed_here)
 
-    def take(self, receipt: Receipt) -> None:
+    def accept_all(self, update: ParsedUpdate) -> None:
         self._check()
-        self.taken.append(receipt)
-        for message in receipt.messages:
+        self.accepted_updates.append(update)
+        for message in update.messages:
             with suppress(ThreadNotFound):
                 self._take(message)
-        for change in receipt.changes:
+        for change in update.events:
             self._apply(change)
 
-    def turn(self, turn: TurnId) -> Turn:
+    def get_turn(self, turn_id: TurnId) -> Turn:
         self._check()
         try:
-            return self._turns[turn]
+            return self._turns[turn_id]
         except KeyError:
-            raise TurnNotFound(f"There is no turn {turn!r}.") from None
+            raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
 
-    def locate(self, key: ConversationKey) -> Conversation:
+    def resolve_conversation(self, key: ConversationKey) -> Conversation:
         self._check()
         with self._lock:
             found = self._conversations.get(key) or self._of_thread(key.channel) or self._adopt(key)
@@ -160,53 +160,53 @@ class FakeInbox:
 
     def transcript(self, conversation: Conversation) -> Sequence[Turn]:
         self._check()
-        return tuple(turn for turn in self._turns.values() if turn.conversation == conversation.id)
+        return tuple(turn for turn in self._turns.values() if turn.conversation_id == conversation.id)
 
-    def cancel(self, turn: TurnId) -> Turn:
+    def cancel_turn(self, turn_id: TurnId) -> Turn:
         with self._lock:
-            found = self.turn(turn)
-            if found.state.decided and found.state is not TurnState.CANCELLED:
+            found = self.get_turn(turn_id)
+            if found.state.is_resolved and found.state is not TurnState.CANCELLED:
                 raise Conflict(f"The turn is {found.state.value} already.", code="turn_finished")
-            cancelled = self._change(turn, state=TurnState.CANCELLED)
-        self._loop.call_soon_threadsafe(self._interrupt, turn)
+            cancelled = self._change(turn_id, state=TurnState.CANCELLED)
+        self._loop.call_soon_threadsafe(self._interrupt, turn_id)
         return cancelled
 
-    def forget(self, conversation: Conversation) -> Sequence[Turn]:
+    def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         turns = self.transcript(conversation)
-        cancelled = [self.cancel(turn.id) for turn in turns if not turn.state.decided]
+        cancelled = [self.cancel_turn(turn.id) for turn in turns if not turn.state.is_resolved]
         for turn in turns:
             del self._turns[turn.id]
-        if conversation.thread is not None:
-            self.forgotten.append(conversation.thread)
-            self.at_backend.pop(conversation.thread, None)
+        if conversation.thread_id is not None:
+            self.forgotten.append(conversation.thread_id)
+            self.at_backend.pop(conversation.thread_id, None)
         del self._conversations[conversation.key]
         return cancelled
 
-    # ------------------------------------------------------------ the table
+    # ------------------------------------------------------------ the stored turns
 
-    def _apply(self, change: Change) -> None:
-        if isinstance(change, Verdict):
-            self.verdicts.append(change)
+    def _apply(self, change: PlatformEvent) -> None:
+        if isinstance(change, Feedback):
+            self.feedback.append(change)
             return
-        if isinstance(change, Move):
-            self.moves.append(change)
+        if isinstance(change, ChannelMigrated):
+            self.migrations.append(change)
             return
         with self._lock:
             named = [t for t in self._turns.values() if t.message.message_id == change.message_id]
             for turn in named:
-                if isinstance(change, Edit) and turn.state is TurnState.QUEUED:
+                if isinstance(change, MessageEdited) and turn.state is TurnState.QUEUED:
                     self._change(turn.id, message=replace(turn.message, text=change.text))
-                if isinstance(change, Withdrawal) and not turn.state.decided:
-                    self.cancel(turn.id)
+                if isinstance(change, MessageDeleted) and not turn.state.is_resolved:
+                    self.cancel_turn(turn.id)
 
     def _take(self, message: Message) -> None:
         known = next((t for t in self._turns.values() if t.message.message_id == message.message_id), None)
-        if message.piece and not message.opens:
+        if message.album_item_id and not message.may_start_conversation:
             _ = known and self._join(known.id, message)
-        elif not (message.piece and known):
+        elif not (message.album_item_id and known):
             self.accept(message)
         elif not self._join(known.id, message):
-            self.accept(replace(message, message_id=f"{message.message_id}:{message.piece}", piece=""))
+            self.accept(replace(message, message_id=f"{message.message_id}:{message.album_item_id}", album_item_id=""))
 
     def _join(self, turn: TurnId, piece: Message) -> bool:
         with self._lock:
@@ -218,8 +218,8 @@ class FakeInbox:
 
     def _stop_before(self, stop: Turn) -> None:
         for turn in self.transcript(self._conversations[stop.message.key]):
-            if turn.seq < stop.seq and turn.message.kind is Kind.ASK and not turn.state.decided:
-                self.cancel(turn.id)
+            if turn.seq < stop.seq and turn.message.kind is MessageKind.PROMPT and not turn.state.is_resolved:
+                self.cancel_turn(turn.id)
                 self._stopping.add(stop.id)
 
     def _check(self) -> None:
@@ -231,10 +231,10 @@ class FakeInbox:
         conversation = self._conversations.get(message.key) or self._open(
             message.key, ThreadId(f"fake_{next(self._ids)}")
         )
-        before = [t for t in self._turns.values() if t.conversation == conversation.id]
-        if sum(not t.state.decided for t in before) >= self.backlog:
-            raise Overloaded("Too many messages wait in this conversation.")
-        state = TurnState.QUEUED if any(not t.state.decided for t in before) else TurnState.RUNNING
+        before = [t for t in self._turns.values() if t.conversation_id == conversation.id]
+        if sum(not t.state.is_resolved for t in before) >= self.max_backlog:
+            raise Overloaded("Too many messages are waiting in this conversation.")
+        state = TurnState.QUEUED if any(not t.state.is_resolved for t in before) else TurnState.RUNNING
         recorded = Turn(turn, conversation.id, len(before) + 1, message, state, received_at=time.time())
         self._turns[turn] = recorded
         return recorded
@@ -245,18 +245,18 @@ class FakeInbox:
         return opened
 
     def _of_thread(self, name: str) -> Conversation | None:
-        return next((c for c in self._conversations.values() if c.thread == name), None)
+        return next((c for c in self._conversations.values() if c.thread_id == name), None)
 
     def _adopt(self, key: ConversationKey) -> Conversation:
-        past = self.at_backend.get(ThreadId(key.channel))
-        if past is None:
+        history = self.at_backend.get(ThreadId(key.channel))
+        if history is None:
             raise ThreadNotFound(f"There is no thread {key.channel!r}.")
-        adopted = self._open(key, ThreadId(key.channel))
-        for seq, exchange in enumerate(past, 1):
-            message = Message(key, f"past {adopted.id} {seq}", exchange.text, exchange.author)
-            turn = Turn(self.new_turn(), adopted.id, seq, message, TurnState.DELIVERED, reply=exchange.reply)
+        imported = self._open(key, ThreadId(key.channel))
+        for seq, exchange in enumerate(history, 1):
+            message = Message(key, f"past {imported.id} {seq}", exchange.text, exchange.author)
+            turn = Turn(self.new_turn_id(), imported.id, seq, message, TurnState.DELIVERED, reply=exchange.reply)
             self._turns[turn.id] = turn
-        return adopted
+        return imported
 
     def _change(self, turn: TurnId, **changes: object) -> Turn:
         with self._lock:
@@ -264,7 +264,7 @@ class FakeInbox:
             self._turns[turn] = changed
             return changed
 
-    # ------------------------------------------------------------ the engine
+    # ------------------------------------------------------------ the worker
 
     def _begin(self, turn: Turn) -> None:
         self._works.add(self._loop.create_task(self._work(turn)))
@@ -274,69 +274,69 @@ class FakeInbox:
             self._answering[turn].cancel()
 
     async def _work(self, turn: Turn) -> None:
-        async with self._order.setdefault(turn.conversation, asyncio.Lock()):
+        async with self._order.setdefault(turn.conversation_id, asyncio.Lock()):
             running = self._take_up(turn.id)
             if running is not None:
                 self._answering[turn.id] = asyncio.create_task(self._answer(running))
                 await asyncio.wait((self._answering[turn.id],))
             outcome = self._turns.get(turn.id)
-            if outcome is None or not outcome.state.decided:
+            if outcome is None or not outcome.state.is_resolved:
                 return
-            if self.here:
+            if self.claimed_here:
                 await self.adapter.deliver(outcome, self._outbox(turn.id))
             if outcome.state is TurnState.ANSWERED:
                 self._change(turn.id, state=TurnState.DELIVERED, delivered_at=time.time())
 
     def _take_up(self, turn: TurnId) -> Turn | None:
-        with self._lock:  # so that nobody cancels it in between
-            if turn not in self._turns or self._turns[turn].state.decided:
+        with self._lock:  # so that it cannot be cancelled in between
+            if turn not in self._turns or self._turns[turn].state.is_resolved:
                 return None
             return self._change(turn, state=TurnState.RUNNING, started_at=time.time())
 
     async def _answer(self, turn: Turn) -> None:
-        live = Live()
-        following = asyncio.create_task(self._follow(turn, live))
+        stream = PreviewStream()
+        preview = asyncio.create_task(self._follow(turn, stream))
         try:
-            answered = await _play(self._steps(turn), live)
+            answer = await _play(self._steps(turn), stream)
             self._change(
                 turn.id,
                 state=TurnState.ANSWERED,
-                reply=answered.text,
-                files=answered.files,
-                usage=answered.usage,
+                reply=answer.text,
+                reply_files=answer.files,
+                usage=answer.usage,
                 answered_at=time.time(),
             )
         except AssistantError as exc:
-            failure = Failure(exc.code, exc.sentence, str(exc), exc.retry_after)
+            failure = Failure(exc.code, exc.user_message, str(exc), exc.retry_after)
             self._change(turn.id, state=TurnState.FAILED, failure=failure)
         finally:
-            live.close()
-            await following
+            stream.close()
+            await preview
 
-    def _steps(self, turn: Turn) -> Sequence[Step]:
+    def _steps(self, turn: Turn) -> Sequence[InboxStep]:
         match turn.message.kind:
-            case Kind.ASK:
+            case MessageKind.PROMPT:
                 return self.script(turn)
-            case Kind.RESET:
-                return (Answered(BEGUN_ANEW),)
-            case Kind.STOP:
-                return (Answered(STOPPED if turn.id in self._stopping else NOTHING_TO_STOP),)
+            case MessageKind.RESET:
+                return (RunCompleted(RESET_REPLY),)
+            case MessageKind.STOP:
+                return (RunCompleted(STOPPED_REPLY if turn.id in self._stopping else NOTHING_TO_STOP_REPLY),)
 
-    async def _follow(self, turn: Turn, live: AsyncIterator[Shown]) -> None:
-        if self.here and turn.message.kind is Kind.ASK:
-            await self.adapter.follow(turn, live, self._outbox(turn.id))
+    async def _follow(self, turn: Turn, live: AsyncIterator[PreviewEvent]) -> None:
+        if self.claimed_here and turn.message.kind is MessageKind.PROMPT:
+            await self.adapter.stream_preview(turn, live, self._outbox(turn.id))
 
-    def _outbox(self, turn: TurnId) -> FakeOutbox:
-        return self.outboxes.setdefault(turn, FakeOutbox())
+    def _outbox(self, turn: TurnId) -> FakeDeliveryContext:
+        return self.delivery_contexts.setdefault(turn, FakeDeliveryContext())
 
 
-async def _play(steps: Sequence[Step], live: Live) -> Answered:
+async def _play(steps: Sequence[InboxStep], live: PreviewStream) -> RunCompleted:
     for step in steps:
         if isinstance(step, AssistantError):
             raise step
-        if isinstance(step, Answered):
+        if isinstance(step, RunCompleted):
             return step
-        if isinstance(step, Gate):
+        if isinstance(step, ScriptGate):
             await step.passed()
         else:
             live.put(step)

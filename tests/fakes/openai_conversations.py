@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.openai_files import Parts
-from tests.fakes.openai_messages import Answer, ApiError, Call, Json, bad, page
-from tests.fakes.openai_state import Shelf, World, now
+from tests.fakes.openai_files import PartValidator
+from tests.fakes.openai_messages import ApiError, ApiRequest, ApiResponse, Json, bad_request, list_page
+from tests.fakes.openai_state import FakeOpenAIState, ObjectStore, timestamp
 
 MAX_ITEMS = 20
 """Limit for the items of one request."""
-PREFIXES = {
+ID_PREFIXES = {
     "message": "msg",
     "function_call": "fc",
     "function_call_output": "fco",
@@ -26,7 +26,7 @@ CALL_ITEMS = frozenset({"function_call", "function_call_output"})
 
 
 @dataclass
-class Conversation:
+class FakeConversation:
     id: str
     created_at: int
     metadata: dict[str, str]
@@ -34,7 +34,7 @@ class Conversation:
     locked_by: str | None = None
     """Id of the running response."""
 
-    def shown(self) -> Json:
+    def to_json(self) -> Json:
         return {
             "id": self.id,
             "object": "conversation",
@@ -43,11 +43,11 @@ class Conversation:
         }
 
 
-class ConversationRoom:
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._parts = Parts(world)
-        self.conversations: Shelf[Conversation] = Shelf(world, _unknown)
+class ConversationRoutes:
+    def __init__(self, state: FakeOpenAIState) -> None:
+        self._state = state
+        self._part_validator = PartValidator(state)
+        self.conversations: ObjectStore[FakeConversation] = ObjectStore(state, _not_found)
 
     def routes(self) -> dict[str, Any]:
         return {
@@ -61,36 +61,40 @@ class ConversationRoom:
             "DELETE /conversations/{}/items/{}": self.delete_item,
         }
 
-    async def create(self, call: Call) -> Answer:
-        items = self._few(call.body.get("items") or [])
-        conversation = Conversation(self._world.new_id("conv"), now(), call.metadata(), items)
+    async def create(self, request: ApiRequest) -> ApiResponse:
+        items = self._read_limited(request.body.get("items") or [])
+        conversation = FakeConversation(self._state.new_id("conv"), timestamp(), request.metadata(), items)
         self.conversations[conversation.id] = conversation
-        return Answer(conversation.shown())
+        return ApiResponse(conversation.to_json())
 
-    async def retrieve(self, call: Call) -> Answer:
-        return Answer(self.conversations[call.ids[0]].shown())
+    async def retrieve(self, request: ApiRequest) -> ApiResponse:
+        return ApiResponse(self.conversations[request.ids[0]].to_json())
 
-    async def update(self, call: Call) -> Answer:
-        conversation = self.conversations[call.ids[0]]
-        if "metadata" not in call.body:
-            raise bad("Missing required parameter: 'metadata'.", param="metadata", code="missing_required_parameter")
-        conversation.metadata = call.metadata()
-        return Answer(conversation.shown())
+    async def update(self, request: ApiRequest) -> ApiResponse:
+        conversation = self.conversations[request.ids[0]]
+        if "metadata" not in request.body:
+            raise bad_request(
+                "Missing required parameter: 'metadata'.", param="metadata", code="missing_required_parameter"
+            )
+        conversation.metadata = request.metadata()
+        return ApiResponse(conversation.to_json())
 
-    async def delete(self, call: Call) -> Answer:
-        name = self.conversations[call.ids[0]].id
+    async def delete(self, request: ApiRequest) -> ApiResponse:
+        name = self.conversations[request.ids[0]].id
         del self.conversations[name]
-        return Answer({"id": name, "object": "conversation.deleted", "deleted": True})
+        return ApiResponse({"id": name, "object": "conversation.deleted", "deleted": True})
 
-    async def add_items(self, call: Call) -> Answer:
-        conversation = self.conversations[call.ids[0]]
-        call.required("items")
-        items = self._few(call.body["items"])
+    async def add_items(self, request: ApiRequest) -> ApiResponse:
+        conversation = self.conversations[request.ids[0]]
+        request.require("items")
+        items = self._read_limited(request.body["items"])
         if not items:
-            raise bad("Invalid 'items': empty array. Expected at least one item.", param="items", code="empty_array")
-        no_duplicates(conversation.items, items)
+            raise bad_request(
+                "Invalid 'items': empty array. Expected at least one item.", param="items", code="empty_array"
+            )
+        check_duplicates(conversation.items, items)
         conversation.items += items
-        return Answer(
+        return ApiResponse(
             {
                 "object": "list",
                 "data": items,
@@ -100,75 +104,75 @@ class ConversationRoom:
             }
         )
 
-    async def list_items(self, call: Call) -> Answer:
-        answer = page(call.seen, self.conversations[call.ids[0]].items)
+    async def list_items(self, request: ApiRequest) -> ApiResponse:
+        answer = list_page(request.recorded, self.conversations[request.ids[0]].items)
         # the SDK's type has no null here
         answer.body.update({key: answer.body[key] or "" for key in ("first_id", "last_id")})
         return answer
 
-    async def retrieve_item(self, call: Call) -> Answer:
-        return Answer(self._item(call))
+    async def retrieve_item(self, request: ApiRequest) -> ApiResponse:
+        return ApiResponse(self._item(request))
 
-    async def delete_item(self, call: Call) -> Answer:
-        conversation = self.conversations[call.ids[0]]
-        conversation.items.remove(self._item(call))
-        return Answer(conversation.shown())
+    async def delete_item(self, request: ApiRequest) -> ApiResponse:
+        conversation = self.conversations[request.ids[0]]
+        conversation.items.remove(self._item(request))
+        return ApiResponse(conversation.to_json())
 
-    def _item(self, call: Call) -> Json:
-        conversation_id, item_id = call.ids
+    def _item(self, request: ApiRequest) -> Json:
+        conversation_id, item_id = request.ids
         for item in self.conversations[conversation_id].items:
             if item["id"] == item_id:
                 return item
         raise ApiError(404, f"Item with id '{item_id}' not found in conversation '{conversation_id}'.")
 
-    def _few(self, given: Any) -> list[Json]:
-        items = self.read_items(given, "items")
+    def _read_limited(self, items_given: Any) -> list[Json]:
+        items = self.read_items(items_given, "items")
         if len(items) > MAX_ITEMS:
             message = f"Invalid 'items': array too long. Expected an array with maximum length {MAX_ITEMS}, but got an "
             message += f"array with length {len(items)} instead."
-            raise bad(message, param="items", code="array_above_max_length")
+            raise bad_request(message, param="items", code="array_above_max_length")
         return items
 
-    def read_items(self, given: Any, param: str) -> list[Json]:
+    def read_items(self, items_given: Any, param: str) -> list[Json]:
         """Returns the items of a request as they will be stored, each with an id."""
-        if not isinstance(given, list):
-            raise bad(f"Invalid type for '{param}': expected an array.", param=param, code="invalid_type")
-        return [self._read(item, f"{param}[{index}]") for index, item in enumerate(given)]
+        if not isinstance(items_given, list):
+            raise bad_request(f"Invalid type for '{param}': expected an array.", param=param, code="invalid_type")
+        return [self._read_item(item, f"{param}[{index}]") for index, item in enumerate(items_given)]
 
-    def _read(self, item: Any, param: str) -> Json:
+    def _read_item(self, item: Any, param: str) -> Json:
         if not isinstance(item, dict):
-            raise bad(f"Invalid type for '{param}': expected an object.", param=param, code="invalid_type")
+            raise bad_request(f"Invalid type for '{param}': expected an object.", param=param, code="invalid_type")
         kind = item.get("type", "message")
-        if kind not in PREFIXES:
-            raise bad(f"Invalid value: '{kind}'.", param=f"{param}.type", code="invalid_value")
-        head = {"id": item.get("id") or self._world.new_id(PREFIXES[kind]), "type": kind, "status": "completed"}
+        if kind not in ID_PREFIXES:
+            raise bad_request(f"Invalid value: '{kind}'.", param=f"{param}.type", code="invalid_value")
+        head = {"id": item.get("id") or self._state.new_id(ID_PREFIXES[kind]), "type": kind, "status": "completed"}
         if kind == "message":
-            return {**head, **_message(item, param, self._parts)}
+            return {**head, **_message_fields(item, param, self._part_validator)}
         if kind in CALL_ITEMS:
             _check_call_item(item, param)
         return {**head, **{key: value for key, value in item.items() if value is not None}}
 
 
-def _message(item: Json, param: str, parts: Parts) -> Json:
+def _message_fields(item: Json, param: str, part_validator: PartValidator) -> Json:
     role, content = item.get("role"), item.get("content")
     if role not in ROLES:
-        raise bad(f"Invalid value: '{role}'.", param=f"{param}.role", code="invalid_value")
+        raise bad_request(f"Invalid value: '{role}'.", param=f"{param}.role", code="invalid_value")
     if isinstance(content, str):
         kind = "output_text" if role == "assistant" else "input_text"
         content = [{"type": kind, "text": content}]
     if not isinstance(content, list):
-        raise bad(f"Missing required parameter: '{param}.content'.", param=f"{param}.content")
+        raise bad_request(f"Missing required parameter: '{param}.content'.", param=f"{param}.content")
     wanted = {"output_text", "refusal"} if role == "assistant" else {"input_text", "input_image", "input_file"}
     for index, part in enumerate(content):
         if part.get("type") not in wanted:
             supported = " and ".join(f"'{one}'" for one in sorted(wanted))
             message = f"Invalid value: '{part.get('type')}'. Supported values are: {supported}."
-            raise bad(message, param=f"{param}.content[{index}].type", code="invalid_value")
-        parts.check_input(part, f"{param}.content[{index}]")
-    return {"role": role, "content": [_part(part) for part in content]}
+            raise bad_request(message, param=f"{param}.content[{index}].type", code="invalid_value")
+        part_validator.check_input(part, f"{param}.content[{index}]")
+    return {"role": role, "content": [_stored_part(part) for part in content]}
 
 
-def _part(part: Json) -> Json:
+def _stored_part(part: Json) -> Json:
     if part["type"] == "output_text":
         return {"annotations": [], "logprobs": [], **part}
     return part
@@ -179,7 +183,7 @@ def _check_call_item(item: Json, param: str) -> None:
     for name in needed:
         if item.get(name) is None:
             where = f"{param}.{name}"
-            raise bad(f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter")
+            raise bad_request(f"Missing required parameter: '{where}'.", param=where, code="missing_required_parameter")
 
 
 def text_of(item: Json) -> str:
@@ -187,7 +191,7 @@ def text_of(item: Json) -> str:
     return "".join(part.get("text", "") for part in item.get("content") or [])
 
 
-def no_duplicates(past: list[Json], added: list[Json]) -> None:
+def check_duplicates(past: list[Json], added: list[Json]) -> None:
     """Raises ApiError if an id, or an output for the same call, exists already."""
     ids = {item["id"] for item in past}
     answered = {item["call_id"] for item in past if item["type"] == "function_call_output"}
@@ -196,11 +200,11 @@ def no_duplicates(past: list[Json], added: list[Json]) -> None:
             message = (
                 f"Duplicate item found with id {item['id']}. Remove duplicate items from your input and try again."
             )
-            raise bad(message, param="input")
+            raise bad_request(message, param="input")
         ids.add(item["id"])
         if item["type"] == "function_call_output":
             if item["call_id"] in answered:
-                raise bad(f"Duplicate tool output found for function call {item['call_id']}.", param="input")
+                raise bad_request(f"Duplicate tool output found for function call {item['call_id']}.", param="input")
             answered.add(item["call_id"])
 
 
@@ -211,10 +215,10 @@ def check_calls(items: list[Json]) -> None:
     for item in items:
         if item["type"] == "function_call_output" and item["call_id"] not in called:
             message = f"No tool call found for function call output with call_id {item['call_id']}."
-            raise bad(message, param="input")
+            raise bad_request(message, param="input")
         if item["type"] == "function_call" and item["call_id"] not in answered:
-            raise bad(f"No tool output found for function call {item['call_id']}.", param="input")
+            raise bad_request(f"No tool output found for function call {item['call_id']}.", param="input")
 
 
-def _unknown(name: str) -> ApiError:
+def _not_found(name: str) -> ApiError:
     return ApiError(404, f"Conversation with id '{name}' not found.")

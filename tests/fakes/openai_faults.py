@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["drop_before", "drop_after", "cut", "end_early", "garbage", "comment", "error_event"]
+FaultKind = Literal["drop_before", "drop_after", "cut", "end_early", "garbage", "comment", "error_event"]
 
 
 @dataclass(frozen=True)
-class Seen:
+class RecordedRequest:
     """One request as it was received."""
 
     method: str
@@ -31,7 +31,7 @@ class Seen:
 
 
 @dataclass
-class Fault:
+class HttpFault:
     """A fault for the next ``times`` requests (None: for all) whose method and whole path match the patterns.
 
     First it waits for ``gate`` and ``delay`` seconds; the request is processed even if its caller has disconnected
@@ -53,7 +53,7 @@ class Fault:
     method: str = "POST"
     path: str = ".*"
     times: int | None = 1
-    kind: Kind | None = None
+    kind: FaultKind | None = None
     after: int = 0
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -63,26 +63,26 @@ class Fault:
     skip: int = 0
 
     @property
-    def waits(self) -> bool:
+    def delays(self) -> bool:
         return self.gate is not None or self.delay > 0
 
-    def matches(self, seen: Seen) -> bool:
-        return bool(re.fullmatch(self.method, seen.method) and re.fullmatch(self.path, seen.path))
+    def matches(self, request: RecordedRequest) -> bool:
+        return bool(re.fullmatch(self.method, request.method) and re.fullmatch(self.path, request.path))
 
     async def wait(self) -> None:
         if self.gate is not None:
-            await _opened(self.gate)
+            await _wait_for_event(self.gate)
         if self.delay:
             await asyncio.sleep(self.delay)
 
 
-async def _opened(gate: threading.Event) -> None:
+async def _wait_for_event(event: threading.Event) -> None:
     """Waits for a threading event without blocking the loop, in a daemon thread."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
     def watch() -> None:
-        gate.wait()
+        event.wait()
         with suppress(RuntimeError):  # the loop may be closed by then
             loop.call_soon_threadsafe(done.set)
 
@@ -90,14 +90,14 @@ async def _opened(gate: threading.Event) -> None:
     await done.wait()
 
 
-class Faults:
+class HttpFaults:
     """The pending faults; the first that matches is used. Thread-safe while the server runs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._faults: list[Fault] = []
+        self._faults: list[HttpFault] = []
 
-    def add(self, *faults: Fault) -> None:
+    def add(self, *faults: HttpFault) -> None:
         with self._lock:
             self._faults.extend(faults)
 
@@ -106,18 +106,18 @@ class Faults:
             self._faults.clear()
 
     @property
-    def pending(self) -> list[Fault]:
+    def pending(self) -> list[HttpFault]:
         with self._lock:
             return list(self._faults)
 
-    def take(self, seen: Seen) -> Fault | None:
+    def next_for(self, request: RecordedRequest) -> HttpFault | None:
         if not self._faults:
             return None
         with self._lock:
-            fault = next((fault for fault in self._faults if fault.matches(seen)), None)
-            return self._use(fault) if fault else None
+            fault = next((fault for fault in self._faults if fault.matches(request)), None)
+            return self._consume(fault) if fault else None
 
-    def _use(self, fault: Fault) -> Fault | None:
+    def _consume(self, fault: HttpFault) -> HttpFault | None:
         if fault.skip:
             fault.skip -= 1
             return None
@@ -128,35 +128,35 @@ class Faults:
         return fault
 
 
-class Board:
+class RequestLog:
     """The requests in order of arrival; notifies waiting tests of each request and of each change of a run."""
 
     def __init__(self, *, record: bool = True) -> None:
-        self.seen: list[Seen] = []
+        self.requests: list[RecordedRequest] = []
         self._record = record
-        self._bell = threading.Condition()
+        self._condition = threading.Condition()
 
-    def note(self, seen: Seen) -> None:
+    def add(self, request: RecordedRequest) -> None:
         if self._record:
-            with self._bell:
-                self.seen.append(seen)
-                self._bell.notify_all()
+            with self._condition:
+                self.requests.append(request)
+                self._condition.notify_all()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         if self._record:
-            with self._bell:
-                self._bell.notify_all()
+            with self._condition:
+                self._condition.notify_all()
 
-    def matching(self, method: str, path: str) -> list[Seen]:
-        with self._bell:
-            return list(_matching(self.seen, method, path))
+    def matching(self, method: str, path: str) -> list[RecordedRequest]:
+        with self._condition:
+            return list(_matching(self.requests, method, path))
 
-    def wait(self, ready: Callable[[], bool], timeout: float) -> None:
+    def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
         """Blocks until ``ready`` returns true, called at each notification. Raises TimeoutError."""
-        with self._bell:
-            if not self._bell.wait_for(ready, timeout):
-                raise TimeoutError(f"not within {timeout} s; seen: {[f'{s.method} {s.path}' for s in self.seen]}")
+        with self._condition:
+            if not self._condition.wait_for(ready, timeout):
+                raise TimeoutError(f"not within {timeout} s; seen: {[f'{s.method} {s.path}' for s in self.requests]}")
 
 
-def _matching(seen: Iterable[Seen], method: str, path: str) -> Iterable[Seen]:
-    return (one for one in seen if re.fullmatch(method, one.method) and re.fullmatch(path, one.path))
+def _matching(requests: Iterable[RecordedRequest], method: str, path: str) -> Iterable[RecordedRequest]:
+    return (one for one in requests if re.fullmatch(method, one.method) and re.fullmatch(path, one.path))

@@ -7,24 +7,24 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tests.fakes.openai_messages import Answer, ApiError, Call, Json, Upload, bad, page
-from tests.fakes.openai_state import World
+from tests.fakes.openai_messages import ApiError, ApiRequest, ApiResponse, FileUpload, Json, bad_request, list_page
+from tests.fakes.openai_state import FakeOpenAIState
 
 PURPOSES = frozenset({"assistants", "batch", "fine-tune", "vision", "user_data", "evals"})
-IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-SEARCHED = (".pdf", ".txt", ".md", ".docx", ".pptx", ".json", ".html")
-TOOLS = frozenset({"file_search", "code_interpreter"})
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+SEARCHABLE_SUFFIXES = (".pdf", ".txt", ".md", ".docx", ".pptx", ".json", ".html")
+FILE_TOOLS = frozenset({"file_search", "code_interpreter"})
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.+)", re.DOTALL)
 NO_IMAGES = "Invalid content type. image_url is only supported by certain models."
 NO_FILES = "Invalid content type. This model does not support file content types."
 
-Given = tuple[str, str, str | bytes]
+ModelInput = tuple[str, str, str | bytes]
 """An input of the model: its kind (text, image or file), media type or name, and content."""
 
 
-class FileRoom:
-    def __init__(self, world: World) -> None:
-        self._world = world
+class FileRoutes:
+    def __init__(self, state: FakeOpenAIState) -> None:
+        self._state = state
 
     def routes(self) -> dict[str, Any]:
         return {
@@ -35,60 +35,60 @@ class FileRoom:
             "DELETE /files/{}": self.delete,
         }
 
-    def audio(self) -> dict[str, Any]:
+    def audio_routes(self) -> dict[str, Any]:
         return {"POST /audio/transcriptions": self.transcribe}
 
-    async def transcribe(self, call: Call) -> Answer:
-        call.required("file", "model")
-        upload = call.body["file"]
-        if not isinstance(upload, Upload):
-            raise bad("Invalid type for 'file': expected a file.", param="file", code="invalid_type")
-        return Answer({"text": self._world.transcripts.get(upload.content, "")})
+    async def transcribe(self, request: ApiRequest) -> ApiResponse:
+        request.require("file", "model")
+        upload = request.body["file"]
+        if not isinstance(upload, FileUpload):
+            raise bad_request("Invalid type for 'file': expected a file.", param="file", code="invalid_type")
+        return ApiResponse({"text": self._state.transcripts.get(upload.content, "")})
 
-    def containers(self) -> dict[str, Any]:
+    def container_routes(self) -> dict[str, Any]:
         return {"GET /containers/{}/files/{}/content": self.container_content}
 
-    async def create(self, call: Call) -> Answer:
-        call.required("file", "purpose")
-        upload = call.body["file"]
-        if not isinstance(upload, Upload):
-            raise bad("Invalid type for 'file': expected a file.", param="file", code="invalid_type")
-        if call.body["purpose"] not in PURPOSES:
-            raise bad(f"Invalid value: '{call.body['purpose']}'.", param="purpose", code="invalid_value")
-        if not self._world.takes_files:
-            raise bad("Files are not supported.", param="file")
-        return Answer(_shown(*self._world.keep_file(upload, call.body["purpose"])))
+    async def create(self, request: ApiRequest) -> ApiResponse:
+        request.require("file", "purpose")
+        upload = request.body["file"]
+        if not isinstance(upload, FileUpload):
+            raise bad_request("Invalid type for 'file': expected a file.", param="file", code="invalid_type")
+        if request.body["purpose"] not in PURPOSES:
+            raise bad_request(f"Invalid value: '{request.body['purpose']}'.", param="purpose", code="invalid_value")
+        if not self._state.accepts_files:
+            raise bad_request("Files are not supported.", param="file")
+        return ApiResponse(_file_json(*self._state.add_file(upload, request.body["purpose"])))
 
-    async def list(self, call: Call) -> Answer:
-        return page(call.seen, [_shown(name, upload) for name, upload in self._world.uploads.items()])
+    async def list(self, request: ApiRequest) -> ApiResponse:
+        return list_page(request.recorded, [_file_json(name, upload) for name, upload in self._state.uploads.items()])
 
-    async def retrieve(self, call: Call) -> Answer:
-        return Answer(_shown(call.ids[0], self._found(call.ids[0])))
+    async def retrieve(self, request: ApiRequest) -> ApiResponse:
+        return ApiResponse(_file_json(request.ids[0], self._get_upload(request.ids[0])))
 
-    async def content(self, call: Call) -> Answer:
-        return Answer(self._found(call.ids[0]).content)
+    async def content(self, request: ApiRequest) -> ApiResponse:
+        return ApiResponse(self._get_upload(request.ids[0]).content)
 
-    async def delete(self, call: Call) -> Answer:
-        self._found(call.ids[0])
-        del self._world.uploads[call.ids[0]]
-        return Answer({"id": call.ids[0], "object": "file", "deleted": True})
+    async def delete(self, request: ApiRequest) -> ApiResponse:
+        self._get_upload(request.ids[0])
+        del self._state.uploads[request.ids[0]]
+        return ApiResponse({"id": request.ids[0], "object": "file", "deleted": True})
 
-    async def container_content(self, call: Call) -> Answer:
-        container, name = call.ids
-        upload = self._world.container_files.get((container, name))
-        if upload is None or {container, name} & self._world.lost:
+    async def container_content(self, request: ApiRequest) -> ApiResponse:
+        container, name = request.ids
+        upload = self._state.container_files.get((container, name))
+        if upload is None or {container, name} & self._state.lost_ids:
             raise ApiError(404, f"Container file with id '{name}' not found.")
-        return Answer(upload.content)
+        return ApiResponse(upload.content)
 
-    def _found(self, name: str) -> Upload:
-        if name not in self._world.uploads or name in self._world.lost:
-            raise ApiError(404, f"No such File object: {name}", param="id")
-        return self._world.uploads[name]
+    def _get_upload(self, file_id: str) -> FileUpload:
+        if file_id not in self._state.uploads or file_id in self._state.lost_ids:
+            raise ApiError(404, f"No such File object: {file_id}", param="id")
+        return self._state.uploads[file_id]
 
 
-def _shown(name: str, upload: Upload) -> Json:
+def _file_json(file_id: str, upload: FileUpload) -> Json:
     return {
-        "id": name,
+        "id": file_id,
         "object": "file",
         "bytes": len(upload.content),
         "created_at": upload.created_at,
@@ -102,106 +102,110 @@ def _shown(name: str, upload: Upload) -> Json:
 # ---------------------------------------------------------------- parts of messages
 
 
-class Parts:
+class PartValidator:
     """Validates the parts of user messages as strictly as the real API."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: FakeOpenAIState) -> None:
+        self._state = state
 
     def check_input(self, part: Json, where: str) -> None:
         """Validates a part for the Responses API."""
         kind = part["type"]
         if kind == "input_text":
-            _keys(part, where, text=str)
+            _check_keys(part, where, text=str)
         elif kind == "input_image":
-            _keys(part, where, detail=str, image_url=str, file_id=str)
-            self._taken(where, NO_IMAGES)
-            _one_of(part, where, "image_url", "file_id")
+            _check_keys(part, where, detail=str, image_url=str, file_id=str)
+            self._check_files_accepted(where, NO_IMAGES)
+            _check_exactly_one(part, where, "image_url", "file_id")
             _check_image(part.get("image_url"), f"{where}.image_url")
         elif kind == "input_file":
-            _keys(part, where, detail=str, file_id=str, file_url=str, file_data=str, filename=str)
-            self._taken(where, NO_FILES)
-            _one_of(part, where, "file_data", "file_id", "file_url")
+            _check_keys(part, where, detail=str, file_id=str, file_url=str, file_data=str, filename=str)
+            self._check_files_accepted(where, NO_FILES)
+            _check_exactly_one(part, where, "file_data", "file_id", "file_url")
             if "file_data" in part:
-                _need(part, where, "filename")
-                _data(part["file_data"], f"{where}.file_data")
+                _check_required(part, where, "filename")
+                _parse_data_url(part["file_data"], f"{where}.file_data")
 
     def check_chat(self, part: Json, where: str) -> None:
         """Validates a part for chat completions."""
         kind = part.get("type")
         if kind == "text":
-            _keys(part, where, text=str)
+            _check_keys(part, where, text=str)
         elif kind == "image_url":
-            _keys(part, where, image_url=dict)
-            _need(part, where, "image_url")
-            self._taken(where, NO_IMAGES)
-            _keys(part["image_url"], f"{where}.image_url", url=str, detail=str)
+            _check_keys(part, where, image_url=dict)
+            _check_required(part, where, "image_url")
+            self._check_files_accepted(where, NO_IMAGES)
+            _check_keys(part["image_url"], f"{where}.image_url", url=str, detail=str)
             _check_image(part["image_url"].get("url"), f"{where}.image_url.url")
         elif kind == "file":
-            _keys(part, where, file=dict)
-            _need(part, where, "file")
-            self._taken(where, NO_FILES)
-            _keys(part["file"], f"{where}.file", file_data=str, filename=str, file_id=str)
+            _check_keys(part, where, file=dict)
+            _check_required(part, where, "file")
+            self._check_files_accepted(where, NO_FILES)
+            _check_keys(part["file"], f"{where}.file", file_data=str, filename=str, file_id=str)
             _check_pdf(part["file"], f"{where}.file")
         else:
             supported = "'text', 'image_url', 'input_audio', 'refusal', 'audio', and 'file'"
-            raise bad(f"Invalid value: '{kind}'. Supported values are: {supported}.", param=where, code="invalid_value")
+            raise bad_request(
+                f"Invalid value: '{kind}'. Supported values are: {supported}.", param=where, code="invalid_value"
+            )
 
     def check_image_file(self, part: Json, where: str) -> None:
         """Validates a part for threads that references an uploaded image."""
-        _keys(part, where, image_file=dict)
-        _need(part, where, "image_file")
-        _keys(part["image_file"], f"{where}.image_file", file_id=str, detail=str)
-        self._taken(where, NO_IMAGES)
-        self._upload(part["image_file"].get("file_id"), f"{where}.image_file.file_id")
+        _check_keys(part, where, image_file=dict)
+        _check_required(part, where, "image_file")
+        _check_keys(part["image_file"], f"{where}.image_file", file_id=str, detail=str)
+        self._check_files_accepted(where, NO_IMAGES)
+        self._get_upload(part["image_file"].get("file_id"), f"{where}.image_file.file_id")
 
-    def check_attachments(self, given: Any, where: str) -> list[Json]:
+    def check_attachments(self, attachments: Any, where: str) -> list[Json]:
         """Validates attachments for threads: documents, each with the tools that read it."""
-        for index, one in enumerate(given or []):
+        for index, one in enumerate(attachments or []):
             at = f"{where}[{index}]"
-            _keys(one, at, file_id=str, tools=list)
-            self._taken(at, NO_FILES)
-            upload = self._upload(one.get("file_id"), f"{at}.file_id")
+            _check_keys(one, at, file_id=str, tools=list)
+            self._check_files_accepted(at, NO_FILES)
+            upload = self._get_upload(one.get("file_id"), f"{at}.file_id")
             kinds = {tool.get("type") for tool in one.get("tools") or []}
-            if not kinds or kinds - TOOLS:
-                raise bad(f"Invalid value for '{at}.tools'.", param=f"{at}.tools", code="invalid_value")
-            if "file_search" in kinds and not upload.name.endswith(SEARCHED):
+            if not kinds or kinds - FILE_TOOLS:
+                raise bad_request(f"Invalid value for '{at}.tools'.", param=f"{at}.tools", code="invalid_value")
+            if "file_search" in kinds and not upload.name.endswith(SEARCHABLE_SUFFIXES):
                 message = f"Files with extensions [.{upload.name.rpartition('.')[2]}] are not supported for retrieval."
-                raise bad(message, code="unsupported_file")
-        return given or []
+                raise bad_request(message, code="unsupported_file")
+        return attachments or []
 
-    def _taken(self, where: str, message: str) -> None:
-        if not self._world.takes_files:
-            raise bad(message, param=where, code="invalid_value")
+    def _check_files_accepted(self, where: str, message: str) -> None:
+        if not self._state.accepts_files:
+            raise bad_request(message, param=where, code="invalid_value")
 
-    def _upload(self, name: object, where: str) -> Upload:
-        if name not in self._world.uploads:
-            raise bad(f"The following files were not found: {name}.", param=where)
-        return self._world.uploads[str(name)]
+    def _get_upload(self, file_id: object, where: str) -> FileUpload:
+        if file_id not in self._state.uploads:
+            raise bad_request(f"The following files were not found: {file_id}.", param=where)
+        return self._state.uploads[str(file_id)]
 
 
-def _keys(part: Any, where: str, **types: type) -> None:
+def _check_keys(part: Any, where: str, **types: type) -> None:
     if not isinstance(part, dict):
-        raise bad(f"Invalid type for '{where}': expected an object.", param=where, code="invalid_type")
+        raise bad_request(f"Invalid type for '{where}': expected an object.", param=where, code="invalid_type")
     for name, value in part.items():
         if name not in {"type", *types}:
-            raise bad(f"Unknown parameter: '{where}.{name}'.", param=f"{where}.{name}", code="unknown_parameter")
+            raise bad_request(
+                f"Unknown parameter: '{where}.{name}'.", param=f"{where}.{name}", code="unknown_parameter"
+            )
         if name in types and not isinstance(value, types[name]):
-            raise bad(f"Invalid type for '{where}.{name}'.", param=f"{where}.{name}", code="invalid_type")
+            raise bad_request(f"Invalid type for '{where}.{name}'.", param=f"{where}.{name}", code="invalid_type")
 
 
-def _need(part: Json, where: str, name: str) -> None:
+def _check_required(part: Json, where: str, name: str) -> None:
     if not part.get(name):
         message = f"Missing required parameter: '{where}.{name}'."
-        raise bad(message, param=f"{where}.{name}", code="missing_required_parameter")
+        raise bad_request(message, param=f"{where}.{name}", code="missing_required_parameter")
 
 
-def _one_of(part: Json, where: str, *names: str) -> None:
+def _check_exactly_one(part: Json, where: str, *names: str) -> None:
     if sum(bool(part.get(name)) for name in names) != 1:
-        raise bad(f"Exactly one of {', '.join(names)} must be given for '{where}'.", param=where)
+        raise bad_request(f"Exactly one of {', '.join(names)} must be given for '{where}'.", param=where)
 
 
-def _data(url: Any, where: str) -> tuple[str, bytes]:
+def _parse_data_url(url: Any, where: str) -> tuple[str, bytes]:
     """Returns media type and content of a data URL. Raises ApiError."""
     found = DATA_URL.fullmatch(url) if isinstance(url, str) else None
     try:
@@ -210,46 +214,51 @@ def _data(url: Any, where: str) -> tuple[str, bytes]:
     except ValueError:
         pass
     message = f"Invalid '{where}'. Expected a base64-encoded data URL with a MIME type."
-    raise bad(message, param=where, code="invalid_value")
+    raise bad_request(message, param=where, code="invalid_value")
 
 
 def _check_image(url: Any, where: str) -> None:
     if isinstance(url, str) and url.startswith("https://"):
         return
-    if _data(url, where)[0] not in IMAGES:
+    if _parse_data_url(url, where)[0] not in IMAGE_TYPES:
         message = "You uploaded an unsupported image. Please make sure your image has of one the following formats: "
-        raise bad(f"{message}['png', 'jpeg', 'gif', 'webp'].", param=where, code="invalid_image_format")
+        raise bad_request(f"{message}['png', 'jpeg', 'gif', 'webp'].", param=where, code="invalid_image_format")
 
 
 def _check_pdf(file: Json, where: str) -> None:
-    _one_of(file, where, "file_data", "file_id")
+    _check_exactly_one(file, where, "file_data", "file_id")
     if "file_data" in file:
-        _need(file, where, "filename")
-        kind, _ = _data(file["file_data"], f"{where}.file_data")
+        _check_required(file, where, "filename")
+        kind, _ = _parse_data_url(file["file_data"], f"{where}.file_data")
         if kind != "application/pdf":
             message = f"Invalid file data: '{where}.file_data'. Expected a base64-encoded data URL with an "
             message += f"application/pdf MIME type, but got unsupported MIME type '{kind}'."
-            raise bad(message, param=where, code="invalid_value")
+            raise bad_request(message, param=where, code="invalid_value")
 
 
 # ---------------------------------------------------------------- for assertions of tests
 
 
-def given(content: Any, attachments: Iterable[Json] = (), uploads: Mapping[str, Upload] | None = None) -> list[Given]:
+def model_inputs(
+    content: Any, attachments: Iterable[Json] = (), uploads: Mapping[str, FileUpload] | None = None
+) -> list[ModelInput]:
     """Returns the model's inputs from a message, of any of the three APIs."""
     if isinstance(content, str):
         return [("text", "", content)]
     files = uploads or {}
     named = [files[one["file_id"]] for one in attachments]
-    return [*(READ[part["type"]](part, files) for part in content), *(("file", one.name, one.content) for one in named)]
+    return [
+        *(INPUT_READERS[part["type"]](part, files) for part in content),
+        *(("file", one.name, one.content) for one in named),
+    ]
 
 
-def _image(url: str) -> Given:
-    kind, content = _data(url, "")
+def _image_input(url: str) -> ModelInput:
+    kind, content = _parse_data_url(url, "")
     return "image", kind, content
 
 
-def _thread_image(part: Json, files: Mapping[str, Upload]) -> Given:
+def _thread_image(part: Json, files: Mapping[str, FileUpload]) -> ModelInput:
     upload = files[part["image_file"]["file_id"]]
     return "image", upload.media_type, upload.content
 
@@ -259,12 +268,12 @@ def _thread_text(part: Json) -> str:
     return str(text["value"] if isinstance(text, dict) else text)
 
 
-READ: dict[str, Callable[[Json, Mapping[str, Upload]], Given]] = {
+INPUT_READERS: dict[str, Callable[[Json, Mapping[str, FileUpload]], ModelInput]] = {
     "text": lambda part, _: ("text", "", _thread_text(part)),
     "input_text": lambda part, _: ("text", "", part["text"]),
-    "image_url": lambda part, _: _image(part["image_url"]["url"]),
-    "input_image": lambda part, _: _image(part["image_url"]),
+    "image_url": lambda part, _: _image_input(part["image_url"]["url"]),
+    "input_image": lambda part, _: _image_input(part["image_url"]),
     "image_file": _thread_image,
-    "file": lambda part, _: ("file", part["file"]["filename"], _data(part["file"]["file_data"], "")[1]),
-    "input_file": lambda part, _: ("file", part["filename"], _data(part["file_data"], "")[1]),
+    "file": lambda part, _: ("file", part["file"]["filename"], _parse_data_url(part["file"]["file_data"], "")[1]),
+    "input_file": lambda part, _: ("file", part["filename"], _parse_data_url(part["file_data"], "")[1]),
 }

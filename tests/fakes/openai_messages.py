@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.openai_faults import Seen
+from tests.fakes.openai_faults import RecordedRequest
 
 Json = dict[str, Any]
 
@@ -32,17 +32,17 @@ class ApiError(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def bad(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
     return ApiError(400, message, param=param, code=code)
 
 
-def invalid_url(seen: Seen) -> ApiError:
+def invalid_url(request: RecordedRequest) -> ApiError:
     """Returns OpenAI's error for an unknown URL."""
-    return ApiError(404, f"Invalid URL ({seen.method} {seen.raw_path})")
+    return ApiError(404, f"Invalid URL ({request.method} {request.raw_path})")
 
 
 @dataclass(frozen=True)
-class Upload:
+class FileUpload:
     """A file from a multipart form, or made by the model."""
 
     name: str
@@ -53,14 +53,14 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     body: Any
     """JSON value, or the bytes of a file."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def raw(self) -> bytes:
+    def body_bytes(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else encode(self.body).encode()
 
     @property
@@ -68,13 +68,13 @@ class Answer:
         return "application/octet-stream" if isinstance(self.body, bytes) else "application/json"
 
 
-class Feed:
+class EventLog:
     """The encoded events of one run. Any number of callers may follow it, starting at any event."""
 
     def __init__(self) -> None:
         self.events: list[bytes] = []
         self.closed = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._followers: list[asyncio.Future[None]] = []
 
     def put(self, name: str, data: Any) -> None:
         head = f"event: {name}\n" if name else ""
@@ -86,7 +86,7 @@ class Feed:
         self._wake()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._followers = self._followers, []
         for future in waiting:
             if not future.done():
                 future.set_result(None)
@@ -102,16 +102,16 @@ class Feed:
                 return
             else:
                 future = asyncio.get_running_loop().create_future()
-                self._waiting.append(future)
+                self._followers.append(future)
                 await future
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamedResponse:
     """A response that is a stream of events."""
 
-    feed: Feed
-    error: Callable[[], bytes]
+    event_log: EventLog
+    error_event: Callable[[], bytes]
     """Returns an error event in the format of the API."""
     abandon: Callable[[], object] | None = None
     """Called when the caller disconnects before the end. None: the work continues without a caller."""
@@ -120,29 +120,31 @@ class Stream:
 
 
 @dataclass
-class Call:
+class ApiRequest:
     """A request while it is processed."""
 
-    seen: Seen
+    recorded: RecordedRequest
     ids: tuple[str, ...] = ()
-    gone: bool = False
+    caller_gone: bool = False
     """Whether the caller disconnected before the request was processed."""
     cut_after: int | None = None
     """The caller disconnects after this many events (None: unknown)."""
 
     @property
     def body(self) -> Json:
-        return self.seen.body if isinstance(self.seen.body, dict) else {}
+        return self.recorded.body if isinstance(self.recorded.body, dict) else {}
 
     @property
     def streamed(self) -> bool:
         return self.body.get("stream") is True
 
-    def required(self, *names: str) -> None:
+    def require(self, *names: str) -> None:
         """Raises ApiError unless the body has all these parameters."""
         for name in names:
             if self.body.get(name) is None:
-                raise bad(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+                raise bad_request(
+                    f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
+                )
 
     def metadata(self) -> dict[str, str]:
         return check_metadata(self.body.get("metadata"))
@@ -153,9 +155,9 @@ def check_metadata(metadata: Any) -> dict[str, str]:
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
-        raise bad("Invalid type for 'metadata': expected an object.", param="metadata", code="invalid_type")
+        raise bad_request("Invalid type for 'metadata': expected an object.", param="metadata", code="invalid_type")
     if len(metadata) > 16:
-        raise bad(
+        raise bad_request(
             f"Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got an "
             f"object with {len(metadata)} properties instead.",
             param="metadata",
@@ -163,28 +165,34 @@ def check_metadata(metadata: Any) -> dict[str, str]:
         )
     for name, value in metadata.items():
         if not isinstance(value, str):
-            raise bad(f"Invalid type for 'metadata.{name}': expected a string.", param="metadata", code="invalid_type")
+            raise bad_request(
+                f"Invalid type for 'metadata.{name}': expected a string.", param="metadata", code="invalid_type"
+            )
         if len(name) > 64 or len(value) > 512:
-            raise bad(f"Invalid 'metadata.{name}': string too long.", param="metadata", code="string_above_max_length")
+            raise bad_request(
+                f"Invalid 'metadata.{name}': string too long.", param="metadata", code="string_above_max_length"
+            )
     return dict(metadata)
 
 
-def page(seen: Seen, items: Sequence[Json], *, id_of: Callable[[Json], str] = lambda item: str(item["id"])) -> Answer:
+def list_page(
+    request: RecordedRequest, items: Sequence[Json], *, id_of: Callable[[Json], str] = lambda item: str(item["id"])
+) -> ApiResponse:
     """Returns one page of a list. ``items`` are oldest first; the page is newest first unless ``order=asc``."""
-    limit = _limit(seen.query.get("limit", "20"))
-    order = seen.query.get("order", "desc")
+    limit = _limit(request.query.get("limit", "20"))
+    order = request.query.get("order", "desc")
     if order not in {"asc", "desc"}:
-        raise bad(
+        raise bad_request(
             f"Invalid value: '{order}'. Supported values are: 'asc' and 'desc'.", param="order", code="invalid_value"
         )
     rows = list(items) if order == "asc" else list(reversed(items))
     names = [id_of(row) for row in rows]
-    if "after" in seen.query:
-        rows = rows[_place(names, seen.query["after"], "after") + 1 :]
-    elif "before" in seen.query:
-        rows = rows[: _place(names, seen.query["before"], "before")][-limit:]
+    if "after" in request.query:
+        rows = rows[_index_of(names, request.query["after"], "after") + 1 :]
+    elif "before" in request.query:
+        rows = rows[: _index_of(names, request.query["before"], "before")][-limit:]
     shown = rows[:limit]
-    return Answer(
+    return ApiResponse(
         {
             "object": "list",
             "data": shown,
@@ -199,18 +207,20 @@ def _limit(text: str) -> int:
     try:
         limit = int(text)
     except ValueError:
-        raise bad("Invalid type for 'limit': expected an integer.", param="limit", code="invalid_type") from None
+        raise bad_request(
+            "Invalid type for 'limit': expected an integer.", param="limit", code="invalid_type"
+        ) from None
     if limit > 100:
         message = f"Invalid 'limit': integer above maximum value. Expected a value <= 100, but got {limit} instead."
-        raise bad(message, param="limit", code="integer_above_max_value")
+        raise bad_request(message, param="limit", code="integer_above_max_value")
     if limit < 1:
         message = f"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got {limit} instead."
-        raise bad(message, param="limit", code="integer_below_min_value")
+        raise bad_request(message, param="limit", code="integer_below_min_value")
     return limit
 
 
-def _place(names: Sequence[str], name: str, param: str) -> int:
+def _index_of(names: Sequence[str], item_id: str, param: str) -> int:
     try:
-        return names.index(name)
+        return names.index(item_id)
     except ValueError:
-        raise bad(f"Invalid '{param}': no item with id '{name}' in this list.", param=param) from None
+        raise bad_request(f"Invalid '{param}': no item with id '{item_id}' in this list.", param=param) from None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.fakes.openai_messages import Upload, bad
+from tests.fakes.openai_messages import FileUpload, bad_request
 
 Params = Mapping[str, tuple[type, ...]]
 
-KINDS: Mapping[str, tuple[type, ...]] = {
+TYPES_BY_KIND: Mapping[str, tuple[type, ...]] = {
     "text": (str,),
     "whole": (int,),
     "number": (int, float),
@@ -17,28 +17,28 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
 }
-SAID: Mapping[type, str] = {
+TYPE_NAMES: Mapping[type, str] = {
     str: "a string",
     int: "an integer",
     float: "a decimal",
     bool: "a boolean",
     list: "an array",
     dict: "an object",
-    Upload: "a file",
+    FileUpload: "a file",
     type(None): "null",
 }
 
 
-def takes(**names: str) -> Params:
+def parameters(**names: str) -> Params:
     """Returns parameters by type, from names separated by spaces; a name under two types may have either."""
     params: dict[str, tuple[type, ...]] = {}
     for kind, listed in names.items():
         for name in listed.split():
-            params[name] = params.get(name, ()) + KINDS[kind]
+            params[name] = params.get(name, ()) + TYPES_BY_KIND[kind]
     return params
 
 
-RUN = takes(
+RUN = parameters(
     text="assistant_id instructions model response_format tool_choice",
     number="temperature top_p",
     whole="max_completion_tokens max_prompt_tokens",
@@ -46,34 +46,34 @@ RUN = takes(
     array="tools",
     object="metadata response_format tool_choice truncation_strategy",
 )
-ASSISTANT = takes(
+ASSISTANT = parameters(
     text="model name description instructions reasoning_effort response_format",
     number="temperature top_p",
     array="tools",
     object="metadata response_format tool_resources",
 )
-METADATA = takes(object="metadata")
-FORM: Params = {"file": (Upload,), "purpose": (str,)}
+METADATA = parameters(object="metadata")
+FORM: Params = {"file": (FileUpload,), "purpose": (str,)}
 
 PARAMS: Mapping[str, Params] = {
     "POST /assistants": ASSISTANT,
     "POST /assistants/{}": ASSISTANT,
-    "POST /threads": takes(array="messages", object="metadata tool_resources"),
-    "POST /threads/{}": takes(object="metadata tool_resources"),
-    "POST /threads/{}/messages": takes(text="role content", array="content attachments", object="metadata"),
+    "POST /threads": parameters(array="messages", object="metadata tool_resources"),
+    "POST /threads/{}": parameters(object="metadata tool_resources"),
+    "POST /threads/{}/messages": parameters(text="role content", array="content attachments", object="metadata"),
     "POST /threads/{}/messages/{}": METADATA,
-    "POST /threads/runs": {**RUN, **takes(object="thread tool_resources")},
+    "POST /threads/runs": {**RUN, **parameters(object="thread tool_resources")},
     "POST /threads/{}/runs": {
         **RUN,
-        **takes(text="additional_instructions reasoning_effort", array="additional_messages include"),
+        **parameters(text="additional_instructions reasoning_effort", array="additional_messages include"),
     },
     "POST /threads/{}/runs/{}": METADATA,
     "POST /threads/{}/runs/{}/cancel": {},
-    "POST /threads/{}/runs/{}/submit_tool_outputs": takes(array="tool_outputs", flag="stream"),
-    "POST /conversations": takes(array="items", object="metadata"),
+    "POST /threads/{}/runs/{}/submit_tool_outputs": parameters(array="tool_outputs", flag="stream"),
+    "POST /conversations": parameters(array="items", object="metadata"),
     "POST /conversations/{}": METADATA,
-    "POST /conversations/{}/items": takes(array="items"),
-    "POST /responses": takes(
+    "POST /conversations/{}/items": parameters(array="items"),
+    "POST /responses": parameters(
         text="conversation input instructions model previous_response_id prompt_cache_key prompt_cache_retention "
         "safety_identifier service_tier tool_choice truncation user",
         number="temperature top_p",
@@ -85,7 +85,7 @@ PARAMS: Mapping[str, Params] = {
     ),
     "POST /responses/{}/cancel": {},
     "POST /files": FORM,
-    "POST /chat/completions": takes(
+    "POST /chat/completions": parameters(
         text="function_call model prompt_cache_key prompt_cache_retention reasoning_effort safety_identifier "
         "service_tier stop tool_choice user verbosity",
         number="frequency_penalty presence_penalty temperature top_p",
@@ -103,20 +103,20 @@ def check_params(params: Params, body: Any) -> None:
     if body is None:
         return
     if not isinstance(body, dict):
-        raise bad("Invalid body: expected an object.", code="invalid_type")
+        raise bad_request("Invalid body: expected an object.", code="invalid_type")
     for name, value in body.items():
         if name not in params:
-            raise bad(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-        if value is not None and not _fits(value, params[name]):
-            _refuse(name, value, params[name])
+            raise bad_request(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        if value is not None and not _matches_type(value, params[name]):
+            _raise_wrong_type(name, value, params[name])
 
 
-def _fits(value: Any, types: tuple[type, ...]) -> bool:
+def _matches_type(value: Any, types: tuple[type, ...]) -> bool:
     # bool is a subclass of int in Python, but not an integer in JSON
     return isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
 
-def _refuse(name: str, value: Any, types: tuple[type, ...]) -> None:
-    wanted = " or ".join(SAID[one] for one in types)
-    message = f"Invalid type for '{name}': expected {wanted}, but got {SAID[type(value)]} instead."
-    raise bad(message, param=name, code="invalid_type")
+def _raise_wrong_type(name: str, value: Any, types: tuple[type, ...]) -> None:
+    wanted = " or ".join(TYPE_NAMES[one] for one in types)
+    message = f"Invalid type for '{name}': expected {wanted}, but got {TYPE_NAMES[type(value)]} instead."
+    raise bad_request(message, param=name, code="invalid_type")

@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.openai_messages import Feed, Json, Upload
+from tests.fakes.openai_messages import EventLog, FileUpload, Json
 from tests.fakes.openai_script import (
     Act,
+    ActiveStep,
     CallTool,
     Expire,
     Fail,
@@ -18,39 +19,43 @@ from tests.fakes.openai_script import (
     MakeFile,
     MakeImage,
     Say,
-    Taken,
-    tokens,
+    count_tokens,
 )
-from tests.fakes.openai_state import World, now, usage
-from tests.fakes.openai_threads import ACTIVE, StoredMessage, Thread
+from tests.fakes.openai_state import FakeOpenAIState, timestamp, token_usage
+from tests.fakes.openai_threads import ACTIVE_STATUSES, StoredMessage, StoredThread
 
-LIFETIME = 600
+LIFETIME_SECONDS = 600
 """Seconds until a run expires, as shown in ``expires_at``."""
-STAMPS = {"cancelled": "cancelled_at", "completed": "completed_at", "failed": "failed_at", "incomplete": "completed_at"}
+TIMESTAMP_FIELDS = {
+    "cancelled": "cancelled_at",
+    "completed": "completed_at",
+    "failed": "failed_at",
+    "incomplete": "completed_at",
+}
 TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 
 
 @dataclass
-class Run:
+class FakeRun:
     id: str
-    thread: Thread
+    thread: StoredThread
     assistant: Json
     body: Json
     metadata: dict[str, str]
     created_at: int
-    feed: Feed | None = None
+    event_log: EventLog | None = None
     status: str = "queued"
-    stamps: dict[str, int] = field(default_factory=dict)
+    timestamps: dict[str, int] = field(default_factory=dict)
     last_error: Json | None = None
     incomplete_reason: str | None = None
-    pending: list[Json] = field(default_factory=list)
+    pending_calls: list[Json] = field(default_factory=list)
     """Function calls without output."""
     steps: list[Json] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
-    said: list[str] = field(default_factory=list)
-    files: list[Json] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    file_annotations: list[Json] = field(default_factory=list)
     """Annotations of the files made so far."""
-    images: list[Json] = field(default_factory=list)
+    image_parts: list[Json] = field(default_factory=list)
     """Image parts for the next message."""
 
     @property
@@ -61,46 +66,46 @@ class Run:
 
     @property
     def tokens_in(self) -> int:
-        return tokens(self.instructions, *self.thread.texts)
+        return count_tokens(self.instructions, *self.thread.texts)
 
-    def move(self, status: str) -> None:
+    def set_status(self, status: str) -> None:
         """Sets the status and emits its event."""
         self.status = status
         if status == "in_progress":
-            self.stamps.setdefault("started_at", now())
-        if status in STAMPS:
-            self.stamps[STAMPS[status]] = now()
-        if status not in ACTIVE:
+            self.timestamps.setdefault("started_at", timestamp())
+        if status in TIMESTAMP_FIELDS:
+            self.timestamps[TIMESTAMP_FIELDS[status]] = timestamp()
+        if status not in ACTIVE_STATUSES:
             self.thread.active_run = None
         self.emit(f"thread.run.{status}")
 
     def emit(self, name: str, data: Json | None = None) -> None:
-        if self.feed is not None:
-            self.feed.put(name, self.shown() if data is None else data)
+        if self.event_log is not None:
+            self.event_log.put(name, self.to_json() if data is None else data)
 
     def end_stream(self) -> None:
-        if self.feed is not None:
-            self.feed.put("done", "[DONE]")
-            self.feed.close()
-            self.feed = None
+        if self.event_log is not None:
+            self.event_log.put("done", "[DONE]")
+            self.event_log.close()
+            self.event_log = None
 
-    def take_outputs(self, outputs: dict[str, Any]) -> None:
+    def add_outputs(self, outputs: dict[str, Any]) -> None:
         """Adds the outputs of the pending calls; the run is queued again."""
         step = self.steps[-1]
         for call in step["step_details"]["tool_calls"]:
             call["function"]["output"] = outputs[call["id"]] or ""
         self.end_step(step, "completed")
-        self.pending = []
+        self.pending_calls = []
         self.status = "queued"
 
     def end_step(self, step: Json, status: str, error: Json | None = None) -> None:
         step["status"] = status
-        step[f"{status}_at"] = now()
+        step[f"{status}_at"] = timestamp()
         step["last_error"] = error
-        step["usage"] = usage(self.tokens_in, tokens(*self.said))
+        step["usage"] = token_usage(self.tokens_in, count_tokens(*self.texts))
         self.emit(f"thread.run.step.{status}", step)
 
-    def shown(self) -> Json:
+    def to_json(self) -> Json:
         body, assistant = self.body, self.assistant
         return {
             "id": self.id,
@@ -109,11 +114,11 @@ class Run:
             "assistant_id": assistant["id"],
             "thread_id": self.thread.id,
             "status": self.status,
-            "started_at": self.stamps.get("started_at"),
-            "expires_at": self.created_at + LIFETIME if self.status in ACTIVE else None,
-            "cancelled_at": self.stamps.get("cancelled_at"),
-            "failed_at": self.stamps.get("failed_at"),
-            "completed_at": self.stamps.get("completed_at"),
+            "started_at": self.timestamps.get("started_at"),
+            "expires_at": self.created_at + LIFETIME_SECONDS if self.status in ACTIVE_STATUSES else None,
+            "cancelled_at": self.timestamps.get("cancelled_at"),
+            "failed_at": self.timestamps.get("failed_at"),
+            "completed_at": self.timestamps.get("completed_at"),
             "required_action": self._required_action(),
             "last_error": self.last_error,
             "model": body.get("model") or assistant["model"],
@@ -127,7 +132,7 @@ class Run:
             "max_prompt_tokens": body.get("max_prompt_tokens"),
             "truncation_strategy": body.get("truncation_strategy") or {"type": "auto", "last_messages": None},
             "incomplete_details": {"reason": self.incomplete_reason} if self.incomplete_reason else None,
-            "usage": None if self.status in ACTIVE else usage(self.tokens_in, tokens(*self.said)),
+            "usage": None if self.status in ACTIVE_STATUSES else token_usage(self.tokens_in, count_tokens(*self.texts)),
             "response_format": body.get("response_format", "auto"),
             "tool_choice": body.get("tool_choice", "auto"),
             "parallel_tool_calls": body.get("parallel_tool_calls", True),
@@ -138,27 +143,27 @@ class Run:
             return None
         calls = [
             {"id": call["id"], "type": "function", "function": {k: call["function"][k] for k in ("name", "arguments")}}
-            for call in self.pending
+            for call in self.pending_calls
         ]
         return {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
 
 
-class Runner:
+class RunSimulator:
     """Simulates the model: plays one step of the script each time a run calls the model."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: FakeOpenAIState) -> None:
+        self._state = state
 
-    def start(self, run: Run) -> None:
+    def start(self, run: FakeRun) -> None:
         run.task = asyncio.create_task(self._play(run))
         run.task.add_done_callback(lambda task: self._finish(run, task))
 
-    async def _play(self, run: Run) -> None:
-        self._enter(run, "in_progress")
-        await self._world.pause()
-        await self._perform(run)
+    async def _play(self, run: FakeRun) -> None:
+        self._set_status(run, "in_progress")
+        await self._state.think_pause()
+        await self._play_step(run)
 
-    def _finish(self, run: Run, task: asyncio.Task[None]) -> None:
+    def _finish(self, run: FakeRun, task: asyncio.Task[None]) -> None:
         # Not inside the task, as a task that is cancelled before it starts never runs.
         if task.cancelled():
             self.cancelled(run)
@@ -166,21 +171,21 @@ class Runner:
             self._fail(run, Fail("server_error", str(error)))
         run.end_stream()
 
-    def cancelled(self, run: Run) -> None:
+    def cancelled(self, run: FakeRun) -> None:
         """Ends a run that was cancelled."""
-        self._end_steps(run, "cancelled")
-        self._enter(run, "cancelled")
+        self._end_open_steps(run, "cancelled")
+        self._set_status(run, "cancelled")
 
-    def _enter(self, run: Run, status: str) -> None:
-        run.move(status)
-        self._world.board.ring()
+    def _set_status(self, run: FakeRun, status: str) -> None:
+        run.set_status(status)
+        self._state.request_log.notify()
 
-    async def _perform(self, run: Run) -> None:
-        limit = self._world.context_tokens
+    async def _play_step(self, run: FakeRun) -> None:
+        limit = self._state.context_tokens
         if limit is not None and run.tokens_in > limit:
             self._fail(run, Fail("invalid_prompt", TOO_LONG))
             return
-        taken = self._world.take_step()
+        taken = self._state.next_step()
         calls = [act for act in taken.acts if isinstance(act, CallTool)]
         for act in taken.acts:
             if not isinstance(act, CallTool):
@@ -188,45 +193,45 @@ class Runner:
             if run.status != "in_progress":
                 return
         if calls:
-            self._require(run, calls)
+            self._require_outputs(run, calls)
         else:
-            self._enter(run, "completed")
+            self._set_status(run, "completed")
 
-    async def _act(self, run: Run, act: Act, taken: Taken) -> None:
+    async def _act(self, run: FakeRun, act: Act, step: ActiveStep) -> None:
         match act:
             case Say():
-                await self._say(run, act, taken)
+                await self._say(run, act, step)
             case Hang():
-                await taken.released()
+                await step.wait_for_release()
             case HostedTool():
-                self._use(run, act)
+                self._use_hosted_tool(run, act)
             case MakeFile():
                 self._make_file(run, act)
             case MakeImage():
-                name, _ = self._world.keep_file(Upload("/mnt/data/plot.png", act.content), "assistants_output")
-                run.images.append({"type": "image_file", "image_file": {"file_id": name}})
+                name, _ = self._state.add_file(FileUpload("/mnt/data/plot.png", act.content), "assistants_output")
+                run.image_parts.append({"type": "image_file", "image_file": {"file_id": name}})
             case Fail():
                 self._fail(run, act)
             case Incomplete():
                 content = act.reason == "content_filter"
                 run.incomplete_reason = None if content else "max_completion_tokens"
-                self._end_steps(run, "completed")
-                self._enter(run, "incomplete")
+                self._end_open_steps(run, "completed")
+                self._set_status(run, "incomplete")
             case Expire():
                 self.expire(run)
 
-    def expire(self, run: Run) -> None:
-        self._end_steps(run, "expired")
-        self._enter(run, "expired")
+    def expire(self, run: FakeRun) -> None:
+        self._end_open_steps(run, "expired")
+        self._set_status(run, "expired")
 
-    def _fail(self, run: Run, act: Fail) -> None:
+    def _fail(self, run: FakeRun, act: Fail) -> None:
         run.last_error = {"code": act.code, "message": act.message}
-        self._end_steps(run, "failed")
-        self._enter(run, "failed")
+        self._end_open_steps(run, "failed")
+        self._set_status(run, "failed")
 
-    def _end_steps(self, run: Run, status: str) -> None:
+    def _end_open_steps(self, run: FakeRun, status: str) -> None:
         """Ends the open steps of a run that did not complete."""
-        run.pending = []
+        run.pending_calls = []
         error = run.last_error if status == "failed" else None
         if error is not None and error["code"] == "invalid_prompt":
             error = {**error, "code": "server_error"}  # a step has no other code
@@ -234,75 +239,77 @@ class Runner:
             if step["status"] == "in_progress":
                 run.end_step(step, status, error)
 
-    def _require(self, run: Run, calls: list[CallTool]) -> None:
-        run.pending = [
+    def _require_outputs(self, run: FakeRun, calls: list[CallTool]) -> None:
+        run.pending_calls = [
             {
-                "id": self._world.new_id("call"),
+                "id": self._state.new_id("call"),
                 "type": "function",
                 "function": {"name": call.name, "arguments": call.arguments_json, "output": None},
             }
             for call in calls
         ]
-        step = self._step(run, {"type": "tool_calls", "tool_calls": []})
-        step["step_details"]["tool_calls"] = run.pending
-        self._delta(run, step, [{"index": index, **call} for index, call in enumerate(run.pending)])
-        self._enter(run, "requires_action")
+        step = self._add_step(run, {"type": "tool_calls", "tool_calls": []})
+        step["step_details"]["tool_calls"] = run.pending_calls
+        self._emit_step_delta(run, step, [{"index": index, **call} for index, call in enumerate(run.pending_calls)])
+        self._set_status(run, "requires_action")
 
     # ------------------------------------------------------------ messages
 
-    async def _say(self, run: Run, say: Say, taken: Taken) -> None:
-        text = self._world.words(say, run.thread.heard)
+    async def _say(self, run: FakeRun, say: Say, step: ActiveStep) -> None:
+        text = self._state.reply_text(say, run.thread.prompt)
         message = self._open_message(run)
-        run_step = self._step(run, {"type": "message_creation", "message_creation": {"message_id": message.id}})
-        run.emit("thread.message.created", message.shown())
-        run.emit("thread.message.in_progress", message.shown())
+        run_step = self._add_step(run, {"type": "message_creation", "message_creation": {"message_id": message.id}})
+        run.emit("thread.message.created", message.to_json())
+        run.emit("thread.message.in_progress", message.to_json())
         said: list[str] = []
         try:
-            async for piece in self._world.deltas(say, text, taken):
+            async for piece in self._state.deltas(say, text, step):
                 said.append(piece)
                 run.emit("thread.message.delta", _message_delta(message, piece, refusal=say.refusal))
         except asyncio.CancelledError:
             self._close_message(run, message, "".join(said), "run_cancelled")
             raise
-        if run.images or run.files:
+        if run.image_parts or run.file_annotations:
             run.emit("thread.message.delta", _files_delta(message, run))
-        reason = _unfinished(taken.cut_by(say))
+        reason = _incomplete_reason(step.abrupt_end_after(say))
         self._close_message(run, message, text, reason, refusal=say.refusal)
         if reason is None:
             run.end_step(run_step, "completed")
 
-    def _open_message(self, run: Run) -> StoredMessage:
+    def _open_message(self, run: FakeRun) -> StoredMessage:
         message = StoredMessage(
-            self._world.new_id("msg"), run.thread.id, "assistant", [], now(), run_id=run.id, status="in_progress"
+            self._state.new_id("msg"), run.thread.id, "assistant", [], timestamp(), run_id=run.id, status="in_progress"
         )
         message.assistant_id = run.assistant["id"]
         run.thread.messages.append(message)
         return message
 
     def _close_message(
-        self, run: Run, message: StoredMessage, text: str, reason: str | None, *, refusal: bool = False
+        self, run: FakeRun, message: StoredMessage, text: str, reason: str | None, *, refusal: bool = False
     ) -> None:
-        run.said.append(text)
+        run.texts.append(text)
         if refusal:
             message.content = [{"type": "refusal", "refusal": text}]
         else:
-            spoken = [{"type": "text", "text": {"value": text, "annotations": list(run.files)}}] if text else []
-            message.content, run.images = [*run.images, *spoken], []
+            spoken = (
+                [{"type": "text", "text": {"value": text, "annotations": list(run.file_annotations)}}] if text else []
+            )
+            message.content, run.image_parts = [*run.image_parts, *spoken], []
         message.status = "incomplete" if reason else "completed"
         message.incomplete_reason = reason
         if reason:
-            message.incomplete_at = now()
+            message.incomplete_at = timestamp()
         else:
-            message.completed_at = now()
-        run.emit(f"thread.message.{message.status}", message.shown())
+            message.completed_at = timestamp()
+        run.emit(f"thread.message.{message.status}", message.to_json())
 
     # ------------------------------------------------------------ steps
 
-    def _step(self, run: Run, details: Json) -> Json:
+    def _add_step(self, run: FakeRun, details: Json) -> Json:
         step: Json = {
-            "id": self._world.new_id("step"),
+            "id": self._state.new_id("step"),
             "object": "thread.run.step",
-            "created_at": now(),
+            "created_at": timestamp(),
             "run_id": run.id,
             "assistant_id": run.assistant["id"],
             "thread_id": run.thread.id,
@@ -321,37 +328,37 @@ class Runner:
         run.emit("thread.run.step.in_progress", step)
         return step
 
-    def _delta(self, run: Run, step: Json, tool_calls: list[Json]) -> None:
+    def _emit_step_delta(self, run: FakeRun, step: Json, tool_calls: list[Json]) -> None:
         details = {"type": "tool_calls", "tool_calls": tool_calls}
         data = {"id": step["id"], "object": "thread.run.step.delta", "delta": {"step_details": details}}
         run.emit("thread.run.step.delta", data)
 
-    def _make_file(self, run: Run, act: MakeFile) -> None:
-        name, _ = self._world.keep_file(Upload(act.name, act.content), "assistants_output")
+    def _make_file(self, run: FakeRun, act: MakeFile) -> None:
+        name, _ = self._state.add_file(FileUpload(act.name, act.content), "assistants_output")
         note = {"type": "file_path", "text": f"sandbox:/mnt/data/{act.name}", "file_path": {"file_id": name}}
-        run.files.append({**note, "start_index": 0, "end_index": 0})
+        run.file_annotations.append({**note, "start_index": 0, "end_index": 0})
 
-    def _use(self, run: Run, act: HostedTool) -> None:
+    def _use_hosted_tool(self, run: FakeRun, act: HostedTool) -> None:
         """Uses the code interpreter or file search. Ignores web search, which this API does not have."""
         if act.name == "web_search":
             return
-        name = self._world.new_id("call")
-        step = self._step(run, {"type": "tool_calls", "tool_calls": []})
+        name = self._state.new_id("call")
+        step = self._add_step(run, {"type": "tool_calls", "tool_calls": []})
         if act.name == "code_interpreter":
             logs = [{"type": "logs", "logs": act.output}] if act.output else []
             call = {"id": name, "type": act.name, act.name: {"input": act.input, "outputs": logs}}
             head = {"index": 0, "id": name, "type": act.name}
-            self._delta(run, step, [{**head, act.name: {"input": act.input, "outputs": []}}])
+            self._emit_step_delta(run, step, [{**head, act.name: {"input": act.input, "outputs": []}}])
             indexed = [{"index": index, **log} for index, log in enumerate(logs)]
-            self._delta(run, step, [{"index": 0, "type": act.name, act.name: {"outputs": indexed}}])
+            self._emit_step_delta(run, step, [{"index": 0, "type": act.name, act.name: {"outputs": indexed}}])
         else:
             call = {"id": name, "type": act.name, act.name: {"results": []}}
-            self._delta(run, step, [{"index": 0, "id": name, "type": act.name, act.name: {}}])
+            self._emit_step_delta(run, step, [{"index": 0, "id": name, "type": act.name, act.name: {}}])
         step["step_details"]["tool_calls"] = [call]
         run.end_step(step, "completed")
 
 
-def _unfinished(end: Fail | Incomplete | Expire | None) -> str | None:
+def _incomplete_reason(end: Fail | Incomplete | Expire | None) -> str | None:
     """Returns the API's reason for a message that is interrupted by this act; None if it is complete."""
     match end:
         case Fail():
@@ -363,10 +370,10 @@ def _unfinished(end: Fail | Incomplete | Expire | None) -> str | None:
     return None
 
 
-def _files_delta(message: StoredMessage, run: Run) -> Json:
-    notes = [{"index": index, **note} for index, note in enumerate(run.files)]
+def _files_delta(message: StoredMessage, run: FakeRun) -> Json:
+    notes = [{"index": index, **note} for index, note in enumerate(run.file_annotations)]
     text = {"index": 0, "type": "text", "text": {"annotations": notes}}
-    content = [text, *({"index": index, **image} for index, image in enumerate(run.images, 1))]
+    content = [text, *({"index": index, **image} for index, image in enumerate(run.image_parts, 1))]
     return {"id": message.id, "object": "thread.message.delta", "delta": {"content": content}}
 
 

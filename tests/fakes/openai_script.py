@@ -69,7 +69,7 @@ class MakeImage:
 
 
 @dataclass(frozen=True)
-class Reason:
+class Think:
     """Adds a reasoning item without text, as reasoning models do (responses only)."""
 
     summary: str = ""
@@ -100,32 +100,32 @@ class Hang:
     """Does nothing until the fake is released or the run is cancelled, then continues."""
 
 
-Act = Say | CallTool | HostedTool | MakeFile | MakeImage | Reason | Fail | Incomplete | Expire | Hang
-Step = list[Act] | tuple[Act, ...]
+Act = Say | CallTool | HostedTool | MakeFile | MakeImage | Think | Fail | Incomplete | Expire | Hang
+ScriptStep = list[Act] | tuple[Act, ...]
 """The acts of one call of the model. Ends with a Say of the server's reply unless its acts end it."""
 
-Gate = Future[None]
+ReleaseFuture = Future[None]
 
-ENDS = (Say, CallTool, Fail, Incomplete, Expire)
+FINAL_ACTS = (Say, CallTool, Fail, Incomplete, Expire)
 
 
 @dataclass(frozen=True)
-class Heard:
+class PromptMessage:
     """One message of the model's prompt."""
 
     role: str
     text: str
 
 
-def words(reply: Reply | None, heard: Sequence[Heard]) -> str:
+def reply_text(reply: Reply | None, prompt: Sequence[PromptMessage]) -> str:
     """Returns the text of a reply. None echoes the last user message."""
     if reply is None:
-        asked = next((one.text for one in reversed(heard) if one.role == "user"), "")
+        asked = next((one.text for one in reversed(prompt) if one.role == "user"), "")
         return f"You said: {asked}"
-    return reply if isinstance(reply, str) else reply([one.text for one in heard])
+    return reply if isinstance(reply, str) else reply([one.text for one in prompt])
 
 
-def pieces(text: str, count: int) -> list[str]:
+def split_evenly(text: str, count: int) -> list[str]:
     """Splits a text into ``count`` parts of about the same length; fewer if it is shorter than that."""
     count = max(1, min(count, len(text)))
     size, longer = divmod(len(text), count)
@@ -133,26 +133,26 @@ def pieces(text: str, count: int) -> list[str]:
     return [text[start:end] for start, end in pairwise(cuts)]
 
 
-def tokens(*texts: str) -> int:
+def count_tokens(*texts: str) -> int:
     """Estimates the token count: four characters per token, at least one token."""
     return max(1, sum(len(text) for text in texts) // 4)
 
 
-class Taken:
+class ActiveStep:
     """A step that is being played, and the future that its hanging acts wait for."""
 
-    def __init__(self, acts: list[Act], gate: Gate) -> None:
+    def __init__(self, acts: list[Act], released: ReleaseFuture) -> None:
         self.acts = acts
-        self._gate = gate
+        self._released = released
 
-    def cut_by(self, say: Say) -> Fail | Incomplete | Expire | None:
+    def abrupt_end_after(self, say: Say) -> Fail | Incomplete | Expire | None:
         """Returns the Fail, Incomplete or Expire directly after a message, which leaves it unfinished."""
         after = self.acts[self.acts.index(say) + 1 :]
         return after[0] if after and isinstance(after[0], Fail | Incomplete | Expire) else None
 
-    async def released(self) -> None:
+    async def wait_for_release(self) -> None:
         # shielded, as other steps may wait for the same future
-        await asyncio.shield(asyncio.wrap_future(self._gate))
+        await asyncio.shield(asyncio.wrap_future(self._released))
 
 
 class Script:
@@ -160,32 +160,32 @@ class Script:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._gate: Gate = Gate()
-        self._steps: deque[tuple[Step, Gate]] = deque()
+        self._released: ReleaseFuture = ReleaseFuture()
+        self._steps: deque[tuple[ScriptStep, ReleaseFuture]] = deque()
 
-    def add(self, replies: Iterable[Act | Step | str]) -> None:
+    def add(self, replies: Iterable[Act | ScriptStep | str]) -> None:
         with self._lock:
-            if self._gate.done():
-                self._gate = Gate()
-            self._steps.extend((_as_step(reply), self._gate) for reply in replies)
+            if self._released.done():
+                self._released = ReleaseFuture()
+            self._steps.extend((_as_step(reply), self._released) for reply in replies)
 
     def release(self) -> None:
         """Releases the hanging acts of all steps added so far."""
         with self._lock:
-            if not self._gate.done():
-                self._gate.set_result(None)
+            if not self._released.done():
+                self._released.set_result(None)
 
-    def take(self) -> Taken:
+    def next_step(self) -> ActiveStep:
         """Returns the next step, completed by a final act."""
         with self._lock:
-            step, gate = self._steps.popleft() if self._steps else ((), self._gate)
+            step, gate = self._steps.popleft() if self._steps else ((), self._released)
         acts = list(step)
-        if not any(isinstance(act, ENDS) for act in acts):
+        if not any(isinstance(act, FINAL_ACTS) for act in acts):
             acts.append(Say())
-        return Taken(acts, gate)
+        return ActiveStep(acts, gate)
 
 
-def _as_step(reply: Act | Step | str) -> Step:
+def _as_step(reply: Act | ScriptStep | str) -> ScriptStep:
     if isinstance(reply, str):
         return (Say(reply),)
     return tuple(reply) if isinstance(reply, list | tuple) else (reply,)

@@ -16,14 +16,14 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.fakes.openai_chat import ChatRoom
-from tests.fakes.openai_conversations import ConversationRoom, text_of
-from tests.fakes.openai_faults import Fault, Faults, Kind, Seen
-from tests.fakes.openai_files import FileRoom, Given, given
-from tests.fakes.openai_handler import Door, Router
+from tests.fakes.openai_chat import ChatRoutes
+from tests.fakes.openai_conversations import ConversationRoutes, text_of
+from tests.fakes.openai_faults import FaultKind, HttpFault, HttpFaults, RecordedRequest
+from tests.fakes.openai_files import FileRoutes, ModelInput, model_inputs
+from tests.fakes.openai_handler import RequestHandler, Router
 from tests.fakes.openai_messages import Json
-from tests.fakes.openai_response_routes import ResponseRoom
-from tests.fakes.openai_run_routes import RunRoom
+from tests.fakes.openai_response_routes import ResponseRoutes
+from tests.fakes.openai_run_routes import RunRoutes
 from tests.fakes.openai_script import (
     Act,
     CallTool,
@@ -34,12 +34,12 @@ from tests.fakes.openai_script import (
     Incomplete,
     MakeFile,
     MakeImage,
-    Reason,
     Say,
-    Step,
+    ScriptStep,
+    Think,
 )
-from tests.fakes.openai_state import NO_MODEL, View, World
-from tests.fakes.openai_threads import ASSISTANT_ID, StoredMessage, ThreadRoom
+from tests.fakes.openai_state import NO_MODEL, FakeOpenAIState, ObjectView
+from tests.fakes.openai_threads import ASSISTANT_ID, StoredMessage, ThreadRoutes
 
 __all__ = [
     "ASSISTANT_ID",
@@ -49,34 +49,34 @@ __all__ = [
     "Expire",
     "Fail",
     "FakeOpenAI",
-    "Fault",
-    "Faults",
+    "FaultKind",
     "Hang",
     "HostedTool",
+    "HttpFault",
+    "HttpFaults",
     "Incomplete",
-    "Kind",
     "MakeFile",
     "MakeImage",
-    "Reason",
+    "RecordedRequest",
     "Say",
-    "Seen",
+    "Think",
 ]
 
 
-class FakeOpenAI(World):
+class FakeOpenAI(FakeOpenAIState):
     """One server with its own state. Its options (see FakeOpenAIState) may be set from any thread while it runs."""
 
-    def __init__(self, *, port: int = 0, record: bool = True, keep: int | None = None) -> None:
-        super().__init__(record=record, keep=keep)
+    def __init__(self, *, port: int = 0, record: bool = True, max_kept: int | None = None) -> None:
+        super().__init__(record=record, max_kept=max_kept)
         self.port = port
         self.assistant_id = ASSISTANT_ID
         """An assistant that exists from the start, without tools."""
-        self._thread_room = ThreadRoom(self)
-        self._run_room = RunRoom(self, self._thread_room)
-        self._conversation_room = ConversationRoom(self)
-        self._response_room = ResponseRoom(self, self._conversation_room)
-        self._chat_room = ChatRoom(self)
-        self._file_room = FileRoom(self)
+        self._thread_routes = ThreadRoutes(self)
+        self._run_routes = RunRoutes(self, self._thread_routes)
+        self._conversation_routes = ConversationRoutes(self)
+        self._response_routes = ResponseRoutes(self, self._conversation_routes)
+        self._chat_routes = ChatRoutes(self)
+        self._file_routes = FileRoutes(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -93,50 +93,50 @@ class FakeOpenAI(World):
 
     # ------------------------------------------------------------ the model's behaviour
 
-    def script(self, *replies: Act | Step | str) -> None:
+    def script(self, *replies: Act | ScriptStep | str) -> None:
         """Adds steps for the next calls of the model: one act, a list of acts, or a text for each call.
 
         The model is called once per message, and once more when the outputs of its tool calls are submitted.
         """
-        self.steps.add(replies)
+        self.script_steps.add(replies)
 
     def release(self) -> None:
         """Releases the hanging acts of the script so far."""
-        self.steps.release()
+        self.script_steps.release()
 
-    def lose(self, name: str) -> None:
+    def forget_object(self, object_id: str) -> None:
         """Responds 404 for this thread, conversation, response, run, file or assistant from now on."""
-        self.lost.add(name)
+        self.lost_ids.add(object_id)
 
     def expire(self, run_id: str) -> None:
         """Expires a run of a thread now, as if it had waited too long for tool outputs."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._run_room.expire, run_id)
+            self._loop.call_soon_threadsafe(self._run_routes.expire, run_id)
 
     # ------------------------------------------------------------ received requests
 
     @property
-    def requests(self) -> list[Seen]:
-        return list(self.board.seen)
+    def requests(self) -> list[RecordedRequest]:
+        return list(self.request_log.requests)
 
-    def posts(self, path: str) -> list[Seen]:
+    def posts(self, path: str) -> list[RecordedRequest]:
         """Returns the POSTs whose whole path matches, in order."""
-        return self.board.matching("POST", path)
+        return self.request_log.matching("POST", path)
 
-    def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 10.0) -> list[Seen]:
+    def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 10.0) -> list[RecordedRequest]:
         """Blocks until ``count`` such requests were received since the start. Returns them. Raises TimeoutError."""
-        self.board.wait(lambda: len(self.board.matching(method, path)) >= count, timeout)
-        return self.board.matching(method, path)
+        self.request_log.wait_until(lambda: len(self.request_log.matching(method, path)) >= count, timeout)
+        return self.request_log.matching(method, path)
 
-    async def arrival(self, method: str, path: str, count: int = 1, timeout: float = 10.0) -> list[Seen]:  # noqa: ASYNC109  # mirrors wait_for
+    async def wait_for_async(self, method: str, path: str, count: int = 1) -> list[RecordedRequest]:
         """``wait_for`` for async tests."""
-        return await asyncio.to_thread(self.wait_for, method, path, count, timeout)
+        return await asyncio.to_thread(self.wait_for, method, path, count)
 
     def wait_until(self, ready: Callable[[], bool], timeout: float = 10.0) -> None:
         """Blocks until ``ready``, called after each request and each change of a run. Raises TimeoutError."""
-        self.board.wait(ready, timeout)
+        self.request_log.wait_until(ready, timeout)
 
-    async def until(self, ready: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109  # mirrors wait_until
+    async def wait_until_async(self, ready: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109  # mirrors wait_until
         """``wait_until`` for async tests."""
         await asyncio.to_thread(self.wait_until, ready, timeout)
 
@@ -145,44 +145,44 @@ class FakeOpenAI(World):
     @property
     def threads(self) -> Mapping[str, list[StoredMessage]]:
         """The messages of each thread, oldest first."""
-        return View(self._thread_room.threads, lambda thread: list(thread.messages))
+        return ObjectView(self._thread_routes.threads, lambda thread: list(thread.messages))
 
     @property
     def runs(self) -> Mapping[str, Json]:
         """Every run as the API returns it now."""
-        return self._run_room.view()
+        return self._run_routes.all_as_json()
 
     @property
     def conversations(self) -> Mapping[str, list[Json]]:
         """The items of each conversation, oldest first."""
-        return View(self._conversation_room.conversations, lambda conversation: list(conversation.items))
+        return ObjectView(self._conversation_routes.conversations, lambda conversation: list(conversation.items))
 
     @property
     def responses(self) -> Mapping[str, Json]:
         """Every response as the API would return it now, including those that cannot be retrieved."""
-        return View(self._response_room.responses, lambda response: response.shown())
+        return ObjectView(self._response_routes.responses, lambda response: response.to_json())
 
-    def user_texts(self, name: str) -> list[str]:
+    def user_texts(self, object_id: str) -> list[str]:
         """Returns the user texts stored in a thread, a conversation or a chain of responses.
 
         Works for lost objects, but not for deleted ones. Raises KeyError.
         """
-        if name in self.threads:
-            return [message.text for message in self.threads[name] if message.role == "user"]
-        if name in self.conversations:
-            return [text_of(item) for item in self.conversations[name] if item.get("role") == "user"]
-        items = self._response_room.past(name)
+        if object_id in self.threads:
+            return [message.text for message in self.threads[object_id] if message.role == "user"]
+        if object_id in self.conversations:
+            return [text_of(item) for item in self.conversations[object_id] if item.get("role") == "user"]
+        items = self._response_routes.items_of_chain(object_id)
         if not items:
-            raise KeyError(name)
+            raise KeyError(object_id)
         return [text_of(item) for item in items if item.get("role") == "user"]
 
-    def newest(self, name: str) -> list[Given]:
+    def newest_inputs(self, object_id: str) -> list[ModelInput]:
         """Returns the model's inputs from the newest user message of a thread or a conversation."""
-        if name in self.threads:
-            message = next(one for one in reversed(self.threads[name]) if one.role == "user")
-            return given(message.content, message.attachments, self.uploads)
-        item = next(one for one in reversed(self.conversations[name]) if one.get("role") == "user")
-        return given(item["content"])
+        if object_id in self.threads:
+            message = next(one for one in reversed(self.threads[object_id]) if one.role == "user")
+            return model_inputs(message.content, message.attachments, self.uploads)
+        item = next(one for one in reversed(self.conversations[object_id]) if one.get("role") == "user")
+        return model_inputs(item["content"])
 
     # ------------------------------------------------------------ running
 
@@ -212,7 +212,7 @@ class FakeOpenAI(World):
         """Runs the server until ``stop``; calls ``ready`` when it is listening."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = web.Server(self._door().handle, access_log=None, handler_cancellation=True)
+        server = web.Server(self._request_handler().handle, access_log=None, handler_cancellation=True)
         listener = await self._loop.create_server(server, "127.0.0.1", self.port, backlog=4096)
         self.port = listener.sockets[0].getsockname()[1]
         ready()
@@ -225,18 +225,18 @@ class FakeOpenAI(World):
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
 
-    def _door(self) -> Door:
+    def _request_handler(self) -> RequestHandler:
         router = Router(self)
-        router.add("", self._chat_room.models())
-        router.add("chat", self._chat_room.routes())
-        router.add("files", self._file_room.routes())
-        router.add("containers", self._file_room.containers())
-        router.add("audio", self._file_room.audio())
-        router.add("threads", self._thread_room.routes())
-        router.add("threads", self._run_room.routes())
-        router.add("conversations", self._conversation_room.routes())
-        router.add("responses", self._response_room.routes())
-        return Door(self, router)
+        router.add("", self._chat_routes.models())
+        router.add("chat", self._chat_routes.routes())
+        router.add("files", self._file_routes.routes())
+        router.add("containers", self._file_routes.container_routes())
+        router.add("audio", self._file_routes.audio_routes())
+        router.add("threads", self._thread_routes.routes())
+        router.add("threads", self._run_routes.routes())
+        router.add("conversations", self._conversation_routes.routes())
+        router.add("responses", self._response_routes.routes())
+        return RequestHandler(self, router)
 
 
 def main() -> None:
@@ -250,7 +250,7 @@ def main() -> None:
     parser.add_argument("--poll-after-ms", type=int, default=None, help="what openai-poll-after-ms says")
     parser.add_argument("--quiet", action="store_true", help="print nothing but the base URL")
     options = parser.parse_args()
-    fake = FakeOpenAI(port=options.port, record=False, keep=options.keep)
+    fake = FakeOpenAI(port=options.port, record=False, max_kept=options.keep)
     fake.chunks, fake.chunk_delay, fake.think = options.chunks, options.chunk_delay, options.think
     fake.poll_after_ms = options.poll_after_ms
     # long enough for the requested number of deltas
@@ -258,7 +258,7 @@ def main() -> None:
 
     def ready() -> None:
         signal.signal(signal.SIGTERM, lambda *_: fake.request_stop())
-        threading.Thread(target=_stop_with_stdin, args=(fake,), daemon=True).start()
+        threading.Thread(target=_stop_at_end_of_stdin, args=(fake,), daemon=True).start()
         print(fake.base_url, flush=True)
 
     asyncio.run(fake.serve(ready))
@@ -266,7 +266,7 @@ def main() -> None:
         print("stopped", file=sys.stderr)
 
 
-def _stop_with_stdin(fake: FakeOpenAI) -> None:
+def _stop_at_end_of_stdin(fake: FakeOpenAI) -> None:
     # not sys.stdin, as a thread must not hold its lock when the interpreter exits
     while os.read(0, 4096):
         pass

@@ -14,20 +14,20 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RecordedCall:
     """One call of an API method."""
 
     method: str
     args: Json
     """Without the token; JSON values inside a form are decoded."""
     token: str
-    answered: str = ""
+    summary: str = ""
     """``ok``, the platform's error code, a status such as 500, ``refused`` or ``lost``; empty until answered."""
     answer: Json = field(default_factory=dict)
     """The response, or what it would have been if the connection had not been closed."""
 
 
-Hook = Callable[[Call], object]
+Hook = Callable[[RecordedCall], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class HttpStatus:
     """Responds with this status and an HTML page, as proxies do; the call is not performed."""
 
     status: int = 500
@@ -49,7 +49,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ResponseLost:
     """The call is performed; the connection is closed before the response."""
 
     times: int | None = 1
@@ -57,7 +57,7 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class ConnectionRefused:
     """The connection is closed before the call is performed."""
 
     times: int | None = 1
@@ -65,14 +65,14 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
+class HangingCall:
     """The call waits for ``PlatformFaults.release``, then is performed even if its caller has disconnected."""
 
     times: int | None = 1
     skip: int = 0
 
 
-class Fault(Protocol):
+class PlatformFault(Protocol):
     """A fault: one of these classes, or a platform's own."""
 
     @property
@@ -82,14 +82,14 @@ class Fault(Protocol):
 
 
 @dataclass
-class _Armed:
+class _ArmedFault:
     pattern: str
-    fault: Fault
+    fault: PlatformFault
     left: int | None
     skip: int
 
 
-class Faults:
+class PlatformFaults:
     """Faults and hooks by method, a pattern such as ``send*``. Thread-safe.
 
     A fault applies to ``times`` calls (None: to all) after the first ``skip`` matching ones. At most one fault applies
@@ -98,14 +98,14 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._armed: list[_Armed] = []
+        self._armed: list[_ArmedFault] = []
         self._before: list[tuple[str, Hook]] = []
         self._after: list[tuple[str, Hook]] = []
         self._hanging: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
-    def add(self, method: str, *faults: Fault) -> None:
+    def add(self, method: str, *faults: PlatformFault) -> None:
         with self._lock:
-            self._armed += [_Armed(method, fault, fault.times, fault.skip) for fault in faults]
+            self._armed += [_ArmedFault(method, fault, fault.times, fault.skip) for fault in faults]
 
     def before(self, method: str, hook: Hook) -> None:
         """Calls ``hook`` before a call is performed, in a thread, so that it may block or call the fake."""
@@ -126,7 +126,7 @@ class Faults:
     def release(self) -> None:
         """Releases hanging calls, and removes pending HangingCall faults."""
         with self._lock:
-            self._armed = [armed for armed in self._armed if not isinstance(armed.fault, Hang)]
+            self._armed = [armed for armed in self._armed if not isinstance(armed.fault, HangingCall)]
             hanging, self._hanging = self._hanging, []
         for loop, gate in hanging:
             with suppress(RuntimeError):  # the fake was stopped meanwhile
@@ -137,17 +137,17 @@ class Faults:
         """The number of calls that wait to be released."""
         return len(self._hanging)
 
-    def take(self, method: str) -> Fault | None:
+    def next_for(self, method: str) -> PlatformFault | None:
         """Returns the fault for this call, if any."""
         if not self._armed:
             return None
         with self._lock:
             for armed in self._armed:
                 if fnmatch.fnmatchcase(method, armed.pattern):
-                    return self._strike(armed)
+                    return self._consume(armed)
         return None
 
-    def _strike(self, armed: _Armed) -> Fault | None:
+    def _consume(self, armed: _ArmedFault) -> PlatformFault | None:
         if armed.skip > 0:
             armed.skip -= 1
             return None
@@ -157,21 +157,21 @@ class Faults:
                 self._armed.remove(armed)
         return armed.fault
 
-    def gate(self) -> asyncio.Event:
+    def new_release_event(self) -> asyncio.Event:
         """Returns a new event for a hanging call to wait for."""
         gate = asyncio.Event()
         with self._lock:
             self._hanging.append((asyncio.get_running_loop(), gate))
         return gate
 
-    async def run_before(self, call: Call) -> None:
+    async def run_before(self, call: RecordedCall) -> None:
         await _run(self._before, call)
 
-    async def run_after(self, call: Call) -> None:
+    async def run_after(self, call: RecordedCall) -> None:
         await _run(self._after, call)
 
 
-async def _run(hooks: list[tuple[str, Hook]], call: Call) -> None:
+async def _run(hooks: list[tuple[str, Hook]], call: RecordedCall) -> None:
     for pattern, hook in hooks.copy():
         if fnmatch.fnmatchcase(call.method, pattern):
             await asyncio.to_thread(hook, call)

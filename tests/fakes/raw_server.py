@@ -8,7 +8,7 @@ from typing import Self
 
 KEY = "sk-secret"
 """A key that must not appear in logs or errors."""
-PAUSE = 0.001
+PIECE_PAUSE_SECONDS = 0.001
 """Pause between two pieces, so that they arrive separately."""
 
 
@@ -20,10 +20,10 @@ class RawServer:
         """The pieces to send per request, and whether to close the connection afterwards."""
         self.requests: list[bytes] = []
         self.connections = 0
-        self.left = asyncio.Event()
+        self.caller_left = asyncio.Event()
         """Set when a caller has closed its connection."""
         self.port = 0
-        self._bell = asyncio.Condition()
+        self._condition = asyncio.Condition()
         self._serving: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -45,7 +45,7 @@ class RawServer:
             while await self._answer(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.left.set()
+            self.caller_left.set()
         finally:
             writer.close()
             with suppress(ConnectionError):
@@ -56,30 +56,32 @@ class RawServer:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
         self.requests.append(head + await reader.readexactly(int(length.partition(b":")[2])))
-        async with self._bell:
-            self._bell.notify_all()
+        async with self._condition:
+            self._condition.notify_all()
         pieces, last = self.answers.pop(0)
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(PIECE_PAUSE_SECONDS)
         return not last
 
-    async def asked(self, count: int = 1) -> None:
+    async def wait_for_requests(self, count: int = 1) -> None:
         """Waits until ``count`` requests were received."""
-        async with self._bell:
-            await self._bell.wait_for(lambda: len(self.requests) >= count)
+        async with self._condition:
+            await self._condition.wait_for(lambda: len(self.requests) >= count)
 
-    def say(self, body: bytes, *, status: str = "200 OK", kind: str = "application/json", headers: str = "") -> None:
-        head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
+    def add_response(
+        self, body: bytes, *, status: str = "200 OK", content_type: str = "application/json", headers: str = ""
+    ) -> None:
+        head = f"HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
         self.answers.append(([head.encode() + body], False))
 
-    def stream(self, *chunks: bytes) -> None:
+    def add_stream(self, *chunks: bytes) -> None:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         body = [b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks]
         self.answers.append(([head, *body, b"0\r\n\r\n"], False))
 
-    def begin_stream(self, chunk: bytes, *, hang_up: bool) -> None:
+    def add_partial_stream(self, chunk: bytes, *, hang_up: bool) -> None:
         """Adds a stream that announces 1000 bytes but ends after these."""
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n"
         self.answers.append(([head + chunk], hang_up))

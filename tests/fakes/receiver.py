@@ -1,4 +1,4 @@
-"""The app's end of what a platform delivers: keeps what comes and answers what it is told to."""
+"""An HTTP server in the place of the gateway: records what a fake platform sends and answers as the test says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedRequest:
     path: str
     headers: dict[str, str]
     """Names in lower case."""
@@ -33,28 +33,30 @@ class Received:
         return event
 
 
-Answer = tuple[int, dict[str, str], str]
+HttpAnswer = tuple[int, dict[str, str], str]
 """Status, headers, body."""
-OK: Answer = (200, {}, "")
+OK: HttpAnswer = (200, {}, "")
 
 
-class Receiver:
-    """``with Receiver() as app``: ``app.url`` is where to deliver. ``answer`` is asked for every request."""
+class FakeReceiver:
+    """Use ``with FakeReceiver() as app``: it serves at ``app.url``. ``answer`` is called with every request."""
 
-    def __init__(self, answer: Callable[[Received], Answer] = lambda _: OK, path: str = "/slack/events") -> None:
+    def __init__(
+        self, answer: Callable[[ReceivedRequest], HttpAnswer] = lambda _: OK, path: str = "/slack/events"
+    ) -> None:
         self.answer = answer
         self._path = path
-        self.received: list[Received] = []
+        self.received: list[ReceivedRequest] = []
         receiver = self
 
-        class Door(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 receiver._take(self)
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class calls it so
-                """Say nothing."""
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # named by the base class
+                """Does not log."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -69,14 +71,14 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}{self._path}"
 
-    def _take(self, door: BaseHTTPRequestHandler) -> None:
-        body = door.rfile.read(int(door.headers.get("content-length", 0)))
-        headers = {name.lower(): value for name, value in door.headers.items()}
-        received = Received(door.path, headers, body)
+    def _take(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        received = ReceivedRequest(handler.path, headers, body)
         self.received.append(received)
-        status, more, text = self.answer(received)
-        door.send_response(status)
-        for name, value in {**more, "content-length": str(len(text.encode()))}.items():
-            door.send_header(name, value)
-        door.end_headers()
-        door.wfile.write(text.encode())
+        status, extra_headers, text = self.answer(received)
+        handler.send_response(status)
+        for name, value in {**extra_headers, "content-length": str(len(text.encode()))}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(text.encode())

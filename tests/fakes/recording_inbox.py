@@ -8,26 +8,26 @@ from typing import cast
 
 from gateway.domain.models import Message
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import Receipt
+from gateway.ports.platform import ParsedUpdate
 
 
 @dataclass
 class RecordingInbox:
     """Raises ``faults`` first, one for each call. ``before`` is called before anything is recorded."""
 
-    taken: list[Receipt] = field(default_factory=list)
+    taken: list[ParsedUpdate] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
-    before: Callable[[Receipt], object] = lambda _: None
+    before: Callable[[ParsedUpdate], object] = lambda _: None
 
-    def take(self, receipt: Receipt) -> None:
-        self.before(receipt)
+    def accept_all(self, update: ParsedUpdate) -> None:
+        self.before(update)
         if self.faults:
             raise self.faults.pop(0)
-        self.taken.append(receipt)
+        self.taken.append(update)
 
     @property
     def messages(self) -> list[Message]:
-        return [message for receipt in self.taken for message in receipt.messages]
+        return [message for update in self.taken for message in update.messages]
 
     @property
     def texts(self) -> list[str]:

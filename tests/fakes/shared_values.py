@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 
-class MemoryFacts:
+class MemorySharedValues:
     """Implements SharedValues for the duration of a test."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.values: dict[str, str] = {}
 
-    async def recall(self, name: str) -> str | None:
-        return self.kept.get(name)
+    async def get_value(self, name: str) -> str | None:
+        return self.values.get(name)
 
-    async def remember(self, name: str, value: str) -> str:
-        return self.kept.setdefault(name, value)
+    async def set_value_if_absent(self, name: str, value: str) -> str:
+        return self.values.setdefault(name, value)

@@ -1,14 +1,14 @@
-"""A process that dies at a step of its work, as far as its own code can tell."""
+"""Simulates the death of a process at a given step of its work."""
 
 from __future__ import annotations
 
 
-class Death(BaseException):
-    """The process is gone from here on."""
+class SimulatedCrash(BaseException):
+    """Raised where the process dies; a BaseException, so that no handler of errors catches it."""
 
 
-class Mortal:
-    """Counts the steps of a process, and lets it die before or after one of them."""
+class CrashAfterSteps:
+    """Counts the steps of a process and raises SimulatedCrash after ``at`` of them; never if ``at`` is not positive."""
 
     def __init__(self, at: int = -1) -> None:
         self.at = at
@@ -17,4 +17,4 @@ class Mortal:
     def step(self) -> None:
         self.steps += 1
         if self.steps > self.at > 0:
-            raise Death
+            raise SimulatedCrash

@@ -12,21 +12,21 @@ from urllib.parse import urlencode
 import aiohttp
 
 from tests.fakes.platform_api import encode
-from tests.fakes.slack_events import signed
+from tests.fakes.slack_events import signed_headers
 from tests.fakes.slack_faults import Json
-from tests.fakes.slack_socket_mode import Sockets
-from tests.fakes.slack_state import World
+from tests.fakes.slack_socket_mode import SocketModeServer
+from tests.fakes.slack_state import SlackState
 
-Kind = Literal["events_api", "slash_commands", "interactive"]
+PayloadKind = Literal["events_api", "slash_commands", "interactive"]
 
 FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class PendingRequest:
     """An event, command or click to deliver; the same for every attempt."""
 
-    kind: Kind
+    kind: PayloadKind
     payload: Json
     id: str
 
@@ -39,7 +39,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SlackDeliveryAttempt:
     """One delivery attempt."""
 
     event_id: str
@@ -53,33 +53,39 @@ class Delivery:
     """Why it failed, as x-slack-retry-reason names it."""
     answer: str = ""
     """The body of the app's answer, as text."""
-    parcel: Parcel | None = None
+    request: PendingRequest | None = None
 
     @property
-    def taken(self) -> bool:
+    def accepted(self) -> bool:
         return 200 <= self.status < 300
 
 
-class Courier:
+class SlackEventSender:
     """Delivers requests, each in a task of its own, so that none waits for another."""
 
     def __init__(
-        self, world: World, sockets: Sockets, *, pauses: Sequence[float], patience: float, parallel: int
+        self,
+        state: SlackState,
+        sockets: SocketModeServer,
+        *,
+        retry_delays: Sequence[float],
+        response_timeout: float,
+        max_parallel: int,
     ) -> None:
-        self._world = world
+        self._state = state
         self._sockets = sockets
-        self._pauses = pauses
-        self._patience = patience
-        self._parallel = parallel
-        self.urls: dict[Kind, str | None] = {}
-        self.deliveries: list[Delivery] = []
-        self.under_way = 0
+        self._retry_delays = retry_delays
+        self._response_timeout = response_timeout
+        self._max_parallel = max_parallel
+        self.urls: dict[PayloadKind, str | None] = {}
+        self.deliveries: list[SlackDeliveryAttempt] = []
+        self.in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._places = asyncio.Semaphore(self._parallel)
+        self._slots = asyncio.Semaphore(self._max_parallel)
         connector = aiohttp.TCPConnector(limit=0)
         self._http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
@@ -90,52 +96,52 @@ class Courier:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._http.close()
 
-    def bring(self, *parcels: Parcel, retry_num: int = 0) -> None:
+    def enqueue(self, *parcels: PendingRequest, retry_num: int = 0) -> None:
         """Starts delivering these requests in this order; callable from any thread. Raises RuntimeError when the fake
         is not running.
         """
         if self._loop is None:
             raise RuntimeError("the fake Slack is not running")
-        with self._world.change():
-            self.under_way += len(parcels)
-        self._loop.call_soon_threadsafe(self._spawn_all, parcels, retry_num)
+        with self._state.notify():
+            self.in_flight += len(parcels)
+        self._loop.call_soon_threadsafe(self._start_all, parcels, retry_num)
 
-    def _spawn_all(self, parcels: Sequence[Parcel], retry_num: int) -> None:
+    def _start_all(self, parcels: Sequence[PendingRequest], retry_num: int) -> None:
         for parcel in parcels:
-            self.spawn(self._bring(parcel, retry_num))
+            self.start_task(self._deliver(parcel, retry_num))
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _bring(self, parcel: Parcel, retry_num: int) -> None:
+    async def _deliver(self, parcel: PendingRequest, retry_num: int) -> None:
         """Attempts delivery until the app accepts it, asks for no retry, or all retries have failed."""
         reason = ""
         try:
-            for pause in (0.0, *self._pauses):
+            for pause in (0.0, *self._retry_delays):
                 if pause:
                     await asyncio.sleep(pause)
                 done = await self._attempt(parcel, retry_num, reason)
-                with self._world.change():
+                with self._state.notify():
                     self.deliveries.append(done)
-                if done.taken or done.reason == "no_retry":
+                if done.accepted or done.reason == "no_retry":
                     return
                 retry_num, reason = retry_num + 1, done.reason
         finally:
-            with self._world.change():
-                self.under_way -= 1
+            with self._state.notify():
+                self.in_flight -= 1
 
-    async def _attempt(self, parcel: Parcel, retry_num: int, reason: str) -> Delivery:
-        async with self._places:
+    async def _attempt(self, parcel: PendingRequest, retry_num: int, reason: str) -> SlackDeliveryAttempt:
+        async with self._slots:
             begun = time.perf_counter()
             status, reason, answer = await self._send(parcel, retry_num, reason)
         seconds = time.perf_counter() - begun
-        return Delivery(parcel.id, retry_num, status, seconds, reason, answer, parcel)
+        return SlackDeliveryAttempt(parcel.id, retry_num, status, seconds, reason, answer, parcel)
 
-    async def _send(self, parcel: Parcel, retry_num: int, reason: str) -> tuple[int, str, str]:
+    async def _send(self, parcel: PendingRequest, retry_num: int, reason: str) -> tuple[int, str, str]:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._response_timeout):
                 if url := self.urls.get(parcel.kind):
                     return await self._post(url, parcel, retry_num, reason)
                 answer = await self._sockets.send(parcel.kind, parcel.payload, retry_num, reason)
@@ -145,9 +151,9 @@ class Courier:
         except (aiohttp.ClientError, ConnectionError, OSError):
             return 0, "connection_failed", ""
 
-    async def _post(self, url: str, parcel: Parcel, retry_num: int, reason: str) -> tuple[int, str, str]:
+    async def _post(self, url: str, parcel: PendingRequest, retry_num: int, reason: str) -> tuple[int, str, str]:
         body, content_type = parcel.body()
-        headers = signed(body, content_type=content_type, retry=retry_num, reason=reason)
+        headers = signed_headers(body, content_type=content_type, retry=retry_num, reason=reason)
         try:
             async with self._http.post(url, data=body, headers=headers, max_redirects=2) as response:
                 answer = (await response.read()).decode(errors="replace")

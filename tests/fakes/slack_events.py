@@ -11,31 +11,31 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from tests.fakes.slack_message_subtypes import SUBTYPES
+from tests.fakes.slack_message_subtypes import MESSAGE_SUBTYPES
 
 __all__ = [
     "APP",
     "APP_TOKEN",
     "BOT_ID",
     "BOT_USER",
+    "MESSAGE_SUBTYPES",
     "SIGNING_SECRET",
-    "SUBTYPES",
     "TEAM",
     "TOKEN",
     "USER",
     "Event",
+    "agent_session_stopped",
+    "app_home_opened",
+    "app_mention",
     "block_action",
-    "callback",
-    "command",
-    "deleted",
-    "edited",
-    "home_opened",
-    "kind_of",
-    "mention",
-    "message",
-    "rich_text",
-    "signed",
-    "stopped",
+    "channel_type_of",
+    "event_envelope",
+    "message_changed",
+    "message_deleted",
+    "message_event",
+    "rich_text_block",
+    "signed_headers",
+    "slash_command",
 ]
 
 TEAM = "T0TEAM"
@@ -50,13 +50,13 @@ USER = "U0ANN"
 
 Event = dict[str, Any]
 
-_TO_APP = {"api_app_id": APP, "token": "XXYYZZ", "enterprise": None, "is_enterprise_install": False}
-_BY_BOT = {"bot_id": BOT_ID, "user": BOT_USER, "app_id": APP, "text": ""}
+_APP_FIELDS = {"api_app_id": APP, "token": "XXYYZZ", "enterprise": None, "is_enterprise_install": False}
+_BOT_FIELDS = {"bot_id": BOT_ID, "user": BOT_USER, "app_id": APP, "text": ""}
 _numbers = count(1)
-_seed = secrets.token_hex(3).upper()  # ids differ from those of other runs
+_run_id = secrets.token_hex(3).upper()  # ids differ from those of other runs
 
 
-def callback(event: Event, *, event_id: str | None = None, team: str = TEAM, **more: Any) -> Event:
+def event_envelope(event: Event, *, event_id: str | None = None, team: str = TEAM, **more: Any) -> Event:
     """Returns an event in the envelope of the Events API; ``event_id`` is generated unless given.
 
     docs.slack.dev/apis/events-api#callback-field
@@ -74,7 +74,7 @@ def callback(event: Event, *, event_id: str | None = None, team: str = TEAM, **m
         "api_app_id": APP,
         "event": event,
         "type": "event_callback",
-        "event_id": event_id or f"Ev{_seed}{next(_numbers):06d}",
+        "event_id": event_id or f"Ev{_run_id}{next(_numbers):06d}",
         "event_time": int(time.time()),
         "authorizations": [authorization],
         "is_ext_shared_channel": False,
@@ -83,7 +83,7 @@ def callback(event: Event, *, event_id: str | None = None, team: str = TEAM, **m
     }
 
 
-def message(
+def message_event(
     text: str,
     *,
     user: str = USER,
@@ -94,11 +94,11 @@ def message(
     **more: Any,
 ) -> Event:
     """Returns a ``message`` event of a user. ``channel_type`` defaults to the one of the channel id's first letter."""
-    event = {"type": "message", "channel": channel, "channel_type": channel_type or kind_of(channel)}
-    return {**event, **_written(text, user, ts, thread_ts), **more}
+    event = {"type": "message", "channel": channel, "channel_type": channel_type or channel_type_of(channel)}
+    return {**event, **_message_fields(text, user, ts, thread_ts), **more}
 
 
-def mention(
+def app_mention(
     text: str,
     *,
     user: str = USER,
@@ -112,18 +112,18 @@ def mention(
     """
     if f"<@{BOT_USER}" not in text:
         text = f"<@{BOT_USER}> {text}"
-    return {"type": "app_mention", "channel": channel, **_written(text, user, ts, thread_ts), **more}
+    return {"type": "app_mention", "channel": channel, **_message_fields(text, user, ts, thread_ts), **more}
 
 
-def kind_of(channel: str) -> str:
+def channel_type_of(channel: str) -> str:
     return {"D": "im", "G": "group"}.get(channel[:1], "channel")
 
 
-def _name_of(channel: str) -> str:
-    return "directmessage" if kind_of(channel) == "im" else "general"
+def _channel_name(channel: str) -> str:
+    return "directmessage" if channel_type_of(channel) == "im" else "general"
 
 
-def _written(text: str, user: str, ts: str, thread_ts: str | None) -> Event:
+def _message_fields(text: str, user: str, ts: str, thread_ts: str | None) -> Event:
     written = {
         "client_msg_id": f"7a1f0000-0000-4000-8000-{ts.replace('.', '')[-12:]}",
         "user": user,
@@ -131,14 +131,14 @@ def _written(text: str, user: str, ts: str, thread_ts: str | None) -> Event:
         "ts": ts,
         "event_ts": ts,
         "team": TEAM,
-        "blocks": [rich_text(text)],
+        "blocks": [rich_text_block(text)],
     }
     if thread_ts is not None:
         written |= {"thread_ts": thread_ts, "parent_user_id": user}
     return written
 
 
-def rich_text(text: str) -> Event:
+def rich_text_block(text: str) -> Event:
     """Returns the rich_text block a Slack client makes of typed text; mentions become elements of their own."""
     elements = [
         {"type": "user", "user_id": part[2:-1]} if part.startswith("<@") else {"type": "text", "text": part}
@@ -149,7 +149,7 @@ def rich_text(text: str) -> Event:
     return {"type": "rich_text", "block_id": "b0", "elements": [section]}
 
 
-def edited(
+def message_changed(
     text: str,
     *,
     before: str = "what it was before",
@@ -161,13 +161,13 @@ def edited(
     **more: Any,
 ) -> Event:
     """Returns a ``message_changed`` event: message ``ts`` has the text ``text`` since ``at``."""
-    past = {"type": "message", **_written(before, user, ts, thread_ts)}
+    past = {"type": "message", **_message_fields(before, user, ts, thread_ts)}
     past.pop("event_ts")
-    now = {**past, "text": text, "blocks": [rich_text(text)], "edited": {"user": user, "ts": at}}
-    return {**_hidden("message_changed", channel, at), "message": now, "previous_message": past, **more}
+    now = {**past, "text": text, "blocks": [rich_text_block(text)], "edited": {"user": user, "ts": at}}
+    return {**_hidden_message("message_changed", channel, at), "message": now, "previous_message": past, **more}
 
 
-def deleted(
+def message_deleted(
     *,
     text: str = "what it was",
     user: str = USER,
@@ -178,17 +178,17 @@ def deleted(
     **more: Any,
 ) -> Event:
     """Returns a ``message_deleted`` event: message ``ts`` was deleted at ``at``."""
-    past = {"type": "message", **_written(text, user, ts, thread_ts)}
+    past = {"type": "message", **_message_fields(text, user, ts, thread_ts)}
     past.pop("event_ts")
-    return {**_hidden("message_deleted", channel, at), "deleted_ts": ts, "previous_message": past, **more}
+    return {**_hidden_message("message_deleted", channel, at), "deleted_ts": ts, "previous_message": past, **more}
 
 
-def _hidden(subtype: str, channel: str, at: str) -> Event:
+def _hidden_message(subtype: str, channel: str, at: str) -> Event:
     head = {"type": "message", "subtype": subtype, "hidden": True, "channel": channel}
-    return {**head, "ts": at, "event_ts": at, "channel_type": kind_of(channel)}
+    return {**head, "ts": at, "event_ts": at, "channel_type": channel_type_of(channel)}
 
 
-def stopped(
+def agent_session_stopped(
     channel: str,
     thread_ts: str,
     user: str = USER,
@@ -210,7 +210,7 @@ def stopped(
     }
 
 
-def home_opened(
+def app_home_opened(
     *,
     user: str = USER,
     channel: str = "D0DM",
@@ -222,7 +222,7 @@ def home_opened(
     return {"type": "app_home_opened", "user": user, "channel": channel, "tab": tab, "event_ts": event_ts, **more}
 
 
-def command(
+def slash_command(
     name: str,
     text: str = "",
     *,
@@ -238,7 +238,7 @@ def command(
         "team_id": team,
         "team_domain": "team",
         "channel_id": channel,
-        "channel_name": _name_of(channel),
+        "channel_name": _channel_name(channel),
         "user_id": user,
         "user_name": user.lower(),
         "command": f"/{name.lstrip('/')}",
@@ -270,12 +270,12 @@ def block_action(
     return {
         "type": "block_actions",
         "user": {"id": user, "username": user.lower(), "name": user.lower(), "team_id": team},
-        **_TO_APP,
+        **_APP_FIELDS,
         "container": {"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": False, **thread},
         "trigger_id": f"{next(_numbers)}.1.abc",
         "team": {"id": team, "domain": "team"},
-        "channel": {"id": channel, "name": _name_of(channel)},
-        "message": {"type": "message", "ts": ts, **_BY_BOT, **thread},
+        "channel": {"id": channel, "name": _channel_name(channel)},
+        "message": {"type": "message", "ts": ts, **_BOT_FIELDS, **thread},
         "state": {"values": {}},
         "response_url": response_url,
         "actions": [action],
@@ -283,7 +283,7 @@ def block_action(
     }
 
 
-def signed(
+def signed_headers(
     body: bytes,
     *,
     secret: str = SIGNING_SECRET,

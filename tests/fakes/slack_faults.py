@@ -5,22 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.platform_faults import Call, Fault, Faults, Hang, Hook, Json, Lost, RateLimit, Refuse, Status
+from tests.fakes.platform_faults import (
+    ConnectionRefused,
+    HangingCall,
+    Hook,
+    HttpStatus,
+    Json,
+    PlatformFault,
+    PlatformFaults,
+    RateLimit,
+    RecordedCall,
+    ResponseLost,
+)
 
 __all__ = [
-    "Call",
-    "Error",
-    "Fault",
-    "Faults",
-    "Hang",
+    "ConnectionRefused",
+    "HangingCall",
     "Hook",
+    "HttpStatus",
     "Json",
-    "Lost",
+    "PlatformFault",
+    "PlatformFaults",
     "RateLimit",
-    "Refuse",
+    "RecordedCall",
+    "ResponseLost",
     "SlackError",
-    "Status",
-    "invalid",
+    "SlackErrorFault",
+    "invalid_arguments",
 ]
 
 
@@ -33,17 +44,17 @@ class SlackError(Exception):
         self.body: Json = {"ok": False, "error": code, **more}
 
 
-def invalid(why: str) -> SlackError:
+def invalid_arguments(reason: str) -> SlackError:
     """Returns ``invalid_arguments`` with the reason as Slack words it."""
-    return SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {why}"]})
+    return SlackError("invalid_arguments", response_metadata={"messages": [f"[ERROR] {reason}"]})
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class SlackErrorFault:
     """The call is answered with this error code and not performed."""
 
     code: str
     times: int | None = 1
     skip: int = 0
-    more: Json = field(default_factory=dict)
+    extra_fields: Json = field(default_factory=dict)
     """Additional fields of the answer: ``needed`` and ``provided``, for example."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.fakes.slack_events import APP
 from tests.fakes.slack_faults import Json
-from tests.fakes.slack_state import Channel, File, Message, World
+from tests.fakes.slack_state import SlackChannel, SlackFile, SlackMessage, SlackState
 
 
-def message_json(world: World, message: Message, *, metadata: bool = True) -> Json:
+def message_json(state: SlackState, message: SlackMessage, *, metadata: bool = True) -> Json:
     """Returns the JSON of a message; metadata only if asked for."""
     shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "team": message.channel.team}
-    shown["text"] = message.shown().text
+    shown["text"] = message.view().text
     if message.bot is not None:
         shown |= {"bot_id": message.bot.bot_id, "app_id": APP}
     if message.thread_ts is not None:
@@ -20,16 +20,16 @@ def message_json(world: World, message: Message, *, metadata: bool = True) -> Js
     if message.blocks:
         shown["blocks"] = message.blocks
     if message.files:
-        shown["files"] = [file_json(world, file) for file in message.files]
+        shown["files"] = [file_json(state, file) for file in message.files]
     if message.edited is not None:
         shown["edited"] = message.edited
     if metadata and message.metadata is not None:
         shown["metadata"] = message.metadata
-    return {**shown, **message.more}
+    return {**shown, **message.extra_fields}
 
 
-def file_json(world: World, file: File) -> Json:
-    private = f"{world.url}/files-pri/{file.team}-{file.id}"
+def file_json(state: SlackState, file: SlackFile) -> Json:
+    private = f"{state.url}/files-pri/{file.team}-{file.id}"
     return {
         "id": file.id,
         "created": 1700000000,
@@ -45,17 +45,17 @@ def file_json(world: World, file: File) -> Json:
         "is_external": False,
         "url_private": f"{private}/{file.name}",
         "url_private_download": f"{private}/download/{file.name}",
-        **file.more,
+        **file.extra_fields,
     }
 
 
-def channel_json(channel: Channel) -> Json:
+def channel_json(channel: SlackChannel) -> Json:
     kind = channel.kind
     shown: Json = {
         "id": channel.id,
         "created": 1700000000,
         "is_archived": channel.archived,
-        "is_member": channel.member,
+        "is_member": channel.bot_is_member,
     }
     shown |= {"is_im": kind == "im", "is_channel": kind == "channel", "is_group": kind == "group", "is_mpim": False}
     return shown if kind == "im" else {**shown, "name": channel.name, "is_private": kind == "group"}

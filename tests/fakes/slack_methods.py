@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from tests.fakes import slack_agent, slack_chat, slack_files, slack_reads, slack_stream
-from tests.fakes.slack_arguments import Args
+from tests.fakes.slack_arguments import SlackArguments
 from tests.fakes.slack_faults import Json
-from tests.fakes.slack_rate_limits import TIER
-from tests.fakes.slack_state import Workspace, World
-from tests.fakes.slack_web_api import Method
+from tests.fakes.slack_rate_limits import CALLS_PER_MINUTE
+from tests.fakes.slack_state import SlackState, SlackWorkspace
+from tests.fakes.slack_web_api import SlackMethod
 
-WRITE = ("chat:write",)
-ASSIST = ("assistant:write",)
-HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
-READ = ("channels:read", "groups:read", "im:read", "mpim:read")
-REACT = ("reactions:write",)
-STATUSES = 600
+WRITE_SCOPES = ("chat:write",)
+ASSISTANT_SCOPES = ("assistant:write",)
+HISTORY_SCOPES = ("channels:history", "groups:history", "im:history", "mpim:history")
+READ_SCOPES = ("channels:read", "groups:read", "im:read", "mpim:read")
+REACTION_SCOPES = ("reactions:write",)
+STATUSES_PER_MINUTE = 600
 """Calls a minute of assistant.threads.setStatus; docs.slack.dev says only that its tier is special."""
 
 
-def auth_test(world: World, workspace: Workspace, args: Args) -> Json:
+def auth_test(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
     return {
         "ok": True,
-        "url": f"{world.url}/",
+        "url": f"{state.url}/",
         "team": workspace.name,
         "user": "bot",
         "team_id": workspace.team,
@@ -31,39 +31,43 @@ def auth_test(world: World, workspace: Workspace, args: Args) -> Json:
     }
 
 
-def methods(*, streaming: bool) -> dict[str, Method]:
-    known = _common()
-    return known | _streams() if streaming else known
+def methods(*, streaming: bool) -> dict[str, SlackMethod]:
+    known = _common_methods()
+    return known | _streaming_methods() if streaming else known
 
 
-def _common() -> dict[str, Method]:
+def _common_methods() -> dict[str, SlackMethod]:
     return {
-        "auth.test": Method(auth_test),
-        "chat.postMessage": Method(slack_chat.post_message, WRITE),
-        "chat.update": Method(slack_chat.update, WRITE, TIER[3]),
-        "chat.delete": Method(slack_chat.delete, WRITE, TIER[3]),
-        "chat.postEphemeral": Method(slack_chat.post_ephemeral, WRITE, TIER[4]),
-        "files.info": Method(slack_files.info, ("files:read",), TIER[4]),
-        "files.getUploadURLExternal": Method(slack_files.get_upload_url, ("files:write",), TIER[4]),
-        "files.completeUploadExternal": Method(slack_files.complete_upload, ("files:write",), TIER[4]),
-        "assistant.threads.setStatus": Method(slack_agent.set_status, WRITE + ASSIST, STATUSES),
-        "assistant.threads.setSuggestedPrompts": Method(slack_agent.set_suggested_prompts, ASSIST, TIER[4]),
-        "assistant.threads.setTitle": Method(slack_agent.set_title, ASSIST, TIER[4]),
-        "agents.sessions.setStatus": Method(slack_agent.set_session_status, WRITE, TIER[3]),
-        "agents.sessions.rename": Method(slack_agent.rename_session, WRITE, TIER[3]),
-        "conversations.replies": Method(slack_reads.replies, HISTORY, TIER[3]),
-        "conversations.history": Method(slack_reads.history, HISTORY, TIER[3]),
-        "conversations.info": Method(slack_reads.channel_info, READ, TIER[3]),
-        "users.info": Method(slack_reads.user_info, ("users:read",), TIER[4]),
-        "reactions.add": Method(slack_reads.add_reaction, REACT, TIER[3]),
-        "reactions.remove": Method(slack_reads.remove_reaction, REACT, TIER[2]),
-        "views.publish": Method(slack_reads.publish_view, (), TIER[4]),
+        "auth.test": SlackMethod(auth_test),
+        "chat.postMessage": SlackMethod(slack_chat.post_message, WRITE_SCOPES),
+        "chat.update": SlackMethod(slack_chat.update, WRITE_SCOPES, CALLS_PER_MINUTE[3]),
+        "chat.delete": SlackMethod(slack_chat.delete, WRITE_SCOPES, CALLS_PER_MINUTE[3]),
+        "chat.postEphemeral": SlackMethod(slack_chat.post_ephemeral, WRITE_SCOPES, CALLS_PER_MINUTE[4]),
+        "files.info": SlackMethod(slack_files.info, ("files:read",), CALLS_PER_MINUTE[4]),
+        "files.getUploadURLExternal": SlackMethod(slack_files.get_upload_url, ("files:write",), CALLS_PER_MINUTE[4]),
+        "files.completeUploadExternal": SlackMethod(slack_files.complete_upload, ("files:write",), CALLS_PER_MINUTE[4]),
+        "assistant.threads.setStatus": SlackMethod(
+            slack_agent.set_status, WRITE_SCOPES + ASSISTANT_SCOPES, STATUSES_PER_MINUTE
+        ),
+        "assistant.threads.setSuggestedPrompts": SlackMethod(
+            slack_agent.set_suggested_prompts, ASSISTANT_SCOPES, CALLS_PER_MINUTE[4]
+        ),
+        "assistant.threads.setTitle": SlackMethod(slack_agent.set_title, ASSISTANT_SCOPES, CALLS_PER_MINUTE[4]),
+        "agents.sessions.setStatus": SlackMethod(slack_agent.set_session_status, WRITE_SCOPES, CALLS_PER_MINUTE[3]),
+        "agents.sessions.rename": SlackMethod(slack_agent.rename_session, WRITE_SCOPES, CALLS_PER_MINUTE[3]),
+        "conversations.replies": SlackMethod(slack_reads.replies, HISTORY_SCOPES, CALLS_PER_MINUTE[3]),
+        "conversations.history": SlackMethod(slack_reads.history, HISTORY_SCOPES, CALLS_PER_MINUTE[3]),
+        "conversations.info": SlackMethod(slack_reads.channel_info, READ_SCOPES, CALLS_PER_MINUTE[3]),
+        "users.info": SlackMethod(slack_reads.user_info, ("users:read",), CALLS_PER_MINUTE[4]),
+        "reactions.add": SlackMethod(slack_reads.add_reaction, REACTION_SCOPES, CALLS_PER_MINUTE[3]),
+        "reactions.remove": SlackMethod(slack_reads.remove_reaction, REACTION_SCOPES, CALLS_PER_MINUTE[2]),
+        "views.publish": SlackMethod(slack_reads.publish_view, (), CALLS_PER_MINUTE[4]),
     }
 
 
-def _streams() -> dict[str, Method]:
+def _streaming_methods() -> dict[str, SlackMethod]:
     return {
-        "chat.startStream": Method(slack_stream.start, WRITE, TIER[2]),
-        "chat.appendStream": Method(slack_stream.append, WRITE, TIER[4]),
-        "chat.stopStream": Method(slack_agent.stop_stream, WRITE, TIER[2]),
+        "chat.startStream": SlackMethod(slack_stream.start, WRITE_SCOPES, CALLS_PER_MINUTE[2]),
+        "chat.appendStream": SlackMethod(slack_stream.append, WRITE_SCOPES, CALLS_PER_MINUTE[4]),
+        "chat.stopStream": SlackMethod(slack_agent.stop_stream, WRITE_SCOPES, CALLS_PER_MINUTE[2]),
     }

@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from tests.fakes.slack_arguments import Args
+from tests.fakes.slack_arguments import SlackArguments
 from tests.fakes.slack_events import APP, TEAM, USER
 from tests.fakes.slack_faults import Json, SlackError
-from tests.fakes.slack_state import SCOPES, Grant, Workspace, World
+from tests.fakes.slack_state import SCOPES, SlackState, SlackWorkspace, TokenGrant
 
 CLIENT_ID = "111111.222222"
 CLIENT_SECRET = "0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f"
@@ -20,83 +20,83 @@ TOKEN_SECONDS = 43_200
 
 
 @dataclass(slots=True)
-class _Code:
+class _AuthorizationCode:
     team: str
     scopes: tuple[str, ...]
     redirect_uri: str
     used: bool = False
 
 
-class Installing:
+class SlackOAuth:
     """``token_rotation``: tokens expire and can be refreshed; ``user_consents``: whether the user consents."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.rotation = True
-        self.consent = True
-        self._codes: dict[str, _Code] = {}
-        self._renewals: dict[str, tuple[str, tuple[str, ...]]] = {}
+    def __init__(self, state: SlackState) -> None:
+        self._state = state
+        self.token_rotation = True
+        self.user_consents = True
+        self._codes: dict[str, _AuthorizationCode] = {}
+        self._refresh_tokens: dict[str, tuple[str, tuple[str, ...]]] = {}
 
-    def page(self, request: web.BaseRequest) -> web.Response:
+    def authorize(self, request: web.BaseRequest) -> web.Response:
         """/oauth/v2/authorize: redirects to the app with a code; ``team`` in the query chooses the workspace."""
         asked = request.query
         target = asked.get("redirect_uri", "")
         if asked.get("client_id") != CLIENT_ID or not target:
             return web.Response(status=400, text="invalid client_id or redirect_uri", content_type="text/html")
         said = {"error": "access_denied"}
-        if self.consent:
+        if self.user_consents:
             scopes = tuple(filter(None, asked.get("scope", "").split(",")))
-            said = {"code": self.code(team=asked.get("team") or TEAM, scopes=scopes, redirect_uri=target)}
+            said = {"code": self.new_code(team=asked.get("team") or TEAM, scopes=scopes, redirect_uri=target)}
         back = urlencode({**said, "state": asked.get("state", "")})
         return web.Response(status=302, headers={"Location": f"{target}{'&' if '?' in target else '?'}{back}"})
 
-    def code(self, *, team: str = TEAM, scopes: tuple[str, ...] = SCOPES, redirect_uri: str = "") -> str:
+    def new_code(self, *, team: str = TEAM, scopes: tuple[str, ...] = SCOPES, redirect_uri: str = "") -> str:
         """Returns a code as the consent page would pass to the app."""
         code = f"{secrets.token_hex(6)}.{secrets.token_hex(6)}"
-        self._codes[code] = _Code(team, scopes, redirect_uri)
+        self._codes[code] = _AuthorizationCode(team, scopes, redirect_uri)
         return code
 
-    def access(self, world: World, args: Args) -> Json:
+    def exchange_token(self, state: SlackState, args: SlackArguments) -> Json:
         """oauth.v2.access: exchanges a code or a refresh token for an access token. Both can be used once."""
-        if args.word("client_id") != CLIENT_ID:
+        if args.string("client_id") != CLIENT_ID:
             raise SlackError("invalid_client_id")
-        if args.word("client_secret") != CLIENT_SECRET:
+        if args.string("client_secret") != CLIENT_SECRET:
             raise SlackError("bad_client_secret")
-        match args.word("grant_type") or "authorization_code":
+        match args.string("grant_type") or "authorization_code":
             case "authorization_code":
-                return self._install(self._redeem(args))
+                return self._install(self._redeem_code(args))
             case "refresh_token":
-                return self._renew(args)
+                return self._refresh(args)
             case _:
                 raise SlackError("invalid_grant_type")
 
-    def _redeem(self, args: Args) -> _Code:
-        code = self._codes.get(args.word("code"))
+    def _redeem_code(self, args: SlackArguments) -> _AuthorizationCode:
+        code = self._codes.get(args.string("code"))
         if code is None:
             raise SlackError("invalid_code")
         if code.used:
             raise SlackError("code_already_used")
-        if args.word("redirect_uri") not in {"", code.redirect_uri}:
+        if args.string("redirect_uri") not in {"", code.redirect_uri}:
             raise SlackError("bad_redirect_uri")
         code.used = True
         return code
 
-    def _install(self, code: _Code) -> Json:
-        if code.team not in self._world.workspaces:
-            bot = Workspace(code.team, f"U0BOT{code.team[1:]}", f"B0BOT{code.team[1:]}", name=code.team)
-            self._world.settle_in(bot)
-        return self._granted(code.team, code.scopes)
+    def _install(self, code: _AuthorizationCode) -> Json:
+        if code.team not in self._state.workspaces:
+            bot = SlackWorkspace(code.team, f"U0BOT{code.team[1:]}", f"B0BOT{code.team[1:]}", name=code.team)
+            self._state.add_workspace(bot)
+        return self._issue_token(code.team, code.scopes)
 
-    def _renew(self, args: Args) -> Json:
-        known = self._renewals.pop(args.word("refresh_token"), None)
+    def _refresh(self, args: SlackArguments) -> Json:
+        known = self._refresh_tokens.pop(args.string("refresh_token"), None)
         if known is None:
             raise SlackError("invalid_refresh_token")
-        return self._granted(*known)
+        return self._issue_token(*known)
 
-    def _granted(self, team: str, scopes: tuple[str, ...]) -> Json:
-        workspace, word = self._world.workspaces[team], secrets.token_hex(8)
-        token = f"xoxe.xoxb-1-{word}" if self.rotation else f"xoxb-{word}"
-        grant = Grant(workspace, scopes)
+    def _issue_token(self, team: str, scopes: tuple[str, ...]) -> Json:
+        workspace, word = self._state.workspaces[team], secrets.token_hex(8)
+        token = f"xoxe.xoxb-1-{word}" if self.token_rotation else f"xoxb-{word}"
+        grant = TokenGrant(workspace, scopes)
         granted: Json = {
             "ok": True,
             "access_token": token,
@@ -109,10 +109,10 @@ class Installing:
             "is_enterprise_install": False,
             "authed_user": {"id": USER},
         }
-        if self.rotation:
+        if self.token_rotation:
             refresh = f"xoxe-1-{secrets.token_hex(8)}"
-            self._renewals[refresh] = (team, scopes)
-            grant.expires_at = self._world.clock() + TOKEN_SECONDS
+            self._refresh_tokens[refresh] = (team, scopes)
+            grant.expires_at = self._state.clock() + TOKEN_SECONDS
             granted |= {"expires_in": TOKEN_SECONDS, "refresh_token": refresh}
-        self._world.grants[token] = grant
+        self._state.grants[token] = grant
         return granted

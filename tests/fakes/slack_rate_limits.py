@@ -8,28 +8,28 @@ from collections.abc import Callable
 from typing import Final
 
 MINUTE = 60.0
-TIER: Final = {1: 1, 2: 20, 3: 50, 4: 100}
+CALLS_PER_MINUTE: Final = {1: 1, 2: 20, 3: 50, 4: 100}
 """Calls a minute."""
 
 
-class Tiers:
+class SlackRateLimiter:
     """Counts calls of each method in each workspace over a minute, and posts in each channel over a second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seen: dict[tuple[str, ...], deque[float]] = {}
+        self._calls: dict[tuple[str, ...], deque[float]] = {}
 
-    def wait(self, team: str, method: str, per_minute: int) -> int:
+    def seconds_to_wait(self, team: str, method: str, per_minute: int) -> int:
         """Returns the seconds to wait, at least 1; 0 when the call is allowed, which is then counted."""
-        return self._take((team, method), per_minute, MINUTE)
+        return self._count((team, method), per_minute, MINUTE)
 
-    def wait_to_post(self, team: str, channel: str) -> int:
+    def seconds_to_wait_to_post(self, team: str, channel: str) -> int:
         """Like ``seconds_to_wait``, for the limit of one post a second in a channel."""
-        return self._take((team, "chat.postMessage", channel), 1, 1.0)
+        return self._count((team, "chat.postMessage", channel), 1, 1.0)
 
-    def _take(self, key: tuple[str, ...], limit: int, window: float) -> int:
+    def _count(self, key: tuple[str, ...], limit: int, window: float) -> int:
         now = self._clock()
-        seen = self._seen.setdefault(key, deque())
+        seen = self._calls.setdefault(key, deque())
         while seen and seen[0] <= now - window:
             seen.popleft()
         if len(seen) >= limit:

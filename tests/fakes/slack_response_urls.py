@@ -7,50 +7,50 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tests.fakes.slack_state import Channel, Message, Workspace, World
+from tests.fakes.slack_state import SlackChannel, SlackMessage, SlackState, SlackWorkspace
 
-USES = 5
+MAX_USES = 5
 
 
 @dataclass(slots=True)
-class _Place:
-    channel: Channel
-    workspace: Workspace
+class _ResponseTarget:
+    channel: SlackChannel
+    workspace: SlackWorkspace
     user: str
     used: int = 0
 
 
-class Responses:
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._places: dict[str, _Place] = {}
+class ResponseUrls:
+    def __init__(self, state: SlackState) -> None:
+        self._state = state
+        self._targets: dict[str, _ResponseTarget] = {}
 
-    def url(self, kind: str, channel: Channel, user: str) -> str:
+    def create(self, kind: str, channel: SlackChannel, user: str) -> str:
         """Returns a new response URL for one command or click."""
-        workspace = self._world.workspaces[channel.team]
-        path = f"{kind}/{channel.team}/{next(self._world.numbers)}"
-        self._places[path] = _Place(channel, workspace, user)
-        return f"{self._world.url}/response/{path}"
+        workspace = self._state.workspaces[channel.team]
+        path = f"{kind}/{channel.team}/{next(self._state.ids)}"
+        self._targets[path] = _ResponseTarget(channel, workspace, user)
+        return f"{self._state.url}/response/{path}"
 
-    async def take(self, request: web.BaseRequest, path: str) -> web.Response:
+    async def receive(self, request: web.BaseRequest, path: str) -> web.Response:
         """Receives an answer: visible to the channel if ``in_channel``, otherwise only to the user who triggered it."""
-        place = self._places.get(path)
-        if place is None or place.used >= USES:
+        place = self._targets.get(path)
+        if place is None or place.used >= MAX_USES:
             return web.json_response({"ok": False, "error": "used_url"}, status=404)
         try:
             said = json.loads(await request.read())
         except ValueError:
             return web.Response(status=400, text="invalid_payload")
         place.used += 1
-        with self._world.change():
-            self._say(place, str(said.get("text", "")), said.get("blocks") or [], said.get("response_type"))
+        with self._state.notify():
+            self._post(place, str(said.get("text", "")), said.get("blocks") or [], said.get("response_type"))
         return web.Response(text="ok")
 
-    def _say(self, place: _Place, text: str, blocks: list[dict[str, object]], kind: object) -> None:
-        ts = self._world.new_ts()
+    def _post(self, place: _ResponseTarget, text: str, blocks: list[dict[str, object]], kind: object) -> None:
+        ts = self._state.new_ts()
         if kind == "in_channel":
             bot = place.workspace
-            self._world.put(Message(ts, place.channel, bot.bot_user, text, blocks=blocks, bot=bot))
+            self._state.add_message(SlackMessage(ts, place.channel, bot.bot_user, text, blocks=blocks, bot=bot))
             return
         where = {"channel": place.channel.id, "user": place.user, "thread_ts": None, "ts": ts}
-        self._world.whispers.append({**where, "text": text, "blocks": blocks})
+        self._state.ephemeral_messages.append({**where, "text": text, "blocks": blocks})

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from tests.fakes.change_signal import Bell
-from tests.fakes.slack_arguments import visible
-from tests.fakes.slack_events import APP_TOKEN, BOT_ID, BOT_USER, TEAM, TOKEN, USER, kind_of
-from tests.fakes.slack_faults import Call, Faults, Json, SlackError
+from tests.fakes.change_signal import ChangeSignal
+from tests.fakes.slack_arguments import visible_text
+from tests.fakes.slack_events import APP_TOKEN, BOT_ID, BOT_USER, TEAM, TOKEN, USER, channel_type_of
+from tests.fakes.slack_faults import Json, PlatformFaults, RecordedCall, SlackError
 
 SCOPES = (
     "app_mentions:read",
@@ -36,12 +36,12 @@ SCOPES = (
 """Default scopes of a token: all scopes the fake knows."""
 
 
-Place = tuple[str, str | None]
+ThreadAddress = tuple[str, str | None]
 """Channel id and thread_ts."""
 
 
 @dataclass(slots=True)
-class Workspace:
+class SlackWorkspace:
     team: str
     bot_user: str = BOT_USER
     bot_id: str = BOT_ID
@@ -49,18 +49,18 @@ class Workspace:
 
 
 @dataclass(slots=True)
-class Grant:
+class TokenGrant:
     """The workspace and scopes that a token gives access to."""
 
-    workspace: Workspace
+    workspace: SlackWorkspace
     scopes: tuple[str, ...] = SCOPES
     expires_at: float | None = None
-    revoked: str = ""
+    revoked_error: str = ""
     """Error code returned to every caller that uses this token; empty while it is valid."""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class SlackFile:
     """A stored file; ``content`` is empty until it is uploaded."""
 
     id: str
@@ -70,23 +70,23 @@ class File:
     user: str
     title: str = ""
     content: bytes = b""
-    more: Json = field(default_factory=dict)
+    extra_fields: Json = field(default_factory=dict)
     """Additional or overriding fields of the file's JSON, ``file_access`` for example."""
 
 
 @dataclass(slots=True)
-class Stream:
+class SlackStream:
     """Stream state of a message. ``end_error`` is the error code for later appends; empty while it is live."""
 
-    until: float
+    expires_at: float
     mode: str = ""
     """``chunks`` or ``markdown_text``, set by the first append; the other one is refused from then on."""
-    ended: str = ""
+    end_error: str = ""
     chunks: list[Json] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
+class SlackMessageView:
     """A message as users see it now."""
 
     ts: str
@@ -102,15 +102,15 @@ class Posted:
     """Whether the stream is still open."""
     stream_chunks: list[Json]
     """All chunks streamed into it; ``markdown_text`` is stored as a chunk of that type."""
-    files: list[File]
+    files: list[SlackFile]
     edited: bool
     reactions: list[str]
 
 
 @dataclass(slots=True)
-class Message:
+class SlackMessage:
     ts: str
-    channel: Channel
+    channel: SlackChannel
     user: str
     text: str = ""
     markdown: str = ""
@@ -118,26 +118,26 @@ class Message:
     thread_ts: str | None = None
     blocks: list[Json] = field(default_factory=list)
     metadata: Json | None = None
-    files: tuple[File, ...] = ()
+    files: tuple[SlackFile, ...] = ()
     edited: Json | None = None
-    bot: Workspace | None = None
-    stream: Stream | None = None
+    bot: SlackWorkspace | None = None
+    stream: SlackStream | None = None
     reactions: list[tuple[str, str]] = field(default_factory=list)
-    more: Json = field(default_factory=dict)
-    posted: Posted | None = None
+    extra_fields: Json = field(default_factory=dict)
+    cached_view: SlackMessageView | None = None
 
     @property
     def streaming(self) -> bool:
-        return self.stream is not None and not self.stream.ended
+        return self.stream is not None and not self.stream.end_error
 
-    def shown(self) -> Posted:
-        if self.posted is None:
-            self.posted = Posted(
+    def view(self) -> SlackMessageView:
+        if self.cached_view is None:
+            self.cached_view = SlackMessageView(
                 ts=self.ts,
                 channel=self.channel.id,
                 thread_ts=self.thread_ts,
                 user=self.user,
-                text=visible(self.text, self.markdown, self.blocks),
+                text=visible_text(self.text, self.markdown, self.blocks),
                 blocks=self.blocks.copy(),
                 metadata=self.metadata,
                 streaming=self.streaming,
@@ -146,154 +146,158 @@ class Message:
                 edited=self.edited is not None,
                 reactions=[name for name, _ in self.reactions],
             )
-        return self.posted
+        return self.cached_view
 
 
 @dataclass(slots=True)
-class Channel:
+class SlackChannel:
     id: str
     team: str
     name: str = "general"
     archived: bool = False
-    member: bool = True
+    bot_is_member: bool = True
     """Whether the bot is a member."""
-    messages: dict[str, Message] = field(default_factory=dict)
-    threads: dict[str, list[Message]] = field(default_factory=dict)
+    messages: dict[str, SlackMessage] = field(default_factory=dict)
+    threads: dict[str, list[SlackMessage]] = field(default_factory=dict)
     """Thread replies by the ts of their root message."""
 
     @property
     def kind(self) -> str:
-        return kind_of(self.id)
+        return channel_type_of(self.id)
 
 
 @dataclass(slots=True)
-class Work:
+class AgentActivity:
     """What agents show in the UI, by thread."""
 
-    statuses: dict[Place, list[str]] = field(default_factory=dict)
+    statuses: dict[ThreadAddress, list[str]] = field(default_factory=dict)
     """All statuses set by assistant.threads.setStatus."""
-    showing: dict[Place, tuple[str, float]] = field(default_factory=dict)
+    current_status: dict[ThreadAddress, tuple[str, float]] = field(default_factory=dict)
     """The status shown now, and when it expires."""
-    sessions: dict[Place, list[str]] = field(default_factory=dict)
+    session_statuses: dict[ThreadAddress, list[str]] = field(default_factory=dict)
     """All session statuses set by agents.sessions.setStatus."""
-    titles: dict[Place, str] = field(default_factory=dict)
-    prompts: dict[str, list[Json]] = field(default_factory=dict)
+    thread_titles: dict[ThreadAddress, str] = field(default_factory=dict)
+    suggested_prompts: dict[str, list[Json]] = field(default_factory=dict)
     """Suggested prompts by channel."""
 
 
-class World(Bell):
+class SlackState(ChangeSignal):
     """All state of the fake. Hold ``lock`` to read or write; ``change`` takes it and wakes the waiting threads."""
 
-    def __init__(self, clock: Callable[[], float], lifespan: float, stream_bytes: int, *, agent: bool = True) -> None:
+    def __init__(
+        self, clock: Callable[[], float], stream_seconds: float, max_stream_bytes: int, *, is_agent: bool = True
+    ) -> None:
         super().__init__()
         self.clock = clock
-        self.lifespan = lifespan
-        self.stream_bytes = stream_bytes
+        self.stream_seconds = stream_seconds
+        self.max_stream_bytes = max_stream_bytes
         self.url = ""
-        self.faults = Faults()
-        self.calls: list[Call] = []
-        self.grants: dict[str, Grant] = {}
+        self.faults = PlatformFaults()
+        self.calls: list[RecordedCall] = []
+        self.grants: dict[str, TokenGrant] = {}
         self.app_tokens = {APP_TOKEN}
-        self.workspaces: dict[str, Workspace] = {}
-        self.channels: dict[tuple[str, str], Channel] = {}
+        self.workspaces: dict[str, SlackWorkspace] = {}
+        self.channels: dict[tuple[str, str], SlackChannel] = {}
         """By team and id."""
         self.users: dict[tuple[str, str], Json] = {}
         """By team and id."""
-        self.messages: dict[str, Message] = {}
-        self.files: dict[str, File] = {}
-        self.live: dict[str, Message] = {}
+        self.messages: dict[str, SlackMessage] = {}
+        self.files: dict[str, SlackFile] = {}
+        self.live_streams: dict[str, SlackMessage] = {}
         """Messages whose stream is still open, by ts."""
-        self.whispers: list[Json] = []
-        self.views: dict[str, Json] = {}
-        self.agent = agent
-        self.work = Work()
-        self.numbers = count(1)
-        self.echo: Callable[[Message], None] | None = None
+        self.ephemeral_messages: list[Json] = []
+        self.home_views: dict[str, Json] = {}
+        self.is_agent = is_agent
+        self.agent_activity = AgentActivity()
+        self.ids = count(1)
+        self.on_bot_message: Callable[[SlackMessage], None] | None = None
         """Called with every message a bot posts."""
-        self._last = 0
-        self.settle_in(Workspace(TEAM))
-        self.grants[TOKEN] = Grant(self.workspaces[TEAM])
+        self._last_ts = 0
+        self.add_workspace(SlackWorkspace(TEAM))
+        self.grants[TOKEN] = TokenGrant(self.workspaces[TEAM])
 
-    def settle_in(self, workspace: Workspace) -> None:
+    def add_workspace(self, workspace: SlackWorkspace) -> None:
         """Adds a workspace with a few users and channels."""
         self.workspaces[workspace.team] = workspace
         for channel in ("D0DM", "C0CHAN", "G0GROUP"):
-            self.enter(channel, workspace.team)
+            self.ensure_channel(channel, workspace.team)
         for user in (USER, "U0BOB", workspace.bot_user):
-            self.meet(user, workspace.team)
+            self.ensure_user(user, workspace.team)
 
-    def meet(self, user: str, team: str) -> Json:
+    def ensure_user(self, user: str, team: str) -> Json:
         """Returns the user, creating it if it does not exist."""
         new = {"id": user, "team_id": team, "name": user.lower(), "tz": "Europe/Berlin"}
         return self.users.setdefault((team, user), new)
 
-    def enter(self, channel: str, team: str) -> Channel:
+    def ensure_channel(self, channel: str, team: str) -> SlackChannel:
         """Returns the channel, creating it if it does not exist."""
         found = self.channels.get((team, channel))
         if found is None:
-            found = self.channels[team, channel] = Channel(channel, team)
+            found = self.channels[team, channel] = SlackChannel(channel, team)
         return found
 
     def new_ts(self) -> str:
         """Returns a ts later than every earlier one."""
-        self._last = max(self._last + 1, int(time.time() * 1_000_000))
-        return f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
+        self._last_ts = max(self._last_ts + 1, int(time.time() * 1_000_000))
+        return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
 
-    def channel(self, workspace: Workspace, channel: str) -> Channel:
+    def find_channel(self, workspace: SlackWorkspace, channel: str) -> SlackChannel:
         """Returns a channel the bot may read; a user id means the direct messages with that user. Raises
         channel_not_found.
         """
         if (workspace.team, channel) in self.users:
-            return self.enter(f"D{channel[1:]}", workspace.team)
+            return self.ensure_channel(f"D{channel[1:]}", workspace.team)
         found = self.channels.get((workspace.team, channel))
         if found is None:
             raise SlackError("channel_not_found")
         return found
 
-    def put(self, message: Message) -> Message:
+    def add_message(self, message: SlackMessage) -> SlackMessage:
         """Adds a message to its channel and thread, and passes bot messages on to ``on_bot_message``."""
         channel = message.channel
         self.messages[message.ts] = channel.messages[message.ts] = message
         if message.thread_ts is not None:
             channel.threads.setdefault(message.thread_ts, []).append(message)
         if message.bot is not None:
-            self.work.showing.pop((channel.id, message.thread_ts), None)
-            if self.echo is not None:
-                self.echo(message)
+            self.agent_activity.current_status.pop((channel.id, message.thread_ts), None)
+            if self.on_bot_message is not None:
+                self.on_bot_message(message)
         if message.stream is not None:
-            self.live[message.ts] = message
+            self.live_streams[message.ts] = message
         return message
 
-    def drop(self, message: Message) -> None:
+    def remove_message(self, message: SlackMessage) -> None:
         """Removes a message from its channel and thread."""
         del self.messages[message.ts], message.channel.messages[message.ts]
-        self.live.pop(message.ts, None)
+        self.live_streams.pop(message.ts, None)
         if message.thread_ts is not None:
             message.channel.threads[message.thread_ts].remove(message)
 
-    def end_streams(self, messages: Iterable[Message], why: str) -> list[str]:
+    def end_streams(self, messages: Iterable[SlackMessage], error: str) -> list[str]:
         """Ends the streams of these messages; returns the ts of each stream that was live."""
         ended = []
         for message in list(messages):
             if message.stream is not None and message.streaming:
-                message.stream.ended = why
-                message.posted = None
-                del self.live[message.ts]
+                message.stream.end_error = error
+                message.cached_view = None
+                del self.live_streams[message.ts]
                 ended.append(message.ts)
         return ended
 
-    def end_old_streams(self) -> None:
-        if self.live:
+    def expire_streams(self) -> None:
+        if self.live_streams:
             now = self.clock()
-            old = [message for message in self.live.values() if message.stream and message.stream.until <= now]
+            old = [
+                message for message in self.live_streams.values() if message.stream and message.stream.expires_at <= now
+            ]
             self.end_streams(old, "message_not_in_streaming_state")
 
-    def said(self, channel: str | None, topic: str | None) -> list[Posted]:
-        self.end_old_streams()
-        found: Iterable[Message] = self.messages.values() if channel is None else self._in(channel)
-        return [message.shown() for message in found if topic is None or topic in {message.ts, message.thread_ts}]
+    def visible_messages(self, channel: str | None, topic: str | None) -> list[SlackMessageView]:
+        self.expire_streams()
+        found: Iterable[SlackMessage] = self.messages.values() if channel is None else self._messages_of(channel)
+        return [message.view() for message in found if topic is None or topic in {message.ts, message.thread_ts}]
 
-    def _in(self, channel: str) -> Iterator[Message]:
+    def _messages_of(self, channel: str) -> Iterator[SlackMessage]:
         """Yields the messages of a channel in order; if several workspaces have a channel of this id, one workspace
         after the other.
         """

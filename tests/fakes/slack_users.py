@@ -8,156 +8,162 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from tests.fakes import slack_events as events
-from tests.fakes.slack_delivery import Courier, Delivery, Parcel
+from tests.fakes.slack_delivery import PendingRequest, SlackDeliveryAttempt, SlackEventSender
 from tests.fakes.slack_events import TEAM, USER
 from tests.fakes.slack_faults import Json
-from tests.fakes.slack_files import Attached, keep
+from tests.fakes.slack_files import FileAttachment, add_file
 from tests.fakes.slack_json import file_json
-from tests.fakes.slack_response_urls import Responses
-from tests.fakes.slack_state import Channel, Message, World
+from tests.fakes.slack_response_urls import ResponseUrls
+from tests.fakes.slack_state import SlackChannel, SlackMessage, SlackState
 
-Order = Literal["mention", "message", "any"]
+MentionOrder = Literal["mention", "message", "any"]
 
 
-class People:
+class SlackUsers:
     """Actions of users; callable from any thread. The app is notified at once."""
 
-    def __init__(self, world: World, courier: Courier) -> None:
-        self._world = world
-        self._courier = courier
-        self._responses = Responses(world)
+    def __init__(self, state: SlackState, sender: SlackEventSender) -> None:
+        self._state = state
+        self._sender = sender
+        self._response_urls = ResponseUrls(state)
 
-    def say(
+    def user_says(
         self,
         text: str,
         *,
         user: str = USER,
         channel: str = "D0DM",
         thread_ts: str | None = None,
-        files: Sequence[Attached] = (),
+        files: Sequence[FileAttachment] = (),
         mention: bool = False,
         client_msg_id: str | None = None,
         team: str = TEAM,
-        order: Order = "any",
+        order: MentionOrder = "any",
     ) -> str:
         """Posts a message as a user; returns its ts.
 
         In a channel, a ``mention`` of the bot (prepended unless the text contains one) is sent as two events with the
         same ts, ``app_mention`` and ``message``; ``order`` says which is sent first.
         """
-        bot = self._world.workspaces[team].bot_user
+        bot = self._state.workspaces[team].bot_user
         if mention and f"<@{bot}" not in text:
             text = f"<@{bot}> {text}"
-        with self._world.change():
-            where = self._enter(channel, user, team)
-            kept = tuple(keep(self._world, file, user, team) for file in files)
-            message = Message(self._world.new_ts(), where, user, text, thread_ts=thread_ts, files=kept)
-            message.more = {"client_msg_id": client_msg_id or str(uuid4())}
-            self._world.put(message)
-        if where.member:
-            self._courier.bring(*self._news(message, bot, order))
+        with self._state.notify():
+            where = self._ensure_present(channel, user, team)
+            kept = tuple(add_file(self._state, file, user, team) for file in files)
+            message = SlackMessage(self._state.new_ts(), where, user, text, thread_ts=thread_ts, files=kept)
+            message.extra_fields = {"client_msg_id": client_msg_id or str(uuid4())}
+            self._state.add_message(message)
+        if where.bot_is_member:
+            self._sender.enqueue(*self._events_for(message, bot, order))
         return message.ts
 
-    def _enter(self, channel: str, user: str, team: str) -> Channel:
+    def _ensure_present(self, channel: str, user: str, team: str) -> SlackChannel:
         """Returns the channel, creating user and channel if they do not exist."""
-        self._world.meet(user, team)
-        return self._world.enter(channel, team)
+        self._state.ensure_user(user, team)
+        return self._state.ensure_channel(channel, team)
 
-    def _news(self, message: Message, bot: str, order: Order) -> list[Parcel]:
-        written = self._written(message)
+    def _events_for(self, message: SlackMessage, bot: str, order: MentionOrder) -> list[PendingRequest]:
+        written = self._event_fields(message)
         channel, team = message.channel.id, message.channel.team
-        news = [events.message(message.text, channel=channel, **written)]
+        news = [events.message_event(message.text, channel=channel, **written)]
         if f"<@{bot}" in message.text and message.channel.kind != "im":
             named = {name: value for name, value in written.items() if name not in {"subtype", "upload"}}
-            news.append({**events.message(message.text, channel=channel, **named), "type": "app_mention"})
+            news.append({**events.message_event(message.text, channel=channel, **named), "type": "app_mention"})
             del news[-1]["channel_type"]
             if order == "mention" or (order == "any" and random.random() < 0.5):
                 news.reverse()
-        return [self._parcel(event, team) for event in news]
+        return [self._event_request(event, team) for event in news]
 
-    def _written(self, message: Message) -> dict[str, Any]:
+    def _event_fields(self, message: SlackMessage) -> dict[str, Any]:
         written: dict[str, Any] = {"user": message.user, "ts": message.ts, "thread_ts": message.thread_ts}
-        written |= {"team": message.channel.team, **message.more}
+        written |= {"team": message.channel.team, **message.extra_fields}
         if message.files:
-            files = [file_json(self._world, file) for file in message.files]
+            files = [file_json(self._state, file) for file in message.files]
             written |= {"subtype": "file_share", "files": files, "upload": False}
         return written
 
-    def _parcel(self, event: Json, team: str, event_id: str | None = None) -> Parcel:
-        envelope = events.callback(event, event_id=event_id, team=team)
-        envelope["authorizations"][0]["user_id"] = self._world.workspaces[team].bot_user
-        return Parcel("events_api", envelope, envelope["event_id"])
+    def _event_request(self, event: Json, team: str, event_id: str | None = None) -> PendingRequest:
+        envelope = events.event_envelope(event, event_id=event_id, team=team)
+        envelope["authorizations"][0]["user_id"] = self._state.workspaces[team].bot_user
+        return PendingRequest("events_api", envelope, envelope["event_id"])
 
-    def tell(self, event: Json, *, event_id: str | None = None, team: str = TEAM) -> str:
+    def deliver_event(self, event: Json, *, event_id: str | None = None, team: str = TEAM) -> str:
         """Delivers any event, related to the state of the fake or not; returns its event_id."""
-        parcel = self._parcel(event, team, event_id)
-        self._courier.bring(parcel)
+        parcel = self._event_request(event, team, event_id)
+        self._sender.enqueue(parcel)
         return parcel.id
 
-    def echo(self, message: Message) -> None:
+    def echo_to_bot(self, message: SlackMessage) -> None:
         """Sends the bot's own message to it as an event."""
         if message.bot is not None:
             bot = {"bot_id": message.bot.bot_id, "app_id": events.APP, "team": message.channel.team}
-            event = events.message(message.shown().text, **self._place(message), **bot)
+            event = events.message_event(message.view().text, **self._location_of(message), **bot)
             del event["client_msg_id"]
-            self.tell(event, team=message.channel.team)
+            self.deliver_event(event, team=message.channel.team)
 
-    def send(self, payload: Json) -> None:
+    def deliver_payload(self, payload: Json) -> None:
         """Delivers a payload as it is, without an event envelope: ``app_rate_limited``, ``url_verification`` and the
         like.
         """
-        self._courier.bring(Parcel("events_api", payload, str(payload.get("event_id", payload.get("type", "")))))
+        self._sender.enqueue(
+            PendingRequest("events_api", payload, str(payload.get("event_id", payload.get("type", ""))))
+        )
 
-    def edit(self, ts: str, text: str) -> None:
+    def user_edits(self, ts: str, text: str) -> None:
         """Edits a user's message. Raises KeyError."""
-        with self._world.change():
-            message = self._world.messages[ts]
+        with self._state.notify():
+            message = self._state.messages[ts]
             before, message.text = message.text, text
-            at = self._world.new_ts()
+            at = self._state.new_ts()
             message.edited = {"user": message.user, "ts": at}
-            message.posted = None
-        self._tell_of(message, events.edited(text, before=before, at=at, **self._place(message)))
+            message.cached_view = None
+        self._deliver_if_member(
+            message, events.message_changed(text, before=before, at=at, **self._location_of(message))
+        )
 
-    def delete(self, ts: str) -> None:
+    def user_deletes(self, ts: str) -> None:
         """Deletes a user's message. Raises KeyError."""
-        with self._world.change():
-            message = self._world.messages[ts]
-            self._world.drop(message)
-            at = self._world.new_ts()
-        self._tell_of(message, events.deleted(text=message.text, at=at, **self._place(message)))
+        with self._state.notify():
+            message = self._state.messages[ts]
+            self._state.remove_message(message)
+            at = self._state.new_ts()
+        self._deliver_if_member(message, events.message_deleted(text=message.text, at=at, **self._location_of(message)))
 
-    def _tell_of(self, message: Message, event: Json) -> None:
-        if message.channel.member:
-            self.tell(event, team=message.channel.team)
+    def _deliver_if_member(self, message: SlackMessage, event: Json) -> None:
+        if message.channel.bot_is_member:
+            self.deliver_event(event, team=message.channel.team)
 
-    def _place(self, message: Message) -> dict[str, Any]:
+    def _location_of(self, message: SlackMessage) -> dict[str, Any]:
         place = {"channel": message.channel.id, "user": message.user, "ts": message.ts}
         return place if message.thread_ts is None else {**place, "thread_ts": message.thread_ts}
 
-    def stop(self, channel: str, thread_ts: str, user: str = USER, *, team: str = TEAM) -> list[str]:
+    def press_stop(self, channel: str, thread_ts: str, user: str = USER, *, team: str = TEAM) -> list[str]:
         """Presses the Stop button: ends the streams in the thread; returns the ts of each."""
-        with self._world.change():
-            where = self._enter(channel, user, team)
-            ended = self._world.end_streams(where.threads.get(thread_ts, ()), "stopped_by_user")
-            at = self._world.new_ts()
-        self.tell(events.stopped(channel, thread_ts, user, streaming=ended, event_ts=at), team=where.team)
+        with self._state.notify():
+            where = self._ensure_present(channel, user, team)
+            ended = self._state.end_streams(where.threads.get(thread_ts, ()), "stopped_by_user")
+            at = self._state.new_ts()
+        self.deliver_event(
+            events.agent_session_stopped(channel, thread_ts, user, streaming=ended, event_ts=at), team=where.team
+        )
         return ended
 
     def open_home(self, *, user: str = USER, channel: str = "D0DM", tab: str = "messages", team: str = TEAM) -> str:
         """Opens the app's home; returns the event id."""
-        with self._world.change():
-            self._enter(channel, user, team)
-            at = self._world.new_ts()
-        return self.tell(events.home_opened(user=user, channel=channel, tab=tab, event_ts=at), team=team)
+        with self._state.notify():
+            self._ensure_present(channel, user, team)
+            at = self._state.new_ts()
+        return self.deliver_event(events.app_home_opened(user=user, channel=channel, tab=tab, event_ts=at), team=team)
 
-    def command(
+    def run_command(
         self, name: str, text: str = "", *, user: str = USER, channel: str = "D0DM", team: str = TEAM, **more: str
     ) -> str:
         """Runs a slash command; returns its trigger_id, which is the event_id of its deliveries."""
-        with self._world.change():
-            url = self._responses.url("commands", self._enter(channel, user, team), user)
-        form = events.command(name, text, user=user, channel=channel, team=team, response_url=url, **more)
-        self._courier.bring(Parcel("slash_commands", form, form["trigger_id"]))
+        with self._state.notify():
+            url = self._response_urls.create("commands", self._ensure_present(channel, user, team), user)
+        form = events.slash_command(name, text, user=user, channel=channel, team=team, response_url=url, **more)
+        self._sender.enqueue(PendingRequest("slash_commands", form, form["trigger_id"]))
         return form["trigger_id"]
 
     def click(
@@ -175,16 +181,16 @@ class People:
         """Clicks an element of message ``ts``, which determines channel, thread and team if it exists; returns the
         trigger_id.
         """
-        with self._world.change():
-            if message := self._world.messages.get(ts):
+        with self._state.notify():
+            if message := self._state.messages.get(ts):
                 channel, thread_ts, team = message.channel.id, message.thread_ts, message.channel.team
-            place = {"user": user, "channel": channel, "team": team, "ts": ts or self._world.new_ts()}
-            url = self._responses.url("actions", self._enter(channel, user, team), user)
+            place = {"user": user, "channel": channel, "team": team, "ts": ts or self._state.new_ts()}
+            url = self._response_urls.create("actions", self._ensure_present(channel, user, team), user)
         click = events.block_action(action_id, value, thread_ts=thread_ts, response_url=url, **place, **more)
-        self._courier.bring(Parcel("interactive", click, click["trigger_id"]))
+        self._sender.enqueue(PendingRequest("interactive", click, click["trigger_id"]))
         return str(click["trigger_id"])
 
-    def redeliver(self, delivery: Delivery) -> None:
+    def redeliver(self, delivery: SlackDeliveryAttempt) -> None:
         """Delivers the same request once more: same id and retry number, newly signed."""
-        if delivery.parcel is not None:
-            self._courier.bring(delivery.parcel, retry_num=delivery.retry_num)
+        if delivery.request is not None:
+            self._sender.enqueue(delivery.request, retry_num=delivery.retry_num)

@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from tests.fakes.platform_faults import Json
-from tests.fakes.telegram_faults import TelegramError, bad
-from tests.fakes.telegram_formatting import Formatted, formatted
+from tests.fakes.telegram_faults import TelegramError, bad_request
+from tests.fakes.telegram_formatting import FormattedText, format_text
 
-UPLOAD_LIMIT = 50 * 1024 * 1024
+MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 
-STRUCTURED = {
+JSON_ARGUMENTS = {
     "allowed_updates",
     "caption_entities",
     "commands",
@@ -30,7 +30,7 @@ STRUCTURED = {
     "scope",
 }
 """Arguments sent as JSON inside a form."""
-NUMBERS = {
+NUMBER_ARGUMENTS = {
     "chat_id",
     "draft_id",
     "limit",
@@ -44,7 +44,7 @@ NUMBERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class TelegramUpload:
     """A file uploaded with a call."""
 
     name: str
@@ -52,26 +52,26 @@ class Upload:
     content: bytes
 
 
-class Args(dict[str, Any]):
+class TelegramArguments(dict[str, Any]):
     """The arguments of a call, with numbers and JSON decoded."""
 
-    def word(self, name: str) -> str:
+    def string(self, name: str) -> str:
         """Returns a plain value; empty when missing."""
         value = self.get(name)
         return "" if value is None else str(value)
 
     def flag(self, name: str) -> bool:
-        return self.word(name).lower() in {"1", "true", "yes"}
+        return self.string(name).lower() in {"1", "true", "yes"}
 
     def number(self, name: str, default: int = 0) -> int:
         value = self.get(name)
         return value if isinstance(value, int) else default
 
-    def thing(self, name: str) -> Json:
+    def json_object(self, name: str) -> Json:
         value = self.get(name)
         return value if isinstance(value, dict) else {}
 
-    def things(self, name: str) -> list[Any]:
+    def json_list(self, name: str) -> list[Any]:
         value = self.get(name)
         return value if isinstance(value, list) else []
 
@@ -80,38 +80,40 @@ class Args(dict[str, Any]):
         """The chat id. Raises ``chat_id is empty`` or ``chat not found``."""
         value = self.get("chat_id")
         if value in (None, ""):
-            raise bad("chat_id is empty")
+            raise bad_request("chat_id is empty")
         if not isinstance(value, int):
-            raise bad("chat not found")
+            raise bad_request("chat not found")
         return value
 
     @property
-    def business(self) -> str:
-        return self.word("business_connection_id")
+    def business_connection_id(self) -> str:
+        return self.string("business_connection_id")
 
-    def text(self, *, empty: bool = False) -> Formatted:
+    def formatted_text(self, *, allow_empty: bool = False) -> FormattedText:
         """Returns text and entities. Raises TelegramError if they are invalid."""
-        return formatted(self.word("text"), self.word("parse_mode"), self.get("entities"), empty=empty)
+        return format_text(
+            self.string("text"), self.string("parse_mode"), self.get("entities"), allow_empty=allow_empty
+        )
 
-    def caption(self) -> Formatted:
+    def formatted_caption(self) -> FormattedText:
         return caption_of(self)
 
-    def upload(self, value: Any) -> Upload | None:
+    def uploaded_file(self, value: Any) -> TelegramUpload | None:
         """Returns the uploaded file: ``value`` itself, or the argument named by ``attach://``."""
         if isinstance(value, str) and value.startswith("attach://"):
             value = self.get(value.removeprefix("attach://"))
-        return value if isinstance(value, Upload) else None
+        return value if isinstance(value, TelegramUpload) else None
 
 
-def caption_of(said: Json) -> Formatted:
+def caption_of(fields: Json) -> FormattedText:
     """Returns the caption of a call or of an album item. Raises TelegramError if it is invalid."""
-    text, mode = str(said.get("caption") or ""), str(said.get("parse_mode") or "")
-    return formatted(text, mode, said.get("caption_entities"), empty=True)
+    text, mode = str(fields.get("caption") or ""), str(fields.get("parse_mode") or "")
+    return format_text(text, mode, fields.get("caption_entities"), allow_empty=True)
 
 
-async def read_args(request: web.BaseRequest) -> Args:
+async def read_args(request: web.BaseRequest) -> TelegramArguments:
     """Returns the arguments of a request. Raises TelegramError for an unreadable body or a file that is too large."""
-    args = Args(request.query)
+    args = TelegramArguments(request.query)
     if request.content_type == "application/json":
         args.update(_from_json(await request.read()))
     elif request.content_type == "multipart/form-data":
@@ -119,7 +121,7 @@ async def read_args(request: web.BaseRequest) -> Args:
     elif request.can_read_body:
         body = (await request.read()).decode(errors="surrogateescape")
         args.update(parse_qsl(body, keep_blank_values=True, errors="surrogateescape"))
-    for name in args.keys() & (STRUCTURED | NUMBERS):
+    for name in args.keys() & (JSON_ARGUMENTS | NUMBER_ARGUMENTS):
         args[name] = _decoded(name, args[name])
     return args
 
@@ -128,17 +130,17 @@ def _from_json(body: bytes) -> Json:
     try:
         told = json.loads(body or b"{}")
     except ValueError:
-        raise bad("Can't parse request JSON object") from None
+        raise bad_request("Can't parse request JSON object") from None
     return told if isinstance(told, dict) else {}
 
 
-async def _from_multipart(request: web.BaseRequest, args: Args) -> None:
+async def _from_multipart(request: web.BaseRequest, args: TelegramArguments) -> None:
     for name, value in (await request.post()).items():
         if isinstance(value, web.FileField):
             content = value.file.read()
-            if len(content) > UPLOAD_LIMIT:
+            if len(content) > MAX_UPLOAD_BYTES:
                 raise TelegramError(413)
-            args[name] = Upload(value.filename, value.content_type, content)
+            args[name] = TelegramUpload(value.filename, value.content_type, content)
         else:
             args[name] = value
 
@@ -146,9 +148,9 @@ async def _from_multipart(request: web.BaseRequest, args: Args) -> None:
 def _decoded(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    if name in NUMBERS:
+    if name in NUMBER_ARGUMENTS:
         return int(value) if value.removeprefix("-").isdecimal() else value
     try:
         return cast("Any", json.loads(value))
     except ValueError:
-        raise bad(f"Can't parse {name} JSON object") from None
+        raise bad_request(f"Can't parse {name} JSON object") from None

@@ -17,23 +17,23 @@ from itertools import count
 
 import aiohttp
 
-from tests.fakes.telegram_arguments import Args
+from tests.fakes.telegram_arguments import TelegramArguments
 from tests.fakes.telegram_faults import TelegramError
-from tests.fakes.telegram_state import World
-from tests.fakes.telegram_updates import KINDS, Json
-from tests.fakes.telegram_webhook import Webhook, webhook_of
+from tests.fakes.telegram_state import TelegramState
+from tests.fakes.telegram_updates import UPDATE_KINDS, Json
+from tests.fakes.telegram_webhook import WebhookSettings, parse_webhook
 
-LONGEST_POLL = 50
-LONGEST_PAUSE = 3600
+MAX_POLL_SECONDS = 50
+MAX_RETRY_AFTER = 3600
 """Longest Retry-After honoured, in seconds."""
-NOT_BY_DEFAULT = {"chat_member", "message_reaction", "message_reaction_count"}
-BY_DEFAULT = frozenset(KINDS) - NOT_BY_DEFAULT
-MESSAGES = {"message", "edited_message", "channel_post", "edited_channel_post"}
+OPT_IN_KINDS = {"chat_member", "message_reaction", "message_reaction_count"}
+DEFAULT_KINDS = frozenset(UPDATE_KINDS) - OPT_IN_KINDS
+MESSAGE_KINDS = {"message", "edited_message", "channel_post", "edited_channel_post"}
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class TelegramDeliveryAttempt:
     """One attempt to deliver an update to a webhook."""
 
     update_id: int
@@ -48,17 +48,17 @@ class Delivery:
     update: Json
 
     @property
-    def taken(self) -> bool:
+    def accepted(self) -> bool:
         return 200 <= self.status < 300
 
 
 @dataclass(slots=True, eq=False)
-class Parcel:
+class PendingUpdate:
     """An unacknowledged update. ``ignores_offset``: getUpdates returns it once even if its offset is past it."""
 
     update: Json
-    number: int
-    again: bool = False
+    sequence: int
+    ignores_offset: bool = False
     attempts: int = 0
 
     @property
@@ -71,80 +71,82 @@ class Parcel:
         return next((name for name in self.update if name != "update_id"), "")
 
     @property
-    def queue(self) -> str:
+    def queue_key(self) -> str:
         """Updates with the same key are delivered one after the other; different keys do not wait for each other."""
         told = self.update.get(self.kind)
         told = told if isinstance(told, dict) else {}
         whose = told.get("chat") or told.get("from") or told.get("user") or {}
-        kind = "message" if self.kind in MESSAGES else self.kind.removeprefix("edited_")
+        kind = "message" if self.kind in MESSAGE_KINDS else self.kind.removeprefix("edited_")
         return f"{kind} {whose.get('id') if isinstance(whose, dict) else ''}"
 
 
-class Post:
+class UpdateSender:
     """Queues updates for getUpdates or the webhook.
 
     ``retry_delays``: seconds before each retry, the last one repeated for ever; ``retry_after_unit``: how long a
     second of Retry-After lasts; ``response_timeout``: seconds to wait for an answer.
     """
 
-    def __init__(self, world: World, *, pauses: Sequence[float], patience: float, second: float) -> None:
-        self._world = world
-        self._pauses = pauses
-        self._patience = patience
-        self._second = second
+    def __init__(
+        self, state: TelegramState, *, retry_delays: Sequence[float], response_timeout: float, retry_after_unit: float
+    ) -> None:
+        self._state = state
+        self._retry_delays = retry_delays
+        self._response_timeout = response_timeout
+        self._retry_after_unit = retry_after_unit
         self._numbers = count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pending: dict[int, Parcel] = {}
-        self._queues: dict[str, deque[Parcel]] = {}
+        self._pending: dict[int, PendingUpdate] = {}
+        self._queues: dict[str, deque[PendingUpdate]] = {}
         self._queued: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._poll: asyncio.Future[None] | None = None
-        self._error = ""
-        self.webhook: Webhook | None = None
-        self.allowed = BY_DEFAULT
-        self.deliveries: list[Delivery] = []
+        self._last_error = ""
+        self.webhook: WebhookSettings | None = None
+        self.allowed = DEFAULT_KINDS
+        self.deliveries: list[TelegramDeliveryAttempt] = []
 
     # ------------------------------------------------------------ what is there
 
     @property
     def pending(self) -> list[Json]:
-        with self._world.lock:
+        with self._state.lock:
             return [parcel.update for parcel in self._pending.values()]
 
     @property
     def idle(self) -> bool:
         return not self._pending
 
-    def push(self, update: Json, *, again: bool = False) -> None:
+    def push(self, update: Json, *, ignores_offset: bool = False) -> None:
         """Queues an update if the bot allows its kind; callable from any thread."""
-        parcel = Parcel(update, next(self._numbers), again)
-        if parcel.kind in KINDS and parcel.kind not in self.allowed:
+        parcel = PendingUpdate(update, next(self._numbers), ignores_offset)
+        if parcel.kind in UPDATE_KINDS and parcel.kind not in self.allowed:
             return
-        with self._world.change():
-            self._pending[parcel.number] = parcel
+        with self._state.notify():
+            self._pending[parcel.sequence] = parcel
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._forward, parcel)
+            self._loop.call_soon_threadsafe(self._dispatch, parcel)
 
-    def _forward(self, parcel: Parcel) -> None:
+    def _dispatch(self, parcel: PendingUpdate) -> None:
         if self.webhook is None:
             self._end_poll(None)
             return
-        if parcel.number in self._queued or parcel.number not in self._pending:
+        if parcel.sequence in self._queued or parcel.sequence not in self._pending:
             return
-        self._queued.add(parcel.number)
-        queue = self._queues.get(parcel.queue)
+        self._queued.add(parcel.sequence)
+        queue = self._queues.get(parcel.queue_key)
         if queue is not None:
             queue.append(parcel)
             return
-        queue = self._queues[parcel.queue] = deque([parcel])
-        task = asyncio.ensure_future(self._empty(parcel.queue, queue))
+        queue = self._queues[parcel.queue_key] = deque([parcel])
+        task = asyncio.ensure_future(self._drain_queue(parcel.queue_key, queue))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _forget(self, parcel: Parcel) -> None:
-        self._queued.discard(parcel.number)
-        with self._world.change():
-            self._pending.pop(parcel.number, None)
+    def _forget(self, parcel: PendingUpdate) -> None:
+        self._queued.discard(parcel.sequence)
+        with self._state.notify():
+            self._pending.pop(parcel.sequence, None)
 
     # ------------------------------------------------------------ running
 
@@ -152,15 +154,15 @@ class Post:
         self._loop = asyncio.get_running_loop()
         connector = aiohttp.TCPConnector(limit=0)
         self._http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        await self._begin()
+        await self._restart_delivery()
 
     async def close(self) -> None:
         self._loop = None
         self._end_poll(None)
-        await self._give_up()
+        await self._cancel_tasks()
         await self._http.close()
 
-    async def _give_up(self) -> None:
+    async def _cancel_tasks(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -168,17 +170,17 @@ class Post:
         self._queues.clear()
         self._queued.clear()
 
-    async def _begin(self) -> None:
+    async def _restart_delivery(self) -> None:
         """Starts delivering the pending updates to the current webhook, if there is one."""
-        await self._give_up()
+        await self._cancel_tasks()
         if self.webhook is not None:
-            self._places = asyncio.Semaphore(self.webhook.max_connections)
+            self._slots = asyncio.Semaphore(self.webhook.max_connections)
             for parcel in list(self._pending.values()):
-                self._forward(parcel)
+                self._dispatch(parcel)
 
     # ------------------------------------------------------------ getUpdates
 
-    async def get_updates(self, args: Args) -> list[Json]:
+    async def get_updates(self, args: TelegramArguments) -> list[Json]:
         """Returns pending updates. Raises TelegramError (409 Conflict) while a webhook is set, or when another
         getUpdates call arrives meanwhile.
         """
@@ -186,8 +188,8 @@ class Post:
             why = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
             raise TelegramError(409, why)
         limit = min(max(args.number("limit", 100), 1), 100)
-        timeout = min(max(args.number("timeout"), 0), LONGEST_POLL)
-        self._allow(args)
+        timeout = min(max(args.number("timeout"), 0), MAX_POLL_SECONDS)
+        self._set_allowed(args)
         self._acknowledge(args.number("offset"))
         if not self._pending and timeout:
             await self._wait(timeout)
@@ -195,19 +197,19 @@ class Post:
 
     def _acknowledge(self, offset: int) -> None:
         """Removes the updates before ``offset``; a negative offset keeps that many of the last."""
-        with self._world.change():
+        with self._state.notify():
             kept = list(self._pending.values())
             if offset > 0:
-                kept = [parcel for parcel in kept if parcel.id >= offset or parcel.again]
+                kept = [parcel for parcel in kept if parcel.id >= offset or parcel.ignores_offset]
             elif offset < 0:
                 kept = kept[offset:]
-            self._pending = {parcel.number: parcel for parcel in kept}
+            self._pending = {parcel.sequence: parcel for parcel in kept}
 
     def _ready(self, limit: int) -> list[Json]:
-        with self._world.lock:
+        with self._state.lock:
             ready = list(self._pending.values())[:limit]
             for parcel in ready:
-                parcel.again = False
+                parcel.ignores_offset = False
             return [parcel.update for parcel in ready]
 
     async def _wait(self, timeout: float) -> None:  # noqa: ASYNC109  # name used by the Bot API
@@ -228,87 +230,87 @@ class Post:
         else:
             poll.set_exception(error)
 
-    def _allow(self, args: Args) -> None:
+    def _set_allowed(self, args: TelegramArguments) -> None:
         """Sets the allowed kinds; unchanged if the argument is missing, the default if it is an empty list."""
         if "allowed_updates" in args:
-            self.allowed = frozenset(args.things("allowed_updates")) & frozenset(KINDS) or BY_DEFAULT
+            self.allowed = frozenset(args.json_list("allowed_updates")) & frozenset(UPDATE_KINDS) or DEFAULT_KINDS
 
     # ------------------------------------------------------------ webhooks
 
-    async def set_webhook(self, args: Args) -> bool:
+    async def set_webhook(self, args: TelegramArguments) -> bool:
         """Sets the webhook. Raises TelegramError if its URL or secret is invalid."""
-        if not args.word("url"):
+        if not args.string("url"):
             return await self.delete_webhook(args)
-        webhook = webhook_of(args)
-        self._allow(args)
-        self._drop(args)
+        webhook = parse_webhook(args)
+        self._set_allowed(args)
+        self._drop_pending(args)
         self._end_poll(TelegramError(409, "terminated by setWebhook request"))
-        return await self._change(webhook)
+        return await self._set_webhook(webhook)
 
-    async def delete_webhook(self, args: Args) -> bool:
-        self._drop(args)
-        return await self._change(None)
+    async def delete_webhook(self, args: TelegramArguments) -> bool:
+        self._drop_pending(args)
+        return await self._set_webhook(None)
 
-    def bring_to(self, webhook: Webhook) -> None:
+    def use_webhook(self, webhook: WebhookSettings) -> None:
         """Sets the webhook without an API call; callable from any thread but the server's own."""
         if self._loop is None:
             self.webhook = webhook
         else:
-            asyncio.run_coroutine_threadsafe(self._change(webhook), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._set_webhook(webhook), self._loop).result(10)
 
-    async def _change(self, webhook: Webhook | None) -> bool:
-        with self._world.change():
-            self.webhook, self._error = webhook, ""
-        await self._begin()
+    async def _set_webhook(self, webhook: WebhookSettings | None) -> bool:
+        with self._state.notify():
+            self.webhook, self._last_error = webhook, ""
+        await self._restart_delivery()
         return True
 
-    def _drop(self, args: Args) -> None:
+    def _drop_pending(self, args: TelegramArguments) -> None:
         if args.flag("drop_pending_updates"):
-            with self._world.change():
+            with self._state.notify():
                 self._pending.clear()
 
-    async def get_webhook_info(self, _: Args) -> Json:
+    async def get_webhook_info(self, _: TelegramArguments) -> Json:
         webhook = self.webhook
         info: Json = {"url": "", "has_custom_certificate": False, "pending_update_count": len(self._pending)}
         if webhook is not None:
             info |= {"url": webhook.url, "max_connections": webhook.max_connections, "ip_address": "127.0.0.1"}
-        if self.allowed != BY_DEFAULT:
+        if self.allowed != DEFAULT_KINDS:
             info["allowed_updates"] = sorted(self.allowed)
-        if self._error:
-            info |= {"last_error_date": int(time.time()), "last_error_message": self._error}
+        if self._last_error:
+            info |= {"last_error_date": int(time.time()), "last_error_message": self._last_error}
         return info
 
-    async def _empty(self, name: str, queue: deque[Parcel]) -> None:
+    async def _drain_queue(self, name: str, queue: deque[PendingUpdate]) -> None:
         while queue:
-            await self._bring(queue[0])
+            await self._deliver(queue[0])
             self._forget(queue.popleft())
         del self._queues[name]
 
-    async def _bring(self, parcel: Parcel) -> None:
+    async def _deliver(self, parcel: PendingUpdate) -> None:
         """Attempts delivery until the bot accepts the update."""
         for failed in count():
             parcel.attempts += 1
-            async with self._places:
+            async with self._slots:
                 done, asked = await self._attempt(parcel)
-            with self._world.change():
+            with self._state.notify():
                 self.deliveries.append(done)
-                self._error = "" if done.taken else f"Wrong response from the webhook: {done.status}"
-            if done.taken:
+                self._last_error = "" if done.accepted else f"Wrong response from the webhook: {done.status}"
+            if done.accepted:
                 return
-            await asyncio.sleep(asked or self._pauses[min(failed, len(self._pauses) - 1)])
+            await asyncio.sleep(asked or self._retry_delays[min(failed, len(self._retry_delays) - 1)])
 
-    async def _attempt(self, parcel: Parcel) -> tuple[Delivery, float]:
+    async def _attempt(self, parcel: PendingUpdate) -> tuple[TelegramDeliveryAttempt, float]:
         """Returns the result of one attempt, and the seconds of the bot's Retry-After (0 if none)."""
         begun, status, answer, asked = time.perf_counter(), 0, "", 0.0
         with suppress(aiohttp.ClientError, OSError, TimeoutError):
-            async with asyncio.timeout(self._patience), self._post(parcel) as response:
+            async with asyncio.timeout(self._response_timeout), self._post(parcel) as response:
                 answer = (await response.read()).decode(errors="replace")
                 status, told = response.status, response.headers.get("Retry-After", "")
-                asked = min(int(told), LONGEST_PAUSE) * self._second if told.isdecimal() else 0.0
+                asked = min(int(told), MAX_RETRY_AFTER) * self._retry_after_unit if told.isdecimal() else 0.0
         seconds = time.perf_counter() - begun
-        return Delivery(parcel.id, parcel.attempts, status, seconds, answer, parcel.update), asked
+        return TelegramDeliveryAttempt(parcel.id, parcel.attempts, status, seconds, answer, parcel.update), asked
 
-    def _post(self, parcel: Parcel) -> aiohttp.client._RequestContextManager:
+    def _post(self, parcel: PendingUpdate) -> aiohttp.client._RequestContextManager:
         webhook = self.webhook
         assert webhook is not None, "removing the webhook cancels its deliveries"
         headers = {"Content-Type": "application/json"}

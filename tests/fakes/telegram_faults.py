@@ -22,50 +22,50 @@ REASONS = {
 class TelegramError(Exception):
     """An error answer of the Bot API."""
 
-    def __init__(self, status: int, why: str = "", **parameters: int) -> None:
+    def __init__(self, status: int, reason: str = "", **parameters: int) -> None:
         self.status = status
-        self.description = described(status, why)
+        self.description = error_description(status, reason)
         self.parameters = parameters
         super().__init__(self.description)
 
     @property
     def body(self) -> Json:
-        return refusal(self.status, self.description, self.parameters)
+        return error_body(self.status, self.description, self.parameters)
 
 
-def described(status: int, why: str = "") -> str:
+def error_description(status: int, reason: str = "") -> str:
     """Returns the description as the server words it: the status's name, then the reason, lower-cased unless it is a
     code.
     """
-    reason = REASONS.get(status, "Error")
-    if not why or why.startswith(reason):
-        return why or reason
-    small = why if why[1:2].isupper() or why[1:2] == "_" else why[0].lower() + why[1:]
-    return f"{reason}: {small}"
+    name = REASONS.get(status, "Error")
+    if not reason or reason.startswith(name):
+        return reason or name
+    small = reason if reason[1:2].isupper() or reason[1:2] == "_" else reason[0].lower() + reason[1:]
+    return f"{name}: {small}"
 
 
-def refusal(status: int, description: str, parameters: Json) -> Json:
+def error_body(status: int, description: str, parameters: Json) -> Json:
     body: Json = {"ok": False, "error_code": status, "description": description}
     return body | ({"parameters": parameters} if parameters else {})
 
 
-def bad(why: str) -> TelegramError:
-    return TelegramError(400, why)
+def bad_request(reason: str) -> TelegramError:
+    return TelegramError(400, reason)
 
 
-def too_many(seconds: int) -> TelegramError:
+def too_many_requests(seconds: int) -> TelegramError:
     return TelegramError(429, f"retry after {seconds}", retry_after=seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class TelegramErrorFault:
     """The call is answered with this error and not performed.
 
     ``Error(400, "message is not modified")``, ``Error(403, "bot was blocked by the user")``.
     """
 
     status: int
-    why: str = ""
+    reason: str = ""
     times: int | None = 1
     skip: int = 0
     parameters: Json = field(default_factory=dict)

@@ -8,24 +8,24 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.telegram_arguments import Args, Upload, caption_of
+from tests.fakes.telegram_arguments import TelegramArguments, TelegramUpload, caption_of
 from tests.fakes.telegram_bot_api import check_token
-from tests.fakes.telegram_faults import TelegramError, bad
-from tests.fakes.telegram_formatting import CAPTION_LIMIT, Formatted
-from tests.fakes.telegram_messages import Json, units
-from tests.fakes.telegram_state import File, World
-from tests.fakes.telegram_text_methods import Place
+from tests.fakes.telegram_faults import TelegramError, bad_request
+from tests.fakes.telegram_formatting import MAX_CAPTION_UNITS, FormattedText
+from tests.fakes.telegram_messages import Json, utf16_length
+from tests.fakes.telegram_state import TelegramFile, TelegramState
+from tests.fakes.telegram_text_methods import MessageTarget
 
-DOWNLOAD_LIMIT = 20 * 1024 * 1024
+MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 """core.telegram.org/bots/api#getfile"""
-PHOTO_LIMIT = 10 * 1024 * 1024
-PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
+MAX_PHOTO_BYTES = 10 * 1024 * 1024
+IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
 """First bytes of the supported image formats."""
 FOLDERS = {"photo": "photos", "document": "documents", "voice": "voice"}
 
 
-def keep(
-    world: World,
+def add_file(
+    state: TelegramState,
     content: bytes,
     kind: str,
     name: str,
@@ -33,18 +33,18 @@ def keep(
     file_id: str = "",
     mime_type: str = "",
     size: int | None = None,
-) -> File:
+) -> TelegramFile:
     """Stores a file."""
-    number = next(world.numbers)
+    number = next(state.ids)
     guessed = mime_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    file = File(
+    file = TelegramFile(
         file_id or f"BQACAgIAAxk{number:06d}", kind, name, guessed, content, len(content) if size is None else size
     )
-    world.files[file.id] = file
+    state.files[file.id] = file
     return file
 
 
-def file_json(file: File) -> Any:
+def file_json(file: TelegramFile) -> Any:
     """Returns the file as a field of a message; a ``photo`` is a list of sizes."""
     told: Json = {"file_id": file.id, "file_unique_id": f"AQAD{file.id[-8:]}", "file_size": file.size}
     if file.kind == "photo":
@@ -55,102 +55,104 @@ def file_json(file: File) -> Any:
     return {**told, "file_name": file.name, "mime_type": file.mime_type}
 
 
-def send_photo(world: World, args: Args) -> Json:
-    return _send(world, args, "photo")
+def send_photo(state: TelegramState, args: TelegramArguments) -> Json:
+    return _send(state, args, "photo")
 
 
-def send_document(world: World, args: Args) -> Json:
-    return _send(world, args, "document")
+def send_document(state: TelegramState, args: TelegramArguments) -> Json:
+    return _send(state, args, "document")
 
 
-def send_voice(world: World, args: Args) -> Json:
-    return _send(world, args, "voice")
+def send_voice(state: TelegramState, args: TelegramArguments) -> Json:
+    return _send(state, args, "voice")
 
 
-def _send(world: World, args: Args, kind: str) -> Json:
-    caption = _short(args.caption())
-    place = Place(world, args)
-    file = _file(world, args, kind, args.get(kind))
-    return place.say(caption, (file,), **{kind: file_json(file)})
+def _send(state: TelegramState, args: TelegramArguments, kind: str) -> Json:
+    caption = _check_caption(args.formatted_caption())
+    place = MessageTarget(state, args)
+    file = _file_to_send(state, args, kind, args.get(kind))
+    return place.send(caption, (file,), **{kind: file_json(file)})
 
 
-def _short(caption: Formatted) -> Formatted:
-    if units(caption.text) > CAPTION_LIMIT:
-        raise bad("Message caption is too long")
+def _check_caption(caption: FormattedText) -> FormattedText:
+    if utf16_length(caption.text) > MAX_CAPTION_UNITS:
+        raise bad_request("Message caption is too long")
     return caption
 
 
-def send_media_group(world: World, args: Args) -> list[Json]:
-    media = [piece for piece in args.things("media") if isinstance(piece, dict)]
+def send_media_group(state: TelegramState, args: TelegramArguments) -> list[Json]:
+    media = [piece for piece in args.json_list("media") if isinstance(piece, dict)]
     if not 2 <= len(media) <= 10:
-        raise bad("Wrong number of items in the media group: there must be 2-10 items to send")
-    captions = [_short(caption_of(piece)) for piece in media]
-    place = Place(world, args)
-    files = [_file(world, args, str(piece.get("type")), piece.get("media")) for piece in media]
+        raise bad_request("Wrong number of items in the media group: there must be 2-10 items to send")
+    captions = [_check_caption(caption_of(piece)) for piece in media]
+    place = MessageTarget(state, args)
+    files = [_file_to_send(state, args, str(piece.get("type")), piece.get("media")) for piece in media]
     if len({file.kind for file in files}) > 1:
-        raise bad("Can't use the media of the specified type in the album")
-    group_id = f"1350{next(world.numbers):09d}"
+        raise bad_request("Can't use the media of the specified type in the album")
+    group_id = f"1350{next(state.ids):09d}"
     return [
-        place.say(text, (file,), group_id=group_id, media_group_id=group_id, **{file.kind: file_json(file)})
+        place.send(text, (file,), group_id=group_id, media_group_id=group_id, **{file.kind: file_json(file)})
         for text, file in zip(captions, files, strict=True)
     ]
 
 
-def _file(world: World, args: Args, kind: str, value: Any) -> File:
+def _file_to_send(state: TelegramState, args: TelegramArguments, kind: str, value: Any) -> TelegramFile:
     """Returns the uploaded file, or the stored one with this file_id. Raises TelegramError if it is invalid."""
     if kind not in FOLDERS:
-        raise bad("Wrong type of the media specified")
-    upload = args.upload(value)
+        raise bad_request("Wrong type of the media specified")
+    upload = args.uploaded_file(value)
     if upload is None:
-        return _known(world, value)
-    return _kept(world, upload, kind)
+        return _file_by_id(state, value)
+    return _store_upload(state, upload, kind)
 
 
-def _kept(world: World, upload: Upload, kind: str) -> File:
+def _store_upload(state: TelegramState, upload: TelegramUpload, kind: str) -> TelegramFile:
     weight = len(upload.content)
     if not weight:
-        raise bad("file must be non-empty")
-    if kind == "photo" and weight > PHOTO_LIMIT:
-        raise bad(f"file of size {weight} bytes is too big for a photo; the maximum size is {PHOTO_LIMIT} bytes")
-    if kind == "photo" and not upload.content.startswith(PICTURES):
-        raise bad("IMAGE_PROCESS_FAILED")
-    return keep(world, upload.content, kind, upload.name, mime_type=upload.mime_type)
+        raise bad_request("file must be non-empty")
+    if kind == "photo" and weight > MAX_PHOTO_BYTES:
+        raise bad_request(
+            f"file of size {weight} bytes is too big for a photo; the maximum size is {MAX_PHOTO_BYTES} bytes"
+        )
+    if kind == "photo" and not upload.content.startswith(IMAGE_SIGNATURES):
+        raise bad_request("IMAGE_PROCESS_FAILED")
+    return add_file(state, upload.content, kind, upload.name, mime_type=upload.mime_type)
 
 
-def _known(world: World, value: Any) -> File:
-    file = world.files.get(str(value))
+def _file_by_id(state: TelegramState, value: Any) -> TelegramFile:
+    file = state.files.get(str(value))
     if file is None:
-        raise bad("wrong file identifier/HTTP URL specified")
+        raise bad_request("wrong file identifier/HTTP URL specified")
     return file
 
 
-def get_file(world: World, args: Args) -> Json:
-    file = world.files.get(args.word("file_id"))
+def get_file(state: TelegramState, args: TelegramArguments) -> Json:
+    file = state.files.get(args.string("file_id"))
     if file is None:
-        raise bad("wrong file_id or the file is temporarily unavailable")
-    if file.size > DOWNLOAD_LIMIT:
-        raise bad("file is too big")
+        raise bad_request("wrong file_id or the file is temporarily unavailable")
+    if file.size > MAX_DOWNLOAD_BYTES:
+        raise bad_request("file is too big")
     told = {"file_id": file.id, "file_unique_id": f"AQAD{file.id[-8:]}", "file_size": file.size}
-    return {**told, "file_path": path_of(file)}
+    return {**told, "file_path": file_path(file)}
 
 
-def path_of(file: File) -> str:
+def file_path(file: TelegramFile) -> str:
     suffix = file.name.rpartition(".")[2] if "." in file.name else "bin"
     return f"{FOLDERS[file.kind]}/{file.id}.{suffix}"
 
 
-def download(world: World, token: str, path: str) -> web.Response:
+def download(state: TelegramState, token: str, path: str) -> web.Response:
     """Returns the content of a file if the token is valid."""
     try:
-        check_token(world, token)
-        file = _by_path(world.files, path)
+        check_token(state, token)
+        file = _file_by_path(state.files, path)
     except TelegramError as error:
         return web.json_response(error.body, status=error.status)
     return web.Response(body=file.content, content_type="application/octet-stream")
 
 
-def _by_path(files: Mapping[str, File], path: str) -> File:
+def _file_by_path(files: Mapping[str, TelegramFile], path: str) -> TelegramFile:
     file = files.get(path.rpartition("/")[2].rpartition(".")[0])
-    if file is None or path_of(file) != path:
+    if file is None or file_path(file) != path:
         raise TelegramError(404)
     return file

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tests.fakes import telegram_files, telegram_text_methods
 from tests.fakes.platform_api import encode
-from tests.fakes.telegram_arguments import Args
-from tests.fakes.telegram_bot_api import Method
-from tests.fakes.telegram_faults import bad
+from tests.fakes.telegram_arguments import TelegramArguments
+from tests.fakes.telegram_bot_api import TelegramMethod
+from tests.fakes.telegram_faults import bad_request
 from tests.fakes.telegram_messages import Json
-from tests.fakes.telegram_state import Action, World
-from tests.fakes.telegram_text_methods import entry_of
+from tests.fakes.telegram_state import ChatAction, TelegramState
+from tests.fakes.telegram_text_methods import find_message
 
-ACTIONS = {
+CHAT_ACTIONS = {
     "typing",
     "upload_photo",
     "record_video",
@@ -27,122 +27,124 @@ ACTIONS = {
 DEFAULT_SCOPE = '{"type":"default"}'
 
 
-def methods(*, drafts: bool) -> dict[str, Method]:
-    known = _sending() | _around()
-    return known | ({"sendMessageDraft": Method(telegram_text_methods.send_message_draft, "all")} if drafts else {})
+def methods(*, drafts: bool) -> dict[str, TelegramMethod]:
+    known = _sending_methods() | _other_methods()
+    return known | (
+        {"sendMessageDraft": TelegramMethod(telegram_text_methods.send_message_draft, "all")} if drafts else {}
+    )
 
 
-def _sending() -> dict[str, Method]:
+def _sending_methods() -> dict[str, TelegramMethod]:
     return {
-        "sendMessage": Method(telegram_text_methods.send_message, "chat"),
-        "editMessageText": Method(telegram_text_methods.edit_message_text, "chat"),
-        "sendPhoto": Method(telegram_files.send_photo, "chat"),
-        "sendDocument": Method(telegram_files.send_document, "chat"),
-        "sendVoice": Method(telegram_files.send_voice, "chat"),
-        "sendMediaGroup": Method(telegram_files.send_media_group, "chat"),
-        "sendChatAction": Method(send_chat_action, "all"),
+        "sendMessage": TelegramMethod(telegram_text_methods.send_message, "chat"),
+        "editMessageText": TelegramMethod(telegram_text_methods.edit_message_text, "chat"),
+        "sendPhoto": TelegramMethod(telegram_files.send_photo, "chat"),
+        "sendDocument": TelegramMethod(telegram_files.send_document, "chat"),
+        "sendVoice": TelegramMethod(telegram_files.send_voice, "chat"),
+        "sendMediaGroup": TelegramMethod(telegram_files.send_media_group, "chat"),
+        "sendChatAction": TelegramMethod(send_chat_action, "all"),
     }
 
 
-def _around() -> dict[str, Method]:
+def _other_methods() -> dict[str, TelegramMethod]:
     return {
-        "getMe": Method(lambda world, _: world.me),
-        "deleteMessage": Method(telegram_text_methods.delete_message),
-        "deleteMessages": Method(telegram_text_methods.delete_messages),
-        "getFile": Method(telegram_files.get_file),
-        "setMyCommands": Method(set_my_commands),
-        "getMyCommands": Method(get_my_commands),
-        "deleteMyCommands": Method(delete_my_commands),
-        "setMessageReaction": Method(set_message_reaction),
-        "answerCallbackQuery": Method(answer_callback_query),
-        "answerGuestQuery": Method(answer_guest_query),
-        "createForumTopic": Method(create_forum_topic),
-        "editForumTopic": Method(edit_forum_topic),
+        "getMe": TelegramMethod(lambda world, _: world.me),
+        "deleteMessage": TelegramMethod(telegram_text_methods.delete_message),
+        "deleteMessages": TelegramMethod(telegram_text_methods.delete_messages),
+        "getFile": TelegramMethod(telegram_files.get_file),
+        "setMyCommands": TelegramMethod(set_my_commands),
+        "getMyCommands": TelegramMethod(get_my_commands),
+        "deleteMyCommands": TelegramMethod(delete_my_commands),
+        "setMessageReaction": TelegramMethod(set_message_reaction),
+        "answerCallbackQuery": TelegramMethod(answer_callback_query),
+        "answerGuestQuery": TelegramMethod(answer_guest_query),
+        "createForumTopic": TelegramMethod(create_forum_topic),
+        "editForumTopic": TelegramMethod(edit_forum_topic),
     }
 
 
-def send_chat_action(world: World, args: Args) -> bool:
-    if args.word("action") not in ACTIONS:
-        raise bad("Wrong parameter action in request")
-    chat = world.open_chat(args.chat_id, args.business)
-    chat.act(Action(args.word("action"), args.number("message_thread_id") or None, world.clock()))
+def send_chat_action(state: TelegramState, args: TelegramArguments) -> bool:
+    if args.string("action") not in CHAT_ACTIONS:
+        raise bad_request("Wrong parameter action in request")
+    chat = state.writable_chat(args.chat_id, args.business_connection_id)
+    chat.record_action(ChatAction(args.string("action"), args.number("message_thread_id") or None, state.clock()))
     return True
 
 
-def _scope(args: Args) -> str:
-    scope = encode(args["scope"]) if args.thing("scope") else DEFAULT_SCOPE
-    language = args.word("language_code")
+def _scope_key(args: TelegramArguments) -> str:
+    scope = encode(args["scope"]) if args.json_object("scope") else DEFAULT_SCOPE
+    language = args.string("language_code")
     return f"{scope} {language}" if language else scope
 
 
-def set_my_commands(world: World, args: Args) -> bool:
-    commands = args.things("commands")
+def set_my_commands(state: TelegramState, args: TelegramArguments) -> bool:
+    commands = args.json_list("commands")
     for one in commands:
         name, told = str(one.get("command", "")), str(one.get("description", ""))
         if not (1 <= len(name) <= 32 and name.replace("_", "").isalnum() and name.isascii() and name == name.lower()):
-            raise bad("BOT_COMMAND_INVALID")
+            raise bad_request("BOT_COMMAND_INVALID")
         if not 1 <= len(told) <= 256:
-            raise bad("BOT_COMMAND_DESCRIPTION_INVALID")
+            raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
     if len(commands) > 100:
-        raise bad("BOT_COMMANDS_TOO_MUCH")
-    world.commands[_scope(args)] = commands
+        raise bad_request("BOT_COMMANDS_TOO_MUCH")
+    state.commands[_scope_key(args)] = commands
     return True
 
 
-def get_my_commands(world: World, args: Args) -> list[Json]:
-    return world.commands.get(_scope(args), [])
+def get_my_commands(state: TelegramState, args: TelegramArguments) -> list[Json]:
+    return state.commands.get(_scope_key(args), [])
 
 
-def delete_my_commands(world: World, args: Args) -> bool:
-    world.commands.pop(_scope(args), None)
+def delete_my_commands(state: TelegramState, args: TelegramArguments) -> bool:
+    state.commands.pop(_scope_key(args), None)
     return True
 
 
-def set_message_reaction(world: World, args: Args) -> bool:
+def set_message_reaction(state: TelegramState, args: TelegramArguments) -> bool:
     """setMessageReaction: a bot has at most one reaction to a message; an empty list removes it."""
-    chat = world.open_chat(args.chat_id)
-    entry = entry_of(chat, args, "message to react")
-    emoji = tuple(str(one.get("emoji")) for one in args.things("reaction"))
+    chat = state.writable_chat(args.chat_id)
+    entry = find_message(chat, args, "message to react")
+    emoji = tuple(str(one.get("emoji")) for one in args.json_list("reaction"))
     if len(emoji) > 1:
-        raise bad("REACTIONS_TOO_MANY")
-    world.react(entry, emoji)
+        raise bad_request("REACTIONS_TOO_MANY")
+    state.set_reactions(entry, emoji)
     return True
 
 
-def answer_callback_query(world: World, args: Args) -> bool:
-    query_id = args.word("callback_query_id")
+def answer_callback_query(state: TelegramState, args: TelegramArguments) -> bool:
+    query_id = args.string("callback_query_id")
     if not query_id:
-        raise bad("query is too old and response timeout expired or query ID is invalid")
-    world.answered[query_id] = dict(args)
+        raise bad_request("query is too old and response timeout expired or query ID is invalid")
+    state.query_answers[query_id] = dict(args)
     return True
 
 
-def answer_guest_query(world: World, args: Args) -> Json:
-    query_id = args.word("guest_query_id")
-    if not query_id or query_id in world.answered:
-        raise bad("query is too old and response timeout expired or query ID is invalid")
-    world.answered[query_id] = dict(args)
+def answer_guest_query(state: TelegramState, args: TelegramArguments) -> Json:
+    query_id = args.string("guest_query_id")
+    if not query_id or query_id in state.query_answers:
+        raise bad_request("query is too old and response timeout expired or query ID is invalid")
+    state.query_answers[query_id] = dict(args)
     return {"inline_message_id": f"guest-{query_id}"}
 
 
-def create_forum_topic(world: World, args: Args) -> Json:
+def create_forum_topic(state: TelegramState, args: TelegramArguments) -> Json:
     """createForumTopic: in a forum or a private chat with topics. Its id is that of the message that opens it."""
-    chat = world.open_chat(args.chat_id)
+    chat = state.writable_chat(args.chat_id)
     if not chat.has_topics:
-        raise bad("The chat is not a forum")
-    if not 1 <= len(args.word("name")) <= 128:
-        raise bad("TOPIC_TITLE_EMPTY")
-    chat.last += 1
-    chat.topics[chat.last] = args.word("name")
-    return {"message_thread_id": chat.last, "name": args.word("name"), "icon_color": 7322096}
+        raise bad_request("The chat is not a forum")
+    if not 1 <= len(args.string("name")) <= 128:
+        raise bad_request("TOPIC_TITLE_EMPTY")
+    chat.last_message_id += 1
+    chat.topics[chat.last_message_id] = args.string("name")
+    return {"message_thread_id": chat.last_message_id, "name": args.string("name"), "icon_color": 7322096}
 
 
-def edit_forum_topic(world: World, args: Args) -> bool:
-    chat = world.open_chat(args.chat_id)
+def edit_forum_topic(state: TelegramState, args: TelegramArguments) -> bool:
+    chat = state.writable_chat(args.chat_id)
     thread = args.number("message_thread_id")
     if thread not in chat.topics:
-        raise bad("TOPIC_ID_INVALID")
-    if chat.topics[thread] == args.word("name"):
-        raise bad("TOPIC_NOT_MODIFIED")
-    chat.topics[thread] = args.word("name") or chat.topics[thread]
+        raise bad_request("TOPIC_ID_INVALID")
+    if chat.topics[thread] == args.string("name"):
+        raise bad_request("TOPIC_NOT_MODIFIED")
+    chat.topics[thread] = args.string("name") or chat.topics[thread]
     return True

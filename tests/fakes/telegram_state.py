@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from tests.fakes.change_signal import Bell
-from tests.fakes.platform_faults import Call, Faults
-from tests.fakes.telegram_faults import TelegramError, bad
-from tests.fakes.telegram_messages import BOT_ID, BOT_NAME, GENERAL_TOPIC, GROUP, USER, Json, bot, place
+from tests.fakes.change_signal import ChangeSignal
+from tests.fakes.platform_faults import PlatformFaults, RecordedCall
+from tests.fakes.telegram_faults import TelegramError, bad_request
+from tests.fakes.telegram_messages import BOT_ID, BOT_NAME, GENERAL_TOPIC, GROUP, USER, Json, bot_user, chat_of
 
 DRAFT_SECONDS = 30
 """Seconds a draft is visible: core.telegram.org/bots/api#sendmessagedraft."""
 TYPING_SECONDS = 5
 DATE = 1_790_000_000
 
-Where = tuple[str, int]
+ChatAddress = tuple[str, int]
 """Business connection id (or empty) and chat id."""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class TelegramFile:
     """A stored file. ``size`` may be larger than ``content``."""
 
     id: str
@@ -35,7 +35,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class TelegramMessageView:
     """A message as users see it now."""
 
     message_id: int
@@ -51,16 +51,16 @@ class Shown:
     """Id of the author."""
     reply_to: int | None
     edited: bool
-    files: tuple[File, ...]
+    files: tuple[TelegramFile, ...]
     markup: Json | None
-    group_id: str = ""
+    album_id: str = ""
     """media_group_id, shared by all items of an album."""
     reactions: tuple[str, ...] = ()
     """Reactions of the bot."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class TelegramDraft:
     """A draft shown while the bot is still writing."""
 
     draft_id: int
@@ -69,11 +69,11 @@ class Draft:
     entities: tuple[Json, ...]
     can_stop: bool
     keep_on_stop: bool
-    until: float
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ChatAction:
     """A chat action: ``typing`` and the like."""
 
     action: str
@@ -82,28 +82,28 @@ class Action:
 
 
 @dataclass(slots=True)
-class Entry:
+class ChatMessage:
     """A message, as users see it and as JSON of the API."""
 
-    shown: Shown
+    view: TelegramMessageView
     json: Json
 
 
 @dataclass(slots=True)
-class Chat:
+class TelegramChat:
     json: Json
     business: str = ""
-    entries: dict[int, Entry] = field(default_factory=dict)
+    messages: dict[int, ChatMessage] = field(default_factory=dict)
     topics: dict[int, str] = field(default_factory=dict)
     """Topic names by message_thread_id."""
-    drafts: dict[tuple[int | None, int], Draft] = field(default_factory=dict)
-    actions: list[Action] = field(default_factory=list)
-    typing: dict[int | None, float] = field(default_factory=dict)
+    drafts: dict[tuple[int | None, int], TelegramDraft] = field(default_factory=dict)
+    actions: list[ChatAction] = field(default_factory=list)
+    typing_until: dict[int | None, float] = field(default_factory=dict)
     """Time until which the bot is shown as typing, by topic."""
-    shut_out: str = ""
+    forbidden_reason: str = ""
     """Why the bot may not post here, as the server words it; empty if it may."""
     migrated_to: int = 0
-    last: int = 0
+    last_message_id: int = 0
     """The highest message_id."""
 
     @property
@@ -112,102 +112,102 @@ class Chat:
         return chat_id
 
     @property
-    def private(self) -> bool:
+    def is_private(self) -> bool:
         return bool(self.json["type"] == "private")
 
     @property
     def has_topics(self) -> bool:
-        return self.private or bool(self.json.get("is_forum"))
+        return self.is_private or bool(self.json.get("is_forum"))
 
-    def put(self, shown: Shown, json: Json) -> Entry:
+    def put_message(self, shown: TelegramMessageView, json: Json) -> ChatMessage:
         """Adds or replaces a message."""
-        entry = self.entries.get(shown.message_id)
+        entry = self.messages.get(shown.message_id)
         if entry is None:
-            self.last = max(self.last, shown.message_id)
-            entry = self.entries[shown.message_id] = Entry(shown, json)
+            self.last_message_id = max(self.last_message_id, shown.message_id)
+            entry = self.messages[shown.message_id] = ChatMessage(shown, json)
         else:
-            entry.shown, entry.json = shown, json
+            entry.view, entry.json = shown, json
         return entry
 
-    def act(self, action: Action) -> None:
+    def record_action(self, action: ChatAction) -> None:
         self.actions.append(action)
-        self.typing[action.thread] = action.at + TYPING_SECONDS
+        self.typing_until[action.thread] = action.at + TYPING_SECONDS
 
     def end_drafts(self, thread: int | None) -> None:
         """Removes drafts and typing of a topic, as a new message of the bot does."""
-        self.typing.pop(thread, None)
+        self.typing_until.pop(thread, None)
         for key in [key for key in self.drafts if key[0] == thread]:
             del self.drafts[key]
 
 
-class World(Bell):
+class TelegramState(ChangeSignal):
     """All state of the fake. Hold ``lock`` to read or write; ``change`` takes it and wakes the waiting threads."""
 
     def __init__(self, clock: Callable[[], float], token: str, me: Json) -> None:
         super().__init__()
         self.clock = clock
         self.token = token
-        self.me = profile(**me)
-        self.faults = Faults()
-        self.calls: list[Call] = []
-        self.chats: dict[Where, Chat] = {}
-        self.files: dict[str, File] = {}
+        self.me = bot_profile(**me)
+        self.faults = PlatformFaults()
+        self.calls: list[RecordedCall] = []
+        self.chats: dict[ChatAddress, TelegramChat] = {}
+        self.files: dict[str, TelegramFile] = {}
         self.commands: dict[str, list[Json]] = {}
         """Command menus by the JSON of their scope."""
-        self.answered: dict[str, Json] = {}
+        self.query_answers: dict[str, Json] = {}
         """Answers to queries by query id."""
         self.revoked = False
-        self.numbers = count(1)
-        self.enter(USER)
-        self.enter(GROUP)
+        self.ids = count(1)
+        self.ensure_chat(USER)
+        self.ensure_chat(GROUP)
 
-    def enter(self, chat: Json | int, thread: int | None = None, business: str = "") -> Chat:
+    def ensure_chat(self, chat: Json | int, thread: int | None = None, business: str = "") -> TelegramChat:
         """Returns the chat, creating chat and topic if they do not exist."""
         where = (business, chat if isinstance(chat, int) else chat["id"])
         found = self.chats.get(where)
         if found is None:
-            found = self.chats[where] = Chat(place(chat, thread), business)
-            found.last = 0 if found.private else GENERAL_TOPIC
+            found = self.chats[where] = TelegramChat(chat_of(chat, thread), business)
+            found.last_message_id = 0 if found.is_private else GENERAL_TOPIC
         elif not isinstance(chat, int):
             found.json = chat
         if thread is not None and found.has_topics:
             found.topics.setdefault(thread, f"Topic {thread}")
         return found
 
-    def chat(self, chat_id: int, business: str = "") -> Chat:
+    def find_chat(self, chat_id: int, business: str = "") -> TelegramChat:
         """Returns an existing chat. Raises ``chat not found`` or ``business connection not found``."""
         found = self.chats.get((business, chat_id))
         if found is not None:
             return found
         known = not business or any(business == connection for connection, _ in self.chats)
-        raise bad("chat not found" if known else "business connection not found")
+        raise bad_request("chat not found" if known else "business connection not found")
 
-    def open_chat(self, chat_id: int, business: str = "") -> Chat:
+    def writable_chat(self, chat_id: int, business: str = "") -> TelegramChat:
         """Returns a chat the bot may post in. Raises TelegramError if it may not."""
-        chat = self.chat(chat_id, business)
+        chat = self.find_chat(chat_id, business)
         if chat.migrated_to:
             why = "group chat was upgraded to a supergroup chat"
             raise TelegramError(400, why, migrate_to_chat_id=chat.migrated_to)
-        if chat.shut_out:
-            raise TelegramError(403, chat.shut_out)
+        if chat.forbidden_reason:
+            raise TelegramError(403, chat.forbidden_reason)
         return chat
 
-    def drafts(self, chat: Chat) -> list[Draft]:
+    def visible_drafts(self, chat: TelegramChat) -> list[TelegramDraft]:
         """Returns the drafts that have not expired."""
         now = self.clock()
-        return [draft for draft in chat.drafts.values() if now < draft.until]
+        return [draft for draft in chat.drafts.values() if now < draft.expires_at]
 
-    def say(self, chat: Chat, shown: Shown, json: Json) -> Json:
+    def add_bot_message(self, chat: TelegramChat, shown: TelegramMessageView, json: Json) -> Json:
         """Adds a message of the bot, which replaces its drafts and typing; returns its JSON."""
         chat.end_drafts(shown.thread)
-        return chat.put(shown, json).json
+        return chat.put_message(shown, json).json
 
-    def react(self, entry: Entry, emoji: tuple[str, ...]) -> None:
-        entry.shown = replace(entry.shown, reactions=emoji)
+    def set_reactions(self, entry: ChatMessage, emoji: tuple[str, ...]) -> None:
+        entry.view = replace(entry.view, reactions=emoji)
 
 
-def profile(**more: Any) -> Json:
+def bot_profile(**more: Any) -> Json:
     """Returns the result of getMe."""
     abilities = {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": False}
     newer = {"can_connect_to_business": True, "has_main_web_app": False, "has_topics_enabled": True}
-    return bot() | {"username": BOT_NAME, "id": BOT_ID} | abilities | newer | more
+    return bot_user() | {"username": BOT_NAME, "id": BOT_ID} | abilities | newer | more

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.domain.models import Exchange, ThreadId, Turn
 from tests.contracts.inbox import InboxContract
-from tests.fakes.inbox import FakeInbox, Gate, Step, echo
+from tests.fakes.inbox import FakeInbox, InboxStep, ScriptGate, echo
 from tests.fakes.platform import FakePlatform
 
 
@@ -24,20 +24,20 @@ class TestFakeInbox(InboxContract):
         self.inbox.close()
 
     def hold(self) -> threading.Event:
-        gate = Gate()
+        gate = ScriptGate()
 
-        def held(turn: Turn) -> Sequence[Step]:
+        def held(turn: Turn) -> Sequence[InboxStep]:
             return (gate, *echo(turn))
 
         self.inbox.script = held
-        return _Opens(gate)
+        return _GateEvent(gate)
 
-    def know(self, thread: ThreadId, past: Exchange) -> None:
+    def add_backend_thread(self, thread: ThreadId, past: Exchange) -> None:
         self.inbox.at_backend[thread] = (past,)
 
 
-class _Opens(threading.Event):
-    def __init__(self, gate: Gate) -> None:
+class _GateEvent(threading.Event):
+    def __init__(self, gate: ScriptGate) -> None:
         super().__init__()
         self._gate = gate
 

@@ -22,7 +22,7 @@ from openai import (
     RateLimitError,
 )
 
-from tests.fakes.openai_server import ASSISTANT_ID, FakeOpenAI, Fault, Hang, Kind, Say
+from tests.fakes.openai_server import ASSISTANT_ID, FakeOpenAI, FaultKind, Hang, HttpFault, Say
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated:DeprecationWarning")
 MODEL = "gpt-5-mini"
@@ -60,14 +60,14 @@ def statuses(fake: FakeOpenAI, route: str) -> list[str]:
 
 
 async def test_the_check_of_the_types_is_a_check(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
-    fake.faults.add(Fault(status=200, body={"id": 7}))
+    fake.faults.add(HttpFault(status=200, body={"id": 7}))
     with pytest.raises(APIResponseValidationError):
         await plain(client, "chat")
 
 
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_status_fault_responds_without_processing(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
-    fake.faults.add(Fault(path=PATHS[route], status=500), Fault(status=429, headers={"retry-after": "7"}))
+    fake.faults.add(HttpFault(path=PATHS[route], status=500), HttpFault(status=429, headers={"retry-after": "7"}))
     with pytest.raises(InternalServerError):
         await plain(client, route)
     with pytest.raises(RateLimitError) as caught:
@@ -80,7 +80,9 @@ async def test_a_status_fault_responds_without_processing(fake: FakeOpenAI, clie
 
 
 async def test_a_status_may_have_any_body(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
-    fake.faults.add(Fault(status=404, body={"detail": "Not Found"}), Fault(status=502, body="<h1>Bad Gateway</h1>"))
+    fake.faults.add(
+        HttpFault(status=404, body={"detail": "Not Found"}), HttpFault(status=502, body="<h1>Bad Gateway</h1>")
+    )
     with pytest.raises(NotFoundError) as detailed:
         await plain(client, "chat")
     assert detailed.value.body == {"detail": "Not Found"}
@@ -94,7 +96,7 @@ async def test_a_status_may_have_any_body(fake: FakeOpenAI, client: AsyncOpenAI)
 async def test_a_dropped_request_is_not_processed(
     fake: FakeOpenAI, client: AsyncOpenAI, route: str, *, aio: bool
 ) -> None:
-    fake.faults.add(Fault(kind="drop_before", times=2))
+    fake.faults.add(HttpFault(kind="drop_before", times=2))
     other = client.with_options(http_client=DefaultAioHttpClient()) if aio else client
     for ask in (plain, streamed):
         with pytest.raises(APIConnectionError):
@@ -109,25 +111,25 @@ async def test_a_dropped_request_is_not_processed(
 async def test_a_request_with_a_dropped_response_is_processed(
     fake: FakeOpenAI, client: AsyncOpenAI, route: str
 ) -> None:
-    fake.faults.add(Fault(kind="drop_after", times=2))
+    fake.faults.add(HttpFault(kind="drop_after", times=2))
     for ask in (plain, streamed):
         with pytest.raises(APIConnectionError):
             await ask(client, route)
     if route != "chat":
-        await fake.until(lambda: statuses(fake, route) == ["completed"] * 2)
+        await fake.wait_until_async(lambda: statuses(fake, route) == ["completed"] * 2)
 
 
 @pytest.mark.parametrize("route", ["threads", "background"])
 async def test_a_dropped_response_does_not_wait_for_background_work(
     fake: FakeOpenAI, client: AsyncOpenAI, route: str
 ) -> None:
-    fake.faults.add(Fault(kind="drop_after"))
+    fake.faults.add(HttpFault(kind="drop_after"))
     fake.script(Hang())
     with pytest.raises(APIConnectionError) as caught:
         await streamed(client, route)
     assert not isinstance(caught.value, APITimeoutError)
     fake.release()
-    await fake.until(lambda: statuses(fake, route) == ["completed"])
+    await fake.wait_until_async(lambda: statuses(fake, route) == ["completed"])
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.001])
@@ -136,40 +138,40 @@ async def test_a_cut_stream_is_interrupted(fake: FakeOpenAI, client: AsyncOpenAI
     fake.chunk_delay = delay
     whole = len(await streamed(client, route))
     for after in range(whole):
-        fake.faults.add(Fault(kind="cut", after=after))
+        fake.faults.add(HttpFault(kind="cut", after=after))
         with pytest.raises(APIConnectionError):
             await streamed(client, route)
     if route != "chat":
         end = "cancelled" if route == "responses" else "completed"
-        await fake.until(lambda: statuses(fake, route)[1:] == [end] * whole)
+        await fake.wait_until_async(lambda: statuses(fake, route)[1:] == [end] * whole)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_cut_body_is_truncated(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
-    fake.faults.add(Fault(kind="cut"))
+    fake.faults.add(HttpFault(kind="cut"))
     with pytest.raises(APIConnectionError):
         await plain(client, route)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_stream_may_end_early(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
-    fake.faults.add(Fault(kind="end_early", after=2))
+    fake.faults.add(HttpFault(kind="end_early", after=2))
     assert len(await streamed(client, route)) == 2
     if route != "chat":
-        await fake.until(lambda: statuses(fake, route) == ["completed"])
+        await fake.wait_until_async(lambda: statuses(fake, route) == ["completed"])
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("kind", ["garbage", "end_early"])
-async def test_a_body_may_be_garbage(fake: FakeOpenAI, client: AsyncOpenAI, route: str, kind: Kind) -> None:
-    fake.faults.add(Fault(kind=kind))
+async def test_a_body_may_be_garbage(fake: FakeOpenAI, client: AsyncOpenAI, route: str, kind: FaultKind) -> None:
+    fake.faults.add(HttpFault(kind=kind))
     with pytest.raises((json.JSONDecodeError, APIResponseValidationError)):
         await plain(client, route)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_line_of_a_stream_may_be_garbage(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
-    fake.faults.add(Fault(kind="garbage", after=2))
+    fake.faults.add(HttpFault(kind="garbage", after=2))
     with pytest.raises(json.JSONDecodeError):
         await streamed(client, route)
 
@@ -177,7 +179,7 @@ async def test_a_line_of_a_stream_may_be_garbage(fake: FakeOpenAI, client: Async
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_comment_in_a_stream_is_ignored(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     whole = await streamed(client, route)
-    fake.faults.add(Fault(kind="comment", after=2))
+    fake.faults.add(HttpFault(kind="comment", after=2))
     assert await streamed(client, route) == whole
     assert fake.faults.pending == []
 
@@ -186,13 +188,13 @@ async def test_a_comment_in_a_stream_is_ignored(fake: FakeOpenAI, client: AsyncO
 async def test_a_stream_may_be_sent_in_small_pieces(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     fake.reply = "Grüße, 世界 🎉"
     whole = await streamed(client, route)
-    fake.shred = 7
+    fake.stream_chunk_bytes = 7
     assert await streamed(client, route) == whole
 
 
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_stream_may_contain_an_error_event(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
-    fake.faults.add(Fault(kind="error_event", after=2))
+    fake.faults.add(HttpFault(kind="error_event", after=2))
     if route in {"threads", "chat"}:
         with pytest.raises(APIError, match="The server had an error"):
             await streamed(client, route)
@@ -202,9 +204,9 @@ async def test_a_stream_may_contain_an_error_event(fake: FakeOpenAI, client: Asy
 
 async def test_a_gate_holds_a_request_back(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     gate = threading.Event()
-    fake.faults.add(Fault(gate=gate))
+    fake.faults.add(HttpFault(gate=gate))
     held = asyncio.create_task(plain(client, "chat"))
-    await fake.arrival("POST", "/chat/completions")
+    await fake.wait_for_async("POST", "/chat/completions")
     assert not held.done()
     gate.set()
     assert await held
@@ -214,20 +216,22 @@ async def test_a_delayed_request_is_processed_after_its_caller_disconnected(
     fake: FakeOpenAI, client: AsyncOpenAI
 ) -> None:
     gate = threading.Event()
-    fake.faults.add(Fault(gate=gate, delay=0.001, times=3))
+    fake.faults.add(HttpFault(gate=gate, delay=0.001, times=3))
     hasty = client.with_options(timeout=0.2)
     for route in ("threads", "background", "responses"):
         with pytest.raises(APITimeoutError):
             await plain(hasty, route)
     gate.set()
-    await fake.until(lambda: statuses(fake, "threads") == ["completed"] and "completed" in statuses(fake, "responses"))
-    await fake.until(lambda: sorted(statuses(fake, "responses")) == ["cancelled", "completed"])
+    await fake.wait_until_async(
+        lambda: statuses(fake, "threads") == ["completed"] and "completed" in statuses(fake, "responses")
+    )
+    await fake.wait_until_async(lambda: sorted(statuses(fake, "responses")) == ["cancelled", "completed"])
 
 
 async def test_faults_do_not_apply_to_other_requests(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.faults.add(
-        Fault(method="GET|DELETE", path=r"/threads/[^/]+", status=500, times=None),
-        Fault(path="/threads", status=503, skip=1),
+        HttpFault(method="GET|DELETE", path=r"/threads/[^/]+", status=500, times=None),
+        HttpFault(path="/threads", status=503, skip=1),
     )
     thread = await client.beta.threads.create()
     for _ in range(2):
@@ -244,7 +248,7 @@ async def test_faults_do_not_apply_to_other_requests(fake: FakeOpenAI, client: A
 async def test_a_cut_may_come_after_the_last_event(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script(Say("x"))
     whole = len(await streamed(client, "responses"))
-    fake.faults.add(Fault(kind="cut", after=whole))
+    fake.faults.add(HttpFault(kind="cut", after=whole))
     fake.script(Say("x"))
     with pytest.raises(APIConnectionError):
         await streamed(client, "responses")
@@ -264,7 +268,7 @@ async def test_a_thousand_runs_may_hang_at_once(fake: FakeOpenAI) -> None:
                 return await answer.read()
 
         asked = [asyncio.create_task(ask()) for _ in range(count)]
-        await fake.until(lambda: statuses(fake, "responses").count("in_progress") == count, timeout=30)
+        await fake.wait_until_async(lambda: statuses(fake, "responses").count("in_progress") == count, timeout=30)
         fake.release()
         told = await asyncio.gather(*asked)
     assert all(b"event: response.completed" in one for one in told)
@@ -274,7 +278,7 @@ async def test_a_thousand_runs_may_hang_at_once(fake: FakeOpenAI) -> None:
 async def test_a_reply_that_raises_fails_the_run(fake: FakeOpenAI, client: AsyncOpenAI, route: str) -> None:
     fake.reply = lambda texts: texts[99]
     name = await plain(client, route)
-    await fake.until(lambda: statuses(fake, route) == ["failed"])
+    await fake.wait_until_async(lambda: statuses(fake, route) == ["failed"])
     error = fake.runs[name]["last_error"] if route == "threads" else fake.responses[name]["error"]
     assert "IndexError" in error["message"]
 

@@ -11,7 +11,7 @@ from openai.types.responses import Response, ResponseOutputMessage, ResponseOutp
 from openai.types.responses.response_output_item import ImageGenerationCall
 from openai.types.responses.response_output_text import AnnotationContainerFileCitation
 
-from tests.fakes.openai_files import given
+from tests.fakes.openai_files import model_inputs
 from tests.fakes.openai_server import ASSISTANT_ID, FakeOpenAI, MakeFile, MakeImage, Say
 
 MODEL = "gpt-5-mini"
@@ -55,7 +55,7 @@ async def test_the_model_gets_the_content_of_the_parts(fake: FakeOpenAI, client:
     await client.responses.create(model=MODEL, conversation=conversation.id, input=parts)
     items = [item async for item in client.conversations.items.list(conversation.id)]
     assert len(items) == 2
-    assert fake.newest(conversation.id) == [
+    assert fake.newest_inputs(conversation.id) == [
         ("text", "", "Look"),
         ("image", "image/png", PNG),
         ("file", "a.pdf", b"%PDF"),
@@ -65,7 +65,7 @@ async def test_the_model_gets_the_content_of_the_parts(fake: FakeOpenAI, client:
     )
     assert completion.choices[0].message.content == "You said: Look"
     (post,) = fake.posts("/chat/completions")
-    assert given(post.body["messages"][0]["content"]) == fake.newest(conversation.id)
+    assert model_inputs(post.body["messages"][0]["content"]) == fake.newest_inputs(conversation.id)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_chat_accepts_only_images_and_pdf(client: AsyncOpenAI, part: Any) 
 
 
 async def test_a_server_may_reject_all_files(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
-    fake.takes_files = False
+    fake.accepts_files = False
     for part in (IMAGE, FILE):
         with pytest.raises(BadRequestError, match="content type"):
             await client.responses.create(model=MODEL, input=user(part))
@@ -130,7 +130,11 @@ def test_threads_reference_uploaded_files(fake: FakeOpenAI, sync_client: OpenAI)
         )
 
     say(sheet.id, "code_interpreter")
-    assert fake.newest(thread.id) == [("text", "", "Look"), ("image", "image/png", PNG), ("file", "a.xlsx", b"PK")]
+    assert fake.newest_inputs(thread.id) == [
+        ("text", "", "Look"),
+        ("image", "image/png", PNG),
+        ("file", "a.xlsx", b"PK"),
+    ]
     for file_id, tool in ((sheet.id, "file_search"), (sheet.id, "web_search"), ("file_0", "code_interpreter")):
         with pytest.raises(BadRequestError):
             say(file_id, tool)
@@ -158,7 +162,7 @@ async def test_a_response_contains_the_files_it_made(fake: FakeOpenAI, client: A
     assert note.filename == "a.csv"
     content = await client.containers.files.content.retrieve(note.file_id, container_id=note.container_id)
     assert content.content == b"1,2"
-    fake.lose(note.container_id)
+    fake.forget_object(note.container_id)
     with pytest.raises(NotFoundError):
         await client.containers.files.content.retrieve(note.file_id, container_id=note.container_id)
 

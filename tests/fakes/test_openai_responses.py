@@ -23,8 +23,8 @@ from tests.fakes.openai_server import (
     Hang,
     HostedTool,
     Incomplete,
-    Reason,
     Say,
+    Think,
 )
 
 MODEL = "gpt-5-mini"
@@ -112,7 +112,7 @@ async def test_deltas_are_obscured_unless_told_otherwise(client: AsyncOpenAI) ->
 
 async def test_hosted_tools_and_reasoning_leave_items(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     step: list[Act] = [
-        Reason("thinking"),
+        Think("thinking"),
         HostedTool("code_interpreter", "print(2)", "2"),
         HostedTool("web_search", "weather"),
         HostedTool("file_search", "contract", "found"),
@@ -205,7 +205,7 @@ async def test_a_conversation_is_locked_while_a_response_runs(fake: FakeOpenAI, 
         await client.responses.create(model=MODEL, input="b", conversation=conversation)
     assert (caught.value.code, caught.value.param) == ("conversation_locked", "conversation")
     fake.release()
-    await fake.until(lambda: fake.responses[running.id]["status"] == "completed")
+    await fake.wait_until_async(lambda: fake.responses[running.id]["status"] == "completed")
     await client.responses.create(model=MODEL, input="b", conversation=conversation)
     assert fake.user_texts(conversation) == ["a", "b"]
 
@@ -221,7 +221,7 @@ async def test_a_plain_response_is_lost_with_its_caller(fake: FakeOpenAI, client
     else:
         with pytest.raises(Exception, match="timed out"):
             await client.with_options(timeout=0.2).responses.create(model=MODEL, input="x", conversation=conversation)
-    await fake.until(lambda: all(one["status"] == "cancelled" for one in fake.responses.values()))
+    await fake.wait_until_async(lambda: all(one["status"] == "cancelled" for one in fake.responses.values()))
     fake.release()
     again = await client.responses.create(model=MODEL, input="again", conversation=conversation)
     assert again.status == "completed"

@@ -31,7 +31,7 @@ from openai.types.conversations.conversation_create_params import ConversationCr
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
 from tests.fakes.openai_params import PARAMS
-from tests.fakes.openai_script import pieces, tokens
+from tests.fakes.openai_script import count_tokens, split_evenly
 from tests.fakes.openai_server import ASSISTANT_ID, FakeOpenAI, Hang
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated:DeprecationWarning")
@@ -161,7 +161,7 @@ async def test_requests_are_recorded_and_can_be_waited_for(fake: FakeOpenAI, cli
     posted, got = fake.requests
     assert (posted.method, posted.path, posted.body) == ("POST", "/responses", {"model": MODEL, "input": "x"})
     assert (posted.headers["x-mine"], got.body) == ("1", None)
-    assert fake.posts("/responses") == await fake.arrival("POST", "/responses") == [posted]
+    assert fake.posts("/responses") == await fake.wait_for_async("POST", "/responses") == [posted]
     assert fake.wait_for("GET", "/responses/resp_.*") == [got]
     with pytest.raises(TimeoutError, match="POST /responses"):
         fake.wait_for("POST", "/responses", count=2, timeout=0.01)
@@ -173,10 +173,10 @@ async def test_a_release_applies_only_to_earlier_steps(fake: FakeOpenAI, client:
     await client.chat.completions.create(model=MODEL, messages=MESSAGES)
     fake.script(Hang())
     running = await client.responses.create(model=MODEL, input="x", background=True)
-    await fake.until(lambda: fake.responses[running.id]["status"] == "in_progress")
+    await fake.wait_until_async(lambda: fake.responses[running.id]["status"] == "in_progress")
     assert (await client.responses.retrieve(running.id)).status == "in_progress"
     fake.release()
-    await fake.until(lambda: fake.responses[running.id]["status"] == "completed")
+    await fake.wait_until_async(lambda: fake.responses[running.id]["status"] == "completed")
 
 
 async def test_a_stopped_server_refuses_connections_and_keeps_its_state(client: AsyncOpenAI) -> None:
@@ -229,14 +229,14 @@ def test_the_program_ends_on_sigterm() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 100])
 def test_a_text_is_cut_into_pieces_of_like_length(count: int) -> None:
     text = "abcdefghij"
-    cut = pieces(text, count)
+    cut = split_evenly(text, count)
     assert "".join(cut) == text
     assert len(cut) == min(count, len(text))
     assert max(map(len, cut)) - min(map(len, cut)) <= 1
 
 
 def test_tokens_are_counted_at_least_once() -> None:
-    assert (tokens(""), tokens("a" * 400, "b" * 4)) == (1, 101)
+    assert (count_tokens(""), count_tokens("a" * 400, "b" * 4)) == (1, 101)
 
 
 @pytest.mark.parametrize(

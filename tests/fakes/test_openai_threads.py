@@ -220,7 +220,7 @@ async def test_an_active_run_locks_its_thread(fake: FakeOpenAI, client: AsyncOpe
         )
     assert fake.user_texts(thread) == ["hello"]
     fake.release()
-    await fake.until(lambda: fake.runs[run.id]["status"] == "completed")
+    await fake.wait_until_async(lambda: fake.runs[run.id]["status"] == "completed")
     await client.beta.threads.messages.create(thread, role="user", content="more")
 
 
@@ -230,10 +230,10 @@ async def test_a_run_can_be_cancelled(fake: FakeOpenAI, client: AsyncOpenAI, act
     thread = await opened(client)
     run = await client.beta.threads.runs.create(thread, assistant_id=ASSISTANT_ID)
     if isinstance(act, CallTool):
-        await fake.until(lambda: fake.runs[run.id]["status"] == "requires_action")
+        await fake.wait_until_async(lambda: fake.runs[run.id]["status"] == "requires_action")
     cancelling = await client.beta.threads.runs.cancel(run.id, thread_id=thread)
     assert cancelling.status == "cancelling"
-    await fake.until(lambda: fake.runs[run.id]["status"] == "cancelled")
+    await fake.wait_until_async(lambda: fake.runs[run.id]["status"] == "cancelled")
     with pytest.raises(BadRequestError, match="Cannot cancel run with status 'cancelled'"):
         await client.beta.threads.runs.cancel(run.id, thread_id=thread)
     assert (await polled(client, thread)).status == "completed"
@@ -256,7 +256,7 @@ async def test_an_unread_stream_does_not_stop_its_run(fake: FakeOpenAI, client: 
     await stream.close()
     fake.release()
     assert first.event == "thread.run.created"
-    await fake.until(lambda: fake.threads[thread][-1].text == "still here")
+    await fake.wait_until_async(lambda: fake.threads[thread][-1].text == "still here")
 
 
 async def test_the_server_may_ask_for_a_polling_interval(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
@@ -306,7 +306,7 @@ async def test_messages_can_be_read_changed_and_deleted(client: AsyncOpenAI) -> 
 
 async def test_a_lost_or_deleted_thread_is_not_found(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     lost, deleted = await opened(client), await opened(client)
-    fake.lose(lost)
+    fake.forget_object(lost)
     assert (await client.beta.threads.delete(deleted)).deleted
     for thread in (lost, deleted, "thread_never"):
         with pytest.raises(NotFoundError, match=f"No thread found with id '{thread}'"):

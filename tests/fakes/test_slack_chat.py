@@ -50,36 +50,36 @@ def test_post_message_adds_a_message_to_the_channel_or_thread(slack: FakeSlack, 
     root = client.chat_postMessage(channel="C0CHAN", text="one")["ts"]
     metadata = {"event_type": "reply", "event_payload": {"turn": "1"}}
     reply = client.chat_postMessage(channel="C0CHAN", markdown_text="**two**", thread_ts=root, metadata=metadata)
-    first, second = slack.said("C0CHAN", root)
+    first, second = slack.messages("C0CHAN", root)
     assert (first.text, first.thread_ts, first.user) == ("one", None, BOT_USER)
     assert (second.ts, second.text, second.thread_ts) == (reply["ts"], "**two**", root)
     assert second.metadata == metadata
-    assert second not in slack.said("D0DM")
+    assert second not in slack.messages("D0DM")
 
 
 async def test_the_async_client_works_with_its_own_session(slack: FakeSlack) -> None:
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
         answer = await client.chat_postMessage(channel="D0DM", text="hi")
-    assert slack.said("D0DM")[-1].ts == answer["ts"]
+    assert slack.messages("D0DM")[-1].ts == answer["ts"]
 
 
 def test_the_visible_text_of_blocks_is_their_text(slack: FakeSlack, client: WebClient) -> None:
     blocks = [{"type": "markdown", "text": "# one"}, {"type": "divider"}, {"type": "markdown", "text": "two"}]
     client.chat_postMessage(channel="D0DM", text="in short", blocks=blocks)
-    assert slack.said("D0DM")[-1].text == "# one\n\ntwo"
-    assert slack.said("D0DM")[-1].blocks == blocks
+    assert slack.messages("D0DM")[-1].text == "# one\n\ntwo"
+    assert slack.messages("D0DM")[-1].blocks == blocks
     section = {"type": "section", "text": {"type": "mrkdwn", "text": "*three*"}}
     client.chat_postMessage(channel="D0DM", text="in short", blocks=[section])
-    assert slack.said("D0DM")[-1].text == "*three*"
+    assert slack.messages("D0DM")[-1].text == "*three*"
     buttons = {"type": "actions", "elements": [{"type": "button", "action_id": "a"}]}
     client.chat_postMessage(channel="D0DM", text="in short", blocks=[buttons])
-    assert slack.said("D0DM")[-1].text == "in short"
+    assert slack.messages("D0DM")[-1].text == "in short"
 
 
 def test_a_text_that_looks_like_json_stays_text(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", text='{"a": [1]}')
-    assert slack.said("D0DM")[-1].text == '{"a": [1]}'
+    assert slack.messages("D0DM")[-1].text == '{"a": [1]}'
 
 
 @pytest.mark.parametrize(
@@ -100,22 +100,22 @@ def test_a_text_that_looks_like_json_stays_text(slack: FakeSlack, client: WebCli
     ],
 )
 def test_an_invalid_post_is_refused(slack: FakeSlack, client: WebClient, arguments: dict[str, Any], error: str) -> None:
-    before = slack.said()
+    before = slack.messages()
     assert code(client.api_call, "chat.postMessage", json={"channel": "D0DM", **arguments}) == error
-    assert slack.said() == before
-    assert slack.calls("chat.postMessage")[-1].answered == error
+    assert slack.messages() == before
+    assert slack.calls("chat.postMessage")[-1].summary == error
 
 
 def test_content_at_the_limits_is_accepted(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", markdown_text="x" * 12_000)
     client.chat_postMessage(channel="D0DM", text="x", blocks=[{"type": "markdown", "text": "x" * 6_000}] * 2)
-    assert [len(posted.text) for posted in slack.said("D0DM")[-2:]] == [12_000, 12_002]
+    assert [len(posted.text) for posted in slack.messages("D0DM")[-2:]] == [12_000, 12_002]
 
 
 def test_chat_update_changes_the_message(slack: FakeSlack, client: WebClient) -> None:
     ts = client.chat_postMessage(channel="D0DM", text="one", metadata={"event_type": "e", "event_payload": {}})["ts"]
     client.chat_update(channel="D0DM", ts=ts, markdown_text="**two**")
-    posted = slack.said("D0DM")[-1]
+    posted = slack.messages("D0DM")[-1]
     assert (posted.ts, posted.text, posted.edited) == (ts, "**two**", True)
     assert posted.metadata is not None
     assert code(client.chat_update, channel="D0DM", ts=ts, text="x" * 4_001) == "msg_too_long"
@@ -123,7 +123,7 @@ def test_chat_update_changes_the_message(slack: FakeSlack, client: WebClient) ->
 
 
 def test_the_bot_cannot_change_a_users_message(slack: FakeSlack, client: WebClient) -> None:
-    ts = slack.say("mine")
+    ts = slack.user_says("mine")
     assert code(client.chat_update, channel="D0DM", ts=ts, text="x") == "cant_update_message"
     assert code(client.chat_delete, channel="D0DM", ts=ts) == "cant_delete_message"
 
@@ -131,15 +131,15 @@ def test_the_bot_cannot_change_a_users_message(slack: FakeSlack, client: WebClie
 def test_chat_delete_removes_the_message(slack: FakeSlack, client: WebClient) -> None:
     ts = client.chat_postMessage(channel="D0DM", text="gone", thread_ts="1700000000.000100")["ts"]
     client.chat_delete(channel="D0DM", ts=ts)
-    assert ts not in [posted.ts for posted in slack.said()]
+    assert ts not in [posted.ts for posted in slack.messages()]
     assert code(client.chat_delete, channel="D0DM", ts=ts) == "message_not_found"
 
 
 def test_an_ephemeral_message_is_visible_to_one_user(slack: FakeSlack, client: WebClient) -> None:
-    before = slack.said()
+    before = slack.messages()
     client.chat_postEphemeral(channel="C0CHAN", user="U0ANN", text="psst")
-    assert slack.said() == before
-    assert (slack.whispers[-1]["user"], slack.whispers[-1]["text"]) == ("U0ANN", "psst")
+    assert slack.messages() == before
+    assert (slack.ephemeral_messages[-1]["user"], slack.ephemeral_messages[-1]["text"]) == ("U0ANN", "psst")
     assert code(client.chat_postEphemeral, channel="C0CHAN", user="U0NONE", text="x") == "user_not_in_channel"
 
 
@@ -156,7 +156,7 @@ def test_a_revoked_token_is_refused_and_workspaces_are_separate(slack: FakeSlack
     other = WebClient(token="xoxb-else", base_url=slack.api_url)
     assert other.auth_test()["user_id"] == "U0ELSEBOT"
     assert code(other.chat_postMessage, channel="C0OLD", text="x") == "channel_not_found"
-    slack.revoke("xoxb-else", "account_inactive")
+    slack.revoke_token("xoxb-else", "account_inactive")
     assert code(other.auth_test) == "account_inactive"
 
 
@@ -177,12 +177,12 @@ def test_a_message_to_a_person_goes_to_their_direct_messages(client: WebClient) 
 
 def test_long_text_is_truncated(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", text="x" * 40_001)
-    assert len(slack.said("D0DM")[-1].text) == 40_000
+    assert len(slack.messages("D0DM")[-1].text) == 40_000
 
 
 def test_calls_are_recorded_in_order(slack: FakeSlack, client: WebClient) -> None:
     client.chat_postMessage(channel="D0DM", text="seen", blocks=[{"type": "divider"}])
     call = slack.calls()[-1]
-    assert (call.method, call.token, call.answered) == ("chat.postMessage", TOKEN, "ok")
+    assert (call.method, call.token, call.summary) == ("chat.postMessage", TOKEN, "ok")
     assert (call.args["text"], call.args["blocks"]) == ("seen", [{"type": "divider"}])
-    assert call.answer["ts"] == slack.said("D0DM")[-1].ts
+    assert call.answer["ts"] == slack.messages("D0DM")[-1].ts

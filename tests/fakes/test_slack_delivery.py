@@ -14,48 +14,48 @@ from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.webhook import WebhookClient
 
-from tests.fakes.receiver import OK, Answer, Received, Receiver
-from tests.fakes.slack_events import BOT_USER, SIGNING_SECRET, TOKEN, message
+from tests.fakes.receiver import OK, FakeReceiver, HttpAnswer, ReceivedRequest
+from tests.fakes.slack_events import BOT_USER, SIGNING_SECRET, TOKEN, message_event
 from tests.fakes.slack_server import FakeSlack
 
 
 @pytest.fixture
-def app() -> Iterator[Receiver]:
-    with Receiver() as running:
+def app() -> Iterator[FakeReceiver]:
+    with FakeReceiver() as running:
         yield running
 
 
 @pytest.fixture
-def slack(app: Receiver) -> Iterator[FakeSlack]:
+def slack(app: FakeReceiver) -> Iterator[FakeSlack]:
     with FakeSlack() as running:
         running.deliver_to(app.url)
         yield running
 
 
-def events(app: Receiver) -> list[dict[str, Any]]:
+def events(app: FakeReceiver) -> list[dict[str, Any]]:
     return [received.event for received in app.received]
 
 
-def test_a_users_message_is_delivered_as_a_signed_event(slack: FakeSlack, app: Receiver) -> None:
-    ts = slack.say("hi", user="U0EVE", channel="D0EVE")
-    slack.settle()
+def test_a_users_message_is_delivered_as_a_signed_event(slack: FakeSlack, app: FakeReceiver) -> None:
+    ts = slack.user_says("hi", user="U0EVE", channel="D0EVE")
+    slack.wait_until_delivered()
     (received,) = app.received
     assert SignatureVerifier(SIGNING_SECRET).is_valid_request(received.body, received.headers)
     assert received.json["authorizations"][0]["user_id"] == BOT_USER
     event = received.event
     assert (event["type"], event["channel_type"], event["user"], event["text"]) == ("message", "im", "U0EVE", "hi")
-    assert (event["ts"], slack.said("D0EVE")[0].ts) == (ts, ts)
+    assert (event["ts"], slack.messages("D0EVE")[0].ts) == (ts, ts)
     assert "thread_ts" not in event
     (delivery,) = slack.deliveries
     assert (delivery.event_id, delivery.retry_num, delivery.status) == (received.json["event_id"], 0, 200)
 
 
 @pytest.mark.parametrize("order", ["mention", "message"])
-def test_a_mention_is_delivered_as_two_events_of_one_message(app: Receiver, order: Any) -> None:
-    with FakeSlack(parallel=1) as slack:
+def test_a_mention_is_delivered_as_two_events_of_one_message(app: FakeReceiver, order: Any) -> None:
+    with FakeSlack(max_parallel=1) as slack:
         slack.deliver_to(app.url)
-        ts = slack.say("hi", channel="C0CHAN", mention=True, order=order)
-        slack.settle()
+        ts = slack.user_says("hi", channel="C0CHAN", mention=True, order=order)
+        slack.wait_until_delivered()
     first, second = events(app)
     kinds = ["app_mention", "message"] if order == "mention" else ["message", "app_mention"]
     assert [first["type"], second["type"]] == kinds
@@ -65,23 +65,23 @@ def test_a_mention_is_delivered_as_two_events_of_one_message(app: Receiver, orde
     assert len({received.json["event_id"] for received in app.received}) == 2
 
 
-def test_a_dm_or_a_message_without_mention_is_one_event(slack: FakeSlack, app: Receiver) -> None:
-    slack.say("hi", channel="C0CHAN")
-    slack.say("hi", mention=True)
-    slack.settle()
+def test_a_dm_or_a_message_without_mention_is_one_event(slack: FakeSlack, app: FakeReceiver) -> None:
+    slack.user_says("hi", channel="C0CHAN")
+    slack.user_says("hi", mention=True)
+    slack.wait_until_delivered()
     assert sorted(event["channel_type"] for event in events(app)) == ["channel", "im"]
 
 
-def test_a_channel_without_the_bot_sends_no_events(slack: FakeSlack, app: Receiver) -> None:
+def test_a_channel_without_the_bot_sends_no_events(slack: FakeSlack, app: FakeReceiver) -> None:
     slack.add_channel("C0ELSE", member=False)
-    slack.edit(slack.say("hi", channel="C0ELSE", mention=True), "ho")
-    slack.settle()
+    slack.user_edits(slack.user_says("hi", channel="C0ELSE", mention=True), "ho")
+    slack.wait_until_delivered()
     assert app.received == []
 
 
-def test_attached_files_are_part_of_the_event(slack: FakeSlack, app: Receiver) -> None:
-    slack.say("look", files=[("a.txt", b"hello")], thread_ts="1700000000.000100")
-    slack.settle()
+def test_attached_files_are_part_of_the_event(slack: FakeSlack, app: FakeReceiver) -> None:
+    slack.user_says("look", files=[("a.txt", b"hello")], thread_ts="1700000000.000100")
+    slack.wait_until_delivered()
     (event,) = events(app)
     assert (event["subtype"], event["thread_ts"]) == ("file_share", "1700000000.000100")
     request = urllib.request.Request(event["files"][0]["url_private"], headers={"Authorization": f"Bearer {TOKEN}"})
@@ -89,27 +89,27 @@ def test_attached_files_are_part_of_the_event(slack: FakeSlack, app: Receiver) -
         assert answer.read() == b"hello"
 
 
-def test_edit_and_delete_events_contain_the_previous_message(slack: FakeSlack, app: Receiver) -> None:
-    ts = slack.say("one")
-    slack.settle()
-    slack.edit(ts, "two")
-    slack.settle()
-    assert (slack.said("D0DM")[0].text, slack.said("D0DM")[0].edited) == ("two", True)
-    slack.delete(ts)
-    slack.settle()
-    assert slack.said("D0DM") == []
+def test_edit_and_delete_events_contain_the_previous_message(slack: FakeSlack, app: FakeReceiver) -> None:
+    ts = slack.user_says("one")
+    slack.wait_until_delivered()
+    slack.user_edits(ts, "two")
+    slack.wait_until_delivered()
+    assert (slack.messages("D0DM")[0].text, slack.messages("D0DM")[0].edited) == ("two", True)
+    slack.user_deletes(ts)
+    slack.wait_until_delivered()
+    assert slack.messages("D0DM") == []
     _, edit, deletion = events(app)
     assert (edit["previous_message"]["text"], edit["message"]["text"], edit["message"]["ts"]) == ("one", "two", ts)
     assert (deletion["deleted_ts"], deletion["previous_message"]["text"]) == (ts, "two")
 
 
-def test_the_stop_event_lists_the_ended_streams(slack: FakeSlack, app: Receiver) -> None:
-    root = slack.say("go")
+def test_the_stop_event_lists_the_ended_streams(slack: FakeSlack, app: FakeReceiver) -> None:
+    root = slack.user_says("go")
     client = WebClient(token=TOKEN, base_url=slack.api_url)
     stream = client.chat_startStream(channel="D0DM", thread_ts=root, markdown_text="x")["ts"]
-    slack.settle()
-    slack.stop("D0DM", root)
-    slack.settle()
+    slack.wait_until_delivered()
+    slack.press_stop("D0DM", root)
+    slack.wait_until_delivered()
     event = events(app)[-1]
     assert (event["type"], event["thread_ts"], event["streaming_message_ts"]) == (
         "agent_session_stopped",
@@ -118,77 +118,77 @@ def test_the_stop_event_lists_the_ended_streams(slack: FakeSlack, app: Receiver)
     )
 
 
-def test_an_event_that_is_not_accepted_is_retried_three_times(slack: FakeSlack, app: Receiver) -> None:
+def test_an_event_that_is_not_accepted_is_retried_three_times(slack: FakeSlack, app: FakeReceiver) -> None:
     app.answer = lambda _: (500, {}, "")
-    slack.say("hi")
-    slack.settle()
+    slack.user_says("hi")
+    slack.wait_until_delivered()
     assert [received.headers.get("x-slack-retry-num") for received in app.received] == [None, "1", "2", "3"]
     assert {received.headers.get("x-slack-retry-reason") for received in app.received[1:]} == {"http_error"}
     assert len({received.json["event_id"] for received in app.received}) == 1
     assert [(one.retry_num, one.status) for one in slack.deliveries] == [(0, 500), (1, 500), (2, 500), (3, 500)]
 
 
-def test_an_accepted_retry_is_the_last(slack: FakeSlack, app: Receiver) -> None:
+def test_an_accepted_retry_is_the_last(slack: FakeSlack, app: FakeReceiver) -> None:
     app.answer = lambda received: OK if "x-slack-retry-num" in received.headers else (503, {}, "")
-    slack.say("hi")
-    slack.settle()
+    slack.user_says("hi")
+    slack.wait_until_delivered()
     assert [one.status for one in slack.deliveries] == [503, 200]
 
 
-def test_an_app_can_ask_for_no_retry(slack: FakeSlack, app: Receiver) -> None:
+def test_an_app_can_ask_for_no_retry(slack: FakeSlack, app: FakeReceiver) -> None:
     app.answer = lambda _: (500, {"X-Slack-No-Retry": "1"}, "")
-    slack.say("hi")
-    slack.settle()
+    slack.user_says("hi")
+    slack.wait_until_delivered()
     assert [one.status for one in slack.deliveries] == [500]
 
 
 def test_a_slow_or_unreachable_app_is_retried() -> None:
     gate = threading.Event()
 
-    def slowly(received: Received) -> Answer:
+    def slowly(received: ReceivedRequest) -> HttpAnswer:
         if "x-slack-retry-num" not in received.headers:
             gate.wait(20)
         return OK
 
-    with FakeSlack(patience=0.05) as slack:
-        with Receiver(slowly) as app:
+    with FakeSlack(response_timeout=0.05) as slack:
+        with FakeReceiver(slowly) as app:
             slack.deliver_to(app.url)
-            slack.say("hi")
-            slack.settle()
+            slack.user_says("hi")
+            slack.wait_until_delivered()
             gate.set()
         assert [(one.status, one.reason) for one in slack.deliveries] == [(0, "http_timeout"), (200, "")]
-        slack.say("is anybody there?")
-        slack.settle()
+        slack.user_says("is anybody there?")
+        slack.wait_until_delivered()
         assert [(one.status, one.reason) for one in slack.deliveries[2:]] == [(0, "connection_failed")] * 4
 
 
-def test_a_delivery_can_be_repeated(slack: FakeSlack, app: Receiver) -> None:
-    slack.say("hi")
-    slack.settle()
+def test_a_delivery_can_be_repeated(slack: FakeSlack, app: FakeReceiver) -> None:
+    slack.user_says("hi")
+    slack.wait_until_delivered()
     slack.redeliver(slack.deliveries[0])
-    slack.settle()
+    slack.wait_until_delivered()
     first, second = app.received
     assert first.body == second.body
 
 
-def test_any_event_can_be_delivered(slack: FakeSlack, app: Receiver) -> None:
-    event = message("from nowhere", channel="C0NONE")
-    event_id = slack.tell(event, event_id="Ev1")
-    slack.settle()
+def test_any_event_can_be_delivered(slack: FakeSlack, app: FakeReceiver) -> None:
+    event = message_event("from nowhere", channel="C0NONE")
+    event_id = slack.deliver_event(event, event_id="Ev1")
+    slack.wait_until_delivered()
     assert event_id == "Ev1"
     assert (app.received[0].json["event_id"], app.received[0].event) == ("Ev1", event)
 
 
-def test_opening_the_home_sends_an_event(slack: FakeSlack, app: Receiver) -> None:
+def test_opening_the_home_sends_an_event(slack: FakeSlack, app: FakeReceiver) -> None:
     slack.open_home()
-    slack.settle()
+    slack.wait_until_delivered()
     assert (events(app)[0]["type"], events(app)[0]["tab"]) == ("app_home_opened", "messages")
 
 
-def test_a_command_is_a_form_and_its_response_url_works_five_times(slack: FakeSlack, app: Receiver) -> None:
+def test_a_command_is_a_form_and_its_response_url_works_five_times(slack: FakeSlack, app: FakeReceiver) -> None:
     app.answer = lambda _: (200, {"content-type": "text/plain"}, "on it")
-    trigger = slack.command("reset", "all", user="U0EVE", channel="C0CHAN")
-    slack.settle()
+    trigger = slack.run_command("reset", "all", user="U0EVE", channel="C0CHAN")
+    slack.wait_until_delivered()
     (received,) = app.received
     assert SignatureVerifier(SIGNING_SECRET).is_valid_request(received.body, received.headers)
     assert (received.form["command"], received.form["text"], received.form["trigger_id"]) == ("/reset", "all", trigger)
@@ -196,16 +196,16 @@ def test_a_command_is_a_form_and_its_response_url_works_five_times(slack: FakeSl
     hook = WebhookClient(received.form["response_url"])
     hook.send(text="just for you")
     hook.send(text="for all", response_type="in_channel")
-    assert [(one["user"], one["text"]) for one in slack.whispers] == [("U0EVE", "just for you")]
-    assert [posted.text for posted in slack.answers("C0CHAN")] == ["for all"]
+    assert [(one["user"], one["text"]) for one in slack.ephemeral_messages] == [("U0EVE", "just for you")]
+    assert [posted.text for posted in slack.bot_messages("C0CHAN")] == ["for all"]
     assert [hook.send(text="x").status_code for _ in range(4)] == [200, 200, 200, 404]
 
 
-def test_a_click_names_channel_and_thread_of_its_message(slack: FakeSlack, app: Receiver) -> None:
+def test_a_click_names_channel_and_thread_of_its_message(slack: FakeSlack, app: FakeReceiver) -> None:
     client = WebClient(token=TOKEN, base_url=slack.api_url)
     ts = client.chat_postMessage(channel="C0CHAN", text="good?", thread_ts="1700000000.000100")["ts"]
     slack.click("feedback", "yes", ts=ts)
-    slack.settle()
+    slack.wait_until_delivered()
     payload = json.loads(app.received[0].form["payload"])
     assert payload["container"] == {
         "type": "message",
@@ -217,12 +217,12 @@ def test_a_click_names_channel_and_thread_of_its_message(slack: FakeSlack, app: 
     assert [(action["action_id"], action["value"]) for action in payload["actions"]] == [("feedback", "yes")]
 
 
-def test_commands_and_clicks_can_have_their_own_urls(slack: FakeSlack, app: Receiver) -> None:
+def test_commands_and_clicks_can_have_their_own_urls(slack: FakeSlack, app: FakeReceiver) -> None:
     slack.deliver_to(app.url, commands=f"{app.url}/commands", interactive=f"{app.url}/clicks")
-    slack.command("help")
+    slack.run_command("help")
     slack.click("a", "b")
-    slack.say("c")
-    slack.settle()
+    slack.user_says("c")
+    slack.wait_until_delivered()
     assert sorted(received.path for received in app.received) == [
         "/slack/events",
         "/slack/events/clicks",
@@ -231,40 +231,40 @@ def test_commands_and_clicks_can_have_their_own_urls(slack: FakeSlack, app: Rece
 
 
 def test_the_bots_own_messages_are_echoed_on_request() -> None:
-    with Receiver() as app, FakeSlack(echo=True) as slack:
+    with FakeReceiver() as app, FakeSlack(echo=True) as slack:
         slack.deliver_to(app.url)
         ts = WebClient(token=TOKEN, base_url=slack.api_url).chat_postMessage(channel="D0DM", text="me")["ts"]
-        slack.settle()
+        slack.wait_until_delivered()
         (event,) = events(app)
     assert (event["ts"], event["user"], event["bot_id"], event["text"]) == (ts, BOT_USER, "B0BOT", "me")
     assert "client_msg_id" not in event
 
 
 def test_a_wait_that_times_out_describes_the_state(slack: FakeSlack) -> None:
-    slack.say("here I am")
+    slack.user_says("here I am")
     with pytest.raises(AssertionError, match="here I am"):
-        slack.wait(lambda: slack.said("C0CHAN"), timeout=0.05)
+        slack.wait_until(lambda: slack.messages("C0CHAN"), timeout=0.05)
 
 
-def test_a_restarted_fake_keeps_its_state_and_port(slack: FakeSlack, app: Receiver) -> None:
-    slack.say("before")
-    slack.settle()
+def test_a_restarted_fake_keeps_its_state_and_port(slack: FakeSlack, app: FakeReceiver) -> None:
+    slack.user_says("before")
+    slack.wait_until_delivered()
     url = slack.url
-    slack.shut()
+    slack.stop()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url, timeout=20)
     slack.start()
-    slack.say("after")
-    slack.settle()
+    slack.user_says("after")
+    slack.wait_until_delivered()
     assert slack.url == url
-    assert [posted.text for posted in slack.said()] == ["before", "after"]
+    assert [posted.text for posted in slack.messages()] == ["before", "after"]
     assert [event["text"] for event in events(app)] == ["before", "after"]
 
 
-def test_workspaces_are_separate(slack: FakeSlack, app: Receiver) -> None:
+def test_workspaces_are_separate(slack: FakeSlack, app: FakeReceiver) -> None:
     slack.add_workspace("T0ELSE", "xoxb-else", "U0ELSEBOT", "B0ELSE")
-    slack.say("here", channel="C0CHAN", mention=True, team="T0ELSE")
-    slack.settle()
+    slack.user_says("here", channel="C0CHAN", mention=True, team="T0ELSE")
+    slack.wait_until_delivered()
     (received, *_) = app.received
     assert received.json["team_id"] == received.json["authorizations"][0]["team_id"] == "T0ELSE"
     assert received.event["text"] == "<@U0ELSEBOT> here"
@@ -273,13 +273,13 @@ def test_workspaces_are_separate(slack: FakeSlack, app: Receiver) -> None:
     assert len(theirs.conversations_history(channel="C0CHAN")["messages"]) == 1
 
 
-def test_a_payload_without_envelope_is_delivered_as_it_is(slack: FakeSlack, app: Receiver) -> None:
+def test_a_payload_without_envelope_is_delivered_as_it_is(slack: FakeSlack, app: FakeReceiver) -> None:
     limited = {
         "type": "app_rate_limited",
         "team_id": "T0TEAM",
         "minute_rate_limited": 1700000000,
         "api_app_id": "A0APP",
     }
-    slack.send(limited)
-    slack.settle()
+    slack.deliver_payload(limited)
+    slack.wait_until_delivered()
     assert app.received[0].json == limited

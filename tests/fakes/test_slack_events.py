@@ -18,20 +18,20 @@ from slack_sdk.signature import SignatureVerifier
 from tests.fakes.slack_events import (
     BOT_ID,
     BOT_USER,
+    MESSAGE_SUBTYPES,
     SIGNING_SECRET,
-    SUBTYPES,
     TEAM,
     TOKEN,
+    agent_session_stopped,
+    app_home_opened,
+    app_mention,
     block_action,
-    callback,
-    command,
-    deleted,
-    edited,
-    home_opened,
-    mention,
-    message,
-    signed,
-    stopped,
+    event_envelope,
+    message_changed,
+    message_deleted,
+    message_event,
+    signed_headers,
+    slash_command,
 )
 
 FORM = "application/x-www-form-urlencoded"
@@ -79,7 +79,7 @@ def bot() -> Bot:
 
 
 def test_the_signature_passes_slacks_own_verifier() -> None:
-    headers = signed(b'{"a": 1}')
+    headers = signed_headers(b'{"a": 1}')
     assert SignatureVerifier(SIGNING_SECRET).is_valid_request('{"a": 1}', headers)
     assert not SignatureVerifier(SIGNING_SECRET).is_valid_request('{"a": 2}', headers)
     assert not SignatureVerifier("another").is_valid_request('{"a": 1}', headers)
@@ -92,57 +92,60 @@ def test_the_signature_matches_slacks_documented_example() -> None:
         b"&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN"
         b"&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
     )
-    headers = signed(body, at=1531420618)
+    headers = signed_headers(body, at=1531420618)
     assert headers["x-slack-signature"] == "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
 
 
 def test_bolt_refuses_a_forged_and_a_stale_signature(bot: Bot) -> None:
-    body = json.dumps(callback(message("hi"))).encode()
-    assert bot.post(body, signed(body, secret="another")) == 401
-    assert bot.post(body, signed(body, at=int(time.time()) - 301)) == 401
+    body = json.dumps(event_envelope(message_event("hi"))).encode()
+    assert bot.post(body, signed_headers(body, secret="another")) == 401
+    assert bot.post(body, signed_headers(body, at=int(time.time()) - 301)) == 401
     assert bot.heard == []
-    assert bot.post(body, signed(body)) == 200
+    assert bot.post(body, signed_headers(body)) == 200
     assert [event["text"] for event in bot.heard] == ["hi"]
 
 
 def test_a_retry_has_retry_headers() -> None:
-    headers = signed(b"", retry=2, reason="http_error")
+    headers = signed_headers(b"", retry=2, reason="http_error")
     assert (headers["x-slack-retry-num"], headers["x-slack-retry-reason"]) == ("2", "http_error")
-    assert "x-slack-retry-num" not in signed(b"")
+    assert "x-slack-retry-num" not in signed_headers(b"")
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        message("hi"),
-        message("hi", channel="C0CHAN", thread_ts="1700000000.000001"),
-        mention("hi"),
-        edited("better", before="good"),
-        deleted(),
-        stopped("D0DM", "1700000000.000100"),
-        home_opened(),
-        *SUBTYPES.values(),
+        message_event("hi"),
+        message_event("hi", channel="C0CHAN", thread_ts="1700000000.000001"),
+        app_mention("hi"),
+        message_changed("better", before="good"),
+        message_deleted(),
+        agent_session_stopped("D0DM", "1700000000.000100"),
+        app_home_opened(),
+        *MESSAGE_SUBTYPES.values(),
     ],
     ids=lambda event: event.get("subtype", event["type"]),
 )
 def test_bolt_accepts_every_event(bot: Bot, event: dict[str, Any]) -> None:
     own = event.get("user") == BOT_USER
-    body = json.dumps(callback(event)).encode()
-    status = bot.post(body, signed(body))
+    body = json.dumps(event_envelope(event)).encode()
+    status = bot.post(body, signed_headers(body))
     assert (status, bot.heard) == (200, [] if own else [event])
 
 
 def test_bolt_accepts_commands_and_clicks(bot: Bot) -> None:
-    form = urlencode(command("reset", "all of it")).encode()
-    assert bot.post(form, signed(form, content_type=FORM)) == 200
+    form = urlencode(slash_command("reset", "all of it")).encode()
+    assert bot.post(form, signed_headers(form, content_type=FORM)) == 200
     click = urlencode({"payload": json.dumps(block_action("feedback", "good", ts="1.2"))}).encode()
-    assert bot.post(click, signed(click, content_type=FORM)) == 200
+    assert bot.post(click, signed_headers(click, content_type=FORM)) == 200
     assert bot.heard[0]["text"] == "all of it"
     assert bot.heard[1]["actions"][0]["value"] == "good"
 
 
 def test_the_two_events_of_a_mention_have_different_ids_and_the_same_ts() -> None:
-    first, second = callback(mention("hi", ts="1.2")), callback(message("<@U0BOT> hi", channel="C0CHAN", ts="1.2"))
+    first, second = (
+        event_envelope(app_mention("hi", ts="1.2")),
+        event_envelope(message_event("<@U0BOT> hi", channel="C0CHAN", ts="1.2")),
+    )
     assert first["event_id"] != second["event_id"]
     assert first["event"]["ts"] == second["event"]["ts"]
     assert first["event"]["text"] == second["event"]["text"]
@@ -150,22 +153,27 @@ def test_the_two_events_of_a_mention_have_different_ids_and_the_same_ts() -> Non
 
 
 def test_a_mention_in_the_text_keeps_its_position() -> None:
-    assert mention("say hi, <@U0BOT>")["text"] == "say hi, <@U0BOT>"
+    assert app_mention("say hi, <@U0BOT>")["text"] == "say hi, <@U0BOT>"
 
 
 def test_every_subtype_has_its_fields() -> None:
-    assert {name: event["subtype"] for name, event in SUBTYPES.items()} == {name: name for name in SUBTYPES}
-    assert len(SUBTYPES) > 40
+    assert {name: event["subtype"] for name, event in MESSAGE_SUBTYPES.items()} == {
+        name: name for name in MESSAGE_SUBTYPES
+    }
+    assert len(MESSAGE_SUBTYPES) > 40
 
 
 def test_the_channel_type_follows_from_the_channel_id() -> None:
-    kinds = [message("", channel=channel)["channel_type"] for channel in ("D1", "C1", "G1")]
+    kinds = [message_event("", channel=channel)["channel_type"] for channel in ("D1", "C1", "G1")]
     assert kinds == ["im", "channel", "group"]
-    assert message("", channel="G1", channel_type="mpim")["channel_type"] == "mpim"
+    assert message_event("", channel="G1", channel_type="mpim")["channel_type"] == "mpim"
 
 
 def test_edit_and_delete_events_contain_the_previous_text() -> None:
-    edit, deletion = edited("better", before="good", ts="1.2", at="1.5"), deleted(text="good", ts="1.2")
+    edit, deletion = (
+        message_changed("better", before="good", ts="1.2", at="1.5"),
+        message_deleted(text="good", ts="1.2"),
+    )
     assert (edit["previous_message"]["text"], edit["message"]["text"]) == ("good", "better")
     assert edit["message"]["edited"] == {"user": "U0ANN", "ts": "1.5"}
     assert (deletion["deleted_ts"], deletion["previous_message"]["text"]) == ("1.2", "good")

@@ -15,7 +15,16 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.clock import Clock
 from tests.fakes.slack_events import TOKEN
-from tests.fakes.slack_server import Error, FakeSlack, Fault, Hang, Lost, RateLimit, Refuse, Status
+from tests.fakes.slack_server import (
+    ConnectionRefused,
+    FakeSlack,
+    HangingCall,
+    HttpStatus,
+    PlatformFault,
+    RateLimit,
+    ResponseLost,
+    SlackErrorFault,
+)
 
 
 @pytest.fixture
@@ -30,23 +39,23 @@ def client(slack: FakeSlack) -> WebClient:
 
 
 def texts(slack: FakeSlack) -> list[str]:
-    return [posted.text for posted in slack.said()]
+    return [posted.text for posted in slack.messages()]
 
 
 def answers(slack: FakeSlack) -> list[str]:
-    return [call.answered for call in slack.calls()]
+    return [call.summary for call in slack.calls()]
 
 
 @pytest.mark.parametrize(
     ("fault", "status", "answered"),
     [
         (RateLimit(7), 429, "ratelimited"),
-        (Error("is_archived", more={"why": "x"}), 200, "is_archived"),
-        (Status(503), 503, "503"),
+        (SlackErrorFault("is_archived", extra_fields={"why": "x"}), 200, "is_archived"),
+        (HttpStatus(503), 503, "503"),
     ],
 )
 def test_a_call_answered_with_an_injected_fault_is_not_performed(
-    slack: FakeSlack, client: WebClient, fault: Fault, status: int, answered: str
+    slack: FakeSlack, client: WebClient, fault: PlatformFault, status: int, answered: str
 ) -> None:
     slack.faults.add("chat.postMessage", fault)
     with pytest.raises(SlackApiError) as refusal:
@@ -64,24 +73,24 @@ def test_an_injected_rate_limit_has_retry_after(slack: FakeSlack, client: WebCli
 
 
 def test_a_call_with_a_lost_answer_is_performed(slack: FakeSlack, client: WebClient) -> None:
-    slack.faults.add("chat.postMessage", Lost())
+    slack.faults.add("chat.postMessage", ResponseLost())
     with pytest.raises((RemoteDisconnected, ConnectionResetError)):
         client.chat_postMessage(channel="D0DM", text="x")
     assert texts(slack) == ["x"]
-    slack.wait(lambda: answers(slack) == ["lost"])
-    assert slack.calls()[0].answer["ts"] == slack.said()[0].ts
+    slack.wait_until(lambda: answers(slack) == ["lost"])
+    assert slack.calls()[0].answer["ts"] == slack.messages()[0].ts
 
 
 def test_a_call_on_a_refused_connection_is_not_performed(slack: FakeSlack, client: WebClient) -> None:
-    slack.faults.add("chat.postMessage", Refuse())
+    slack.faults.add("chat.postMessage", ConnectionRefused())
     with pytest.raises((RemoteDisconnected, ConnectionResetError)):
         client.chat_postMessage(channel="D0DM", text="x")
-    slack.wait(lambda: answers(slack) == ["refused"])
+    slack.wait_until(lambda: answers(slack) == ["refused"])
     assert texts(slack) == []
 
 
 async def test_the_async_client_sees_the_connection_break(slack: FakeSlack) -> None:
-    slack.faults.add("chat.postMessage", Lost())
+    slack.faults.add("chat.postMessage", ResponseLost())
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session, retry_handlers=[])
         with pytest.raises(aiohttp.ClientError):
@@ -90,25 +99,25 @@ async def test_the_async_client_sees_the_connection_break(slack: FakeSlack) -> N
 
 
 async def test_a_hanging_call_is_performed_when_released(slack: FakeSlack) -> None:
-    slack.faults.add("chat.*", Hang())
+    slack.faults.add("chat.*", HangingCall())
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
         call = asyncio.ensure_future(client.chat_postMessage(channel="D0DM", text="x"))
-        await slack.until(lambda: slack.faults.hanging == 1)
+        await slack.wait_until_async(lambda: slack.faults.hanging == 1)
         assert (texts(slack), answers(slack)) == ([], [""])
         slack.faults.release()
-        assert (await call)["ts"] == slack.said()[0].ts
+        assert (await call)["ts"] == slack.messages()[0].ts
 
 
 def test_faults_apply_in_order_and_as_often_as_set(slack: FakeSlack, client: WebClient) -> None:
-    slack.faults.add("chat.postMessage", Error("one", times=2), Error("two", skip=1))
+    slack.faults.add("chat.postMessage", SlackErrorFault("one", times=2), SlackErrorFault("two", skip=1))
     for _ in range(5):
         client_call(client)
     assert answers(slack) == ["one", "one", "ok", "two", "ok"]
 
 
 def test_a_fault_can_last_until_cleared(slack: FakeSlack, client: WebClient) -> None:
-    slack.faults.add("chat.*", Error("fatal_error", times=None))
+    slack.faults.add("chat.*", SlackErrorFault("fatal_error", times=None))
     for _ in range(3):
         client_call(client)
     client.auth_test()
@@ -126,7 +135,7 @@ def client_call(client: WebClient) -> None:
 
 def test_hooks_run_before_and_after_a_call_is_performed(slack: FakeSlack, client: WebClient) -> None:
     seen: list[tuple[str, int]] = []
-    slack.faults.before("chat.postMessage", lambda call: seen.append((call.answered, len(texts(slack)))))
+    slack.faults.before("chat.postMessage", lambda call: seen.append((call.summary, len(texts(slack)))))
     slack.faults.after("chat.postMessage", lambda call: seen.append((call.answer["ts"], len(texts(slack)))))
     answer = client.chat_postMessage(channel="D0DM", text="x")
     client.auth_test()

@@ -15,7 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.clock import Clock
 from tests.fakes.slack_events import TEAM, TOKEN
-from tests.fakes.slack_server import CLIENT_ID, CLIENT_SECRET, FakeSlack, File
+from tests.fakes.slack_server import CLIENT_ID, CLIENT_SECRET, FakeSlack, SlackFile
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_metadata_is_returned_on_request(client: WebClient) -> None:
 
 
 def test_the_history_is_the_top_level_newest_first(slack: FakeSlack, client: WebClient) -> None:
-    first = slack.say("one")
-    slack.say("in the thread", thread_ts=first)
+    first = slack.user_says("one")
+    slack.user_says("in the thread", thread_ts=first)
     client.chat_postMessage(channel="D0DM", text="two")
     messages = client.conversations_history(channel="D0DM")["messages"]
     assert [message["text"] for message in messages] == ["two", "one"]
@@ -95,12 +95,12 @@ def test_channels_and_users_can_be_looked_up(slack: FakeSlack, client: WebClient
 
 
 def test_a_reaction_can_be_added_and_removed(slack: FakeSlack, client: WebClient) -> None:
-    where = {"channel": "D0DM", "timestamp": slack.say("hi"), "name": "eyes"}
+    where = {"channel": "D0DM", "timestamp": slack.user_says("hi"), "name": "eyes"}
     client.reactions_add(**where)
-    assert slack.said("D0DM")[0].reactions == ["eyes"]
+    assert slack.messages("D0DM")[0].reactions == ["eyes"]
     assert code(client.reactions_add, **where) == "already_reacted"
     client.reactions_remove(**where)
-    assert slack.said("D0DM")[0].reactions == []
+    assert slack.messages("D0DM")[0].reactions == []
     assert code(client.reactions_remove, **where) == "no_reaction"
     assert code(client.reactions_add, **{**where, "timestamp": "1.1"}) == "message_not_found"
 
@@ -108,7 +108,7 @@ def test_a_reaction_can_be_added_and_removed(slack: FakeSlack, client: WebClient
 def test_a_home_view_is_published(slack: FakeSlack, client: WebClient) -> None:
     home = {"type": "home", "blocks": [{"type": "divider"}]}
     client.views_publish(user_id="U0ANN", view=home)
-    assert slack.view("U0ANN") == home
+    assert slack.home_view("U0ANN") == home
     assert code(client.views_publish, user_id="U0ANN", view={"type": "modal", "blocks": []}) == "invalid_arguments"
 
 
@@ -122,8 +122,8 @@ def fetched(url: str, token: str | None) -> tuple[int, str, bytes]:
 
 
 def test_an_attached_file_needs_the_bots_token(slack: FakeSlack, client: WebClient) -> None:
-    slack.say("look", files=[("notes.txt", b"hello"), ("data", b"\x00", "application/x-data")])
-    notes, data = slack.said("D0DM")[0].files
+    slack.user_says("look", files=[("notes.txt", b"hello"), ("data", b"\x00", "application/x-data")])
+    notes, data = slack.messages("D0DM")[0].files
     shown = client.files_info(file=notes.id)["file"]
     assert (shown["name"], shown["mimetype"], shown["size"]) == ("notes.txt", "text/plain", 5)
     assert fetched(shown["url_private"], TOKEN) == (200, "text/plain", b"hello")
@@ -138,19 +138,19 @@ def test_an_attached_file_needs_the_bots_token(slack: FakeSlack, client: WebClie
 
 
 def test_the_json_of_a_file_can_be_overridden(slack: FakeSlack, client: WebClient) -> None:
-    odd = File("F0ODD", "", "", TEAM, "U0ANN", more={"file_access": "check_file_info"})
-    slack.say("look", files=[odd])
+    odd = SlackFile("F0ODD", "", "", TEAM, "U0ANN", extra_fields={"file_access": "check_file_info"})
+    slack.user_says("look", files=[odd])
     assert client.files_info(file="F0ODD")["file"]["file_access"] == "check_file_info"
 
 
 async def test_an_upload_appears_in_the_thread(slack: FakeSlack) -> None:
-    root = slack.say("make one")
+    root = slack.user_says("make one")
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session)
         await client.files_upload_v2(
             channel="D0DM", thread_ts=root, filename="a.csv", content="1,2", title="Numbers", initial_comment="Here"
         )
-    posted = slack.said("D0DM", root)[-1]
+    posted = slack.messages("D0DM", root)[-1]
     assert (posted.text, posted.thread_ts) == ("Here", root)
     assert [(file.name, file.title, file.content) for file in posted.files] == [("a.csv", "Numbers", b"1,2")]
 
@@ -158,7 +158,7 @@ async def test_an_upload_appears_in_the_thread(slack: FakeSlack) -> None:
 def test_the_sync_client_uploads_too(slack: FakeSlack, client: WebClient) -> None:
     content = b"\x00\x01" * 1_000_000
     client.files_upload_v2(channel="D0DM", filename="a.bin", file=content)
-    assert slack.said("D0DM")[0].files[0].content == content
+    assert slack.messages("D0DM")[0].files[0].content == content
 
 
 def test_an_incomplete_upload_is_refused(slack: FakeSlack, client: WebClient) -> None:
@@ -169,13 +169,13 @@ def test_an_incomplete_upload_is_refused(slack: FakeSlack, client: WebClient) ->
         urllib.request.urlopen(ticket["upload_url"], data=b"four", timeout=20)
     urllib.request.urlopen(ticket["upload_url"], data=b"five!", timeout=20).close()
     client.files_completeUploadExternal(files=files, channel_id="D0DM")
-    assert slack.said("D0DM")[0].files[0].content == b"five!"
+    assert slack.messages("D0DM")[0].files[0].content == b"five!"
 
 
 # ---------------------------------------------------------------- installing
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         """Does not follow redirects."""
 
@@ -184,7 +184,7 @@ def consented(slack: FakeSlack, **more: str) -> dict[str, list[str]]:
     """Returns the query the consent page sends back to the app."""
     asked = {"client_id": CLIENT_ID, "scope": "chat:write,commands", "state": "s1", "redirect_uri": "http://app/back"}
     with pytest.raises(urllib.error.HTTPError) as answer:
-        urllib.request.build_opener(_Stay).open(f"{slack.url}/oauth/v2/authorize?{urlencode({**asked, **more})}")
+        urllib.request.build_opener(_NoRedirect).open(f"{slack.url}/oauth/v2/authorize?{urlencode({**asked, **more})}")
     answer.value.close()
     assert answer.value.code == 302
     return parse_qs(urlsplit(answer.value.headers["location"]).query)
@@ -206,13 +206,13 @@ def test_a_code_can_be_exchanged_once(slack: FakeSlack) -> None:
 
 
 def test_a_user_can_deny_consent(slack: FakeSlack) -> None:
-    slack.installing.consent = False
+    slack.oauth.user_consents = False
     assert consented(slack) == {"error": ["access_denied"], "state": ["s1"]}
 
 
 def test_a_token_expires_and_is_renewed_once(slack: FakeSlack, clock: Clock) -> None:
     client = WebClient(base_url=slack.api_url)
-    first = client.oauth_v2_access(**keys(code=slack.installing.code()))
+    first = client.oauth_v2_access(**keys(code=slack.oauth.new_code()))
     clock.now += first["expires_in"]
     assert code(WebClient(token=first["access_token"], base_url=slack.api_url).auth_test) == "token_expired"
     again = keys(grant_type="refresh_token", refresh_token=first["refresh_token"])
@@ -222,7 +222,7 @@ def test_a_token_expires_and_is_renewed_once(slack: FakeSlack, clock: Clock) -> 
 
 
 def test_tokens_without_rotation_do_not_expire(slack: FakeSlack) -> None:
-    slack.installing.rotation = False
-    granted = WebClient(base_url=slack.api_url).oauth_v2_access(**keys(code=slack.installing.code()))
+    slack.oauth.token_rotation = False
+    granted = WebClient(base_url=slack.api_url).oauth_v2_access(**keys(code=slack.oauth.new_code()))
     assert "refresh_token" not in granted.data
     assert granted["access_token"].startswith("xoxb-")

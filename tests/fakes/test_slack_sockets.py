@@ -27,7 +27,7 @@ def bolted() -> Iterator[FakeSlack]:
         web_client = WebClient(base_url=slack.api_url)
         handler: Any = SocketModeHandler(talkative(slack), APP_TOKEN, web_client=web_client, ping_interval=0.2)
         handler.connect()
-        slack.wait(lambda: slack.sockets.count)
+        slack.wait_until(lambda: slack.sockets.open_count)
         yield slack
         handler.client.auto_reconnect_enabled = False
         slack.sockets.cut()  # otherwise the client keeps its socket open for three more seconds
@@ -54,17 +54,17 @@ def talkative(slack: FakeSlack) -> App:
 
 
 def test_a_bolt_app_answers_over_its_socket(bolted: FakeSlack) -> None:
-    ts = bolted.say("hi")
-    bolted.wait(lambda: bolted.answers("D0DM", ts))
-    bolted.settle()
-    assert [posted.text for posted in bolted.said("D0DM", ts)] == ["hi", "you said hi"]
+    ts = bolted.user_says("hi")
+    bolted.wait_until(lambda: bolted.bot_messages("D0DM", ts))
+    bolted.wait_until_delivered()
+    assert [posted.text for posted in bolted.messages("D0DM", ts)] == ["hi", "you said hi"]
     assert bolted.deliveries[-1].status == 200
 
 
 def test_commands_and_clicks_are_acknowledged_with_an_answer(bolted: FakeSlack) -> None:
-    trigger = bolted.command("reset")
+    trigger = bolted.run_command("reset")
     bolted.click("feedback", "good")
-    bolted.settle()
+    bolted.wait_until_delivered()
     assert CLICKED.is_set()
     assert [one.answer for one in bolted.deliveries if one.event_id == trigger] == ['{"text":"forgotten"}']
 
@@ -73,9 +73,9 @@ def test_commands_and_clicks_are_acknowledged_with_an_answer(bolted: FakeSlack) 
 def test_a_client_reconnects_after_its_socket_closes(bolted: FakeSlack, end: str) -> None:
     before = len(bolted.calls("apps.connections.open"))
     getattr(bolted.sockets, end)()
-    bolted.wait(lambda: len(bolted.calls("apps.connections.open")) > before and bolted.sockets.count)
-    ts = bolted.say("still there?")
-    bolted.wait(lambda: bolted.answers("D0DM", ts))
+    bolted.wait_until(lambda: len(bolted.calls("apps.connections.open")) > before and bolted.sockets.open_count)
+    ts = bolted.user_says("still there?")
+    bolted.wait_until(lambda: bolted.bot_messages("D0DM", ts))
 
 
 # ---------------------------------------------------------------- a bare socket
@@ -89,7 +89,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def slack() -> Iterator[FakeSlack]:
-    with FakeSlack(patience=0.2) as running:
+    with FakeSlack(response_timeout=0.2) as running:
         yield running
 
 
@@ -114,8 +114,8 @@ async def test_each_event_is_sent_over_one_socket(slack: FakeSlack, http: aiohtt
     listening = [asyncio.ensure_future(acknowledge(await opened(slack, http), one)) for one in heard]
     texts = [str(number) for number in range(40)]
     for text in texts:
-        slack.say(text)
-    await slack.until(lambda: len(slack.deliveries) == 40)
+        slack.user_says(text)
+    await slack.wait_until_async(lambda: len(slack.deliveries) == 40)
     assert sorted(heard[0] + heard[1]) == sorted(texts)
     assert all(heard)
     slack.sockets.disconnect()
@@ -126,10 +126,10 @@ async def test_an_unacknowledged_event_is_retried_with_its_retry_attempt(
     slack: FakeSlack, http: aiohttp.ClientSession
 ) -> None:
     socket = await opened(slack, http)
-    slack.say("hi")
+    slack.user_says("hi")
     first, second = await socket.receive_json(), await socket.receive_json()
     await socket.send_json({"envelope_id": second["envelope_id"]})
-    await asyncio.to_thread(slack.settle)
+    await asyncio.to_thread(slack.wait_until_delivered)
     assert first["envelope_id"] != second["envelope_id"]
     assert first["payload"] == second["payload"]
     assert [(one["retry_attempt"], one["retry_reason"]) for one in (first, second)] == [(0, ""), (1, "http_timeout")]
@@ -140,24 +140,24 @@ async def test_an_event_is_resent_over_another_socket_when_its_socket_breaks(
     slack: FakeSlack, http: aiohttp.ClientSession
 ) -> None:
     socket = await opened(slack, http)
-    slack.say("hi")
+    slack.user_says("hi")
     await socket.receive_json()
     await socket.close()
     heard: list[str] = []
     listening = asyncio.ensure_future(acknowledge(await opened(slack, http), heard))
-    await asyncio.to_thread(slack.settle)
+    await asyncio.to_thread(slack.wait_until_delivered)
     assert heard == ["hi"]
     listening.cancel()
 
 
 async def test_an_event_waits_until_a_socket_is_open(http: aiohttp.ClientSession) -> None:
     with FakeSlack() as slack:
-        slack.say("anybody?")
+        slack.user_says("anybody?")
         socket = await opened(slack, http)
         envelope = await socket.receive_json()
         assert (envelope["type"], envelope["payload"]["event"]["text"]) == ("events_api", "anybody?")
         await socket.send_json({"envelope_id": envelope["envelope_id"]})
-        await asyncio.to_thread(slack.settle)
+        await asyncio.to_thread(slack.wait_until_delivered)
 
 
 def test_only_the_app_token_opens_a_socket(slack: FakeSlack) -> None:

@@ -53,11 +53,11 @@ def test_the_helper_of_the_sync_client_streams(slack: FakeSlack, client: WebClie
         channel="C0CHAN", thread_ts=ROOT, recipient_team_id=TEAM, recipient_user_id=USER, buffer_size=4
     )
     stream.append(markdown_text="**one** ")
-    (live,) = slack.said("C0CHAN")
+    (live,) = slack.messages("C0CHAN")
     assert (live.text, live.streaming, live.thread_ts) == ("**one** ", True, ROOT)
     stream.append(markdown_text="two")
     stream.stop(blocks=[FEEDBACK], metadata={"event_type": "reply", "event_payload": {"turn": "1"}})
-    (done,) = slack.said("C0CHAN")
+    (done,) = slack.messages("C0CHAN")
     assert (done.text, done.streaming, done.blocks) == ("**one** two", False, [FEEDBACK])
     assert done.metadata == {"event_type": "reply", "event_payload": {"turn": "1"}}
 
@@ -69,7 +69,7 @@ async def test_the_helper_of_the_async_client_streams(slack: FakeSlack) -> None:
         await stream.append(markdown_text="one ")
         await stream.append(markdown_text="two")
         await stream.stop()
-    assert [posted.text for posted in slack.said("D0DM")] == ["one two"]
+    assert [posted.text for posted in slack.messages("D0DM")] == ["one two"]
     assert [call.method for call in slack.calls()] == ["chat.startStream", "chat.appendStream", "chat.stopStream"]
 
 
@@ -77,7 +77,7 @@ def test_task_chunks_are_shown_beside_the_text(slack: FakeSlack, client: WebClie
     stream = begin(client, chunks=[TaskUpdateChunk(id="1", title="look", status="in_progress")])
     text = MarkdownTextChunk(text="found")
     client.chat_appendStream(**stream, chunks=[TaskUpdateChunk(id="1", title="look", status="complete"), text])
-    (posted,) = slack.said("D0DM")
+    (posted,) = slack.messages("D0DM")
     assert posted.text == "found"
     assert [chunk.get("status") for chunk in posted.stream_chunks] == ["in_progress", "complete", None]
 
@@ -86,7 +86,7 @@ def test_markdown_text_can_be_streamed(slack: FakeSlack, client: WebClient) -> N
     stream = begin(client, markdown_text="one ")
     client.chat_appendStream(**stream, markdown_text="two ")
     client.chat_stopStream(**stream, markdown_text="three")
-    assert slack.said("D0DM")[0].text == "one two three"
+    assert slack.messages("D0DM")[0].text == "one two three"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_an_invalid_stream_start_is_refused(
     slack: FakeSlack, client: WebClient, arguments: dict[str, Any], error: str
 ) -> None:
     assert code(client.chat_startStream, **{"channel": "D0DM", "thread_ts": ROOT, **arguments}) == error
-    assert slack.said() == []
+    assert slack.messages() == []
 
 
 def test_a_stream_cannot_change_its_mode(client: WebClient) -> None:
@@ -123,7 +123,7 @@ def test_a_stream_has_a_byte_limit_over_all_calls(slack: FakeSlack, client: WebC
     stream = begin(client, markdown_text="ü" * 5_000)
     assert code(client.chat_appendStream, **stream, markdown_text="ü" * 501) == "msg_too_long"
     client.chat_appendStream(**stream, markdown_text="ü" * 500)
-    assert slack.said("D0DM")[0].text == "ü" * 5_500
+    assert slack.messages("D0DM")[0].text == "ü" * 5_500
 
 
 def test_a_streaming_message_cannot_be_updated(slack: FakeSlack, client: WebClient) -> None:
@@ -131,7 +131,7 @@ def test_a_streaming_message_cannot_be_updated(slack: FakeSlack, client: WebClie
     assert code(client.chat_update, **stream, text="y") == "streaming_state_conflict"
     client.chat_stopStream(**stream)
     client.chat_update(**stream, text="y")
-    assert slack.said("D0DM")[0].text == "y"
+    assert slack.messages("D0DM")[0].text == "y"
 
 
 def test_a_stream_ends_after_five_minutes(slack: FakeSlack, client: WebClient, clock: Clock) -> None:
@@ -139,10 +139,10 @@ def test_a_stream_ends_after_five_minutes(slack: FakeSlack, client: WebClient, c
     clock.now += 299
     client.chat_appendStream(**stream, markdown_text="y")
     clock.now += 1
-    assert not slack.said("D0DM")[0].streaming
+    assert not slack.messages("D0DM")[0].streaming
     assert code(client.chat_appendStream, **stream, markdown_text="z") == "message_not_in_streaming_state"
     assert code(client.chat_stopStream, **stream) == "message_not_in_streaming_state"
-    assert slack.said("D0DM")[0].text == "xy"
+    assert slack.messages("D0DM")[0].text == "xy"
 
 
 def test_streams_can_be_expired(slack: FakeSlack, client: WebClient) -> None:
@@ -159,7 +159,7 @@ def test_a_message_without_stream_cannot_be_appended_to(slack: FakeSlack, client
     assert code(client.chat_appendStream, **stream, markdown_text="y") == ended
     plain = client.chat_postMessage(channel="D0DM", text="x")["ts"]
     assert code(client.chat_appendStream, channel="D0DM", ts=plain, markdown_text="y") == ended
-    theirs = slack.say("mine")
+    theirs = slack.user_says("mine")
     assert code(client.chat_stopStream, channel="D0DM", ts=theirs) == "message_not_owned_by_app"
 
 
@@ -172,9 +172,9 @@ def test_a_workspace_can_be_without_streaming() -> None:
 def test_the_stop_button_ends_the_streams_of_its_thread(slack: FakeSlack, client: WebClient) -> None:
     stream = begin(client, markdown_text="x")
     other = client.chat_startStream(channel="D0DM", thread_ts="1700000000.000200", markdown_text="y")["ts"]
-    assert slack.stop("D0DM", ROOT) == [stream["ts"]]
+    assert slack.press_stop("D0DM", ROOT) == [stream["ts"]]
     assert code(client.chat_appendStream, **stream, markdown_text="z") == "stopped_by_user"
-    assert {posted.ts: posted.streaming for posted in slack.said("D0DM")} == {stream["ts"]: False, other: True}
+    assert {posted.ts: posted.streaming for posted in slack.messages("D0DM")} == {stream["ts"]: False, other: True}
 
 
 def test_a_status_is_shown_until_the_bot_posts_or_two_minutes_pass(
@@ -182,12 +182,12 @@ def test_a_status_is_shown_until_the_bot_posts_or_two_minutes_pass(
 ) -> None:
     place: dict[str, Any] = {"channel_id": "D0DM", "thread_ts": ROOT}
     client.assistant_threads_setStatus(**place, status="is thinking…", loading_messages=["one", "two"])
-    assert slack.status("D0DM", ROOT) == "is thinking…"
+    assert slack.shown_status("D0DM", ROOT) == "is thinking…"
     client.chat_postMessage(channel="D0DM", thread_ts=ROOT, text="done")
-    assert slack.status("D0DM", ROOT) == ""
+    assert slack.shown_status("D0DM", ROOT) == ""
     client.assistant_threads_setStatus(**place, status="is thinking again…")
     clock.now += 120
-    assert slack.status("D0DM", ROOT) == ""
+    assert slack.shown_status("D0DM", ROOT) == ""
     assert slack.statuses("D0DM", ROOT) == ["is thinking…", "is thinking again…"]
 
 
@@ -215,8 +215,8 @@ def test_a_session_follows_the_agents_statuses(slack: FakeSlack, client: WebClie
     stream = begin(client, markdown_text="x")
     client.chat_stopStream(**stream, session_status="suspended")
     client.chat_stopStream(**begin(client))
-    assert slack.agent_statuses("D0DM", ROOT) == ["processing", "suspended", "active"]
-    assert slack.title("D0DM", ROOT) == "Hard work"
+    assert slack.session_statuses("D0DM", ROOT) == ["processing", "suspended", "active"]
+    assert slack.thread_title("D0DM", ROOT) == "Hard work"
     assert code(client.agents_sessions_setStatus, **place, status="dreaming") == "invalid_arguments"
 
 
@@ -231,9 +231,9 @@ def test_an_app_that_is_not_an_agent_has_no_sessions() -> None:
 def test_prompts_in_an_agents_thread_are_accepted_but_not_shown(slack: FakeSlack, client: WebClient) -> None:
     prompt = {"title": "Weather", "message": "How is the weather?"}
     client.assistant_threads_setSuggestedPrompts(channel_id="D0DM", prompts=[prompt], thread_ts=ROOT)
-    assert slack.prompts("D0DM") == []
+    assert slack.suggested_prompts("D0DM") == []
     client.api_call("assistant.threads.setSuggestedPrompts", json={"channel_id": "D0DM", "prompts": [prompt]})
-    assert slack.prompts("D0DM") == [prompt]
+    assert slack.suggested_prompts("D0DM") == [prompt]
     too_many = {"channel_id": "D0DM", "prompts": [prompt] * 5}
     assert code(client.api_call, api_method="assistant.threads.setSuggestedPrompts", json=too_many) == (
         "invalid_arguments"

@@ -23,11 +23,11 @@ from tests.fakes import telegram_client
 from tests.fakes.clock import Clock
 from tests.fakes.telegram_messages import BOT_ID, GROUP, TOKEN, USER
 from tests.fakes.telegram_server import FakeTelegram
-from tests.fakes.telegram_updates import KINDS, group, said_by_bot, update
+from tests.fakes.telegram_updates import UPDATE_KINDS, bot_message, group_chat, update
 
 
 def texts(telegram: FakeTelegram, chat_id: int = USER) -> list[str]:
-    return [shown.text for shown in telegram.shown(chat_id)]
+    return [shown.text for shown in telegram.messages(chat_id)]
 
 
 async def test_get_me_returns_the_bot(bot: Bot) -> None:
@@ -39,7 +39,7 @@ async def test_a_message_keeps_its_entities_and_buttons(telegram: FakeTelegram, 
     markup = InlineKeyboardMarkup([[InlineKeyboardButton("again", callback_data="a")]])
     entities = [MessageEntity("bold", 0, 2), MessageEntity("text_link", 3, 1, url="https://example.com")]
     sent = await bot.send_message(USER, "ab c", entities=entities, reply_markup=markup)
-    [shown] = telegram.shown()
+    [shown] = telegram.messages()
     assert (shown.text, shown.from_bot, shown.message_id, shown.edited) == ("ab c", True, sent.message_id, False)
     assert [entity["type"] for entity in shown.entities] == ["bold", "text_link"]
     assert shown.markup == markup.to_dict()
@@ -48,15 +48,15 @@ async def test_a_message_keeps_its_entities_and_buttons(telegram: FakeTelegram, 
 
 
 async def test_messages_of_users_and_bot_are_in_one_order(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.say("one", chat_id=7)
+    telegram.user_says("one", chat_id=7)
     await bot.send_message(7, "two")
-    telegram.say("three", chat_id=7)
-    assert [(shown.text, shown.from_bot, shown.user) for shown in telegram.shown(7)] == [
+    telegram.user_says("three", chat_id=7)
+    assert [(shown.text, shown.from_bot, shown.user) for shown in telegram.messages(7)] == [
         ("one", False, 7),
         ("two", True, BOT_ID),
         ("three", False, 7),
     ]
-    assert [shown.text for shown in telegram.answers(7)] == ["two"]
+    assert [shown.text for shown in telegram.bot_messages(7)] == ["two"]
 
 
 async def test_form_and_json_bodies_are_equivalent(telegram: FakeTelegram) -> None:
@@ -78,7 +78,7 @@ async def test_4096_utf16_units_are_accepted_and_no_more(telegram: FakeTelegram,
         await bot.send_message(USER, "😀" * 2048 + "x")
     with pytest.raises(BadRequest, match=r"(?i)message_too_long"):
         await bot.edit_message_text("x" * 4097, USER, sent.message_id)
-    assert len(telegram.shown()) == 1
+    assert len(telegram.messages()) == 1
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ async def test_an_invalid_message_is_refused(
 ) -> None:
     with pytest.raises(BadRequest, match=f"(?i)^{why}"):
         await bot.send_message(**{"chat_id": USER, **arguments})
-    assert telegram.shown() == []
-    assert telegram.calls()[-1].answered == "400"
+    assert telegram.messages() == []
+    assert telegram.calls()[-1].summary == "400"
 
 
 async def test_an_edit_must_change_a_message_of_the_bot(telegram: FakeTelegram, bot: Bot) -> None:
-    theirs = telegram.say("hi")
+    theirs = telegram.user_says("hi")
     sent = await bot.send_message(USER, "a")
     edited = await bot.edit_message_text("b", USER, sent.message_id, entities=[MessageEntity("bold", 0, 1)])
     assert isinstance(edited, Message)
@@ -116,25 +116,25 @@ async def test_an_edit_must_change_a_message_of_the_bot(telegram: FakeTelegram, 
     with pytest.raises(BadRequest, match=r"^Message is not modified"):
         await bot.edit_message_text("b", USER, sent.message_id, entities=[MessageEntity("bold", 0, 1)])
     await bot.edit_message_text("b", USER, sent.message_id)
-    shown = telegram.shown()[-1]
+    shown = telegram.messages()[-1]
     assert (shown.text, shown.entities, shown.edited) == ("b", (), True)
 
 
 async def test_a_reply_to_a_deleted_message_can_be_sent_without_reply(telegram: FakeTelegram, bot: Bot) -> None:
-    theirs = telegram.say("hi")
+    theirs = telegram.user_says("hi")
     sent = await bot.send_message(USER, "a", reply_parameters=ReplyParameters(theirs))
     assert sent.reply_to_message is not None
-    assert (sent.reply_to_message.text, telegram.answers()[0].reply_to) == ("hi", theirs)
-    telegram.erase(theirs)
+    assert (sent.reply_to_message.text, telegram.bot_messages()[0].reply_to) == ("hi", theirs)
+    telegram.user_deletes(theirs)
     await bot.send_message(USER, "b", reply_parameters=ReplyParameters(theirs, allow_sending_without_reply=True))
-    assert telegram.answers()[1].reply_to is None
+    assert telegram.bot_messages()[1].reply_to is None
     with pytest.raises(BadRequest, match="Message to be replied not found"):
         await bot.send_message(USER, "c", reply_parameters=ReplyParameters(theirs))
 
 
 async def test_messages_are_deleted(telegram: FakeTelegram, bot: Bot) -> None:
     sent = [await bot.send_message(GROUP, text) for text in "abc"]
-    theirs = telegram.say("d", chat_id=GROUP)
+    theirs = telegram.user_says("d", chat_id=GROUP)
     await bot.delete_message(GROUP, sent[0].message_id)
     await bot.delete_messages(GROUP, [sent[1].message_id, theirs, 99])
     assert texts(telegram, GROUP) == ["c", "d"]
@@ -148,15 +148,15 @@ async def test_messages_are_deleted(telegram: FakeTelegram, bot: Bot) -> None:
 
 
 async def test_topics_of_a_forum_and_of_a_private_chat(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.say("in a topic", chat_id=-1001, thread=5)
-    telegram.add_chat(group(GROUP, forum=True))
+    telegram.user_says("in a topic", chat_id=-1001, thread=5)
+    telegram.add_chat(group_chat(GROUP, forum=True))
     telegram.add_topic(GROUP, 5)
     for chat_id in (GROUP, USER):
         topic = await bot.create_forum_topic(chat_id, "Plans")
         assert isinstance(topic, ForumTopic)
         sent = await bot.send_message(chat_id, "x", message_thread_id=topic.message_thread_id)
         assert (sent.message_thread_id, sent.is_topic_message) == (topic.message_thread_id, True)
-        assert [shown.text for shown in telegram.shown(chat_id, topic.message_thread_id)] == ["x"]
+        assert [shown.text for shown in telegram.messages(chat_id, topic.message_thread_id)] == ["x"]
         await bot.edit_forum_topic(chat_id, topic.message_thread_id, "Other plans")
         assert telegram.topics(chat_id)[topic.message_thread_id] == "Other plans"
         telegram.delete_topic(chat_id, topic.message_thread_id)
@@ -168,7 +168,7 @@ async def test_topics_of_a_forum_and_of_a_private_chat(telegram: FakeTelegram, b
 
 async def test_a_thread_id_is_ignored_in_a_chat_without_topics(telegram: FakeTelegram, bot: Bot) -> None:
     sent = await bot.send_message(GROUP, "x", message_thread_id=99)
-    assert (sent.message_thread_id, telegram.shown(GROUP)[0].thread) == (None, None)
+    assert (sent.message_thread_id, telegram.messages(GROUP)[0].thread) == (None, None)
     with pytest.raises(BadRequest, match="The chat is not a forum"):
         await bot.create_forum_topic(GROUP, "Plans")
 
@@ -183,7 +183,7 @@ def clock() -> Clock:
 
 async def test_a_draft_is_visible_for_30_seconds_or_until_a_message(clock: Clock) -> None:
     with FakeTelegram(clock=clock) as telegram:
-        async with telegram_client.client(telegram) as bot:
+        async with telegram_client.bot_client(telegram) as bot:
             await bot.send_message_draft(USER, 1, "")
             await bot.send_message_draft(USER, 1, "a", entities=[MessageEntity("bold", 0, 1)])
             assert [(draft.draft_id, draft.text, len(draft.entities)) for draft in telegram.drafts()] == [(1, "a", 1)]
@@ -212,40 +212,40 @@ async def test_a_draft_needs_a_private_chat_and_an_id(
 
 async def test_a_server_without_drafts_lacks_the_method() -> None:
     with FakeTelegram(drafts=False) as telegram:
-        async with telegram_client.client(telegram) as bot:
+        async with telegram_client.bot_client(telegram) as bot:
             with pytest.raises(InvalidToken):
                 await bot.send_message_draft(USER, 1, "a")
             await bot.initialize()
             with pytest.raises(EndPointNotFound):
                 await bot.do_api_request("sendRichMessage", {"chat_id": USER})
-    assert [call.answered for call in telegram.calls()] == ["404", "ok", "404"]
+    assert [call.summary for call in telegram.calls()] == ["404", "ok", "404"]
 
 
 async def test_a_user_can_stop_a_draft(telegram: FakeTelegram, bot: Bot) -> None:
     await bot.send_message_draft(USER, 1, "a", api_kwargs={"can_stop": True})
-    telegram.stop_draft(USER, 1)
+    telegram.press_stop(USER, 1)
     assert telegram.drafts() == []
-    assert telegram.pending()[-1]["stopped_message_generation"]["draft_id"] == 1
+    assert telegram.pending_updates()[-1]["stopped_message_generation"]["draft_id"] == 1
     await bot.send_message_draft(USER, 2, "a", api_kwargs={"can_stop": True, "keep_on_stop": True})
-    telegram.stop_draft(USER, 2)
+    telegram.press_stop(USER, 2)
     assert len(telegram.drafts()) == 1
     await bot.send_message_draft(USER, 3, "a")
     with pytest.raises(AssertionError, match="no Stop button"):
-        telegram.stop_draft(USER, 3)
+        telegram.press_stop(USER, 3)
     with pytest.raises(AssertionError, match="no draft 4"):
-        telegram.stop_draft(USER, 4)
+        telegram.press_stop(USER, 4)
 
 
 async def test_typing_lasts_five_seconds(clock: Clock) -> None:
     with FakeTelegram(clock=clock) as telegram:
-        async with telegram_client.client(telegram) as bot:
+        async with telegram_client.bot_client(telegram) as bot:
             await bot.send_chat_action(USER, ChatAction.TYPING)
-            assert telegram.typing()
+            assert telegram.is_typing()
             clock.now += 5
-            assert not telegram.typing()
+            assert not telegram.is_typing()
             await bot.send_chat_action(USER, ChatAction.TYPING)
             await bot.send_message(USER, "x")
-            assert not telegram.typing(), "it has said what it typed"
+            assert not telegram.is_typing(), "it has said what it typed"
             with pytest.raises(BadRequest, match=r"(?i)wrong parameter action"):
                 await bot.send_chat_action(USER, "thinking")
     assert [action.action for action in telegram.actions()] == ["typing", "typing"]
@@ -257,7 +257,7 @@ async def test_typing_lasts_five_seconds(clock: Clock) -> None:
 async def test_a_message_to_a_user_who_blocked_the_bot_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
     sent = await bot.send_message(USER, "a")
     telegram.block(USER)
-    assert telegram.pending()[-1]["my_chat_member"]["new_chat_member"]["status"] == "kicked"
+    assert telegram.pending_updates()[-1]["my_chat_member"]["new_chat_member"]["status"] == "kicked"
     for call in (
         bot.send_message(USER, "b"),
         bot.edit_message_text("b", USER, sent.message_id),
@@ -266,10 +266,10 @@ async def test_a_message_to_a_user_who_blocked_the_bot_is_refused(telegram: Fake
     ):
         with pytest.raises(Forbidden, match="bot was blocked by the user"):
             await call
-    telegram.unblock(USER, told=False)
+    telegram.unblock(USER, notify_bot=False)
     await bot.send_message(USER, "c")
     assert texts(telegram) == ["a", "c"]
-    assert len(telegram.pending()) == 1
+    assert len(telegram.pending_updates()) == 1
 
 
 @pytest.mark.parametrize(
@@ -283,15 +283,15 @@ async def test_a_message_to_a_user_who_blocked_the_bot_is_refused(telegram: Fake
 async def test_a_message_to_a_group_without_the_bot_is_refused(
     telegram: FakeTelegram, bot: Bot, chat_id: int, *, kicked: bool, why: str
 ) -> None:
-    telegram.remove(chat_id, kicked=kicked)
+    telegram.remove_bot(chat_id, kicked=kicked)
     with pytest.raises(Forbidden, match=why):
         await bot.send_message(chat_id, "x")
-    telegram.add(chat_id)
+    telegram.add_bot(chat_id)
     await bot.send_message(chat_id, "x")
 
 
 async def test_a_migrated_group_names_its_supergroup(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.say("before", chat_id=-77)
+    telegram.user_says("before", chat_id=-77)
     telegram.migrate(-77, -1007)
     with pytest.raises(ChatMigrated) as moved:
         await bot.send_message(-77, "x")
@@ -299,34 +299,34 @@ async def test_a_migrated_group_names_its_supergroup(telegram: FakeTelegram, bot
     await bot.send_message(-1007, "x")
     told = [
         next(iter(one["message"].keys() & {"migrate_to_chat_id", "migrate_from_chat_id"}), None)
-        for one in telegram.pending()
+        for one in telegram.pending_updates()
     ]
     assert told == [None, "migrate_to_chat_id", "migrate_from_chat_id"]
 
 
 async def test_an_invalid_token_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
     for wrong in ("123456:wrong-token", "wrong"):
-        async with telegram_client.client(telegram, wrong) as other:
+        async with telegram_client.bot_client(telegram, wrong) as other:
             with pytest.raises(InvalidToken):
                 await other.get_me()
-    telegram.revoke()
+    telegram.revoke_token()
     with pytest.raises(InvalidToken):
         await bot.get_me()
-    assert {call.answered for call in telegram.calls()} == {"401"}
+    assert {call.summary for call in telegram.calls()} == {"401"}
 
 
 # ---------------------------------------------------------------- the rest
 
 
 async def test_business_chats_are_separate_chats(telegram: FakeTelegram, bot: Bot) -> None:
-    theirs = telegram.say("to the business", chat_id=7, business="bc")
-    telegram.say("to the bot", chat_id=7)
+    theirs = telegram.user_says("to the business", chat_id=7, business="bc")
+    telegram.user_says("to the bot", chat_id=7)
     await bot.send_message(7, "answer", business_connection_id="bc", reply_parameters=ReplyParameters(theirs))
     await bot.send_chat_action(7, "typing", business_connection_id="bc")
-    assert [shown.text for shown in telegram.shown(7, business="bc")] == ["to the business", "answer"]
+    assert [shown.text for shown in telegram.messages(7, business="bc")] == ["to the business", "answer"]
     assert texts(telegram, 7) == ["to the bot"]
-    assert (telegram.typing(7, business="bc"), telegram.typing(7)) == (True, False)
-    assert "business_message" in telegram.pending()[0]
+    assert (telegram.is_typing(7, business="bc"), telegram.is_typing(7)) == (True, False)
+    assert "business_message" in telegram.pending_updates()[0]
     with pytest.raises(BadRequest, match="Chat not found"):
         await bot.send_message(8, "x", business_connection_id="bc")
 
@@ -336,7 +336,7 @@ async def test_commands_are_stored_by_scope(telegram: FakeTelegram, bot: Bot) ->
     assert telegram.commands == [{"command": "new", "description": "Begin anew"}]
     assert [command.command for command in await bot.get_my_commands()] == ["new"]
     await bot.set_my_commands([("stop", "Stop")], language_code="de")
-    assert len(telegram.menus) == 2
+    assert len(telegram.command_menus) == 2
     with pytest.raises(BadRequest, match=r"(?i)bot_command_invalid"):
         await bot.set_my_commands([("New", "Begin anew")])
     await bot.delete_my_commands()
@@ -344,21 +344,21 @@ async def test_commands_are_stored_by_scope(telegram: FakeTelegram, bot: Bot) ->
 
 
 async def test_reactions_and_buttons(telegram: FakeTelegram, bot: Bot) -> None:
-    theirs = telegram.say("hi")
+    theirs = telegram.user_says("hi")
     await bot.set_message_reaction(USER, theirs, "👀")
-    assert telegram.shown()[0].reactions == ("👀",)
+    assert telegram.messages()[0].reactions == ("👀",)
     await bot.set_message_reaction(USER, theirs, [])
-    assert telegram.shown()[0].reactions == ()
+    assert telegram.messages()[0].reactions == ()
     sent = await bot.send_message(USER, "pick")
-    query = telegram.press("a", message_id=sent.message_id)
+    query = telegram.press_button("a", message_id=sent.message_id)
     await bot.answer_callback_query(query, "picked")
-    assert (telegram.answered(query) or {})["text"] == "picked"
+    assert (telegram.query_answer(query) or {})["text"] == "picked"
 
 
 async def test_a_message_that_is_pushed_can_be_answered(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.push(update(message=said_by_bot("before", chat=7, message_id=41)))
-    telegram.push(update(guest_message=KINDS["guest_message"]))
-    telegram.push(update(message={"message_id": "?", "chat": []}))
+    telegram.push_update(update(message=bot_message("before", chat=7, message_id=41)))
+    telegram.push_update(update(guest_message=UPDATE_KINDS["guest_message"]))
+    telegram.push_update(update(message={"message_id": "?", "chat": []}))
     sent = await bot.send_message(7, "x", reply_parameters=ReplyParameters(41))
-    assert (sent.message_id, telegram.answers(7)[0].text) == (42, "before")
-    assert len(telegram.pending()) == 3
+    assert (sent.message_id, telegram.bot_messages(7)[0].text) == (42, "before")
+    assert len(telegram.pending_updates()) == 3

@@ -14,7 +14,16 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, Re
 from tests.fakes import telegram_client
 from tests.fakes.clock import Clock
 from tests.fakes.telegram_messages import GROUP, USER
-from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Hang, Lost, RateLimit, Refuse, Status
+from tests.fakes.telegram_server import (
+    ConnectionRefused,
+    FakeTelegram,
+    HangingCall,
+    HttpStatus,
+    PlatformFault,
+    RateLimit,
+    ResponseLost,
+    TelegramErrorFault,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,26 +33,26 @@ def _seconds_are_timedeltas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def texts(telegram: FakeTelegram) -> list[str]:
-    return [shown.text for shown in telegram.shown()]
+    return [shown.text for shown in telegram.messages()]
 
 
 def answers(telegram: FakeTelegram) -> list[str]:
-    return [call.answered for call in telegram.calls()]
+    return [call.summary for call in telegram.calls()]
 
 
 @pytest.mark.parametrize(
     ("fault", "raised", "answered"),
     [
         (RateLimit(7), RetryAfter, "429"),
-        (Error(400, "message is not modified"), BadRequest, "400"),
-        (Error(403, "bot was blocked by the user"), Forbidden, "403"),
-        (Error(400, "upgraded", parameters={"migrate_to_chat_id": -1007}), ChatMigrated, "400"),
-        (Error(500, "Restart"), NetworkError, "500"),
-        (Status(502), NetworkError, "502"),
+        (TelegramErrorFault(400, "message is not modified"), BadRequest, "400"),
+        (TelegramErrorFault(403, "bot was blocked by the user"), Forbidden, "403"),
+        (TelegramErrorFault(400, "upgraded", parameters={"migrate_to_chat_id": -1007}), ChatMigrated, "400"),
+        (TelegramErrorFault(500, "Restart"), NetworkError, "500"),
+        (HttpStatus(502), NetworkError, "502"),
     ],
 )
 async def test_a_call_answered_with_an_injected_fault_is_not_performed(
-    telegram: FakeTelegram, bot: Bot, fault: Fault, raised: type[TelegramError], answered: str
+    telegram: FakeTelegram, bot: Bot, fault: PlatformFault, raised: type[TelegramError], answered: str
 ) -> None:
     telegram.faults.add("sendMessage", fault)
     with pytest.raises(raised):
@@ -60,34 +69,34 @@ async def test_an_injected_rate_limit_has_retry_after(telegram: FakeTelegram, bo
 
 
 async def test_a_call_with_a_lost_answer_is_performed(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.faults.add("sendMessage", Lost())
+    telegram.faults.add("sendMessage", ResponseLost())
     with pytest.raises(NetworkError):
         await bot.send_message(USER, "x")
     assert texts(telegram) == ["x"]
-    await telegram.until(lambda: answers(telegram) == ["lost"])
-    assert telegram.calls()[0].answer["result"]["message_id"] == telegram.shown()[0].message_id
+    await telegram.wait_until_async(lambda: answers(telegram) == ["lost"])
+    assert telegram.calls()[0].answer["result"]["message_id"] == telegram.messages()[0].message_id
 
 
 async def test_a_call_on_a_refused_connection_is_not_performed(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.faults.add("sendMessage", Refuse())
+    telegram.faults.add("sendMessage", ConnectionRefused())
     with pytest.raises(NetworkError):
         await bot.send_message(USER, "x")
-    await telegram.until(lambda: answers(telegram) == ["refused"])
+    await telegram.wait_until_async(lambda: answers(telegram) == ["refused"])
     assert texts(telegram) == []
 
 
 async def test_a_hanging_call_is_performed_when_released(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.faults.add("send*", Hang())
+    telegram.faults.add("send*", HangingCall())
     call = asyncio.ensure_future(bot.send_message(USER, "x"))
-    await telegram.until(lambda: telegram.faults.hanging == 1)
+    await telegram.wait_until_async(lambda: telegram.faults.hanging == 1)
     assert (texts(telegram), answers(telegram)) == ([], [""])
     telegram.faults.release()
-    assert (await call).message_id == telegram.shown()[0].message_id
+    assert (await call).message_id == telegram.messages()[0].message_id
 
 
 async def test_updates_in_a_lost_answer_stay_pending(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.faults.add("getUpdates", Lost())
-    telegram.say("hi")
+    telegram.faults.add("getUpdates", ResponseLost())
+    telegram.user_says("hi")
     with pytest.raises(NetworkError):
         await bot.get_updates()
     assert [found.message.text for found in await bot.get_updates() if found.message] == ["hi"]
@@ -127,7 +136,7 @@ def limited(clock: Clock) -> Iterator[FakeTelegram]:
 
 @pytest.fixture
 async def bounded(limited: FakeTelegram) -> AsyncIterator[Bot]:
-    async with telegram_client.client(limited) as real:
+    async with telegram_client.bot_client(limited) as real:
         yield real
 
 
@@ -191,4 +200,4 @@ async def test_chat_actions_count_only_against_the_overall_limit(limited: FakeTe
 
 async def test_without_limits_no_call_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
     assert await let_pass(bot, GROUP, 40) == (40, 0)
-    assert len(telegram.shown(GROUP)) == 40
+    assert len(telegram.messages(GROUP)) == 40

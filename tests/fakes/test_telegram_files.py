@@ -7,7 +7,7 @@ import pytest
 from telegram import Bot, InputMediaDocument, InputMediaPhoto, MessageEntity
 from telegram.error import BadRequest, NetworkError
 
-from tests.fakes.telegram_files import DOWNLOAD_LIMIT
+from tests.fakes.telegram_files import MAX_DOWNLOAD_BYTES
 from tests.fakes.telegram_messages import TOKEN, USER
 from tests.fakes.telegram_server import FakeTelegram
 
@@ -19,22 +19,22 @@ async def fetched(bot: Bot, file_id: str) -> bytes:
 
 
 async def test_a_bot_can_download_files_of_users(telegram: FakeTelegram, bot: Bot) -> None:
-    photo, notes = telegram.keep(PNG), telegram.keep(b"%PDF", "notes.pdf", kind="document")
-    voice = telegram.keep(b"OggS", "voice.oga", kind="voice", mime_type="audio/ogg")
-    telegram.say("look @gateway_bot", photo=photo)
-    telegram.say(document=notes)
-    telegram.say(voice=voice)
-    told = [found["message"] for found in telegram.pending()]
+    photo, notes = telegram.add_file(PNG), telegram.add_file(b"%PDF", "notes.pdf", kind="document")
+    voice = telegram.add_file(b"OggS", "voice.oga", kind="voice", mime_type="audio/ogg")
+    telegram.user_says("look @gateway_bot", photo=photo)
+    telegram.user_says(document=notes)
+    telegram.user_says(voice=voice)
+    told = [found["message"] for found in telegram.pending_updates()]
     assert (told[0]["caption"], told[0]["caption_entities"][0]["type"]) == ("look @gateway_bot", "mention")
     assert await fetched(bot, told[0]["photo"][-1]["file_id"]) == PNG
     assert await fetched(bot, told[1]["document"]["file_id"]) == b"%PDF"
     assert await fetched(bot, told[2]["voice"]["file_id"]) == b"OggS"
-    assert [shown.files for shown in telegram.shown()] == [(photo,), (notes,), (voice,)]
+    assert [shown.files for shown in telegram.messages()] == [(photo,), (notes,), (voice,)]
 
 
 async def test_a_file_that_is_too_large_cannot_be_downloaded(telegram: FakeTelegram, bot: Bot) -> None:
-    largest = telegram.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT)
-    larger = telegram.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT + 1)
+    largest = telegram.add_file(b"x", "a.bin", kind="document", size=MAX_DOWNLOAD_BYTES)
+    larger = telegram.add_file(b"x", "a.bin", kind="document", size=MAX_DOWNLOAD_BYTES + 1)
     assert await fetched(bot, largest.id) == b"x"
     with pytest.raises(BadRequest, match="File is too big"):
         await bot.get_file(larger.id)
@@ -43,7 +43,7 @@ async def test_a_file_that_is_too_large_cannot_be_downloaded(telegram: FakeTeleg
 
 
 async def test_a_download_needs_the_token(telegram: FakeTelegram) -> None:
-    file = telegram.keep(PNG)
+    file = telegram.add_file(PNG)
     paths = [(f"{TOKEN}/photos/{file.id}.jpg", 200), (f"{TOKEN}/photos/none.jpg", 404)]
     paths += [(f"{TOKEN}/documents/{file.id}.jpg", 404), (f"123456:wrong/photos/{file.id}.jpg", 401)]
     async with aiohttp.ClientSession() as session:
@@ -53,13 +53,13 @@ async def test_a_download_needs_the_token(telegram: FakeTelegram) -> None:
 
 
 async def test_a_bot_can_send_files_with_captions(telegram: FakeTelegram, bot: Bot) -> None:
-    theirs = telegram.say("hi")
+    theirs = telegram.user_says("hi")
     sent = await bot.send_photo(
         USER, PNG, caption="a cat", caption_entities=[MessageEntity("bold", 2, 3)], reply_to_message_id=theirs
     )
     await bot.send_document(USER, b"a,b", filename="table.csv")
     await bot.send_voice(USER, b"OggS")
-    photo, table, voice = telegram.answers()
+    photo, table, voice = telegram.bot_messages()
     assert (photo.text, photo.entities[0]["offset"], photo.reply_to) == ("a cat", 2, theirs)
     assert (photo.files[0].content, photo.files[0].kind) == (PNG, "photo")
     assert (table.files[0].name, table.files[0].content, table.files[0].mime_type) == ("table.csv", b"a,b", "text/csv")
@@ -70,9 +70,9 @@ async def test_a_bot_can_send_files_with_captions(telegram: FakeTelegram, bot: B
 
 
 async def test_a_stored_file_can_be_sent_by_file_id(telegram: FakeTelegram, bot: Bot) -> None:
-    file = telegram.keep(PNG)
+    file = telegram.add_file(PNG)
     await bot.send_photo(USER, file.id)
-    assert telegram.answers()[0].files == (file,)
+    assert telegram.bot_messages()[0].files == (file,)
     with pytest.raises(BadRequest, match=r"(?i)wrong file identifier"):
         await bot.send_photo(USER, "nothing")
 
@@ -89,21 +89,24 @@ async def test_invalid_and_too_large_files_are_refused(telegram: FakeTelegram, b
     for weight in (50 * 1024 * 1024 + 1, 64 * 1024 * 1024):
         with pytest.raises(NetworkError, match="Request Entity Too Large"):
             await bot.send_document(USER, b"x" * weight)
-    assert telegram.shown() == []
+    assert telegram.messages() == []
 
 
 async def test_an_album_is_one_call_and_several_messages(telegram: FakeTelegram, bot: Bot) -> None:
     sent = await bot.send_media_group(USER, [InputMediaPhoto(PNG, caption="one"), InputMediaPhoto(PNG + b"2")])
     assert len({message.media_group_id for message in sent}) == 1
-    assert [(shown.text, shown.files[0].content) for shown in telegram.answers()] == [("one", PNG), ("", PNG + b"2")]
+    assert [(shown.text, shown.files[0].content) for shown in telegram.bot_messages()] == [
+        ("one", PNG),
+        ("", PNG + b"2"),
+    ]
     with pytest.raises(BadRequest, match=r"(?i)can't use the media"):
         await bot.send_media_group(USER, [InputMediaPhoto(PNG), InputMediaDocument(b"x")])
     with pytest.raises(BadRequest, match="2-10 items"):
         await bot.send_media_group(USER, [InputMediaPhoto(PNG)])
-    assert len(telegram.shown()) == 2
+    assert len(telegram.messages()) == 2
 
 
 async def test_users_can_send_albums(telegram: FakeTelegram) -> None:
     for text in ("look", ""):
-        telegram.say(text, photo=telegram.keep(PNG), media_group_id="g1")
-    assert [(shown.text, shown.group_id) for shown in telegram.shown()] == [("look", "g1"), ("", "g1")]
+        telegram.user_says(text, photo=telegram.add_file(PNG), media_group_id="g1")
+    assert [(shown.text, shown.album_id) for shown in telegram.messages()] == [("look", "g1"), ("", "g1")]

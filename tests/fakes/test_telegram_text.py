@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.fakes.platform_faults import Json
 from tests.fakes.telegram_faults import TelegramError
-from tests.fakes.telegram_formatting import Formatted, formatted
-from tests.fakes.telegram_messages import units
+from tests.fakes.telegram_formatting import FormattedText, format_text
+from tests.fakes.telegram_messages import utf16_length
 
 
 def bold(offset: int, length: int, **more: object) -> Json:
@@ -18,13 +18,13 @@ def bold(offset: int, length: int, **more: object) -> Json:
 
 def refused(text: str, *entities: object, parse_mode: str = "") -> str:
     with pytest.raises(TelegramError) as refusal:
-        formatted(text, parse_mode, list(entities))
+        format_text(text, parse_mode, list(entities))
     assert refusal.value.status == 400
     return refusal.value.description.removeprefix("Bad Request: ")
 
 
-def taken(text: str, *entities: Json) -> Formatted:
-    return formatted(text, "", list(entities))
+def taken(text: str, *entities: Json) -> FormattedText:
+    return format_text(text, "", list(entities))
 
 
 @pytest.mark.parametrize("text", [" \n ", "\u200b", "\u2060\u2800", "\r\n", "\u202e"])
@@ -34,7 +34,7 @@ def test_an_invisible_text_is_refused(text: str) -> None:
 
 
 def test_a_draft_can_be_empty() -> None:
-    assert formatted("", "", None, empty=True) == Formatted("")
+    assert format_text("", "", None, allow_empty=True) == FormattedText("")
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_entities_are_sorted_with_outer_before_inner() -> None:
 
 
 def test_a_text_and_its_entities_are_trimmed() -> None:
-    assert taken("  ab \n", bold(2, 4)) == Formatted("ab", (bold(0, 2),))
-    assert taken("  ab  ", bold(0, 6)) == Formatted("  ab", (bold(0, 4),)), "an entity holds what is before it"
+    assert taken("  ab \n", bold(2, 4)) == FormattedText("ab", (bold(0, 2),))
+    assert taken("  ab  ", bold(0, 6)) == FormattedText("  ab", (bold(0, 4),)), "an entity holds what is before it"
 
 
 def test_hidden_characters_are_removed() -> None:
-    assert taken("a\r\nb\tc\u202ed", bold(3, 1), bold(7, 1)) == Formatted("a\nb cd", (bold(2, 1), bold(5, 1)))
+    assert taken("a\r\nb\tc\u202ed", bold(3, 1), bold(7, 1)) == FormattedText("a\nb cd", (bold(2, 1), bold(5, 1)))
 
 
 def test_invalid_text_is_refused() -> None:
@@ -130,7 +130,7 @@ def test_invalid_text_is_refused() -> None:
 def test_an_entity_still_marks_the_same_characters(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    entity = bold(units(text[:start]), units(text[start:end]))
+    entity = bold(utf16_length(text[:start]), utf16_length(text[start:end]))
     kept = taken(f"{text}.", entity)
     marked = "".join(_cut(kept.text, one) for one in kept.entities)
     shown = text[start:end].translate({ord("\r"): None, 0x202E: None, ord("\t"): " "})

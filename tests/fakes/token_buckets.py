@@ -15,12 +15,12 @@ class FakeTokenBuckets:
         self._next: dict[str, float] = {}
         self._lock = Lock()
 
-    def reserve(self, bucket: str, rate: Rate, patience: float) -> float | None:
+    def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
         with self._lock:
             now = time.monotonic()
-            following = max(self._next.get(bucket, 0.0), now - (rate.burst - 1) * rate.every)
+            following = max(self._next.get(bucket, 0.0), now - (rate.burst - 1) * rate.interval)
             wait = max(following - now, 0.0)
-            if wait > patience:
+            if wait > max_wait:
                 return None
-            self._next[bucket] = following + rate.every
+            self._next[bucket] = following + rate.interval
             return wait

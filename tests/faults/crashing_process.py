@@ -13,159 +13,172 @@ from pathlib import Path
 from typing import Any
 
 from gateway import app
-from gateway.domain.models import Claim, ConversationKey, Message, Shown, Turn, TurnId
-from gateway.ports.check import Check
-from gateway.ports.platform import Outbox, Receipt, Request
-from gateway.ports.store import Bound, Brought, Change, Finished, Marked, Recorded, Released, Result, Settled, Started
+from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn, TurnId
+from gateway.ports.check import CheckResult
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.store import (
+    AppendAuditEntry,
+    EnqueueResult,
+    FinishTurn,
+    LeasedWrite,
+    RecordOutcome,
+    ReleaseLease,
+    SetPostedMessages,
+    SetRun,
+    SetThread,
+    WriteResult,
+)
 from gateway.settings import Settings
 from storage.migrations import upgrade
 from storage.store import SqlStore
 
 LEASE_SECONDS = 0.5
 WRITE_NAMES: dict[type, str] = {
-    Bound: "set thread",
-    Started: "set run",
-    Settled: "record outcome",
-    Marked: "append audit entry",
-    Brought: "save posted messages",
-    Finished: "finish turn",
-    Released: "release lease",
+    SetThread: "set thread",
+    SetRun: "set run",
+    RecordOutcome: "record outcome",
+    AppendAuditEntry: "append audit entry",
+    SetPostedMessages: "save posted messages",
+    FinishTurn: "finish turn",
+    ReleaseLease: "release lease",
 }
 """What the steps of the store are called, with ``before`` or ``after``."""
-PATIENCE = 40.0
+TIMEOUT_SECONDS = 40.0
 
 # Children are forked from a process that has loaded everything already: starting one takes milliseconds, not seconds.
-forking = multiprocessing.get_context("forkserver")
-LOADED = (
+fork_context = multiprocessing.get_context("forkserver")
+PRELOADED_MODULES = (
     "alembic.command",
     "adapters.slack.adapter",
     "adapters.telegram.adapter",
     "gateway.assistants.factory",
     "tests.faults.gateway_process",
 )
-forking.set_forkserver_preload(list(LOADED))
+fork_context.set_forkserver_preload(list(PRELOADED_MODULES))
 
 
 @dataclass(frozen=True)
-class Plan:
+class CrashPlan:
     """What a gateway process is to do."""
 
     url: str
     """URL of the database."""
     deliveries: Path
     settings: dict[str, Any]
-    says: Sequence[tuple[str, str]] = ()
+    messages: Sequence[tuple[str, str]] = ()
     """Messages to accept: channel and text."""
-    until: int = 0
+    expected_deliveries: int = 0
     """It exits with 0 once so many turns were delivered, counted over all processes."""
-    dies: str = ""
+    crash_step: str = ""
     """Step at which it kills itself, when first reached: ``before record outcome`` for example. Empty: never."""
 
 
 @dataclass
-class Scythe:
-    at: str
+class CrashAtStep:
+    step: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, step: str) -> None:
         with self._lock:
-            if step == self.at:
+            if step == self.step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DoomedStore(SqlStore):
+class CrashingStore(SqlStore):
     """Calls ``on_step`` with the name of each step before and after it is committed."""
 
-    def __init__(self, url: str, scythe: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, url: str, on_step: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__(url, lease_seconds=lease_seconds)
-        self._scythe = scythe
+        self._on_step = on_step
 
-    def record(self, message: Message, turn: TurnId, **options: Any) -> Recorded:
-        self._scythe("before enqueue")
-        recorded = super().record(message, turn, **options)
-        self._scythe("after enqueue")
+    def enqueue(self, message: Message, turn_id: TurnId, **options: Any) -> EnqueueResult:
+        self._on_step("before enqueue")
+        recorded = super().enqueue(message, turn_id, **options)
+        self._on_step("after enqueue")
         return recorded
 
     def claim(self, *wanted: Any) -> Sequence[Claim]:
         claims = super().claim(*wanted)
         if claims:
-            self._scythe("after claim")
+            self._on_step("after claim")
         return claims
 
-    def write(self, changes: Sequence[Change]) -> Sequence[Result]:
-        steps = [WRITE_NAMES[type(change)] for change in changes]
+    def apply_writes(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult]:
+        steps = [WRITE_NAMES[type(change)] for change in writes]
         for step in steps:
-            self._scythe(f"before {step}")
-        results = super().write(changes)
+            self._on_step(f"before {step}")
+        results = super().apply_writes(writes)
         for step in steps:
-            self._scythe(f"after {step}")
+            self._on_step(f"after {step}")
         return results
 
 
-class PlatformOnDisk:
+class FilePlatform:
     """Delivers replies into a file, one line each, which outlives the process."""
 
     name = "disk"
 
-    def __init__(self, path: Path, scythe: Scythe) -> None:
+    def __init__(self, path: Path, on_step: CrashAtStep) -> None:
         self._path = path
-        self._scythe = scythe
-        self.news = threading.Condition()
+        self._on_step = on_step
+        self.changed = threading.Condition()
 
-    def receive(self, request: Request) -> Receipt:
+    def receive(self, request: Request) -> ParsedUpdate:
         raise NotImplementedError
 
     def message(self, channel: str, text: str) -> Message:
         return Message(ConversationKey(self.name, channel=channel), f"{channel}:{text}", text)
 
-    async def follow(self, turn: Turn, events: AsyncIterator[Shown], outbox: Outbox) -> None:
+    async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         async for _ in events:
-            self._scythe("while it streams")
+            self._on_step("while it streams")
 
-    async def deliver(self, turn: Turn, outbox: Outbox) -> None:
-        self._scythe("before deliver")
+    async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
+        self._on_step("before deliver")
         line = {"channel": turn.message.key.channel, "text": turn.message.text, "reply": turn.reply}
-        with self.news, self._path.open("a") as file:
+        with self.changed, self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-            self.news.notify_all()
-        self._scythe("after deliver")
+            self.changed.notify_all()
+        self._on_step("after deliver")
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         return ()
 
-    def delivered(self) -> int:
-        return len({line["channel"] + line["text"] for line in deliveries(self._path)})
+    def delivered_count(self) -> int:
+        return len({line["channel"] + line["text"] for line in read_deliveries(self._path)})
 
 
-def deliveries(path: Path) -> list[dict[str, str]]:
+def read_deliveries(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def run(plan: Plan) -> None:
+def run_process(plan: CrashPlan) -> None:
     """Main function of the process."""
-    scythe = Scythe(plan.dies)
+    scythe = CrashAtStep(plan.crash_step)
     upgrade(plan.url)
-    platform = PlatformOnDisk(plan.deliveries, scythe)
-    store = DoomedStore(plan.url, scythe)
+    platform = FilePlatform(plan.deliveries, scythe)
+    store = CrashingStore(plan.url, scythe)
     settings = Settings(_env_file=None, **plan.settings)  # type: ignore[call-arg]  # pydantic-settings takes it
     gateway = app.open_gateway(settings, (platform,), store, lease_seconds=LEASE_SECONDS)
-    for channel, text in plan.says:
+    for channel, text in plan.messages:
         gateway.inbox.accept(platform.message(channel, text))
-    with platform.news:
-        assert platform.news.wait_for(lambda: platform.delivered() >= plan.until, PATIENCE), "not all were delivered"
+    with platform.changed:
+        assert platform.changed.wait_for(
+            lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
+        ), "not all were delivered"
     gateway.close(grace=5.0)
 
 
-def start(plan: Plan) -> Any:
-    process = forking.Process(target=run, args=(plan,), daemon=True)
+def start_process(plan: CrashPlan) -> Any:
+    process = fork_context.Process(target=run_process, args=(plan,), daemon=True)
     process.start()
     return process
 
 
-def live_and(plan: Plan) -> int:
+def run_to_end(plan: CrashPlan) -> int:
     """Runs a process to its end; returns its exit code: 0, or minus the signal."""
-    process = start(plan)
-    process.join(PATIENCE + 10.0)
+    process = start_process(plan)
+    process.join(TIMEOUT_SECONDS + 10.0)
     code = process.exitcode
     process.close()
     assert code is not None

@@ -12,11 +12,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.fakes.platform_faults import Call, Faults, Lost, Refuse
-from tests.faults.gateway_process import Program
+from tests.fakes.platform_faults import ConnectionRefused, PlatformFaults, RecordedCall, ResponseLost
+from tests.faults.gateway_process import GatewayProcess
 
-AT_ONCE = 10
-STORE_STEPS = (
+MAX_PARALLEL = 10
+CRASH_STEPS = (
     "before enqueue",
     "after enqueue",
     "before set thread",
@@ -29,7 +29,7 @@ STORE_STEPS = (
     "after finish turn",
 )
 """Steps at which a process kills itself, see ``crashing_process``."""
-DEATHS = (
+CALL_FAULTS = (
     "kill the process before the call",
     "kill the process after the call",
     "stop the process after the call",
@@ -38,68 +38,68 @@ DEATHS = (
 )
 """Faults at a call to the platform."""
 
-Stage = TypeVar("Stage")
+ScenarioT = TypeVar("ScenarioT")
 
 
 @dataclass
-class Strike:
+class CallFault:
     """Injects a fault at the nth call of a method."""
 
-    faults: Faults
-    program: Program
+    faults: PlatformFaults
+    process: GatewayProcess
     method: str
-    number: int
-    done: threading.Event = field(default_factory=threading.Event)
-    seen: int = 0
+    nth_call: int
+    triggered: threading.Event = field(default_factory=threading.Event)
+    calls_seen: int = 0
 
-    def arm(self, dies: str) -> None:
-        match dies:
+    def arm(self, fault: str) -> None:
+        match fault:
             case "kill the process before the call":
-                self.faults.add(self.method, Refuse(skip=self.number - 1))
-                self.faults.before(self.method, self._at(self.program.kill))
+                self.faults.add(self.method, ConnectionRefused(skip=self.nth_call - 1))
+                self.faults.before(self.method, self._on_nth_call(self.process.kill))
             case "kill the process after the call":
-                self.faults.after(self.method, self._at(self.program.kill))
+                self.faults.after(self.method, self._on_nth_call(self.process.kill))
             case "stop the process after the call":
-                self.faults.after(self.method, self._at(self.program.tell_to_stop))
+                self.faults.after(self.method, self._on_nth_call(self.process.terminate))
             case "lose the call":
-                self.faults.add(self.method, Refuse(skip=self.number - 1))
+                self.faults.add(self.method, ConnectionRefused(skip=self.nth_call - 1))
             case "lose the answer":
-                self.faults.add(self.method, Lost(skip=self.number - 1))
+                self.faults.add(self.method, ResponseLost(skip=self.nth_call - 1))
 
-    def _at(self, what: Callable[[], None]) -> Callable[[Call], None]:
-        def hook(_: Call) -> None:
-            self.seen += 1
-            if self.seen == self.number:
+    def _on_nth_call(self, what: Callable[[], None]) -> Callable[[RecordedCall], None]:
+        def hook(_: RecordedCall) -> None:
+            self.calls_seen += 1
+            if self.calls_seen == self.nth_call:
                 what()
-                self.done.set()
+                self.triggered.set()
 
         return hook
 
 
-def play(
+def run_in_parallel(
     folder: Path,
     database: Path,
-    stage: Callable[[Path, str, Any], AbstractContextManager[Stage]],
-    act: Callable[[Stage, Any], None],
+    open_scenario: Callable[[Path, str, Any], AbstractContextManager[ScenarioT]],
+    scenario: Callable[[ScenarioT, Any], None],
     steps: Iterable[Any],
 ) -> None:
     """Runs a scenario for each step in parallel, as most of it is waiting.
 
-    ``stage``: opens the setup for a folder, a database URL and a step. Reraises the first error, with the step as a
-    note.
+    ``open_scenario``: opens the setup for a folder, a database URL and a step. Reraises the first error, with
+    the step as a note.
     """
 
     def at(number: int, step: Any) -> None:
         home = folder / str(number)
         home.mkdir()
         shutil.copy(database, home / "gateway.db")
-        with stage(home, f"sqlite:///{home}/gateway.db", step) as scene:
+        with open_scenario(home, f"sqlite:///{home}/gateway.db", step) as scene:
             try:
-                act(scene, step)
+                scenario(scene, step)
             except BaseException as exc:
                 exc.add_note(f"at {step}; see {home}/log")
                 raise
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL) as pool:
         for _ in pool.map(at, count(), steps):
             pass

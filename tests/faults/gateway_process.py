@@ -23,23 +23,23 @@ from adapters.telegram.polling import UpdatePoller
 from gateway import app
 from gateway.cli import main
 from gateway.ports.store import Rate
-from gateway.worker.worker import Engine
+from gateway.worker.worker import Worker
 from storage import database
-from tests.faults.crashing_process import DoomedStore, Scythe, forking
+from tests.faults.crashing_process import CrashAtStep, CrashingStore, fork_context
 
-PATIENCE = 40.0
+TIMEOUT_SECONDS = 40.0
 LEASE_SECONDS = 1.0
 SWEEP_SECONDS = 0.1
 POLL_LEASE_SECONDS, POLL_SECONDS = 2.0, 1
 """The lease for polling Telegram is renewed between two polls."""
-FAST = Rate(0.01, 50)
+FAST_RATE = Rate(0.01, 50)
 """Rate limit of a chat: these tests are about order, not about limits."""
 
 
-class Inside(Protocol):
+class ProcessHooks(Protocol):
     """Further patches of a process, and what happens at each step of its store. Pickled: plain data only."""
 
-    def change(self, patch: pytest.MonkeyPatch) -> None: ...
+    def apply(self, patch: pytest.MonkeyPatch) -> None: ...
 
     def __call__(self, step: str) -> None:
         """Called by the store at each step."""
@@ -47,62 +47,62 @@ class Inside(Protocol):
 
 
 @dataclass(frozen=True)
-class Order:
+class LaunchOptions:
     folder: Path
     environment: dict[str, str]
-    dies: str
+    crash_step: str
     """Step at which it kills itself, when first reached: ``before record outcome`` for example. Empty: never."""
-    database_seconds: float
+    lock_timeout: float
     """Seconds it waits for a database lock."""
-    inside: Inside | None = None
+    hooks: ProcessHooks | None = None
 
 
-def run(order: Order, greeting: Connection) -> None:
+def run(options: LaunchOptions, greeting_pipe: Connection) -> None:
     """Main function of the process."""
     gc.freeze()  # the garbage collector skips what was loaded before the fork
-    log = os.open(order.folder / "log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    log = os.open(options.folder / "log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(log, 2)
-    os.dup2(greeting.fileno(), 1)
-    os.chdir(order.folder)
+    os.dup2(greeting_pipe.fileno(), 1)
+    os.chdir(options.folder)
     os.environ.clear()
-    os.environ.update(order.environment)
+    os.environ.update(options.environment)
     with pytest.MonkeyPatch.context() as patch:  # affects this process only
         patch.setattr(app, "LEASE_SECONDS", LEASE_SECONDS)
-        patch.setattr(app, "SqlStore", partial(DoomedStore, scythe=order.inside or Scythe(order.dies)))
+        patch.setattr(app, "SqlStore", partial(CrashingStore, on_step=options.hooks or CrashAtStep(options.crash_step)))
         patch.setattr(app, "open_gateway", partial(app.open_gateway, lease_seconds=LEASE_SECONDS))
-        patch.setattr(app, "Engine", partial(Engine, sweep_seconds=SWEEP_SECONDS))
-        patch.setattr(database, "PATIENCE_SECONDS", order.database_seconds)
-        _hurry_telegram(patch)
-        if order.inside is not None:
-            order.inside.change(patch)
+        patch.setattr(app, "Worker", partial(Worker, sweep_seconds=SWEEP_SECONDS))
+        patch.setattr(database, "WAIT_SECONDS", options.lock_timeout)
+        _shorten_telegram_waits(patch)
+        if options.hooks is not None:
+            options.hooks.apply(patch)
         main.main(["serve"])
 
 
-def _hurry_telegram(patch: pytest.MonkeyPatch) -> None:
+def _shorten_telegram_waits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         webhook, "UpdatePoller", partial(UpdatePoller, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS)
     )
-    patch.setattr(api_client, "PRIVATE", FAST)
-    patch.setattr(api_client, "GROUP", FAST)
+    patch.setattr(api_client, "PRIVATE", FAST_RATE)
+    patch.setattr(api_client, "GROUP", FAST_RATE)
     patch.setattr(preview, "GROUP_SECONDS", SWEEP_SECONDS)
 
 
-class Program:
+class GatewayProcess:
     """A running gateway process; it listens once the constructor returns, unless it died before."""
 
     def __init__(
         self,
         folder: Path,
         environment: dict[str, str],
-        dies: str = "",
+        crash_step: str = "",
         *,
-        database_seconds: float = PATIENCE,
-        inside: Inside | None = None,
+        lock_timeout: float = TIMEOUT_SECONDS,
+        hooks: ProcessHooks | None = None,
     ) -> None:
-        order = Order(folder, environment, dies, database_seconds, inside)
+        order = LaunchOptions(folder, environment, crash_step, lock_timeout, hooks)
         reading, writing = multiprocessing.Pipe(duplex=False)
         with reading, writing:
-            self._process = forking.Process(target=run, args=(order, writing), daemon=True)
+            self._process = fork_context.Process(target=run, args=(order, writing), daemon=True)
             self._process.start()
             writing.close()
             with os.fdopen(os.dup(reading.fileno())) as said:
@@ -112,24 +112,24 @@ class Program:
     def kill(self) -> None:
         """Kills the process; it is dead when this returns. Callable from any thread."""
         self._process.kill()
-        self.ended()
+        self.wait_for_exit()
 
-    def tell_to_stop(self) -> None:
+    def terminate(self) -> None:
         self._signal(signal.SIGTERM)
 
     def freeze(self) -> None:
         """Suspends the process with SIGSTOP, which it cannot notice."""
         self._signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.pid is not None:
             os.kill(self._process.pid, number)
 
-    def ended(self) -> int:
+    def wait_for_exit(self) -> int:
         """Waits until the process ends; returns its exit status, or minus the signal that killed it."""
-        self._process.join(PATIENCE)
+        self._process.join(TIMEOUT_SECONDS)
         assert self._process.exitcode is not None, "the process is still running"
         return int(self._process.exitcode)

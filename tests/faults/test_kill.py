@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_server import CallTool, FakeOpenAI, Fault, Say
-from tests.faults.crashing_process import Plan, deliveries, live_and, start
+from tests.fakes.openai_server import CallTool, FakeOpenAI, HttpFault, Say
+from tests.faults.crashing_process import CrashPlan, read_deliveries, run_to_end, start_process
 
-SAYS = (("a", "one"), ("a", "two"), ("a", "three"))
+MESSAGES = (("a", "one"), ("a", "two"), ("a", "three"))
 
 STEPS = (
     "after enqueue",
@@ -49,14 +49,14 @@ def settings(fake: FakeOpenAI, backend: str) -> dict[str, Any]:
     }
 
 
-def plan(tmp_path: Path, fake: FakeOpenAI, backend: str, **options: Any) -> Plan:
+def crash_plan(tmp_path: Path, fake: FakeOpenAI, backend: str, **options: Any) -> CrashPlan:
     url = f"sqlite:///{tmp_path}/gateway.db"
-    return Plan(url, tmp_path / "deliveries", settings(fake, backend), **options)
+    return CrashPlan(url, tmp_path / "deliveries", settings(fake, backend), **options)
 
 
-def check_all_replies(tmp_path: Path, says: tuple[tuple[str, str], ...] = SAYS) -> list[dict[str, str]]:
+def check_all_replies(tmp_path: Path, says: tuple[tuple[str, str], ...] = MESSAGES) -> list[dict[str, str]]:
     """Asserts that each message has its own complete reply, in the order of its channel. Returns all deliveries."""
-    lines = deliveries(tmp_path / "deliveries")
+    lines = read_deliveries(tmp_path / "deliveries")
     for channel in {channel for channel, _ in says}:
         said = [text for where, text in says if where == channel]
         first = list(dict.fromkeys(line["text"] for line in lines if line["channel"] == channel))
@@ -66,7 +66,7 @@ def check_all_replies(tmp_path: Path, says: tuple[tuple[str, str], ...] = SAYS) 
     return lines
 
 
-def check_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[str, str], ...] = SAYS) -> None:
+def check_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[str, str], ...] = MESSAGES) -> None:
     expected = sorted([text for where, text in says if where == channel] for channel in {where for where, _ in says})
     used = [texts for name in (*fake.threads, *fake.conversations) if (texts := fake.user_texts(name))]
     assert sorted(used) == expected
@@ -75,15 +75,15 @@ def check_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[st
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_process_loses_and_repeats_nothing(tmp_path: Path, fake: FakeOpenAI, backend: str, step: str) -> None:
-    whole = plan(tmp_path, fake, backend, says=SAYS, until=len(SAYS))
-    assert live_and(replace(whole, dies=step)) == -signal.SIGKILL
+    whole = crash_plan(tmp_path, fake, backend, messages=MESSAGES, expected_deliveries=len(MESSAGES))
+    assert run_to_end(replace(whole, crash_step=step)) == -signal.SIGKILL
     # A message that was not acknowledged is sent again; a retry by the platform has the same id.
-    assert live_and(whole) == 0
+    assert run_to_end(whole) == 0
     lines = check_all_replies(tmp_path)
     if backend != "chat":  # which has no threads at the backend
         check_assistant_saw_each_message_once(fake)
     if step not in ("after deliver", "before finish turn"):
-        assert len(lines) == len(SAYS)
+        assert len(lines) == len(MESSAGES)
 
 
 @pytest.mark.parametrize("backend", ["responses", "threads"])
@@ -93,12 +93,12 @@ def test_a_process_killed_while_a_run_request_is_unanswered_does_not_ask_the_ass
     says = (("a", "one"), ("a", "two"))
     path = "/responses" if backend == "responses" else "/threads/[^/]+/runs"
     fake.think = 0.2
-    fake.faults.add(Fault(path=path, kind="drop_after"))
-    process = start(plan(tmp_path, fake, backend, says=says, until=len(says)))
+    fake.faults.add(HttpFault(path=path, kind="drop_after"))
+    process = start_process(crash_plan(tmp_path, fake, backend, messages=says, expected_deliveries=len(says)))
     fake.wait_for("POST", path)
     process.kill()
     process.join()
-    assert live_and(plan(tmp_path, fake, backend, until=len(says))) == 0
+    assert run_to_end(crash_plan(tmp_path, fake, backend, expected_deliveries=len(says))) == 0
     check_all_replies(tmp_path, says)
     check_assistant_saw_each_message_once(fake, says)
 
@@ -111,11 +111,11 @@ def test_after_a_kill_while_tool_outputs_are_submitted_the_run_is_resumed(
     fake.script(CallTool("calculate", {"expression": "6*7"}), Say("You said: one"))
     outputs = "/responses" if backend == "responses" else ".*/submit_tool_outputs"
     count = 2 if backend == "responses" else 1
-    fake.faults.add(Fault(path=outputs, kind="drop_after", skip=count - 1))
-    process = start(plan(tmp_path, fake, backend, says=says, until=len(says)))
+    fake.faults.add(HttpFault(path=outputs, kind="drop_after", skip=count - 1))
+    process = start_process(crash_plan(tmp_path, fake, backend, messages=says, expected_deliveries=len(says)))
     fake.wait_for("POST", outputs, count)
     process.kill()
     process.join()
-    assert live_and(plan(tmp_path, fake, backend, until=len(says))) == 0
+    assert run_to_end(crash_plan(tmp_path, fake, backend, expected_deliveries=len(says))) == 0
     check_all_replies(tmp_path, says)
     check_assistant_saw_each_message_once(fake, says)

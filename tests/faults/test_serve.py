@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai_server import FakeOpenAI, Fault
+from tests.fakes.openai_server import FakeOpenAI, HttpFault
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 40.0
+TIMEOUT_SECONDS = 40.0
 
 
-class Serve:
+class ServeProcess:
     """A process running ``python -m gateway serve`` on a free port."""
 
     def __init__(self, folder: Path, fake: FakeOpenAI, **settings: str) -> None:
@@ -52,7 +52,7 @@ class Serve:
         self.greeting = [self.process.stdout.readline(), self.process.stdout.readline()]
         self.url = self.greeting[0].split(" with ")[0].removeprefix("Listening on ")
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
+    def request(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
         request = urllib.request.Request(
             self.url + path,
             data=None if body is None else json.dumps(body).encode(),
@@ -60,33 +60,33 @@ class Serve:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as refusal:
             with refusal:
                 return refusal.code, json.load(refusal)
 
     def chat(self, message: str) -> tuple[int, dict[str, Any]]:
-        return self.ask("POST", "/chat", {"message": message})
+        return self.request("POST", "/chat", {"message": message})
 
-    def later(self, message: str) -> str:
-        status, answer = self.ask("POST", "/chat", {"message": message}, Prefer="respond-async")
+    def chat_async(self, message: str) -> str:
+        status, answer = self.request("POST", "/chat", {"message": message}, Prefer="respond-async")
         assert status == 202
         return str(answer["turn_id"])
 
-    def outcome(self, turn: str) -> dict[str, Any]:
+    def wait_for_turn(self, turn: str) -> dict[str, Any]:
         """Waits until a turn is delivered, by polling; returns it."""
         pause = threading.Event()
         for _ in range(400):
-            _, shown = self.ask("GET", f"/chat/turns/{turn}")
+            _, shown = self.request("GET", f"/chat/turns/{turn}")
             if shown["state"] == "delivered":
                 return shown
             pause.wait(0.1)
         raise AssertionError(shown)
 
-    def end(self, how: signal.Signals) -> int:
+    def stop(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT_SECONDS)
 
     def close(self) -> None:
         with suppress(ProcessLookupError):
@@ -103,8 +103,8 @@ def fake() -> Iterator[FakeOpenAI]:
 
 
 @pytest.fixture
-def programs() -> Iterator[list[Serve]]:
-    started: list[Serve] = []
+def programs() -> Iterator[list[ServeProcess]]:
+    started: list[ServeProcess] = []
     yield started
     for program in started:
         program.close()
@@ -113,25 +113,25 @@ def programs() -> Iterator[list[Serve]]:
 def hold_next_run(fake: FakeOpenAI) -> threading.Event:
     """Holds the next response until the returned event is set."""
     gate = threading.Event()
-    fake.faults.add(Fault(path="/responses", gate=gate))
+    fake.faults.add(HttpFault(path="/responses", gate=gate))
     return gate
 
 
 def test_serve_prints_its_url_its_assistant_and_a_curl_command(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
+    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
 ) -> None:
-    programs.append(program := Serve(tmp_path, fake))
+    programs.append(program := ServeProcess(tmp_path, fake))
     assert "responses at 127.0.0.1" in program.greeting[0]
     assert "gpt-test" in program.greeting[0]
     assert program.greeting[1].startswith(f"Try: curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
-    assert program.end(signal.SIGTERM) == 0
+    assert program.stop(signal.SIGTERM) == 0
 
 
 def test_a_waiting_caller_gets_its_answer_when_the_process_is_stopped(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
+    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
 ) -> None:
-    programs.append(program := Serve(tmp_path, fake))
+    programs.append(program := ServeProcess(tmp_path, fake))
     gate = hold_next_run(fake)
     answers: list[tuple[int, dict[str, Any]]] = []
     caller = threading.Thread(target=lambda: answers.append(program.chat("Hello")))
@@ -142,24 +142,24 @@ def test_a_waiting_caller_gets_its_answer_when_the_process_is_stopped(
     caller.join()
     assert answers[0][0] == 200
     assert answers[0][1]["response"] == "You said: Hello"
-    assert program.process.wait(PATIENCE) == 0
+    assert program.process.wait(TIMEOUT_SECONDS) == 0
 
 
 def test_a_turn_that_outlasts_the_grace_period_is_released_to_the_next_process(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[Serve]
+    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
 ) -> None:
-    programs.append(first := Serve(tmp_path, fake, GRACE_SECONDS="1"))
+    programs.append(first := ServeProcess(tmp_path, fake, GRACE_SECONDS="1"))
     gate = hold_next_run(fake)
     answers: list[tuple[int, dict[str, Any]]] = []
     caller = threading.Thread(target=lambda: answers.append(first.chat("Hello")))
     caller.start()
     fake.wait_for("POST", "/responses")
-    assert first.end(signal.SIGTERM) == 0
+    assert first.stop(signal.SIGTERM) == 0
     caller.join()
     status, answer = answers[0]
     assert status in (503, 504)
     gate.set()
-    programs.append(second := Serve(tmp_path, fake))
-    shown = second.outcome(answer["error"]["turn_id"])
+    programs.append(second := ServeProcess(tmp_path, fake))
+    shown = second.wait_for_turn(answer["error"]["turn_id"])
     assert shown["response"] == "You said: Hello"
     assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]

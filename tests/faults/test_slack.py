@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.faults.fault_points import DEATHS, STORE_STEPS, Strike, play
-from tests.faults.slack_scenario import LONG, SHORT, Scene, stage
+from tests.faults.fault_points import CALL_FAULTS, CRASH_STEPS, CallFault, run_in_parallel
+from tests.faults.slack_scenario import LONG, SHORT, SlackScenario, open_scenario
 
 
 @dataclass(frozen=True)
-class Step:
+class SlackCallStep:
     """An API call that delivers a reply."""
 
-    shown: str
+    display: str
     """How the reply appears: ``streamed``; ``changed``, where Slack has no streaming; or ``posted`` when complete."""
     method: str
     number: int = 1
@@ -31,55 +31,55 @@ class Step:
         return SHORT if self.number == 1 else LONG
 
 
-CALLS = (
-    Step("posted", "chat.postMessage"),
-    Step("posted", "chat.postMessage", 2),
-    Step("streamed", "chat.startStream"),
-    Step("streamed", "chat.appendStream"),
-    Step("streamed", "chat.stopStream"),
-    Step("changed", "chat.postMessage"),
-    Step("changed", "chat.update"),
+CALL_STEPS = (
+    SlackCallStep("posted", "chat.postMessage"),
+    SlackCallStep("posted", "chat.postMessage", 2),
+    SlackCallStep("streamed", "chat.startStream"),
+    SlackCallStep("streamed", "chat.appendStream"),
+    SlackCallStep("streamed", "chat.stopStream"),
+    SlackCallStep("changed", "chat.postMessage"),
+    SlackCallStep("changed", "chat.update"),
 )
 
 
-def on_stage(folder: Path, url: str, step: Any) -> AbstractContextManager[Scene]:
-    return stage(folder, url, streaming=not (isinstance(step, Step) and step.shown == "changed"))
+def open_step_scenario(folder: Path, url: str, step: Any) -> AbstractContextManager[SlackScenario]:
+    return open_scenario(folder, url, streaming=not (isinstance(step, SlackCallStep) and step.display == "changed"))
 
 
 def test_after_a_kill_at_any_store_step_the_next_process_posts_one_complete_reply(
     tmp_path: Path, empty_sqlite: Path
 ) -> None:
-    def act(scene: Scene, step: str) -> None:
+    def act(scene: SlackScenario, step: str) -> None:
         text = (
             LONG if "save posted messages" in step else SHORT
         )  # two messages: the first is saved, then the second is sent
-        doomed = scene.start(dies=step, SLACK_PREVIEW="off")
-        ts = scene.say(text)
-        assert doomed.ended() == -signal.SIGKILL
-        scene.start()
-        scene.finish(ts)
-        scene.check(text, ts)
+        doomed = scene.start_process(crash_step=step, SLACK_PREVIEW="off")
+        ts = scene.send(text)
+        assert doomed.wait_for_exit() == -signal.SIGKILL
+        scene.start_process()
+        scene.wait_until_delivered(ts)
+        scene.assert_one_reply(text, ts)
 
-    play(tmp_path, empty_sqlite, on_stage, act, STORE_STEPS)
+    run_in_parallel(tmp_path, empty_sqlite, open_step_scenario, act, CRASH_STEPS)
 
 
-@pytest.mark.parametrize("fault", DEATHS)
+@pytest.mark.parametrize("fault", CALL_FAULTS)
 def test_after_a_fault_at_any_slack_call_one_complete_reply_is_posted(
     tmp_path: Path, empty_sqlite: Path, fault: str
 ) -> None:
-    def act(scene: Scene, step: Step) -> None:
-        if step.shown != "posted":
+    def act(scene: SlackScenario, step: SlackCallStep) -> None:
+        if step.display != "posted":
             scene.openai.chunk_delay = 0.1  # so that there is a preview
-        shown = "off" if step.shown == "posted" else "stream"
-        program = scene.start(SLACK_PREVIEW=shown)
-        strike = Strike(scene.slack.faults, program, step.method, step.number)
+        shown = "off" if step.display == "posted" else "stream"
+        program = scene.start_process(SLACK_PREVIEW=shown)
+        strike = CallFault(scene.slack.faults, program, step.method, step.number)
         strike.arm(fault)
-        ts = scene.say(step.text)
+        ts = scene.send(step.text)
         if "process" in fault:
-            assert strike.done.wait(20)
-            program.ended()
-            scene.start(SLACK_PREVIEW=shown)
-        scene.finish(ts)
-        scene.check(step.text, ts)
+            assert strike.triggered.wait(20)
+            program.wait_for_exit()
+            scene.start_process(SLACK_PREVIEW=shown)
+        scene.wait_until_delivered(ts)
+        scene.assert_one_reply(step.text, ts)
 
-    play(tmp_path, empty_sqlite, on_stage, act, CALLS)
+    run_in_parallel(tmp_path, empty_sqlite, open_step_scenario, act, CALL_STEPS)

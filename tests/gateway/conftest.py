@@ -1,4 +1,4 @@
-"""Stores and processes for tests of the core."""
+"""Fixtures for tests of the core: stores with short leases, and worker processes on them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
-from tests.gateway.worker_process import Process, Start
+from tests.gateway.worker_process import Start, WorkerProcess
 
 
 @pytest.fixture
 def brief_url(tmp_path: Path) -> str:
+    """The URL of the database of ``brief_store``."""
     url = f"sqlite:///{tmp_path}/brief.db"
     upgrade(url)
     return url
@@ -36,10 +37,10 @@ def assistant() -> FakeAssistant:
 @pytest.fixture
 def start(brief_store: SqlStore, assistant: FakeAssistant) -> Iterator[Start]:
     """Starts processes that share a store whose leases last 0.6 s."""
-    processes: list[Process] = []
+    processes: list[WorkerProcess] = []
 
-    def begin(**options: object) -> Process:
-        processes.append(Process(brief_store, assistant, **options))  # type: ignore[arg-type]  # passed through
+    def begin(**options: object) -> WorkerProcess:
+        processes.append(WorkerProcess(brief_store, assistant, **options))  # type: ignore[arg-type]  # passed through
         return processes[-1]
 
     yield begin

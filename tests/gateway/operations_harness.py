@@ -1,27 +1,27 @@
-"""What operators are tested with: a database with all its sockets, and an assistant that deletes threads."""
+"""For tests of operations: a store with its whole interface, and an assistant that records deleted threads."""
 
 from __future__ import annotations
 
-from gateway.domain.errors import Unavailable
+from gateway.domain.errors import AssistantUnavailable
 from gateway.domain.models import ThreadId
-from storage.reporting import SqlCatalogue
+from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 
 
-class SqlBooks(SqlStore, SqlCatalogue):
-    """Both sockets on one database."""
+class SqlAdminStore(SqlStore, SqlReportingStore):
+    """Implements AdminStore."""
 
 
-class PigeonAssistant(FakeAssistant):
-    """Opened every thread, and may be out of reach for some."""
+class UndeletableThreadAssistant(FakeAssistant):
+    """The assistant "pigeons", which fails to delete the threads in ``unreachable``."""
 
     def __init__(self) -> None:
         super().__init__("pigeons")
         self.unreachable: set[ThreadId] = set()
         self.deleted: list[ThreadId] = []
 
-    async def forget(self, thread: ThreadId) -> None:
-        if thread in self.unreachable:
-            raise Unavailable("the loft is closed")
-        self.deleted.append(thread)
+    async def delete_thread(self, thread_id: ThreadId) -> None:
+        if thread_id in self.unreachable:
+            raise AssistantUnavailable("the backend is unreachable")
+        self.deleted.append(thread_id)

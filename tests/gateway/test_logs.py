@@ -17,30 +17,30 @@ from hypothesis import strategies as st
 from gateway import app, logs
 
 Format = Literal["text", "json"]
-Written = Callable[[], str]
+ReadStderr = Callable[[], str]
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
     """Restores the global state that ``configure`` changes."""
     root = logging.getLogger()
-    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.QUIET))}
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.WARNING_LOGGERS))}
     yield
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._Bridge)]
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._StandardLoggingHandler)]
     for logger, level in levels.items():
         logger.setLevel(level)
     structlog.reset_defaults()
-    logs._masks.learn([])
+    logs._masker.configure([])
 
 
 @pytest.fixture
-def written(capsys: pytest.CaptureFixture[str]) -> Written:
+def written(capsys: pytest.CaptureFixture[str]) -> ReadStderr:
     return lambda: capsys.readouterr().err
 
 
-def test_text_is_one_line_of_words_and_values(written: Written) -> None:
+def test_text_is_one_line_of_words_and_values(written: ReadStderr) -> None:
     logs.configure("info", "text", [])
-    logs.get("gateway.worker.worker").info(
+    logs.get_logger("gateway.worker.worker").info(
         "turn answered", turn="trn_1", seconds=0.5, text='two\nlines="x"', empty="", n=None
     )
     line = written()
@@ -51,9 +51,11 @@ def test_text_is_one_line_of_words_and_values(written: Written) -> None:
     )
 
 
-def test_json_is_one_object_a_line(written: Written) -> None:
+def test_json_is_one_object_a_line(written: ReadStderr) -> None:
     logs.configure("info", "json", [])
-    logs.get("gateway.worker.worker").warning("odd\nthing", turn="trn_1", nested={"a": [1, {"b": "c"}]}, thing=Format)
+    logs.get_logger("gateway.worker.worker").warning(
+        "odd\nthing", turn="trn_1", nested={"a": [1, {"b": "c"}]}, thing=Format
+    )
     line = written()
     assert line.endswith("}\n")
     assert line.count("\n") == 1
@@ -69,37 +71,37 @@ def test_json_is_one_object_a_line(written: Written) -> None:
     }
 
 
-def test_what_is_below_the_level_is_not_written(written: Written) -> None:
+def test_what_is_below_the_level_is_not_written(written: ReadStderr) -> None:
     logs.configure("WARNING", "text", [])
-    log = logs.get("gateway.worker.worker")
+    log = logs.get_logger("gateway.worker.worker")
     log.debug("no")
     log.info("no")
     log.error("yes")
     assert written().count("\n") == 1
 
 
-def test_an_exception_is_readable_in_text(written: Written) -> None:
+def test_an_exception_is_readable_in_text(written: ReadStderr) -> None:
     logs.configure("info", "text", [])
     try:
         int("bad\x1b[2J")
     except ValueError:
-        logs.get("gateway.worker.worker").exception("run failed", turn="trn_1")
+        logs.get_logger("gateway.worker.worker").exception("run failed", turn="trn_1")
     first, *trace = written().splitlines()
     assert first.endswith("error   gateway.worker.worker: run failed turn=trn_1")
     assert trace[0] == "Traceback (most recent call last):"
     assert trace[-1] == "ValueError: invalid literal for int() with base 10: 'bad\\x1b[2J'"
 
 
-def test_an_exception_is_one_line_in_json(written: Written) -> None:
+def test_an_exception_is_one_line_in_json(written: ReadStderr) -> None:
     logs.configure("info", "json", [])
-    logs.get("gateway.worker.worker").error("run failed", exc_info=ValueError("bad"))
+    logs.get_logger("gateway.worker.worker").error("run failed", exc_info=ValueError("bad"))
     (line,) = written().splitlines()
     assert json.loads(line)["exception"] == "ValueError: bad"
 
 
-def test_libraries_speak_through_the_same_lines_from_warning_on(written: Written) -> None:
+def test_libraries_speak_through_the_same_lines_from_warning_on(written: ReadStderr) -> None:
     logs.configure("DEBUG", "json", ["hunter2hunter2"])
-    for name in (*logs.QUIET, "somebody.else"):
+    for name in (*logs.WARNING_LOGGERS, "somebody.else"):
         logging.getLogger(name).info("chatter")
     assert written() == ""
     logging.getLogger("asyncio").error("lost %s", "hunter2hunter2", exc_info=OSError("hunter2hunter2"))
@@ -110,46 +112,46 @@ def test_libraries_speak_through_the_same_lines_from_warning_on(written: Written
     assert (odd["level"], odd["event"]) == ("warning", "odd level")
 
 
-def test_a_library_that_misuses_its_log_is_heard_all_the_same(written: Written) -> None:
+def test_a_library_that_misuses_its_log_is_heard_all_the_same(written: ReadStderr) -> None:
     logs.configure("info", "text", [])
     record = logging.makeLogRecord({"name": "openai", "levelno": logging.WARNING, "msg": "%d of %d", "args": ("one",)})
-    logs._Bridge().emit(record)
+    logs._StandardLoggingHandler().emit(record)
     assert "openai: %d of %d" in written()
 
 
-def test_configuring_again_writes_every_line_once(written: Written) -> None:
+def test_configuring_again_writes_every_line_once(written: ReadStderr) -> None:
     logs.configure("info", "text", [])
     logs.configure("info", "text", [])
     logging.getLogger("openai").warning("once")
     assert written().count("\n") == 1
 
 
-def test_what_is_said_about_a_block_is_in_every_entry_of_it(written: Written) -> None:
+def test_what_is_said_about_a_block_is_in_every_entry_of_it(written: ReadStderr) -> None:
     logs.configure("info", "json", [])
-    with logs.about(turn="trn_1"):
-        logs.get("gateway.tools").info("tool called")
-    logs.get("gateway.tools").info("after")
+    with logs.bound_fields(turn="trn_1"):
+        logs.get_logger("gateway.tools").info("tool called")
+    logs.get_logger("gateway.tools").info("after")
     inside, after = map(json.loads, written().splitlines())
     assert inside["turn"] == "trn_1"
     assert "turn" not in after
 
 
-def test_a_terminal_gets_colours_and_a_pipe_gets_none(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_colours_and_a_pipe_gets_none(written: ReadStderr, monkeypatch: pytest.MonkeyPatch) -> None:
     logs.configure("info", "text", [])
-    logs.get("a").error("plain")
+    logs.get_logger("a").error("plain")
     assert "\x1b" not in written()
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     logs.configure("info", "text", [])
-    logs.get("a").error("red")
+    logs.get_logger("a").error("red")
     assert written().startswith("\x1b[31m")
 
 
-class Hostile:
+class FailingRepr:
     def __repr__(self) -> str:
         raise RuntimeError
 
 
-def _circle() -> list[Any]:
+def _self_containing_list() -> list[Any]:
     circle: list[Any] = []
     circle.append(circle)
     return circle
@@ -157,11 +159,11 @@ def _circle() -> list[Any]:
 
 @pytest.mark.parametrize("fmt", ["text", "json"])
 @pytest.mark.parametrize(
-    "value", [Hostile(), _circle(), {(1, 2): 3}, "\ud800\x00\x85\u2028\x7f", b"\xff", float("nan")]
+    "value", [FailingRepr(), _self_containing_list(), {(1, 2): 3}, "\ud800\x00\x85\u2028\x7f", b"\xff", float("nan")]
 )
-def test_nothing_that_is_logged_can_fail_or_break_the_line(fmt: Format, value: object, written: Written) -> None:
+def test_nothing_that_is_logged_can_fail_or_break_the_line(fmt: Format, value: object, written: ReadStderr) -> None:
     logs.configure("info", fmt, [])
-    logs.get("gateway").info("odd", value=value)
+    logs.get_logger("gateway").info("odd", value=value)
     line = written()
     assert len(line.splitlines()) == 1
     assert line[:-1].isprintable() or fmt == "json"
@@ -177,7 +179,7 @@ def test_a_closed_stderr_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("sys.stderr", Closed())
     logs.configure("info", "text", [])
-    logs.get("gateway").info("into the void")
+    logs.get_logger("gateway").info("into the void")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_every_line_of_a_long_secret_is_masked() -> None:
     assert "MIIEvQ" not in logs.mask("  | -----BEGIN KEY-----\n  | MIIEvQIBADAN\n  | BgkqhkiG9w0B")
 
 
-class Holder:
+class Wrapper:
     def __init__(self, held: object) -> None:
         self.held = held
 
@@ -242,14 +244,14 @@ secrets = st.text(min_size=6, max_size=40).filter(lambda s: "*" not in s and not
 
 def _nested(secret: str) -> st.SearchStrategy[Any]:
     leaves = st.sampled_from(
-        [secret, f"a {secret} b", Holder(secret), ValueError(secret), secret.encode(errors="replace")]
+        [secret, f"a {secret} b", Wrapper(secret), ValueError(secret), secret.encode(errors="replace")]
     )
     return st.recursive(
         leaves,
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(st.sampled_from(["key", secret]), inner, max_size=2)
-            | inner.map(Holder)
+            | inner.map(Wrapper)
             | inner.map(lambda held: (held,))
         ),
         max_leaves=5,
@@ -264,8 +266,8 @@ def test_a_secret_never_appears(
 ) -> None:
     logs.configure("info", fmt, ["unrelated-secret", secret])
     value = data.draw(_nested(secret))
-    logs.get("q").info(secret, zz=value)
-    logs.get("q").error("zz", exc_info=ValueError(value))
+    logs.get_logger("q").info(secret, zz=value)
+    logs.get_logger("q").error("zz", exc_info=ValueError(value))
     logging.getLogger("zz").error("zz %s", value, extra={"zz": value})
     out = capsys.readouterr().err
     assert "***" in out

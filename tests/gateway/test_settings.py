@@ -19,7 +19,7 @@ AZURE = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def clear_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in (*Settings.model_fields, "asst_id"):
         monkeypatch.delenv(name.upper(), raising=False)

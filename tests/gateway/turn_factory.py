@@ -1,4 +1,4 @@
-"""Turns to count, and everything that metrics can be told."""
+"""Turns for tests of the metrics, and a call of every method of Metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.observability.metrics import Metrics
 
 TURN = Turn(
     TurnId("turn_1"),
-    conversation=7,
+    conversation_id=7,
     seq=1,
     message=Message(ConversationKey("slack", "T1", "C-secret", "topic-secret", "U-secret"), "M-secret", "text-secret"),
     state=TurnState.ANSWERED,
@@ -25,17 +25,17 @@ CANCELLED = replace(TURN, state=TurnState.CANCELLED)
 
 
 def all_of(metrics: Metrics) -> Metrics:
-    """Everything that can be told, once."""
+    """Calls every method of ``metrics``; returns it."""
     for turn in (TURN, FAILED, CANCELLED):
         metrics.accepted(turn)
-        metrics.started(turn)
-        metrics.decided(turn)
+        metrics.attempt_started(turn)
+        metrics.turn_resolved(turn)
     metrics.deduplicated("slack")
     metrics.refused("slack", "rate_limited")
-    metrics.asked_again("slack", "unavailable")
+    metrics.run_retried("slack", "unavailable")
     metrics.delivered(TURN, 0.2)
     metrics.undeliverable(TURN)
     metrics.lease_lost("slack")
-    metrics.claimed(0.003)
-    metrics.in_hand(5)
+    metrics.sweep_finished(0.003)
+    metrics.set_conversations_in_progress(5)
     return metrics

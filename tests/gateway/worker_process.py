@@ -1,4 +1,4 @@
-"""One process's worth of gateway, with everything around the core in memory."""
+"""A gateway process for tests: the real worker and inbox, with a fake assistant and platform."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 
-from gateway.coordination.async_store import Journal
-from gateway.coordination.backpressure import Pressure
-from gateway.coordination.rate_limiter import Limits
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.models import TurnId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
-from gateway.policy.admission import Gatekeeper
+from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices
 from gateway.policy.rules import AdmissionSettings, Rules
-from gateway.ports.store import Notice
-from gateway.worker.assistant_runner import Conversations
-from gateway.worker.delivery_context import CoreOutbox
-from gateway.worker.inbox import CoreInbox
-from gateway.worker.turn_processor import Working
-from gateway.worker.worker import Engine
+from gateway.ports.store import ClusterEvent
+from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.inbox import StoreInbox
+from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
 
 
-def open_gate(store: SqlStore, journal: Journal, **settings: str) -> Gatekeeper:
-    """A gatekeeper with these rules, and nothing in anybody's way without any."""
-    rules = Rules.of(AdmissionSettings(_env_file=None, **settings))  # type: ignore[arg-type,call-arg]  # its own way
-    return Gatekeeper(rules, Prices({}), store.ledger, journal, patience=30.0)
+def open_admission(store: SqlStore, journal: AsyncStore, **settings: str) -> AdmissionControl:
+    """Returns a gatekeeper with these rules; without any it admits everything."""
+    rules = Rules.from_settings(AdmissionSettings(_env_file=None, **settings))  # type: ignore[arg-type,call-arg]  # pydantic-settings
+    return AdmissionControl(rules, Prices({}), store.ledger, journal, max_wait=30.0)
 
 
-class _Heard:
-    """Sees the first notice, which comes as soon as the store listens."""
+class _ListeningStore:
+    """Sets ``listening`` at the first event, which the store emits as soon as it listens."""
 
     def __init__(self, store: SqlStore, listening: threading.Event) -> None:
         self._store = store
         self._listening = listening
 
-    def listen(self, hear: Callable[[Notice], None], stopped: threading.Event) -> None:
-        def heard(notice: Notice) -> None:
-            hear(notice)
+    def listen(self, hear: Callable[[ClusterEvent], None], stopped: threading.Event) -> None:
+        def on_event(event: ClusterEvent) -> None:
+            hear(event)
             self._listening.set()
 
-        self._store.listen(heard, stopped)
+        self._store.listen(on_event, stopped)
 
 
-class Process:
-    """One gateway process: engine and inbox over a store, an assistant and a platform that several may share."""
+class WorkerProcess:
+    """One gateway process: worker and inbox on a store and an assistant that several processes may share."""
 
     def __init__(
         self,
@@ -67,42 +67,46 @@ class Process:
         self.assistant = assistant
         self.platform = FakePlatform()
         self.executor = ThreadPoolExecutor(4)
-        self.pressure = Pressure(most=2000, most_of_one=1500)
-        journal, metrics, tracing = Journal(store, self.executor), Metrics(), Tracing.off()
-        conversations = Conversations(journal, assistant, metrics, timeout=30.0, retries=2, pause=0.001)
-        outbox_of = partial(CoreOutbox, journal, Limits(journal, shared=store.shared), assistant)
+        self.pressure = Backpressure(max_total=2000, max_per_platform=1500)
+        async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()
+        runner = AssistantRunner(async_store, assistant, metrics, timeout=30.0, max_retries=2, retry_delay=0.001)
+        delivery_context_of = partial(
+            WorkerDeliveryContext, async_store, RateLimiter(async_store, shared=store.is_shared), assistant
+        )
         platforms = {self.platform.name: self.platform}
-        gate = open_gate(store, journal)
-        self.engine = Engine(
-            journal,
-            Working(journal, conversations, platforms, outbox_of, gate, metrics, tracing),
+        gatekeeper = open_admission(store, async_store)
+        self.worker = Worker(
+            async_store,
+            TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing),
             tuple(platforms),
             metrics,
             owner=owner,
-            room=room,
+            capacity=room,
             lease_seconds=lease_seconds,
             sweep_seconds=sweep_seconds,
         )
-        self.inbox = CoreInbox(store, assistant, self.engine, gate, self.pressure, metrics, tracing, backlog=1000)
+        self.inbox = StoreInbox(
+            store, assistant, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
+        )
         self.listening = threading.Event()
         self.decided: SimpleQueue[TurnId] = SimpleQueue()
-        self.engine.start()
+        self.worker.start()
         self.up = True
 
     def listen(self) -> None:
-        """Hear what other processes do; ``listening`` is set once it does."""
-        self.engine.listen(_Heard(self.store, self.listening), self.decided.put)  # type: ignore[arg-type]  # a part
+        """Starts listening for events of other processes; sets ``listening`` once it does."""
+        self.worker.listen(_ListeningStore(self.store, self.listening), self.decided.put)  # type: ignore[arg-type]  # has listen() only
 
     def say(self, text: str, channel: str = "c", *, awaited: bool = False) -> TurnId:
         message = self.platform.message(text, channel=channel)
-        return self.inbox.accept(replace(message, awaited=awaited)).turn.id
+        return self.inbox.accept(replace(message, has_waiting_caller=awaited)).turn.id
 
     def stop(self, grace: float = 10.0) -> None:
         if self.up:
             self.up = False
-            self.engine.finish(grace)
-            self.engine.stop()
+            self.worker.finish(grace)
+            self.worker.stop()
             self.executor.shutdown()
 
 
-Start = Callable[..., Process]
+Start = Callable[..., WorkerProcess]

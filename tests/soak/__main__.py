@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.bench.postgres_server import DatabaseServer, database_server
-from tests.soak.report import stories_of, table_of
+from tests.soak.report import histories_of, table_of
 from tests.soak.soak import soak
 
 
@@ -26,11 +26,11 @@ def main() -> None:
         for folder in (logs, shared):
             folder.mkdir(parents=True, exist_ok=True)
         with database_server(shared) as server:
-            passed = _soak(options, logs.absolute(), server)
+            passed = _run(options, logs.absolute(), server)
     sys.exit(0 if passed else 1)
 
 
-def _soak(options: argparse.Namespace, logs: Path, server: DatabaseServer) -> bool:
+def _run(options: argparse.Namespace, logs: Path, server: DatabaseServer) -> bool:
     """Runs the test, prints the results, and returns whether it passed."""
     begun, out = time.monotonic(), Console(stderr=True, highlight=False)
     outcome = soak(
@@ -39,13 +39,13 @@ def _soak(options: argparse.Namespace, logs: Path, server: DatabaseServer) -> bo
         seconds=options.minutes * 60,
         processes=options.processes,
         seed=options.seed,
-        tell=lambda what: out.print(f"[dim]{time.monotonic() - begun:4.0f} s  {what}"),
+        report_progress=lambda what: out.print(f"[dim]{time.monotonic() - begun:4.0f} s  {what}"),
     )
     footer = f"{options.processes} processes, {options.minutes:g} minutes of load, --seed {options.seed}"
     Console(width=110).print(table_of(outcome, footer))
-    for story in stories_of(outcome):
+    for story in histories_of(outcome):
         out.print(story, markup=False, soft_wrap=True)
-    return outcome.well
+    return outcome.passed
 
 
 def _options() -> argparse.Namespace:

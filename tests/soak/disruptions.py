@@ -10,61 +10,63 @@ from random import Random
 from typing import Literal
 
 from gateway.app import LEASE_SECONDS
-from tests.soak.database import Books
-from tests.soak.fleet import Fleet, Process
+from tests.soak.database import SoakDatabase
+from tests.soak.fleet import Fleet, FleetProcess
 
-Kind = Literal["kill -9", "SIGTERM", "freeze"]
+DisruptionKind = Literal["kill -9", "SIGTERM", "freeze"]
 
-KINDS: dict[Kind, int] = {"kill -9": 5, "SIGTERM": 2, "freeze": 3}
+DISRUPTION_WEIGHTS: dict[DisruptionKind, int] = {"kill -9": 5, "SIGTERM": 2, "freeze": 3}
 """Relative frequency of each kind."""
-BETWEEN = (4.0, 12.0)
+PAUSE_SECONDS = (4.0, 12.0)
 """Range of seconds between two disruptions."""
-OVER_THE_LEASE = (2.0, 6.0)
+BEYOND_LEASE_SECONDS = (2.0, 6.0)
 """Range of seconds that a process stays frozen after its lease has expired."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
-    kind: Kind
+class Disruption:
+    kind: DisruptionKind
     at: float
     """Seconds since the epoch."""
-    orphans: Sequence[str] = ()
+    orphaned_turns: Sequence[str] = ()
     """The turns that a process had claimed when it was killed."""
-    wrong: str = ""
+    error: str = ""
     """What the process did wrong; empty if nothing."""
 
 
-class Fate:
+class Disruptor:
     """Disturbs one process after another; several may be down or frozen at the same time."""
 
-    def __init__(self, fleet: Fleet, books: Books, dice: Random, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, fleet: Fleet, database: SoakDatabase, rng: Random, report_progress: Callable[[str], None]
+    ) -> None:
         self._fleet = fleet
-        self._books = books
-        self._dice = dice
-        self._tell = tell
+        self._database = database
+        self._rng = rng
+        self._report_progress = report_progress
         self._down: set[str] = set()
-        self.blows: list[Blow] = []
+        self.disruptions: list[Disruption] = []
 
-    async def strike_until(self, over: asyncio.Event) -> None:
+    async def disrupt_until(self, load_ended: asyncio.Event) -> None:
         """Disturbs processes until the load ends; all run again when this returns. Raises what a start raises."""
         async with asyncio.TaskGroup() as tasks:
-            while not over.is_set():
-                await _either(over, self._dice.uniform(*BETWEEN))
-                candidates = [process for process in self._fleet.victims if process.name not in self._down]
-                if candidates and not over.is_set():
-                    tasks.create_task(self._strike(self._dice.choice(candidates)))
+            while not load_ended.is_set():
+                await _wait_for_end(load_ended, self._rng.uniform(*PAUSE_SECONDS))
+                candidates = [process for process in self._fleet.disturbable if process.name not in self._down]
+                if candidates and not load_ended.is_set():
+                    tasks.create_task(self._disrupt(self._rng.choice(candidates)))
 
-    def check(self) -> None:
+    def check_processes(self) -> None:
         """Raises RuntimeError when a process ended that was not disturbed."""
         for process in self._fleet.processes:
-            if process.name not in self._down and process.died:
-                raise RuntimeError(f"{process.name} ended by itself:\n{process.told()}")
+            if process.name not in self._down and process.has_ended:
+                raise RuntimeError(f"{process.name} ended by itself:\n{process.log_tail()}")
 
-    async def _strike(self, process: Process) -> None:
-        kind = self._dice.choices(list(KINDS), list(KINDS.values()))[0]
-        frozen = LEASE_SECONDS + self._dice.uniform(*OVER_THE_LEASE)
+    async def _disrupt(self, process: FleetProcess) -> None:
+        kind = self._rng.choices(list(DISRUPTION_WEIGHTS), list(DISRUPTION_WEIGHTS.values()))[0]
+        frozen = LEASE_SECONDS + self._rng.uniform(*BEYOND_LEASE_SECONDS)
         self._down.add(process.name)
-        self._tell(f"{kind}: {process.name}")
+        self._report_progress(f"{kind}: {process.name}")
         match kind:
             case "kill -9":
                 blow = await asyncio.to_thread(self._kill, process)
@@ -72,37 +74,39 @@ class Fate:
                 blow = await asyncio.to_thread(self._stop, process)
             case "freeze":
                 blow = await self._freeze(process, frozen)
-        self.blows.append(blow)
+        self.disruptions.append(blow)
         self._down.discard(process.name)
 
-    def _kill(self, process: Process) -> Blow:
+    def _kill(self, process: FleetProcess) -> Disruption:
         at, pid = time.time(), process.pid
         process.kill()
-        orphans = self._books.held_by(pid)
+        orphans = self._database.claimed_turns(pid)
         process.start()
-        return Blow("kill -9", at, orphans)
+        return Disruption("kill -9", at, orphans)
 
     @staticmethod
-    def _stop(process: Process) -> Blow:
+    def _stop(process: FleetProcess) -> Disruption:
         at, status = time.time(), process.stop()
         process.start()
-        return Blow("SIGTERM", at, wrong=f"{process.name} ended with status {status} after SIGTERM" if status else "")
+        return Disruption(
+            "SIGTERM", at, error=f"{process.name} ended with status {status} after SIGTERM" if status else ""
+        )
 
     @staticmethod
-    async def _freeze(process: Process, seconds: float) -> Blow:
+    async def _freeze(process: FleetProcess, seconds: float) -> Disruption:
         at = time.time()
         process.freeze()
         try:
             await asyncio.sleep(seconds)
         finally:
-            process.thaw()
-        return Blow("freeze", at)
+            process.resume()
+        return Disruption("freeze", at)
 
 
-async def _either(over: asyncio.Event, seconds: float) -> None:
+async def _wait_for_end(load_ended: asyncio.Event, seconds: float) -> None:
     """Waits so many seconds, or until the load ends."""
     try:
         async with asyncio.timeout(seconds):
-            await over.wait()
+            await load_ended.wait()
     except TimeoutError:
         pass

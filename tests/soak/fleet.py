@@ -17,22 +17,22 @@ from tests.bench.loading import wait_until
 from tests.bench.processes import ROOT, free_port
 from tests.bench.usage import usage_of
 
-Kind = Literal["web", "worker"]
+ProcessKind = Literal["web", "worker"]
 
 GRACE_SECONDS = 10
 STOP_SECONDS = 20.0
 """Seconds within which a stopped process must end: its grace time, and some for a busy machine."""
-GREETINGS = ("Listening on", "Worker started with")
-TOLD_OF_DEATH = 2_000
+READY_LINES = ("Listening on", "Worker started with")
+LOG_TAIL_CHARS = 2_000
 """Characters of the log that an error message shows."""
 
 
 @dataclass
-class Process:
+class FleetProcess:
     """One process of the gateway. It keeps its name and port when it is started again."""
 
     name: str
-    kind: Kind
+    kind: ProcessKind
     folder: Path
     settings: Mapping[str, str]
     port: int = field(default_factory=free_port)
@@ -45,12 +45,12 @@ class Process:
 
     @property
     def pid(self) -> int:
-        return self._alive().pid
+        return self._started().pid
 
     @property
-    def died(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the process has ended."""
-        return self._alive().poll() is not None
+        return self._started().poll() is not None
 
     @property
     def rss_mb(self) -> float:
@@ -63,22 +63,22 @@ class Process:
             self._running = subprocess.Popen(
                 [sys.executable, "-m", "gateway", self.kind],
                 cwd=self.folder,
-                env={**_inherited(), **self.settings, "PORT": str(self.port), "PYTHONPATH": str(ROOT)},
+                env={**_inherited_environment(), **self.settings, "PORT": str(self.port), "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._works, f"{self.name} did not get ready")
+        wait_until(self._is_ready, f"{self.name} did not get ready")
 
     def kill(self) -> None:
         """Kills it and waits until it has ended."""
-        running = self._alive()
+        running = self._started()
         running.kill()
         running.wait()
 
     def stop(self) -> int:
         """Stops it with SIGTERM and returns its exit status, or minus the signal that ended it."""
-        running = self._alive()
+        running = self._started()
         running.terminate()
         with suppress(subprocess.TimeoutExpired):
             return running.wait(STOP_SECONDS)
@@ -88,24 +88,24 @@ class Process:
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    def told(self) -> str:
+    def log_tail(self) -> str:
         """Returns the end of its log."""
-        return self._log.read_text(errors="replace")[-TOLD_OF_DEATH:]
+        return self._log.read_text(errors="replace")[-LOG_TAIL_CHARS:]
 
     @property
     def _log(self) -> Path:
         return self.folder / f"{self.name}.{self.starts}.log"
 
-    def _works(self) -> bool:
-        if self.died:
-            raise RuntimeError(f"{self.name} ended during its start:\n{self.told()}")
+    def _is_ready(self) -> bool:
+        if self.has_ended:
+            raise RuntimeError(f"{self.name} ended during its start:\n{self.log_tail()}")
         text = self._log.read_text(errors="replace")
-        return any(greeting in text for greeting in GREETINGS)
+        return any(greeting in text for greeting in READY_LINES)
 
-    def _alive(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes]:
         assert self._running is not None, "the process was never started"
         return self._running
 
@@ -114,28 +114,28 @@ class Fleet:
     """All processes. The first one is never disturbed, so that its memory shows the whole run."""
 
     def __init__(self, count: int, folder: Path, settings: Mapping[str, str]) -> None:
-        kinds: list[Kind] = ["web" if number <= (count + 1) // 2 else "worker" for number in range(1, count + 1)]
+        kinds: list[ProcessKind] = ["web" if number <= (count + 1) // 2 else "worker" for number in range(1, count + 1)]
         self.processes = [
-            Process(f"{kind}-{number}", kind, folder, settings) for number, kind in enumerate(kinds, start=1)
+            FleetProcess(f"{kind}-{number}", kind, folder, settings) for number, kind in enumerate(kinds, start=1)
         ]
 
     @property
-    def spared(self) -> Process:
+    def undisturbed(self) -> FleetProcess:
         return self.processes[0]
 
     @property
-    def victims(self) -> Sequence[Process]:
+    def disturbable(self) -> Sequence[FleetProcess]:
         return self.processes[1:]
 
-    def some_web(self, dice: Random) -> Process:
+    def random_web(self, rng: Random) -> FleetProcess:
         """Returns a random web process, as a load balancer without health checks does."""
-        return dice.choice([process for process in self.processes if process.kind == "web"])
+        return rng.choice([process for process in self.processes if process.kind == "web"])
 
-    def end(self) -> None:
+    def kill_all(self) -> None:
         for process in self.processes:
-            if process.starts and not process.died:
+            if process.starts and not process.has_ended:
                 process.kill()
 
 
-def _inherited() -> dict[str, str]:
+def _inherited_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

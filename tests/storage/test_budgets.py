@@ -6,25 +6,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage.budgets import SqlLedger
+from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.budgets import LedgerContract
-from tests.contracts.budgets_state_machine import SpendingContract
+from tests.contracts.budgets import BudgetStoreContract
+from tests.contracts.budgets_state_machine import BudgetScheduleContract
 
 
 @pytest.fixture
-def budget_store(database_url: str) -> Iterator[SqlLedger]:
+def budget_store(database_url: str) -> Iterator[SqlBudgetStore]:
     database = Database(database_url)
-    yield SqlLedger(database)
+    yield SqlBudgetStore(database)
     database.close()
 
 
 @pytest.fixture
-def peer(database_url: str) -> Iterator[SqlLedger]:
+def peer(database_url: str) -> Iterator[SqlBudgetStore]:
     database = Database(database_url)
-    yield SqlLedger(database)
+    yield SqlBudgetStore(database)
     database.close()
 
 
@@ -33,14 +33,14 @@ def reporting(store: SqlStore) -> SqlStore:
     return store
 
 
-class TestSqliteLedger(LedgerContract, SpendingContract):
+class TestSqliteBudgets(BudgetStoreContract, BudgetScheduleContract):
     @pytest.fixture
     def database_url(self, sqlite_url: str) -> str:
         return sqlite_url
 
 
-class TestPostgresLedger(LedgerContract, SpendingContract):
+class TestPostgresBudgets(BudgetStoreContract, BudgetScheduleContract):
     @pytest.fixture
     def database_url(self, postgres_url: str) -> str:
-        postgres.empty(postgres_url)
+        postgres.delete_all_rows(postgres_url)
         return postgres_url

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import event
 
 from gateway.domain.models import Turn
-from gateway.ports.store import Rate, Released
+from gateway.ports.store import Rate, ReleaseLease
 from storage.store import SqlStore
-from tests.contracts.store_helpers import PLATFORM, answer, begin, claim_one, finish, say, write
+from tests.contracts.store_helpers import PLATFORM, answer, apply_write, claim_one, enqueue, enqueue_and_claim, finish
 
 HOUR = 3600.0
 Jump = Callable[[float], None]
@@ -75,41 +75,41 @@ def _look_there_first(connection: psycopg.Connection, _: object) -> None:
 
 
 def test_jump_sets_the_clock_of_the_database(store: SqlStore, jump: Jump) -> None:
-    before = say(store).turn.received_at
+    before = enqueue(store).turn.received_at
     jump(HOUR)
-    assert say(store).turn.received_at - before > HOUR - 60
+    assert enqueue(store).turn.received_at - before > HOUR - 60
     jump(-HOUR)
-    assert before - say(store).turn.received_at > HOUR - 60
+    assert before - enqueue(store).turn.received_at > HOUR - 60
 
 
 def test_after_clock_set_back_live_holder_keeps_its_lease(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
-    claim = begin(store)
+    claim = enqueue_and_claim(store)
     jump(-HOUR)
-    assert peer.mend() == 1
+    assert peer.repair_clock_skew() == 1
     assert peer.claim("two", [PLATFORM], 10) == ()
-    assert store.renew("one").held == {claim.conversation.id}
-    assert peer.mend() == 0
+    assert store.renew_leases("one").held_conversations == {claim.conversation.id}
+    assert peer.repair_clock_skew() == 0
     jump(-HOUR + 10.0)
     assert peer.claim("two", [PLATFORM], 10) == ()
-    assert isinstance(write(store, answer(claim)), Turn)
-    assert write(store, finish(claim)) is None
+    assert isinstance(apply_write(store, answer(claim)), Turn)
+    assert apply_write(store, finish(claim)) is None
 
 
 def test_after_clock_set_back_lease_of_dead_holder_is_claimed(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
-    claim = begin(store)
+    claim = enqueue_and_claim(store)
     jump(-HOUR)
     assert peer.claim("two", [PLATFORM], 10) == ()
-    peer.mend()
+    peer.repair_clock_skew()
     jump(-HOUR + 16.0)
     assert claim_one(peer, "two").turn.id == claim.turn.id
 
 
 def test_after_clock_set_back_delayed_conversation_is_claimable(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
-    claim = begin(store)
-    write(store, Released(claim.lease, after=30.0))
-    waiting = say(store, "new").turn
+    claim = enqueue_and_claim(store)
+    apply_write(store, ReleaseLease(claim.lease, delay_seconds=30.0))
+    waiting = enqueue(store, "new").turn
     jump(-HOUR)
-    assert peer.mend() == 2
+    assert peer.repair_clock_skew() == 2
     taken = {claim.turn.id for claim in peer.claim("two", [PLATFORM], 10)}
     assert taken == {claim.turn.id, waiting.id}
 
@@ -117,68 +117,68 @@ def test_after_clock_set_back_delayed_conversation_is_claimable(store: SqlStore,
 def test_after_clock_set_back_any_number_of_conversations_is_repaired(
     store: SqlStore, peer: SqlStore, jump: Jump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.store.MENDS", 2)
+    monkeypatch.setattr("storage.store.REPAIR_BATCH", 2)
     for channel in "abcde":
-        say(store, channel)
+        enqueue(store, channel)
     jump(-HOUR)
-    assert peer.mend() == 5
+    assert peer.repair_clock_skew() == 5
     assert len(peer.claim("two", [PLATFORM], 10)) == 5
 
 
 def test_after_clock_set_back_lock_keeps_its_duration(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
-    assert store.lease("poll", "one", 60.0)
+    assert store.try_lock("poll", "one", 60.0)
     jump(-HOUR)
-    assert not peer.lease("poll", "two", 60.0)
+    assert not peer.try_lock("poll", "two", 60.0)
     jump(-HOUR + 30.0)
-    assert store.lease("poll", "one", 60.0)
+    assert store.try_lock("poll", "one", 60.0)
     jump(-HOUR + 80.0)
-    assert not peer.lease("poll", "two", 60.0)
+    assert not peer.try_lock("poll", "two", 60.0)
     jump(-HOUR + 91.0)
-    assert peer.lease("poll", "two", 60.0)
+    assert peer.try_lock("poll", "two", 60.0)
 
 
 def test_after_clock_set_back_lock_of_dead_owner_expires(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
-    assert store.lease("poll", "one", 60.0)
+    assert store.try_lock("poll", "one", 60.0)
     jump(-HOUR)
-    peer.mend()
-    assert not peer.lease("poll", "two", 60.0)
+    peer.repair_clock_skew()
+    assert not peer.try_lock("poll", "two", 60.0)
     jump(-HOUR + 61.0)
-    assert peer.lease("poll", "two", 60.0)
+    assert peer.try_lock("poll", "two", 60.0)
 
 
 def test_after_clock_set_back_token_becomes_valid_with_zero_max_wait(
     store: SqlStore, peer: SqlStore, jump: Jump
 ) -> None:
-    rate = Rate(every=20.0)
-    store.reserve("post", rate, 0.0)
+    rate = Rate(interval=20.0)
+    store.take_token("post", rate, 0.0)
     jump(-HOUR)
-    peer.mend()
-    assert peer.reserve("post", rate, 0.0) is None
+    peer.repair_clock_skew()
+    assert peer.take_token("post", rate, 0.0) is None
     jump(-HOUR + 21.0)
-    assert peer.reserve("post", rate, 0.0) == 0.0
+    assert peer.take_token("post", rate, 0.0) == 0.0
 
 
 def test_after_clock_set_back_tokens_are_as_near_as_before(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
-    rate = Rate(every=100.0)
+    rate = Rate(interval=100.0)
     for _ in range(2):
-        store.reserve("post", rate, 1000.0)
-    store.hold_off("call", 50.0)
+        store.take_token("post", rate, 1000.0)
+    store.block_for("call", 50.0)
     jump(-HOUR)
-    assert peer.reserve("post", rate, 1000.0) == pytest.approx(200.0, abs=20.0)
-    assert peer.reserve("call", rate, 1000.0) == pytest.approx(50.0, abs=20.0)
-    assert peer.reserve("post", rate, 10.0) is None
+    assert peer.take_token("post", rate, 1000.0) == pytest.approx(200.0, abs=20.0)
+    assert peer.take_token("call", rate, 1000.0) == pytest.approx(50.0, abs=20.0)
+    assert peer.take_token("post", rate, 10.0) is None
     jump(-2 * HOUR)
-    peer.hold_off("call", 20.0)
-    assert peer.reserve("call", rate, 1000.0) == pytest.approx(150.0, abs=20.0)
+    peer.block_for("call", 20.0)
+    assert peer.take_token("call", rate, 1000.0) == pytest.approx(150.0, abs=20.0)
 
 
 def test_after_clock_set_forward_and_back_everything_is_claimable(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
     jump(HOUR)
-    claim = begin(store)
-    store.reserve("post", Rate(1.0), 1.0)
-    store.lease("poll", "one", 10.0)
+    claim = enqueue_and_claim(store)
+    store.take_token("post", Rate(1.0), 1.0)
+    store.try_lock("poll", "one", 10.0)
     jump(0.0)
-    assert peer.reserve("post", Rate(1.0), 10.0) is not None
-    peer.mend()
+    assert peer.take_token("post", Rate(1.0), 10.0) is not None
+    peer.repair_clock_skew()
     jump(16.0)
     assert claim_one(peer, "two").turn.id == claim.turn.id

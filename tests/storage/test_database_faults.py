@@ -17,17 +17,17 @@ from gateway.domain.errors import StoreUnavailable
 from storage import database, error_map
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_helpers import PLATFORM, at_once, message, new_turn, read, say
+from tests.contracts.store_helpers import PLATFORM, enqueue, get_turn, message, new_turn, run_concurrently
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
 
 
 def unavailable(store: SqlStore) -> str:
     with pytest.raises(StoreUnavailable) as caught:
-        say(store)
+        enqueue(store)
     assert caught.value.__cause__ is not None
     store.close()
     return str(caught.value)
@@ -40,7 +40,7 @@ def kill_connections(url: str) -> None:
         connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
 
 
-class TestSqlite:
+class TestSqliteFaults:
     def test_file_without_tables_names_the_migrate_command(self, tmp_path: Path) -> None:
         assert "python -m gateway migrate" in unavailable(SqlStore(f"sqlite:///{tmp_path}/new.db"))
 
@@ -56,21 +56,21 @@ class TestSqlite:
 
     def test_lock_of_another_process_is_waited_for_then_reported(self, sqlite_url: str, impatient: None) -> None:
         store = SqlStore(sqlite_url)
-        say(store)
+        enqueue(store)
         other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match=r"is busy"):
-            say(store)
+            enqueue(store)
         other.execute("ROLLBACK")
-        assert say(store).new
+        assert enqueue(store).is_new
         other.close()
         store.close()
 
     def test_transaction_of_another_thread_is_waited_for_then_reported(self, sqlite_url: str, impatient: None) -> None:
         store = SqlStore(sqlite_url)
-        with store._database.writing(), pytest.raises(StoreUnavailable, match=r"is busy"):
-            say(store)
-        assert say(store).new
+        with store._database.transaction(), pytest.raises(StoreUnavailable, match=r"is busy"):
+            enqueue(store)
+        assert enqueue(store).is_new
         store.close()
 
     def test_writers_of_one_process_take_turns(self, sqlite_url: str, impatient: None) -> None:
@@ -80,7 +80,7 @@ class TestSqlite:
 
         def write() -> None:
             nonlocal entered, most
-            with store._database.writing() as connection:
+            with store._database.transaction() as connection:
                 with lock:
                     entered += 1
                     most = max(most, entered)
@@ -88,12 +88,12 @@ class TestSqlite:
                 with lock:
                     entered -= 1
 
-        at_once([write] * 8)
+        run_concurrently([write] * 8)
         assert most == 1
         store.close()
 
     def test_the_file_is_set_up_to_survive_a_power_cut(self, sqlite_store: SqlStore) -> None:
-        with sqlite_store._database.reading() as connection:
+        with sqlite_store._database.read() as connection:
             asked = {
                 name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
                 for name in ("journal_mode", "synchronous", "foreign_keys")
@@ -101,9 +101,9 @@ class TestSqlite:
         assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-class TestPostgresql:
+class TestPostgresqlFaults:
     def test_database_without_tables_names_the_migrate_command(self, postgres_sockets: str) -> None:
-        assert unavailable(SqlStore(postgres.new_database(postgres_sockets))) == error_map.OLD
+        assert unavailable(SqlStore(postgres.new_database(postgres_sockets))) == error_map.OUTDATED
 
     def test_unreachable_server_is_reported_without_the_password(self, tmp_path: Path) -> None:
         store = SqlStore(f"postgresql://ada:hunter2@/gateway?host={tmp_path}")
@@ -122,36 +122,36 @@ class TestPostgresql:
     def test_idle_connection_is_replaced_after_server_restart(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(database, "QUIET_SECONDS", 0.0)
+        monkeypatch.setattr(database, "PING_AFTER_SECONDS", 0.0)
         store = SqlStore(postgres_url)
-        turn = say(store, owner="one").turn
+        turn = enqueue(store, owner="one").turn
         kill_connections(postgres_url)
-        assert read(store, turn) == turn
+        assert get_turn(store, turn) == turn
         store.close()
 
     def test_recently_used_connection_fails_once_after_server_restart(self, postgres_url: str) -> None:
         store = SqlStore(postgres_url)
-        with store._database.writing() as connection:
+        with store._database.transaction() as connection:
             connection.execute(text("SELECT 1"))
         kill_connections(postgres_url)
         with pytest.raises(StoreUnavailable) as caught:
-            say(store)
+            enqueue(store)
         assert str(caught.value) == error_map.UNREACHABLE
-        assert say(store).new
+        assert enqueue(store).is_new
         store.close()
 
     def test_idle_transaction_is_terminated_by_the_server(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(database.LIMITS, "idle_in_transaction_session_timeout", 50)
+        monkeypatch.setitem(database.POSTGRESQL_TIMEOUTS, "idle_in_transaction_session_timeout", 50)
         frozen, other = SqlStore(postgres_url), SqlStore(postgres_url)
-        turn = say(other, "frozen").turn
+        turn = enqueue(other, "frozen").turn
 
         def freeze() -> None:
             lock = text("SELECT 1 FROM conversations WHERE id = :id FOR UPDATE")
-            with frozen._database.writing() as connection:
-                connection.execute(lock, {"id": turn.conversation})
-                assert say(other, "frozen").new  # waits for that lock
+            with frozen._database.transaction() as connection:
+                connection.execute(lock, {"id": turn.conversation_id})
+                assert enqueue(other, "frozen").is_new  # waits for that lock
 
         with pytest.raises(StoreUnavailable):
             freeze()
@@ -160,7 +160,7 @@ class TestPostgresql:
 
     def test_reading_opens_no_transaction(self, postgres_url: str) -> None:
         store = SqlStore(postgres_url)
-        with store._database.reading() as connection:
+        with store._database.read() as connection:
             connection.execute(text("SELECT 1"))
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
@@ -169,7 +169,7 @@ class TestPostgresql:
 
     def test_a_single_statement_commits_by_itself(self, postgres_url: str) -> None:
         store = SqlStore(postgres_url)
-        with store._database.writing_once() as connection:
+        with store._database.single_write() as connection:
             connection.execute(text("DELETE FROM facts"))
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
@@ -178,7 +178,7 @@ class TestPostgresql:
 
     def test_pool_size_limits_connections(self, postgres_url: str, impatient: None) -> None:
         store = SqlStore(f"{postgres_url}&pool_size=1")
-        with store._database.reading(), pytest.raises(StoreUnavailable, match=r"is busy"):
+        with store._database.read(), pytest.raises(StoreUnavailable, match=r"is busy"):
             store.ping()
         store.ping()
         store.close()
@@ -186,7 +186,7 @@ class TestPostgresql:
     def test_options_of_the_operator_take_precedence(self, postgres_url: str) -> None:
         store = SqlStore(f"{postgres_url}&options=-c%20lock_timeout%3D1234&application_name=mine")
         names = ("lock_timeout", "statement_timeout", "application_name", "transaction_isolation")
-        with store._database.writing() as connection:
+        with store._database.transaction() as connection:
             asked = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in names]
         assert asked == ["1234ms", "30s", "mine", "read committed"]
         store.close()
@@ -194,9 +194,9 @@ class TestPostgresql:
 
 def test_programming_error_is_no_outage_and_leaks_no_secret(store: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with pytest.raises(DBAPIError) as caught, store._database.writing() as connection:
+    with pytest.raises(DBAPIError) as caught, store._database.transaction() as connection:
         connection.execute(text("INSERT INTO facts (name) VALUES (:name)"), {"name": "swordfish"})
     assert "swordfish" not in str(caught.value).partition("DETAIL")[0]
-    store.record(message(text="swordfish"), new_turn())
+    store.enqueue(message(text="swordfish"), new_turn())
     assert store.claim("one", [PLATFORM], 1)
     assert "swordfish" not in caplog.text

@@ -17,15 +17,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 
 from gateway.domain.errors import SettingsError, StoreUnavailable
-from gateway.domain.models import Kind, Message, TurnId
-from gateway.ports.store import Brought, Rate
+from gateway.domain.models import Message, MessageKind, TurnId
+from gateway.ports.store import Rate, SetPostedMessages
 from storage import migrations
 from storage.database import Database
-from storage.migrations import LOCK, REVISIONS, Standing, is_current, standing, upgrade
+from storage.migrations import ADVISORY_LOCK, REVISIONS, SchemaStatus, is_current, schema_status, upgrade
 from storage.schema import metadata
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_helpers import answer, claim_one, finish, key, message, new_turn, say
+from tests.contracts.store_helpers import answer, claim_one, enqueue, finish, key, message, new_turn
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def set_revision(url: str, revision: str) -> None:
     database = Database(url)
-    with database.writing() as connection:
+    with database.transaction() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
     database.close()
 
@@ -54,7 +54,7 @@ def run(code: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 def test_the_tables_are_those_of_the_schema(database_url: str) -> None:
     database = Database(database_url)
-    with database.reading() as connection:
+    with database.read() as connection:
         options = {"compare_type": True, "compare_server_default": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
     database.close()
@@ -63,7 +63,7 @@ def test_the_tables_are_those_of_the_schema(database_url: str) -> None:
 def test_every_constraint_of_the_schema_is_there(database_url: str) -> None:
     """Alembic's comparison ignores CHECK constraints."""
     database = Database(database_url)
-    with pytest.raises(Exception, match="conversations_head"), database.writing() as connection:
+    with pytest.raises(Exception, match="conversations_head"), database.transaction() as connection:
         connection.execute(text(BEYOND_ITS_TAIL))
     database.close()
 
@@ -82,15 +82,15 @@ def test_listed_revisions_are_those_in_versions() -> None:
 
 
 def test_empty_database_is_migrated(bare_url: str) -> None:
-    assert standing(bare_url) is Standing.BEHIND
+    assert schema_status(bare_url) is SchemaStatus.BEHIND
     assert not is_current(bare_url)
     upgrade(bare_url)
-    assert standing(bare_url) is Standing.CURRENT
+    assert schema_status(bare_url) is SchemaStatus.CURRENT
     assert is_current(bare_url)
     store = SqlStore(bare_url)
-    turn = say(store).turn
+    turn = enqueue(store).turn
     upgrade(bare_url)
-    assert store.turn(turn.id) == turn
+    assert store.get_turn(turn.id) == turn
     store.close()
 
 
@@ -101,38 +101,38 @@ def test_status_check_creates_no_file(tmp_path: Path) -> None:
 
 def test_database_of_newer_version_is_not_changed(database_url: str) -> None:
     set_revision(database_url, "9999")
-    assert standing(database_url) is Standing.AHEAD
+    assert schema_status(database_url) is SchemaStatus.AHEAD
     for look in (is_current, upgrade):
         with pytest.raises(SettingsError, match="newer version"):
             look(database_url)
-    assert standing(database_url) is Standing.AHEAD
+    assert schema_status(database_url) is SchemaStatus.AHEAD
     set_revision(database_url, REVISIONS[-1])
 
 
 def test_a_database_of_an_older_version_is_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "REVISIONS", (*REVISIONS, "9999"))
-    assert standing(database_url) is Standing.BEHIND
+    assert schema_status(database_url) is SchemaStatus.BEHIND
 
 
 def test_existing_rows_are_read_with_defaults_after_migration(bare_url: str) -> None:
     bring_to(bare_url, "0001")
     database = Database(bare_url)
-    with database.writing() as connection:
+    with database.transaction() as connection:
         for statement in OF_THE_FIRST_VERSION:
             connection.execute(text(statement))
     database.close()
-    assert standing(bare_url) is Standing.BEHIND
+    assert schema_status(bare_url) is SchemaStatus.BEHIND
     upgrade(bare_url)
     store = SqlStore(bare_url)
-    old = store.turn(TurnId("old"))
+    old = store.get_turn(TurnId("old"))
     assert old is not None
     assert old.message == Message(key(), "m1", "Hello", "Ada", {"roof": "left"})
-    assert (old.message.kind, old.files, old.parts, old.reply) == (Kind.ASK, (), (), "Hi")
+    assert (old.message.kind, old.reply_files, old.posted_messages, old.reply) == (MessageKind.PROMPT, (), (), "Hi")
     claim = claim_one(store)
-    assert (claim.turn.id, claim.turn.message.text, claim.conversation.thread) == ("waiting", "There?", "thread_1")
-    store.write([Brought(claim.lease, claim.turn.id, ("1.1",)), answer(claim), finish(claim)])
-    assert [turn.parts for turn in store.transcript(claim.conversation.id)] == [(), ("1.1",)]
-    assert store.recall("assistant") == "asst_1"
+    assert (claim.turn.id, claim.turn.message.text, claim.conversation.thread_id) == ("waiting", "There?", "thread_1")
+    store.apply_writes([SetPostedMessages(claim.lease, claim.turn.id, ("1.1",)), answer(claim), finish(claim)])
+    assert [turn.posted_messages for turn in store.transcript(claim.conversation.id)] == [(), ("1.1",)]
+    assert store.get_value("assistant") == "asst_1"
     store.close()
 
 
@@ -151,7 +151,7 @@ OF_THE_FIRST_VERSION = (
 def bring_to(url: str, revision: str) -> None:
     """Migrates to a revision that may not be the newest."""
     database = Database(url)
-    with database.writing() as connection:
+    with database.transaction() as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", "storage:migrations")
         config.set_main_option("path_separator", "newline")
@@ -163,9 +163,9 @@ def test_database_of_earlier_version_names_the_migrate_command(bare_url: str) ->
     bring_to(bare_url, "0002")
     store = SqlStore(bare_url)
     for use in (
-        lambda: store.record(message(kind=Kind.STOP), new_turn()),
-        lambda: store.turn(TurnId("old")),
-        lambda: store.reserve("bucket", Rate(1.0), 0.0),
+        lambda: store.enqueue(message(kind=MessageKind.STOP), new_turn()),
+        lambda: store.get_turn(TurnId("old")),
+        lambda: store.take_token("bucket", Rate(1.0), 0.0),
     ):
         with pytest.raises(StoreUnavailable, match="python -m gateway migrate"):
             use()
@@ -183,8 +183,8 @@ def test_many_processes_can_migrate_at_once_from_any_directory(bare_url: str, tm
 def test_second_migration_waits_for_the_first(bare_url: str) -> None:
     database = Database(bare_url)
     with ThreadPoolExecutor() as pool:
-        with database.writing() as connection:
-            lock = select(func.pg_advisory_xact_lock(LOCK)) if database.kind == "postgresql" else select(1)
+        with database.transaction() as connection:
+            lock = select(func.pg_advisory_xact_lock(ADVISORY_LOCK)) if database.kind == "postgresql" else select(1)
             connection.execute(lock)
             other = pool.submit(upgrade, bare_url)
             assert wait([other], timeout=0.5).not_done

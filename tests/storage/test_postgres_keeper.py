@@ -12,8 +12,8 @@ from tests import postgres, postgres_keeper
 
 
 def test_users_share_one_server_and_the_last_one_stops_it(tmp_path: Path) -> None:
-    with postgres.server(tmp_path) as first:
-        with postgres.server(tmp_path) as second:
+    with postgres.shared_server(tmp_path) as first:
+        with postgres.shared_server(tmp_path) as second:
             assert first == second
         with psycopg.connect(host=first, user="postgres", dbname="postgres") as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -30,5 +30,5 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest
     broken = tmp_path / "keeper.py"
     broken.write_text(Path(postgres_keeper.__file__).read_text().replace("--encoding=UTF8", "--encoding=NOPE"))
     monkeypatch.setattr(postgres, "KEEPER", broken)
-    with pytest.raises(postgres.PostgresMissing, match="NOPE"), postgres.server(tmp_path):
+    with pytest.raises(postgres.PostgresNotStarted, match="NOPE"), postgres.shared_server(tmp_path):
         pass

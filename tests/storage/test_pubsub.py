@@ -10,29 +10,39 @@ from queue import SimpleQueue
 import psycopg
 import pytest
 
-from gateway.domain.models import Failure, Kind, Message, RunId, TurnId
-from gateway.ports.store import News, Notice, Released, Settled, Started
+from gateway.domain.models import Failure, Message, MessageKind, RunId, TurnId
+from gateway.ports.store import ClusterEvent, EventKind, RecordOutcome, ReleaseLease, SetRun
 from storage import pubsub
 from storage.pubsub import CHANNEL, DUE
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_helpers import FAILURE, answer, begin, claim_one, finish, message, new_turn, say, write
+from tests.contracts.store_helpers import (
+    FAILURE,
+    answer,
+    apply_write,
+    claim_one,
+    enqueue,
+    enqueue_and_claim,
+    finish,
+    message,
+    new_turn,
+)
 
-END = Notice(News.CANCELLED, TurnId("end"))
+END = ClusterEvent(EventKind.CANCELLED, TurnId("end"))
 
 
-class Ear:
+class EventListener:
     """Collects the events that another process receives."""
 
     def __init__(self, url: str) -> None:
         self._url = url.replace("+psycopg", "")
-        self._heard: SimpleQueue[Notice] = SimpleQueue()
+        self._heard: SimpleQueue[ClusterEvent] = SimpleQueue()
         self.hear = self._heard.put
 
-    def next(self) -> Notice:
+    def next(self) -> ClusterEvent:
         return self._heard.get(timeout=20)
 
-    def all(self) -> list[Notice]:
+    def all(self) -> list[ClusterEvent]:
         """Returns the events since the last call, in commit order; none is in flight any more."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, "cancelled end"))
@@ -45,7 +55,7 @@ def url(postgres_sockets: str, postgres_url: str) -> str:
 
 
 @contextmanager
-def listening(store: SqlStore, listener: Ear) -> Iterator[threading.Thread]:
+def listening(store: SqlStore, listener: EventListener) -> Iterator[threading.Thread]:
     stopped = threading.Event()
     thread = threading.Thread(target=store.listen, args=(listener.hear, stopped))
     thread.start()
@@ -60,136 +70,140 @@ def listening(store: SqlStore, listener: Ear) -> Iterator[threading.Thread]:
 
 @pytest.fixture
 def database_url(url: str) -> str:
-    postgres.empty(url)
+    postgres.delete_all_rows(url)
     return url
 
 
 @pytest.fixture
-def listener(peer: SqlStore, database_url: str) -> Iterator[Ear]:
-    listener = Ear(database_url)
+def listener(peer: SqlStore, database_url: str) -> Iterator[EventListener]:
+    listener = EventListener(database_url)
     with listening(peer, listener):
         yield listener
 
 
 def awaited(store: SqlStore, channel: str = "loft", owner: str | None = None, taker: str = "web") -> TurnId:
-    return store.record(message(channel, awaited=True), new_turn(), owner=owner, taker=taker).turn.id
+    return store.enqueue(message(channel, has_waiting_caller=True), new_turn(), owner=owner, received_by=taker).turn.id
 
 
 class TestDue:
-    def test_unclaimed_turn_publishes_due(self, store: SqlStore, listener: Ear) -> None:
-        say(store)
+    def test_unclaimed_turn_publishes_due(self, store: SqlStore, listener: EventListener) -> None:
+        enqueue(store)
         assert listener.all() == [DUE]
 
-    def test_turn_behind_others_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
-        begin(store, "held")
-        say(store, "waits")
+    def test_turn_behind_others_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
+        enqueue_and_claim(store, "held")
+        enqueue(store, "waits")
         listener.all()
         for channel in ("held", "waits"):
-            say(store, channel)
-            say(store, channel, owner="one")
+            enqueue(store, channel)
+            enqueue(store, channel, owner="one")
         assert listener.all() == []
 
-    def test_claimed_or_debounced_turn_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
-        claim = begin(store)
-        store.record(message("album", wait=60.0), new_turn())
-        store.write([Started(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)])
+    def test_claimed_or_debounced_turn_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
+        claim = enqueue_and_claim(store)
+        store.enqueue(message("album", debounce_seconds=60.0), new_turn())
+        store.apply_writes([SetRun(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)])
         assert listener.all() == []
 
-    def test_released_lease_publishes_due(self, store: SqlStore, listener: Ear) -> None:
-        claims = [begin(store, channel) for channel in "abc"]
-        write(store, Released(claims[0].lease))
+    def test_released_lease_publishes_due(self, store: SqlStore, listener: EventListener) -> None:
+        claims = [enqueue_and_claim(store, channel) for channel in "abc"]
+        apply_write(store, ReleaseLease(claims[0].lease))
         assert listener.all() == [DUE]
-        write(store, Released(claims[1].lease, after=5.0))
+        apply_write(store, ReleaseLease(claims[1].lease, delay_seconds=5.0))
         assert listener.all() == []
-        say(store, "c")
+        enqueue(store, "c")
         assert listener.all() == []
-        store.write([answer(claims[2]), finish(claims[2], keep=False)])
-        assert listener.all() == [DUE]
-
-    def test_finishing_the_last_turn_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
-        claim = begin(store)
-        store.write([answer(claim), finish(claim, keep=False)])
-        assert listener.all() == []
-
-    def test_equal_events_of_one_transaction_are_published_once(self, store: SqlStore, listener: Ear) -> None:
-        claims = [begin(store, f"{number}") for number in range(5)]
-        store.write([Released(claim.lease) for claim in claims])
+        store.apply_writes([answer(claims[2]), finish(claims[2], keep=False)])
         assert listener.all() == [DUE]
 
-    def test_failed_enqueue_and_retry_in_idle_conversation_publish_due(self, store: SqlStore, listener: Ear) -> None:
-        refused = store.refuse(message(), new_turn(), FAILURE)
+    def test_finishing_the_last_turn_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
+        claim = enqueue_and_claim(store)
+        store.apply_writes([answer(claim), finish(claim, keep=False)])
+        assert listener.all() == []
+
+    def test_equal_events_of_one_transaction_are_published_once(self, store: SqlStore, listener: EventListener) -> None:
+        claims = [enqueue_and_claim(store, f"{number}") for number in range(5)]
+        store.apply_writes([ReleaseLease(claim.lease) for claim in claims])
+        assert listener.all() == [DUE]
+
+    def test_failed_enqueue_and_retry_in_idle_conversation_publish_due(
+        self, store: SqlStore, listener: EventListener
+    ) -> None:
+        refused = store.enqueue_failed(message(), new_turn(), FAILURE)
         assert refused is not None
         assert listener.all() == [DUE]
-        store.retry(refused.id, new_turn())
-        store.refuse(message(), new_turn(), Failure("other", "Not now."))
+        store.retry_turn(refused.id, new_turn())
+        store.enqueue_failed(message(), new_turn(), Failure("other", "Not now."))
         assert listener.all() == []
         first = claim_one(store)
-        write(store, finish(first, keep=False))
+        apply_write(store, finish(first, keep=False))
         assert listener.all() == [DUE]
 
-    def test_rolled_back_transaction_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
+    def test_rolled_back_transaction_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
         told = message()
-        store.record(told, new_turn(), owner="one")
-        store.record(Message(message("other").key, told.message_id, "Hello"), new_turn())
+        store.enqueue(told, new_turn(), owner="one")
+        store.enqueue(Message(message("other").key, told.message_id, "Hello"), new_turn())
         assert listener.all() == []
 
 
 class TestDecided:
-    def test_waiting_process_is_told_of_outcome_by_another(self, store: SqlStore, listener: Ear) -> None:
+    def test_waiting_process_is_told_of_outcome_by_another(self, store: SqlStore, listener: EventListener) -> None:
         turns = [awaited(store, channel) for channel in "ab"]
         listener.all()
         claims = {claim.turn.id: claim for claim in store.claim("worker", ["pigeon"], 2)}
         first, second = (claims[turn] for turn in turns)
-        store.write([answer(first), Settled(second.lease, second.turn.id, failure=FAILURE)])
-        assert listener.all() == [Notice(News.DECIDED, turn) for turn in turns]
-        store.write([answer(first), finish(first), finish(second)])
+        store.apply_writes([answer(first), RecordOutcome(second.lease, second.turn.id, failure=FAILURE)])
+        assert listener.all() == [ClusterEvent(EventKind.RESOLVED, turn) for turn in turns]
+        store.apply_writes([answer(first), finish(first), finish(second)])
         assert listener.all() == []
 
-    def test_outcome_without_waiting_caller_publishes_nothing(self, store: SqlStore, listener: Ear) -> None:
-        claim = store.record(message(), new_turn(), owner="worker", taker="web").claim
-        own = store.record(message("own", awaited=True), new_turn(), owner="web", taker="web").claim
+    def test_outcome_without_waiting_caller_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
+        claim = store.enqueue(message(), new_turn(), owner="worker", received_by="web").claim
+        own = store.enqueue(message("own", has_waiting_caller=True), new_turn(), owner="web", received_by="web").claim
         assert claim is not None
         assert own is not None
-        store.write([answer(claim), finish(claim), answer(own), finish(own)])
+        store.apply_writes([answer(claim), finish(claim), answer(own), finish(own)])
         assert listener.all() == []
 
-    def test_waiting_process_is_told_of_cancellation(self, store: SqlStore, listener: Ear) -> None:
+    def test_waiting_process_is_told_of_cancellation(self, store: SqlStore, listener: EventListener) -> None:
         first, second = awaited(store), awaited(store)
         listener.all()
-        store.cancel(first)
-        assert listener.all() == [Notice(News.DECIDED, first)]
-        store.record(message(kind=Kind.STOP), new_turn())
-        assert listener.all() == [Notice(News.DECIDED, second)]
-        store.cancel(first)
+        store.cancel_turn(first)
+        assert listener.all() == [ClusterEvent(EventKind.RESOLVED, first)]
+        store.enqueue(message(kind=MessageKind.STOP), new_turn())
+        assert listener.all() == [ClusterEvent(EventKind.RESOLVED, second)]
+        store.cancel_turn(first)
         assert listener.all() == []
 
 
 class TestCancelled:
-    def test_running_process_is_told_of_cancellation(self, store: SqlStore, listener: Ear) -> None:
-        claim, stopped = begin(store), begin(store, "other")
-        waiting = say(store).turn
-        store.cancel(waiting.id)
+    def test_running_process_is_told_of_cancellation(self, store: SqlStore, listener: EventListener) -> None:
+        claim, stopped = enqueue_and_claim(store), enqueue_and_claim(store, "other")
+        waiting = enqueue(store).turn
+        store.cancel_turn(waiting.id)
         assert listener.all() == []
-        store.cancel(claim.turn.id)
-        assert listener.all() == [Notice(News.CANCELLED, claim.turn.id)]
-        say(store, "other")
-        store.record(message("other", kind=Kind.STOP), new_turn())
-        assert listener.all() == [Notice(News.CANCELLED, stopped.turn.id)]
+        store.cancel_turn(claim.turn.id)
+        assert listener.all() == [ClusterEvent(EventKind.CANCELLED, claim.turn.id)]
+        enqueue(store, "other")
+        store.enqueue(message("other", kind=MessageKind.STOP), new_turn())
+        assert listener.all() == [ClusterEvent(EventKind.CANCELLED, stopped.turn.id)]
 
 
 class TestListening:
-    def test_broken_listen_connection_is_reopened(self, store: SqlStore, listener: Ear, database_url: str) -> None:
+    def test_broken_listen_connection_is_reopened(
+        self, store: SqlStore, listener: EventListener, database_url: str
+    ) -> None:
         listening = "datname = current_database() AND query LIKE 'LISTEN%'"  # other tests listen on this server too
         kill = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {listening}"
         for _ in range(2):
             with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
                 connection.execute(kill)
             assert listener.next() == DUE
-        claim = begin(store)
-        store.cancel(claim.turn.id)
-        assert listener.all() == [Notice(News.CANCELLED, claim.turn.id)]
+        claim = enqueue_and_claim(store)
+        store.cancel_turn(claim.turn.id)
+        assert listener.all() == [ClusterEvent(EventKind.CANCELLED, claim.turn.id)]
 
-    def test_unknown_event_kind_is_ignored(self, listener: Ear, database_url: str) -> None:
+    def test_unknown_event_kind_is_ignored(self, listener: EventListener, database_url: str) -> None:
         with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute("SELECT pg_notify(%s, 'moon full'), pg_notify(%s, '')", (CHANNEL, CHANNEL))
         assert listener.all() == []
@@ -204,34 +218,34 @@ class TestListening:
                 stopped.set()
             raise psycopg.OperationalError("password hunter2")
 
-        monkeypatch.setattr(pubsub, "PAUSES", (0.0, 0.01))
+        monkeypatch.setattr(pubsub, "RECONNECT_DELAYS", (0.0, 0.01))
         pubsub.listen(connect, lambda notice: pytest.fail(f"{notice}"), stopped)
         assert tried == 3
 
     def test_failing_callback_is_called_again_after_reconnect(
         self, peer: SqlStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        stopped, heard = threading.Event(), SimpleQueue[Notice]()
+        stopped, heard = threading.Event(), SimpleQueue[ClusterEvent]()
 
-        def hear(notice: Notice) -> None:
+        def hear(notice: ClusterEvent) -> None:
             heard.put(notice)
             if heard.qsize() < 3:
                 raise RuntimeError("not now")
             stopped.set()
 
-        monkeypatch.setattr(pubsub, "PAUSES", (0.0,))
+        monkeypatch.setattr(pubsub, "RECONNECT_DELAYS", (0.0,))
         peer.listen(hear, stopped)
         assert [heard.get() for _ in range(3)] == [DUE] * 3
 
 
 def test_pool_size_limits_connections_under_load(database_url: str) -> None:
     store = SqlStore(f"{database_url}&pool_size=3&application_name=counted")
-    listener, most = Ear(database_url), 0
+    listener, most = EventListener(database_url), 0
 
     def work(number: int) -> None:
         for _ in range(10):
-            claim = begin(store, f"{number}")
-            store.write([answer(claim), finish(claim)])
+            claim = enqueue_and_claim(store, f"{number}")
+            store.apply_writes([answer(claim), finish(claim)])
 
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted'"
     with (

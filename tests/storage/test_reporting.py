@@ -10,26 +10,26 @@ import pytest
 from sqlalchemy import create_engine, event, select, update
 
 from gateway.domain.models import Turn, TurnState
-from gateway.ports.reporting import Search
+from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import Store
 from storage.database import Database
-from storage.reporting import SqlCatalogue
+from storage.reporting import SqlReportingStore
 from storage.schema import leases, limits, turns
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.reporting import CatalogueContract
-from tests.contracts.reporting_helpers import DAY, Happened, settle
+from tests.contracts.reporting import ReportingContract
+from tests.contracts.reporting_helpers import DAY, SetTimes, answered_turn
 
 
 @pytest.fixture
-def reporting(database_url: str) -> Iterator[SqlCatalogue]:
+def reporting(database_url: str) -> Iterator[SqlReportingStore]:
     database = Database(database_url)
-    yield SqlCatalogue(database)
+    yield SqlReportingStore(database)
     database.close()
 
 
 @pytest.fixture
-def set_times(database_url: str) -> Iterator[Happened]:
+def set_times(database_url: str) -> Iterator[SetTimes]:
     engine = create_engine(database_url)
 
     def set_times(turn: Turn, at: float, took: float = 1.0) -> None:
@@ -41,27 +41,27 @@ def set_times(database_url: str) -> Iterator[Happened]:
     engine.dispose()
 
 
-class SqlContract(CatalogueContract):
-    def names_kept(self, store: Store) -> dict[str, list[str]]:
+class SqlReportingContract(ReportingContract):
+    def stored_names(self, store: Store) -> dict[str, list[str]]:
         assert isinstance(store, SqlStore)
-        with store._database.reading() as connection:
+        with store._database.read() as connection:
             return {table.name: list(connection.execute(select(table.c.name)).scalars()) for table in (limits, leases)}
 
 
-class TestSqliteCatalogue(SqlContract):
+class TestSqliteReporting(SqlReportingContract):
     @pytest.fixture
     def database_url(self, sqlite_url: str) -> str:
         return sqlite_url
 
-    def test_case_is_ignored_in_every_alphabet(self, store: Store, reporting: SqlCatalogue) -> None:
-        turn = settle(store, text="Straße nach Ωμέγα")
-        assert reporting.find(Search(text="STRASSE NACH ωΜΈΓΑ"), limit=1) == [turn]
+    def test_case_is_ignored_in_every_alphabet(self, store: Store, reporting: SqlReportingStore) -> None:
+        turn = answered_turn(store, text="Straße nach Ωμέγα")
+        assert reporting.find_turns(TurnFilter(text="STRASSE NACH ωΜΈΓΑ"), limit=1) == [turn]
 
 
-class TestPostgresCatalogue(SqlContract):
+class TestPostgresReporting(SqlReportingContract):
     @pytest.fixture
     def database_url(self, postgres_url: str) -> str:
-        postgres.empty(postgres_url)
+        postgres.delete_all_rows(postgres_url)
         return postgres_url
 
 
@@ -88,10 +88,10 @@ WHOLE_TABLE = re.compile(
 
 
 @pytest.fixture
-def plans(store: SqlStore, reporting: SqlCatalogue) -> Iterator[Callable[[], list[str]]]:
+def plans(store: SqlStore, reporting: SqlReportingStore) -> Iterator[Callable[[], list[str]]]:
     """Returns the query plans of the statements sent since, on a table with many turns, all erased but one."""
-    settle(store)
-    with reporting._database.writing() as connection:
+    answered_turn(store)
+    with reporting._database.transaction() as connection:
         for statement in (MANY_CONVERSATIONS, MANY_TURNS, "ANALYZE"):
             connection.exec_driver_sql(statement)
     sent: list[tuple[str, Any]] = []
@@ -105,31 +105,31 @@ def plans(store: SqlStore, reporting: SqlCatalogue) -> Iterator[Callable[[], lis
     event.remove(engine, "before_cursor_execute", note)
 
 
-def explain(reporting: SqlCatalogue, statement: str, parameters: Any) -> str:
+def explain(reporting: SqlReportingStore, statement: str, parameters: Any) -> str:
     word = "EXPLAIN QUERY PLAN" if reporting._database.kind == "sqlite" else "EXPLAIN"
-    with reporting._database.reading() as connection:
+    with reporting._database.read() as connection:
         return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{word} {statement}", parameters))
 
 
-def test_search_reads_about_one_page(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
-    newest = reporting.find(Search(), limit=50)
-    reporting.find(Search(platform="pigeon"), limit=50, before=newest[-1])
-    reporting.find(Search(state=TurnState.FAILED), limit=50)
-    lines = reporting.find_conversations(Search(), limit=50)
-    reporting.find_conversations(Search(platform="pigeon"), limit=50, before=lines[-1])
+def test_search_reads_about_one_page(reporting: SqlReportingStore, plans: Callable[[], list[str]]) -> None:
+    newest = reporting.find_turns(TurnFilter(), limit=50)
+    reporting.find_turns(TurnFilter(platform="pigeon"), limit=50, before=newest[-1])
+    reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=50)
+    lines = reporting.find_conversations(TurnFilter(), limit=50)
+    reporting.find_conversations(TurnFilter(platform="pigeon"), limit=50, before=lines[-1])
     read = plans()
     assert len(read) == 5
     assert [plan for plan in read if WHOLE_TABLE.search(plan)] == []
 
 
-def test_usage_reads_only_the_counted_turns(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
-    assert [tally.received for tally in reporting.tally(7000.0, 7100.0, span=1000.0)] == [100]
+def test_usage_reads_only_the_counted_turns(reporting: SqlReportingStore, plans: Callable[[], list[str]]) -> None:
+    assert [tally.received for tally in reporting.usage_buckets(7000.0, 7100.0, bucket_seconds=1000.0)] == [100]
     assert ["turns_received" in plan for plan in plans()] == [True]
 
 
-def test_erasing_nothing_scans_no_table(reporting: SqlCatalogue, plans: Callable[[], list[str]]) -> None:
-    assert reporting.erase_before(DAY) == 0
-    assert reporting.erase_before(DAY) == 0
+def test_erasing_nothing_scans_no_table(reporting: SqlReportingStore, plans: Callable[[], list[str]]) -> None:
+    assert reporting.erase_older_than(DAY) == 0
+    assert reporting.erase_older_than(DAY) == 0
     again = plans()[-4:]
     assert [plan for plan in again if WHOLE_TABLE.search(plan)] == []
     assert sum("turns_received" in plan for plan in again) == 2

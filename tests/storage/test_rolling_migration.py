@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine, text
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage import migrations
 from storage.database import Database
-from storage.migrations import REVISIONS, Standing, standing, upgrade
+from storage.migrations import REVISIONS, SchemaStatus, schema_status, upgrade
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import answer, claim_one, finish
@@ -76,12 +76,12 @@ class OldCode:
             with self.engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
-                self.once(connection, now)
+                self.process_one(connection, now)
             with self.progress:
                 self.done += 1
                 self.progress.notify_all()
 
-    def once(self, connection: Connection, now: str) -> None:
+    def process_one(self, connection: Connection, now: str) -> None:
         def run(statement: str, **named: object) -> list[object]:
             result = connection.execute(text(statement.format(now=now)), named)
             return list(result) if result.returns_rows else []
@@ -94,7 +94,7 @@ class OldCode:
         run(PLACE, channel="loft")
         run(HOLD, channel="loft")
 
-    def goes_on(self) -> None:
+    def wait_for_progress(self) -> None:
         """Waits until three more messages are processed."""
         with self.progress:
             aim = self.done + 3
@@ -111,22 +111,22 @@ def test_old_code_keeps_working_during_and_after_migration(old_url: str, aside: 
     old = OldCode(old_url)
     work = aside.submit(old.work)
     try:
-        old.goes_on()
+        old.wait_for_progress()
         upgrade(old_url)
-        assert standing(old_url) is Standing.CURRENT
-        old.goes_on()
+        assert schema_status(old_url) is SchemaStatus.CURRENT
+        old.wait_for_progress()
     finally:
         old.stopped.set()
     work.result()
     old.engine.dispose()
-    check_what_old_code_left(old_url, old.done)
+    check_turns_of_old_code(old_url, old.done)
 
 
-def check_what_old_code_left(url: str, count: int) -> None:
+def check_turns_of_old_code(url: str, count: int) -> None:
     store = SqlStore(url)
     claim = claim_one(store)
     assert len(store.transcript(claim.conversation.id)) == count
-    store.write([answer(claim), finish(claim)])
+    store.apply_writes([answer(claim), finish(claim)])
     store.close()
 
 
@@ -142,17 +142,17 @@ def test_migration_waiting_for_a_long_transaction_blocks_nobody(
             backup.execute("SELECT count(*) FROM turns, conversations, limits, leases")
             change = aside.submit(upgrade, old_server)
             for _ in range(3):
-                old.goes_on()
-            assert still_going(change)
+                old.wait_for_progress()
+            assert is_running(change)
         change.result(timeout=30)
     finally:
         old.stopped.set()
     work.result()
     old.engine.dispose()
-    assert standing(old_server) is Standing.CURRENT
+    assert schema_status(old_server) is SchemaStatus.CURRENT
 
 
-def still_going(work: Future[None]) -> bool:
+def is_running(work: Future[None]) -> bool:
     return bool(wait([work], timeout=0.0).not_done)
 
 
@@ -163,9 +163,9 @@ def test_migration_gives_up_on_a_table_that_stays_locked(old_server: str, monkey
         backup.execute("SELECT count(*) FROM turns")
         with pytest.raises(StoreUnavailable, match="busy"):
             upgrade(old_server)
-    assert standing(old_server) is Standing.BEHIND
+    assert schema_status(old_server) is SchemaStatus.BEHIND
     upgrade(old_server)
-    assert standing(old_server) is Standing.CURRENT
+    assert schema_status(old_server) is SchemaStatus.CURRENT
 
 
 TWO_ALIKE = """INSERT INTO turns
@@ -185,7 +185,7 @@ def test_interrupted_index_build_is_repeated(old_server: str) -> None:
         with pytest.raises(psycopg.errors.UniqueViolation):
             connection.execute("CREATE UNIQUE INDEX CONCURRENTLY turns_received ON turns (received_at)")
         assert connection.execute(broken).fetchall() == [("turns_received",)]
-        assert standing(old_server) is Standing.BEHIND
+        assert schema_status(old_server) is SchemaStatus.BEHIND
         upgrade(old_server)
         assert connection.execute(broken).fetchall() == []
         built = "SELECT indexdef FROM pg_indexes WHERE indexname IN ('turns_received', 'turns_failed')"
@@ -207,7 +207,7 @@ class TestOlderCode:
 
     def say(self, url: str, serves: str | None) -> None:
         database = Database(url)
-        with database.writing() as connection:
+        with database.transaction() as connection:
             connection.execute(text("DELETE FROM facts WHERE name = 'revision:9999'"))
             if serves is not None:
                 fact = {"name": "revision:9999", "value": serves}
@@ -217,14 +217,14 @@ class TestOlderCode:
     @pytest.mark.parametrize("serves", REVISIONS)
     def test_starts_on_a_newer_compatible_revision(self, later: str, serves: str) -> None:
         self.say(later, serves)
-        assert standing(later) is Standing.CURRENT
+        assert schema_status(later) is SchemaStatus.CURRENT
         upgrade(later)
-        assert standing(later) is Standing.CURRENT
+        assert schema_status(later) is SchemaStatus.CURRENT
 
     @pytest.mark.parametrize("serves", ["9998", "9999", None])
     def test_is_refused_on_a_newer_incompatible_revision(self, later: str, serves: str | None) -> None:
         self.say(later, serves)
-        assert standing(later) is Standing.AHEAD
+        assert schema_status(later) is SchemaStatus.AHEAD
         with pytest.raises(SettingsError, match="newer version"):
             upgrade(later)
 
@@ -232,6 +232,6 @@ class TestOlderCode:
 def test_every_revision_records_the_oldest_compatible_code(old_url: str) -> None:
     upgrade(old_url)
     store = SqlStore(old_url)
-    assert [store.recall(f"revision:{revision}") for revision in REVISIONS[2:]] == [migrations.SERVES] * 2
-    assert migrations.SERVES in REVISIONS
+    assert [store.get_value(f"revision:{revision}") for revision in REVISIONS[2:]] == [migrations.OLDEST_COMPATIBLE] * 2
+    assert migrations.OLDEST_COMPATIBLE in REVISIONS
     store.close()

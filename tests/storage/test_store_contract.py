@@ -17,5 +17,5 @@ class TestSqliteStore(StoreContract):
 class TestPostgresStore(StoreContract):
     @pytest.fixture
     def database_url(self, postgres_url: str) -> str:
-        postgres.empty(postgres_url)
+        postgres.delete_all_rows(postgres_url)
         return postgres_url

@@ -9,10 +9,19 @@ import pytest
 
 from gateway.domain.models import ThreadId, Turn, TurnState
 from storage import enqueue
-from storage.leased_writes import Batch
+from storage.leased_writes import LeasedWriteBatch
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_helpers import PLATFORM, Expire, answer, begin, claim_one, key, message, new_turn
+from tests.contracts.store_helpers import (
+    PLATFORM,
+    ExpireLease,
+    answer,
+    claim_one,
+    enqueue_and_claim,
+    key,
+    message,
+    new_turn,
+)
 
 A_MOMENT = 0.2
 Aside = Callable[[Callable[[], object]], "Future[object]"]
@@ -30,10 +39,10 @@ def waits(work: Future[object]) -> bool:
 
 
 def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
-    claim = begin(store)
-    with store._database.writing() as connection:
-        batch = Batch.hold(connection, [answer(claim)], 15.0)
-        cancel = aside(lambda: peer.cancel(claim.turn.id))
+    claim = enqueue_and_claim(store)
+    with store._database.transaction() as connection:
+        batch = LeasedWriteBatch.lock(connection, [answer(claim)], 15.0)
+        cancel = aside(lambda: peer.cancel_turn(claim.turn.id))
         assert waits(cancel)
         batch.apply(answer(claim))
         batch.save()
@@ -43,45 +52,47 @@ def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer
 
 
 def test_second_enqueue_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
-    with store._database.writing() as connection:
-        slot = store._next_slot(connection, message(), None, 10)
-        second = aside(lambda: peer.record(message(), new_turn()).turn.seq)
+    with store._database.transaction() as connection:
+        slot = store._reserve_slot(connection, message(), None, 10)
+        second = aside(lambda: peer.enqueue(message(), new_turn()).turn.seq)
         assert waits(second)
-        first = store._append(connection, enqueue._told(new_turn(), message(), slot, None, ""), slot, None)
+        first = store._insert_turn(connection, enqueue._new_turn(new_turn(), message(), slot, None, ""), slot, None)
     assert (first.turn.seq, second.result()) == (1, 2)
 
 
-class TestPostgresql:
+class TestPostgresqlLocks:
     """Not for SQLite, which has one writer at a time."""
 
     @pytest.fixture
     def database_url(self, postgres_url: str) -> str:
-        postgres.empty(postgres_url)
+        postgres.delete_all_rows(postgres_url)
         return postgres_url
 
-    def test_locked_conversation_is_not_claimed(self, store: SqlStore, peer: SqlStore, expire_lease: Expire) -> None:
-        claim = begin(store)
+    def test_locked_conversation_is_not_claimed(
+        self, store: SqlStore, peer: SqlStore, expire_lease: ExpireLease
+    ) -> None:
+        claim = enqueue_and_claim(store)
         expire_lease(claim.conversation.id)
-        with store._database.writing() as connection:
-            Batch.hold(connection, [answer(claim)], 15.0)
+        with store._database.transaction() as connection:
+            LeasedWriteBatch.lock(connection, [answer(claim)], 15.0)
             assert peer.claim("two", [PLATFORM], 10) == ()
         assert claim_one(peer, "two").turn.id == claim.turn.id
 
     def test_claim_skips_rows_locked_by_another_claim(self, store: SqlStore, peer: SqlStore) -> None:
-        turns = [store.record(message(channel), new_turn()).turn for channel in "ab"]
-        with store._database.writing() as connection:
-            lock = f"SELECT 1 FROM conversations WHERE id = {turns[0].conversation} FOR UPDATE"
+        turns = [store.enqueue(message(channel), new_turn()).turn for channel in "ab"]
+        with store._database.transaction() as connection:
+            lock = f"SELECT 1 FROM conversations WHERE id = {turns[0].conversation_id} FOR UPDATE"
             connection.exec_driver_sql(lock)
             assert [claim.turn.id for claim in peer.claim("two", [PLATFORM], 10)] == [turns[1].id]
 
     def test_second_import_of_a_thread_waits_for_the_first(self, store: SqlStore, peer: SqlStore, aside: Aside) -> None:
         thread = ThreadId("thread_1")
-        with store._database.writing() as connection:
+        with store._database.transaction() as connection:
             connection.exec_driver_sql(
                 "SELECT pg_advisory_xact_lock(hashtextextended(%(thread)s, 0))", {"thread": thread}
             )
-            adopted = aside(lambda: peer.adopt(key("two"), thread, "x", []))
+            adopted = aside(lambda: peer.import_thread(key("two"), thread, "x", []))
             assert waits(adopted)
-            first = store._open(connection, key("one"), thread, "x", [])
+            first = store._insert_imported(connection, key("one"), thread, "x", [])
         assert first is not None
         assert adopted.result() == first

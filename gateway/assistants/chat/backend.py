@@ -12,20 +12,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from gateway import logs
-from gateway.assistants.api_client import Extras, Setup, Wire, find_model
-from gateway.assistants.attachments import Piece, Words, load, not_ours, without_files
-from gateway.assistants.error_map import CUT_SHORT, NOT_ALLOWED, BadRequest, NotThere, TooLong, complaint_in
-from gateway.assistants.history import fit, size
-from gateway.assistants.json_fields import part, parts, text, usage
-from gateway.assistants.reply_accumulator import Draft
+from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, OptionalFields, check_model
+from gateway.assistants.attachments import MessagePart, TextPart, load, unknown_reference, without_files
+from gateway.assistants.error_map import CUT_SHORT, NOT_ALLOWED, BadRequest, InputTooLong, NotFound, error_from_object
+from gateway.assistants.history import exchange_chars, fit_history
+from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
+from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
-from gateway.assistants.transcription import hearing
-from gateway.domain.errors import AssistantError, Misconfigured, Refused, Unavailable
+from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, run_calls
+from gateway.assistants.transcription import with_transcripts
+from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRefused, AssistantUnavailable
 from gateway.domain.models import (
-    Answered,
     Exchange,
     File,
+    RunCompleted,
     RunEvent,
     RunId,
     RunStarted,
@@ -34,301 +34,312 @@ from gateway.domain.models import (
     Turn,
     Usage,
 )
-from gateway.ports.assistant import Attachments, History, no_attachments
-from gateway.ports.check import Check
+from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
+from gateway.ports.check import CheckResult
 from gateway.settings import OPENAI_HOST
 from gateway.tools import ToolBox
 
-PATIENCE = 2
+MAX_RETRIES = 2
 """How often an interrupted answer is requested again before the error goes to the caller."""
-BROKEN = frozenset({"abort", "error", "cancelled", "insufficient_system_resource"})
+BROKEN_FINISH_REASONS = frozenset({"abort", "error", "cancelled", "insufficient_system_resource"})
 """Values of ``finish_reason`` by which some servers report that the answer was interrupted."""
 
 NO_REASONING = {"reasoning_effort": "none"}
 """OpenAI's models from gpt-5.6 on call functions in chat completions only if reasoning is switched off explicitly
 (github.com/livekit/agents/pull/7169)."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Completion:
+class CompletionAccumulator:
     """Assembles one answer from its chunks."""
 
     def __init__(self) -> None:
         self.id = ""
         self.model = ""
-        self.finish = ""
+        self.finish_reason = ""
         self.usage = Usage()
         self._text: list[str] = []
-        self._calls: dict[object, Json] = {}
+        self._tool_calls: dict[object, Json] = {}
 
     @property
     def text(self) -> str:
         return "".join(self._text)
 
     @property
-    def calls(self) -> list[FunctionCall]:
+    def tool_calls(self) -> list[FunctionCall]:
         return [
-            FunctionCall(text(call["id"]) or f"call_{number}", text(call["name"]), "".join(call["arguments"]))
-            for number, call in enumerate(self._calls.values())
+            FunctionCall(as_text(call["id"]) or f"call_{number}", as_text(call["name"]), "".join(call["arguments"]))
+            for number, call in enumerate(self._tool_calls.values())
         ]
 
-    def take(self, chunk: Json) -> str:
+    def add_chunk(self, chunk: Json) -> str:
         """Adds a chunk. Returns the text in it. Raises AssistantError if the chunk reports an error."""
         if error := chunk.get("error"):
-            raise complaint_in(error)
-        self.id = self.id or text(chunk.get("id"))
-        self.model = self.model or text(chunk.get("model"))
+            raise error_from_object(error)
+        self.id = self.id or as_text(chunk.get("id"))
+        self.model = self.model or as_text(chunk.get("model"))
         if chunk.get("usage"):
-            self.usage = usage(chunk["usage"])  # some servers send running totals: the last one counts
+            self.usage = as_usage(chunk["usage"])  # some servers send running totals: the last one counts
         said = ""
-        for choice in parts(chunk.get("choices"))[:1]:
-            self.finish = text(choice.get("finish_reason")) or self.finish
-            delta = part(choice.get("delta") or choice.get("message"))
-            said = _words(delta.get("content")) + text(delta.get("refusal"))
-            for place, call in enumerate(parts(delta.get("tool_calls"))):
-                self._add(call, place)
+        for choice in as_objects(chunk.get("choices"))[:1]:
+            self.finish_reason = as_text(choice.get("finish_reason")) or self.finish_reason
+            delta = as_object(choice.get("delta") or choice.get("message"))
+            said = _delta_text(delta.get("content")) + as_text(delta.get("refusal"))
+            for place, call in enumerate(as_objects(delta.get("tool_calls"))):
+                self._add_call_delta(call, place)
         self._text.append(said)
         return said
 
-    def check(self) -> None:
+    def raise_unless_complete(self) -> None:
         """Raises AssistantError unless the answer is complete."""
-        if not self.finish or self.finish in BROKEN:
-            raise Unavailable(f"the answer was interrupted: {self.finish or 'no reason given'}")
-        if self.finish == "length":
-            raise Refused("the answer was cut at the length limit", code="incomplete", sentence=CUT_SHORT)
-        if self.finish == "content_filter":
-            raise Refused("the answer was filtered", code="incomplete", sentence=NOT_ALLOWED)
+        if not self.finish_reason or self.finish_reason in BROKEN_FINISH_REASONS:
+            raise AssistantUnavailable(f"the answer was interrupted: {self.finish_reason or 'no reason given'}")
+        if self.finish_reason == "length":
+            raise AssistantRefused("the answer was cut at the length limit", code="incomplete", user_message=CUT_SHORT)
+        if self.finish_reason == "content_filter":
+            raise AssistantRefused("the answer was filtered", code="incomplete", user_message=NOT_ALLOWED)
 
-    def message(self) -> Json:
+    def to_message(self) -> Json:
         """Returns the message to send back to the server together with the outputs of its calls."""
         calls = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in self.calls
+            for call in self.tool_calls
         ]
         return {"role": "assistant", "content": self.text or None, "tool_calls": calls}
 
-    def _add(self, piece: Json, place: int) -> None:
+    def _add_call_delta(self, delta: Json, position: int) -> None:
         """Adds a delta of a call: its deltas share an index, or an id or position if the server sends no index."""
-        key = piece.get("index")
-        key = (piece.get("id") or place) if key is None else key
-        call = self._calls.setdefault(key, {"id": "", "name": "", "arguments": []})
-        function = part(piece.get("function"))
-        call["id"] = call["id"] or piece.get("id")
+        key = delta.get("index")
+        key = (delta.get("id") or position) if key is None else key
+        call = self._tool_calls.setdefault(key, {"id": "", "name": "", "arguments": []})
+        function = as_object(delta.get("function"))
+        call["id"] = call["id"] or delta.get("id")
         call["name"] = call["name"] or function.get("name")
-        call["arguments"].append(text(function.get("arguments")))
+        call["arguments"].append(as_text(function.get("arguments")))
 
 
 @dataclass
-class Progress:
+class ChatRunState:
     """State of one turn during one call of run or resume."""
 
     turn: Turn
-    past: list[Exchange]
-    pieces: Sequence[Piece]
+    history: list[Exchange]
+    message_parts: Sequence[MessagePart]
     """The files of the message."""
-    draft: Draft = field(default_factory=Draft)
+    accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
     usage: Usage = field(default_factory=Usage)
-    rounds: list[Json] = field(default_factory=list)
+    tool_messages: list[Json] = field(default_factory=list)
     """Messages with function calls and their outputs, sent after the user's message."""
-    completion: Completion = field(default_factory=Completion)
+    completion: CompletionAccumulator = field(default_factory=CompletionAccumulator)
     started: bool = False
-    shortened: bool = False
+    history_shortened: bool = False
 
-    def shorten(self) -> bool:
+    def shorten_history(self) -> bool:
         """Drops half of the history, at most once. Returns whether there was something to drop."""
-        if self.shortened or not self.past:
+        if self.history_shortened or not self.history:
             return False
-        self.past = fit(self.past, sum(map(size, self.past)) // 2)
-        self.shortened = True
+        self.history = fit_history(self.history, sum(map(exchange_chars, self.history)) // 2)
+        self.history_shortened = True
         return True
 
-    def lighten(self, error: AssistantError) -> bool:
+    def reduce_input(self, error: AssistantError) -> bool:
         """Drops part of a rejected request: first history, then files. Returns whether there was something to drop."""
-        if isinstance(error, TooLong) and self.shorten():
+        if isinstance(error, InputTooLong) and self.shorten_history():
             log.info(
                 "history shortened after the server rejected the input as too long",
                 turn=self.turn.id,
-                exchanges=len(self.past),
+                exchanges=len(self.history),
             )
             return True
-        words = without_files(self.pieces)
+        words = without_files(self.message_parts)
         if words is None:
             return False
         log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
-        self.pieces = words
+        self.message_parts = words
         return True
 
 
-class Chat:
+class ChatBackend:
     """Runs turns by chat completions of one server."""
 
     name = "chat"
 
     def __init__(
-        self, wire: Wire, setup: Setup, toolbox: ToolBox, *, history_chars: int = 48_000, pause: float = 1.0
+        self,
+        api: AssistantApiClient,
+        config: AssistantConfig,
+        toolbox: ToolBox,
+        *,
+        history_chars: int = 48_000,
+        retry_seconds: float = 1.0,
     ) -> None:
         """``history_chars``: how many characters of history a request carries.
 
         ``retry_seconds``: pause before an interrupted answer is requested again.
         """
-        self.description = f"{self.name} at {wire.host}, model {setup.model}"
-        self._wire = wire
-        self._setup = setup
+        self.description = f"{self.name} at {api.host}, model {config.model}"
+        self._api = api
+        self._config = config
         self._toolbox = toolbox
         self._history_chars = history_chars
-        self._pause = pause
-        streamed = {"stream_options": _stream_options(wire)} if setup.streamed else {}
-        self._extras = Extras(streamed, on_demand=NO_REASONING)
+        self._retry_seconds = retry_seconds
+        streamed = {"stream_options": _stream_options(api)} if config.stream else {}
+        self._optional_fields = OptionalFields(streamed, on_demand=NO_REASONING)
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
+    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"chat_{secrets.token_hex(12)}")
 
     async def run(
         self,
         turn: Turn,
-        thread: ThreadId,  # noqa: ARG002  # required by the port
-        history: History,
-        attachments: Attachments = no_attachments,
+        thread_id: ThreadId,  # noqa: ARG002  # required by the port
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        past = fit(await history(), self._history_chars)
-        state = Progress(turn, past, await load(turn, hearing(self._wire, self._setup, attachments)))
+        past = fit_history(await history(), self._history_chars)
+        state = ChatRunState(turn, past, await load(turn, with_transcripts(self._api, self._config, attachments)))
         for number in range(MAX_ROUNDS):
-            async with aclosing(self._answer(state, str(number))) as events:
+            async with aclosing(self._complete_with_retries(state, str(number))) as events:
                 async for event in events:
                     yield event
             completion = state.completion
             state.usage += completion.usage
-            state.draft.whole(completion.text)
-            if not completion.calls:
-                yield Answered(state.draft.text, state.usage, model=completion.model)
+            state.accumulator.add_message(completion.text)
+            if not completion.tool_calls:
+                yield RunCompleted(state.accumulator.text, state.usage, model=completion.model)
                 return
             outputs: dict[str, str] = {}
-            async with aclosing(perform(self._toolbox, completion.calls, outputs)) as told:
+            async with aclosing(run_calls(self._toolbox, completion.tool_calls, outputs)) as told:
                 async for call in told:
                     yield call
-            state.rounds += [completion.message(), *_outputs(outputs)]
-        raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
+            state.tool_messages += [completion.to_message(), *_tool_messages(outputs)]
+        raise AssistantRefused("too many rounds of tools", code="too_many_rounds", user_message=TOO_MANY_ROUNDS)
 
     def resume(
         self,
         turn: Turn,
-        thread: ThreadId,
+        thread_id: ThreadId,
         run_id: RunId | None,  # noqa: ARG002  # a completion cannot be resumed
-        history: History,
-        attachments: Attachments = no_attachments,
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self.run(turn, thread, history, attachments)
+        return self.run(turn, thread_id, history, attachments)
 
-    async def _answer(self, progress: Progress, name: str) -> AsyncGenerator[RunEvent, None]:
+    async def _complete_with_retries(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:
         """Yields one complete answer; requests it again if it is interrupted after some text was shown or tools ran."""
         failures = 0
         while True:
             try:
-                async with aclosing(self._ask(progress, name)) as events:
+                async with aclosing(self._complete(state, message_key)) as events:
                     async for event in events:
                         yield event
-            except (TooLong, BadRequest) as exc:
-                if not progress.lighten(exc):
+            except (InputTooLong, BadRequest) as exc:
+                if not state.reduce_input(exc):
                     raise
-            except Unavailable as exc:
+            except AssistantUnavailable as exc:
                 failures += 1
-                if failures > PATIENCE or not (progress.draft.shows or progress.rounds):
+                if failures > MAX_RETRIES or not (state.accumulator.has_shown_text or state.tool_messages):
                     raise
-                log.info("answer interrupted; requesting it again", turn=progress.turn.id, error=str(exc))
-                await asyncio.sleep(self._pause)
+                log.info("answer interrupted; requesting it again", turn=state.turn.id, error=str(exc))
+                await asyncio.sleep(self._retry_seconds)
             else:
                 return
-            progress.draft.again()
+            state.accumulator.restart()
 
-    async def _ask(self, progress: Progress, name: str) -> AsyncGenerator[RunEvent, None]:
-        completion = progress.completion = Completion()
+    async def _complete(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:
+        completion = state.completion = CompletionAccumulator()
         try:
-            async with self._wire.stream("/chat/completions", self._body(progress), self._extras) as events:
+            async with self._api.stream(
+                "/chat/completions", self._request_body(state), self._optional_fields
+            ) as events:
                 async for _, chunk in events:
-                    said = completion.take(chunk)
-                    if not progress.started:
-                        progress.started = True
-                        yield RunStarted(RunId(completion.id or progress.turn.id))
-                    if shown := progress.draft.delta(name, said):
+                    said = completion.add_chunk(chunk)
+                    if not state.started:
+                        state.started = True
+                        yield RunStarted(RunId(completion.id or state.turn.id))
+                    if shown := state.accumulator.add_delta(message_key, said):
                         yield TextDelta(shown)
-        except NotThere as exc:
-            raise Misconfigured(
-                f"The server at {self._wire.host} has no chat completions at this address. Check OPENAI_BASE_URL: {exc}"
+        except NotFound as exc:
+            raise AssistantMisconfigured(
+                f"The server at {self._api.host} has no chat completions at this address. Check OPENAI_BASE_URL: {exc}"
             ) from exc
-        except Unavailable:
-            if not completion.finish:  # else only the data after the answer was lost
+        except AssistantUnavailable:
+            if not completion.finish_reason:  # else only the data after the answer was lost
                 raise
-        completion.check()
+        completion.raise_unless_complete()
 
-    def _body(self, progress: Progress) -> Json:
-        earlier = [message for exchange in progress.past for message in _messages(exchange)]
-        system = [{"role": "system", "content": self._setup.instructions}] if self._setup.instructions else []
-        user_message = {"role": "user", "content": _content(progress.turn.message.said, progress.pieces)}
+    def _request_body(self, state: ChatRunState) -> Json:
+        earlier = [message for exchange in state.history for message in _messages(exchange)]
+        system = [{"role": "system", "content": self._config.instructions}] if self._config.instructions else []
+        user_message = {
+            "role": "user",
+            "content": _content(state.turn.message.text_with_attachments, state.message_parts),
+        }
         body: Json = {
-            "model": self._setup.model,
-            "messages": [*system, *earlier, user_message, *progress.rounds],
-            "stream": self._setup.streamed,
+            "model": self._config.model,
+            "messages": [*system, *earlier, user_message, *state.tool_messages],
+            "stream": self._config.stream,
         }
         if self._toolbox:
             body["tools"] = [{"type": "function", "function": schema} for schema in self._toolbox.schemas]
         return body
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         """Does nothing: an answer ends when its connection is closed."""
 
-    async def fetch(self, file: File) -> bytes:
+    async def fetch_file(self, file: File) -> bytes:
         """Raises AssistantRefused: chat completions return no files."""
-        raise not_ours(file)
+        raise unknown_reference(file)
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
         return None
 
-    async def forget(self, thread: ThreadId) -> None:
+    async def delete_thread(self, thread_id: ThreadId) -> None:
         """Does nothing: the server keeps no state."""
 
     async def close(self) -> None:
-        await self._wire.close()
+        await self._api.close()
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         try:
-            await self._find()
+            await self._probe()
         except AssistantError as exc:
-            return (Check("assistant", ok=False, detail=f"{self.description}: {exc}"),)
-        return (Check("assistant", ok=True, detail=self.description),)
+            return (CheckResult("assistant", ok=False, detail=f"{self.description}: {exc}"),)
+        return (CheckResult("assistant", ok=True, detail=self.description),)
 
-    async def _find(self) -> None:
+    async def _probe(self) -> None:
         try:
-            await find_model(self._wire, self._setup.model)
-        except NotThere:  # a server without GET /models can only be tested by a completion
+            await check_model(self._api, self._config.model)
+        except NotFound:  # a server without GET /models can only be tested by a completion
             hello = [{"role": "user", "content": "Hello"}]
-            await self._wire.post("/chat/completions", {"model": self._setup.model, "messages": hello, "max_tokens": 1})
+            await self._api.post("/chat/completions", {"model": self._config.model, "messages": hello, "max_tokens": 1})
 
 
-def _stream_options(wire: Wire) -> Json:
+def _stream_options(api: AssistantApiClient) -> Json:
     options = {"include_usage": True}
-    if wire.host == OPENAI_HOST:
+    if api.host == OPENAI_HOST:
         options["include_obfuscation"] = False  # saves bytes; the connection is encrypted already
     return options
 
 
-def _content(said: str, pieces: Sequence[Piece]) -> str | list[Json]:
+def _content(text_content: str, message_parts: Sequence[MessagePart]) -> str | list[Json]:
     """Returns a plain string where that is enough, as not every server accepts content parts."""
-    if all(isinstance(piece, Words) for piece in pieces):
-        return "\n\n".join([said, *(piece.text for piece in pieces if isinstance(piece, Words))])
-    return [{"type": "text", "text": said}, *map(_part, pieces)]
+    if all(isinstance(piece, TextPart) for piece in message_parts):
+        return "\n\n".join([text_content, *(piece.text for piece in message_parts if isinstance(piece, TextPart))])
+    return [{"type": "text", "text": text_content}, *map(_content_part, message_parts)]
 
 
-def _part(piece: Piece) -> Json:
+def _content_part(message_part: MessagePart) -> Json:
     """Returns the content part of the API (developers.openai.com/api/docs/guides/file-inputs and .../images-vision).
 
     OpenAI accepts only PDF as a file here.
     """
-    if isinstance(piece, Words):
-        return {"type": "text", "text": piece.text}
-    if piece.shows:
-        return {"type": "image_url", "image_url": {"url": piece.data_url}}
-    return {"type": "file", "file": {"filename": piece.name, "file_data": piece.data_url}}
+    if isinstance(message_part, TextPart):
+        return {"type": "text", "text": message_part.text}
+    if message_part.is_image:
+        return {"type": "image_url", "image_url": {"url": message_part.data_url}}
+    return {"type": "file", "file": {"filename": message_part.name, "file_data": message_part.data_url}}
 
 
 def _messages(exchange: Exchange) -> list[Json]:
@@ -336,12 +347,12 @@ def _messages(exchange: Exchange) -> list[Json]:
     return [{"role": role, "content": content} for role, content in said if content]
 
 
-def _outputs(outputs: dict[str, str]) -> list[Json]:
+def _tool_messages(outputs: dict[str, str]) -> list[Json]:
     return [{"role": "tool", "tool_call_id": call_id, "content": output} for call_id, output in outputs.items()]
 
 
-def _words(content: object) -> str:
+def _delta_text(content: object) -> str:
     """Returns the text of a string or of content parts; some servers send their reasoning in other parts."""
     if isinstance(content, str):
         return content
-    return "".join(text(one.get("text")) for one in parts(content))
+    return "".join(as_text(one.get("text")) for one in as_objects(content))

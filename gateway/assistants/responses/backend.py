@@ -13,32 +13,53 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from gateway import logs
-from gateway.assistants.api_client import SILENCE_SECONDS, Extras, Setup, Wire, find_model, segment
-from gateway.assistants.attachments import MOST_BYTES, fetching, load, not_ours, unlinked, without_files
-from gateway.assistants.error_map import BadFile, BadRequest, NotThere, TooLong
-from gateway.assistants.json_fields import parts, text, usage
-from gateway.assistants.reply_accumulator import Draft
+from gateway.assistants.api_client import (
+    STREAM_IDLE_SECONDS,
+    AssistantApiClient,
+    AssistantConfig,
+    OptionalFields,
+    check_model,
+    path_segment,
+)
+from gateway.assistants.attachments import (
+    MAX_BYTES,
+    load,
+    missing_as_gone,
+    unknown_reference,
+    without_files,
+    without_sandbox_links,
+)
+from gateway.assistants.error_map import BadFile, BadRequest, InputTooLong, NotFound
+from gateway.assistants.json_fields import as_objects, as_text, as_usage
+from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.responses.conversations import ServerConversations
 from gateway.assistants.responses.items import (
-    Reading,
+    ResponseEventReader,
+    failure_of,
     files_in,
     first_text,
-    image_of,
-    message,
-    open_calls,
+    image_content,
+    is_final,
+    message_item,
     output_item,
-    over,
-    replies,
-    why_not,
+    reply_texts,
+    unanswered_calls,
 )
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
-from gateway.assistants.transcription import hearing
-from gateway.domain.errors import AssistantError, Misconfigured, RateLimited, Refused, ThreadLost, Unavailable
+from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, run_calls
+from gateway.assistants.transcription import with_transcripts
+from gateway.domain.errors import (
+    AssistantError,
+    AssistantMisconfigured,
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantUnavailable,
+    ThreadMissing,
+)
 from gateway.domain.models import (
-    Answered,
     Exchange,
     File,
+    RunCompleted,
     RunEvent,
     RunId,
     RunStarted,
@@ -47,29 +68,29 @@ from gateway.domain.models import (
     Turn,
     Usage,
 )
-from gateway.ports.assistant import Attachments, History, no_attachments
-from gateway.ports.check import Check
+from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
+from gateway.ports.check import CheckResult
 from gateway.tools import ToolBox
 
 DEFAULT_MODEL = "gpt-6-luna"
 """OpenAI's low-cost model of the newest generation, which it recommends for what gpt-4o and gpt-4.1 did; those end on
 2027-01-14 (developers.openai.com/api/docs/deprecations)."""
-QUEUE_SECONDS = 120.0
+MAX_QUEUED_SECONDS = 120.0
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 @dataclass
-class Progress:
+class ResponseRunState:
     """State of one turn during one call of run or resume."""
 
     turn: Turn
-    thread: ThreadId
-    attachments: Attachments = no_attachments
-    plain: Json | None = None
+    thread_id: ThreadId
+    attachments: AttachmentLoader = no_attachments
+    message_without_files: Json | None = None
     """The message without its files, as long as the server may still reject them."""
-    draft: Draft = field(default_factory=Draft)
-    told: set[tuple[str, bool]] = field(default_factory=set)
+    accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
+    reported_calls: set[tuple[str, bool]] = field(default_factory=set)
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     """The model that answered, as the server names it."""
@@ -78,252 +99,256 @@ class Progress:
     files: dict[str, File] = field(default_factory=dict)
     """Files that the assistant made, by reference."""
 
-    def settle(self) -> list[FunctionCall]:
+    def apply_response(self) -> list[FunctionCall]:
         """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""
-        if error := why_not(self.response):
+        if error := failure_of(self.response):
             raise error
-        items = parts(self.response.get("output"))
-        self.usage += usage(self.response.get("usage"))
-        self.model = text(self.response.get("model")) or self.model
-        for reply in replies(items):
-            self.draft.whole(reply)
-        name = text(self.response.get("id"))
-        origin = f"response {name}" if name else f"conversation {self.thread}"
+        items = as_objects(self.response.get("output"))
+        self.usage += as_usage(self.response.get("usage"))
+        self.model = as_text(self.response.get("model")) or self.model
+        for reply in reply_texts(items):
+            self.accumulator.add_message(reply)
+        name = as_text(self.response.get("id"))
+        origin = f"response {name}" if name else f"conversation {self.thread_id}"
         self.files |= {file.reference: file for file in files_in(items, origin)}
-        self.plain = None
-        return open_calls(items)
+        self.message_without_files = None
+        return unanswered_calls(items)
 
-    def plainer(self, error: Refused) -> list[Json]:
+    def fall_back_without_files(self, error: AssistantRefused) -> list[Json]:
         """Returns the items to post after a rejection: without files. Raises ``error`` if there were none."""
-        if self.plain is None:
+        if self.message_without_files is None:
             raise error
         log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
-        self.draft.again()
-        plain, self.plain = self.plain, None
+        self.accumulator.restart()
+        plain, self.message_without_files = self.message_without_files, None
         return [plain]
 
 
-class Responses:
+class ResponsesBackend:
     """Runs turns by conversations and responses of one server."""
 
     name = "responses"
 
-    def __init__(self, wire: Wire, setup: Setup, toolbox: ToolBox) -> None:
-        self.description = f"{self.name} at {wire.host}, model {setup.model}"
-        self._wire = wire
-        self._setup = setup
+    def __init__(self, api: AssistantApiClient, config: AssistantConfig, toolbox: ToolBox) -> None:
+        self.description = f"{self.name} at {api.host}, model {config.model}"
+        self._api = api
+        self._config = config
         self._toolbox = toolbox
         functions = ({"type": "function", **schema, "strict": False} for schema in toolbox.schemas)
-        self._tools = [*setup.hosted, *functions]
-        self._extras = Extras(_extras(setup))
-        self._conversations = ServerConversations(wire)
-        self._detached = False
+        self._tools = [*config.hosted_tools, *functions]
+        self._optional_fields = OptionalFields(_optional_fields(config))
+        self._conversations = ServerConversations(api)
+        self._background_seen = False
         """Whether the newest response of the server ran in the background."""
 
     # ------------------------------------------------------------ threads
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
-        return await self._conversations.open(history)
+    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
+        return await self._conversations.create(history)
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
-        return await self._conversations.recall(thread)
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
+        return await self._conversations.import_history(thread_id)
 
-    async def forget(self, thread: ThreadId) -> None:
-        await self._conversations.forget(thread)
+    async def delete_thread(self, thread_id: ThreadId) -> None:
+        await self._conversations.delete(thread_id)
 
     # ------------------------------------------------------------ runs
 
     def run(
         self,
         turn: Turn,
-        thread: ThreadId,
-        history: History,  # noqa: ARG002  # required by the port
-        attachments: Attachments = no_attachments,
+        thread_id: ThreadId,
+        history: HistoryLoader,  # noqa: ARG002  # required by the port
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self._drive(self._begin(turn, thread, attachments), None, new=True)
+        return self._run_until_answered(self._new_state(turn, thread_id, attachments), None, post_message=True)
 
     async def resume(
         self,
         turn: Turn,
-        thread: ThreadId,
+        thread_id: ThreadId,
         run_id: RunId | None,
-        history: History,
-        attachments: Attachments = no_attachments,
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = self._begin(turn, thread, attachments)
-        left = await self._left(state, run_id, history)
-        async with aclosing(self._drive(state, left)) as events:
+        state = self._new_state(turn, thread_id, attachments)
+        left = await self._items_to_resume_with(state, run_id, history)
+        async with aclosing(self._run_until_answered(state, left)) as events:
             async for event in events:
                 if left and isinstance(event, RunStarted):
                     left = None
-                    state = await self._late(state, event.run_id, history)
+                    state = await self._check_for_late_answer(state, event.run_id, history)
                     if state.response:
                         break
                 yield event
             else:
                 return
-        async with aclosing(self._drive(state, None)) as events:
+        async with aclosing(self._run_until_answered(state, None)) as events:
             async for event in events:
                 yield event
 
-    def _begin(self, turn: Turn, thread: ThreadId, attachments: Attachments) -> Progress:
-        return Progress(turn, thread, hearing(self._wire, self._setup, attachments))
+    def _new_state(self, turn: Turn, thread_id: ThreadId, attachments: AttachmentLoader) -> ResponseRunState:
+        return ResponseRunState(turn, thread_id, with_transcripts(self._api, self._config, attachments))
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
         if run_id is not None:
-            await self._stop(run_id)
+            await self._cancel_response(run_id)
 
-    async def fetch(self, file: File) -> bytes:
+    async def fetch_file(self, file: File) -> bytes:
         """Downloads "container <id> <file id>", "response <id> <item id>" or "conversation <id> <item id>"."""
         kind, _, rest = file.reference.partition(" ")
         where, _, name = rest.partition(" ")
-        with fetching(file):
+        with missing_as_gone(file):
             if kind == "container":
-                path = f"/containers/{segment(where)}/files/{segment(name)}/content"
-                return await self._wire.content(path, MOST_BYTES)
+                path = f"/containers/{path_segment(where)}/files/{path_segment(name)}/content"
+                return await self._api.download(path, MAX_BYTES)
             if kind == "response":
-                return image_of(parts((await self._wire.get(_response_path(where))).get("output")), name)
+                return image_content(as_objects((await self._api.get(_response_path(where))).get("output")), name)
             if kind == "conversation":
-                return image_of([await self._conversations.item(where, name)], name)
-        raise not_ours(file)
+                return image_content([await self._conversations.get_item(where, name)], name)
+        raise unknown_reference(file)
 
-    async def _drive(
-        self, progress: Progress, items: list[Json] | None, *, new: bool = False
+    async def _run_until_answered(
+        self, state: ResponseRunState, items: list[Json] | None, *, post_message: bool = False
     ) -> AsyncGenerator[RunEvent, None]:
         """Posts items (None: starts with the response in ``state``) and runs tools until there is an answer.
 
         ``post_message``: posts the turn's message instead of ``items``.
         """
-        if new:
-            items = await _message(progress)
+        if post_message:
+            items = await _message_items(state)
         for _ in range(MAX_ROUNDS):
             try:
                 if items is not None:
-                    async with aclosing(self._post(progress, items)) as events:
+                    async with aclosing(self._post_response(state, items)) as events:
                         async for event in events:
                             yield event
-                calls = progress.settle()
-            except (BadRequest, TooLong) as exc:
-                items = progress.plainer(exc)
+                calls = state.apply_response()
+            except (BadRequest, InputTooLong) as exc:
+                items = state.fall_back_without_files(exc)
                 continue
-            if rest := progress.draft.rest():
+            if rest := state.accumulator.take_unshown():
                 yield TextDelta(rest)
             if not calls:
-                files = tuple(progress.files.values())
-                yield Answered(unlinked(progress.draft.text), progress.usage, files, progress.model)
+                files = tuple(state.files.values())
+                yield RunCompleted(without_sandbox_links(state.accumulator.text), state.usage, files, state.model)
                 return
             outputs: dict[str, str] = {}
-            async with aclosing(perform(self._toolbox, calls, outputs)) as told:
+            async with aclosing(run_calls(self._toolbox, calls, outputs)) as told:
                 async for call in told:
                     yield call
             items = [output_item(call_id, output) for call_id, output in outputs.items()]
-        raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
+        raise AssistantRefused("too many rounds of tools", code="too_many_rounds", user_message=TOO_MANY_ROUNDS)
 
-    async def _post(self, progress: Progress, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
+    async def _post_response(self, state: ResponseRunState, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
         """Creates a response and follows it to its end. Raises AssistantUnavailable if it did not start or is lost."""
-        reading = Reading(progress.draft, progress.told)
-        silence = SILENCE_SECONDS if self._detached else None
+        reading = ResponseEventReader(state.accumulator, state.reported_calls)
+        silence = STREAM_IDLE_SECONDS if self._background_seen else None
         try:
-            async with self._wire.stream(
-                "/responses", self._body(progress, items), self._extras, silence=silence
+            async with self._api.stream(
+                "/responses", self._request_body(state, items), self._optional_fields, idle_seconds=silence
             ) as events:
                 async for name, data in events:
-                    for event in reading.take(name, data):
+                    for event in reading.read_event(name, data):
                         yield event
                     del data  # not kept while the next is waited for
-                    if reading.over:
+                    if reading.is_final:
                         break
-        except (NotThere, BadRequest) as exc:
-            raise await self._rejection(exc, progress.thread) from exc
-        except Unavailable as exc:
+        except (NotFound, BadRequest) as exc:
+            raise await self._rejection_error(exc, state.thread_id) from exc
+        except AssistantUnavailable as exc:
             if not reading.id:
                 raise
             log.info("response stream interrupted; polling the response", run=reading.id, error=str(exc))
         if not reading.id:
-            raise Unavailable("the stream ended before the response started")
-        self._detached = reading.detached
-        if not reading.over:
-            for event in reading.see(await self._ended(reading.id)):
+            raise AssistantUnavailable("the stream ended before the response started")
+        self._background_seen = reading.in_background
+        if not reading.is_final:
+            for event in reading.read_response(await self._wait_until_final(reading.id)):
                 yield event
-        progress.response = reading.response
+        state.response = reading.response
 
-    async def _ended(self, run_id: str) -> Json:
+    async def _wait_until_final(self, run_id: str) -> Json:
         """Polls a response until it is finished. Raises AssistantUnavailable if the server no longer has it.
 
         Now and then a response whose caller disconnects at once stays queued for ever
         (community.openai.com/t/1382584): it is cancelled, and AssistantRateLimited raised, as it never started.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + QUEUE_SECONDS
+        deadline = loop.time() + MAX_QUEUED_SECONDS
 
         def settled(response: Json) -> bool:
-            return over(response) or (response.get("status") == "queued" and loop.time() >= deadline)
+            return is_final(response) or (response.get("status") == "queued" and loop.time() >= deadline)
 
         try:
-            response = await self._wire.until(_response_path(run_id), settled, every=self._setup.poll_seconds)
-        except NotThere as exc:
-            raise Unavailable(f"the response is lost: {exc}") from exc
-        if not over(response):
-            await self._stop(run_id)
-            raise RateLimited(f"the response was still queued after {QUEUE_SECONDS:g} s", retry_after=0.0)
+            response = await self._api.poll_until(
+                _response_path(run_id), settled, interval_seconds=self._config.poll_seconds
+            )
+        except NotFound as exc:
+            raise AssistantUnavailable(f"the response is lost: {exc}") from exc
+        if not is_final(response):
+            await self._cancel_response(run_id)
+            raise AssistantRateLimited(f"the response was still queued after {MAX_QUEUED_SECONDS:g} s", retry_after=0.0)
         return response
 
-    async def _stop(self, run_id: str) -> None:
-        with suppress(NotThere, BadRequest):  # finished, or not in background: ends with its connection
-            await self._wire.post(f"{_response_path(run_id)}/cancel", {})
+    async def _cancel_response(self, run_id: str) -> None:
+        with suppress(NotFound, BadRequest):  # finished, or not in background: ends with its connection
+            await self._api.post(f"{_response_path(run_id)}/cancel", {})
 
-    def _body(self, progress: Progress, items: list[Json]) -> Json:
+    def _request_body(self, state: ResponseRunState, items: list[Json]) -> Json:
         body: Json = {
-            "model": self._setup.model,
-            "conversation": progress.thread,
+            "model": self._config.model,
+            "conversation": state.thread_id,
             "input": items,
             "store": True,
-            "stream": self._setup.streamed,
-            "metadata": {"turn_id": progress.turn.id},
+            "stream": self._config.stream,
+            "metadata": {"turn_id": state.turn.id},
         }
-        if self._setup.instructions:
-            body["instructions"] = self._setup.instructions  # a conversation does not store them
+        if self._config.instructions:
+            body["instructions"] = self._config.instructions  # a conversation does not store them
         if self._tools:
             body["tools"] = self._tools
         return body
 
     # ------------------------------------------------------------ results of an earlier attempt
 
-    async def _left(self, progress: Progress, run_id: RunId | None, history: History) -> list[Json] | None:
+    async def _items_to_resume_with(
+        self, state: ResponseRunState, run_id: RunId | None, history: HistoryLoader
+    ) -> list[Json] | None:
         """Returns the items still to post; None if ``state.response`` was found and is to be continued."""
         if run_id is not None:
-            with suppress(Unavailable):  # lost: then the conversation shows whether it completed
-                response = await self._ended(run_id)
-                if not isinstance(why_not(response), Unavailable | RateLimited | BadFile):
-                    return await self._after_response(progress, response)
-        items = await self._after_message(progress, history)
-        return await _message(progress) if items is None else _go_on(progress, items)
+            with suppress(AssistantUnavailable):  # lost: then the conversation shows whether it completed
+                response = await self._wait_until_final(run_id)
+                if not isinstance(failure_of(response), AssistantUnavailable | AssistantRateLimited | BadFile):
+                    return await self._continue_from_response(state, response)
+        items = await self._items_after_message(state, history)
+        return await _message_items(state) if items is None else _use_as_response(state, items)
 
-    async def _after_response(self, progress: Progress, response: Json) -> list[Json] | None:
+    async def _continue_from_response(self, state: ResponseRunState, response: Json) -> list[Json] | None:
         """Continues from a finished response; from later items if the outputs of its calls were posted already."""
-        calls = {call.id for call in open_calls(parts(response.get("output")))}
+        calls = {call.id for call in unanswered_calls(as_objects(response.get("output")))}
         behind: list[Json] = []
         if calls:
-            async with aclosing(self._conversations.newest(progress.thread)) as items:
+            async with aclosing(self._conversations.items_newest_first(state.thread_id)) as items:
                 async for item in items:
                     if item.get("type") == "function_call_output" and item.get("call_id") in calls:
-                        return _go_on(progress, behind[::-1])
+                        return _use_as_response(state, behind[::-1])
                     if item.get("call_id") in calls or item.get("role") == "user":
                         break
                     behind.append(item)
-        progress.response = response
+        state.response = response
         return None
 
-    async def _after_message(self, progress: Progress, history: History) -> list[Json] | None:
+    async def _items_after_message(self, state: ResponseRunState, history: HistoryLoader) -> list[Json] | None:
         """Returns the items after the turn's message, oldest first; None if the conversation does not have it.
 
         Items carry no id of the gateway. So the newest user message must have the turn's text; if the user sent the
         same text several times in a row, it must occur once more than in the turns before.
         """
-        mine = progress.turn.message.said.strip()
+        mine = state.turn.message.text_with_attachments.strip()
         behind: list[Json] = []
         same = 0
-        async with aclosing(self._conversations.newest(progress.thread)) as items:
+        async with aclosing(self._conversations.items_newest_first(state.thread_id)) as items:
             async for item in items:
                 if item.get("type") == "message" and item.get("role") == "user":
                     if first_text(item).strip() != mine:
@@ -331,80 +356,82 @@ class Responses:
                     same += 1
                 elif not same:
                     behind.append(item)
-        return behind[::-1] if same and same > await _times_said(mine, history) else None
+        return behind[::-1] if same and same > await _count_trailing_repeats(mine, history) else None
 
-    async def _late(self, progress: Progress, run_id: RunId, history: History) -> Progress:
+    async def _check_for_late_answer(
+        self, state: ResponseRunState, run_id: RunId, history: HistoryLoader
+    ) -> ResponseRunState:
         """Looks for an answer again, as an earlier attempt may have completed between the lookup and the post.
 
         Now the new run has the conversation locked. If there is an answer, cancels the new run and returns a state
         with that answer; else returns ``state``.
         """
-        late = Progress(progress.turn, progress.thread)
-        items = await self._after_message(progress, history)
-        if not items or _go_on(late, items) is not None:
-            return progress
+        late = ResponseRunState(state.turn, state.thread_id)
+        items = await self._items_after_message(state, history)
+        if not items or _use_as_response(late, items) is not None:
+            return state
         log.info("earlier run has answered; cancelling the new run", run=run_id)
-        await self._stop(run_id)
+        await self._cancel_response(run_id)
         return late
 
     # ------------------------------------------------------------ the server
 
     async def close(self) -> None:
-        await self._wire.close()
+        await self._api.close()
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         try:
-            with suppress(NotThere):
-                await find_model(self._wire, self._setup.model)
-            await self._conversations.find()
+            with suppress(NotFound):
+                await check_model(self._api, self._config.model)
+            await self._conversations.probe()
         except AssistantError as exc:
-            return (Check("assistant", ok=False, detail=f"{self.description}: {exc}"),)
-        return (Check("assistant", ok=True, detail=self.description),)
+            return (CheckResult("assistant", ok=False, detail=f"{self.description}: {exc}"),)
+        return (CheckResult("assistant", ok=True, detail=self.description),)
 
-    async def _rejection(self, error: NotThere | BadRequest, thread: ThreadId) -> AssistantError:
+    async def _rejection_error(self, error: NotFound | BadRequest, thread_id: ThreadId) -> AssistantError:
         """Returns the error for a rejected response."""
         if isinstance(error, BadRequest):
-            return ThreadLost(str(error)) if error.param == "conversation" else error
-        if not await self._conversations.knows(thread):
-            return ThreadLost(str(error))
-        return Misconfigured(
-            f"The server at {self._wire.host} has no Responses API. Set ASSISTANT_BACKEND=chat: {error}"
+            return ThreadMissing(str(error)) if error.param == "conversation" else error
+        if not await self._conversations.exists(thread_id):
+            return ThreadMissing(str(error))
+        return AssistantMisconfigured(
+            f"The server at {self._api.host} has no Responses API. Set ASSISTANT_BACKEND=chat: {error}"
         )
 
 
 def _response_path(run_id: str) -> str:
-    return f"/responses/{segment(run_id)}"
+    return f"/responses/{path_segment(run_id)}"
 
 
-async def _message(progress: Progress) -> list[Json]:
-    said, pieces = progress.turn.message.said, await load(progress.turn, progress.attachments)
+async def _message_items(state: ResponseRunState) -> list[Json]:
+    said, pieces = state.turn.message.text_with_attachments, await load(state.turn, state.attachments)
     words = without_files(pieces)
-    progress.plain = None if words is None else message(said, words)
-    return [message(said, pieces)]
+    state.message_without_files = None if words is None else message_item(said, words)
+    return [message_item(said, pieces)]
 
 
-def _extras(setup: Setup) -> Json:
+def _optional_fields(config: AssistantConfig) -> Json:
     extras: Json = {"background": True, "truncation": "auto"}
-    if setup.streamed:
+    if config.stream:
         extras["stream_options"] = {"include_obfuscation": False}  # saves bytes; the connection is encrypted already
-    if any(tool.get("type") == "code_interpreter" for tool in setup.hosted):
+    if any(tool.get("type") == "code_interpreter" for tool in config.hosted_tools):
         extras["include"] = ["code_interpreter_call.outputs"]
     return extras
 
 
-def _go_on(progress: Progress, items: list[Json]) -> list[Json] | None:
+def _use_as_response(state: ResponseRunState, items: list[Json]) -> list[Json] | None:
     """Uses items of the conversation as the response. Returns [] (post without a message) if they have no results."""
-    if not any(replies(items)) and not open_calls(items) and not any(files_in(items, "")):
+    if not any(reply_texts(items)) and not unanswered_calls(items) and not any(files_in(items, "")):
         return []
-    progress.response = {"status": "completed", "output": items}
+    state.response = {"status": "completed", "output": items}
     return None
 
 
-async def _times_said(mine: str, history: History) -> int:
+async def _count_trailing_repeats(message_text: str, history: HistoryLoader) -> int:
     """Counts how many exchanges directly before the turn have its text."""
     times = 0
     for exchange in reversed(await history()):
-        if exchange.text.strip() != mine:
+        if exchange.text.strip() != message_text:
             break
         times += 1
     return times

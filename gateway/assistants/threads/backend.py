@@ -12,335 +12,354 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from gateway import logs
-from gateway.assistants.api_client import SILENCE_SECONDS, Setup, Wire, segment
-from gateway.assistants.attachments import unlinked
-from gateway.assistants.error_map import BadRequest, NotThere, TooLong
-from gateway.assistants.history import pair
-from gateway.assistants.json_fields import part, parts, text, usage
-from gateway.assistants.reply_accumulator import Draft
+from gateway.assistants.api_client import STREAM_IDLE_SECONDS, AssistantApiClient, AssistantConfig, path_segment
+from gateway.assistants.attachments import without_sandbox_links
+from gateway.assistants.error_map import BadRequest, InputTooLong, NotFound
+from gateway.assistants.history import pair_exchanges
+from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
+from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
-    Reading,
-    ended,
+    RunEventReader,
+    failure_of,
     files_in,
     first_text,
-    halted,
+    is_final,
+    is_stopped,
     message_text,
     pending_calls,
-    why_not,
 )
 from gateway.assistants.threads.server_assistant import ServerAssistant
-from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, perform
-from gateway.assistants.transcription import hearing
-from gateway.domain.errors import AssistantError, RateLimited, Refused, ThreadLost, Unavailable
-from gateway.domain.models import Answered, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
-from gateway.ports.assistant import Attachments, History, no_attachments
-from gateway.ports.check import Check
+from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, run_calls
+from gateway.assistants.transcription import with_transcripts
+from gateway.domain.errors import (
+    AssistantError,
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantUnavailable,
+    ThreadMissing,
+)
+from gateway.domain.models import Exchange, File, RunCompleted, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
+from gateway.ports.check import CheckResult
 from gateway.tools import ToolBox
 
-BETA = {"OpenAI-Beta": "assistants=v2"}
+BETA_HEADERS = {"OpenAI-Beta": "assistants=v2"}
 MESSAGES_PER_POST = 32
 """Messages that a thread is created with; each further one takes its own request."""
-NEWEST = {"limit": 20, "order": "desc"}
+NEWEST_QUERY = {"limit": 20, "order": "desc"}
 """Query to look up a turn's run or message: one page is enough, as a thread has one turn at a time."""
-PAGE = 100
-REMEMBERED = 100
+PAGE_SIZE = 100
+MAX_IMPORTED_EXCHANGES = 100
 """Limit for imported history."""
-Ask = tuple[str, Json]
+PostRequest = tuple[str, Json]
 """A path and the body to POST."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 @dataclass
-class Progress:
+class ThreadRunState:
     """State of one turn during one call of run or resume."""
 
     turn: Turn
-    thread: ThreadId
-    attachments: Attachments = no_attachments
-    plain: Json | None = None
+    thread_id: ThreadId
+    attachments: AttachmentLoader = no_attachments
+    message_without_files: Json | None = None
     """The message without its files, as long as the server may still reject them."""
-    draft: Draft = field(default_factory=Draft)
-    reading: Reading = field(init=False)
+    accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
+    reader: RunEventReader = field(init=False)
     outputs: dict[str, str] = field(default_factory=dict)
     """Outputs of function calls, by call id."""
 
     def __post_init__(self) -> None:
-        self.reading = Reading(self.draft)
+        self.reader = RunEventReader(self.accumulator)
 
-    def plainer(self, ask: Ask, error: Refused) -> Ask:
+    def fall_back_without_files(self, request: PostRequest, error: AssistantRefused) -> PostRequest:
         """Returns the request to send after a rejection: without files. Raises ``error`` if there were none."""
-        if self.plain is None:
+        if self.message_without_files is None:
             raise error
         log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
-        path, body = ask
-        plain, self.plain = self.plain, None
+        path, body = request
+        plain, self.message_without_files = self.message_without_files, None
         return path, {**body, "additional_messages": [plain]}
 
 
-class Threads:
+class ThreadsBackend:
     """Runs turns by threads and runs of one server."""
 
     name = "threads"
 
-    def __init__(self, wire: Wire, setup: Setup, toolbox: ToolBox, assistant: ServerAssistant) -> None:
-        self.description = f"{self.name} at {wire.host}, {assistant.name}"
-        self._wire = wire
-        self._setup = setup
+    def __init__(
+        self, api: AssistantApiClient, config: AssistantConfig, toolbox: ToolBox, assistant: ServerAssistant
+    ) -> None:
+        self.description = f"{self.name} at {api.host}, {assistant.name}"
+        self._api = api
+        self._config = config
         self._toolbox = toolbox
         self._assistant = assistant
-        self._files = ThreadFiles(wire, assistant)
+        self._files = ThreadFiles(api, assistant)
 
     # ------------------------------------------------------------ threads
 
-    async def open_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
         messages = [message for exchange in history for message in _messages(exchange)]
         first, more = messages[:MESSAGES_PER_POST], messages[MESSAGES_PER_POST:]
         try:
-            created = await self._wire.post("/threads", {"messages": first} if first else {})
-        except NotThere as exc:
-            raise self._assistant.gone() from exc
-        thread = ThreadId(text(created.get("id")))
+            created = await self._api.post("/threads", {"messages": first} if first else {})
+        except NotFound as exc:
+            raise self._assistant.protocol_removed_error() from exc
+        thread = ThreadId(as_text(created.get("id")))
         try:
             for message in more:
-                await self._wire.post(f"{_path(thread)}/messages", message)
+                await self._api.post(f"{_path(thread)}/messages", message)
         except AssistantError:
             with suppress(AssistantError):
-                await self.forget(thread)
+                await self.delete_thread(thread)
             raise
         return thread
 
-    async def recall(self, thread: ThreadId) -> Sequence[Exchange] | None:
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         said: list[tuple[str, str]] = []
         try:
-            async with aclosing(self._listed(thread, "messages", {"limit": PAGE, "order": "desc"})) as messages:
+            async with aclosing(
+                self._iterate_list(thread_id, "messages", {"limit": PAGE_SIZE, "order": "desc"})
+            ) as messages:
                 async for message in messages:
-                    role = text(message.get("role"))
+                    role = as_text(message.get("role"))
                     said.append((role, first_text(message) if role == "user" else message_text(message)))
-                    if sum(role == "user" for role, _ in said) == REMEMBERED:
+                    if sum(role == "user" for role, _ in said) == MAX_IMPORTED_EXCHANGES:
                         break
-        except (ThreadLost, BadRequest):  # BadRequest: not a valid thread id
+        except (ThreadMissing, BadRequest):  # BadRequest: not a valid thread id
             return None
-        return pair(reversed(said))
+        return pair_exchanges(reversed(said))
 
-    async def forget(self, thread: ThreadId) -> None:
-        with suppress(NotThere, BadRequest):
-            await self._wire.delete(_path(thread))
+    async def delete_thread(self, thread_id: ThreadId) -> None:
+        with suppress(NotFound, BadRequest):
+            await self._api.delete(_path(thread_id))
 
     # ------------------------------------------------------------ runs
 
     async def run(
         self,
         turn: Turn,
-        thread: ThreadId,
-        history: History,  # noqa: ARG002  # required by the port
-        attachments: Attachments = no_attachments,
+        thread_id: ThreadId,
+        history: HistoryLoader,  # noqa: ARG002  # required by the port
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = Progress(turn, thread, attachments)
-        async with aclosing(self._drive(state, await self._creation(state))) as events:
+        state = ThreadRunState(turn, thread_id, attachments)
+        async with aclosing(self._run_until_final(state, await self._create_run_request(state))) as events:
             async for event in events:
                 yield event
 
     async def resume(
         self,
         turn: Turn,
-        thread: ThreadId,
+        thread_id: ThreadId,
         run_id: RunId | None,
-        history: History,  # noqa: ARG002  # required by the port
-        attachments: Attachments = no_attachments,
+        history: HistoryLoader,  # noqa: ARG002  # required by the port
+        attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = Progress(turn, thread, attachments)
-        if run_id is None and (found := await self._find(state, "runs")):
-            run_id = RunId(text(found.get("id")))
+        state = ThreadRunState(turn, thread_id, attachments)
+        if run_id is None and (found := await self._find_newest(state, "runs")):
+            run_id = RunId(as_text(found.get("id")))
             yield RunStarted(run_id)
-        run = await self._halted(thread, run_id) if run_id else None
-        async with aclosing(self._drive(state, await self._next(state, run))) as events:
+        run = await self._wait_until_stopped(thread_id, run_id) if run_id else None
+        async with aclosing(self._run_until_final(state, await self._resume_request(state, run))) as events:
             async for event in events:
                 yield event
 
-    async def fetch(self, file: File) -> bytes:
-        return await self._files.fetch(file)
+    async def fetch_file(self, file: File) -> bytes:
+        return await self._files.download(file)
 
-    async def cancel(self, thread: ThreadId, run_id: RunId | None) -> None:
-        with suppress(NotThere, BadRequest, ThreadLost):  # already ended, or gone
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
+        with suppress(NotFound, BadRequest, ThreadMissing):  # already ended, or gone
             if run_id is None:
-                active = (run for run in await self._page(thread, "runs") if not ended(run))
-                run_id = next((RunId(text(run.get("id"))) for run in active), None)
+                active = (run for run in await self._newest_page(thread_id, "runs") if not is_final(run))
+                run_id = next((RunId(as_text(run.get("id"))) for run in active), None)
             if run_id is not None:
-                await self._wire.post(f"{_run_path(thread, run_id)}/cancel", {})
+                await self._api.post(f"{_run_path(thread_id, run_id)}/cancel", {})
 
-    async def _drive(self, progress: Progress, ask: Ask | None) -> AsyncGenerator[RunEvent, None]:
+    async def _run_until_final(
+        self, state: ThreadRunState, request: PostRequest | None
+    ) -> AsyncGenerator[RunEvent, None]:
         """POSTs (None: starts with the run in ``state``) and runs tools until the run has ended."""
-        reading = progress.reading
+        reading = state.reader
         for _ in range(MAX_ROUNDS):
-            if ask is not None:
+            if request is not None:
                 try:
-                    async with aclosing(self._post(progress, *ask)) as events:
+                    async with aclosing(self._post_and_follow(state, *request)) as events:
                         async for event in events:
                             yield event
-                except (BadRequest, TooLong) as exc:
-                    ask = progress.plainer(ask, exc)
+                except (BadRequest, InputTooLong) as exc:
+                    request = state.fall_back_without_files(request, exc)
                     continue
-                progress.plain = None
-            if ended(reading.run):
-                for event in await self._conclude(progress):
+                state.message_without_files = None
+            if is_final(reading.run):
+                for event in await self._final_events(state):
                     yield event
                 return
             calls = pending_calls(reading.run)
-            async with aclosing(perform(self._toolbox, calls, progress.outputs)) as told:
+            async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as told:
                 async for call in told:
                     yield call
-            ask = self._submission(progress, calls)
-        raise Refused("too many rounds of tools", code="too_many_rounds", sentence=TOO_MANY_ROUNDS)
+            request = self._submit_outputs_request(state, calls)
+        raise AssistantRefused("too many rounds of tools", code="too_many_rounds", user_message=TOO_MANY_ROUNDS)
 
-    async def _post(self, progress: Progress, path: str, body: Json) -> AsyncGenerator[RunEvent, None]:
+    async def _post_and_follow(self, state: ThreadRunState, path: str, body: Json) -> AsyncGenerator[RunEvent, None]:
         """POSTs and follows the run until it stops. Raises AssistantUnavailable if the run did not start."""
-        reading, refusal = progress.reading, None
+        reading, refusal = state.reader, None
         waited_for = pending_calls(reading.run)
-        reading.go_on()
+        reading.mark_resumed()
         try:
-            async with self._wire.stream(path, body, silence=SILENCE_SECONDS) as events:
+            async with self._api.stream(path, body, idle_seconds=STREAM_IDLE_SECONDS) as events:
                 async for name, data in events:
-                    for event in reading.take(name, data):
+                    for event in reading.read_event(name, data):
                         yield event
                     del data  # not kept while the next is waited for
-                    if reading.halted:
+                    if reading.is_stopped:
                         break
-        except NotThere as exc:
-            raise await self._rejection(exc, progress.thread, run_id=reading.id) from exc
-        except (Unavailable, BadRequest) as exc:
+        except NotFound as exc:
+            raise await self._rejection_error(exc, state.thread_id, run_id=reading.id) from exc
+        except (AssistantUnavailable, BadRequest) as exc:
             if not reading.id:
                 raise
             log.info("run stream interrupted; polling the run", run=reading.id, error=str(exc))
             refusal = exc if isinstance(exc, BadRequest) else None  # maybe because the outputs were already submitted
-        if not reading.halted:
-            reading.miss()
-            reading.see(await self._halted(progress.thread, reading.id))
+        if not reading.is_stopped:
+            reading.mark_incomplete()
+            reading.read_run(await self._wait_until_stopped(state.thread_id, reading.id))
         if refusal is not None and pending_calls(reading.run) == waited_for:
             raise refusal
 
-    async def _conclude(self, progress: Progress) -> list[RunEvent]:
+    async def _final_events(self, state: ThreadRunState) -> list[RunEvent]:
         """Returns the last events of a run that has ended. Raises AssistantError if the run failed."""
-        reading, draft = progress.reading, progress.draft
-        if error := why_not(reading.run):
+        reading, draft = state.reader, state.accumulator
+        if error := failure_of(reading.run):
             raise error
         told: list[RunEvent] = []
-        if not (reading.whole and draft.text):
-            async for step in self._steps(progress):
-                told += reading.used(step)
-            query = {"run_id": reading.id, "limit": PAGE, "order": "asc"}
-            messages = [one async for one in self._listed(progress.thread, "messages", query)]
-            replies = [one for one in messages if _says(one, reading.id)]
-            draft.rewrite(map(message_text, replies))
+        if not (reading.complete and draft.text):
+            async for step in self._steps(state):
+                told += reading.read_step(step)
+            query = {"run_id": reading.id, "limit": PAGE_SIZE, "order": "asc"}
+            messages = [one async for one in self._iterate_list(state.thread_id, "messages", query)]
+            replies = [one for one in messages if _is_reply_of(one, reading.id)]
+            draft.replace_messages(map(message_text, replies))
             for one in replies:
                 reading.files |= files_in(one)
-        if rest := draft.rest():
+        if rest := draft.take_unshown():
             told.append(TextDelta(rest))
-        files = await self._files.described(reading.files)
+        files = await self._files.to_files(reading.files)
         run = reading.run
-        return [*told, Answered(unlinked(draft.text), usage(run.get("usage")), files, text(run.get("model")))]
+        return [
+            *told,
+            RunCompleted(
+                without_sandbox_links(draft.text), as_usage(run.get("usage")), files, as_text(run.get("model"))
+            ),
+        ]
 
-    async def _steps(self, progress: Progress) -> AsyncGenerator[Json, None]:
+    async def _steps(self, state: ThreadRunState) -> AsyncGenerator[Json, None]:
         """Yields the run's steps; ends early on an error, as they are only for display and not part of the answer."""
         with suppress(AssistantError):
-            query = {"limit": PAGE, "order": "asc"}
-            async for step in self._listed(progress.thread, f"runs/{segment(progress.reading.id)}/steps", query):
+            query = {"limit": PAGE_SIZE, "order": "asc"}
+            async for step in self._iterate_list(state.thread_id, f"runs/{path_segment(state.reader.id)}/steps", query):
                 yield step
 
-    async def _halted(self, thread: ThreadId, run_id: str) -> Json:
+    async def _wait_until_stopped(self, thread_id: ThreadId, run_id: str) -> Json:
         """Polls a run until it stops. Raises ThreadMissing if the server does not have it."""
         if not run_id:
-            raise Unavailable("the stream ended before the run started")
+            raise AssistantUnavailable("the stream ended before the run started")
         try:
-            return await self._wire.until(_run_path(thread, run_id), halted, every=self._setup.poll_seconds)
-        except NotThere as exc:
-            raise await self._loss(exc) from exc
+            return await self._api.poll_until(
+                _run_path(thread_id, run_id), is_stopped, interval_seconds=self._config.poll_seconds
+            )
+        except NotFound as exc:
+            raise await self._missing_thread_error(exc) from exc
 
-    async def _creation(self, progress: Progress, *, with_message: bool = True) -> Ask:
-        metadata = {"turn_id": progress.turn.id}
-        body = {**await self._assistant.fields(), "metadata": metadata, "stream": self._setup.streamed}
+    async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
+        metadata = {"turn_id": state.turn.id}
+        body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
         if with_message:
-            attachments = hearing(self._wire, self._setup, progress.attachments)
-            message, progress.plain = await self._files.message(progress.turn, attachments)
+            attachments = with_transcripts(self._api, self._config, state.attachments)
+            message, state.message_without_files = await self._files.build_messages(state.turn, attachments)
             body["additional_messages"] = [message]
-        return f"{_path(progress.thread)}/runs", body
+        return f"{_path(state.thread_id)}/runs", body
 
-    def _submission(self, progress: Progress, calls: Sequence[FunctionCall]) -> Ask:
-        outputs = [{"tool_call_id": call.id, "output": progress.outputs[call.id]} for call in calls]
-        path = f"{_run_path(progress.thread, progress.reading.id)}/submit_tool_outputs"
-        return path, {"tool_outputs": outputs, "stream": self._setup.streamed}
+    def _submit_outputs_request(self, state: ThreadRunState, calls: Sequence[FunctionCall]) -> PostRequest:
+        outputs = [{"tool_call_id": call.id, "output": state.outputs[call.id]} for call in calls]
+        path = f"{_run_path(state.thread_id, state.reader.id)}/submit_tool_outputs"
+        return path, {"tool_outputs": outputs, "stream": self._config.stream}
 
     # ------------------------------------------------------------ results of an earlier attempt
 
-    async def _next(self, progress: Progress, run: Json | None) -> Ask | None:
+    async def _resume_request(self, state: ThreadRunState, run: Json | None) -> PostRequest | None:
         """Returns the request to resume with; None if the run that was found is to be continued."""
         if run is None:
-            posted = await self._find(progress, "messages")
-            return await self._creation(progress, with_message=posted is None)
-        if ended(run) and isinstance(why_not(run), RateLimited | Unavailable):
-            return await self._creation(progress, with_message=False)
-        progress.reading.miss()
-        progress.reading.see(run)
+            posted = await self._find_newest(state, "messages")
+            return await self._create_run_request(state, with_message=posted is None)
+        if is_final(run) and isinstance(failure_of(run), AssistantRateLimited | AssistantUnavailable):
+            return await self._create_run_request(state, with_message=False)
+        state.reader.mark_incomplete()
+        state.reader.read_run(run)
         return None
 
-    async def _find(self, progress: Progress, kind: str) -> Json | None:
+    async def _find_newest(self, state: ThreadRunState, kind: str) -> Json | None:
         """Returns the turn's newest run or message; ``kind`` is ``runs`` or ``messages``."""
-        page = await self._page(progress.thread, kind)
-        matching = (one for one in page if part(one.get("metadata")).get("turn_id") == progress.turn.id)
+        page = await self._newest_page(state.thread_id, kind)
+        matching = (one for one in page if as_object(one.get("metadata")).get("turn_id") == state.turn.id)
         return next(matching, None)
 
-    async def _page(self, thread: ThreadId, kind: str) -> list[Json]:
+    async def _newest_page(self, thread_id: ThreadId, kind: str) -> list[Json]:
         try:
-            return parts((await self._wire.get(f"{_path(thread)}/{kind}", NEWEST)).get("data"))
-        except NotThere as exc:
-            raise await self._loss(exc) from exc
+            return as_objects((await self._api.get(f"{_path(thread_id)}/{kind}", NEWEST_QUERY)).get("data"))
+        except NotFound as exc:
+            raise await self._missing_thread_error(exc) from exc
 
-    async def _listed(self, thread: ThreadId, what: str, query: Json) -> AsyncGenerator[Json, None]:
+    async def _iterate_list(self, thread_id: ThreadId, subpath: str, query: Json) -> AsyncGenerator[Json, None]:
         """Yields the objects of a list of the thread. Raises ThreadMissing."""
         try:
-            async with aclosing(self._wire.listed(f"{_path(thread)}/{what}", query)) as found:
+            async with aclosing(self._api.iterate_list(f"{_path(thread_id)}/{subpath}", query)) as found:
                 async for one in found:
                     yield one
-        except NotThere as exc:
-            raise await self._loss(exc) from exc
+        except NotFound as exc:
+            raise await self._missing_thread_error(exc) from exc
 
     # ------------------------------------------------------------ the server
 
     async def close(self) -> None:
-        await self._wire.close()
+        await self._api.close()
 
-    async def check(self) -> Sequence[Check]:
+    async def check(self) -> Sequence[CheckResult]:
         try:
-            await self._assistant.find()
+            await self._assistant.probe()
         except AssistantError as exc:
-            return (Check("assistant", ok=False, detail=f"{self.description}: {exc}"),)
-        return (Check("assistant", ok=True, detail=self.description),)
+            return (CheckResult("assistant", ok=False, detail=f"{self.description}: {exc}"),)
+        return (CheckResult("assistant", ok=True, detail=self.description),)
 
-    async def _rejection(self, error: NotThere, thread: ThreadId, *, run_id: str) -> AssistantError:
+    async def _rejection_error(self, error: NotFound, thread_id: ThreadId, *, run_id: str) -> AssistantError:
         """Returns the error for a POST answered with 404: to a run, or (no ``run_id``) to create one."""
         try:
-            await self._wire.get(_path(thread))
-        except NotThere as exc:
-            return await self._loss(exc)
+            await self._api.get(_path(thread_id))
+        except NotFound as exc:
+            return await self._missing_thread_error(exc)
         if run_id:
-            return RateLimited(f"the run is looked up again: {error}", retry_after=0.0)
-        return self._assistant.rejected(error)
+            return AssistantRateLimited(f"the run is looked up again: {error}", retry_after=0.0)
+        return self._assistant.run_rejected(error)
 
-    async def _loss(self, error: NotThere) -> AssistantError:
+    async def _missing_thread_error(self, error: NotFound) -> AssistantError:
         """Returns the error for a missing thread: the thread itself, or the whole API, is gone."""
-        if re.search("no thread found", str(error), re.IGNORECASE) or await self._assistant.served():
-            return ThreadLost(str(error))
-        return self._assistant.gone()
+        if re.search("no thread found", str(error), re.IGNORECASE) or await self._assistant.is_protocol_served():
+            return ThreadMissing(str(error))
+        return self._assistant.protocol_removed_error()
 
 
-def _path(thread: ThreadId) -> str:
-    return f"/threads/{segment(thread)}"
+def _path(thread_id: ThreadId) -> str:
+    return f"/threads/{path_segment(thread_id)}"
 
 
-def _run_path(thread: ThreadId, run_id: str) -> str:
-    return f"{_path(thread)}/runs/{segment(run_id)}"
+def _run_path(thread_id: ThreadId, run_id: str) -> str:
+    return f"{_path(thread_id)}/runs/{path_segment(run_id)}"
 
 
 def _messages(exchange: Exchange) -> list[Json]:
@@ -348,5 +367,5 @@ def _messages(exchange: Exchange) -> list[Json]:
     return [{"role": role, "content": content} for role, content in said if content]
 
 
-def _says(message: Json, run_id: str) -> bool:
+def _is_reply_of(message: Json, run_id: str) -> bool:
     return message.get("role") == "assistant" and message.get("run_id") == run_id

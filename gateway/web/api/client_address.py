@@ -7,33 +7,37 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 import flask
 
-NETWORK = 64
+IPV6_NETWORK_BITS = 64
 """Bits of an IPv6 address that identify one household, which may choose the remaining bits freely."""
 
 
-def address(proxies: int) -> str:
+def client_ip(trusted_proxies: int) -> str:
     """Returns the client's IP address as the outermost of `proxies` trusted proxies saw it; "" for a Unix socket."""
-    return _told(flask.request.access_route, proxies) if proxies else flask.request.remote_addr or ""
+    return (
+        _hop_of_client(flask.request.access_route, trusted_proxies)
+        if trusted_proxies
+        else flask.request.remote_addr or ""
+    )
 
 
-def network(proxies: int) -> str:
+def client_network(trusted_proxies: int) -> str:
     """Returns the client's network: the IPv4 address, the /64 of an IPv6 address, or "elsewhere"."""
     try:
-        parsed = ip_address(address(proxies))
+        parsed = ip_address(client_ip(trusted_proxies))
     except ValueError:
         return "elsewhere"  # a Unix socket, or a proxy that sends no address
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ip_network((parsed, NETWORK), strict=False))
+        return str(ip_network((parsed, IPV6_NETWORK_BITS), strict=False))
     return str(parsed)
 
 
-def by_https(proxies: int) -> bool:
+def is_https(trusted_proxies: int) -> bool:
     """Returns whether the client used https. Reads X-Forwarded-Proto only behind trusted proxies."""
     forwarded = [part.strip() for part in flask.request.headers.get("X-Forwarded-Proto", "").split(",") if part.strip()]
-    if proxies and forwarded:
-        return _told(forwarded, proxies).lower() == "https"
+    if trusted_proxies and forwarded:
+        return _hop_of_client(forwarded, trusted_proxies).lower() == "https"
     return flask.request.is_secure
 
 
-def _told(hops: Sequence[str], proxies: int) -> str:
-    return hops[-min(proxies, len(hops))]
+def _hop_of_client(hops: Sequence[str], trusted_proxies: int) -> str:
+    return hops[-min(trusted_proxies, len(hops))]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from gateway.domain.errors import Unreadable
+from gateway.domain.errors import MalformedRequest
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -96,13 +96,13 @@ def _demand_json(content_type: str) -> None:
     kind, *parameters = (part.strip().lower() for part in content_type.split(";"))
     charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
     if kind != "application/json" or charsets - {"utf-8", "utf8"}:
-        raise Unreadable(
+        raise MalformedRequest(
             "Send JSON in UTF-8, and say so: Content-Type: application/json.", code="unsupported_media_type"
         )
 
 
-def _invalid(message: str) -> Unreadable:
-    return Unreadable(message, code="invalid_json")
+def _invalid(message: str) -> MalformedRequest:
+    return MalformedRequest(message, code="invalid_json")
 
 
 def _check_depth(text: str, value: Any) -> None:
@@ -148,7 +148,7 @@ def _advice(text: str, exc: json.JSONDecodeError) -> str:
     return " ".join(hints)
 
 
-def _validation_error(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Unreadable:
+def _validation_error(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> MalformedRequest:
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
     wrong = [error for error in errors if error["type"] != "extra_forbidden"]
     sentences = [f"{_name(error)} {_problem(error)}." for error in wrong]
@@ -156,7 +156,7 @@ def _validation_error(model: type[BaseModel], errors: Sequence[ErrorDetails]) ->
         names = ", ".join(_name(error) for error in unknown[:NAMED_AT_MOST])
         sentences.append(f"There is no field {names}; there are: {', '.join(model.model_fields)}.")
     codes = [_code(model, error) for error in wrong]
-    return Unreadable(" ".join(sentences), code=next((code for code in codes if code), "invalid_field"))
+    return MalformedRequest(" ".join(sentences), code=next((code for code in codes if code), "invalid_field"))
 
 
 def _name(error: ErrorDetails) -> str:

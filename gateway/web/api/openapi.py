@@ -10,26 +10,26 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from gateway.web.api.problems import MEANING, Problems
-from gateway.web.api.views import STREAM
+from gateway.web.api.problems import STATUS_MEANING, Problems
+from gateway.web.api.views import EVENT_STREAM
 
-REF = "#/components/schemas/{model}"
-PLACEHOLDER = re.compile(r"<(\w+)>")
+SCHEMA_REF = "#/components/schemas/{model}"
+PATH_PLACEHOLDER = re.compile(r"<(\w+)>")
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class HeaderDoc:
     """A request header that a route reads."""
 
     name: str
-    about: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ResponseDoc:
     """A successful response of a route. Without a model it has no body."""
 
-    about: str
+    description: str
     model: type[BaseModel] | None = None
     stream: str = ""
     """Describes the event stream that the route may send with the same status; empty if it never does."""
@@ -39,37 +39,37 @@ class Reply:
 class Operation:
     """One route in the document. ``path`` is written as in Flask: ``/things/<thing_id>``."""
 
-    name: str
+    operation_id: str
     method: str
     path: str
-    about: str
+    description: str
     """The summary, a full stop, and optionally a longer description."""
-    replies: Mapping[int, Reply]
-    problems: Sequence[int] = ()
+    responses: Mapping[int, ResponseDoc]
+    error_statuses: Sequence[int] = ()
     """Statuses of the errors that it may return."""
-    body: type[BaseModel] | None = None
-    headers: Sequence[Header] = ()
-    secured: bool = False
+    body_model: type[BaseModel] | None = None
+    headers: Sequence[HeaderDoc] = ()
+    requires_api_key: bool = False
     """Whether it requires a bearer token."""
 
 
 @runtime_checkable
-class Described(Protocol):
+class HasOperations(Protocol):
     """An adapter whose routes are listed in the document."""
 
     def operations(self) -> Sequence[Operation]: ...
 
 
-def document(title: str, version: str, about: str, operations: Iterable[Operation]) -> dict[str, Any]:
+def document(title: str, version: str, description: str, operations: Iterable[Operation]) -> dict[str, Any]:
     """Returns the OpenAPI 3.1 document as a dict."""
     operations = tuple(operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        path = PLACEHOLDER.sub(r"{\1}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation)
+        path = PATH_PLACEHOLDER.sub(r"{\1}", operation.path)
+        paths.setdefault(path, {})[operation.method.lower()] = _operation_object(operation)
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": about},
+        "info": {"title": title, "version": version, "description": description},
         "paths": paths,
         "components": {
             "schemas": _schemas(operations),
@@ -78,52 +78,53 @@ def document(title: str, version: str, about: str, operations: Iterable[Operatio
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
-    title, _, more = operation.about.partition(". ")
+def _operation_object(operation: Operation) -> dict[str, Any]:
+    title, _, more = operation.description.partition(". ")
     described: dict[str, Any] = {
-        "operationId": operation.name,
+        "operationId": operation.operation_id,
         "summary": title.rstrip("."),
         "description": more,
-        "parameters": _parameters(operation),
-        "responses": {str(status): _reply(reply) for status, reply in operation.replies.items()}
-        | {str(status): _problem(status) for status in operation.problems},
-        "security": [{"key": []}] if operation.secured else [],
+        "parameters": _parameter_objects(operation),
+        "responses": {str(status): _response_object(reply) for status, reply in operation.responses.items()}
+        | {str(status): _error_response_object(status) for status in operation.error_statuses},
+        "security": [{"key": []}] if operation.requires_api_key else [],
     }
-    if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _json(operation.body)}
+    if operation.body_model is not None:
+        described["requestBody"] = {"required": True, "content": _json_content(operation.body_model)}
     return described
 
 
-def _parameters(operation: Operation) -> list[dict[str, Any]]:
+def _parameter_objects(operation: Operation) -> list[dict[str, Any]]:
     text = {"type": "string"}
     named = [
-        {"name": name, "in": "path", "required": True, "schema": text} for name in PLACEHOLDER.findall(operation.path)
+        {"name": name, "in": "path", "required": True, "schema": text}
+        for name in PATH_PLACEHOLDER.findall(operation.path)
     ]
     return named + [
-        {"name": header.name, "in": "header", "description": header.about, "schema": text}
+        {"name": header.name, "in": "header", "description": header.description, "schema": text}
         for header in operation.headers
     ]
 
 
-def _reply(reply: Reply) -> dict[str, Any]:
-    content: dict[str, Any] = _json(reply.model) if reply.model else {}
-    if reply.stream:
-        content[STREAM] = {"schema": {"type": "string", "description": reply.stream}}
-    return {"description": reply.about} | ({"content": content} if content else {})
+def _response_object(response: ResponseDoc) -> dict[str, Any]:
+    content: dict[str, Any] = _json_content(response.model) if response.model else {}
+    if response.stream:
+        content[EVENT_STREAM] = {"schema": {"type": "string", "description": response.stream}}
+    return {"description": response.description} | ({"content": content} if content else {})
 
 
-def _problem(status: int) -> dict[str, Any]:
-    return {"description": MEANING[status], "content": _json(Problems)}
+def _error_response_object(status: int) -> dict[str, Any]:
+    return {"description": STATUS_MEANING[status], "content": _json_content(Problems)}
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
+def _json_content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": SCHEMA_REF.format(model=model.__name__)}}}
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
-    request_models = {operation.body: "validation" for operation in operations if operation.body}
-    given = {reply.model: "serialization" for operation in operations for reply in operation.replies.values()}
+    request_models = {operation.body_model: "validation" for operation in operations if operation.body_model}
+    given = {reply.model: "serialization" for operation in operations for reply in operation.responses.values()}
     response_models = {model: mode for model, mode in given.items() if model}
     models = request_models | response_models | {Problems: "serialization"}
-    _, schemas = models_json_schema(tuple(models.items()), ref_template=REF)  # type: ignore[arg-type]  # modes
+    _, schemas = models_json_schema(tuple(models.items()), ref_template=SCHEMA_REF)  # type: ignore[arg-type]  # modes
     return dict(schemas["$defs"])

@@ -10,27 +10,27 @@ from pydantic import BaseModel, Field
 
 from gateway.domain.errors import (
     AssistantError,
+    AssistantRateLimited,
+    AssistantTimedOut,
     Blocked,
     Conflict,
     GatewayError,
     InputError,
     Overloaded,
-    RateLimited,
     StoreUnavailable,
     ThreadNotFound,
-    TimedOut,
     TurnNotFound,
-    Unverified,
+    Unauthenticated,
 )
 from gateway.domain.models import Failure, TurnId
 
-Answer = tuple[dict[str, Any], int, dict[str, str]]
+JsonResponse = tuple[dict[str, Any], int, dict[str, str]]
 """Body, status and headers, as a Flask view may return them."""
 
-STATUS: Mapping[type[GatewayError], int] = {
+STATUS_OF_CLASS: Mapping[type[GatewayError], int] = {
     GatewayError: 500,
     InputError: 400,
-    Unverified: 401,
+    Unauthenticated: 401,
     Blocked: 403,
     ThreadNotFound: 404,
     TurnNotFound: 404,
@@ -38,8 +38,8 @@ STATUS: Mapping[type[GatewayError], int] = {
     Overloaded: 503,
     StoreUnavailable: 503,
     AssistantError: 502,
-    RateLimited: 429,
-    TimedOut: 504,
+    AssistantRateLimited: 429,
+    AssistantTimedOut: 504,
 }
 """Status by error class; a class that is not listed has its parent's."""
 
@@ -54,7 +54,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
 }
 """Status by error code; it takes precedence over the class."""
 
-MEANING: Mapping[int, str] = {
+STATUS_MEANING: Mapping[int, str] = {
     400: "The request is invalid; `code` and `message` say why and what to change.",
     401: "The API key is missing or wrong (`unauthorized`).",
     403: "The operator has blocked this sender (`blocked`).",
@@ -70,10 +70,10 @@ MEANING: Mapping[int, str] = {
 }
 """Descriptions of the error statuses in the API documentation."""
 
-SECONDS_TO_WAIT: Mapping[int, float] = {429: 60.0, 503: 5.0}
+DEFAULT_RETRY_AFTER: Mapping[int, float] = {429: 60.0, 503: 5.0}
 """Default Retry-After, in seconds, when the error does not give one."""
 
-INTERNAL = "Internal error in the gateway. See the gateway's log for details."
+INTERNAL_MESSAGE = "Internal error in the gateway. See the gateway's log for details."
 
 
 class Problem(BaseModel):
@@ -88,31 +88,33 @@ class Problems(BaseModel):
     error: Problem
 
 
-def problem(
-    status: int, code: str, message: str, *, turn: TurnId | None = None, retry_after: float | None = None
-) -> Answer:
+def error_response(
+    status: int, code: str, message: str, *, turn_id: TurnId | None = None, retry_after: float | None = None
+) -> JsonResponse:
     """Returns an error response. ``retry_after`` is in seconds; 429 and 503 always carry a Retry-After header."""
-    error = {"code": code, "message": message} | ({"turn_id": turn} if turn else {})
-    headers = {"WWW-Authenticate": "Bearer"} if status == STATUS[Unverified] else {}
-    if status in SECONDS_TO_WAIT:
-        seconds = SECONDS_TO_WAIT[status] if retry_after is None else retry_after
+    error = {"code": code, "message": message} | ({"turn_id": turn_id} if turn_id else {})
+    headers = {"WWW-Authenticate": "Bearer"} if status == STATUS_OF_CLASS[Unauthenticated] else {}
+    if status in DEFAULT_RETRY_AFTER:
+        seconds = DEFAULT_RETRY_AFTER[status] if retry_after is None else retry_after
         headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return {"error": error}, status, headers
 
 
-def of_error(exc: GatewayError, *, turn: TurnId | None = None) -> Answer:
+def from_error(exc: GatewayError, *, turn_id: TurnId | None = None) -> JsonResponse:
     """Returns the response for an error that ends a request. Details meant only for the operator are left out."""
     if isinstance(exc, AssistantError):
-        return of_failure(Failure(exc.code, exc.sentence, retry_after=exc.retry_after), turn=turn)
-    status = STATUS_OF_CODE.get(exc.code) or next(STATUS[kind] for kind in type(exc).mro() if kind in STATUS)
-    if status == STATUS[GatewayError]:
-        return problem(status, GatewayError.code, INTERNAL, turn=turn)
+        return from_failure(Failure(exc.code, exc.user_message, retry_after=exc.retry_after), turn_id=turn_id)
+    status = STATUS_OF_CODE.get(exc.code) or next(
+        STATUS_OF_CLASS[kind] for kind in type(exc).mro() if kind in STATUS_OF_CLASS
+    )
+    if status == STATUS_OF_CLASS[GatewayError]:
+        return error_response(status, GatewayError.code, INTERNAL_MESSAGE, turn_id=turn_id)
     message = StoreUnavailable.__doc__ or "" if isinstance(exc, StoreUnavailable) else str(exc)
-    return problem(status, exc.code, message, turn=turn, retry_after=exc.retry_after)
+    return error_response(status, exc.code, message, turn_id=turn_id, retry_after=exc.retry_after)
 
 
-def of_failure(failure: Failure, *, turn: TurnId | None = None) -> Answer:
+def from_failure(failure: Failure, *, turn_id: TurnId | None = None) -> JsonResponse:
     """Returns the response for a turn that failed."""
     code = failure.code if failure.code in STATUS_OF_CODE else AssistantError.code
-    status = STATUS_OF_CODE.get(code, STATUS[AssistantError])
-    return problem(status, code, failure.sentence, turn=turn, retry_after=failure.retry_after)
+    status = STATUS_OF_CODE.get(code, STATUS_OF_CLASS[AssistantError])
+    return error_response(status, code, failure.user_message, turn_id=turn_id, retry_after=failure.retry_after)

@@ -10,11 +10,11 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 
 from gateway.domain.errors import Overloaded, StoreUnavailable
-from gateway.domain.models import Shown, TextDelta, Turn, TurnId
+from gateway.domain.models import PreviewEvent, TextDelta, Turn, TurnId
 
-FIRST_LOOK = 0.25
-LONGEST_PAUSE = 2.0
-LOOK_WHEN_HERE = 10.0
+FIRST_POLL_SECONDS = 0.25
+MAX_POLL_SECONDS = 2.0
+LOCAL_POLL_SECONDS = 10.0
 """Seconds between polls of the turns table. A turn that another process may hold is polled soon and then less often;
 a turn that this process works on (LOCAL_POLL_SECONDS) only as a safety net.
 """
@@ -23,87 +23,87 @@ a turn that this process works on (LOCAL_POLL_SECONDS) only as a safety net.
 class Waiter:
     """A caller in a request thread that waits for one turn at a time."""
 
-    def __init__(self, room: WaitingRoom, turn: TurnId, *, watches: bool) -> None:
-        self.watches = watches
-        self._room = room
-        self._turn = turn
-        self._news: SimpleQueue[Shown | Turn | None] = SimpleQueue()
-        self._look = False
+    def __init__(self, registry: WaiterRegistry, turn_id: TurnId, *, wants_previews: bool) -> None:
+        self.wants_previews = wants_previews
+        self._registry = registry
+        self._turn_id = turn_id
+        self._updates: SimpleQueue[PreviewEvent | Turn | None] = SimpleQueue()
+        self._poll_now = False
 
-    def tell(self, news: Shown | Turn | None) -> None:
+    def put(self, update: PreviewEvent | Turn | None) -> None:
         """Queues an update for the waiting thread. None only wakes it. Called from any thread."""
-        self._news.put(news)
+        self._updates.put(update)
 
-    def wake(self) -> None:
+    def poll_now(self) -> None:
         """Makes the waiting thread poll the store now, because another process has changed the turn."""
-        self._look = True
-        self._news.put(None)
+        self._poll_now = True
+        self._updates.put(None)
 
-    def turn_to(self, turn: TurnId) -> None:
+    def switch_to(self, turn_id: TurnId) -> None:
         """Waits for another turn instead."""
-        self._room.move(self, self._turn, turn)
-        self._turn = turn
+        self._registry.move(self, self._turn_id, turn_id)
+        self._turn_id = turn_id
 
     def close(self) -> None:
-        self._room.leave(self, self._turn)
+        self._registry.unregister(self, self._turn_id)
 
-    def news(
-        self, look: Callable[[], Turn], *, here: bool, patience: float, pulse: float
-    ) -> Iterator[Shown | Turn | None]:
+    def updates(
+        self, load_turn: Callable[[], Turn], *, is_local: bool, max_silence: float, idle_interval: float
+    ) -> Iterator[PreviewEvent | Turn | None]:
         """Yields the turn's preview events, then the resolved turn; None at least every ``idle_interval`` seconds.
 
         Ends without a resolved turn after ``max_silence`` seconds without an event, or when the registry has closed.
         ``load_turn`` reads the turn from the store; ``is_local``: this process works on it. Raises what ``load_turn``
         raises, except StoreUnavailable: it then goes on waiting for updates.
         """
-        pause = LOOK_WHEN_HERE if here else FIRST_LOOK
-        until, next_look = time.monotonic() + patience, time.monotonic() + pause
-        while (now := time.monotonic()) < min(until, self._room.closes_at):
-            item = self._next(min(next_look, now + pulse, until, self._room.closes_at) - now)
-            if item is None and (self._look or time.monotonic() >= next_look):
-                self._look = False
-                item = _outcome(look)
-                pause = LOOK_WHEN_HERE if here else min(pause * 1.5, LONGEST_PAUSE)
+        pause = LOCAL_POLL_SECONDS if is_local else FIRST_POLL_SECONDS
+        until, next_look = time.monotonic() + max_silence, time.monotonic() + pause
+        while (now := time.monotonic()) < min(until, self._registry.closes_at):
+            item = self._next_update(min(next_look, now + idle_interval, until, self._registry.closes_at) - now)
+            if item is None and (self._poll_now or time.monotonic() >= next_look):
+                self._poll_now = False
+                item = _load_if_resolved(load_turn)
+                pause = LOCAL_POLL_SECONDS if is_local else min(pause * 1.5, MAX_POLL_SECONDS)
                 next_look = time.monotonic() + pause
             yield item
             if isinstance(item, Turn):
                 return
             if item is not None:
-                until = time.monotonic() + patience
+                until = time.monotonic() + max_silence
 
-    def _next(self, timeout: float) -> Shown | Turn | None:
+    def _next_update(self, timeout: float) -> PreviewEvent | Turn | None:
         with suppress(Empty):
-            return self._news.get(timeout=max(timeout, 0.0))
+            return self._updates.get(timeout=max(timeout, 0.0))
         return None
 
 
-class WaitingRoom:
+class WaiterRegistry:
     """The callers that wait, by turn. Thread-safe; at most ``capacity`` wait at once."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, capacity: int) -> None:
         self.closes_at = float("inf")
-        self._places = places
-        self._taken = 0
+        self._capacity = capacity
+        self._count = 0
         self._waiters: dict[TurnId, list[Waiter]] = {}
         self._lock = Lock()
 
     @property
-    def taken(self) -> int:
+    def count(self) -> int:
         """The number of waiting callers."""
-        return self._taken
+        return self._count
 
-    def enter(self, turn: TurnId, *, watches: bool) -> Waiter:
+    def register(self, turn_id: TurnId, *, wants_previews: bool) -> Waiter:
         """Registers a waiter for a turn; ``wants_previews``: it also gets preview events. The caller must close it.
 
         Raises Overloaded when the registry is full or closed.
         """
         self.check_open()
-        waiter = Waiter(self, turn, watches=watches)
+        waiter = Waiter(self, turn_id, wants_previews=wants_previews)
         with self._lock:
-            if self._taken >= self._places:
+            if self._count >= self._capacity:
                 raise Overloaded("Too many callers are waiting for an answer. Try again later.")
-            self._taken += 1
-            self._waiters.setdefault(turn, []).append(waiter)
+            self._count += 1
+            self._waiters.setdefault(turn_id, []).append(waiter)
         return waiter
 
     def check_open(self) -> None:
@@ -111,98 +111,98 @@ class WaitingRoom:
         if self.closes_at < float("inf"):
             raise Overloaded("The gateway is restarting. Try again in a moment.")
 
-    def close(self, after: float) -> None:
+    def close(self, grace_seconds: float) -> None:
         """Accepts no more waiters, and ends the present waits ``grace_seconds`` from now."""
-        self.closes_at = time.monotonic() + after
+        self.closes_at = time.monotonic() + grace_seconds
         with self._lock:
             all_waiters = [waiter for waiters in self._waiters.values() for waiter in waiters]
         for waiter in all_waiters:
-            waiter.tell(None)
+            waiter.put(None)
 
-    def watched(self, turn: TurnId) -> bool:
-        return any(waiter.watches for waiter in self._of(turn))
+    def has_preview_waiter(self, turn_id: TurnId) -> bool:
+        return any(waiter.wants_previews for waiter in self._waiters_of(turn_id))
 
-    def show(self, turn: TurnId, shown: Shown) -> None:
-        for waiter in self._of(turn):
-            if waiter.watches:
-                waiter.tell(shown)
+    def publish_preview(self, turn_id: TurnId, event: PreviewEvent) -> None:
+        for waiter in self._waiters_of(turn_id):
+            if waiter.wants_previews:
+                waiter.put(event)
 
-    def settle(self, turn: Turn) -> None:
-        for waiter in self._of(turn.id):
-            waiter.tell(turn)
+    def resolve(self, turn: Turn) -> None:
+        for waiter in self._waiters_of(turn.id):
+            waiter.put(turn)
 
-    def wake(self, turn: TurnId) -> None:
+    def notify(self, turn_id: TurnId) -> None:
         """Makes all waiters of the turn poll the store."""
-        for waiter in self._of(turn):
-            waiter.wake()
+        for waiter in self._waiters_of(turn_id):
+            waiter.poll_now()
 
-    def move(self, waiter: Waiter, turn: TurnId, to: TurnId) -> None:
+    def move(self, waiter: Waiter, turn_id: TurnId, new_turn_id: TurnId) -> None:
         with self._lock:
-            self._remove(waiter, turn)
-            self._waiters.setdefault(to, []).append(waiter)
+            self._remove(waiter, turn_id)
+            self._waiters.setdefault(new_turn_id, []).append(waiter)
 
-    def leave(self, waiter: Waiter, turn: TurnId) -> None:
+    def unregister(self, waiter: Waiter, turn_id: TurnId) -> None:
         """Removes a waiter; does nothing if it was removed before."""
         with self._lock:
-            self._taken -= self._remove(waiter, turn)
+            self._count -= self._remove(waiter, turn_id)
 
-    def _of(self, turn: TurnId) -> tuple[Waiter, ...]:
+    def _waiters_of(self, turn_id: TurnId) -> tuple[Waiter, ...]:
         with self._lock:
-            return tuple(self._waiters.get(turn, ()))
+            return tuple(self._waiters.get(turn_id, ()))
 
-    def _remove(self, waiter: Waiter, turn: TurnId) -> int:
-        waiters = self._waiters.get(turn, [])
+    def _remove(self, waiter: Waiter, turn_id: TurnId) -> int:
+        waiters = self._waiters.get(turn_id, [])
         if waiter not in waiters:
             return 0
         waiters.remove(waiter)
         if not waiters:
-            del self._waiters[turn]
+            del self._waiters[turn_id]
         return 1
 
 
-class Pace:
+class DeltaBatcher:
     """Passes on a turn's preview events: the first text at once, later text in batches, ``interval`` seconds apart.
 
     Used on an event loop. A batch wakes the waiting thread only once, however much text it holds.
     """
 
-    def __init__(self, send: Callable[[Shown], None], seconds: float) -> None:
+    def __init__(self, send: Callable[[PreviewEvent], None], interval: float) -> None:
         self._send = send
-        self._seconds = seconds
-        self._held: list[str] = []
+        self._interval = interval
+        self._pending: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def put(self, shown: Shown) -> None:
-        if not isinstance(shown, TextDelta):
-            self._release()
-            self._send(shown)
+    def add(self, event: PreviewEvent) -> None:
+        if not isinstance(event, TextDelta):
+            self._flush()
+            self._send(event)
             return
-        self._held.append(shown.text)
+        self._pending.append(event.text)
         if self._timer is None:
-            self._release()
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._ring)
+            self._flush()
+            self._timer = asyncio.get_running_loop().call_later(self._interval, self._on_timer)
 
     def close(self) -> None:
         """Passes on the pending text."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._release()
+        self._flush()
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        if self._held:
-            self._release()
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._ring)
+        if self._pending:
+            self._flush()
+            self._timer = asyncio.get_running_loop().call_later(self._interval, self._on_timer)
 
-    def _release(self) -> None:
-        if self._held:
-            self._send(TextDelta("".join(self._held)))
-            self._held.clear()
+    def _flush(self) -> None:
+        if self._pending:
+            self._send(TextDelta("".join(self._pending)))
+            self._pending.clear()
 
 
-def _outcome(look: Callable[[], Turn]) -> Turn | None:
+def _load_if_resolved(load_turn: Callable[[], Turn]) -> Turn | None:
     with suppress(StoreUnavailable):
-        turn = look()
-        return turn if turn.state.decided else None
+        turn = load_turn()
+        return turn if turn.state.is_resolved else None
     return None

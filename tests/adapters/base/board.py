@@ -22,13 +22,20 @@ from adapters.base.preview import NO_WAIT, Preview
 from adapters.base.reconciler import MAX_WAIT, Reconciler
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import ConversationKey, File, Message, Turn, TurnId, TurnState
-from gateway.domain.stream_buffer import Written
-from gateway.ports.platform import Outbox
+from gateway.domain.stream_buffer import TextBuffer
+from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
-from tests.fakes.delivery_context import FakeOutbox
-from tests.fakes.platform_faults import Faults, Hang, Lost, RateLimit, Refuse, Status
-from tests.fakes.simulated_crash import Mortal
+from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.platform_faults import (
+    ConnectionRefused,
+    HangingCall,
+    HttpStatus,
+    PlatformFaults,
+    RateLimit,
+    ResponseLost,
+)
+from tests.fakes.simulated_crash import CrashAfterSteps
 
 MAX_CHARACTERS = 4096
 STOPPED = " (stopped)"
@@ -48,7 +55,7 @@ class BoardClient(ApiClient):
             return refused if seconds is None else ERRORS.rate_limited(method, seconds)
         return ERRORS.interrupted(method, exc)
 
-    async def call(self, method: str, outbox: Outbox, max_wait: float, **args: Any) -> str:
+    async def call(self, method: str, outbox: DeliveryContext, max_wait: float, **args: Any) -> str:
         async def send() -> str:
             with self.translated(method):
                 return await self._board.call(method, args)
@@ -74,7 +81,9 @@ class BoardReply(PostedReply[BoardMessage]):
 class BoardWriter(MessageWriter[BoardMessage, str]):
     GONE = "gone"
 
-    def __init__(self, client: BoardClient, turn: TurnId, outbox: Outbox, reply: BoardReply, max_wait: float) -> None:
+    def __init__(
+        self, client: BoardClient, turn: TurnId, outbox: DeliveryContext, reply: BoardReply, max_wait: float
+    ) -> None:
         super().__init__(outbox, reply, max_wait=max_wait)
         self.reply = reply
         self._client = client
@@ -114,7 +123,7 @@ class BoardReconciler(Reconciler[BoardMessage, str]):
     REFUSED_CONTENT = frozenset({"markup"})
     UNCHANGEABLE = UNDELETABLE = frozenset({"gone"})
 
-    def __init__(self, writer: BoardWriter, turn: Turn, outbox: Outbox) -> None:
+    def __init__(self, writer: BoardWriter, turn: Turn, outbox: DeliveryContext) -> None:
         super().__init__(writer, writer.reply, turn, outbox)
         self._board = writer
 
@@ -150,7 +159,7 @@ class BoardReconciler(Reconciler[BoardMessage, str]):
 
 class BoardPreview(Preview[BoardMessage, str]):
     def __init__(self, writer: BoardWriter, pace: float) -> None:
-        super().__init__(Written(), writer.reply, shows_text=True)
+        super().__init__(TextBuffer(), writer.reply, shows_text=True)
         self._writer = writer
         self._pace = pace
 
@@ -165,7 +174,7 @@ class BoardPreview(Preview[BoardMessage, str]):
             return
 
     async def wait_for_change(self) -> None:
-        await self._buffer.news()
+        await self._buffer.wait_for_change()
 
     def contents(self) -> list[str]:
         return formatted(self._buffer.text)
@@ -185,15 +194,15 @@ class BoardReplies(ChatAdapter[BoardReply, BoardMessage, str]):
         self._client = client
         self._pace = pace
 
-    def restored(self, turn: Turn, outbox: Outbox) -> BoardReply:
+    def restored(self, turn: Turn, outbox: DeliveryContext) -> BoardReply:
         reply = BoardReply()
-        reply.restore(outbox.parts)
+        reply.restore(outbox.posted_messages)
         return reply
 
-    async def preview(self, turn: Turn, outbox: Outbox, reply: BoardReply) -> BoardPreview:
+    async def preview(self, turn: Turn, outbox: DeliveryContext, reply: BoardReply) -> BoardPreview:
         return BoardPreview(BoardWriter(self._client, turn.id, outbox, reply, NO_WAIT), self._pace)
 
-    async def reconciler(self, turn: Turn, outbox: Outbox, reply: BoardReply) -> BoardReconciler:
+    async def reconciler(self, turn: Turn, outbox: DeliveryContext, reply: BoardReply) -> BoardReconciler:
         return BoardReconciler(BoardWriter(self._client, turn.id, outbox, reply, MAX_WAIT), turn, outbox)
 
     def formatted(self, turn: Turn) -> list[str]:
@@ -237,23 +246,23 @@ class BoardServer:
     notes: dict[str, BoardNote] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    faults: Faults = field(default_factory=Faults)
+    faults: PlatformFaults = field(default_factory=PlatformFaults)
     _ids: count[int] = field(default_factory=lambda: count(1))
 
     async def call(self, method: str, args: dict[str, Any]) -> str:
         self.calls.append(method)
         await asyncio.sleep(0)
-        match fault := self.faults.take(method):
+        match fault := self.faults.next_for(method):
             case RateLimit():
                 raise BoardError("rate_limit", fault.retry_after)
             case BoardRefusal():
                 raise BoardError(fault.code)
-            case Status() | Refuse():
+            case HttpStatus() | ConnectionRefused():
                 raise ConnectionResetError
-            case Hang():
-                await self.faults.gate().wait()
+            case HangingCall():
+                await self.faults.new_release_event().wait()
         done = self._perform(method, args)
-        if isinstance(fault, Lost):
+        if isinstance(fault, ResponseLost):
             raise ConnectionResetError
         return done
 
@@ -290,15 +299,15 @@ class BoardScene(ReplyScene):
         self._board, self._pace = BoardServer(), pace
         message = Message(ConversationKey("board"), "1", "Tell me.")
         self.turn = Turn(TurnId("turn_1"), 1, 1, message, TurnState.RUNNING)
-        self.outbox = FakeOutbox()
+        self.outbox = FakeDeliveryContext()
         self.replies = BoardReplies(BoardClient(self._board), pace)
 
-    async def begin(self, mortal: Mortal, **more: Any) -> None:
+    async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
         self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
         self.replies = BoardReplies(BoardClient(self._board), self._pace)
 
     @property
-    def faults(self) -> Faults:
+    def faults(self) -> PlatformFaults:
         return self._board.faults
 
     def texts(self) -> list[str]:
@@ -327,4 +336,4 @@ class BoardScene(ReplyScene):
         return self._board.calls.count(method)
 
     def _saved(self) -> Sequence[str]:
-        return [entry for entry in self.outbox.parts if not entry.startswith("file:")]
+        return [entry for entry in self.outbox.posted_messages if not entry.startswith("file:")]

@@ -10,7 +10,7 @@ from adapters.base.api_client import ApiClient
 from adapters.base.errors import PlatformRateLimited, RateLimitTimeout, Unreachable
 from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable
 from gateway.ports.store import Rate
-from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.delivery_context import FakeDeliveryContext
 
 BUCKETS = {"x:chat:1": Rate(1.0, 1), "x": Rate(0.1, 5)}
 
@@ -36,30 +36,30 @@ class SampleCall:
         return self.sent
 
 
-async def limited(outbox: FakeOutbox, send: SampleCall, max_wait: float = 0.0) -> int:
+async def limited(outbox: FakeDeliveryContext, send: SampleCall, max_wait: float = 0.0) -> int:
     return await SampleClient().limited(send, outbox, BUCKETS, max_wait=max_wait)
 
 
 async def test_a_token_of_each_limit_is_taken_the_narrowest_first() -> None:
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     assert await limited(outbox, SampleCall()) == 1
-    assert outbox.taken == ["x:chat:1", "x"]
+    assert outbox.acquired == ["x:chat:1", "x"]
 
 
 @pytest.mark.parametrize("full", BUCKETS)
 async def test_without_a_token_nothing_is_sent(full: str) -> None:
     send = SampleCall()
     with pytest.raises(RateLimitTimeout, match=f"no token for {full}$") as caught:
-        await limited(FakeOutbox(full={full}), send)
+        await limited(FakeDeliveryContext(exhausted_buckets={full}), send)
     assert caught.value.retry_after
     assert send.sent == 0
 
 
-class SlowOutbox(FakeOutbox):
+class SlowOutbox(FakeDeliveryContext):
     """Each token takes some of the time."""
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        self.notes.append((bucket, str(patience)))
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        self.saved_progress.append((bucket, str(max_wait)))
         await asyncio.sleep(0.02)
         return True
 
@@ -67,14 +67,14 @@ class SlowOutbox(FakeOutbox):
 async def test_all_tokens_of_a_call_together_may_take_max_wait() -> None:
     outbox = SlowOutbox()
     await limited(outbox, SampleCall(), max_wait=9)
-    first, second = (float(seconds) for _, seconds in outbox.notes)
+    first, second = (float(seconds) for _, seconds in outbox.saved_progress)
     assert 8 < second < first <= 9
 
 
-class BrokenOutbox(FakeOutbox):
+class BrokenOutbox(FakeDeliveryContext):
     problem: Exception
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         raise self.problem
 
 
@@ -90,15 +90,15 @@ async def test_limits_that_cannot_be_read_and_a_lost_lease_let_nothing_through(
 
 
 async def test_a_429_blocks_the_narrowest_limit() -> None:
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited):
         await limited(outbox, SampleCall(PlatformRateLimited(retry_after=7.0)))
-    assert outbox.held_off == [("x:chat:1", 7.0)]
+    assert outbox.blocked == [("x:chat:1", 7.0)]
 
 
 async def test_a_database_that_is_away_does_not_hide_a_429() -> None:
-    class AwayOutbox(FakeOutbox):
-        async def hold_off(self, bucket: str, seconds: float) -> None:
+    class AwayOutbox(FakeDeliveryContext):
+        async def block_for(self, bucket: str, seconds: float) -> None:
             raise StoreUnavailable
 
     with pytest.raises(PlatformRateLimited):

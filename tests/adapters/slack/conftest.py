@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from adapters.slack.settings import SlackSettings
+from gateway import logs
 from tests.adapters.slack.reply_scene import MakeScene, scenes
 from tests.fakes.slack_server import FakeSlack
 
@@ -26,3 +28,11 @@ def slack() -> Iterator[FakeSlack]:
 async def make(slack: FakeSlack) -> AsyncIterator[MakeScene]:
     async with scenes(slack) as make:
         yield make
+
+
+@pytest.fixture
+def masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks the platform's tokens, as ``gateway.app.load_settings`` does, without setting up logs."""
+    masker = logs._SecretMasker()
+    masker.configure((), SlackSettings.token_patterns)
+    monkeypatch.setattr(logs, "_masker", masker)

@@ -12,19 +12,19 @@ from pydantic import SecretStr
 from adapters.slack.event_parser import EventParser
 from adapters.slack.settings import SlackSettings
 from gateway.domain.models import Message
-from gateway.ports.platform import Receipt, Request
+from gateway.ports.platform import ParsedUpdate, Request
 from tests.fakes.slack_events import (
     BOT_USER,
     SIGNING_SECRET,
-    callback,
-    message,
-    signed,
+    event_envelope,
+    message_event,
+    signed_headers,
 )
 
 FORM = "application/x-www-form-urlencoded"
 CALL = f"<@{BOT_USER}>"
 TS, ROOT = "1700000000.000100", "1690000000.000100"
-NOTHING = Receipt()
+NOTHING = ParsedUpdate()
 SCOPES = ("topic", "channel", "user")
 
 
@@ -33,8 +33,8 @@ def parser(**given: object) -> EventParser:
     return EventParser(SlackSettings(_env_file=None, **{**secrets, **given}))  # type: ignore[call-arg,arg-type]  # pydantic's
 
 
-def read(event: Mapping[str, Any], envelope: Mapping[str, Any] | None = None, **given: object) -> Receipt:
-    return parser(**given).parse(callback(dict(event), event_id="Ev1", **(envelope or {})))
+def read(event: Mapping[str, Any], envelope: Mapping[str, Any] | None = None, **given: object) -> ParsedUpdate:
+    return parser(**given).parse(event_envelope(dict(event), event_id="Ev1", **(envelope or {})))
 
 
 def one(event: Mapping[str, Any], envelope: Mapping[str, Any] | None = None, **given: object) -> Message:
@@ -43,14 +43,14 @@ def one(event: Mapping[str, Any], envelope: Mapping[str, Any] | None = None, **g
 
 
 def in_channel(text: str, **more: Any) -> dict[str, Any]:
-    return message(text, channel="C0CHAN", **more)
+    return message_event(text, channel="C0CHAN", **more)
 
 
 def request(payload: object) -> Request:
     body = json.dumps(payload).encode()
-    return Request(signed(body), body)
+    return Request(signed_headers(body), body)
 
 
 def form(fields: Mapping[str, str]) -> Request:
     body = urlencode(fields).encode()
-    return Request(signed(body, content_type=FORM), body)
+    return Request(signed_headers(body, content_type=FORM), body)

@@ -14,14 +14,14 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import ConversationKey, Kind, Message, Turn, TurnId, TurnState
-from gateway.ports.platform import Outbox
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
-from tests.fakes.delivery_context import FakeOutbox
-from tests.fakes.simulated_crash import Mortal
+from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.simulated_crash import CrashAfterSteps
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, USER
-from tests.fakes.slack_server import Error, FakeSlack, Posted
+from tests.fakes.slack_server import FakeSlack, SlackErrorFault, SlackMessageView
 
 _numbers = count(1)
 
@@ -29,7 +29,7 @@ _numbers = count(1)
 class MortalSlackClient(SlackClient):
     """One step before each call, one after it."""
 
-    def __init__(self, api_url: str, mortal: Mortal) -> None:
+    def __init__(self, api_url: str, mortal: CrashAfterSteps) -> None:
         super().__init__(api_url)
         self._mortal = mortal
 
@@ -39,7 +39,7 @@ class MortalSlackClient(SlackClient):
         args: Mapping[str, Any],
         *,
         workspace: Workspace,
-        outbox: Outbox | None,
+        outbox: DeliveryContext | None,
         max_wait: float = 60.0,
     ) -> dict[str, Any]:
         self._mortal.step()
@@ -48,17 +48,17 @@ class MortalSlackClient(SlackClient):
         return answer
 
 
-class Stingy(FakeOutbox):
+class Stingy(FakeDeliveryContext):
     """Has so many places in each bucket, and none after that."""
 
     def __init__(self, places: Mapping[str, int], **more: Any) -> None:
         super().__init__(**more)
         self.places = dict(places)
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        self.taken.append(bucket)
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        self.acquired.append(bucket)
         name = bucket.rpartition(":")[2]
-        if patience or name not in self.places:
+        if max_wait or name not in self.places:
             return True
         self.places[name] -= 1
         return self.places[name] >= 0
@@ -91,7 +91,7 @@ class SlackScene(ReplyScene):
     POST, UPDATE, DELETE = "chat.postMessage", "chat.update", "chat.delete"
     ACTIVITY = "assistant.threads.setStatus"
     LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number in range(24))
-    REFUSED_CONTENT, REFUSED_FOR_GOOD = Error("invalid_blocks"), Error("is_archived")
+    REFUSED_CONTENT, REFUSED_FOR_GOOD = SlackErrorFault("invalid_blocks"), SlackErrorFault("is_archived")
 
     slack: FakeSlack
     channel: str = "D0DM"
@@ -99,7 +99,7 @@ class SlackScene(ReplyScene):
     threaded: bool = True
     known_bot: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
-    outbox: FakeOutbox = field(default_factory=FakeOutbox)
+    outbox: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
     asked_ts: str = ""
     turn: Turn = field(init=False)
     replies: SlackReplies = field(init=False)
@@ -107,7 +107,7 @@ class SlackScene(ReplyScene):
     calls: SlackClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.asked_ts = self.asked_ts or self.slack.say("Tell me.", channel=self.channel)
+        self.asked_ts = self.asked_ts or self.slack.user_says("Tell me.", channel=self.channel)
         number = next(_numbers)
         address = {
             "team": TEAM,
@@ -131,21 +131,21 @@ class SlackScene(ReplyScene):
         settings = SlackSettings.model_validate({"slack_stream_seconds": 0.004, **self.settings})
         self.replies = SlackReplies(calls, self.workspaces, settings)
 
-    async def begin(self, mortal: Mortal, **more: Any) -> None:
+    async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
         await self.calls.close()
         self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
         self.start(MortalSlackClient(self.slack.api_url, mortal))
 
-    def of_kind(self, kind: Kind) -> None:
+    def of_kind(self, kind: MessageKind) -> None:
         self.turn = replace(self.turn, message=replace(self.turn.message, kind=kind))
 
     # ------------------------------------------------------------ what stands there
 
-    def said(self) -> list[Posted]:
+    def said(self) -> list[SlackMessageView]:
         """Our messages that answer."""
         if self.threaded:
-            return self.slack.answers(self.channel, self.asked_ts)
-        return [posted for posted in self.slack.answers(self.channel) if posted.ts > self.asked_ts]
+            return self.slack.bot_messages(self.channel, self.asked_ts)
+        return [posted for posted in self.slack.bot_messages(self.channel) if posted.ts > self.asked_ts]
 
     @property
     def faults(self) -> Any:
@@ -169,7 +169,7 @@ class SlackScene(ReplyScene):
         assert "_Stopped._" in str(self.said()[0].blocks)
 
     def erase(self, number: int) -> None:
-        self.slack.delete(self.said()[number].ts)
+        self.slack.user_deletes(self.said()[number].ts)
 
     def texts(self) -> list[str]:
         return [posted.text for posted in self.said() if not posted.files]
@@ -186,7 +186,9 @@ class SlackScene(ReplyScene):
         assert [(mark["turn_id"], mark["part"]) for mark in marks] == [
             (self.turn.id, number) for number in range(len(said))
         ]
-        assert [part for part in self.outbox.parts if not part.startswith("file:")] == [posted.ts for posted in said]
+        assert [part for part in self.outbox.posted_messages if not part.startswith("file:")] == [
+            posted.ts for posted in said
+        ]
 
     def count(self, method: str) -> int:
         return len(self.slack.calls(method))

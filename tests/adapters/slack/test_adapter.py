@@ -19,13 +19,13 @@ from storage.store import SqlStore
 from tests.contracts.webhook import WebhookContract
 from tests.fakes.slack_events import (
     BOT_USER,
+    MESSAGE_SUBTYPES,
     SIGNING_SECRET,
-    SUBTYPES,
     TOKEN,
-    callback,
-    home_opened,
-    message,
-    signed,
+    app_home_opened,
+    event_envelope,
+    message_event,
+    signed_headers,
 )
 from tests.fakes.slack_server import FakeSlack
 
@@ -39,7 +39,7 @@ def settings(**given: object) -> SlackSettings:
 
 def request(payload: object) -> Request:
     body = json.dumps(payload).encode()
-    return Request(signed(body), body)
+    return Request(signed_headers(body), body)
 
 
 class TestSlack(WebhookContract):
@@ -54,31 +54,31 @@ class TestSlack(WebhookContract):
 
     def said(self, text: str, mark: str) -> Request:
         escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        return request(callback(message(escaped, ts=f"1700000000.00000{mark}"), event_id=f"Ev{mark}"))
+        return request(event_envelope(message_event(escaped, ts=f"1700000000.00000{mark}"), event_id=f"Ev{mark}"))
 
     def genuine(self, body: bytes) -> Request:
-        return Request(signed(body), body)
+        return Request(signed_headers(body), body)
 
     def forged(self) -> Sequence[Request]:
-        body = json.dumps(callback(message("let me in"))).encode()
-        good = signed(body)
+        body = json.dumps(event_envelope(message_event("let me in"))).encode()
+        good = signed_headers(body)
         return (
             Request({}, body),
-            Request(signed(body, secret="another"), body),
-            Request(signed(body, at=1_700_000_000), body),
+            Request(signed_headers(body, secret="another"), body),
+            Request(signed_headers(body, at=1_700_000_000), body),
             Request({**good, "x-slack-signature": ""}, body),
             Request({**good, "x-slack-request-timestamp": "soon"}, body),
             Request(good, body + b" "),
         )
 
     def ignored(self) -> Sequence[Request]:
-        quiet = [event for name, event in SUBTYPES.items() if name not in HEARD]
-        mine = message("said the bot", user=BOT_USER)
+        quiet = [event for name, event in MESSAGE_SUBTYPES.items() if name not in HEARD]
+        mine = message_event("said the bot", user=BOT_USER)
         form = urlencode({"payload": json.dumps({"type": "view_closed"})}).encode()
         return (
-            *(request(callback(event)) for event in quiet),
-            *(request(callback(event)) for event in (mine, home_opened(), {"type": "never_heard_of"})),
-            Request(signed(form, content_type=FORM), form),
+            *(request(event_envelope(event)) for event in quiet),
+            *(request(event_envelope(event)) for event in (mine, app_home_opened(), {"type": "never_heard_of"})),
+            Request(signed_headers(form, content_type=FORM), form),
             request({"type": "app_rate_limited", "team_id": "T0TEAM", "minute_rate_limited": 1}),
         )
 
@@ -93,9 +93,9 @@ IN_PERSON = {"channel": "D0DM", "channel_type": "im"}
 async def test_a_file_of_a_workspace_that_is_gone_is_a_problem_and_not_an_error(sqlite_store: SqlStore) -> None:
     oauth = {"slack_bot_token": None, "slack_client_id": "1.2", "slack_client_secret": SecretStr("shh")}
     adapter = SlackAdapter(settings(**oauth), sqlite_store, run_once)
-    (heard,) = adapter.receive(request(callback({**SUBTYPES["file_share"], **IN_PERSON}))).messages
+    (heard,) = adapter.receive(request(event_envelope({**MESSAGE_SUBTYPES["file_share"], **IN_PERSON}))).messages
     turn = Turn(TurnId("turn_1"), 1, 1, heard, TurnState.RUNNING)
-    attachments = await adapter.fetch(turn)
+    attachments = await adapter.fetch_attachments(turn)
     assert [attachment.file for attachment in attachments] == list(heard.files)
     assert all(attachment.problem and not attachment.content for attachment in attachments)
 

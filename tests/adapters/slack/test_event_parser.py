@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from adapters.base.text_input import UNREADABLE
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.domain.errors import InputError, Unreadable, Unverified
-from gateway.domain.models import ConversationKey, Edit, Kind, Message, Withdrawal
-from gateway.ports.platform import Receipt, Request
+from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
+from gateway.domain.models import ConversationKey, Message, MessageDeleted, MessageEdited, MessageKind
+from gateway.ports.platform import ParsedUpdate, Request
 from tests.adapters.slack.parsing import (
     CALL,
     FORM,
@@ -36,19 +36,19 @@ from tests.fakes.slack_events import (
     APP,
     BOT_ID,
     BOT_USER,
-    SUBTYPES,
+    MESSAGE_SUBTYPES,
     TEAM,
     USER,
+    agent_session_stopped,
+    app_home_opened,
+    app_mention,
     block_action,
-    callback,
-    command,
-    deleted,
-    edited,
-    home_opened,
-    mention,
-    message,
-    signed,
-    stopped,
+    event_envelope,
+    message_changed,
+    message_deleted,
+    message_event,
+    signed_headers,
+    slash_command,
 )
 from tests.fakes.slack_message_subtypes import FILE
 
@@ -59,26 +59,26 @@ from tests.fakes.slack_message_subtypes import FILE
     "headers",
     [
         {},
-        signed(b"{}", secret="another"),
-        signed(b"{ }"),
-        signed(b"{}", at=1_700_000_000),
-        signed(b"{}", at=99_999_999_999),
-        {**signed(b"{}"), "x-slack-signature": "v0=ä"},
-        {**signed(b"{}"), "x-slack-request-timestamp": "-1"},
-        {**signed(b"{}"), "x-slack-request-timestamp": "9" * 5000},
-        {**signed(b"{}"), "x-slack-request-timestamp": "\ud800"},
+        signed_headers(b"{}", secret="another"),
+        signed_headers(b"{ }"),
+        signed_headers(b"{}", at=1_700_000_000),
+        signed_headers(b"{}", at=99_999_999_999),
+        {**signed_headers(b"{}"), "x-slack-signature": "v0=ä"},
+        {**signed_headers(b"{}"), "x-slack-request-timestamp": "-1"},
+        {**signed_headers(b"{}"), "x-slack-request-timestamp": "9" * 5000},
+        {**signed_headers(b"{}"), "x-slack-request-timestamp": "\ud800"},
     ],
 )
 def test_who_does_not_prove_to_be_slack_is_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(Unverified):
+    with pytest.raises(Unauthenticated):
         parser().receive(Request(headers, b"{}"))
 
 
 @pytest.mark.parametrize("secret", [None, SecretStr(""), SecretStr(" ")])
 def test_without_a_signing_secret_nobody_can_prove_anything(secret: SecretStr | None) -> None:
     given = {"slack_app_token": SecretStr("xapp-fake"), "slack_signing_secret": secret}
-    for sent in (signed(b"{}"), signed(b"{}", secret=" "), signed(b"{}", secret="")):
-        with pytest.raises(Unverified):
+    for sent in (signed_headers(b"{}"), signed_headers(b"{}", secret=" "), signed_headers(b"{}", secret="")):
+        with pytest.raises(Unauthenticated):
             parser(**given).receive(Request(sent, b"{}"))
 
 
@@ -86,23 +86,23 @@ def test_without_a_signing_secret_nobody_can_prove_anything(secret: SecretStr | 
     "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b"9" * 5000, b'{"a":' + b"9" * 5000 + b"}"]
 )
 def test_what_is_no_json_object_is_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable):
-        parser().receive(Request(signed(body), body))
+    with pytest.raises(MalformedRequest):
+        parser().receive(Request(signed_headers(body), body))
 
 
 @pytest.mark.parametrize(
     "body", [b"command", b"text=%ff", b"payload=", b"payload=%5B%5D", b"payload={", b"&".join([b"a=b"] * 101)]
 )
 def test_what_is_no_form_is_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable):
-        parser().receive(Request(signed(body, content_type=FORM), body))
+    with pytest.raises(MalformedRequest):
+        parser().receive(Request(signed_headers(body, content_type=FORM), body))
 
 
 @pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=utf-8", FORM.title()])
 def test_a_form_is_known_by_its_content_type(content_type: str) -> None:
-    body = urlencode(command("/help")).encode()
-    headers = signed(body, content_type=content_type)
-    assert parser().receive(Request(headers, body)).body
+    body = urlencode(slash_command("/help")).encode()
+    headers = signed_headers(body, content_type=content_type)
+    assert parser().receive(Request(headers, body)).response_body
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def test_a_form_is_known_by_its_content_type(content_type: str) -> None:
         {"type": "event_callback"},
         {"type": ["event_callback"]},
         {},
-        callback(home_opened()),
-        callback({"type": "tokens_revoked", "tokens": {"bot": [BOT_USER]}}),
-        callback({"type": "reaction_added", "user": USER}),
+        event_envelope(app_home_opened()),
+        event_envelope({"type": "tokens_revoked", "tokens": {"bot": [BOT_USER]}}),
+        event_envelope({"type": "reaction_added", "user": USER}),
     ],
 )
 def test_what_is_not_a_message_gives_an_empty_receipt(payload: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def test_a_check_of_the_certificate_is_nothing_to_the_reader() -> None:
 
 
 def test_http_and_socket_mode_read_the_same() -> None:
-    payload = callback(mention("hello"))
+    payload = event_envelope(app_mention("hello"))
     assert parser().receive(request(payload)) == parser().parse(payload)
     click = block_action(FEEDBACK_ACTION, feedback_value("turn_1", good=True))
     assert parser().receive(form({"payload": json.dumps(click)})) == parser().parse(click)
@@ -137,7 +137,7 @@ def test_http_and_socket_mode_read_the_same() -> None:
 
 
 def test_a_direct_message_is_always_answered_in_a_thread_of_its_own() -> None:
-    said = one(message("hello", ts=TS))
+    said = one(message_event("hello", ts=TS))
     assert said == Message(
         ConversationKey("slack", TEAM, "D0DM", TS),
         f"{TEAM}:D0DM:{TS}",
@@ -157,7 +157,7 @@ def test_a_direct_message_is_always_answered_in_a_thread_of_its_own() -> None:
 
 @pytest.mark.parametrize(("channel", "kind"), [("C0CHAN", "im"), ("D0DM", "app_home"), ("D0DM", None)])
 def test_what_is_direct_is_what_slack_calls_so(channel: str, kind: str | None) -> None:
-    event = {**message("hello", channel=channel), "channel_type": kind}
+    event = {**message_event("hello", channel=channel), "channel_type": kind}
     assert one(event).address["channel_type"] == "im"
 
 
@@ -167,10 +167,10 @@ def test_an_address_leads_to_a_place() -> None:
     assert SlackTarget.of(said.address, workspace) == SlackTarget(workspace, "C0CHAN", ROOT, TS, USER, TEAM)
 
 
-@pytest.mark.parametrize("event", [mention("hello"), in_channel(f"{CALL} hello"), in_channel(f"hello, {CALL}")])
+@pytest.mark.parametrize("event", [app_mention("hello"), in_channel(f"{CALL} hello"), in_channel(f"hello, {CALL}")])
 def test_a_mention_opens_a_conversation(event: dict[str, Any]) -> None:
     said = one(event)
-    assert (said.text, said.opens, said.kind) == ("hello", True, Kind.ASK)
+    assert (said.text, said.may_start_conversation, said.kind) == ("hello", True, MessageKind.PROMPT)
     assert said.key == ConversationKey("slack", TEAM, "C0CHAN", TS)
 
 
@@ -179,7 +179,7 @@ def test_a_mention_opens_a_conversation(event: dict[str, Any]) -> None:
 def test_the_two_events_of_one_mention_are_the_same_message(scope: str, thread_ts: str | None) -> None:
     for channel_type in ("channel", "group", "mpim"):
         pair = (
-            mention("hello", thread_ts=thread_ts, user_team="E0ORG", files=[FILE]),
+            app_mention("hello", thread_ts=thread_ts, user_team="E0ORG", files=[FILE]),
             in_channel(
                 f"{CALL} hello",
                 thread_ts=thread_ts,
@@ -194,8 +194,8 @@ def test_the_two_events_of_one_mention_are_the_same_message(scope: str, thread_t
 
 
 def test_a_mention_counts_though_its_text_does_not_show_it() -> None:
-    event = {**mention("hello"), "text": "hello"}
-    assert one(event, {"authorizations": []}).opens
+    event = {**app_mention("hello"), "text": "hello"}
+    assert one(event, {"authorizations": []}).may_start_conversation
 
 
 @pytest.mark.parametrize("kind", ["channel", "group", "mpim"])
@@ -207,7 +207,7 @@ def test_a_message_in_a_channel_that_calls_nobody_is_not_for_us(kind: str) -> No
 
 def test_a_reply_in_a_thread_counts_where_there_is_a_conversation_already() -> None:
     said = one(in_channel("and then?", ts=TS, thread_ts=ROOT))
-    assert not said.opens
+    assert not said.may_start_conversation
     assert said.key.topic == said.address["thread_ts"] == ROOT
     assert said.key == one(in_channel(f"{CALL} hello", ts=ROOT)).key
     assert read(in_channel("and then?", thread_ts=ROOT), slack_replies="mention") == NOTHING
@@ -221,7 +221,7 @@ def test_a_reply_that_is_shown_in_the_channel_too_belongs_to_its_thread() -> Non
 @pytest.mark.parametrize(("scope", "user"), [("channel", ""), ("user", USER)])
 def test_a_conversation_of_a_channel_is_one_whatever_the_thread(scope: str, user: str) -> None:
     expected = ConversationKey("slack", TEAM, "C0CHAN", "", user)
-    for event in (mention("a", ts=TS), mention("b", ts=TS, thread_ts=ROOT)):
+    for event in (app_mention("a", ts=TS), app_mention("b", ts=TS, thread_ts=ROOT)):
         said = one(event, slack_scope=scope)
         assert said.key == expected
         assert said.address["thread_ts"] == event.get("thread_ts", TS)
@@ -232,13 +232,13 @@ def test_where_the_channel_is_the_conversation_only_replies_to_us_count_without_
     reply = in_channel("and then?", ts=TS, thread_ts=ROOT)
     assert read(reply, slack_scope=scope) == NOTHING
     assert read({**reply, "parent_user_id": ""}, {"authorizations": []}, slack_scope=scope) == NOTHING
-    assert not one({**reply, "parent_user_id": BOT_USER}, slack_scope=scope).opens
+    assert not one({**reply, "parent_user_id": BOT_USER}, slack_scope=scope).may_start_conversation
 
 
 @pytest.mark.parametrize("scope", ["channel", "user"])
 def test_where_a_direct_message_needs_no_thread_the_reply_stands_beside_it(scope: str) -> None:
-    assert "thread_ts" not in one(message("hello"), slack_scope=scope).address
-    assert one(message("hello", thread_ts=ROOT), slack_scope=scope).address["thread_ts"] == ROOT
+    assert "thread_ts" not in one(message_event("hello"), slack_scope=scope).address
+    assert one(message_event("hello", thread_ts=ROOT), slack_scope=scope).address["thread_ts"] == ROOT
 
 
 def test_in_a_shared_channel_the_conversation_is_of_our_workspace_and_the_author_of_theirs() -> None:
@@ -248,14 +248,14 @@ def test_in_a_shared_channel_the_conversation_is_of_our_workspace_and_the_author
         "is_ext_shared_channel": True,
         "authorizations": [{"team_id": TEAM, "enterprise_id": "E0OURS", "user_id": BOT_USER}],
     }
-    said = one(mention("hello", user_team="T0THEIRS"), envelope)
+    said = one(app_mention("hello", user_team="T0THEIRS"), envelope)
     assert (said.key.workspace, said.message_id) == (TEAM, f"{TEAM}:C0CHAN:{TS}")
     assert (said.address["team"], said.address["enterprise"]) == (TEAM, "E0OURS")
     assert said.address["user_team"] == "T0THEIRS"
 
 
 def test_a_payload_without_authorizations_is_of_the_workspace_it_names() -> None:
-    assert one(message("hello"), {"authorizations": None}).key.workspace == TEAM
+    assert one(message_event("hello"), {"authorizations": None}).key.workspace == TEAM
 
 
 # ---------------------------------------------------------------- who is answered
@@ -264,15 +264,15 @@ def test_a_payload_without_authorizations_is_of_the_workspace_it_names() -> None
 @pytest.mark.parametrize(
     "event",
     [
-        message("hello", user=BOT_USER),
-        message("hello", user=BOT_USER, bot_id=BOT_ID),
-        message("hello", user="U0OTHER", bot_id=BOT_ID, app_id=APP),
-        message("hello", user="U0OTHER", bot_id=BOT_ID, bot_profile={"app_id": APP}),
-        mention("hello", user=BOT_USER),
-        message("hello", user="USLACKBOT"),
-        message("hello", user="USLACK"),
-        message("hello", hidden=True),
-        message("hello", user=""),
+        message_event("hello", user=BOT_USER),
+        message_event("hello", user=BOT_USER, bot_id=BOT_ID),
+        message_event("hello", user="U0OTHER", bot_id=BOT_ID, app_id=APP),
+        message_event("hello", user="U0OTHER", bot_id=BOT_ID, bot_profile={"app_id": APP}),
+        app_mention("hello", user=BOT_USER),
+        message_event("hello", user="USLACKBOT"),
+        message_event("hello", user="USLACK"),
+        message_event("hello", hidden=True),
+        message_event("hello", user=""),
     ],
 )
 def test_nobody_answers_themselves_or_slack_even_if_all_bots_are_allowed(event: dict[str, Any]) -> None:
@@ -284,31 +284,31 @@ def test_nobody_answers_themselves_or_slack_even_if_all_bots_are_allowed(event: 
     [("", False), ("B0ELSE", False), ("B0OTHER", True), ("U0OTHER", True), ("U1, B0OTHER", True), ("*", True)],
 )
 def test_another_bot_is_answered_only_if_it_is_allowed(allowed: str, *, answered: bool) -> None:
-    event = mention("hello", user="U0OTHER", bot_id="B0OTHER", app_id="A0OTHER")
+    event = app_mention("hello", user="U0OTHER", bot_id="B0OTHER", app_id="A0OTHER")
     assert bool(read(event, slack_allowed_bots=allowed).messages) is answered
 
 
 def test_a_bot_without_a_user_is_known_by_its_own_id() -> None:
-    event = {**SUBTYPES["bot_message"], "text": f"{CALL} a build has failed"}
+    event = {**MESSAGE_SUBTYPES["bot_message"], "text": f"{CALL} a build has failed"}
     assert one(event, slack_allowed_bots="B0OTHER").author == "B0OTHER"
     assert read({**event, "bot_id": None}, slack_allowed_bots="*") == NOTHING
 
 
-@pytest.mark.parametrize("subtype", sorted(SUBTYPES))
+@pytest.mark.parametrize("subtype", sorted(MESSAGE_SUBTYPES))
 def test_of_all_subtypes_only_what_people_say_is_a_message(subtype: str) -> None:
-    receipt = read(SUBTYPES[subtype])
-    direct = read({**SUBTYPES[subtype], "channel": "D0DM", "channel_type": "im"})
+    receipt = read(MESSAGE_SUBTYPES[subtype])
+    direct = read({**MESSAGE_SUBTYPES[subtype], "channel": "D0DM", "channel_type": "im"})
     assert bool(receipt.messages) is (subtype == "thread_broadcast")
     assert bool(direct.messages) is (subtype in {"thread_broadcast", "file_share", "me_message"})
-    assert {type(change) for change in receipt.changes} == {
-        "message_changed": {Edit},
-        "message_deleted": {Withdrawal},
+    assert {type(change) for change in receipt.events} == {
+        "message_changed": {MessageEdited},
+        "message_deleted": {MessageDeleted},
     }.get(subtype, set())
 
 
 @pytest.mark.parametrize("subtype", ["never_heard_of", 5, ["file_share"], {}, ""])
 def test_a_subtype_that_nobody_knows_is_ignored(subtype: object) -> None:
-    assert read(message("hello", subtype=subtype)) == NOTHING
+    assert read(message_event("hello", subtype=subtype)) == NOTHING
 
 
 # ---------------------------------------------------------------- whatever comes
@@ -328,14 +328,14 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 GENUINE = [
-    callback(message("hello")),
-    callback(mention("hello", thread_ts=ROOT, files=[FILE])),
-    callback(in_channel("hello", thread_ts=ROOT)),
-    callback(edited("hello")),
-    callback(deleted()),
-    callback(stopped("C0CHAN", ROOT)),
-    *(callback(event) for event in SUBTYPES.values()),
-    dict(command("/reset")),
+    event_envelope(message_event("hello")),
+    event_envelope(app_mention("hello", thread_ts=ROOT, files=[FILE])),
+    event_envelope(in_channel("hello", thread_ts=ROOT)),
+    event_envelope(message_changed("hello")),
+    event_envelope(message_deleted()),
+    event_envelope(agent_session_stopped("C0CHAN", ROOT)),
+    *(event_envelope(event) for event in MESSAGE_SUBTYPES.values()),
+    dict(slash_command("/reset")),
     block_action(FEEDBACK_ACTION, feedback_value("turn_1", good=True)),
 ]
 
@@ -367,7 +367,7 @@ def test_a_payload_with_anything_in_any_place_is_read_or_refused_by_name(data: s
         check_storable(received)
 
 
-def check_storable(receipt: Receipt) -> None:
+def check_storable(receipt: ParsedUpdate) -> None:
     """Whatever a database or a key is made of is plain text, and of a decent length."""
     for said in receipt.messages:
         names = [said.message_id, said.author, *said.address.values(), said.key.channel, said.key.topic, said.key.user]
@@ -385,14 +385,14 @@ def check_storable(receipt: Receipt) -> None:
 @given(st.text(), st.sampled_from([None, ROOT]))
 def test_what_people_write_is_handed_on_word_for_word(text: str, thread_ts: str | None) -> None:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    said = one(message(escaped, thread_ts=thread_ts))
+    said = one(message_event(escaped, thread_ts=thread_ts))
     assert said.text == (text.replace("\0", "\ufffd").strip() or UNREADABLE)
 
 
 @given(st.text(), st.sampled_from(["command", "text", "team_id", "trigger_id"]), st.sampled_from(SCOPES))
 def test_a_command_with_anything_in_it_is_read_or_refused_by_name(text: str, field: str, scope: str) -> None:
     body = "&".join(
-        f"{name}={quote_plus(value)}" for name, value in {**command("/reset"), field: text}.items()
+        f"{name}={quote_plus(value)}" for name, value in {**slash_command("/reset"), field: text}.items()
     ).encode()
-    receipt = parser(slack_scope=scope).receive(Request(signed(body, content_type=FORM), body))
+    receipt = parser(slack_scope=scope).receive(Request(signed_headers(body, content_type=FORM), body))
     check_storable(receipt)

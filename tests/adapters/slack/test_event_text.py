@@ -11,8 +11,8 @@ import pytest
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.slack import replies
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
-from gateway.domain.models import ConversationKey, Edit, Kind, TurnId, Verdict, Withdrawal
-from gateway.ports.platform import Receipt
+from gateway.domain.models import ConversationKey, Feedback, MessageDeleted, MessageEdited, MessageKind, TurnId
+from gateway.ports.platform import ParsedUpdate
 from tests.adapters.slack.parsing import (
     CALL,
     NOTHING,
@@ -29,59 +29,59 @@ from tests.fakes.slack_events import (
     BOT_USER,
     TEAM,
     USER,
+    agent_session_stopped,
+    app_mention,
     block_action,
-    command,
-    deleted,
-    edited,
-    mention,
-    message,
-    rich_text,
-    stopped,
+    message_changed,
+    message_deleted,
+    message_event,
+    rich_text_block,
+    slash_command,
 )
 from tests.fakes.slack_message_subtypes import FILE
 
 # ---------------------------------------------------------------- what is said
 
 
-@pytest.mark.parametrize("event", [mention(""), in_channel(CALL), in_channel(f" {CALL} {CALL}")])
+@pytest.mark.parametrize("event", [app_mention(""), in_channel(CALL), in_channel(f" {CALL} {CALL}")])
 def test_a_mention_alone_says_that_it_is_one(event: dict[str, Any]) -> None:
     assert one(event).text == MENTIONED_ONLY
 
 
 def test_what_cannot_be_read_says_so() -> None:
-    said = one({**message(""), "blocks": [{"type": "video"}]})
-    assert (said.text, said.kind) == (UNREADABLE, Kind.ASK)
+    said = one({**message_event(""), "blocks": [{"type": "video"}]})
+    assert (said.text, said.kind) == (UNREADABLE, MessageKind.PROMPT)
 
 
 def test_a_text_in_blocks_alone_is_read_and_calls_us() -> None:
-    event = {**in_channel(""), "blocks": [rich_text(f"{CALL} hello")]}
+    event = {**in_channel(""), "blocks": [rich_text_block(f"{CALL} hello")]}
     assert one(event).text == "hello"
 
 
 @pytest.mark.parametrize(
     ("event", "kind", "opens"),
     [
-        (message("reset"), Kind.RESET, True),
-        (message("Stop."), Kind.STOP, True),
-        (message("stop", thread_ts=ROOT), Kind.STOP, False),
-        (mention("reset"), Kind.RESET, True),
-        (mention("new", thread_ts=ROOT), Kind.RESET, True),
-        (mention("stop"), Kind.STOP, True),
-        (mention("cancel", thread_ts=ROOT), Kind.STOP, False),
-        (in_channel("stop", thread_ts=ROOT), Kind.STOP, False),
-        (in_channel("new", thread_ts=ROOT), Kind.ASK, False),
-        (message("help"), Kind.ASK, True),
-        (message("stop", files=[FILE]), Kind.ASK, True),
+        (message_event("reset"), MessageKind.RESET, True),
+        (message_event("Stop."), MessageKind.STOP, True),
+        (message_event("stop", thread_ts=ROOT), MessageKind.STOP, False),
+        (app_mention("reset"), MessageKind.RESET, True),
+        (app_mention("new", thread_ts=ROOT), MessageKind.RESET, True),
+        (app_mention("stop"), MessageKind.STOP, True),
+        (app_mention("cancel", thread_ts=ROOT), MessageKind.STOP, False),
+        (in_channel("stop", thread_ts=ROOT), MessageKind.STOP, False),
+        (in_channel("new", thread_ts=ROOT), MessageKind.PROMPT, False),
+        (message_event("help"), MessageKind.PROMPT, True),
+        (message_event("stop", files=[FILE]), MessageKind.PROMPT, True),
     ],
 )
-def test_a_word_alone_may_be_a_command(event: dict[str, Any], kind: Kind, *, opens: bool) -> None:
+def test_a_word_alone_may_be_a_command(event: dict[str, Any], kind: MessageKind, *, opens: bool) -> None:
     said = one(event)
-    assert (said.kind, said.opens) == (kind, opens)
+    assert (said.kind, said.may_start_conversation) == (kind, opens)
     assert said.text
 
 
 def test_files_come_with_where_they_are_to_be_had() -> None:
-    event = message("look", subtype="file_share", files=[FILE])
+    event = message_event("look", subtype="file_share", files=[FILE])
     (file,) = one(event).files
     assert (file.name, file.media_type, file.size) == ("notes.txt", "text/plain", 5)
     assert json.loads(file.reference) == {"id": FILE["id"], "url": FILE["url_private_download"]}
@@ -90,19 +90,19 @@ def test_files_come_with_where_they_are_to_be_had() -> None:
 def test_a_file_of_another_company_is_known_by_its_id_and_one_that_is_gone_is_not_there() -> None:
     foreign = {"id": "F1", "file_access": "check_file_info", "mode": "file_access"}
     gone = [{**FILE, "mode": mode} for mode in ("tombstone", "hidden_by_limit")]
-    said = one(message("", subtype="file_share", files=[foreign, *gone, {"name": "no id"}, "F2"]))
+    said = one(message_event("", subtype="file_share", files=[foreign, *gone, {"name": "no id"}, "F2"]))
     (file,) = said.files
     assert (said.text, file.name, json.loads(file.reference)) == ("", "F1", {"id": "F1", "url": ""})
 
 
 @pytest.mark.parametrize("size", [None, -1, "5", 1.5, 2**60, True, [], 10**400])
 def test_a_size_that_cannot_be_is_unknown(size: object) -> None:
-    assert one(message("", files=[{**FILE, "size": size}])).files[0].size in {0, 1}
+    assert one(message_event("", files=[{**FILE, "size": size}])).files[0].size in {0, 1}
 
 
 def test_a_forwarded_message_comes_with_its_files() -> None:
     share = {"is_share": True, "author_name": "Bob", "text": "the plan", "files": [FILE]}
-    said = one({**message(""), "blocks": [], "attachments": [share]})
+    said = one({**message_event(""), "blocks": [], "attachments": [share]})
     assert said.text == "Forwarded message from Bob:\nthe plan"
     assert [file.name for file in said.files] == ["notes.txt"]
 
@@ -111,22 +111,22 @@ def test_a_forwarded_message_comes_with_its_files() -> None:
 
 
 def test_an_edit_changes_the_message_it_is_about() -> None:
-    original = one(mention("hello", ts=TS))
-    event = edited(f"{CALL} goodbye &amp; thanks", before=f"{CALL} hello", channel="C0CHAN", ts=TS)
-    assert read(event).changes == (Edit("slack", original.message_id, "goodbye & thanks"),)
+    original = one(app_mention("hello", ts=TS))
+    event = message_changed(f"{CALL} goodbye &amp; thanks", before=f"{CALL} hello", channel="C0CHAN", ts=TS)
+    assert read(event).events == (MessageEdited("slack", original.message_id, "goodbye & thanks"),)
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        edited("the same", before="the same"),
-        {**edited("other"), "message": {**edited("other")["message"], "edited": None}},
-        edited("other", user=BOT_USER),
-        edited("other", user="USLACKBOT"),
-        {**edited("other"), "message": {**edited("other")["message"], "bot_id": "B0OTHER"}},
-        {**edited("other"), "message": None},
-        {**edited("other"), "channel": ""},
-        {**deleted(), "deleted_ts": 5},
+        message_changed("the same", before="the same"),
+        {**message_changed("other"), "message": {**message_changed("other")["message"], "edited": None}},
+        message_changed("other", user=BOT_USER),
+        message_changed("other", user="USLACKBOT"),
+        {**message_changed("other"), "message": {**message_changed("other")["message"], "bot_id": "B0OTHER"}},
+        {**message_changed("other"), "message": None},
+        {**message_changed("other"), "channel": ""},
+        {**message_deleted(), "deleted_ts": 5},
     ],
 )
 def test_a_change_that_no_person_made_to_the_text_is_none(event: dict[str, Any]) -> None:
@@ -134,21 +134,21 @@ def test_a_change_that_no_person_made_to_the_text_is_none(event: dict[str, Any])
 
 
 def test_an_edit_that_leaves_nothing_is_read_as_the_message_would_be() -> None:
-    assert read(edited(CALL)).changes == (Edit("slack", f"{TEAM}:D0DM:{TS}", MENTIONED_ONLY),)
+    assert read(message_changed(CALL)).events == (MessageEdited("slack", f"{TEAM}:D0DM:{TS}", MENTIONED_ONLY),)
 
 
 def test_a_deleted_message_is_withdrawn_also_if_a_thread_hangs_on_it() -> None:
-    withdrawn = (Withdrawal("slack", f"{TEAM}:D0DM:{TS}"),)
-    assert read(deleted(ts=TS)).changes == withdrawn
+    withdrawn = (MessageDeleted("slack", f"{TEAM}:D0DM:{TS}"),)
+    assert read(message_deleted(ts=TS)).events == withdrawn
     stone = {"type": "message", "subtype": "tombstone", "user": "USLACKBOT", "ts": TS, "thread_ts": TS, "hidden": True}
-    assert read({**edited("This message was deleted.", ts=TS), "message": stone}).changes == withdrawn
+    assert read({**message_changed("This message was deleted.", ts=TS), "message": stone}).events == withdrawn
 
 
 @pytest.mark.parametrize(("scope", "topic", "user"), [("topic", ROOT, ""), ("channel", "", ""), ("user", "", USER)])
 def test_the_stop_button_stops_the_conversation_it_stands_in(scope: str, topic: str, user: str) -> None:
-    said = one(stopped("C0CHAN", ROOT, streaming=[TS]), slack_scope=scope)
+    said = one(agent_session_stopped("C0CHAN", ROOT, streaming=[TS]), slack_scope=scope)
     assert said.key == ConversationKey("slack", TEAM, "C0CHAN", topic, user)
-    assert (said.message_id, said.kind, said.opens) == (f"{TEAM}:stop:Ev1", Kind.STOP, False)
+    assert (said.message_id, said.kind, said.may_start_conversation) == (f"{TEAM}:stop:Ev1", MessageKind.STOP, False)
     assert (said.address["thread_ts"], said.address["kind"], "ts" in said.address) == (ROOT, "stop", False)
 
 
@@ -159,7 +159,7 @@ def test_a_press_that_tells_nothing_stops_nothing() -> None:
 @pytest.mark.parametrize("good", [True, False])
 def test_a_click_is_a_verdict_of_whoever_clicked(*, good: bool) -> None:
     click = block_action(FEEDBACK_ACTION, feedback_value("turn_1", good=good))
-    assert parser().parse(click).changes == (Verdict(TurnId("turn_1"), USER, "good" if good else "bad"),)
+    assert parser().parse(click).events == (Feedback(TurnId("turn_1"), USER, "good" if good else "bad"),)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_other_clicks_mean_nothing(click: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- commands
 
 
-def whispered(receipt: Receipt) -> str:
-    assert receipt == replace(NOTHING, body=receipt.body)
-    told = json.loads(receipt.body)
+def whispered(receipt: ParsedUpdate) -> str:
+    assert receipt == replace(NOTHING, response_body=receipt.response_body)
+    told = json.loads(receipt.response_body)
     assert told.pop("response_type") == "ephemeral"
     return str(told.pop("text"))
 
@@ -189,22 +189,26 @@ def whispered(receipt: Receipt) -> str:
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("name", ["/help", "/ada-help", "/never-heard-of", "/", "help"])
 def test_a_command_for_help_is_answered_at_once(scope: str, name: str) -> None:
-    assert replies.REMEMBERED[scope] in whispered(parser(slack_scope=scope).receive(form(command(name))))
+    assert replies.REMEMBERED[scope] in whispered(parser(slack_scope=scope).receive(form(slash_command(name))))
 
 
 @pytest.mark.parametrize(("name", "text"), [("/reset", ""), ("/ada-reset", "now"), ("/ada", " Reset ")])
 def test_where_threads_are_conversations_a_command_to_reset_says_what_to_do(name: str, text: str) -> None:
-    assert whispered(parser().parse(command(name, text))) == replies.RESET_IN_THREADS
+    assert whispered(parser().parse(slash_command(name, text))) == replies.RESET_IN_THREADS
 
 
 @pytest.mark.parametrize(("scope", "user"), [("channel", ""), ("user", USER)])
 @pytest.mark.parametrize("channel", ["C0CHAN", "D0DM"])
 def test_a_command_resets_the_conversation_of_a_channel(scope: str, user: str, channel: str) -> None:
-    given = command("/reset", channel=channel, trigger_id="13.1.abc", enterprise_id="E0ORG")
+    given = slash_command("/reset", channel=channel, trigger_id="13.1.abc", enterprise_id="E0ORG")
     receipt = parser(slack_scope=scope).receive(form(given))
     (said,) = receipt.messages
     assert said.key == ConversationKey("slack", TEAM, channel, "", user)
-    assert (said.kind, said.message_id, said.opens) == (Kind.RESET, f"{TEAM}:command:13.1.abc", True)
+    assert (said.kind, said.message_id, said.may_start_conversation) == (
+        MessageKind.RESET,
+        f"{TEAM}:command:13.1.abc",
+        True,
+    )
     assert said.address == {
         "team": TEAM,
         "enterprise": "E0ORG",
@@ -213,9 +217,9 @@ def test_a_command_resets_the_conversation_of_a_channel(scope: str, user: str, c
         "user": USER,
         "kind": "command",
     }
-    assert receipt.body == ""
+    assert receipt.response_body == ""
 
 
 @pytest.mark.parametrize("missing", ["team_id", "channel_id", "user_id", "trigger_id"])
 def test_a_command_that_lacks_something_does_nothing(missing: str) -> None:
-    assert parser(slack_scope="user").parse({**command("/reset"), missing: ""}) == NOTHING
+    assert parser(slack_scope="user").parse({**slash_command("/reset"), missing: ""}) == NOTHING

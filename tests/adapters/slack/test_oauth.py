@@ -22,13 +22,13 @@ from adapters.slack.oauth import Installations, SignedStates
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import Memory
+from gateway.ports.store import KeyValueStore
 from gateway.web.flask_app import create_app
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.fakes.recording_inbox import RecordingInbox
-from tests.fakes.slack_events import BOT_ID, BOT_USER, SIGNING_SECRET, TEAM, callback, signed
-from tests.fakes.slack_faults import Error, Refuse
+from tests.fakes.slack_events import BOT_ID, BOT_USER, SIGNING_SECRET, TEAM, event_envelope, signed_headers
+from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
 from tests.fakes.slack_oauth import CLIENT_ID, CLIENT_SECRET
 from tests.fakes.slack_server import FakeSlack
 
@@ -44,7 +44,7 @@ class _NoRedirects(HTTPRedirectHandler):
 class OAuthSite:
     """The gateway's web side, a browser, and Slack."""
 
-    def __init__(self, slack: FakeSlack, memory: Memory) -> None:
+    def __init__(self, slack: FakeSlack, memory: KeyValueStore) -> None:
         self.slack = slack
         known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
             _env_file=None,
@@ -82,8 +82,8 @@ class OAuthSite:
         return self.end({**self.consent(begun), **changes}, cookie(begun))
 
     def tell(self, event: dict[str, Any], **more: Any) -> int:
-        body = json.dumps(callback(event, **more)).encode()
-        return self.app.test_client().post("/slack/events", data=body, headers=signed(body)).status_code
+        body = json.dumps(event_envelope(event, **more)).encode()
+        return self.app.test_client().post("/slack/events", data=body, headers=signed_headers(body)).status_code
 
 
 def cookie(begun: TestResponse) -> str:
@@ -127,7 +127,7 @@ async def test_an_installed_workspace_is_found_with_its_token(site: OAuthSite) -
     assert "installed in Acme" in page.text
     found = await site.workspaces.find({"team": TEAM})
     assert (found.team, found.bot_user, found.bot_id) == (TEAM, BOT_USER, BOT_ID)
-    assert site.slack._world.grants[found.token].workspace.team == TEAM
+    assert site.slack._state.grants[found.token].workspace.team == TEAM
     assert found.token not in str(logs) + page.text + str(page.headers) + repr(found)
 
 
@@ -136,18 +136,18 @@ async def test_any_number_of_workspaces_may_install_it_and_again(site: OAuthSite
         assert site.install(team).status_code == 200
     one, two = [await site.workspaces.find({"team": team}) for team in ("T0ONE", "T0TWO")]
     assert one.token != two.token
-    assert site.slack._world.grants[one.token].workspace.team == "T0ONE"
+    assert site.slack._state.grants[one.token].workspace.team == "T0ONE"
 
 
 def test_names_are_shown_as_names(site: OAuthSite) -> None:
-    site.slack._world.workspaces[TEAM].name = "<script>alert(1)</script> & Co"
+    site.slack._state.workspaces[TEAM].name = "<script>alert(1)</script> & Co"
     page = site.install()
     assert "&lt;script&gt;" in page.text
     assert "<script" not in page.text
 
 
 def test_a_missing_bot_id_costs_nobody_the_installation(site: OAuthSite) -> None:
-    site.slack.faults.add("auth.test", Error("internal_error"))
+    site.slack.faults.add("auth.test", SlackErrorFault("internal_error"))
     assert site.install().status_code == 200
     assert site.workspaces.look_up({"team": TEAM}).bot_id == ""
 
@@ -173,7 +173,7 @@ def test_another_browser_cannot_finish_what_one_began(site: OAuthSite) -> None:
 def test_a_state_of_somebodys_own_making_is_refused(site: OAuthSite) -> None:
     state = cookie(site.begin()).partition("=")[2]
     for forged in ("state", state[:-2] + "xx", SignedStates("another secret").issue()):
-        page = site.end({"code": site.slack.installing.code(), "state": forged}, f"slack-app-oauth-state={forged}")
+        page = site.end({"code": site.slack.oauth.new_code(), "state": forged}, f"slack-app-oauth-state={forged}")
         assert "too long" in refused(site, page, 400)
 
 
@@ -183,7 +183,7 @@ def test_a_state_holds_for_a_while_only(site: OAuthSite, monkeypatch: pytest.Mon
 
 
 def test_who_says_no_at_slack_is_told_that_nothing_happened(site: OAuthSite) -> None:
-    site.slack.installing.consent = False
+    site.slack.oauth.user_consents = False
     assert "was not installed" in refused(site, site.install(), 200)
 
 
@@ -198,7 +198,7 @@ def test_a_code_is_good_for_one_time(site: OAuthSite) -> None:
     brought = site.consent(begun)
     del brought["code"]
     refused(site, site.end(brought, cookie(begun)), 400)
-    code = site.slack.installing.code()
+    code = site.slack.oauth.new_code()
     assert site.end({**brought, "code": code}, cookie(begun)).status_code == 200
     with capture_logs() as logs:
         assert site.end({**brought, "code": code}, cookie(begun)).status_code == 400
@@ -207,7 +207,7 @@ def test_a_code_is_good_for_one_time(site: OAuthSite) -> None:
 
 
 def test_slack_may_be_away(site: OAuthSite) -> None:
-    site.slack.faults.add("oauth.v2.access", Refuse())
+    site.slack.faults.add("oauth.v2.access", ConnectionRefused())
     assert "could not be reached" in refused(site, site.install(), 502)
 
 
@@ -222,7 +222,7 @@ class Broken:
 
 
 def test_a_database_that_is_down_is_said_so(slack: FakeSlack) -> None:
-    page = OAuthSite(slack, cast("Memory", Broken())).install()
+    page = OAuthSite(slack, cast("KeyValueStore", Broken())).install()
     assert page.status_code == 503
     assert "pw" not in page.text
 
@@ -258,7 +258,7 @@ def test_what_slack_tells_late_ends_no_newer_installation(site: OAuthSite) -> No
 
 
 def test_slack_says_it_again_when_it_could_not_be_written(slack: FakeSlack) -> None:
-    assert OAuthSite(slack, cast("Memory", Broken())).tell(UNINSTALLED) == 503
+    assert OAuthSite(slack, cast("KeyValueStore", Broken())).tell(UNINSTALLED) == 503
 
 
 def test_an_organisation_ends_what_it_has_installed(site: OAuthSite) -> None:

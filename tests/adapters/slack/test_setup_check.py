@@ -13,7 +13,7 @@ from adapters.slack.manifest import SCOPES
 from adapters.slack.settings import SlackSettings
 from adapters.slack.setup_check import check
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 from storage.store import SqlStore
 from tests.fakes.slack_events import APP_TOKEN, SIGNING_SECRET, TEAM, TOKEN
 from tests.fakes.slack_server import FakeSlack
@@ -33,7 +33,7 @@ def settings(**given: Any) -> SlackSettings:
 
 async def told(
     calls: SlackClient, *, token: str = TOKEN, workspaces: Workspaces | None = None, **given: Any
-) -> dict[str, Check]:
+) -> dict[str, CheckResult]:
     given.setdefault("slack_bot_token", SecretStr(token))
     checks = await check(settings(**given), calls, workspaces or OneWorkspace(token))
     assert not any(secret in line.detail for line in checks for secret in (token, APP_TOKEN, SIGNING_SECRET))
@@ -64,7 +64,7 @@ async def test_scopes_that_slack_does_not_tell_are_not_called_missing(slack: Fak
 
 @pytest.mark.parametrize("code", ["invalid_auth", "token_revoked", "account_inactive"])
 async def test_a_token_that_slack_does_not_take_is_told(slack: FakeSlack, calls: SlackClient, code: str) -> None:
-    slack.revoke(TOKEN, code)
+    slack.revoke_token(TOKEN, code)
     lines = await told(calls)
     assert (lines["slack"].ok, lines["slack events"].ok, "slack scopes" in lines) == (False, True, False)
     assert code in lines["slack"].detail

@@ -13,10 +13,18 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.rate_limits import PER_CHANNEL, rate_of
 from adapters.slack.reply_target import Workspace
 from gateway.domain.errors import DeliveryError
-from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.raw_server import RawServer
 from tests.fakes.slack_events import TEAM, TOKEN
-from tests.fakes.slack_server import Error, FakeSlack, Hang, Lost, RateLimit, Refuse, Status
+from tests.fakes.slack_server import (
+    ConnectionRefused,
+    FakeSlack,
+    HangingCall,
+    HttpStatus,
+    RateLimit,
+    ResponseLost,
+    SlackErrorFault,
+)
 
 POST = "chat.postMessage"
 HERE = Workspace(TEAM, TOKEN)
@@ -50,7 +58,9 @@ async def raw_calls(raw: RawServer) -> AsyncIterator[SlackClient]:
     await calls.close()
 
 
-async def post(calls: SlackClient, outbox: FakeOutbox | None = None, channel: str = "C0CHAN") -> dict[str, object]:
+async def post(
+    calls: SlackClient, outbox: FakeDeliveryContext | None = None, channel: str = "C0CHAN"
+) -> dict[str, object]:
     args = HELLO | {"channel": channel}
     return await calls.call(POST, args, workspace=HERE, outbox=outbox, max_wait=0)
 
@@ -60,7 +70,7 @@ async def post(calls: SlackClient, outbox: FakeOutbox | None = None, channel: st
 
 async def test_what_is_said_stands_in_slack_and_what_is_none_is_left_out(slack: FakeSlack, calls: SlackClient) -> None:
     answer = await post(calls)
-    assert slack.said("C0CHAN")[-1].ts == answer["ts"]
+    assert slack.messages("C0CHAN")[-1].ts == answer["ts"]
     call = slack.calls(POST)[-1]
     assert (call.token, call.args) == (TOKEN, {"channel": "C0CHAN", "text": "hello"})
 
@@ -78,7 +88,7 @@ async def test_what_is_said_stands_in_slack_and_what_is_none_is_left_out(slack: 
 async def test_a_method_is_asked_in_a_form_that_it_takes(
     raw: RawServer, raw_calls: SlackClient, method: str, asked: bytes
 ) -> None:
-    raw.say(b'{"ok": true, "messages": []}')
+    raw.add_response(b'{"ok": true, "messages": []}')
     args = {"limit": 5, "inclusive": True, "cursor": None}
     assert (await raw_calls.call(method, args, workspace=HERE, outbox=None))["messages"] == []
     assert re.match(asked, raw.requests[0], re.DOTALL)
@@ -95,7 +105,7 @@ async def test_each_call_has_the_token_of_its_workspace(slack: FakeSlack, calls:
 
 async def test_calls_one_after_another_share_a_connection(raw: RawServer, raw_calls: SlackClient) -> None:
     for _ in range(5):
-        raw.say(b'{"ok": true}')
+        raw.add_response(b'{"ok": true}')
         await post(raw_calls)
     assert raw.connections == 1
 
@@ -111,28 +121,28 @@ async def test_what_is_closed_can_be_closed_again_and_opens_anew(slack: FakeSlac
 
 
 async def test_a_post_counts_in_its_channel_and_in_its_workspace(calls: SlackClient) -> None:
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     await post(calls, outbox)
     await calls.call("auth.test", {}, workspace=HERE, outbox=outbox)
-    assert outbox.taken == [f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}", f"slack:{TEAM}:auth.test"]
+    assert outbox.acquired == [f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}", f"slack:{TEAM}:auth.test"]
 
 
 async def test_a_channel_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add(POST, RateLimit(7))
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited) as caught:
         await post(calls, outbox)
     assert caught.value.retry_after == 7
-    assert outbox.held_off == [(f"slack:{TEAM}:C0CHAN:{POST}", 7)]
+    assert outbox.blocked == [(f"slack:{TEAM}:C0CHAN:{POST}", 7)]
     assert (await post(calls, outbox, "D0DM"))["ok"]
 
 
 async def test_a_method_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add("chat.update", RateLimit(3))
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited):
         await calls.call("chat.update", HELLO, workspace=HERE, outbox=outbox)
-    assert outbox.held_off == [(f"slack:{TEAM}:chat.update", 3)]
+    assert outbox.blocked == [(f"slack:{TEAM}:chat.update", 3)]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +159,7 @@ async def test_a_method_that_is_throttled_holds_up_no_other(slack: FakeSlack, ca
 async def test_retry_after_is_read_with_care(
     raw: RawServer, raw_calls: SlackClient, header: str, seconds: float
 ) -> None:
-    raw.say(b"slow down", status="429 Too Many Requests", kind="text/plain", headers=header)
+    raw.add_response(b"slow down", status="429 Too Many Requests", content_type="text/plain", headers=header)
     with pytest.raises(PlatformRateLimited) as caught:
         await post(raw_calls)
     assert caught.value.retry_after == seconds
@@ -161,13 +171,13 @@ async def test_retry_after_is_read_with_care(
 )
 def test_no_minute_has_more_calls_than_slack_promises_to_take(method: str, a_minute: int) -> None:
     rate = rate_of(method)
-    assert 60 / rate.every > a_minute / 2
-    assert 1 < rate.burst + 60 / rate.every <= a_minute
+    assert 60 / rate.interval > a_minute / 2
+    assert 1 < rate.burst + 60 / rate.interval <= a_minute
 
 
 def test_a_channel_gets_less_than_one_post_a_second_but_for_short_bursts() -> None:
     assert PER_CHANNEL.burst <= 3
-    assert PER_CHANNEL.every > 1
+    assert PER_CHANNEL.interval > 1
 
 
 # ---------------------------------------------------------------- answers that are no result
@@ -184,15 +194,18 @@ async def test_a_missing_scope_is_named(slack: FakeSlack, calls: SlackClient) ->
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (Status(503), OutcomeUnknown),
-        (Status(500), OutcomeUnknown),
-        (Status(403), Unreachable),
-        (Lost(), OutcomeUnknown),
-        (Refuse(), OutcomeUnknown),
+        (HttpStatus(503), OutcomeUnknown),
+        (HttpStatus(500), OutcomeUnknown),
+        (HttpStatus(403), Unreachable),
+        (ResponseLost(), OutcomeUnknown),
+        (ConnectionRefused(), OutcomeUnknown),
     ],
 )
 async def test_what_is_no_answer_of_slack_leaves_open_what_was_done(
-    slack: FakeSlack, calls: SlackClient, fault: Status | Lost | Refuse, kind: type[DeliveryError]
+    slack: FakeSlack,
+    calls: SlackClient,
+    fault: HttpStatus | ResponseLost | ConnectionRefused,
+    kind: type[DeliveryError],
 ) -> None:
     slack.faults.add(POST, fault)
     before = len(slack.calls(POST))
@@ -204,21 +217,21 @@ async def test_what_is_no_answer_of_slack_leaves_open_what_was_done(
 
 async def test_a_lost_answer_is_never_asked_for_twice(slack: FakeSlack, calls: SlackClient) -> None:
     slack.add_channel("C0ONCE")
-    slack.faults.add(POST, Lost(times=None))
+    slack.faults.add(POST, ResponseLost(times=None))
     with pytest.raises(OutcomeUnknown):
         await post(calls, channel="C0ONCE")
-    assert len(slack.said("C0ONCE")) == 1
+    assert len(slack.messages("C0ONCE")) == 1
 
 
 async def test_a_read_that_is_lost_may_be_repeated(slack: FakeSlack, calls: SlackClient) -> None:
-    slack.faults.add("users.info", Status(500))
+    slack.faults.add("users.info", HttpStatus(500))
     with pytest.raises(Unreachable):
         await calls.call("users.info", {"user": "U0ANN"}, workspace=HERE, outbox=None)
 
 
 async def test_no_answer_within_the_time_is_unsure(slack: FakeSlack) -> None:
     calls = SlackClient(slack.api_url, timeout=0.05)
-    slack.faults.add(POST, Hang())
+    slack.faults.add(POST, HangingCall())
     with pytest.raises(OutcomeUnknown):
         await post(calls)
     await calls.close()
@@ -260,7 +273,7 @@ async def test_an_address_that_leads_nowhere_is_named_as_the_setting_it_is(url: 
 async def test_an_answer_that_cannot_be_read_is_unsure(
     raw: RawServer, raw_calls: SlackClient, body: bytes, kind: str
 ) -> None:
-    raw.say(body, kind=kind)
+    raw.add_response(body, content_type=kind)
     with pytest.raises(OutcomeUnknown):
         await post(raw_calls)
     assert len(raw.requests) == 1
@@ -280,7 +293,7 @@ async def test_an_answer_that_breaks_off_is_unsure(raw: RawServer, raw_calls: Sl
 async def test_no_error_and_no_repr_tells_the_token(slack: FakeSlack, calls: SlackClient) -> None:
     workspace = Workspace(TEAM, SECRET)
     errors: list[BaseException] = []
-    for fault in (RateLimit(), Error("invalid_auth"), Status(500), Lost(), Refuse()):
+    for fault in (RateLimit(), SlackErrorFault("invalid_auth"), HttpStatus(500), ResponseLost(), ConnectionRefused()):
         slack.faults.add("chat.*", fault)
         with pytest.raises(DeliveryError) as caught:
             await calls.call(POST, HELLO, workspace=workspace, outbox=None)
@@ -294,7 +307,7 @@ async def test_nothing_is_logged_of_what_is_said(
 ) -> None:
     with caplog.at_level("DEBUG"):
         await post(calls)
-        slack.faults.add(POST, Error("internal_error"))
+        slack.faults.add(POST, SlackErrorFault("internal_error"))
         with pytest.raises(OutcomeUnknown):
             await post(calls)
     assert "hello" not in caplog.text

@@ -7,11 +7,11 @@ import pytest
 from adapters.slack import formatter
 from adapters.slack.posted_reply import SlackReply
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Kind, TextDelta, ToolCall
+from gateway.domain.models import MessageKind, TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
-from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.slack_events import TEAM
-from tests.fakes.slack_server import Error, FakeSlack
+from tests.fakes.slack_server import FakeSlack, SlackErrorFault
 
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
 POST, UPDATE, DELETE = "chat.postMessage", "chat.update", "chat.delete"
@@ -42,7 +42,7 @@ async def test_a_reply_is_one_post_in_the_thread_as_markdown_with_buttons_and_a_
     assert posted.thread_ts == scene.asked_ts
     assert [block["type"] for block in posted.blocks] == ["markdown", "context_actions"]
     assert slack.calls(POST)[0].args["text"]
-    assert scene.outbox.notes == [(posted.ts,)]
+    assert scene.outbox.saved_progress == [(posted.ts,)]
 
 
 async def test_a_long_reply_is_several_posts_in_order_with_buttons_under_the_last(scene: SlackScene) -> None:
@@ -60,9 +60,11 @@ async def test_without_a_thread_it_stands_in_the_channel(make: MakeScene) -> Non
     scene.assert_stands("Hello.")
 
 
-@pytest.mark.parametrize(("kind", "feedback"), [(Kind.STOP, True), (Kind.RESET, True), (Kind.ASK, False)])
+@pytest.mark.parametrize(
+    ("kind", "feedback"), [(MessageKind.STOP, True), (MessageKind.RESET, True), (MessageKind.PROMPT, False)]
+)
 async def test_buttons_are_for_what_the_assistant_says_where_they_are_wanted(
-    make: MakeScene, kind: Kind, *, feedback: bool
+    make: MakeScene, kind: MessageKind, *, feedback: bool
 ) -> None:
     scene = make(settings={"slack_feedback": feedback})
     scene.of_kind(kind)
@@ -150,7 +152,7 @@ async def test_a_preview_that_a_person_deleted_is_posted_anew_and_in_order(
 ) -> None:
     shown = lambda: any(posted.streaming for posted in scene.said())  # noqa: E731
     await scene.follow(TextDelta(LONG), shown)
-    slack.delete(scene.said()[number].ts)
+    slack.user_deletes(scene.said()[number].ts)
     await scene.deliver(scene.answered("Another. " + LONG))
     scene.assert_stands("Another. " + LONG)
 
@@ -159,7 +161,7 @@ async def test_a_preview_that_a_person_deleted_is_posted_anew_and_in_order(
 async def test_a_message_that_cannot_be_changed_is_replaced(make: MakeScene, slack: FakeSlack, code: str) -> None:
     scene = make(settings={"slack_preview": "update"})
     await scene.follow(TextDelta("One two "), scene.texts)
-    slack.faults.add(UPDATE, Error(code, times=None))
+    slack.faults.add(UPDATE, SlackErrorFault(code, times=None))
     await scene.deliver(scene.answered("One two three."))
     scene.assert_stands("One two three.")
 
@@ -171,7 +173,7 @@ async def test_a_message_that_cannot_be_changed_is_replaced(make: MakeScene, sla
 async def test_what_slack_does_not_take_as_blocks_is_said_plainly_and_whole(
     slack: FakeSlack, scene: SlackScene, code: str
 ) -> None:
-    slack.faults.add(POST, Error(code))
+    slack.faults.add(POST, SlackErrorFault(code))
     await scene.deliver(scene.answered(LONG))
     pieces = formatter.pieces(LONG)
     scene.assert_stand([*formatter.plain(pieces[0]), *pieces[1:]])
@@ -182,7 +184,7 @@ async def test_a_stream_that_does_not_take_the_rest_is_ended_and_changed(
     slack: FakeSlack, scene: SlackScene, code: str
 ) -> None:
     await scene.follow(TextDelta("One two "), scene.texts)
-    slack.faults.add(STOP, Error(code))
+    slack.faults.add(STOP, SlackErrorFault(code))
     slack.expire_streams() if code == "message_not_in_streaming_state" else None
     await scene.deliver(scene.answered("One two three."))
     scene.assert_stands("One two three.")
@@ -190,8 +192,8 @@ async def test_a_stream_that_does_not_take_the_rest_is_ended_and_changed(
 
 async def test_a_piece_that_is_plain_after_a_stream_is_said_plainly(slack: FakeSlack, scene: SlackScene) -> None:
     await scene.follow(TextDelta("One **two** "), scene.texts)
-    slack.faults.add(STOP, Error("msg_too_long"))
-    slack.faults.add(UPDATE, Error("invalid_blocks"))
+    slack.faults.add(STOP, SlackErrorFault("msg_too_long"))
+    slack.faults.add(UPDATE, SlackErrorFault("invalid_blocks"))
     await scene.deliver(scene.answered("One **two** three."))
     scene.assert_stand(["One *two* three."])
 
@@ -200,7 +202,7 @@ async def test_a_piece_that_is_plain_after_a_stream_is_said_plainly(slack: FakeS
 async def test_what_slack_refuses_for_good_is_told_to_the_operator(
     slack: FakeSlack, scene: SlackScene, code: str
 ) -> None:
-    slack.faults.add(POST, Error(code))
+    slack.faults.add(POST, SlackErrorFault(code))
     with pytest.raises(DeliveryError, match=code) as caught:
         await scene.deliver(scene.answered("Hello."))
     assert caught.value.retry_after is None
@@ -208,7 +210,7 @@ async def test_what_slack_refuses_for_good_is_told_to_the_operator(
 
 @pytest.mark.parametrize("code", ["token_revoked", "invalid_auth", "account_inactive"])
 async def test_a_token_that_slack_does_not_take_is_forgotten(slack: FakeSlack, scene: SlackScene, code: str) -> None:
-    slack.revoke(code=code)
+    slack.revoke_token(code=code)
     with pytest.raises(DeliveryError, match=code):
         await scene.deliver(scene.answered("Hello."))
     assert scene.workspaces.dropped == [TEAM]
@@ -236,7 +238,7 @@ async def test_who_goes_on_for_another_process_looks_first_and_posts_what_is_mis
 async def test_a_stream_that_nobody_noted_is_found(slack: FakeSlack, make: MakeScene, *, known_bot: bool) -> None:
     scene = make(known_bot=known_bot)
     await scene.follow(TextDelta("One two "), scene.texts)
-    scene.outbox.parts = ()
+    scene.outbox.posted_messages = ()
     await scene.restart()
     await scene.deliver(scene.answered("Another reply."))
     scene.assert_stands("Another reply.")
@@ -245,22 +247,22 @@ async def test_a_stream_that_nobody_noted_is_found(slack: FakeSlack, make: MakeS
 
 async def test_a_reply_to_another_message_in_the_thread_is_left_alone(make: MakeScene, slack: FakeSlack) -> None:
     earlier = make(channel="C0CHAN")
-    later_ts = slack.say("And this?", channel="C0CHAN", thread_ts=earlier.asked_ts)
+    later_ts = slack.user_says("And this?", channel="C0CHAN", thread_ts=earlier.asked_ts)
     await earlier.follow(TextDelta("One two "), earlier.texts)
     await earlier.deliver(earlier.answered("One two three."))
-    slack.say("A person's words.", channel="C0CHAN", thread_ts=earlier.asked_ts)
+    slack.user_says("A person's words.", channel="C0CHAN", thread_ts=earlier.asked_ts)
     later = make(channel="C0CHAN", asked_ts=later_ts)
     later.turn.message.address["thread_ts"] = earlier.asked_ts  # type: ignore[index]  # a plain dict
     await later.restart()
     await later.deliver(later.answered("Later."))
-    assert [posted.text for posted in slack.answers("C0CHAN", earlier.asked_ts)] == ["One two three.", "Later."]
+    assert [posted.text for posted in slack.bot_messages("C0CHAN", earlier.asked_ts)] == ["One two three.", "Later."]
 
 
 async def test_a_stream_that_stood_before_another_reply_is_not_taken_for_ours(
     make: MakeScene, slack: FakeSlack
 ) -> None:
     earlier = make(channel="C0CHAN")
-    later_ts = slack.say("And this?", channel="C0CHAN", thread_ts=earlier.asked_ts)
+    later_ts = slack.user_says("And this?", channel="C0CHAN", thread_ts=earlier.asked_ts)
     await earlier.follow(TextDelta("Nobody ended this "), earlier.texts)
     other = make(channel="C0CHAN", asked_ts=earlier.asked_ts)
     await other.deliver(other.answered("A reply."))
@@ -268,7 +270,7 @@ async def test_a_stream_that_stood_before_another_reply_is_not_taken_for_ours(
     later.turn.message.address["thread_ts"] = earlier.asked_ts  # type: ignore[index]  # a plain dict
     await later.restart()
     await later.deliver(later.answered("Later."))
-    said = [posted.text for posted in slack.answers("C0CHAN", earlier.asked_ts)]
+    said = [posted.text for posted in slack.bot_messages("C0CHAN", earlier.asked_ts)]
     assert said == ["Nobody ended this", "A reply.", "Later."]
 
 
@@ -280,14 +282,14 @@ async def test_in_a_thread_of_several_conversations_a_stream_without_a_mark_is_l
     await other.follow(TextDelta("One two "), other.texts)
     await scene.restart()
     await scene.deliver(scene.answered("Mine."))
-    assert sorted(posted.text for posted in slack.answers("C0CHAN", other.asked_ts)) == ["Mine.", "One two"]
+    assert sorted(posted.text for posted in slack.bot_messages("C0CHAN", other.asked_ts)) == ["Mine.", "One two"]
 
 
 async def test_without_a_thread_it_looks_in_the_channel(slack: FakeSlack, make: MakeScene) -> None:
     scene = make(threaded=False, channel="C0CHAN")
     await scene.deliver(scene.answered("Hello."))
-    slack.say("Something else.", channel="C0CHAN")
-    scene.outbox.parts = ()
+    slack.user_says("Something else.", channel="C0CHAN")
+    scene.outbox.posted_messages = ()
     await scene.restart()
     await scene.deliver(scene.answered("Hello."))
     scene.assert_stands("Hello.")
@@ -300,9 +302,9 @@ async def test_a_long_thread_is_looked_through_to_its_end(
 ) -> None:
     monkeypatch.setattr("adapters.slack.history_lookup.PAGE_SIZE", 3)
     for number in range(7):
-        slack.say(f"Chatter {number}", channel=scene.channel, thread_ts=scene.asked_ts)
+        slack.user_says(f"Chatter {number}", channel=scene.channel, thread_ts=scene.asked_ts)
     await scene.deliver(scene.answered("Hello."))
-    scene.outbox.parts = ()
+    scene.outbox.posted_messages = ()
     await scene.restart()
     await scene.deliver(scene.answered("Hello."))
     scene.assert_stands("Hello.")
@@ -310,7 +312,7 @@ async def test_a_long_thread_is_looked_through_to_its_end(
 
 @pytest.mark.parametrize("code", ["missing_scope", "not_in_channel"])
 async def test_who_may_not_look_goes_by_what_was_noted(slack: FakeSlack, scene: SlackScene, code: str) -> None:
-    slack.faults.add(LOOK, Error(code, times=None))
+    slack.faults.add(LOOK, SlackErrorFault(code, times=None))
     await scene.follow(TextDelta("One two "), scene.texts)
     await scene.restart()
     await scene.deliver(scene.answered(LONG))
@@ -319,7 +321,7 @@ async def test_who_may_not_look_goes_by_what_was_noted(slack: FakeSlack, scene: 
 
 def test_what_a_release_saved_is_read_by_the_next() -> None:
     entries = ("1.2", "1.3", "file:F1", "file:1.4", "file:?F2")
-    reply = SlackReply.of(FakeOutbox(fresh=False, parts=entries))
+    reply = SlackReply.of(FakeDeliveryContext(first_attempt=False, posted_messages=entries))
     assert [message.ts for message in reply.messages] == ["1.2", "1.3"]
     assert reply.files == ["F1", "1.4", "?F2"]
     assert reply.needs_lookup

@@ -14,14 +14,29 @@ from adapters.slack import preview
 from gateway.domain.models import File, TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, scenes
 from tests.contracts.reply_scene import Told, a_while
-from tests.fakes.simulated_crash import Death, Mortal
-from tests.fakes.slack_server import Error, FakeSlack, Fault, Lost, RateLimit, Refuse, Status
+from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash
+from tests.fakes.slack_server import (
+    ConnectionRefused,
+    FakeSlack,
+    HttpStatus,
+    PlatformFault,
+    RateLimit,
+    ResponseLost,
+    SlackErrorFault,
+)
 
 LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number in range(12))
 """Two messages."""
 SHORT = "One two three."
 STREAMING, POSTING = {"slack_preview": "stream"}, {"slack_preview": "update"}
-FAULTS = [RateLimit(0), Status(500), Lost(), Refuse(), Lost(skip=1), Error("internal_error")]
+FAULTS = [
+    RateLimit(0),
+    HttpStatus(500),
+    ResponseLost(),
+    ConnectionRefused(),
+    ResponseLost(skip=1),
+    SlackErrorFault("internal_error"),
+]
 LOOK = "conversations.replies"
 METHODS = [
     *("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.postMessage", "chat.update", "chat.delete"),
@@ -61,7 +76,7 @@ def run_of(reply: str) -> Sequence[Told]:
     ],
 )
 async def test_one_fault_at_any_call_costs_nothing(
-    slack: FakeSlack, make: MakeScene, way: dict[str, bool], method: str, fault: Fault
+    slack: FakeSlack, make: MakeScene, way: dict[str, bool], method: str, fault: PlatformFault
 ) -> None:
     scene = make(settings=way)
     slack.faults.add(method, fault)
@@ -70,11 +85,13 @@ async def test_one_fault_at_any_call_costs_nothing(
     scene.assert_stands(LONG)
 
 
-@pytest.mark.parametrize("fault", [Lost(), Lost(skip=1), Lost(times=2), Status(502, times=3)], ids=str)
+@pytest.mark.parametrize(
+    "fault", [ResponseLost(), ResponseLost(skip=1), ResponseLost(times=2), HttpStatus(502, times=3)], ids=str
+)
 @pytest.mark.parametrize("reply", [SHORT, LONG], ids=["short", "long"])
 @pytest.mark.parametrize("threaded", [True, False], ids=["thread", "channel"])
 async def test_a_post_whose_answer_is_lost_is_looked_for_and_not_repeated(
-    slack: FakeSlack, make: MakeScene, fault: Fault, reply: str, *, threaded: bool
+    slack: FakeSlack, make: MakeScene, fault: PlatformFault, reply: str, *, threaded: bool
 ) -> None:
     scene = make(threaded=threaded)
     slack.faults.add("chat.postMessage", fault)
@@ -84,7 +101,7 @@ async def test_a_post_whose_answer_is_lost_is_looked_for_and_not_repeated(
 
 async def test_words_whose_answer_is_lost_are_not_streamed_again(slack: FakeSlack, make: MakeScene) -> None:
     scene = make()
-    slack.faults.add("chat.appendStream", Lost())
+    slack.faults.add("chat.appendStream", ResponseLost())
     more = lambda: scene.texts() == ["One two three"]  # noqa: E731
     await scene.follow(TextDelta("One "), scene.texts, TextDelta("two three "), more)
     await scene.deliver(scene.answered("One two three four."))
@@ -93,8 +110,8 @@ async def test_words_whose_answer_is_lost_are_not_streamed_again(slack: FakeSlac
 
 async def test_nothing_is_posted_while_looking_does_not_work(slack: FakeSlack, make: MakeScene) -> None:
     scene = make()
-    slack.faults.add("chat.postMessage", Lost())
-    slack.faults.add(LOOK, RateLimit(0), Status(500), Lost(), Refuse(), RateLimit(0))
+    slack.faults.add("chat.postMessage", ResponseLost())
+    slack.faults.add(LOOK, RateLimit(0), HttpStatus(500), ResponseLost(), ConnectionRefused(), RateLimit(0))
     before = scene.count("chat.postMessage")
     assert await scene.deliver(scene.answered(SHORT)) > 3
     assert scene.count("chat.postMessage") == before + 1
@@ -102,10 +119,10 @@ async def test_nothing_is_posted_while_looking_does_not_work(slack: FakeSlack, m
 
 
 @pytest.mark.parametrize("outcome", ["another", "failure", "cancelled"])
-@pytest.mark.parametrize("fault", [Lost(), Status(500), RateLimit(0), Refuse()], ids=str)
+@pytest.mark.parametrize("fault", [ResponseLost(), HttpStatus(500), RateLimit(0), ConnectionRefused()], ids=str)
 @pytest.mark.parametrize("method", ["chat.stopStream", "chat.postMessage", "chat.update", "chat.delete"])
 async def test_a_fault_costs_nothing_when_what_was_shown_is_not_the_outcome(
-    slack: FakeSlack, make: MakeScene, outcome: str, method: str, fault: Fault
+    slack: FakeSlack, make: MakeScene, outcome: str, method: str, fault: PlatformFault
 ) -> None:
     scene = make()
     await scene.follow(*run_of(LONG), scene.texts)
@@ -126,7 +143,7 @@ async def test_a_fault_costs_nothing_when_what_was_shown_is_not_the_outcome(
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", "files.completeUploadExternal"])
 async def test_a_fault_at_a_file_brings_it_once(
-    slack: FakeSlack, make: MakeScene, method: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    slack: FakeSlack, make: MakeScene, method: str, fault: PlatformFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adapters.slack.files.LOOKUP_PAUSES", (0.0,))
     scene = make()
@@ -164,7 +181,7 @@ async def test_another_process_makes_one_reply_of_what_a_dead_one_left(
 ) -> None:
     async def die(step: int) -> None:
         scene = make(settings=way)
-        lived = await scene.lives(Mortal(step), run_of(LONG), scene.answered(LONG))
+        lived = await scene.lives(CrashAfterSteps(step), run_of(LONG), scene.answered(LONG))
         reply = LONG if lived else again
         await scene.restart()
         await scene.deliver(scene.answered(reply))
@@ -178,9 +195,9 @@ async def test_another_process_makes_one_reply_of_what_a_dead_one_left(
 async def test_the_next_process_may_die_as_well(make: MakeScene, first: int, reply: str) -> None:
     async def die(step: int) -> None:
         scene = make()
-        await scene.lives(Mortal(first), run_of(LONG), scene.answered(LONG))
-        await scene.restart(Mortal(step))
-        with suppress(Death):
+        await scene.lives(CrashAfterSteps(first), run_of(LONG), scene.answered(LONG))
+        await scene.restart(CrashAfterSteps(step))
+        with suppress(SimulatedCrash):
             await scene.deliver(scene.answered(reply))
         await scene.restart()
         await scene.deliver(scene.answered(reply))
@@ -194,7 +211,7 @@ async def test_a_file_comes_once_whenever_a_process_dies(make: MakeScene) -> Non
         scene = make()
         scene.outbox.files = FILES
         turn = scene.answered(SHORT, CHART)
-        await scene.lives(Mortal(step), (), turn)
+        await scene.lives(CrashAfterSteps(step), (), turn)
         await scene.restart()
         await scene.deliver(turn)
         assert [file.name for posted in scene.said() for file in posted.files] == ["chart.png"]
@@ -216,7 +233,7 @@ REFUSALS = {
 }
 """What each method may say beside what all of them may."""
 BREAKS = st.lists(st.tuples(st.sampled_from(["chat.*", *METHODS]), st.sampled_from(FAULTS)), max_size=4)
-REFUSAL = st.sampled_from([(method, Error(code)) for method, codes in REFUSALS.items() for code in codes])
+REFUSAL = st.sampled_from([(method, SlackErrorFault(code)) for method, codes in REFUSALS.items() for code in codes])
 TROUBLE = st.tuples(BREAKS, st.none() | REFUSAL).map(lambda both: [*both[0], *([both[1]] if both[1] else [])])
 """At most one refusal: what Slack did not take it does not refuse for the same reason in a plainer form."""
 
@@ -224,20 +241,20 @@ TROUBLE = st.tuples(BREAKS, st.none() | REFUSAL).map(lambda both: [*both[0], *([
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reply=REPLIES, long=st.booleans(), cuts=st.integers(1, 60), trouble=TROUBLE, step=st.integers(0, 30))
 def test_whatever_is_said_and_goes_wrong_one_reply_stands(
-    running: FakeSlack, reply: str, *, long: bool, cuts: int, trouble: list[tuple[str, Fault]], step: int
+    running: FakeSlack, reply: str, *, long: bool, cuts: int, trouble: list[tuple[str, PlatformFault]], step: int
 ) -> None:
     """One process in trouble that may die, one that goes on: what stands is the reply, or plain where that is all."""
     reply = f"{reply}\n\n{LONG}" if long else reply
     asyncio.run(_any(running, reply, cuts, trouble, step))
 
 
-async def _any(slack: FakeSlack, reply: str, cuts: int, trouble: list[tuple[str, Fault]], step: int) -> None:
+async def _any(slack: FakeSlack, reply: str, cuts: int, trouble: list[tuple[str, PlatformFault]], step: int) -> None:
     async with scenes(slack) as make:
         scene = make()
         for method, fault in trouble:
             slack.faults.add(method, fault)
         told: list[Told] = [TextDelta(reply[start : start + 200]) for start in range(0, len(reply), 200)]
-        await scene.lives(Mortal(step), [*told[:cuts], a_while()], scene.answered(reply))
+        await scene.lives(CrashAfterSteps(step), [*told[:cuts], a_while()], scene.answered(reply))
         slack.faults.clear()
         await scene.restart()
         await scene.deliver(scene.answered(reply))

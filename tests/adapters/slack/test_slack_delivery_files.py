@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.errors import Unavailable
+from gateway.domain.errors import AssistantUnavailable
 from gateway.domain.models import File
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
-from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.slack_events import TEAM
-from tests.fakes.slack_server import Error, FakeSlack
+from tests.fakes.slack_server import FakeSlack, SlackErrorFault
 
 CHART, TABLE = File("chart.png", "file-1", "image/png"), File("table_of_*all*.csv", "file-2", "text/csv")
 CONTENT = {"file-1": b"png", "file-2": b"a,b"}
@@ -27,29 +27,29 @@ def brought(scene: SlackScene) -> list[tuple[str, bytes]]:
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", "files.completeUploadExternal"])
 async def test_a_file_that_slack_refuses_is_named(slack: FakeSlack, scene: SlackScene, method: str) -> None:
     scene.outbox.files = CONTENT
-    slack.faults.add(method, Error("file_uploads_disabled"))
+    slack.faults.add(method, SlackErrorFault("file_uploads_disabled"))
     await scene.deliver(scene.answered("Here.", CHART, TABLE))
     assert scene.texts() == ["Here.", "The file chart.png could not be brought here."]
     assert brought(scene) == [(TABLE.name, b"a,b")]
 
 
-class Busy(FakeOutbox):
+class Busy(FakeDeliveryContext):
     """Hands a file over after so many tries."""
 
     def __init__(self, tries: int) -> None:
         super().__init__(files=CONTENT)
         self.tries = tries
 
-    async def file(self, file: File) -> bytes:
+    async def read_file(self, file: File) -> bytes:
         self.tries -= 1
         if self.tries >= 0:
-            raise Unavailable
-        return await super().file(file)
+            raise AssistantUnavailable
+        return await super().read_file(file)
 
 
 async def test_an_expired_token_at_a_file_puts_the_delivery_off(slack: FakeSlack, scene: SlackScene) -> None:
     scene.outbox.files = CONTENT
-    slack.faults.add("files.getUploadURLExternal", Error("token_expired"))
+    slack.faults.add("files.getUploadURLExternal", SlackErrorFault("token_expired"))
     assert await scene.deliver(scene.answered("Here.", CHART)) == 1
     assert brought(scene) == [(CHART.name, b"png")]
     assert scene.workspaces.dropped == [TEAM]

@@ -90,6 +90,7 @@ def test_an_expired_token_is_tried_again_because_it_may_be_renewed_meanwhile() -
     assert error.retry_after
 
 
+@pytest.mark.usefixtures("masked")
 def test_the_reasons_that_slack_gives_are_passed_on_without_secrets_and_without_end() -> None:
     messages = [f"[ERROR] no {SECRET} here", "x" * 5000]
     error = refusal(POST, "invalid_blocks", response_metadata={"messages": messages})

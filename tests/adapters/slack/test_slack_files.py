@@ -14,11 +14,11 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.files import fetch, share, upload
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.models import Attachment, ConversationKey, File, Message
-from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.raw_server import RawServer
 from tests.fakes.slack_events import TEAM, TOKEN
-from tests.fakes.slack_server import Error, FakeSlack, Lost, Status
-from tests.fakes.slack_server import File as Kept
+from tests.fakes.slack_server import FakeSlack, HttpStatus, ResponseLost, SlackErrorFault
+from tests.fakes.slack_server import SlackFile as Kept
 
 COMPLETE, INFO = "files.completeUploadExternal", "files.info"
 HERE = Workspace(TEAM, TOKEN)
@@ -71,8 +71,8 @@ async def problem(calls: SlackClient, file: File, workspace: Workspace = HERE) -
 
 def said(slack: FakeSlack, name: str, content: bytes, media_type: str) -> File:
     """As somebody attached it in Slack, and as its message then says."""
-    slack.say("look", files=[(name, content, media_type)])
-    (kept,) = slack.said("D0DM")[-1].files
+    slack.user_says("look", files=[(name, content, media_type)])
+    (kept,) = slack.messages("D0DM")[-1].files
     url = f"{slack.url}/files-pri/{kept.team}-{kept.id}/download/{kept.name}"
     return attached(name, url, media_type, len(content), kept.id)
 
@@ -88,7 +88,7 @@ async def test_files_come_with_their_content_in_their_order(slack: FakeSlack, ca
 async def test_a_few_files_are_fetched_at_a_time(raw: RawServer, raw_calls: SlackClient) -> None:
     files = [attached(f"{number}.txt", f"http://127.0.0.1:{raw.port}/{number}") for number in range(9)]
     for _ in files:
-        raw.say(b"text", kind="text/plain")
+        raw.add_response(b"text", content_type="text/plain")
     assert [one.content for one in await fetched(raw_calls, *files)] == [b"text"] * 9
     assert 1 < raw.connections <= 3
 
@@ -107,8 +107,10 @@ async def test_a_file_of_which_only_the_id_is_known_is_looked_up(slack: FakeSlac
 
 
 async def test_a_file_that_is_linked_and_not_in_slack_is_not_fetched(slack: FakeSlack, calls: SlackClient) -> None:
-    kept = Kept("F0EXT", "doc", "text/plain", TEAM, "U0ANN", more={"url_private": "", "url_private_download": None})
-    slack.say("look", files=[kept])
+    kept = Kept(
+        "F0EXT", "doc", "text/plain", TEAM, "U0ANN", extra_fields={"url_private": "", "url_private_download": None}
+    )
+    slack.user_says("look", files=[kept])
     assert await problem(calls, attached("doc", "", file_id="F0EXT")) == "it is not stored at Slack"
 
 
@@ -138,22 +140,22 @@ async def test_an_address_that_is_none_is_a_problem(calls: SlackClient) -> None:
 
 
 async def test_a_redirect_within_slack_is_followed(raw: RawServer, raw_calls: SlackClient) -> None:
-    raw.say(b"", status="302 Found", headers="Location: /there\r\n")
-    raw.say(b"content", kind="text/plain")
+    raw.add_response(b"", status="302 Found", headers="Location: /there\r\n")
+    raw.add_response(b"content", content_type="text/plain")
     (one,) = await fetched(raw_calls, attached("x", f"http://127.0.0.1:{raw.port}/here"))
     assert one.content == b"content"
     assert all(b"Authorization: Bearer xoxb-fake" in request for request in raw.requests)
 
 
 async def test_a_redirect_to_another_host_is_not_followed(raw: RawServer, raw_calls: SlackClient) -> None:
-    raw.say(b"", status="302 Found", headers=f"Location: http://localhost:{raw.port}/there\r\n")
+    raw.add_response(b"", status="302 Found", headers=f"Location: http://localhost:{raw.port}/there\r\n")
     assert await problem(raw_calls, attached("x", f"http://127.0.0.1:{raw.port}/here")) == "it is not stored at Slack"
     assert len(raw.requests) == 1
 
 
 async def test_redirects_come_to_an_end(raw: RawServer, raw_calls: SlackClient) -> None:
     for _ in range(10):
-        raw.say(b"", status="307 Temporary Redirect", headers="Location: /again\r\n")
+        raw.add_response(b"", status="307 Temporary Redirect", headers="Location: /again\r\n")
     assert "redirects too often" in await problem(raw_calls, attached("x", f"http://127.0.0.1:{raw.port}/"))
 
 
@@ -182,7 +184,7 @@ async def test_a_file_that_does_not_arrive_whole_is_a_problem(raw: RawServer, ra
     raw.answers.append(([b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 99\r\n\r\nabc"], True))
     assert "did not answer" in await problem(raw_calls, attached("x", url))
     for status in ("404 Not Found", "500 Oops"):
-        raw.say(b"x", status=status)
+        raw.add_response(b"x", status=status)
         assert status[:3] in await problem(raw_calls, attached("x", url))
 
 
@@ -201,16 +203,18 @@ async def test_a_reference_that_cannot_be_read_is_a_problem_and_no_exception(
 
 @pytest.fixture
 def place(slack: FakeSlack) -> SlackTarget:
-    root = slack.say("draw", user="U0ANN")
+    root = slack.user_says("draw", user="U0ANN")
     return SlackTarget(HERE, "D0DM", root, root, "U0ANN", TEAM)
 
 
 def shown(slack: FakeSlack, place: SlackTarget) -> list[tuple[str, bytes]]:
-    return [(file.name, file.content) for one in slack.answers(place.channel, place.thread_ts) for file in one.files]
+    return [
+        (file.name, file.content) for one in slack.bot_messages(place.channel, place.thread_ts) for file in one.files
+    ]
 
 
 async def test_a_file_appears_in_the_thread(slack: FakeSlack, calls: SlackClient, place: SlackTarget) -> None:
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     noted: list[str] = []
 
     async def note(file_id: str) -> None:
@@ -219,8 +223,8 @@ async def test_a_file_appears_in_the_thread(slack: FakeSlack, calls: SlackClient
 
     file_id = await upload(calls, place, outbox, MADE, b"png", before_sharing=note)
     assert shown(slack, place) == [("chart.png", b"png")]
-    assert noted == [file_id] == [one.id for one in slack.answers("D0DM", place.thread_ts)[-1].files]
-    assert f"slack:{TEAM}:{COMPLETE}" in outbox.taken
+    assert noted == [file_id] == [one.id for one in slack.bot_messages("D0DM", place.thread_ts)[-1].files]
+    assert f"slack:{TEAM}:{COMPLETE}" in outbox.acquired
 
 
 async def test_an_empty_file_is_declined_before_anything_is_asked(
@@ -228,7 +232,7 @@ async def test_an_empty_file_is_declined_before_anything_is_asked(
 ) -> None:
     before = len(slack.calls())
     with pytest.raises(Rejected):
-        await upload(calls, place, FakeOutbox(), MADE, b"")
+        await upload(calls, place, FakeDeliveryContext(), MADE, b"")
     assert len(slack.calls()) == before
 
 
@@ -236,14 +240,14 @@ async def test_an_empty_file_is_declined_before_anything_is_asked(
 async def test_a_refusal_is_passed_on_and_shows_nothing(
     slack: FakeSlack, calls: SlackClient, place: SlackTarget, method: str
 ) -> None:
-    slack.faults.add(method, Error("file_uploads_disabled"))
+    slack.faults.add(method, SlackErrorFault("file_uploads_disabled"))
     with pytest.raises(Rejected, match="file_uploads_disabled"):
-        await upload(calls, place, FakeOutbox(), MADE, b"png")
+        await upload(calls, place, FakeDeliveryContext(), MADE, b"png")
     assert shown(slack, place) == []
 
 
 async def test_content_that_is_not_taken_may_be_brought_again(raw: RawServer, raw_calls: SlackClient) -> None:
-    raw.say(b"no", status="500 Oops")
+    raw.add_response(b"no", status="500 Oops")
     with pytest.raises(Unreachable) as caught:
         await raw_calls.upload_bytes(f"http://127.0.0.1:{raw.port}/up", "x", b"png")
     assert caught.value.retry_after
@@ -262,8 +266,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_file_whose_sharing_went_unanswered_is_looked_for(
     slack: FakeSlack, calls: SlackClient, place: SlackTarget
 ) -> None:
-    slack.faults.add(COMPLETE, Lost())
-    await upload(calls, place, FakeOutbox(), MADE, b"png")
+    slack.faults.add(COMPLETE, ResponseLost())
+    await upload(calls, place, FakeDeliveryContext(), MADE, b"png")
     assert shown(slack, place) == [("chart.png", b"png")]
 
 
@@ -271,27 +275,27 @@ async def test_a_file_whose_sharing_went_unanswered_is_looked_for(
 async def test_a_file_that_was_not_shared_is_shared_later_and_once(
     slack: FakeSlack, calls: SlackClient, place: SlackTarget
 ) -> None:
-    slack.faults.add(COMPLETE, Status(500))
+    slack.faults.add(COMPLETE, HttpStatus(500))
     noted: asyncio.Queue[str] = asyncio.Queue()
     with pytest.raises(OutcomeUnknown):
-        await upload(calls, place, FakeOutbox(), MADE, b"png", before_sharing=noted.put)
+        await upload(calls, place, FakeDeliveryContext(), MADE, b"png", before_sharing=noted.put)
     assert shown(slack, place) == []
     file_id = noted.get_nowait()
     for _ in range(2):
-        await share(calls, place, FakeOutbox(), MADE, file_id)
+        await share(calls, place, FakeDeliveryContext(), MADE, file_id)
     assert shown(slack, place) == [("chart.png", b"png")]
 
 
 async def test_a_file_that_slack_does_not_know_yet_is_not_shared_yet(
     slack: FakeSlack, calls: SlackClient, place: SlackTarget
 ) -> None:
-    slack.faults.add(COMPLETE, Error("ekm_access_denied"))
+    slack.faults.add(COMPLETE, SlackErrorFault("ekm_access_denied"))
     noted: asyncio.Queue[str] = asyncio.Queue()
     with pytest.raises(Rejected):
-        await upload(calls, place, FakeOutbox(), MADE, b"png", before_sharing=noted.put)
-    slack.faults.add(INFO, Error("file_not_found"))
-    await share(calls, place, FakeOutbox(), MADE, noted.get_nowait())
+        await upload(calls, place, FakeDeliveryContext(), MADE, b"png", before_sharing=noted.put)
+    slack.faults.add(INFO, SlackErrorFault("file_not_found"))
+    await share(calls, place, FakeDeliveryContext(), MADE, noted.get_nowait())
     assert shown(slack, place) == [("chart.png", b"png")]
-    slack.faults.add(INFO, Error("missing_scope"))
+    slack.faults.add(INFO, SlackErrorFault("missing_scope"))
     with pytest.raises(Rejected, match="missing_scope"):
-        await share(calls, place, FakeOutbox(), MADE, "F1")
+        await share(calls, place, FakeDeliveryContext(), MADE, "F1")

@@ -10,7 +10,7 @@ from gateway.domain.models import TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene, Stingy, scenes
 from tests.contracts.reply_scene import Told, deltas
 from tests.fakes.slack_events import TEAM, USER
-from tests.fakes.slack_server import Error, FakeSlack, RateLimit
+from tests.fakes.slack_server import FakeSlack, RateLimit, SlackErrorFault
 
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
 POST, UPDATE = "chat.postMessage", "chat.update"
@@ -38,7 +38,7 @@ async def test_a_reply_grows_word_by_word_and_is_noted_as_soon_as_it_stands(
     await scene.follow(
         TextDelta("One two thr"),
         lambda: stands("One two"),
-        lambda: scene.outbox.notes == [(scene.said()[0].ts,)],
+        lambda: scene.outbox.saved_progress == [(scene.said()[0].ts,)],
         TextDelta("ee four fi"),
         lambda: stands("One two three four"),
         TextDelta("ve"),
@@ -68,9 +68,9 @@ async def test_a_reply_that_is_over_at_once_is_posted_and_not_streamed(slack: Fa
 
 async def test_the_status_comes_at_once_and_goes_with_the_reply(slack: FakeSlack, scene: SlackScene) -> None:
     await scene.follow(lambda: slack.statuses("D0DM", scene.asked_ts) == ["is thinking…"])
-    assert slack.status("D0DM", scene.asked_ts) == "is thinking…"
+    assert slack.shown_status("D0DM", scene.asked_ts) == "is thinking…"
     await scene.deliver(scene.answered("Done."))
-    assert slack.status("D0DM", scene.asked_ts) == ""
+    assert slack.shown_status("D0DM", scene.asked_ts) == ""
 
 
 async def test_a_status_is_taken_away_when_nothing_is_said(slack: FakeSlack, scene: SlackScene) -> None:
@@ -81,7 +81,7 @@ async def test_a_status_is_taken_away_when_nothing_is_said(slack: FakeSlack, sce
 
 
 async def test_a_status_without_a_place_is_left_out(slack: FakeSlack, scene: SlackScene) -> None:
-    scene.outbox.full.add(f"slack:{TEAM}:{STATUS}")
+    scene.outbox.exhausted_buckets.add(f"slack:{TEAM}:{STATUS}")
     await scene.follow(TextDelta("Some words "), scene.texts)
     assert STATUS not in methods(slack)
 
@@ -98,10 +98,10 @@ async def test_slack_gets_its_button_and_loses_it_with_the_reply(
     slack: FakeSlack, scene: SlackScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
-    await scene.follow(lambda: slack.agent_statuses("D0DM", scene.asked_ts))
-    assert slack.agent_statuses("D0DM", scene.asked_ts) == ["processing"]
+    await scene.follow(lambda: slack.session_statuses("D0DM", scene.asked_ts))
+    assert slack.session_statuses("D0DM", scene.asked_ts) == ["processing"]
     await scene.deliver(scene.answered("Done."))
-    assert slack.agent_statuses("D0DM", scene.asked_ts) == ["processing", "active"]
+    assert slack.session_statuses("D0DM", scene.asked_ts) == ["processing", "active"]
 
 
 async def test_a_stream_that_ends_takes_the_button_away_by_itself(
@@ -110,7 +110,7 @@ async def test_a_stream_that_ends_takes_the_button_away_by_itself(
     monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
 
     def working() -> list[str]:
-        return slack.agent_statuses("D0DM", scene.asked_ts)
+        return slack.session_statuses("D0DM", scene.asked_ts)
 
     await scene.follow(working, TextDelta("Some words "), scene.texts)
     await scene.deliver(scene.answered("Some words more."))
@@ -124,7 +124,7 @@ async def test_who_is_no_agent_is_asked_once_and_uses_words(monkeypatch: pytest.
         async with scenes(slack) as make:
             scene = make(settings={"slack_preview": "update"})
             said = lambda: slack.statuses("D0DM", scene.asked_ts)[1:] == ["is using clock…", "is thinking…"]  # noqa: E731
-            using = lambda: slack.status("D0DM", scene.asked_ts) == "is using clock…"  # noqa: E731
+            using = lambda: slack.shown_status("D0DM", scene.asked_ts) == "is using clock…"  # noqa: E731
             await scene.follow(ToolCall("c1", "clock"), using, ToolCall("c1", "clock", done=True), said)
             assert scene.count(SESSION) == 1
             await scene.deliver(scene.answered("It is noon."))
@@ -213,7 +213,7 @@ async def test_after_the_stop_button_the_preview_writes_no_more(slack: FakeSlack
     await scene.follow(
         TextDelta("One two "),
         scene.texts,
-        lambda: slack.stop("D0DM", scene.asked_ts),
+        lambda: slack.press_stop("D0DM", scene.asked_ts),
         TextDelta("three four "),
         lambda: scene.count(APPEND) == 1,
         TextDelta("five six "),
@@ -230,7 +230,7 @@ async def test_after_the_stop_button_the_preview_writes_no_more(slack: FakeSlack
 async def test_a_workspace_without_streams_is_asked_once_for_all_turns(
     slack: FakeSlack, make: MakeScene, code: str
 ) -> None:
-    slack.faults.add(START, Error(code, times=None))
+    slack.faults.add(START, SlackErrorFault(code, times=None))
     scene = make()
     for _ in range(2):
         second = make()
@@ -243,7 +243,7 @@ async def test_a_workspace_without_streams_is_asked_once_for_all_turns(
 
 
 async def test_a_refusal_that_is_about_one_message_counts_for_its_turn_only(slack: FakeSlack, make: MakeScene) -> None:
-    slack.faults.add(START, Error("user_not_found"))
+    slack.faults.add(START, SlackErrorFault("user_not_found"))
     scene = make()
     await scene.follow(TextDelta("Some words "), scene.texts)
     assert (scene.count(START), scene.count(POST)) == (1, 1)
@@ -277,7 +277,7 @@ async def test_with_no_place_for_a_stream_a_message_is_changed_and_with_none_for
     await scene.follow(TextDelta("Some words "), scene.texts)
     assert (scene.count(START), scene.count(POST)) == (0, 1)
     other = make(outbox=Stingy({START: 0, "preview": 0}))
-    tried = lambda: other.outbox.taken.count(f"slack:{TEAM}:preview") > 1  # noqa: E731
+    tried = lambda: other.outbox.acquired.count(f"slack:{TEAM}:preview") > 1  # noqa: E731
     await other.follow(TextDelta("Some words "), tried)
     assert other.said() == []
     await other.deliver(other.answered("Some words more."))
@@ -286,7 +286,7 @@ async def test_with_no_place_for_a_stream_a_message_is_changed_and_with_none_for
 
 async def test_what_finds_no_place_is_shown_with_what_follows(slack: FakeSlack, make: MakeScene) -> None:
     scene = make(outbox=Stingy({APPEND: 1}))
-    waited = lambda: scene.outbox.taken.count(f"slack:{TEAM}:{APPEND}") > 1  # noqa: E731
+    waited = lambda: scene.outbox.acquired.count(f"slack:{TEAM}:{APPEND}") > 1  # noqa: E731
     more = lambda: scene.outbox.places.update({APPEND: 5}) is None  # type: ignore[attr-defined]  # noqa: E731
     await scene.follow(
         TextDelta("one "),
@@ -313,7 +313,7 @@ async def test_a_429_makes_the_preview_wait_and_nobody_else(slack: FakeSlack, ma
 async def test_a_turn_that_another_process_began_shows_only_that_it_goes_on(
     slack: FakeSlack, scene: SlackScene
 ) -> None:
-    scene.outbox.fresh = False
+    scene.outbox.first_attempt = False
     said = lambda: slack.statuses("D0DM", scene.asked_ts)  # noqa: E731
     await scene.follow(TextDelta("Some words "), said, _moment(), _moment())
     assert methods(slack) == [STATUS]
@@ -328,6 +328,6 @@ async def test_where_the_app_is_not_installed_nothing_is_shown_and_nothing_raise
 
 
 async def test_a_lease_that_is_lost_ends_the_preview_quietly(slack: FakeSlack, scene: SlackScene) -> None:
-    scene.outbox.lost = True
+    scene.outbox.lease_lost = True
     await scene.follow(TextDelta("Some words "), scene.texts, TextDelta("more "))
     assert scene.count(START) == 1

@@ -21,13 +21,13 @@ from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import Client, SocketMode
 from gateway.domain.errors import Overloaded, StoreUnavailable
-from gateway.ports.platform import Receipt
-from gateway.ports.store import Memory
+from gateway.ports.platform import ParsedUpdate
+from gateway.ports.store import KeyValueStore
 from gateway.worker.worker import run_once
 from tests.adapters.chat import in_thread, until
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import APP_TOKEN, TOKEN
-from tests.fakes.slack_faults import Error, Refuse
+from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
 
 LONGEST_WAIT = 20.0
@@ -41,7 +41,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def slack() -> Iterator[FakeSlack]:
-    with FakeSlack(patience=0.3) as slack:
+    with FakeSlack(response_timeout=0.3) as slack:
         yield slack
 
 
@@ -52,23 +52,23 @@ def make_adapter(slack: FakeSlack, token: str = APP_TOKEN) -> SlackAdapter:
         slack_app_token=SecretStr(token),
         slack_api_url=slack.api_url,
     )
-    return SlackAdapter(known, cast("Memory", None), run_once)
+    return SlackAdapter(known, cast("KeyValueStore", None), run_once)
 
 
 @contextmanager
 def listening(slack: FakeSlack, inbox: RecordingInbox) -> Iterator[SlackAdapter]:
-    adapter, before = make_adapter(slack), slack.sockets.count
-    adapter.listen(inbox.inbox)
-    slack.wait(lambda: slack.sockets.count == before + 1)
+    adapter, before = make_adapter(slack), slack.sockets.open_count
+    adapter.start_receiving(inbox.inbox)
+    slack.wait_until(lambda: slack.sockets.open_count == before + 1)
     yield adapter
-    adapter.hush()
+    adapter.stop_receiving()
 
 
 def test_what_is_said_is_committed_and_then_acknowledged(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
     inbox = RecordingInbox()
     with listening(slack, inbox):
-        slack.say("hello")
-        slack.settle()
+        slack.user_says("hello")
+        slack.wait_until_delivered()
         assert inbox.texts == ["hello"]
         assert [delivery.status for delivery in slack.deliveries] == [200]
     assert not any("on_error" in record.getMessage() for record in caplog.records)
@@ -76,8 +76,8 @@ def test_what_is_said_is_committed_and_then_acknowledged(slack: FakeSlack, caplo
 
 def test_an_answer_goes_back_with_the_acknowledgement(slack: FakeSlack) -> None:
     with listening(slack, RecordingInbox()):
-        slack.command("/help")
-        slack.settle()
+        slack.run_command("/help")
+        slack.wait_until_delivered()
         (delivery,) = slack.deliveries
         assert delivery.status == 200
         assert "ephemeral" in delivery.answer
@@ -86,8 +86,8 @@ def test_an_answer_goes_back_with_the_acknowledgement(slack: FakeSlack) -> None:
 def test_what_is_not_committed_is_left_with_slack(slack: FakeSlack) -> None:
     inbox = RecordingInbox(faults=[StoreUnavailable("pw"), Overloaded(), RuntimeError("a bug")])
     with capture_logs() as logs, listening(slack, inbox):
-        slack.say("hello")
-        slack.settle()
+        slack.user_says("hello")
+        slack.wait_until_delivered()
         assert [delivery.status for delivery in slack.deliveries] == [0, 0, 0, 200]
         assert inbox.texts == ["hello"]
     left = [entry for entry in logs if "sends it again" in entry["event"]]
@@ -97,27 +97,27 @@ def test_what_is_not_committed_is_left_with_slack(slack: FakeSlack) -> None:
 def test_who_is_told_to_hush_finishes_what_is_half_taken_and_takes_no_more(slack: FakeSlack) -> None:
     reached, go_on = threading.Event(), threading.Event()
 
-    def wait(_: Receipt) -> None:
+    def wait(_: ParsedUpdate) -> None:
         reached.set()
         assert go_on.wait(LONGEST_WAIT)
 
     inbox = RecordingInbox(before=wait)
     with listening(slack, inbox) as adapter:
-        slack.say("first")
+        slack.user_says("first")
         assert reached.wait(LONGEST_WAIT)
-        hushing = in_thread(adapter.hush)
-        slack.say("second")
+        hushing = in_thread(adapter.stop_receiving)
+        slack.user_says("second")
         hushing.join(0.2)
         assert hushing.is_alive()
         go_on.set()
         hushing.join(LONGEST_WAIT)
         assert not hushing.is_alive()
-        slack.wait(lambda: slack.sockets.count == 0)
+        slack.wait_until(lambda: slack.sockets.open_count == 0)
         assert inbox.texts == ["first"]
-        slack.wait(lambda: any(delivery.status == 200 for delivery in slack.deliveries))
+        slack.wait_until(lambda: any(delivery.status == 200 for delivery in slack.deliveries))
     later = RecordingInbox()
     with listening(slack, later):
-        slack.settle()
+        slack.wait_until_delivered()
     assert later.texts == ["second"]
 
 
@@ -126,18 +126,18 @@ def test_a_lost_connection_is_replaced(slack: FakeSlack, how: str) -> None:
     inbox = RecordingInbox()
     with listening(slack, inbox):
         getattr(slack.sockets, how)()
-        slack.wait(lambda: len(slack.calls("apps.connections.open")) > 1 and slack.sockets.count == 1)
-        slack.say("still there?")
-        slack.settle()
+        slack.wait_until(lambda: len(slack.calls("apps.connections.open")) > 1 and slack.sockets.open_count == 1)
+        slack.user_says("still there?")
+        slack.wait_until_delivered()
         assert inbox.texts == ["still there?"]
 
 
 def test_slack_may_be_away_when_we_begin(slack: FakeSlack) -> None:
-    slack.faults.add("apps.connections.open", Refuse(times=2))
+    slack.faults.add("apps.connections.open", ConnectionRefused(times=2))
     inbox = RecordingInbox()
     with capture_logs() as logs, listening(slack, inbox):
-        slack.say("hello")
-        slack.settle()
+        slack.user_says("hello")
+        slack.wait_until_delivered()
         assert inbox.texts == ["hello"]
     assert [entry["log_level"] for entry in logs] == ["warning", "warning", "info"]
 
@@ -145,9 +145,9 @@ def test_slack_may_be_away_when_we_begin(slack: FakeSlack) -> None:
 def test_a_token_that_slack_does_not_take_stops_nothing_and_is_named_without_its_value(slack: FakeSlack) -> None:
     adapter = make_adapter(slack, "xapp-wrong-one")
     with capture_logs() as logs:
-        adapter.listen(RecordingInbox().inbox)
+        adapter.start_receiving(RecordingInbox().inbox)
         until(lambda: len(logs) > 1)  # it is tried again
-        adapter.hush()
+        adapter.stop_receiving()
     assert {entry["log_level"] for entry in logs} == {"error"}
     assert {entry["error"] for entry in logs} == {"Slack does not accept SLACK_APP_TOKEN: invalid_auth."}
     assert "xapp" not in str(logs)
@@ -157,8 +157,8 @@ def test_two_processes_share_what_comes(slack: FakeSlack) -> None:
     one, two = RecordingInbox(), RecordingInbox()
     with listening(slack, one), listening(slack, two):
         for number in range(40):
-            slack.say(f"message {number}")
-        slack.settle()
+            slack.user_says(f"message {number}")
+        slack.wait_until_delivered()
         assert {delivery.status for delivery in slack.deliveries} == {200}
     assert sorted(one.texts + two.texts) == sorted(f"message {number}" for number in range(40))
     assert one.texts
@@ -167,9 +167,9 @@ def test_two_processes_share_what_comes(slack: FakeSlack) -> None:
 
 def test_without_a_token_there_is_nothing_to_listen_to(slack: FakeSlack) -> None:
     known = SlackSettings(_env_file=None, slack_bot_token=SecretStr(TOKEN), slack_api_url=slack.api_url)  # type: ignore[call-arg]  # pydantic's own
-    adapter = SlackAdapter(known, cast("Memory", None), run_once)
-    adapter.listen(RecordingInbox().inbox)
-    adapter.hush()
+    adapter = SlackAdapter(known, cast("KeyValueStore", None), run_once)
+    adapter.start_receiving(RecordingInbox().inbox)
+    adapter.stop_receiving()
     assert slack.calls() == []
 
 
@@ -241,10 +241,10 @@ def test_whoever_was_shut_stays_so_when_a_connection_comes_late(slack: FakeSlack
     go_on.set()
     one._connector.stop()  # waits for the attempt
     assert not one.client.is_connected()
-    slack.wait(lambda: slack.sockets.count == 0)
+    slack.wait_until(lambda: slack.sockets.open_count == 0)
 
 
 def test_errors_of_slack_are_tried_again(slack: FakeSlack) -> None:
-    slack.faults.add("apps.connections.open", Error("internal_error"))
+    slack.faults.add("apps.connections.open", SlackErrorFault("internal_error"))
     with listening(slack, RecordingInbox()):
         assert len(slack.calls("apps.connections.open")) == 2

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from adapters.base.json_fields import storable
 from adapters.slack import replies, text_input
-from gateway.domain.models import Kind
-from tests.fakes.slack_events import BOT_USER, rich_text
+from gateway.domain.models import MessageKind
+from tests.fakes.slack_events import BOT_USER, rich_text_block
 
 CALL = f"<@{BOT_USER}>"
 NAMES = st.sampled_from(
@@ -94,25 +94,25 @@ def test_a_long_message_is_read_in_no_more_steps_than_it_has_characters(pieces: 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("reset", Kind.RESET),
-        ("Reset.", Kind.RESET),
-        ("/reset", Kind.RESET),
-        ("NEW", Kind.RESET),
-        ("stop", Kind.STOP),
-        ("Stop!", Kind.STOP),
-        ("cancel", Kind.STOP),
-        ("stop it", Kind.ASK),
-        ("reset my password", Kind.ASK),
-        ("help", Kind.ASK),
-        ("", Kind.ASK),
+        ("reset", MessageKind.RESET),
+        ("Reset.", MessageKind.RESET),
+        ("/reset", MessageKind.RESET),
+        ("NEW", MessageKind.RESET),
+        ("stop", MessageKind.STOP),
+        ("Stop!", MessageKind.STOP),
+        ("cancel", MessageKind.STOP),
+        ("stop it", MessageKind.PROMPT),
+        ("reset my password", MessageKind.PROMPT),
+        ("help", MessageKind.PROMPT),
+        ("", MessageKind.PROMPT),
     ],
 )
-def test_a_command_is_a_word_that_stands_alone(text: str, kind: Kind) -> None:
+def test_a_command_is_a_word_that_stands_alone(text: str, kind: MessageKind) -> None:
     assert text_input.kind_of(text) is kind
 
 
 def test_a_text_that_stands_in_blocks_alone_is_not_lost() -> None:
-    assert text_input.written({"text": "", "blocks": [rich_text(f"{CALL} is 1 < 2?")]}) == f"{CALL} is 1 &lt; 2?"
+    assert text_input.written({"text": "", "blocks": [rich_text_block(f"{CALL} is 1 < 2?")]}) == f"{CALL} is 1 &lt; 2?"
 
 
 def test_rich_text_reads_as_it_looks() -> None:
@@ -170,7 +170,7 @@ def test_a_forwarded_message_is_part_of_what_was_said_and_a_preview_of_a_link_is
 
 
 def test_a_forwarded_message_may_have_its_text_in_blocks() -> None:
-    quote = {"team": "T1", "channel": "C1", "ts": "1.2", "message": {"blocks": [rich_text("in blocks")]}}
+    quote = {"team": "T1", "channel": "C1", "ts": "1.2", "message": {"blocks": [rich_text_block("in blocks")]}}
     message = {"text": "", "attachments": [{"is_share": True, "message_blocks": [quote]}]}
     assert text_input.whole(message, BOT_USER) == "Forwarded message from somebody:\nin blocks"
 

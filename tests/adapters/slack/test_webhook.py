@@ -22,29 +22,29 @@ from werkzeug.test import TestResponse
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.check import Check
-from gateway.ports.store import Memory
+from gateway.ports.check import CheckResult
+from gateway.ports.store import KeyValueStore
 from gateway.web.flask_app import create_app
 from gateway.worker.worker import run_once
 from tests.adapters.chat import error, in_thread, until
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import (
+    MESSAGE_SUBTYPES,
     SIGNING_SECRET,
-    SUBTYPES,
     TOKEN,
+    app_home_opened,
     block_action,
-    callback,
-    command,
-    edited,
-    home_opened,
-    message,
-    signed,
+    event_envelope,
+    message_changed,
+    message_event,
+    signed_headers,
+    slash_command,
 )
-from tests.fakes.slack_faults import Error
+from tests.fakes.slack_faults import SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
 
 FORM = "application/x-www-form-urlencoded"
-NO_MEMORY = cast("Memory", None)
+NO_MEMORY = cast("KeyValueStore", None)
 """For an adapter that stores nothing."""
 
 
@@ -62,11 +62,11 @@ class WebhookSite:
 
     def __post_init__(self) -> None:
         self.adapter = SlackAdapter(self.known, NO_MEMORY, run_once)
-        app = create_app([self.adapter], self.inbox.inbox, lambda: [Check("database", ok=True)])
+        app = create_app([self.adapter], self.inbox.inbox, lambda: [CheckResult("database", ok=True)])
         self.client = app.test_client()
 
     def post(self, body: bytes, path: str = "/slack/events", **signing: Any) -> TestResponse:
-        return self.client.post(path, data=body, headers=signed(body, **signing))
+        return self.client.post(path, data=body, headers=signed_headers(body, **signing))
 
     def tell(self, payload: object) -> TestResponse:
         return self.post(json.dumps(payload).encode())
@@ -92,21 +92,21 @@ def forget(site: WebhookSite) -> None:
 def test_a_command_and_a_click_come_in_wherever_they_are_sent(site: WebhookSite) -> None:
     for path in ("/slack/events", "/slack/commands", "/slack/interactive"):
         site.inbox.taken.clear()
-        assert site.fill(command("help"), path).status_code == 200
+        assert site.fill(slash_command("help"), path).status_code == 200
         click = {"payload": json.dumps(block_action("somebody_elses", "x"))}
         assert site.fill(click, path).status_code == 200
 
 
 def test_what_is_to_be_told_at_once_is_the_answers_json(site: WebhookSite) -> None:
-    response = site.fill(command("help", "payload"), "/slack/commands")
+    response = site.fill(slash_command("help", "payload"), "/slack/commands")
     assert response.status_code == 200
     assert response.content_type == "application/json"
     assert response.json["response_type"] == "ephemeral"  # type: ignore[index]  # it is an object
 
 
 def test_what_we_do_not_know_is_fine(site: WebhookSite) -> None:
-    unknown = ({"type": "never_heard_of"}, home_opened(), edited("x"), *SUBTYPES.values())
-    assert {site.tell(callback(event)).status_code for event in unknown} == {200}
+    unknown = ({"type": "never_heard_of"}, app_home_opened(), message_changed("x"), *MESSAGE_SUBTYPES.values())
+    assert {site.tell(event_envelope(event)).status_code for event in unknown} == {200}
     assert site.tell({"type": "app_rate_limited", "minute_rate_limited": 1}).status_code == 200
     assert site.tell({}).status_code == 200
 
@@ -124,7 +124,7 @@ def test_slack_may_see_whether_the_address_is_ours(site: WebhookSite) -> None:
 
 
 def test_whoever_is_not_slack_is_refused(site: WebhookSite) -> None:
-    for payload in (callback(message("let me in")), {"type": "url_verification", "challenge": "x"}):
+    for payload in (event_envelope(message_event("let me in")), {"type": "url_verification", "challenge": "x"}):
         body = json.dumps(payload).encode()
         assert error(site.post(body, secret="another")) == (401, "unauthorized")
         assert error(site.post(body, at=1_700_000_000)) == (401, "unauthorized")
@@ -170,7 +170,7 @@ json_values = st.recursive(
 )
 def test_no_payload_makes_us_fall_over(site: WebhookSite, payload: dict[str, Any]) -> None:
     assert site.tell(payload).status_code in {200, 400}
-    assert site.tell(callback(payload)).status_code in {200, 400}
+    assert site.tell(event_envelope(payload)).status_code in {200, 400}
 
 
 def test_without_a_signing_secret_nobody_can_be_told_from_slack_and_so_nothing_is_there() -> None:
@@ -186,8 +186,8 @@ def test_slack_sends_again_until_it_is_committed() -> None:
     site.inbox.faults += [StoreUnavailable(), RuntimeError("a bug")]
     with FakeSlack() as slack, served(site) as url:
         slack.deliver_to(f"{url}/slack/events")
-        slack.say("hello")
-        slack.settle()
+        slack.user_says("hello")
+        slack.wait_until_delivered()
         assert [delivery.status for delivery in slack.deliveries] == [503, 500, 200]
     assert site.inbox.texts == ["hello"]
 
@@ -208,8 +208,8 @@ def test_everything_that_comes_at_once_is_taken_once() -> None:
     with FakeSlack() as slack, served(site) as url:
         slack.deliver_to(f"{url}/slack/events")
         for number in range(50):
-            slack.say(f"message {number}")
-        slack.settle()
+            slack.user_says(f"message {number}")
+        slack.wait_until_delivered()
         assert [delivery.status for delivery in slack.deliveries] == [200] * 50
     assert sorted(site.inbox.texts) == sorted(f"message {number}" for number in range(50))
 
@@ -227,7 +227,7 @@ def test_nothing_is_called_and_no_thread_begins_before_somebody_knocks(
     with FakeSlack() as slack, caplog.at_level(logging.INFO):
         own = threading.active_count() - before
         site = WebhookSite(settings(slack_api_url=slack.api_url, slack_prompts="Hi: Say hi"))
-        for payload in ({"type": "url_verification", "challenge": "x"}, callback(message("hello"))):
+        for payload in ({"type": "url_verification", "challenge": "x"}, event_envelope(message_event("hello"))):
             assert site.tell(payload).status_code == 200
         assert slack.calls() == []
         assert threading.active_count() - before <= own
@@ -241,7 +241,7 @@ def test_nothing_is_called_and_no_thread_begins_before_somebody_knocks(
 def prompting(slack: FakeSlack) -> Iterator[WebhookSite]:
     site = WebhookSite(settings(slack_api_url=slack.api_url, slack_prompts="Hi: Say hi | Sum up"))
     yield site
-    site.adapter.hush()
+    site.adapter.stop_receiving()
 
 
 def suggested(slack: FakeSlack) -> list[Any]:
@@ -250,9 +250,14 @@ def suggested(slack: FakeSlack) -> list[Any]:
 
 def test_who_opens_the_agent_is_suggested_what_to_ask_once_an_hour(slack: FakeSlack, prompting: WebhookSite) -> None:
     slack.add_channel("D0BEN")
-    for event in (home_opened(tab="home"), home_opened(), home_opened(), home_opened(user="U0BEN", channel="D0BEN")):
-        assert prompting.tell(callback(event)).status_code == 200
-    slack.wait(lambda: len(suggested(slack)) == 2)
+    for event in (
+        app_home_opened(tab="home"),
+        app_home_opened(),
+        app_home_opened(),
+        app_home_opened(user="U0BEN", channel="D0BEN"),
+    ):
+        assert prompting.tell(event_envelope(event)).status_code == 200
+    slack.wait_until(lambda: len(suggested(slack)) == 2)
     prompts = [{"title": "Hi", "message": "Say hi"}, {"title": "Sum up", "message": "Sum up"}]
     asked = [{"channel_id": channel, "prompts": prompts} for channel in ("D0DM", "D0BEN")]
     assert [call.args for call in suggested(slack)] == asked
@@ -260,16 +265,16 @@ def test_who_opens_the_agent_is_suggested_what_to_ask_once_an_hour(slack: FakeSl
 
 
 def test_prompts_that_slack_does_not_take_are_no_harm(slack: FakeSlack, prompting: WebhookSite) -> None:
-    slack.faults.add("assistant.threads.*", Error("not_allowed_token_type"))
+    slack.faults.add("assistant.threads.*", SlackErrorFault("not_allowed_token_type"))
     with capture_logs() as logs:
-        assert prompting.tell(callback(home_opened())).status_code == 200
-        slack.wait(lambda: suggested(slack))
+        assert prompting.tell(event_envelope(app_home_opened())).status_code == 200
+        slack.wait_until(lambda: suggested(slack))
         until(lambda: logs)
     assert [entry["error"] for entry in logs] == ["not_allowed_token_type"]
     assert TOKEN not in str(logs)
 
 
 def test_who_comes_while_the_process_ends_is_suggested_nothing(slack: FakeSlack, prompting: WebhookSite) -> None:
-    prompting.adapter.hush()
-    assert prompting.tell(callback(home_opened())).status_code == 200
+    prompting.adapter.stop_receiving()
+    assert prompting.tell(event_envelope(app_home_opened())).status_code == 200
     assert suggested(slack) == []

@@ -19,11 +19,11 @@ from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace
 from gateway.domain.errors import DeliveryError, StoreUnavailable
-from gateway.ports.store import Memory
+from gateway.ports.store import KeyValueStore
 from storage.store import SqlStore
 from tests.adapters.chat import in_thread
 from tests.fakes.slack_events import TEAM
-from tests.fakes.slack_faults import Error, Lost, RateLimit, Status
+from tests.fakes.slack_faults import HttpStatus, RateLimit, ResponseLost, SlackErrorFault
 from tests.fakes.slack_oauth import CLIENT_ID, CLIENT_SECRET
 from tests.fakes.slack_server import FakeSlack
 
@@ -35,13 +35,13 @@ LEASE = f"slack:installation:{TEAM}:rotation"
 class Watched:
     """A database that counts what is read, and fails where it is told."""
 
-    def __init__(self, store: Memory) -> None:
+    def __init__(self, store: KeyValueStore) -> None:
         self._store = store
         self.reads = 0
         self.down: set[str] = set()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        self.reads += name == "recall"
+        self.reads += name == "get_value"
         if name in self.down:
             raise StoreUnavailable("The database is down.")
         found: Callable[..., Any] = getattr(self._store, name)
@@ -61,7 +61,7 @@ def process(slack: FakeSlack, memory: Watched) -> InstalledWorkspaces:
         slack_client_secret=SecretStr(CLIENT_SECRET),
         slack_api_url=slack.api_url,
     )
-    return InstalledWorkspaces(known, cast("Memory", memory))
+    return InstalledWorkspaces(known, cast("KeyValueStore", memory))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def installed(slack: FakeSlack, memory: Watched) -> InstalledWorkspaces:
 
 def keep(slack: FakeSlack, memory: Watched, ends_in: float | None) -> str:
     """Install the app, with a token that ends in so many seconds as far as we know; the token."""
-    code = slack.installing.code(team=TEAM)
+    code = slack.oauth.new_code(team=TEAM)
     granted = WebClient(base_url=slack.api_url).oauth_v2_access(
         client_id=CLIENT_ID, client_secret=CLIENT_SECRET, code=code
     )
@@ -84,13 +84,13 @@ def keep(slack: FakeSlack, memory: Watched, ends_in: float | None) -> str:
         bot_token_expires_at=None if ends_in is None else int(time.time() + ends_in),
         installed_at=time.time(),
     )
-    Installations(cast("Memory", memory)).save_bot(bot)
+    Installations(cast("KeyValueStore", memory)).save_bot(bot)
     return str(granted["access_token"])
 
 
 def renewals(slack: FakeSlack) -> list[str]:
     """What became of each attempt to renew a token."""
-    return [call.answered for call in slack.calls("oauth.v2.access") if "refresh_token" in call.args]
+    return [call.summary for call in slack.calls("oauth.v2.access") if "refresh_token" in call.args]
 
 
 def works(slack: FakeSlack, found: Workspace) -> bool:
@@ -135,7 +135,7 @@ async def test_an_installation_is_remembered_for_a_while(
 
 
 async def test_without_a_database_it_is_tried_again(memory: Watched, installed: InstalledWorkspaces) -> None:
-    memory.down = {"recall"}
+    memory.down = {"get_value"}
     with pytest.raises(DeliveryError) as later:
         await installed.find(HERE)
     assert later.value.retry_after
@@ -182,7 +182,14 @@ async def test_a_renewed_token_is_renewed_again(
 
 
 @pytest.mark.parametrize(
-    "fault", [RateLimit(), Error("internal_error"), Status(502), Lost(), Error("bad_client_secret")]
+    "fault",
+    [
+        RateLimit(),
+        SlackErrorFault("internal_error"),
+        HttpStatus(502),
+        ResponseLost(),
+        SlackErrorFault("bad_client_secret"),
+    ],
 )
 async def test_a_token_that_still_lives_is_used_when_slack_does_not_renew_it(
     slack: FakeSlack, memory: Watched, installed: InstalledWorkspaces, fault: Any
@@ -194,10 +201,12 @@ async def test_a_token_that_still_lives_is_used_when_slack_does_not_renew_it(
     assert [entry["log_level"] for entry in logs] == ["warning"]
     assert "xox" not in str(logs)
     assert len(renewals(slack)) == 1
-    assert memory.lease(LEASE, "anybody", 1.0)  # it was given back
+    assert memory.try_lock(LEASE, "anybody", 1.0)  # it was given back
 
 
-@pytest.mark.parametrize(("fault", "final"), [(Status(502), False), (Error("invalid_refresh_token"), True)])
+@pytest.mark.parametrize(
+    ("fault", "final"), [(HttpStatus(502), False), (SlackErrorFault("invalid_refresh_token"), True)]
+)
 async def test_a_dead_token_is_not_used(
     slack: FakeSlack, memory: Watched, installed: InstalledWorkspaces, fault: Any, *, final: bool
 ) -> None:
@@ -215,7 +224,7 @@ async def test_while_another_process_renews_it_a_token_that_lives_is_used(
     slack: FakeSlack, memory: Watched, installed: InstalledWorkspaces
 ) -> None:
     token = keep(slack, memory, HOUR)
-    assert memory.lease(LEASE, "another", 60)
+    assert memory.try_lock(LEASE, "another", 60)
     assert (await installed.find(HERE)).token == token
     assert renewals(slack) == []
 
@@ -224,10 +233,10 @@ async def test_who_has_a_dead_token_waits_for_the_process_that_renews_it(
     slack: FakeSlack, memory: Watched, installed: InstalledWorkspaces
 ) -> None:
     keep(slack, memory, -1)
-    assert memory.lease(LEASE, "another", 60)
+    assert memory.try_lock(LEASE, "another", 60)
     waiting = asyncio.create_task(installed.find(HERE))
     fresh = await asyncio.to_thread(keep, slack, memory, 12 * HOUR)
-    memory.lease(LEASE, "another", 0)
+    memory.try_lock(LEASE, "another", 0)
     assert (await waiting).token == fresh
     assert renewals(slack) == []
 
@@ -237,7 +246,7 @@ async def test_nobody_waits_for_ever(
 ) -> None:
     monkeypatch.setattr(workspaces, "WAIT_SECONDS", 0.0)
     keep(slack, memory, -1)
-    assert memory.lease(LEASE, "another", 60)
+    assert memory.try_lock(LEASE, "another", 60)
     with pytest.raises(DeliveryError) as later:
         await installed.find(HERE)
     assert later.value.retry_after
@@ -247,7 +256,7 @@ async def test_a_renewed_token_outlives_a_database_that_goes_away(
     slack: FakeSlack, memory: Watched, installed: InstalledWorkspaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(slack, memory, -1)
-    slack.faults.before("oauth.v2.access", lambda _: memory.down.add("keep"))
+    slack.faults.before("oauth.v2.access", lambda _: memory.down.add("set_value"))
     with capture_logs() as logs:
         found = await installed.find(HERE)
     assert works(slack, found)

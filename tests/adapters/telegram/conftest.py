@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from adapters.telegram.settings import TelegramSettings
+from gateway import logs
 from tests.adapters.telegram.reply_scene import MakeScene, scenes
 from tests.fakes.telegram_server import FakeTelegram
 
@@ -26,3 +28,11 @@ def telegram() -> Iterator[FakeTelegram]:
 async def make(telegram: FakeTelegram) -> AsyncIterator[MakeScene]:
     async with scenes(telegram) as make:
         yield make
+
+
+@pytest.fixture
+def masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks the platform's tokens, as ``gateway.app.load_settings`` does, without setting up logs."""
+    masker = logs._SecretMasker()
+    masker.configure((), TelegramSettings.token_patterns)
+    monkeypatch.setattr(logs, "_masker", masker)

@@ -12,10 +12,10 @@ from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import SECRET_HEADER, UpdateParser
 from gateway.domain.models import Message
-from gateway.ports.platform import Receipt, Request
+from gateway.ports.platform import ParsedUpdate, Request
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, SECRET, TOKEN, USER, Json, update
 
-NOTHING = Receipt()
+NOTHING = ParsedUpdate()
 BOT = str(BOT_ID)
 CALL = f"@{BOT_NAME}"
 CONNECTION = "bc-0001"
@@ -30,11 +30,11 @@ def parser(me: BotIdentity = ME, **given: object) -> UpdateParser:
     return UpdateParser(TelegramSettings(_env_file=None, **{**secrets, **given}), me)  # type: ignore[call-arg,arg-type]  # pydantic's
 
 
-def read(kind: str, told: Any, **given: object) -> Receipt:
+def read(kind: str, told: Any, **given: object) -> ParsedUpdate:
     return parser(**given).parse(update(**{kind: told}))  # type: ignore[arg-type]  # settings
 
 
-def heard(told: Json, **given: object) -> Receipt:
+def heard(told: Json, **given: object) -> ParsedUpdate:
     return read("message", told, **given)
 
 

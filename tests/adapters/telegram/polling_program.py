@@ -7,7 +7,7 @@ import signal
 import sys
 
 from gateway.domain.models import TurnId
-from gateway.ports.platform import Receipt
+from gateway.ports.platform import ParsedUpdate
 from storage.store import SqlStore
 from tests.adapters.telegram.receiving import polling, settings
 from tests.fakes.recording_inbox import RecordingInbox
@@ -17,9 +17,9 @@ def main(api_url: str, database_url: str, last: str) -> None:
     """Until it is killed; which it does by itself once it has committed the message ``last``."""
     store = SqlStore(database_url)
 
-    def commit(receipt: Receipt) -> None:
+    def commit(receipt: ParsedUpdate) -> None:
         for message in receipt.messages:
-            store.record(message, TurnId(f"turn {message.message_id} {os.getpid()}"))
+            store.enqueue(message, TurnId(f"turn {message.message_id} {os.getpid()}"))
             if message.text == last:
                 os.kill(os.getpid(), signal.SIGKILL)
 

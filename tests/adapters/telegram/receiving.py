@@ -20,16 +20,16 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter, Webhook
-from gateway.ports.store import Memory
+from gateway.ports.store import KeyValueStore
 from gateway.web.flask_app import create_app
 from gateway.worker.worker import run_once
 from tests.adapters.chat import in_thread
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import FakeTelegram
-from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message, update
+from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message_json, update
 
 PAUSES = (0.01, 0.05)
 LEASE = 2.0
@@ -63,18 +63,18 @@ class FakeMemory:
         self.faults: list[Exception] = []
         self._lock = threading.Lock()
 
-    def recall(self, name: str) -> str | None:
+    def get_value(self, name: str) -> str | None:
         return self.kept.get(name)
 
-    def keep(self, name: str, value: str) -> None:
+    def set_value(self, name: str, value: str) -> None:
         if self.faults:
             raise self.faults.pop(0)
         self.kept[name] = value
 
-    def discard(self, name: str) -> bool:
+    def delete_value(self, name: str) -> bool:
         return self.kept.pop(name, None) is not None
 
-    def lease(self, name: str, owner: str, seconds: float) -> bool:
+    def try_lock(self, name: str, owner: str, seconds: float) -> bool:
         with self._lock:
             if seconds <= 0:
                 return self.holders.get(name) == owner and bool(self.holders.pop(name))
@@ -90,7 +90,7 @@ class Receiving:
 
     name = "telegram"
 
-    def __init__(self, known: TelegramSettings, memory: Memory) -> None:
+    def __init__(self, known: TelegramSettings, memory: KeyValueStore) -> None:
         self.parser = UpdateParser(known, BotIdentity(BOT_ID))
         self.receiver = TelegramReceiver(known, self.parser, memory, run_once, pauses=PAUSES)
 
@@ -98,21 +98,21 @@ class Receiving:
         return self.receiver.webhooks(self.parser.receive, inbox)
 
 
-def make_receiver(known: TelegramSettings, memory: Memory) -> TelegramReceiver:
+def make_receiver(known: TelegramSettings, memory: KeyValueStore) -> TelegramReceiver:
     return Receiving(known, memory).receiver
 
 
 @contextmanager
 def listening(receiver: TelegramReceiver, inbox: RecordingInbox) -> Iterator[None]:
-    receiver.listen(inbox.inbox)
+    receiver.start_receiving(inbox.inbox)
     try:
         yield
     finally:
-        receiver.hush()
+        receiver.stop_receiving()
 
 
 @contextmanager
-def polling(known: TelegramSettings, memory: Memory, inbox: RecordingInbox) -> Iterator[BackgroundTask]:
+def polling(known: TelegramSettings, memory: KeyValueStore, inbox: RecordingInbox) -> Iterator[BackgroundTask]:
     """Only polls, with short pauses: without the rest of what a receiver does."""
 
     async def poll() -> None:
@@ -146,7 +146,7 @@ class TelegramSite:
         adapter = Receiving(self.known, self.memory)
         self.receiver = adapter.receiver
         self.client = create_app(
-            [cast("Adapter", adapter)], self.inbox.inbox, lambda: [Check("database", ok=True)]
+            [cast("Adapter", adapter)], self.inbox.inbox, lambda: [CheckResult("database", ok=True)]
         ).test_client()
 
     def post(self, body: bytes, secret: str | None = SECRET, **more: Any) -> TestResponse:
@@ -157,7 +157,7 @@ class TelegramSite:
         return self.post(json.dumps(told).encode(), secret)
 
     def say(self, text: str) -> TestResponse:
-        return self.tell(update(message=message(text)))
+        return self.tell(update(message=message_json(text)))
 
 
 def ends_soon(work: Callable[[], object]) -> None:

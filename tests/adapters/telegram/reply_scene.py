@@ -20,9 +20,9 @@ from adapters.telegram.settings import TelegramSettings
 from gateway.domain.models import ConversationKey, File, Message, Turn, TurnId, TurnState
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes import telegram_server as fake
-from tests.fakes.delivery_context import FakeOutbox
-from tests.fakes.simulated_crash import Mortal
-from tests.fakes.telegram_messages import BOT_ID, TOKEN, group, private
+from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.simulated_crash import CrashAfterSteps
+from tests.fakes.telegram_messages import BOT_ID, TOKEN, group_chat, private_chat
 
 TOPIC = 7
 LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number in range(12))
@@ -40,7 +40,7 @@ _numbers = count(1)
 class MortalTelegramClient(TelegramClient):
     """One step before each call, one after it."""
 
-    def __init__(self, settings: TelegramSettings, mortal: Mortal) -> None:
+    def __init__(self, settings: TelegramSettings, mortal: CrashAfterSteps) -> None:
         super().__init__(settings)
         self._mortal = mortal
 
@@ -61,13 +61,13 @@ class TelegramScene(ReplyScene):
     POST, UPDATE, DELETE = "sendMessage", "editMessageText", "deleteMessage"
     ACTIVITY = "sendChatAction"
     LONG = LONG
-    REFUSED_CONTENT = fake.Error(400, "can't parse entities")
-    REFUSED_FOR_GOOD = fake.Error(403, "bot was kicked from the supergroup chat")
+    REFUSED_CONTENT = fake.TelegramErrorFault(400, "can't parse entities")
+    REFUSED_FOR_GOOD = fake.TelegramErrorFault(403, "bot was kicked from the supergroup chat")
 
     telegram: fake.FakeTelegram
     where: str = "private"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    outbox: FakeOutbox = field(default_factory=FakeOutbox)
+    outbox: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
     chat: int = 0
     asked: int = 0
     turn: Turn = field(init=False)
@@ -79,9 +79,9 @@ class TelegramScene(ReplyScene):
         self.business = f"biz{number}" if self.where == "business" else ""
         self.chat = 5_000_000 + number if self.where in {"private", "business"} else -1_005_000_000_000 - number
         self.thread = TOPIC if self.where == "topic" else None
-        chat = private(self.chat) if self.chat > 0 else group(self.chat, forum=self.where == "topic")
+        chat = private_chat(self.chat) if self.chat > 0 else group_chat(self.chat, forum=self.where == "topic")
         self.telegram.add_chat(chat, business=self.business)
-        self.asked = self.telegram.say("Tell me.", chat_id=self.chat, thread=self.thread, business=self.business)
+        self.asked = self.telegram.user_says("Tell me.", chat_id=self.chat, thread=self.thread, business=self.business)
         found = {
             "chat": str(self.chat),
             "type": chat["type"],
@@ -102,16 +102,16 @@ class TelegramScene(ReplyScene):
         self.calls = calls
         self.replies = TelegramReplies(calls, self.made)
 
-    async def begin(self, mortal: Mortal, **more: Any) -> None:
+    async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
         await self.calls.close()
         self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
         self.start(MortalTelegramClient(self.made, mortal))
 
     # ------------------------------------------------------------ what stands there
 
-    def said(self) -> list[fake.Shown]:
+    def said(self) -> list[fake.TelegramMessageView]:
         """Our messages."""
-        return self.telegram.answers(self.chat, business=self.business)
+        return self.telegram.bot_messages(self.chat, business=self.business)
 
     @property
     def faults(self) -> Any:
@@ -131,7 +131,7 @@ class TelegramScene(ReplyScene):
         assert self.texts() == [f"{text}\n\n{STOPPED}"]
 
     def erase(self, number: int) -> None:
-        self.telegram.erase(self.said()[number].message_id, chat_id=self.chat)
+        self.telegram.user_deletes(self.said()[number].message_id, chat_id=self.chat)
 
     def texts(self) -> list[str]:
         return [shown.text for shown in self.said() if not shown.files]
@@ -150,7 +150,7 @@ class TelegramScene(ReplyScene):
         """The reply, once, whole, in order, and noted."""
         assert self.texts() == shown_of(reply)
         said = [shown for shown in self.said() if not shown.files]
-        assert [note for note in self.outbox.parts if not note.startswith("file:")] == [
+        assert [note for note in self.outbox.posted_messages if not note.startswith("file:")] == [
             str(shown.message_id) for shown in said
         ]
         assert [shown.thread for shown in said] == [self.thread] * len(said)

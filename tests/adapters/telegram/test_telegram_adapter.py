@@ -17,7 +17,17 @@ from gateway.worker.worker import run_once
 from tests.adapters.telegram.receiving import FakeMemory
 from tests.contracts.webhook import WebhookContract
 from tests.fakes.telegram_server import FakeTelegram
-from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, KINDS, SECRET, TOKEN, bot, message, update
+from tests.fakes.telegram_updates import (
+    BOT_ID,
+    BOT_NAME,
+    GROUP,
+    SECRET,
+    TOKEN,
+    UPDATE_KINDS,
+    bot_user,
+    message_json,
+    update,
+)
 
 HEARD = {
     "message",
@@ -47,26 +57,26 @@ class TestTelegram(WebhookContract):
         with FakeTelegram() as telegram:
             here = settings(telegram_api_url=telegram.url)
             memory = FakeMemory()
-            memory.keep(f"telegram:{BOT_ID}:username", BOT_NAME)
+            memory.set_value(f"telegram:{BOT_ID}:username", BOT_NAME)
             adapter = TelegramAdapter(here, memory, run_once)
             yield adapter
-            adapter.hush()
+            adapter.stop_receiving()
             await adapter.close()
 
     def said(self, text: str, mark: str) -> Request:
         number = int.from_bytes(mark.encode())
-        return request(update(update_id=number, message=message(text, message_id=number)))
+        return request(update(update_id=number, message=message_json(text, message_id=number)))
 
     def genuine(self, body: bytes) -> Request:
         return Request({SECRET_HEADER: SECRET}, body)
 
     def forged(self) -> Sequence[Request]:
-        told = update(message=message("let me in"))
+        told = update(message=message_json("let me in"))
         return (Request({}, json.dumps(told).encode()), request(told, ""), request(told, "another"), request(told, "é"))
 
     def ignored(self) -> Sequence[Request]:
-        quiet = [update(**{name: told}) for name, told in KINDS.items() if name not in HEARD]
-        mine, overheard = message("said the bot", user=bot()), message("not to you", chat=GROUP)
+        quiet = [update(**{name: told}) for name, told in UPDATE_KINDS.items() if name not in HEARD]
+        mine, overheard = message_json("said the bot", user=bot_user()), message_json("not to you", chat=GROUP)
         return tuple(request(each) for each in (*quiet, update(message=mine), update(message=overheard)))
 
 

@@ -7,7 +7,7 @@ import pytest
 from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.domain.models import ConversationKey, Kind, Message
+from gateway.domain.models import ConversationKey, Message, MessageKind
 from tests.adapters.telegram.parsing import (
     AUTHOR,
     BOT,
@@ -28,14 +28,14 @@ from tests.fakes.telegram_updates import (
     GROUP,
     USER,
     Json,
-    bot,
-    channel,
-    group,
+    bot_message,
+    bot_user,
+    channel_chat,
+    group_chat,
+    human_user,
     mention,
-    message,
-    person,
+    message_json,
     photo,
-    said_by_bot,
     text_mention,
     update,
 )
@@ -44,7 +44,7 @@ from tests.fakes.telegram_updates import (
 
 
 def test_a_private_message_is_always_answered() -> None:
-    said = one(message("hello", message_id=5), telegram_groups="never")
+    said = one(message_json("hello", message_id=5), telegram_groups="never")
     assert said == Message(
         ConversationKey("telegram", BOT, AUTHOR),
         f"{BOT}:{USER}:5",
@@ -58,7 +58,7 @@ def test_an_address_leads_to_a_place() -> None:
     place = TelegramTarget.of(one(mention(message_id=5, thread=44)).address)
     assert place == TelegramTarget(str(GROUP), "44", "5", AUTHOR, "", "supergroup")
     place = TelegramTarget.of(
-        read("business_message", message("hi", message_id=6, business=CONNECTION)).messages[0].address
+        read("business_message", message_json("hi", message_id=6, business=CONNECTION)).messages[0].address
     )
     assert place == TelegramTarget(AUTHOR, "", "6", AUTHOR, CONNECTION, "private")
 
@@ -67,45 +67,45 @@ def test_an_address_leads_to_a_place() -> None:
     "told",
     [
         mention("hello"),
-        message(f"hello {CALL.upper()}", chat=GROUP),
-        message(f"👋👋 {CALL} hello", chat=-4004),
+        message_json(f"hello {CALL.upper()}", chat=GROUP),
+        message_json(f"👋👋 {CALL} hello", chat=-4004),
         photo(f"{CALL} hello", chat=GROUP),
-        message("Gate, hello", chat=GROUP, entities=[text_mention("Gate, hello", "Gate")]),
-        message("hello", chat=GROUP, reply_to=said_by_bot(chat=GROUP)),
-        message("hello", chat=GROUP, thread=44, reply_to=said_by_bot(chat=group(forum=True), thread=44)),
-        message(f"/never_heard_of{CALL} hello", chat=GROUP),
-        message(f"/help{CALL.upper()}", chat=GROUP),
-        message("/help", chat=GROUP),
-        message("/start", chat=GROUP),
+        message_json("Gate, hello", chat=GROUP, entities=[text_mention("Gate, hello", "Gate")]),
+        message_json("hello", chat=GROUP, reply_to=bot_message(chat=GROUP)),
+        message_json("hello", chat=GROUP, thread=44, reply_to=bot_message(chat=group_chat(forum=True), thread=44)),
+        message_json(f"/never_heard_of{CALL} hello", chat=GROUP),
+        message_json(f"/help{CALL.upper()}", chat=GROUP),
+        message_json("/help", chat=GROUP),
+        message_json("/start", chat=GROUP),
     ],
 )
 def test_in_groups_whoever_calls_us_is_answered(told: Json) -> None:
     said = one(told)
-    assert (said.opens, said.kind) == (True, Kind.ASK)
+    assert (said.may_start_conversation, said.kind) == (True, MessageKind.PROMPT)
     assert heard(told, telegram_groups="never") == NOTHING
 
 
 NOT_FOR_US = [
-    message("hello", chat=GROUP),
-    message(f"{CALL} hello", chat=GROUP, entities=[]),
-    message(f"{CALL}x hello", chat=GROUP),
-    message("hello", chat=GROUP, reply_to=message("hi", chat=GROUP)),
-    message("Ann", chat=GROUP, entities=[text_mention("Ann", "Ann", person(7))]),
+    message_json("hello", chat=GROUP),
+    message_json(f"{CALL} hello", chat=GROUP, entities=[]),
+    message_json(f"{CALL}x hello", chat=GROUP),
+    message_json("hello", chat=GROUP, reply_to=message_json("hi", chat=GROUP)),
+    message_json("Ann", chat=GROUP, entities=[text_mention("Ann", "Ann", human_user(7))]),
 ]
 FOR_OTHERS = [
-    message("/never_heard_of", chat=GROUP),
-    message("/never_heard_of", chat=GROUP, reply_to=said_by_bot(chat=GROUP)),
-    message("/new@another_bot", chat=GROUP),
-    message("/new@another_bot", chat=GROUP, reply_to=said_by_bot(chat=GROUP)),
-    mention("hello", chat=group(is_direct_messages=True)),
-    mention("hello", chat=channel()),
+    message_json("/never_heard_of", chat=GROUP),
+    message_json("/never_heard_of", chat=GROUP, reply_to=bot_message(chat=GROUP)),
+    message_json("/new@another_bot", chat=GROUP),
+    message_json("/new@another_bot", chat=GROUP, reply_to=bot_message(chat=GROUP)),
+    mention("hello", chat=group_chat(is_direct_messages=True)),
+    mention("hello", chat=channel_chat()),
 ]
 
 
 @pytest.mark.parametrize("told", NOT_FOR_US)
 def test_in_groups_who_calls_nobody_is_answered_only_where_all_are(told: Json) -> None:
     assert heard(told) == NOTHING
-    assert one(told, telegram_groups="always").opens
+    assert one(told, telegram_groups="always").may_start_conversation
 
 
 @pytest.mark.parametrize("told", FOR_OTHERS)
@@ -115,15 +115,15 @@ def test_what_is_for_others_is_never_answered(told: Json, groups: str) -> None:
 
 
 def test_in_a_topic_that_we_opened_not_everything_is_a_reply_to_us() -> None:
-    told = message("hello", chat=GROUP, thread=44)
-    told["reply_to_message"]["from"] = bot()
+    told = message_json("hello", chat=GROUP, thread=44)
+    told["reply_to_message"]["from"] = bot_user()
     assert heard(told) == NOTHING
     assert "In reply" not in one(told, telegram_groups="always").text
 
 
 def test_a_reply_to_the_message_at_the_root_of_replies_is_one() -> None:
-    root = said_by_bot(chat=GROUP, message_id=44)
-    assert one({**message("and then?", chat=GROUP, reply_to=root), "message_thread_id": 44}).key.topic == ""
+    root = bot_message(chat=GROUP, message_id=44)
+    assert one({**message_json("and then?", chat=GROUP, reply_to=root), "message_thread_id": 44}).key.topic == ""
 
 
 def test_a_name_is_heard_as_soon_as_it_is_known() -> None:
@@ -149,30 +149,30 @@ def test_only_chats_and_people_that_are_allowed_are_answered(allowed: str, *, an
 @pytest.mark.parametrize(("scope", "topic", "user"), [("topic", "44", ""), ("chat", "", ""), ("user", "", AUTHOR)])
 @pytest.mark.parametrize("chat", [GROUP, USER])
 def test_a_conversation_is_a_topic_or_a_chat_or_one_person(scope: str, topic: str, user: str, chat: int) -> None:
-    said = one(message(f"{CALL} hello", chat=chat, thread=44), telegram_scope=scope)
+    said = one(message_json(f"{CALL} hello", chat=chat, thread=44), telegram_scope=scope)
     assert said.key == ConversationKey("telegram", BOT, str(chat), topic, user)
     assert said.address["topic"] == "44"
 
 
 def test_outside_of_topics_there_is_none() -> None:
     plain = {**mention("hello"), "message_thread_id": 44}
-    for told in (plain, mention("hello", thread=GENERAL_TOPIC, chat=group(forum=True))):
+    for told in (plain, mention("hello", thread=GENERAL_TOPIC, chat=group_chat(forum=True))):
         said = one(told)
         assert (said.key.topic, "topic" in said.address) == ("", False)
 
 
 @pytest.mark.parametrize(("scope", "user"), [("topic", ""), ("chat", ""), ("user", AUTHOR)])
 def test_a_business_chat_is_another_than_the_bots_own(scope: str, user: str) -> None:
-    told = message("hello", message_id=5, business=CONNECTION)
+    told = message_json("hello", message_id=5, business=CONNECTION)
     (said,) = read("business_message", told, telegram_scope=scope).messages
     assert said.key == ConversationKey("telegram", BOT, f"biz:{CONNECTION}:{USER}", "", user)
     assert said.message_id == f"{BOT}:biz:{CONNECTION}:{USER}:5"
 
 
-@pytest.mark.parametrize("more", [{"user": person(2002)}, {"sender_business_bot": bot()}])
+@pytest.mark.parametrize("more", [{"user": human_user(2002)}, {"sender_business_bot": bot_user()}])
 def test_what_the_owner_of_a_business_says_is_not_for_us(more: Json) -> None:
     for kind in ("business_message", "edited_business_message"):
-        assert read(kind, message("hello", business=CONNECTION, **more)) == NOTHING
+        assert read(kind, message_json("hello", business=CONNECTION, **more)) == NOTHING
 
 
 # ---------------------------------------------------------------- who is answered
@@ -181,12 +181,14 @@ def test_what_the_owner_of_a_business_says_is_not_for_us(more: Json) -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        message("hello", user=bot()),
-        message("hello", user=bot(id=4321)),
-        message("hello", via_bot=bot()),
-        without(message("hello"), "from"),
-        message("hello", chat=GROUP, user=person(777000), sender_chat=channel(), is_automatic_forward=True),
-        message("hello", user=bot(id=4321), reply_to=said_by_bot()),
+        message_json("hello", user=bot_user()),
+        message_json("hello", user=bot_user(id=4321)),
+        message_json("hello", via_bot=bot_user()),
+        without(message_json("hello"), "from"),
+        message_json(
+            "hello", chat=GROUP, user=human_user(777000), sender_chat=channel_chat(), is_automatic_forward=True
+        ),
+        message_json("hello", user=bot_user(id=4321), reply_to=bot_message()),
     ],
 )
 def test_nobody_answers_themselves_or_other_bots(told: Json) -> None:
@@ -195,10 +197,10 @@ def test_nobody_answers_themselves_or_other_bots(told: Json) -> None:
 
 
 def test_who_speaks_as_a_chat_is_answered() -> None:
-    anonymous = bot(id=1087968824, username="GroupAnonymousBot")
-    said = one(mention("hello", user=anonymous, sender_chat=group()), telegram_scope="user")
+    anonymous = bot_user(id=1087968824, username="GroupAnonymousBot")
+    said = one(mention("hello", user=anonymous, sender_chat=group_chat()), telegram_scope="user")
     assert said.author == said.key.user == str(GROUP)
 
 
 def test_what_somebody_sends_by_way_of_another_bot_is_their_own() -> None:
-    assert one(message("hello", via_bot=bot(id=4321))).text == "hello"
+    assert one(message_json("hello", via_bot=bot_user(id=4321))).text == "hello"

@@ -15,7 +15,7 @@ from adapters.base.markdown import utf16_units
 from adapters.telegram.formatter import MAX_ENTITIES, MAX_UNITS, FormattedText, parts, plain
 from adapters.telegram.links import is_link
 from tests.fakes.telegram_faults import TelegramError
-from tests.fakes.telegram_formatting import check_url, formatted
+from tests.fakes.telegram_formatting import check_url, format_text
 
 FAMILY = "👨‍👩‍👧‍👦"
 FLAG = "🇩🇪"
@@ -132,7 +132,7 @@ def accepted(messages: list[FormattedText]) -> None:
         assert utf16_units(message.text) <= MAX_UNITS
         assert len(message.entities) <= MAX_ENTITIES
         try:
-            formatted(message.text, "", [entity.to_dict() for entity in message.entities])
+            format_text(message.text, "", [entity.to_dict() for entity in message.entities])
         except TelegramError as error:
             pytest.fail(f"{error} for {message!r}")
 
@@ -171,7 +171,7 @@ def test_what_a_reader_takes_for_one_character_is_never_cut(characters: list[str
 def test_the_plain_text_is_taken_too(markdown: str) -> None:
     for part in plain(markdown):
         assert utf16_units(part) <= MAX_UNITS
-        formatted(part, "", [])
+        format_text(part, "", [])
 
 
 ADDRESSES = st.text("htps:/.?#@[]%:tgx-_a0189é \\", max_size=20) | st.builds(

@@ -19,11 +19,19 @@ from adapters.telegram.errors import Migrated, Reason
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
 from gateway.ports.store import Rate
-from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.raw_server import RawServer
 from tests.fakes.telegram_messages import BOT_ID, BOT_NAME, TOKEN, USER
 from tests.fakes.telegram_messages import GROUP as CROWD
-from tests.fakes.telegram_server import Error, FakeTelegram, Hang, Lost, RateLimit, Refuse, Status
+from tests.fakes.telegram_server import (
+    ConnectionRefused,
+    FakeTelegram,
+    HangingCall,
+    HttpStatus,
+    RateLimit,
+    ResponseLost,
+    TelegramErrorFault,
+)
 
 SECRET = "123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 YES = b'{"ok": true, "result": true}'
@@ -60,7 +68,7 @@ async def raw_calls(raw: RawServer) -> AsyncIterator[TelegramClient]:
 
 
 async def say(
-    calls: TelegramClient, outbox: FakeOutbox | None = None, chat: int | str = USER, text: str = "hello"
+    calls: TelegramClient, outbox: FakeDeliveryContext | None = None, chat: int | str = USER, text: str = "hello"
 ) -> int:
     sent = await calls.call("send_message", chat, outbox=outbox, max_wait=0, text=text)
     number: int = sent.message_id
@@ -71,9 +79,9 @@ async def say(
 
 
 async def test_more_calls_than_are_made_at_once_stand_in_line(server: FakeTelegram, calls: TelegramClient) -> None:
-    server.faults.add("sendMessage", Hang(times=None))
+    server.faults.add("sendMessage", HangingCall(times=None))
     saying = [asyncio.create_task(say(calls, text=f"{number}")) for number in range(CONCURRENT_CALLS + 1)]
-    await server.until(lambda: server.faults.hanging == CONCURRENT_CALLS)
+    await server.wait_until_async(lambda: server.faults.hanging == CONCURRENT_CALLS)
     server.faults.release()
     assert len(set(await asyncio.gather(*saying))) == CONCURRENT_CALLS + 1
 
@@ -84,7 +92,7 @@ async def test_what_is_said_stands_in_the_chat_and_what_is_none_is_left_out(
     bold = MessageEntity(MessageEntity.BOLD, 0, 5)
     args: dict[str, Any] = {"text": "hello", "entities": [bold], "message_thread_id": None}
     sent = await calls.call("send_message", str(USER), outbox=None, **args)
-    shown = server.answers()[-1]
+    shown = server.bot_messages()[-1]
     assert (shown.message_id, shown.text, shown.entities) == (sent.message_id, "hello", (json.loads(bold.to_json()),))
     assert "message_thread_id" not in server.calls("sendMessage")[-1].args
 
@@ -128,7 +136,7 @@ async def test_an_edit_that_changes_nothing_is_done(calls: TelegramClient) -> No
 
 async def test_calls_one_after_another_share_a_connection(raw: RawServer, raw_calls: TelegramClient) -> None:
     for _ in range(5):
-        raw.say(YES)
+        raw.add_response(YES)
         await raw_calls.call("send_chat_action", USER, outbox=None, action="typing")
     assert raw.connections == 1
 
@@ -151,25 +159,25 @@ EVERYTHING = f"telegram:{BOT_ID}"
 
 
 async def test_sends_edits_and_typing_count_in_their_chat_and_for_the_bot(calls: TelegramClient) -> None:
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     number = await say(calls, outbox)
     await calls.call("edit_message_text", USER, outbox=outbox, message_id=number, text="new")
     await calls.call("send_chat_action", USER, outbox=outbox, action="typing")
-    assert outbox.taken == [f"{EVERYTHING}:chat:{USER}", EVERYTHING] * 3
+    assert outbox.acquired == [f"{EVERYTHING}:chat:{USER}", EVERYTHING] * 3
 
 
 async def test_drafts_take_no_message_its_place(calls: TelegramClient) -> None:
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     await calls.call("send_message_draft", USER, outbox=outbox, draft_id=1, text="x")
     await calls.call("get_me", outbox=outbox)
-    assert outbox.taken == [f"{EVERYTHING}:chat:{USER}:draft", EVERYTHING]
+    assert outbox.acquired == [f"{EVERYTHING}:chat:{USER}:draft", EVERYTHING]
 
 
-class Rates(FakeOutbox):
+class Rates(FakeDeliveryContext):
     """Notes how often, and for how long it would wait."""
 
-    async def take(self, bucket: str, rate: Rate, *, patience: float) -> bool:
-        self.notes.append((bucket, str(rate.every), str(rate.burst), str(patience)))
+    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        self.saved_progress.append((bucket, str(rate.interval), str(rate.burst), str(max_wait)))
         await asyncio.sleep(0.01)
         return True
 
@@ -178,28 +186,28 @@ async def test_groups_are_slower_than_private_chats_and_one_patience_is_for_all(
     outbox = Rates()
     await calls.call("send_message", USER, outbox=outbox, max_wait=9, text="x")
     await calls.call("send_message", CROWD, outbox=outbox, max_wait=9, text="x")
-    places = {bucket: Rate(float(every), int(burst)) for bucket, every, burst, _ in outbox.notes}
+    places = {bucket: Rate(float(every), int(burst)) for bucket, every, burst, _ in outbox.saved_progress}
     assert places == {f"{EVERYTHING}:chat:{USER}": PRIVATE, f"{EVERYTHING}:chat:{CROWD}": GROUP, EVERYTHING: BOT}
-    first, second = (float(note[-1]) for note in outbox.notes[:2])
+    first, second = (float(note[-1]) for note in outbox.saved_progress[:2])
     assert 8 < second < first <= 9
 
 
 async def test_a_chat_that_is_throttled_holds_up_no_other(server: FakeTelegram, calls: TelegramClient) -> None:
     server.faults.add("sendMessage", RateLimit(7))
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited) as caught:
         await say(calls, outbox)
     assert caught.value.retry_after == 7
-    assert outbox.held_off == [(f"{EVERYTHING}:chat:{USER}", 7)]
+    assert outbox.blocked == [(f"{EVERYTHING}:chat:{USER}", 7)]
     assert await say(calls, outbox, CROWD)
 
 
 async def test_a_draft_that_is_throttled_holds_up_no_message(server: FakeTelegram, calls: TelegramClient) -> None:
     server.faults.add("sendMessageDraft", RateLimit(3))
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited):
         await calls.call("send_message_draft", USER, outbox=outbox, draft_id=1, text="x")
-    assert outbox.held_off == [(f"{EVERYTHING}:chat:{USER}:draft", 3)]
+    assert outbox.blocked == [(f"{EVERYTHING}:chat:{USER}:draft", 3)]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +222,7 @@ async def test_a_draft_that_is_throttled_holds_up_no_message(server: FakeTelegra
 async def test_retry_after_is_read_with_care(
     raw: RawServer, raw_calls: TelegramClient, body: bytes, seconds: float
 ) -> None:
-    raw.say(body, status="429 Too Many Requests")
+    raw.add_response(body, status="429 Too Many Requests")
     with pytest.raises(PlatformRateLimited) as caught:
         await say(raw_calls)
     assert caught.value.retry_after == seconds
@@ -244,7 +252,7 @@ async def test_retry_after_is_read_with_care(
 async def test_a_refusal_has_a_reason(
     server: FakeTelegram, calls: TelegramClient, status: int, why: str, reason: Reason
 ) -> None:
-    server.faults.add("sendMessage", Error(status, why))
+    server.faults.add("sendMessage", TelegramErrorFault(status, why))
     with pytest.raises(Rejected) as caught:
         await say(calls)
     assert caught.value.reason is reason
@@ -254,21 +262,23 @@ async def test_a_refusal_has_a_reason(
 
 
 async def test_what_somebody_said_is_not_in_the_error(server: FakeTelegram, calls: TelegramClient) -> None:
-    server.faults.add("sendMessage", Error(400, "Entity URL 'https://secret.plan' is invalid: Wrong HTTP URL"))
+    server.faults.add(
+        "sendMessage", TelegramErrorFault(400, "Entity URL 'https://secret.plan' is invalid: Wrong HTTP URL")
+    )
     with pytest.raises(Rejected, match="URL is invalid") as caught:
         await say(calls)
     assert "plan" not in str(caught.value)
 
 
 async def test_a_group_that_moved_says_where_it_is(server: FakeTelegram, calls: TelegramClient) -> None:
-    server.faults.add("sendMessage", Error(400, "upgraded", parameters={"migrate_to_chat_id": -100777}))
+    server.faults.add("sendMessage", TelegramErrorFault(400, "upgraded", parameters={"migrate_to_chat_id": -100777}))
     with pytest.raises(Migrated) as caught:
         await say(calls, chat=-55)
     assert (caught.value.reason, caught.value.to) == (Reason.MIGRATED, "-100777")
 
 
 async def test_two_that_poll_are_told_to_come_back(server: FakeTelegram, calls: TelegramClient) -> None:
-    server.faults.add("getUpdates", Error(409, "terminated by other getUpdates request"))
+    server.faults.add("getUpdates", TelegramErrorFault(409, "terminated by other getUpdates request"))
     with pytest.raises(Rejected) as caught:
         await calls.call("getUpdates", outbox=None)
     assert caught.value.reason is Reason.CONFLICT
@@ -278,9 +288,13 @@ async def test_two_that_poll_are_told_to_come_back(server: FakeTelegram, calls: 
 # ---------------------------------------------------------------- what breaks on the way
 
 
-@pytest.mark.parametrize("fault", [Status(500), Status(502), Error(500), Lost(), Refuse()], ids=str)
+@pytest.mark.parametrize(
+    "fault", [HttpStatus(500), HttpStatus(502), TelegramErrorFault(500), ResponseLost(), ConnectionRefused()], ids=str
+)
 async def test_no_answer_leaves_open_whether_a_message_stands_there(
-    server: FakeTelegram, calls: TelegramClient, fault: Status | Error | Lost | Refuse
+    server: FakeTelegram,
+    calls: TelegramClient,
+    fault: HttpStatus | TelegramErrorFault | ResponseLost | ConnectionRefused,
 ) -> None:
     server.faults.add("sendMessage", fault)
     before = len(server.calls("sendMessage"))
@@ -294,15 +308,15 @@ async def test_no_answer_leaves_open_whether_a_message_stands_there(
 async def test_what_refuses_us_on_the_way_is_no_broken_network(
     server: FakeTelegram, calls: TelegramClient, status: int
 ) -> None:
-    server.faults.add("sendMessage", Status(status))
+    server.faults.add("sendMessage", HttpStatus(status))
     with pytest.raises(Rejected):
         await say(calls)
 
 
-@pytest.mark.parametrize("fault", [Status(502), Lost(), Refuse()], ids=str)
+@pytest.mark.parametrize("fault", [HttpStatus(502), ResponseLost(), ConnectionRefused()], ids=str)
 @pytest.mark.parametrize("method", ["edit_message_text", "send_message_draft", "send_chat_action", "get_me"])
 async def test_what_may_be_repeated_is_away(
-    server: FakeTelegram, calls: TelegramClient, method: str, fault: Status | Lost | Refuse
+    server: FakeTelegram, calls: TelegramClient, method: str, fault: HttpStatus | ResponseLost | ConnectionRefused
 ) -> None:
     number = await say(calls)
     args: dict[str, dict[str, Any]] = {
@@ -319,7 +333,7 @@ async def test_what_may_be_repeated_is_away(
 
 async def test_no_answer_within_the_time_is_unsure(server: FakeTelegram) -> None:
     calls = TelegramClient(settings(server.url), timeout=0.05)
-    server.faults.add("sendMessage", Hang())
+    server.faults.add("sendMessage", HangingCall())
     with pytest.raises(OutcomeUnknown):
         await say(calls)
     await calls.close()
@@ -327,7 +341,7 @@ async def test_no_answer_within_the_time_is_unsure(server: FakeTelegram) -> None
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[1]", b'{"ok": true}', b'{"ok": true, "result": {}}', b"\xff"])
 async def test_an_answer_that_cannot_be_read_is_unsure(raw: RawServer, raw_calls: TelegramClient, body: bytes) -> None:
-    raw.say(body)
+    raw.add_response(body)
     with pytest.raises(OutcomeUnknown):
         await say(raw_calls)
 
@@ -365,7 +379,9 @@ async def test_a_page_that_quotes_our_address_is_not_quoted(
     raw: RawServer, raw_calls: TelegramClient, caplog: pytest.LogCaptureFixture, status: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    raw.say(f"The requested URL /bot{SECRET}/sendMessage is not here".encode(), status=status, kind="text/html")
+    raw.add_response(
+        f"The requested URL /bot{SECRET}/sendMessage is not here".encode(), status=status, content_type="text/html"
+    )
     with pytest.raises(DeliveryError) as caught:
         await say(raw_calls, text="my words")
     assert SECRET.partition(":")[2] not in spelled_out(caught.value) + caplog.text

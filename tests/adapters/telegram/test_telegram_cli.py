@@ -63,7 +63,7 @@ def test_a_webhook_is_deleted_and_what_waits_is_kept_unless_told_otherwise(
     telegram: FakeTelegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told("set-webhook", "http://127.0.0.1:9")
-    telegram.say("hello")
+    telegram.user_says("hello")
     output = told("delete-webhook")
     assert telegram.webhook is None
     assert "Waiting updates: 1" in output
@@ -75,8 +75,8 @@ def test_a_webhook_is_deleted_and_what_waits_is_kept_unless_told_otherwise(
 
 def test_it_tells_who_the_bot_is_and_how_updates_come(telegram: FakeTelegram) -> None:
     told("set-webhook", "http://127.0.0.1:9")
-    telegram.say("hello")
-    telegram.wait(lambda: telegram.deliveries)
+    telegram.user_says("hello")
+    telegram.wait_until(lambda: telegram.deliveries)
     output = told("info")
     assert output.startswith(f"Bot: @{BOT_NAME} (Gateway), id {BOT_ID}\n")
     assert "privacy mode is on" in output
@@ -106,7 +106,7 @@ def test_without_a_token_it_says_what_is_missing(words: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("words", [("set-webhook", "https://bot.example.com"), ("delete-webhook",), ("info",)])
 def test_what_telegram_refuses_is_one_line_without_the_token(telegram: FakeTelegram, words: tuple[str, ...]) -> None:
-    telegram.revoke()
+    telegram.revoke_token()
     result = run(*words)
     assert isinstance(result.exception, DeliveryError)
     assert len(str(result.exception).splitlines()) == 1

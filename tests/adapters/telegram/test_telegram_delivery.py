@@ -13,8 +13,8 @@ from adapters.telegram.errors import Reason
 from adapters.telegram.posted_reply import SendState
 from gateway.domain.models import TextDelta
 from tests.adapters.telegram.reply_scene import LONG, TOPIC, MakeScene, shown_of
-from tests.fakes.telegram_messages import group
-from tests.fakes.telegram_server import Error, FakeTelegram, Lost
+from tests.fakes.telegram_messages import group_chat
+from tests.fakes.telegram_server import FakeTelegram, ResponseLost, TelegramErrorFault
 
 SEND, EDIT, DELETE = "sendMessage", "editMessageText", "deleteMessage"
 PLACES = ["private", "group", "topic", "business"]
@@ -71,7 +71,7 @@ async def test_a_change_of_the_preview_that_nobody_is_sure_of_is_set_right(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make("group")
-    telegram.faults.add(EDIT, Lost())
+    telegram.faults.add(EDIT, ResponseLost())
     await scene.follow(TextDelta("Some"), scene.texts, TextDelta(" words"), lambda: scene.texts() == ["Some words"])
     await scene.deliver(scene.answered("Some"))
     scene.assert_stands("Some")
@@ -92,7 +92,7 @@ async def test_a_preview_that_cannot_be_marked_as_stopped_stays(
 ) -> None:
     scene = make("group")
     await scene.previewed()
-    telegram.faults.add(EDIT, Error(400, why))
+    telegram.faults.add(EDIT, TelegramErrorFault(400, why))
     await scene.deliver(scene.cancelled())
     assert scene.texts() == ["Some words"]
 
@@ -100,9 +100,9 @@ async def test_a_preview_that_cannot_be_marked_as_stopped_stays(
 async def test_every_message_is_announced_and_then_named(make: MakeScene) -> None:
     scene = make()
     await scene.deliver(scene.answered(LONG))
-    one, two, three = scene.outbox.parts
+    one, two, three = scene.outbox.posted_messages
     announced = SendState.SENDING.value
-    assert [notes for notes in scene.outbox.notes if notes] == [
+    assert [notes for notes in scene.outbox.saved_progress if notes] == [
         (announced,),
         (one,),
         (one, announced),
@@ -128,7 +128,7 @@ async def test_what_telegram_does_not_take_is_said_without_markup(
     telegram: FakeTelegram, make: MakeScene, why: str
 ) -> None:
     scene = make()
-    telegram.faults.add(SEND, Error(400, why))
+    telegram.faults.add(SEND, TelegramErrorFault(400, why))
     await scene.deliver(scene.answered("Very **bold** [link](https://example.org/)"))
     assert scene.texts() == ["Very **bold** [link](https://example.org/)"]
     assert scene.again() == 0
@@ -140,7 +140,7 @@ async def test_one_part_that_is_refused_leaves_the_others_as_they_are(
 ) -> None:
     scene = make("group")
     reply = LONG.replace("Paragraph", "**Paragraph**")
-    telegram.faults.add(SEND, Error(400, "can't parse entities", skip=refused))
+    telegram.faults.add(SEND, TelegramErrorFault(400, "can't parse entities", skip=refused))
     await scene.deliver(scene.answered(reply))
     parts = formatter.parts(reply)
     expected = [part.markdown if number == refused else part.text for number, part in enumerate(parts)]
@@ -149,8 +149,8 @@ async def test_one_part_that_is_refused_leaves_the_others_as_they_are(
 
 async def test_what_telegram_finds_empty_twice_is_left_out(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
-    telegram.faults.add(SEND, Error(400, "text must be non-empty", times=1))
-    telegram.faults.add(SEND, Error(400, "message text is empty", times=1))
+    telegram.faults.add(SEND, TelegramErrorFault(400, "text must be non-empty", times=1))
+    telegram.faults.add(SEND, TelegramErrorFault(400, "message text is empty", times=1))
     await scene.deliver(scene.answered("**odd**"))
     assert scene.texts() == []
 
@@ -159,19 +159,19 @@ async def test_what_is_refused_without_markup_as_well_is_told_to_the_operator(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make()
-    telegram.faults.add(SEND, Error(400, "something new", times=None))
+    telegram.faults.add(SEND, TelegramErrorFault(400, "something new", times=None))
     with pytest.raises(Rejected, match="Something new") as raised:
         await scene.deliver(scene.answered("**Words.**"))
     assert raised.value.retry_after is None
     assert scene.count(SEND) == 2
-    assert scene.outbox.parts == ()
+    assert scene.outbox.posted_messages == ()
 
 
 async def test_who_blocked_the_bot_gets_nothing_and_the_operator_a_reason(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make()
-    telegram.block(scene.chat, told=False)
+    telegram.block(scene.chat, notify_bot=False)
     with pytest.raises(Rejected, match="blocked") as raised:
         await scene.deliver(scene.answered("Words."))
     assert raised.value.reason is Reason.BLOCKED
@@ -181,14 +181,14 @@ async def test_who_blocked_the_bot_gets_nothing_and_the_operator_a_reason(
 
 async def test_a_group_without_the_bot_is_no_place_to_speak(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("group")
-    telegram.remove(scene.chat, told=False)
+    telegram.remove_bot(scene.chat, notify_bot=False)
     with pytest.raises(Rejected, match="kicked"):
         await scene.deliver(scene.answered("Words."))
 
 
 async def test_a_chat_that_is_not_there_is_told_to_the_operator(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
-    telegram.faults.add("*", Error(400, "chat not found", times=None))
+    telegram.faults.add("*", TelegramErrorFault(400, "chat not found", times=None))
     with pytest.raises(Rejected, match="Chat not found") as raised:
         await scene.deliver(scene.answered("Words."))
     assert raised.value.reason is Reason.CHAT_GONE
@@ -196,7 +196,7 @@ async def test_a_chat_that_is_not_there_is_told_to_the_operator(telegram: FakeTe
 
 async def test_a_message_that_is_gone_is_answered_all_the_same(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("group")
-    telegram.erase(scene.asked, chat_id=scene.chat)
+    telegram.user_deletes(scene.asked, chat_id=scene.chat)
     await scene.deliver(scene.answered("Words."))
     scene.assert_stands("Words.")
     assert scene.count(SEND) == 1
@@ -206,7 +206,7 @@ async def test_a_server_that_insists_on_the_message_gets_the_reply_without_it(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make("group")
-    telegram.faults.add(SEND, Error(400, "message to be replied not found"))
+    telegram.faults.add(SEND, TelegramErrorFault(400, "message to be replied not found"))
     await scene.deliver(scene.answered("Words."))
     scene.assert_stands("Words.")
     assert scene.said()[0].reply_to is None
@@ -228,7 +228,7 @@ async def test_what_stood_below_a_deleted_message_is_said_anew_below_it(
 ) -> None:
     scene = make("group")
     await scene.follow(TextDelta(LONG), lambda: len(scene.said()) == 3)
-    telegram.erase(scene.said()[0].message_id, chat_id=scene.chat)
+    telegram.user_deletes(scene.said()[0].message_id, chat_id=scene.chat)
     await scene.restart()
     await scene.deliver(scene.answered(LONG))
     scene.assert_stands(LONG)
@@ -237,10 +237,12 @@ async def test_what_stood_below_a_deleted_message_is_said_anew_below_it(
 async def test_a_message_that_cannot_be_deleted_stays(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("group")
     await scene.follow(TextDelta(LONG), lambda: len(scene.said()) == 3)
-    telegram.faults.add(DELETE, Error(400, "message can't be deleted for everyone"), Error(403, "no rights"))
+    telegram.faults.add(
+        DELETE, TelegramErrorFault(400, "message can't be deleted for everyone"), TelegramErrorFault(403, "no rights")
+    )
     await scene.deliver(scene.answered("Short."))
     assert scene.texts()[0] == "Short."
-    assert len(scene.outbox.parts) == 1
+    assert len(scene.outbox.posted_messages) == 1
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
@@ -251,18 +253,18 @@ async def test_a_group_that_moves_gets_the_rest_where_it_is_now(
     old, new = scene.chat, scene.chat - 7_000_000
 
     def move(*_: Any) -> None:
-        if len(telegram.answers(old)) == after:
-            telegram.migrate(old, new, told=False)
+        if len(telegram.bot_messages(old)) == after:
+            telegram.migrate(old, new, notify_bot=False)
 
     telegram.faults.before(SEND, move)
     await scene.deliver(scene.answered(LONG))
-    said = [shown.text for chat in (old, new) for shown in telegram.answers(chat)]
+    said = [shown.text for chat in (old, new) for shown in telegram.bot_messages(chat)]
     assert said == shown_of(LONG)
-    assert len(telegram.answers(old)) == after
-    assert f"chat:{new}" in scene.outbox.parts
+    assert len(telegram.bot_messages(old)) == after
+    assert f"chat:{new}" in scene.outbox.posted_messages
     await scene.restart()
     await scene.deliver(scene.answered(LONG))
-    assert [shown.text for chat in (old, new) for shown in telegram.answers(chat)] == said
+    assert [shown.text for chat in (old, new) for shown in telegram.bot_messages(chat)] == said
     assert scene.again() == 0
 
 
@@ -272,12 +274,14 @@ async def test_where_a_group_is_now_the_reply_answers_no_message_and_no_topic_of
 ) -> None:
     scene = make(where)
     new = scene.chat - 9_000_000
-    telegram.add_chat(group(new, forum=True))
+    telegram.add_chat(group_chat(new, forum=True))
     telegram.add_topic(new, TOPIC)
-    assert telegram.say("Another with the same number.", chat_id=new) == scene.asked
-    telegram.migrate(scene.chat, new, told=False)
+    assert telegram.user_says("Another with the same number.", chat_id=new) == scene.asked
+    telegram.migrate(scene.chat, new, notify_bot=False)
     await scene.deliver(scene.answered("Words."))
-    assert [(shown.text, shown.reply_to, shown.thread) for shown in telegram.answers(new)] == [("Words.", None, None)]
+    assert [(shown.text, shown.reply_to, shown.thread) for shown in telegram.bot_messages(new)] == [
+        ("Words.", None, None)
+    ]
 
 
 async def test_a_preview_in_a_group_that_moved_stays_and_the_reply_is_said_where_the_group_is(
@@ -286,6 +290,6 @@ async def test_a_preview_in_a_group_that_moved_stays_and_the_reply_is_said_where
     scene = make("group")
     await scene.previewed()
     new = scene.chat - 8_000_000
-    telegram.migrate(scene.chat, new, told=False)
+    telegram.migrate(scene.chat, new, notify_bot=False)
     await scene.deliver(scene.answered("Some words more."))
-    assert [shown.text for shown in telegram.answers(new)] == ["Some words more."]
+    assert [shown.text for shown in telegram.bot_messages(new)] == ["Some words more."]

@@ -19,11 +19,19 @@ from adapters.base import preview as base_preview
 from adapters.telegram import preview
 from adapters.telegram.posted_reply import SendState
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import File, Shown, TextDelta, Turn
+from gateway.domain.models import File, PreviewEvent, TextDelta, Turn
 from tests.adapters.telegram.reply_scene import MakeScene, TelegramScene, bare, readings, scenes, shown_of
 from tests.contracts.reply_scene import Told, a_while
-from tests.fakes.simulated_crash import Death, Mortal
-from tests.fakes.telegram_server import Error, FakeTelegram, Fault, Lost, RateLimit, Refuse, Status
+from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash
+from tests.fakes.telegram_server import (
+    ConnectionRefused,
+    FakeTelegram,
+    HttpStatus,
+    PlatformFault,
+    RateLimit,
+    ResponseLost,
+    TelegramErrorFault,
+)
 
 PLACES = ["private", "group", "topic", "business"]
 LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number in range(6))
@@ -31,7 +39,7 @@ LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number
 SHORT = "One two three."
 CLEAR = [RateLimit(1)]
 """Telegram says that it was not done."""
-UNCLEAR = [Status(502), Lost(), Refuse()]
+UNCLEAR = [HttpStatus(502), ResponseLost(), ConnectionRefused()]
 """Nobody can know whether it was."""
 METHODS = ["sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction", "deleteMessage"]
 CHART, NOTES = File("chart.png", "file-1", "image/png"), File("notes.txt", "file-2", "text/plain")
@@ -73,7 +81,7 @@ def run_of(reply: str) -> Sequence[Told]:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("where", ["private", "group"])
 async def test_a_call_that_was_not_done_costs_nothing(
-    telegram: FakeTelegram, make: MakeScene, where: str, method: str, fault: Fault
+    telegram: FakeTelegram, make: MakeScene, where: str, method: str, fault: PlatformFault
 ) -> None:
     scene = make(where)
     telegram.faults.add(method, fault)
@@ -86,7 +94,7 @@ async def test_a_call_that_was_not_done_costs_nothing(
 @pytest.mark.parametrize("method", METHODS[1:])
 @pytest.mark.parametrize("where", ["private", "group"])
 async def test_what_may_be_done_twice_is_done_again_and_says_nothing_of_it(
-    telegram: FakeTelegram, make: MakeScene, where: str, method: str, fault: Fault
+    telegram: FakeTelegram, make: MakeScene, where: str, method: str, fault: PlatformFault
 ) -> None:
     scene = make(where)
     telegram.faults.add(method, fault)
@@ -115,7 +123,7 @@ async def test_a_message_of_which_nobody_knows_comes_once_more_at_the_most_and_s
 @pytest.mark.parametrize("fault", [*CLEAR, *UNCLEAR], ids=str)
 @pytest.mark.parametrize("method", ["sendPhoto", "sendDocument"])
 async def test_a_fault_at_a_file_brings_it_once_more_at_the_most_and_all_others_once(
-    telegram: FakeTelegram, make: MakeScene, method: str, fault: Fault
+    telegram: FakeTelegram, make: MakeScene, method: str, fault: PlatformFault
 ) -> None:
     scene = make("group")
     scene.outbox.files = FILES
@@ -141,7 +149,7 @@ async def brought(scene: TelegramScene, turn: Turn) -> None:
 
 def in_doubt(scene: TelegramScene) -> bool:
     """Whether a process that comes now cannot know what stands there."""
-    return bool(DOUBTS & set(scene.outbox.parts))
+    return bool(DOUBTS & set(scene.outbox.posted_messages))
 
 
 @pytest.mark.parametrize("again", [LONG, SHORT], ids=["same", "other"])
@@ -151,7 +159,7 @@ async def test_another_process_makes_one_reply_of_what_a_dead_one_left(
     make: MakeScene, where: str, step: int, again: str
 ) -> None:
     scene = make(where)
-    lived = await scene.lives(Mortal(step), run_of(LONG), scene.answered(LONG))
+    lived = await scene.lives(CrashAfterSteps(step), run_of(LONG), scene.answered(LONG))
     reply, doubtful = LONG if lived else again, in_doubt(scene)
     await scene.restart()
     await scene.deliver(scene.answered(reply))
@@ -170,8 +178,8 @@ async def test_without_a_preview_a_death_is_in_doubt_only_between_announcement_a
     make: MakeScene, step: int
 ) -> None:
     scene = make("group")
-    await scene.begin(Mortal(step))
-    with suppress(Death):
+    await scene.begin(CrashAfterSteps(step))
+    with suppress(SimulatedCrash):
         await scene.deliver(scene.answered(LONG))
     doubtful = in_doubt(scene)
     await scene.restart()
@@ -186,15 +194,15 @@ async def test_without_a_preview_a_death_is_in_doubt_only_between_announcement_a
 @pytest.mark.parametrize("first", [5, 12])
 async def test_the_next_process_may_die_as_well(make: MakeScene, first: int, second: int, reply: str) -> None:
     scene = make("group")
-    await scene.lives(Mortal(first), run_of(LONG), scene.answered(LONG))
+    await scene.lives(CrashAfterSteps(first), run_of(LONG), scene.answered(LONG))
     doubts = int(in_doubt(scene))
-    await scene.restart(Mortal(second))
-    with suppress(Death):
+    await scene.restart(CrashAfterSteps(second))
+    with suppress(SimulatedCrash):
         await scene.deliver(scene.answered(reply))
     doubts += in_doubt(scene)
     await scene.restart()
     await brought(scene, scene.answered(reply))
-    if "again:?" not in scene.outbox.parts:
+    if "again:?" not in scene.outbox.posted_messages:
         scene.assert_came(reply)
     assert scene.again() <= doubts
 
@@ -205,9 +213,9 @@ async def test_every_file_comes_whenever_a_process_dies_and_again_only_with_that
 ) -> None:
     scene = make()
     scene.outbox.files = FILES
-    await scene.begin(Mortal(step))
+    await scene.begin(CrashAfterSteps(step))
     turn = scene.answered(SHORT, CHART, NOTES)
-    with suppress(Death):
+    with suppress(SimulatedCrash):
         await scene.deliver(turn)
     doubtful = in_doubt(scene)
     await scene.restart()
@@ -225,13 +233,13 @@ WORDS = st.text(alphabet="ab *_`#|\n-<&é世😀", min_size=1, max_size=80)
 REPLIES = st.lists(WORDS, min_size=1, max_size=8).map("".join).filter(str.strip)
 REFUSALS = {
     "sendMessage": ["can't parse entities", "message to be replied not found", "message is too long"],
-    "editMessageText": ["can't parse entities", "message to edit not found", "MESSAGE_TOO_LONG"],
+    "editMessageText": ["can't parse entities", "MESSAGE_TOO_LONG"],
     "sendMessageDraft": ["TEXTDRAFT_PEER_INVALID", "message text is empty"],
 }
 """What each method may say beside what all of them may."""
 TROUBLE = st.lists(
-    st.tuples(st.sampled_from(["*", *METHODS]), st.sampled_from([*CLEAR, *UNCLEAR, Lost(skip=1)]))
-    | st.sampled_from([(method, Error(400, why)) for method, whys in REFUSALS.items() for why in whys]),
+    st.tuples(st.sampled_from(["*", *METHODS]), st.sampled_from([*CLEAR, *UNCLEAR, ResponseLost(skip=1)]))
+    | st.sampled_from([(method, TelegramErrorFault(400, why)) for method, whys in REFUSALS.items() for why in whys]),
     max_size=4,
 )
 
@@ -251,7 +259,7 @@ def test_whatever_is_said_and_goes_wrong_all_of_it_comes(
     reply: str,
     long: bool,  # noqa: FBT001  # drawn by its name
     cuts: int,
-    trouble: list[tuple[str, Fault]],
+    trouble: list[tuple[str, PlatformFault]],
     step: int,
 ) -> None:
     """One process in trouble that may die, one that goes on."""
@@ -260,28 +268,28 @@ def test_whatever_is_said_and_goes_wrong_all_of_it_comes(
 
 
 async def _any(
-    telegram: FakeTelegram, where: str, reply: str, cuts: int, trouble: list[tuple[str, Fault]], step: int
+    telegram: FakeTelegram, where: str, reply: str, cuts: int, trouble: list[tuple[str, PlatformFault]], step: int
 ) -> None:
     async with scenes(telegram) as make:
         scene = make(where)
         for method, fault in trouble:
             telegram.faults.add(method, fault)
-        told: list[Shown] = [TextDelta(reply[start : start + 200]) for start in range(0, len(reply), 200)]
-        await scene.begin(Mortal(step))
+        told: list[PreviewEvent] = [TextDelta(reply[start : start + 200]) for start in range(0, len(reply), 200)]
+        await scene.begin(CrashAfterSteps(step))
         try:
             await scene.follow(*told[:cuts], a_while())
             await brought(scene, scene.answered(reply))
-        except Death:
+        except SimulatedCrash:
             pass
         except BaseExceptionGroup as group:
-            if group.split(Death)[1] is not None:
+            if group.split(SimulatedCrash)[1] is not None:
                 raise
         telegram.faults.clear()
         await scene.restart()
         await brought(scene, scene.answered(reply))
-        ambiguous = sum(fault in [*UNCLEAR, Lost(skip=1)] for _, fault in trouble) + (step > 0)
+        ambiguous = sum(fault in [*UNCLEAR, ResponseLost(skip=1)] for _, fault in trouble) + (step > 0)
         assert scene.again() <= ambiguous
-        if "again:?" not in scene.outbox.parts:
+        if "again:?" not in scene.outbox.posted_messages:
             scene.assert_came(reply)
         if not ambiguous:
             scene.assert_stands(reply)

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from adapters.telegram.dry_run import dry_run
-from gateway.domain.errors import Unreadable
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message
-from gateway.ports.platform import Receipt, Supposed
+from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 from tests.adapters.telegram.parsing import CALL, GROUP_MODES, NOTHING, SCOPES, heard, parser
-from tests.fakes.telegram_updates import GROUP, USER, group, message
+from tests.fakes.telegram_updates import GROUP, USER, group_chat, message_json
 
 FORUM = -1001001001001
-SAID = Supposed("Hello", channel=str(USER), user=str(USER))
+SAID = SyntheticMessage("Hello", channel=str(USER), user=str(USER))
 
 
-def alike(receipt: Receipt) -> list[Message]:
+def alike(receipt: ParsedUpdate) -> list[Message]:
     """Without what tells one message from another."""
     return [replace(one, message_id="", address={}) for one in receipt.messages]
 
@@ -31,9 +31,9 @@ def test_it_is_read_as_a_real_one(scope: str, groups: str) -> None:
     texts, places = ("Hello", "/new and then?", "stop", "/unknown"), (USER, GROUP, FORUM)
     for text, chat, called in product(texts, places, (False, True)):
         topic = 7 if chat == FORUM else None
-        place = group(FORUM, forum=True) if chat == FORUM else chat
-        told = message(f"{CALL} {text}" if called else text, chat=place, user=USER, thread=topic)
-        supposed = Supposed(text, "", str(chat), str(topic or ""), str(USER), mention=called)
+        place = group_chat(FORUM, forum=True) if chat == FORUM else chat
+        told = message_json(f"{CALL} {text}" if called else text, chat=place, user=USER, thread=topic)
+        supposed = SyntheticMessage(text, "", str(chat), str(topic or ""), str(USER), mentions_bot=called)
         assert alike(dry_run(parser(**settings), supposed)) == alike(heard(told, **settings)), supposed
 
 
@@ -47,5 +47,5 @@ def test_a_chat_that_is_not_allowed_is_not_answered() -> None:
 
 @pytest.mark.parametrize("wrong", [{"channel": "@news"}, {"user": "ann"}, {"topic": "x"}, {"channel": "", "user": ""}])
 def test_what_cannot_be_of_telegram_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(Unreadable, match="is a number"):
+    with pytest.raises(MalformedRequest, match="is a number"):
         dry_run(parser(), replace(SAID, **wrong))

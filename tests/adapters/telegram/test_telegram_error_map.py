@@ -143,6 +143,7 @@ def test_what_broke_is_named_and_not_quoted(error: TelegramError) -> None:
         assert "SECRET" not in str(translate(method, error))
 
 
+@pytest.mark.usefixtures("masked")
 def test_a_token_that_telegram_quotes_is_masked() -> None:
     error = translate("send_message", Forbidden(f"Forbidden: {SECRET} may not"))
     assert SECRET.partition(":")[2] not in str(error)

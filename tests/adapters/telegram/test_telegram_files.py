@@ -18,11 +18,18 @@ from adapters.telegram.files import fetch, upload
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.models import Attachment, ConversationKey, File, Message
-from tests.fakes.delivery_context import FakeOutbox
+from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.raw_server import RawServer
-from tests.fakes.telegram_files import DOWNLOAD_LIMIT
+from tests.fakes.telegram_files import MAX_DOWNLOAD_BYTES
 from tests.fakes.telegram_messages import TOKEN, USER
-from tests.fakes.telegram_server import Error, FakeTelegram, Hang, Lost, RateLimit, Status
+from tests.fakes.telegram_server import (
+    FakeTelegram,
+    HangingCall,
+    HttpStatus,
+    RateLimit,
+    ResponseLost,
+    TelegramErrorFault,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n picture"
 HERE = TelegramTarget(str(USER), kind="private")
@@ -53,7 +60,7 @@ async def get(calls: TelegramClient, *kept: File, limit: int = LIMIT) -> list[At
 
 async def test_files_come_in_order_as_they_are(server: FakeTelegram, calls: TelegramClient) -> None:
     contents = [b"one", b"", bytes(range(256)), b"four"]
-    kept = [server.keep(content, f"{at}.bin", kind="document") for at, content in enumerate(contents)]
+    kept = [server.add_file(content, f"{at}.bin", kind="document") for at, content in enumerate(contents)]
     given = [File(each.name, each.id) for each in kept]
     got = await get(calls, *given)
     assert [(one.file, one.content, one.problem) for one in got] == [
@@ -62,16 +69,16 @@ async def test_files_come_in_order_as_they_are(server: FakeTelegram, calls: Tele
 
 
 async def test_a_voice_note_keeps_its_type(server: FakeTelegram, calls: TelegramClient) -> None:
-    kept = server.keep(b"OggS", "note.oga", kind="voice", mime_type="audio/ogg")
+    kept = server.add_file(b"OggS", "note.oga", kind="voice", mime_type="audio/ogg")
     (got,) = await get(calls, File("voice.ogg", kept.id, "audio/ogg", 4))
     assert (got.content, got.file.media_type) == (b"OggS", "audio/ogg")
 
 
 async def test_only_a_few_files_are_fetched_at_a_time(server: FakeTelegram, calls: TelegramClient) -> None:
-    kept = [server.keep(b"x", f"{at}.bin", kind="document") for at in range(8)]
-    server.faults.add("getFile", Hang(times=None))
+    kept = [server.add_file(b"x", f"{at}.bin", kind="document") for at in range(8)]
+    server.faults.add("getFile", HangingCall(times=None))
     getting = asyncio.ensure_future(get(calls, *(File(each.name, each.id) for each in kept)))
-    await server.until(lambda: server.faults.hanging == CONCURRENT_DOWNLOADS)
+    await server.wait_until_async(lambda: server.faults.hanging == CONCURRENT_DOWNLOADS)
     server.faults.release()
     assert [one.problem for one in await getting] == [""] * 8
 
@@ -83,7 +90,7 @@ async def test_only_a_few_files_are_fetched_at_a_time(server: FakeTelegram, call
 async def test_a_file_over_the_limit_is_not_taken(
     server: FakeTelegram, calls: TelegramClient, size: int, told: int | None, content: bytes, asked: int
 ) -> None:
-    kept = server.keep(content, "a.bin", kind="document", size=told)
+    kept = server.add_file(content, "a.bin", kind="document", size=told)
     before = len(server.calls("getFile"))
     (got,) = await get(calls, File("a.bin", kept.id, size=size))
     assert (got.content, got.problem) == (b"", "it is larger than 0.001 MB")
@@ -91,17 +98,17 @@ async def test_a_file_over_the_limit_is_not_taken(
 
 
 async def test_what_telegram_does_not_hand_out_says_so(server: FakeTelegram, calls: TelegramClient) -> None:
-    kept = server.keep(b"x", "a.bin", kind="document", size=DOWNLOAD_LIMIT + 1)
+    kept = server.add_file(b"x", "a.bin", kind="document", size=MAX_DOWNLOAD_BYTES + 1)
     gone, large = await get(calls, File("gone.bin", "BQAC-none"), File("a.bin", kept.id), limit=10**9)
     assert "wrong file_id" in gone.problem.lower()
     assert "file is too big" in large.problem.lower()
 
 
-@pytest.mark.parametrize("fault", [Status(500), Lost(), RateLimit(3), Error(401)], ids=str)
+@pytest.mark.parametrize("fault", [HttpStatus(500), ResponseLost(), RateLimit(3), TelegramErrorFault(401)], ids=str)
 async def test_a_file_that_fails_says_so_and_holds_up_no_other(
-    server: FakeTelegram, calls: TelegramClient, fault: Status | Lost | RateLimit | Error
+    server: FakeTelegram, calls: TelegramClient, fault: HttpStatus | ResponseLost | RateLimit | TelegramErrorFault
 ) -> None:
-    kept = server.keep(b"x", "a.bin", kind="document")
+    kept = server.add_file(b"x", "a.bin", kind="document")
     server.faults.add("getFile", fault)
     got = await get(calls, *[File("a.bin", kept.id)] * 2)
     assert sorted(one.content for one in got) == [b"", b"x"]
@@ -114,9 +121,9 @@ async def test_content_that_is_gone_or_broken_off_says_so() -> None:
             TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=f"http://127.0.0.1:{raw.port}")
         )
         for _ in range(2):
-            raw.say(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u", "file_path": "a/b.c"}}')
-            raw.say(b'{"ok": false, "description": "Not Found"}', status="404 Not Found")
-        raw.say(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u"}}')
+            raw.add_response(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u", "file_path": "a/b.c"}}')
+            raw.add_response(b'{"ok": false, "description": "Not Found"}', status="404 Not Found")
+        raw.add_response(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u"}}')
         with pytest.raises(Rejected, match="it is gone") as caught:
             await calls.download("f", LIMIT)
         assert caught.value.reason is Reason.FILE
@@ -130,12 +137,12 @@ async def test_content_that_is_gone_or_broken_off_says_so() -> None:
 
 
 async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramClient) -> None:
-    outbox = FakeOutbox()
+    outbox = FakeDeliveryContext()
     number = await upload(calls, HERE, outbox, MADE, PNG)
-    shown = server.answers()[-1]
+    shown = server.bot_messages()[-1]
     assert str(shown.message_id) == number
     assert [(file.kind, file.name, file.content) for file in shown.files] == [("photo", "chart.png", PNG)]
-    assert outbox.taken[0] == f"telegram:{calls.bot_id}:chat:{USER}"
+    assert outbox.acquired[0] == f"telegram:{calls.bot_id}:chat:{USER}"
 
 
 @pytest.mark.parametrize(
@@ -150,8 +157,8 @@ async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramCl
 async def test_anything_else_goes_as_a_document(
     server: FakeTelegram, calls: TelegramClient, made: File, content: bytes
 ) -> None:
-    assert await upload(calls, HERE, FakeOutbox(), made, content)
-    assert [(file.kind, file.name, file.content) for file in server.answers()[-1].files] == [
+    assert await upload(calls, HERE, FakeDeliveryContext(), made, content)
+    assert [(file.kind, file.name, file.content) for file in server.bot_messages()[-1].files] == [
         ("document", made.name, content)
     ]
 
@@ -160,38 +167,38 @@ async def test_a_large_picture_goes_as_a_document(
     server: FakeTelegram, calls: TelegramClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "MAX_PHOTO_BYTES", len(PNG) - 1)
-    await upload(calls, HERE, FakeOutbox(), MADE, PNG)
-    assert server.answers()[-1].files[0].kind == "document"
+    await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
+    assert server.bot_messages()[-1].files[0].kind == "document"
 
 
 async def test_it_goes_into_its_topic(server: FakeTelegram, calls: TelegramClient) -> None:
     server.add_topic(-1009, 77)
-    await upload(calls, TelegramTarget("-1009", "77"), FakeOutbox(), replace(MADE, media_type=""), PNG)
-    assert server.answers(-1009, 77)[-1].files[0].name == "chart.png"
+    await upload(calls, TelegramTarget("-1009", "77"), FakeDeliveryContext(), replace(MADE, media_type=""), PNG)
+    assert server.bot_messages(-1009, 77)[-1].files[0].name == "chart.png"
 
 
 async def test_a_file_that_telegram_never_takes_is_declined(calls: TelegramClient) -> None:
     with pytest.raises(Rejected) as caught:
-        await upload(calls, HERE, FakeOutbox(), File("a.txt", "f"), b"")
+        await upload(calls, HERE, FakeDeliveryContext(), File("a.txt", "f"), b"")
     assert caught.value.reason is Reason.FILE
     assert caught.value.retry_after is None
 
 
 async def test_who_is_blocked_is_not_asked_twice(server: FakeTelegram, calls: TelegramClient) -> None:
-    server.faults.add("sendPhoto", Error(403, "bot was blocked by the user"))
+    server.faults.add("sendPhoto", TelegramErrorFault(403, "bot was blocked by the user"))
     before = len(server.calls("sendDocument"))
     with pytest.raises(Rejected) as caught:
-        await upload(calls, HERE, FakeOutbox(), MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
     assert caught.value.reason is Reason.BLOCKED
     assert len(server.calls("sendDocument")) == before
 
 
 async def test_a_lost_answer_is_unsure_and_nothing_is_sent_twice(server: FakeTelegram, calls: TelegramClient) -> None:
-    before = len(server.answers())
-    server.faults.add("send*", Lost())
+    before = len(server.bot_messages())
+    server.faults.add("send*", ResponseLost())
     with pytest.raises(OutcomeUnknown):
-        await upload(calls, HERE, FakeOutbox(), MADE, PNG)
-    assert len(server.answers()) == before + 1
+        await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
+    assert len(server.bot_messages()) == before + 1
 
 
 async def test_where_nobody_is_nothing_was_sent() -> None:
@@ -199,5 +206,5 @@ async def test_where_nobody_is_nothing_was_sent() -> None:
         url = f"http://127.0.0.1:{raw.port}"
     calls = TelegramClient(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=url))
     with pytest.raises(Unreachable):
-        await upload(calls, HERE, FakeOutbox(), MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
     await calls.close()

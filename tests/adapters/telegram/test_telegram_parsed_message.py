@@ -6,8 +6,8 @@ import pytest
 
 from adapters.telegram import replies
 from adapters.telegram.update_parser import ALBUM_SECONDS
-from gateway.domain.models import ConversationKey, Edit, Kind, Move, Withdrawal
-from gateway.ports.platform import Receipt
+from gateway.domain.models import ChannelMigrated, ConversationKey, MessageDeleted, MessageEdited, MessageKind
+from gateway.ports.platform import ParsedUpdate
 from tests.adapters.telegram.parsing import (
     AUTHOR,
     BOT,
@@ -25,18 +25,18 @@ from tests.fakes.telegram_updates import (
     USER,
     Json,
     album,
-    bot,
+    bot_message,
+    bot_user,
     document,
+    generation_stopped,
+    human_user,
     mention,
-    message,
+    message_json,
     migrated_from,
     migrated_to,
-    person,
     photo,
-    private,
-    quoting_elsewhere,
-    said_by_bot,
-    stopped,
+    private_chat,
+    reply_to_other_chat,
     voice,
 )
 
@@ -46,59 +46,59 @@ from tests.fakes.telegram_updates import (
 @pytest.mark.parametrize(
     ("told", "kind", "opens"),
     [
-        (message("/new"), Kind.RESET, True),
-        (message("/RESET"), Kind.RESET, True),
-        (message("reset."), Kind.RESET, True),
-        (message("/stop"), Kind.STOP, False),
-        (message("/cancel that"), Kind.STOP, False),
-        (message("Stop!"), Kind.STOP, False),
-        (message("/new", chat=GROUP), Kind.RESET, False),
-        (message(f"/new{CALL}", chat=GROUP), Kind.RESET, True),
-        (message("/new", chat=GROUP, reply_to=said_by_bot(chat=GROUP)), Kind.RESET, True),
-        (mention("/reset"), Kind.RESET, True),
-        (mention("stop"), Kind.STOP, False),
-        (message("/stop", chat=GROUP), Kind.STOP, False),
-        (message("new"), Kind.ASK, True),
-        (message("/newer"), Kind.ASK, True),
-        (message("/new/stop"), Kind.ASK, True),
-        (message("do stop"), Kind.ASK, True),
-        (message("stop", chat=GROUP, reply_to=said_by_bot(chat=GROUP)), Kind.ASK, True),
-        (photo("/new"), Kind.ASK, True),
-        (message("/new", forward_origin={"type": "user", "sender_user": person(7)}), Kind.ASK, True),
+        (message_json("/new"), MessageKind.RESET, True),
+        (message_json("/RESET"), MessageKind.RESET, True),
+        (message_json("reset."), MessageKind.RESET, True),
+        (message_json("/stop"), MessageKind.STOP, False),
+        (message_json("/cancel that"), MessageKind.STOP, False),
+        (message_json("Stop!"), MessageKind.STOP, False),
+        (message_json("/new", chat=GROUP), MessageKind.RESET, False),
+        (message_json(f"/new{CALL}", chat=GROUP), MessageKind.RESET, True),
+        (message_json("/new", chat=GROUP, reply_to=bot_message(chat=GROUP)), MessageKind.RESET, True),
+        (mention("/reset"), MessageKind.RESET, True),
+        (mention("stop"), MessageKind.STOP, False),
+        (message_json("/stop", chat=GROUP), MessageKind.STOP, False),
+        (message_json("new"), MessageKind.PROMPT, True),
+        (message_json("/newer"), MessageKind.PROMPT, True),
+        (message_json("/new/stop"), MessageKind.PROMPT, True),
+        (message_json("do stop"), MessageKind.PROMPT, True),
+        (message_json("stop", chat=GROUP, reply_to=bot_message(chat=GROUP)), MessageKind.PROMPT, True),
+        (photo("/new"), MessageKind.PROMPT, True),
+        (message_json("/new", forward_origin={"type": "user", "sender_user": human_user(7)}), MessageKind.PROMPT, True),
     ],
 )
-def test_a_command_is_one_where_it_is_meant_so(told: Json, kind: Kind, *, opens: bool) -> None:
+def test_a_command_is_one_where_it_is_meant_so(told: Json, kind: MessageKind, *, opens: bool) -> None:
     said = one(told)
-    assert (said.kind, said.opens) == (kind, opens)
+    assert (said.kind, said.may_start_conversation) == (kind, opens)
     assert said.text
-    assert (said.piece, said.wait) == ("", 0.0)
+    assert (said.album_item_id, said.debounce_seconds) == ("", 0.0)
 
 
 def test_an_order_to_a_business_is_no_command() -> None:
-    (said,) = read("business_message", message("cancel", business=CONNECTION)).messages
-    assert said.kind is Kind.ASK
+    (said,) = read("business_message", message_json("cancel", business=CONNECTION)).messages
+    assert said.kind is MessageKind.PROMPT
 
 
 def test_a_question_behind_the_command_to_begin_anew_is_asked_then() -> None:
-    first, then = heard(message("/new  what is\nnew?", message_id=5)).messages
-    assert (first.kind, first.message_id) == (Kind.RESET, f"{BOT}:{USER}:5")
-    assert (then.kind, then.message_id, then.text) == (Kind.ASK, f"{BOT}:{USER}:5:asked", "what is\nnew?")
-    assert (then.key, then.address, then.opens) == (first.key, first.address, True)
+    first, then = heard(message_json("/new  what is\nnew?", message_id=5)).messages
+    assert (first.kind, first.message_id) == (MessageKind.RESET, f"{BOT}:{USER}:5")
+    assert (then.kind, then.message_id, then.text) == (MessageKind.PROMPT, f"{BOT}:{USER}:5:asked", "what is\nnew?")
+    assert (then.key, then.address, then.may_start_conversation) == (first.key, first.address, True)
 
 
 def test_what_a_start_and_a_call_for_help_mean_is_said_to_the_assistant() -> None:
-    assert one(message("/start")).text == replies.STARTED
-    assert one(message(f"/start{CALL} ref-42", chat=GROUP)).text == replies.STARTED_WITH.format(payload="ref-42")
+    assert one(message_json("/start")).text == replies.STARTED
+    assert one(message_json(f"/start{CALL} ref-42", chat=GROUP)).text == replies.STARTED_WITH.format(payload="ref-42")
     for scope in SCOPES:
         for groups in GROUP_MODES:
-            text = one(message("/help"), telegram_scope=scope, telegram_groups=groups).text
+            text = one(message_json("/help"), telegram_scope=scope, telegram_groups=groups).text
             assert all(part in text for part in (replies.REMEMBERED[scope], replies.ANSWERED[groups], "/new", "/stop"))
-    assert one(message("/help with taxes")).text.endswith("\n\nwith taxes")
+    assert one(message_json("/help with taxes")).text.endswith("\n\nwith taxes")
 
 
 def test_a_command_of_nobodys_is_handed_on_without_our_name() -> None:
-    assert one(message("/model gpt")).text == "/model gpt"
-    assert one(message(f"/model{CALL} gpt", chat=GROUP)).text == "/model gpt"
+    assert one(message_json("/model gpt")).text == "/model gpt"
+    assert one(message_json(f"/model{CALL} gpt", chat=GROUP)).text == "/model gpt"
 
 
 # ---------------------------------------------------------------- files
@@ -110,12 +110,12 @@ def test_a_command_of_nobodys_is_handed_on_without_our_name() -> None:
         (photo("look", file_id="F1"), "photo.jpg", "image/jpeg", 90_000),
         (document("look", file_id="F1"), "notes.pdf", "application/pdf", 1_000),
         (voice(file_id="F1"), "voice.ogg", "audio/ogg", 9_000),
-        (message(audio={"file_id": "F1", "file_name": "a.mp3"}), "a.mp3", "audio/mpeg", 0),
-        (message(video={"file_id": "F1", "mime_type": "video/x"}), "video.mp4", "video/x", 0),
-        (message(video_note={"file_id": "F1"}), "video_note.mp4", "video/mp4", 0),
-        (message(animation={"file_id": "F1"}, document={"file_id": "F1"}), "animation.mp4", "video/mp4", 0),
-        (message(sticker={"file_id": "F1", "emoji": "👍"}), "sticker.webp", "image/webp", 0),
-        (message(document={"file_id": "F1"}), "document", "", 0),
+        (message_json(audio={"file_id": "F1", "file_name": "a.mp3"}), "a.mp3", "audio/mpeg", 0),
+        (message_json(video={"file_id": "F1", "mime_type": "video/x"}), "video.mp4", "video/x", 0),
+        (message_json(video_note={"file_id": "F1"}), "video_note.mp4", "video/mp4", 0),
+        (message_json(animation={"file_id": "F1"}, document={"file_id": "F1"}), "animation.mp4", "video/mp4", 0),
+        (message_json(sticker={"file_id": "F1", "emoji": "👍"}), "sticker.webp", "image/webp", 0),
+        (message_json(document={"file_id": "F1"}), "document", "", 0),
     ],
 )
 def test_files_come_with_where_they_are_to_be_had(told: Json, name: str, media_type: str, size: int) -> None:
@@ -125,13 +125,13 @@ def test_files_come_with_where_they_are_to_be_had(told: Json, name: str, media_t
 
 @pytest.mark.parametrize("size", [None, -1, "5", 1.5, 2**60, True, [], 10**400])
 def test_a_size_that_cannot_be_is_unknown(size: object) -> None:
-    (file,) = one(message(document={"file_id": "F1", "file_size": size})).files
+    (file,) = one(message_json(document={"file_id": "F1", "file_size": size})).files
     assert file.size == 0
 
 
 @pytest.mark.parametrize("more", [{"is_animated": True}, {"is_video": True}, {"file_id": "../etc"}])
 def test_of_what_cannot_be_looked_at_the_words_remain(more: Json) -> None:
-    said = one(message(sticker={"file_id": "F1", "emoji": "👍", **more}))
+    said = one(message_json(sticker={"file_id": "F1", "emoji": "👍", **more}))
     assert (said.files, said.text) == ((), "(sends a sticker: 👍)")
 
 
@@ -142,10 +142,10 @@ def test_a_file_without_a_caption_needs_no_words() -> None:
 def test_the_files_of_what_is_replied_to_come_along_but_not_our_own() -> None:
     asked = one(mention("what is this?", reply_to=photo("sunset", file_id="F2", chat=GROUP)))
     assert [file.reference for file in asked.files] == ["F2"]
-    elsewhere = quoting_elsewhere("and this?", "part")
+    elsewhere = reply_to_other_chat("and this?", "part")
     elsewhere["external_reply"]["document"] = {"file_id": "F3", "file_name": "a.txt"}
     assert [file.reference for file in one(elsewhere).files] == ["F3"]
-    assert one(message("thanks", reply_to=photo("here", user=bot()))).files == ()
+    assert one(message_json("thanks", reply_to=photo("here", user=bot_user()))).files == ()
 
 
 @pytest.mark.parametrize("business", ["", CONNECTION])
@@ -154,15 +154,15 @@ def test_an_album_is_one_message_in_pieces(business: str) -> None:
     said = [read("business_message" if business else "message", told).messages[0] for told in pieces]
     channel_part = f"biz:{business}:{USER}" if business else AUTHOR
     assert {message.message_id for message in said} == {f"{BOT}:{channel_part}:album:135"}
-    assert [message.piece for message in said] == [str(told["message_id"]) for told in pieces]
-    assert {message.wait for message in said} == {ALBUM_SECONDS}
+    assert [message.album_item_id for message in said] == [str(told["message_id"]) for told in pieces]
+    assert {message.debounce_seconds for message in said} == {ALBUM_SECONDS}
     assert [message.text for message in said] == ["", "Look", ""]
     assert all(len(message.files) == 1 for message in said)
 
 
 def test_of_an_album_in_a_group_the_pictures_that_do_not_mention_us_join_the_one_that_does() -> None:
     said = [one(told) for told in album((f"{CALL} look", "", ""), chat=GROUP)]
-    assert [message.opens for message in said] == [True, False, False]
+    assert [message.may_start_conversation for message in said] == [True, False, False]
     assert len({message.message_id for message in said}) == 1
     for told in album(("", "", ""), chat=GROUP):
         assert not heard(told, telegram_groups="never").messages
@@ -171,47 +171,55 @@ def test_of_an_album_in_a_group_the_pictures_that_do_not_mention_us_join_the_one
 # ---------------------------------------------------------------- changes
 
 
-@pytest.mark.parametrize("told", [message("hello", message_id=5), photo("hello", message_id=5, media_group_id="135")])
+@pytest.mark.parametrize(
+    "told", [message_json("hello", message_id=5), photo("hello", message_id=5, media_group_id="135")]
+)
 def test_an_edit_changes_the_message_it_is_about(told: Json) -> None:
     name = "caption" if "caption" in told else "text"
     edit = read("edited_message", {**told, name: "goodbye", "edit_date": 1})
-    assert edit == Receipt(changes=(Edit("telegram", one(told).message_id, "goodbye"),))
+    assert edit == ParsedUpdate(events=(MessageEdited("telegram", one(told).message_id, "goodbye"),))
 
 
 def test_an_edit_is_read_as_the_message_would_be() -> None:
-    told = mention("what is that?", reply_to=message("a word", chat=GROUP))
-    (edit,) = read("edited_message", told).changes
-    assert isinstance(edit, Edit)
+    told = mention("what is that?", reply_to=message_json("a word", chat=GROUP))
+    (edit,) = read("edited_message", told).events
+    assert isinstance(edit, MessageEdited)
     assert edit.text == one(told).text
 
 
 def test_an_edit_of_a_business_chat_is_of_that_chat() -> None:
-    told = message("hello", message_id=5, business=CONNECTION)
-    (edit,) = read("edited_business_message", told).changes
-    assert edit == Edit("telegram", read("business_message", told).messages[0].message_id, "hello")
+    told = message_json("hello", message_id=5, business=CONNECTION)
+    (edit,) = read("edited_business_message", told).events
+    assert edit == MessageEdited("telegram", read("business_message", told).messages[0].message_id, "hello")
 
 
-@pytest.mark.parametrize("told", [message(location={"latitude": 1.5, "longitude": 2}), photo(), message()])
+@pytest.mark.parametrize("told", [message_json(location={"latitude": 1.5, "longitude": 2}), photo(), message_json()])
 def test_a_change_to_something_else_than_text_is_none(told: Json) -> None:
     assert read("edited_message", told) == NOTHING
 
 
 def test_what_is_deleted_in_a_business_chat_is_withdrawn() -> None:
-    told = {"business_connection_id": CONNECTION, "chat": private(), "message_ids": [5, "6", None, 7]}
+    told = {"business_connection_id": CONNECTION, "chat": private_chat(), "message_ids": [5, "6", None, 7]}
     within = f"{BOT}:biz:{CONNECTION}:{USER}"
-    changes = tuple(Withdrawal("telegram", f"{within}:{number}") for number in (5, 7))
-    assert read("deleted_business_messages", told) == Receipt(changes=changes)
+    changes = tuple(MessageDeleted("telegram", f"{within}:{number}") for number in (5, 7))
+    assert read("deleted_business_messages", told) == ParsedUpdate(events=changes)
 
 
 @pytest.mark.parametrize("told", [migrated_to(-2002, to=GROUP), migrated_from(GROUP, old=-2002)])
 def test_a_group_that_became_a_supergroup_has_moved(told: Json) -> None:
-    assert heard(told, telegram_groups="never") == Receipt(changes=(Move("telegram", BOT, "-2002", str(GROUP)),))
+    assert heard(told, telegram_groups="never") == ParsedUpdate(
+        events=(ChannelMigrated("telegram", BOT, "-2002", str(GROUP)),)
+    )
 
 
 @pytest.mark.parametrize(("scope", "topic", "user"), [("topic", "44", ""), ("chat", "", ""), ("user", "", AUTHOR)])
 def test_the_stop_button_stops_the_conversation_it_stands_in(scope: str, topic: str, user: str) -> None:
-    (said,) = read("stopped_message_generation", stopped(USER, 9, thread=44), telegram_scope=scope).messages
+    (said,) = read("stopped_message_generation", generation_stopped(USER, 9, thread=44), telegram_scope=scope).messages
     assert said.key == ConversationKey("telegram", BOT, AUTHOR, topic, user)
-    assert said.key == one(message("hello", thread=44), telegram_scope=scope).key
-    assert (said.message_id, said.kind, said.opens) == (f"{BOT}:{USER}:stop:9", Kind.STOP, False)
+    assert said.key == one(message_json("hello", thread=44), telegram_scope=scope).key
+    assert (said.message_id, said.kind, said.may_start_conversation) == (
+        f"{BOT}:{USER}:stop:9",
+        MessageKind.STOP,
+        False,
+    )
     assert said.address == {"chat": AUTHOR, "topic": "44", "user": AUTHOR, "type": "private"}

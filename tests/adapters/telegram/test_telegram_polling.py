@@ -24,7 +24,7 @@ from adapters.telegram.registration import PATH, UPDATES
 from adapters.telegram.update_parser import UpdateParser
 from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
 from gateway.domain.models import ConversationKey
-from gateway.ports.platform import Receipt
+from gateway.ports.platform import ParsedUpdate
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.adapters.chat import in_thread, until
@@ -39,8 +39,8 @@ from tests.adapters.telegram.receiving import (
     settings,
 )
 from tests.fakes.recording_inbox import RecordingInbox
-from tests.fakes.telegram_server import Error, FakeTelegram, Hang, Lost, Refuse
-from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, KINDS, TOKEN, USER, message, update
+from tests.fakes.telegram_server import ConnectionRefused, FakeTelegram, HangingCall, ResponseLost, TelegramErrorFault
+from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, TOKEN, UPDATE_KINDS, USER, message_json, update
 
 PUBLIC = "https://bot.example.com"
 LEASE = f"telegram:{BOT_ID}:poll"
@@ -62,23 +62,23 @@ def fetches(telegram: FakeTelegram) -> int:
 
 def test_what_people_say_is_fetched_in_order_and_acknowledged(telegram: FakeTelegram) -> None:
     inbox = RecordingInbox()
-    telegram.say("before anybody was there")
+    telegram.user_says("before anybody was there")
     with listening(make_receiver(settings(telegram), FakeMemory()), inbox):
         for number in range(250):
-            telegram.say(str(number))
-        telegram.settle()
+            telegram.user_says(str(number))
+        telegram.wait_until_acknowledged()
     assert inbox.texts == ["before anybody was there", *map(str, range(250))]
     assert telegram.allowed_updates == set(UPDATES)
     assert telegram.commands
-    assert {call.answered for call in telegram.calls("getUpdates")} <= {"ok", ""}
+    assert {call.summary for call in telegram.calls("getUpdates")} <= {"ok", ""}
 
 
 def test_the_bot_knows_its_name_before_it_fetches(telegram: FakeTelegram) -> None:
     inbox = RecordingInbox()
-    telegram.say(f"@{BOT_NAME} hello", chat_id=GROUP)
-    telegram.faults.add("getMe", Error(401))
+    telegram.user_says(f"@{BOT_NAME} hello", chat_id=GROUP)
+    telegram.faults.add("getMe", TelegramErrorFault(401))
     with capture_logs() as logs, listening(make_receiver(settings(telegram), FakeMemory()), inbox):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert inbox.texts == ["hello"]
     assert "TELEGRAM_BOT_TOKEN" in str(logs)
 
@@ -88,26 +88,26 @@ def test_every_kind_of_update_is_acknowledged(telegram: FakeTelegram) -> None:
     with polling(settings(telegram), memory, inbox):
         until(lambda: telegram.allowed_updates == set(UPDATES))
         for kind in UPDATES:
-            telegram.push(update(**{kind: KINDS[kind]}))
-        telegram.settle()
+            telegram.push_update(update(**{kind: UPDATE_KINDS[kind]}))
+        telegram.wait_until_acknowledged()
     assert len(inbox.taken) == len(UPDATES)
     assert memory.aside() == []
 
 
 def test_telegram_is_asked_for_every_kind_that_is_read() -> None:
     parser = UpdateParser(settings(telegram_groups="always"), BotIdentity(BOT_ID, BOT_NAME))
-    told = {kind: update(**{kind: KINDS[kind]}) for kind in KINDS}
-    read = {kind for kind, one in told.items() if parser.parse(one) != Receipt()}
+    told = {kind: update(**{kind: UPDATE_KINDS[kind]}) for kind in UPDATE_KINDS}
+    read = {kind for kind, one in told.items() if parser.parse(one) != ParsedUpdate()}
     assert read == set(UPDATES)
 
 
 def test_an_update_is_committed_before_it_is_acknowledged(telegram: FakeTelegram) -> None:
     waiting: list[int] = []
-    inbox = RecordingInbox(before=lambda _: waiting.append(len(telegram.pending())))
+    inbox = RecordingInbox(before=lambda _: waiting.append(len(telegram.pending_updates())))
     for number in range(5):
-        telegram.say(str(number))
+        telegram.user_says(str(number))
     with polling(settings(telegram), FakeMemory(), inbox):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert waiting == [5, 5, 5, 5, 5]
 
 
@@ -120,15 +120,15 @@ def test_what_cannot_be_committed_is_fetched_again_and_order_is_kept(
 ) -> None:
     faults: list[Exception] = [fault, fault, fault]
 
-    def fail_at_the_third(receipt: Receipt) -> None:
+    def fail_at_the_third(receipt: ParsedUpdate) -> None:
         if faults and receipt.messages[0].text == "2":
             raise faults.pop()
 
     inbox = RecordingInbox(before=fail_at_the_third)
     for number in range(5):
-        telegram.say(str(number))
+        telegram.user_says(str(number))
     with capture_logs() as logs, polling(settings(telegram), FakeMemory(), inbox):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert inbox.texts == ["0", "1", "2", "3", "4"]
     offsets = [call.args.get("offset") for call in telegram.calls("getUpdates")]
     assert offsets[0] is None
@@ -139,12 +139,12 @@ def test_what_cannot_be_committed_is_fetched_again_and_order_is_kept(
 def test_an_update_that_nobody_can_take_is_kept_aside_and_blocks_nobody(telegram: FakeTelegram) -> None:
     bug = RuntimeError("a bug")
     memory, inbox = FakeMemory(), RecordingInbox(faults=[bug])
-    broken = update(message=message("breaks us"))
+    broken = update(message=message_json("breaks us"))
     unreadable = update(message={"text": "from nowhere"})
-    for one in (broken, unreadable, update(message=message("behind them"))):
-        telegram.push(one)
+    for one in (broken, unreadable, update(message=message_json("behind them"))):
+        telegram.push_update(one)
     with capture_logs() as logs, polling(settings(telegram), memory, inbox):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert inbox.texts == ["behind them"]
     kept = [json.loads(memory.kept[name]) for name in memory.aside()]
     assert kept == [broken, unreadable]
@@ -156,9 +156,9 @@ def test_an_update_that_nobody_can_take_is_kept_aside_and_blocks_nobody(telegram
 def test_what_cannot_be_kept_aside_is_not_acknowledged(telegram: FakeTelegram) -> None:
     memory = FakeMemory()
     memory.faults += [StoreUnavailable(), StoreUnavailable()]
-    telegram.push(update(message={}))
+    telegram.push_update(update(message={}))
     with polling(settings(telegram), memory, RecordingInbox()):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert len(memory.aside()) == 1
 
 
@@ -170,32 +170,32 @@ def test_of_many_processes_one_fetches_and_another_goes_on_when_it_ends(
 ) -> None:
     known, inboxes = settings(telegram), [RecordingInbox(), RecordingInbox()]
     with polling(known, sqlite_store, inboxes[0]) as first:
-        telegram.wait(lambda: fetches(telegram))
+        telegram.wait_until(lambda: fetches(telegram))
         with polling(known, sqlite_store, inboxes[1]):
-            telegram.say("one")
-            telegram.settle()
+            telegram.user_says("one")
+            telegram.wait_until_acknowledged()
             assert [inbox.texts for inbox in inboxes] == [["one"], []]
             ends_soon(first.stop)
-            telegram.say("two")
-            telegram.settle()
+            telegram.user_says("two")
+            telegram.wait_until_acknowledged()
     assert [inbox.texts for inbox in inboxes] == [["one"], ["two"]]
-    assert "409" not in {call.answered for call in telegram.calls("getUpdates")}
+    assert "409" not in {call.summary for call in telegram.calls("getUpdates")}
 
 
 def test_who_lost_the_lease_acknowledges_nothing_more(telegram: FakeTelegram) -> None:
     memory = FakeMemory()
 
-    def lose(_: Receipt) -> None:
+    def lose(_: ParsedUpdate) -> None:
         if not inbox.taken:
             memory.holders[LEASE] = "another"
 
     inbox = RecordingInbox(before=lose)
-    telegram.say("taken here, and there again")
+    telegram.user_says("taken here, and there again")
     with capture_logs() as logs, polling(settings(telegram), memory, inbox):
         until(lambda: any("another process" in entry["event"] for entry in logs))
-        assert len(telegram.pending()) == fetches(telegram) == 1
+        assert len(telegram.pending_updates()) == fetches(telegram) == 1
         del memory.holders[LEASE]
-        telegram.wait(lambda: fetches(telegram) > 1)
+        telegram.wait_until(lambda: fetches(telegram) > 1)
         assert telegram.calls("getUpdates")[1].args.get("offset") is None
     assert memory.holders == {}
 
@@ -208,21 +208,21 @@ def test_the_lease_outlasts_a_fetch() -> None:
 
 
 def test_it_goes_on_when_telegram_is_reached_again(telegram: FakeTelegram) -> None:
-    telegram.say("hello")
-    telegram.faults.add("getUpdates", Refuse(), Lost())
+    telegram.user_says("hello")
+    telegram.faults.add("getUpdates", ConnectionRefused(), ResponseLost())
     inbox = RecordingInbox()
     with capture_logs() as logs, polling(settings(telegram), FakeMemory(), inbox):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert inbox.texts == ["hello"]
     assert [entry["code"] for entry in logs if entry["log_level"] == "warning"] == ["platform_unreachable"] * 2
     assert TOKEN not in str(logs)
 
 
 def test_a_token_that_telegram_does_not_take_is_said_to_be_wrong_and_tried_again(telegram: FakeTelegram) -> None:
-    telegram.faults.add("getUpdates", Error(401, times=2))
-    telegram.say("hello")
+    telegram.faults.add("getUpdates", TelegramErrorFault(401, times=2))
+    telegram.user_says("hello")
     with capture_logs() as logs, polling(settings(telegram), FakeMemory(), RecordingInbox()):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     errors = [entry["error"] for entry in logs if entry["log_level"] == "error"]
     assert len(errors) == 2
     assert all("TELEGRAM_BOT_TOKEN" in error for error in errors)
@@ -238,11 +238,11 @@ def set_webhook(telegram: FakeTelegram, url: str) -> None:
 
 
 def test_a_webhook_of_ours_from_before_is_deleted(telegram: FakeTelegram) -> None:
-    telegram.say("hello")
+    telegram.user_says("hello")
     set_webhook(telegram, f"{PUBLIC}{PATH}")
     inbox = RecordingInbox()
     with polling(settings(telegram, public_url=PUBLIC), FakeMemory(), inbox):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert telegram.webhook is None
     assert inbox.texts == ["hello"]
 
@@ -250,7 +250,7 @@ def test_a_webhook_of_ours_from_before_is_deleted(telegram: FakeTelegram) -> Non
 def test_a_webhook_of_somebody_else_is_left_and_the_operator_told(telegram: FakeTelegram) -> None:
     set_webhook(telegram, f"https://other.example.com/{TOKEN}")
     with capture_logs() as logs, polling(settings(telegram, public_url=PUBLIC), FakeMemory(), RecordingInbox()):
-        telegram.wait(lambda: fetches(telegram) > 1)
+        telegram.wait_until(lambda: fetches(telegram) > 1)
     assert telegram.webhook is not None
     told = next(entry for entry in logs if entry["log_level"] == "error")
     assert "delete-webhook" in told["event"]
@@ -259,10 +259,10 @@ def test_a_webhook_of_somebody_else_is_left_and_the_operator_told(telegram: Fake
 
 
 def test_somebody_else_who_fetches_is_told_of(telegram: FakeTelegram) -> None:
-    telegram.faults.add("getUpdates", Error(409, "terminated by other getUpdates request"))
-    telegram.say("hello")
+    telegram.faults.add("getUpdates", TelegramErrorFault(409, "terminated by other getUpdates request"))
+    telegram.user_says("hello")
     with capture_logs() as logs, polling(settings(telegram), FakeMemory(), RecordingInbox()):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     assert any("another program fetches" in entry["event"] for entry in logs)
 
 
@@ -271,37 +271,37 @@ def test_somebody_else_who_fetches_is_told_of(telegram: FakeTelegram) -> None:
 
 @pytest.mark.parametrize("method", ["getMe", "getUpdates"])
 def test_it_ends_in_the_middle_of_a_call_and_gives_the_lease_up(telegram: FakeTelegram, method: str) -> None:
-    telegram.faults.add(method, Hang())
+    telegram.faults.add(method, HangingCall())
     memory = FakeMemory()
     receiver = make_receiver(settings(telegram), memory)
-    receiver.listen(RecordingInbox().inbox)
+    receiver.start_receiving(RecordingInbox().inbox)
     until(lambda: telegram.faults.hanging)
-    ends_soon(receiver.hush)
-    ends_soon(receiver.hush)
+    ends_soon(receiver.stop_receiving)
+    ends_soon(receiver.stop_receiving)
     assert memory.holders == {}
 
 
 def test_what_is_half_taken_is_committed_before_the_end_and_nothing_is_taken_after_it(telegram: FakeTelegram) -> None:
     begun, may_go_on = threading.Event(), threading.Event()
 
-    def dawdle(_: Receipt) -> None:
+    def dawdle(_: ParsedUpdate) -> None:
         begun.set()
         assert may_go_on.wait(SOON)
 
     inbox = RecordingInbox(before=dawdle)
     for number in range(5):
-        telegram.say(str(number))
+        telegram.user_says(str(number))
     receiver = make_receiver(settings(telegram), FakeMemory())
-    receiver.listen(inbox.inbox)
+    receiver.start_receiving(inbox.inbox)
     assert begun.wait(SOON)
-    ending = in_thread(receiver.hush)
+    ending = in_thread(receiver.stop_receiving)
     ending.join(0.05)
     assert ending.is_alive()
     may_go_on.set()
     ending.join(SOON)
     assert not ending.is_alive()
     assert inbox.texts == ["0"]
-    assert len(telegram.pending()) == 5
+    assert len(telegram.pending_updates()) == 5
 
 
 def test_whoever_is_told_to_end_before_it_begins_does_not_begin(telegram: FakeTelegram) -> None:
@@ -310,21 +310,21 @@ def test_whoever_is_told_to_end_before_it_begins_does_not_begin(telegram: FakeTe
     with pytest.raises(RuntimeError):
         task.start()
     receiver = make_receiver(settings(telegram), FakeMemory())
-    receiver.hush()  # without a beginning
+    receiver.stop_receiving()  # without a beginning
 
 
 def test_what_a_process_has_not_acknowledged_when_it_is_killed_goes_to_the_next_and_makes_one_turn_each(
     telegram: FakeTelegram, sqlite_url: str
 ) -> None:
     for number in range(5):
-        telegram.say(str(number))
+        telegram.user_says(str(number))
     with polling_process(telegram, sqlite_url, last="2") as dying:
         assert dying.wait(SOON) == -signal.SIGKILL
-    assert len(telegram.pending()) == 5
+    assert len(telegram.pending_updates()) == 5
     with polling_process(telegram, sqlite_url):
-        telegram.settle()
+        telegram.wait_until_acknowledged()
     store = SqlStore(sqlite_url)
-    conversation = store.conversation(ConversationKey("telegram", str(BOT_ID), str(USER)))
+    conversation = store.find_conversation(ConversationKey("telegram", str(BOT_ID), str(USER)))
     assert conversation is not None
     assert [turn.message.text for turn in store.transcript(conversation.id)] == ["0", "1", "2", "3", "4"]
     store.close()
@@ -341,7 +341,7 @@ def polling_process(telegram: FakeTelegram, database_url: str, last: str = "") -
 def test_a_process_that_fails_as_it_starts_ends(telegram: FakeTelegram) -> None:
     program = (
         f"from {receiving.__name__} import *; import sys\n"
-        f"make_receiver(settings(telegram_api_url={telegram.url!r}), FakeMemory()).listen(RecordingInbox().inbox)\n"
+        f"make_receiver(settings(telegram_api_url={telegram.url!r}), FakeMemory()).start_receiving(RecordingInbox().inbox)\n"
         "sys.exit('failed')"
     )
     done = subprocess.run([sys.executable, "-c", program], timeout=SOON, check=False, capture_output=True)

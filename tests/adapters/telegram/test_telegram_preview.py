@@ -13,7 +13,14 @@ from adapters.telegram.message_writer import draft_id
 from gateway.domain.models import TextDelta, ToolCall
 from tests.adapters.telegram.reply_scene import TOPIC, MakeScene, scenes, shown_of
 from tests.contracts.reply_scene import Told, a_while, deltas
-from tests.fakes.telegram_server import Error, FakeTelegram, Lost, RateLimit, Refuse, Status
+from tests.fakes.telegram_server import (
+    ConnectionRefused,
+    FakeTelegram,
+    HttpStatus,
+    RateLimit,
+    ResponseLost,
+    TelegramErrorFault,
+)
 
 SEND, EDIT, DRAFT, ACTION = "sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction"
 PLACES = ["private", "group", "topic", "business"]
@@ -39,7 +46,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("where", PLACES)
 async def test_the_bot_types_at_once_where_it_was_asked(telegram: FakeTelegram, make: MakeScene, where: str) -> None:
     scene = make(where)
-    await scene.follow(lambda: telegram.typing(scene.chat, scene.thread, business=scene.business))
+    await scene.follow(lambda: telegram.is_typing(scene.chat, scene.thread, business=scene.business))
     assert {action.thread for action in telegram.actions(scene.chat, business=scene.business)} == {scene.thread}
 
 
@@ -86,10 +93,12 @@ async def test_it_does_not_type_while_a_message_grows(make: MakeScene, monkeypat
 
 
 @pytest.mark.parametrize(
-    "fault", [Error(403, "bot was blocked by the user"), Status(500), Lost(), RateLimit(3)], ids=str
+    "fault",
+    [TelegramErrorFault(403, "bot was blocked by the user"), HttpStatus(500), ResponseLost(), RateLimit(3)],
+    ids=str,
 )
 async def test_that_it_cannot_type_keeps_nothing_up(
-    telegram: FakeTelegram, make: MakeScene, fault: Error, monkeypatch: pytest.MonkeyPatch
+    telegram: FakeTelegram, make: MakeScene, fault: TelegramErrorFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preview, "TYPING_SECONDS", 0.002)
     telegram.faults.add(ACTION, fault)
@@ -119,7 +128,7 @@ async def test_in_private_a_draft_grows_and_gives_way_to_the_reply(telegram: Fak
     assert draft.draft_id == draft_id(scene.turn.id)
     assert [entity["type"] for entity in draft.entities] == ["bold"]
     assert draft.can_stop
-    assert scene.outbox.notes == []
+    assert scene.outbox.saved_progress == []
     await scene.deliver(scene.answered("One **two** three four"))
     scene.assert_stands("One **two** three four")
     assert scene.drafts() == []
@@ -137,7 +146,7 @@ async def test_before_the_first_word_there_is_a_draft_that_can_be_stopped(
         TextDelta("Words"),
         lambda: scene.drafts() == ["Words"],
     )
-    telegram.stop_draft(scene.chat, draft_id(scene.turn.id))
+    telegram.press_stop(scene.chat, draft_id(scene.turn.id))
     await scene.deliver(scene.cancelled())
     assert scene.said() == []
 
@@ -209,7 +218,7 @@ async def test_a_server_without_drafts_is_asked_once_for_all_turns() -> None:
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_server_whose_drafts_need_words_gets_them(telegram: FakeTelegram, make: MakeScene) -> None:
-    telegram.faults.add(DRAFT, Error(400, "message text is empty"))
+    telegram.faults.add(DRAFT, TelegramErrorFault(400, "message text is empty"))
     scene, other = make(), make()
     other.replies = scene.replies
     await scene.follow(lambda: scene.count(DRAFT), a_while(), TextDelta("Words"), lambda: scene.drafts() == ["Words"])
@@ -220,7 +229,7 @@ async def test_a_server_whose_drafts_need_words_gets_them(telegram: FakeTelegram
 async def test_a_chat_that_takes_no_drafts_gets_messages_and_others_keep_theirs(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
-    telegram.faults.add(DRAFT, Error(400, "TEXTDRAFT_PEER_INVALID"))
+    telegram.faults.add(DRAFT, TelegramErrorFault(400, "TEXTDRAFT_PEER_INVALID"))
     scene, other = make(), make()
     other.replies = scene.replies
     await scene.follow(TextDelta("Some words"), lambda: scene.texts() == ["Some words"])
@@ -230,7 +239,7 @@ async def test_a_chat_that_takes_no_drafts_gets_messages_and_others_keep_theirs(
 
 
 async def test_a_draft_whose_entities_are_refused_is_shown_without(telegram: FakeTelegram, make: MakeScene) -> None:
-    telegram.faults.add(DRAFT, Error(400, "can't parse entities: oh"))
+    telegram.faults.add(DRAFT, TelegramErrorFault(400, "can't parse entities: oh"))
     scene = make()
     await scene.follow(TextDelta("Some **words**"), lambda: scene.drafts() == ["Some words"])
     assert telegram.drafts(scene.chat)[0].entities == ()
@@ -238,9 +247,9 @@ async def test_a_draft_whose_entities_are_refused_is_shown_without(telegram: Fak
 
 
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("fault", [Status(500), Lost(), Refuse(), RateLimit(0)], ids=str)
+@pytest.mark.parametrize("fault", [HttpStatus(500), ResponseLost(), ConnectionRefused(), RateLimit(0)], ids=str)
 async def test_a_draft_that_fails_is_shown_with_what_follows(
-    telegram: FakeTelegram, make: MakeScene, fault: Status
+    telegram: FakeTelegram, make: MakeScene, fault: HttpStatus
 ) -> None:
     telegram.faults.add(DRAFT, fault, fault)
     scene = make()

@@ -7,11 +7,11 @@ import pytest
 from adapters.telegram import formatter, preview
 from adapters.telegram.posted_reply import SendState
 from gateway.domain.models import TextDelta, ToolCall
-from gateway.domain.stream_buffer import Written
+from gateway.domain.stream_buffer import TextBuffer
 from tests.adapters.telegram.reply_scene import MakeScene
 from tests.contracts.reply_scene import a_while
-from tests.fakes.delivery_context import FakeOutbox
-from tests.fakes.telegram_server import Error, FakeTelegram
+from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.telegram_server import FakeTelegram, TelegramErrorFault
 
 SEND, EDIT, DRAFT, ACTION = "sendMessage", "editMessageText", "sendMessageDraft", "sendChatAction"
 PLACES = ["private", "group", "topic", "business"]
@@ -40,12 +40,12 @@ async def test_elsewhere_a_message_grows_and_is_noted_at_once(make: MakeScene, w
     await scene.follow(
         TextDelta("One **two**"),
         lambda: scene.texts() == ["One two"],
-        lambda: scene.outbox.parts == (str(scene.said()[0].message_id),),
+        lambda: scene.outbox.posted_messages == (str(scene.said()[0].message_id),),
         TextDelta(" three"),
         lambda: scene.texts() == ["One two three"],
     )
     assert (scene.count(SEND), scene.count(DRAFT)) == (1, 0)
-    assert scene.outbox.notes[0] == (SendState.SENDING.value,)
+    assert scene.outbox.saved_progress[0] == (SendState.SENDING.value,)
     await scene.deliver(scene.answered("One **two** three four"))
     scene.assert_stands("One **two** three four")
     assert scene.count(SEND) == 1
@@ -73,22 +73,29 @@ async def test_nothing_is_posted_for_what_cannot_be_seen(make: MakeScene) -> Non
 
 
 @pytest.mark.parametrize(
-    "fault", [Error(403, "bot was kicked from the supergroup chat"), Error(400, "can't parse entities")], ids=str
+    "fault",
+    [
+        TelegramErrorFault(403, "bot was kicked from the supergroup chat"),
+        TelegramErrorFault(400, "can't parse entities"),
+    ],
+    ids=str,
 )
-async def test_a_refused_preview_ends_and_notes_nothing(telegram: FakeTelegram, make: MakeScene, fault: Error) -> None:
+async def test_a_refused_preview_ends_and_notes_nothing(
+    telegram: FakeTelegram, make: MakeScene, fault: TelegramErrorFault
+) -> None:
     telegram.faults.add(SEND, fault)
     scene = make("group")
     await scene.follow(TextDelta("Words"), lambda: scene.count(SEND), a_while(), TextDelta(" more"), a_while())
     assert scene.count(SEND) == 1
-    assert scene.outbox.parts == ()
+    assert scene.outbox.posted_messages == ()
     await scene.deliver(scene.answered("Words more."))
     scene.assert_stands("Words more.")
 
 
 async def test_who_lost_the_lease_shows_nothing_more(make: MakeScene) -> None:
     scene = make("group")
-    scene.outbox.lost = True
-    await scene.follow(TextDelta("Words"), lambda: scene.outbox.taken, a_while())
+    scene.outbox.lease_lost = True
+    await scene.follow(TextDelta("Words"), lambda: scene.outbox.acquired, a_while())
     assert scene.said() == []
 
 
@@ -105,7 +112,7 @@ async def test_another_process_goes_on_with_the_message_of_a_dead_one(make: Make
 
 
 async def test_beside_a_message_that_was_lost_sight_of_none_is_begun(make: MakeScene) -> None:
-    outbox = FakeOutbox(fresh=False, parts=(SendState.SENDING.value,))
+    outbox = FakeDeliveryContext(first_attempt=False, posted_messages=(SendState.SENDING.value,))
     scene = make("group", outbox=outbox)
     await scene.follow(TextDelta("Words"), lambda: scene.count(ACTION), a_while())
     assert scene.said() == []
@@ -117,20 +124,20 @@ async def test_beside_a_message_that_was_lost_sight_of_none_is_begun(make: MakeS
 
 
 async def test_news_come_once_and_the_end_comes_always() -> None:
-    written = Written()
-    assert not await written.news(0.001)
-    assert not await written.began(0.001)
+    written = TextBuffer()
+    assert not await written.wait_for_change(0.001)
+    assert not await written.wait_for_first_text(0.001)
     written.put(TextDelta("One "))
     written.put(ToolCall("c", "search"))
     written.put(TextDelta("two"))
-    assert await written.began(0.001)
-    assert await written.news(0.001)
-    assert not await written.news(0.001)
+    assert await written.wait_for_first_text(0.001)
+    assert await written.wait_for_change(0.001)
+    assert not await written.wait_for_change(0.001)
     assert written.text == "One two"
     written.close()
-    assert await written.news()
-    assert await written.news()
-    await written.pause(60)
+    assert await written.wait_for_change()
+    assert await written.wait_for_change()
+    await written.wait_until_closed(60)
     assert written.closed
 
 

@@ -13,7 +13,7 @@ from adapters.telegram.reconciler import SENT_AGAIN
 from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable
 from gateway.domain.models import TurnId
 from tests.adapters.telegram.reply_scene import CHART, FILES, LONG, NOTES, TOPIC, MakeScene, shown_of
-from tests.fakes.telegram_server import Error, FakeTelegram, Lost
+from tests.fakes.telegram_server import FakeTelegram, ResponseLost, TelegramErrorFault
 
 SEND, EDIT, DELETE = "sendMessage", "editMessageText", "deleteMessage"
 PLACES = ["private", "group", "topic", "business"]
@@ -36,7 +36,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_who_lost_the_lease_says_nothing_more(make: MakeScene) -> None:
     scene = make()
-    scene.outbox.lost = True
+    scene.outbox.lease_lost = True
     with pytest.raises(LeaseLost):
         await scene.deliver(scene.answered("Words."))
     assert scene.said() == []
@@ -48,12 +48,12 @@ async def test_without_a_database_nothing_is_sent_that_could_not_be_announced(ma
     async def away() -> None:
         raise StoreUnavailable
 
-    scene.outbox.before_note = away
+    scene.outbox.before_save = away
     with pytest.raises(DeliveryError) as raised:
         await scene.replies.deliver(scene.answered("Words."), scene.outbox)
     assert raised.value.retry_after is not None
     assert scene.said() == []
-    scene.outbox.before_note = None
+    scene.outbox.before_save = None
     await scene.deliver(scene.answered("Words."))
     scene.assert_stands("Words.")
     assert scene.again() == 0
@@ -68,7 +68,7 @@ async def test_a_message_that_could_not_be_named_is_named_later_and_not_repeated
         if scene.said() and (problem := next(left, None)):
             raise problem
 
-    scene.outbox.before_note = away_after_the_first
+    scene.outbox.before_save = away_after_the_first
     assert await scene.deliver(scene.answered(reply)) == 2
     scene.assert_stands(reply)
 
@@ -87,7 +87,7 @@ async def test_files_come_after_the_text_and_are_noted(make: MakeScene, where: s
         ("", ["document"]),
     ]
     first, *files = [str(shown.message_id) for shown in scene.said()]
-    assert scene.outbox.parts == (first, *(f"file:{message}" for message in files))
+    assert scene.outbox.posted_messages == (first, *(f"file:{message}" for message in files))
     assert {shown.thread for shown in scene.said()} == {scene.thread}
 
 
@@ -107,16 +107,16 @@ async def test_a_message_without_an_answer_is_sent_once_more_and_says_so(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make()
-    telegram.faults.add(SEND, Lost())
+    telegram.faults.add(SEND, ResponseLost())
     assert await scene.deliver(scene.answered("Words.")) == 1
     assert scene.texts() == ["Words.", f"{SENT_AGAIN}\n\nWords."]
-    assert scene.outbox.parts == (f"again:{scene.said()[1].message_id}",)
+    assert scene.outbox.posted_messages == (f"again:{scene.said()[1].message_id}",)
 
 
 async def test_it_is_sent_again_only_when_telegram_answers(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
-    telegram.faults.add(SEND, Lost())
-    telegram.faults.add("sendChatAction", Lost(times=3))
+    telegram.faults.add(SEND, ResponseLost())
+    telegram.faults.add("sendChatAction", ResponseLost(times=3))
     assert await scene.deliver(scene.answered("Words.")) == 4
     assert scene.count(SEND) == 2
 
@@ -125,20 +125,20 @@ async def test_a_message_without_an_answer_twice_is_let_go_and_the_rest_comes(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make("group")
-    telegram.faults.add(SEND, Lost(skip=1, times=2))
+    telegram.faults.add(SEND, ResponseLost(skip=1, times=2))
     with pytest.raises(DeliveryError, match="all but 1") as raised:
         await scene.deliver(scene.answered(LONG))
     assert raised.value.retry_after is None
     one, two, three = shown_of(LONG)
     assert scene.texts() == [one, two, f"{SENT_AGAIN}\n\n{two}", three]
-    assert scene.outbox.parts[1] == "again:?"
+    assert scene.outbox.posted_messages[1] == "again:?"
 
 
 async def test_a_message_that_leaves_no_room_for_the_line_becomes_two(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
     full = "word " * 818 + "end"
     assert len(formatter.parts(full)) == 1
-    telegram.faults.add(SEND, Lost())
+    telegram.faults.add(SEND, ResponseLost())
     await scene.deliver(scene.answered(full))
     assert len(scene.said()) == 3
     scene.assert_came(full)
@@ -150,21 +150,21 @@ async def test_a_message_that_leaves_no_room_for_the_line_becomes_two(telegram: 
 
 async def test_what_is_sent_again_and_refused_comes_without_markup(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
-    telegram.faults.add(SEND, Lost(), Error(400, "can't parse entities"))
+    telegram.faults.add(SEND, ResponseLost(), TelegramErrorFault(400, "can't parse entities"))
     await scene.deliver(scene.answered("Very **bold**."))
     assert scene.texts() == ["Very bold.", f"{SENT_AGAIN}\n\nVery **bold**."]
 
 
 async def test_a_failure_that_is_told_again_stays_plain(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
-    telegram.faults.add(SEND, Lost())
+    telegram.faults.add(SEND, ResponseLost())
     await scene.deliver(scene.failed("It is *not* to be had."))
     assert scene.texts()[1] == f"{SENT_AGAIN}\n\nIt is *not* to be had."
 
 
 async def test_a_preview_that_was_lost_sight_of_is_no_reply(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("group")
-    telegram.faults.add(SEND, Lost())
+    telegram.faults.add(SEND, ResponseLost())
     await scene.previewed()
     await scene.deliver(scene.answered("Some words more."))
     assert scene.texts() == ["Some words", f"{SENT_AGAIN}\n\nSome words more."]
@@ -174,7 +174,7 @@ async def test_a_preview_that_was_lost_sight_of_stays_when_the_turn_is_cancelled
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make("group")
-    telegram.faults.add(SEND, Lost())
+    telegram.faults.add(SEND, ResponseLost())
     await scene.previewed()
     await scene.deliver(scene.cancelled())
     assert scene.texts() == ["Some words"]
@@ -185,7 +185,7 @@ async def test_a_file_without_an_answer_is_sent_once_more_and_its_name_says_so(
 ) -> None:
     scene = make()
     scene.outbox.files = FILES
-    telegram.faults.add("sendPhoto", Lost())
+    telegram.faults.add("sendPhoto", ResponseLost())
     await scene.deliver(scene.answered("Here.", CHART, NOTES))
     assert scene.files() == ["chart.png", "sent again - chart.png", "notes.txt"]
     assert scene.again() == 0
@@ -194,7 +194,7 @@ async def test_a_file_without_an_answer_is_sent_once_more_and_its_name_says_so(
 async def test_a_file_without_an_answer_twice_is_let_go(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
     scene.outbox.files = FILES
-    telegram.faults.add("sendDocument", Lost(times=2))
+    telegram.faults.add("sendDocument", ResponseLost(times=2))
     with pytest.raises(DeliveryError, match="all but 1"):
         await scene.deliver(scene.answered("Here.", NOTES, CHART))
     assert scene.files() == ["notes.txt", "sent again - notes.txt", "chart.png"]

@@ -23,9 +23,9 @@ def test_a_place_is_read_from_an_address() -> None:
     ("rate", "seconds", "most"), [(PRIVATE, 3, 3), (GROUP, 60, 20), (GROUP, 3, 3), (BOT, 1, 30)], ids=str
 )
 def test_no_time_has_more_than_telegram_promises_to_take(rate: Rate, seconds: float, most: int) -> None:
-    assert rate.burst + seconds / rate.every < most + 1
-    assert seconds / rate.every > most / 2 or rate is not BOT
+    assert rate.burst + seconds / rate.interval < most + 1
+    assert seconds / rate.interval > most / 2 or rate is not BOT
 
 
 def test_drafts_may_come_faster_than_messages() -> None:
-    assert DRAFT.every < PRIVATE.every
+    assert DRAFT.interval < PRIVATE.interval

@@ -10,15 +10,15 @@ from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.registration import PATH, UPDATES, set_webhook
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.setup_check import check
-from gateway.ports.check import Check
+from gateway.ports.check import CheckResult
 from tests.adapters.telegram.receiving import by_webhook, settings
-from tests.fakes.telegram_server import Error, FakeTelegram
+from tests.fakes.telegram_server import FakeTelegram, TelegramErrorFault
 from tests.fakes.telegram_updates import BOT_NAME, SECRET, TOKEN
 
 PUBLIC = "https://bot.example.com"
 
 
-async def lines(known: TelegramSettings) -> dict[str, Check]:
+async def lines(known: TelegramSettings) -> dict[str, CheckResult]:
     calls = TelegramClient(known, timeout=5.0)
     try:
         found = await check(known, calls)
@@ -29,7 +29,7 @@ async def lines(known: TelegramSettings) -> dict[str, Check]:
     return {line.name: line for line in found}
 
 
-async def updates(known: TelegramSettings) -> Check:
+async def updates(known: TelegramSettings) -> CheckResult:
     return (await lines(known))["telegram updates"]
 
 
@@ -45,19 +45,19 @@ async def register(telegram: FakeTelegram, url: str, **given: Any) -> None:
 async def test_a_token_that_is_taken_is_named_by_its_bot(telegram: FakeTelegram) -> None:
     found = await lines(settings(telegram))
     assert list(found) == ["telegram", "telegram updates", "telegram groups"]
-    assert found["telegram"] == Check("telegram", ok=True, detail=f"bot @{BOT_NAME}")
+    assert found["telegram"] == CheckResult("telegram", ok=True, detail=f"bot @{BOT_NAME}")
     assert all(line.ok for line in found.values())
 
 
 async def test_a_token_that_is_not_taken_is_the_one_thing_told(telegram: FakeTelegram) -> None:
-    telegram.revoke()
+    telegram.revoke_token()
     found = await lines(settings(telegram))
     assert [(line.name, line.ok) for line in found.values()] == [("telegram", False)]
     assert "TELEGRAM_BOT_TOKEN" in found["telegram"].detail
 
 
 async def test_a_telegram_that_is_away_is_told(telegram: FakeTelegram) -> None:
-    telegram.shut()
+    telegram.stop()
     found = await lines(settings(telegram))
     assert [(line.name, line.ok) for line in found.values()] == [("telegram", False)]
 
@@ -66,9 +66,9 @@ async def test_a_telegram_that_is_away_is_told(telegram: FakeTelegram) -> None:
 
 
 async def test_updates_are_fetched_where_there_is_no_webhook(telegram: FakeTelegram) -> None:
-    telegram.say("one")
-    telegram.say("two")
-    assert await updates(settings(telegram)) == Check(
+    telegram.user_says("one")
+    telegram.user_says("two")
+    assert await updates(settings(telegram)) == CheckResult(
         "telegram updates", ok=True, detail="fetched by long polling; 2 wait"
     )
 
@@ -100,7 +100,7 @@ async def register_ours(known: TelegramSettings, url: str = f"{PUBLIC}{PATH}") -
 async def test_a_webhook_that_is_as_it_should_be_is_told(telegram: FakeTelegram, public_url: str | None) -> None:
     known = by_webhook(telegram, public_url=public_url)
     await register_ours(known)
-    assert await updates(known) == Check("telegram updates", ok=True, detail=f"received at POST {PATH}")
+    assert await updates(known) == CheckResult("telegram updates", ok=True, detail=f"received at POST {PATH}")
 
 
 @pytest.mark.parametrize(("public_url", "advice"), [(PUBLIC, "when the gateway starts"), (None, "set-webhook URL")])
@@ -134,8 +134,8 @@ async def test_what_telegram_could_not_bring_is_told(telegram: FakeTelegram) -> 
     nobody = "http://127.0.0.1:9"
     known = by_webhook(telegram, public_url=nobody)
     await register_ours(known, f"{nobody}{PATH}")
-    telegram.say("hello")
-    await telegram.until(lambda: telegram.deliveries)
+    telegram.user_says("hello")
+    await telegram.wait_until_async(lambda: telegram.deliveries)
     line = await updates(known)
     assert not line.ok
     assert "Telegram could not deliver an update: " in line.detail
@@ -163,6 +163,6 @@ async def test_what_the_bot_sees_in_groups_is_said_plainly(reads_all: bool, grou
 
 
 async def test_a_server_that_stumbles_over_the_second_question_is_told(telegram: FakeTelegram) -> None:
-    telegram.faults.add("getWebhookInfo", Error(500))
+    telegram.faults.add("getWebhookInfo", TelegramErrorFault(500))
     found = await lines(settings(telegram))
     assert [(line.name, line.ok) for line in found.values()] == [("telegram", False)]

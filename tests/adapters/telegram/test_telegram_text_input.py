@@ -13,24 +13,24 @@ from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.telegram import message_entities, text_input
 from adapters.telegram.attachments import files_of
 from adapters.telegram.message_entities import BotIdentity
-from gateway.domain.models import Kind
+from gateway.domain.models import MessageKind
 from tests.adapters.telegram.parsing import CALL, ME, one
 from tests.fakes.telegram_updates import (
     GROUP,
     Json,
-    channel,
+    bot_message,
+    channel_chat,
     document,
     entity,
-    group,
-    message,
-    person,
+    group_chat,
+    human_user,
+    message_json,
     photo,
-    private,
-    quoting,
-    quoting_elsewhere,
-    said_by_bot,
+    private_chat,
+    reply_to_other_chat,
+    reply_with_quote,
     text_mention,
-    units,
+    utf16_length,
 )
 
 
@@ -60,20 +60,20 @@ def readable(told: Json, me: BotIdentity = ME) -> str:
     ],
 )
 def test_a_mention_that_addresses_us_is_taken_out_and_another_one_is_you(text: str, read: str) -> None:
-    assert readable(message(text)) == read
-    assert readable({"caption": text, "caption_entities": message(text).get("entities")}) == read
+    assert readable(message_json(text)) == read
+    assert readable({"caption": text, "caption_entities": message_json(text).get("entities")}) == read
 
 
 def test_a_name_that_is_no_username_is_a_mention_too() -> None:
     text = "👋 Gate, tell Ann"
-    told = message(text, entities=[text_mention(text, "Ann", person(7)), text_mention(text, "Gate")])
+    told = message_json(text, entities=[text_mention(text, "Ann", human_user(7)), text_mention(text, "Gate")])
     assert readable(told) == "👋 @you, tell Ann"
     assert message_entities.mentions_bot(told, ME)
     assert not message_entities.mentions_bot(told, BotIdentity(5))
 
 
 def test_without_a_username_nobody_is_mentioned_by_it() -> None:
-    assert readable(message("@ hello", entities=[entity("mention", "@ hello", "@")]), BotIdentity(5)) == "@ hello"
+    assert readable(message_json("@ hello", entities=[entity("mention", "@ hello", "@")]), BotIdentity(5)) == "@ hello"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_without_a_username_nobody_is_mentioned_by_it() -> None:
 )
 def test_what_a_link_hides_is_shown(label: str, url: str, read: str) -> None:
     text = f"see {label} 👋"
-    assert readable(message(text, entities=[entity("text_link", text, label, url=url)])) == read
+    assert readable(message_json(text, entities=[entity("text_link", text, label, url=url)])) == read
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_what_a_link_hides_is_shown(label: str, url: str, read: str) -> None:
 )
 def test_an_entity_that_is_not_within_the_text_is_none(offset: object, length: object) -> None:
     link = {"type": "text_link", "offset": offset, "length": length, "url": "https://example.com"}
-    assert readable(message("👋 hello", entities=[link])) == "👋 hello"
+    assert readable(message_json("👋 hello", entities=[link])) == "👋 hello"
 
 
 def test_of_entities_within_each_other_the_outer_one_counts() -> None:
     text = f"see {CALL} there"
     outer = entity("text_link", text, text[4:], url="https://example.com")
-    found = readable(message(text, entities=[entity("mention", text, CALL), outer]))
+    found = readable(message_json(text, entities=[entity("mention", text, CALL), outer]))
     assert found == f"see {CALL} there (https://example.com)"
 
 
@@ -116,15 +116,15 @@ def test_links_stand_behind_their_labels_whatever_the_characters(pieces: list[tu
         text += plain
         url = "https://a.example/x" if linked else ""
         read += plain + label + (f" ({url})" if linked else "")
-        entities.append({"type": "text_link", "offset": units(text), "length": units(label), "url": url})
+        entities.append({"type": "text_link", "offset": utf16_length(text), "length": utf16_length(label), "url": url})
         text += label
-    assert readable(message(text, entities=entities)) == storable(read).strip()
+    assert readable(message_json(text, entities=entities)) == storable(read).strip()
 
 
 @given(st.text(st.characters(), max_size=20))
 def test_what_can_be_stored_is_as_long_as_it_was(text: str) -> None:
     stored = storable(text)
-    assert units(stored) == units(text)
+    assert utf16_length(stored) == utf16_length(text)
     assert "\0" not in stored
     stored.encode()
 
@@ -151,8 +151,10 @@ def test_a_command_is_a_slash_and_a_word_at_the_beginning(text: str, found: tupl
     assert (command and (command.name, command.to, command.rest)) == found
 
 
-@pytest.mark.parametrize(("text", "kind"), [("stop", Kind.STOP), ("Reset!", Kind.RESET), ("new", Kind.ASK)])
-def test_some_words_are_commands_alone(text: str, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("text", "kind"), [("stop", MessageKind.STOP), ("Reset!", MessageKind.RESET), ("new", MessageKind.PROMPT)]
+)
+def test_some_words_are_commands_alone(text: str, kind: MessageKind) -> None:
     assert text_input.kind_of(text) is kind
 
 
@@ -160,30 +162,30 @@ def test_some_words_are_commands_alone(text: str, kind: Kind) -> None:
 
 
 def test_what_is_replied_to_stands_before_the_reply() -> None:
-    told = message("why?", reply_to=message("one\ntwo", user=person(7, first_name="Bo\nb", last_name="")))
+    told = message_json("why?", reply_to=message_json("one\ntwo", user=human_user(7, first_name="Bo\nb", last_name="")))
     assert one(told).text == "In reply to a message of Bo b:\n> one\n> two\n\nwhy?"
-    assert one(message("why?", reply_to=said_by_bot("one"))).text == "In reply to a message of you:\n> one\n\nwhy?"
-    bare = message("why?", reply_to={"message_id": 7})
+    assert one(message_json("why?", reply_to=bot_message("one"))).text == "In reply to a message of you:\n> one\n\nwhy?"
+    bare = message_json("why?", reply_to={"message_id": 7})
     assert one(bare).text == "In reply to a message of somebody.\n\nwhy?"
 
 
 def test_a_mention_alone_in_a_reply_asks_about_what_is_replied_to() -> None:
-    told = message(CALL, chat=GROUP, reply_to=photo("sunset", chat=GROUP))
+    told = message_json(CALL, chat=GROUP, reply_to=photo("sunset", chat=GROUP))
     expected = f"In reply to a message of Ann 1001 Lee:\n> sunset\n> [attached: photo.jpg]\n\n{MENTIONED_ONLY}"
     assert one(told).text == expected
 
 
 def test_what_is_quoted_is_told_besides() -> None:
-    assert one(quoting("why?", "two", message("one two", user=person(7)))).text == (
+    assert one(reply_with_quote("why?", "two", message_json("one two", user=human_user(7)))).text == (
         "In reply to a message of Ann 7 Lee:\n> one two\n\nAbout this part of it:\n> two\n\nwhy?"
     )
-    assert one(quoting_elsewhere("why?", "two")).text == (
+    assert one(reply_to_other_chat("why?", "two")).text == (
         "In reply to a message of Ann 4004 Lee, in another chat.\n\nAbout this part of it:\n> two\n\nwhy?"
     )
 
 
 def test_what_is_long_is_cut_with_a_mark() -> None:
-    text = one(message("why?", reply_to=message("x" * 4096))).text
+    text = one(message_json("why?", reply_to=message_json("x" * 4096))).text
     assert text.count("x") == text_input.LONGEST_CONTEXT
     assert text_input.CUT in text
 
@@ -191,20 +193,20 @@ def test_what_is_long_is_cut_with_a_mark() -> None:
 @pytest.mark.parametrize(
     ("origin", "name"),
     [
-        ({"type": "user", "sender_user": person(7)}, "Ann 7 Lee"),
+        ({"type": "user", "sender_user": human_user(7)}, "Ann 7 Lee"),
         ({"type": "hidden_user", "sender_user_name": "Bob"}, "Bob"),
-        ({"type": "chat", "sender_chat": group()}, "Builders"),
-        ({"type": "channel", "chat": channel()}, "News"),
+        ({"type": "chat", "sender_chat": group_chat()}, "Builders"),
+        ({"type": "channel", "chat": channel_chat()}, "News"),
         ({"type": "user"}, "somebody"),
     ],
 )
 def test_what_is_forwarded_is_said_to_be_so(origin: Json, name: str) -> None:
-    assert one(message("hello", forward_origin=origin)).text == f"Forwarded message from {name}:\nhello"
+    assert one(message_json("hello", forward_origin=origin)).text == f"Forwarded message from {name}:\nhello"
     assert one(photo(forward_origin=origin)).text == f"Forwarded message from {name}:"
 
 
 def test_a_reply_to_a_story_is_one() -> None:
-    assert one(message("nice", reply_to_story={"id": 1})).text == "(replies to a story)\n\nnice"
+    assert one(message_json("nice", reply_to_story={"id": 1})).text == "(replies to a story)\n\nnice"
 
 
 def test_a_name_has_an_end() -> None:
@@ -241,7 +243,7 @@ LINK = {"type": "url", "text": "here", "url": "https://example.com"}
         ({"checklist": {"title": "Buy", "tasks": TASKS}}, "(checklist) Buy\n- [x] milk\n- [ ] bread"),
         ({"dice": {"emoji": "🎲", "value": 4}}, "(throws 🎲 and gets 4)"),
         ({"sticker": {"is_video": True, "emoji": "👍"}}, "(sends a sticker: 👍)"),
-        ({"story": {"chat": private(7), "id": 1}}, "(shares a story of Ann 7)"),
+        ({"story": {"chat": private_chat(7), "id": 1}}, "(shares a story of Ann 7)"),
         ({"game": {"title": "Chess", "description": "for two"}}, "(shares a game: Chess, for two)"),
         ({"invoice": {"title": "Tea"}}, "(shares an invoice: Tea)"),
         ({"rich_message": {"blocks": [{"type": "heading", "text": ["A ", LINK]}]}}, "A here (https://example.com)"),
@@ -253,7 +255,7 @@ LINK = {"type": "url", "text": "here", "url": "https://example.com"}
     ],
 )
 def test_what_has_no_text_is_told_in_words(carried: Json, read: str) -> None:
-    assert one(message(**carried)).text == read
+    assert one(message_json(**carried)).text == read
 
 
 def test_a_caption_and_what_it_is_about_are_both_told() -> None:

@@ -13,9 +13,9 @@ from adapters.base.text_input import UNREADABLE
 from adapters.telegram import text_input
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.update_parser import SECRET_HEADER, SERVICE_FIELDS
-from gateway.domain.errors import InputError, Unreadable, Unverified
-from gateway.domain.models import Edit, Kind, Message, Withdrawal
-from gateway.ports.platform import Receipt, Request
+from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
+from gateway.domain.models import Message, MessageDeleted, MessageEdited, MessageKind
+from gateway.ports.platform import ParsedUpdate, Request
 from tests.adapters.telegram.parsing import (
     BOT,
     CALL,
@@ -32,20 +32,20 @@ from tests.adapters.telegram.parsing import (
 )
 from tests.fakes.telegram_updates import (
     GROUP,
-    KINDS,
     SECRET,
+    UPDATE_KINDS,
     Json,
     album,
-    channel,
+    channel_chat,
     document,
-    group,
+    group_chat,
     mention,
-    message,
+    message_json,
     migrated_to,
     photo,
-    private,
-    quoting,
-    quoting_elsewhere,
+    private_chat,
+    reply_to_other_chat,
+    reply_with_quote,
     update,
     voice,
 )
@@ -66,15 +66,15 @@ from tests.fakes.telegram_updates import (
     ],
 )
 def test_who_does_not_show_the_secret_is_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(Unverified) as caught:
+    with pytest.raises(Unauthenticated) as caught:
         parser().receive(Request(headers, b"{}"))
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("shown", ["", "None", SECRET])
 def test_without_a_secret_nobody_can_prove_anything(shown: str) -> None:
-    with pytest.raises(Unverified):
-        parser(telegram_webhook_secret=None).receive(request(update(message=message("hello")), shown))
+    with pytest.raises(Unauthenticated):
+        parser(telegram_webhook_secret=None).receive(request(update(message=message_json("hello")), shown))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_without_a_secret_nobody_can_prove_anything(shown: str) -> None:
     ],
 )
 def test_what_is_no_update_is_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(MalformedRequest):
         parser().receive(Request({SECRET_HEADER: SECRET}, body))
 
 
@@ -109,16 +109,16 @@ def test_the_webhook_and_long_polling_read_the_same() -> None:
     [
         {"message": None},
         {"message": {}},
-        {"message": without(message("hello"), "chat")},
-        {"message": without(message("hello"), "message_id")},
-        {"message": {**message("hello"), "chat": {"id": "7", "type": "private"}}},
+        {"message": without(message_json("hello"), "chat")},
+        {"message": without(message_json("hello"), "message_id")},
+        {"message": {**message_json("hello"), "chat": {"id": "7", "type": "private"}}},
         {"edited_message": []},
-        {"stopped_message_generation": {"chat": private()}},
-        {"deleted_business_messages": {"chat": private(), "message_ids": [1]}},
+        {"stopped_message_generation": {"chat": private_chat()}},
+        {"deleted_business_messages": {"chat": private_chat(), "message_ids": [1]}},
     ],
 )
 def test_an_update_of_a_known_kind_that_is_broken_is_unreadable(told: Json) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(MalformedRequest):
         parser().parse(update(**told))
 
 
@@ -128,30 +128,30 @@ def test_an_update_of_a_known_kind_that_is_broken_is_unreadable(told: Json) -> N
 MEANT = {
     "message": Message,
     "business_message": Message,
-    "edited_message": Edit,
-    "edited_business_message": Edit,
-    "deleted_business_messages": Withdrawal,
+    "edited_message": MessageEdited,
+    "edited_business_message": MessageEdited,
+    "deleted_business_messages": MessageDeleted,
     "stopped_message_generation": Message,
 }
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(UPDATE_KINDS))
 @pytest.mark.parametrize("groups", GROUP_MODES)
 def test_of_all_kinds_of_updates_only_what_people_say_and_change_counts(kind: str, groups: str) -> None:
-    receipt = read(kind, KINDS[kind], telegram_groups=groups)
-    found = {type(item) for item in (*receipt.messages, *receipt.changes)}
+    receipt = read(kind, UPDATE_KINDS[kind], telegram_groups=groups)
+    found = {type(item) for item in (*receipt.messages, *receipt.events)}
     assert found == ({MEANT[kind]} if kind in MEANT else set())
 
 
-@pytest.mark.parametrize("told", [{}, {"never_heard_of": {"chat": private()}}])
+@pytest.mark.parametrize("told", [{}, {"never_heard_of": {"chat": private_chat()}}])
 def test_a_kind_that_nobody_knows_is_ignored(told: Json) -> None:
     assert parser().parse(update(**told)) == NOTHING
 
 
 @pytest.mark.parametrize("name", sorted(SERVICE_FIELDS))
 def test_what_nobody_said_is_no_message(name: str) -> None:
-    for chat in (private(), group()):
-        assert heard({**message(chat=chat), name: {"name": "x"}}, telegram_groups="always") == NOTHING
+    for chat in (private_chat(), group_chat()):
+        assert heard({**message_json(chat=chat), name: {"name": "x"}}, telegram_groups="always") == NOTHING
 
 
 # ---------------------------------------------------------------- whatever comes
@@ -172,24 +172,26 @@ ANYTHING = st.recursive(
 )
 RICH = {"blocks": [{"type": "list", "items": [{"label": "1", "blocks": [{"type": "paragraph", "text": ["a", "b"]}]}]}]}
 GENUINE = [
-    *({kind: told} for kind, told in KINDS.items()),
+    *({kind: told} for kind, told in UPDATE_KINDS.items()),
     *(
         {"message": told}
         for told in (
             mention("hello", thread=44),
-            message(f"👋 {CALL} /new", chat=GROUP, reply_to=photo("sunset", chat=GROUP)),
-            message("/start x"),
+            message_json(f"👋 {CALL} /new", chat=GROUP, reply_to=photo("sunset", chat=GROUP)),
+            message_json("/start x"),
             *album(business=CONNECTION),
             document("look"),
             voice(),
-            quoting("why?", "sun", photo("sunset")),
-            quoting_elsewhere("why?", "sun"),
+            reply_with_quote("why?", "sun", photo("sunset")),
+            reply_to_other_chat("why?", "sun"),
             migrated_to(),
-            message(poll={"question": "Shall we?", "options": [{"text": "yes"}]}),
-            message(venue={"title": "Here", "location": {"latitude": 1.5, "longitude": 2}}),
-            message(rich_message=RICH),
-            message("hi", forward_origin={"type": "channel", "chat": channel()}),
-            message("see", entities=[{"type": "text_link", "offset": 0, "length": 3, "url": "https://example.com"}]),
+            message_json(poll={"question": "Shall we?", "options": [{"text": "yes"}]}),
+            message_json(venue={"title": "Here", "location": {"latitude": 1.5, "longitude": 2}}),
+            message_json(rich_message=RICH),
+            message_json("hi", forward_origin={"type": "channel", "chat": channel_chat()}),
+            message_json(
+                "see", entities=[{"type": "text_link", "offset": 0, "length": 3, "url": "https://example.com"}]
+            ),
         )
     ),
 ]
@@ -221,11 +223,19 @@ def test_an_update_with_anything_in_any_place_is_read_or_refused_by_name(data: s
         check_storable(parser(telegram_scope=modes[0], telegram_groups=modes[1]).receive(request(told)))
 
 
-def check_storable(receipt: Receipt) -> None:
+def check_storable(receipt: ParsedUpdate) -> None:
     """Whatever a database or a key is made of is plain text, and of a decent length."""
     for said in receipt.messages:
         key = said.key
-        names = [said.message_id, said.author, said.piece, *said.address.values(), key.channel, key.topic, key.user]
+        names = [
+            said.message_id,
+            said.author,
+            said.album_item_id,
+            *said.address.values(),
+            key.channel,
+            key.topic,
+            key.user,
+        ]
         assert all(name.isascii() and name.isprintable() for name in names)
         assert max(map(len, names)) <= 255
         assert key.workspace == BOT
@@ -236,15 +246,15 @@ def check_storable(receipt: Receipt) -> None:
         "".join(told).encode()
         assert said.text or said.files
     assert len({said.message_id for said in receipt.messages}) == len(receipt.messages)
-    for change in receipt.changes:
-        if isinstance(change, Edit):
+    for change in receipt.events:
+        if isinstance(change, MessageEdited):
             assert "\0" not in change.text
             change.text.encode()
 
 
-@given(st.text().filter(lambda text: text_input.kind_of(text) is Kind.ASK), st.sampled_from([None, 44]))
+@given(st.text().filter(lambda text: text_input.kind_of(text) is MessageKind.PROMPT), st.sampled_from([None, 44]))
 def test_what_people_write_is_handed_on_word_for_word(text: str, thread: int | None) -> None:
-    said = one(message(text, thread=thread, entities=[]))
+    said = one(message_json(text, thread=thread, entities=[]))
     if text_input.command_of(text.strip()) is None:
         assert said.text == (text.replace("\0", "\ufffd").strip() or UNREADABLE)
 
@@ -254,8 +264,8 @@ def test_a_mention_is_heard_wherever_it_stands(before: str, after: str) -> None:
     text = f"{before}{CALL}{after}"
     offset = len(before.encode("utf-16-le")) // 2
     entity = {"type": "mention", "offset": offset, "length": len(CALL)}
-    (said, *_) = heard(message(text, chat=GROUP, entities=[entity])).messages
-    assert said.opens is (said.kind is not Kind.STOP)
+    (said, *_) = heard(message_json(text, chat=GROUP, entities=[entity])).messages
+    assert said.may_start_conversation is (said.kind is not MessageKind.STOP)
 
 
 @pytest.mark.parametrize("scope", SCOPES)

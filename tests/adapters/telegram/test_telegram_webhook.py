@@ -23,12 +23,12 @@ from tests.adapters.telegram.receiving import (
     settings,
 )
 from tests.fakes.recording_inbox import RecordingInbox
-from tests.fakes.telegram_server import FakeTelegram, Hang
+from tests.fakes.telegram_server import FakeTelegram, HangingCall
 from tests.fakes.telegram_updates import (
     BOT_NAME,
-    KINDS,
     SECRET,
-    message,
+    UPDATE_KINDS,
+    message_json,
     update,
 )
 
@@ -44,7 +44,7 @@ def shared_site(telegram: FakeTelegram) -> Iterator[TelegramSite]:
     site = TelegramSite(by_webhook(telegram))
     until(lambda: site.receiver._named)
     yield site
-    site.receiver.hush()
+    site.receiver.stop_receiving()
 
 
 @pytest.fixture
@@ -58,15 +58,15 @@ def site(shared_site: TelegramSite) -> TelegramSite:
 # ---------------------------------------------------------------- what is let in
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", UPDATE_KINDS)
 def test_every_kind_of_update_is_taken(site: TelegramSite, kind: str) -> None:
-    response = site.tell(update(**{kind: KINDS[kind]}))
+    response = site.tell(update(**{kind: UPDATE_KINDS[kind]}))
     assert (response.status_code, response.data) == (200, b"")
     assert site.memory.aside() == []
 
 
 def test_a_kind_that_nobody_knows_yet_is_taken(site: TelegramSite) -> None:
-    for told in (update(), update(hologram={"from": 7}), update(**KINDS)):
+    for told in (update(), update(hologram={"from": 7}), update(**UPDATE_KINDS)):
         assert site.tell(told).status_code == 200
 
 
@@ -75,7 +75,7 @@ def test_a_kind_that_nobody_knows_yet_is_taken(site: TelegramSite) -> None:
 
 @pytest.mark.parametrize("secret", [None, "", "another", SECRET.upper(), f"{SECRET} ", "s3crét", "s3cret\udcff"])
 def test_whoever_is_not_telegram_is_refused_whatever_it_says(site: TelegramSite, secret: str | None) -> None:
-    for body in (json.dumps(update(message=message("let me in"))).encode(), b"{", b""):
+    for body in (json.dumps(update(message=message_json("let me in"))).encode(), b"{", b""):
         shown = None if secret is None else secret.encode(errors="surrogateescape").decode("latin-1")
         assert error(site.post(body, shown)) == (401, "unauthorized")
     assert site.inbox.taken == []
@@ -122,7 +122,7 @@ json_values = st.recursive(
 fields = ("message_id", "chat", "from", "text", "entities", "photo", "reply_to_message", "id", "type", "date")
 
 
-@given(st.sampled_from(sorted(KINDS)), json_values | st.dictionaries(st.sampled_from(fields), json_values))
+@given(st.sampled_from(sorted(UPDATE_KINDS)), json_values | st.dictionaries(st.sampled_from(fields), json_values))
 def test_no_update_makes_us_fall_over(shared_site: TelegramSite, kind: str, told: Any) -> None:
     assert shared_site.tell(update(**{kind: told})).status_code == 200
     assert shared_site.tell({kind: told}).status_code in {200, 400}
@@ -148,7 +148,7 @@ def test_an_update_that_the_core_stumbles_over_is_kept_aside_with_the_reason_in_
     fault = RuntimeError("a bug")
     site.inbox.faults.append(fault)
     with capture_logs() as logs:
-        assert site.tell(update(message=message("hello")) | {"update_id": 18}).status_code == 200
+        assert site.tell(update(message=message_json("hello")) | {"update_id": 18}).status_code == 200
     assert site.memory.aside() == ["telegram:123456:aside:18"]
     assert [entry["exc_info"] for entry in logs] == [fault]
     assert fault.__traceback__ is not None
@@ -164,17 +164,17 @@ def test_what_can_neither_be_read_nor_kept_aside_is_not_acknowledged(site: Teleg
 
 def test_nothing_is_taken_before_the_bot_knows_its_name_for_who_calls_it_would_not_be_heard() -> None:
     with FakeTelegram() as telegram:
-        telegram.faults.add("getMe", Hang())
+        telegram.faults.add("getMe", HangingCall())
         site = TelegramSite(by_webhook(telegram))
         until(lambda: telegram.faults.hanging)
         assert error(site.say("hello")) == (503, "overloaded")
         telegram.faults.release()
         until(lambda: site.say(f"hello @{BOT_NAME}").status_code == 200)
-        site.receiver.hush()
+        site.receiver.stop_receiving()
         next_site = TelegramSite(by_webhook(telegram), memory=site.memory)
-        telegram.faults.add("getMe", Hang())
+        telegram.faults.add("getMe", HangingCall())
         assert next_site.say("hello").status_code == 200
-        ends_soon(next_site.receiver.hush)
+        ends_soon(next_site.receiver.stop_receiving)
 
 
 # ---------------------------------------------------------------- Telegram sends again
@@ -192,7 +192,7 @@ def serving(telegram: FakeTelegram, *faults: Exception) -> Iterator[TelegramSite
     try:
         yield site
     finally:
-        site.receiver.hush()
+        site.receiver.stop_receiving()
         server.shutdown()
         thread.join(20)
         server.server_close()
@@ -200,22 +200,22 @@ def serving(telegram: FakeTelegram, *faults: Exception) -> Iterator[TelegramSite
 
 def test_telegram_brings_to_the_registered_webhook_until_it_is_committed() -> None:
     with (
-        FakeTelegram(second=0.01) as telegram,
+        FakeTelegram(retry_after_unit=0.01) as telegram,
         serving(telegram, StoreUnavailable(), Overloaded(retry_after=1)) as site,
     ):
-        telegram.wait(lambda: telegram.webhook)
-        telegram.say("hello")
-        telegram.settle()
+        telegram.wait_until(lambda: telegram.webhook)
+        telegram.user_says("hello")
+        telegram.wait_until_acknowledged()
         assert [delivery.status for delivery in telegram.deliveries] == [503, 503, 200]
-        assert {delivery.answer for delivery in telegram.deliveries if delivery.taken} == {""}
+        assert {delivery.answer for delivery in telegram.deliveries if delivery.accepted} == {""}
         assert site.inbox.texts == ["hello"]
 
 
 def test_everything_that_comes_at_once_is_taken_once_and_in_order_within_a_chat() -> None:
     with FakeTelegram() as telegram, serving(telegram) as site:
         for number in range(60):
-            telegram.say(f"{number}", chat_id=1001 + number % 3)
-        telegram.settle()
+            telegram.user_says(f"{number}", chat_id=1001 + number % 3)
+        telegram.wait_until_acknowledged()
         taken = [(said.key.channel, int(said.text)) for said in site.inbox.messages]
         assert sorted(number for _, number in taken) == list(range(60))
         for chat in ("1001", "1002", "1003"):
@@ -225,7 +225,7 @@ def test_everything_that_comes_at_once_is_taken_once_and_in_order_within_a_chat(
 
 def test_what_waits_when_the_webhook_is_registered_is_brought() -> None:
     with FakeTelegram() as telegram:
-        telegram.say("before anybody was there")
+        telegram.user_says("before anybody was there")
         with serving(telegram) as site:
-            telegram.settle()
+            telegram.wait_until_acknowledged()
             assert site.inbox.texts == ["before anybody was there"]

@@ -13,15 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from tests.faults.matrix.cell_scenario import Outcome
-from tests.faults.matrix.plan import Cell, Database, Platform, cells, quick
-from tests.faults.matrix.runner import run
-from tests.faults.matrix.table import LEGEND, markdown, summary, table_of
+from tests.faults.matrix.cell_scenario import CellOutcome
+from tests.faults.matrix.plan import DatabaseKind, MatrixCell, PlatformVariant, cells, quick
+from tests.faults.matrix.runner import run_cells
+from tests.faults.matrix.table import LEGEND, markdown, platform_table, summary
 
-FAMILIES = tuple(dict.fromkeys(platform.family for platform in Platform))
+FAMILIES = tuple(dict.fromkeys(platform.family for platform in PlatformVariant))
 WIDTH = 120
 """Width where the output is not a terminal."""
-DATABASES = tuple(database.value for database in Database)
+DATABASES = tuple(database.value for database in DatabaseKind)
 
 
 def main() -> None:
@@ -30,19 +30,19 @@ def main() -> None:
     pick = quick if options.quick else cells
     wanted = [cell for cell in pick(options.only, options.database) if options.like in str(cell)]
     console, progress, begun = _console(stderr=options.markdown), _console(stderr=True), time.monotonic()
-    results = run(wanted * options.times, options.at_once)
+    results = run_cells(wanted * options.times, options.at_once)
     outcomes = []
     for outcome in track(results, "running", total=len(wanted) * options.times, console=progress, transient=True):
         outcomes.append(outcome)
-        _tell(outcome, progress, options.logs)
+        _report_failure(outcome, progress, options.logs)
     for platform in FAMILIES:
         if found := [outcome for outcome in outcomes if outcome.cell.platform.family == platform]:
-            console.print(table_of(platform, found))
+            console.print(platform_table(platform, found))
     console.print(LEGEND)
     console.print(f"{summary(outcomes)} {time.monotonic() - begun:.0f} s")
     if options.markdown:
         print(markdown(outcomes))
-    sys.exit(0 if all(outcome.well for outcome in outcomes) else 1)
+    sys.exit(0 if all(outcome.passed for outcome in outcomes) else 1)
 
 
 def _console(*, stderr: bool) -> Console:
@@ -54,11 +54,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.matrix", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="each fault once on each platform")
     parser.add_argument(
-        "--only", type=_listed(FAMILIES), default=FAMILIES, help=f"platforms, comma-separated: {', '.join(FAMILIES)}"
+        "--only",
+        type=_comma_list(FAMILIES),
+        default=FAMILIES,
+        help=f"platforms, comma-separated: {', '.join(FAMILIES)}",
     )
     parser.add_argument(
         "--database",
-        type=_listed(DATABASES),
+        type=_comma_list(DATABASES),
         default=DATABASES,
         help=f"databases, comma-separated: {', '.join(DATABASES)}",
     )
@@ -74,7 +77,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _listed(names: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+def _comma_list(names: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """Returns a parser for an option that lists some of these names, separated by commas."""
 
     def read(text: str) -> tuple[str, ...]:
@@ -86,17 +89,17 @@ def _listed(names: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
-def _tell(outcome: Outcome, console: Console, logs: Path | None) -> None:
+def _report_failure(outcome: CellOutcome, console: Console, logs: Path | None) -> None:
     """Prints a skipped or failed cell as soon as its result is known."""
     if outcome.skipped:
         console.print(f"skipped: {outcome.cell}: {outcome.skipped}", markup=False)
-    elif not outcome.well:
-        console.print(f"{outcome.cell}: {outcome.trouble or outcome.tally}", markup=False)
+    elif not outcome.passed:
+        console.print(f"{outcome.cell}: {outcome.error or outcome.score}", markup=False)
         if logs is not None:
-            _keep(outcome.cell, outcome.log, logs)
+            _save_log(outcome.cell, outcome.log, logs)
 
 
-def _keep(cell: Cell, log: str, logs: Path) -> None:
+def _save_log(cell: MatrixCell, log: str, logs: Path) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     (logs / f"{cell}.log".replace(" ", "_").replace(",", "")).write_text(log)
 

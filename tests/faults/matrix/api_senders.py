@@ -11,102 +11,104 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from tests.faults.matrix.proxy import Link
-from tests.faults.matrix.scoring import Said
-from tests.faults.matrix.senders import PATIENCE, at_once
-from tests.faults.matrix.sync_point import Moment
+from tests.faults.matrix.proxy import TcpProxy
+from tests.faults.matrix.scoring import SentMessages
+from tests.faults.matrix.senders import TIMEOUT_SECONDS, run_in_threads
+from tests.faults.matrix.sync_point import SyncPoint
 
 Json = dict[str, Any]
-PAUSE = 0.15
-AWAY = frozenset({502, 503, 504})
-REPLY = b'"response":"'
+RETRY_SECONDS = 0.15
+UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
+REPLY_MARKER = b'"response":"'
 
 
-class CallersCrowd:
+class ApiSenders:
     """Callers of ``/chat``: some wait for each answer, some post asynchronously and fetch the answer at the end."""
 
     port = 0
 
-    def __init__(self, door: Link, *, seconds: float) -> None:
+    def __init__(self, gateway_proxy: TcpProxy, *, timeout: float) -> None:
         """``timeout``: seconds a caller waits for an answer before it repeats the request."""
-        self._door = door
-        self._seconds = seconds
-        self._threads: dict[int, str] = {}
-        self._told: dict[int, list[str]] = {}
+        self._gateway_proxy = gateway_proxy
+        self._timeout = timeout
+        self._thread_ids: dict[int, str] = {}
+        self._answers: dict[int, list[str]] = {}
         """The answers received, by conversation."""
 
     def environment(self, port: int) -> Mapping[str, str]:
         return {}
 
-    def come_to(self, port: int) -> None:
+    def deliver_to(self, port: int) -> None:
         """Does nothing: the callers always use the same proxy."""
 
-    def speak(self, said: Said) -> None:
-        at_once([partial(self._speak, number, texts) for number, texts in enumerate(said)])
+    def send_all(self, messages: SentMessages) -> None:
+        run_in_threads([partial(self._send_conversation, number, texts) for number, texts in enumerate(messages)])
 
-    def _speak(self, number: int, texts: Sequence[str]) -> None:
+    def _send_conversation(self, number: int, texts: Sequence[str]) -> None:
         left: list[str] = []
-        told = self._told[number] = []
+        told = self._answers[number] = []
         for text in texts:
-            body = {"message": text} | ({"thread_id": self._threads[number]} if number in self._threads else {})
+            body = {"message": text} | ({"thread_id": self._thread_ids[number]} if number in self._thread_ids else {})
             waits = number == 0 or text == texts[-1]
-            answer = self._ask("POST", "/chat", body, **({} if waits else {"Prefer": "respond-async"}))
-            self._threads.setdefault(number, answer["thread_id"])
+            answer = self._request("POST", "/chat", body, **({} if waits else {"Prefer": "respond-async"}))
+            self._thread_ids.setdefault(number, answer["thread_id"])
             if waits:
-                told += [*map(self._fetch, left), answer["response"]]
+                told += [*map(self._wait_for_turn, left), answer["response"]]
                 left.clear()
             else:
                 left.append(answer["turn_id"])
 
-    def _fetch(self, turn: str) -> str:
-        end = time.monotonic() + PATIENCE
+    def _wait_for_turn(self, turn: str) -> str:
+        end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
-            shown = self._ask("GET", f"/chat/turns/{turn}")
+            shown = self._request("GET", f"/chat/turns/{turn}")
             if shown["state"] not in {"queued", "running"}:
                 return str(shown["response"])
-            time.sleep(PAUSE)
+            time.sleep(RETRY_SECONDS)
         raise AssertionError(f"no answer to {turn}")
 
-    def _ask(self, method: str, path: str, body: Json | None = None, **headers: str) -> Json:
+    def _request(self, method: str, path: str, body: Json | None = None, **headers: str) -> Json:
         """Repeats a request until it is answered. Raises AssertionError when the answer is an error."""
         headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid4().hex}
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         said: object = None
         while time.monotonic() < end:
             try:
-                status, answer = self._ask_once(method, path, body, headers)
+                status, answer = self._request_once(method, path, body, headers)
             except (OSError, http.client.HTTPException) as exc:
                 said = repr(exc)
             else:
                 if status in {200, 202}:
                     return answer
-                assert status in AWAY, (status, answer)
+                assert status in UNAVAILABLE_STATUSES, (status, answer)
                 said = answer
-            time.sleep(PAUSE)
+            time.sleep(RETRY_SECONDS)
         raise AssertionError(f"no answer to {method} {path}: {said}")
 
-    def _ask_once(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> tuple[int, Json]:
-        with closing(http.client.HTTPConnection("127.0.0.1", self._door.port, timeout=self._seconds)) as connection:
+    def _request_once(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> tuple[int, Json]:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self._gateway_proxy.port, timeout=self._timeout)
+        ) as connection:
             connection.request(method, path, None if body is None else json.dumps(body), dict(headers))
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
 
-    def hold_answer(self, moment: Moment) -> None:
-        self._door.hold(REPLY, moment)
+    def hold_reply_call(self, sync: SyncPoint) -> None:
+        self._gateway_proxy.hold_matching(REPLY_MARKER, sync)
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Does nothing: callers that have their answers are done."""
 
-    def places(self) -> Sequence[Sequence[str]]:
+    def replies(self) -> Sequence[Sequence[str]]:
         """Returns the replies in the transcripts, then the received answers that are missing there."""
-        return [self._place(number) for number in sorted(self._told)]
+        return [self._replies_of(number) for number in sorted(self._answers)]
 
-    def _place(self, number: int) -> list[str]:
-        shown = self._ask("GET", f"/chat/threads/{self._threads[number]}")
+    def _replies_of(self, number: int) -> list[str]:
+        shown = self._request("GET", f"/chat/threads/{self._thread_ids[number]}")
         replies = [line["text"] for line in shown["messages"] if line["role"] == "assistant"]
-        return replies + [text for text in self._told[number] if text not in replies]
+        return replies + [text for text in self._answers[number] if text not in replies]
 
-    def elsewhere(self) -> int:
+    def stray_messages(self) -> int:
         return 0  # there are no other threads
 
     def close(self) -> None:

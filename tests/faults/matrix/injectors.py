@@ -8,97 +8,97 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.faults.gateway_process import LEASE_SECONDS, SWEEP_SECONDS
-from tests.faults.matrix.plan import Fault
-from tests.faults.matrix.proxy import Link
+from tests.faults.matrix.plan import MatrixFault
+from tests.faults.matrix.proxy import TcpProxy
 
 if TYPE_CHECKING:
-    from tests.faults.matrix.cell_scenario import Scene
+    from tests.faults.matrix.cell_scenario import CellScenario
 
-PAST_A_LEASE = 2.2 * LEASE_SECONDS
-FOR_A_MOMENT = 0.8
-AN_HOUR = 3600.0
+LONGER_THAN_LEASE = 2.2 * LEASE_SECONDS
+SHORT_OUTAGE = 0.8
+HOUR = 3600.0
 
 
-def strike(scene: Scene) -> None:
+def inject(scene: CellScenario) -> None:
     """Injects the fault of the scenario; returns when it is over."""
-    BLOWS[scene.cell.fault](scene)
+    INJECTORS[scene.cell.fault](scene)
 
 
-def _kill(scene: Scene) -> None:
+def _kill(scene: CellScenario) -> None:
     scene.first.kill()
-    scene.let_go()
-    scene.take_over()
+    scene.release()
+    scene.start_replacement()
 
 
-def _freeze(scene: Scene) -> None:
+def _freeze(scene: CellScenario) -> None:
     scene.first.freeze()
-    _while_it_lasts(scene, PAST_A_LEASE)
-    scene.first.thaw()
+    _wait_out_fault(scene, LONGER_THAN_LEASE)
+    scene.first.resume()
 
 
-def _restart(scene: Scene) -> None:
-    scene.place.down()
-    scene.let_go()
+def _restart_database(scene: CellScenario) -> None:
+    scene.database.stop()
+    scene.release()
     time.sleep(1.2 * LEASE_SECONDS)
-    scene.place.up()
-    if scene.cell.inherited:
-        scene.take_over()
+    scene.database.start()
+    if scene.cell.has_second_process:
+        scene.start_replacement()
 
 
-def _between(scene: Scene, link: Link | None, *, cut: bool) -> None:
+def _break_link(scene: CellScenario, link: TcpProxy | None, *, cut: bool) -> None:
     assert link is not None
     if cut:
         link.cut()
     else:
-        link.silence()
-    _while_it_lasts(scene, FOR_A_MOMENT if cut and not scene.cell.inherited else PAST_A_LEASE)
-    link.heal()
+        link.stall()
+    _wait_out_fault(scene, SHORT_OUTAGE if cut and not scene.cell.has_second_process else LONGER_THAN_LEASE)
+    link.restore()
 
 
-def _fill(scene: Scene) -> None:
-    scene.place.fill()
-    _while_it_lasts(scene, FOR_A_MOMENT)
-    scene.place.drain()
+def _fill_disk(scene: CellScenario) -> None:
+    scene.database.fill_disk()
+    _wait_out_fault(scene, SHORT_OUTAGE)
+    scene.database.free_disk()
 
 
-def _jump(scene: Scene, seconds: float, *, kills: bool = False) -> None:
+def _shift_clock(scene: CellScenario, seconds: float, *, kills: bool = False) -> None:
     """Shifts the clocks. The second process is started before, and gets as long as the first one needs to renew its
     leases.
     """
-    if scene.shared:
-        scene.take_over()
-    scene.place.jump(seconds)
-    scene.levers.set(skew=seconds)
+    if scene.is_shared:
+        scene.start_replacement()
+    scene.database.shift_clock(seconds)
+    scene.controls.set(clock_shift=seconds)
     if kills:
         scene.first.kill()
     time.sleep(2 * SWEEP_SECONDS)  # time for the second process to look for expired leases
-    scene.let_go()
-    if kills and not scene.shared:
-        scene.take_over()
+    scene.release()
+    if kills and not scene.is_shared:
+        scene.start_replacement()
 
 
-def _while_it_lasts(scene: Scene, seconds: float) -> None:
+def _wait_out_fault(scene: CellScenario, seconds: float) -> None:
     end = time.monotonic() + seconds
-    scene.let_go()
-    if scene.cell.inherited:
-        scene.take_over()
+    scene.release()
+    if scene.cell.has_second_process:
+        scene.start_replacement()
     time.sleep(max(0.0, end - time.monotonic()))
 
 
-BLOWS: Mapping[Fault, Callable[[Scene], None]] = {
-    Fault.KILL: _kill,
-    Fault.FREEZE: _freeze,
-    Fault.RESTART: _restart,
-    Fault.DATABASE_CUT: lambda scene: _between(scene, scene.to_database, cut=True),
-    Fault.DATABASE_SILENT: lambda scene: _between(scene, scene.to_database, cut=False),
-    Fault.BACKEND_CUT: lambda scene: _between(scene, scene.to_backend, cut=True),
-    Fault.BACKEND_SILENT: lambda scene: _between(scene, scene.to_backend, cut=False),
-    Fault.PLATFORM_CUT: lambda scene: _between(scene, scene.to_platform, cut=True),
-    Fault.PLATFORM_SILENT: lambda scene: _between(scene, scene.to_platform, cut=False),
-    Fault.DOOR_CUT: lambda scene: _between(scene, scene.door, cut=True),
-    Fault.DOOR_SILENT: lambda scene: _between(scene, scene.door, cut=False),
-    Fault.DISK_FULL: _fill,
-    Fault.AN_HOUR_ON: partial(_jump, seconds=AN_HOUR),
-    Fault.AN_HOUR_BACK: partial(_jump, seconds=-AN_HOUR),
-    Fault.KILLED_AN_HOUR_BACK: partial(_jump, seconds=-AN_HOUR, kills=True),
+INJECTORS: Mapping[MatrixFault, Callable[[CellScenario], None]] = {
+    MatrixFault.KILL: _kill,
+    MatrixFault.FREEZE: _freeze,
+    MatrixFault.RESTART: _restart_database,
+    MatrixFault.DATABASE_CUT: lambda scene: _break_link(scene, scene.database_proxy, cut=True),
+    MatrixFault.DATABASE_SILENT: lambda scene: _break_link(scene, scene.database_proxy, cut=False),
+    MatrixFault.BACKEND_CUT: lambda scene: _break_link(scene, scene.backend_proxy, cut=True),
+    MatrixFault.BACKEND_SILENT: lambda scene: _break_link(scene, scene.backend_proxy, cut=False),
+    MatrixFault.PLATFORM_CUT: lambda scene: _break_link(scene, scene.platform_proxy, cut=True),
+    MatrixFault.PLATFORM_SILENT: lambda scene: _break_link(scene, scene.platform_proxy, cut=False),
+    MatrixFault.INBOUND_CUT: lambda scene: _break_link(scene, scene.gateway_proxy, cut=True),
+    MatrixFault.INBOUND_SILENT: lambda scene: _break_link(scene, scene.gateway_proxy, cut=False),
+    MatrixFault.DISK_FULL: _fill_disk,
+    MatrixFault.CLOCK_FORWARD: partial(_shift_clock, seconds=HOUR),
+    MatrixFault.CLOCK_BACK: partial(_shift_clock, seconds=-HOUR),
+    MatrixFault.CLOCK_BACK_AND_KILL: partial(_shift_clock, seconds=-HOUR, kills=True),
 }

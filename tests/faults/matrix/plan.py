@@ -8,7 +8,7 @@ from enum import StrEnum
 from itertools import product
 
 
-class Platform(StrEnum):
+class PlatformVariant(StrEnum):
     CHAT = "chat"
     SLACK = "slack"
     TELEGRAM = "telegram"
@@ -21,12 +21,12 @@ class Platform(StrEnum):
         return self.value.partition(",")[0]
 
 
-class Database(StrEnum):
+class DatabaseKind(StrEnum):
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
 
 
-class Fault(StrEnum):
+class MatrixFault(StrEnum):
     """The faults, which are the rows of the table. Each happens once and ends after a moment, except that clocks stay
     wrong.
     """
@@ -41,97 +41,107 @@ class Fault(StrEnum):
     BACKEND_SILENT = "backend stops responding"
     PLATFORM_CUT = "connection to the platform cut"
     PLATFORM_SILENT = "platform stops responding"
-    DOOR_CUT = "incoming connections cut"
-    DOOR_SILENT = "incoming requests get no answer"
+    INBOUND_CUT = "incoming connections cut"
+    INBOUND_SILENT = "incoming requests get no answer"
     DISK_FULL = "disk full"
-    AN_HOUR_ON = "clock one hour ahead"
-    AN_HOUR_BACK = "clock one hour behind"
-    KILLED_AN_HOUR_BACK = "clock one hour behind, then kill -9"
+    CLOCK_FORWARD = "clock one hour ahead"
+    CLOCK_BACK = "clock one hour behind"
+    CLOCK_BACK_AND_KILL = "clock one hour behind, then kill -9"
     """The leases of the killed process seem to be valid for another hour."""
 
 
-class Step(StrEnum):
+class FaultStep(StrEnum):
     """Steps of a turn. Those of the store are named as in ``crashing_process``."""
 
-    BEFORE_RECORD = "before enqueue"
-    AFTER_RECORD = "after enqueue"
+    BEFORE_ENQUEUE = "before enqueue"
+    AFTER_ENQUEUE = "after enqueue"
     AFTER_CLAIM = "after claim"
-    THREAD_OPENED = "before set thread"
-    RUN_POSTED = "run requested"
+    THREAD_CREATED = "before set thread"
+    RUN_REQUESTED = "run requested"
     """The backend has received the request and not acted on it yet."""
-    RUN_STARTED = "after set run"
+    RUN_STORED = "after set run"
     STREAMING = "streaming"
-    BEFORE_SETTLED = "before record outcome"
-    AFTER_SETTLED = "after record outcome"
+    BEFORE_OUTCOME_STORED = "before record outcome"
+    OUTCOME_STORED = "after record outcome"
     DELIVERING = "reply posted"
     """The platform has posted the reply; its answer has not arrived yet."""
-    AFTER_BROUGHT = "after save posted messages"
-    BEFORE_FINISHED = "before finish turn"
-    AFTER_FINISHED = "after finish turn"
+    POSTED_MESSAGES_STORED = "after save posted messages"
+    BEFORE_FINISH = "before finish turn"
+    FINISHED = "after finish turn"
 
 
-DEATHS = (Fault.KILL, Fault.KILLED_AN_HOUR_BACK)
-CLOCKS = (Fault.AN_HOUR_ON, Fault.AN_HOUR_BACK, Fault.KILLED_AN_HOUR_BACK)
-NEEDS_SERVER = (Fault.DATABASE_CUT, Fault.DATABASE_SILENT)
-NEEDS_PLATFORM = (Fault.PLATFORM_CUT, Fault.PLATFORM_SILENT)
+KILLS = (MatrixFault.KILL, MatrixFault.CLOCK_BACK_AND_KILL)
+CLOCK_FAULTS = (MatrixFault.CLOCK_FORWARD, MatrixFault.CLOCK_BACK, MatrixFault.CLOCK_BACK_AND_KILL)
+BACKEND_FAULTS = (MatrixFault.BACKEND_CUT, MatrixFault.BACKEND_SILENT)
+PLATFORM_FAULTS = (MatrixFault.PLATFORM_CUT, MatrixFault.PLATFORM_SILENT)
+NEEDS_SERVER = (MatrixFault.DATABASE_CUT, MatrixFault.DATABASE_SILENT)
+NEEDS_PLATFORM = (MatrixFault.PLATFORM_CUT, MatrixFault.PLATFORM_SILENT)
 """Faults of a platform that the gateway calls; callers of ``/chat`` are not called."""
-NEEDS_DOOR = (Fault.DOOR_CUT, Fault.DOOR_SILENT)
-HEIRS = (Fault.FREEZE, Fault.RESTART, *NEEDS_SERVER, *CLOCKS)
+NEEDS_INBOUND_LINK = (MatrixFault.INBOUND_CUT, MatrixFault.INBOUND_SILENT)
+RUNS_SECOND_PROCESS = (MatrixFault.FREEZE, MatrixFault.RESTART, *NEEDS_SERVER, *CLOCK_FAULTS)
 """Faults during which a second process works, where the database can be shared."""
-WHEN_POLLING = (Step.BEFORE_RECORD, Step.AFTER_RECORD)
+POLLING_STEPS = (FaultStep.BEFORE_ENQUEUE, FaultStep.AFTER_ENQUEUE)
 """After these steps it does not matter how updates arrive."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    platform: Platform
-    database: Database
-    fault: Fault
-    step: Step
+class MatrixCell:
+    platform: PlatformVariant
+    database: DatabaseKind
+    fault: MatrixFault
+    step: FaultStep
 
     def __str__(self) -> str:
         return f"{self.fault}, {self.step}, {self.platform}, {self.database}"
 
     @property
-    def inherited(self) -> bool:
+    def has_second_process(self) -> bool:
         """Whether another process works beside or after the one with the fault."""
-        shared = self.database is Database.POSTGRESQL and self.fault in HEIRS
-        return shared or self.fault in DEATHS
+        shared = self.database is DatabaseKind.POSTGRESQL and self.fault in RUNS_SECOND_PROCESS
+        return shared or self.fault in KILLS
 
     @property
-    def possible(self) -> bool:
-        if self.database is Database.SQLITE and self.fault in NEEDS_SERVER:
+    def is_possible(self) -> bool:
+        if self.database is DatabaseKind.SQLITE and self.fault in NEEDS_SERVER:
             return False
-        if self.platform is Platform.CHAT and (self.fault in NEEDS_PLATFORM or self.step is Step.AFTER_BROUGHT):
+        if self.platform is PlatformVariant.CHAT and (
+            self.fault in NEEDS_PLATFORM or self.step is FaultStep.POSTED_MESSAGES_STORED
+        ):
             return False
-        return self.platform is not Platform.POLLING or (self.fault not in NEEDS_DOOR and self.step in WHEN_POLLING)
+        return self.platform is not PlatformVariant.POLLING or (
+            self.fault not in NEEDS_INBOUND_LINK and self.step in POLLING_STEPS
+        )
 
 
-def cells(families: Collection[str], databases: Collection[str]) -> Iterator[Cell]:
+def cells(families: Collection[str], databases: Collection[str]) -> Iterator[MatrixCell]:
     """Yields all possible cells."""
-    for fault, step, platform, database in product(Fault, Step, Platform, Database):
-        cell = Cell(platform, database, fault, step)
-        if cell.possible and platform.family in families and database in databases:
+    for fault, step, platform, database in product(MatrixFault, FaultStep, PlatformVariant, DatabaseKind):
+        cell = MatrixCell(platform, database, fault, step)
+        if cell.is_possible and platform.family in families and database in databases:
             yield cell
 
 
-def quick(families: Collection[str], databases: Collection[str]) -> Iterator[Cell]:
+def quick(families: Collection[str], databases: Collection[str]) -> Iterator[MatrixCell]:
     """Yields each fault once on each platform, at varying steps, on one of the databases."""
-    kinds: dict[tuple[Fault, Platform], list[Cell]] = {}
+    kinds: dict[tuple[MatrixFault, PlatformVariant], list[MatrixCell]] = {}
     for cell in cells(families, databases):
         kinds.setdefault((cell.fault, cell.platform), []).append(cell)
     for number, found in enumerate(kinds.values()):
         yield found[11 * number % len(found)]
 
 
-TELLING = (
-    Cell(Platform.SLACK, Database.POSTGRESQL, Fault.FREEZE, Step.AFTER_SETTLED),
-    Cell(Platform.TELEGRAM, Database.POSTGRESQL, Fault.FREEZE, Step.AFTER_SETTLED),
-    Cell(Platform.CHAT, Database.POSTGRESQL, Fault.RESTART, Step.AFTER_RECORD),
-    Cell(Platform.CHAT, Database.POSTGRESQL, Fault.DATABASE_SILENT, Step.BEFORE_SETTLED),
-    Cell(Platform.CHAT, Database.SQLITE, Fault.DISK_FULL, Step.BEFORE_RECORD),
-    Cell(Platform.POLLING, Database.SQLITE, Fault.PLATFORM_CUT, Step.AFTER_RECORD),
-    Cell(Platform.SLACK, Database.POSTGRESQL, Fault.KILLED_AN_HOUR_BACK, Step.RUN_POSTED),
-    Cell(Platform.CHAT, Database.SQLITE, Fault.DOOR_SILENT, Step.DELIVERING),
+SMOKE_CELLS = (
+    MatrixCell(PlatformVariant.SLACK, DatabaseKind.POSTGRESQL, MatrixFault.FREEZE, FaultStep.OUTCOME_STORED),
+    MatrixCell(PlatformVariant.TELEGRAM, DatabaseKind.POSTGRESQL, MatrixFault.FREEZE, FaultStep.OUTCOME_STORED),
+    MatrixCell(PlatformVariant.CHAT, DatabaseKind.POSTGRESQL, MatrixFault.RESTART, FaultStep.AFTER_ENQUEUE),
+    MatrixCell(
+        PlatformVariant.CHAT, DatabaseKind.POSTGRESQL, MatrixFault.DATABASE_SILENT, FaultStep.BEFORE_OUTCOME_STORED
+    ),
+    MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.DISK_FULL, FaultStep.BEFORE_ENQUEUE),
+    MatrixCell(PlatformVariant.POLLING, DatabaseKind.SQLITE, MatrixFault.PLATFORM_CUT, FaultStep.AFTER_ENQUEUE),
+    MatrixCell(
+        PlatformVariant.SLACK, DatabaseKind.POSTGRESQL, MatrixFault.CLOCK_BACK_AND_KILL, FaultStep.RUN_REQUESTED
+    ),
+    MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.INBOUND_SILENT, FaultStep.DELIVERING),
 )
 """A few varied cells, run with the normal tests."""

@@ -28,8 +28,8 @@ OPTIONS = {
     "max_wal_size": "8MB",
     "min_wal_size": "2MB",
 }
-NAME = "gateway"
-PATIENCE = 20.0
+DATABASE_NAME = "gateway"
+START_SECONDS = 20.0
 
 
 class ServerFailed(Exception):
@@ -37,7 +37,7 @@ class ServerFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Mould:
+class PostgresTemplate:
     """A data folder with our tables, to be copied, and the folder of PostgreSQL's programs."""
 
     folder: Path
@@ -45,8 +45,8 @@ class Mould:
 
 
 @dataclass(frozen=True)
-class Server:
-    mould: Mould
+class PostgresServer:
+    template: PostgresTemplate
     folder: Path
     """Holds its socket and its data."""
 
@@ -56,8 +56,8 @@ class Server:
 
     def start(self) -> None:
         """Starts the server, with retries, as killed processes need a moment to be gone."""
-        end = time.monotonic() + PATIENCE
-        while not self.answers():
+        end = time.monotonic() + START_SECONDS
+        while not self.is_up():
             try:
                 self._control("start", "-l", "log", "-o", f"-k '{self.folder}'")
             except ServerFailed:
@@ -65,7 +65,7 @@ class Server:
                     raise
                 time.sleep(0.1)
 
-    def answers(self) -> bool:
+    def is_up(self) -> bool:
         with suppress(psycopg.OperationalError), self.connect("postgres"):
             return True
         return False
@@ -84,54 +84,54 @@ class Server:
     def new_database(self, name: str) -> str:
         """Creates a database with our tables; returns its URL."""
         with self.connect("postgres") as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {NAME}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE_NAME}")
         return self.url(name)
 
-    def url(self, name: str = NAME) -> str:
+    def url(self, name: str = DATABASE_NAME) -> str:
         return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
 
-    def connect(self, name: str = NAME) -> psycopg.Connection:
+    def connect(self, name: str = DATABASE_NAME) -> psycopg.Connection:
         return psycopg.connect(host=str(self.folder), user="postgres", dbname=name, autocommit=True)
 
     def _control(self, *what: str) -> None:
-        _call(self.folder, self.mould.programs / "pg_ctl", *what, "-w", "-t", "20", "-D", "data")
+        _call(self.folder, self.template.programs / "pg_ctl", *what, "-w", "-t", "20", "-D", "data")
 
 
 def _call(folder: Path, *command: str | Path) -> None:
     try:
-        keeper._call(folder, *command)
+        keeper.run_command(folder, *command)
     except SystemExit as exc:
         raise ServerFailed(str(exc)) from None
 
 
 @contextmanager
-def mould() -> Iterator[Mould]:
+def build_template() -> Iterator[PostgresTemplate]:
     folder = Path(tempfile.mkdtemp(prefix="gateway-matrix-"))
     try:
         folder.chmod(0o755)
-        programs = keeper._programs(folder)
-        first = Server(Mould(folder, programs), folder)
+        programs = keeper.find_programs(folder)
+        first = PostgresServer(PostgresTemplate(folder, programs), folder)
         initdb = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
         _call(folder, programs / "initdb", *initdb, "--wal-segsize=1", "-D", "data")
         with (folder / "data" / "postgresql.conf").open("a") as config:
             config.writelines(f"{name} = {value}\n" for name, value in OPTIONS.items())
         first.start()
         with first.connect("postgres") as connection:
-            connection.execute(f"CREATE DATABASE {NAME}")
+            connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
         upgrade(first.url())
         first.stop("fast")
-        yield first.mould
+        yield first.template
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def server(made: Mould, folder: Path) -> Iterator[Server]:
+def run_server(template: PostgresTemplate, folder: Path) -> Iterator[PostgresServer]:
     """Yields a running server with a copy of the template's data, in an existing folder."""
-    subprocess.run(["cp", "-a", str(made.folder / "data"), str(folder / "data")], check=True)
+    subprocess.run(["cp", "-a", str(template.folder / "data"), str(folder / "data")], check=True)
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(folder, pwd.getpwnam("nobody").pw_uid)
-    copy = Server(made, folder)
+    copy = PostgresServer(template, folder)
     copy.start()
     try:
         yield copy

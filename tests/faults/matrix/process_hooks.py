@@ -23,77 +23,77 @@ from gateway.assistants.responses import backend
 from gateway.web import server
 from gateway.worker import maintenance
 from storage import database
-from tests.faults.matrix.sync_point import report
+from tests.faults.matrix.sync_point import report_reached
 
-EPOCH = 2440587.5
+UNIX_EPOCH_JULIAN_DAY = 2440587.5
 """The Julian day of the Unix epoch."""
-PAGES = 1
+MIN_PAGES = 1
 """Fewer than any database has: SQLite then uses the current size as the limit."""
-MOST_PAGES = 2**30
+MAX_PAGES = 2**30
 
 
-class Levers:
+class SharedControls:
     """The clock shift in seconds and whether the disk is full, shared between processes through a mapped file."""
 
-    _form = struct.Struct("dd")
+    _layout = struct.Struct("dd")
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            path.write_bytes(self._form.pack(0.0, 0.0))
+            path.write_bytes(self._layout.pack(0.0, 0.0))
         with path.open("r+b") as file:
-            self._seen = mmap.mmap(file.fileno(), self._form.size)
+            self._memory = mmap.mmap(file.fileno(), self._layout.size)
 
     @property
-    def skew(self) -> float:
-        return float(self._form.unpack(self._seen[:])[0])
+    def clock_shift(self) -> float:
+        return float(self._layout.unpack(self._memory[:])[0])
 
     @property
-    def full(self) -> bool:
-        return bool(self._form.unpack(self._seen[:])[1])
+    def disk_full(self) -> bool:
+        return bool(self._layout.unpack(self._memory[:])[1])
 
-    def set(self, *, skew: float = 0.0, full: bool = False) -> None:
-        self._seen[:] = self._form.pack(skew, float(full))
+    def set(self, *, clock_shift: float = 0.0, disk_full: bool = False) -> None:
+        self._memory[:] = self._layout.pack(clock_shift, float(disk_full))
 
 
 @dataclass(frozen=True)
-class Halt:
+class MatrixHooks:
     """See ``gateway_process.ProcessHooks``."""
 
     step: str
     """Step of the store at which the process reports and waits; empty: none."""
-    post: Path
+    sync_socket: Path
     """Socket to which it reports."""
-    levers: Path
-    skewed: bool
+    controls_path: Path
+    clock_controlled: bool
     """Whether the clocks of the process and of its SQLite can be shifted."""
-    filled: bool
+    disk_controlled: bool
     """Whether its SQLite can be told that the disk is full."""
-    network_seconds: float | None
+    network_timeout: float | None
     """Seconds it waits for an answer of the backend or a platform; None: the default."""
 
     def __call__(self, step: str) -> None:
         if step == self.step:
-            report(self.post)
+            report_reached(self.sync_socket)
 
-    def change(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(server, "_settle_memory", lambda: None)  # saves 0.1 s in a process that lives for 2 s
-        patch.setitem(database.LIMITS, "idle_in_transaction_session_timeout", 1500)
-        patch.setattr(maintenance, "MEND_SECONDS", 0.5)
-        if self.skewed:
-            self._skew(patch)
-        if self.filled:
-            event.listen(Engine, "begin", partial(_bound, Levers(self.levers)))
-        if self.network_seconds is not None:
-            _hurry(patch, self.network_seconds)
+    def apply(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(server, "_freeze_gc", lambda: None)  # saves 0.1 s in a process that lives for 2 s
+        patch.setitem(database.POSTGRESQL_TIMEOUTS, "idle_in_transaction_session_timeout", 1500)
+        patch.setattr(maintenance, "CLOCK_REPAIR_SECONDS", 0.5)
+        if self.clock_controlled:
+            self._control_clock(patch)
+        if self.disk_controlled:
+            event.listen(Engine, "begin", partial(_limit_pages, SharedControls(self.controls_path)))
+        if self.network_timeout is not None:
+            _shorten_timeouts(patch, self.network_timeout)
 
-    def _skew(self, patch: pytest.MonkeyPatch) -> None:
-        levers, real = Levers(self.levers), time.time
+    def _control_clock(self, patch: pytest.MonkeyPatch) -> None:
+        levers, real = SharedControls(self.controls_path), time.time
 
         def now() -> float:
-            return real() + levers.skew
+            return real() + levers.clock_shift
 
         def day(_: str) -> float:
-            return EPOCH + now() / 86400.0
+            return UNIX_EPOCH_JULIAN_DAY + now() / 86400.0
 
         def teach(connection: Any, _: object) -> None:
             if isinstance(connection, sqlite3.Connection):
@@ -103,13 +103,13 @@ class Halt:
         event.listen(Engine, "connect", teach)
 
 
-def _bound(levers: Levers, connection: Connection) -> None:
+def _limit_pages(levers: SharedControls, connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
-        connection.connection.cursor().execute(f"PRAGMA max_page_count={PAGES if levers.full else MOST_PAGES}")
+        connection.connection.cursor().execute(f"PRAGMA max_page_count={MIN_PAGES if levers.disk_full else MAX_PAGES}")
 
 
-def _hurry(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    patch.setattr(api_client, "ANSWER_SECONDS", seconds)
-    patch.setattr(backend, "SILENCE_SECONDS", seconds)
+def _shorten_timeouts(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    patch.setattr(api_client, "REQUEST_SECONDS", seconds)
+    patch.setattr(backend, "STREAM_IDLE_SECONDS", seconds)
     patch.setattr(slack, "SlackClient", partial(SlackClient, timeout=seconds))
     patch.setattr(telegram, "TelegramClient", partial(TelegramClient, timeout=seconds))

@@ -10,92 +10,94 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.matrix.sync_point import Moment
+from tests.faults.matrix.sync_point import SyncPoint
 
-Target = int | Path
+ProxyTarget = int | Path
 """A port on loopback, or a Unix socket."""
-PIECE = 65_536
+CHUNK_BYTES = 65_536
 
 
-class Link:
+class TcpProxy:
     """A proxy with a port of its own. Callable from any thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, target: Target | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, target: ProxyTarget | None) -> None:
         self.target = target
         """Where new connections lead; None: nowhere yet."""
         self.port = 0
         self._loop = loop
-        self._guard = socket.socket()
+        self._port_guard = socket.socket()
         """Keeps the port reserved while the proxy does not listen."""
-        self._sounding = asyncio.Event()
-        self._sounding.set()
-        self._ends: set[asyncio.WriteTransport] = set()
-        self._sign, self._moment = b"", Moment()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._transports: set[asyncio.WriteTransport] = set()
+        self._hold_pattern, self._hold_sync = b"", SyncPoint()
 
     def cut(self) -> None:
         """Breaks every connection and refuses new ones."""
-        self._do(self._break())
+        self._run_on_loop(self._cut())
 
-    def silence(self) -> None:
+    def stall(self) -> None:
         """Forwards nothing any more, without closing connections."""
-        self._do(self._hush())
+        self._run_on_loop(self._stall())
 
-    def heal(self) -> None:
+    def restore(self) -> None:
         """Ends the fault; data held during a stall arrives late."""
-        self._do(self._mend())
+        self._run_on_loop(self._restore())
 
-    def hold(self, sign: bytes, moment: Moment) -> None:
+    def hold_matching(self, pattern: bytes, sync: SyncPoint) -> None:
         """Makes an answer that contains ``pattern`` wait at the sync point."""
-        self._sign, self._moment = sign, moment
+        self._hold_pattern, self._hold_sync = pattern, sync
 
-    def _do(self, what: Coroutine[Any, Any, None]) -> None:
+    def _run_on_loop(self, what: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
 
     # ------------------------------------------------------------ on the loop
 
     async def open(self) -> None:
-        self._guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._guard.bind(("127.0.0.1", 0))
-        self.port = self._guard.getsockname()[1]
+        self._port_guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._port_guard.bind(("127.0.0.1", 0))
+        self.port = self._port_guard.getsockname()[1]
         await self._listen()
 
     async def close(self) -> None:
-        await self._break()
-        self._sounding.set()
+        await self._cut()
+        self._flowing.set()
         await asyncio.sleep(0.01)  # lets the aborted connections end
-        self._guard.close()
+        self._port_guard.close()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port, backlog=1024, reuse_port=True)
+        self._server = await asyncio.start_server(
+            self._serve_connection, "127.0.0.1", self.port, backlog=1024, reuse_port=True
+        )
 
-    async def _break(self) -> None:
+    async def _cut(self) -> None:
         self._server.close()
-        for end in self._ends:
+        for end in self._transports:
             end.abort()
 
-    async def _hush(self) -> None:
-        self._sounding.clear()
+    async def _stall(self) -> None:
+        self._flowing.clear()
 
-    async def _mend(self) -> None:
+    async def _restore(self) -> None:
         if not self._server.is_serving():
             await self._listen()
-        self._sounding.set()
+        self._flowing.set()
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(writer.transport)
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._transports.add(writer.transport)
         there: asyncio.StreamWriter | None = None
         try:
-            await self._sounding.wait()
+            await self._flowing.wait()
             answers, there = await self._connect()
-            self._ends.add(there.transport)
-            asking = asyncio.ensure_future(self._carry(reader, there))
-            await self._carry(answers, writer, answers=True)
+            self._transports.add(there.transport)
+            asking = asyncio.ensure_future(self._forward(reader, there))
+            await self._forward(answers, writer, answers=True)
             asking.cancel()
         except OSError:
             writer.transport.abort()  # nothing listens at the target
         finally:
             for end in filter(None, (writer, there)):
-                self._ends.discard(end.transport)
+                self._transports.discard(end.transport)
                 end.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -105,37 +107,39 @@ class Link:
             return await asyncio.open_unix_connection(str(self.target))
         return await asyncio.open_connection("127.0.0.1", self.target)
 
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool = False) -> None:
+    async def _forward(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool = False
+    ) -> None:
         """Forwards data until the source ends or breaks, and then ends or breaks the sink."""
         try:
-            while data := await source.read(PIECE):
-                await self._sounding.wait()
-                if answers and self._sign and self._sign in data:
-                    await asyncio.to_thread(self._moment.reach)
+            while data := await source.read(CHUNK_BYTES):
+                await self._flowing.wait()
+                if answers and self._hold_pattern and self._hold_pattern in data:
+                    await asyncio.to_thread(self._hold_sync.reach)
                 sink.write(data)
                 await sink.drain()
-            await self._sounding.wait()
+            await self._flowing.wait()
             sink.write_eof()
         except OSError:
-            await self._sounding.wait()
+            await self._flowing.wait()
             sink.transport.abort()
 
 
-class Network:
+class ProxyGroup:
     """The proxies of one scenario, on an event loop of their own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._links: list[Link] = []
+        self._proxies: list[TcpProxy] = []
 
-    def link(self, target: Target | None = None) -> Link:
-        link = Link(self._loop, target)
+    def add_proxy(self, target: ProxyTarget | None = None) -> TcpProxy:
+        link = TcpProxy(self._loop, target)
         self._wait(link.open())
-        self._links.append(link)
+        self._proxies.append(link)
         return link
 
     def close(self) -> None:
-        for link in self._links:
+        for link in self._proxies:
             self._wait(link.close())
 
     def _wait(self, work: Coroutine[Any, Any, None]) -> None:
@@ -143,11 +147,11 @@ class Network:
 
 
 @contextmanager
-def network() -> Iterator[Network]:
+def open_proxies() -> Iterator[ProxyGroup]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    made = Network(loop)
+    made = ProxyGroup(loop)
     try:
         yield made
     finally:

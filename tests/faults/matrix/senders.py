@@ -13,17 +13,17 @@ from tests.fakes.slack_server import FakeSlack
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_NAME, GROUP, SECRET, USER
 from tests.fakes.telegram_updates import TOKEN as TELEGRAM_TOKEN
-from tests.faults.matrix.scoring import Said
-from tests.faults.matrix.sync_point import Moment
+from tests.faults.matrix.scoring import SentMessages
+from tests.faults.matrix.sync_point import SyncPoint
 
-PATIENCE = 40.0
-RETRIES = [0.1, 0.2] + [0.3] * 200
+TIMEOUT_SECONDS = 40.0
+RETRY_DELAYS = [0.1, 0.2] + [0.3] * 200
 """Seconds between a platform's delivery attempts: it retries until a process accepts."""
-SILENCE = 1.0
+RESPONSE_TIMEOUT = 1.0
 """Seconds without an answer after which a platform considers a delivery failed."""
 
 
-class Crowd(Protocol):
+class Senders(Protocol):
     port: int
     """Port of the platform's API; 0 if the gateway calls none."""
 
@@ -31,34 +31,34 @@ class Crowd(Protocol):
         """Returns the settings of a gateway that calls the platform at this port."""
         ...
 
-    def come_to(self, port: int) -> None:
+    def deliver_to(self, port: int) -> None:
         """Sets the port to which messages are delivered from now on."""
         ...
 
-    def speak(self, said: Said) -> None:
+    def send_all(self, messages: SentMessages) -> None:
         """Sends all messages, each conversation in its order. Returns when all are accepted. Raises AssertionError."""
         ...
 
-    def hold_answer(self, moment: Moment) -> None:
+    def hold_reply_call(self, sync: SyncPoint) -> None:
         """Makes the platform's answer to the call that posts a reply wait at this sync point."""
         ...
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Waits until no delivery is in flight."""
         ...
 
-    def places(self) -> Sequence[Sequence[str]]:
+    def replies(self) -> Sequence[Sequence[str]]:
         """Returns the replies visible in each conversation."""
         ...
 
-    def elsewhere(self) -> int:
+    def stray_messages(self) -> int:
         """Returns the number of replies outside all conversations."""
         ...
 
     def close(self) -> None: ...
 
 
-def at_once(works: Sequence[Callable[[], Any]]) -> None:
+def run_in_threads(tasks: Sequence[Callable[[], Any]]) -> None:
     """Runs each task in a thread of its own. Raises the first error."""
     errors: list[BaseException] = []
 
@@ -68,7 +68,7 @@ def at_once(works: Sequence[Callable[[], Any]]) -> None:
         except BaseException as exc:  # noqa: BLE001  # reraised in the calling thread
             errors.append(exc)
 
-    threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
+    threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in tasks]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -77,13 +77,13 @@ def at_once(works: Sequence[Callable[[], Any]]) -> None:
         raise errors[0]
 
 
-class SlackCrowd:
+class SlackSenders:
     """One user in a direct message, the others in channels, each in a thread of their own."""
 
     CHANNELS = ("D0DM", "C0ONE", "C0TWO")
 
     def __init__(self) -> None:
-        self._slack = FakeSlack(retries=RETRIES, patience=SILENCE)
+        self._slack = FakeSlack(retries=RETRY_DELAYS, response_timeout=RESPONSE_TIMEOUT)
         self._slack.start()
         self.port = self._slack.port
         self._roots: dict[str, str] = {}
@@ -96,51 +96,51 @@ class SlackCrowd:
             "SLACK_STREAM_SECONDS": "0.05",
         }
 
-    def come_to(self, port: int) -> None:
+    def deliver_to(self, port: int) -> None:
         self._slack.deliver_to(f"http://127.0.0.1:{port}/slack/events")
 
-    def speak(self, said: Said) -> None:
-        pairs = zip(self.CHANNELS, said, strict=True)
-        at_once([partial(self._speak, channel, texts) for channel, texts in pairs])
+    def send_all(self, messages: SentMessages) -> None:
+        pairs = zip(self.CHANNELS, messages, strict=True)
+        run_in_threads([partial(self._send_conversation, channel, texts) for channel, texts in pairs])
 
-    def _speak(self, channel: str, texts: Sequence[str]) -> None:
+    def _send_conversation(self, channel: str, texts: Sequence[str]) -> None:
         for text in texts:
             root = self._roots.get(channel)
             mention = root is None and not channel.startswith("D")
-            ts = self._slack.say(text, channel=channel, thread_ts=root, mention=mention)
+            ts = self._slack.user_says(text, channel=channel, thread_ts=root, mention=mention)
             self._roots.setdefault(channel, ts)
-            self._slack.wait(partial(self._taken, ts), PATIENCE)
+            self._slack.wait_until(partial(self._is_accepted, ts), TIMEOUT_SECONDS)
 
-    def _taken(self, ts: str) -> bool:
-        parcels = [delivery.parcel for delivery in self._slack.deliveries if delivery.taken]
+    def _is_accepted(self, ts: str) -> bool:
+        parcels = [delivery.request for delivery in self._slack.deliveries if delivery.accepted]
         return any(parcel and parcel.payload["event"]["ts"] == ts for parcel in parcels)
 
-    def hold_answer(self, moment: Moment) -> None:
-        self._slack.faults.after("chat.postMessage", lambda _: moment.reach())
+    def hold_reply_call(self, sync: SyncPoint) -> None:
+        self._slack.faults.after("chat.postMessage", lambda _: sync.reach())
 
-    def settle(self) -> None:
-        self._slack.settle(PATIENCE)
+    def wait_until_idle(self) -> None:
+        self._slack.wait_until_delivered(TIMEOUT_SECONDS)
 
-    def places(self) -> Sequence[Sequence[str]]:
+    def replies(self) -> Sequence[Sequence[str]]:
         return [self._texts(channel, self._roots.get(channel, "")) for channel in self.CHANNELS]
 
     def _texts(self, channel: str, root: str) -> list[str]:
-        return [posted.text for posted in self._slack.answers(channel, root)]
+        return [posted.text for posted in self._slack.bot_messages(channel, root)]
 
-    def elsewhere(self) -> int:
-        return len(self._slack.answers()) - sum(map(len, self.places()))
+    def stray_messages(self) -> int:
+        return len(self._slack.bot_messages()) - sum(map(len, self.replies()))
 
     def close(self) -> None:
-        self._slack.shut()
+        self._slack.stop()
 
 
-class TelegramCrowd:
+class TelegramSenders:
     """Two users in private chats, the third in a group."""
 
     CHATS = (USER, USER + 1, GROUP)
 
     def __init__(self, *, polling: bool) -> None:
-        self._telegram = FakeTelegram(retries=RETRIES, second=0.1, patience=SILENCE)
+        self._telegram = FakeTelegram(retries=RETRY_DELAYS, retry_after_unit=0.1, response_timeout=RESPONSE_TIMEOUT)
         self._telegram.start()
         self.port = self._telegram.port
         self._polling = polling
@@ -153,28 +153,28 @@ class TelegramCrowd:
             **({} if self._polling else {"TELEGRAM_WEBHOOK_SECRET": SECRET}),
         }
 
-    def come_to(self, port: int) -> None:
+    def deliver_to(self, port: int) -> None:
         if not self._polling:
-            self._telegram.bring_to(f"http://127.0.0.1:{port}/telegram/webhook", SECRET)
+            self._telegram.deliver_to(f"http://127.0.0.1:{port}/telegram/webhook", SECRET)
 
-    def speak(self, said: Said) -> None:
+    def send_all(self, messages: SentMessages) -> None:
         """Sends all at once: Telegram itself keeps the order of each chat."""
-        for chat, texts in zip(self.CHATS, said, strict=True):
+        for chat, texts in zip(self.CHATS, messages, strict=True):
             for text in texts:
-                self._telegram.say(text if chat > 0 else f"@{BOT_NAME} {text}", chat_id=chat)
-        self.settle()
+                self._telegram.user_says(text if chat > 0 else f"@{BOT_NAME} {text}", chat_id=chat)
+        self.wait_until_idle()
 
-    def hold_answer(self, moment: Moment) -> None:
-        self._telegram.faults.after("sendMessage", lambda _: moment.reach())
+    def hold_reply_call(self, sync: SyncPoint) -> None:
+        self._telegram.faults.after("sendMessage", lambda _: sync.reach())
 
-    def settle(self) -> None:
-        self._telegram.settle(PATIENCE)
+    def wait_until_idle(self) -> None:
+        self._telegram.wait_until_acknowledged(TIMEOUT_SECONDS)
 
-    def places(self) -> Sequence[Sequence[str]]:
-        return [[shown.text for shown in self._telegram.answers(chat)] for chat in self.CHATS]
+    def replies(self) -> Sequence[Sequence[str]]:
+        return [[shown.text for shown in self._telegram.bot_messages(chat)] for chat in self.CHATS]
 
-    def elsewhere(self) -> int:
+    def stray_messages(self) -> int:
         return 0  # there are no other chats
 
     def close(self) -> None:
-        self._telegram.shut()
+        self._telegram.stop()

@@ -8,65 +8,65 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-PATIENCE = 40.0
+TIMEOUT_SECONDS = 40.0
 
 
-class Moment:
+class SyncPoint:
     """A point that blocks the nth arrival and lets the others pass. Callable from any thread."""
 
-    def __init__(self, *, number: int = 1, holds: bool = True) -> None:
+    def __init__(self, *, nth_arrival: int = 1, blocks: bool = True) -> None:
         """``blocks``: whether the nth arrival waits for ``release``."""
-        self.passed = threading.Event()
+        self.released = threading.Event()
         self._reached = threading.Event()
-        self._left = number
-        self._holds = holds
+        self._arrivals_left = nth_arrival
+        self._blocks = blocks
         self._lock = threading.Lock()
 
     def reach(self) -> None:
         with self._lock:
-            self._left -= 1
-            first = self._left == 0
+            self._arrivals_left -= 1
+            first = self._arrivals_left == 0
         if first:
             self._reached.set()
-            if self._holds:
-                self.passed.wait(PATIENCE)
+            if self._blocks:
+                self.released.wait(TIMEOUT_SECONDS)
 
     def wait(self, seconds: float) -> bool:
         """Waits until the point is reached; returns whether it was in time."""
         return self._reached.wait(seconds)
 
-    def let_go(self) -> None:
-        self.passed.set()
+    def release(self) -> None:
+        self.released.set()
 
 
-def report(post: Path) -> None:
+def report_reached(sync_socket: Path) -> None:
     """Called in a gateway process: reports that the point is reached, and waits until it is released."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:  # nothing listens after the scenario
-        line.connect(str(post))
+        line.connect(str(sync_socket))
         line.recv(1)
 
 
 @contextlib.contextmanager
-def hearing(post: Path, moment: Moment) -> Iterator[None]:
+def listen_for_reports(sync_socket: Path, sync: SyncPoint) -> Iterator[None]:
     """Receives the reports of other processes and passes them to ``sync``."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(post))
+        listener.bind(str(sync_socket))
         listener.listen(64)
-        threading.Thread(target=_hear, args=(listener, moment), daemon=True).start()
+        threading.Thread(target=_accept_reports, args=(listener, sync), daemon=True).start()
         try:
             yield
         finally:
             listener.shutdown(socket.SHUT_RDWR)  # ends the accepting thread
 
 
-def _hear(listener: socket.socket, moment: Moment) -> None:
+def _accept_reports(listener: socket.socket, moment: SyncPoint) -> None:
     with contextlib.suppress(OSError):
         while True:
             line, _ = listener.accept()
-            threading.Thread(target=_answer, args=(line, moment), daemon=True).start()
+            threading.Thread(target=_handle_report, args=(line, moment), daemon=True).start()
 
 
-def _answer(line: socket.socket, moment: Moment) -> None:
+def _handle_report(line: socket.socket, moment: SyncPoint) -> None:
     with line, contextlib.suppress(OSError):  # the waiting process may be dead
         moment.reach()
         line.sendall(b".")

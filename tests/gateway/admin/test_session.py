@@ -15,33 +15,43 @@ from structlog.testing import capture_logs
 from werkzeug.routing import Rule
 
 from gateway.admin import AdminSettings
-from gateway.admin.session import COOKIE
+from gateway.admin.session import COOKIE_NAME
 from gateway.domain.errors import SettingsError, StoreUnavailable
-from tests.gateway.admin.harness import PASSWORD, Scene, off, open_scene, press, settings, sign_in, text_of, token_of
+from tests.gateway.admin.harness import (
+    PASSWORD,
+    AdminHarness,
+    csrf_token_of,
+    disabled_client,
+    open_harness,
+    settings,
+    sign_in,
+    submit_form,
+    text_of,
+)
 
 SECRET_WORD = "xylophone"
 
 
 @pytest.fixture
-def scene(sqlite_url: str) -> Iterator[Scene]:
-    with open_scene(sqlite_url) as scene:
+def scene(sqlite_url: str) -> Iterator[AdminHarness]:
+    with open_harness(sqlite_url) as scene:
         yield scene
 
 
-def rules(app: flask.Flask) -> list[tuple[Rule, str]]:
+def admin_routes(app: flask.Flask) -> list[tuple[Rule, str]]:
     """Returns every route of the operator's pages with each method, allowed or not."""
     ours = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/admin")]
     assert len(ours) > 9
     return [(rule, method) for rule in ours for method in ("GET", "HEAD", "OPTIONS", *(rule.methods or set()))]
 
 
-def path_of(rule: Rule, turn: str) -> str:
-    filled = {"turn_id": turn, "number": "1"}
+def path_of(rule: Rule, turn_id: str) -> str:
+    filled = {"turn_id": turn_id, "number": "1"}
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: filled[found[1]], rule.rule)
 
 
 def cookie_of(client: FlaskClient) -> str:
-    cookie = client.get_cookie(COOKIE, path="/admin")
+    cookie = client.get_cookie(COOKIE_NAME, path="/admin")
     assert cookie is not None
     return cookie.value
 
@@ -49,10 +59,10 @@ def cookie_of(client: FlaskClient) -> str:
 # ---------------------------------------------------------------- without a session
 
 
-def test_without_a_session_no_route_reveals_anything(scene: Scene) -> None:
-    failed = scene.fail(SECRET_WORD)
+def test_without_a_session_no_route_reveals_anything(scene: AdminHarness) -> None:
+    failed = scene.fail_turn(SECRET_WORD)
     app = scene.app()
-    for rule, method in rules(app):
+    for rule, method in admin_routes(app):
         if method not in (rule.methods or set()):
             continue
         for path in (path_of(rule, failed.id), f"{path_of(rule, failed.id)}?span=1h&before=1&confirmed=yes"):
@@ -62,12 +72,12 @@ def test_without_a_session_no_route_reveals_anything(scene: Scene) -> None:
             assert SECRET_WORD not in response.text
             assert failed.id not in text_of(response)
             assert method == "HEAD" or (method == "OPTIONS" and entering) or "Password" in response.text
-    assert scene.store.turn(failed.id) == failed
-    assert scene.asked == []
+    assert scene.store.get_turn(failed.id) == failed
+    assert scene.check_calls == []
 
 
 def test_without_a_password_one_page_says_how_to_set_it_and_no_other_route_exists() -> None:
-    client = off()
+    client = disabled_client()
     for path in ("/admin", "/admin/"):
         response = client.get(path)
         assert response.status_code == 403
@@ -89,7 +99,7 @@ def test_a_password_that_is_too_short_is_an_error(monkeypatch: pytest.MonkeyPatc
     assert AdminSettings.load().secrets() == (PASSWORD,)
 
 
-def test_a_wrong_password_is_refused(scene: Scene) -> None:
+def test_a_wrong_password_is_refused(scene: AdminHarness) -> None:
     client = scene.client()
     for password in ("", PASSWORD.title(), f"{PASSWORD} ", "ein Paßwort \N{SNOWMAN}", "\x00"):
         with capture_logs() as logs:
@@ -102,10 +112,10 @@ def test_a_wrong_password_is_refused(scene: Scene) -> None:
         assert not password or password not in str(entry)
 
 
-def test_the_password_opens_every_page(scene: Scene) -> None:
-    turn = scene.fail("hello").id
-    client = scene.operator()
-    for rule, method in rules(client.application):
+def test_the_password_opens_every_page(scene: AdminHarness) -> None:
+    turn = scene.fail_turn("hello").id
+    client = scene.signed_in_client()
+    for rule, method in admin_routes(client.application):
         if method == "GET" and method in (rule.methods or set()) and not rule.endpoint.endswith("sign_in"):
             assert client.get(path_of(rule, turn)).status_code == 200, rule
 
@@ -113,8 +123,8 @@ def test_the_password_opens_every_page(scene: Scene) -> None:
 # ---------------------------------------------------------------- headers and cookies
 
 
-def test_every_response_carries_the_security_headers(scene: Scene) -> None:
-    client, stranger = scene.operator(), scene.client()
+def test_every_response_carries_the_security_headers(scene: AdminHarness) -> None:
+    client, stranger = scene.signed_in_client(), scene.client()
     answers = [
         *(client.get(path) for path in ("/admin", "/admin/failed", "/admin/turns/none", "/admin/conversations/999")),
         *(stranger.get(path) for path in ("/admin", "/admin/sign-in", "/admin/failed")),
@@ -133,7 +143,7 @@ def test_every_response_carries_the_security_headers(scene: Scene) -> None:
         assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=|javascript:|https?://", response.text)
 
 
-def test_the_session_cookie_is_hidden_from_scripts_other_sites_and_plain_http(scene: Scene) -> None:
+def test_the_session_cookie_is_hidden_from_scripts_other_sites_and_plain_http(scene: AdminHarness) -> None:
     clients = [scene.client(settings=settings(trusted_proxies=proxies)) for proxies in range(3)]
     for proxies, forwarded, scheme, secure in (
         (0, "", "http", False),
@@ -149,17 +159,17 @@ def test_the_session_cookie_is_hidden_from_scripts_other_sites_and_plain_http(sc
         cookie = set(form.headers["Set-Cookie"].split("; "))
         assert {"HttpOnly", "SameSite=Strict", "Path=/admin"} <= cookie
         assert ("Secure" in cookie) is secure, (proxies, forwarded, scheme)
-        clients[proxies].delete_cookie(COOKIE, path="/admin")
+        clients[proxies].delete_cookie(COOKIE_NAME, path="/admin")
 
 
 # ---------------------------------------------------------------- forms of other sites
 
 
-def test_nothing_is_changed_by_a_form_without_a_valid_csrf_token(scene: Scene) -> None:
-    failed = scene.fail("no")
-    client = scene.operator()
-    other = token_of(scene.operator().get("/admin"))
-    for rule, method in rules(client.application):
+def test_nothing_is_changed_by_a_form_without_a_valid_csrf_token(scene: AdminHarness) -> None:
+    failed = scene.fail_turn("no")
+    client = scene.signed_in_client()
+    other = csrf_token_of(scene.signed_in_client().get("/admin"))
+    for rule, method in admin_routes(client.application):
         if method != "POST" or rule.endpoint == "admin.sign_in":
             continue
         for token in ("", "x", "\N{SNOWMAN}", other):
@@ -167,42 +177,42 @@ def test_nothing_is_changed_by_a_form_without_a_valid_csrf_token(scene: Scene) -
             assert client.post(path_of(rule, failed.id), data=fields).status_code == 403, rule
             assert client.post(f"{path_of(rule, failed.id)}?token={other}").status_code == 403
     assert client.get("/admin").status_code == 200
-    assert len(scene.store.transcript(failed.conversation)) == 1
+    assert len(scene.store.transcript(failed.conversation_id)) == 1
 
 
-def test_a_form_of_another_site_signs_nobody_in(scene: Scene) -> None:
+def test_a_form_of_another_site_signs_nobody_in(scene: AdminHarness) -> None:
     client = scene.client()
     assert client.post("/admin/sign-in", data={"password": PASSWORD}).status_code == 403
-    theirs = token_of(scene.client().get("/admin/sign-in"))
+    theirs = csrf_token_of(scene.client().get("/admin/sign-in"))
     assert client.post("/admin/sign-in", data={"password": PASSWORD, "token": theirs}).status_code == 403
     assert client.get("/admin").status_code == 401
 
 
-def test_a_cookie_from_before_signing_in_is_not_valid_after_it(scene: Scene) -> None:
+def test_a_cookie_from_before_signing_in_is_not_valid_after_it(scene: AdminHarness) -> None:
     client = scene.client()
     client.get("/admin")
     planted = cookie_of(client)
     sign_in(client)
     assert cookie_of(client) != planted
     thief = scene.client()
-    thief.set_cookie(COOKIE, planted, path="/admin")
+    thief.set_cookie(COOKIE_NAME, planted, path="/admin")
     assert thief.get("/admin").status_code == 401
 
 
 # ---------------------------------------------------------------- redirects
 
 
-def test_signing_in_leads_back_to_what_was_asked_for(scene: Scene) -> None:
+def test_signing_in_leads_back_to_what_was_asked_for(scene: AdminHarness) -> None:
     client = scene.client()
     form = client.get("/admin/conversations?text=a%20b&state=failed")
     (back,) = re.findall(r'name="next" value="([^"]*)"', form.text)
-    fields = {"token": token_of(form), "password": PASSWORD, "next": back.replace("&amp;", "&")}
+    fields = {"token": csrf_token_of(form), "password": PASSWORD, "next": back.replace("&amp;", "&")}
     response = client.post("/admin/sign-in", data=fields)
     assert response.headers["Location"] == "/admin/conversations?text=a%20b&state=failed"
     assert client.get(response.headers["Location"]).status_code == 200
 
 
-AWAY = (
+FOREIGN_URLS = (
     *("//evil.example", "https://evil.example/admin", "/\\evil.example", "/admin\\@evil", "/adminevil.example"),
     *(
         "javascript:1",
@@ -217,17 +227,17 @@ AWAY = (
 )
 
 
-def test_signing_in_never_redirects_to_another_site(scene: Scene) -> None:
+def test_signing_in_never_redirects_to_another_site(scene: AdminHarness) -> None:
     client = scene.client()
-    for number, away in enumerate(AWAY):
-        fields = {"token": token_of(client.get("/admin/sign-in")), "password": PASSWORD, "next": away}
+    for number, away in enumerate(FOREIGN_URLS):
+        fields = {"token": csrf_token_of(client.get("/admin/sign-in")), "password": PASSWORD, "next": away}
         caller = {"REMOTE_ADDR": f"192.0.2.{number}"}
         response = client.post("/admin/sign-in", data=fields, environ_overrides=caller)
         assert (response.status_code, response.headers["Location"]) == (303, "/admin")
-        client.delete_cookie(COOKIE, path="/admin")
+        client.delete_cookie(COOKIE_NAME, path="/admin")
 
 
-def test_behind_a_path_prefix_all_links_and_cookies_have_it(scene: Scene) -> None:
+def test_behind_a_path_prefix_all_links_and_cookies_have_it(scene: AdminHarness) -> None:
     client = scene.client()
     more: dict[str, Any] = {"base_url": "http://localhost/bot"}
     response = sign_in(client, **more)
@@ -242,7 +252,7 @@ def test_behind_a_path_prefix_all_links_and_cookies_have_it(scene: Scene) -> Non
 # ---------------------------------------------------------------- guessing
 
 
-def test_attempts_are_limited_over_all_processes_and_the_response_says_when_to_retry(scene: Scene) -> None:
+def test_attempts_are_limited_over_all_processes_and_the_response_says_when_to_retry(scene: AdminHarness) -> None:
     one, two = scene.client(), scene.client()  # two apps, as in two processes
     for client in (one, two, one, two, one):
         assert sign_in(client, "wrong password").status_code == 401
@@ -255,7 +265,7 @@ def test_attempts_are_limited_over_all_processes_and_the_response_says_when_to_r
     assert sign_in(one, **elsewhere).status_code == 303
 
 
-def test_an_ipv6_network_counts_as_one_caller(scene: Scene) -> None:
+def test_an_ipv6_network_counts_as_one_caller(scene: AdminHarness) -> None:
     statuses = [
         sign_in(
             scene.client(), "wrong password", environ_overrides={"REMOTE_ADDR": f"2001:db8:0:{net}::{host}"}
@@ -265,7 +275,7 @@ def test_an_ipv6_network_counts_as_one_caller(scene: Scene) -> None:
     assert statuses == [401] * 5 + [429, 401]
 
 
-def test_the_client_address_comes_from_trusted_proxies_only(scene: Scene) -> None:
+def test_the_client_address_comes_from_trusted_proxies_only(scene: AdminHarness) -> None:
     behind = settings(trusted_proxies=1)
     for number in range(5):
         headers = {"X-Forwarded-For": f"203.0.113.{number}, 192.0.2.7"}
@@ -277,7 +287,7 @@ def test_the_client_address_comes_from_trusted_proxies_only(scene: Scene) -> Non
     assert sign_in(scene.client(settings=behind), headers={"X-Forwarded-For": "192.0.2.8"}).status_code == 303
 
 
-def test_attempts_from_many_networks_are_limited_too(scene: Scene) -> None:
+def test_attempts_from_many_networks_are_limited_too(scene: AdminHarness) -> None:
     statuses = [
         sign_in(scene.client(), "wrong password", environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"}).status_code
         for number in range(32)
@@ -289,22 +299,22 @@ def test_attempts_from_many_networks_are_limited_too(scene: Scene) -> None:
 # ---------------------------------------------------------------- the end of a session
 
 
-def test_a_session_is_valid_in_all_processes(scene: Scene) -> None:
-    client = scene.operator()
+def test_a_session_is_valid_in_all_processes(scene: AdminHarness) -> None:
+    client = scene.signed_in_client()
     other = scene.client()
-    other.set_cookie(COOKIE, cookie_of(client), path="/admin")
+    other.set_cookie(COOKIE_NAME, cookie_of(client), path="/admin")
     assert other.get("/admin").status_code == 200
 
 
-def test_changing_the_password_ends_every_session(scene: Scene) -> None:
-    carried = cookie_of(scene.operator())
+def test_changing_the_password_ends_every_session(scene: AdminHarness) -> None:
+    carried = cookie_of(scene.signed_in_client())
     changed = scene.client(settings=settings("another password"))
-    changed.set_cookie(COOKIE, carried, path="/admin")
+    changed.set_cookie(COOKIE_NAME, carried, path="/admin")
     assert changed.get("/admin").status_code == 401
 
 
-def test_a_session_expires(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = scene.operator(settings=settings(admin_hours=1.0))
+def test_a_session_expires(scene: AdminHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = scene.signed_in_client(settings=settings(admin_hours=1.0))
     now = time.time()
     monkeypatch.setattr("gateway.admin.session.time.time", lambda: now + 3590)
     assert client.get("/admin").status_code == 200
@@ -312,32 +322,34 @@ def test_a_session_expires(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Non
     assert client.get("/admin").status_code == 401
 
 
-def test_after_signing_out_a_copy_of_the_cookie_is_not_valid(scene: Scene) -> None:
-    client = scene.operator()
+def test_after_signing_out_a_copy_of_the_cookie_is_not_valid(scene: AdminHarness) -> None:
+    client = scene.signed_in_client()
     carried = cookie_of(client)
-    response = press(client, "/admin", "/admin/sign-out")
+    response = submit_form(client, "/admin", "/admin/sign-out")
     assert response.headers["Location"] == "/admin/sign-in"
     assert client.get("/admin").status_code == 401
     thief = scene.client()
-    thief.set_cookie(COOKIE, carried, path="/admin")
+    thief.set_cookie(COOKIE_NAME, carried, path="/admin")
     assert thief.get("/admin").status_code == 401
     assert sign_in(client).status_code == 303
     assert client.get("/admin").status_code == 200
 
 
-def test_a_forged_cookie_is_refused(scene: Scene) -> None:
+def test_a_forged_cookie_is_refused(scene: AdminHarness) -> None:
     client = scene.client()
     for forged in ("", "x", "WyJhIix0cnVlXQ.aaaa.bbbb", "WyJhIix0cnVlXQ", "." * 3000, "é"):
-        client.set_cookie(COOKIE, forged, path="/admin")
+        client.set_cookie(COOKIE_NAME, forged, path="/admin")
         assert client.get("/admin").status_code == 401
 
 
-def test_without_the_database_pages_say_so_and_stay_closed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_database_pages_say_so_and_stay_closed(
+    scene: AdminHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(name: str) -> str:
         raise StoreUnavailable(f"no connection, asked for {name}")
 
-    client = scene.operator()
-    monkeypatch.setattr(scene.store, "recall", away)
+    client = scene.signed_in_client()
+    monkeypatch.setattr(scene.store, "get_value", away)
     response = client.get("/admin")
     assert response.status_code == 503
     assert "The database cannot be reached" in text_of(response)

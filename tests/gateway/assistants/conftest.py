@@ -16,7 +16,7 @@ from gateway.assistants.api_client import connect
 from gateway.settings import Settings
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.raw_server import KEY, RawServer
-from tests.fakes.shared_values import MemoryFacts
+from tests.fakes.shared_values import MemorySharedValues
 
 
 @cache
@@ -31,8 +31,8 @@ def one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def facts() -> MemoryFacts:
-    return MemoryFacts()
+def facts() -> MemorySharedValues:
+    return MemorySharedValues()
 
 
 @pytest.fixture

@@ -7,15 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.assistants import attachments
-from gateway.assistants.attachments import INLINE_CHARS, Blob, Words, load, named, sort, unlinked, without_files
-from gateway.domain.errors import Misconfigured, Refused, Unavailable
+from gateway.assistants.attachments import (
+    MAX_INLINE_CHARS,
+    BinaryPart,
+    TextPart,
+    base_name,
+    load,
+    to_parts,
+    without_files,
+    without_sandbox_links,
+)
+from gateway.domain.errors import AssistantMisconfigured, AssistantRefused, AssistantUnavailable
 from gateway.domain.models import Attachment, ConversationKey, File, Message, Turn, TurnId, TurnState
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def piece(name: str, content: bytes, media_type: str = "", problem: str = "") -> Words | Blob:
-    (one,) = sort([Attachment(File(name, "1", media_type), content, problem)])
+def to_part(name: str, content: bytes, media_type: str = "", problem: str = "") -> TextPart | BinaryPart:
+    (one,) = to_parts([Attachment(File(name, "1", media_type), content, problem)])
     return one
 
 
@@ -34,9 +43,9 @@ def piece(name: str, content: bytes, media_type: str = "", problem: str = "") ->
     ],
 )
 def test_an_image_is_recognised_by_content_before_name(name: str, content: bytes, media_type: str, kind: str) -> None:
-    image = piece(name, content, media_type)
-    assert isinstance(image, Blob)
-    assert image.shows
+    image = to_part(name, content, media_type)
+    assert isinstance(image, BinaryPart)
+    assert image.is_image
     assert image.media_type == kind
     assert image.data_url.startswith(f"data:{kind};base64,")
 
@@ -55,7 +64,9 @@ def test_an_image_is_recognised_by_content_before_name(name: str, content: bytes
     ],
 )
 def test_a_small_text_file_becomes_a_text_part(name: str, media_type: str) -> None:
-    assert piece(name, "\ufeffGrüße".encode(), media_type) == Words(f"[beginning of {name}]\nGrüße\n[end of {name}]")
+    assert to_part(name, "\ufeffGrüße".encode(), media_type) == TextPart(
+        f"[beginning of {name}]\nGrüße\n[end of {name}]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +75,7 @@ def test_a_small_text_file_becomes_a_text_part(name: str, media_type: str) -> No
         ("a.pdf", b"%PDF", "application/pdf"),
         ("a.txt", b"\xff\xfeG\0", "text/plain"),
         ("a.txt", b"a\0b", "text/plain"),
-        ("a.txt", b"a" * (INLINE_CHARS + 1), "text/plain"),
+        ("a.txt", b"a" * (MAX_INLINE_CHARS + 1), "text/plain"),
         ("a.rtf", b"{\\rtf1}", "text/rtf"),
         ("a.tiff", b"II*\0", "image/tiff"),
         ("a.docx", b"PK", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
@@ -72,14 +83,14 @@ def test_a_small_text_file_becomes_a_text_part(name: str, media_type: str) -> No
     ],
 )
 def test_any_other_file_becomes_a_binary_part(name: str, content: bytes, media_type: str) -> None:
-    file = piece(name, content, media_type)
-    assert file == Blob(name, media_type, content)
-    assert isinstance(file, Blob)
-    assert not file.shows
+    file = to_part(name, content, media_type)
+    assert file == BinaryPart(name, media_type, content)
+    assert isinstance(file, BinaryPart)
+    assert not file.is_image
 
 
 def test_the_inline_limit_counts_characters_not_bytes() -> None:
-    assert isinstance(piece("a.txt", ("ü" * INLINE_CHARS).encode()), Words)
+    assert isinstance(to_part("a.txt", ("ü" * MAX_INLINE_CHARS).encode()), TextPart)
 
 
 @pytest.mark.parametrize(
@@ -91,30 +102,30 @@ def test_the_inline_limit_counts_characters_not_bytes() -> None:
     ],
 )
 def test_an_unreadable_file_becomes_a_note(content: bytes, problem: str, said: str) -> None:
-    assert piece("a\n b.pdf", content, problem=problem) == Words(f"[a b.pdf could not be read: {said}]")
+    assert to_part("a\n b.pdf", content, problem=problem) == TextPart(f"[a b.pdf could not be read: {said}]")
 
 
 def test_a_file_beyond_the_total_size_becomes_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attachments, "MOST_BYTES", 10)
+    monkeypatch.setattr(attachments, "MAX_BYTES", 10)
     files = [Attachment(File(name, "1"), b"\xff" * size) for name, size in (("a.zip", 6), ("b.zip", 5), ("c.zip", 4))]
-    first, second, third = sort(files)
-    assert [one.name for one in (first, third) if isinstance(one, Blob)] == ["a.zip", "c.zip"]
-    assert isinstance(second, Words)
+    first, second, third = to_parts(files)
+    assert [one.name for one in (first, third) if isinstance(one, BinaryPart)] == ["a.zip", "c.zip"]
+    assert isinstance(second, TextPart)
     assert second.text.startswith("[b.zip could not be read: it is too large")
 
 
 def test_without_files_keeps_texts_and_names_files() -> None:
-    words = Words("[beginning of a.txt]")
+    words = TextPart("[beginning of a.txt]")
     assert without_files([words]) is None
-    kept, left = without_files([words, Blob("b.pdf", "application/pdf", b"%PDF")]) or []
+    kept, left = without_files([words, BinaryPart("b.pdf", "application/pdf", b"%PDF")]) or []
     assert kept == words
     assert left.text.startswith("[b.pdf could not be read: the assistant's server")
 
 
 @given(st.text(), st.binary(max_size=100), st.text(max_size=20))
 def test_any_attachment_becomes_a_part(name: str, content: bytes, media_type: str) -> None:
-    one = piece(name, content, media_type)
-    assert isinstance(one, Words) or one.content == content
+    one = to_part(name, content, media_type)
+    assert isinstance(one, TextPart) or one.content == content
 
 
 @pytest.mark.parametrize(("files", "times"), [((), 0), ((File("a.txt", "1"),), 1)])
@@ -146,36 +157,38 @@ async def test_attachments_are_loaded_only_if_there_are_files(files: tuple[File,
     ],
 )
 def test_a_sandbox_link_is_replaced_by_its_label(text: str, left: str) -> None:
-    assert unlinked(text) == left
+    assert without_sandbox_links(text) == left
 
 
 @given(st.text(alphabet="[]()!<> \nsandbox:/x", max_size=60))
 def test_only_links_are_removed(text: str) -> None:
     left = iter(text)
-    assert all(letter in left for letter in unlinked(text))
+    assert all(letter in left for letter in without_sandbox_links(text))
 
 
 @pytest.mark.parametrize("hostile", ["[" * 30_000, "[a](sandbox:" * 3_000, "](sandbox:(" * 3_000, "[[a]" * 8_000])
 def test_removing_links_is_fast_for_any_text(hostile: str) -> None:
-    assert unlinked(f"{hostile} sandbox:")
+    assert without_sandbox_links(f"{hostile} sandbox:")
 
 
 @pytest.mark.parametrize("path", ["plan.csv", "/mnt/data/plan.csv", "sandbox:/mnt/data/plan.csv", "C:\\data\\plan.csv"])
 def test_the_base_name_is_the_end_of_a_path(path: str) -> None:
-    assert named(path, "file") == "plan.csv"
-    assert named("/", "file") == "file"
+    assert base_name(path, "file") == "plan.csv"
+    assert base_name("/", "file") == "file"
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Refused("No such file"), "file_gone"),
-        (Refused("More bytes", code="file_too_large"), "file_too_large"),
-        (Misconfigured("No key"), "misconfigured"),
-        (Unavailable("Away"), "unavailable"),
+        (AssistantRefused("No such file"), "file_gone"),
+        (AssistantRefused("More bytes", code="file_too_large"), "file_too_large"),
+        (AssistantMisconfigured("No key"), "misconfigured"),
+        (AssistantUnavailable("Away"), "unavailable"),
     ],
 )
-def test_only_a_rejected_download_means_a_missing_file(error: Refused | Unavailable, code: str) -> None:
-    with pytest.raises(type(error)) as caught, attachments.fetching(File("a.csv", "1")):
+def test_only_a_rejected_download_means_a_missing_file(
+    error: AssistantRefused | AssistantUnavailable, code: str
+) -> None:
+    with pytest.raises(type(error)) as caught, attachments.missing_as_gone(File("a.csv", "1")):
         raise error
     assert caught.value.code == code

@@ -9,13 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.assistants import build
-from gateway.assistants.api_client import Setup
-from gateway.assistants.factory import set_up
+from gateway.assistants.api_client import AssistantConfig
+from gateway.assistants.factory import assistant_config
 from gateway.domain.errors import SettingsError
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
-from tests.fakes.shared_values import MemoryFacts
+from tests.fakes.shared_values import MemorySharedValues
 
 KEY = SecretStr("sk-secret")
 AZURE = {
@@ -30,8 +30,8 @@ def settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **values)  # type: ignore[call-arg]  # pydantic-settings' own
 
 
-def built(**values: Any) -> Assistant:
-    assistant = build(settings(**values), ToolBox([]), MemoryFacts())
+def build_backend(**values: Any) -> Assistant:
+    assistant = build(settings(**values), ToolBox([]), MemorySharedValues())
     asyncio.run(assistant.close())
     return assistant
 
@@ -50,22 +50,22 @@ def built(**values: Any) -> Assistant:
     ],
 )
 def test_settings_choose_the_backend(values: dict[str, Any], name: str) -> None:
-    assert built(**values).name == name
+    assert build_backend(**values).name == name
 
 
 def test_missing_settings_are_named() -> None:
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
-        built(assistant_backend="responses")
+        build_backend(assistant_backend="responses")
 
 
 def test_hosted_tools_have_the_format_of_the_api() -> None:
-    setup = set_up(
+    setup = assistant_config(
         settings(
             openai_tools="web_search, code_interpreter,file_search,image_generation",
             openai_vector_store_ids="vs_1, vs_2",
         )
     )
-    assert setup.hosted == (
+    assert setup.hosted_tools == (
         {"type": "web_search"},
         {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "file_search", "vector_store_ids": ["vs_1", "vs_2"]},
@@ -74,7 +74,7 @@ def test_hosted_tools_have_the_format_of_the_api() -> None:
 
 
 def test_other_settings_configure_the_assistant() -> None:
-    setup = set_up(
+    setup = assistant_config(
         settings(
             assistant_mode="poll",
             assistant_poll_seconds=2,
@@ -83,15 +83,15 @@ def test_other_settings_configure_the_assistant() -> None:
             openai_transcription_model="whisper-1",
         )
     )
-    assert setup == Setup("m", "Hi", streamed=False, poll_seconds=2, transcription_model="whisper-1")
-    assert set_up(settings()).streamed
+    assert setup == AssistantConfig("m", "Hi", stream=False, poll_seconds=2, transcription_model="whisper-1")
+    assert assistant_config(settings()).stream
 
 
 def test_an_unknown_hosted_tool_is_named() -> None:
     with pytest.raises(SettingsError, match=r"OPENAI_TOOLS.*'telepathy'"):
-        set_up(settings(openai_tools="telepathy"))
+        assistant_config(settings(openai_tools="telepathy"))
 
 
 def test_file_search_needs_vector_stores() -> None:
     with pytest.raises(SettingsError, match="OPENAI_VECTOR_STORE_IDS"):
-        set_up(settings(openai_tools="file_search"))
+        assistant_config(settings(openai_tools="file_search"))

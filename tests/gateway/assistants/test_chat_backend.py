@@ -10,30 +10,36 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from gateway.assistants.api_client import Setup, Wire
-from gateway.assistants.chat.backend import Chat
-from gateway.domain.errors import AssistantError, Misconfigured, RateLimited, Refused, Unavailable
-from gateway.domain.models import Answered, Exchange, RunId, RunStarted, Usage
+from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
+from gateway.assistants.chat.backend import ChatBackend
+from gateway.domain.errors import (
+    AssistantError,
+    AssistantMisconfigured,
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantUnavailable,
+)
+from gateway.domain.models import Exchange, RunCompleted, RunId, RunStarted, Usage
 from gateway.tools import ToolBox
-from tests.contracts.assistant_online import BREAKS, RAN, OnlineContract, add
-from tests.contracts.assistant_session import Room
-from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, Fault, Incomplete, Say
+from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract, add
+from tests.contracts.assistant_session import AssistantSession
+from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, HttpFault, Incomplete, Say
 from tests.fakes.raw_server import KEY, RawServer
 
-SETUP = Setup("gpt-4o", poll_seconds=0.01)
+CONFIG = AssistantConfig("gpt-4o", poll_seconds=0.01)
 PATH = "/chat/completions"
 
 
 class TestChat(OnlineContract):
-    RUNS = PATH
-    OUTPUTS = PATH
+    RUN_PATH = PATH
+    OUTPUTS_PATH = PATH
 
     @pytest.fixture
-    def assistant(self, client: openai.AsyncOpenAI, toolbox: ToolBox) -> Chat:
-        return Chat(Wire(client), SETUP, toolbox, pause=0.01)
+    def assistant(self, client: openai.AsyncOpenAI, toolbox: ToolBox) -> ChatBackend:
+        return ChatBackend(AssistantApiClient(client), CONFIG, toolbox, retry_seconds=0.01)
 
-    def said(self, fake: FakeOpenAI, session: Room) -> list[str]:
-        newest = fake.posts(self.RUNS)[-1].body["messages"]
+    def user_texts(self, fake: FakeOpenAI, session: AssistantSession) -> list[str]:
+        newest = fake.posts(self.RUN_PATH)[-1].body["messages"]
         return [message["content"] for message in newest if message["role"] == "user"]
 
     # ------------------------------------------------------------ requests
@@ -41,7 +47,9 @@ class TestChat(OnlineContract):
     async def test_history_follows_the_instructions(
         self, fake: FakeOpenAI, client: openai.AsyncOpenAI, toolbox: ToolBox
     ) -> None:
-        session = Room(Chat(Wire(client), replace(SETUP, instructions="Be brief."), toolbox))
+        session = AssistantSession(
+            ChatBackend(AssistantApiClient(client), replace(CONFIG, instructions="Be brief."), toolbox)
+        )
         await session.say("Hello")
         await session.say("Again")
         body = fake.posts(PATH)[-1].body
@@ -58,31 +66,33 @@ class TestChat(OnlineContract):
         self, fake: FakeOpenAI, client: openai.AsyncOpenAI
     ) -> None:
         past = [Exchange(f"Q{number}", "A" * 100) for number in range(10)]
-        await Room(Chat(Wire(client), SETUP, ToolBox([]), history_chars=250), past=past).say("Now")
+        await AssistantSession(
+            ChatBackend(AssistantApiClient(client), CONFIG, ToolBox([]), history_chars=250), exchanges=past
+        ).say("Now")
         texts = [message["content"] for message in fake.posts(PATH)[-1].body["messages"]]
         assert texts == ["Q8", "A" * 100, "Q9", "A" * 100, "Now"]
         assert "tools" not in fake.posts(PATH)[-1].body
 
     async def test_history_that_is_too_long_for_the_model_is_halved_once(
-        self, fake: FakeOpenAI, assistant: Chat
+        self, fake: FakeOpenAI, assistant: ChatBackend
     ) -> None:
         past = [Exchange(f"Q{number}", "A" * 398) for number in range(10)]
         fake.context_tokens = 700
         fake.reply = "Here."
-        assert await Room(assistant, past=list(past)).say("Now") == "Here."
+        assert await AssistantSession(assistant, exchanges=list(past)).say("Now") == "Here."
         assert len(fake.posts(PATH)) == 2
         fake.context_tokens = 100
-        with pytest.raises(Refused) as caught:
-            await Room(assistant, past=list(past)).say("Now")
+        with pytest.raises(AssistantRefused) as caught:
+            await AssistantSession(assistant, exchanges=list(past)).say("Now")
         assert caught.value.code == "too_long"
         assert len(fake.posts(PATH)) == 4
 
     async def test_without_streaming_it_waits(
         self, fake: FakeOpenAI, client: openai.AsyncOpenAI, toolbox: ToolBox
     ) -> None:
-        session = Room(Chat(Wire(client), replace(SETUP, streamed=False), toolbox))
+        session = AssistantSession(ChatBackend(AssistantApiClient(client), replace(CONFIG, stream=False), toolbox))
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
-        assert await session.say("1 + 2?") == session.shown == "Three."
+        assert await session.say("1 + 2?") == session.shown_text == "Three."
         assert [seen.body["stream"] for seen in fake.posts(PATH)] == [False, False]
         assert all("stream_options" not in seen.body for seen in fake.posts(PATH))
 
@@ -94,45 +104,47 @@ class TestChat(OnlineContract):
             azure_openai_api_key=SecretStr(KEY),
             azure_openai_api_version="2024-10-21",
         )
-        assistant = Chat(Wire(client), replace(SETUP, model="mine"), ToolBox([]))
-        assert await Room(assistant).say("Hello") == "You said: Hello"
+        assistant = ChatBackend(AssistantApiClient(client), replace(CONFIG, model="mine"), ToolBox([]))
+        assert await AssistantSession(assistant).say("Hello") == "You said: Hello"
         assert fake.posts(PATH)[-1].deployment == "mine"
         (check,) = await assistant.check()
         assert check.ok, check.detail
 
     # ------------------------------------------------------------ events
 
-    async def test_text_between_tool_calls_is_part_of_the_reply(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_text_between_tool_calls_is_part_of_the_reply(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
-        assert await session.say("1 + 2?") == session.shown == "Let me see.\n\nThree."
+        assert await session.say("1 + 2?") == session.shown_text == "Let me see.\n\nThree."
 
-    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Say("I would rather not.", refusal=True))
-        assert await session.say("Do it") == session.shown == "I would rather not."
+        assert await session.say("Do it") == session.shown_text == "I would rather not."
 
     @pytest.mark.parametrize("act", [Incomplete(), Incomplete("content_filter"), Fail("invalid_prompt")])
     async def test_a_permanent_failure_has_a_user_message(
-        self, fake: FakeOpenAI, session: Room, act: Incomplete | Fail
+        self, fake: FakeOpenAI, session: AssistantSession, act: Incomplete | Fail
     ) -> None:
         fake.script([Say("Half an ans"), act])
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(AssistantRefused) as caught:
             await session.say("Hello")
-        assert caught.value.sentence.endswith(".")
+        assert caught.value.user_message.endswith(".")
 
-    @pytest.mark.parametrize("name", sorted(set(BREAKS) - {"rate limit", "conflict"}))
+    @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"rate limit", "conflict"}))
     async def test_a_tool_runs_once_despite_faults_of_its_output(
-        self, fake: FakeOpenAI, session: Room, name: str
+        self, fake: FakeOpenAI, session: AssistantSession, name: str
     ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
-        fake.faults.add(Fault(path=PATH, skip=1, **BREAKS[name]))
-        RAN.clear()
+        fake.faults.add(HttpFault(path=PATH, skip=1, **FAULTS[name]))
+        TOOL_RUNS.clear()
         await session.say("1 + 2?")
-        assert RAN == [1]
-        assert not session.troubles
+        assert TOOL_RUNS == [1]
+        assert not session.errors
 
-    async def test_a_server_without_completions_is_reported(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_server_without_completions_is_reported(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.features.discard("chat")
-        with pytest.raises(Misconfigured, match="OPENAI_BASE_URL"):
+        with pytest.raises(AssistantMisconfigured, match="OPENAI_BASE_URL"):
             await session.say("Hello")
 
 
@@ -140,8 +152,8 @@ class TestChat(OnlineContract):
 
 
 @pytest.fixture
-def session(raw_client: openai.AsyncOpenAI) -> Room:
-    return Room(Chat(Wire(raw_client), SETUP, ToolBox([add]), pause=0.001))
+def session(raw_client: openai.AsyncOpenAI) -> AssistantSession:
+    return AssistantSession(ChatBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([add]), retry_seconds=0.001))
 
 
 def chunks(*deltas: dict[str, object], finish: str | None = "stop", **more: object) -> list[bytes]:
@@ -152,124 +164,132 @@ def chunks(*deltas: dict[str, object], finish: str | None = "stop", **more: obje
     return [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in written]
 
 
-async def test_an_answer_does_not_need_a_done_marker(raw: RawServer, session: Room) -> None:
-    raw.stream(*chunks({"content": "Hel"}, {"content": "lo"}))
+async def test_an_answer_does_not_need_a_done_marker(raw: RawServer, session: AssistantSession) -> None:
+    raw.add_stream(*chunks({"content": "Hel"}, {"content": "lo"}))
     assert await session.say("Hi") == "Hello"
-    assert session.moments[0] == RunStarted(RunId("c1"))
+    assert session.events[0] == RunStarted(RunId("c1"))
 
 
-async def test_data_lost_after_the_end_of_an_answer_does_not_matter(raw: RawServer, session: Room) -> None:
-    raw.begin_stream(b"".join(chunks({"content": "Hello"})), hang_up=True)
+async def test_data_lost_after_the_end_of_an_answer_does_not_matter(raw: RawServer, session: AssistantSession) -> None:
+    raw.add_partial_stream(b"".join(chunks({"content": "Hello"})), hang_up=True)
     assert await session.say("Hi") == "Hello"
-    assert not session.troubles
+    assert not session.errors
 
 
-async def test_an_answer_without_finish_reason_is_requested_again(raw: RawServer, session: Room) -> None:
-    raw.stream(*chunks({"content": "Hel"}, finish=None), b"data: [DONE]\n\n")
-    raw.stream(*chunks({"content": "Hello"}, finish="abort"))
-    raw.stream(*chunks({"content": "Hello"}, {"content": " you"}))
-    assert await session.say("Hi") == session.shown == "Hello you"
+async def test_an_answer_without_finish_reason_is_requested_again(raw: RawServer, session: AssistantSession) -> None:
+    raw.add_stream(*chunks({"content": "Hel"}, finish=None), b"data: [DONE]\n\n")
+    raw.add_stream(*chunks({"content": "Hello"}, finish="abort"))
+    raw.add_stream(*chunks({"content": "Hello"}, {"content": " you"}))
+    assert await session.say("Hi") == session.shown_text == "Hello you"
 
 
-async def test_an_answer_that_is_always_interrupted_is_given_up(raw: RawServer, session: Room) -> None:
+async def test_an_answer_that_is_always_interrupted_is_given_up(raw: RawServer, session: AssistantSession) -> None:
     for _ in range(3):
-        raw.stream(*chunks({"content": "Hel"}, finish=None))
-    await session.open()
-    with pytest.raises(Unavailable):
-        await session.attempt(session.turn("Hi"), posting=True)
+        raw.add_stream(*chunks({"content": "Hel"}, finish=None))
+    await session.open_thread()
+    with pytest.raises(AssistantUnavailable):
+        await session.attempt(session.make_turn("Hi"), first=True)
 
 
-async def test_before_any_text_was_shown_the_error_goes_to_the_caller(raw: RawServer, session: Room) -> None:
-    raw.say(b"{}", status="500 Internal Server Error")
-    await session.open()
-    with pytest.raises(Unavailable):
-        await session.attempt(session.turn("Hi"), posting=True)
+async def test_before_any_text_was_shown_the_error_goes_to_the_caller(
+    raw: RawServer, session: AssistantSession
+) -> None:
+    raw.add_response(b"{}", status="500 Internal Server Error")
+    await session.open_thread()
+    with pytest.raises(AssistantUnavailable):
+        await session.attempt(session.make_turn("Hi"), first=True)
     assert len(raw.requests) == 1
 
 
-async def test_shown_text_that_differs_from_the_reply_is_replaced(raw: RawServer, session: Room) -> None:
-    raw.stream(*chunks({"content": "Good "}, finish=None))
-    raw.stream(*chunks({"content": "God "}, {"content": "bless"}))
+async def test_shown_text_that_differs_from_the_reply_is_replaced(raw: RawServer, session: AssistantSession) -> None:
+    raw.add_stream(*chunks({"content": "Good "}, finish=None))
+    raw.add_stream(*chunks({"content": "God "}, {"content": "bless"}))
     assert await session.say("Hi") == "God bless"
-    assert session.shown == "Good "
+    assert session.shown_text == "Good "
 
 
-async def test_calls_without_an_index_are_distinguished_by_id(raw: RawServer, session: Room) -> None:
+async def test_calls_without_an_index_are_distinguished_by_id(raw: RawServer, session: AssistantSession) -> None:
     call = {"type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
-    raw.stream(*chunks({"tool_calls": [{"id": "x", **call}]}, {"tool_calls": [{"id": "y", **call}]}, finish="stop"))
-    raw.stream(*chunks({"content": "Three."}))
+    raw.add_stream(*chunks({"tool_calls": [{"id": "x", **call}]}, {"tool_calls": [{"id": "y", **call}]}, finish="stop"))
+    raw.add_stream(*chunks({"content": "Three."}))
     assert await session.say("1 + 2?") == "Three."
     sent = json.loads(raw.requests[1].partition(b"\r\n\r\n")[2])["messages"]
     assert [message.get("tool_call_id") for message in sent[-2:]] == ["x", "y"]
 
 
-async def test_calls_without_an_id_get_one(raw: RawServer, session: Room) -> None:
+async def test_calls_without_an_id_get_one(raw: RawServer, session: AssistantSession) -> None:
     call = {"function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
-    raw.say(
+    raw.add_response(
         json.dumps({"choices": [{"message": {"tool_calls": [call, call]}, "finish_reason": "tool_calls"}]}).encode()
     )
-    raw.stream(*chunks({"content": "Three."}))
+    raw.add_stream(*chunks({"content": "Three."}))
     assert await session.say("1 + 2?") == "Three."
     sent = json.loads(raw.requests[1].partition(b"\r\n\r\n")[2])["messages"]
     assert [one["id"] for one in sent[-3]["tool_calls"]] == [message["tool_call_id"] for message in sent[-2:]]
     assert len({message["tool_call_id"] for message in sent[-2:]}) == 2
 
 
-async def test_running_totals_of_usage_are_counted_once(raw: RawServer, session: Room) -> None:
+async def test_running_totals_of_usage_are_counted_once(raw: RawServer, session: AssistantSession) -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 2}
     first = b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}\n\n'
-    raw.stream(first, *chunks({"content": "Hello"}, usage=usage))
+    raw.add_stream(first, *chunks({"content": "Hello"}, usage=usage))
     await session.say("Hi")
-    assert session.moments[-1] == Answered("Hello", Usage(5, 2))
+    assert session.events[-1] == RunCompleted("Hello", Usage(5, 2))
 
 
-async def test_reasoning_parts_are_not_part_of_the_reply(raw: RawServer, session: Room) -> None:
+async def test_reasoning_parts_are_not_part_of_the_reply(raw: RawServer, session: AssistantSession) -> None:
     content = [{"type": "thinking", "thinking": [{"text": "Hm."}]}, {"type": "text", "text": "Hello"}]
-    raw.stream(*chunks({"reasoning_content": "Hm."}, {"content": content}))
+    raw.add_stream(*chunks({"reasoning_content": "Hm."}, {"content": content}))
     assert await session.say("Hi") == "Hello"
 
 
-async def test_an_error_inside_the_stream_is_mapped_by_code(raw: RawServer, session: Room) -> None:
-    raw.stream(b'data: {"error": {"code": 429, "message": "slow down, try again in 3s"}}\n\n')
-    await session.open()
-    with pytest.raises(RateLimited) as caught:
-        await session.attempt(session.turn("Hi"), posting=True)
+async def test_an_error_inside_the_stream_is_mapped_by_code(raw: RawServer, session: AssistantSession) -> None:
+    raw.add_stream(b'data: {"error": {"code": 429, "message": "slow down, try again in 3s"}}\n\n')
+    await session.open_thread()
+    with pytest.raises(AssistantRateLimited) as caught:
+        await session.attempt(session.make_turn("Hi"), first=True)
     assert caught.value.retry_after == 3
 
 
 @pytest.mark.parametrize(
     "body", [b"[]", b"{}", b'{"choices": 7}', b'{"choices": [{"delta": []}]}', b'{"choices": [null]}']
 )
-async def test_an_answer_of_unknown_structure_is_an_error(raw: RawServer, session: Room, body: bytes) -> None:
-    raw.say(body)
-    await session.open()
-    with pytest.raises(Unavailable):
-        await session.attempt(session.turn("Hi"), posting=True)
+async def test_an_answer_of_unknown_structure_is_an_error(
+    raw: RawServer, session: AssistantSession, body: bytes
+) -> None:
+    raw.add_response(body)
+    await session.open_thread()
+    with pytest.raises(AssistantUnavailable):
+        await session.attempt(session.make_turn("Hi"), first=True)
 
 
-async def test_rejected_stream_options_are_not_sent_again(raw: RawServer, session: Room) -> None:
-    raw.say(b'{"detail": "stream_options is not permitted"}', status="422 Unprocessable Entity")
+async def test_rejected_stream_options_are_not_sent_again(raw: RawServer, session: AssistantSession) -> None:
+    raw.add_response(b'{"detail": "stream_options is not permitted"}', status="422 Unprocessable Entity")
     for _ in range(2):
-        raw.stream(*chunks({"content": "Hello"}))
+        raw.add_stream(*chunks({"content": "Hello"}))
         await session.say("Hi")
     assert [b"stream_options" in request for request in raw.requests] == [True, False, False]
 
 
-async def test_reasoning_is_switched_off_for_models_that_require_it(raw: RawServer, session: Room) -> None:
+async def test_reasoning_is_switched_off_for_models_that_require_it(raw: RawServer, session: AssistantSession) -> None:
     told = (
         "Function tools with reasoning_effort are not supported for gpt-5.6-luna in /v1/chat/completions. To use "
         "function tools, use /v1/responses or set reasoning_effort to 'none'."
     )
-    raw.say(json.dumps({"error": {"message": told, "param": "reasoning_effort"}}).encode(), status="400 Bad Request")
-    raw.stream(*chunks({"content": "Hello"}))
+    raw.add_response(
+        json.dumps({"error": {"message": told, "param": "reasoning_effort"}}).encode(), status="400 Bad Request"
+    )
+    raw.add_stream(*chunks({"content": "Hello"}))
     assert await session.say("Hi") == "Hello"
     assert json.loads(raw.requests[1].partition(b"\r\n\r\n")[2])["reasoning_effort"] == "none"
 
 
-async def test_the_check_uses_a_completion_if_there_are_no_model_endpoints(raw: RawServer, session: Room) -> None:
+async def test_the_check_uses_a_completion_if_there_are_no_model_endpoints(
+    raw: RawServer, session: AssistantSession
+) -> None:
     for _ in range(2):
-        raw.say(b"{}", status="404 Not Found")
-    raw.say(b"{}")
+        raw.add_response(b"{}", status="404 Not Found")
+    raw.add_response(b"{}")
     (check,) = await session.assistant.check()
     assert check.ok
     assert [request.split(b" HTTP")[0] for request in raw.requests] == [
@@ -279,8 +299,8 @@ async def test_the_check_uses_a_completion_if_there_are_no_model_endpoints(raw: 
     ]
 
 
-async def test_a_check_raises_nothing(raw: RawServer, session: Room) -> None:
-    raw.say(b"{}", status="503 Service Unavailable")
+async def test_a_check_raises_nothing(raw: RawServer, session: AssistantSession) -> None:
+    raw.add_response(b"{}", status="503 Service Unavailable")
     (check,) = await session.assistant.check()
     assert not check.ok
     assert not isinstance(check.detail, AssistantError)

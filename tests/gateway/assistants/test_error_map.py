@@ -14,24 +14,24 @@ import openai.lib.azure
 import pytest
 
 from gateway.assistants.error_map import (
-    TABLE,
+    BY_EXCEPTION,
     BadFile,
     BadRequest,
-    NotThere,
-    TooLong,
-    complaint_in,
-    our_words,
+    InputTooLong,
+    NotFound,
+    error_from_object,
     translate,
+    translated_errors,
 )
 from gateway.domain.errors import (
     AssistantError,
+    AssistantMisconfigured,
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantUnavailable,
     GatewayError,
-    Misconfigured,
-    RateLimited,
-    Refused,
     ThreadBusy,
-    ThreadLost,
-    Unavailable,
+    ThreadMissing,
 )
 
 REQUEST = httpx2.Request("POST", "https://api.example/v1/responses")
@@ -46,14 +46,16 @@ CLASSES = {
 }
 
 
-def answered(status: int, message: str = "No.", headers: dict[str, str] | None = None, **error: Any) -> AssistantError:
+def error_for_status(
+    status: int, message: str = "No.", headers: dict[str, str] | None = None, **error: Any
+) -> AssistantError:
     """Returns the AssistantError for a response in OpenAI's format."""
     response = httpx2.Response(status, headers=headers, request=REQUEST)
     kind = CLASSES.get(status, openai.InternalServerError if status >= 500 else openai.APIStatusError)
     return translate(kind(message, response=response, body={"message": message, **error}))
 
 
-def public() -> Iterator[type[BaseException]]:
+def public_exceptions() -> Iterator[type[BaseException]]:
     """Yields the exceptions that the SDK exports."""
     for module in (openai, openai.lib.azure):
         for name, value in list(vars(module).items()):
@@ -61,19 +63,19 @@ def public() -> Iterator[type[BaseException]]:
                 yield value
 
 
-def heirs(kind: type[BaseException]) -> Iterator[type[BaseException]]:
+def subclasses(kind: type[BaseException]) -> Iterator[type[BaseException]]:
     for heir in kind.__subclasses__():
         yield heir
-        yield from heirs(heir)
+        yield from subclasses(heir)
 
 
-@pytest.mark.parametrize("kind", sorted(set(public()), key=str))
+@pytest.mark.parametrize("kind", sorted(set(public_exceptions()), key=str))
 def test_every_exported_exception_of_the_sdk_is_mapped(kind: type[BaseException]) -> None:
-    assert kind in TABLE
+    assert kind in BY_EXCEPTION
 
 
 def test_every_other_exception_of_the_sdk_is_mapped_by_its_base_class() -> None:
-    found = set(heirs(openai.OpenAIError))
+    found = set(subclasses(openai.OpenAIError))
     assert len(found) > 15
     for kind in found:
         exc = kind.__new__(kind)
@@ -101,34 +103,34 @@ def test_every_other_exception_of_the_sdk_is_mapped_by_its_base_class() -> None:
     ],
 )
 def test_connection_errors_are_unavailable(exc: Exception) -> None:
-    assert type(translate(exc)) is Unavailable
+    assert type(translate(exc)) is AssistantUnavailable
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (307, Misconfigured),
+        (307, AssistantMisconfigured),
         (400, BadRequest),
-        (401, Misconfigured),
-        (402, Misconfigured),
-        (403, Misconfigured),
-        (404, NotThere),
-        (405, NotThere),
-        (408, Unavailable),
+        (401, AssistantMisconfigured),
+        (402, AssistantMisconfigured),
+        (403, AssistantMisconfigured),
+        (404, NotFound),
+        (405, NotFound),
+        (408, AssistantUnavailable),
         (409, ThreadBusy),
-        (410, NotThere),
-        (413, TooLong),
+        (410, NotFound),
+        (413, InputTooLong),
         (418, BadRequest),
         (422, BadRequest),
-        (429, RateLimited),
-        (500, Unavailable),
-        (501, NotThere),
-        (503, Unavailable),
-        (529, Unavailable),
+        (429, AssistantRateLimited),
+        (500, AssistantUnavailable),
+        (501, NotFound),
+        (503, AssistantUnavailable),
+        (529, AssistantUnavailable),
     ],
 )
 def test_errors_without_code_are_mapped_by_status(status: int, kind: type[GatewayError]) -> None:
-    assert type(answered(status)) is kind
+    assert type(error_for_status(status)) is kind
 
 
 @pytest.mark.parametrize(
@@ -137,26 +139,31 @@ def test_errors_without_code_are_mapped_by_status(status: int, kind: type[Gatewa
         (400, "conversation_locked", "Another process is currently operating on this conversation.", ThreadBusy),
         (400, None, "Thread thread_1 already has an active run run_2.", ThreadBusy),
         (400, None, "Can't add messages to thread_1 while a run run_2 is active.", ThreadBusy),
-        (400, None, "No tool output found for function call call_1.", ThreadLost),
+        (400, None, "No tool output found for function call call_1.", ThreadMissing),
         (400, None, "Duplicate tool output found for function call call_1.", ThreadBusy),
-        (400, "context_length_exceeded", "This model's maximum context length is 8192 tokens.", TooLong),
-        (400, None, "Your input exceeds the context window of this model.", TooLong),
-        (429, "rate_limit_exceeded", "Request too large for gpt-4o on tokens per min (TPM)", TooLong),
-        (429, "rate_limit_exceeded", "Rate limit reached for gpt-4o", RateLimited),
-        (429, "insufficient_quota", "You exceeded your current quota", Misconfigured),
-        (404, "model_not_found", "The model `x` does not exist or you do not have access to it.", Misconfigured),
-        (404, None, 'model "llama9" not found, try pulling it first', Misconfigured),
-        (404, "DeploymentNotFound", "The API deployment for this resource does not exist.", Misconfigured),
-        (404, None, "No thread found with id 'thread_1'.", NotThere),
-        (400, "content_filter", "The response was filtered", Refused),
-        (400, "invalid_prompt", "Invalid prompt: flagged", Refused),
-        (500, "model_not_found", "The model `x` does not exist", Unavailable),
+        (400, "context_length_exceeded", "This model's maximum context length is 8192 tokens.", InputTooLong),
+        (400, None, "Your input exceeds the context window of this model.", InputTooLong),
+        (429, "rate_limit_exceeded", "Request too large for gpt-4o on tokens per min (TPM)", InputTooLong),
+        (429, "rate_limit_exceeded", "Rate limit reached for gpt-4o", AssistantRateLimited),
+        (429, "insufficient_quota", "You exceeded your current quota", AssistantMisconfigured),
+        (
+            404,
+            "model_not_found",
+            "The model `x` does not exist or you do not have access to it.",
+            AssistantMisconfigured,
+        ),
+        (404, None, 'model "llama9" not found, try pulling it first', AssistantMisconfigured),
+        (404, "DeploymentNotFound", "The API deployment for this resource does not exist.", AssistantMisconfigured),
+        (404, None, "No thread found with id 'thread_1'.", NotFound),
+        (400, "content_filter", "The response was filtered", AssistantRefused),
+        (400, "invalid_prompt", "Invalid prompt: flagged", AssistantRefused),
+        (500, "model_not_found", "The model `x` does not exist", AssistantUnavailable),
     ],
 )
 def test_the_error_message_has_precedence_over_the_status(
     status: int, code: str | None, message: str, kind: type[GatewayError]
 ) -> None:
-    assert type(answered(status, message, code=code)) is kind
+    assert type(error_for_status(status, message, code=code)) is kind
 
 
 @pytest.mark.parametrize(
@@ -179,20 +186,20 @@ def test_the_error_message_has_precedence_over_the_status(
 def test_retry_after_is_read_from_headers_and_message(
     headers: dict[str, str], message: str, seconds: float | None
 ) -> None:
-    assert answered(429, message, headers).retry_after == seconds
+    assert error_for_status(429, message, headers).retry_after == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
-    assert 45 < (answered(503, headers={"retry-after": later}).retry_after or 0) <= 50
+    assert 45 < (error_for_status(503, headers={"retry-after": later}).retry_after or 0) <= 50
 
 
 def test_a_locked_thread_is_retried_soon() -> None:
-    assert 0.5 <= (answered(400, code="conversation_locked").retry_after or 0) <= 2
+    assert 0.5 <= (error_for_status(400, code="conversation_locked").retry_after or 0) <= 2
 
 
 def test_the_rejected_parameter_is_kept() -> None:
-    error = answered(400, param="background")
+    error = error_for_status(400, param="background")
     assert isinstance(error, BadRequest)
     assert error.param == "background"
 
@@ -201,38 +208,38 @@ def test_the_rejected_parameter_is_kept() -> None:
 def test_error_bodies_of_many_servers_are_read(body: object) -> None:
     response = httpx2.Response(404, request=REQUEST)
     error = translate(openai.NotFoundError("Error code: 404", response=response, body=body))
-    assert isinstance(error, NotThere)
+    assert isinstance(error, NotFound)
     assert "Not Found" in str(error)
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ({"code": "rate_limit_exceeded", "message": "Please try again in 2s"}, RateLimited),
-        ({"code": 429, "message": "slow down"}, RateLimited),
-        ({"code": "server_error", "message": "Sorry"}, Unavailable),
-        ({"type": "overloaded_error", "message": "Busy"}, Unavailable),
-        ({"code": "invalid_prompt", "message": "Flagged"}, Refused),
-        ({"code": "insufficient_quota", "message": "No money"}, Misconfigured),
-        ({"code": "context_length_exceeded", "message": "Too long"}, TooLong),
-        ("boom", Unavailable),
-        (None, Unavailable),
+        ({"code": "rate_limit_exceeded", "message": "Please try again in 2s"}, AssistantRateLimited),
+        ({"code": 429, "message": "slow down"}, AssistantRateLimited),
+        ({"code": "server_error", "message": "Sorry"}, AssistantUnavailable),
+        ({"type": "overloaded_error", "message": "Busy"}, AssistantUnavailable),
+        ({"code": "invalid_prompt", "message": "Flagged"}, AssistantRefused),
+        ({"code": "insufficient_quota", "message": "No money"}, AssistantMisconfigured),
+        ({"code": "context_length_exceeded", "message": "Too long"}, InputTooLong),
+        ("boom", AssistantUnavailable),
+        (None, AssistantUnavailable),
     ],
 )
 def test_an_error_inside_a_stream_or_run_is_mapped_by_code(error: object, kind: type[GatewayError]) -> None:
-    assert type(complaint_in(error)) is kind
+    assert type(error_from_object(error)) is kind
 
 
 def test_assistant_errors_pass_unchanged() -> None:
-    with pytest.raises(ThreadLost), our_words():
-        raise ThreadLost
+    with pytest.raises(ThreadMissing), translated_errors():
+        raise ThreadMissing
 
 
 def test_user_messages_contain_nothing_internal() -> None:
-    for error in (answered(status, "secret detail") for status in (400, 401, 404, 409, 413, 429, 500)):
+    for error in (error_for_status(status, "secret detail") for status in (400, 401, 404, 409, 413, 429, 500)):
         assert "secret" in str(error)
-        assert "secret" not in error.sentence
-        assert error.sentence.endswith(".")
+        assert "secret" not in error.user_message
+        assert error.user_message.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -246,13 +253,13 @@ def test_user_messages_contain_nothing_internal() -> None:
     ],
 )
 def test_a_rejected_file_is_distinguished_from_other_rejections(status: int, message: str, code: str | None) -> None:
-    assert type(answered(status, message, code=code)) is BadFile
+    assert type(error_for_status(status, message, code=code)) is BadFile
 
 
 @pytest.mark.parametrize("code", ["invalid_image_format", "image_too_small", "unsupported_image_media_type"])
 def test_a_run_may_fail_by_a_file(code: str) -> None:
-    assert type(complaint_in({"code": code, "message": "No."})) is BadFile
+    assert type(error_from_object({"code": code, "message": "No."})) is BadFile
 
 
 def test_a_file_that_violates_the_policy_is_not_just_a_rejected_file() -> None:
-    assert complaint_in({"code": "image_content_policy_violation", "message": "No."}).code == "not_allowed"
+    assert error_from_object({"code": "image_content_policy_violation", "message": "No."}).code == "not_allowed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assistants.history import CUT, cut, fit, pair, size
+from gateway.assistants.history import CUT_MARK, cut_middle, exchange_chars, fit_history, pair_exchanges
 from gateway.domain.models import Exchange
 
 EXCHANGES = st.lists(st.builds(Exchange, st.text(max_size=30), st.text(max_size=30), st.text(max_size=3)), max_size=12)
@@ -14,34 +14,34 @@ CHARS = st.integers(min_value=0, max_value=400)
 
 @given(EXCHANGES, CHARS)
 def test_the_history_never_exceeds_the_limit(history: list[Exchange], chars: int) -> None:
-    assert sum(map(size, fit(history, chars))) <= chars
+    assert sum(map(exchange_chars, fit_history(history, chars))) <= chars
 
 
 @given(EXCHANGES, CHARS)
 def test_as_many_whole_newest_exchanges_as_possible_are_kept(history: list[Exchange], chars: int) -> None:
-    kept = fit(history, chars)
-    if history and size(history[-1]) > chars:
+    kept = fit_history(history, chars)
+    if history and exchange_chars(history[-1]) > chars:
         assert len(kept) == 1
         return
     assert kept == history[len(history) - len(kept) :]
     if len(kept) < len(history):
-        assert sum(map(size, kept)) + size(history[-len(kept) - 1]) > chars
+        assert sum(map(exchange_chars, kept)) + exchange_chars(history[-len(kept) - 1]) > chars
 
 
 def test_a_newest_exchange_that_is_too_long_is_cut_in_the_middle() -> None:
-    (kept,) = fit([Exchange("old", "old"), Exchange("Q" + "x" * 98 + "?", "A" + "y" * 998 + ".", "Ada")], 300)
+    (kept,) = fit_history([Exchange("old", "old"), Exchange("Q" + "x" * 98 + "?", "A" + "y" * 998 + ".", "Ada")], 300)
     assert kept.text == "Q" + "x" * 98 + "?"
     assert kept.reply.startswith("Ay")
-    assert CUT in kept.reply
+    assert CUT_MARK in kept.reply
     assert kept.reply.endswith("y.")
-    assert size(kept) == 300
+    assert exchange_chars(kept) == 300
     assert kept.author == "Ada"
 
 
 @given(st.text(max_size=60), st.integers(min_value=0, max_value=70))
 def test_a_cut_text_uses_the_whole_limit(text: str, chars: int) -> None:
-    assert len(cut(text, chars)) == min(len(text), chars)
-    assert cut(text, chars)[:1] == text[: min(chars, 1)]
+    assert len(cut_middle(text, chars)) == min(len(text), chars)
+    assert cut_middle(text, chars)[:1] == text[: min(chars, 1)]
 
 
 def test_messages_become_exchanges() -> None:
@@ -53,10 +53,15 @@ def test_messages_become_exchanges() -> None:
         ("user", "2"),
         ("user", "3"),
     ]
-    assert pair(said) == [Exchange("", "Welcome."), Exchange("1", "a\n\nb"), Exchange("2", ""), Exchange("3", "")]
+    assert pair_exchanges(said) == [
+        Exchange("", "Welcome."),
+        Exchange("1", "a\n\nb"),
+        Exchange("2", ""),
+        Exchange("3", ""),
+    ]
 
 
 def test_messages_of_other_roles_are_ignored() -> None:
-    assert pair([("user", "1"), ("system", "x"), ("assistant", ""), ("tool", "y"), ("assistant", "a")]) == [
+    assert pair_exchanges([("user", "1"), ("system", "x"), ("assistant", ""), ("tool", "y"), ("assistant", "a")]) == [
         Exchange("1", "a")
     ]

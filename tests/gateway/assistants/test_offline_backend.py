@@ -7,36 +7,36 @@ import sys
 
 import pytest
 
-from gateway.assistants.offline import Offline, reply_to
+from gateway.assistants.offline import OfflineBackend, compose_reply
 from gateway.domain.models import ConversationKey, Exchange, Message
 from tests.contracts.assistant import AssistantContract
-from tests.contracts.assistant_session import Room
+from tests.contracts.assistant_session import AssistantSession
 
 KEY = ConversationKey("test")
 
 
 class TestOffline(AssistantContract):
     @pytest.fixture
-    def assistant(self) -> Offline:
-        return Offline()
+    def assistant(self) -> OfflineBackend:
+        return OfflineBackend()
 
-    async def test_there_is_no_model(self, session: Room) -> None:
+    async def test_there_is_no_model(self, session: AssistantSession) -> None:
         await session.say("Hello")
         assert session.answer.model == ""
 
-    async def test_the_reply_is_deterministic(self, assistant: Offline) -> None:
-        assert await Room(assistant).say("Hello") == await Room(assistant).say("Hello")
+    async def test_the_reply_is_deterministic(self, assistant: OfflineBackend) -> None:
+        assert await AssistantSession(assistant).say("Hello") == await AssistantSession(assistant).say("Hello")
 
 
 def test_the_reply_explains_the_backend_and_the_settings() -> None:
-    reply = reply_to(Message(KEY, "m1", "Hello"), [])
+    reply = compose_reply(Message(KEY, "m1", "Hello"), [])
     assert "offline" in reply
     assert "OPENAI_API_KEY" in reply
 
 
 def test_the_reply_shows_the_history() -> None:
     past = [Exchange("first", "a"), Exchange("second", "b")]
-    reply = reply_to(Message(KEY, "m3", "third " * 50), past)
+    reply = compose_reply(Message(KEY, "m3", "third " * 50), past)
     assert "message 3" in reply
     assert "“first”" in reply
     assert "“second”" in reply

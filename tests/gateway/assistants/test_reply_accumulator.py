@@ -5,57 +5,57 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assistants.reply_accumulator import GAP, Draft
+from gateway.assistants.reply_accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
 
 TEXTS = st.text(alphabet="ab \n", max_size=8)
 MESSAGES = st.lists(st.lists(TEXTS, max_size=4), max_size=4)
 
 
-def write(draft: Draft, messages: list[list[str]], *, limit: int = 10**6) -> str:
+def write_deltas(accumulator: ReplyAccumulator, messages: list[list[str]], *, limit: int = 10**6) -> str:
     """Adds the first ``limit`` deltas of an attempt. Returns the shown text."""
     deltas = [(str(number), delta) for number, message in enumerate(messages) for delta in message]
-    return "".join(draft.delta(name, delta) for name, delta in deltas[:limit])
+    return "".join(accumulator.add_delta(name, delta) for name, delta in deltas[:limit])
 
 
-def end(draft: Draft, messages: list[list[str]]) -> str:
+def finish(accumulator: ReplyAccumulator, messages: list[list[str]]) -> str:
     for message in messages:
-        draft.whole("".join(message))
-    return draft.rest()
+        accumulator.add_message("".join(message))
+    return accumulator.take_unshown()
 
 
 @given(MESSAGES)
 def test_the_shown_text_is_the_reply(messages: list[list[str]]) -> None:
-    draft = Draft()
-    shown = write(draft, messages) + end(draft, messages)
-    assert shown == draft.text == GAP.join(text for message in messages if (text := "".join(message)))
+    draft = ReplyAccumulator()
+    shown = write_deltas(draft, messages) + finish(draft, messages)
+    assert shown == draft.text == MESSAGE_SEPARATOR.join(text for message in messages if (text := "".join(message)))
 
 
 @given(MESSAGES, st.integers(min_value=0, max_value=16))
 def test_missed_deltas_are_shown_at_the_end(messages: list[list[str]], limit: int) -> None:
-    draft = Draft()
-    shown = write(draft, messages, limit=limit)
-    draft.mute()
-    assert write(draft, messages) == ""
-    assert shown + end(draft, messages) == draft.text
+    draft = ReplyAccumulator()
+    shown = write_deltas(draft, messages, limit=limit)
+    draft.stop_showing()
+    assert write_deltas(draft, messages) == ""
+    assert shown + finish(draft, messages) == draft.text
 
 
 @given(MESSAGES, st.integers(min_value=0, max_value=16))
 def test_a_repeated_attempt_shows_only_new_text(messages: list[list[str]], limit: int) -> None:
-    draft = Draft()
-    shown = write(draft, messages, limit=limit)
-    draft.again()
-    shown += write(draft, messages)
-    assert shown + end(draft, messages) == draft.text
+    draft = ReplyAccumulator()
+    shown = write_deltas(draft, messages, limit=limit)
+    draft.restart()
+    shown += write_deltas(draft, messages)
+    assert shown + finish(draft, messages) == draft.text
 
 
 @given(MESSAGES, MESSAGES, st.integers(min_value=0, max_value=16))
 def test_an_attempt_with_different_text_shows_nothing_outside_the_reply(
     first: list[list[str]], second: list[list[str]], limit: int
 ) -> None:
-    draft = Draft()
-    shown = write(draft, first, limit=limit)
-    draft.again()
-    more = write(draft, second) + end(draft, second)
+    draft = ReplyAccumulator()
+    shown = write_deltas(draft, first, limit=limit)
+    draft.restart()
+    more = write_deltas(draft, second) + finish(draft, second)
     if draft.text.startswith(shown):
         assert shown + more == draft.text
     else:
@@ -63,21 +63,21 @@ def test_an_attempt_with_different_text_shows_nothing_outside_the_reply(
 
 
 def test_complete_messages_of_earlier_rounds_stay() -> None:
-    draft = Draft()
-    assert draft.delta("1", "One.") == "One."
-    draft.whole("One.")
-    assert draft.delta("2", "Tw") == "\n\nTw"
-    draft.again()
-    assert draft.delta("2", "Two") == "o"
-    draft.whole("Two")
+    draft = ReplyAccumulator()
+    assert draft.add_delta("1", "One.") == "One."
+    draft.add_message("One.")
+    assert draft.add_delta("2", "Tw") == "\n\nTw"
+    draft.restart()
+    assert draft.add_delta("2", "Two") == "o"
+    draft.add_message("Two")
     assert draft.text == "One.\n\nTwo"
-    assert draft.rest() == ""
+    assert draft.take_unshown() == ""
 
 
 def test_messages_can_be_replaced() -> None:
-    draft = Draft()
-    assert draft.delta("1", "One") == "One"
-    draft.whole("One.")
-    draft.rewrite(["One.", "", "Two."])
-    assert draft.rest() == ".\n\nTwo."
-    assert draft.rest() == ""
+    draft = ReplyAccumulator()
+    assert draft.add_delta("1", "One") == "One"
+    draft.add_message("One.")
+    draft.replace_messages(["One.", "", "Two."])
+    assert draft.take_unshown() == ".\n\nTwo."
+    assert draft.take_unshown() == ""

@@ -43,7 +43,7 @@ def test_events_do_not_depend_on_how_the_bytes_were_split(
     mark: bool,  # noqa: FBT001  # hypothesis'
 ) -> None:
     raw = (sse.BYTE_ORDER_MARK if mark else b"") + written(events, end, noise)
-    reader = sse.Reader()
+    reader = sse.EventStreamParser()
     came = [event for chunk in cut(raw, places) for event in reader.feed(chunk)]
     assert came == [(name, "\n".join(lines)) for name, lines in events]
     assert reader.close() == []
@@ -55,7 +55,7 @@ async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 async def read(*pieces: bytes) -> list[sse.Event]:
-    return [event async for event in sse.events(chunks(*pieces))]
+    return [event async for event in sse.read_events(chunks(*pieces))]
 
 
 async def test_names_and_data_are_decoded() -> None:
@@ -81,8 +81,8 @@ async def test_a_truncated_event_is_an_error(raw: bytes) -> None:
 
 
 def test_an_endless_line_is_an_error() -> None:
-    reader = sse.Reader()
-    reader.feed(b"x" * sse.MAX_LINE)
+    reader = sse.EventStreamParser()
+    reader.feed(b"x" * sse.MAX_LINE_BYTES)
     with pytest.raises(ValueError, match="longer than"):
         reader.feed(b"x")
 
@@ -90,4 +90,4 @@ def test_an_endless_line_is_an_error() -> None:
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))
 def test_only_json_objects_are_accepted(value: object) -> None:
     with pytest.raises(ValueError, match="JSON object"):
-        sse.parse(json.dumps(value))
+        sse.parse_object(json.dumps(value))

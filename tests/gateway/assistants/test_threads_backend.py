@@ -12,262 +12,280 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from gateway.assistants.api_client import Setup, Wire
-from gateway.assistants.threads.backend import BETA, Threads
+from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
+from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import (
     AssistantError,
-    Misconfigured,
-    RateLimited,
-    Refused,
+    AssistantMisconfigured,
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantTimedOut,
+    AssistantUnavailable,
     ThreadBusy,
-    TimedOut,
-    Unavailable,
 )
 from gateway.domain.models import Exchange, ThreadId, ToolCall
 from gateway.tools import ToolBox
-from tests.contracts.assistant_online import BREAKS, RAN, OnlineContract
-from tests.contracts.assistant_session import Room, attached
+from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract
+from tests.contracts.assistant_session import AssistantSession, make_attachment
 from tests.fakes.openai_server import (
     ASSISTANT_ID,
     CallTool,
     Expire,
     Fail,
     FakeOpenAI,
-    Fault,
     Hang,
     HostedTool,
+    HttpFault,
     Incomplete,
     Say,
 )
 from tests.fakes.raw_server import KEY, RawServer
-from tests.fakes.shared_values import MemoryFacts
+from tests.fakes.shared_values import MemorySharedValues
 
-SETUP = Setup("gpt-4o", "Be brief.", poll_seconds=0.01)
-Make = Callable[..., Threads]
-GONE = "2026-08-26: set ASSISTANT_BACKEND=responses"
+CONFIG = AssistantConfig("gpt-4o", "Be brief.", poll_seconds=0.01)
+MakeBackend = Callable[..., ThreadsBackend]
+PROTOCOL_REMOVED = "2026-08-26: set ASSISTANT_BACKEND=responses"
 
 
-def threads(
-    client: openai.AsyncOpenAI, toolbox: ToolBox, facts: MemoryFacts, assistant_id: str | None = None, **setup: Any
-) -> Threads:
-    api, wanted = Wire(client, BETA), replace(SETUP, **setup)
-    return Threads(api, wanted, toolbox, ServerAssistant(api, wanted, toolbox, facts, assistant_id))
+def make_threads_backend(
+    client: openai.AsyncOpenAI,
+    toolbox: ToolBox,
+    facts: MemorySharedValues,
+    assistant_id: str | None = None,
+    **setup: Any,
+) -> ThreadsBackend:
+    api, wanted = AssistantApiClient(client, BETA_HEADERS), replace(CONFIG, **setup)
+    return ThreadsBackend(api, wanted, toolbox, ServerAssistant(api, wanted, toolbox, facts, assistant_id))
 
 
 class TestThreads(OnlineContract):
-    RUNS = "/threads/[^/]+/runs"
-    OUTPUTS = "/threads/.*/submit_tool_outputs"
+    RUN_PATH = "/threads/[^/]+/runs"
+    OUTPUTS_PATH = "/threads/.*/submit_tool_outputs"
 
     @pytest.fixture
-    def make(self, client: openai.AsyncOpenAI, toolbox: ToolBox, facts: MemoryFacts) -> Make:
-        return lambda **how: threads(client, toolbox, facts, **how)
+    def make(self, client: openai.AsyncOpenAI, toolbox: ToolBox, facts: MemorySharedValues) -> MakeBackend:
+        return lambda **how: make_threads_backend(client, toolbox, facts, **how)
 
     @pytest.fixture
-    def assistant(self, make: Make) -> Threads:
+    def assistant(self, make: MakeBackend) -> ThreadsBackend:
         return make()
 
     # ------------------------------------------------------------ requests
 
-    async def test_a_turn_is_one_post_of_message_and_run(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_turn_is_one_post_of_message_and_run(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         await session.say("Hello")
         before = len(fake.requests)
         await session.say("Again")
         (seen,) = fake.requests[before:]
-        assert (seen.method, seen.path) == ("POST", f"/threads/{session.thread}/runs")
+        assert (seen.method, seen.path) == ("POST", f"/threads/{session.thread_id}/runs")
         metadata = {"turn_id": "turn_2"}
         assert seen.body["additional_messages"] == [{"role": "user", "content": "Again", "metadata": metadata}]
         assert seen.body["metadata"] == metadata
 
-    async def test_without_streaming_it_polls(self, fake: FakeOpenAI, make: Make) -> None:
-        session = Room(make(streamed=False))
+    async def test_without_streaming_it_polls(self, fake: FakeOpenAI, make: MakeBackend) -> None:
+        session = AssistantSession(make(stream=False))
         fake.script(CallTool("add", {"a": 1, "b": 2}), [HostedTool("code_interpreter", "1+1", "2"), Say("Three.")])
-        assert await session.say("1 + 2?") == session.shown == "Three."
-        assert [call.name for call in session.tools] == ["add", "add", "code_interpreter", "code_interpreter"]
-        assert not any(seen.body["stream"] for seen in fake.posts(f"{self.RUNS}|{self.OUTPUTS}"))
+        assert await session.say("1 + 2?") == session.shown_text == "Three."
+        assert [call.name for call in session.tool_calls] == ["add", "add", "code_interpreter", "code_interpreter"]
+        assert not any(seen.body["stream"] for seen in fake.posts(f"{self.RUN_PATH}|{self.OUTPUTS_PATH}"))
 
-    async def test_the_server_sets_the_poll_interval(self, fake: FakeOpenAI, make: Make) -> None:
+    async def test_the_server_sets_the_poll_interval(self, fake: FakeOpenAI, make: MakeBackend) -> None:
         fake.poll_after_ms = 1
         fake.script([Hang(), Say("Here.")])
-        waiting = asyncio.create_task(Room(make(streamed=False, poll_seconds=3600.0)).say("Hello"))
-        await fake.arrival("GET", "/threads/[^/]+/runs/[^/]+", 2)
+        waiting = asyncio.create_task(AssistantSession(make(stream=False, poll_seconds=3600.0)).say("Hello"))
+        await fake.wait_for_async("GET", "/threads/[^/]+/runs/[^/]+", 2)
         fake.release()
         assert await waiting == "Here."
 
     @pytest.mark.parametrize(
         "name", ["drop before acting", "drop after acting", "server error", "rate limit", "garbage"]
     )
-    async def test_a_failed_poll_is_tolerated(self, fake: FakeOpenAI, make: Make, name: str) -> None:
-        fake.faults.add(Fault(method="GET", path="/threads/.*/runs/.*", **{**BREAKS[name], "after": 0}))
-        session = Room(make(streamed=False))
+    async def test_a_failed_poll_is_tolerated(self, fake: FakeOpenAI, make: MakeBackend, name: str) -> None:
+        fake.faults.add(HttpFault(method="GET", path="/threads/.*/runs/.*", **{**FAULTS[name], "after": 0}))
+        session = AssistantSession(make(stream=False))
         assert await session.say("Hello") == "You said: Hello"
-        assert not session.troubles
+        assert not session.errors
 
     # ------------------------------------------------------------ events
 
-    async def test_hosted_tools_are_reported_as_they_run(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_hosted_tools_are_reported_as_they_run(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script([HostedTool("code_interpreter", "print(6*7)", "42"), HostedTool("file_search"), Say("42.")])
         await session.say("How many?")
-        code, search = session.tools[0].call_id, session.tools[2].call_id
-        assert session.tools == [
+        code, search = session.tool_calls[0].call_id, session.tool_calls[2].call_id
+        assert session.tool_calls == [
             ToolCall(code, "code_interpreter", "print(6*7)"),
             ToolCall(code, "code_interpreter", "print(6*7)", "42", done=True),
             ToolCall(search, "file_search"),
             ToolCall(search, "file_search", done=True),
         ]
 
-    async def test_hosted_tools_are_reported_after_an_interrupted_stream(self, fake: FakeOpenAI, session: Room) -> None:
-        fake.faults.add(Fault(path=self.RUNS, kind="cut", after=2))
+    async def test_hosted_tools_are_reported_after_an_interrupted_stream(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.faults.add(HttpFault(path=self.RUN_PATH, kind="cut", after=2))
         fake.script([HostedTool("code_interpreter", "print(6*7)", "42"), Say("42.")])
         await session.say("How many?")
-        assert [(call.input, call.output) for call in session.tools] == [("print(6*7)", ""), ("print(6*7)", "42")]
+        assert [(call.input, call.output) for call in session.tool_calls] == [("print(6*7)", ""), ("print(6*7)", "42")]
 
-    async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
-        assert await session.say("1 + 2?") == session.shown == "Let me see.\n\nThree."
+        assert await session.say("1 + 2?") == session.shown_text == "Let me see.\n\nThree."
 
-    async def test_text_after_an_interruption_waits_for_the_missing_text(self, fake: FakeOpenAI, session: Room) -> None:
-        fake.faults.add(Fault(path=self.RUNS, kind="cut", after=9))
+    async def test_text_after_an_interruption_waits_for_the_missing_text(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.faults.add(HttpFault(path=self.RUN_PATH, kind="cut", after=9))
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
-        assert await session.say("1 + 2?") == session.shown == "Let me see.\n\nThree."
+        assert await session.say("1 + 2?") == session.shown_text == "Let me see.\n\nThree."
 
-    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Say("I would rather not.", refusal=True))
-        assert await session.say("Do it") == session.shown == "I would rather not."
+        assert await session.say("Do it") == session.shown_text == "I would rather not."
 
     @pytest.mark.parametrize("code", ["rate_limit_exceeded", "server_error"])
     async def test_a_failed_run_is_retried_without_the_message(
-        self, fake: FakeOpenAI, session: Room, code: str
+        self, fake: FakeOpenAI, session: AssistantSession, code: str
     ) -> None:
         fake.script(Fail(code), Say("Here."))
         assert await session.say("Hello") == "Here."
-        assert isinstance(session.troubles[0], RateLimited | Unavailable)
-        assert self.said(fake, session) == ["Hello"]
+        assert isinstance(session.errors[0], AssistantRateLimited | AssistantUnavailable)
+        assert self.user_texts(fake, session) == ["Hello"]
 
     @pytest.mark.parametrize(
         ("act", "kind"),
         [
-            (Fail("invalid_prompt"), Refused),
-            (Incomplete(), Refused),
-            (Incomplete("content_filter"), Refused),
-            (Expire(), TimedOut),
+            (Fail("invalid_prompt"), AssistantRefused),
+            (Incomplete(), AssistantRefused),
+            (Incomplete("content_filter"), AssistantRefused),
+            (Expire(), AssistantTimedOut),
         ],
     )
     async def test_a_permanent_failure_has_a_user_message(
-        self, fake: FakeOpenAI, session: Room, act: Fail | Incomplete | Expire, kind: type[AssistantError]
+        self, fake: FakeOpenAI, session: AssistantSession, act: Fail | Incomplete | Expire, kind: type[AssistantError]
     ) -> None:
         fake.script([Say("Half an ans"), act])
         with pytest.raises(kind) as caught:
             await session.say("Hello")
-        assert caught.value.sentence.endswith(".")
+        assert caught.value.user_message.endswith(".")
 
-    async def test_a_cancelled_run_is_not_restarted(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_cancelled_run_is_not_restarted(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Hang())
-        await session.begin("Wait")
-        await session.assistant.cancel(await session.open(), None)
-        with pytest.raises(Refused, match="cancelled"):
-            await session.attempt(session.turn("Wait"), posting=False)
+        await session.begin_and_abandon("Wait")
+        await session.assistant.cancel_run(await session.open_thread(), None)
+        with pytest.raises(AssistantRefused, match="cancelled"):
+            await session.attempt(session.make_turn("Wait"), first=False)
 
-    async def test_a_locked_thread_is_not_missing(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_locked_thread_is_not_missing(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Hang())
-        await session.begin("Wait")
+        await session.begin_and_abandon("Wait")
         with pytest.raises(ThreadBusy) as caught:
-            await session.attempt(session.turn("Now"), posting=True)
+            await session.attempt(session.make_turn("Now"), first=True)
         assert 0.5 <= (caught.value.retry_after or 0) <= 2
         fake.release()
 
     # ------------------------------------------------------------ results of an earlier attempt
 
-    async def test_a_run_whose_id_was_lost_is_found_by_the_turn(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_a_run_whose_id_was_lost_is_found_by_the_turn(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
         fake.script([Hang(), Say("Late.")])
-        await session.begin("Hello")
+        await session.begin_and_abandon("Hello")
         session.run_id = None
-        late = asyncio.create_task(session.say("Hello", begun=True))
-        await fake.arrival("GET", "/threads/[^/]+/runs/[^/]+")
+        late = asyncio.create_task(session.say("Hello", may_have_begun=True))
+        await fake.wait_for_async("GET", "/threads/[^/]+/runs/[^/]+")
         assert session.run_id in fake.runs  # reported before it is waited for
         fake.release()
         assert await late == "Late."
-        assert self.said(fake, session) == ["Hello"]
+        assert self.user_texts(fake, session) == ["Hello"]
 
     async def test_a_message_without_a_run_gets_a_run_without_the_message(
-        self, fake: FakeOpenAI, session: Room
+        self, fake: FakeOpenAI, session: AssistantSession
     ) -> None:
         message = {"role": "user", "content": "Hello", "metadata": {"turn_id": "turn_1"}}
-        thread = await session.open()
-        await session.assistant._wire.post(f"/threads/{thread}/messages", message)  # type: ignore[attr-defined]
-        assert await session.say("Hello", begun=True) == "You said: Hello"
-        assert self.said(fake, session) == ["Hello"]
+        thread = await session.open_thread()
+        await session.assistant._api.post(f"/threads/{thread}/messages", message)  # type: ignore[attr-defined]
+        assert await session.say("Hello", may_have_begun=True) == "You said: Hello"
+        assert self.user_texts(fake, session) == ["Hello"]
 
-    @pytest.mark.parametrize("name", BREAKS)
+    @pytest.mark.parametrize("name", FAULTS)
     async def test_a_tool_runs_once_despite_faults_of_its_output(
-        self, fake: FakeOpenAI, session: Room, name: str
+        self, fake: FakeOpenAI, session: AssistantSession, name: str
     ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
-        fault = BREAKS[name] if name not in {"rate limit", "conflict"} else BREAKS["drop after acting"]
-        fake.faults.add(Fault(path=self.OUTPUTS, **fault))
-        RAN.clear()
+        fault = FAULTS[name] if name not in {"rate limit", "conflict"} else FAULTS["drop after acting"]
+        fake.faults.add(HttpFault(path=self.OUTPUTS_PATH, **fault))
+        TOOL_RUNS.clear()
         assert await session.say("1 + 2?") == "Three."
-        assert RAN == [1]
+        assert TOOL_RUNS == [1]
 
-    async def test_rejected_outputs_are_not_submitted_for_ever(self, fake: FakeOpenAI, session: Room) -> None:
+    async def test_rejected_outputs_are_not_submitted_for_ever(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
         fake.script(CallTool("add", {"a": 1, "b": 2}))
-        fake.faults.add(Fault(path=self.OUTPUTS, status=400, times=None))
-        with pytest.raises(Refused):
+        fake.faults.add(HttpFault(path=self.OUTPUTS_PATH, status=400, times=None))
+        with pytest.raises(AssistantRefused):
             await session.say("1 + 2?")
-        assert len(fake.posts(self.OUTPUTS)) == 1
+        assert len(fake.posts(self.OUTPUTS_PATH)) == 1
 
     async def test_the_state_of_a_run_has_precedence_over_an_error_in_its_stream(
-        self, raw: RawServer, raw_client: openai.AsyncOpenAI, facts: MemoryFacts
+        self, raw: RawServer, raw_client: openai.AsyncOpenAI, facts: MemorySharedValues
     ) -> None:
         run = {"id": "run_1", "object": "thread.run", "status": "in_progress"}
         error = {"error": {"code": "rate_limit_exceeded", "message": "slow down"}}
         said = {"role": "assistant", "run_id": "run_1", "content": [{"type": "text", "text": {"value": "Here."}}]}
-        raw.stream(
+        raw.add_stream(
             b"event: thread.run.created\ndata: %s\n\n" % json.dumps(run).encode(),
             b"event: error\ndata: %s\n\n" % json.dumps(error).encode(),
         )
-        raw.say(json.dumps({**run, "status": "completed"}).encode())
-        raw.say(b'{"data": []}')
-        raw.say(json.dumps({"data": [said]}).encode())
-        session = Room(threads(raw_client, ToolBox([]), facts, "asst_1"), thread=ThreadId("thread_1"))
+        raw.add_response(json.dumps({**run, "status": "completed"}).encode())
+        raw.add_response(b'{"data": []}')
+        raw.add_response(json.dumps({"data": [said]}).encode())
+        session = AssistantSession(
+            make_threads_backend(raw_client, ToolBox([]), facts, "asst_1"), thread_id=ThreadId("thread_1")
+        )
         assert await session.say("Hello") == "Here."
-        assert not session.troubles
+        assert not session.errors
 
-    async def test_a_long_history_is_added_in_several_requests(self, fake: FakeOpenAI, assistant: Threads) -> None:
+    async def test_a_long_history_is_added_in_several_requests(
+        self, fake: FakeOpenAI, assistant: ThreadsBackend
+    ) -> None:
         past = [Exchange(f"Q{number}", f"A{number}") for number in range(20)]
-        thread = await assistant.open_thread(past)
+        thread = await assistant.create_thread(past)
         assert len(fake.posts("/threads")[0].body["messages"]) == 32
-        assert await assistant.recall(thread) == past
+        assert await assistant.import_history(thread) == past
 
     # ------------------------------------------------------------ the assistant
 
-    async def test_the_assistant_is_created_once_for_the_same_settings(self, fake: FakeOpenAI, make: Make) -> None:
-        sessions = [Room(make()), Room(make())]
+    async def test_the_assistant_is_created_once_for_the_same_settings(
+        self, fake: FakeOpenAI, make: MakeBackend
+    ) -> None:
+        sessions = [AssistantSession(make()), AssistantSession(make())]
         await asyncio.gather(*(session.say("Hello") for session in sessions))
-        await Room(sessions[0].assistant).say("Hello")
+        await AssistantSession(sessions[0].assistant).say("Hello")
         assert len({run["assistant_id"] for run in fake.runs.values()}) == 1
-        await Room(make(instructions="Be long.")).say("Hello")
+        await AssistantSession(make(instructions="Be long.")).say("Hello")
         assert len({run["assistant_id"] for run in fake.runs.values()}) == 2
 
-    async def test_concurrent_turns_create_one_assistant(self, fake: FakeOpenAI, assistant: Threads) -> None:
-        await asyncio.gather(*(Room(assistant).say("Hello") for _ in range(5)))
+    async def test_concurrent_turns_create_one_assistant(self, fake: FakeOpenAI, assistant: ThreadsBackend) -> None:
+        await asyncio.gather(*(AssistantSession(assistant).say("Hello") for _ in range(5)))
         assert len(fake.posts("/assistants")) == 1
 
     async def test_an_assistant_created_meanwhile_by_another_process_is_used(
-        self, fake: FakeOpenAI, make: Make, facts: MemoryFacts
+        self, fake: FakeOpenAI, make: MakeBackend, facts: MemorySharedValues
     ) -> None:
         async def remember(name: str, value: str) -> str:
-            return facts.kept.setdefault(name, ASSISTANT_ID)
+            return facts.values.setdefault(name, ASSISTANT_ID)
 
-        facts.remember = remember  # type: ignore[method-assign]
-        await Room(make()).say("Hello")
+        facts.set_value_if_absent = remember  # type: ignore[method-assign]
+        await AssistantSession(make()).say("Hello")
         assert [run["assistant_id"] for run in fake.runs.values()] == [ASSISTANT_ID]
         assert len([seen for seen in fake.requests if seen.method == "DELETE"]) == 1
 
-    async def test_the_assistant_is_created_from_the_settings(self, fake: FakeOpenAI, make: Make) -> None:
+    async def test_the_assistant_is_created_from_the_settings(self, fake: FakeOpenAI, make: MakeBackend) -> None:
         code = {"type": "code_interpreter", "container": {"type": "auto"}}
         files = {"type": "file_search", "vector_store_ids": ["vs_1"]}
-        await Room(make(hosted=(code, files, {"type": "web_search"}))).say("Hello")
+        await AssistantSession(make(hosted_tools=(code, files, {"type": "web_search"}))).say("Hello")
         (made,) = fake.posts("/assistants")
         assert made.body["model"] == "gpt-4o"
         assert made.body["instructions"] == "Be brief."
@@ -275,34 +293,34 @@ class TestThreads(OnlineContract):
         assert made.body["tool_resources"] == {"file_search": {"vector_store_ids": ["vs_1"]}}
 
     @pytest.mark.parametrize("later", [False, True])
-    async def test_a_missing_assistant_is_created_again(self, fake: FakeOpenAI, make: Make, later: bool) -> None:  # noqa: FBT001
-        session = Room(make())
+    async def test_a_missing_assistant_is_created_again(self, fake: FakeOpenAI, make: MakeBackend, later: bool) -> None:  # noqa: FBT001
+        session = AssistantSession(make())
         await session.say("Hello")
         (made,) = [run["assistant_id"] for run in fake.runs.values()]
-        fake.lose(made)
-        session = session if later else Room(make())
+        fake.forget_object(made)
+        session = session if later else AssistantSession(make())
         assert "Again" in await session.say("Again")
-        assert "More" in await Room(make()).say("More")
+        assert "More" in await AssistantSession(make()).say("More")
         assert len({run["assistant_id"] for run in fake.runs.values()}) == 2
 
     async def test_the_configured_assistant_keeps_its_tools_and_gets_the_gateways(
-        self, fake: FakeOpenAI, make: Make
+        self, fake: FakeOpenAI, make: MakeBackend
     ) -> None:
         own = [{"type": "code_interpreter"}]
-        session = Room(make(assistant_id=ASSISTANT_ID))
-        await session.assistant._wire.post(f"/assistants/{ASSISTANT_ID}", {"tools": own})  # type: ignore[attr-defined]
+        session = AssistantSession(make(assistant_id=ASSISTANT_ID))
+        await session.assistant._api.post(f"/assistants/{ASSISTANT_ID}", {"tools": own})  # type: ignore[attr-defined]
         await session.say("Hello")
         await session.say("Again")
-        for run in fake.posts(self.RUNS):
+        for run in fake.posts(self.RUN_PATH):
             assert run.body["assistant_id"] == ASSISTANT_ID
             assert [tool["type"] for tool in run.body["tools"]] == ["code_interpreter", "function"]
             assert "instructions" not in run.body
         assert len([seen for seen in fake.requests if seen.method == "GET"]) == 1
 
-    async def test_an_unknown_assistant_is_named(self, make: Make) -> None:
+    async def test_an_unknown_assistant_is_named(self, make: MakeBackend) -> None:
         assistant = make(assistant_id="asst_typo")
-        with pytest.raises(Misconfigured, match="ASST_ID"):
-            await Room(assistant).say("Hello")
+        with pytest.raises(AssistantMisconfigured, match="ASST_ID"):
+            await AssistantSession(assistant).say("Hello")
         (check,) = await assistant.check()
         assert not check.ok
         assert "ASST_ID" in check.detail
@@ -311,16 +329,16 @@ class TestThreads(OnlineContract):
     async def test_a_server_that_cannot_return_the_assistant_still_runs_it(
         self,
         fake: FakeOpenAI,
-        make: Make,
+        make: MakeBackend,
         files: bool,  # noqa: FBT001
     ) -> None:
-        fake.faults.add(Fault(method="GET", path="/assistants.*", status=404, times=None))
-        session = Room(make(assistant_id=ASSISTANT_ID))
+        fake.faults.add(HttpFault(method="GET", path="/assistants.*", status=404, times=None))
+        session = AssistantSession(make(assistant_id=ASSISTANT_ID))
         if files:
-            session.attached = [attached("report.pdf", b"%PDF-1.7", media_type="application/pdf")]
+            session.attachments_to_send = [make_attachment("report.pdf", b"%PDF-1.7", media_type="application/pdf")]
         assert "Hello" in await session.say("Hello")
-        assert not session.troubles
-        (run,) = fake.posts(self.RUNS)
+        assert not session.errors
+        (run,) = fake.posts(self.RUN_PATH)
         assert run.body["assistant_id"] == ASSISTANT_ID
         assert "tools" not in run.body
 
@@ -330,43 +348,47 @@ class TestThreads(OnlineContract):
         fake: FakeOpenAI,
         client: openai.AsyncOpenAI,
         toolbox: ToolBox,
-        facts: MemoryFacts,
+        facts: MemorySharedValues,
         tools: list[Any] | None,
     ) -> None:
         mine = toolbox if tools is None else ToolBox(tools)
-        fake.lose(ASSISTANT_ID)
-        session = Room(threads(client, mine, facts, ASSISTANT_ID))
-        with pytest.raises(Misconfigured, match=f"no assistant {ASSISTANT_ID}. Check ASST_ID"):
+        fake.forget_object(ASSISTANT_ID)
+        session = AssistantSession(make_threads_backend(client, mine, facts, ASSISTANT_ID))
+        with pytest.raises(AssistantMisconfigured, match=f"no assistant {ASSISTANT_ID}. Check ASST_ID"):
             await session.say("Hello")
-        assert not session.troubles
+        assert not session.errors
 
     # ------------------------------------------------------------ other servers
 
     @pytest.mark.parametrize("assistant_id", [None, ASSISTANT_ID])
     async def test_a_server_without_the_assistants_api_is_reported(
-        self, fake: FakeOpenAI, make: Make, assistant_id: str | None
+        self, fake: FakeOpenAI, make: MakeBackend, assistant_id: str | None
     ) -> None:
-        session = Room(make(assistant_id=assistant_id))
+        session = AssistantSession(make(assistant_id=assistant_id))
         await session.say("Hello")
         fake.features.discard("threads")
         (check,) = await session.assistant.check()
         assert not check.ok
-        assert GONE in check.detail
+        assert PROTOCOL_REMOVED in check.detail
         for begun in (False, True):
-            with pytest.raises(Misconfigured, match=GONE):
-                await session.attempt(session.turn("Again"), posting=not begun)
-        with pytest.raises(Misconfigured, match=GONE):
-            await Room(make(assistant_id=assistant_id)).say("Hello")
+            with pytest.raises(AssistantMisconfigured, match=PROTOCOL_REMOVED):
+                await session.attempt(session.make_turn("Again"), first=not begun)
+        with pytest.raises(AssistantMisconfigured, match=PROTOCOL_REMOVED):
+            await AssistantSession(make(assistant_id=assistant_id)).say("Hello")
 
     async def test_requests_to_azure_have_its_format(
-        self, fake: FakeOpenAI, connected: Callable[..., openai.AsyncOpenAI], toolbox: ToolBox, facts: MemoryFacts
+        self,
+        fake: FakeOpenAI,
+        connected: Callable[..., openai.AsyncOpenAI],
+        toolbox: ToolBox,
+        facts: MemorySharedValues,
     ) -> None:
         client = connected(
             azure_openai_endpoint=fake.azure_endpoint,
             azure_openai_api_key=SecretStr(KEY),
             azure_openai_api_version="2024-05-01-preview",
         )
-        session = Room(threads(client, toolbox, facts, ASSISTANT_ID))
+        session = AssistantSession(make_threads_backend(client, toolbox, facts, ASSISTANT_ID))
         assert await session.say("Hello") == "You said: Hello"
         assert all(seen.raw_path.startswith("/openai/") for seen in fake.requests)
         assert all(seen.query["api-version"] == "2024-05-01-preview" for seen in fake.requests)

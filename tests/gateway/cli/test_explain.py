@@ -12,63 +12,70 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.http import HttpAdapter
-from gateway.cli.explain import Explanation, Sight, command, explain, money
-from gateway.domain.errors import InputError, Unreadable
-from gateway.domain.models import ConversationKey, Kind, Message, ThreadId
+from gateway.cli.explain import ExplainContext, Explanation, command, explain, format_money
+from gateway.domain.errors import InputError, MalformedRequest
+from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.budgets import Budget
-from gateway.ports.platform import Receipt, Supposed
-from gateway.ports.store import Bound
-from storage.budgets import SqlLedger
+from gateway.ports.platform import ParsedUpdate, SyntheticMessage
+from gateway.ports.store import SetThread
+from storage.budgets import SqlBudgetStore
 from storage.database import Database
-from storage.reporting import SqlCatalogue
+from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
 from tests.adapters.chat import settings
-from tests.contracts.budgets import spend
-from tests.contracts.store_helpers import new_turn, write
+from tests.contracts.budgets import run_turn
+from tests.contracts.store_helpers import apply_write, new_turn
 from tests.fakes.platform import FakePlatform
 
-SAID = Supposed("Hello", "roof", "loft", "", "ann")
+SYNTHETIC = SyntheticMessage("Hello", "roof", "loft", "", "ann")
 
 
-class Pigeon(FakePlatform):
+class ExplainablePlatform(FakePlatform):
     """Reads the names of message kinds, starts no conversation in topics, and ignores text that begins with a dash."""
 
-    def suppose(self, supposed: Supposed) -> Receipt:
-        if supposed.text.startswith("-"):
-            return Receipt(body=supposed.text[1:])
-        kind = Kind(supposed.text) if supposed.text in set(Kind) else Kind.ASK
-        key = ConversationKey("pigeon", supposed.workspace, supposed.channel, supposed.topic)
-        return Receipt((Message(key, "1", supposed.text, supposed.user, kind=kind, opens=not supposed.topic),))
+    def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
+        if message.text.startswith("-"):
+            return ParsedUpdate(response_body=message.text[1:])
+        kind = MessageKind(message.text) if message.text in set(MessageKind) else MessageKind.PROMPT
+        key = ConversationKey("pigeon", message.workspace, message.channel, message.topic)
+        return ParsedUpdate(
+            (Message(key, "1", message.text, message.user, kind=kind, may_start_conversation=not message.topic),)
+        )
 
 
-See = Callable[..., Sight]
+OpenContext = Callable[..., ExplainContext]
 
 
 @pytest.fixture
-def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[See]:
+def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
     database = Database(sqlite_url)
 
-    def make(*, backlog: int = 3, **allowed: object) -> Sight:
-        rules = Rules.of(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
-        adapters = (Pigeon("pigeon"), HttpAdapter(settings(), sqlite_store, max_message_chars=100, threads=1))
-        ledger, catalogue = SqlLedger(database), SqlCatalogue(database)
-        return Sight(adapters, sqlite_store, catalogue, ledger, rules, backlog, queue=6, queue_per_platform=5)
+    def make(*, backlog: int = 3, **allowed: object) -> ExplainContext:
+        rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
+        adapters = (
+            ExplainablePlatform("pigeon"),
+            HttpAdapter(settings(), sqlite_store, max_message_chars=100, threads=1),
+        )
+        ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
+        return ExplainContext(
+            adapters, sqlite_store, catalogue, ledger, rules, backlog, max_queue=6, max_queue_per_platform=5
+        )
 
     yield make
     database.close()
 
 
-def say(store: SqlStore, supposed: Supposed = SAID, owner: str | None = None) -> None:
-    (message,) = Pigeon("pigeon").suppose(supposed).messages
-    claim = store.record(replace(message, message_id=new_turn()), new_turn(), owner=owner).claim
+def enqueue_message(store: SqlStore, synthetic: SyntheticMessage = SYNTHETIC, owner: str | None = None) -> None:
+    (message,) = ExplainablePlatform("pigeon").dry_run(synthetic).messages
+    claim = store.enqueue(replace(message, message_id=new_turn()), new_turn(), owner=owner).claim
     if claim:
-        write(store, Bound(claim.lease, ThreadId("conv_1"), "responses"))
+        apply_write(store, SetThread(claim.lease, ThreadId("conv_1"), "responses"))
 
 
-def budget_of(sight: Sight) -> Budget:
-    (message,) = Pigeon("pigeon").suppose(SAID).messages
-    (share,) = sight.rules.shares(message, sight.catalogue.now())
+def budget_of(context: ExplainContext) -> Budget:
+    (message,) = ExplainablePlatform("pigeon").dry_run(SYNTHETIC).messages
+    (share,) = context.rules.applicable_budgets(message, context.reporting.now())
     return share.budget
 
 
@@ -81,57 +88,57 @@ def line(explanation: Explanation, name: str) -> str:
     return found.removeprefix(name).strip()
 
 
-def test_a_new_conversation_is_announced(see: See) -> None:
-    told = explain(see(), "pigeon", SAID)
-    assert told.answered
+def test_a_new_conversation_is_announced(see: OpenContext) -> None:
+    told = explain(see(), "pigeon", SYNTHETIC)
+    assert told.is_answered
     assert verdict(told) == "It would be answered."
     assert line(told, "conversation") == "none yet; it would be pigeon, workspace roof, channel loft"
     assert line(told, "budgets") == "none"
     assert line(told, "backlog") == "0 of 3 waiting in this conversation"
 
 
-def test_a_conversation_that_is_there_is_named(see: See, sqlite_store: SqlStore) -> None:
-    say(sqlite_store, owner="one")
-    told = explain(see(), "pigeon", replace(SAID, workspace=""))
+def test_a_conversation_that_is_there_is_named(see: OpenContext, sqlite_store: SqlStore) -> None:
+    enqueue_message(sqlite_store, owner="one")
+    told = explain(see(), "pigeon", replace(SYNTHETIC, workspace=""))
     assert line(told, "conversation") == "1, thread conv_1 of responses: pigeon, workspace roof, channel loft"
     assert line(told, "backlog") == "1 of 3 waiting in this conversation"
     assert line(told, "queue") == "1 of 5 waiting on pigeon"
-    elsewhere = explain(see(), "pigeon", replace(SAID, workspace="", channel="tree"))
+    elsewhere = explain(see(), "pigeon", replace(SYNTHETIC, workspace="", channel="tree"))
     assert line(elsewhere, "conversation") == "none yet; it would be pigeon, workspace roof, channel tree"
 
 
-def test_nothing_is_stored_or_taken(see: See, sqlite_store: SqlStore) -> None:
+def test_nothing_is_stored_or_taken(see: OpenContext, sqlite_store: SqlStore) -> None:
     sight = see(user_turns_per_minute=1, budget_user_day="1")
     for _ in range(3):
-        assert explain(sight, "pigeon", SAID).answered
-    assert sqlite_store.conversation(ConversationKey("pigeon", "roof", "loft")) is None
-    assert [each.held for each in sight.ledger.spent([budget_of(sight)])] == [0]
+        assert explain(sight, "pigeon", SYNTHETIC).is_answered
+    assert sqlite_store.find_conversation(ConversationKey("pigeon", "roof", "loft")) is None
+    assert [each.reserved for each in sight.budget_store.usage_of([budget_of(sight)])] == [0]
 
 
-def test_who_is_blocked_is_named(see: See) -> None:
-    told = explain(see(blocked="pigeon:ann"), "pigeon", SAID)
-    assert not told.answered
+def test_who_is_blocked_is_named(see: OpenContext) -> None:
+    told = explain(see(blocked="pigeon:ann"), "pigeon", SYNTHETIC)
+    assert not told.is_answered
     assert verdict(told) == "It would not be answered: BLOCKED lists pigeon:ann."
 
 
-def test_a_budget_tells_what_is_spent_and_what_is_kept_free(see: See, sqlite_store: SqlStore) -> None:
+def test_a_budget_tells_what_is_spent_and_what_is_kept_free(see: OpenContext, sqlite_store: SqlStore) -> None:
     sight = see(budget_user_day="0.5/1")
-    spend(sqlite_store, sight.ledger, 600_000, budget_of(sight))
-    told = explain(sight, "pigeon", SAID)
-    assert told.answered
+    run_turn(sqlite_store, sight.budget_store, 600_000, budget_of(sight))
+    told = explain(sight, "pigeon", SYNTHETIC)
+    assert told.is_answered
     assert line(told, "budget, user per day").startswith("0.60 spent, soft limit 0.50, hard limit 1.00, resets on ")
-    spend(sqlite_store, sight.ledger, 400_000, budget_of(sight))
-    told = explain(sight, "pigeon", SAID)
+    run_turn(sqlite_store, sight.budget_store, 400_000, budget_of(sight))
+    told = explain(sight, "pigeon", SYNTHETIC)
     assert verdict(told) == "It would not be answered: the budget of the user for today is used up."
 
 
-def test_a_rate_tells_when_the_next_message_is_answered(see: See, sqlite_store: SqlStore) -> None:
+def test_a_rate_tells_when_the_next_message_is_answered(see: OpenContext, sqlite_store: SqlStore) -> None:
     sight = see(user_turns_per_hour=1)
-    (message,) = Pigeon("pigeon").suppose(SAID).messages
-    (pace,) = sight.rules.pace(message)
-    assert line(explain(sight, "pigeon", SAID), "rate") == "at most one message in an hour, one is allowed now"
-    sqlite_store.reserve(pace.bucket, pace.rate, 0.0)
-    told = explain(sight, "pigeon", SAID)
+    (message,) = ExplainablePlatform("pigeon").dry_run(SYNTHETIC).messages
+    (pace,) = sight.rules.rate_limits_of(message)
+    assert line(explain(sight, "pigeon", SYNTHETIC), "rate") == "at most one message in an hour, one is allowed now"
+    sqlite_store.take_token(pace.bucket, pace.rate, 0.0)
+    told = explain(sight, "pigeon", SYNTHETIC)
     assert verdict(told).startswith("It would not be answered: the rate limit is reached; the next one is allowed in 3")
 
 
@@ -142,60 +149,60 @@ def test_a_rate_tells_when_the_next_message_is_answered(see: See, sqlite_store: 
         (["b"] * 3 + ["c"] * 2, "5 messages are waiting on pigeon"),
     ],
 )
-def test_a_full_queue_is_named(see: See, sqlite_store: SqlStore, conversations: list[str], where: str) -> None:
+def test_a_full_queue_is_named(see: OpenContext, sqlite_store: SqlStore, conversations: list[str], where: str) -> None:
     for channel in conversations:
-        say(sqlite_store, replace(SAID, channel=channel))
-    told = explain(see(), "pigeon", replace(SAID, channel=conversations[0]))
+        enqueue_message(sqlite_store, replace(SYNTHETIC, channel=channel))
+    told = explain(see(), "pigeon", replace(SYNTHETIC, channel=conversations[0]))
     if where.endswith("on pigeon"):
-        told = explain(see(), "pigeon", replace(SAID, channel="d"))
+        told = explain(see(), "pigeon", replace(SYNTHETIC, channel="d"))
     assert verdict(told) == f"It would not be answered: {where}."
 
 
 @pytest.mark.parametrize(("word", "told"), [("reset", "reset the conversation"), ("stop", "stop the running turn")])
-def test_what_asks_nothing_is_under_no_limit(see: See, word: str, told: str) -> None:
-    explanation = explain(see(budget_user_day="0", user_turns_per_hour=1), "pigeon", replace(SAID, text=word))
-    assert explanation.answered
+def test_what_asks_nothing_is_under_no_limit(see: OpenContext, word: str, told: str) -> None:
+    explanation = explain(see(budget_user_day="0", user_turns_per_hour=1), "pigeon", replace(SYNTHETIC, text=word))
+    assert explanation.is_answered
     assert told in verdict(explanation)
     assert len(explanation.lines) == 3
 
 
-def test_what_opens_no_conversation_needs_one(see: See, sqlite_store: SqlStore) -> None:
-    inside = replace(SAID, topic="nest")
+def test_what_opens_no_conversation_needs_one(see: OpenContext, sqlite_store: SqlStore) -> None:
+    inside = replace(SYNTHETIC, topic="nest")
     assert verdict(explain(see(), "pigeon", inside)) == (
         "It would not be answered: it is answered only in an existing conversation, and there is none."
     )
     opened = Message(ConversationKey("pigeon", "roof", "loft", "nest"), "1", "Hello")
-    sqlite_store.record(opened, new_turn())
-    assert explain(see(), "pigeon", inside).answered
+    sqlite_store.enqueue(opened, new_turn())
+    assert explain(see(), "pigeon", inside).is_answered
 
 
-def test_what_is_not_read_is_not_answered(see: See) -> None:
-    assert "if it mentions the bot" in verdict(explain(see(), "pigeon", replace(SAID, text="-"))).lower()
+def test_what_is_not_read_is_not_answered(see: OpenContext) -> None:
+    assert "if it mentions the bot" in verdict(explain(see(), "pigeon", replace(SYNTHETIC, text="-"))).lower()
     assert (
-        verdict(explain(see(), "pigeon", replace(SAID, text="-Help!")))
+        verdict(explain(see(), "pigeon", replace(SYNTHETIC, text="-Help!")))
         == "It would be answered without the assistant: Help!"
     )
 
 
-def test_a_thread_of_http_is_named_by_its_id(see: See, sqlite_store: SqlStore) -> None:
-    http = Supposed("Hello", user="ann")
-    assert explain(see(), "http", http).answered
-    assert not explain(see(), "http", replace(http, channel="thr_1")).answered
-    sqlite_store.adopt(ConversationKey("http", channel="thr_1"), ThreadId("conv_9"), "responses", ())
+def test_a_thread_of_http_is_named_by_its_id(see: OpenContext, sqlite_store: SqlStore) -> None:
+    http = SyntheticMessage("Hello", user="ann")
+    assert explain(see(), "http", http).is_answered
+    assert not explain(see(), "http", replace(http, channel="thr_1")).is_answered
+    sqlite_store.import_thread(ConversationKey("http", channel="thr_1"), ThreadId("conv_9"), "responses", ())
     for name in ("thr_1", "conv_9"):
         told = explain(see(), "http", replace(http, channel=name))
         assert line(told, "conversation") == "1, thread conv_9 of responses: http, channel thr_1"
-    with pytest.raises(Unreadable):
+    with pytest.raises(MalformedRequest):
         explain(see(), "http", replace(http, text=""))
 
 
-def test_a_platform_that_is_off_is_said_so(see: See) -> None:
+def test_a_platform_that_is_off_is_said_so(see: OpenContext) -> None:
     with pytest.raises(InputError, match="Enabled: pigeon, http"):
-        explain(see(), "raven", SAID)
+        explain(see(), "raven", SYNTHETIC)
 
 
 @pytest.mark.parametrize(("blocked", "status"), [("", 0), ("pigeon:roof", 1)])
-def test_the_command_tells_it_and_says_so_by_its_status(see: See, blocked: str, status: int) -> None:
+def test_the_command_tells_it_and_says_so_by_its_status(see: OpenContext, blocked: str, status: int) -> None:
     told = CliRunner().invoke(
         command(lambda: nullcontext(see(blocked=blocked))),
         ["--platform", "pigeon", "--workspace", "roof", "--channel", "loft", "--user", "ann", "Hello"],
@@ -210,9 +217,9 @@ def test_the_command_tells_it_and_says_so_by_its_status(see: See, blocked: str, 
     [(0, "0.00"), (500_000, "0.50"), (12_000_000, "12.00"), (125, "0.000125"), (1_234_000, "1.234")],
 )
 def test_money_is_written_as_people_do(amount: int, written: str) -> None:
-    assert money(amount) == written
+    assert format_money(amount) == written
 
 
 @given(st.integers(0, 10**15))
 def test_no_money_is_lost_in_writing(amount: int) -> None:
-    assert round(float(money(amount)) * 1e6) == pytest.approx(amount, rel=1e-12)
+    assert round(float(format_money(amount)) * 1e6) == pytest.approx(amount, rel=1e-12)

@@ -16,22 +16,22 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.cli.main import main
-from gateway.settings import Environment, Settings
+from gateway.settings import EnvironmentSettings, Settings
 from tests.fakes.openai_server import FakeOpenAI
 
-EVERY: tuple[type[Environment], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
-SETTINGS = {name.upper() for each in EVERY for name in each.model_fields} | {"ASST_ID"}
+SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
+VARIABLES = {name.upper() for each in SETTINGS_CLASSES for name in each.model_fields} | {"ASST_ID"}
 ROOT = Path(__file__).parents[3]
-Run = Callable[..., Result]
+RunCli = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunCli:
     """Returns a function that runs a command with no settings but a database and those given."""
     monkeypatch.chdir(tmp_path)
     # The log is shared with other tests in the process, so only its masks are configured.
-    monkeypatch.setattr(logs, "configure", lambda _level, _format, *masked: logs._masks.learn(*masked))
-    for name in SETTINGS:
+    monkeypatch.setattr(logs, "configure", lambda _level, _format, *masked: logs._masker.configure(*masked))
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
     def invoke(command: str, **settings: str) -> Result:
@@ -61,7 +61,7 @@ def server(fake: FakeOpenAI, **more: str) -> dict[str, str]:
     return {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": "sk-verysecret", "OPENAI_MODEL": "gpt-5-mini", **more}
 
 
-def test_check_of_nothing_set_is_well_and_says_what_is_on(run: Run) -> None:
+def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli) -> None:
     result = run("check")
     assert result.exit_code == 0
     database, assistant, budgets, chat = result.output.splitlines()
@@ -72,19 +72,19 @@ def test_check_of_nothing_set_is_well_and_says_what_is_on(run: Run) -> None:
 
 
 @pytest.mark.parametrize("backend", ["responses", "chat", "threads"])
-def test_check_asks_the_backend(run: Run, fake: FakeOpenAI, backend: str) -> None:
+def test_check_asks_the_backend(run: RunCli, fake: FakeOpenAI, backend: str) -> None:
     result = run("check", **server(fake, ASSISTANT_BACKEND=backend, ASST_ID=fake.assistant_id))
     assert result.exit_code == 0, result.output
     assert f"ok   assistant: {backend} at 127.0.0.1" in result.output
 
 
-def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: Run, fake: FakeOpenAI) -> None:
+def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: RunCli, fake: FakeOpenAI) -> None:
     result = run("check", **server(fake, OPENAI_API_KEY="bad"))
     assert result.exit_code == 1
     assert "FAIL assistant" in result.output
 
 
-def test_check_of_the_removed_assistants_api_names_what_to_set(run: Run, fake: FakeOpenAI) -> None:
+def test_check_of_the_removed_assistants_api_names_what_to_set(run: RunCli, fake: FakeOpenAI) -> None:
     fake.features.discard("threads")
     result = run("check", **server(fake, ASST_ID="asst_1"))
     assert result.exit_code == 1
@@ -92,7 +92,7 @@ def test_check_of_the_removed_assistants_api_names_what_to_set(run: Run, fake: F
     assert "ASSISTANT_BACKEND=responses" in result.output
 
 
-def test_check_names_every_variable_that_is_missing(run: Run) -> None:
+def test_check_names_every_variable_that_is_missing(run: RunCli) -> None:
     result = run("check", AZURE_OPENAI_API_KEY="secret-of-azure")
     assert result.exit_code == 1
     for name in ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_VERSION", "OPENAI_MODEL"):
@@ -101,7 +101,7 @@ def test_check_names_every_variable_that_is_missing(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "chat", "migrate"])
-def test_a_setting_that_is_wrong_is_named_in_one_line(run: Run, command: str) -> None:
+def test_a_setting_that_is_wrong_is_named_in_one_line(run: RunCli, command: str) -> None:
     result = run(command, PORT="many")
     assert result.exit_code == 1
     assert result.output.startswith("Error: PORT: ")
@@ -117,21 +117,21 @@ def test_a_backend_that_is_half_set_does_not_start(tmp_path: Path, command: str)
 
 @pytest.mark.parametrize("url", ["mysql://u:hunter22@h/d", "sqlite:////nowhere/at/all.db", "nonsense"])
 @pytest.mark.parametrize("command", ["check", "migrate", "chat"])
-def test_a_database_that_cannot_be_is_an_error_without_its_password(run: Run, command: str, url: str) -> None:
+def test_a_database_that_cannot_be_is_an_error_without_its_password(run: RunCli, command: str, url: str) -> None:
     result = run(command, DATABASE_URL=url)
     assert result.exit_code == 1
     assert "DATABASE_URL" in result.output
     assert "hunter22" not in result.output
 
 
-def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: Run) -> None:
+def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: RunCli) -> None:
     for _ in range(2):
         result = run("migrate")
         assert (result.exit_code, result.output) == (0, "The database is up to date.\n")
     assert "ok   database: up to date" in run("check").output
 
 
-def test_secrets_come_from_files_too(run: Run, fake: FakeOpenAI, tmp_path: Path) -> None:
+def test_secrets_come_from_files_too(run: RunCli, fake: FakeOpenAI, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("bad\n")
     settings = server(fake, OPENAI_API_KEY_FILE=str(tmp_path / "key"))
     del settings["OPENAI_API_KEY"]
@@ -140,13 +140,13 @@ def test_secrets_come_from_files_too(run: Run, fake: FakeOpenAI, tmp_path: Path)
     assert run("check", **settings).exit_code == 0
 
 
-def test_a_file_that_is_not_there_is_named(run: Run) -> None:
+def test_a_file_that_is_not_there_is_named(run: RunCli) -> None:
     result = run("check", OPENAI_API_KEY_FILE="nowhere.txt")
     assert result.exit_code == 1
     assert "OPENAI_API_KEY_FILE names nowhere.txt" in result.output
 
 
-def test_the_console_talks_through_a_pipe(run: Run, tmp_path: Path) -> None:
+def test_the_console_talks_through_a_pipe(run: RunCli, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         main, ["chat"], input="Hello\nexit\n", env={"DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db"}
     )

@@ -14,55 +14,58 @@ from click.testing import CliRunner, Result
 
 from gateway import logs
 from gateway.cli import turns as operator_commands
-from gateway.cli.main import Group
+from gateway.cli.main import OneLineErrorGroup
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import TurnState, Verdict
-from gateway.operations import Threads
-from gateway.ports.store import Brought
+from gateway.domain.models import Feedback, TurnState
+from gateway.operations import BackendThreads
+from gateway.ports.store import SetPostedMessages
 from storage.schema import turns
-from tests.contracts.reporting_helpers import begin, fail, settle, tell
-from tests.contracts.store_helpers import PLATFORM, answer, finish, read
-from tests.gateway.operations_harness import PigeonAssistant, SqlBooks
+from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
+from tests.contracts.store_helpers import PLATFORM, answer, finish, get_turn
+from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
 
-Run = Callable[..., Result]
+RunCommand = Callable[..., Result]
 
 
 @pytest.fixture
-def books(sqlite_url: str) -> Iterator[SqlBooks]:
-    books = SqlBooks(sqlite_url)
+def books(sqlite_url: str) -> Iterator[SqlAdminStore]:
+    books = SqlAdminStore(sqlite_url)
     yield books
     books.close()
 
 
 @pytest.fixture
-def assistant() -> PigeonAssistant:
-    return PigeonAssistant()
+def assistant() -> UndeletableThreadAssistant:
+    return UndeletableThreadAssistant()
 
 
 @pytest.fixture
-def run(books: SqlBooks, assistant: PigeonAssistant) -> Run:
+def run(books: SqlAdminStore, assistant: UndeletableThreadAssistant) -> RunCommand:
     """Returns a function that runs a command."""
 
-    def invoke(*args: str, input: str = "") -> Result:  # noqa: A002  # as click calls it
-        return start(lambda: nullcontext(books), assistant, *args, typed=input)
+    def run_command(*args: str, input: str = "") -> Result:  # noqa: A002  # as click calls it
+        return invoke(lambda: nullcontext(books), assistant, *args, typed=input)
 
-    return invoke
+    return run_command
 
 
-def start(
-    open_books: Callable[[], AbstractContextManager[SqlBooks]], assistant: PigeonAssistant, *args: str, typed: str = ""
+def invoke(
+    open_store: Callable[[], AbstractContextManager[SqlAdminStore]],
+    assistant: UndeletableThreadAssistant,
+    *args: str,
+    typed: str = "",
 ) -> Result:
-    commands = operator_commands.commands(open_books, Threads(lambda: assistant, asyncio.run))
-    program = Group(commands={command.name or "": command for command in commands})
+    commands = operator_commands.commands(open_store, BackendThreads(lambda: assistant, asyncio.run))
+    program = OneLineErrorGroup(commands={command.name or "": command for command in commands})
     return CliRunner().invoke(program, args, input=typed)
 
 
 # ---------------------------------------------------------------- turns
 
 
-def test_turns_stand_in_columns_the_newest_first(run: Run, books: SqlBooks) -> None:
-    first = settle(books, "loft", "How many 🕊🕊 are\nthere?")
-    second = fail(books, "roof", "x" * 100, author="Ωμέγα")
+def test_turns_stand_in_columns_the_newest_first(run: RunCommand, books: SqlAdminStore) -> None:
+    first = answered_turn(books, "loft", "How many 🕊🕊 are\nthere?")
+    second = failed_turn(books, "roof", "x" * 100, author="Ωμέγα")
     result = run("turns")
     heading, *lines = result.stdout.splitlines()
     assert (result.exit_code, result.stderr) == (0, "")
@@ -74,10 +77,10 @@ def test_turns_stand_in_columns_the_newest_first(run: Run, books: SqlBooks) -> N
     assert "\x1b" not in result.output
 
 
-def test_turns_are_narrowed_down(run: Run, books: SqlBooks) -> None:
-    settle(books, "loft", "grain")
-    failed = fail(books, "roof", "water", author="Bob")
-    tell(books, "owl", "mice", platform="owl")
+def test_turns_are_narrowed_down(run: RunCommand, books: SqlAdminStore) -> None:
+    answered_turn(books, "loft", "grain")
+    failed = failed_turn(books, "roof", "water", author="Bob")
+    enqueue_message(books, "owl", "mice", platform="owl")
     narrowed = [
         ("--state", "failed"),
         ("--user", "Bob"),
@@ -91,9 +94,9 @@ def test_turns_are_narrowed_down(run: Run, books: SqlBooks) -> None:
     assert run("turns", "--platform", "nothing").stderr == "No turn matches.\n"
 
 
-def test_since_goes_by_the_clock_of_the_database(run: Run, books: SqlBooks) -> None:
-    old, new = settle(books), settle(books)
-    with books._database.writing() as connection:
+def test_since_goes_by_the_clock_of_the_database(run: RunCommand, books: SqlAdminStore) -> None:
+    old, new = answered_turn(books), answered_turn(books)
+    with books._database.transaction() as connection:
         connection.execute(turns.update().where(turns.c.id == old.id).values(received_at=books.now() - 120))
     assert run("turns", "--since", "1m").stdout.count(PLATFORM) == 1
     assert new.id in run("turns", "--since", "60s").stdout
@@ -101,14 +104,14 @@ def test_since_goes_by_the_clock_of_the_database(run: Run, books: SqlBooks) -> N
 
 
 @pytest.mark.parametrize("span", ["", "2", "h", "-2h", "2y", "two"])
-def test_a_length_of_time_is_a_number_with_a_unit(run: Run, span: str) -> None:
+def test_a_length_of_time_is_a_number_with_a_unit(run: RunCommand, span: str) -> None:
     result = run("turns", "--since", span)
     assert result.exit_code == 2
     assert "Write 90s, 30m, 2h, 7d or 4w" in result.output
 
 
-def test_a_list_that_is_too_long_says_how_to_go_on(run: Run, books: SqlBooks) -> None:
-    told = [settle(books, f"{number}", author="Ada Lovelace") for number in range(3)]
+def test_a_list_that_is_too_long_says_how_to_go_on(run: RunCommand, books: SqlAdminStore) -> None:
+    told = [answered_turn(books, f"{number}", author="Ada Lovelace") for number in range(3)]
     listed = run("turns", "--limit", "2", "--user", "Ada Lovelace", "--since", "2h")
     command = listed.stderr.removeprefix("More turns: python -m gateway ").strip()
     assert command == f"turns --limit 2 --user 'Ada Lovelace' --since 7200s --before {told[1].id}"
@@ -117,8 +120,8 @@ def test_a_list_that_is_too_long_says_how_to_go_on(run: Run, books: SqlBooks) ->
     assert told[0].id in rest.stdout
 
 
-def test_nothing_that_people_write_reaches_the_terminal_as_a_command(run: Run, books: SqlBooks) -> None:
-    turn = settle(books, "loft", "\x1b[2Jgone\x9b1m\r!", "\x1b]0;title\x07", author="\x1b[31mAda")
+def test_nothing_that_people_write_reaches_the_terminal_as_a_command(run: RunCommand, books: SqlAdminStore) -> None:
+    turn = answered_turn(books, "loft", "\x1b[2Jgone\x9b1m\r!", "\x1b]0;title\x07", author="\x1b[31mAda")
     for arguments in (("turns",), ("turns", "--json"), ("turn", turn.id), ("turn", turn.id, "--json")):
         told = run(*arguments).output
         assert not set(told) & {"\x1b", "\x9b", "\r", "\x07"}
@@ -128,11 +131,11 @@ def test_nothing_that_people_write_reaches_the_terminal_as_a_command(run: Run, b
 # ---------------------------------------------------------------- turn
 
 
-def test_a_turn_is_a_timeline_with_everything_that_is_known(run: Run, books: SqlBooks) -> None:
-    claim = begin(books, "loft", "How many?\nReally?", user="Ada")
-    books.write([answer(claim, "Two.")])
-    books.write([Brought(claim.lease, claim.turn.id, ("1.1", "1.2")), finish(claim)])
-    books.judge(Verdict(claim.turn.id, "Bob", "good"))
+def test_a_turn_is_a_timeline_with_everything_that_is_known(run: RunCommand, books: SqlAdminStore) -> None:
+    claim = enqueue_and_claim(books, "loft", "How many?\nReally?", user="Ada")
+    books.apply_writes([answer(claim, "Two.")])
+    books.apply_writes([SetPostedMessages(claim.lease, claim.turn.id, ("1.1", "1.2")), finish(claim)])
+    books.record_feedback(Feedback(claim.turn.id, "Bob", "good"))
     result = run("turn", claim.turn.id)
     assert result.exit_code == 0
     told = result.stdout
@@ -153,9 +156,11 @@ def test_a_turn_is_a_timeline_with_everything_that_is_known(run: Run, books: Sql
     assert re.search(r"\+\d\.\d{3} s  claimed by one", told)
 
 
-def test_a_failed_turn_tells_why_without_a_secret(run: Run, books: SqlBooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs._masks, "apply", lambda text: text.replace("600 s", "***"))
-    turn = fail(books)
+def test_a_failed_turn_tells_why_without_a_secret(
+    run: RunCommand, books: SqlAdminStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs._masker, "apply", lambda text: text.replace("600 s", "***"))
+    turn = failed_turn(books)
     told = run("turn", turn.id).stdout
     assert "  error        timed_out: after ***" in told.splitlines()
     seen = json.loads(run("turn", turn.id, "--json").stdout)
@@ -163,78 +168,80 @@ def test_a_failed_turn_tells_why_without_a_secret(run: Run, books: SqlBooks, mon
     assert (seen["turn_id"], seen["verdicts"], seen["cost"]) == (turn.id, [], 0)
 
 
-def test_a_turn_that_was_tried_again_names_the_other(run: Run, books: SqlBooks) -> None:
-    turn = fail(books)
+def test_a_turn_that_was_tried_again_names_the_other(run: RunCommand, books: SqlAdminStore) -> None:
+    turn = failed_turn(books)
     again = run("retry", turn.id).stdout.rstrip(".\n").split()[-1]
     assert f"retried as {again}" in run("turn", turn.id).stdout
     assert f"retry of {turn.id}" in run("turn", again).stdout
 
 
-def test_an_erased_turn_says_so(run: Run, books: SqlBooks) -> None:
-    turn = settle(books)
-    conversation = books.conversation_by_id(turn.conversation)
+def test_an_erased_turn_says_so(run: RunCommand, books: SqlAdminStore) -> None:
+    turn = answered_turn(books)
+    conversation = books.get_conversation(turn.conversation_id)
     assert conversation is not None
-    books.erase_person(conversation, "Ada")
+    books.erase_author(conversation, "Ada")
     assert run("turns").stdout.splitlines()[1].endswith("(erased)")
     told = run("turn", turn.id)
     assert (told.exit_code, "  erased       2" in told.stdout) == (0, True)
 
 
-def test_an_unknown_turn_is_an_error_in_one_line(run: Run) -> None:
+def test_an_unknown_turn_is_an_error_in_one_line(run: RunCommand) -> None:
     for arguments in (("turn", "nothing"), ("retry", "nothing"), ("turns", "--before", "nothing")):
         result = run(*arguments)
         assert (result.exit_code, result.output) == (1, "Error: There is no turn 'nothing'.\n")
 
 
-def test_a_database_that_is_away_is_an_error_in_one_line(assistant: PigeonAssistant) -> None:
-    def open_books() -> AbstractContextManager[SqlBooks]:
+def test_a_database_that_is_away_is_an_error_in_one_line(assistant: UndeletableThreadAssistant) -> None:
+    def open_books() -> AbstractContextManager[SqlAdminStore]:
         raise StoreUnavailable
 
-    result = start(open_books, assistant, "turns")
+    result = invoke(open_books, assistant, "turns")
     assert (result.exit_code, result.output) == (1, "Error: The database cannot be reached. Try again later.\n")
 
 
 # ---------------------------------------------------------------- retry
 
 
-def test_one_turn_is_tried_again(run: Run, books: SqlBooks) -> None:
-    turn = fail(books)
+def test_one_turn_is_tried_again(run: RunCommand, books: SqlAdminStore) -> None:
+    turn = failed_turn(books)
     result = run("retry", turn.id)
     assert result.exit_code == 0
-    (waiting,) = [each for each in books.transcript(turn.conversation) if each.state is TurnState.QUEUED]
+    (waiting,) = [each for each in books.transcript(turn.conversation_id) if each.state is TurnState.QUEUED]
     assert result.output == f"{turn.id} is retried as {waiting.id}.\n"
     assert run("retry", turn.id).exit_code == 1
 
 
-def test_all_that_failed_are_tried_again_once_that_is_confirmed(run: Run, books: SqlBooks) -> None:
-    told = [fail(books, "loft"), fail(books, "roof")]
-    settle(books, "done")
+def test_all_that_failed_are_tried_again_once_that_is_confirmed(run: RunCommand, books: SqlAdminStore) -> None:
+    told = [failed_turn(books, "loft"), failed_turn(books, "roof")]
+    answered_turn(books, "done")
     asked = run("retry", "--failed", input="n\n")
     assert (asked.exit_code, "Retry 2 turns? [y/N]" in asked.output) == (1, True)
-    assert len(books.transcript(told[0].conversation)) == 1
+    assert len(books.transcript(told[0].conversation_id)) == 1
     assert "Retried: 2.\n" in run("retry", "--failed", "--since", "1h", input="y\n").output
-    assert len(books.transcript(told[0].conversation)) == 2
+    assert len(books.transcript(told[0].conversation_id)) == 2
     assert run("retry", "--failed").output == "No failed turn to retry.\n"
 
 
-def test_a_retry_is_of_one_turn_or_of_all(run: Run, books: SqlBooks) -> None:
-    turn = fail(books)
+def test_a_retry_is_of_one_turn_or_of_all(run: RunCommand, books: SqlAdminStore) -> None:
+    turn = failed_turn(books)
     for arguments in ((), (turn.id, "--failed"), (turn.id, "--since", "1h"), (turn.id, "--platform", PLATFORM)):
         assert run("retry", *arguments, "--yes").exit_code == 2
-    fail(books, platform="owl")
+    failed_turn(books, platform="owl")
     assert run("retry", "--failed", "--platform", "owl", "--yes").output == "Retried: 1.\n"
 
 
 # ---------------------------------------------------------------- a person's data
 
 
-def test_a_person_is_forgotten_once_that_is_confirmed(run: Run, books: SqlBooks, assistant: PigeonAssistant) -> None:
-    turn = settle(books)
-    settle(books, "shared")
-    settle(books, "shared", author="Bob")
+def test_a_person_is_forgotten_once_that_is_confirmed(
+    run: RunCommand, books: SqlAdminStore, assistant: UndeletableThreadAssistant
+) -> None:
+    turn = answered_turn(books)
+    answered_turn(books, "shared")
+    answered_turn(books, "shared", author="Bob")
     asked = run("forget", "--platform", PLATFORM, "--user", "Ada", input="\n")
     assert "Permanently delete messages and replies of Ada in 2 conversations on pigeon? [y/N]" in asked.output
-    assert (asked.exit_code, read(books, turn)) == (1, turn)
+    assert (asked.exit_code, get_turn(books, turn)) == (1, turn)
     done = run("forget", "--platform", PLATFORM, "--user", "Ada", "--yes")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
@@ -245,34 +252,37 @@ def test_a_person_is_forgotten_once_that_is_confirmed(run: Run, books: SqlBooks,
 
 
 def test_what_is_left_at_the_backend_is_named_and_kept_here(
-    run: Run, books: SqlBooks, assistant: PigeonAssistant
+    run: RunCommand, books: SqlAdminStore, assistant: UndeletableThreadAssistant
 ) -> None:
-    turn = settle(books)
-    conversation = books.conversation_by_id(turn.conversation)
+    turn = answered_turn(books)
+    conversation = books.get_conversation(turn.conversation_id)
     assert conversation is not None
-    assert conversation.thread is not None
-    assistant.unreachable.add(conversation.thread)
+    assert conversation.thread_id is not None
+    assistant.unreachable.add(conversation.thread_id)
     result = run("forget", "--platform", PLATFORM, "--user", "Ada", "--yes")
     assert result.exit_code == 1
-    assert f"Not deleted: {conversation.thread} of conversation {conversation.id}: the loft is closed." in result.stderr
+    assert (
+        f"Not deleted: {conversation.thread_id} of conversation {conversation.id}: the backend is unreachable."
+        in result.stderr
+    )
     assert result.stderr.endswith("Error: 1 thread not deleted at the backend. Run this again later.\n")
-    assert read(books, turn) == turn
+    assert get_turn(books, turn) == turn
     given_up = run("forget", "--platform", PLATFORM, "--user", "Ada", "--yes", "--leave-threads")
     assert (given_up.exit_code, assistant.deleted) == (0, [])
-    assert f"no longer known here: {conversation.thread}." in given_up.stderr
-    assert books.turn(turn.id) is None
+    assert f"no longer known here: {conversation.thread_id}." in given_up.stderr
+    assert books.get_turn(turn.id) is None
 
 
 @pytest.mark.parametrize("command", ["forget", "export"])
-def test_nobodys_name_is_no_name(run: Run, books: SqlBooks, command: str) -> None:
-    turn = settle(books, author="")
+def test_nobodys_name_is_no_name(run: RunCommand, books: SqlAdminStore, command: str) -> None:
+    turn = answered_turn(books, author="")
     for arguments in (("--platform", PLATFORM), ("--platform", PLATFORM, "--user", " ")):
         assert run(command, *arguments).exit_code == 2
-    assert read(books, turn) == turn
+    assert get_turn(books, turn) == turn
 
 
-def test_a_person_is_handed_what_is_kept_of_them(run: Run, books: SqlBooks, tmp_path: Path) -> None:
-    turn = settle(books, text="Grüße 🕊")
+def test_a_person_is_handed_what_is_kept_of_them(run: RunCommand, books: SqlAdminStore, tmp_path: Path) -> None:
+    turn = answered_turn(books, text="Grüße 🕊")
     told = run("export", "--platform", PLATFORM, "--user", "Ada")
     assert told.exception is None
     assert json.loads(told.stdout)["turns"][0]["message"] == "Grüße 🕊"
@@ -282,20 +292,20 @@ def test_a_person_is_handed_what_is_kept_of_them(run: Run, books: SqlBooks, tmp_
     assert json.loads(path.read_text(encoding="utf-8"))["turns"][0]["turn_id"] == turn.id
 
 
-def test_a_file_that_cannot_be_written_is_an_error_in_one_line(run: Run, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error_in_one_line(run: RunCommand, tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "ada.json"
     result = run("export", "--platform", PLATFORM, "--user", "Ada", "--output", str(path))
     assert (result.exit_code, result.output) == (1, f"Error: {path} cannot be written: No such file or directory.\n")
 
 
 def test_an_export_that_breaks_off_leaves_the_file_as_it_was(
-    run: Run, books: SqlBooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunCommand, books: SqlAdminStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(*_: object) -> None:
         raise StoreUnavailable
 
     path = tmp_path / "ada.json"
     path.write_text("before")
-    monkeypatch.setattr(books, "judged_by", break_off)
+    monkeypatch.setattr(books, "feedback_by", break_off)
     assert run("export", "--platform", PLATFORM, "--user", "Ada", "--output", str(path)).exit_code == 1
     assert [(each.name, each.read_text()) for each in tmp_path.glob("*ada*")] == [("ada.json", "before")]

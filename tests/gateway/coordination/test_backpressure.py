@@ -1,49 +1,49 @@
-"""How much may wait in all and of one platform."""
+"""Limits of unfinished turns, in total and per platform."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.coordination.backpressure import Pressure
+from gateway.coordination.backpressure import Backpressure
 from gateway.domain.errors import Overloaded
-from gateway.domain.models import ConversationKey, Kind, Message
-from gateway.ports.store import Depth
+from gateway.domain.models import ConversationKey, Message, MessageKind
+from gateway.ports.store import QueueDepth
 
 
-def message(platform: str, kind: Kind = Kind.ASK) -> Message:
+def message(platform: str, kind: MessageKind = MessageKind.PROMPT) -> Message:
     return Message(ConversationKey(platform), "1", "hello", kind=kind)
 
 
 @pytest.fixture
-def pressure() -> Pressure:
-    return Pressure(most=5, most_of_one=3)
+def backpressure() -> Backpressure:
+    return Backpressure(max_total=5, max_per_platform=3)
 
 
-def test_one_platform_that_is_full_leaves_room_for_the_others(pressure: Pressure) -> None:
+def test_a_platform_at_its_limit_does_not_block_the_others(backpressure: Backpressure) -> None:
     for _ in range(3):
-        pressure.admit(message("one"))
+        backpressure.admit(message("one"))
     with pytest.raises(Overloaded) as refusal:
-        pressure.admit(message("one"))
+        backpressure.admit(message("one"))
     assert refusal.value.retry_after
-    pressure.admit(message("two"))
+    backpressure.admit(message("two"))
 
 
-def test_all_of_them_together_are_bounded(pressure: Pressure) -> None:
-    pressure.look([Depth("one", 2, 1.0), Depth("two", 2, 1.0)])
-    pressure.admit(message("three"))
+def test_the_total_of_all_platforms_is_limited(backpressure: Backpressure) -> None:
+    backpressure.refresh([QueueDepth("one", 2, 1.0), QueueDepth("two", 2, 1.0)])
+    backpressure.admit(message("three"))
     with pytest.raises(Overloaded):
-        pressure.admit(message("four"))
+        backpressure.admit(message("four"))
 
 
-def test_a_look_at_the_table_tells_what_has_been_answered_since(pressure: Pressure) -> None:
-    pressure.look([Depth("one", 3, 1.0)])
+def test_a_refresh_accounts_for_turns_finished_since(backpressure: Backpressure) -> None:
+    backpressure.refresh([QueueDepth("one", 3, 1.0)])
     with pytest.raises(Overloaded):
-        pressure.admit(message("one"))
-    pressure.look([])
-    pressure.admit(message("one"))
+        backpressure.admit(message("one"))
+    backpressure.refresh([])
+    backpressure.admit(message("one"))
 
 
-@pytest.mark.parametrize("kind", [Kind.STOP, Kind.RESET])
-def test_what_makes_the_queue_shorter_is_always_taken(pressure: Pressure, kind: Kind) -> None:
-    pressure.look([Depth("one", 100, 1.0)])
-    pressure.admit(message("one", kind))
+@pytest.mark.parametrize("kind", [MessageKind.STOP, MessageKind.RESET])
+def test_stops_and_resets_are_always_accepted(backpressure: Backpressure, kind: MessageKind) -> None:
+    backpressure.refresh([QueueDepth("one", 100, 1.0)])
+    backpressure.admit(message("one", kind))

@@ -1,4 +1,4 @@
-"""What a process may still do after it stood still: nothing that somebody else does already."""
+"""Tests of LeaseGuard: what a process may still do after it was suspended."""
 
 from __future__ import annotations
 
@@ -8,70 +8,74 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.coordination.async_store import Journal
-from gateway.coordination.lease import Grip, now
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, ConversationKey, Mark, Message, TurnId
+from gateway.domain.models import AuditEvent, Claim, ConversationKey, Message, TurnId
 from storage.store import SqlStore
 
-LONG_AGO = now() - 3600.0
+LONG_AGO = lease_clock() - 3600.0
 TURN = TurnId("turn_1")
 
 
 @pytest.fixture
-def journal(brief_store: SqlStore) -> Iterator[Journal]:
+def async_store(brief_store: SqlStore) -> Iterator[AsyncStore]:
     with ThreadPoolExecutor(1) as executor:
-        yield Journal(brief_store, executor)
+        yield AsyncStore(brief_store, executor)
 
 
 @pytest.fixture
 def claim(brief_store: SqlStore) -> Claim:
-    recorded = brief_store.record(Message(ConversationKey("fake", channel="c"), "1", "hello"), TURN, owner="one")
+    recorded = brief_store.enqueue(Message(ConversationKey("fake", channel="c"), "1", "hello"), TURN, owner="one")
     assert recorded.claim is not None
     return recorded.claim
 
 
 def take_over(store: SqlStore, owner: str) -> None:
-    """Once the lease has run out."""
+    """Claims the conversation for ``owner`` as soon as the lease has expired."""
     deadline = time.monotonic() + 20.0
     while not store.claim(owner, ["fake"], 1):
         assert time.monotonic() < deadline
 
 
-def marks(store: SqlStore) -> list[tuple[Mark, str]]:
-    turn = store.turn(TURN)
+def marks(store: SqlStore) -> list[tuple[AuditEvent, str]]:
+    turn = store.get_turn(TURN)
     assert turn is not None
-    return [(step.mark, step.detail) for step in turn.trail if step.mark is Mark.WENT_ON]
+    return [(entry.event, entry.detail) for entry in turn.audit_log if entry.event is AuditEvent.RESUMED_AFTER_PAUSE]
 
 
-async def test_within_a_lease_the_database_is_not_asked(journal: Journal, claim: Claim, brief_store: SqlStore) -> None:
+async def test_within_a_lease_the_database_is_not_asked(
+    async_store: AsyncStore, claim: Claim, brief_store: SqlStore
+) -> None:
     brief_store.close()
-    await Grip(journal, claim, seconds=60.0, since=now()).ensure()
+    await LeaseGuard(async_store, claim, lease_seconds=60.0, requested_at=lease_clock()).assert_held()
     assert marks(brief_store) == []
 
 
-async def test_who_stood_still_goes_on_when_nobody_took_over(
-    journal: Journal, claim: Claim, brief_store: SqlStore
+async def test_a_process_continues_after_a_suspension_when_no_other_took_over(
+    async_store: AsyncStore, claim: Claim, brief_store: SqlStore
 ) -> None:
-    grip = Grip(journal, claim, seconds=60.0, since=LONG_AGO)
-    await grip.ensure()
-    await grip.ensure()
-    assert marks(brief_store) == [(Mark.WENT_ON, "one")]
+    guard = LeaseGuard(async_store, claim, lease_seconds=60.0, requested_at=LONG_AGO)
+    await guard.assert_held()
+    await guard.assert_held()
+    assert marks(brief_store) == [(AuditEvent.RESUMED_AFTER_PAUSE, "one")]
 
 
-async def test_a_renewal_is_as_good_as_a_claim(journal: Journal, claim: Claim, brief_store: SqlStore) -> None:
-    grip = Grip(journal, claim, seconds=60.0, since=LONG_AGO)
-    grip.extend(now())
-    await grip.ensure()
+async def test_a_renewed_lease_is_held_without_asking_the_database(
+    async_store: AsyncStore, claim: Claim, brief_store: SqlStore
+) -> None:
+    guard = LeaseGuard(async_store, claim, lease_seconds=60.0, requested_at=LONG_AGO)
+    guard.mark_renewed(lease_clock())
+    await guard.assert_held()
     assert marks(brief_store) == []
 
 
 @pytest.mark.parametrize("owner", ["two", "one"])
-async def test_who_stood_still_may_do_nothing_more_once_somebody_took_over_be_it_itself(
-    journal: Journal, claim: Claim, brief_store: SqlStore, owner: str
+async def test_a_lease_is_lost_once_any_process_claimed_again_even_the_same_one(
+    async_store: AsyncStore, claim: Claim, brief_store: SqlStore, owner: str
 ) -> None:
     take_over(brief_store, owner)
-    grip = Grip(journal, claim, seconds=60.0, since=LONG_AGO)
+    guard = LeaseGuard(async_store, claim, lease_seconds=60.0, requested_at=LONG_AGO)
     for _ in range(2):
         with pytest.raises(LeaseLost):
-            await grip.ensure()
+            await guard.assert_held()

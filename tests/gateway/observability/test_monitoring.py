@@ -13,7 +13,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types
 
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import Depth
+from gateway.ports.store import QueueDepth
 from tests.gateway.turn_factory import all_of
 
 MONITORING = Path(__file__).parents[3] / "gateway" / "monitoring"
@@ -28,24 +28,24 @@ QUERIES = [(title, target["expr"]) for title, target in TARGETS] + [(rule["alert
 PROMETHEUS_OWN = {"job", "instance"}
 """Labels that Prometheus adds to every metric."""
 METRIC = re.compile(r"\b(?:gateway|process)_\w+")
-SELECTED = re.compile(r"\b(?P<name>(?:gateway|process)_\w+)\{(?P<labels>[^}]*)\}")
-GROUPED = re.compile(r"\b(?:by|on) \((?P<labels>[^)]*)\)")
-SHOWN = re.compile(r"\{\{ *(?:\$labels\.)?(?P<label>\w+) *\}\}")
+SELECTOR = re.compile(r"\b(?P<name>(?:gateway|process)_\w+)\{(?P<labels>[^}]*)\}")
+GROUPING = re.compile(r"\b(?:by|on) \((?P<labels>[^)]*)\)")
+TEMPLATE_LABEL = re.compile(r"\{\{ *(?:\$labels\.)?(?P<label>\w+) *\}\}")
 
 
 def labels_by_name() -> dict[str, set[str]]:
-    metrics = all_of(Metrics(depths=lambda: [Depth("slack", 1, 1.0)]))
+    metrics = all_of(Metrics(queue_depths=lambda: [QueueDepth("slack", 1, 1.0)]))
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     return {sample.name: set(sample.labels) for sample in samples}
 
 
-OF_THE_PROCESS: dict[str, set[str]] = {"process_resident_memory_bytes": set(), "process_cpu_seconds_total": set()}
+PROCESS_METRICS: dict[str, set[str]] = {"process_resident_memory_bytes": set(), "process_cpu_seconds_total": set()}
 """Process metrics of the library, which it provides on some systems only."""
-KNOWN = labels_by_name() | OF_THE_PROCESS
+KNOWN = labels_by_name() | PROCESS_METRICS
 
 
 def grouped(query: str) -> set[str]:
-    return {label.strip() for found in GROUPED.finditer(query) for label in found["labels"].split(",")}
+    return {label.strip() for found in GROUPING.finditer(query) for label in found["labels"].split(",")}
 
 
 # ---------------------------------------------------------------- queries
@@ -57,7 +57,7 @@ def test_every_query_asks_for_metrics_that_there_are() -> None:
 
 
 def test_every_query_selects_by_labels_that_its_metric_has() -> None:
-    selections = [found for _, query in QUERIES for found in SELECTED.finditer(query)]
+    selections = [found for _, query in QUERIES for found in SELECTOR.finditer(query)]
     assert selections
     for found in selections:
         selected = {part.partition("=")[0].rstrip("!~") for part in found["labels"].split(",")}
@@ -82,13 +82,13 @@ def test_what_only_grows_is_asked_for_as_a_rate_and_what_goes_up_and_down_is_not
 
 def test_every_metric_of_ours_is_on_the_dashboard() -> None:
     shown = " ".join(target["expr"] for _, target in TARGETS)
-    families = all_of(Metrics(depths=list)).registry.collect()
+    families = all_of(Metrics(queue_depths=list)).registry.collect()
     assert [f.name for f in families if f.name.startswith("gateway_") and f.name not in shown] == []
 
 
 def test_a_legend_names_labels_that_are_left_in_the_result() -> None:
     for title, target in TARGETS:
-        shown = {found["label"] for found in SHOWN.finditer(target["legendFormat"])}
+        shown = {found["label"] for found in TEMPLATE_LABEL.finditer(target["legendFormat"])}
         assert shown <= grouped(target["expr"]) - {"le"}, title
 
 
@@ -144,7 +144,7 @@ def test_an_alert_tells_only_of_labels_that_it_has() -> None:
         # Without an aggregation, the labels that Prometheus adds remain.
         left = grouped(rule["expr"]) or (set() if "sum(" in rule["expr"] else PROMETHEUS_OWN)
         for text in rule["annotations"].values():
-            assert {found["label"] for found in SHOWN.finditer(text)} <= left, rule["alert"]
+            assert {found["label"] for found in TEMPLATE_LABEL.finditer(text)} <= left, rule["alert"]
 
 
 @pytest.mark.parametrize(

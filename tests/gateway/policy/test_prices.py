@@ -58,12 +58,12 @@ def test_a_model_without_a_name_is_the_usual_one(monkeypatch: pytest.MonkeyPatch
 )
 def test_a_version_costs_what_its_model_costs(monkeypatch: pytest.MonkeyPatch, model: str, priced_as: str) -> None:
     prices = load(monkeypatch)
-    assert prices.of(model) == prices.of(priced_as) is not None
+    assert prices.price_of(model) == prices.price_of(priced_as) is not None
 
 
 @pytest.mark.parametrize("model", ["gpt-5.99", "gpt-50", "llama3", "o33", "", "gpt", "ft:gpt-4o:us"])
 def test_another_model_has_no_price(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    assert load(monkeypatch).of(model) is None
+    assert load(monkeypatch).price_of(model) is None
 
 
 def test_own_prices_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_the_rate_does_not_depend_on_how_many_requests_a_turn_made(monkeypatch: 
 
 def test_a_star_stands_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = load(monkeypatch, "*=0/0")
-    assert prices.of("llama3") == Price(Decimal(0), Decimal(0))
+    assert prices.price_of("llama3") == Price(Decimal(0), Decimal(0))
     assert prices.cost("gpt-5", MILLION) == 11_250_000
 
 

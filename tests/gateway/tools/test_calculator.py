@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.tools import calculate
-from gateway.tools.calculator import MAX_BITS, MAX_LENGTH, evaluate, written
+from gateway.tools.calculator import MAX_BITS, MAX_EXPRESSION_CHARS, evaluate, format_number
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ from gateway.tools.calculator import MAX_BITS, MAX_LENGTH, evaluate, written
     ],
 )
 def test_it_calculates(expression: str, result: str) -> None:
-    assert written(evaluate(expression)) == result
+    assert format_number(evaluate(expression)) == result
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_it_calculates(expression: str, result: str) -> None:
         ("1j", "cannot be parsed"),
         ("0x10", "cannot be parsed"),
         ("1 if (x := 2) else 3", "cannot be parsed"),
-        ("1" + "0" * MAX_LENGTH, "longer than"),
+        ("1" + "0" * MAX_EXPRESSION_CHARS, "longer than"),
         ("-" * 100 + "1", "nested deeper"),
         ("(" * 900 + "1" + ")" * 900, "not complete"),
     ],
@@ -153,7 +153,7 @@ def test_rational_arithmetic_is_exact(case: Written) -> None:
 
 @given(st.fractions())
 def test_the_formatted_number_is_exact(number: Fraction) -> None:
-    shown = Fraction(written(number))
+    shown = Fraction(format_number(number))
     assert abs(shown - number) <= abs(number) * Fraction(1, 10**19)
 
 
@@ -188,4 +188,4 @@ def test_anything_gives_a_bounded_number_or_a_value_error(expression: str) -> No
     except ValueError:
         return
     assert math.isfinite(number) if isinstance(number, float) else number.numerator.bit_length() <= MAX_BITS
-    assert len(written(number)) < 4000
+    assert len(format_number(number)) < 4000

@@ -12,14 +12,14 @@ from pydantic import BaseModel, Field, ValidationError
 from gateway.tools import Tool, tool
 
 
-class Place(BaseModel):
+class PlaceArgument(BaseModel):
     city: str
     country: str = "DE"
 
 
 @tool
 def forecast(
-    place: Place,
+    place: PlaceArgument,
     days: Annotated[int, Field(ge=1, le=7)] = 1,
     unit: Annotated[Literal["C", "F"], Field(description="The scale.")] = "C",
     *,
@@ -61,12 +61,12 @@ def test_the_schema_comes_from_the_signature() -> None:
         "description": "The scale.",
     }
     assert schema["properties"]["place"]["description"] == "Where."
-    assert schema["$defs"]["Place"]["required"] == ["city"]
+    assert schema["$defs"]["PlaceArgument"]["required"] == ["city"]
 
 
 def test_arguments_become_python_values_and_defaults_stay_the_functions() -> None:
-    given = forecast.arguments('{"place": {"city": "Ulm"}, "copy": ["1", 2]}')
-    assert given == {"place": Place(city="Ulm"), "copy": [1.0, 2.0]}
+    given = forecast.parse_arguments('{"place": {"city": "Ulm"}, "copy": ["1", 2]}')
+    assert given == {"place": PlaceArgument(city="Ulm"), "copy": [1.0, 2.0]}
     assert forecast.call(**given) == "Ulm DE 1 C [1.0, 2.0]"
 
 
@@ -77,14 +77,14 @@ def test_an_empty_text_means_no_arguments(text: str) -> None:
         """Ping."""
         return "pong"
 
-    assert ping.arguments(text) == {}
+    assert ping.parse_arguments(text) == {}
     assert ping.parameters == {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 @pytest.mark.parametrize("text", ["[", "5", '"x"', '{"place": 1}', '{"place": {"city": "Ulm"}, "days": 9}', '{"x": 1}'])
 def test_arguments_that_do_not_fit_are_refused(text: str) -> None:
     with pytest.raises(ValidationError):
-        forecast.arguments(text)
+        forecast.parse_arguments(text)
 
 
 def test_a_tool_is_frozen() -> None:
@@ -98,7 +98,7 @@ def test_names_reserved_by_pydantic_can_be_parameters() -> None:
         """Odd."""
         return f"{schema}{_private}{model_config}{title}"
 
-    given = odd.arguments('{"schema": "a", "_private": 1, "model_config": "b", "title": "c"}')
+    given = odd.parse_arguments('{"schema": "a", "_private": 1, "model_config": "b", "title": "c"}')
     assert odd.call(**given) == "a1bc"
     assert list(odd.parameters["properties"]) == ["schema", "_private", "model_config", "title"]
 
@@ -109,7 +109,7 @@ def test_a_method_is_a_tool_without_its_self() -> None:
             """Count."""
             return by + 1
 
-    assert tool(Counter().count).call(**tool(Counter().count).arguments('{"by": 1}')) == 2
+    assert tool(Counter().count).call(**tool(Counter().count).parse_arguments('{"by": 1}')) == 2
 
 
 def _undocumented(a: int) -> int:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.tools import Tool, ToolBox, tool
-from gateway.tools.toolbox import MAX_RESULT
+from gateway.tools.toolbox import MAX_RESULT_CHARS
 
 
 @tool
@@ -103,9 +103,9 @@ async def test_a_result_becomes_text(value: object, text: str) -> None:
 
 
 async def test_a_long_result_is_cut_and_says_so() -> None:
-    text = await ToolBox([result_of("x" * (MAX_RESULT + 1))]).call("give", "")
-    assert text.startswith("x" * MAX_RESULT + "\n[The result was cut here")
-    assert len(text) < MAX_RESULT + 100
+    text = await ToolBox([result_of("x" * (MAX_RESULT_CHARS + 1))]).call("give", "")
+    assert text.startswith("x" * MAX_RESULT_CHARS + "\n[The result was cut here")
+    assert len(text) < MAX_RESULT_CHARS + 100
 
 
 async def test_an_unknown_tool_gets_the_list_of_tools() -> None:

@@ -15,13 +15,13 @@ from werkzeug.test import TestResponse
 
 from gateway.domain.errors import SettingsError
 from gateway.ports.inbox import Inbox
-from gateway.web.chat_page import PAGES, TYPES, Assets, ChatPage, ChatPageSettings, policy
+from gateway.web.chat_page import CONTENT_TYPES, PAGES, Assets, ChatPage, ChatPageSettings, content_security_policy
 from gateway.web.flask_app import create_app
 from tests.adapters.chat import error
 
-NOBODY = cast("Inbox", None)
+NO_INBOX = cast("Inbox", None)
 VENDORED = json.loads((PAGES / "vendor/VENDORED.json").read_text())
-MOST_BYTES = 250_000
+MAX_PAGE_BYTES = 250_000
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def assets() -> Assets:
 
 
 def client(assets: Assets, *, origins: str = "*", keyed: bool = False, **settings: Any) -> FlaskClient:
-    app = create_app((), NOBODY, tuple)
+    app = create_app((), NO_INBOX, tuple)
     app.register_blueprint(assets.routes())
     app.register_blueprint(ChatPage(ChatPageSettings(**settings), assets, origins, keyed, 1000).routes())
     return app.test_client()
@@ -59,7 +59,7 @@ def test_everything_that_the_page_loads_is_ours_and_there(assets: Assets) -> Non
         assert address.startswith(f"assets/{assets.version}/")
         response = visitor.get(f"/{address}")
         assert response.status_code == 200
-        assert response.content_type == TYPES[Path(address).suffix]
+        assert response.content_type == CONTENT_TYPES[Path(address).suffix]
 
 
 def test_every_module_that_a_script_imports_is_there(assets: Assets) -> None:
@@ -76,7 +76,8 @@ def test_a_visitor_loads_little(assets: Assets) -> None:
     page = visitor.get("/")
     modules = {f"assets/{assets.version}/chat/{path.name}" for path in (PAGES / "chat").glob("*.js")}
     assert (
-        sum(len(visitor.get(f"/{address}").data) for address in {*loaded(page), *modules}) + len(page.data) < MOST_BYTES
+        sum(len(visitor.get(f"/{address}").data) for address in {*loaded(page), *modules}) + len(page.data)
+        < MAX_PAGE_BYTES
     )
 
 
@@ -122,7 +123,7 @@ def test_the_policy_lets_nothing_in_but_our_own_files(assets: Assets) -> None:
     ],
 )
 def test_it_may_be_framed_by_whom_cors_allows(origins: list[str], ancestors: str) -> None:
-    assert policy(origins).endswith(f"; frame-ancestors {ancestors}")
+    assert content_security_policy(origins).endswith(f"; frame-ancestors {ancestors}")
 
 
 def test_the_origins_are_read_as_cors_reads_them(assets: Assets) -> None:

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from werkzeug.exceptions import BadGateway, ClientDisconnected, ImATeapot
 
 from gateway.domain import errors
-from gateway.domain.errors import AssistantError, GatewayError, Overloaded, StoreUnavailable, Unreadable
-from gateway.ports.check import Check
+from gateway.domain.errors import AssistantError, GatewayError, MalformedRequest, Overloaded, StoreUnavailable
+from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Request, Webhook, WebhookResponse
 from gateway.web.api import problems
@@ -27,21 +27,21 @@ from gateway.web.flask_app import create_app
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.fakes.platform import FakePlatform
 
-NOBODY = cast("Inbox", None)
+NO_INBOX = cast("Inbox", None)
 """For routes that do not use the inbox."""
-WELL = (Check("database", ok=True), Check("backend", ok=True))
+ALL_OK = (CheckResult("database", ok=True), CheckResult("backend", ok=True))
 
 
-class Doorbell(FakePlatform):
+class RoutedPlatform(FakePlatform):
     """A platform with a route that calls the given view."""
 
     def __init__(self, ring: Callable[[], Any]) -> None:
         super().__init__()
-        self.ring = ring
+        self.view = ring
 
     def routes(self, inbox: Inbox) -> flask.Blueprint:
         blueprint = flask.Blueprint("doorbell", __name__)
-        blueprint.add_url_rule("/ring", "ring", self.ring, methods=["GET", "POST"])
+        blueprint.add_url_rule("/ring", "ring", self.view, methods=["GET", "POST"])
         return blueprint
 
 
@@ -56,8 +56,10 @@ class Hooked(FakePlatform):
         return (Webhook("/hook", 10, self.handle), Webhook("/other", 20, self.handle))
 
 
-def client(ring: Callable[[], Any] = lambda: "", ready: Callable[[], Sequence[Check]] = lambda: WELL) -> FlaskClient:
-    return create_app([Doorbell(ring), FakePlatform()], NOBODY, ready).test_client()
+def client(
+    ring: Callable[[], Any] = lambda: "", ready: Callable[[], Sequence[CheckResult]] = lambda: ALL_OK
+) -> FlaskClient:
+    return create_app([RoutedPlatform(ring), FakePlatform()], NO_INBOX, ready).test_client()
 
 
 def raising(exc: Exception) -> Callable[..., Any]:
@@ -80,7 +82,7 @@ def test_a_webhook_gets_body_and_headers_and_its_answer_goes_back_as_it_is() -> 
         seen.append(request)
         return WebhookResponse(202, "{}", {"Content-Type": "application/json"})
 
-    web = create_app([Hooked(handle)], NOBODY, lambda: WELL).test_client()
+    web = create_app([Hooked(handle)], NO_INBOX, lambda: ALL_OK).test_client()
     for path in ("/hook", "/other"):
         response = web.post(path, data=b"hello", headers={"X-Some-Header": "Value"})
         assert (response.status_code, response.data, response.content_type) == (202, b"{}", "application/json")
@@ -96,7 +98,7 @@ def test_a_body_that_is_too_large_for_a_webhook_is_refused_however_it_is_sent() 
         seen.append(request.body)
         return WebhookResponse()
 
-    web = create_app([Hooked(handle)], NOBODY, lambda: WELL).test_client()
+    web = create_app([Hooked(handle)], NO_INBOX, lambda: ALL_OK).test_client()
     assert error(web.post("/hook", data=b"x" * 11)) == (413, "payload_too_large")
     for size in (10, 11, 1000):
         chunked = web.post("/hook", input_stream=io.BytesIO(b"x" * size), environ_overrides=CHUNKED)
@@ -108,7 +110,7 @@ def test_a_body_that_is_too_large_for_a_webhook_is_refused_however_it_is_sent() 
     ("fault", "status", "after"), [(StoreUnavailable("pw"), 503, "5"), (Overloaded(retry_after=7), 503, "7")]
 )
 def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, status: int, after: str) -> None:
-    web = create_app([Hooked(raising(fault))], NOBODY, lambda: WELL).test_client()
+    web = create_app([Hooked(raising(fault))], NO_INBOX, lambda: ALL_OK).test_client()
     response = web.post("/hook")
     assert (response.status_code, response.headers["Retry-After"]) == (status, after)
     assert "pw" not in response.text
@@ -120,19 +122,19 @@ def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, sta
 @pytest.mark.parametrize(
     ("exc", "status", "code"),
     [
-        (errors.Unverified(), 401, "unauthorized"),
-        (errors.Unreadable(), 400, "unreadable"),
-        (Unreadable(code="payload_too_large"), 413, "payload_too_large"),
-        (Unreadable(code="unsupported_media_type"), 415, "unsupported_media_type"),
+        (errors.Unauthenticated(), 401, "unauthorized"),
+        (errors.MalformedRequest(), 400, "unreadable"),
+        (MalformedRequest(code="payload_too_large"), 413, "payload_too_large"),
+        (MalformedRequest(code="unsupported_media_type"), 415, "unsupported_media_type"),
         (errors.ThreadNotFound(), 404, "thread_not_found"),
         (errors.TurnNotFound(), 404, "turn_not_found"),
         (errors.Conflict(code="taken"), 409, "taken"),
         (errors.Overloaded(), 503, "overloaded"),
         (Overloaded(code="rate_limited"), 429, "rate_limited"),
         (errors.StoreUnavailable("psql://u:pw@h"), 503, "store_unavailable"),
-        (errors.RateLimited("org-1"), 429, "rate_limited"),
-        (errors.TimedOut("org-1"), 504, "timed_out"),
-        (errors.Misconfigured("org-1"), 502, "assistant_failed"),
+        (errors.AssistantRateLimited("org-1"), 429, "rate_limited"),
+        (errors.AssistantTimedOut("org-1"), 504, "timed_out"),
+        (errors.AssistantMisconfigured("org-1"), 502, "assistant_failed"),
         (errors.LeaseLost("pw"), 500, "internal"),
         (errors.SettingsError("pw"), 500, "internal"),
         (RuntimeError("pw"), 500, "internal"),
@@ -152,7 +154,7 @@ def test_every_kind_of_error_has_a_status() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GatewayError)]
     assert len(kinds) > 10
     for kind in kinds:
-        status = problems.of_error(kind())[1]
+        status = problems.from_error(kind())[1]
         assert status >= 400
         assert (status == 500) is not issubclass(
             kind, errors.InputError | errors.Overloaded | errors.StoreUnavailable | AssistantError
@@ -206,7 +208,7 @@ def test_readiness_names_what_is_there_and_what_is_missing_but_not_why() -> None
     response = client().get("/readyz")
     assert response.status_code == 200
     assert response.json == {"status": "ok", "checks": {"database": "ok", "backend": "ok"}}
-    response = client(ready=lambda: (WELL[0], Check("backend", ok=False, detail="401 for sk-1"))).get("/readyz")
+    response = client(ready=lambda: (ALL_OK[0], CheckResult("backend", ok=False, detail="401 for sk-1"))).get("/readyz")
     assert response.status_code == 503
     assert response.json == {"status": "unavailable", "checks": {"database": "ok", "backend": "failed"}}
 
@@ -215,10 +217,10 @@ def test_readiness_is_asked_once_however_many_ask_for_it() -> None:
     asked: list[int] = []
     answering = threading.Event()
 
-    def ready() -> Sequence[Check]:
+    def ready() -> Sequence[CheckResult]:
         asked.append(1)
         assert answering.wait(20)
-        return WELL
+        return ALL_OK
 
     bell = client(ready=ready)
     statuses: list[int] = []
@@ -237,12 +239,12 @@ def test_while_readiness_is_asked_again_the_others_hear_what_was_known() -> None
     answering = threading.Event()
     answering.set()
 
-    def ready() -> Sequence[Check]:
+    def ready() -> Sequence[CheckResult]:
         asked.append(1)
         assert answering.wait(20)
-        return WELL
+        return ALL_OK
 
-    app = create_app([], NOBODY, ready, ready_seconds=0.0)
+    app = create_app([], NO_INBOX, ready, readiness_cache_seconds=0.0)
     assert app.test_client().get("/readyz").status_code == 200
     answering.clear()
     asking = in_thread(lambda: app.test_client().get("/readyz"))
@@ -311,20 +313,20 @@ def test_what_is_answered_is_what_the_document_says(chat: Chat, document: dict[s
         assert set(answer) <= set(schema["properties"])
 
 
-class Links(HTMLParser):
+class LinkCollector(HTMLParser):
     """Collects what a page loads, its link targets and its anchors."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loads: list[str] = []
-        self.leads: list[str] = []
-        self.places: set[str] = set()
+        self.targets: list[str] = []
+        self.anchors: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
-        self.places.add(f"#{found.get('id')}")
+        self.anchors.add(f"#{found.get('id')}")
         if tag == "a":
-            self.leads.append(found["href"])
+            self.targets.append(found["href"])
         elif tag in {"link", "script", "img", "iframe"}:
             self.loads.append(found.get("href") or found["src"])
 
@@ -332,13 +334,13 @@ class Links(HTMLParser):
 def test_the_page_shows_every_route_and_loads_nothing_from_elsewhere(chat: Chat, document: dict[str, Any]) -> None:
     response = chat.call("GET", "/docs")
     assert response.content_type == "text/html; charset=utf-8"
-    page = Links()
+    page = LinkCollector()
     page.feed(response.text)
     assert page.loads == ["/docs.css"]
     with chat.call("GET", "/docs.css") as style:
         assert style.status_code == 200
-    assert {lead for lead in page.leads if not lead.startswith("#")} == {"/openapi.json"}
-    assert {lead for lead in page.leads if lead.startswith("#")} <= page.places
+    assert {lead for lead in page.targets if not lead.startswith("#")} == {"/openapi.json"}
+    assert {lead for lead in page.targets if lead.startswith("#")} <= page.anchors
     for path in document["paths"]:
         assert path in response.text
     assert "<script" not in response.text

@@ -21,7 +21,7 @@ from gateway.observability.metrics import Metrics
 from gateway.ports.inbox import Inbox
 from gateway.web import flask_app
 from gateway.web.api.openapi import document
-from gateway.web.metrics_endpoint import Door, MetricsSettings, blueprint, operations, serve
+from gateway.web.metrics_endpoint import MetricsServer, MetricsSettings, blueprint, operations, serve
 from tests.gateway.turn_factory import TURN
 
 PROMETHEUS = (
@@ -29,8 +29,8 @@ PROMETHEUS = (
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )  # fmt: skip
 """The Accept header of Prometheus 3."""
-SHOWN = 'gateway_turns_accepted_total{platform="slack"} 1.0'
-NOBODY = cast("Inbox", None)
+EXPECTED_SAMPLE = 'gateway_turns_accepted_total{platform="slack"} 1.0'
+NO_INBOX = cast("Inbox", None)
 """For routes that do not use the inbox."""
 
 
@@ -42,7 +42,7 @@ def metrics() -> Metrics:
 
 
 def client(metrics: Metrics, token: str | None = None) -> FlaskClient:
-    app = flask_app.create_app([], NOBODY, lambda: ())
+    app = flask_app.create_app([], NO_INBOX, lambda: ())
     app.register_blueprint(blueprint(metrics, token))
     return app.test_client()
 
@@ -54,7 +54,7 @@ def test_metrics_are_shown_as_prometheus_text(metrics: Metrics) -> None:
     response = client(metrics).get("/metrics")
     assert response.status_code == 200
     assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
-    assert SHOWN in response.text
+    assert EXPECTED_SAMPLE in response.text
     assert "gateway_turns_accepted" in {family.name for family in plain_text(response.text)}
 
 
@@ -68,7 +68,7 @@ def test_metrics_are_shown_as_open_metrics_to_who_prefers_that(metrics: Metrics)
 def test_metrics_are_compressed_for_who_can_read_that(metrics: Metrics) -> None:
     response = client(metrics).get("/metrics", headers={"Accept-Encoding": "gzip"})
     assert response.headers["Content-Encoding"] == "gzip"
-    assert SHOWN in gzip.decompress(response.data).decode()
+    assert EXPECTED_SAMPLE in gzip.decompress(response.data).decode()
 
 
 def test_only_the_named_metrics_are_shown_to_who_names_them(metrics: Metrics) -> None:
@@ -93,7 +93,7 @@ def test_other_methods_are_refused(metrics: Metrics) -> None:
 
 def test_metrics_carry_the_headers_of_every_answer(metrics: Metrics) -> None:
     headers = client(metrics).get("/metrics").headers
-    assert {name: headers.get(name) for name in flask_app.HEADERS} == flask_app.HEADERS
+    assert {name: headers.get(name) for name in flask_app.DEFAULT_HEADERS} == flask_app.DEFAULT_HEADERS
 
 
 # ---------------------------------------------------------------- the token
@@ -101,7 +101,7 @@ def test_metrics_carry_the_headers_of_every_answer(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("shown", ["Bearer tell-me-2", "bearer  tell-me-2", "BEARER tell-me-2"])
 def test_who_shows_the_token_is_let_in(metrics: Metrics, shown: str) -> None:
-    assert SHOWN in client(metrics, "tell-me-2").get("/metrics", headers={"Authorization": shown}).text
+    assert EXPECTED_SAMPLE in client(metrics, "tell-me-2").get("/metrics", headers={"Authorization": shown}).text
 
 
 @pytest.mark.parametrize(
@@ -129,38 +129,40 @@ def test_the_documentation_tells_of_the_route(token: str | None, statuses: set[s
 
 
 @pytest.fixture(scope="module")
-def server(metrics: Metrics) -> Iterator[Door]:
+def server(metrics: Metrics) -> Iterator[MetricsServer]:
     with closing(serve(metrics, 0, "tell-me-2", host="127.0.0.1")) as server:
         yield server
 
 
-def ask(server: Door, path: str, **headers: str) -> tuple[int, str]:
+def get(server: MetricsServer, path: str, **headers: str) -> tuple[int, str]:
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read().decode()
 
 
-def test_a_process_without_a_web_server_shows_its_metrics(server: Door, capfd: pytest.CaptureFixture[str]) -> None:
-    status, text = ask(server, "/metrics", Authorization="Bearer tell-me-2")
+def test_a_process_without_a_web_server_shows_its_metrics(
+    server: MetricsServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, text = get(server, "/metrics", Authorization="Bearer tell-me-2")
     assert status == 200
-    assert SHOWN in text
+    assert EXPECTED_SAMPLE in text
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_token_is_asked_for_there_too(server: Door) -> None:
-    status, text = ask(server, "/metrics")
+def test_the_token_is_asked_for_there_too(server: MetricsServer) -> None:
+    status, text = get(server, "/metrics")
     assert status == 401
     assert "gateway_" not in text
 
 
-def test_there_is_nothing_else_at_that_port(server: Door) -> None:
-    assert ask(server, "/", Authorization="Bearer tell-me-2")[0] == 404
+def test_there_is_nothing_else_at_that_port(server: MetricsServer) -> None:
+    assert get(server, "/", Authorization="Bearer tell-me-2")[0] == 404
 
 
 def test_the_port_is_free_again_when_it_is_closed(metrics: Metrics) -> None:
     server = serve(metrics, 0, host="127.0.0.1")
-    assert ask(server, "/metrics")[0] == 200
+    assert get(server, "/metrics")[0] == 200
     server.close()
     with socket.create_server(("127.0.0.1", server.port)):
         pass

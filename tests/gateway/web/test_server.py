@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from gateway.web.server import _Pool
+from gateway.web.server import _TolerantThreadPool
 from tests.adapters.chat import parse, until
 
 ROOT = Path(__file__).parents[3]
 
 
-class Process:
+class SiteProcess:
     """A running ``tests.fakes.chat_server``."""
 
     def __init__(self, **options: Any) -> None:
@@ -37,10 +37,10 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.url = self.line()
+        self.url = self.read_line()
         self.port = int(self.url.rpartition(":")[2]) if ":" in self.url else 0
 
-    def line(self) -> str:
+    def read_line(self) -> str:
         assert self.popen.stdout
         return self.popen.stdout.readline().strip()
 
@@ -49,7 +49,7 @@ class Process:
         self.popen.stdin.write("\n")
         self.popen.stdin.flush()
 
-    def end(self, number: int | None = None) -> tuple[int, str]:
+    def wait_for_exit(self, number: int | None = None) -> tuple[int, str]:
         """Waits for the exit, after sending a signal if one is given; returns exit status and standard error."""
         if number is not None:
             self.popen.send_signal(number)
@@ -60,30 +60,30 @@ class Process:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     @contextmanager
-    def asking(self, method: str, path: str, body: Any = None, **headers: str) -> Iterator[HTTPResponse]:
+    def open_request(self, method: str, path: str, body: Any = None, **headers: str) -> Iterator[HTTPResponse]:
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
             raw = None if body is None else json.dumps(body)
             connection.request(method, path, raw, {"Content-Type": "application/json", "Connection": "close"} | headers)
             with connection.getresponse() as response:
                 yield response
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Sends a request; returns status and body."""
-        with self.asking(method, path, body, **headers) as response:
+        with self.open_request(method, path, body, **headers) as response:
             return response.status, json.load(response)
 
-    def waiting(self) -> int:
+    def waiting_callers(self) -> int:
         """Returns the number of clients that wait for a reply."""
-        (told,) = self.ask("GET", "/readyz")[1]["checks"]
+        (told,) = self.request("GET", "/readyz")[1]["checks"]
         return int(told.split()[0])
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
-    processes: list[Process] = []
+def start() -> Iterator[Callable[..., SiteProcess]]:
+    processes: list[SiteProcess] = []
 
-    def begin(**options: Any) -> Process:
-        processes.append(Process(**options))
+    def begin(**options: Any) -> SiteProcess:
+        processes.append(SiteProcess(**options))
         return processes[-1]
 
     yield begin
@@ -92,7 +92,7 @@ def start() -> Iterator[Callable[..., Process]]:
         process.popen.communicate()
 
 
-Start = Callable[..., Process]
+Start = Callable[..., SiteProcess]
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def say(pool: ThreadPoolExecutor, process: Process) -> Future[tuple[int, Any]]:
+def send_message(pool: ThreadPoolExecutor, process: SiteProcess) -> Future[tuple[int, Any]]:
     """Sends a message in a thread; the result is status and body."""
-    return pool.submit(process.ask, "POST", "/chat", {"message": "hi"})
+    return pool.submit(process.request, "POST", "/chat", {"message": "hi"})
 
 
 # ---------------------------------------------------------------- stopping
@@ -114,19 +114,19 @@ def test_a_request_that_runs_when_the_process_is_stopped_gets_its_answer_and_no_
     start: Start, pool: ThreadPoolExecutor, number: int
 ) -> None:
     process = start()
-    answer = say(pool, process)
-    until(process.waiting)
+    answer = send_message(pool, process)
+    until(process.waiting_callers)
     process.popen.send_signal(number)
-    assert process.line() == "stopping"
-    until(lambda: refused(process))
+    assert process.read_line() == "stopping"
+    until(lambda: is_refused(process))
     process.open_gate()
     status, body = answer.result(30)
     assert (status, body["response"]) == (200, "at last")
-    assert process.line() == "stopped True"
-    assert process.end() == (0, "")
+    assert process.read_line() == "stopped True"
+    assert process.wait_for_exit() == (0, "")
 
 
-def refused(process: Process) -> bool:
+def is_refused(process: SiteProcess) -> bool:
     try:
         process.connect().close()
     except ConnectionRefusedError:
@@ -138,20 +138,20 @@ def refused(process: Process) -> bool:
 
 def test_a_stream_that_runs_when_the_process_is_stopped_ends_as_it_should(start: Start) -> None:
     process = start()
-    with process.asking("POST", "/chat", {"message": "hi", "stream": True}) as response:
+    with process.open_request("POST", "/chat", {"message": "hi", "stream": True}) as response:
         assert response.readline() == b"event: turn\n"
         process.popen.send_signal(signal.SIGTERM)
-        assert process.line() == "stopping"
+        assert process.read_line() == "stopping"
         process.open_gate()
         assert b"event: done" in response.read()
-    assert process.end() == (0, "")
+    assert process.wait_for_exit() == (0, "")
 
 
 def test_callers_whose_turn_outlives_the_process_are_told_where_to_look(start: Start, pool: ThreadPoolExecutor) -> None:
     process = start(grace=1.0)
-    answer = say(pool, process)
-    until(process.waiting)
-    assert process.end(signal.SIGTERM) == (0, "")
+    answer = send_message(pool, process)
+    until(process.waiting_callers)
+    assert process.wait_for_exit(signal.SIGTERM) == (0, "")
     status, body = answer.result(30)
     assert (status, body["error"]["code"]) == (504, "timed_out")
     assert body["error"]["turn_id"]
@@ -159,9 +159,9 @@ def test_callers_whose_turn_outlives_the_process_are_told_where_to_look(start: S
 
 def test_a_request_that_outlives_the_grace_time_is_cut_off(start: Start, pool: ThreadPoolExecutor) -> None:
     process = start(grace=0.2, let_go=False)
-    answer = say(pool, process)
-    until(process.waiting)
-    status, errors = process.end(signal.SIGTERM)
+    answer = send_message(pool, process)
+    until(process.waiting_callers)
+    status, errors = process.wait_for_exit(signal.SIGTERM)
     assert status == 0
     assert "requests cut off" in errors
     assert isinstance(answer.exception(30), OSError)
@@ -169,11 +169,11 @@ def test_a_request_that_outlives_the_grace_time_is_cut_off(start: Start, pool: T
 
 def test_a_second_interrupt_ends_the_process_at_once(start: Start, pool: ThreadPoolExecutor) -> None:
     process = start()
-    say(pool, process)
-    until(process.waiting)
+    send_message(pool, process)
+    until(process.waiting_callers)
     process.popen.send_signal(signal.SIGINT)
-    assert process.line() == "stopping"
-    assert process.end(signal.SIGINT) == (130, "")
+    assert process.read_line() == "stopping"
+    assert process.wait_for_exit(signal.SIGINT) == (130, "")
 
 
 def test_a_process_that_is_stopped_while_it_starts_ends_in_good_order(start: Start) -> None:
@@ -181,17 +181,17 @@ def test_a_process_that_is_stopped_while_it_starts_ends_in_good_order(start: Sta
     assert process.url == "starting"
     process.popen.send_signal(signal.SIGTERM)
     process.open_gate()
-    assert process.line().startswith("http://127.0.0.1:")
-    assert process.line() == "stopping"
-    assert process.line() == "stopped True"
-    assert process.end() == (0, "")
+    assert process.read_line().startswith("http://127.0.0.1:")
+    assert process.read_line() == "stopping"
+    assert process.read_line() == "stopped True"
+    assert process.wait_for_exit() == (0, "")
 
 
 def test_under_nohup_a_terminal_that_hangs_up_stops_nothing(start: Start) -> None:
     process = start(nohup=True)
     process.popen.send_signal(signal.SIGHUP)
-    assert process.ask("GET", "/healthz") == (200, {"status": "ok"})
-    assert process.end(signal.SIGTERM) == (0, "")
+    assert process.request("GET", "/healthz") == (200, {"status": "ok"})
+    assert process.wait_for_exit(signal.SIGTERM) == (0, "")
 
 
 def test_callers_who_have_said_nothing_hold_nothing_up(start: Start) -> None:
@@ -199,7 +199,7 @@ def test_callers_who_have_said_nothing_hold_nothing_up(start: Start) -> None:
     with process.connect(), closing(HTTPConnection("127.0.0.1", process.port)) as kept:
         kept.request("GET", "/healthz")
         assert kept.getresponse().read() == b'{"status":"ok"}\n'
-        assert process.end(signal.SIGTERM) == (0, "")
+        assert process.wait_for_exit(signal.SIGTERM) == (0, "")
 
 
 def test_a_port_that_is_taken_is_one_line_and_status_1(start: Start) -> None:
@@ -207,7 +207,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(start: Start) -> None:
         port = taken.getsockname()[1]
         process = start(port=port)
         assert process.url == ""
-        status, errors = process.end()
+        status, errors = process.wait_for_exit()
     assert status == 1
     assert errors == f"Cannot listen on 127.0.0.1:{port}: the port is in use. Set HOST and PORT to a free address.\n"
 
@@ -217,7 +217,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(start: Start) -> None:
 
 def test_the_first_words_of_a_stream_come_through_before_the_rest_is_known(start: Start) -> None:
     process = start()
-    with process.asking("POST", "/chat", {"message": "hi", "stream": True}) as response:
+    with process.open_request("POST", "/chat", {"message": "hi", "stream": True}) as response:
         assert response.headers["Transfer-Encoding"] == "chunked"
         seen = b""
         while b"event: delta" not in seen or b": ping" not in seen:
@@ -234,22 +234,22 @@ def test_a_caller_who_goes_away_frees_his_thread(start: Start, *, stream: bool) 
     body = json.dumps({"message": "hi", "stream": stream}).encode()
     head = f"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     caller.sendall(head.encode() + body)
-    until(process.waiting)
+    until(process.waiting_callers)
     caller.close()
-    until(lambda: not process.waiting())
-    assert process.end(signal.SIGTERM) == (0, "")
+    until(lambda: not process.waiting_callers())
+    assert process.wait_for_exit(signal.SIGTERM) == (0, "")
 
 
 def test_when_all_places_are_taken_more_callers_are_sent_away_and_health_is_still_told(
     start: Start, pool: ThreadPoolExecutor
 ) -> None:
     process = start(threads=53)
-    answers = [say(pool, process) for _ in range(3)]
-    until(lambda: process.waiting() == 3)
-    status, body = process.ask("POST", "/chat", {"message": "hi"})
+    answers = [send_message(pool, process) for _ in range(3)]
+    until(lambda: process.waiting_callers() == 3)
+    status, body = process.request("POST", "/chat", {"message": "hi"})
     assert (status, body["error"]["code"]) == (503, "overloaded")
-    assert process.ask("GET", "/healthz")[0] == 200
-    assert process.ask("POST", "/chat", {"message": "hi"}, Prefer="respond-async")[0] == 202
+    assert process.request("GET", "/healthz")[0] == 200
+    assert process.request("POST", "/chat", {"message": "hi"}, Prefer="respond-async")[0] == 202
     process.open_gate()
     assert [answer.result(30)[0] for answer in answers] == [200] * 3
 
@@ -276,11 +276,11 @@ def test_a_caller_who_falls_silent_in_the_middle_loses_his_thread(start: Start) 
         in_head.sendall(head[:30])
         assert in_body.recv(100).startswith(b"HTTP/1.1 408 ")
         assert in_head.recv(100) == b""
-    assert process.end(signal.SIGTERM) == (0, "")
+    assert process.wait_for_exit(signal.SIGTERM) == (0, "")
 
 
 def test_when_the_host_allows_no_more_threads_those_there_are_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    with _Pool(4) as pool:
+    with _TolerantThreadPool(4) as pool:
         assert pool.submit(lambda: "one").result(10) == "one"
         busy = threading.Event()
         pool.submit(busy.wait, 20)
@@ -299,5 +299,5 @@ def test_without_a_single_thread_there_is_no_pretending(monkeypatch: pytest.Monk
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with _Pool(4) as pool, pytest.raises(RuntimeError, match="new thread"):
+    with _TolerantThreadPool(4) as pool, pytest.raises(RuntimeError, match="new thread"):
         pool.submit(lambda: "one")

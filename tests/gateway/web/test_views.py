@@ -36,9 +36,9 @@ UNDELIVERABLE = replace(TURN, state=TurnState.FAILED, failure=Failure("undeliver
 
 @pytest.mark.parametrize("turn", [TURN, replace(TURN, state=TurnState.DELIVERED), UNDELIVERABLE])
 def test_a_turn_with_a_reply_succeeds_even_if_delivery_failed(turn: Turn) -> None:
-    assert views.outcome(turn) == ({"response": "Hello", "thread_id": "thr_1", "turn_id": "turn_1"}, 200, {})
-    assert views.turn(turn)["response"] == "Hello"
-    assert views.turn(turn)["error"] is None
+    assert views.result_response(turn) == ({"response": "Hello", "thread_id": "thr_1", "turn_id": "turn_1"}, 200, {})
+    assert views.turn_body(turn)["response"] == "Hello"
+    assert views.turn_body(turn)["error"] is None
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_a_turn_with_a_reply_succeeds_even_if_delivery_failed(turn: Turn) -> Non
     ],
 )
 def test_a_turn_without_a_reply_says_why(turn: Turn, status: int, code: str) -> None:
-    body, answered, _ = views.outcome(turn)
+    body, answered, _ = views.result_response(turn)
     assert (answered, body["error"]["code"], body["error"]["turn_id"]) == (status, code, "turn_1")
-    view = views.turn(turn)
+    view = views.turn_body(turn)
     assert (view["response"], view["error"]["code"]) == (None, code)
     assert "pw" not in json.dumps([body, view])
 
 
 def test_times_are_utc_and_what_has_not_happened_is_null() -> None:
-    view = views.turn(replace(TURN, state=TurnState.QUEUED, reply=""))
+    view = views.turn_body(replace(TURN, state=TurnState.QUEUED, reply=""))
     assert view["received_at"] == "2023-11-14T22:13:20.250000Z"
     assert [view[name] for name in ("started_at", "answered_at", "delivered_at", "response", "error")] == [None] * 5
 
@@ -69,14 +69,14 @@ def test_a_thread_leaves_out_empty_messages() -> None:
     key = ConversationKey("p", channel="thr_1")
     silent = replace(TURN, message=replace(TURN.message, text=""))
     unanswered = replace(TURN, state=TurnState.FAILED, reply="")
-    view = views.thread(Conversation(1, key, ThreadId("conv_1"), "responses"), [silent, unanswered])
+    view = views.thread_body(Conversation(1, key, ThreadId("conv_1"), "responses"), [silent, unanswered])
     assert [(line["role"], line["text"]) for line in view["messages"]] == [("assistant", "Hello"), ("user", "hi")]
     assert (view["thread_id"], view["backend"], view["assistant_thread_id"]) == ("thr_1", "responses", "conv_1")
 
 
 def test_a_caller_is_gone_when_the_connection_is_closed_and_not_when_it_is_idle_or_pipelining() -> None:
     ours, theirs = socket.socketpair()
-    gone = views.caller_gone({"gunicorn.socket": ours})
+    gone = views.make_disconnect_check({"gunicorn.socket": ours})
     assert not gone()
     theirs.sendall(b"GET")
     assert not gone()
@@ -85,7 +85,7 @@ def test_a_caller_is_gone_when_the_connection_is_closed_and_not_when_it_is_idle_
     assert gone()
     ours.close()
     assert gone()
-    assert not views.caller_gone({})()
+    assert not views.make_disconnect_check({})()
 
 
 def test_nothing_more_is_sent_or_awaited_once_the_caller_is_gone() -> None:
@@ -93,15 +93,15 @@ def test_nothing_more_is_sent_or_awaited_once_the_caller_is_gone() -> None:
         yield None
         raise AssertionError("the caller is gone, so no more updates may be read")
 
-    stream = views.events(TURN, news(), lambda: True, ping_seconds=0.0)
+    stream = views.event_stream(TURN, news(), lambda: True, ping_seconds=0.0)
     assert [line.partition("\n")[0] for line in stream] == ["event: turn"]
-    assert views.awaited(TURN, news(), lambda: True)[1] == 504
+    assert views.wait_for_result(TURN, news(), lambda: True)[1] == 504
 
 
 @pytest.mark.parametrize("text", ["Grüße 👋", "one\u2028two", "a\x85b", "half of a character: \ud83d", "line\nline"])
 def test_an_event_is_one_line_of_utf_8_whatever_the_text(text: str) -> None:
     turn = Turn(TurnId("turn_1"), 1, 1, Message(ConversationKey("web"), "1", "hi"), TurnState.RUNNING)
-    _, delta, *_ = views.events(turn, (TextDelta(text),), lambda: False, ping_seconds=1.0)
+    _, delta, *_ = views.event_stream(turn, (TextDelta(text),), lambda: False, ping_seconds=1.0)
     name, data, *rest = delta.encode().decode().splitlines()
     assert (name, rest) == ("event: delta", [""])
     assert json.loads(data.removeprefix("data: ")) == {"text": text}

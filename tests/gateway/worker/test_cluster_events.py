@@ -1,4 +1,4 @@
-"""What processes tell each other over PostgreSQL, so that nobody has to look at the table to find out."""
+"""Events between processes over PostgreSQL, with polling switched off."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from gateway.domain.models import TurnId, TurnState
 from storage.store import SqlStore
 from tests import postgres
 from tests.fakes.assistant import FakeAssistant
-from tests.gateway.worker_process import Process, Start
+from tests.gateway.worker_process import Start, WorkerProcess
 
 PATIENCE = 20.0
 NEVER = 3600.0
-"""Seconds between two looks at the table: nothing in these tests is found by one."""
+"""Seconds between two polls of the database: so long that nothing in these tests is found by polling."""
 
 
 @pytest.fixture
 def start(postgres_url: str, assistant: FakeAssistant) -> Iterator[Start]:
-    """Starts processes over one PostgreSQL, which hear of each other or not at all."""
-    postgres.empty(postgres_url)
-    processes: list[Process] = []
+    """Starts processes on one PostgreSQL that learn of each other's work by events only."""
+    postgres.delete_all_rows(postgres_url)
+    processes: list[WorkerProcess] = []
     stores: list[SqlStore] = []
 
-    def begin(**options: object) -> Process:
+    def begin(**options: object) -> WorkerProcess:
         stores.append(SqlStore(postgres_url, lease_seconds=NEVER))
         options = {"lease_seconds": NEVER, "sweep_seconds": NEVER} | options
-        processes.append(Process(stores[-1], assistant, **options))  # type: ignore[arg-type]  # passed through
+        processes.append(WorkerProcess(stores[-1], assistant, **options))  # type: ignore[arg-type]  # passed through
         processes[-1].listen()
         return processes[-1]
 
@@ -48,14 +48,14 @@ def wait_until_it_runs(assistant: FakeAssistant) -> None:
         pause.wait(0.01)
 
 
-def test_what_one_process_has_no_room_for_is_taken_up_by_another_at_once(start: Start) -> None:
+def test_a_turn_beyond_the_capacity_of_one_process_is_claimed_by_another_at_once(start: Start) -> None:
     full, idle = start(owner="full", room=0), start(owner="idle")
     idle.listening.wait(PATIENCE)
     full.say("hello")
     assert idle.platform.wait_for(1)[0].reply == "You said: hello"
 
 
-def test_what_is_handed_back_is_taken_up_by_another_at_once(start: Start, assistant: FakeAssistant) -> None:
+def test_a_released_turn_is_claimed_by_another_process_at_once(start: Start, assistant: FakeAssistant) -> None:
     leaving, staying = start(owner="leaving"), start(owner="staying")
     assistant.think = lambda _: asyncio.Event()
     turn = leaving.say("hello")
@@ -65,26 +65,26 @@ def test_what_is_handed_back_is_taken_up_by_another_at_once(start: Start, assist
     assert staying.platform.wait_for(1)[0].id == turn
 
 
-def test_a_run_is_broken_off_when_another_process_cancels_its_turn(start: Start, assistant: FakeAssistant) -> None:
+def test_a_run_is_interrupted_when_another_process_cancels_its_turn(start: Start, assistant: FakeAssistant) -> None:
     runner, other = start(owner="runner"), start(owner="other")
     runner.listening.wait(PATIENCE)
     assistant.think = lambda _: asyncio.Event()
     turn = runner.say("hello")
     wait_until_it_runs(assistant)
-    other.inbox.cancel(turn)
+    other.inbox.cancel_turn(turn)
     assert runner.platform.wait_for(1)[0].state is TurnState.CANCELLED
 
 
-def test_who_awaits_a_turn_is_told_when_another_process_decided_it(start: Start) -> None:
+def test_a_waiting_process_is_told_when_another_process_resolves_the_turn(start: Start) -> None:
     waiting = start(owner="waiting", room=0)
     start(owner="runner")
     waiting.listening.wait(PATIENCE)
     turn = waiting.say("hello", awaited=True)
     assert waiting.decided.get(timeout=PATIENCE) == turn
-    assert waiting.inbox.turn(turn).reply == "You said: hello"
+    assert waiting.inbox.get_turn(turn).reply == "You said: hello"
 
 
-def test_whom_nobody_awaits_is_not_told_of(start: Start) -> None:
+def test_no_event_is_sent_for_a_turn_that_nobody_awaits(start: Start) -> None:
     taking, runner = start(owner="taking", room=0), start(owner="runner")
     taking.listening.wait(PATIENCE)
     taking.say("unawaited")

@@ -1,4 +1,4 @@
-"""How the engine brings outcomes to a platform: put off, refused, gone on with by another process."""
+"""Delivery by the worker: deferred, rejected, continued by another process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from gateway.domain.errors import DeliveryError, LeaseLost
 from gateway.domain.models import Turn, TurnState
-from gateway.ports.platform import Outbox
+from gateway.ports.platform import DeliveryContext
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start
 
 
-def test_a_delivery_that_is_put_off_is_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.turn_processor.DELIVERY_PAUSES", (0.0, 0.0))
+def test_a_deferred_delivery_is_retried(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.turn_processor.DELIVERY_RETRY_DELAYS", (0.0, 0.0))
     process = start()
     process.platform.refusals = [DeliveryError("slow down", retry_after=0.0)] * 20
     process.say("hello")
@@ -25,64 +25,64 @@ def test_a_delivery_that_is_put_off_is_tried_again(start: Start, monkeypatch: py
 
 
 @pytest.mark.parametrize("refusal", [DeliveryError("gone"), DeliveryError("slow", retry_after=0.0)])
-def test_a_reply_that_the_platform_will_not_take_is_kept_with_the_reason(
+def test_a_reply_that_the_platform_rejects_is_stored_with_the_reason(
     start: Start, monkeypatch: pytest.MonkeyPatch, refusal: DeliveryError
 ) -> None:
-    monkeypatch.setattr("gateway.worker.turn_processor.DELIVERY_PATIENCE", -1.0)
+    monkeypatch.setattr("gateway.worker.turn_processor.DELIVERY_GIVE_UP_SECONDS", -1.0)
     process = start()
     process.platform.refusals = [refusal]
     lost = process.say("hello")
     process.say("again")
     process.platform.wait_for(1)
-    stored = process.inbox.turn(lost)
+    stored = process.inbox.get_turn(lost)
     assert stored.state is TurnState.FAILED
     assert stored.reply == "You said: hello"
     assert stored.failure is not None
     assert (stored.failure.code, stored.failure.detail) == ("undeliverable", str(refusal))
 
 
-def test_what_was_noted_of_a_delivery_is_there_for_whoever_goes_on_with_it(
+def test_saved_progress_of_a_delivery_is_passed_to_the_next_process(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = start(owner="one")
-    begun = threading.Event()
+    started = threading.Event()
 
-    async def never_ends(turn: Turn, outbox: Outbox) -> None:
-        assert (outbox.fresh, outbox.parts) == (True, ())
-        await outbox.note(["part 1"])
-        await outbox.note(["part 1", "part 2"])
-        begun.set()
+    async def never_ends(turn: Turn, context: DeliveryContext) -> None:
+        assert (context.first_attempt, context.posted_messages) == (True, ())
+        await context.save_progress(["part 1"])
+        await context.save_progress(["part 1", "part 2"])
+        started.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr(first.platform, "deliver", never_ends)
     turn = first.say("hello")
-    assert begun.wait(20)
+    assert started.wait(20)
     first.stop(grace=0.0)
     second = start(owner="two")
     seen: list[tuple[bool, tuple[str, ...], tuple[str, ...]]] = []
     deliver = second.platform.deliver
 
-    async def goes_on(turn: Turn, outbox: Outbox) -> None:
-        seen.append((outbox.fresh, tuple(outbox.parts), turn.parts))
-        await deliver(turn, outbox)
+    async def continues(turn: Turn, context: DeliveryContext) -> None:
+        seen.append((context.first_attempt, tuple(context.posted_messages), turn.posted_messages))
+        await deliver(turn, context)
 
-    monkeypatch.setattr(second.platform, "deliver", goes_on)
+    monkeypatch.setattr(second.platform, "deliver", continues)
     assert second.platform.wait_for(1)[0].id == turn
     assert seen == [(False, ("part 1", "part 2"), ("part 1", "part 2"))]
 
 
-def test_who_lost_the_lease_while_delivering_says_nothing_more(
+def test_a_lease_lost_during_delivery_is_not_a_delivery_failure(
     start: Start, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = start()
 
-    async def too_late(turn: Turn, outbox: Outbox) -> None:
+    async def too_late(turn: Turn, context: DeliveryContext) -> None:
         raise LeaseLost
 
     monkeypatch.setattr(process.platform, "deliver", too_late)
     turn = process.say("hello")
     deadline = time.monotonic() + 20
-    while process.inbox.turn(turn).state is not TurnState.ANSWERED or process.engine.holds(1):
+    while process.inbox.get_turn(turn).state is not TurnState.ANSWERED or process.worker.is_processing(1):
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    assert process.inbox.turn(turn).failure is None
+    assert process.inbox.get_turn(turn).failure is None

@@ -1,4 +1,4 @@
-"""The real core, with engine and store, as adapters see it."""
+"""Runs the inbox contract against the real inbox, with worker and store."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Literal
 
 import pytest
 
-from gateway.coordination.async_store import Journal
-from gateway.coordination.backpressure import Pressure
-from gateway.coordination.rate_limiter import Limits
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.models import Exchange, ThreadId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
-from gateway.worker.assistant_runner import Conversations
-from gateway.worker.delivery_context import CoreOutbox
-from gateway.worker.inbox import CoreInbox
-from gateway.worker.turn_processor import Working
-from gateway.worker.worker import Engine
+from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.inbox import StoreInbox
+from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.contracts.inbox import InboxContract
 from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.fakes.platform import FakePlatform
-from tests.gateway.worker_process import open_gate
+from tests.gateway.worker_process import open_admission
 
 
 class _Wait(asyncio.Event):
-    """Waits on the loop for a thread's event."""
+    """An asyncio event that waits for an event of threads."""
 
     def __init__(self, opened: threading.Event) -> None:
         super().__init__()
@@ -47,24 +47,30 @@ class TestCoreInbox(InboxContract):
     def core(self, sqlite_store: SqlStore) -> Iterator[None]:
         self.platform, self.assistant = FakePlatform(), FakeAssistant()
         with ThreadPoolExecutor(4) as executor:
-            journal, metrics, tracing = Journal(sqlite_store, executor), Metrics(), Tracing.off()
-            conversations = Conversations(journal, self.assistant, metrics, timeout=30.0)
-            outbox_of = partial(CoreOutbox, journal, Limits(journal, shared=False), self.assistant)
+            async_store, metrics, tracing = AsyncStore(sqlite_store, executor), Metrics(), Tracing.disabled()
+            runner = AssistantRunner(async_store, self.assistant, metrics, timeout=30.0)
+            delivery_context_of = partial(
+                WorkerDeliveryContext, async_store, RateLimiter(async_store, shared=False), self.assistant
+            )
             platforms = {self.platform.name: self.platform}
-            gate = open_gate(sqlite_store, journal)
-            working = Working(journal, conversations, platforms, outbox_of, gate, metrics, tracing)
-            engine = Engine(journal, working, tuple(platforms), metrics, owner="one", room=50, lease_seconds=5.0)
-            engine.start()
-            pressure = Pressure(most=1000, most_of_one=1000)
-            self.inbox = CoreInbox(sqlite_store, self.assistant, engine, gate, pressure, metrics, tracing, backlog=100)
+            gatekeeper = open_admission(sqlite_store, async_store)
+            processor = TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing)
+            worker = Worker(
+                async_store, processor, tuple(platforms), metrics, owner="one", capacity=50, lease_seconds=5.0
+            )
+            worker.start()
+            backpressure = Backpressure(max_total=1000, max_per_platform=1000)
+            self.inbox = StoreInbox(
+                sqlite_store, self.assistant, worker, gatekeeper, backpressure, metrics, tracing, max_backlog=100
+            )
             yield
-            engine.finish(10.0)
-            engine.stop()
+            worker.finish(10.0)
+            worker.stop()
 
     def hold(self) -> threading.Event:
         opened = threading.Event()
         self.assistant.think = lambda _: _Wait(opened)
         return opened
 
-    def know(self, thread: ThreadId, past: Exchange) -> None:
-        self.assistant.threads[thread] = FakeThread(remembers=[past])
+    def add_backend_thread(self, thread: ThreadId, past: Exchange) -> None:
+        self.assistant.threads[thread] = FakeThread(history=[past])

@@ -1,4 +1,4 @@
-"""What is old is cleared up, batch by batch."""
+"""Tests of the retention: old turns are erased, batch by batch."""
 
 from __future__ import annotations
 
@@ -6,53 +6,53 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.worker.retention import clear_up
+from gateway.worker.retention import apply_retention
 from storage.schema import turns
-from tests.contracts.reporting_helpers import settle
-from tests.contracts.store_helpers import read
-from tests.gateway.operations_harness import SqlBooks
+from tests.contracts.reporting_helpers import answered_turn
+from tests.contracts.store_helpers import get_turn
+from tests.gateway.operations_harness import SqlAdminStore
 
 
-class SmallBatches(SqlBooks):
-    """Erases two turns at a time."""
+class SmallBatches(SqlAdminStore):
+    """Erases two turns per batch, and counts the purges."""
 
     tidied = 0
 
-    def erase_before(self, age: float, *, limit: int = 2) -> int:
-        return super().erase_before(age, limit=limit)
+    def erase_older_than(self, age_seconds: float, *, limit: int = 2) -> int:
+        return super().erase_older_than(age_seconds, limit=limit)
 
-    def tidy(self) -> None:
+    def purge_expired(self) -> None:
         self.tidied += 1
-        super().tidy()
+        super().purge_expired()
 
 
 @pytest.fixture
-def books(sqlite_url: str) -> Iterator[SmallBatches]:
-    """Five turns of ten days ago, and one of now."""
-    books = SmallBatches(sqlite_url)
+def store(sqlite_url: str) -> Iterator[SmallBatches]:
+    """A store with five turns that are ten days old."""
+    store = SmallBatches(sqlite_url)
     for _ in range(5):
-        settle(books)
-    with books._database.writing() as connection:
-        connection.execute(turns.update().values(received_at=books.now() - 10 * 86_400))
-    yield books
-    books.close()
+        answered_turn(store)
+    with store._database.transaction() as connection:
+        connection.execute(turns.update().values(received_at=store.now() - 10 * 86_400))
+    yield store
+    store.close()
 
 
-def test_everything_old_is_erased_and_nothing_else(books: SmallBatches) -> None:
-    new = settle(books)
-    assert clear_up(books, 30.0) == 0
-    assert clear_up(books, 9.5) == 5
-    assert clear_up(books, 9.5) == 0
-    assert read(books, new) == new
-    assert books.tidied == 3
+def test_only_turns_older_than_the_retention_are_erased(store: SmallBatches) -> None:
+    new = answered_turn(store)
+    assert apply_retention(store, 30.0) == 0
+    assert apply_retention(store, 9.5) == 5
+    assert apply_retention(store, 9.5) == 0
+    assert get_turn(store, new) == new
+    assert store.tidied == 3
 
 
-def test_where_everything_is_kept_for_good_it_is_only_tidied(books: SmallBatches) -> None:
-    assert clear_up(books, 0) == 0
-    assert books.tidied == 1
+def test_without_a_retention_only_expired_rows_are_purged(store: SmallBatches) -> None:
+    assert apply_retention(store, 0) == 0
+    assert store.tidied == 1
 
 
-def test_whoever_is_told_to_stop_leaves_the_rest_to_the_next(books: SmallBatches) -> None:
+def test_a_call_that_may_not_continue_leaves_the_rest_to_the_next(store: SmallBatches) -> None:
     answers = iter([True, False])
-    assert clear_up(books, 1, lambda: next(answers)) == 4
-    assert clear_up(books, 1) == 1
+    assert apply_retention(store, 1, lambda: next(answers)) == 4
+    assert apply_retention(store, 1) == 1

@@ -1,4 +1,4 @@
-"""The engine: order, leases, interruption, hand-back. Against a real store, with everything else in memory."""
+"""Tests of the worker: order, leases, interruption, release. With a real store, everything else in memory."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.errors import Refused, StoreUnavailable
+from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.models import (
-    Answered,
     Attachment,
     File,
+    PreviewEvent,
+    RunCompleted,
     RunId,
     RunStarted,
-    Shown,
     TextDelta,
     ToolCall,
     Turn,
     TurnId,
     TurnState,
 )
-from gateway.domain.stream_buffer import Live
-from gateway.ports.platform import Outbox
-from gateway.ports.store import Change
-from gateway.worker.turn_processor import ATTEMPTS
+from gateway.domain.stream_buffer import PreviewStream
+from gateway.ports.platform import DeliveryContext
+from gateway.ports.store import LeasedWrite
+from gateway.worker.turn_processor import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
@@ -37,14 +37,14 @@ from tests.gateway.worker_process import Start
 
 
 def gate(assistant: FakeAssistant, *steps: object) -> Callable[[], None]:
-    """The next run starts and waits; call the result to let it go on."""
+    """Makes the next run start and wait; returns a function that lets it continue."""
     opened = threading.Event()
     assistant.script(RunStarted(RunId("run_g")), _Wait(opened), *steps)  # type: ignore[arg-type]  # steps of a script
     return opened.set
 
 
 class _Wait(asyncio.Event):
-    """Waits on the loop for a thread's event."""
+    """An asyncio event that waits for an event of threads."""
 
     def __init__(self, event: threading.Event) -> None:
         super().__init__()
@@ -62,13 +62,13 @@ def test_a_message_is_answered_and_delivered(start: Start) -> None:
     (delivered,) = process.platform.wait_for(1)
     assert (delivered.id, delivered.state, delivered.reply) == (turn, TurnState.ANSWERED, "You said: hello")
     process.stop()
-    stored = process.inbox.turn(turn)
+    stored = process.inbox.get_turn(turn)
     assert stored.state is TurnState.DELIVERED
     assert stored.run_id == "run_2"
     assert (stored.usage.tokens_in, stored.usage.tokens_out) == (1, 2)
 
 
-def test_turns_of_a_conversation_run_one_at_a_time_in_order_and_conversations_side_by_side(
+def test_turns_of_a_conversation_run_in_order_and_conversations_in_parallel(
     start: Start, assistant: FakeAssistant
 ) -> None:
     process = start()
@@ -82,7 +82,7 @@ def test_turns_of_a_conversation_run_one_at_a_time_in_order_and_conversations_si
     assert 1 < assistant.most_running <= 10
 
 
-def test_no_more_conversations_run_than_there_is_room_for(start: Start, assistant: FakeAssistant) -> None:
+def test_no_more_conversations_run_than_the_capacity_allows(start: Start, assistant: FakeAssistant) -> None:
     process = start(room=3)
     assistant.think = lambda _: 0.01
     for channel in range(12):
@@ -93,57 +93,57 @@ def test_no_more_conversations_run_than_there_is_room_for(start: Start, assistan
     assert all(thread.texts == ["hi", "ho"] for thread in assistant.threads.values())
 
 
-def test_what_a_run_shows_reaches_the_platform_before_the_reply_does(start: Start, assistant: FakeAssistant) -> None:
+def test_preview_events_reach_the_platform_before_the_reply(start: Start, assistant: FakeAssistant) -> None:
     process = start()
-    go_on = gate(assistant, Answered("ab"))
+    resume = gate(assistant, RunCompleted("ab"))
     assistant.scripts[0][1:1] = [TextDelta("a"), ToolCall("1", "clock")]
     turn = process.say("hello")
     assert process.platform.wait_shown(turn)[0] == TextDelta("a")
     assert process.platform.delivered == []
-    go_on()
+    resume()
     process.platform.wait_for(1)
     assert process.platform.shown[turn] == [TextDelta("a"), ToolCall("1", "clock")]
 
 
-def test_a_preview_that_breaks_does_not_cost_the_reply(start: Start) -> None:
+def test_a_reply_is_delivered_although_its_preview_failed(start: Start) -> None:
     process = start()
 
-    async def broken(turn: Turn, events: object, outbox: Outbox) -> None:
+    async def broken(turn: Turn, events: object, context: DeliveryContext) -> None:
         raise RuntimeError("no preview")
 
-    process.platform.follow = broken  # type: ignore[method-assign]
+    process.platform.stream_preview = broken  # type: ignore[method-assign]
     process.say("hello")
     assert process.platform.wait_for(1)[0].reply == "You said: hello"
 
 
-def test_a_failure_is_delivered_as_its_sentence_and_the_next_turn_goes_on(
+def test_a_failed_turn_is_delivered_with_its_message_and_the_next_turn_runs(
     start: Start, assistant: FakeAssistant
 ) -> None:
     process = start()
-    assistant.script(Refused("internal detail", sentence="I may not say that."))
+    assistant.script(AssistantRefused("internal detail", user_message="I may not say that."))
     process.say("bad")
     process.say("good")
     bad, good = process.platform.wait_for(2)
     assert bad.state is TurnState.FAILED
     assert bad.failure is not None
-    assert (bad.failure.sentence, bad.failure.detail) == ("I may not say that.", "internal detail")
+    assert (bad.failure.user_message, bad.failure.detail) == ("I may not say that.", "internal detail")
     assert good.reply == "You said: good"
 
 
-def test_turns_begin_when_the_messages_of_a_burst_are_taken_in(start: Start, assistant: FakeAssistant) -> None:
+def test_turns_start_after_the_messages_of_a_burst_are_accepted(start: Start, assistant: FakeAssistant) -> None:
     process = start()
-    with process.engine.arriving():
+    with process.worker.accepting():
         turn = process.say("first")
-        assert process.inbox.turn(turn).state is TurnState.RUNNING
+        assert process.inbox.get_turn(turn).state is TurnState.RUNNING
         process.say("second", channel="d")
         assert assistant.calls == []
     process.platform.wait_for(2)
 
 
-def test_messages_without_end_hold_up_nobody_for_long(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.worker.LONGEST_ARRIVAL", 0.02)
+def test_an_endless_burst_delays_turns_for_a_limited_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.worker.MAX_BURST_WAIT", 0.02)
     process = start()
-    with process.engine.arriving():
+    with process.worker.accepting():
         for text in ("first", "second"):
             process.say(text)
             process.platform.wait_for(1)
@@ -167,7 +167,7 @@ def test_a_running_turn_that_is_cancelled_is_stopped_at_the_backend(start: Start
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = process.say("hello")
     process.platform.wait_shown(turn)
-    assert process.inbox.cancel(turn).state is TurnState.CANCELLED
+    assert process.inbox.cancel_turn(turn).state is TurnState.CANCELLED
     (delivered,) = process.platform.wait_for(1)
     assert delivered.state is TurnState.CANCELLED
     process.stop()
@@ -176,11 +176,11 @@ def test_a_running_turn_that_is_cancelled_is_stopped_at_the_backend(start: Start
 
 def test_a_queued_turn_that_is_cancelled_never_runs(start: Start, assistant: FakeAssistant) -> None:
     process = start()
-    go_on = gate(assistant, Answered("first"))
+    resume = gate(assistant, RunCompleted("first"))
     process.say("one")
-    process.inbox.cancel(process.say("two"))
+    process.inbox.cancel_turn(process.say("two"))
     process.say("three")
-    go_on()
+    resume()
     states = [turn.state for turn in process.platform.wait_for(3)]
     assert states == [TurnState.ANSWERED, TurnState.CANCELLED, TurnState.ANSWERED]
     assert assistant.calls.count("run") == 2
@@ -192,46 +192,46 @@ def test_a_turn_cancelled_in_another_process_is_stopped_where_it_runs(start: Sta
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = runner.say("hello")
     runner.platform.wait_shown(turn)
-    other.inbox.cancel(turn)
+    other.inbox.cancel_turn(turn)
     assert runner.platform.wait_for(1)[0].state is TurnState.CANCELLED
 
 
-def test_a_process_that_stood_still_does_not_bring_what_another_has_brought(
+def test_a_suspended_process_does_not_deliver_what_another_has_delivered(
     start: Start, assistant: FakeAssistant
 ) -> None:
-    frozen = start(owner="one")
-    go_on, thaw = gate(assistant, Answered("done")), threading.Event()
+    suspended = start(owner="one")
+    resume, wake = gate(assistant, RunCompleted("done")), threading.Event()
     assistant.scripts[0][1:1] = [TextDelta("x")]
-    turn = frozen.say("hello")
-    frozen.platform.wait_shown(turn)
-    frozen.engine._loop.call_soon_threadsafe(thaw.wait, 20.0)
-    go_on()
-    heir = start(owner="two")
-    heir.platform.wait_for(1)
-    thaw.set()
-    frozen.say("another", channel="d")
-    frozen.platform.wait_for(1)
-    frozen.stop()
-    delivered = [turn.message.text for turn in (*frozen.platform.delivered, *heir.platform.delivered)]
+    turn = suspended.say("hello")
+    suspended.platform.wait_shown(turn)
+    suspended.worker._loop.call_soon_threadsafe(wake.wait, 20.0)
+    resume()
+    successor = start(owner="two")
+    successor.platform.wait_for(1)
+    wake.set()
+    suspended.say("another", channel="d")
+    suspended.platform.wait_for(1)
+    suspended.stop()
+    delivered = [turn.message.text for turn in (*suspended.platform.delivered, *successor.platform.delivered)]
     assert sorted(delivered) == ["another", "hello"]
     assert assistant.calls.count("run") == 2
 
 
-def test_a_process_that_takes_over_from_itself_goes_on_where_it_is(
+def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
     start: Start, assistant: FakeAssistant, brief_url: str
 ) -> None:
     process = start()
-    go_on = gate(assistant, Answered("done"))
+    resume = gate(assistant, RunCompleted("done"))
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = process.say("hello")
     process.platform.wait_shown(turn)
     with closing(sqlite3.connect(brief_url.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE conversations SET next_at = 1")
-    wait_until(lambda: process.inbox.turn(turn).attempts > 1)
-    go_on()
+    wait_until(lambda: process.inbox.get_turn(turn).attempts > 1)
+    resume()
     assert process.platform.wait_for(1)[0].reply == "done"
     process.stop()
-    assert process.inbox.turn(turn).state is TurnState.DELIVERED
+    assert process.inbox.get_turn(turn).state is TurnState.DELIVERED
     assert assistant.calls == ["open_thread", "run"]
 
 
@@ -250,46 +250,44 @@ def test_a_long_run_keeps_its_lease(start: Start, assistant: FakeAssistant) -> N
     assert assistant.calls == ["open_thread", "run"]
 
 
-def test_stop_lets_a_turn_finish_within_the_grace(start: Start, assistant: FakeAssistant) -> None:
+def test_a_turn_may_finish_within_the_grace_period_of_a_stop(start: Start, assistant: FakeAssistant) -> None:
     process = start()
-    go_on = gate(assistant, Answered("done"))
+    resume = gate(assistant, RunCompleted("done"))
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = process.say("hello")
     process.platform.wait_shown(turn)
-    threading.Timer(0.05, go_on).start()
+    threading.Timer(0.05, resume).start()
     process.stop()
-    assert process.inbox.turn(turn).state is TurnState.DELIVERED
+    assert process.inbox.get_turn(turn).state is TurnState.DELIVERED
 
 
-def test_stop_hands_back_what_does_not_finish_and_another_process_resumes_it(
-    start: Start, assistant: FakeAssistant
-) -> None:
+def test_a_turn_unfinished_at_a_stop_is_resumed_by_another_process(start: Start, assistant: FakeAssistant) -> None:
     first = start(owner="one")
     gate(assistant)
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = first.say("hello")
     first.platform.wait_shown(turn)
     first.stop(grace=0.0)
-    assert first.inbox.turn(turn).attempts == 0
+    assert first.inbox.get_turn(turn).attempts == 0
     second = start(owner="two")
     assert second.platform.wait_for(1)[0].id == turn
     assert assistant.calls[-1] == "resume run_g"
     assert assistant.cancelled == []
 
 
-def test_a_draining_process_takes_on_nothing_and_loses_nothing(start: Start) -> None:
+def test_a_draining_process_claims_nothing_and_its_messages_are_not_lost(start: Start) -> None:
     first = start(owner="one")
-    first.engine.drain()
+    first.worker.drain()
     turn = first.say("hello")
     assert not first.platform.delivered
     second = start(owner="two")
     assert second.platform.wait_for(1)[0].id == turn
 
 
-def test_a_turn_that_kills_every_process_is_given_up_and_the_next_one_goes_on(start: Start, brief_url: str) -> None:
+def test_a_turn_that_kills_every_process_fails_and_the_next_turn_runs(start: Start, brief_url: str) -> None:
     doomed = SqlStore(brief_url, lease_seconds=0.0)
-    doomed.record(FakePlatform().message("poison"), TurnId("turn_poison"))
-    for n in range(ATTEMPTS):
+    doomed.enqueue(FakePlatform().message("poison"), TurnId("turn_poison"))
+    for n in range(MAX_ATTEMPTS):
         assert len(doomed.claim(f"victim {n}", ["fake"], 1)) == 1
     doomed.close()
     process = start()
@@ -300,28 +298,28 @@ def test_a_turn_that_kills_every_process_is_given_up_and_the_next_one_goes_on(st
     assert following.reply == "You said: next"
 
 
-def test_a_database_that_comes_back_finds_the_turn_unharmed(
+def test_a_turn_survives_an_outage_of_the_database(
     brief_store: SqlStore, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.coordination.async_store.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("gateway.coordination.async_store.FIRST_RETRY_DELAY", 0.001)
     process = start()
     process.say("hello")
     process.platform.wait_for(1)
-    write, failures = brief_store.write, iter([True, False, True, True, False])
+    write, failures = brief_store.apply_writes, iter([True, False, True, True, False])
 
-    def flaky(changes: list[Change]) -> object:
+    def flaky(changes: list[LeasedWrite]) -> object:
         if next(failures, False):
             raise StoreUnavailable("away")
         return write(changes)
 
-    monkeypatch.setattr(brief_store, "write", flaky)
+    monkeypatch.setattr(brief_store, "apply_writes", flaky)
     process.say("again")
     assert process.platform.wait_for(2)[1].reply == "You said: again"
 
 
-async def test_text_that_nobody_has_fetched_is_merged() -> None:
-    live = Live()
-    events: list[Shown] = [TextDelta("a"), TextDelta("b"), ToolCall("1", "t"), TextDelta("c"), TextDelta("d")]
+async def test_text_deltas_that_were_not_read_yet_are_merged() -> None:
+    live = PreviewStream()
+    events: list[PreviewEvent] = [TextDelta("a"), TextDelta("b"), ToolCall("1", "t"), TextDelta("c"), TextDelta("d")]
     for event in events:
         live.put(event)
     live.close()
