@@ -1,14 +1,13 @@
-"""What is stored beside conversations and turns, each by name: values, locks and token buckets."""
+"""The KeyValueStore on SQLAlchemy: values and locks of the core and its adapters, each by name."""
 
 from __future__ import annotations
 
-from gateway.ports.store import Rate
 from storage import sql
 from storage.database import Database
 
 
 class SqlKeyValueStore:
-    """Implements KeyValueStore, and the token buckets of Store."""
+    """Implements KeyValueStore, and ``set_value_if_absent`` of Store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,17 +42,3 @@ class SqlKeyValueStore:
             if seconds <= 0:
                 return connection.execute(sql.release_lock, parameters).rowcount > 0
             return connection.execute(self._upserts.take_lock, parameters | {"wait": seconds}).scalar() is not None
-
-    # ---------------------------------------------------------------- token buckets
-
-    def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
-        ahead = (rate.burst - 1) * rate.interval
-        parameters = {"bucket": bucket, "every": rate.interval, "ahead": ahead, "patience": max_wait}
-        with self._database.single_write() as connection:
-            wait = connection.execute(self._upserts.take_token, parameters).scalar()
-        # Rounded to microseconds: finer digits are rounding errors of the subtraction.
-        return None if wait is None else max(0.0, round(wait, 6))
-
-    def block_for(self, bucket: str, seconds: float) -> None:
-        with self._database.single_write() as connection:
-            connection.execute(self._upserts.block_bucket, {"bucket": bucket, "wait": seconds})

@@ -19,7 +19,8 @@ NO_LIMIT = 2**31 - 1
 class SqlTurnQueries:
     """Implements the queries of Store."""
 
-    _database: Database
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get_turn(self, turn_id: TurnId) -> Turn | None:
         return self._fetch_turn(sql.turn, turn=turn_id)

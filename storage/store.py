@@ -1,104 +1,114 @@
-"""The Store on SQLAlchemy: SQLite for one process, PostgreSQL for several."""
+"""The Store on SQLAlchemy: SQLite for one process, PostgreSQL for several.
+
+SqlStore only says which of the other classes implements which method.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from threading import Event
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
-from gateway.domain.models import Claim, Feedback, Turn, TurnId
-from gateway.ports.store import ClusterEvent, LeasedWrite, LeaseRenewal, WriteResult
-from storage import pubsub, sql
+from gateway.ports.store import ClusterEvent
+from storage import pubsub
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
-from storage.enqueue import SqlEnqueue, publish_cancelled
-from storage.leased_writes import LeasedWriteBatch
+from storage.key_value import SqlKeyValueStore
+from storage.leases import SqlLeases
+from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
+from storage.token_buckets import SqlTokenBuckets
+from storage.turn_queue import SqlTurnQueue
 
-REPAIR_BATCH = 50
-"""How many conversations are repaired per statement."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class SqlStore(SqlEnqueue, SqlReportingStore):
+def implemented_by(method_of: Callable[[SqlStore], Callable[P, T]]) -> Callable[Concatenate[SqlStore, P], T]:
+    """Returns a method of SqlStore that calls the method which ``method_of`` returns."""
+
+    def call(store: SqlStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return method_of(store)(*args, **kwargs)
+
+    return call
+
+
+class SqlStore:
     """Implements Store and ReportingStore. Connects at the first call."""
+
+    turn_queue: SqlTurnQueue
+    queries: SqlTurnQueries
+    leases: SqlLeases
+    key_values: SqlKeyValueStore
+    token_buckets: SqlTokenBuckets
+    reporting: SqlReportingStore
 
     def __init__(self, url: str, *, lease_seconds: float = 15.0) -> None:
         """Raises SettingsError when the URL is invalid."""
-        super().__init__(Database(url), lease_seconds)
-        self.ledger = SqlBudgetStore(self._database)
-        self.is_shared = self._database.kind == "postgresql"
+        database = Database(url)
+        self._database = database
+        self.is_shared = database.kind == "postgresql"
+        self.queries = SqlTurnQueries(database)
+        self.turn_queue = SqlTurnQueue(database, self.queries, lease_seconds)
+        self.leases = SqlLeases(database, lease_seconds)
+        self.key_values = SqlKeyValueStore(database)
+        self.token_buckets = SqlTokenBuckets(database)
+        self.reporting = SqlReportingStore(database)
+        self.ledger = SqlBudgetStore(database)
 
-    # ---------------------------------------------------------------- leases
+    enqueue = implemented_by(lambda store: store.turn_queue.enqueue)
+    enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)
+    retry_turn = implemented_by(lambda store: store.turn_queue.retry_turn)
+    append_to_queued = implemented_by(lambda store: store.turn_queue.append_to_queued)
+    edit_queued = implemented_by(lambda store: store.turn_queue.edit_queued)
+    cancel_turn = implemented_by(lambda store: store.turn_queue.cancel_turn)
+    record_feedback = implemented_by(lambda store: store.turn_queue.record_feedback)
+    migrate_channel = implemented_by(lambda store: store.turn_queue.migrate_channel)
+    delete_conversation = implemented_by(lambda store: store.turn_queue.delete_conversation)
+    import_thread = implemented_by(lambda store: store.turn_queue.import_thread)
 
-    def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
-        if limit < 1 or not platforms:
-            return ()
-        parameters = {"holder": owner, "platforms": list(platforms), "most": limit, "wait": self._lease_seconds}
-        with self._database.transaction() as connection:
-            claimed = connection.execute(sql.claim_due, parameters).all()
-            if not claimed:
-                return ()
-            batch = LeasedWriteBatch(connection, claimed, self._lease_seconds)
-            claims = batch.claim_next_turns(owner)
-            batch.save()
-            return claims
+    get_turn = implemented_by(lambda store: store.queries.get_turn)
+    find_turn_by_message = implemented_by(lambda store: store.queries.find_turn_by_message)
+    find_conversation = implemented_by(lambda store: store.queries.find_conversation)
+    find_conversation_by_thread = implemented_by(lambda store: store.queries.find_conversation_by_thread)
+    former_threads = implemented_by(lambda store: store.queries.former_threads)
+    transcript = implemented_by(lambda store: store.queries.transcript)
+    feedback_on = implemented_by(lambda store: store.queries.feedback_on)
+    queue_depths = implemented_by(lambda store: store.queries.queue_depths)
+    ping = implemented_by(lambda store: store.queries.ping)
 
-    def renew_leases(self, owner: str, conversation_ids: Collection[int] | None = None) -> LeaseRenewal:
-        """``conversation_ids``: only leases on these; one that the owner does not know of expires."""
-        parameters: dict[str, Any] = {"holder": owner, "wait": self._lease_seconds}
-        statement = sql.renew
-        if conversation_ids is not None:
-            statement, parameters["among"] = sql.renew_some, list(conversation_ids)
-        with self._database.single_write() as connection:
-            held = frozenset(connection.execute(statement, parameters).scalars())
-        if not held:
-            return LeaseRenewal(held, frozenset())
-        with self._database.read() as connection:
-            cancelled = frozenset(connection.execute(sql.cancelled_while_running, {"holder": owner}).scalars())
-        return LeaseRenewal(held, cancelled)
+    claim = implemented_by(lambda store: store.leases.claim)
+    renew_leases = implemented_by(lambda store: store.leases.renew_leases)
+    apply_writes = implemented_by(lambda store: store.leases.apply_writes)
+    repair_clock_skew = implemented_by(lambda store: store.leases.repair_clock_skew)
 
-    def apply_writes(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult]:
-        if not writes:
-            return ()
-        with self._database.transaction() as connection:
-            batch = LeasedWriteBatch.lock(connection, writes, self._lease_seconds)
-            results = [batch.apply(change) for change in writes]
-            batch.save()
-            return results
+    get_value = implemented_by(lambda store: store.key_values.get_value)
+    set_value_if_absent = implemented_by(lambda store: store.key_values.set_value_if_absent)
+    set_value = implemented_by(lambda store: store.key_values.set_value)
+    delete_value = implemented_by(lambda store: store.key_values.delete_value)
+    try_lock = implemented_by(lambda store: store.key_values.try_lock)
 
-    def repair_clock_skew(self) -> int:
-        for statement in self._upserts.shift_times:
-            with self._database.single_write() as connection:
-                connection.execute(statement)
-        parameters, repaired = {"wait": self._lease_seconds, "most": REPAIR_BATCH}, 0
-        while True:
-            with self._database.single_write() as connection:
-                found = len(connection.execute(sql.repair_next_at, parameters).all())
-            repaired += found
-            if found < REPAIR_BATCH:
-                return repaired
+    take_token = implemented_by(lambda store: store.token_buckets.take_token)
+    block_for = implemented_by(lambda store: store.token_buckets.block_for)
 
-    # ---------------------------------------------------------------- the rest
+    now = implemented_by(lambda store: store.reporting.now)
+    find_turns = implemented_by(lambda store: store.reporting.find_turns)
+    find_conversations = implemented_by(lambda store: store.reporting.find_conversations)
+    get_conversation = implemented_by(lambda store: store.reporting.get_conversation)
+    usage_buckets = implemented_by(lambda store: store.reporting.usage_buckets)
+    turns_by_author = implemented_by(lambda store: store.reporting.turns_by_author)
+    feedback_by = implemented_by(lambda store: store.reporting.feedback_by)
+    unfinished_turns_by = implemented_by(lambda store: store.reporting.unfinished_turns_by)
+    conversations_of = implemented_by(lambda store: store.reporting.conversations_of)
+    erase_author = implemented_by(lambda store: store.reporting.erase_author)
+    erase_feedback_by = implemented_by(lambda store: store.reporting.erase_feedback_by)
+    erase_older_than = implemented_by(lambda store: store.reporting.erase_older_than)
+    purge_expired = implemented_by(lambda store: store.reporting.purge_expired)
 
     def listen(self, on_event: Callable[[ClusterEvent], None], stopped: Event) -> None:
         """Also receives the events of this process."""
         if self.is_shared:
             pubsub.listen(self._database.listen_connection, on_event, stopped)
-
-    def record_feedback(self, feedback: Feedback) -> bool:
-        parameters = {"turn": feedback.turn_id, "critic": feedback.author, "opinion": feedback.value}
-        with self._database.single_write() as connection:
-            return connection.execute(self._upserts.set_feedback, parameters).rowcount > 0
-
-    def cancel_turn(self, turn_id: TurnId) -> Turn | None:
-        with self._database.transaction() as connection:
-            publish_cancelled(connection, connection.execute(sql.cancel, {"turn": turn_id}).all())
-        return self.get_turn(turn_id)
-
-    def delete_conversation(self, conversation_id: int) -> None:
-        with self._database.transaction() as connection:
-            connection.execute(sql.delete_conversation, {"conversation": conversation_id})
-            connection.execute(sql.delete_former_threads, {"conversation": conversation_id})
 
     def close(self) -> None:
         self._database.close()

@@ -117,7 +117,7 @@ def test_after_clock_set_back_delayed_conversation_is_claimable(store: SqlStore,
 def test_after_clock_set_back_any_number_of_conversations_is_repaired(
     store: SqlStore, peer: SqlStore, jump: Jump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.store.REPAIR_BATCH", 2)
+    monkeypatch.setattr("storage.leases.REPAIR_BATCH", 2)
     for channel in "abcde":
         enqueue(store, channel)
     jump(-HOUR)

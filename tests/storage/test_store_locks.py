@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pytest
 
 from gateway.domain.models import ThreadId, Turn, TurnState
-from storage import enqueue
+from storage import turn_queue
 from storage.leased_writes import LeasedWriteBatch
 from storage.store import SqlStore
 from tests import postgres
@@ -53,10 +53,11 @@ def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer
 
 def test_second_enqueue_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
     with store._database.transaction() as connection:
-        slot = store._reserve_slot(connection, message(), None, 10)
+        slot = store.turn_queue._reserve_slot(connection, message(), None, 10)
         second = aside(lambda: peer.enqueue(message(), new_turn()).turn.seq)
         assert waits(second)
-        first = store._insert_turn(connection, enqueue._new_turn(new_turn(), message(), slot, None, ""), slot, None)
+        turn = turn_queue._new_turn(new_turn(), message(), slot, None, "")
+        first = store.turn_queue._insert_turn(connection, turn, slot, None)
     assert (first.turn.seq, second.result()) == (1, 2)
 
 
@@ -93,6 +94,6 @@ class TestPostgresqlLocks:
             )
             adopted = aside(lambda: peer.import_thread(key("two"), thread, "x", []))
             assert waits(adopted)
-            first = store._insert_imported(connection, key("one"), thread, "x", [])
+            first = store.turn_queue._insert_imported(connection, key("one"), thread, "x", [])
         assert first is not None
         assert adopted.result() == first

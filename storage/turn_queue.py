@@ -1,4 +1,4 @@
-"""Adds turns to the queue (enqueue, failed, retry, import) and changes queued ones (album items, edits, channels)."""
+"""Adds turns to the queue and changes those in it. Migrates, imports and deletes conversations."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gateway.domain.models import (
     ConversationKey,
     Exchange,
     Failure,
+    Feedback,
     Lease,
     Message,
     MessageEdited,
@@ -32,7 +33,6 @@ from gateway.domain.models import (
 from gateway.ports.store import ClusterEvent, EnqueueResult, EventKind
 from storage import pubsub, row_mapping, sql, transitions
 from storage.database import Database
-from storage.key_value import SqlKeyValueStore
 from storage.queries import NO_LIMIT, SqlTurnQueries
 from storage.schema import storable, storable_file
 
@@ -59,11 +59,13 @@ class TurnSlot(NamedTuple):
         return self.tail == self.head + 1
 
 
-class SqlEnqueue(SqlTurnQueries, SqlKeyValueStore):
-    """Implements the parts of Store that add or change queued turns."""
+class SqlTurnQueue:
+    """Implements the methods of Store that add turns, or change them without a lease."""
 
-    def __init__(self, database: Database, lease_seconds: float) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, queries: SqlTurnQueries, lease_seconds: float) -> None:
+        self._database = database
+        self._upserts = sql.UPSERTS[database.kind]
+        self._queries = queries
         self._lease_seconds = lease_seconds
 
     # ---------------------------------------------------------------- new turns
@@ -89,12 +91,12 @@ class SqlEnqueue(SqlTurnQueries, SqlKeyValueStore):
                     )
             except (AlreadyRecorded, Overloaded, ThreadNotFound) as exc:
                 refusal = exc
-            existing = self.find_turn_by_message(message.key.platform, message.message_id)
+            existing = self._queries.find_turn_by_message(message.key.platform, message.message_id)
             if existing is not None:
                 return EnqueueResult(existing, is_new=False)
             if not isinstance(refusal, AlreadyRecorded):
                 raise refusal
-            if self.get_turn(turn_id) is not None:
+            if self._queries.get_turn(turn_id) is not None:
                 raise Conflict(f"The turn id {turn_id} is already used by another message.")
             # The message was recorded but its conversation has been deleted since: try again.
 
@@ -189,6 +191,23 @@ class SqlEnqueue(SqlTurnQueries, SqlKeyValueStore):
             connection.execute(sql.append_to_queued, columns)
             return True
 
+    def edit_queued(self, edit: MessageEdited) -> bool:
+        parameters = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
+        with self._database.single_write() as connection:
+            return connection.execute(sql.edit_queued, parameters).rowcount > 0
+
+    def cancel_turn(self, turn_id: TurnId) -> Turn | None:
+        with self._database.transaction() as connection:
+            _publish_cancelled(connection, connection.execute(sql.cancel, {"turn": turn_id}).all())
+        return self._queries.get_turn(turn_id)
+
+    def record_feedback(self, feedback: Feedback) -> bool:
+        parameters = {"turn": feedback.turn_id, "critic": feedback.author, "opinion": feedback.value}
+        with self._database.single_write() as connection:
+            return connection.execute(self._upserts.set_feedback, parameters).rowcount > 0
+
+    # ---------------------------------------------------------------- conversations
+
     def migrate_channel(self, migration: ChannelMigrated) -> None:
         parameters = {
             "on": migration.platform,
@@ -199,10 +218,10 @@ class SqlEnqueue(SqlTurnQueries, SqlKeyValueStore):
         with self._database.transaction() as connection:
             connection.execute(sql.move_channel, parameters)
 
-    def edit_queued(self, edit: MessageEdited) -> bool:
-        parameters = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
-        with self._database.single_write() as connection:
-            return connection.execute(sql.edit_queued, parameters).rowcount > 0
+    def delete_conversation(self, conversation_id: int) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(sql.delete_conversation, {"conversation": conversation_id})
+            connection.execute(sql.delete_former_threads, {"conversation": conversation_id})
 
     def import_thread(
         self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
@@ -241,7 +260,7 @@ class SqlEnqueue(SqlTurnQueries, SqlKeyValueStore):
         return conversation
 
 
-def publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]) -> None:
+def _publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]) -> None:
     """Publishes cancelled turns to the processes that run or await them. Reads rows of sql.CANCELLED_TURN."""
     running = [
         ClusterEvent(EventKind.CANCELLED, turn) for _, turn, started_at, _ in cancelled if started_at is not None
@@ -254,7 +273,7 @@ def _cancel_earlier(connection: Connection, slot: TurnSlot) -> tuple[TurnId, ...
     """Cancels the unresolved prompts before a new turn; returns their ids."""
     parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
     cancelled = sorted(connection.execute(sql.cancel_earlier, parameters), key=lambda row: row[0])
-    publish_cancelled(connection, cancelled)
+    _publish_cancelled(connection, cancelled)
     return tuple(turn for _, turn, *_ in cancelled)
 
 

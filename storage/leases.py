@@ -1,0 +1,72 @@
+"""The leases on conversations: claiming, renewing, writing under a lease, and repair after the clock was set back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from gateway.domain.models import Claim
+from gateway.ports.store import LeasedWrite, LeaseRenewal, WriteResult
+from storage import sql
+from storage.database import Database
+from storage.leased_writes import LeasedWriteBatch
+
+REPAIR_BATCH = 50
+"""How many conversations are repaired per statement."""
+
+
+class SqlLeases:
+    """Implements the methods of Store that lease holders call."""
+
+    def __init__(self, database: Database, lease_seconds: float) -> None:
+        self._database = database
+        self._upserts = sql.UPSERTS[database.kind]
+        self._lease_seconds = lease_seconds
+
+    def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
+        if limit < 1 or not platforms:
+            return ()
+        parameters = {"holder": owner, "platforms": list(platforms), "most": limit, "wait": self._lease_seconds}
+        with self._database.transaction() as connection:
+            claimed = connection.execute(sql.claim_due, parameters).all()
+            if not claimed:
+                return ()
+            batch = LeasedWriteBatch(connection, claimed, self._lease_seconds)
+            claims = batch.claim_next_turns(owner)
+            batch.save()
+            return claims
+
+    def renew_leases(self, owner: str, conversation_ids: Collection[int] | None = None) -> LeaseRenewal:
+        """``conversation_ids``: only leases on these; one that the owner does not know of expires."""
+        parameters: dict[str, Any] = {"holder": owner, "wait": self._lease_seconds}
+        statement = sql.renew
+        if conversation_ids is not None:
+            statement, parameters["among"] = sql.renew_some, list(conversation_ids)
+        with self._database.single_write() as connection:
+            held = frozenset(connection.execute(statement, parameters).scalars())
+        if not held:
+            return LeaseRenewal(held, frozenset())
+        with self._database.read() as connection:
+            cancelled = frozenset(connection.execute(sql.cancelled_while_running, {"holder": owner}).scalars())
+        return LeaseRenewal(held, cancelled)
+
+    def apply_writes(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult]:
+        if not writes:
+            return ()
+        with self._database.transaction() as connection:
+            batch = LeasedWriteBatch.lock(connection, writes, self._lease_seconds)
+            results = [batch.apply(change) for change in writes]
+            batch.save()
+            return results
+
+    def repair_clock_skew(self) -> int:
+        for statement in self._upserts.shift_times:
+            with self._database.single_write() as connection:
+                connection.execute(statement)
+        parameters, repaired = {"wait": self._lease_seconds, "most": REPAIR_BATCH}, 0
+        while True:
+            with self._database.single_write() as connection:
+                found = len(connection.execute(sql.repair_next_at, parameters).all())
+            repaired += found
+            if found < REPAIR_BATCH:
+                return repaired
