@@ -78,7 +78,7 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     if telegram.on:
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
 
-        adapters.append(TelegramAdapter(telegram, store, run_once))
+        adapters.append(TelegramAdapter(telegram, store, store.unparsed_updates, run_once))
     return adapters
 
 
@@ -221,7 +221,7 @@ def open_gateway(
     gateway = Gateway(settings, store, assistant, worker, inbox, adapters, executor, metrics, tracer)
     worker.start()
     worker.listen(store, gateway.notify_resolved)
-    retention = partial(apply_retention, store, settings.retention_days)
+    retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
     worker.run_in_background(Maintenance(async_store, backpressure, retention, worker.owner).run())
     return gateway
 

@@ -16,6 +16,7 @@ from gateway.domain.models import AuditEvent, Conversation, Feedback, File, Thre
 from gateway.ports.assistant import Assistant
 from gateway.ports.reporting import ReportingStore, TurnFilter
 from gateway.ports.store import Store
+from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdates
 
 PAGE = 500
 MAX_ROUNDS = 5
@@ -32,6 +33,9 @@ T = TypeVar("T")
 
 class AdminStore(Store, ReportingStore, Protocol):
     """The whole interface of the database."""
+
+    @property
+    def unparsed_updates(self) -> UnparsedUpdates: ...
 
 
 class CoroutineRunner(Protocol):
@@ -231,6 +235,8 @@ class ErasureResult:
     """Conversations in which nothing was deleted, each with the reason."""
     abandoned: Sequence[ThreadId] = ()
     """Threads that still exist at the backend, though nothing refers to them here any more."""
+    unparsed_updates: int = 0
+    """Deleted updates of the platform that could not be parsed."""
 
 
 def erase_person(books: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> ErasureResult:
@@ -238,8 +244,8 @@ def erase_person(books: AdminStore, threads: BackendThreads | None, platform: st
 
     Their unfinished turns are cancelled first. A conversation in which nobody else wrote is deleted. In one with others
     their turns are erased and its thread is deleted: the next turn creates another thread from the rest. A conversation
-    whose thread cannot be deleted stays as it is. With ``threads`` None nothing is deleted at the backend. Raises
-    StoreUnavailable, SettingsError.
+    whose thread cannot be deleted stays as it is. With ``threads`` None nothing is deleted at the backend.
+    Unparsed updates that contain the person's id are deleted. Raises StoreUnavailable, SettingsError.
     """
     eraser = PersonEraser(books, threads, platform, user)
     for _ in range(MAX_ROUNDS):
@@ -282,12 +288,14 @@ class PersonEraser:
         self._left |= {each.id: (each, WRITTEN_DURING_DELETION) for each, _ in self._load_conversations()}
 
     def result(self) -> ErasureResult:
-        """Returns the result. Erases the person's feedback first if everything else is deleted."""
+        """Returns the result. Deletes unparsed updates first, and the person's feedback if all else is deleted."""
+        unparsed = self._store.unparsed_updates.erase_author(*self._person)
         if not self._left:
             self._store.erase_feedback_by(*self._person)
         left = tuple(self._left.values())
         shared = len(self._shared - self._whole)
-        return ErasureResult(len(self._whole), shared, self._turns, len(self._gone), left, tuple(self._abandoned))
+        threads, abandoned = len(self._gone), tuple(self._abandoned)
+        return ErasureResult(len(self._whole), shared, self._turns, threads, left, abandoned, unparsed)
 
     def _load_conversations(self) -> Sequence[tuple[Conversation, bool]]:
         return [share for share in self._store.conversations_of(*self._person) if share[0].id not in self._left]
@@ -336,7 +344,9 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     (ask, reset, stop), ``state``, ``message``, ``files`` and ``reply_files`` (``name``, ``media_type``, ``size``: their
     content is at the platform and at the backend), ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens``
     (``in``, ``out``), ``received_at``, ``started_at``, ``answered_at``, ``delivered_at``;
-    ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others.
+    ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others;
+    ``unparsed_updates``: ``workspace``, ``channel``, ``received_at`` and ``body`` (the platform's JSON, as a string),
+    the oldest first: what the gateway could not parse.
     """
     conversations = [_conversation_view(*each) for each in books.conversations_of(platform, user)]
     head = {"platform": platform, "user": user, "exported_at": iso(books.now()), "conversations": conversations}
@@ -346,7 +356,8 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
         yield separator + as_json(person_view(turn))
         separator = ",\n"
     feedback = [_feedback_view(each) for each in books.feedback_by(platform, user)]
-    yield f'\n],\n"verdicts": {as_json(feedback)}}}\n'
+    updates = [_unparsed_view(each) for each in books.unparsed_updates.by_author(platform, user)]
+    yield f'\n],\n"verdicts": {as_json(feedback)},\n"unparsed_updates": {as_json(updates)}}}\n'
 
 
 def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Iterator[Turn]:
@@ -365,3 +376,8 @@ def _conversation_view(conversation: Conversation, alone: bool) -> dict[str, Any
 
 def _feedback_view(verdict: Feedback) -> dict[str, Any]:
     return {"turn_id": verdict.turn_id, "value": verdict.value}
+
+
+def _unparsed_view(update: UnparsedUpdate) -> dict[str, Any]:
+    where = {"workspace": update.workspace, "channel": update.channel}
+    return {**where, "received_at": iso(update.received_at), "body": update.body}

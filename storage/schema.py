@@ -255,6 +255,22 @@ facts = Table(
     Column("value", SafeText, nullable=False),
 )
 
+unparsed_updates = Table(
+    "unparsed_updates",
+    metadata,
+    Column("platform", SafeText),
+    Column("workspace", SafeText),
+    Column("update_id", SafeText),
+    Column("author", SafeText, nullable=False, server_default=text("''")),
+    Column("channel", SafeText, nullable=False, server_default=text("''")),
+    Column("body", SafeText, nullable=False),
+    Column("error", SafeText, nullable=False, server_default=text("''")),
+    Column("received_at", Double, nullable=False),
+    PrimaryKeyConstraint("platform", "workspace", "update_id", name="unparsed_updates_one_each"),
+)
+
+Index("unparsed_updates_received", unparsed_updates.c.received_at)
+
 limits = Table(
     "limits",
     metadata,

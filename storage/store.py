@@ -19,6 +19,7 @@ from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
 from storage.token_buckets import SqlTokenBuckets
 from storage.turn_queue import SqlTurnQueue
+from storage.unparsed_updates import SqlUnparsedUpdates
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +56,7 @@ class SqlStore:
         self.token_buckets = SqlTokenBuckets(database)
         self.reporting = SqlReportingStore(database)
         self.ledger = SqlBudgetStore(database)
+        self.unparsed_updates = SqlUnparsedUpdates(database)
 
     enqueue = implemented_by(lambda store: store.turn_queue.enqueue)
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)

@@ -26,6 +26,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage, Webhook
 from gateway.ports.store import KeyValueStore
+from gateway.ports.unparsed_updates import UnparsedUpdates
 
 
 class TelegramReplies(ChatAdapter[TelegramReply, TelegramMessage, FormattedText]):
@@ -71,11 +72,13 @@ class TelegramAdapter(TelegramReplies):
 
     name = NAME
 
-    def __init__(self, settings: TelegramSettings, memory: KeyValueStore, run: RunCoroutine) -> None:
+    def __init__(
+        self, settings: TelegramSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+    ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         super().__init__(TelegramClient(settings), settings)
         self._parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)))
-        self._receiver = TelegramReceiver(settings, self._parser, memory, run)
+        self._receiver = TelegramReceiver(settings, self._parser, memory, unparsed_updates, run)
 
     def receive(self, request: Request) -> ParsedUpdate:
         return self._parser.receive(request)

@@ -10,12 +10,12 @@ from typing import Any
 
 from adapters.base.background_task import Backoff
 from adapters.base.errors import Rejected, Unreachable
+from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.registration import UPDATES, delete_webhook, host_of, own_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
-from adapters.telegram.update_handler import UpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.domain.errors import SettingsError, StoreUnavailable

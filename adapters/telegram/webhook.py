@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
 from adapters.base.errors import Rejected
+from adapters.base.update_handler import UpdateHandler
 from adapters.base.webhook import WebhookReceiver
 from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.errors import Reason
@@ -18,13 +19,14 @@ from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
-from adapters.telegram.update_handler import UpdateHandler
+from adapters.telegram.unparsed_update import identify
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import ParsedUpdate, Request, Webhook
 from gateway.ports.store import KeyValueStore
+from gateway.ports.unparsed_updates import UnparsedUpdates
 
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ class TelegramReceiver:
         settings: TelegramSettings,
         parser: UpdateParser,
         memory: KeyValueStore,
+        unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         *,
         pauses: Sequence[float] = PAUSES,
@@ -59,6 +62,7 @@ class TelegramReceiver:
         self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
         self._parser = parser
         self._memory = memory
+        self._unparsed_updates = unparsed_updates
         self._run = run
         self._background: BackgroundTask | None = None
         self._name_fact = f"{NAME}:{parser.bot_id}:username"
@@ -92,7 +96,7 @@ class TelegramReceiver:
             self._background.start()
 
     def _handler(self, inbox: Inbox) -> UpdateHandler:
-        return UpdateHandler(inbox, self._memory, self._parser.bot_id)
+        return UpdateHandler(inbox, self._unparsed_updates, partial(identify, self._parser.bot_id))
 
     def _require_name(self) -> None:
         """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gateway import app, assistants
+from gateway import app, assistants, operations
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
 from gateway.policy.prices import Prices
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
+from gateway.ports.unparsed_updates import UnparsedUpdates
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore
 
+UP_TO_DATE = "up to date"
+
 
 def check(settings: Settings) -> Iterator[CheckResult]:
     """Yields one result per line of output. Raises nothing."""
-    yield _check_schema(settings)
+    database = _check_schema(settings)
+    yield database
     yield from _check_assistant(settings)
     try:
         yield _check_budgets(settings)
@@ -31,6 +35,8 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         return
     for adapter in adapters:
         yield from run_once(_check_platform(adapter))
+        if database.detail == UP_TO_DATE:
+            yield from _check_unparsed(adapter.name, store.unparsed_updates)
     store.close()
 
 
@@ -41,7 +47,7 @@ def _check_schema(settings: Settings) -> CheckResult:
         return CheckResult("database", ok=False, detail=str(exc))
     on_start = settings.database_url.startswith("sqlite")
     outdated = "will be migrated on start" if on_start else "not up to date; run python -m gateway migrate"
-    detail = "up to date" if current else outdated
+    detail = UP_TO_DATE if current else outdated
     return CheckResult("database", ok=current or on_start, detail=detail)
 
 
@@ -74,3 +80,16 @@ async def _check_platform(adapter: Adapter) -> Sequence[CheckResult]:
     finally:
         if isinstance(adapter, Closeable):
             await adapter.close()
+
+
+def _check_unparsed(platform: str, updates: UnparsedUpdates) -> Sequence[CheckResult]:
+    """Returns a line if updates of the platform are stored that could not be parsed. They do not fail the check."""
+    try:
+        found = updates.count(platform)
+    except GatewayError as exc:
+        return (CheckResult(f"{platform} unparsed", ok=False, detail=str(exc)),)
+    if found.newest_at is None:
+        return ()
+    what = "1 update" if found.count == 1 else f"{found.count} updates"
+    detail = f"{what} could not be parsed; newest {operations.iso(found.newest_at)}; see the table unparsed_updates"
+    return (CheckResult(f"{platform} unparsed", ok=True, detail=detail),)

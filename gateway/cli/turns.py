@@ -295,13 +295,16 @@ def _forget_command(open_store: OpenAdminStore, backend_threads: BackendThreads)
     def forget_command(platform: str, user: str, *, leave_threads: bool, yes: bool) -> None:
         """Delete a person's messages and their replies, here and at the backend.
 
-        Conversations with nobody else are deleted; in shared ones the person's messages and replies are erased. Exit
+        Conversations with nobody else are deleted; in shared ones the person's messages and replies are erased.
+        Updates of the platform that could not be parsed are deleted if they contain the person's id. Exit
         status 1 if threads could not be deleted at the backend: their data is kept here, so that you can run it again.
         """
         with open_store() as store:
             conversations = store.conversations_of(platform, user)
-            if conversations and not yes:
+            updates = store.unparsed_updates.by_author(platform, user)
+            if (conversations or updates) and not yes:
                 what = f"messages and replies of {user} in {_counted(len(conversations), 'conversation')} on {platform}"
+                what += f", and {_counted(len(updates), 'update')} that could not be parsed" if updates else ""
                 click.confirm(f"Permanently delete {what}?", abort=True)
             result = operations.erase_person(store, None if leave_threads else backend_threads, platform, user)
         _print_erasure(result)
@@ -314,6 +317,8 @@ def _print_erasure(result: ErasureResult) -> None:
     click.echo(f"Deleted: {here} here, {there} at the backend.")
     shared = f", in {_counted(result.shared, 'conversation')} with others" if result.shared else ""
     click.echo(f"Erased: {_counted(result.turns, 'turn')} in all{shared}.")
+    if result.unparsed_updates:
+        click.echo(f"Deleted: {_counted(result.unparsed_updates, 'update')} that could not be parsed.")
     if result.abandoned:
         click.echo(f"Not deleted at the backend, and no longer known here: {', '.join(result.abandoned)}.", err=True)
     for conversation, reason in result.not_deleted:

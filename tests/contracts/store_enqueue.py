@@ -177,7 +177,9 @@ class EnqueueContract:
         behind = store.enqueue(message(may_start_conversation=False), new_turn(), owner="one")
         assert (behind.turn.conversation_id, behind.turn.seq, behind.claim) == (first.turn.conversation_id, 2, None)
         assert behind.turn == get_turn(store, behind.turn)
-        assert not store.enqueue(message("elsewhere", name=told.message_id, may_start_conversation=False), new_turn()).is_new
+        assert not store.enqueue(
+            message("elsewhere", name=told.message_id, may_start_conversation=False), new_turn()
+        ).is_new
 
     def test_required_idle_conversation_is_claimed_too(self, store: Store) -> None:
         claim = enqueue_and_claim(store)

@@ -99,7 +99,9 @@ class StopContract:
             store.enqueue(message(kind=MessageKind.STOP, may_start_conversation=False), new_turn())
         assert store.find_conversation(key()) is None
         claim = enqueue_and_claim(store)
-        assert store.enqueue(message(kind=MessageKind.STOP, may_start_conversation=False), new_turn()).cancelled == (claim.turn.id,)
+        assert store.enqueue(message(kind=MessageKind.STOP, may_start_conversation=False), new_turn()).cancelled == (
+            claim.turn.id,
+        )
 
     def test_stop_is_accepted_with_full_backlog(self, store: Store) -> None:
         turns = [enqueue(store).turn for _ in range(2)]

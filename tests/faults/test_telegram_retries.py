@@ -18,7 +18,7 @@ import pytest
 
 from storage.store import SqlStore
 from tests.fakes.telegram_server import ConnectionRefused, RecordedCall
-from tests.fakes.telegram_updates import BOT_ID, USER, Json, message_json, update
+from tests.fakes.telegram_updates import USER, Json, message_json, update
 from tests.faults.fault_points import run_in_parallel
 from tests.faults.telegram_scenario import SHORT, TelegramScenario, UpdateMode, open_scenario
 
@@ -139,7 +139,8 @@ def test_an_unreadable_update_is_kept_aside_and_does_not_block_others(scene: Tel
     scene.wait_until_delivered(number)
     scene.assert_replies({USER: [SHORT]})
     with closing(SqlStore(scene.url)) as store:
-        assert json.loads(store.get_value(f"telegram:{BOT_ID}:aside:{poison['update_id']}") or "{}") == poison
+        (kept,) = store.unparsed_updates.by_author("telegram", str(USER))
+        assert json.loads(kept.body) == poison
 
 
 # ---------------------------------------------------------------- polling

@@ -28,6 +28,7 @@ from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import SetThread
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
 from tests.contracts.store_helpers import PLATFORM, get_turn, key
+from tests.contracts.unparsed_updates import unparsed
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
 
@@ -312,3 +313,15 @@ def test_the_export_of_an_unknown_person_is_empty(store: SqlAdminStore) -> None:
     answered_turn(store)
     found = exported(store, "Eve")
     assert (found["conversations"], found["turns"], found["verdicts"]) == ([], [], [])
+
+
+def test_unparsed_updates_of_a_person_are_exported_and_deleted(store: SqlAdminStore, threads: BackendThreads) -> None:
+    store.unparsed_updates.keep(unparsed("1", "Ada", text="secret"))
+    store.unparsed_updates.keep(unparsed("2", "Bob", text="other"))
+    store.unparsed_updates.keep(unparsed("3", sender={"id": "Ada"}, text="secret"))
+    found = exported(store, "Ada")["unparsed_updates"]
+    assert [json.loads(update["body"])["text"] for update in found] == ["secret", "secret"]
+    assert {(update["workspace"], update["channel"]) for update in found} == {("loft", "roof")}
+    assert operations.erase_person(store, threads, PLATFORM, "Ada") == ErasureResult(unparsed_updates=2)
+    assert exported(store, "Ada")["unparsed_updates"] == []
+    assert store.unparsed_updates.count(PLATFORM).count == 1

@@ -7,29 +7,33 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from adapters.base.background_task import BackgroundTask
+from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH
 from adapters.telegram.settings import TelegramSettings
-from adapters.telegram.update_handler import UpdateHandler
+from adapters.telegram.unparsed_update import identify
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter, Webhook
 from gateway.ports.store import KeyValueStore
+from gateway.ports.unparsed_updates import UnparsedUpdates
 from gateway.web.flask_app import create_app
 from gateway.worker.worker import run_once
 from tests.adapters.chat import in_thread
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message_json, update
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 PAUSES = (0.01, 0.05)
 LEASE = 2.0
@@ -80,19 +84,16 @@ class FakeMemory:
                 return self.holders.get(name) == owner and bool(self.holders.pop(name))
             return self.holders.setdefault(name, owner) == owner
 
-    def aside(self) -> list[str]:
-        """The names of the updates that are kept aside."""
-        return [name for name in self.kept if ":aside:" in name]
-
 
 class Receiving:
     """The receiving half of the adapter, with short pauses."""
 
     name = "telegram"
 
-    def __init__(self, known: TelegramSettings, memory: KeyValueStore) -> None:
+    def __init__(self, known: TelegramSettings, memory: KeyValueStore, unparsed: UnparsedUpdates | None = None) -> None:
+        unparsed = FakeUnparsedUpdates() if unparsed is None else unparsed
         self.parser = UpdateParser(known, BotIdentity(BOT_ID))
-        self.receiver = TelegramReceiver(known, self.parser, memory, run_once, pauses=PAUSES)
+        self.receiver = TelegramReceiver(known, self.parser, memory, unparsed, run_once, pauses=PAUSES)
 
     def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
         return self.receiver.webhooks(self.parser.receive, inbox)
@@ -112,13 +113,15 @@ def listening(receiver: TelegramReceiver, inbox: RecordingInbox) -> Iterator[Non
 
 
 @contextmanager
-def polling(known: TelegramSettings, memory: KeyValueStore, inbox: RecordingInbox) -> Iterator[BackgroundTask]:
+def polling(
+    known: TelegramSettings, memory: KeyValueStore, inbox: RecordingInbox, unparsed: UnparsedUpdates | None = None
+) -> Iterator[BackgroundTask]:
     """Only polls, with short pauses: without the rest of what a receiver does."""
 
     async def poll() -> None:
         calls = PollingClient(known)
         parser = UpdateParser(known, BotIdentity(BOT_ID))
-        handler = UpdateHandler(inbox.inbox, memory, str(BOT_ID))
+        handler = UpdateHandler(inbox.inbox, unparsed or FakeUnparsedUpdates(), partial(identify, str(BOT_ID)))
         backoff = Receiving(known, memory).receiver._backoff
         poller = UpdatePoller(known, calls, memory, parser, handler, backoff, lease_seconds=LEASE, poll_seconds=1)
         try:
@@ -141,9 +144,10 @@ class TelegramSite:
     known: TelegramSettings
     inbox: RecordingInbox = field(default_factory=RecordingInbox)
     memory: FakeMemory = field(default_factory=FakeMemory)
+    unparsed: FakeUnparsedUpdates = field(default_factory=FakeUnparsedUpdates)
 
     def __post_init__(self) -> None:
-        adapter = Receiving(self.known, self.memory)
+        adapter = Receiving(self.known, self.memory, self.unparsed)
         self.receiver = adapter.receiver
         self.client = create_app(
             [cast("Adapter", adapter)], self.inbox.inbox, lambda: [CheckResult("database", ok=True)]

@@ -28,6 +28,7 @@ from tests.fakes.telegram_updates import (
     message_json,
     update,
 )
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 HEARD = {
     "message",
@@ -58,7 +59,7 @@ class TestTelegram(WebhookContract):
             here = settings(telegram_api_url=telegram.url)
             memory = FakeMemory()
             memory.set_value(f"telegram:{BOT_ID}:username", BOT_NAME)
-            adapter = TelegramAdapter(here, memory, run_once)
+            adapter = TelegramAdapter(here, memory, FakeUnparsedUpdates(), run_once)
             yield adapter
             adapter.stop_receiving()
             await adapter.close()

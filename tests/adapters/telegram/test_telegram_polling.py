@@ -41,6 +41,7 @@ from tests.adapters.telegram.receiving import (
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import ConnectionRefused, FakeTelegram, HangingCall, ResponseLost, TelegramErrorFault
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, TOKEN, UPDATE_KINDS, USER, message_json, update
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 PUBLIC = "https://bot.example.com"
 LEASE = f"telegram:{BOT_ID}:poll"
@@ -84,14 +85,14 @@ def test_the_bot_knows_its_name_before_it_fetches(telegram: FakeTelegram) -> Non
 
 
 def test_every_kind_of_update_is_acknowledged(telegram: FakeTelegram) -> None:
-    memory, inbox = FakeMemory(), RecordingInbox()
-    with polling(settings(telegram), memory, inbox):
+    unparsed, inbox = FakeUnparsedUpdates(), RecordingInbox()
+    with polling(settings(telegram), FakeMemory(), inbox, unparsed):
         until(lambda: telegram.allowed_updates == set(UPDATES))
         for kind in UPDATES:
             telegram.push_update(update(**{kind: UPDATE_KINDS[kind]}))
         telegram.wait_until_acknowledged()
     assert len(inbox.taken) == len(UPDATES)
-    assert memory.aside() == []
+    assert unparsed.kept == []
 
 
 def test_telegram_is_asked_for_every_kind_that_is_read() -> None:
@@ -138,28 +139,28 @@ def test_what_cannot_be_committed_is_fetched_again_and_order_is_kept(
 
 def test_an_update_that_nobody_can_take_is_kept_aside_and_blocks_nobody(telegram: FakeTelegram) -> None:
     bug = RuntimeError("a bug")
-    memory, inbox = FakeMemory(), RecordingInbox(faults=[bug])
+    unparsed, inbox = FakeUnparsedUpdates(), RecordingInbox(faults=[bug])
     broken = update(message=message_json("breaks us"))
-    unreadable = update(message={"text": "from nowhere"})
+    unreadable = update(message=message_json("from nowhere") | {"chat": {"id": USER}})
     for one in (broken, unreadable, update(message=message_json("behind them"))):
         telegram.push_update(one)
-    with capture_logs() as logs, polling(settings(telegram), memory, inbox):
+    with capture_logs() as logs, polling(settings(telegram), FakeMemory(), inbox, unparsed):
         telegram.wait_until_acknowledged()
     assert inbox.texts == ["behind them"]
-    kept = [json.loads(memory.kept[name]) for name in memory.aside()]
-    assert kept == [broken, unreadable]
-    assert memory.aside() == [f"telegram:{BOT_ID}:aside:{one['update_id']}" for one in kept]
+    assert [json.loads(kept.body) for kept in unparsed.kept] == [broken, unreadable]
+    assert [kept.update_id for kept in unparsed.kept] == [str(one["update_id"]) for one in (broken, unreadable)]
+    assert {(kept.workspace, kept.author) for kept in unparsed.kept} == {(str(BOT_ID), str(USER))}
     assert [entry["exc_info"] for entry in logs if "exc_info" in entry] == [bug]
     assert "breaks us" not in str(logs)
 
 
 def test_what_cannot_be_kept_aside_is_not_acknowledged(telegram: FakeTelegram) -> None:
-    memory = FakeMemory()
-    memory.faults += [StoreUnavailable(), StoreUnavailable()]
+    unparsed = FakeUnparsedUpdates()
+    unparsed.faults += [StoreUnavailable(), StoreUnavailable()]
     telegram.push_update(update(message={}))
-    with polling(settings(telegram), memory, RecordingInbox()):
+    with polling(settings(telegram), FakeMemory(), RecordingInbox(), unparsed):
         telegram.wait_until_acknowledged()
-    assert len(memory.aside()) == 1
+    assert len(unparsed.kept) == 1
 
 
 # ---------------------------------------------------------------- one of many
@@ -341,7 +342,8 @@ def polling_process(telegram: FakeTelegram, database_url: str, last: str = "") -
 def test_a_process_that_fails_as_it_starts_ends(telegram: FakeTelegram) -> None:
     program = (
         f"from {receiving.__name__} import *; import sys\n"
-        f"make_receiver(settings(telegram_api_url={telegram.url!r}), FakeMemory()).start_receiving(RecordingInbox().inbox)\n"
+        f"receiver = make_receiver(settings(telegram_api_url={telegram.url!r}), FakeMemory())\n"
+        "receiver.start_receiving(RecordingInbox().inbox)\n"
         "sys.exit('failed')"
     )
     done = subprocess.run([sys.executable, "-c", program], timeout=SOON, check=False, capture_output=True)

@@ -28,6 +28,7 @@ from tests.fakes.telegram_updates import (
     BOT_NAME,
     SECRET,
     UPDATE_KINDS,
+    USER,
     message_json,
     update,
 )
@@ -52,6 +53,7 @@ def site(shared_site: TelegramSite) -> TelegramSite:
     shared_site.inbox.taken.clear()
     shared_site.inbox.faults.clear()
     shared_site.memory.kept.clear()
+    shared_site.unparsed.kept.clear()
     return shared_site
 
 
@@ -62,7 +64,7 @@ def site(shared_site: TelegramSite) -> TelegramSite:
 def test_every_kind_of_update_is_taken(site: TelegramSite, kind: str) -> None:
     response = site.tell(update(**{kind: UPDATE_KINDS[kind]}))
     assert (response.status_code, response.data) == (200, b"")
-    assert site.memory.aside() == []
+    assert site.unparsed.kept == []
 
 
 def test_a_kind_that_nobody_knows_yet_is_taken(site: TelegramSite) -> None:
@@ -132,15 +134,19 @@ def test_no_update_makes_us_fall_over(shared_site: TelegramSite, kind: str, told
 
 
 def test_an_update_that_nobody_can_read_is_kept_aside_and_blocks_nobody(site: TelegramSite) -> None:
-    unreadable = update(message={"text": "from nowhere"}) | {"update_id": 17}
+    without_type = message_json("from nowhere") | {"chat": {"id": USER}}
+    unreadable = update(message=without_type) | {"update_id": 17}
     with capture_logs() as logs:
         assert site.tell(unreadable).status_code == 200
     assert site.say("behind it").status_code == 200
     assert site.inbox.texts == ["behind it"]
-    assert {name: json.loads(kept) for name, kept in site.memory.kept.items()} == {
-        "telegram:123456:aside:17": unreadable
-    }
-    assert [entry["name"] for entry in logs] == ["telegram:123456:aside:17"]
+    (kept,) = site.unparsed.kept
+    assert json.loads(kept.body) == unreadable
+    assert (kept.platform, kept.workspace, kept.update_id) == ("telegram", "123456", "17")
+    assert (kept.author, kept.channel) == (str(USER), str(USER))
+    assert kept.error.endswith(": The message names no chat, or has no number.")
+    assert site.memory.kept == {}
+    assert [entry["update"] for entry in logs] == ["17"]
     assert "from nowhere" not in str(logs)
 
 
@@ -149,13 +155,13 @@ def test_an_update_that_the_core_stumbles_over_is_kept_aside_with_the_reason_in_
     site.inbox.faults.append(fault)
     with capture_logs() as logs:
         assert site.tell(update(message=message_json("hello")) | {"update_id": 18}).status_code == 200
-    assert site.memory.aside() == ["telegram:123456:aside:18"]
+    assert [(kept.update_id, kept.error) for kept in site.unparsed.kept] == [("18", "RuntimeError: a bug")]
     assert [entry["exc_info"] for entry in logs] == [fault]
     assert fault.__traceback__ is not None
 
 
 def test_what_can_neither_be_read_nor_kept_aside_is_not_acknowledged(site: TelegramSite) -> None:
-    site.memory.faults.append(StoreUnavailable())
+    site.unparsed.faults.append(StoreUnavailable())
     assert error(site.tell(update(message={}))) == (503, "store_unavailable")
 
 
