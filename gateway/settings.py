@@ -57,7 +57,12 @@ class EnvironmentSettings(BaseSettings):
     """Base of settings: subclass it next to what it configures and call ``load``."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = ()
@@ -96,36 +101,61 @@ def _format_error(error: Any) -> str:
 
 
 class Settings(EnvironmentSettings):
-    """Settings of the core."""
+    """Settings of the core: server, database, assistant, limits."""
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms must reach it
+    """The address to listen on."""
     port: int = Field(8080, ge=0, le=65535)
+    """The port to listen on; 0: any free one."""
     web_threads: PositiveInt = 1000
+    """How many requests one process holds at the same time."""
     database_url: str = "sqlite:///gateway.db"
+    """``sqlite:///file``, or ``postgresql+psycopg://…`` for more than one process."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe log entries that are written."""
     log_format: Literal["text", "json"] = "text"
+    """Log entries as text or as one JSON object per line."""
 
     assistant_backend: BackendName | None = None
+    """Which API the assistant is called with. Unset: it follows from what else is set."""
     openai_api_key: SecretStr | None = None
+    """The key for OpenAI, or for the server at ``OPENAI_BASE_URL``."""
     openai_base_url: str | None = None
+    """Another server that speaks OpenAI's API, such as ``http://localhost:11434/v1``."""
     openai_model: str | None = None
+    """The model. Servers other than OpenAI's need it; at OpenAI there is a default."""
     openai_tools: str = ""
-    """Hosted tools of the Responses API, with commas: web_search, file_search, code_interpreter, image_generation."""
+    """Hosted tools of the Responses API, comma-separated: ``web_search``, ``file_search``, ``code_interpreter``,
+    ``image_generation``."""
     openai_vector_store_ids: str = ""
+    """The vector stores that ``file_search`` searches, comma-separated."""
     openai_transcription_model: str | None = None
-    """Model that transcribes voice notes. Defaults to one at OpenAI only, as other servers may have none."""
+    """The model that transcribes voice notes. Unset: ``gpt-4o-mini-transcribe`` at OpenAI, none at other servers, which
+    may not have one."""
     assistant_id: str | None = Field(None, validation_alias=AliasChoices("assistant_id", "asst_id"))
+    """The assistant that ``threads`` runs. Unset: one is created for ``OPENAI_MODEL`` once, and its id is stored."""
     azure_openai_api_key: SecretStr | None = None
+    """The key for Azure OpenAI. Azure needs all three ``AZURE_OPENAI_`` variables, and ``OPENAI_MODEL`` for the
+    deployment."""
     azure_openai_endpoint: str | None = None
+    """The address of the Azure resource, such as ``https://name.openai.azure.com``."""
     azure_openai_api_version: str | None = None
+    """The version of Azure's API."""
     assistant_instructions: str = "You are a helpful assistant in a chat. Answer in the language you are spoken to."
+    """The system prompt."""
     assistant_mode: Literal["stream", "poll"] = "stream"
+    """How ``threads`` follows a run: by its event stream, or by polling."""
     assistant_poll_seconds: PositiveFloat = 1.0
+    """Seconds between two polls of a run. A server's header ``openai-poll-after-ms`` takes precedence."""
     assistant_timeout_seconds: PositiveFloat = 600.0
+    """How long one turn may take, in seconds."""
     tool_timeout_seconds: PositiveFloat = 30.0
+    """How long one call of a function tool may take, in seconds."""
     history_chars: PositiveInt = 48_000
+    """How many characters of the conversation ``chat`` sends along with a message."""
 
     max_message_chars: PositiveInt = 32_000
+    """The longest message that ``/chat`` accepts, in characters."""
     max_runs: PositiveInt = 2000
     """Turns that one process runs at the same time."""
     max_backlog: PositiveInt = 100
@@ -133,6 +163,7 @@ class Settings(EnvironmentSettings):
     max_queue: PositiveInt = 10_000
     """Unfinished turns that there may be in total."""
     max_queue_per_platform: PositiveInt = 5_000
+    """How many unfinished turns one platform may have."""
     retention_days: NonNegativeFloat = 0.0
     """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0

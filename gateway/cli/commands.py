@@ -11,8 +11,8 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import TOOLS, load_settings, open_gateway, open_store, platforms
-from gateway.cli import explain, turns
+from gateway.app import SETTINGS, TOOLS, load_settings, open_gateway, open_store, platforms
+from gateway.cli import explain, settings_table, turns
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -29,6 +29,7 @@ def commands() -> Sequence[click.Command]:
         console.command(_open_console),
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
         explain.command(_open_explain_context),
+        settings_table.command(SETTINGS),
         slack_manifest.command(),
         telegram_cli.command(run_once),
     )
