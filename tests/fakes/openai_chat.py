@@ -87,7 +87,7 @@ class FakeCompletion:
         }
 
 
-class ChatRoutes:
+class FakeChatRoutes:
     def __init__(self, state: FakeOpenAIState) -> None:
         self._state = state
         self._part_validator = PartValidator(state)

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.fakes.openai_chat import ChatRoutes
+from tests.fakes.openai_chat import FakeChatRoutes
 from tests.fakes.openai_conversations import ConversationRoutes, text_of
 from tests.fakes.openai_faults import FaultKind, HttpFault, HttpFaults, RecordedRequest
 from tests.fakes.openai_files import FileRoutes, ModelInput, model_inputs
@@ -75,7 +75,7 @@ class FakeOpenAI(FakeOpenAIState):
         self._run_routes = RunRoutes(self, self._thread_routes)
         self._conversation_routes = ConversationRoutes(self)
         self._response_routes = ResponseRoutes(self, self._conversation_routes)
-        self._chat_routes = ChatRoutes(self)
+        self._chat_routes = FakeChatRoutes(self)
         self._file_routes = FileRoutes(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None

@@ -13,7 +13,7 @@ from tests.fakes.slack_arguments import (
 )
 from tests.fakes.slack_faults import Json, SlackError
 from tests.fakes.slack_json import message_json
-from tests.fakes.slack_state import SlackChannel, SlackMessage, SlackState, SlackWorkspace
+from tests.fakes.slack_state import FakeSlackMessage, SlackChannel, SlackState, SlackWorkspace
 
 
 def postable_channel(state: SlackState, workspace: SlackWorkspace, channel: str) -> SlackChannel:
@@ -39,7 +39,7 @@ def message_content(args: SlackArguments) -> tuple[str, str, list[Json]]:
 def post_message(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
     channel = postable_channel(state, workspace, args.string("channel"))
     text, markdown, blocks = message_content(args)
-    message = SlackMessage(
+    message = FakeSlackMessage(
         ts="",
         channel=channel,
         user=workspace.bot_user,
@@ -93,7 +93,9 @@ def post_ephemeral(state: SlackState, workspace: SlackWorkspace, args: SlackArgu
     return {"ok": True, "message_ts": ts}
 
 
-def own_message(state: SlackState, workspace: SlackWorkspace, args: SlackArguments, foreign_error: str) -> SlackMessage:
+def own_message(
+    state: SlackState, workspace: SlackWorkspace, args: SlackArguments, foreign_error: str
+) -> FakeSlackMessage:
     """Returns a message of this bot. Raises message_not_found, or ``foreign_error`` for a message of anyone else."""
     state.expire_streams()
     channel = state.find_channel(workspace, args.string("channel"))

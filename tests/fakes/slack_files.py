@@ -11,7 +11,7 @@ from tests.fakes.slack_arguments import SlackArguments, check_ts
 from tests.fakes.slack_chat import postable_channel
 from tests.fakes.slack_faults import Json, SlackError, invalid_arguments
 from tests.fakes.slack_json import file_json
-from tests.fakes.slack_state import SlackFile, SlackMessage, SlackState, SlackWorkspace
+from tests.fakes.slack_state import FakeSlackMessage, SlackFile, SlackState, SlackWorkspace
 from tests.fakes.slack_web_api import grant_for_token
 
 FileAttachment = tuple[str, bytes] | tuple[str, bytes, str] | SlackFile
@@ -86,7 +86,7 @@ def complete_upload(state: SlackState, workspace: SlackWorkspace, args: SlackArg
 def _share(
     state: SlackState, workspace: SlackWorkspace, channel: str, args: SlackArguments, files: list[SlackFile]
 ) -> None:
-    message = SlackMessage(
+    message = FakeSlackMessage(
         "", postable_channel(state, workspace, channel), workspace.bot_user, args.string("initial_comment")
     )
     message.thread_ts = check_ts(args, "thread_ts")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.fakes.slack_events import APP
 from tests.fakes.slack_faults import Json
-from tests.fakes.slack_state import SlackChannel, SlackFile, SlackMessage, SlackState
+from tests.fakes.slack_state import FakeSlackMessage, SlackChannel, SlackFile, SlackState
 
 
-def message_json(state: SlackState, message: SlackMessage, *, metadata: bool = True) -> Json:
+def message_json(state: SlackState, message: FakeSlackMessage, *, metadata: bool = True) -> Json:
     """Returns the JSON of a message; metadata only if asked for."""
     shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "team": message.channel.team}
     shown["text"] = message.view().text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tests.fakes.slack_arguments import SlackArguments
 from tests.fakes.slack_faults import Json, SlackError, invalid_arguments
 from tests.fakes.slack_json import channel_json, message_json, user_json
-from tests.fakes.slack_state import SlackMessage, SlackState, SlackWorkspace
+from tests.fakes.slack_state import FakeSlackMessage, SlackState, SlackWorkspace
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 999
@@ -36,7 +36,7 @@ def history(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) 
     return _page(state, _in_time_range(top, args)[::-1], args)
 
 
-def _in_time_range(messages: Sequence[SlackMessage], args: SlackArguments) -> list[SlackMessage]:
+def _in_time_range(messages: Sequence[FakeSlackMessage], args: SlackArguments) -> list[FakeSlackMessage]:
     """Returns the messages after ``oldest`` and before ``latest``, including both ends when ``inclusive`` is set."""
     oldest, latest = _timestamp(args, "oldest", 0.0), _timestamp(args, "latest", float("inf"))
     if args.flag("inclusive"):
@@ -51,7 +51,7 @@ def _timestamp(args: SlackArguments, name: str, default: float) -> float:
         raise SlackError(f"invalid_ts_{name}") from None
 
 
-def _page(state: SlackState, messages: Sequence[SlackMessage], args: SlackArguments) -> Json:
+def _page(state: SlackState, messages: Sequence[FakeSlackMessage], args: SlackArguments) -> Json:
     limit = args.number("limit", DEFAULT_PAGE)
     if not 0 < limit <= MAX_PAGE:
         raise SlackError("invalid_limit")
@@ -102,7 +102,7 @@ def remove_reaction(state: SlackState, workspace: SlackWorkspace, args: SlackArg
 
 def _reaction_target(
     state: SlackState, workspace: SlackWorkspace, args: SlackArguments
-) -> tuple[SlackMessage, tuple[str, str]]:
+) -> tuple[FakeSlackMessage, tuple[str, str]]:
     channel = state.find_channel(workspace, args.string("channel"))
     message = channel.messages.get(args.required_string("timestamp"))
     if message is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tests.fakes.slack_state import SlackChannel, SlackMessage, SlackState, SlackWorkspace
+from tests.fakes.slack_state import FakeSlackMessage, SlackChannel, SlackState, SlackWorkspace
 
 MAX_USES = 5
 
@@ -50,7 +50,7 @@ class ResponseUrls:
         ts = self._state.new_ts()
         if kind == "in_channel":
             bot = place.workspace
-            self._state.add_message(SlackMessage(ts, place.channel, bot.bot_user, text, blocks=blocks, bot=bot))
+            self._state.add_message(FakeSlackMessage(ts, place.channel, bot.bot_user, text, blocks=blocks, bot=bot))
             return
         where = {"channel": place.channel.id, "user": place.user, "thread_ts": None, "ts": ts}
         self._state.ephemeral_messages.append({**where, "text": text, "blocks": blocks})

@@ -108,7 +108,7 @@ class SlackMessageView:
 
 
 @dataclass(slots=True)
-class SlackMessage:
+class FakeSlackMessage:
     ts: str
     channel: SlackChannel
     user: str
@@ -157,8 +157,8 @@ class SlackChannel:
     archived: bool = False
     bot_is_member: bool = True
     """Whether the bot is a member."""
-    messages: dict[str, SlackMessage] = field(default_factory=dict)
-    threads: dict[str, list[SlackMessage]] = field(default_factory=dict)
+    messages: dict[str, FakeSlackMessage] = field(default_factory=dict)
+    threads: dict[str, list[FakeSlackMessage]] = field(default_factory=dict)
     """Thread replies by the ts of their root message."""
 
     @property
@@ -201,16 +201,16 @@ class SlackState(ChangeSignal):
         """By team and id."""
         self.users: dict[tuple[str, str], Json] = {}
         """By team and id."""
-        self.messages: dict[str, SlackMessage] = {}
+        self.messages: dict[str, FakeSlackMessage] = {}
         self.files: dict[str, SlackFile] = {}
-        self.live_streams: dict[str, SlackMessage] = {}
+        self.live_streams: dict[str, FakeSlackMessage] = {}
         """Messages whose stream is still open, by ts."""
         self.ephemeral_messages: list[Json] = []
         self.home_views: dict[str, Json] = {}
         self.is_agent = is_agent
         self.agent_activity = AgentActivity()
         self.ids = count(1)
-        self.on_bot_message: Callable[[SlackMessage], None] | None = None
+        self.on_bot_message: Callable[[FakeSlackMessage], None] | None = None
         """Called with every message a bot posts."""
         self._last_ts = 0
         self.add_workspace(SlackWorkspace(TEAM))
@@ -252,7 +252,7 @@ class SlackState(ChangeSignal):
             raise SlackError("channel_not_found")
         return found
 
-    def add_message(self, message: SlackMessage) -> SlackMessage:
+    def add_message(self, message: FakeSlackMessage) -> FakeSlackMessage:
         """Adds a message to its channel and thread, and passes bot messages on to ``on_bot_message``."""
         channel = message.channel
         self.messages[message.ts] = channel.messages[message.ts] = message
@@ -266,14 +266,14 @@ class SlackState(ChangeSignal):
             self.live_streams[message.ts] = message
         return message
 
-    def remove_message(self, message: SlackMessage) -> None:
+    def remove_message(self, message: FakeSlackMessage) -> None:
         """Removes a message from its channel and thread."""
         del self.messages[message.ts], message.channel.messages[message.ts]
         self.live_streams.pop(message.ts, None)
         if message.thread_ts is not None:
             message.channel.threads[message.thread_ts].remove(message)
 
-    def end_streams(self, messages: Iterable[SlackMessage], error: str) -> list[str]:
+    def end_streams(self, messages: Iterable[FakeSlackMessage], error: str) -> list[str]:
         """Ends the streams of these messages; returns the ts of each stream that was live."""
         ended = []
         for message in list(messages):
@@ -294,10 +294,10 @@ class SlackState(ChangeSignal):
 
     def visible_messages(self, channel: str | None, topic: str | None) -> list[SlackMessageView]:
         self.expire_streams()
-        found: Iterable[SlackMessage] = self.messages.values() if channel is None else self._messages_of(channel)
+        found: Iterable[FakeSlackMessage] = self.messages.values() if channel is None else self._messages_of(channel)
         return [message.view() for message in found if topic is None or topic in {message.ts, message.thread_ts}]
 
-    def _messages_of(self, channel: str) -> Iterator[SlackMessage]:
+    def _messages_of(self, channel: str) -> Iterator[FakeSlackMessage]:
         """Yields the messages of a channel in order; if several workspaces have a channel of this id, one workspace
         after the other.
         """

@@ -13,7 +13,7 @@ from tests.fakes.slack_arguments import (
 from tests.fakes.slack_chat import own_message, postable_channel
 from tests.fakes.slack_faults import Json, SlackError, invalid_arguments
 from tests.fakes.slack_json import message_json
-from tests.fakes.slack_state import SlackChannel, SlackMessage, SlackState, SlackStream, SlackWorkspace
+from tests.fakes.slack_state import FakeSlackMessage, SlackChannel, SlackState, SlackStream, SlackWorkspace
 
 TASK_STATUSES = {"pending", "in_progress", "complete", "error"}
 MAX_TITLE_CHARS = 256
@@ -33,7 +33,7 @@ def start(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) ->
         raise invalid_arguments("must be a valid enum value: task_display_mode")
     chunks = _new_chunks(args)
     stream = SlackStream(expires_at=state.clock() + state.stream_seconds)
-    message = SlackMessage("", channel, workspace.bot_user, thread_ts=check_ts(args, "thread_ts"), bot=workspace)
+    message = FakeSlackMessage("", channel, workspace.bot_user, thread_ts=check_ts(args, "thread_ts"), bot=workspace)
     message.stream = stream
     _append_chunks(state, message, args, chunks)
     message.ts = state.new_ts()
@@ -71,7 +71,7 @@ def _check_recipient(state: SlackState, channel: SlackChannel, args: SlackArgume
         raise SlackError("user_not_found")
 
 
-def _live_message(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> SlackMessage:
+def _live_message(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> FakeSlackMessage:
     message = own_message(state, workspace, args, "message_not_owned_by_app")
     if message.stream is None:
         raise SlackError("message_not_in_streaming_state")
@@ -109,7 +109,7 @@ def _invalid_chunk(index: int, reason: str) -> SlackError:
     )
 
 
-def _append_chunks(state: SlackState, message: SlackMessage, args: SlackArguments, chunks: list[Json]) -> None:
+def _append_chunks(state: SlackState, message: FakeSlackMessage, args: SlackArguments, chunks: list[Json]) -> None:
     """Appends chunks to a stream. Raises streaming_mode_mismatch or msg_too_long, and then appends nothing."""
     stream = message.stream
     if stream is None or not chunks:

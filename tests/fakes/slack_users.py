@@ -14,7 +14,7 @@ from tests.fakes.slack_faults import Json
 from tests.fakes.slack_files import FileAttachment, add_file
 from tests.fakes.slack_json import file_json
 from tests.fakes.slack_response_urls import ResponseUrls
-from tests.fakes.slack_state import SlackChannel, SlackMessage, SlackState
+from tests.fakes.slack_state import FakeSlackMessage, SlackChannel, SlackState
 
 MentionOrder = Literal["mention", "message", "any"]
 
@@ -51,7 +51,7 @@ class SlackUsers:
         with self._state.notify():
             where = self._ensure_present(channel, user, team)
             kept = tuple(add_file(self._state, file, user, team) for file in files)
-            message = SlackMessage(self._state.new_ts(), where, user, text, thread_ts=thread_ts, files=kept)
+            message = FakeSlackMessage(self._state.new_ts(), where, user, text, thread_ts=thread_ts, files=kept)
             message.extra_fields = {"client_msg_id": client_msg_id or str(uuid4())}
             self._state.add_message(message)
         if where.bot_is_member:
@@ -63,7 +63,7 @@ class SlackUsers:
         self._state.ensure_user(user, team)
         return self._state.ensure_channel(channel, team)
 
-    def _events_for(self, message: SlackMessage, bot: str, order: MentionOrder) -> list[PendingRequest]:
+    def _events_for(self, message: FakeSlackMessage, bot: str, order: MentionOrder) -> list[PendingRequest]:
         written = self._event_fields(message)
         channel, team = message.channel.id, message.channel.team
         news = [events.message_event(message.text, channel=channel, **written)]
@@ -75,7 +75,7 @@ class SlackUsers:
                 news.reverse()
         return [self._event_request(event, team) for event in news]
 
-    def _event_fields(self, message: SlackMessage) -> dict[str, Any]:
+    def _event_fields(self, message: FakeSlackMessage) -> dict[str, Any]:
         written: dict[str, Any] = {"user": message.user, "ts": message.ts, "thread_ts": message.thread_ts}
         written |= {"team": message.channel.team, **message.extra_fields}
         if message.files:
@@ -94,7 +94,7 @@ class SlackUsers:
         self._sender.enqueue(parcel)
         return parcel.id
 
-    def echo_to_bot(self, message: SlackMessage) -> None:
+    def echo_to_bot(self, message: FakeSlackMessage) -> None:
         """Sends the bot's own message to it as an event."""
         if message.bot is not None:
             bot = {"bot_id": message.bot.bot_id, "app_id": events.APP, "team": message.channel.team}
@@ -130,11 +130,11 @@ class SlackUsers:
             at = self._state.new_ts()
         self._deliver_if_member(message, events.message_deleted(text=message.text, at=at, **self._location_of(message)))
 
-    def _deliver_if_member(self, message: SlackMessage, event: Json) -> None:
+    def _deliver_if_member(self, message: FakeSlackMessage, event: Json) -> None:
         if message.channel.bot_is_member:
             self.deliver_event(event, team=message.channel.team)
 
-    def _location_of(self, message: SlackMessage) -> dict[str, Any]:
+    def _location_of(self, message: FakeSlackMessage) -> dict[str, Any]:
         place = {"channel": message.channel.id, "user": message.user, "ts": message.ts}
         return place if message.thread_ts is None else {**place, "thread_ts": message.thread_ts}
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.fakes.platform_faults import Json
 from tests.fakes.telegram_faults import TelegramError, bad_request
-from tests.fakes.telegram_formatting import FormattedText, format_text
+from tests.fakes.telegram_formatting import ParsedText, format_text
 
 MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 
@@ -89,13 +89,13 @@ class TelegramArguments(dict[str, Any]):
     def business_connection_id(self) -> str:
         return self.string("business_connection_id")
 
-    def formatted_text(self, *, allow_empty: bool = False) -> FormattedText:
+    def formatted_text(self, *, allow_empty: bool = False) -> ParsedText:
         """Returns text and entities. Raises TelegramError if they are invalid."""
         return format_text(
             self.string("text"), self.string("parse_mode"), self.get("entities"), allow_empty=allow_empty
         )
 
-    def formatted_caption(self) -> FormattedText:
+    def formatted_caption(self) -> ParsedText:
         return caption_of(self)
 
     def uploaded_file(self, value: Any) -> TelegramUpload | None:
@@ -105,7 +105,7 @@ class TelegramArguments(dict[str, Any]):
         return value if isinstance(value, TelegramUpload) else None
 
 
-def caption_of(fields: Json) -> FormattedText:
+def caption_of(fields: Json) -> ParsedText:
     """Returns the caption of a call or of an album item. Raises TelegramError if it is invalid."""
     text, mode = str(fields.get("caption") or ""), str(fields.get("parse_mode") or "")
     return format_text(text, mode, fields.get("caption_entities"), allow_empty=True)

@@ -11,7 +11,7 @@ from aiohttp import web
 from tests.fakes.telegram_arguments import TelegramArguments, TelegramUpload, caption_of
 from tests.fakes.telegram_bot_api import check_token
 from tests.fakes.telegram_faults import TelegramError, bad_request
-from tests.fakes.telegram_formatting import MAX_CAPTION_UNITS, FormattedText
+from tests.fakes.telegram_formatting import MAX_CAPTION_UNITS, ParsedText
 from tests.fakes.telegram_messages import Json, utf16_length
 from tests.fakes.telegram_state import TelegramFile, TelegramState
 from tests.fakes.telegram_text_methods import MessageTarget
@@ -74,7 +74,7 @@ def _send(state: TelegramState, args: TelegramArguments, kind: str) -> Json:
     return place.send(caption, (file,), **{kind: file_json(file)})
 
 
-def _check_caption(caption: FormattedText) -> FormattedText:
+def _check_caption(caption: ParsedText) -> ParsedText:
     if utf16_length(caption.text) > MAX_CAPTION_UNITS:
         raise bad_request("Message caption is too long")
     return caption

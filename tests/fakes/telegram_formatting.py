@@ -51,12 +51,12 @@ _URL_PART = re.compile(r"(?:[A-Za-z0-9.\-_!$,~*'();&+=]|[^\x00-\x7f]|%[0-9A-Fa-f
 
 
 @dataclass(frozen=True, slots=True)
-class FormattedText:
+class ParsedText:
     text: str
     entities: tuple[Json, ...] = ()
 
 
-def format_text(text: str, parse_mode: str, entities: Any, *, allow_empty: bool = False) -> FormattedText:
+def format_text(text: str, parse_mode: str, entities: Any, *, allow_empty: bool = False) -> ParsedText:
     """Returns the text as Telegram stores it: without control characters, trimmed, entities sorted.
 
     Raises TelegramError, for an empty text unless ``allow_empty`` is set. A parse_mode is refused, because text of an
@@ -198,7 +198,7 @@ def _split_host(host_port: str) -> tuple[str, str]:
 # ---------------------------------------------------------------- what is kept
 
 
-def _normalized(text: str, entities: list[Json]) -> FormattedText:
+def _normalized(text: str, entities: list[Json]) -> ParsedText:
     if _REMOVED.search(text):
         text, entities = _without_removed(text, entities)
     text = _TO_SPACE.sub(" ", text)
@@ -206,7 +206,7 @@ def _normalized(text: str, entities: list[Json]) -> FormattedText:
     end = utf16_length(shown)
     first = min((entity["offset"] for entity in entities), default=end)
     ahead = min(len(shown) - len(shown.lstrip(" \n")), first)
-    return FormattedText(shown[ahead:], tuple(_clip_entities(entities, ahead, end)))
+    return ParsedText(shown[ahead:], tuple(_clip_entities(entities, ahead, end)))
 
 
 def _clip_entities(entities: list[Json], ahead: int, end: int) -> list[Json]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.fakes.telegram_arguments import TelegramArguments
 from tests.fakes.telegram_faults import bad_request
-from tests.fakes.telegram_formatting import MAX_TEXT_UNITS, FormattedText
+from tests.fakes.telegram_formatting import MAX_TEXT_UNITS, ParsedText
 from tests.fakes.telegram_messages import (
     BOT_ID,
     GENERAL_TOPIC,
@@ -47,7 +47,7 @@ class MessageTarget:
         self.reply_to = _reply_to(self.chat, args)
 
     def send(
-        self, text: FormattedText, files: tuple[TelegramFile, ...] = (), *, group_id: str = "", **more: object
+        self, text: ParsedText, files: tuple[TelegramFile, ...] = (), *, group_id: str = "", **more: object
     ) -> Json:
         """Posts a message of the bot; returns its JSON."""
         chat, markup = self.chat, self._args.json_object("reply_markup") or None
@@ -119,7 +119,7 @@ def edit_message_text(state: TelegramState, args: TelegramArguments) -> Json:
     return _replace_text(chat, entry, text, args.json_object("reply_markup") or None)
 
 
-def _replace_text(chat: TelegramChat, entry: ChatMessage, text: FormattedText, markup: Json | None) -> Json:
+def _replace_text(chat: TelegramChat, entry: ChatMessage, text: ParsedText, markup: Json | None) -> Json:
     """Replaces text, entities and buttons. Raises ``message is not modified``."""
     shown = entry.view
     if (shown.text, shown.entities, shown.markup) == (text.text, text.entities, markup):

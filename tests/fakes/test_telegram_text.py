@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.platform_faults import Json
 from tests.fakes.telegram_faults import TelegramError
-from tests.fakes.telegram_formatting import FormattedText, format_text
+from tests.fakes.telegram_formatting import ParsedText, format_text
 from tests.fakes.telegram_messages import utf16_length
 
 
@@ -23,7 +23,7 @@ def refused(text: str, *entities: object, parse_mode: str = "") -> str:
     return refusal.value.description.removeprefix("Bad Request: ")
 
 
-def taken(text: str, *entities: Json) -> FormattedText:
+def taken(text: str, *entities: Json) -> ParsedText:
     return format_text(text, "", list(entities))
 
 
@@ -34,7 +34,7 @@ def test_an_invisible_text_is_refused(text: str) -> None:
 
 
 def test_a_draft_can_be_empty() -> None:
-    assert format_text("", "", None, allow_empty=True) == FormattedText("")
+    assert format_text("", "", None, allow_empty=True) == ParsedText("")
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_entities_are_sorted_with_outer_before_inner() -> None:
 
 
 def test_a_text_and_its_entities_are_trimmed() -> None:
-    assert taken("  ab \n", bold(2, 4)) == FormattedText("ab", (bold(0, 2),))
-    assert taken("  ab  ", bold(0, 6)) == FormattedText("  ab", (bold(0, 4),)), "an entity holds what is before it"
+    assert taken("  ab \n", bold(2, 4)) == ParsedText("ab", (bold(0, 2),))
+    assert taken("  ab  ", bold(0, 6)) == ParsedText("  ab", (bold(0, 4),)), "an entity holds what is before it"
 
 
 def test_hidden_characters_are_removed() -> None:
-    assert taken("a\r\nb\tc\u202ed", bold(3, 1), bold(7, 1)) == FormattedText("a\nb cd", (bold(2, 1), bold(5, 1)))
+    assert taken("a\r\nb\tc\u202ed", bold(3, 1), bold(7, 1)) == ParsedText("a\nb cd", (bold(2, 1), bold(5, 1)))
 
 
 def test_invalid_text_is_refused() -> None:

@@ -176,7 +176,7 @@ def test_without_a_token_there_is_nothing_to_listen_to(slack: FakeSlack) -> None
 # ---------------------------------------------------------------- a connection that ends without a word
 
 
-class Mute:
+class SilentServer:
     """A server that shakes hands and then says nothing."""
 
     def __init__(self) -> None:
@@ -207,7 +207,7 @@ class Mute:
 
 def test_an_end_without_a_word_is_noticed_at_once() -> None:
     """By itself the client would read nothing over and over, and reconnect after most of a minute."""
-    server = Mute()
+    server = SilentServer()
     ends: list[Exception] = []
 
     class Slack(WebClient):

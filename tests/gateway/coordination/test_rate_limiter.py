@@ -16,7 +16,7 @@ from gateway.ports.store import Rate
 from storage.store import SqlStore
 
 
-class Clock:
+class SteppedClock:
     """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> SteppedClock:
+    clock = SteppedClock()
     monkeypatch.setattr(rate_limiter, "time", clock)
     monkeypatch.setattr(rate_limiter, "asyncio", clock)
     return clock
@@ -45,13 +45,13 @@ def local(sqlite_store: SqlStore) -> RateLimiter:
         return RateLimiter(AsyncStore(sqlite_store, executor), shared=False)
 
 
-async def test_a_burst_passes_at_once_and_the_rest_at_the_rate(local: RateLimiter, clock: Clock) -> None:
+async def test_a_burst_passes_at_once_and_the_rest_at_the_rate(local: RateLimiter, clock: SteppedClock) -> None:
     for _ in range(5):
         assert await local.acquire("b", Rate(2.0, burst=3), max_wait=60.0)
     assert clock.slept == [2.0, 2.0]
 
 
-async def test_a_pause_refills_the_bucket_up_to_the_burst(local: RateLimiter, clock: Clock) -> None:
+async def test_a_pause_refills_the_bucket_up_to_the_burst(local: RateLimiter, clock: SteppedClock) -> None:
     rate = Rate(2.0, burst=2)
     assert [await local.acquire("b", rate, max_wait=0.0) for _ in range(3)] == [True, True, False]
     clock.now += 2.0
@@ -60,7 +60,7 @@ async def test_a_pause_refills_the_bucket_up_to_the_burst(local: RateLimiter, cl
     assert [await local.acquire("b", rate, max_wait=0.0) for _ in range(3)] == [True, True, False]
 
 
-async def test_a_wait_beyond_the_maximum_takes_no_token(local: RateLimiter, clock: Clock) -> None:
+async def test_a_wait_beyond_the_maximum_takes_no_token(local: RateLimiter, clock: SteppedClock) -> None:
     rate = Rate(10.0)
     assert await local.acquire("b", rate, max_wait=0.0)
     assert not await local.acquire("b", rate, max_wait=9.0)
@@ -68,7 +68,7 @@ async def test_a_wait_beyond_the_maximum_takes_no_token(local: RateLimiter, cloc
     assert clock.slept == [10.0]
 
 
-async def test_a_blocked_bucket_does_not_block_another(local: RateLimiter, clock: Clock) -> None:
+async def test_a_blocked_bucket_does_not_block_another(local: RateLimiter, clock: SteppedClock) -> None:
     await local.block_for("b", 30.0)
     assert not await local.acquire("b", Rate(1.0, burst=5), max_wait=29.0)
     assert await local.acquire("c", Rate(1.0), max_wait=0.0)
@@ -76,13 +76,13 @@ async def test_a_blocked_bucket_does_not_block_another(local: RateLimiter, clock
     assert clock.slept == [30.0]
 
 
-async def test_a_shorter_block_does_not_end_a_longer_one(local: RateLimiter, clock: Clock) -> None:
+async def test_a_shorter_block_does_not_end_a_longer_one(local: RateLimiter, clock: SteppedClock) -> None:
     await local.block_for("b", 30.0)
     await local.block_for("b", 1.0)
     assert not await local.acquire("b", Rate(1.0), max_wait=20.0)
 
 
-async def test_unused_buckets_are_removed_and_blocked_ones_are_kept(local: RateLimiter, clock: Clock) -> None:
+async def test_unused_buckets_are_removed_and_blocked_ones_are_kept(local: RateLimiter, clock: SteppedClock) -> None:
     await local.block_for("held", 10_000.0)
     for number in range(3 * rate_limiter.MIN_BUCKETS_BEFORE_SWEEP):
         clock.now += 1.0
@@ -94,7 +94,7 @@ async def test_unused_buckets_are_removed_and_blocked_ones_are_kept(local: RateL
 @settings(max_examples=50, deadline=None)
 @given(every=st.floats(0.1, 10.0), burst=st.integers(1, 5), pauses=st.lists(st.floats(0.0, 20.0), max_size=30))
 async def test_no_interval_has_more_tokens_than_the_rate_allows(every: float, burst: int, pauses: list[float]) -> None:
-    clock = Clock()
+    clock = SteppedClock()
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as executor:
         patch.setattr(rate_limiter, "time", clock)
         patch.setattr(rate_limiter, "asyncio", clock)

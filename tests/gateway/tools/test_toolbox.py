@@ -153,11 +153,11 @@ async def test_an_exception_becomes_text_without_traceback_or_secret(
 
 
 async def test_an_exception_whose_str_raises_is_named() -> None:
-    class Mute(Exception):
+    class SilentError(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert await ToolBox([raising(Mute())]).call("fail", "") == "The tool fail failed: Mute"
+    assert await ToolBox([raising(SilentError())]).call("fail", "") == "The tool fail failed: SilentError"
 
 
 async def test_a_hanging_function_is_abandoned_and_blocks_nothing(gate: threading.Event) -> None:
