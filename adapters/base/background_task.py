@@ -1,21 +1,21 @@
-"""Runs an adapter's own work beside requests and turns, in a thread of its own, and retries what fails."""
+"""Runs an adapter's own work beside requests and turns, in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from gateway import logs
-from gateway.domain.errors import GatewayError
+from gateway.coordination.retry import Backoff
 
 T = TypeVar("T")
 
-PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Seconds between attempts. After the last one, it repeats."""
+BACKOFF = Backoff(1.0, 60.0)
+"""For calls to a platform that nobody waits for."""
 
 INTERPRETER_CHECK_SECONDS = 1.0
 
@@ -91,41 +91,3 @@ async def _cancel_at_interpreter_exit(task: asyncio.Future[None]) -> None:
 
 def _do_nothing() -> None:
     """Shows, by being run in a thread, that threads can still be started."""
-
-
-class Backoff:
-    """How long to wait after each failure in a row."""
-
-    def __init__(self, pauses: Sequence[float], credentials_rejected: Callable[[Exception], bool]) -> None:
-        """``credentials_rejected``: whether an error means that the platform does not accept our credentials."""
-        self._pauses = pauses
-        self._credentials_rejected = credentials_rejected
-        self._failures = 0
-
-    def log(self, problem: str, exc: Exception) -> None:
-        """Logs a failure that is retried: an error of ours in one line, any other with its traceback."""
-        if not isinstance(exc, GatewayError):
-            log.error(problem, exc_info=exc)
-        elif self._credentials_rejected(exc):
-            log.error(problem, code=exc.code, error=str(exc))
-        else:
-            log.warning(problem, code=exc.code, error=str(exc))
-
-    def pause_after(self, exc: Exception) -> float:
-        """Returns seconds: the longest pause for credentials, which only the operator can correct."""
-        self._failures += 1
-        if self._credentials_rejected(exc):
-            return self._pauses[-1]
-        requested = exc.retry_after if isinstance(exc, GatewayError) else None
-        return max(self._pauses[min(self._failures, len(self._pauses)) - 1], requested or 0.0)
-
-
-async def retry_forever(work: Callable[[], Awaitable[T]], problem: str, backoff: Backoff) -> T:
-    """Repeats ``work`` until it succeeds. ``problem``: the log line for each failure."""
-    while True:
-        try:
-            return await work()
-        except Exception as exc:  # noqa: BLE001  # the log shows unknown ones with their traceback
-            backoff.log(problem, exc)
-            pause = backoff.pause_after(exc)
-        await asyncio.sleep(pause)

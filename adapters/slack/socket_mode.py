@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from threading import Condition
@@ -19,9 +19,10 @@ from slack_sdk.socket_mode.client import BaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 
-from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
+from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.json_fields import Fields
 from gateway import logs
+from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import DeliveryError, GatewayError
 
 PING_SECONDS = 5.0
@@ -44,15 +45,15 @@ class SocketMode:
         api_url: str,
         run: RunCoroutine,
         *,
-        pauses: Sequence[float] = PAUSES,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         """``receive``: commits a payload, and returns the JSON to answer at once, if any. Called in client threads.
 
-        If it raises, the envelope is not acknowledged. ``pauses``: between attempts at the first connection; later on
-        the client reconnects.
+        If it raises, the envelope is not acknowledged. ``backoff``: of the first connection; later on the client
+        reconnects.
         """
         self._receive = receive
-        self._backoff = Backoff(pauses, lambda exc: isinstance(exc, AppTokenRejected))
+        self._backoff = backoff
         self.client = Client(
             app_token=app_token,
             logger=_client_logger(),
@@ -103,8 +104,8 @@ class SocketMode:
             log.exception("event failed; Slack sends it again", kind=req.type)
 
     async def _connect(self) -> None:
-        work = self._connect_in_thread
-        await retry_forever(work, "Slack not connected by Socket Mode; retrying", self._backoff)
+        problem = "Slack not connected by Socket Mode; retrying"
+        await retry(self._connect_in_thread, problem, self._backoff, needs_operator=_is_rejected_token)
         log.info("connected to Slack by Socket Mode")
 
     async def _connect_in_thread(self) -> None:
@@ -129,6 +130,10 @@ class SocketMode:
 
 class AppTokenRejected(DeliveryError):
     """Slack does not open a connection for this SLACK_APP_TOKEN."""
+
+
+def _is_rejected_token(exc: Exception) -> bool:
+    return isinstance(exc, AppTokenRejected)
 
 
 class Client(SocketModeClient):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from adapters.base.background_task import Backoff
 from adapters.base.errors import Rejected, Unreachable
 from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.api_client import TelegramClient
@@ -68,7 +67,7 @@ class UpdatePoller:
         memory: KeyValueStore,
         parser: UpdateParser,
         handler: UpdateHandler,
-        new_backoff: Callable[[], Backoff],
+        retry: Callable[[Callable[[], Awaitable[float]], str], Awaitable[float]],
         *,
         lease_seconds: float = LEASE_SECONDS,
         poll_seconds: int = POLL_SECONDS,
@@ -78,8 +77,7 @@ class UpdatePoller:
         self._memory = memory
         self._parser = parser
         self._handler = handler
-        self._new_backoff = new_backoff
-        self._backoff = new_backoff()
+        self._retry = retry
         self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
         self._lease = f"{NAME}:{calls.bot_id}:poll"
@@ -92,25 +90,25 @@ class UpdatePoller:
         """Fetches until it is cancelled. Telegram repeats the updates that are not acknowledged by then."""
         try:
             while True:
-                pause = await self._step()
+                pause = await self._retry(self._step, NOT_FETCHED)
                 await asyncio.sleep(pause)
         finally:
             with suppress(StoreUnavailable):
                 self._memory.try_lock(self._lease, self._owner, 0)
 
     async def _step(self) -> float:
-        """Fetches one batch, if this process holds the lease. Returns the seconds until the next."""
+        """Fetches one batch, if this process holds the lease. Returns the seconds until the next.
+
+        Raises DeliveryError, StoreUnavailable, Overloaded.
+        """
+        if not self._holds_lease():
+            return self._lease_seconds / 5
         try:
-            if not self._holds_lease():
-                return self._lease_seconds / 5
             await self._fetch()
         except Rejected as exc:
-            await self._handle_refusal(exc)
-            return self._backoff.pause_after(exc)
-        except Exception as exc:  # noqa: BLE001  # the log shows unknown ones with their traceback
-            self._backoff.log(NOT_FETCHED, exc)
-            return self._backoff.pause_after(exc)
-        self._backoff = self._new_backoff()
+            if exc.reason is Reason.CONFLICT:
+                await self._end_conflict()
+            raise
         return 0.0
 
     def _holds_lease(self) -> bool:
@@ -131,16 +129,6 @@ class UpdatePoller:
             self._handler.take(receipt)
             self._offset = receipt.payload["update_id"] + 1
             await asyncio.sleep(0)  # a point to be cancelled at
-
-    async def _handle_refusal(self, exc: Rejected) -> None:
-        """Logs why Telegram refuses, and what the operator can do about it."""
-        if exc.reason is not Reason.CONFLICT:
-            log.error(NOT_FETCHED, error=str(exc))
-            return
-        try:
-            await self._end_conflict()
-        except Exception as other:  # noqa: BLE001  # nothing may end the polling
-            self._backoff.log(NOT_FETCHED, other)
 
     async def _end_conflict(self) -> None:
         """Deletes the webhook if it is an old one of this gateway's; else logs what to do. Raises DeliveryError."""

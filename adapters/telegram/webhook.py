@@ -9,12 +9,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
+from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.errors import Rejected
 from adapters.base.update_handler import UpdateHandler
 from adapters.base.webhook import WebhookReceiver
 from adapters.telegram.api_client import BotProfile, TelegramClient
-from adapters.telegram.errors import Reason
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
 from adapters.telegram.reply_target import NAME
@@ -22,6 +21,7 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.unparsed_update import identify
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
+from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import ParsedUpdate, Request, Webhook
@@ -51,13 +51,10 @@ class TelegramReceiver:
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         *,
-        pauses: Sequence[float] = PAUSES,
+        backoff: Backoff = BACKOFF,
     ) -> None:
-        """``pauses``: seconds between attempts.
-
-        Raises SettingsError if there is a webhook secret and PUBLIC_URL cannot be a webhook's address.
-        """
-        self._pauses = pauses
+        """Raises SettingsError if there is a webhook secret and PUBLIC_URL cannot be a webhook's address."""
+        self._backoff = backoff
         self._settings = settings
         self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
         self._parser = parser
@@ -116,7 +113,7 @@ class TelegramReceiver:
     async def _poll(self, inbox: Inbox) -> None:
         calls = PollingClient(self._settings)
         handler = self._handler(inbox)
-        poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._backoff)
+        poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._retry)
         try:
             await self._learn_name(calls)
             menu = asyncio.ensure_future(self._set_menu(calls))
@@ -155,10 +152,7 @@ class TelegramReceiver:
         )
 
     async def _retry(self, work: Callable[[], Awaitable[T]], problem: str) -> T:
-        return await retry_forever(work, problem, self._backoff())
-
-    def _backoff(self) -> Backoff:
-        return Backoff(self._pauses, lambda exc: isinstance(exc, Rejected) and exc.reason is Reason.TOKEN)
+        return await retry(work, problem, self._backoff, needs_operator=_is_final)
 
     async def _register(self, calls: TelegramClient, url: str) -> None:
         """Registers the webhook, one process after the other: for all but the first, nothing changes at Telegram."""
@@ -171,6 +165,10 @@ class TelegramReceiver:
             with suppress(StoreUnavailable):
                 self._memory.try_lock(lease, owner, 0)
         log.info("webhook registered", url=url)
+
+
+def _is_final(exc: Exception) -> bool:
+    return isinstance(exc, Rejected) and exc.retry_after is None
 
 
 async def _check_webhook(calls: TelegramClient) -> None:

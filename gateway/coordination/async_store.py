@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import TypeVar
 
-from gateway import logs
+from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import LeaseLost, StoreUnavailable
 from gateway.ports.store import LeasedWrite, Store, WriteResult
 
@@ -15,10 +16,8 @@ T = TypeVar("T")
 PendingWrite = tuple[LeasedWrite, "asyncio.Future[WriteResult]"]
 
 MAX_BATCH = 200
-FIRST_RETRY_DELAY = 0.1
-MAX_RETRY_DELAY = 5.0
-
-log = logs.get_logger(__name__)
+BACKOFF = Backoff(0.1, 5.0)
+"""While the database is unavailable."""
 
 
 class AsyncStore:
@@ -36,14 +35,8 @@ class AsyncStore:
 
     async def read_with_retry(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` like ``read``, and retries until the database is available."""
-        pause = FIRST_RETRY_DELAY
-        while True:
-            try:
-                return await self.read(operation)
-            except StoreUnavailable as exc:
-                log.warning("database unavailable; retrying", error=str(exc), retry_in=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, MAX_RETRY_DELAY)
+        work = partial(self.read, operation)
+        return await retry(work, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
 
     async def write(self, change: LeasedWrite) -> WriteResult:
         """Commits a lease holder's write; returns its result once it is on disk. Raises LeaseLost.

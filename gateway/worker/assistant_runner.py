@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import assert_current_lease_held
+from gateway.coordination.retry import Backoff
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -263,8 +264,8 @@ class AssistantRunner:
         """Waits before the next retry. Raises ``exc`` when no retry is left or the wait would exceed the deadline."""
         if not isinstance(exc, ThreadBusy):  # a busy thread is retried until the turn times out
             attempt.failures += 1
-        backoff = min(self._retry_delay * 2 ** max(attempt.failures - 1, 0), MAX_RETRY_DELAY)
-        pause = backoff if exc.retry_after is None else exc.retry_after
+        backoff = Backoff(self._retry_delay, MAX_RETRY_DELAY)
+        pause = backoff.pause(max(attempt.failures, 1)) if exc.retry_after is None else exc.retry_after
         remaining = attempt.deadline - asyncio.get_running_loop().time()
         if attempt.failures > self._max_retries or pause >= remaining:
             raise exc

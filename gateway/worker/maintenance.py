@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
-from gateway.domain.errors import StoreUnavailable
+from gateway.coordination.retry import repeat
 from gateway.ports.store import Store
 
 DEPTH_REFRESH_SECONDS = 1.0
@@ -43,9 +44,12 @@ class Maintenance:
         """Runs the jobs until it is cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_run_every(DEPTH_REFRESH_SECONDS, self._refresh_backpressure))
-                group.create_task(_run_every(CLOCK_REPAIR_SECONDS, self._repair_clock_skew))
-                group.create_task(_run_every(RETENTION_SECONDS, self._apply_retention))
+                for job, seconds, problem in (
+                    (self._refresh_backpressure, DEPTH_REFRESH_SECONDS, "queue depths not read"),
+                    (self._repair_clock_skew, CLOCK_REPAIR_SECONDS, "clock skew not repaired"),
+                    (self._apply_retention, RETENTION_SECONDS, "retention not applied"),
+                ):
+                    group.create_task(repeat(job, problem, partial(asyncio.sleep, seconds)))
         finally:
             self._stopped = True
 
@@ -67,15 +71,3 @@ class Maintenance:
                 self._retention(may_continue)
 
         await self._store.read(erase_expired)
-
-
-async def _run_every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Runs a job, then waits so many seconds, until it is cancelled. Failures are logged."""
-    while True:
-        try:
-            await work()
-        except StoreUnavailable as exc:
-            log.warning("database unavailable", error=str(exc))
-        except Exception:
-            log.exception("maintenance job failed")
-        await asyncio.sleep(seconds)

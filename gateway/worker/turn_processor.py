@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, repeat
+from itertools import count
 from typing import Any, cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
+from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
 from gateway.domain.models import AuditEvent, Claim, Failure, MessageKind, Turn, TurnId
 from gateway.domain.stream_buffer import PreviewStream
@@ -27,8 +28,8 @@ from gateway.worker.assistant_runner import AssistantRunner, RunAttempt, failure
 
 MAX_ATTEMPTS = 5
 """How many attempts at a turn may be interrupted, as when the process died, before it fails."""
-DELIVERY_RETRY_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Seconds from one delivery attempt to the next; the last delay repeats."""
+DELIVERY_BACKOFF = Backoff(1.0, 60.0)
+"""From one delivery attempt to the next."""
 DELIVERY_GIVE_UP_SECONDS = 12 * 3600.0
 """Seconds after which a delivery that the platform keeps deferring is given up."""
 PREVIEW_GRACE = 5.0
@@ -270,7 +271,7 @@ class TurnProcessor:
         self, work: ConversationTask, turn: Turn, context: DeliveryContext
     ) -> Failure | None:
         adapter, deadline, last_error = self._adapters[work.platform], time.monotonic() + DELIVERY_GIVE_UP_SECONDS, ""
-        for pause in chain(DELIVERY_RETRY_DELAYS, repeat(DELIVERY_RETRY_DELAYS[-1])):
+        for failures in count(1):
             await work.lease_guard.assert_held()
             try:
                 await adapter.deliver(turn, context)
@@ -283,7 +284,7 @@ class TurnProcessor:
                     await self._store.write(
                         AppendAuditEntry(work.claim.lease, turn.id, AuditEvent.DELIVERY_DEFERRED, last_error)
                     )
-                await asyncio.sleep(max(pause, exc.retry_after))
+                await asyncio.sleep(max(DELIVERY_BACKOFF.pause(failures), exc.retry_after))
             except LeaseLost:
                 raise
             except Exception as exc:

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
+from functools import partial
 from typing import Any, TypeVar
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import CURRENT_LEASE, LeaseGuard, lease_clock
-from gateway.domain.errors import LeaseLost, StoreUnavailable
+from gateway.coordination.retry import repeat
+from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Claim, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import ClusterEvent, EventKind, Store
@@ -145,8 +147,9 @@ class Worker:
         self._loop.run_forever()
 
     def _start_loops(self) -> None:
-        self._create_background_task(self._sweep_loop())
-        self._create_background_task(self._renew_loop())
+        self._create_background_task(repeat(self._sweep, "nothing claimed", self._wait_for_wake_up))
+        pause = partial(asyncio.sleep, self._lease_seconds / 3)
+        self._create_background_task(repeat(self._renew, "leases not renewed", pause))
 
     def _create_background_task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(work)
@@ -163,24 +166,20 @@ class Worker:
         await cancel_all(tuple(self._background_tasks))
         await self._turn_processor.close()
 
-    async def _sweep_loop(self) -> None:
-        """Claims what is due, when woken and periodically: no event tells of a lease whose holder died."""
-        while True:
-            self._wake_up.clear()
-            may_be_more = False
-            try:
-                may_be_more = await self._sweep()
-            except StoreUnavailable as exc:
-                log.warning("database unavailable; nothing claimed", error=str(exc))
-            except Exception:
-                log.exception("claiming failed")
-            if not may_be_more:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._sweep_seconds):
-                        await self._wake_up.wait()
+    async def _sweep(self) -> None:
+        """Claims what is due, as far as there is capacity. Raises StoreUnavailable."""
+        self._wake_up.clear()
+        while await self._claim_due():
+            pass
 
-    async def _sweep(self) -> bool:
-        """Claims what is due; returns whether more may be due for which there is capacity."""
+    async def _wait_for_wake_up(self) -> None:
+        """Waits for an event, but not for long: no event tells of a lease whose holder died."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._sweep_seconds):
+                await self._wake_up.wait()
+
+    async def _claim_due(self) -> bool:
+        """Claims once; returns whether more may be due for which there is capacity. Raises StoreUnavailable."""
         limit = min(MAX_CLAIMS_PER_SWEEP, self._capacity - len(self._tasks))
         if self._draining or limit <= 0:
             return False
@@ -191,17 +190,8 @@ class Worker:
             self._start_task(claim, since)
         return len(claims) == limit
 
-    async def _renew_loop(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease_seconds / 3)
-            try:
-                await self._renew()
-            except StoreUnavailable as exc:
-                log.warning("leases not renewed", error=str(exc))
-            except Exception:
-                log.exception("lease renewal failed")
-
     async def _renew(self) -> None:
+        """Raises StoreUnavailable."""
         tasks, since = dict(self._tasks), lease_clock()
         if not tasks:
             return

@@ -20,6 +20,7 @@ from adapters.slack import socket_mode, webhook
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import Client, SocketMode
+from gateway.coordination.retry import Backoff
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import KeyValueStore
@@ -36,7 +37,7 @@ LONGEST_WAIT = 20.0
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_mode, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(webhook, "SocketMode", partial(SocketMode, pauses=(0.1,)))
+    monkeypatch.setattr(webhook, "SocketMode", partial(SocketMode, backoff=Backoff(0.1, 0.1)))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.unparsed_update import identify
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
+from gateway.coordination.retry import Backoff
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter, Webhook
@@ -35,7 +36,7 @@ from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message_json, update
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
-PAUSES = (0.01, 0.05)
+BACKOFF = Backoff(0.01, 0.05)
 LEASE = 2.0
 """Seconds, of which a fetch takes half."""
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
@@ -93,7 +94,7 @@ class Receiving:
     def __init__(self, known: TelegramSettings, memory: KeyValueStore, unparsed: UnparsedUpdates | None = None) -> None:
         unparsed = FakeUnparsedUpdates() if unparsed is None else unparsed
         self.parser = UpdateParser(known, BotIdentity(BOT_ID))
-        self.receiver = TelegramReceiver(known, self.parser, memory, unparsed, run_once, pauses=PAUSES)
+        self.receiver = TelegramReceiver(known, self.parser, memory, unparsed, run_once, backoff=BACKOFF)
 
     def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
         return self.receiver.webhooks(self.parser.receive, inbox)
@@ -122,8 +123,8 @@ def polling(
         calls = PollingClient(known)
         parser = UpdateParser(known, BotIdentity(BOT_ID))
         handler = UpdateHandler(inbox.inbox, unparsed or FakeUnparsedUpdates(), partial(identify, str(BOT_ID)))
-        backoff = Receiving(known, memory).receiver._backoff
-        poller = UpdatePoller(known, calls, memory, parser, handler, backoff, lease_seconds=LEASE, poll_seconds=1)
+        retry = Receiving(known, memory).receiver._retry
+        poller = UpdatePoller(known, calls, memory, parser, handler, retry, lease_seconds=LEASE, poll_seconds=1)
         try:
             await poller.run()
         finally:

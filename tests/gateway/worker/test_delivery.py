@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from gateway.coordination.retry import Backoff
 from gateway.domain.errors import DeliveryError, LeaseLost
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.platform import DeliveryContext
@@ -16,7 +17,7 @@ from tests.gateway.worker_process import Start
 
 
 def test_a_deferred_delivery_is_retried(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.turn_processor.DELIVERY_RETRY_DELAYS", (0.0, 0.0))
+    monkeypatch.setattr("gateway.worker.turn_processor.DELIVERY_BACKOFF", Backoff(0.0, 0.0))
     process = start()
     process.platform.refusals = [DeliveryError("slow down", retry_after=0.0)] * 20
     process.say("hello")

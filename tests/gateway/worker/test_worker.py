@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.models import (
     Attachment,
@@ -301,7 +302,7 @@ def test_a_turn_that_kills_every_process_fails_and_the_next_turn_runs(start: Sta
 def test_a_turn_survives_an_outage_of_the_database(
     brief_store: SqlStore, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.coordination.async_store.FIRST_RETRY_DELAY", 0.001)
+    monkeypatch.setattr("gateway.coordination.async_store.BACKOFF", Backoff(0.001, 0.01))
     process = start()
     process.say("hello")
     process.platform.wait_for(1)
