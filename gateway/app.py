@@ -74,7 +74,7 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     if slack.on:
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
 
-        adapters.append(SlackAdapter(slack, store, run_once))
+        adapters.append(SlackAdapter(slack, store, store.unparsed_updates, run_once))
     if telegram.on:
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
 

@@ -29,6 +29,10 @@ class ApiClient(ABC):
     def translate(self, method: str, exc: Exception) -> DeliveryError:
         """Returns our error for an exception of the platform's library or of the network."""
 
+    @abstractmethod
+    async def close(self) -> None:
+        """Closes the connections; a later call opens new ones."""
+
     @contextmanager
     def translated(self, method: str) -> Iterator[None]:
         """Replaces every exception by a DeliveryError."""

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from adapters.base.message_writer import Content
+from adapters.base.api_client import ApiClient
+from adapters.base.capabilities import Capabilities
+from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
-from adapters.base.preview import Preview
-from adapters.base.reconciler import Reconciler
+from adapters.base.preview import NO_WAIT, Preview
+from adapters.base.reconciler import MAX_WAIT, Reconciler
 from gateway import logs
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.models import PreviewEvent, Turn, TurnState
@@ -20,44 +22,53 @@ STORE_PAUSE = 5.0
 """Seconds before the next attempt when the database is away."""
 
 Reply = TypeVar("Reply", bound=PostedReply[Any])
+Writer = TypeVar("Writer", bound=MessageWriter[Any, Any])
 
 log = logs.get_logger(__name__)
 
 
-class ChatAdapter(ABC, Generic[Reply, Posted, Content]):
+class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
     """The outbound side of an adapter. Used on the worker's loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._capabilities = Capabilities()
         self._replies: WeakKeyDictionary[DeliveryContext, Reply] = WeakKeyDictionary()
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         """Shows a turn while it runs. ``deliver`` corrects whatever goes wrong in it."""
         try:
-            preview = await self.preview(turn, context, self._reply(turn, context))
+            writer = await self.writer(turn, context, self._reply(turn, context), max_wait=NO_WAIT)
         except DeliveryError as exc:
             log.debug("no preview", turn=turn.id, error=str(exc))
             return
-        await preview.follow(events)
+        await self.preview(turn, context, writer).follow(events)
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         """Delivers the outcome. Raises DeliveryError, LeaseLost."""
-        reconciler = await self.reconciler(turn, context, self._reply(turn, context))
+        writer = await self.writer(turn, context, self._reply(turn, context), max_wait=MAX_WAIT)
         try:
-            await reconciler.reconcile(self._contents(turn))
+            await self.reconciler(turn, context, writer).reconcile(self._contents(turn))
         except StoreUnavailable as exc:
             raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
 
-    @abstractmethod
-    def restored(self, turn: Turn, outbox: DeliveryContext) -> Reply:
-        """Returns what an earlier process saved of the reply."""
+    async def close(self) -> None:
+        """See ``Closeable``."""
+        await self._client.close()
 
     @abstractmethod
-    async def preview(self, turn: Turn, outbox: DeliveryContext, reply: Reply) -> Preview[Posted, Content]:
-        """Raises DeliveryError."""
+    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
+        """Returns the record of a reply, before what an earlier process saved of it is read into it."""
 
     @abstractmethod
-    async def reconciler(self, turn: Turn, outbox: DeliveryContext, reply: Reply) -> Reconciler[Posted, Content]:
-        """Raises DeliveryError."""
+    async def writer(self, turn: Turn, outbox: DeliveryContext, reply: Reply, *, max_wait: float) -> Writer:
+        """See ``MessageWriter``. Raises DeliveryError."""
+
+    @abstractmethod
+    def preview(self, turn: Turn, outbox: DeliveryContext, writer: Writer) -> Preview[Posted, Content]: ...
+
+    @abstractmethod
+    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: Writer) -> Reconciler[Posted, Content]: ...
 
     @abstractmethod
     def formatted(self, turn: Turn) -> list[Content]:
@@ -70,7 +81,8 @@ class ChatAdapter(ABC, Generic[Reply, Posted, Content]):
     def _reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
         reply = self._replies.get(outbox)
         if reply is None:
-            reply = self._replies[outbox] = self.restored(turn, outbox)
+            reply = self._replies[outbox] = self.new_reply(turn, outbox)
+            reply.restore(outbox.posted_messages)
         return reply
 
     def _contents(self, turn: Turn) -> list[Content]:

@@ -11,7 +11,7 @@ from gateway.domain.errors import DeliveryError
 
 FILE_CONTENT = "the content of a file"
 """Stands for the method name where a file's content is transferred."""
-SOON, LATER = 2.0, 60.0
+SOON = 2.0
 """Seconds after which a call may succeed."""
 DEFAULT_RETRY_AFTER = 5.0
 """Seconds, for a 429 that does not say."""

@@ -22,7 +22,7 @@ class MessageWriter(ABC, Generic[Posted, Content]):
     def __init__(self, outbox: DeliveryContext, reply: PostedReply[Posted], *, max_wait: float) -> None:
         """``max_wait``: seconds that a token of the platform's rate limits may take."""
         self._outbox = outbox
-        self._reply = reply
+        self.reply = reply
         self._max_wait = max_wait
 
     @abstractmethod
@@ -52,13 +52,18 @@ class MessageWriter(ABC, Generic[Posted, Content]):
 
     async def forget(self, message: Posted) -> None:
         """Removes a message from the record only."""
-        self._reply.messages.remove(message)
+        self.reply.messages.remove(message)
+        await self.save()
+
+    async def save_file(self, number: int, entry: str) -> None:
+        """Records what became of file ``number``, and saves it at once."""
+        self.reply.files[number:] = [entry]
         await self.save()
 
     async def save_if_changed(self) -> None:
-        if self._reply.entries() != list(self._outbox.posted_messages):
+        if self.reply.entries() != list(self._outbox.posted_messages):
             await self.save()
 
     async def save(self) -> None:
         """Commits what is posted, so that another process can continue. Raises LeaseLost, StoreUnavailable."""
-        await self._outbox.save_progress(self._reply.entries())
+        await self._outbox.save_progress(self.reply.entries())

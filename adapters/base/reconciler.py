@@ -24,7 +24,7 @@ log = logs.get_logger(__name__)
 
 
 class Reconciler(ABC, Generic[Posted, Content]):
-    """One attempt at a delivery. It continues from ``reply``, which stays right whatever interrupts an attempt."""
+    """One attempt at a delivery. It continues from the writer's ``reply``, which stays right whatever interrupts it."""
 
     REFUSED_CONTENT: ClassVar[frozenset[str]]
     """Reasons for which the platform may accept the same text in a plainer form."""
@@ -33,11 +33,9 @@ class Reconciler(ABC, Generic[Posted, Content]):
     UNDELETABLE: ClassVar[frozenset[str]]
     """Reasons for which a message cannot be deleted: it stays."""
 
-    def __init__(
-        self, writer: MessageWriter[Posted, Content], reply: PostedReply[Posted], turn: Turn, outbox: DeliveryContext
-    ) -> None:
+    def __init__(self, writer: MessageWriter[Posted, Content], turn: Turn, outbox: DeliveryContext) -> None:
         self._writer = writer
-        self._reply = reply
+        self._reply: PostedReply[Posted] = writer.reply
         self._turn = turn
         self._outbox = outbox
 

@@ -1,14 +1,13 @@
-"""Commits parsed updates, and stores those that cannot be parsed or processed."""
+"""Parses and commits updates, and stores those that cannot be parsed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
 from adapters.base.json_fields import Fields
 from gateway import logs
-from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
+from gateway.domain.errors import GatewayError
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdates
@@ -18,34 +17,40 @@ MAX_ERROR_CHARS = 500
 log = logs.get_logger(__name__)
 
 
+def parse_safely(parse: Callable[[Fields], ParsedUpdate], payload: Fields) -> ParsedUpdate:
+    """Returns what ``parse`` makes of an update that is known to be the platform's, together with the update.
+
+    Returns the error if it cannot be parsed: to raise it would make the platform send the update again and again.
+    """
+    try:
+        return replace(parse(payload), payload=payload)
+    except Exception as exc:  # noqa: BLE001  # whatever it is, the updates behind this one must not wait for it
+        return ParsedUpdate(payload=payload, error=exc)
+
+
 class UpdateHandler:
     """For a platform that sends an update again until it is acknowledged. Thread-safe."""
 
     def __init__(
-        self, inbox: Inbox, unparsed_updates: UnparsedUpdates, identify: Callable[[Fields, str], UnparsedUpdate]
+        self, inbox: Inbox, unparsed_updates: UnparsedUpdates, identify: Callable[[Fields], UnparsedUpdate]
     ) -> None:
-        """``identify``: finds the id of an update and, if it can, its author and channel, for an update with this body.
-        Raises nothing.
+        """``identify``: returns an update as it is stored, with its id and, if known, its author and channel. Raises
+        nothing.
         """
         self._inbox = inbox
         self._unparsed_updates = unparsed_updates
         self._identify = identify
 
     def take(self, update: ParsedUpdate) -> None:
-        """Commits an update. When it returns, the platform may forget it. Raises StoreUnavailable, Overloaded."""
+        """Commits an update. When it returns, the platform may forget it. Raises what ``Inbox.accept_all`` raises."""
         if update.error is not None:
-            self._keep(update, update.error)
-            return
-        try:
+            self.keep(update, update.error)
+        else:
             self._inbox.accept_all(update)
-        except (StoreUnavailable, Overloaded):
-            raise
-        except Exception as exc:  # noqa: BLE001  # repeated, it would fail again, and block the updates behind it
-            self._keep(update, exc)
 
-    def _keep(self, update: ParsedUpdate, error: Exception) -> None:
+    def keep(self, update: ParsedUpdate, error: Exception) -> None:
         """Stores an update for the operator. Raises StoreUnavailable."""
-        found = self._identify(update.payload, json.dumps(update.payload))
+        found = self._identify(update.payload)
         code = error.code if isinstance(error, GatewayError) else type(error).__name__
         kept = replace(found, error=f"{code}: {error}"[:MAX_ERROR_CHARS])
         self._unparsed_updates.keep(kept)

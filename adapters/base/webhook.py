@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from adapters.base.inbound import Receive
 from gateway import logs
 from gateway.domain.errors import Unauthenticated
 from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
@@ -19,8 +20,7 @@ log = logs.get_logger(__name__)
 class WebhookReceiver:
     """Answers the requests that one platform sends. Knows no web framework."""
 
-    receive: Callable[[Request], ParsedUpdate]
-    """``Adapter.receive``: verifies and parses."""
+    receive: Receive
     take: Callable[[ParsedUpdate], None]
     """Commits. When it returns, the platform may forget the request."""
     secret_setting: str

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import flask
 
 from adapters.base.background_task import RunCoroutine
-from adapters.base.capabilities import Capabilities
 from adapters.base.chat_adapter import ChatAdapter
-from adapters.base.preview import NO_WAIT
-from adapters.base.reconciler import MAX_WAIT
-from adapters.slack import dry_run, files, formatter, setup_check
+from adapters.base.inbound import Inbound
+from adapters.slack import files, formatter, setup_check
 from adapters.slack.api_client import SlackClient
+from adapters.slack.dry_run import dry_run
 from adapters.slack.event_parser import EventParser
 from adapters.slack.message_writer import SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
@@ -27,27 +27,31 @@ from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, MessageKind, Turn
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage, Webhook
+from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import KeyValueStore
+from gateway.ports.unparsed_updates import UnparsedUpdates
 
 
-class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
+class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMessage]):
     """The outbound side."""
 
+    _client: SlackClient
+
     def __init__(self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings) -> None:
-        super().__init__()
-        self._client = client
+        super().__init__(client)
         self._workspaces = workspaces
         self._settings = settings
-        self._capabilities = Capabilities()
 
-    def restored(self, turn: Turn, outbox: DeliveryContext) -> SlackReply:
-        reply = SlackReply.of(outbox)
-        reply.processing = not outbox.first_attempt and _is_direct(turn)  # an earlier process may have set it
-        return reply
+    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> SlackReply:
+        again = not outbox.first_attempt  # an earlier process may have posted, and set the status
+        return SlackReply(needs_lookup=again, processing=again and _is_direct(turn))
 
-    async def preview(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply) -> SlackPreview:
-        writer = await self._writer(turn, outbox, reply, max_wait=NO_WAIT)
+    async def writer(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply, *, max_wait: float) -> SlackWriter:
+        address = turn.message.address
+        target = SlackTarget.of(address, await self._workspaces.find(address))
+        return SlackWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
+
+    def preview(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackPreview:
         return SlackPreview(
             writer,
             self._status(turn, outbox, writer),
@@ -59,8 +63,7 @@ class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
             shows_text=outbox.first_attempt and self._settings.slack_preview != "off",
         )
 
-    async def reconciler(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply) -> SlackReconciler:
-        writer = await self._writer(turn, outbox, reply, max_wait=MAX_WAIT)
+    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackReconciler:
         status, streams = self._status(turn, outbox, writer), _may_stream(turn, writer.target)
         return SlackReconciler(self._client, writer, status, self._workspaces, turn, outbox, streams=streams)
 
@@ -73,45 +76,28 @@ class SlackReplies(ChatAdapter[SlackReply, SlackMessage, OutgoingMessage]):
     def plain(self, text: str) -> list[OutgoingMessage]:
         return plain_messages(text)
 
-    async def _writer(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply, *, max_wait: float) -> SlackWriter:
-        """Raises DeliveryError."""
-        address = turn.message.address
-        target = SlackTarget.of(address, await self._workspaces.find(address))
-        return SlackWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
-
     def _status(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackStatus:
         capabilities, direct = self._capabilities, _is_direct(turn)
         return SlackStatus(self._client, writer.target, outbox, writer.reply, capabilities, direct=direct)
 
 
-class SlackAdapter(SlackReplies):
+class SlackAdapter(SlackReplies, Inbound):
     """Serves one workspace, whose token is given, or all that have installed the app."""
 
     name = NAME
 
-    def __init__(self, settings: SlackSettings, memory: KeyValueStore, run: RunCoroutine) -> None:
+    def __init__(
+        self, settings: SlackSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+    ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own."""
-        super().__init__(SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
-        self._parser = EventParser(settings)
-        self._receiver = SlackReceiver(settings, self._parser, self._workspaces, memory, run)
-
-    def receive(self, request: Request) -> ParsedUpdate:
-        return self._parser.receive(request)
-
-    def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
-        return dry_run.dry_run(self._parser, message)
-
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
-        return self._receiver.webhooks(self.receive, inbox)
+        SlackReplies.__init__(self, SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
+        parser = EventParser(settings)
+        receiver = SlackReceiver(settings, parser, self._workspaces, memory, unparsed_updates, run)
+        Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
+        self._routes = receiver.routes
 
     def routes(self, inbox: Inbox) -> flask.Blueprint:  # noqa: ARG002  # the pages take in no messages
-        return self._receiver.routes()
-
-    def start_receiving(self, inbox: Inbox) -> None:
-        self._receiver.start_receiving(inbox)
-
-    def stop_receiving(self) -> None:
-        self._receiver.stop_receiving()
+        return self._routes()
 
     async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
         message = turn.message
@@ -123,9 +109,6 @@ class SlackAdapter(SlackReplies):
 
     async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client, self._workspaces)
-
-    async def close(self) -> None:
-        await self._client.close()
 
 
 def _workspaces(settings: SlackSettings, memory: KeyValueStore) -> Workspaces:

@@ -15,7 +15,6 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from adapters.base.error_map import (
     DEFAULT_RETRY_AFTER,
     FILE_CONTENT,
-    LATER,
     MAX_DETAIL,
     SOON,
     CallErrors,
@@ -41,6 +40,8 @@ READS = frozenset(
     }
 )
 """Methods that show nobody anything: after a lost answer they may be repeated."""
+LATER = 60.0
+"""Seconds after which a call may succeed that somebody has to make possible."""
 TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,6 +13,7 @@ from slack_sdk.signature import SignatureVerifier
 
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, parse_object, size_in, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
+from adapters.base.update_handler import parse_safely
 from adapters.slack import replies, text_input
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.reply_target import NAME
@@ -118,8 +119,8 @@ class EventParser:
         return self.parse(decode(request.headers.get("content-type", ""), self._verified(request)))
 
     def parse(self, payload: Fields) -> ParsedUpdate:
-        """Parses a payload that is known to be from Slack. Raises nothing; unknown payloads give an empty receipt."""
-        return replace(self._parse(payload), payload=payload)
+        """Parses a payload that is known to be from Slack. Raises nothing; unknown payloads give an empty update."""
+        return parse_safely(self._parse, payload)
 
     def _parse(self, payload: Fields) -> ParsedUpdate:
         match payload.get("type"):

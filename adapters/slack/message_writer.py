@@ -30,6 +30,8 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
 
     GONE = "message_not_found"
 
+    reply: SlackReply
+
     def __init__(
         self,
         client: SlackClient,
@@ -42,7 +44,6 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
     ) -> None:
         super().__init__(outbox, reply, max_wait=max_wait)
         self.target = target
-        self.reply = reply
         self._client = client
         self._turn = turn
         self._clock = asyncio.get_running_loop().time
@@ -58,8 +59,7 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
     async def post_file_line(self, content: OutgoingMessage, number: int) -> None:
         with self._appearing():
             ts = await self._post(content, metadata(self._turn, file=number))
-        self.reply.files[number:] = [ts]
-        await self.save()
+        await self.save_file(number, ts)
 
     async def start_stream(self, text: str, tasks: Sequence[Chunk]) -> None:
         """Posts one more message as a stream. It has no metadata until it ends: chat.startStream takes none."""

@@ -14,7 +14,6 @@ from typing import Any
 from adapters.base.posted_reply import PostedReply
 from adapters.slack import formatter
 from gateway.domain.models import TurnId
-from gateway.ports.platform import DeliveryContext
 
 EVENT_TYPE = "gateway_reply"
 """The type of the metadata on every message of ours (docs.slack.dev/messaging/message-metadata)."""
@@ -74,13 +73,6 @@ class SlackReply(PostedReply[SlackMessage]):
     """Whether Slack may show a status that only we take away."""
     processing: bool = False
     """Whether Slack may believe that the agent is at work until we say otherwise."""
-
-    @classmethod
-    def of(cls, outbox: DeliveryContext) -> SlackReply:
-        """Reads what an earlier process saved, if there was one."""
-        reply = cls(needs_lookup=not outbox.first_attempt)
-        reply.restore(outbox.posted_messages)
-        return reply
 
     def restore_message(self, entry: str) -> None:
         self.messages.append(SlackMessage(entry))

@@ -8,7 +8,7 @@ from adapters.base.preview import MAX_PAUSE, NO_WAIT, Preview
 from adapters.slack import formatter
 from adapters.slack.capabilities import SlackCapability, learn
 from adapters.slack.message_writer import ENDED, SlackWriter
-from adapters.slack.posted_reply import OutgoingMessage, SlackMessage
+from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.preview_buffer import SlackBuffer, presentable
 from adapters.slack.status import SlackStatus
 from gateway.ports.platform import DeliveryContext
@@ -32,6 +32,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
     """See the base class."""
 
     _buffer: SlackBuffer
+    _reply: SlackReply
 
     def __init__(
         self,
@@ -47,7 +48,6 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         """``seconds``: from one change of a stream to the next. ``streams``: whether the preview may be a stream."""
         super().__init__(SlackBuffer(), writer.reply, shows_text=shows_text)
         self._writer = writer
-        self._posted = writer.reply
         self._status = status
         self._outbox = outbox
         self._capabilities = capabilities
@@ -63,7 +63,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         while not self._buffer.closed:
             await self._buffer.wait_until_closed(BUTTON_SECONDS)
             # A stream shows activity by itself, and has Slack's button. The button takes the place of our text.
-            if self._buffer.closed or self._posted.streaming or await self._status.show_button():
+            if self._buffer.closed or self._reply.streaming or await self._status.show_button():
                 continue
             doing = f"is using {self._buffer.tool}…" if self._buffer.tool else THINKING
             if doing != shown or self._clock() > until:
@@ -74,7 +74,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
 
     @property
     def pace(self) -> float:
-        changes = bool(self._posted.messages) and not self._posted.messages[-1].streaming
+        changes = bool(self._reply.messages) and not self._reply.messages[-1].streaming
         return min(self._seconds * (UPDATE_FACTOR if changes else 1), max(MAX_PAUSE, self._seconds))
 
     async def wait_for_change(self) -> None:

@@ -12,7 +12,7 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.history_lookup import find_posted
 from adapters.slack.message_writer import STREAM_OVER, Ending, SlackWriter
 from adapters.slack.mrkdwn import escaped
-from adapters.slack.posted_reply import UNSHARED, OutgoingMessage, SlackMessage
+from adapters.slack.posted_reply import UNSHARED, OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.status import SlackStatus
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
@@ -30,6 +30,9 @@ log = logs.get_logger(__name__)
 
 class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
     """See the base class."""
+
+    _writer: SlackWriter
+    _reply: SlackReply
 
     REFUSED_CONTENT = frozenset(
         {
@@ -52,10 +55,8 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         streams: bool,
     ) -> None:
         """``streams``: whether a message without metadata may be a stream of this turn."""
-        super().__init__(writer, writer.reply, turn, outbox)
+        super().__init__(writer, turn, outbox)
         self._client = client
-        self._slack = writer
-        self._posted = writer.reply
         self._status = status
         self._workspaces = workspaces
         self._streams = streams
@@ -66,26 +67,26 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
             await super().reconcile(wanted)
         except Rejected as exc:
             if exc.reason in INVALID_TOKEN:
-                self._workspaces.drop(self._slack.target.workspace.team)
+                self._workspaces.drop(self._writer.target.workspace.team)
             raise
         await self._status.end()
 
     async def resolve_doubt(self, contents: list[OutgoingMessage]) -> None:  # noqa: ARG002  # the history tells it all
-        if not self._posted.needs_lookup:
+        if not self._reply.needs_lookup:
             return
         try:
-            found = await find_posted(self._client, self._slack.target, self._turn, self._outbox)
+            found = await find_posted(self._client, self._writer.target, self._turn, self._outbox)
         except Rejected as exc:
             if exc.reason not in NO_ACCESS:
                 raise
             # A message that was not saved may now be posted twice. The alternative is a reply that is never posted.
             log.warning("cannot look up what was posted before", turn=self._turn.id, error=str(exc))
         else:
-            self._posted.messages = found.merged(self._posted.messages, streams=self._streams)
-            while (line := found.file_lines.get(len(self._posted.files))) is not None:
-                self._posted.files.append(line)
-        self._posted.needs_lookup = False
-        await self._slack.save_if_changed()
+            self._reply.messages = found.merged(self._reply.messages, streams=self._streams)
+            while (line := found.file_lines.get(len(self._reply.files))) is not None:
+                self._reply.files.append(line)
+        self._reply.needs_lookup = False
+        await self._writer.save_if_changed()
 
     def plainer(self, content: OutgoingMessage) -> list[OutgoingMessage] | None:
         return None if content.plain else plain_messages(content.text)
@@ -98,17 +99,17 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         if message.content_hash == content.content_hash:
             return
         try:
-            await self._slack.update(message, content)
+            await self._writer.update(message, content)
         except Rejected as exc:
             if exc.reason != STREAMING:
                 raise
             await self._end(message, None)
-            await self._slack.update(message, content)
+            await self._writer.update(message, content)
 
     async def delete(self, message: SlackMessage) -> None:
         if message.streaming:
             await self._end(message, None)
-        await self._slack.delete(message)
+        await self._writer.delete(message)
 
     async def show_stopped(self, message: SlackMessage) -> None:
         stopped = OutgoingMessage(message.shown or "", below=(STOPPED,))
@@ -116,13 +117,13 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         if message.streaming:
             await self._end(message, stopped)
         if known and message.content_hash != stopped.content_hash:
-            await self._slack.update(message, stopped)
+            await self._writer.update(message, stopped)
 
     async def _end(self, message: SlackMessage, content: OutgoingMessage | None) -> None:
         """Ends a stream, with the rest if it shows how that begins. It may be over already."""
         fits = content is not None and message.shown is not None and content.text.startswith(message.shown)
         try:
-            await self._slack.stop_stream(message, content if fits else None, ending=self._ending)
+            await self._writer.stop_stream(message, content if fits else None, ending=self._ending)
         except Rejected as exc:
             if exc.reason in self.REFUSED_CONTENT and fits:
                 await self._end(message, None)
@@ -132,32 +133,28 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
     # ------------------------------------------------------------ files
 
     async def finish_last_file(self) -> None:
-        entries = self._posted.files
+        entries = self._reply.files
         if not entries or not entries[-1].startswith(UNSHARED):
             return
         number, file_id = len(entries) - 1, entries[-1].removeprefix(UNSHARED)
         try:
-            await files.share(self._client, self._slack.target, self._outbox, self._turn.reply_files[number], file_id)
+            await files.share(self._client, self._writer.target, self._outbox, self._turn.reply_files[number], file_id)
         except Rejected as exc:
             await self.report_missing_file(number, exc)
         else:
-            await self._save_file(number, file_id)
+            await self._writer.save_file(number, file_id)
 
     async def upload(self, file: File, content: bytes) -> None:
-        number, target = len(self._posted.files), self._slack.target
+        number, target = len(self._reply.files), self._writer.target
 
         async def save_unshared(file_id: str) -> None:
-            await self._save_file(number, f"{UNSHARED}{file_id}")
+            await self._writer.save_file(number, f"{UNSHARED}{file_id}")
 
         file_id = await files.upload(self._client, target, self._outbox, file, content, before_sharing=save_unshared)
-        await self._save_file(number, file_id)
+        await self._writer.save_file(number, file_id)
 
     async def post_missing_file(self, text: str, number: int) -> None:
-        await self._slack.post_file_line(OutgoingMessage(escaped(text), plain=True), number)
-
-    async def _save_file(self, number: int, entry: str) -> None:
-        self._posted.files[number:] = [entry]
-        await self._slack.save()
+        await self._writer.post_file_line(OutgoingMessage(escaped(text), plain=True), number)
 
 
 def plain_messages(markdown: str) -> list[OutgoingMessage]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import flask
 
 from adapters.base.background_task import RunCoroutine
+from adapters.base.inbound import Receive
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
+from adapters.base.update_handler import UpdateHandler
 from adapters.base.webhook import WebhookReceiver
 from adapters.slack.event_parser import EventParser
 from adapters.slack.manifest import PATHS
@@ -17,11 +19,13 @@ from adapters.slack.oauth import Installations, OAuthRoutes
 from adapters.slack.prompts import PromptSuggester
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import SocketMode
+from adapters.slack.unparsed_update import identify
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.ports.inbox import Inbox
-from gateway.ports.platform import ParsedUpdate, Request, Webhook
+from gateway.ports.platform import ParsedUpdate, Webhook
 from gateway.ports.store import KeyValueStore
+from gateway.ports.unparsed_updates import UnparsedUpdates
 
 log = logs.get_logger(__name__)
 
@@ -35,21 +39,23 @@ class SlackReceiver:
         parser: EventParser,
         workspaces: Workspaces,
         memory: KeyValueStore,
+        unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
     ) -> None:
         self._settings = settings
         self._parser = parser
+        self._unparsed_updates = unparsed_updates
         self._run = run
         self._prompts = PromptSuggester(settings, workspaces) if settings.prompts else None
         self._oauth = OAuthRoutes(settings, memory) if settings.installable else None
         self._uninstalls = UninstallHandler(Installations(memory), workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
 
-    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Receive, inbox: Inbox) -> Sequence[Webhook]:
         """Returns none without a signing secret: then requests cannot be verified."""
         if self._settings.slack_signing_secret is None:
             return ()
-        receiver = WebhookReceiver(receive, partial(self._take, inbox), "SLACK_SIGNING_SECRET")
+        receiver = WebhookReceiver(receive, partial(self._take, self._handler(inbox)), "SLACK_SIGNING_SECRET")
         return receiver.at(PATHS["events"], PATHS["commands"], PATHS["interactive"])
 
     def routes(self) -> flask.Blueprint:
@@ -60,7 +66,7 @@ class SlackReceiver:
         """Opens a Socket Mode connection if there is a token for it. Returns at once."""
         token = self._settings.slack_app_token
         if token is not None:
-            receive = partial(self._receive_payload, inbox)
+            receive = partial(self._receive_payload, self._handler(inbox))
             self._socket = SocketMode(receive, token.get_secret_value(), self._settings.slack_api_url, self._run)
             self._socket.open()
 
@@ -71,14 +77,17 @@ class SlackReceiver:
         if self._prompts is not None:
             self._prompts.close()
 
-    def _receive_payload(self, inbox: Inbox, payload: Fields) -> str:
+    def _handler(self, inbox: Inbox) -> UpdateHandler:
+        return UpdateHandler(inbox, self._unparsed_updates, identify)
+
+    def _receive_payload(self, handler: UpdateHandler, payload: Fields) -> str:
         receipt = self._parser.parse(payload)
-        self._take(inbox, receipt)
+        self._take(handler, receipt)
         return receipt.response_body
 
-    def _take(self, inbox: Inbox, receipt: ParsedUpdate) -> None:
-        """Raises what ``Inbox.take`` raises, and StoreUnavailable: then Slack has to send it again."""
-        inbox.accept_all(receipt)
+    def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
+        """Raises what ``Inbox.accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
+        handler.take(receipt)
         if receipt.payload.get("type") == "event_callback":
             event = object_in(receipt.payload, "event")
             if self._uninstalls is not None:

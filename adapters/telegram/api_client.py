@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +24,9 @@ from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
+
+Announce = Callable[[], Awaitable[None]]
+"""Saves that a message is about to be sent."""
 
 CONNECT_SECONDS = 10.0
 FILE_SECONDS = 120.0
@@ -97,6 +100,7 @@ class TelegramClient(ApiClient):
         outbox: DeliveryContext | None,
         max_wait: float = 60.0,
         seconds: float | None = None,
+        announce: Announce | None = None,
         **args: Any,
     ) -> Any:
         """Returns Telegram's answer. Leaves out arguments that are None.
@@ -105,6 +109,7 @@ class TelegramClient(ApiClient):
         ``sendRichMessage`` or ``getUpdates``, any method of the server, and the answer is JSON as it came.
         ``chat``: whose limit counts; sent as ``chat_id``. ``outbox``: None to take no token of the rate limits.
         ``max_wait``: seconds that a token may take. ``seconds``: to wait for an answer, if not the usual timeout.
+        ``announce``: called when all tokens are taken, just before it is sent.
         Returns True for a change that changes nothing.
         Raises RateLimitTimeout, PlatformRateLimited, Unreachable, OutcomeUnknown, Rejected, LeaseLost.
         """
@@ -115,7 +120,13 @@ class TelegramClient(ApiClient):
         if outbox is None:
             return await self._send(method, given, timeout)
         buckets = {} if chat is None else _buckets(self.bot_id, method, str(chat))
-        return await self.limited(lambda: self._send(method, given, timeout), outbox, buckets, max_wait=max_wait)
+
+        async def send() -> Any:
+            if announce is not None:
+                await announce()
+            return await self._send(method, given, timeout)
+
+        return await self.limited(send, outbox, buckets, max_wait=max_wait)
 
     async def identify(self) -> BotProfile:
         """Asks which bot the token is for. Raises as ``call`` does."""

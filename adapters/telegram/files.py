@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.base.errors import Rejected
 from adapters.base.files import fetch_attachments
-from adapters.telegram.api_client import FILE_SECONDS, TelegramClient
+from adapters.telegram.api_client import FILE_SECONDS, Announce, TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.reply_target import TelegramTarget
 from gateway.domain.models import Attachment, File, Message
@@ -25,24 +25,29 @@ async def fetch(client: TelegramClient, message: Message, max_bytes: int) -> Seq
 
 
 async def upload(
-    client: TelegramClient, target: TelegramTarget, outbox: DeliveryContext, file: File, content: bytes
+    client: TelegramClient,
+    target: TelegramTarget,
+    outbox: DeliveryContext,
+    announce: Announce,
+    file: File,
+    content: bytes,
 ) -> str:
     """Sends a file; returns the id of its message. A picture that Telegram refuses as one goes as a document.
 
-    Raises as ``TelegramClient.call`` does.
+    ``announce``: called before each attempt, see ``TelegramClient.call``. Raises as ``TelegramClient.call`` does.
     """
+
+    async def send(kind: str) -> str:
+        args: dict[str, Any] = {kind: content, "filename": file.name, **target.args}
+        sent = await client.call(
+            f"send_{kind}", target.chat, outbox=outbox, seconds=FILE_SECONDS, announce=announce, **args
+        )
+        return str(sent.message_id)
+
     if file.media_type in PHOTO_TYPES and len(content) <= MAX_PHOTO_BYTES:
         try:
-            return await _send(client, target, outbox, "photo", file.name, content)
+            return await send("photo")
         except Rejected as exc:
             if exc.reason != Reason.FILE:
                 raise
-    return await _send(client, target, outbox, "document", file.name, content)
-
-
-async def _send(
-    client: TelegramClient, target: TelegramTarget, outbox: DeliveryContext, kind: str, name: str, content: bytes
-) -> str:
-    args: dict[str, Any] = {kind: content, "filename": name, **target.args}
-    sent = await client.call(f"send_{kind}", target.chat, outbox=outbox, seconds=FILE_SECONDS, **args)
-    return str(sent.message_id)
+    return await send("document")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -12,14 +12,13 @@ from telegram import LinkPreviewOptions, Message, ReplyParameters
 from adapters.base.errors import NOT_DONE, Unreachable
 from adapters.base.message_writer import MessageWriter
 from adapters.telegram import files
-from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.api_client import Announce, TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.formatter import FormattedText
 from adapters.telegram.posted_reply import PendingSend, SendState, TelegramMessage, TelegramReply
 from adapters.telegram.reply_target import TelegramTarget
 from gateway.domain.models import File, TurnId
 from gateway.ports.platform import DeliveryContext
-from gateway.ports.store import Rate
 
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
 """A reply looks the same while it is written and when it is complete."""
@@ -30,6 +29,8 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
     """See the base class."""
 
     GONE = Reason.MESSAGE_GONE
+
+    reply: TelegramReply
 
     def __init__(
         self,
@@ -42,7 +43,6 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         max_wait: float,
     ) -> None:
         super().__init__(outbox, reply, max_wait=max_wait)
-        self.reply = reply
         self._client = client
         self._first_target = target
         self._draft_id = draft_id(turn)
@@ -52,13 +52,13 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         """Where the reply continues. The topic and the answered message exist only where it began."""
         if not self.reply.moved:
             return self._first_target
-        return replace(self._first_target, chat=self.reply.chat, topic="", reply_to="")
+        return replace(self._first_target, chat=self.reply.chat, topic="", message="")
 
     async def post(self, content: FormattedText) -> None:
         """Posts one more message. After one whose outcome is unknown, the content must say that it is a repetition."""
         answers = not self.reply.messages
         sent, again = await self._send(
-            self.reply.next_message, lambda outbox: self._post(content, outbox, answers=answers)
+            self.reply.next_message, lambda announce: self._post(content, announce, answers=answers)
         )
         self.reply.messages.append(TelegramMessage(self.reply.chat, int(sent), again=again, shown=content))
         await self.save()
@@ -66,15 +66,14 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
     async def post_file(self, file: File, content: bytes) -> None:
         """Posts one more file. After one whose outcome is unknown, its name must say that it is a repetition."""
         sent, _ = await self._send(
-            self.reply.next_file, lambda outbox: files.upload(self._client, self.target, outbox, file, content)
+            self.reply.next_file,
+            lambda announce: files.upload(self._client, self.target, self._outbox, announce, file, content),
         )
-        self.reply.files.append(sent)
-        await self.save()
+        await self.save_file(len(self.reply.files), sent)
 
     async def post_file_line(self, content: FormattedText, number: int) -> None:
-        sent, _ = await self._send(self.reply.next_file, lambda outbox: self._post(content, outbox, answers=False))
-        self.reply.files[number:] = [sent]
-        await self.save()
+        sent, _ = await self._send(self.reply.next_file, lambda announce: self._post(content, announce, answers=False))
+        await self.save_file(number, sent)
 
     async def update(self, message: TelegramMessage, content: FormattedText) -> None:
         args = {
@@ -123,12 +122,12 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
 
     def leave_message(self) -> None:
         """Continues without a reference to the answered message, which does not exist any more."""
-        self._first_target = replace(self._first_target, reply_to="")
+        self._first_target = replace(self._first_target, message="")
 
     # ------------------------------------------------------------ how it is sent
 
-    async def _send(self, pending: PendingSend, send: Callable[[DeliveryContext], Awaitable[str]]) -> tuple[str, bool]:
-        """Returns the message's id, and whether it is a repetition. ``send`` takes its tokens from the given outbox.
+    async def _send(self, pending: PendingSend, send: Callable[[Announce], Awaitable[str]]) -> tuple[str, bool]:
+        """Returns the message's id, and whether it is a repetition. ``send`` announces it when it has all its tokens.
 
         From its announcement until its answer is there, there may be a message that is not recorded.
         """
@@ -139,7 +138,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
             await self.save()
 
         try:
-            sent = await send(_AnnouncingOutbox(self._outbox, f"telegram:{self._client.bot_id}", announce))
+            sent = await send(announce)
         except NOT_DONE:
             if pending.state is not before:
                 pending.state = before
@@ -148,11 +147,11 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         pending.state = SendState.KNOWN
         return sent, bool(before)
 
-    async def _post(self, content: FormattedText, outbox: DeliveryContext, *, answers: bool) -> str:
+    async def _post(self, content: FormattedText, announce: Announce, *, answers: bool) -> str:
         target = self.target
         reply = None
-        if answers and target.reply_to and target.kind != "private":
-            reply = ReplyParameters(int(target.reply_to), allow_sending_without_reply=True)
+        if answers and target.message and not target.direct:
+            reply = ReplyParameters(int(target.message), allow_sending_without_reply=True)
         args: dict[str, Any] = {
             "text": content.text,
             "entities": content.entities,
@@ -161,45 +160,12 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
             **target.args,
         }
         sent: Message = await self._client.call(
-            "send_message", target.chat, outbox=outbox, max_wait=self._max_wait, **args
+            "send_message", target.chat, outbox=self._outbox, max_wait=self._max_wait, announce=announce, **args
         )
         return str(sent.message_id)
 
     async def _call(self, method: str, chat: str | None, args: Mapping[str, Any]) -> None:
         await self._client.call(method, chat, outbox=self._outbox, max_wait=self._max_wait, **args)
-
-
-@dataclass(frozen=True, slots=True)
-class _AnnouncingOutbox:
-    """An outbox that announces a message when its last token is taken, and not while it waits for one."""
-
-    outbox: DeliveryContext
-    last_bucket: str
-    """The limit that is taken last: the one of the whole bot."""
-    announce: Callable[[], Awaitable[None]]
-
-    @property
-    def first_attempt(self) -> bool:
-        return self.outbox.first_attempt
-
-    @property
-    def posted_messages(self) -> tuple[str, ...]:
-        return self.outbox.posted_messages
-
-    async def save_progress(self, posted_messages: Sequence[str]) -> None:
-        await self.outbox.save_progress(posted_messages)
-
-    async def read_file(self, file: File) -> bytes:
-        return await self.outbox.read_file(file)
-
-    async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
-        taken = await self.outbox.acquire(bucket, rate, max_wait=max_wait)
-        if taken and bucket == self.last_bucket:
-            await self.announce()
-        return taken
-
-    async def block_for(self, bucket: str, seconds: float) -> None:
-        await self.outbox.block_for(bucket, seconds)
 
 
 def draft_id(turn: TurnId) -> int:

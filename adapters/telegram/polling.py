@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 from adapters.base.errors import Rejected, Unreachable
-from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.registration import UPDATES, delete_webhook, host_of, own_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
+from adapters.telegram.unparsed_update import TelegramUpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.domain.errors import SettingsError, StoreUnavailable
@@ -66,7 +66,7 @@ class UpdatePoller:
         calls: PollingClient,
         memory: KeyValueStore,
         parser: UpdateParser,
-        handler: UpdateHandler,
+        handler: TelegramUpdateHandler,
         retry: Callable[[Callable[[], Awaitable[float]], str], Awaitable[float]],
         *,
         lease_seconds: float = LEASE_SECONDS,

@@ -13,7 +13,7 @@ from adapters.telegram import formatter
 from adapters.telegram.errors import Reason
 from adapters.telegram.formatter import FormattedText
 from adapters.telegram.message_writer import TelegramWriter
-from adapters.telegram.posted_reply import TelegramMessage, looks_like
+from adapters.telegram.posted_reply import TelegramMessage, TelegramReply, looks_like
 from gateway import logs
 from gateway.domain.errors import DeliveryError
 from gateway.domain.stream_buffer import TextBuffer
@@ -41,6 +41,8 @@ class TelegramCapability(StrEnum):
 class TelegramPreview(Preview[TelegramMessage, FormattedText]):
     """See the base class."""
 
+    _reply: TelegramReply
+
     def __init__(
         self,
         writer: TelegramWriter,
@@ -53,7 +55,6 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
         """``draft_seconds``: from one state of a draft to the next."""
         super().__init__(TextBuffer(), writer.reply, shows_text=shows_text)
         self._writer = writer
-        self._posted = writer.reply
         self._bot_id = bot_id
         self._capabilities = capabilities
         self._draft_seconds = draft_seconds
@@ -83,7 +84,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
     def pace(self) -> float:
         if self._drafts:
             return self._draft_seconds
-        return PRIVATE_SECONDS if self._writer.target.kind == "private" else GROUP_SECONDS
+        return PRIVATE_SECONDS if self._writer.target.direct else GROUP_SECONDS
 
     async def wait_for_change(self) -> None:
         await self._show_empty_draft()
@@ -102,7 +103,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
             self._changed_at = self._clock()
 
     async def grow(self, message: TelegramMessage, content: FormattedText, *, complete: bool) -> bool:  # noqa: ARG002
-        if not looks_like(message.shown, content) and not self._posted.is_fixed(message):
+        if not looks_like(message.shown, content) and not self._reply.is_fixed(message):
             await self._writer.update(message, content)
             self._changed_at = self._clock()
         return True

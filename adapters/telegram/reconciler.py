@@ -16,11 +16,10 @@ from adapters.telegram import formatter
 from adapters.telegram.errors import Migrated, Reason
 from adapters.telegram.formatter import FormattedText
 from adapters.telegram.message_writer import TelegramWriter
-from adapters.telegram.posted_reply import UNKNOWN, SendState, TelegramMessage, looks_like
+from adapters.telegram.posted_reply import UNKNOWN, SendState, TelegramMessage, TelegramReply, looks_like
 from gateway import logs
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import File, Turn, TurnState
-from gateway.ports.platform import DeliveryContext
+from gateway.domain.models import File, TurnState
 
 SENT_AGAIN = "(Sent again, in case it did not arrive.)"
 SENT_AGAIN_NAME = "sent again - {}"
@@ -32,18 +31,16 @@ log = logs.get_logger(__name__)
 class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
     """See the base class."""
 
+    _writer: TelegramWriter
+    _reply: TelegramReply
+
     REFUSED_CONTENT = frozenset({Reason.MARKUP, Reason.TOO_LONG, Reason.EMPTY, Reason.OTHER})
     UNCHANGEABLE = frozenset({Reason.MESSAGE_GONE})
     UNDELETABLE = frozenset(Reason)
 
-    def __init__(self, writer: TelegramWriter, turn: Turn, outbox: DeliveryContext) -> None:
-        super().__init__(writer, writer.reply, turn, outbox)
-        self._telegram = writer
-        self._posted = writer.reply
-
     async def reconcile(self, wanted: Sequence[FormattedText]) -> None:
         await super().reconcile(wanted)
-        if self._turn.state is not TurnState.CANCELLED and (missing := self._posted.unconfirmed):
+        if self._turn.state is not TurnState.CANCELLED and (missing := self._reply.unconfirmed):
             raise DeliveryError(
                 f"Telegram confirmed all but {missing} of the reply's messages and files. Each of those was sent twice,"
                 " and no answer came either time: it may be missing"
@@ -53,7 +50,7 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
         """Labels what is sent for the second time, and gives up what was."""
         if self._turn.state is TurnState.CANCELLED:
             return
-        messages, pending = self._posted.messages, self._posted.next_message
+        messages, pending = self._reply.messages, self._reply.next_message
         for number, message in enumerate(messages):
             if message.again:
                 _label(contents, number)
@@ -65,22 +62,22 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
             await self._wait_for_telegram()
         elif pending.state is SendState.SENDING_AGAIN:  # a third time would not make it better
             log.warning("a message may be missing: it was sent twice without an answer", turn=self._turn.id)
-            messages.append(TelegramMessage(self._posted.chat, 0, again=True))
+            messages.append(TelegramMessage(self._reply.chat, 0, again=True))
             pending.state = SendState.KNOWN
-            await self._telegram.save()
+            await self._writer.save()
 
     async def _wait_for_telegram(self) -> None:
         """Raises DeliveryError until Telegram answers: then a second attempt is almost certain to be the last."""
         try:
-            await self._telegram.show_typing(max_wait=MAX_WAIT)
+            await self._writer.show_typing(max_wait=MAX_WAIT)
         except Rejected as exc:
             log.debug("Telegram answers again", turn=self._turn.id, error=str(exc))
 
     # ------------------------------------------------------------ messages
 
     async def change(self, message: TelegramMessage, content: FormattedText) -> None:
-        if not looks_like(message.shown, content) and not self._posted.is_fixed(message):
-            await self._telegram.update(message, content)
+        if not looks_like(message.shown, content) and not self._reply.is_fixed(message):
+            await self._writer.update(message, content)
 
     def plainer(self, content: FormattedText) -> list[FormattedText] | None:
         return None if _is_plain(content) else plain_messages(content.markdown)
@@ -97,65 +94,65 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
 
     async def _adapt_target(self, number: int, exc: Rejected) -> bool:
         """Continues in another place, if the one where message ``number`` was to be posted does not exist any more."""
-        target = self._telegram.target
+        target = self._writer.target
         log.info("message refused", turn=self._turn.id, reason=exc.reason)
         if isinstance(exc, Migrated) and exc.to not in {"", target.chat}:
-            del self._posted.messages[number:]  # they stay where they are, as nobody can change them
-            self._posted.chat = exc.to
-            await self._telegram.save()
+            del self._reply.messages[number:]  # they stay where they are, as nobody can change them
+            self._reply.chat = exc.to
+            await self._writer.save()
         elif exc.reason == Reason.TOPIC_GONE and target.topic:
-            self._telegram.leave_topic()
-        elif exc.reason == Reason.REPLY_GONE and target.reply_to:
-            self._telegram.leave_message()
+            self._writer.leave_topic()
+        elif exc.reason == Reason.REPLY_GONE and target.message:
+            self._writer.leave_message()
         else:
             return False
         return True
 
     async def delete(self, message: TelegramMessage) -> None:
-        if self._posted.is_fixed(message):
-            await self._telegram.forget(message)
+        if self._reply.is_fixed(message):
+            await self._writer.forget(message)
         else:
-            await self._telegram.delete(message)
+            await self._writer.delete(message)
 
     async def show_stopped(self, message: TelegramMessage) -> None:
         shown = message.shown
-        if shown is None or self._posted.is_fixed(message) or shown.text.endswith(STOPPED):
+        if shown is None or self._reply.is_fixed(message) or shown.text.endswith(STOPPED):
             return
         stopped = replace(shown, text=f"{shown.text}\n\n{STOPPED}")
         if utf16_units(stopped.text) <= formatter.MAX_UNITS:
-            await self._telegram.update(message, stopped)
+            await self._writer.update(message, stopped)
 
     # ------------------------------------------------------------ files
 
     async def finish_last_file(self) -> None:
-        pending = self._posted.next_file
-        if len(self._posted.files) == len(self._turn.reply_files) or not pending.state:
+        pending = self._reply.next_file
+        if len(self._reply.files) == len(self._turn.reply_files) or not pending.state:
             return
         if pending.state is SendState.SENDING:
             await self._wait_for_telegram()
             return
-        name = self._turn.reply_files[len(self._posted.files)].name
+        name = self._turn.reply_files[len(self._reply.files)].name
         log.warning("a file may be missing: it was sent twice without an answer", turn=self._turn.id, file=name)
-        self._posted.files.append(UNKNOWN)
+        self._reply.files.append(UNKNOWN)
         pending.state = SendState.KNOWN
-        await self._telegram.save()
+        await self._writer.save()
 
     async def upload(self, file: File, content: bytes) -> None:
-        if self._posted.next_file.state:
+        if self._reply.next_file.state:
             # The name says so, as it is the one thing that is seen of every file: so a picture goes as a document.
             file = replace(file, name=SENT_AGAIN_NAME.format(file.name), media_type="")
-        await self._post_somewhere(lambda: self._telegram.post_file(file, content))
+        await self._post_somewhere(lambda: self._writer.post_file(file, content))
 
     async def post_missing_file(self, text: str, number: int) -> None:
         line, *_ = plain_messages(text)
-        await self._post_somewhere(lambda: self._telegram.post_file_line(line, number))
+        await self._post_somewhere(lambda: self._writer.post_file_line(line, number))
 
     async def _post_somewhere(self, post: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 return await post()
             except Rejected as exc:
-                if not await self._adapt_target(len(self._posted.messages), exc):
+                if not await self._adapt_target(len(self._reply.messages), exc):
                     raise
 
 

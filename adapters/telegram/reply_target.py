@@ -1,8 +1,8 @@
-"""Where a reply goes."""
+"""Where a message was written, and where its reply goes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from gateway.domain.models import Address
 
@@ -15,31 +15,41 @@ class TelegramTarget:
 
     chat: str
     topic: str = ""
-    reply_to: str = ""
-    """The message that is answered there."""
+    """Empty outside of topics, and in the general one."""
+    message: str = ""
+    """The message that is answered there; empty for an action without a message."""
     user: str = ""
-    """The person for whom the reply is."""
+    """The author, for whom the reply is; empty for authors who get none."""
     business: str = ""
-    """The business connection on whose behalf the bot writes."""
-    kind: str = ""
+    """The business connection through which the message was sent, and on whose behalf the bot writes."""
+    type: str = ""
     """Telegram's type of the chat: private, group, supergroup, channel."""
 
     @classmethod
     def of(cls, address: Address) -> TelegramTarget:
-        """Reads an address that the event parser wrote."""
-        return cls(
-            address["chat"],
-            address.get("topic", ""),
-            address.get("message", ""),
-            address.get("user", ""),
-            address.get("business", ""),
-            address.get("type", ""),
-        )
+        """Reads what ``address`` wrote, also in another release."""
+        return cls(**{each.name: address.get(each.name, "") for each in fields(cls)})
+
+    @property
+    def address(self) -> Address:
+        """The fields by their names. Empty ones are left out."""
+        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: part for name, part in parts.items() if part}
+
+    @property
+    def direct(self) -> bool:
+        """Whether every message in the chat is for the bot."""
+        return self.type == "private"
 
     @property
     def private(self) -> bool:
         """Whether it is a chat of the bot itself with one person: drafts are shown there."""
-        return self.kind == "private" and not self.business
+        return self.direct and not self.business
+
+    @property
+    def channel(self) -> str:
+        """A chat through a business connection is distinct from the bot's own chat with the same person."""
+        return f"biz:{self.business}:{self.chat}" if self.business else self.chat
 
     @property
     def args(self) -> dict[str, int | str]:

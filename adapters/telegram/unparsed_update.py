@@ -1,12 +1,16 @@
-"""Finds out whose an update is that could not be parsed, as far as it can be recognised."""
+"""Stores updates that cannot be parsed or processed, with whose they are, as far as that can be recognised."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from adapters.base.json_fields import Fields, object_in
+from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.message_entities import number_in
 from adapters.telegram.reply_target import NAME
+from gateway.domain.errors import Overloaded, StoreUnavailable
+from gateway.ports.platform import ParsedUpdate
 from gateway.ports.unparsed_updates import UnparsedUpdate
 
 AUTHORS = ("sender_chat", "from", "user")
@@ -14,14 +18,27 @@ AUTHORS = ("sender_chat", "from", "user")
 core.telegram.org/bots/api#message, sender_chat."""
 
 
-def identify(bot_id: str, update: Fields, body: str) -> UnparsedUpdate:
+class TelegramUpdateHandler(UpdateHandler):
+    """Also stores what cannot be committed because of a bug: Telegram sends no update before the one that failed."""
+
+    def take(self, update: ParsedUpdate) -> None:
+        """Raises StoreUnavailable, Overloaded."""
+        try:
+            super().take(update)
+        except (StoreUnavailable, Overloaded):
+            raise
+        except Exception as exc:  # noqa: BLE001  # repeated, it would fail again
+            self.keep(update, exc)
+
+
+def identify(bot_id: str, update: Fields) -> UnparsedUpdate:
     """Returns an update as it is stored. Raises nothing."""
     author = channel = ""
     for content in update.values():
         if isinstance(content, Mapping):
             author = author or _author(content)
             channel = channel or _id(content, "chat") or _id(object_in(content, "message"), "chat")
-    return UnparsedUpdate(NAME, bot_id, str(update.get("update_id", "")), body, author, channel)
+    return UnparsedUpdate(NAME, bot_id, str(update.get("update_id", "")), json.dumps(update), author, channel)
 
 
 def _author(content: Fields) -> str:

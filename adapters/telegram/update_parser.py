@@ -5,19 +5,19 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object
+from adapters.base.update_handler import parse_safely
 from adapters.telegram import replies, text_input
 from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
-from adapters.telegram.reply_target import NAME
+from adapters.telegram.reply_target import NAME, TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import (
-    Address,
     ChannelMigrated,
     ConversationKey,
     Message,
@@ -38,101 +38,22 @@ LARGEST_UPDATE_ID = 2**63
 
 SERVICE_FIELDS = frozenset(
     {
-        "boost_added",
-        "channel_chat_created",
-        "chat_background_set",
-        "chat_owner_changed",
-        "chat_owner_left",
-        "chat_shared",
-        "checklist_tasks_added",
-        "checklist_tasks_done",
-        "community_chat_added",
-        "community_chat_removed",
-        "connected_website",
-        "delete_chat_photo",
-        "direct_message_price_changed",
-        "forum_topic_closed",
-        "forum_topic_created",
-        "forum_topic_edited",
-        "forum_topic_reopened",
-        "general_forum_topic_hidden",
-        "general_forum_topic_unhidden",
-        "gift",
-        "gift_upgrade_sent",
-        "giveaway_completed",
-        "giveaway_created",
-        "group_chat_created",
-        "left_chat_member",
-        "managed_bot_created",
-        "message_auto_delete_timer_changed",
-        "new_chat_member",
-        "new_chat_members",
-        "new_chat_participant",
-        "new_chat_photo",
-        "new_chat_title",
-        "paid_message_price_changed",
-        "passport_data",
-        "pinned_message",
-        "poll_option_added",
-        "poll_option_deleted",
-        "proximity_alert_triggered",
-        "refunded_payment",
-        "successful_payment",
-        "suggested_post_approval_failed",
-        "suggested_post_approved",
-        "suggested_post_declined",
-        "suggested_post_paid",
-        "suggested_post_refunded",
-        "supergroup_chat_created",
-        "unique_gift",
-        "users_shared",
-        "video_chat_ended",
-        "video_chat_participants_invited",
-        "video_chat_scheduled",
-        "video_chat_started",
-        "web_app_data",
-        "write_access_allowed",
+        *("boost_added", "channel_chat_created", "chat_background_set", "chat_owner_changed", "chat_owner_left"),
+        *("chat_shared", "checklist_tasks_added", "checklist_tasks_done", "community_chat_added"),
+        *("community_chat_removed", "connected_website", "delete_chat_photo", "direct_message_price_changed"),
+        *("forum_topic_closed", "forum_topic_created", "forum_topic_edited", "forum_topic_reopened"),
+        *("general_forum_topic_hidden", "general_forum_topic_unhidden", "gift", "gift_upgrade_sent"),
+        *("giveaway_completed", "giveaway_created", "group_chat_created", "left_chat_member", "managed_bot_created"),
+        *("message_auto_delete_timer_changed", "new_chat_member", "new_chat_members", "new_chat_participant"),
+        *("new_chat_photo", "new_chat_title", "paid_message_price_changed", "passport_data", "pinned_message"),
+        *("poll_option_added", "poll_option_deleted", "proximity_alert_triggered", "refunded_payment"),
+        *("successful_payment", "suggested_post_approval_failed", "suggested_post_approved"),
+        *("suggested_post_declined", "suggested_post_paid", "suggested_post_refunded", "supergroup_chat_created"),
+        *("unique_gift", "users_shared", "video_chat_ended", "video_chat_participants_invited"),
+        *("video_chat_scheduled", "video_chat_started", "web_app_data", "write_access_allowed"),
     }
 )
 """Fields of service messages, which report an event and which no person wrote. core.telegram.org/bots/api#message"""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatContext:
-    """Where a message was written, and by whom."""
-
-    chat: str
-    kind: str
-    """Telegram's type of the chat: private, group, supergroup, channel."""
-    message: str = ""
-    """Empty for an action without a message."""
-    topic: str = ""
-    """Empty outside of topics, and in the general one."""
-    user: str = ""
-    """Empty for authors who get no answer."""
-    business: str = ""
-    """The business connection through which it was sent."""
-
-    @classmethod
-    def of(cls, message: Fields, user: str) -> ChatContext:
-        """Raises Unreadable if it is not a message."""
-        chat, number = object_in(message, "chat"), _number(message, "message_id")
-        if not (_number(chat, "id") and _id(chat, "type") and number):
-            raise MalformedRequest("The message names no chat, or has no number.")
-        # Outside of topics this is the number of the message at the root of replies.
-        topic = _number(message, "message_thread_id") if message.get("is_topic_message") is True else ""
-        business = _id(message, "business_connection_id")
-        return cls(_number(chat, "id"), _id(chat, "type"), number, topic, user, business)
-
-    @property
-    def direct(self) -> bool:
-        """Whether every message in the chat is for the bot."""
-        return self.kind == "private"
-
-    @property
-    def channel(self) -> str:
-        """A chat through a business connection is distinct from the bot's own chat with the same person."""
-        return f"biz:{self.business}:{self.chat}" if self.business else self.chat
 
 
 class UpdateParser:
@@ -163,15 +84,8 @@ class UpdateParser:
         return self.receive_update(parse_object(request.body))
 
     def receive_update(self, update: object) -> ParsedUpdate:
-        """Parses an update that is known to be from Telegram. Raises Unreadable for what is not an update.
-
-        An update that cannot be parsed is a receipt with ``error``: raising would make Telegram repeat it for ever.
-        """
-        known = checked(update)
-        try:
-            return replace(self.parse(known), payload=known)
-        except Exception as exc:  # noqa: BLE001  # whatever it is, the updates behind this one must not wait for it
-            return ParsedUpdate(payload=known, error=exc)
+        """Parses an update that is known to be from Telegram. Raises MalformedRequest for what is not an update."""
+        return parse_safely(self.parse, checked(update))
 
     def parse(self, update: Fields) -> ParsedUpdate:
         """Returns what an update says; an empty receipt for unknown kinds.
@@ -192,7 +106,7 @@ class UpdateParser:
     # ------------------------------------------------------------ new messages
 
     def _message(self, message: Fields) -> ParsedUpdate:
-        context = ChatContext.of(message, self._author(message))
+        context = _target(message, self._author(message))
         if move := self._move(message, context):
             return ParsedUpdate(events=(move,))
         if not context.user or not SERVICE_FIELDS.isdisjoint(message) or not self._allows(context):
@@ -210,9 +124,9 @@ class UpdateParser:
             )
         )
 
-    def _messages(self, context: ChatContext, parsed: ParsedMessage) -> Iterator[Message]:
+    def _messages(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
         """Usually one message. A question behind /new is a second one."""
-        key, address, message_id = self._key(context), _address(context), self._message_id(context, parsed)
+        key, address, message_id = self._key(context), context.address, self._message_id(context, parsed)
         base = Message(key, message_id, parsed.own, context.user, address)
         match self._kind(context, parsed):
             case MessageKind.STOP:
@@ -243,13 +157,13 @@ class UpdateParser:
         owner = "business_connection_id" in message and sender.get("id") != object_in(message, "chat").get("id")
         return "" if owner or sender.get("is_bot") else _number(sender, "id")
 
-    def _allows(self, context: ChatContext) -> bool:
+    def _allows(self, context: TelegramTarget) -> bool:
         return not self._allowed or not self._allowed.isdisjoint({context.chat, context.user})
 
-    def _is_for_bot(self, context: ChatContext, parsed: ParsedMessage) -> bool:
+    def _is_for_bot(self, context: TelegramTarget, parsed: ParsedMessage) -> bool:
         if context.direct:
             return True
-        if self._groups == "never" or context.kind not in GROUPS or parsed.in_channel_inbox:
+        if self._groups == "never" or context.type not in GROUPS or parsed.in_channel_inbox:
             return False
         # Where several bots could be meant, Telegram's clients write the bot's name behind a command.
         # core.telegram.org/bots/features#commands
@@ -257,11 +171,11 @@ class UpdateParser:
             return parsed.command.is_known and not parsed.command.to
         return self._is_addressed(context, parsed)
 
-    def _is_addressed(self, context: ChatContext, parsed: ParsedMessage) -> bool:
+    def _is_addressed(self, context: TelegramTarget, parsed: ParsedMessage) -> bool:
         """Tells whether the bot is meant beyond doubt: a reset by mistake cannot be undone."""
         return context.direct or self._groups == "always" or parsed.mentions_bot or parsed.replies_to_bot
 
-    def _kind(self, context: ChatContext, parsed: ParsedMessage) -> MessageKind:
+    def _kind(self, context: TelegramTarget, parsed: ParsedMessage) -> MessageKind:
         """A bare word is a command too, except to a business: there, "cancel" may be about an order."""
         if parsed.command:
             return parsed.command.kind
@@ -272,7 +186,7 @@ class UpdateParser:
 
     def _edited(self, message: Fields) -> ParsedUpdate:
         """Telegram also sends edits that do not change the text, such as updates of a live location."""
-        context = ChatContext.of(message, self._author(message))
+        context = _target(message, self._author(message))
         if not context.user or not written(message)[0]:
             return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
@@ -285,7 +199,7 @@ class UpdateParser:
         if not (business and chat and isinstance(numbers, list)):
             raise MalformedRequest("The update does not say what was deleted where.")
         ids = (_number({"id": number}, "id") for number in numbers)
-        within = f"{self.bot_id}:{ChatContext(chat, 'private', business=business).channel}"
+        within = f"{self.bot_id}:{TelegramTarget(chat, business=business).channel}"
         return ParsedUpdate(events=tuple(MessageDeleted(NAME, f"{within}:{message}") for message in ids if message))
 
     def _stopped(self, stopped: Fields) -> ParsedUpdate:
@@ -293,7 +207,7 @@ class UpdateParser:
         chat, draft = _number(object_in(stopped, "chat"), "id"), _number(stopped, "draft_id")
         if not (chat and draft):
             raise MalformedRequest("The update does not say what was stopped where.")
-        context = ChatContext(chat, "private", topic=_number(stopped, "message_thread_id"), user=chat)
+        context = TelegramTarget(chat, topic=_number(stopped, "message_thread_id"), user=chat, type="private")
         stop = f"{self.bot_id}:{chat}:stop:{draft}"
         return ParsedUpdate(
             (
@@ -302,14 +216,14 @@ class UpdateParser:
                     stop,
                     "stop",
                     chat,
-                    _address(context),
+                    context.address,
                     MessageKind.STOP,
                     may_start_conversation=False,
                 ),
             )
         )
 
-    def _move(self, message: Fields, context: ChatContext) -> ChannelMigrated | None:
+    def _move(self, message: Fields, context: TelegramTarget) -> ChannelMigrated | None:
         """A group became a supergroup: both chats report it, in any order."""
         if to := _number(message, "migrate_to_chat_id"):
             return ChannelMigrated(NAME, self.bot_id, context.chat, to)
@@ -317,12 +231,12 @@ class UpdateParser:
             return ChannelMigrated(NAME, self.bot_id, old, context.chat)
         return None
 
-    def _key(self, context: ChatContext) -> ConversationKey:
+    def _key(self, context: TelegramTarget) -> ConversationKey:
         topic = context.topic if self._scope == "topic" else ""
         user = context.user if self._scope == "user" else ""
         return ConversationKey(NAME, self.bot_id, context.channel, topic, user)
 
-    def _message_id(self, context: ChatContext, parsed: ParsedMessage) -> str:
+    def _message_id(self, context: TelegramTarget, parsed: ParsedMessage) -> str:
         """Returns the same id for all items of an album."""
         album = _album(parsed)
         return f"{self.bot_id}:{context.channel}:{f'album:{album}' if album else context.message}"
@@ -336,6 +250,17 @@ def checked(update: object) -> dict[str, Any]:
     if not isinstance(update_id, int) or isinstance(update_id, bool) or not 0 <= update_id < LARGEST_UPDATE_ID:
         raise MalformedRequest("This is not an update: it has no update_id.")
     return update
+
+
+def _target(message: Fields, user: str) -> TelegramTarget:
+    """Returns where a message was written. Raises MalformedRequest if it is not a message."""
+    chat, number = object_in(message, "chat"), _number(message, "message_id")
+    if not (_number(chat, "id") and _id(chat, "type") and number):
+        raise MalformedRequest("The message names no chat, or has no number.")
+    # Outside of topics this is the number of the message at the root of replies.
+    topic = _number(message, "message_thread_id") if message.get("is_topic_message") is True else ""
+    business = _id(message, "business_connection_id")
+    return TelegramTarget(_number(chat, "id"), topic, number, user, business, _id(chat, "type"))
 
 
 def _object(value: Any) -> Fields:
@@ -357,16 +282,3 @@ def _id(fields: Fields, name: str) -> str:
 
 def _album(parsed: ParsedMessage) -> str:
     return _id(parsed.message, "media_group_id") if parsed.files else ""
-
-
-def _address(context: ChatContext) -> Address:
-    """Returns an address as ``TelegramTarget.of`` reads it. Empty parts are left out."""
-    parts = {
-        "chat": context.chat,
-        "topic": context.topic,
-        "message": context.message,
-        "user": context.user,
-        "business": context.business,
-        "type": context.kind,
-    }
-    return {name: part for name, part in parts.items() if part}

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.errors import Rejected
-from adapters.base.update_handler import UpdateHandler
+from adapters.base.inbound import Receive
 from adapters.base.webhook import WebhookReceiver
 from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
-from adapters.telegram.unparsed_update import identify
+from adapters.telegram.unparsed_update import TelegramUpdateHandler, identify
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.coordination.retry import Backoff, retry
@@ -65,7 +65,7 @@ class TelegramReceiver:
         self._name_fact = f"{NAME}:{parser.bot_id}:username"
         self._named = False
 
-    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Receive, inbox: Inbox) -> Sequence[Webhook]:
         """Returns one if there is a secret that Telegram's requests show, and begins to register it."""
         if self._settings.telegram_webhook_secret is None:
             return ()
@@ -92,8 +92,8 @@ class TelegramReceiver:
             self._background = BackgroundTask(self._run, work, NAME)
             self._background.start()
 
-    def _handler(self, inbox: Inbox) -> UpdateHandler:
-        return UpdateHandler(inbox, self._unparsed_updates, partial(identify, self._parser.bot_id))
+    def _handler(self, inbox: Inbox) -> TelegramUpdateHandler:
+        return TelegramUpdateHandler(inbox, self._unparsed_updates, partial(identify, self._parser.bot_id))
 
     def _require_name(self) -> None:
         """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""

@@ -67,7 +67,7 @@ class ReplyScene(ABC):
 
     turn: Turn
     outbox: FakeDeliveryContext
-    replies: ChatAdapter[Any, Any, Any]
+    replies: ChatAdapter[Any, Any, Any, Any]
 
     # ------------------------------------------------------------ what the worker does
 

@@ -18,8 +18,8 @@ from adapters.base.errors import Rejected
 from adapters.base.markdown import cut
 from adapters.base.message_writer import MessageWriter
 from adapters.base.posted_reply import PostedReply
-from adapters.base.preview import NO_WAIT, Preview
-from adapters.base.reconciler import MAX_WAIT, Reconciler
+from adapters.base.preview import Preview
+from adapters.base.reconciler import Reconciler
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import ConversationKey, File, Message, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import TextBuffer
@@ -55,6 +55,9 @@ class BoardClient(ApiClient):
             return refused if seconds is None else ERRORS.rate_limited(method, seconds)
         return ERRORS.interrupted(method, exc)
 
+    async def close(self) -> None:
+        """Has nothing open."""
+
     async def call(self, method: str, outbox: DeliveryContext, max_wait: float, **args: Any) -> str:
         async def send() -> str:
             with self.translated(method):
@@ -81,11 +84,12 @@ class BoardReply(PostedReply[BoardMessage]):
 class BoardWriter(MessageWriter[BoardMessage, str]):
     GONE = "gone"
 
+    reply: BoardReply
+
     def __init__(
         self, client: BoardClient, turn: TurnId, outbox: DeliveryContext, reply: BoardReply, max_wait: float
     ) -> None:
         super().__init__(outbox, reply, max_wait=max_wait)
-        self.reply = reply
         self._client = client
         self._turn = turn
 
@@ -98,8 +102,8 @@ class BoardWriter(MessageWriter[BoardMessage, str]):
         await self.post_file(number, text=content)
 
     async def post_file(self, number: int, **args: Any) -> None:
-        self.reply.files[number:] = [await self.call("file" if "name" in args else "post", key=f"file{number}", **args)]
-        await self.save()
+        method = "file" if "name" in args else "post"
+        await self.save_file(number, await self.call(method, key=f"file{number}", **args))
 
     async def update(self, message: BoardMessage, content: str) -> None:
         before, message.shown = message.shown, None
@@ -123,9 +127,7 @@ class BoardReconciler(Reconciler[BoardMessage, str]):
     REFUSED_CONTENT = frozenset({"markup"})
     UNCHANGEABLE = UNDELETABLE = frozenset({"gone"})
 
-    def __init__(self, writer: BoardWriter, turn: Turn, outbox: DeliveryContext) -> None:
-        super().__init__(writer, writer.reply, turn, outbox)
-        self._board = writer
+    _writer: BoardWriter
 
     async def resolve_doubt(self, contents: list[str]) -> None:
         """Has nothing to do: a repeated post is posted once."""
@@ -135,26 +137,26 @@ class BoardReconciler(Reconciler[BoardMessage, str]):
 
     async def change(self, message: BoardMessage, content: str) -> None:
         if message.shown != content:
-            await self._board.update(message, content)
+            await self._writer.update(message, content)
 
     def plainer(self, content: str) -> list[str] | None:
         plain = content.replace("*", "")
         return None if plain == content else [plain]
 
     async def delete(self, message: BoardMessage) -> None:
-        await self._board.delete(message)
+        await self._writer.delete(message)
 
     async def show_stopped(self, message: BoardMessage) -> None:
         if message.shown and not message.shown.endswith(STOPPED):
-            await self._board.update(message, message.shown + STOPPED)
+            await self._writer.update(message, message.shown + STOPPED)
 
     async def upload(self, file: File, content: bytes) -> None:
         if not content:
             raise Rejected("the file is empty")
-        await self._board.post_file(len(self._reply.files), name=file.name)
+        await self._writer.post_file(len(self._reply.files), name=file.name)
 
     async def post_missing_file(self, text: str, number: int) -> None:
-        await self._board.post_file_line(text, number)
+        await self._writer.post_file_line(text, number)
 
 
 class BoardPreview(Preview[BoardMessage, str]):
@@ -188,22 +190,24 @@ class BoardPreview(Preview[BoardMessage, str]):
         return True
 
 
-class BoardReplies(ChatAdapter[BoardReply, BoardMessage, str]):
+class BoardReplies(ChatAdapter[BoardReply, BoardWriter, BoardMessage, str]):
+    _client: BoardClient
+
     def __init__(self, client: BoardClient, pace: float) -> None:
-        super().__init__()
-        self._client = client
+        super().__init__(client)
         self._pace = pace
 
-    def restored(self, turn: Turn, outbox: DeliveryContext) -> BoardReply:
-        reply = BoardReply()
-        reply.restore(outbox.posted_messages)
-        return reply
+    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> BoardReply:
+        return BoardReply()
 
-    async def preview(self, turn: Turn, outbox: DeliveryContext, reply: BoardReply) -> BoardPreview:
-        return BoardPreview(BoardWriter(self._client, turn.id, outbox, reply, NO_WAIT), self._pace)
+    async def writer(self, turn: Turn, outbox: DeliveryContext, reply: BoardReply, *, max_wait: float) -> BoardWriter:
+        return BoardWriter(self._client, turn.id, outbox, reply, max_wait)
 
-    async def reconciler(self, turn: Turn, outbox: DeliveryContext, reply: BoardReply) -> BoardReconciler:
-        return BoardReconciler(BoardWriter(self._client, turn.id, outbox, reply, MAX_WAIT), turn, outbox)
+    def preview(self, turn: Turn, outbox: DeliveryContext, writer: BoardWriter) -> BoardPreview:
+        return BoardPreview(writer, self._pace)
+
+    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: BoardWriter) -> BoardReconciler:
+        return BoardReconciler(writer, turn, outbox)
 
     def formatted(self, turn: Turn) -> list[str]:
         return formatted(turn.reply)

@@ -21,6 +21,9 @@ class SampleClient(ApiClient):
     def translate(self, method: str, exc: Exception) -> DeliveryError:
         return Unreachable(f"X did not answer {method}")
 
+    async def close(self) -> None:
+        """Has nothing open."""
+
 
 class SampleCall:
     """What is sent."""

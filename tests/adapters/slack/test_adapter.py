@@ -28,6 +28,7 @@ from tests.fakes.slack_events import (
     signed_headers,
 )
 from tests.fakes.slack_server import FakeSlack
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -48,7 +49,9 @@ class TestSlack(WebhookContract):
     @pytest.fixture
     async def adapter(self) -> AsyncIterator[SlackAdapter]:
         with FakeSlack() as slack:
-            adapter = SlackAdapter(settings(slack_api_url=slack.api_url), SqlStore("sqlite:///never.db"), run_once)
+            adapter = SlackAdapter(
+                settings(slack_api_url=slack.api_url), SqlStore("sqlite:///never.db"), FakeUnparsedUpdates(), run_once
+            )
             yield adapter
             await adapter.close()
 
@@ -92,7 +95,7 @@ IN_PERSON = {"channel": "D0DM", "channel_type": "im"}
 
 async def test_a_file_of_a_workspace_that_is_gone_is_a_problem_and_not_an_error(sqlite_store: SqlStore) -> None:
     oauth = {"slack_bot_token": None, "slack_client_id": "1.2", "slack_client_secret": SecretStr("shh")}
-    adapter = SlackAdapter(settings(**oauth), sqlite_store, run_once)
+    adapter = SlackAdapter(settings(**oauth), sqlite_store, FakeUnparsedUpdates(), run_once)
     (heard,) = adapter.receive(request(event_envelope({**MESSAGE_SUBTYPES["file_share"], **IN_PERSON}))).messages
     turn = Turn(TurnId("turn_1"), 1, 1, heard, TurnState.RUNNING)
     attachments = await adapter.fetch_attachments(turn)

@@ -31,6 +31,7 @@ from tests.fakes.slack_events import BOT_ID, BOT_USER, SIGNING_SECRET, TEAM, eve
 from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
 from tests.fakes.slack_oauth import CLIENT_ID, CLIENT_SECRET
 from tests.fakes.slack_server import FakeSlack
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 BACK = "https://gateway.example/slack/oauth_redirect"
 """As it is set at Slack; the fake wants to hear it."""
@@ -53,7 +54,7 @@ class OAuthSite:
             slack_signing_secret=SecretStr(SIGNING_SECRET),
             slack_api_url=slack.api_url,
         )
-        adapter = SlackAdapter(known, memory, run_once)
+        adapter = SlackAdapter(known, memory, FakeUnparsedUpdates(), run_once)
         self.workspaces = adapter._workspaces
         self.app = create_app([adapter], RecordingInbox().inbox, list)
         self.installations = Installations(memory)

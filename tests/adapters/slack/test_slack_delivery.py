@@ -9,7 +9,6 @@ from adapters.slack.posted_reply import SlackReply
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import MessageKind, TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
-from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import FakeSlack, SlackErrorFault
 
@@ -321,8 +320,8 @@ async def test_who_may_not_look_goes_by_what_was_noted(slack: FakeSlack, scene: 
 
 def test_what_a_release_saved_is_read_by_the_next() -> None:
     entries = ("1.2", "1.3", "file:F1", "file:1.4", "file:?F2")
-    reply = SlackReply.of(FakeDeliveryContext(first_attempt=False, posted_messages=entries))
+    reply = SlackReply()
+    reply.restore(entries)
     assert [message.ts for message in reply.messages] == ["1.2", "1.3"]
     assert reply.files == ["F1", "1.4", "?F2"]
-    assert reply.needs_lookup
     assert tuple(reply.entries()) == entries

@@ -30,6 +30,7 @@ from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import APP_TOKEN, TOKEN
 from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 LONGEST_WAIT = 20.0
 
@@ -53,7 +54,7 @@ def make_adapter(slack: FakeSlack, token: str = APP_TOKEN) -> SlackAdapter:
         slack_app_token=SecretStr(token),
         slack_api_url=slack.api_url,
     )
-    return SlackAdapter(known, cast("KeyValueStore", None), run_once)
+    return SlackAdapter(known, cast("KeyValueStore", None), FakeUnparsedUpdates(), run_once)
 
 
 @contextmanager
@@ -168,7 +169,7 @@ def test_two_processes_share_what_comes(slack: FakeSlack) -> None:
 
 def test_without_a_token_there_is_nothing_to_listen_to(slack: FakeSlack) -> None:
     known = SlackSettings(_env_file=None, slack_bot_token=SecretStr(TOKEN), slack_api_url=slack.api_url)  # type: ignore[call-arg]  # pydantic's own
-    adapter = SlackAdapter(known, cast("KeyValueStore", None), run_once)
+    adapter = SlackAdapter(known, cast("KeyValueStore", None), FakeUnparsedUpdates(), run_once)
     adapter.start_receiving(RecordingInbox().inbox)
     adapter.stop_receiving()
     assert slack.calls() == []

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -20,6 +20,7 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from adapters.slack.adapter import SlackAdapter
+from adapters.slack.event_parser import EventParser
 from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.check import CheckResult
@@ -31,7 +32,9 @@ from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import (
     MESSAGE_SUBTYPES,
     SIGNING_SECRET,
+    TEAM,
     TOKEN,
+    USER,
     app_home_opened,
     block_action,
     event_envelope,
@@ -42,6 +45,7 @@ from tests.fakes.slack_events import (
 )
 from tests.fakes.slack_faults import SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 FORM = "application/x-www-form-urlencoded"
 NO_MEMORY = cast("KeyValueStore", None)
@@ -59,9 +63,10 @@ class WebhookSite:
 
     known: SlackSettings = field(default_factory=settings)
     inbox: RecordingInbox = field(default_factory=RecordingInbox)
+    unparsed: FakeUnparsedUpdates = field(default_factory=FakeUnparsedUpdates)
 
     def __post_init__(self) -> None:
-        self.adapter = SlackAdapter(self.known, NO_MEMORY, run_once)
+        self.adapter = SlackAdapter(self.known, NO_MEMORY, self.unparsed, run_once)
         app = create_app([self.adapter], self.inbox.inbox, lambda: [CheckResult("database", ok=True)])
         self.client = app.test_client()
 
@@ -190,6 +195,24 @@ def test_slack_sends_again_until_it_is_committed() -> None:
         slack.wait_until_delivered()
         assert [delivery.status for delivery in slack.deliveries] == [503, 500, 200]
     assert site.inbox.texts == ["hello"]
+
+
+def test_an_event_that_cannot_be_parsed_is_stored_and_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(EventParser, "_event", fail)
+    site = WebhookSite()
+    payload = event_envelope(message_event("hello"), event_id="Ev1") | {"token": "a secret"}
+    with capture_logs() as logs:
+        assert site.tell(payload).status_code == 200
+    (kept,) = site.unparsed.kept
+    assert (kept.platform, kept.workspace, kept.update_id) == ("slack", TEAM, "Ev1")
+    assert (kept.author, kept.channel) == (USER, payload["event"]["channel"])
+    assert kept.error == "RuntimeError: a bug"
+    assert json.loads(kept.body)["event"]["text"] == "hello"
+    assert "a secret" not in kept.body
+    assert "hello" not in str(logs)
 
 
 @contextmanager

@@ -14,12 +14,11 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from adapters.base.background_task import BackgroundTask
-from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH
 from adapters.telegram.settings import TelegramSettings
-from adapters.telegram.unparsed_update import identify
+from adapters.telegram.unparsed_update import TelegramUpdateHandler, identify
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.coordination.retry import Backoff
@@ -122,7 +121,7 @@ def polling(
     async def poll() -> None:
         calls = PollingClient(known)
         parser = UpdateParser(known, BotIdentity(BOT_ID))
-        handler = UpdateHandler(inbox.inbox, unparsed or FakeUnparsedUpdates(), partial(identify, str(BOT_ID)))
+        handler = TelegramUpdateHandler(inbox.inbox, unparsed or FakeUnparsedUpdates(), partial(identify, str(BOT_ID)))
         retry = Receiving(known, memory).receiver._retry
         poller = UpdatePoller(known, calls, memory, parser, handler, retry, lease_seconds=LEASE, poll_seconds=1)
         try:

@@ -32,9 +32,16 @@ from tests.fakes.telegram_server import (
 )
 
 PNG = b"\x89PNG\r\n\x1a\n picture"
-HERE = TelegramTarget(str(USER), kind="private")
+HERE = TelegramTarget(str(USER), type="private")
+
+
+async def unannounced() -> None:
+    """Stands for saving that a file is about to be sent."""
+
+
 LIMIT = 1000
 MADE = File("chart.png", "file-1", "image/png")
+PLAIN = replace(MADE, media_type="")
 
 
 @pytest.fixture
@@ -138,7 +145,7 @@ async def test_content_that_is_gone_or_broken_off_says_so() -> None:
 
 async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramClient) -> None:
     outbox = FakeDeliveryContext()
-    number = await upload(calls, HERE, outbox, MADE, PNG)
+    number = await upload(calls, HERE, outbox, unannounced, MADE, PNG)
     shown = server.bot_messages()[-1]
     assert str(shown.message_id) == number
     assert [(file.kind, file.name, file.content) for file in shown.files] == [("photo", "chart.png", PNG)]
@@ -157,7 +164,7 @@ async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramCl
 async def test_anything_else_goes_as_a_document(
     server: FakeTelegram, calls: TelegramClient, made: File, content: bytes
 ) -> None:
-    assert await upload(calls, HERE, FakeDeliveryContext(), made, content)
+    assert await upload(calls, HERE, FakeDeliveryContext(), unannounced, made, content)
     assert [(file.kind, file.name, file.content) for file in server.bot_messages()[-1].files] == [
         ("document", made.name, content)
     ]
@@ -167,19 +174,21 @@ async def test_a_large_picture_goes_as_a_document(
     server: FakeTelegram, calls: TelegramClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "MAX_PHOTO_BYTES", len(PNG) - 1)
-    await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
+    await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
     assert server.bot_messages()[-1].files[0].kind == "document"
 
 
 async def test_it_goes_into_its_topic(server: FakeTelegram, calls: TelegramClient) -> None:
     server.add_topic(-1009, 77)
-    await upload(calls, TelegramTarget("-1009", "77"), FakeDeliveryContext(), replace(MADE, media_type=""), PNG)
+    await upload(
+        calls, TelegramTarget("-1009", "77"), FakeDeliveryContext(), unannounced, replace(MADE, media_type=""), PNG
+    )
     assert server.bot_messages(-1009, 77)[-1].files[0].name == "chart.png"
 
 
 async def test_a_file_that_telegram_never_takes_is_declined(calls: TelegramClient) -> None:
     with pytest.raises(Rejected) as caught:
-        await upload(calls, HERE, FakeDeliveryContext(), File("a.txt", "f"), b"")
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, File("a.txt", "f"), b"")
     assert caught.value.reason is Reason.FILE
     assert caught.value.retry_after is None
 
@@ -188,7 +197,7 @@ async def test_who_is_blocked_is_not_asked_twice(server: FakeTelegram, calls: Te
     server.faults.add("sendPhoto", TelegramErrorFault(403, "bot was blocked by the user"))
     before = len(server.calls("sendDocument"))
     with pytest.raises(Rejected) as caught:
-        await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
     assert caught.value.reason is Reason.BLOCKED
     assert len(server.calls("sendDocument")) == before
 
@@ -197,7 +206,7 @@ async def test_a_lost_answer_is_unsure_and_nothing_is_sent_twice(server: FakeTel
     before = len(server.bot_messages())
     server.faults.add("send*", ResponseLost())
     with pytest.raises(OutcomeUnknown):
-        await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
     assert len(server.bot_messages()) == before + 1
 
 
@@ -206,5 +215,5 @@ async def test_where_nobody_is_nothing_was_sent() -> None:
         url = f"http://127.0.0.1:{raw.port}"
     calls = TelegramClient(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=url))
     with pytest.raises(Unreachable):
-        await upload(calls, HERE, FakeDeliveryContext(), MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
     await calls.close()

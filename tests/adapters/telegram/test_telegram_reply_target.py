@@ -12,7 +12,8 @@ from gateway.ports.store import Rate
 def test_a_place_is_read_from_an_address() -> None:
     address = {"chat": "-5", "topic": "7", "message": "9", "user": "3", "type": "supergroup"}
     place = TelegramTarget.of(address)
-    assert (place.chat, place.topic, place.reply_to, place.user, place.kind) == ("-5", "7", "9", "3", "supergroup")
+    assert (place.chat, place.topic, place.message, place.user, place.type) == ("-5", "7", "9", "3", "supergroup")
+    assert place.address == address
     assert (place.args, place.private) == ({"message_thread_id": 7}, False)
     assert TelegramTarget.of({"chat": "5", "type": "private"}).private
     business = TelegramTarget.of({"chat": "5", "type": "private", "business": "b"})
