@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import aiohttp
+
 from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
-from gateway.domain.errors import DeliveryError
+from gateway.domain.errors import DeliveryError, SettingsError
 
 FILE_CONTENT = "the content of a file"
 """Stands for the method name where a file's content is transferred."""
@@ -64,3 +66,22 @@ class CallErrors:
 
     def invalid_call(self, method: str, exc: Exception) -> DeliveryError:
         return Rejected(f"The call of {method} is not valid: {self.describe(exc)}. Please report it")
+
+    def misconfigured(self, method: str, exc: Exception) -> DeliveryError:
+        """Handles a SettingsError, whose text is ours and quotes nothing."""
+        return Rejected(f"{self.platform} cannot be called for {method}: {exc}")
+
+    @property
+    def of_network(self) -> Mapping[type[BaseException], Handler]:
+        """What ``gateway.http_client`` raises, by whether the call can have arrived. Of any other it is not known."""
+        return {
+            aiohttp.ClientConnectorError: self.not_sent,  # refused, no such host, TLS, the proxy is not there
+            aiohttp.ClientConnectorCertificateError: self.not_sent,
+            aiohttp.ConnectionTimeoutError: self.not_sent,
+            aiohttp.ServerFingerprintMismatch: self.not_sent,
+            aiohttp.ClientHttpProxyError: self.not_sent,  # the proxy did not let us through
+            aiohttp.InvalidURL: self.bad_url,
+            aiohttp.NonHttpUrlClientError: self.bad_url,
+            aiohttp.ClientError: self.interrupted,
+            SettingsError: self.misconfigured,
+        }

@@ -10,18 +10,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
+import aiohttp
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
-from telegram.request import HTTPXRequest
+from telegram.request import BaseRequest, RequestData
 
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.files import check_size
-from adapters.telegram.error_map import PLATFORM, changes_nothing, translate
+from adapters.telegram.error_map import PLATFORM, Broken, changes_nothing, translate
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
+from gateway.http_client import HttpClient
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 
@@ -31,10 +33,8 @@ Announce = Callable[[], Awaitable[None]]
 CONNECT_SECONDS = 10.0
 FILE_SECONDS = 120.0
 """For the whole content of a file, either way."""
-CONNECTIONS = 64
 CONCURRENT_CALLS = 32
-"""Further calls wait here, as the cost of waiting for a connection in httpx grows with the number that wait."""
-KEPT_CONNECTIONS, KEPT_SECONDS = 16, 30.0
+"""Each on a connection of its own. Further calls wait, which their time to connect and to answer does not include."""
 
 PRIVATE = Rate(1.6, 2)
 """One message a second in a chat, says core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this, and
@@ -48,8 +48,11 @@ DRAFT = Rate(0.25, 2)
 
 REFUSED_STATUSES = frozenset(range(300, 500)) - {400, 401, 403, 404, 409, 429}
 """HTTP statuses that the library reports as network errors although the call was refused."""
-NOISY_LOGGERS = ("telegram", "httpx", "httpcore")
-"""Libraries that log URLs with the token in them, and the text of messages, below WARNING."""
+FORM = "application/x-www-form-urlencoded"
+IN_FILE_NAMES = dict.fromkeys((*range(32), 127), "_") | {ord('"'): "%22"}
+"""What cannot stand in the name of a part of a form: html.spec.whatwg.org/#multipart-form-data"""
+NOISY_LOGGER = "telegram"
+"""The library logs URLs with the token in them, and the text of messages, below WARNING."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class TelegramClient(ApiClient):
         self._api = settings.telegram_api_url
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENT_CALLS)
-        self._connections: tuple[_Connections, ...] = ()
+        self._http = HttpClient()
         self._made_bot: _Bot | None = None
 
     @property
@@ -151,9 +154,7 @@ class TelegramClient(ApiClient):
 
     async def close(self) -> None:
         """Closes the connections; a later call opens new ones."""
-        self._made_bot, connections, self._connections = None, self._connections, ()
-        for each in connections:
-            await each.shutdown()
+        await self._http.close()
 
     async def _send(self, method: str, args: Mapping[str, Any], seconds: float) -> Any:
         with self.translated(method):
@@ -170,20 +171,16 @@ class TelegramClient(ApiClient):
 
     def _bot(self) -> _Bot:
         if self._made_bot is None:
-            for name in NOISY_LOGGERS:
-                logging.getLogger(name).setLevel(logging.WARNING)
+            logging.getLogger(NOISY_LOGGER).setLevel(logging.WARNING)
             # The library's own switch, without which it warns of every RetryAfter; nothing else reads it.
             os.environ.setdefault("PTB_TIMEDELTA", "1")  # noqa: TID251  # no setting of ours
-            # One for both, as it is slow to make; none if nothing is encrypted.
-            trust = self._api.startswith("https:") and httpx.create_ssl_context()
-            self._connections = tuple(_Connections.made(trust, self._timeout) for _ in range(2))
-            updates, others = self._connections
+            requests = _Requests(self._http, self._timeout)
             self._made_bot = _Bot(
                 self._token.get_secret_value(),
                 base_url=f"{self._api}/bot",
                 base_file_url=f"{self._api}/file/bot",
-                request=others,
-                get_updates_request=updates,
+                request=requests,
+                get_updates_request=requests,
             )
         return self._made_bot
 
@@ -199,30 +196,43 @@ class _Bot(Bot):
         return "Bot()"  # the library's has the token in it
 
 
-class _Connections(HTTPXRequest):
-    """The library's HTTP client; it tells refusals from network failures, and quotes no message in errors or logs."""
+class _Requests(BaseRequest):
+    """The library's interface to HTTP. Tells refusals from network failures, quotes no message in errors or logs.
 
-    @classmethod
-    def made(cls, trust: Any, seconds: float) -> _Connections:
-        return cls(
-            read_timeout=seconds,
-            write_timeout=seconds,
-            connect_timeout=min(seconds, CONNECT_SECONDS),
-            pool_timeout=CONNECT_SECONDS,
-            media_write_timeout=FILE_SECONDS,
-            httpx_kwargs={
-                "verify": trust,
-                "limits": httpx.Limits(
-                    max_connections=CONNECTIONS,
-                    max_keepalive_connections=KEPT_CONNECTIONS,
-                    keepalive_expiry=KEPT_SECONDS,
-                ),
-            },
-        )
+    The library passes timeouts of its own for writing and for a place in the pool, which nothing here needs: a whole
+    call has a limit, and there are as many connections as calls.
+    """
 
-    async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
-        """Sends as the library does, but does not quote a proxy's refusal: it may contain our URL with the token."""
-        status, payload = await super().do_request(*args, **options)
+    def __init__(self, http: HttpClient, seconds: float) -> None:
+        """``seconds``: without a byte of the answer, if a call says nothing else."""
+        self._http = http
+        self._seconds = seconds
+
+    @property
+    def read_timeout(self) -> float:
+        return self._seconds
+
+    async def initialize(self) -> None:
+        """Does nothing: the connections are opened by the first call."""
+
+    async def shutdown(self) -> None:
+        """Does nothing: the connections are closed by whom they belong to."""
+
+    async def do_request(
+        self,
+        url: str,
+        method: str,
+        request_data: RequestData | None = None,
+        read_timeout: Any = BaseRequest.DEFAULT_NONE,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[int, bytes]:
+        """Does not quote a proxy's refusal: it may contain our URL with the token."""
+        seconds = self._seconds if read_timeout is BaseRequest.DEFAULT_NONE else read_timeout
+        try:
+            status, payload = await self._send(url, method, request_data, seconds)
+        except Exception as exc:  # noqa: BLE001  # the table has a last resort
+            raise Broken(exc) from None
         if HTTPStatus(200) <= status <= 299:  # noqa: PLR2004  # what HTTP calls success
             return status, payload
         answer = _object(payload)
@@ -232,6 +242,16 @@ class _Connections(HTTPXRequest):
             raise RetryAfter(int(DEFAULT_RETRY_AFTER))
         return status, payload if answer else b"{}"
 
+    async def _send(self, url: str, method: str, data: RequestData | None, seconds: float) -> tuple[int, bytes]:
+        """Follows no redirect: the token is in the URL."""
+        body = _form(data) if data else None
+        headers = {"User-Agent": self.USER_AGENT} | ({"Content-Type": FORM} if isinstance(body, bytes) else {})
+        timeout = aiohttp.ClientTimeout(sock_connect=min(self._seconds, CONNECT_SECONDS), sock_read=seconds)
+        async with await self._http.send(
+            method, url, headers=headers, timeout=timeout, body=body, max_redirects=0
+        ) as response:
+            return response.status, await response.read()
+
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
         """Parses as the library does, which would log what it cannot parse."""
@@ -239,6 +259,17 @@ class _Connections(HTTPXRequest):
         if not answer and payload != b"{}":
             raise TelegramError("Invalid server response")
         return answer
+
+
+def _form(data: RequestData) -> bytes | aiohttp.FormData:
+    """Returns the arguments as Telegram takes them: core.telegram.org/bots/api#making-requests"""
+    arguments = data.json_parameters
+    if not data.contains_files:
+        return urlencode(arguments).encode()
+    form = aiohttp.FormData(arguments, quote_fields=False)  # else file names would arrive quoted
+    for name, (file_name, content, media_type) in data.multipart_data.items():
+        form.add_field(name, content, filename=file_name.translate(IN_FILE_NAMES), content_type=media_type)
+    return form
 
 
 def _object(payload: bytes) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-import httpx
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -75,6 +74,14 @@ ADVICE: dict[Reason, str] = {
 }
 
 
+class Broken(NetworkError):
+    """What broke below the library. Its text, and so its traceback, has none of it: that may contain our URL."""
+
+    def __init__(self, problem: Exception) -> None:
+        super().__init__(type(problem).__name__)
+        self.problem = problem
+
+
 def translate(method: str, exc: Exception) -> DeliveryError:
     """Returns our error for whatever a call raised."""
     return handler_for(TABLE, type(exc), ERRORS.interrupted)(method, exc)
@@ -105,8 +112,6 @@ def _said(exc: Exception) -> str:
 
 def _name(exc: Exception) -> str:
     """Names what broke; what was made of an HTTP status has Telegram's own text."""
-    if exc.__cause__ is not None:
-        return type(exc.__cause__).__name__
     return _said(exc) if isinstance(exc, NetworkError) else type(exc).__name__
 
 
@@ -156,19 +161,10 @@ def _rate_limited(method: str, exc: Exception) -> DeliveryError:
     return ERRORS.rate_limited(method, told.total_seconds() if isinstance(told, dt.timedelta) else float(told))
 
 
-def _network(method: str, exc: Exception) -> DeliveryError:
-    """Decides by the exception that the library wrapped in its own."""
-    return handler_for(NETWORK, type(exc.__cause__ or exc), ERRORS.interrupted)(method, exc)
+def _broken(method: str, exc: Exception) -> DeliveryError:
+    problem = exc.problem if isinstance(exc, Broken) else exc
+    return handler_for(ERRORS.of_network, type(problem), ERRORS.interrupted)(method, problem)
 
-
-NETWORK: dict[type[BaseException], Handler] = {
-    httpx.ConnectError: ERRORS.not_sent,  # refused, no such host, TLS
-    httpx.ConnectTimeout: ERRORS.not_sent,
-    httpx.PoolTimeout: ERRORS.not_sent,  # no connection was free
-    httpx.ProxyError: ERRORS.not_sent,  # the proxy did not let us through
-    httpx.UnsupportedProtocol: ERRORS.bad_url,
-    httpx.InvalidURL: ERRORS.bad_url,
-}
 
 TABLE: dict[type[BaseException], Handler] = {
     BadRequest: _bad_request,  # for the library it is a NetworkError
@@ -178,8 +174,9 @@ TABLE: dict[type[BaseException], Handler] = {
     EndPointNotFound: _no_method,
     InvalidToken: _not_found,
     RetryAfter: _rate_limited,
-    TimedOut: _network,
-    NetworkError: _network,
+    TimedOut: ERRORS.interrupted,
+    Broken: _broken,
+    NetworkError: ERRORS.interrupted,  # made of an HTTP status
     PassportDecryptionError: ERRORS.invalid_call,
     TelegramError: ERRORS.interrupted,  # an answer that cannot be read
 }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 KEY = "sk-secret"
 """A key that must not appear in logs or errors."""
+CA_FILE = Path(__file__).with_name("tls") / "ca.pem"
+"""Of the authority that signed the certificate of a server with TLS."""
 PIECE_PAUSE_SECONDS = 0.001
 """Pause between two pieces, so that they arrive separately."""
 
@@ -15,7 +19,8 @@ PIECE_PAUSE_SECONDS = 0.001
 class RawServer:
     """Responds to each request with the next bytes it was given; counts connections and requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
+        self._tls = _server_context() if tls else None
         self.answers: list[tuple[list[bytes], bool]] = []
         """The pieces to send per request, and whether to close the connection afterwards."""
         self.requests: list[bytes] = []
@@ -27,9 +32,13 @@ class RawServer:
         self._serving: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def __aexit__(self, *exc: object) -> None:
         self._listener.close()
@@ -85,3 +94,9 @@ class RawServer:
         """Adds a stream that announces 1000 bytes but ends after these."""
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n"
         self.answers.append(([head + chunk], hang_up))
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CA_FILE.with_name("server.pem"))
+    return context

@@ -9,9 +9,6 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-import httpx
-import pytest
-
 from adapters.telegram import formatter
 from adapters.telegram.adapter import TelegramReplies
 from adapters.telegram.api_client import TelegramClient
@@ -30,9 +27,6 @@ LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number
 CHART = File("chart.png", "file-1", "image/png")
 NOTES = File("notes.txt", "file-2", "text/plain")
 FILES = {"file-1": b"\x89PNG\r\n\x1a\nchart", "file-2": b"notes"}
-
-trust = cache(httpx.create_ssl_context)
-"""The certificates of this machine: to read them takes longer than a test."""
 
 _numbers = count(1)
 
@@ -196,8 +190,6 @@ MakeScene = Callable[..., TelegramScene]
 async def scenes(telegram: fake.FakeTelegram) -> AsyncIterator[MakeScene]:
     """Makes scenes, and closes their connections at the end."""
     made: list[TelegramScene] = []
-    patch = pytest.MonkeyPatch()
-    patch.setattr(httpx, "create_ssl_context", trust)
 
     def make(where: str = "private", **more: Any) -> TelegramScene:
         made.append(TelegramScene(telegram, where, **more))
@@ -206,6 +198,5 @@ async def scenes(telegram: fake.FakeTelegram) -> AsyncIterator[MakeScene]:
     try:
         yield make
     finally:
-        patch.undo()
         for scene in made:
             await scene.calls.close()

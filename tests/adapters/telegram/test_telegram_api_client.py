@@ -313,6 +313,31 @@ async def test_what_refuses_us_on_the_way_is_no_broken_network(
         await say(calls)
 
 
+async def test_a_redirect_is_not_followed_as_the_token_is_in_the_address(
+    raw: RawServer, raw_calls: TelegramClient
+) -> None:
+    async with RawServer() as other:
+        raw.add_response(b"", status="307 Moved", headers=f"location: {other.url}/bot{SECRET}/sendMessage\r\n")
+        with pytest.raises(Rejected):
+            await say(raw_calls)
+        assert other.connections == 0
+
+
+async def test_an_answer_that_breaks_off_is_unsure(raw: RawServer, raw_calls: TelegramClient) -> None:
+    raw.answers.append(([b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n" + YES], True))
+    with pytest.raises(OutcomeUnknown):
+        await say(raw_calls)
+
+
+async def test_a_proxy_of_the_environment_is_used(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", raw.url)
+    calls = TelegramClient(settings("http://telegram.example"))
+    raw.add_response(YES)
+    assert await calls.call("send_chat_action", USER, outbox=None, action="typing")
+    assert raw.requests[0].startswith(f"POST http://telegram.example/bot{TOKEN}/sendChatAction ".encode())
+    await calls.close()
+
+
 @pytest.mark.parametrize("fault", [HttpStatus(502), ResponseLost(), ConnectionRefused()], ids=str)
 @pytest.mark.parametrize("method", ["edit_message_text", "send_message_draft", "send_chat_action", "get_me"])
 async def test_what_may_be_repeated_is_away(

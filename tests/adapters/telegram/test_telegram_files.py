@@ -152,6 +152,12 @@ async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramCl
     assert outbox.acquired[0] == f"telegram:{calls.bot_id}:chat:{USER}"
 
 
+async def test_a_name_that_could_break_the_form_is_made_harmless(server: FakeTelegram, calls: TelegramClient) -> None:
+    await upload(calls, HERE, FakeDeliveryContext(), replace(MADE, name='ü "a"\r\nb.png'), PNG)
+    (file,) = server.bot_messages()[-1].files
+    assert file.name == "ü %22a%22__b.png"
+
+
 @pytest.mark.parametrize(
     ("made", "content"),
     [

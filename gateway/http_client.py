@@ -1,0 +1,204 @@
+"""The HTTP client for requests to assistants and platforms: kept connections, proxies, TLS and redirects in one place.
+
+It names no server, and raises what aiohttp raises: each caller has a table that says what that means for its requests.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import certifi
+from yarl import URL
+
+from gateway.domain.errors import SettingsError
+
+KEEPALIVE_SECONDS = 60.0
+"""For which an unused connection is kept."""
+MAX_REDIRECTS = 5
+SAME_METHOD = frozenset({307, 308})
+"""Redirects after which the same request is sent again; after the others only a GET is."""
+REDIRECTS = SAME_METHOD | {301, 302, 303}
+PUBLIC_HEADERS = frozenset({"accept", "content-type", "user-agent"})
+"""All that another server may see of our headers. Any other may be a key, or a customer's own."""
+CA_FILE, CA_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a host is reached."""
+
+    proxy: URL | None = None
+    proxy_headers: Mapping[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What aiohttp is to be told."""
+        through = {"proxy": self.proxy, "proxy_headers": self.proxy_headers} if self.proxy else {}
+        return {**through, **({"ssl": self.tls} if self.tls else {})}
+
+
+class HttpClient:
+    """A pool of connections, of one event loop. Opens again after ``close``."""
+
+    def __init__(
+        self, *, max_connections: int = 0, keepalive_seconds: float = KEEPALIVE_SECONDS, keeps_cookies: bool = False
+    ) -> None:
+        """``max_connections``: 0 for no limit. ``keeps_cookies``: returns the cookies of a server to it. No I/O."""
+        self._max_connections = max_connections
+        self._keepalive_seconds = keepalive_seconds
+        self._keeps_cookies = keeps_cookies
+        self._session: aiohttp.ClientSession | None = None
+        self._options: dict[URL, dict[str, object]] = {}
+        """By origin. The environment is read once for each."""
+
+    async def send(
+        self,
+        method: str,
+        url: URL | str,
+        *,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # several, of which one is for the connection
+        body: bytes | aiohttp.FormData | None = None,
+        max_redirects: int = MAX_REDIRECTS,
+    ) -> aiohttp.ClientResponse:
+        """Sends a request once. Use as ``async with await client.send(…) as response``.
+
+        Follows redirects that keep the request as it is; returns any other as it came. Another host, scheme or port
+        gets none of our own headers. Raises aiohttp.ClientError, OSError; SettingsError for a proxy or certificates
+        in the environment that cannot be used.
+        """
+        url = _parsed(url)
+        for _ in range(max_redirects):
+            response = await self._send_once(method, url, headers, timeout, body)
+            target = _redirect_target(method, url, response)
+            if target is None:
+                return response
+            response.release()
+            if target.origin() != url.origin():
+                headers = {name: value for name, value in headers.items() if name.lower() in PUBLIC_HEADERS}
+            url = target
+        return await self._send_once(method, url, headers, timeout, body)
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        self._options.clear()
+        if session is not None:
+            await session.close()
+
+    async def _send_once(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # as above
+        body: bytes | aiohttp.FormData | None,
+    ) -> aiohttp.ClientResponse:
+        options = self._options.get(origin := url.origin())
+        if options is None:
+            options = self._options[origin] = find_route(origin).options
+        return await self._open_session().request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            timeout=timeout,
+            allow_redirects=False,
+            **options,  # type: ignore[arg-type]  # they differ
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=self._keepalive_seconds)
+            # An address may have cookies as well as a name: assistants of one's own are often reached by one.
+            jar = aiohttp.CookieJar(unsafe=True) if self._keeps_cookies else aiohttp.DummyCookieJar()
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=jar)
+        return self._session
+
+
+def _parsed(url: URL | str) -> URL:
+    """Raises aiohttp.InvalidURL for one that has no scheme or no host."""
+    try:
+        parsed = URL(url)
+        parsed.origin()
+    except ValueError:
+        raise aiohttp.InvalidUrlClientError(url) from None
+    return parsed
+
+
+def _redirect_target(method: str, url: URL, response: aiohttp.ClientResponse) -> URL | None:
+    """Returns where the same request is to be sent next; None for any answer that is no such redirect."""
+    location = response.headers.get("Location")
+    if not location or response.status not in (REDIRECTS if method == "GET" else SAME_METHOD):
+        return None
+    try:
+        target = url.join(URL(location))
+        target.origin()
+    except ValueError:
+        return None
+    return target if target.scheme in {"http", "https"} else None
+
+
+def find_route(url: URL) -> Route:
+    """Returns the proxy that the environment names for a URL, and the certificates to trust. Raises SettingsError."""
+    host = url.host or ""
+    with_port = (
+        host if ":" in host else f"{host}:{url.port}"
+    )  # NO_PROXY may name a port; an IPv6 address reads like one
+    named = None if proxy_bypass(with_port) else _environment_proxy(url.scheme)
+    proxy = URL(named) if named else None
+    tls = _tls_context() if url.scheme == "https" or (proxy and proxy.scheme == "https") else None
+    if proxy is None:
+        return Route(tls=tls)
+    # aiohttp would quote the password in errors if it stood in the URL.
+    login = aiohttp.encode_basic_auth(proxy.user, proxy.password or "") if proxy.user else None
+    return Route(proxy.with_user(None), {"Proxy-Authorization": login} if login else {}, tls)
+
+
+def _environment_proxy(scheme: str) -> str | None:
+    """Returns what HTTP_PROXY, HTTPS_PROXY or ALL_PROXY says, with its scheme. Raises SettingsError."""
+    proxies = getproxies()
+    named = proxies.get(scheme) or proxies.get("all")
+    if not named:
+        return None
+    named = named if "://" in named else f"http://{named}"
+    try:
+        if URL(named).scheme in {"http", "https"} and URL(named).host:
+            return named
+    except ValueError:
+        pass
+    raise SettingsError(
+        f"The proxy for {scheme} in the environment must be a URL that begins with http:// or https://."
+    )
+
+
+_contexts: dict[tuple[str | None, str | None], ssl.SSLContext] = {}
+
+
+def _tls_context() -> ssl.SSLContext:
+    """Returns one context per process, as it takes 20 ms to make. Raises SettingsError.
+
+    Trusts what SSL_CERT_FILE and SSL_CERT_DIR name, and nothing else then; or the certificates of the system, and
+    where it has none those of Mozilla.
+    """
+    # The names that OpenSSL has for them; nothing else of ours reads them.
+    named = os.environ.get(CA_FILE) or None, os.environ.get(CA_FOLDER) or None  # noqa: TID251  # no setting of ours
+    if named not in _contexts:
+        try:
+            _contexts[named] = _load_certificates(*named)
+        except OSError as exc:
+            raise SettingsError(f"{CA_FILE} or {CA_FOLDER} names certificates that cannot be read: {exc}") from exc
+    return _contexts[named]
+
+
+def _load_certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=file, capath=folder)
+    if not (file or folder) and not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    return context
