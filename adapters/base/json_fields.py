@@ -27,6 +27,14 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     return fields
 
 
+def object_or_empty(payload: bytes) -> dict[str, Any]:
+    """Returns the JSON object of an answer; an empty one for anything else, such as a proxy's page."""
+    try:
+        return parse_object(payload)
+    except MalformedRequest:
+        return {}
+
+
 def storable(text: str) -> str:
     """Replaces what no database stores. The text keeps its length, in UTF-16 code units too."""
     return UNSTORABLE.sub("\ufffd", text)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import logging
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from yarl import URL
 
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.errors import Rejected, Unreachable
 from adapters.base.files import check_size
-from adapters.slack.error_map import PLATFORM, SERVER_ERROR, translate
+from adapters.base.json_fields import object_or_empty
+from adapters.slack.error_map import PLATFORM, SERVER_ERROR, refused, translate
 from adapters.slack.rate_limits import buckets_of
 from adapters.slack.reply_target import Workspace
 from gateway.domain.errors import DeliveryError
+from gateway.http_client import REDIRECTS, HttpClient
 from gateway.ports.platform import DeliveryContext
 
 CONNECT_SECONDS = 10.0
@@ -29,7 +28,8 @@ FILE_SECONDS = 120.0
 """For the whole content of a file."""
 MAX_REDIRECTS = 3
 SLACK_HOSTS = ".slack.com"
-OK, REDIRECTED = 200, frozenset({301, 302, 303, 307, 308})
+OK = 200
+JSON = "application/json; charset=utf-8"
 
 QUERY_METHODS = frozenset(
     {"conversations.info", "conversations.replies", "files.getUploadURLExternal", "files.info", "users.info"}
@@ -49,6 +49,14 @@ class TokenIdentity:
     """What the token permits."""
 
 
+@dataclass(frozen=True, slots=True)
+class SlackAnswer:
+    """An answer that is ok."""
+
+    data: dict[str, Any]
+    headers: Mapping[str, str]
+
+
 class SlackClient(ApiClient):
     """One per adapter; used on the worker's loop only."""
 
@@ -56,11 +64,12 @@ class SlackClient(ApiClient):
 
     def __init__(self, api_url: str, *, timeout: float = 30.0) -> None:
         """``timeout``: seconds for a whole call, after which its outcome is unknown."""
-        self._api = URL(api_url)
+        self._api_url = api_url
         self._timeout = aiohttp.ClientTimeout(timeout, connect=min(timeout, CONNECT_SECONDS))
         self._file_timeout = aiohttp.ClientTimeout(FILE_SECONDS, connect=self._timeout.connect, sock_read=timeout)
-        self._session: aiohttp.ClientSession | None = None
-        self._client: AsyncWebClient | None = None
+        # As many connections as calls: Slack's limits are kept elsewhere. No cookies: those of one workspace must not
+        # be sent to another.
+        self._http = HttpClient()
 
     def translate(self, method: str, exc: Exception) -> DeliveryError:
         return translate(method, exc)
@@ -84,17 +93,17 @@ class SlackClient(ApiClient):
         else:
             buckets = buckets_of(method, workspace.team, str(args.get("channel", "")))
             answer = await self.limited(lambda: self._send(method, args, workspace), outbox, buckets, max_wait=max_wait)
-        return answer.data if isinstance(answer.data, dict) else {}
+        return answer.data
 
     async def identify(self, workspace: Workspace) -> TokenIdentity:
         """Asks whom the token is for; ``workspace.team`` may be empty. Raises as ``call`` does."""
         answer = await self._send("auth.test", {}, workspace)
         scopes = answer.headers.get("X-OAuth-Scopes", "").split(",")
         return TokenIdentity(
-            user=answer.get("user_id", ""),
-            bot_id=answer.get("bot_id", ""),
-            team=answer.get("team_id", ""),
-            url=answer.get("url", ""),
+            user=answer.data.get("user_id", ""),
+            bot_id=answer.data.get("bot_id", ""),
+            team=answer.data.get("team_id", ""),
+            url=answer.data.get("url", ""),
             scopes=frozenset(scope.strip() for scope in scopes if scope.strip()),
         )
 
@@ -108,8 +117,8 @@ class SlackClient(ApiClient):
         for _ in range(MAX_REDIRECTS + 1):
             self._check_host(address)
             headers = {"Authorization": f"Bearer {workspace.token}"}
-            async with self._request("GET", address, headers=headers, allow_redirects=False) as response:
-                if response.status not in REDIRECTED:
+            async with self._request("GET", address, headers=headers, max_redirects=0) as response:
+                if response.status not in REDIRECTS:
                     return await _read(response, max_bytes), response.content_type
                 address = address.join(_parse_url(response.headers.get("Location", "")))
         raise Rejected("Slack redirects too often")
@@ -117,56 +126,44 @@ class SlackClient(ApiClient):
     async def upload_bytes(self, url: str, name: str, content: bytes) -> None:
         """Sends content to the address of files.getUploadURLExternal. Shows nothing yet, so it may be repeated."""
         headers = {"Content-Type": "application/octet-stream"}
-        async with self._request("POST", _parse_url(url), data=content, headers=headers) as response:
+        async with self._request("POST", _parse_url(url), body=content, headers=headers) as response:
             if response.status != OK:
                 message = f"Slack did not take the file {name}: status {response.status}"
                 raise Unreachable(message, retry_after=DEFAULT_RETRY_AFTER)
 
     async def close(self) -> None:
-        self._client, session, self._session = None, self._session, None
-        if session is not None:
-            await session.close()
+        """Closes the connections; a later call opens new ones."""
+        await self._http.close()
 
-    async def _send(self, method: str, args: Mapping[str, Any], workspace: Workspace) -> AsyncSlackResponse:
+    async def _send(self, method: str, args: Mapping[str, Any], workspace: Workspace) -> SlackAnswer:
+        """Sends a call once, in a form that its method takes: docs.slack.dev/apis/web-api#methods"""
         given = {name: value for name, value in args.items() if value is not None}
         headers = {"Authorization": f"Bearer {workspace.token}"}
+        verb, url, body = "POST", self._api_url + method, None
         with self.translated(method):
-            client = self._sdk()
             if method in QUERY_METHODS:
-                return await client.api_call(method, http_verb="GET", params=given, headers=headers)
-            return await client.api_call(method, json=given, headers=headers)
+                verb, url = "GET", str(URL(url).with_query({name: _query_value(given[name]) for name in given}))
+            else:
+                headers["Content-Type"], body = JSON, json.dumps(given).encode()
+            async with await self._http.send(verb, url, headers=headers, timeout=self._timeout, body=body) as response:
+                answer = object_or_empty(await response.read())
+        if response.status != OK or not answer.get("ok"):
+            raise refused(method, response.status, response.headers, answer)
+        return SlackAnswer(answer, response.headers)
 
     @asynccontextmanager
     async def _request(self, verb: str, url: URL, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """Transfers the content of a file. Raises Unreachable, Rejected."""
         with self.translated(FILE_CONTENT):
-            session = self._http()
-            async with session.request(verb, url, timeout=self._file_timeout, proxy=_proxy(url), **options) as response:
+            async with await self._http.send(verb, url, timeout=self._file_timeout, **options) as response:
                 yield response
-
-    def _sdk(self) -> AsyncWebClient:
-        if self._client is None:
-            log = logging.getLogger(__name__)
-            log.setLevel(logging.INFO)  # at DEBUG the SDK logs every call with its text
-            self._client = AsyncWebClient(base_url=str(self._api), session=self._http(), retry_handlers=[], logger=log)
-            self._client.proxy = _proxy(self._api)  # the SDK's own choice ignores NO_PROXY
-        return self._client
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            # As many connections as calls: Slack's limits are kept elsewhere. No cookies: those of one workspace must
-            # not be sent to another.
-            connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
-            )
-        return self._session
 
     def _check_host(self, url: URL) -> None:
         """Lets the token go to Slack alone. What others linked may also be an address inside our own network."""
-        host, api = url.host or "", self._api.host or ""
-        same = host == api and url.scheme == self._api.scheme
-        if not same and not (url.scheme == "https" and host.endswith((SLACK_HOSTS, f".{api}"))):
+        api, host = URL(self._api_url), url.host or ""
+        same = (url.scheme, host, url.port) == (api.scheme, api.host, api.port)
+        slack = url.scheme == "https" and url.is_default_port() and host.endswith((SLACK_HOSTS, f".{api.host}"))
+        if not same and not slack:
             raise Rejected("it is not stored at Slack")
 
 
@@ -191,6 +188,5 @@ def _parse_url(url: str) -> URL:
         raise Rejected("its address is not valid") from None
 
 
-def _proxy(url: URL) -> str | None:
-    """Returns the proxy that the environment names for it, HTTPS_PROXY and the like."""
-    return None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
+def _query_value(value: Any) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)

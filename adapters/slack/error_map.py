@@ -9,16 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
-
 from adapters.base.error_map import (
     DEFAULT_RETRY_AFTER,
     FILE_CONTENT,
     MAX_DETAIL,
     SOON,
     CallErrors,
-    Handler,
     handler_for,
 )
 from adapters.base.errors import Rejected, Unreachable
@@ -225,10 +221,13 @@ TABLE: dict[str, Decision] = {
 
 
 def translate(method: str, exc: Exception) -> DeliveryError:
-    """Returns our error for whatever a call raised."""
-    if isinstance(exc, SlackApiError):
-        return _answered(_refusal(method, exc.response))
-    return handler_for(EXCEPTIONS, type(exc), ERRORS.interrupted)(method, exc)
+    """Returns our error for whatever broke a call."""
+    return handler_for(ERRORS.of_network, type(exc), ERRORS.interrupted)(method, exc)
+
+
+def refused(method: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> DeliveryError:
+    """Returns our error for an answer that is not ok. ``answer``: its JSON object; empty if it had none."""
+    return _answered(_read(method, status, headers, answer))
 
 
 def _answered(refusal: ErrorAnswer) -> DeliveryError:
@@ -236,26 +235,23 @@ def _answered(refusal: ErrorAnswer) -> DeliveryError:
         return _rate_limited(refusal)
     if refusal.code:
         return TABLE.get(refusal.code, _rejected("look it up on the page of the method at docs.slack.dev"))(refusal)
-    if 400 <= refusal.status < SERVER_ERROR:  # noqa: PLR2004  # the client's fault, says HTTP
+    if 300 <= refusal.status < SERVER_ERROR:  # noqa: PLR2004  # sent elsewhere, or the client's fault, says HTTP
         advice = "A proxy or firewall before Slack refuses the call, or SLACK_API_URL is wrong"
         message = f"{refusal.method} was answered with status {refusal.status}. {advice}."
         return Unreachable(message, retry_after=LATER)
     return _unknown(refusal)
 
 
-def _refusal(method: str, response: Any) -> ErrorAnswer:
-    """Reads ``response``: the SDK's, or aiohttp's if it was no JSON."""
-    data = getattr(response, "data", None)
-    data = data if isinstance(data, dict) else {}
-    metadata = data.get("response_metadata")
+def _read(method: str, status: int, headers: Mapping[str, str], answer: Mapping[str, Any]) -> ErrorAnswer:
+    metadata, code = answer.get("response_metadata"), answer.get("error")
     messages = metadata.get("messages") if isinstance(metadata, dict) else None
     return ErrorAnswer(
         method,
-        code=str(data.get("error") or ""),
-        status=getattr(response, "status_code", 0) or getattr(response, "status", 0),
-        headers=response.headers,
-        needed=str(data.get("needed") or ""),
-        provided=str(data.get("provided") or ""),
+        code=code if isinstance(code, str) else "",
+        status=status,
+        headers=headers,
+        needed=str(answer.get("needed") or ""),
+        provided=str(answer.get("provided") or ""),
         messages=tuple(map(str, messages)) if isinstance(messages, list) else (),
     )
 
@@ -266,19 +262,3 @@ def _retry_after(headers: Mapping[str, str]) -> float:
         return float(headers.get("Retry-After", ""))
     except ValueError:
         return DEFAULT_RETRY_AFTER
-
-
-EXCEPTIONS: dict[type[BaseException], Handler] = {
-    aiohttp.ClientConnectorError: ERRORS.not_sent,  # refused, no such host, TLS
-    aiohttp.ClientConnectorCertificateError: ERRORS.not_sent,
-    aiohttp.ConnectionTimeoutError: ERRORS.not_sent,
-    aiohttp.ServerFingerprintMismatch: ERRORS.not_sent,
-    aiohttp.ClientHttpProxyError: ERRORS.not_sent,  # the proxy did not let us through
-    aiohttp.InvalidURL: ERRORS.bad_url,
-    aiohttp.NonHttpUrlClientError: ERRORS.bad_url,
-    aiohttp.RedirectClientError: ERRORS.bad_url,
-    aiohttp.TooManyRedirects: ERRORS.bad_url,
-    aiohttp.ClientError: ERRORS.interrupted,
-    SlackClientError: ERRORS.invalid_call,  # what the SDK raises before it calls
-}
-"""Of any other exception, such as an OSError or JSON that cannot be read, the outcome of the call is not known."""

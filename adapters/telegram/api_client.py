@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +19,7 @@ from telegram.request import BaseRequest, RequestData
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.files import check_size
+from adapters.base.json_fields import object_or_empty
 from adapters.telegram.error_map import PLATFORM, Broken, changes_nothing, translate
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
@@ -235,7 +235,7 @@ class _Requests(BaseRequest):
             raise Broken(exc) from None
         if HTTPStatus(200) <= status <= 299:  # noqa: PLR2004  # what HTTP calls success
             return status, payload
-        answer = _object(payload)
+        answer = object_or_empty(payload)
         if status in REFUSED_STATUSES:
             raise BadRequest(str(answer.get("description") or f"status {status}"))
         if status == HTTPStatus.TOO_MANY_REQUESTS and not answer.get("parameters"):
@@ -255,7 +255,7 @@ class _Requests(BaseRequest):
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
         """Parses as the library does, which would log what it cannot parse."""
-        answer = _object(payload)
+        answer = object_or_empty(payload)
         if not answer and payload != b"{}":
             raise TelegramError("Invalid server response")
         return answer
@@ -270,14 +270,6 @@ def _form(data: RequestData) -> bytes | aiohttp.FormData:
     for name, (file_name, content, media_type) in data.multipart_data.items():
         form.add_field(name, content, filename=file_name.translate(IN_FILE_NAMES), content_type=media_type)
     return form
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _buckets(bot: str, method: str, chat: str) -> dict[str, Rate]:

@@ -287,6 +287,25 @@ async def test_an_answer_that_breaks_off_is_unsure(raw: RawServer, raw_calls: Sl
         await post(raw_calls)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_never_takes_the_token_elsewhere(raw: RawServer, raw_calls: SlackClient, status: int) -> None:
+    async with RawServer() as other:
+        raw.add_response(b"", status=f"{status} Moved", headers=f"location: {other.url}/api/\r\n")
+        other.add_response(b'{"ok": false, "error": "not_authed"}')
+        with pytest.raises(Rejected if status in {307, 308} else Unreachable):
+            await post(raw_calls)
+        assert TOKEN.encode() not in b"".join(other.requests)
+
+
+async def test_a_proxy_of_the_environment_is_used(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", raw.url)
+    calls = SlackClient("http://slack.example/api/")
+    raw.add_response(b'{"ok": true}')
+    assert await post(calls)
+    assert raw.requests[0].startswith(b"POST http://slack.example/api/chat.postMessage ")
+    await calls.close()
+
+
 # ---------------------------------------------------------------- secrets
 
 

@@ -120,6 +120,8 @@ async def test_a_file_that_is_linked_and_not_in_slack_is_not_fetched(slack: Fake
         "http://169.254.169.254/latest/meta-data",
         "http://localhost:1/x",
         "https://127.0.0.1:1/x",
+        "http://127.0.0.1:1/x",
+        "https://files.slack.com:8443/x",
         "https://files.slack.com.evil.example/x",
         "https://evilslack.com/x",
         "https://files.slack.com@evil.example/x",
