@@ -15,7 +15,7 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import CURRENT_LEASE, LeaseGuard, lease_clock
 from gateway.coordination.retry import repeat
-from gateway.domain.errors import LeaseLost
+from gateway.domain.errors import LeaseLost, StoreUnavailable
 from gateway.domain.models import Claim, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import ClusterEvent, EventKind, Store

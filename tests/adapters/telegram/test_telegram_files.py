@@ -153,7 +153,7 @@ async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramCl
 
 
 async def test_a_name_that_could_break_the_form_is_made_harmless(server: FakeTelegram, calls: TelegramClient) -> None:
-    await upload(calls, HERE, FakeDeliveryContext(), replace(MADE, name='ü "a"\r\nb.png'), PNG)
+    await upload(calls, HERE, FakeDeliveryContext(), unannounced, replace(MADE, name='ü "a"\r\nb.png'), PNG)
     (file,) = server.bot_messages()[-1].files
     assert file.name == "ü %22a%22__b.png"
 
