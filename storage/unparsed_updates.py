@@ -24,6 +24,7 @@ ESCAPE: Final = "/"
 WILDCARDS: Final = re.compile(r"[/%_]")
 """Characters with a meaning in LIKE."""
 OLD_NAMES: Final = "%:aside:%"
+"""Of those that a process of such a version has stored since the last move."""
 
 UPDATE = (U.platform, U.workspace, U.update_id, U.body, U.author, U.channel, U.error, U.received_at)
 
@@ -38,6 +39,7 @@ _erase_one = delete(unparsed_updates).where(
 )
 _erase_old = delete(unparsed_updates).where(U.received_at < clock() - bindparam("seconds", type_=U.received_at.type))
 _count = select(func.count(), func.max(U.received_at)).where(U.platform == bindparam("on"))
+_count_old = select(func.count()).where(facts.c.name.like(bindparam("names")))
 _take_old = delete(facts).where(facts.c.name.like(OLD_NAMES)).returning(facts.c.name, facts.c.value)
 
 
@@ -61,7 +63,8 @@ class SqlUnparsedUpdates:
     def count(self, platform: str) -> UnparsedUpdateCount:
         with self._database.read() as connection:
             number, newest = connection.execute(_count, {"on": platform}).one()
-        return UnparsedUpdateCount(number, newest)
+            old = connection.execute(_count_old, {"names": f"{platform}:{OLD_NAMES}"}).scalar_one()
+        return UnparsedUpdateCount(number + old, newest)
 
     def by_author(self, platform: str, author: str) -> Sequence[UnparsedUpdate]:
         with self._transaction() as connection:

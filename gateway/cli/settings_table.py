@@ -31,14 +31,6 @@ def settings_table(classes: Sequence[type[EnvironmentSettings]]) -> str:
     return "\n".join(_group(cls, listed) for cls in classes)
 
 
-def undocumented(classes: Sequence[type[EnvironmentSettings]]) -> Sequence[str]:
-    """Returns the classes and fields without a docstring, as ``Class`` and ``Class.field``."""
-    fields = [
-        f"{cls.__name__}.{name}" for cls in classes for name, field in cls.model_fields.items() if not field.description
-    ]
-    return [*(cls.__name__ for cls in classes if not cls.__dict__.get("__doc__")), *fields]
-
-
 def replace_table(text: str, table: str) -> str:
     """Returns the text with the table between the two marker comments. Raises ValueError when it has no markers."""
     replaced, found = BETWEEN_MARKERS.subn(lambda _: f"\n{table}\n", text)

@@ -82,17 +82,6 @@ def delete(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -
     return {"ok": True, "channel": message.channel.id, "ts": message.ts}
 
 
-def post_ephemeral(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
-    channel = postable_channel(state, workspace, args.string("channel"))
-    text, markdown, blocks = message_content(args)
-    if (workspace.team, args.required_string("user")) not in state.users:
-        raise SlackError("user_not_in_channel")
-    ts = state.new_ts()
-    place = {"channel": channel.id, "user": args["user"], "thread_ts": check_ts(args, "thread_ts"), "ts": ts}
-    state.ephemeral_messages.append({**place, "text": text or markdown, "blocks": blocks})
-    return {"ok": True, "message_ts": ts}
-
-
 def own_message(
     state: SlackState, workspace: SlackWorkspace, args: SlackArguments, foreign_error: str
 ) -> FakeSlackMessage:

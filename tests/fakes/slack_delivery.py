@@ -116,7 +116,7 @@ class SlackEventSender:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, parcel: PendingRequest, retry_num: int) -> None:
-        """Attempts delivery until the app accepts it, asks for no retry, or all retries have failed."""
+        """Attempts delivery until the app accepts it, or all retries have failed."""
         reason = ""
         try:
             for pause in (0.0, *self._retry_delays):
@@ -125,7 +125,7 @@ class SlackEventSender:
                 done = await self._attempt(parcel, retry_num, reason)
                 with self._state.notify():
                     self.deliveries.append(done)
-                if done.accepted or done.reason == "no_retry":
+                if done.accepted:
                     return
                 retry_num, reason = retry_num + 1, done.reason
         finally:
@@ -161,5 +161,4 @@ class SlackEventSender:
             return 0, "too_many_redirects", ""
         if response.ok:
             return response.status, "", answer
-        final = response.headers.get("X-Slack-No-Retry") == "1"
-        return response.status, "no_retry" if final else "http_error", answer
+        return response.status, "http_error", answer

@@ -13,7 +13,6 @@ WRITE_SCOPES = ("chat:write",)
 ASSISTANT_SCOPES = ("assistant:write",)
 HISTORY_SCOPES = ("channels:history", "groups:history", "im:history", "mpim:history")
 READ_SCOPES = ("channels:read", "groups:read", "im:read", "mpim:read")
-REACTION_SCOPES = ("reactions:write",)
 STATUSES_PER_MINUTE = 600
 """Calls a minute of assistant.threads.setStatus; docs.slack.dev says only that its tier is special."""
 
@@ -42,7 +41,6 @@ def _common_methods() -> dict[str, SlackMethod]:
         "chat.postMessage": SlackMethod(slack_chat.post_message, WRITE_SCOPES),
         "chat.update": SlackMethod(slack_chat.update, WRITE_SCOPES, CALLS_PER_MINUTE[3]),
         "chat.delete": SlackMethod(slack_chat.delete, WRITE_SCOPES, CALLS_PER_MINUTE[3]),
-        "chat.postEphemeral": SlackMethod(slack_chat.post_ephemeral, WRITE_SCOPES, CALLS_PER_MINUTE[4]),
         "files.info": SlackMethod(slack_files.info, ("files:read",), CALLS_PER_MINUTE[4]),
         "files.getUploadURLExternal": SlackMethod(slack_files.get_upload_url, ("files:write",), CALLS_PER_MINUTE[4]),
         "files.completeUploadExternal": SlackMethod(slack_files.complete_upload, ("files:write",), CALLS_PER_MINUTE[4]),
@@ -59,9 +57,6 @@ def _common_methods() -> dict[str, SlackMethod]:
         "conversations.history": SlackMethod(slack_reads.history, HISTORY_SCOPES, CALLS_PER_MINUTE[3]),
         "conversations.info": SlackMethod(slack_reads.channel_info, READ_SCOPES, CALLS_PER_MINUTE[3]),
         "users.info": SlackMethod(slack_reads.user_info, ("users:read",), CALLS_PER_MINUTE[4]),
-        "reactions.add": SlackMethod(slack_reads.add_reaction, REACTION_SCOPES, CALLS_PER_MINUTE[3]),
-        "reactions.remove": SlackMethod(slack_reads.remove_reaction, REACTION_SCOPES, CALLS_PER_MINUTE[2]),
-        "views.publish": SlackMethod(slack_reads.publish_view, (), CALLS_PER_MINUTE[4]),
     }
 
 

@@ -1,4 +1,4 @@
-"""Read methods and small writes: conversations.*, users.info, reactions.*, views.publish."""
+"""Read methods: conversations.*, users.info."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tests.fakes.slack_arguments import SlackArguments
-from tests.fakes.slack_faults import Json, SlackError, invalid_arguments
+from tests.fakes.slack_faults import Json, SlackError
 from tests.fakes.slack_json import channel_json, message_json, user_json
 from tests.fakes.slack_state import FakeSlackMessage, SlackState, SlackWorkspace
 
@@ -80,45 +80,3 @@ def user_info(state: SlackState, workspace: SlackWorkspace, args: SlackArguments
     if user is None:
         raise SlackError("user_not_found")
     return {"ok": True, "user": user_json(user)}
-
-
-def add_reaction(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
-    message, reaction = _reaction_target(state, workspace, args)
-    if reaction in message.reactions:
-        raise SlackError("already_reacted")
-    message.reactions.append(reaction)
-    message.cached_view = None
-    return {"ok": True}
-
-
-def remove_reaction(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
-    message, reaction = _reaction_target(state, workspace, args)
-    if reaction not in message.reactions:
-        raise SlackError("no_reaction")
-    message.reactions.remove(reaction)
-    message.cached_view = None
-    return {"ok": True}
-
-
-def _reaction_target(
-    state: SlackState, workspace: SlackWorkspace, args: SlackArguments
-) -> tuple[FakeSlackMessage, tuple[str, str]]:
-    channel = state.find_channel(workspace, args.string("channel"))
-    message = channel.messages.get(args.required_string("timestamp"))
-    if message is None:
-        raise SlackError("message_not_found")
-    name = args.required_string("name")
-    if not re.fullmatch(r"[a-z0-9_+'-]+(::skin-tone-\d)?", name):
-        raise SlackError("invalid_name")
-    return message, (name, workspace.bot_user)
-
-
-def publish_view(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
-    view = args.json_object("view", "invalid_arguments")
-    if view is None or view.get("type") != "home" or not isinstance(view.get("blocks"), list):
-        raise invalid_arguments("must be a home view with blocks: view")
-    user = args.required_string("user_id")
-    if (workspace.team, user) not in state.users:
-        raise SlackError("user_not_found")
-    state.home_views[user] = view
-    return {"ok": True, "view": {"id": f"V{user[1:]}", "team_id": workspace.team, **view}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from aiohttp import web
 
@@ -62,7 +61,6 @@ class FakeSlack(FakePlatformServer, SlackUsers):
     - ``agent``: whether the app is declared an agent.
     - ``retries``: seconds before each retry of a delivery; ``response_timeout``: seconds Slack waits for an answer;
       ``max_parallel``: HTTP deliveries at the same time.
-    - ``echo``: send the bot's own messages back to it as events, as Slack does.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class FakeSlack(FakePlatformServer, SlackUsers):
         retries: Sequence[float] = (0.01, 0.02, 0.05),
         response_timeout: float = 3.0,
         max_parallel: int = 100,
-        echo: bool = False,
     ) -> None:
         self._state = SlackState(clock, stream_seconds, stream_bytes, is_agent=agent)
         self._sockets = SocketModeServer(self._state)
@@ -91,7 +88,6 @@ class FakeSlack(FakePlatformServer, SlackUsers):
         )
         SlackUsers.__init__(self, self._state, courier)
         FakePlatformServer.__init__(self, self._state, self._state.faults, port)
-        self._state.on_bot_message = self.echo_to_bot if echo else None
         self.oauth = SlackOAuth(self._state)
         doors = {"apps.connections.open": self._sockets.connections_open, "oauth.v2.access": self.oauth.exchange_token}
         self._api = SlackWebApi(
@@ -132,11 +128,6 @@ class FakeSlack(FakePlatformServer, SlackUsers):
         with self._state.notify():
             known = self._state.ensure_channel(channel, team)
             known.archived, known.bot_is_member, known.name = archived, member, name
-
-    def add_user(self, user: str, *, team: str = TEAM, **more: Any) -> None:
-        """Adds a user; ``more`` are additional fields of users.info."""
-        with self._state.notify():
-            self._state.ensure_user(user, team).update(more)
 
     def revoke_token(self, token: str = TOKEN, code: str = "token_revoked") -> None:
         """Answers every later use of this token with the error ``code``."""
@@ -194,13 +185,9 @@ class FakeSlack(FakePlatformServer, SlackUsers):
         """Returns the prompts suggested in a channel now."""
         return self._state.agent_activity.suggested_prompts.get(channel, []).copy()
 
-    def home_view(self, user: str) -> Json | None:
-        """Returns the home view published for a user."""
-        return self._state.home_views.get(user)
-
     @property
     def ephemeral_messages(self) -> list[Json]:
-        """Messages only one user sees, from chat.postEphemeral or a response_url."""
+        """Messages only one user sees, from a response_url."""
         return self._state.ephemeral_messages.copy()
 
     def wait_until_delivered(self, timeout: float = 20.0) -> None:

@@ -104,7 +104,6 @@ class SlackMessageView:
     """All chunks streamed into it; ``markdown_text`` is stored as a chunk of that type."""
     files: list[SlackFile]
     edited: bool
-    reactions: list[str]
 
 
 @dataclass(slots=True)
@@ -122,7 +121,6 @@ class FakeSlackMessage:
     edited: Json | None = None
     bot: SlackWorkspace | None = None
     stream: SlackStream | None = None
-    reactions: list[tuple[str, str]] = field(default_factory=list)
     extra_fields: Json = field(default_factory=dict)
     cached_view: SlackMessageView | None = None
 
@@ -144,7 +142,6 @@ class FakeSlackMessage:
                 stream_chunks=self.stream.chunks.copy() if self.stream else [],
                 files=list(self.files),
                 edited=self.edited is not None,
-                reactions=[name for name, _ in self.reactions],
             )
         return self.cached_view
 
@@ -206,12 +203,9 @@ class SlackState(ChangeSignal):
         self.live_streams: dict[str, FakeSlackMessage] = {}
         """Messages whose stream is still open, by ts."""
         self.ephemeral_messages: list[Json] = []
-        self.home_views: dict[str, Json] = {}
         self.is_agent = is_agent
         self.agent_activity = AgentActivity()
         self.ids = count(1)
-        self.on_bot_message: Callable[[FakeSlackMessage], None] | None = None
-        """Called with every message a bot posts."""
         self._last_ts = 0
         self.add_workspace(SlackWorkspace(TEAM))
         self.grants[TOKEN] = TokenGrant(self.workspaces[TEAM])
@@ -253,15 +247,13 @@ class SlackState(ChangeSignal):
         return found
 
     def add_message(self, message: FakeSlackMessage) -> FakeSlackMessage:
-        """Adds a message to its channel and thread, and passes bot messages on to ``on_bot_message``."""
+        """Adds a message to its channel and thread."""
         channel = message.channel
         self.messages[message.ts] = channel.messages[message.ts] = message
         if message.thread_ts is not None:
             channel.threads.setdefault(message.thread_ts, []).append(message)
         if message.bot is not None:
             self.agent_activity.current_status.pop((channel.id, message.thread_ts), None)
-            if self.on_bot_message is not None:
-                self.on_bot_message(message)
         if message.stream is not None:
             self.live_streams[message.ts] = message
         return message

@@ -94,22 +94,6 @@ class SlackUsers:
         self._sender.enqueue(parcel)
         return parcel.id
 
-    def echo_to_bot(self, message: FakeSlackMessage) -> None:
-        """Sends the bot's own message to it as an event."""
-        if message.bot is not None:
-            bot = {"bot_id": message.bot.bot_id, "app_id": events.APP, "team": message.channel.team}
-            event = events.message_event(message.view().text, **self._location_of(message), **bot)
-            del event["client_msg_id"]
-            self.deliver_event(event, team=message.channel.team)
-
-    def deliver_payload(self, payload: Json) -> None:
-        """Delivers a payload as it is, without an event envelope: ``app_rate_limited``, ``url_verification`` and the
-        like.
-        """
-        self._sender.enqueue(
-            PendingRequest("events_api", payload, str(payload.get("event_id", payload.get("type", ""))))
-        )
-
     def user_edits(self, ts: str, text: str) -> None:
         """Edits a user's message. Raises KeyError."""
         with self._state.notify():
@@ -148,13 +132,6 @@ class SlackUsers:
             events.agent_session_stopped(channel, thread_ts, user, streaming=ended, event_ts=at), team=where.team
         )
         return ended
-
-    def open_home(self, *, user: str = USER, channel: str = "D0DM", tab: str = "messages", team: str = TEAM) -> str:
-        """Opens the app's home; returns the event id."""
-        with self._state.notify():
-            self._ensure_present(channel, user, team)
-            at = self._state.new_ts()
-        return self.deliver_event(events.app_home_opened(user=user, channel=channel, tab=tab, event_ts=at), team=team)
 
     def run_command(
         self, name: str, text: str = "", *, user: str = USER, channel: str = "D0DM", team: str = TEAM, **more: str

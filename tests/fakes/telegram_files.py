@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.telegram_arguments import TelegramArguments, TelegramUpload, caption_of
+from tests.fakes.telegram_arguments import TelegramArguments, TelegramUpload
 from tests.fakes.telegram_bot_api import check_token
 from tests.fakes.telegram_faults import TelegramError, bad_request
 from tests.fakes.telegram_formatting import MAX_CAPTION_UNITS, ParsedText
@@ -63,10 +63,6 @@ def send_document(state: TelegramState, args: TelegramArguments) -> Json:
     return _send(state, args, "document")
 
 
-def send_voice(state: TelegramState, args: TelegramArguments) -> Json:
-    return _send(state, args, "voice")
-
-
 def _send(state: TelegramState, args: TelegramArguments, kind: str) -> Json:
     caption = _check_caption(args.formatted_caption())
     place = MessageTarget(state, args)
@@ -78,22 +74,6 @@ def _check_caption(caption: ParsedText) -> ParsedText:
     if utf16_length(caption.text) > MAX_CAPTION_UNITS:
         raise bad_request("Message caption is too long")
     return caption
-
-
-def send_media_group(state: TelegramState, args: TelegramArguments) -> list[Json]:
-    media = [piece for piece in args.json_list("media") if isinstance(piece, dict)]
-    if not 2 <= len(media) <= 10:
-        raise bad_request("Wrong number of items in the media group: there must be 2-10 items to send")
-    captions = [_check_caption(caption_of(piece)) for piece in media]
-    place = MessageTarget(state, args)
-    files = [_file_to_send(state, args, str(piece.get("type")), piece.get("media")) for piece in media]
-    if len({file.kind for file in files}) > 1:
-        raise bad_request("Can't use the media of the specified type in the album")
-    group_id = f"1350{next(state.ids):09d}"
-    return [
-        place.send(text, (file,), group_id=group_id, media_group_id=group_id, **{file.kind: file_json(file)})
-        for text, file in zip(captions, files, strict=True)
-    ]
 
 
 def _file_to_send(state: TelegramState, args: TelegramArguments, kind: str, value: Any) -> TelegramFile:

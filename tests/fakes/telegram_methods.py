@@ -9,7 +9,6 @@ from tests.fakes.telegram_bot_api import TelegramMethod
 from tests.fakes.telegram_faults import bad_request
 from tests.fakes.telegram_messages import Json
 from tests.fakes.telegram_state import ChatAction, TelegramState
-from tests.fakes.telegram_text_methods import find_message
 
 CHAT_ACTIONS = {
     "typing",
@@ -40,8 +39,6 @@ def _sending_methods() -> dict[str, TelegramMethod]:
         "editMessageText": TelegramMethod(telegram_text_methods.edit_message_text, "chat"),
         "sendPhoto": TelegramMethod(telegram_files.send_photo, "chat"),
         "sendDocument": TelegramMethod(telegram_files.send_document, "chat"),
-        "sendVoice": TelegramMethod(telegram_files.send_voice, "chat"),
-        "sendMediaGroup": TelegramMethod(telegram_files.send_media_group, "chat"),
         "sendChatAction": TelegramMethod(send_chat_action, "all"),
     }
 
@@ -50,16 +47,12 @@ def _other_methods() -> dict[str, TelegramMethod]:
     return {
         "getMe": TelegramMethod(lambda world, _: world.me),
         "deleteMessage": TelegramMethod(telegram_text_methods.delete_message),
-        "deleteMessages": TelegramMethod(telegram_text_methods.delete_messages),
         "getFile": TelegramMethod(telegram_files.get_file),
         "setMyCommands": TelegramMethod(set_my_commands),
         "getMyCommands": TelegramMethod(get_my_commands),
         "deleteMyCommands": TelegramMethod(delete_my_commands),
-        "setMessageReaction": TelegramMethod(set_message_reaction),
         "answerCallbackQuery": TelegramMethod(answer_callback_query),
         "answerGuestQuery": TelegramMethod(answer_guest_query),
-        "createForumTopic": TelegramMethod(create_forum_topic),
-        "editForumTopic": TelegramMethod(edit_forum_topic),
     }
 
 
@@ -100,17 +93,6 @@ def delete_my_commands(state: TelegramState, args: TelegramArguments) -> bool:
     return True
 
 
-def set_message_reaction(state: TelegramState, args: TelegramArguments) -> bool:
-    """setMessageReaction: a bot has at most one reaction to a message; an empty list removes it."""
-    chat = state.writable_chat(args.chat_id)
-    entry = find_message(chat, args, "message to react")
-    emoji = tuple(str(one.get("emoji")) for one in args.json_list("reaction"))
-    if len(emoji) > 1:
-        raise bad_request("REACTIONS_TOO_MANY")
-    state.set_reactions(entry, emoji)
-    return True
-
-
 def answer_callback_query(state: TelegramState, args: TelegramArguments) -> bool:
     query_id = args.string("callback_query_id")
     if not query_id:
@@ -125,26 +107,3 @@ def answer_guest_query(state: TelegramState, args: TelegramArguments) -> Json:
         raise bad_request("query is too old and response timeout expired or query ID is invalid")
     state.query_answers[query_id] = dict(args)
     return {"inline_message_id": f"guest-{query_id}"}
-
-
-def create_forum_topic(state: TelegramState, args: TelegramArguments) -> Json:
-    """createForumTopic: in a forum or a private chat with topics. Its id is that of the message that opens it."""
-    chat = state.writable_chat(args.chat_id)
-    if not chat.has_topics:
-        raise bad_request("The chat is not a forum")
-    if not 1 <= len(args.string("name")) <= 128:
-        raise bad_request("TOPIC_TITLE_EMPTY")
-    chat.last_message_id += 1
-    chat.topics[chat.last_message_id] = args.string("name")
-    return {"message_thread_id": chat.last_message_id, "name": args.string("name"), "icon_color": 7322096}
-
-
-def edit_forum_topic(state: TelegramState, args: TelegramArguments) -> bool:
-    chat = state.writable_chat(args.chat_id)
-    thread = args.number("message_thread_id")
-    if thread not in chat.topics:
-        raise bad_request("TOPIC_ID_INVALID")
-    if chat.topics[thread] == args.string("name"):
-        raise bad_request("TOPIC_NOT_MODIFIED")
-    chat.topics[thread] = args.string("name") or chat.topics[thread]
-    return True

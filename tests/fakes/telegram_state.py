@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -53,9 +53,6 @@ class TelegramMessageView:
     edited: bool
     files: tuple[TelegramFile, ...]
     markup: Json | None
-    album_id: str = ""
-    """media_group_id, shared by all items of an album."""
-    reactions: tuple[str, ...] = ()
     """Reactions of the bot."""
 
 
@@ -201,9 +198,6 @@ class TelegramState(ChangeSignal):
         """Adds a message of the bot, which replaces its drafts and typing; returns its JSON."""
         chat.end_drafts(shown.thread)
         return chat.put_message(shown, json).json
-
-    def set_reactions(self, entry: ChatMessage, emoji: tuple[str, ...]) -> None:
-        entry.view = replace(entry.view, reactions=emoji)
 
 
 def bot_profile(**more: Any) -> Json:

@@ -46,9 +46,7 @@ class MessageTarget:
         self.thread = _topic(self.chat, args)
         self.reply_to = _reply_to(self.chat, args)
 
-    def send(
-        self, text: ParsedText, files: tuple[TelegramFile, ...] = (), *, group_id: str = "", **more: object
-    ) -> Json:
+    def send(self, text: ParsedText, files: tuple[TelegramFile, ...] = (), **more: object) -> Json:
         """Posts a message of the bot; returns its JSON."""
         chat, markup = self.chat, self._args.json_object("reply_markup") or None
         shown = TelegramMessageView(
@@ -63,7 +61,6 @@ class MessageTarget:
             edited=False,
             files=files,
             markup=markup,
-            album_id=group_id,
         )
         json = {"message_id": shown.message_id, "from": bot_user(), "chat": chat.json, "date": int(time.time()), **more}
         put = caption_fields if files else text_fields
@@ -150,16 +147,6 @@ def delete_message(state: TelegramState, args: TelegramArguments) -> bool:
     if not (entry.view.from_bot or chat.is_private):
         raise bad_request("Message can't be deleted")
     del chat.messages[entry.view.message_id]
-    return True
-
-
-def delete_messages(state: TelegramState, args: TelegramArguments) -> bool:
-    """deleteMessages: skips messages that do not exist."""
-    chat = state.writable_chat(args.chat_id)
-    for message_id in args.json_list("message_ids"):
-        entry = chat.messages.get(message_id)
-        if entry is not None and (entry.view.from_bot or chat.is_private):
-            del chat.messages[message_id]
     return True
 
 

@@ -241,7 +241,6 @@ def _view_of(state: TelegramState, chat: TelegramChat, written: Json) -> Telegra
         edited="edit_date" in written,
         files=tuple(filter(None, (_file_of(state, written.get(kind)) for kind in MEDIA_KINDS))),
         markup=written.get("reply_markup"),
-        album_id=written.get("media_group_id", ""),
     )
 
 

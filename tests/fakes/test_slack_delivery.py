@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import urllib.error
 import urllib.request
@@ -15,7 +14,7 @@ from slack_sdk.signature import SignatureVerifier
 from slack_sdk.webhook import WebhookClient
 
 from tests.fakes.receiver import OK, FakeReceiver, HttpAnswer, ReceivedRequest
-from tests.fakes.slack_events import BOT_USER, SIGNING_SECRET, TOKEN, message_event
+from tests.fakes.slack_events import BOT_USER, SIGNING_SECRET, TOKEN
 from tests.fakes.slack_server import FakeSlack
 
 
@@ -63,13 +62,6 @@ def test_a_mention_is_delivered_as_two_events_of_one_message(app: FakeReceiver, 
     assert {first["text"], second["text"]} == {f"<@{BOT_USER}> hi"}
     assert first["client_msg_id"] == second["client_msg_id"]
     assert len({received.json["event_id"] for received in app.received}) == 2
-
-
-def test_a_dm_or_a_message_without_mention_is_one_event(slack: FakeSlack, app: FakeReceiver) -> None:
-    slack.user_says("hi", channel="C0CHAN")
-    slack.user_says("hi", mention=True)
-    slack.wait_until_delivered()
-    assert sorted(event["channel_type"] for event in events(app)) == ["channel", "im"]
 
 
 def test_a_channel_without_the_bot_sends_no_events(slack: FakeSlack, app: FakeReceiver) -> None:
@@ -135,13 +127,6 @@ def test_an_accepted_retry_is_the_last(slack: FakeSlack, app: FakeReceiver) -> N
     assert [one.status for one in slack.deliveries] == [503, 200]
 
 
-def test_an_app_can_ask_for_no_retry(slack: FakeSlack, app: FakeReceiver) -> None:
-    app.answer = lambda _: (500, {"X-Slack-No-Retry": "1"}, "")
-    slack.user_says("hi")
-    slack.wait_until_delivered()
-    assert [one.status for one in slack.deliveries] == [500]
-
-
 def test_a_slow_or_unreachable_app_is_retried() -> None:
     gate = threading.Event()
 
@@ -171,20 +156,6 @@ def test_a_delivery_can_be_repeated(slack: FakeSlack, app: FakeReceiver) -> None
     assert first.body == second.body
 
 
-def test_any_event_can_be_delivered(slack: FakeSlack, app: FakeReceiver) -> None:
-    event = message_event("from nowhere", channel="C0NONE")
-    event_id = slack.deliver_event(event, event_id="Ev1")
-    slack.wait_until_delivered()
-    assert event_id == "Ev1"
-    assert (app.received[0].json["event_id"], app.received[0].event) == ("Ev1", event)
-
-
-def test_opening_the_home_sends_an_event(slack: FakeSlack, app: FakeReceiver) -> None:
-    slack.open_home()
-    slack.wait_until_delivered()
-    assert (events(app)[0]["type"], events(app)[0]["tab"]) == ("app_home_opened", "messages")
-
-
 def test_a_command_is_a_form_and_its_response_url_works_five_times(slack: FakeSlack, app: FakeReceiver) -> None:
     app.answer = lambda _: (200, {"content-type": "text/plain"}, "on it")
     trigger = slack.run_command("reset", "all", user="U0EVE", channel="C0CHAN")
@@ -199,51 +170,6 @@ def test_a_command_is_a_form_and_its_response_url_works_five_times(slack: FakeSl
     assert [(one["user"], one["text"]) for one in slack.ephemeral_messages] == [("U0EVE", "just for you")]
     assert [posted.text for posted in slack.bot_messages("C0CHAN")] == ["for all"]
     assert [hook.send(text="x").status_code for _ in range(4)] == [200, 200, 200, 404]
-
-
-def test_a_click_names_channel_and_thread_of_its_message(slack: FakeSlack, app: FakeReceiver) -> None:
-    client = WebClient(token=TOKEN, base_url=slack.api_url)
-    ts = client.chat_postMessage(channel="C0CHAN", text="good?", thread_ts="1700000000.000100")["ts"]
-    slack.click("feedback", "yes", ts=ts)
-    slack.wait_until_delivered()
-    payload = json.loads(app.received[0].form["payload"])
-    assert payload["container"] == {
-        "type": "message",
-        "message_ts": ts,
-        "channel_id": "C0CHAN",
-        "is_ephemeral": False,
-        "thread_ts": "1700000000.000100",
-    }
-    assert [(action["action_id"], action["value"]) for action in payload["actions"]] == [("feedback", "yes")]
-
-
-def test_commands_and_clicks_can_have_their_own_urls(slack: FakeSlack, app: FakeReceiver) -> None:
-    slack.deliver_to(app.url, commands=f"{app.url}/commands", interactive=f"{app.url}/clicks")
-    slack.run_command("help")
-    slack.click("a", "b")
-    slack.user_says("c")
-    slack.wait_until_delivered()
-    assert sorted(received.path for received in app.received) == [
-        "/slack/events",
-        "/slack/events/clicks",
-        "/slack/events/commands",
-    ]
-
-
-def test_the_bots_own_messages_are_echoed_on_request() -> None:
-    with FakeReceiver() as app, FakeSlack(echo=True) as slack:
-        slack.deliver_to(app.url)
-        ts = WebClient(token=TOKEN, base_url=slack.api_url).chat_postMessage(channel="D0DM", text="me")["ts"]
-        slack.wait_until_delivered()
-        (event,) = events(app)
-    assert (event["ts"], event["user"], event["bot_id"], event["text"]) == (ts, BOT_USER, "B0BOT", "me")
-    assert "client_msg_id" not in event
-
-
-def test_a_wait_that_times_out_describes_the_state(slack: FakeSlack) -> None:
-    slack.user_says("here I am")
-    with pytest.raises(AssertionError, match="here I am"):
-        slack.wait_until(lambda: slack.messages("C0CHAN"), timeout=0.05)
 
 
 def test_a_restarted_fake_keeps_its_state_and_port(slack: FakeSlack, app: FakeReceiver) -> None:
@@ -271,15 +197,3 @@ def test_workspaces_are_separate(slack: FakeSlack, app: FakeReceiver) -> None:
     ours, theirs = (WebClient(token=token, base_url=slack.api_url) for token in (TOKEN, "xoxb-else"))
     assert ours.conversations_history(channel="C0CHAN")["messages"] == []
     assert len(theirs.conversations_history(channel="C0CHAN")["messages"]) == 1
-
-
-def test_a_payload_without_envelope_is_delivered_as_it_is(slack: FakeSlack, app: FakeReceiver) -> None:
-    limited = {
-        "type": "app_rate_limited",
-        "team_id": "T0TEAM",
-        "minute_rate_limited": 1700000000,
-        "api_app_id": "A0APP",
-    }
-    slack.deliver_payload(limited)
-    slack.wait_until_delivered()
-    assert app.received[0].json == limited

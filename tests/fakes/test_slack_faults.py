@@ -89,15 +89,6 @@ def test_a_call_on_a_refused_connection_is_not_performed(slack: FakeSlack, clien
     assert texts(slack) == []
 
 
-async def test_the_async_client_sees_the_connection_break(slack: FakeSlack) -> None:
-    slack.faults.add("chat.postMessage", ResponseLost())
-    async with aiohttp.ClientSession() as session:
-        client = AsyncWebClient(token=TOKEN, base_url=slack.api_url, session=session, retry_handlers=[])
-        with pytest.raises(aiohttp.ClientError):
-            await client.chat_postMessage(channel="D0DM", text="x")
-    assert texts(slack) == ["x"]
-
-
 async def test_a_hanging_call_is_performed_when_released(slack: FakeSlack) -> None:
     slack.faults.add("chat.*", HangingCall())
     async with aiohttp.ClientSession() as session:

@@ -85,33 +85,6 @@ def test_the_history_is_the_top_level_newest_first(slack: FakeSlack, client: Web
     assert code(client.conversations_history, channel="D0DM", cursor="elsewhere") == "invalid_cursor"
 
 
-def test_channels_and_users_can_be_looked_up(slack: FakeSlack, client: WebClient) -> None:
-    slack.add_user("U0EVE", tz="Asia/Tokyo")
-    assert client.users_info(user="U0EVE")["user"]["tz"] == "Asia/Tokyo"
-    assert code(client.users_info, user="U0NONE") == "user_not_found"
-    assert client.conversations_info(channel="D0DM")["channel"]["is_im"]
-    assert client.conversations_info(channel="G0GROUP")["channel"]["is_private"]
-    assert code(client.conversations_info, channel="C0NONE") == "channel_not_found"
-
-
-def test_a_reaction_can_be_added_and_removed(slack: FakeSlack, client: WebClient) -> None:
-    where = {"channel": "D0DM", "timestamp": slack.user_says("hi"), "name": "eyes"}
-    client.reactions_add(**where)
-    assert slack.messages("D0DM")[0].reactions == ["eyes"]
-    assert code(client.reactions_add, **where) == "already_reacted"
-    client.reactions_remove(**where)
-    assert slack.messages("D0DM")[0].reactions == []
-    assert code(client.reactions_remove, **where) == "no_reaction"
-    assert code(client.reactions_add, **{**where, "timestamp": "1.1"}) == "message_not_found"
-
-
-def test_a_home_view_is_published(slack: FakeSlack, client: WebClient) -> None:
-    home = {"type": "home", "blocks": [{"type": "divider"}]}
-    client.views_publish(user_id="U0ANN", view=home)
-    assert slack.home_view("U0ANN") == home
-    assert code(client.views_publish, user_id="U0ANN", view={"type": "modal", "blocks": []}) == "invalid_arguments"
-
-
 # ---------------------------------------------------------------- files
 
 
@@ -153,12 +126,6 @@ async def test_an_upload_appears_in_the_thread(slack: FakeSlack) -> None:
     posted = slack.messages("D0DM", root)[-1]
     assert (posted.text, posted.thread_ts) == ("Here", root)
     assert [(file.name, file.title, file.content) for file in posted.files] == [("a.csv", "Numbers", b"1,2")]
-
-
-def test_the_sync_client_uploads_too(slack: FakeSlack, client: WebClient) -> None:
-    content = b"\x00\x01" * 1_000_000
-    client.files_upload_v2(channel="D0DM", filename="a.bin", file=content)
-    assert slack.messages("D0DM")[0].files[0].content == content
 
 
 def test_an_incomplete_upload_is_refused(slack: FakeSlack, client: WebClient) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
 
 import pytest
 from telegram import Bot
@@ -17,7 +14,6 @@ from tests.fakes.telegram_messages import GROUP, USER
 from tests.fakes.telegram_server import (
     ConnectionRefused,
     FakeTelegram,
-    HangingCall,
     HttpStatus,
     PlatformFault,
     RateLimit,
@@ -61,13 +57,6 @@ async def test_a_call_answered_with_an_injected_fault_is_not_performed(
     assert (texts(telegram), answers(telegram)) == (["y"], [answered, "ok"])
 
 
-async def test_an_injected_rate_limit_has_retry_after(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.faults.add("send*", RateLimit(7))
-    with pytest.raises(RetryAfter) as refusal:
-        await bot.send_message(USER, "x")
-    assert refusal.value.retry_after == timedelta(seconds=7)
-
-
 async def test_a_call_with_a_lost_answer_is_performed(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.faults.add("sendMessage", ResponseLost())
     with pytest.raises(NetworkError):
@@ -85,39 +74,12 @@ async def test_a_call_on_a_refused_connection_is_not_performed(telegram: FakeTel
     assert texts(telegram) == []
 
 
-async def test_a_hanging_call_is_performed_when_released(telegram: FakeTelegram, bot: Bot) -> None:
-    telegram.faults.add("send*", HangingCall())
-    call = asyncio.ensure_future(bot.send_message(USER, "x"))
-    await telegram.wait_until_async(lambda: telegram.faults.hanging == 1)
-    assert (texts(telegram), answers(telegram)) == ([], [""])
-    telegram.faults.release()
-    assert (await call).message_id == telegram.messages()[0].message_id
-
-
 async def test_updates_in_a_lost_answer_stay_pending(telegram: FakeTelegram, bot: Bot) -> None:
     telegram.faults.add("getUpdates", ResponseLost())
     telegram.user_says("hi")
     with pytest.raises(NetworkError):
         await bot.get_updates()
     assert [found.message.text for found in await bot.get_updates() if found.message] == ["hi"]
-
-
-async def test_hooks_run_before_and_after_a_call_and_can_wait(telegram: FakeTelegram, bot: Bot) -> None:
-    reached, gate, seen = threading.Event(), threading.Event(), list[int]()
-
-    def hold(_: object) -> None:
-        reached.set()
-        seen.append(len(texts(telegram)))
-        assert gate.wait(20)
-
-    telegram.faults.before("sendMessage", hold)
-    telegram.faults.after("sendMessage", lambda call: seen.append(call.answer["result"]["message_id"]))
-    call = asyncio.ensure_future(bot.send_message(USER, "x"))
-    assert await asyncio.to_thread(reached.wait, 20)
-    await bot.get_me()
-    gate.set()
-    assert seen == [0] + [(await call).message_id] * (len(seen) - 1)
-    assert len(seen) == 2
 
 
 # ---------------------------------------------------------------- limits
@@ -196,8 +158,3 @@ async def test_chat_actions_count_only_against_the_overall_limit(limited: FakeTe
     with pytest.raises(RetryAfter):
         await bounded.send_chat_action(USER, "typing")
     assert len(limited.actions()) == 27
-
-
-async def test_without_limits_no_call_is_refused(telegram: FakeTelegram, bot: Bot) -> None:
-    assert await let_pass(bot, GROUP, 40) == (40, 0)
-    assert len(telegram.messages(GROUP)) == 40

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
-from telegram import Bot, InputMediaDocument, InputMediaPhoto, MessageEntity
-from telegram.error import BadRequest, NetworkError
+from telegram import Bot, MessageEntity
+from telegram.error import BadRequest
 
 from tests.fakes.telegram_files import MAX_DOWNLOAD_BYTES
 from tests.fakes.telegram_messages import TOKEN, USER
@@ -58,23 +58,13 @@ async def test_a_bot_can_send_files_with_captions(telegram: FakeTelegram, bot: B
         USER, PNG, caption="a cat", caption_entities=[MessageEntity("bold", 2, 3)], reply_to_message_id=theirs
     )
     await bot.send_document(USER, b"a,b", filename="table.csv")
-    await bot.send_voice(USER, b"OggS")
-    photo, table, voice = telegram.bot_messages()
+    photo, table = telegram.bot_messages()
     assert (photo.text, photo.entities[0]["offset"], photo.reply_to) == ("a cat", 2, theirs)
     assert (photo.files[0].content, photo.files[0].kind) == (PNG, "photo")
     assert (table.files[0].name, table.files[0].content, table.files[0].mime_type) == ("table.csv", b"a,b", "text/csv")
-    assert voice.files[0].kind == "voice"
     assert await fetched(bot, sent.photo[-1].file_id) == PNG
     with pytest.raises(BadRequest, match="There is no text in the message to edit"):
         await bot.edit_message_text("x", USER, sent.message_id)
-
-
-async def test_a_stored_file_can_be_sent_by_file_id(telegram: FakeTelegram, bot: Bot) -> None:
-    file = telegram.add_file(PNG)
-    await bot.send_photo(USER, file.id)
-    assert telegram.bot_messages()[0].files == (file,)
-    with pytest.raises(BadRequest, match=r"(?i)wrong file identifier"):
-        await bot.send_photo(USER, "nothing")
 
 
 async def test_invalid_and_too_large_files_are_refused(telegram: FakeTelegram, bot: Bot) -> None:
@@ -86,27 +76,4 @@ async def test_invalid_and_too_large_files_are_refused(telegram: FakeTelegram, b
         await bot.send_document(USER, b"")
     with pytest.raises(BadRequest, match="Message caption is too long"):
         await bot.send_photo(USER, PNG, caption="x" * 1025)
-    for weight in (50 * 1024 * 1024 + 1, 64 * 1024 * 1024):
-        with pytest.raises(NetworkError, match="Request Entity Too Large"):
-            await bot.send_document(USER, b"x" * weight)
     assert telegram.messages() == []
-
-
-async def test_an_album_is_one_call_and_several_messages(telegram: FakeTelegram, bot: Bot) -> None:
-    sent = await bot.send_media_group(USER, [InputMediaPhoto(PNG, caption="one"), InputMediaPhoto(PNG + b"2")])
-    assert len({message.media_group_id for message in sent}) == 1
-    assert [(shown.text, shown.files[0].content) for shown in telegram.bot_messages()] == [
-        ("one", PNG),
-        ("", PNG + b"2"),
-    ]
-    with pytest.raises(BadRequest, match=r"(?i)can't use the media"):
-        await bot.send_media_group(USER, [InputMediaPhoto(PNG), InputMediaDocument(b"x")])
-    with pytest.raises(BadRequest, match="2-10 items"):
-        await bot.send_media_group(USER, [InputMediaPhoto(PNG)])
-    assert len(telegram.messages()) == 2
-
-
-async def test_users_can_send_albums(telegram: FakeTelegram) -> None:
-    for text in ("look", ""):
-        telegram.user_says(text, photo=telegram.add_file(PNG), media_group_id="g1")
-    assert [(shown.text, shown.album_id) for shown in telegram.messages()] == [("look", "g1"), ("", "g1")]

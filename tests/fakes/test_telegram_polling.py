@@ -35,26 +35,11 @@ async def test_updates_are_returned_until_a_later_offset_acknowledges_them(teleg
     telegram.wait_until_acknowledged()
 
 
-async def test_a_limit_and_a_negative_offset(telegram: FakeTelegram, bot: Bot) -> None:
-    for number in range(105):
-        telegram.user_says(str(number))
-    assert len(await bot.get_updates()) == 100
-    assert texts(await bot.get_updates(limit=2)) == ["0", "1"]
-    assert texts(await bot.get_updates(offset=-2)) == ["103", "104"]
-    assert len(telegram.pending_updates()) == 2
-
-
 async def test_a_long_poll_ends_with_the_first_update(telegram: FakeTelegram, bot: Bot) -> None:
     poll = asyncio.ensure_future(bot.get_updates(timeout=50))
     await telegram.wait_until_async(lambda: waiting(telegram, 1))
     telegram.user_says("hi")
     assert texts(await poll) == ["hi"]
-
-
-async def test_a_long_poll_without_updates_ends_at_its_timeout(telegram: FakeTelegram, bot: Bot) -> None:
-    assert await bot.get_updates(timeout=1) == ()
-    telegram.user_says("hi")
-    assert texts(await bot.get_updates(timeout=50)) == ["hi"]
 
 
 async def test_a_second_long_poll_ends_the_first_with_conflict(telegram: FakeTelegram, bot: Bot) -> None:
@@ -123,9 +108,3 @@ async def test_pending_updates_survive_a_restart_of_the_fake(telegram: FakeTeleg
     telegram.user_says("meanwhile")
     telegram.start()
     assert texts(await bot.get_updates()) == ["before", "meanwhile"]
-
-
-async def test_a_wait_that_times_out_describes_the_state(telegram: FakeTelegram) -> None:
-    telegram.user_says("hi there")
-    with pytest.raises(AssertionError, match="hi there"):
-        await telegram.wait_until_async(telegram.bot_messages, timeout=0.01)

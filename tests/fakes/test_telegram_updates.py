@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,16 +26,6 @@ def test_the_library_parses_every_field_of_every_kind(kind: str) -> None:
         assert read.api_kwargs == {kind: UPDATE_KINDS[kind]}
     else:
         assert getattr(read, kind).api_kwargs == {}
-
-
-def test_update_ids_are_consecutive() -> None:
-    first, second = update(message=message_json("a")), update(message=message_json("b"))
-    assert second["update_id"] == first["update_id"] + 1
-    assert update(update_id=7, message=message_json("c"))["update_id"] == 7
-
-
-def test_an_update_survives_json() -> None:
-    assert all(json.loads(json.dumps(update(**{kind: told})))[kind] == told for kind, told in UPDATE_KINDS.items())
 
 
 @given(before=st.text(alphabet="a😀é \n", max_size=9))

@@ -79,6 +79,7 @@ def test_updates_that_old_code_stores_after_the_migration_are_erased_too(
     url, store = old_store
     upgrade(url)
     store.set_value("telegram:123:aside:17", BODY)
+    assert [store.unparsed_updates.count(platform).count for platform in ("telegram", "gram")] == [1, 0]
     if way == "age":
         assert store.unparsed_updates.erase_older_than(-60.0) == 1
     else:
