@@ -9,6 +9,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import IO
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -25,7 +26,13 @@ SAME_METHOD = frozenset({307, 308})
 REDIRECTS = SAME_METHOD | {301, 302, 303}
 PUBLIC_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 """All that another server may see of our headers. Any other may be a key, or a customer's own."""
+IN_FORMS = dict.fromkeys((*range(32), 127), "_") | {ord('"'): "%22"}
+"""What cannot stand in the name of a file in a form: html.spec.whatwg.org/#multipart-form-data"""
 CA_FILE, CA_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
+
+
+UploadedFile = tuple[str, bytes | IO[bytes], str]
+"""Its name, content and media type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,14 @@ class HttpClient:
             jar = aiohttp.CookieJar(unsafe=True) if self._keeps_cookies else aiohttp.DummyCookieJar()
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=jar)
         return self._session
+
+
+def multipart(fields: Mapping[str, str], files: Mapping[str, UploadedFile]) -> aiohttp.FormData:
+    """Returns a form with files by field. File names are sent in UTF-8, as browsers do."""
+    form = aiohttp.FormData(fields, quote_fields=False)
+    for name, (file_name, content, media_type) in files.items():
+        form.add_field(name, content, filename=file_name.translate(IN_FORMS), content_type=media_type)
+    return form
 
 
 def _parsed(url: URL | str) -> URL:

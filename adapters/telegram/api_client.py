@@ -23,7 +23,7 @@ from adapters.base.json_fields import object_or_empty
 from adapters.telegram.error_map import PLATFORM, Broken, changes_nothing, translate
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
-from gateway.http_client import HttpClient
+from gateway.http_client import HttpClient, multipart
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 
@@ -49,8 +49,6 @@ DRAFT = Rate(0.25, 2)
 REFUSED_STATUSES = frozenset(range(300, 500)) - {400, 401, 403, 404, 409, 429}
 """HTTP statuses that the library reports as network errors although the call was refused."""
 FORM = "application/x-www-form-urlencoded"
-IN_FILE_NAMES = dict.fromkeys((*range(32), 127), "_") | {ord('"'): "%22"}
-"""What cannot stand in the name of a part of a form: html.spec.whatwg.org/#multipart-form-data"""
 NOISY_LOGGER = "telegram"
 """The library logs URLs with the token in them, and the text of messages, below WARNING."""
 
@@ -264,12 +262,7 @@ class _Requests(BaseRequest):
 def _form(data: RequestData) -> bytes | aiohttp.FormData:
     """Returns the arguments as Telegram takes them: core.telegram.org/bots/api#making-requests"""
     arguments = data.json_parameters
-    if not data.contains_files:
-        return urlencode(arguments).encode()
-    form = aiohttp.FormData(arguments, quote_fields=False)  # else file names would arrive quoted
-    for name, (file_name, content, media_type) in data.multipart_data.items():
-        form.add_field(name, content, filename=file_name.translate(IN_FILE_NAMES), content_type=media_type)
-    return form
+    return multipart(arguments, data.multipart_data) if data.contains_files else urlencode(arguments).encode()
 
 
 def _buckets(bot: str, method: str, chat: str) -> dict[str, Rate]:

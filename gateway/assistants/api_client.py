@@ -1,23 +1,21 @@
 """The API client for the assistant's server: JSON and event streams over one SDK client per process.
 
-The SDK supplies keys, URLs, connections and exceptions. Requests go through its methods (``client.post``) and
-responses are decoded here: its generated resources cost 20 MB and, while streaming, five times the CPU. Its methods
-in turn cost more CPU than the connection: it makes the first POST of a kind, and the others are made from a template.
+The SDK supplies keys, URLs and exceptions. Requests are sent by ``transport`` and responses are decoded here: the
+SDK's generated resources cost 20 MB and, while streaming, five times the CPU.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Self, cast
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+import aiohttp
 import httpx2
 import openai
 
@@ -25,6 +23,7 @@ from gateway import logs
 from gateway.assistants.error_map import BadRequest, NotFound, translated_errors
 from gateway.assistants.json_fields import as_objects, as_text
 from gateway.assistants.sse import Event, Json, parse_object, read_events
+from gateway.assistants.transport import CONNECT_SECONDS, SdkHttpClient, Transport
 from gateway.coordination.lease import assert_current_lease_held
 from gateway.domain.errors import (
     AssistantRateLimited,
@@ -33,17 +32,16 @@ from gateway.domain.errors import (
     SettingsError,
     ThreadBusy,
 )
+from gateway.http_client import HttpClient, multipart
 from gateway.settings import Settings
 
-CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 60.0
 """Timeout of requests that do not wait for a model."""
 STREAM_IDLE_SECONDS = 120.0
 """Seconds without a byte after which a stream is given up, if its run can be followed by polling."""
-KEEPALIVE_SECONDS = 60.0
+SPARE_CONNECTIONS = 100
 DRAIN_SECONDS = 0.05
 """Time to read the end of a stream after its last event: only then can the connection be reused."""
-SPARE_CONNECTIONS = 100
 MAX_POLL_FAILURES = 4
 MIN_POLL_SECONDS = 0.02
 MAX_POLL_SECONDS = 30.0
@@ -62,14 +60,12 @@ def connect(settings: Settings) -> openai.AsyncOpenAI:
     """Returns the SDK client for these settings. No I/O. Raises SettingsError."""
     silence = settings.assistant_timeout_seconds
     timeout = httpx2.Timeout(connect=CONNECT_SECONDS, read=silence, write=REQUEST_SECONDS, pool=REQUEST_SECONDS)
-    # A run uses one connection, and one more while it is polled or cancelled.
-    limits = httpx2.Limits(
-        max_connections=2 * settings.max_runs + SPARE_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS
-    )
     _check_urls(settings)
-    transport = openai.DefaultAioHttpClient(limits=limits, timeout=timeout)
+    # A run uses one connection, and one more while it is polled or cancelled. The load balancer of a server may know
+    # its callers by cookies.
+    http = HttpClient(max_connections=2 * settings.max_runs + SPARE_CONNECTIONS, keeps_cookies=True)
     # A repeated POST would repeat the message, so retries are left to the code that knows whether that is safe.
-    options: dict[str, Any] = {"http_client": transport, "timeout": timeout, "max_retries": 0}
+    options: dict[str, Any] = {"http_client": SdkHttpClient(http), "timeout": timeout, "max_retries": 0}
     if settings.azure_openai_endpoint and settings.azure_openai_api_key:
         return openai.AsyncAzureOpenAI(
             azure_endpoint=settings.azure_openai_endpoint,
@@ -144,43 +140,6 @@ class OptionalFields:
         return True
 
 
-_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK
-_parse_url = lru_cache(maxsize=64)(httpx2.URL)  # parsing costs a tenth of a request, and there are few different URLs
-
-
-@dataclass(frozen=True, slots=True, repr=False)  # the headers hold the key
-class RequestTemplate:
-    """A POST as the SDK made it, to make further ones that differ only in path, body and cookies."""
-
-    url_prefix: str
-    """The URL up to the requested path; on Azure it contains the deployment."""
-    url_suffix: str
-    headers: httpx2.Headers
-    extensions: Mapping[str, Any]
-    """The timeouts, and on Azure the host that may receive its key."""
-
-    @classmethod
-    def from_response(cls, response: httpx2.Response, path: str) -> Self | None:
-        """Returns the template of the answered request; None if the SDK or a redirect changed the path."""
-        request = response.request
-        before, found, after = str(request.url).rpartition(path)
-        if response.history or not found:
-            return None
-        own = {b"cookie", b"content-length"}
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in own]
-        return cls(before, after, httpx2.Headers(headers), dict(request.extensions))
-
-    def make_request(self, path: str, body: Json, cookies: httpx2.Cookies) -> httpx2.Request:
-        return httpx2.Request(
-            "POST",
-            _parse_url(f"{self.url_prefix}{path}{self.url_suffix}"),
-            headers=self.headers,
-            cookies=cookies,
-            content=_encode_json(body).encode(),
-            extensions=dict(self.extensions),
-        )
-
-
 class AssistantApiClient:
     """Requests to one server. Every method raises AssistantError only; a path that is not there is NotThere.
 
@@ -189,9 +148,7 @@ class AssistantApiClient:
 
     def __init__(self, client: openai.AsyncOpenAI, headers: Mapping[str, str] | None = None) -> None:
         self._client = client
-        self._headers = dict(headers or {})
-        self._request_timeout = httpx2.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)
-        self._templates: dict[tuple[str, str, float | None, bool], RequestTemplate] = {}
+        self._transport = Transport(client, headers or {})
 
     @property
     def base_url(self) -> str:
@@ -211,43 +168,30 @@ class AssistantApiClient:
     async def post(self, path: str, body: Json) -> Json:
         """POSTs a request that does not wait for a model; see ``stream`` for the others."""
         with translated_errors():
-            return parse_object((await self._post(path, body, REQUEST_SECONDS, streamed=False)).content)
+            async with await self._post(path, body, REQUEST_SECONDS) as response:
+                return parse_object(await response.read())
 
     async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: bytes) -> Json:
         """POSTs a file as a multipart form."""
         with translated_errors():
-            options = self._options(timeout=self._request_timeout)
-            options["headers"] = {**self._headers, "content-type": "multipart/form-data"}
-            file = (name, content, media_type)
-            response = await self._client.post(
-                path, cast_to=httpx2.Response, body=dict(fields), files={"file": file}, options=options
-            )
-            return parse_object(response.content)
+            form = multipart(fields, {"file": (name, content, media_type)})
+            async with await self._transport.send(
+                "POST", path, body=form, model=fields.get("model"), idle_seconds=REQUEST_SECONDS
+            ) as response:
+                return parse_object(await response.read())
 
     async def download(self, path: str, max_bytes: int) -> bytes:
         """Downloads a file. Raises AssistantRefused as soon as it exceeds ``max_bytes``."""
         with translated_errors():
-            options = self._options(timeout=self._request_timeout)
-            options["headers"] = {**self._headers, **BINARY_HEADERS}
-            response = cast(
-                "httpx2.Response",  # as in _post
-                await self._client.get(
-                    path,
-                    cast_to=httpx2.Response,
-                    options=options,
-                    stream=True,
-                    stream_cls=openai.AsyncStream[object],
-                ),
-            )
-            async with AsyncExitStack() as cleanup:
-                cleanup.push_async_callback(_close, response)
+            async with await self._transport.send(
+                "GET", path, headers=BINARY_HEADERS, idle_seconds=REQUEST_SECONDS
+            ) as response:
                 return await _read_limited(response, max_bytes)
 
     async def delete(self, path: str) -> None:
         with translated_errors():
-            await self._client.delete(
-                path, cast_to=httpx2.Response, options=self._options(timeout=self._request_timeout)
-            )
+            async with await self._transport.send("DELETE", path, idle_seconds=REQUEST_SECONDS):
+                pass
 
     @asynccontextmanager
     async def stream(
@@ -260,8 +204,8 @@ class AssistantApiClient:
         response = await self._open_stream(path, body, optional or OptionalFields({}), idle_seconds)
         with translated_errors():
             async with AsyncExitStack() as cleanup:
-                cleanup.push_async_callback(_close, response)
-                chunks = response.aiter_bytes()
+                await cleanup.enter_async_context(response)
+                chunks = response.content.iter_any()
                 read = read_events(chunks) if _is_event_stream(response) else _single_event(response)
                 cleanup.push_async_callback(read.aclose)
                 yield read
@@ -269,54 +213,19 @@ class AssistantApiClient:
 
     async def _open_stream(
         self, path: str, body: Json, optional: OptionalFields, idle_seconds: float | None
-    ) -> httpx2.Response:
+    ) -> aiohttp.ClientResponse:
         while True:
             fields = optional.current
             try:
                 with translated_errors():
-                    return await self._post(path, body | fields, idle_seconds, streamed=True)
+                    return await self._post(path, body | fields, idle_seconds)
             except BadRequest as exc:
                 if fields is optional.current and not optional.adapt_to(exc):  # else another request changed them
                     raise
 
-    async def _post(self, path: str, body: Json, idle_seconds: float | None, *, streamed: bool) -> httpx2.Response:
+    async def _post(self, path: str, body: Json, idle_seconds: float | None) -> aiohttp.ClientResponse:
         await assert_current_lease_held()
-        # All that the SDK's request depends on: the first path segment, and on Azure the model, which is in the URL.
-        kind = (path.split("/")[1], as_text(body.get("model")), idle_seconds, streamed)
-        if (pattern := self._templates.get(kind)) is not None:
-            return await self._send_from_template(pattern, path, body, streamed=streamed)
-        timeout = None if idle_seconds is None else httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
-        response = cast(
-            "httpx2.Response",  # the SDK's signature says it returns a stream, whatever cast_to is
-            await self._client.post(
-                path,
-                cast_to=httpx2.Response,
-                body=body,
-                options=self._options(timeout=timeout),
-                stream=streamed,
-                stream_cls=openai.AsyncStream[object],
-            ),
-        )
-        if (pattern := RequestTemplate.from_response(response, path)) is not None:
-            self._templates[kind] = pattern
-        return response
-
-    async def _send_from_template(
-        self, template: RequestTemplate, path: str, body: Json, *, streamed: bool
-    ) -> httpx2.Response:
-        """Sends a request as ``client.post`` does: one attempt, the same exceptions."""
-        transport = self._client._client  # noqa: SLF001  # the SDK has no public access to its transport
-        request = template.make_request(path, body, transport.cookies)
-        try:
-            response = await transport.send(request, stream=streamed)
-        except httpx2.TimeoutException as exc:
-            raise openai.APITimeoutError(request=request) from exc
-        except httpx2.RequestError as exc:
-            raise openai.APIConnectionError(request=request) from exc
-        if response.is_success:
-            return response
-        await response.aread()
-        raise self._client._make_status_error_from_response(response)  # noqa: SLF001  # nor to its choice of the exception class
+        return await self._transport.send("POST", path, body=body, idle_seconds=idle_seconds)
 
     async def poll_until(self, path: str, is_done: Callable[[Json], bool], *, interval_seconds: float) -> Json:
         """GETs an object until ``is_done``: at once, then every ``interval_seconds`` or as often as the server says.
@@ -360,25 +269,21 @@ class AssistantApiClient:
     ) -> tuple[Json, float | None]:
         """Returns the object, and the seconds after which the server wants the next poll (None: it does not say)."""
         with translated_errors():
-            options = self._options(params=query, timeout=self._request_timeout)
-            response = await self._client.get(path, cast_to=httpx2.Response, options=options)
-            return parse_object(response.content), _poll_after_seconds(response)
-
-    def _options(self, **options: Any) -> Any:
-        return {"headers": self._headers} | {name: value for name, value in options.items() if value is not None}
+            async with await self._transport.send("GET", path, query=query, idle_seconds=REQUEST_SECONDS) as response:
+                return parse_object(await response.read()), _poll_after_seconds(response)
 
 
-def _is_event_stream(response: httpx2.Response) -> bool:
+def _is_event_stream(response: aiohttp.ClientResponse) -> bool:
     return "json" not in response.headers.get("content-type", "")
 
 
-async def _single_event(response: httpx2.Response) -> AsyncGenerator[Event, None]:
-    yield "", parse_object(await response.aread())
+async def _single_event(response: aiohttp.ClientResponse) -> AsyncGenerator[Event, None]:
+    yield "", parse_object(await response.read())
 
 
-async def _read_limited(response: httpx2.Response, max_bytes: int) -> bytes:
+async def _read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     read = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.content.iter_any():
         read += chunk
         if len(read) > max_bytes:
             raise AssistantRefused(
@@ -387,7 +292,7 @@ async def _read_limited(response: httpx2.Response, max_bytes: int) -> bytes:
     return bytes(read)
 
 
-def _poll_after_seconds(response: httpx2.Response) -> float | None:
+def _poll_after_seconds(response: aiohttp.ClientResponse) -> float | None:
     try:
         seconds = float(response.headers["openai-poll-after-ms"]) / 1000
     except (KeyError, ValueError):
@@ -401,11 +306,6 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in chunks:
                 pass
-
-
-async def _close(response: httpx2.Response) -> None:
-    with suppress(Exception):
-        await response.aclose()
 
 
 async def check_model(api: AssistantApiClient, model: str) -> None:

@@ -24,6 +24,7 @@ from gateway.domain.errors import (
     AssistantRateLimited,
     AssistantRefused,
     AssistantUnavailable,
+    SettingsError,
     ThreadBusy,
     ThreadMissing,
 )
@@ -152,6 +153,7 @@ def _by_status(error: VendorError) -> AssistantError:
 BY_STATUS: dict[int, ErrorFactory] = {
     301: _misconfigured,  # a redirect that could not be followed: the base URL is wrong
     302: _misconfigured,
+    303: _misconfigured,
     307: _misconfigured,
     308: _misconfigured,
     402: _no_credit,
@@ -224,9 +226,9 @@ BY_EXCEPTION: dict[type[BaseException], ErrorFactory] = {
     MutuallyExclusiveAuthError: _misconfigured,
     openai.OpenAIError: _misconfigured,  # raised by the SDK before it sends a request
     httpx2.InvalidURL: _misconfigured,
-    httpx2.UnsupportedProtocol: _misconfigured,
-    httpx2.HTTPError: _unavailable,
-    httpx2.StreamError: _unavailable,
+    aiohttp.InvalidURL: _misconfigured,
+    aiohttp.NonHttpUrlClientError: _misconfigured,
+    SettingsError: _misconfigured,  # a proxy or certificates that cannot be used
     aiohttp.ClientError: _unavailable,
     OSError: _unavailable,  # connections, TLS and time-outs
     ValueError: _unavailable,  # invalid JSON or UTF-8

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Callable
-from functools import cache
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from pydantic import SecretStr
@@ -17,17 +14,6 @@ from gateway.settings import Settings
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.raw_server import KEY, RawServer
 from tests.fakes.shared_values import MemorySharedValues
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-@pytest.fixture(autouse=True)
-def one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shares one TLS context: creating one takes 20 ms per client, and no test uses TLS."""
-    monkeypatch.setattr(httpx2, "create_ssl_context", lambda **_: tls_context())
 
 
 @pytest.fixture
