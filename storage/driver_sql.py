@@ -36,11 +36,13 @@ class DriverStatement:
         self.text = str(compiled)
         names: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]  # of an SQLCompiler
         self._binds = [(name, _processor(compiled, name, dialect)) for name in names]
+        self._constants = {name: compiled.binds[name].value for name in names if not compiled.binds[name].required}  # type: ignore[attr-defined]
         self._many_return_rows = kind == "postgresql"
 
     def row(self, parameters: Parameters) -> Row:
         """Returns the parameters in the order of the statement, as the driver takes them."""
-        return tuple([parameters[name] if to_sql is None else to_sql(parameters[name]) for name, to_sql in self._binds])
+        values = {**self._constants, **parameters} if self._constants else parameters
+        return tuple([values[name] if to_sql is None else to_sql(values[name]) for name, to_sql in self._binds])
 
     def execute(self, cursor: Any, parameters: Parameters) -> Any:
         """Returns the driver's cursor, with its rows."""

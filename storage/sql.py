@@ -18,7 +18,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal_column,
     null,
     or_,
     select,
@@ -171,7 +170,7 @@ class Upserts:
         self.insert_conversation = (
             insert(conversations)
             .values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
-            .values(head=literal_column("0"), tail=bindparam("last"), owner=bindparam("holder"))
+            .values(head=0, tail=bindparam("last"), owner=bindparam("holder"))
             .values(epoch=bindparam("claims"), next_at=bindparam("until"), created_at=clock())
             .on_conflict_do_nothing()
             .returning(C.id)

@@ -95,6 +95,7 @@ class SqlStore:
     try_lock = implemented_by(lambda store: store.key_values.try_lock)
 
     take_token = implemented_by(lambda store: store.token_buckets.take_token)
+    take_tokens = implemented_by(lambda store: store.token_buckets.take_tokens)
     block_for = implemented_by(lambda store: store.token_buckets.block_for)
 
     now = implemented_by(lambda store: store.reporting.now)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from gateway.ports.store import Rate
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from gateway.ports.store import Rate, TokenRequest
 from storage import sql
 from storage.database import Database
+from storage.driver_sql import DriverStatement
+
+
+@cache
+def _take_token_statement(kind: str) -> DriverStatement:
+    return DriverStatement(sql.UPSERTS[kind].take_token, kind)
 
 
 class SqlTokenBuckets:
@@ -13,15 +23,42 @@ class SqlTokenBuckets:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._upserts = sql.UPSERTS[database.kind]
+        self._take_token = _take_token_statement(database.kind)
 
     def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
-        ahead = (rate.burst - 1) * rate.interval
-        parameters = {"bucket": bucket, "every": rate.interval, "ahead": ahead, "patience": max_wait}
         with self._database.single_write() as connection:
-            wait = connection.execute(self._upserts.take_token, parameters).scalar()
-        # Rounded to microseconds: finer digits are rounding errors of the subtraction.
-        return None if wait is None else max(0.0, round(wait, 6))
+            wait = connection.execute(
+                self._upserts.take_token, _parameters(TokenRequest(bucket, rate, max_wait))
+            ).scalar()
+        return _rounded(wait)
+
+    def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
+        # In the order of names, as every transaction does: two of them cannot wait for each other's buckets.
+        if not requests:
+            return ()
+        order = sorted(range(len(requests)), key=lambda index: requests[index].bucket)
+        waits: list[float | None] = [None] * len(requests)
+        with self._database.driver_transaction() as (_, cursor):
+            rows = self._take_token.fetch_each(cursor, [_parameters(requests[index]) for index in order])
+            for index, row in zip(order, rows, strict=True):
+                waits[index] = None if row is None else _rounded(row[0])
+        return waits
 
     def block_for(self, bucket: str, seconds: float) -> None:
         with self._database.single_write() as connection:
             connection.execute(self._upserts.block_bucket, {"bucket": bucket, "wait": seconds})
+
+
+def _parameters(request: TokenRequest) -> dict[str, Any]:
+    rate = request.rate
+    return {
+        "bucket": request.bucket,
+        "every": rate.interval,
+        "ahead": (rate.burst - 1) * rate.interval,
+        "patience": request.max_wait,
+    }
+
+
+def _rounded(wait: float | None) -> float | None:
+    """Rounds to microseconds: finer digits are rounding errors of the subtraction."""
+    return None if wait is None else max(0.0, round(wait, 6))

@@ -1,4 +1,4 @@
-"""The store for asyncio code: calls run in a small thread pool; writes that arrive together commit together."""
+"""The store for asyncio code: calls run in a small thread pool; what is asked for together commits together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import LeasedWrite, Store, WriteResult
+from gateway.ports.store import LeasedWrite, Rate, Store, TokenRequest, WriteResult
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ class AsyncStore:
         self._store = store
         self._executor = executor
         self._writes: GroupCommit[LeasedWrite, WriteResult] = GroupCommit(self._apply)
+        self._tokens: GroupCommit[TokenRequest, float | None] = GroupCommit(self._take_tokens)
 
     async def read(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
@@ -43,11 +44,21 @@ class AsyncStore:
         """
         return await self._writes.add(change)
 
+    async def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
+        """Takes a token of a bucket in the database, see ``Store.take_token``. Raises StoreUnavailable.
+
+        The tokens that are asked for while others are being taken are the next block: one transaction takes them.
+        """
+        return await self._tokens.add(TokenRequest(bucket, rate, max_wait))
+
     async def get_value(self, name: str) -> str | None:
         return await self.read(lambda store: store.get_value(name))
 
     async def set_value_if_absent(self, name: str, value: str) -> str:
         return await self.read(lambda store: store.set_value_if_absent(name, value))
+
+    async def _take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
+        return await self.read(lambda store: store.take_tokens(requests))
 
     async def _apply(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult | Exception]:
         try:

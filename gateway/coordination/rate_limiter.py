@@ -49,7 +49,7 @@ class RateLimiter:
     async def _take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
         if self._shared:
             with suppress(StoreUnavailable):  # each process counts alone while the database is unavailable
-                return await self._store.read(lambda store: store.take_token(bucket, rate, max_wait))
+                return await self._store.take_token(bucket, rate, max_wait)
         return self._take_local_token(bucket, rate, max_wait)
 
     def _take_local_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:

@@ -41,6 +41,16 @@ class Rate:
     """How many tokens accumulate while none is taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A token to take, see ``Store.take_tokens``."""
+
+    bucket: str
+    rate: Rate
+    max_wait: float
+    """Seconds; if the token would be valid later, none is taken."""
+
+
 class TokenBuckets(Protocol):
     """Rate limits that all processes on one database share. Sync, thread-safe."""
 
@@ -312,6 +322,10 @@ class Store(KeyValueStore, Protocol):
 
         Returns None and takes none if that would be more than ``max_wait`` seconds.
         """
+        ...
+
+    def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
+        """Takes tokens as ``take_token`` does, in one transaction; returns the result of each, in order."""
         ...
 
     def block_for(self, bucket: str, seconds: float) -> None:

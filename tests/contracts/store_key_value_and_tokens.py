@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.ports.store import Rate, Store
+from gateway.ports.store import Rate, Store, TokenRequest
 from tests.contracts.store_helpers import LetTimePass, run_concurrently
 
 SLOW = Rate(interval=1000.0)
@@ -109,6 +109,24 @@ class TokenBucketContract:
         waits = run_concurrently(asked)
         assert waits.count(None) == 3
         assert sorted(wait for wait in waits if wait is not None) == [0.0, 0.0, *map(ABOUT, range(1000, 5000, 1000))]
+
+    def test_tokens_taken_together_are_those_taken_one_by_one(self, store: Store, peer: Store) -> None:
+        rate = Rate(1000.0, burst=2)
+        peer.take_token("post", rate, 0.0)
+        asked = [("post", FOREVER), ("other", 0.0), ("post", 500.0), ("post", FOREVER), ("any", 0.0)]
+        waits = store.take_tokens([TokenRequest(bucket, rate, patience) for bucket, patience in asked])
+        assert waits == [0.0, 0.0, None, ABOUT(1000.0), 0.0]
+        assert peer.take_token("post", rate, FOREVER) == ABOUT(2000.0)
+        assert list(store.take_tokens(())) == []
+
+    def test_concurrent_groups_get_different_tokens(self, store: Store, peer: Store) -> None:
+        rate, orders = Rate(1000.0, burst=2), ("abc", "cba", "bac", "cab")
+        groups = [[TokenRequest(bucket, rate, FOREVER) for bucket in order] for order in orders]
+        asked = [partial((store, peer)[side % 2].take_tokens, group) for side, group in enumerate(groups)]
+        taken = zip(orders, run_concurrently(asked), strict=True)
+        waits = [dict(zip(order, each, strict=True)) for order, each in taken]
+        for bucket in "abc":
+            assert sorted(each[bucket] for each in waits) == [0.0, 0.0, ABOUT(1000.0), ABOUT(2000.0)]
 
     def test_blocked_bucket_gives_no_token(self, store: Store, peer: Store, let_time_pass: LetTimePass) -> None:
         rate = Rate(1000.0, burst=3)

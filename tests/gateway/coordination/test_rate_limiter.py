@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +14,7 @@ from gateway.coordination import rate_limiter
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import Rate
+from gateway.ports.store import Rate, TokenRequest
 from storage.store import SqlStore
 
 
@@ -118,13 +120,30 @@ async def test_processes_that_share_a_database_share_its_buckets(sqlite_store: S
         assert not await two.acquire("c", Rate(1.0), max_wait=0.0)
 
 
+async def test_tokens_that_are_asked_for_together_are_taken_together(
+    sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, blocks = sqlite_store.take_tokens, []
+
+    def note(requests: Sequence[TokenRequest]) -> Sequence[float | None]:
+        blocks.append([request.bucket for request in requests])
+        return take(requests)
+
+    monkeypatch.setattr(sqlite_store, "take_tokens", note)
+    with ThreadPoolExecutor(1) as executor:
+        limiter = RateLimiter(AsyncStore(sqlite_store, executor), shared=True)
+        taken = [limiter.acquire(bucket, Rate(60.0, burst=2), max_wait=0.0) for bucket in "babbb"]
+        assert await asyncio.gather(*taken) == [True, True, True, False, False]
+    assert blocks == [["b", "a", "b", "b", "b"]]
+
+
 async def test_each_process_counts_alone_while_the_database_is_unavailable(
     sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(*_: object) -> None:
         raise StoreUnavailable
 
-    monkeypatch.setattr(sqlite_store, "take_token", unavailable)
+    monkeypatch.setattr(sqlite_store, "take_tokens", unavailable)
     monkeypatch.setattr(sqlite_store, "block_for", unavailable)
     with ThreadPoolExecutor(1) as executor:
         shared = RateLimiter(AsyncStore(sqlite_store, executor), shared=True)
