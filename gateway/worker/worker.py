@@ -59,7 +59,7 @@ class Worker:
         self._accepting_count = 0
         self._accepting_lock = threading.Lock()
         self._burst_wait: asyncio.Task[None] | None = None
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_event_loop()
         self._wake_up = asyncio.Event()
         self._thread = threading.Thread(target=self._run_loop, name="worker", daemon=True)
         self._stop_listening = threading.Event()
@@ -276,6 +276,15 @@ class Worker:
         while self._accepting_count and self._loop.time() < deadline:  # noqa: ASYNC110  # messages are accepted in threads
             await asyncio.sleep(BURST_POLL_SECONDS)
         self._burst_wait = None
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Returns a loop of uvloop, which takes less CPU, or one of asyncio where there is no uvloop."""
+    try:
+        import uvloop  # noqa: PLC0415  # not on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def run_once(work: Coroutine[Any, Any, T]) -> T:

@@ -237,7 +237,7 @@ def test_a_conversation_with_too_much_to_do_is_overloaded(chat: Chat) -> None:
 
 
 def test_only_so_many_may_wait_and_everybody_else_is_still_served() -> None:
-    chat = Chat(threads=52)  # fifty of them are kept free
+    chat = Chat(max_waiting=2)
     gate = chat.hold()
     waiting = [in_thread(lambda: chat.say("hi")) for _ in range(2)]
     until(lambda: chat.adapter.room.count == 2)
