@@ -9,6 +9,7 @@ import asyncio
 import json
 from typing import Any, cast
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -27,6 +28,37 @@ TIMED_OUT = (408, "request_timeout", "The body did not arrive. Send it whole, an
 TOO_LARGE = (431, "headers_too_large", "The address and the headers of this request are too large.")
 
 
+class _BodyOf:
+    """Passes a request on to a protocol that has its headers already, and all later requests as they are."""
+
+    def __init__(self, protocol: LimitedProtocol) -> None:
+        self._protocol = protocol
+        self._has_head = True
+
+    def on_message_complete(self) -> None:
+        self._has_head = False
+        self._protocol.on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._protocol.on_body(body)
+
+    def on_message_begin(self) -> None:
+        if not self._has_head:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._has_head:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._has_head:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._has_head:
+            self._protocol.on_headers_complete()
+
+
 class HeadTooLargeError(Exception):
     """Ends the parsing of a request."""
 
@@ -41,6 +73,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_request = False
         """Whether a request has begun that is not complete."""
+        self._head_complete = False
+        """Whether the headers of the newest request are complete: then ``cycle`` is that request."""
         self._refused = False
 
     # ------------------------------------------------------------ the connection
@@ -59,7 +93,13 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if self._table.phase_of(self) in (Phase.OPENED, Phase.IDLE):
             self._table.waits(self, Phase.HEAD)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            self._continue_without_upgrade(data[exc.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(*(TOO_LARGE if self._is_head_too_large() else MALFORMED))
 
     def eof_received(self) -> None:
         if self._in_request and self._table.phase_of(self) is Phase.BODY:
@@ -85,7 +125,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_request = True
+        self._in_request, self._head_complete = True, False
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -94,19 +134,20 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head(len(name) + len(value))
-        if len(self.headers) >= self._table.limits.headers:
-            raise HeadTooLargeError
         if b"_" not in name:  # WSGI could not tell it from the one with hyphens, which a proxy may have checked
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self._head_complete = True
         if self._table.stopping:
             self.cycle.keep_alive = False
         if self._is_answering():
             self._table.waits(self, Phase.BODY)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # the parser leaves the body to another protocol: see _continue_without_upgrade
         super().on_message_complete()
         self._in_request = False
         if self.cycle.response_complete:
@@ -126,16 +167,26 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self._table.waits(self, Phase.IDLE)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # of uvicorn, which says no more than ours
-        too_large = self._head_bytes > self._table.limits.head_bytes or len(self.headers) >= self._table.limits.headers
-        self._refuse(*(TOO_LARGE if too_large else MALFORMED))
+    def _continue_without_upgrade(self, data: bytes) -> None:
+        """Goes on with a request that offers to change the protocol, which a server may ignore: RFC 9110, 7.8.
+
+        A new parser is given the request's length, and then its body.
+        """
+        framing = [pair for pair in self.headers if pair[0] in {b"content-length", b"transfer-encoding"}]
+        self.parser = httptools.HttpRequestParser(_BodyOf(self))
+        head = b"".join(b"%s: %s\r\n" % pair for pair in framing)
+        self.data_received(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + data)
 
     # ------------------------------------------------------------ refusing
 
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
-        if self._head_bytes > self._table.limits.head_bytes:
+        if self._is_head_too_large():
             raise HeadTooLargeError
+
+    def _is_head_too_large(self) -> bool:
+        limits = self._table.limits
+        return self._head_bytes > limits.head_bytes or len(self.headers or ()) >= limits.headers
 
     def _is_answering(self) -> bool:
         """Returns whether the newest request is the one that is being answered, not one that waits behind it."""
@@ -146,8 +197,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = True
         cycle = self.cycle
         answering = cycle is not None and not cycle.response_complete
-        if answering and (cycle.response_started or not self._in_request or not self._is_answering()):
-            self.transport.close()  # in the middle of another response
+        is_own = self._in_request and self._head_complete and self._is_answering()
+        if answering and (cycle.response_started or not is_own):
+            self.transport.close()  # an answer would be taken for the one that an earlier request waits for
             return
         if answering:
             cycle.disconnected = True

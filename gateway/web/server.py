@@ -183,7 +183,7 @@ class HttpServer:
 
 
 def _limits(open_files: int, *, behind_proxy: bool) -> Limits:
-    limits = Limits(connections=open_files // 2)  # the other half is for connections to other servers
+    limits = Limits(connections=open_files * 3 // 4)  # the others are for connections to other servers
     return replace(limits, waiting_per_address=None) if behind_proxy else limits
 
 

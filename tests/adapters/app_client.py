@@ -84,11 +84,11 @@ class AppClient:
         status, found = exchange.wait_for_head()
         return TestResponse(exchange, str(status), Headers(found), Request(builder.get_environ()))
 
-    def go_away(self, path: str, first_bytes: bytes) -> list[dict[str, Any]]:
+    def go_away(self, path: str, first_bytes: bytes, **headers: str) -> list[dict[str, Any]]:
         """Sends a part of a body by POST, then disconnects; returns what the application has sent until it ended."""
         exchange = Exchange(self._loop, [first_bytes], ends=False)
         environ = EnvironBuilder(path, method="POST").get_environ()
-        exchange.begin(self.application, _scope(environ, "POST", Headers({"Content-Length": "10"})))
+        exchange.begin(self.application, _scope(environ, "POST", Headers({"Content-Length": "10"} | headers)))
         exchange.close()
         return exchange.sent()
 
