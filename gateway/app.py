@@ -40,7 +40,7 @@ from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox
+from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
 from gateway.worker.turn_processor import TurnProcessor
@@ -110,7 +110,10 @@ class Gateway:
     store: SqlStore
     assistant: Assistant
     worker: Worker
-    inbox: StoreInbox
+    async_inbox: StoreInbox
+    """For the worker's loop."""
+    inbox: ThreadInbox
+    """The same for any other thread."""
     adapters: Sequence[Adapter]
     executor: ThreadPoolExecutor
     metrics: Metrics
@@ -221,9 +224,10 @@ def open_gateway(
     )
     backpressure = Backpressure(max_total=settings.max_queue, max_per_platform=settings.max_queue_per_platform)
     inbox = StoreInbox(
-        store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
+        async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
     )
-    gateway = Gateway(settings, store, assistant, worker, inbox, adapters, executor, metrics, tracer)
+    thread_inbox = ThreadInbox(inbox, worker)
+    gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
     worker.start()
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.domain.errors import SettingsError, StoreUnavailable
@@ -97,6 +97,32 @@ class Database:
         with _translated_errors(), self._write_lock, self._engine.connect() as connection:
             yield connection
             connection.commit()
+
+    @contextmanager
+    def driver_transaction(self) -> Iterator[tuple[Connection, Any]]:
+        """Opens a transaction for statements that the driver executes itself; also yields the driver's cursor.
+
+        Raises what ``transaction`` raises.
+        """
+        with self.transaction() as connection:
+            connection.begin()  # SQLAlchemy begins at its own first statement only
+            try:
+                yield connection, connection.connection.cursor()
+            except self._engine.dialect.loaded_dbapi.Error as exc:
+                raise self._wrapped(connection, exc) from exc
+
+    def _wrapped(self, connection: Connection, exc: Exception) -> DBAPIError:
+        """Returns a driver's error as SQLAlchemy raises it, and discards a connection that is lost."""
+        dialect = self._engine.dialect
+        lost = dialect.is_disconnect(exc, connection.connection.dbapi_connection, None)  # type: ignore[arg-type]
+        if lost:
+            connection.invalidate(exc)
+        return DBAPIError.instance(  # type: ignore[return-value]  # it is one, as ``exc`` is the driver's
+            *("(by the driver)", None, exc, dialect.loaded_dbapi.Error),
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=dialect,
+        )
 
     @contextmanager
     def single_write(self) -> Iterator[Connection]:

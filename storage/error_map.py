@@ -45,6 +45,8 @@ POSTGRESQL_MESSAGES: Mapping[str, str] = {
 """By SQLSTATE or its class, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
 
+CONTENTION = frozenset({"40", "55P03"})
+
 DATABASE_ERRORS = (DBAPIError, NoConnectionFree, sqlite3.Error)
 """What a transaction may raise; sqlite3.Error where the driver is called directly."""
 
@@ -63,6 +65,12 @@ def to_store_error(exc: Exception) -> StoreUnavailable | None:
         if not (outage or isinstance(exc, OperationalError | InterfaceError | InternalError)):
             return None
     return StoreUnavailable(sentence or UNREACHABLE)
+
+
+def is_contention(exc: StoreUnavailable) -> bool:
+    """Returns whether other transactions were in the way: a deadlock, or a lock held for too long."""
+    code = getattr(exc.__cause__, "sqlstate", None) or ""
+    return code[:2] in CONTENTION or code in CONTENTION
 
 
 def _message_for(exc: Exception) -> str | None:

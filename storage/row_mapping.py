@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.domain.models import Conversation, ConversationKey, Failure, Message, MessageKind, Turn, Usage
+from gateway.domain.models import Conversation, ConversationKey, Failure, Message, Turn, Usage
 from storage import sql
 
 AWAITED_BY_INDEX = 9
@@ -93,18 +93,16 @@ def changed_columns(
     return columns
 
 
+NEW_TURN_COLUMNS = (
+    *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
+    *("awaited_by", "trace", "state", "attempts", "trail", "received_at", "started_at"),
+)
+
+
 def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
-    """Returns the columns of a new turn, without those that keep their defaults."""
+    """Returns NEW_TURN_COLUMNS of a new turn; the others keep their defaults."""
     message = turn.message
-    optional = (
-        {"kind": message.kind, "files": message.files}
-        if message.files or message.kind is not MessageKind.PROMPT
-        else {}
-    )
-    rarely_set = {"trail": turn.audit_log, "trace": message.traceparent, "awaited_by": awaited_by}
     return {
-        **optional,
-        **{name: value for name, value in rarely_set.items() if value},
         "conversation_id": turn.conversation_id,
         "seq": turn.seq,
         "id": turn.id,
@@ -113,8 +111,13 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "text": message.text,
         "author": message.author,
         "address": message.address,
+        "kind": message.kind,
+        "files": message.files,
+        "awaited_by": awaited_by or None,
+        "trace": message.traceparent,
         "state": turn.state,
         "attempts": turn.attempts,
+        "trail": turn.audit_log,
         "received_at": turn.received_at,
         "started_at": turn.started_at,
     }

@@ -13,6 +13,7 @@ from gateway.ports.store import ClusterEvent
 from storage import pubsub
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
+from storage.enqueueing import SqlEnqueueing
 from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
 from storage.queries import SqlTurnQueries
@@ -37,6 +38,7 @@ def implemented_by(method_of: Callable[[SqlStore], Callable[P, T]]) -> Callable[
 class SqlStore:
     """Implements Store and ReportingStore. Connects at the first call."""
 
+    enqueueing: SqlEnqueueing
     turn_queue: SqlTurnQueue
     queries: SqlTurnQueries
     leases: SqlLeases
@@ -50,7 +52,8 @@ class SqlStore:
         self._database = database
         self.is_shared = database.kind == "postgresql"
         self.queries = SqlTurnQueries(database)
-        self.turn_queue = SqlTurnQueue(database, self.queries, lease_seconds)
+        self.enqueueing = SqlEnqueueing(database, self.queries, lease_seconds)
+        self.turn_queue = SqlTurnQueue(database, self.queries)
         self.leases = SqlLeases(database, lease_seconds)
         self.key_values = SqlKeyValueStore(database)
         self.token_buckets = SqlTokenBuckets(database)
@@ -58,7 +61,8 @@ class SqlStore:
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
 
-    enqueue = implemented_by(lambda store: store.turn_queue.enqueue)
+    enqueue = implemented_by(lambda store: store.enqueueing.enqueue)
+    enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)
     retry_turn = implemented_by(lambda store: store.turn_queue.retry_turn)
     append_to_queued = implemented_by(lambda store: store.turn_queue.append_to_queued)

@@ -1,27 +1,24 @@
-"""Adds turns to the queue and changes those in it. Migrates, imports and deletes conversations."""
+"""Adds failed and retried turns to the queue, and changes those in it. Migrates, imports and deletes conversations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from gateway.domain.errors import Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
     AuditEntry,
     AuditEvent,
     ChannelMigrated,
-    Claim,
     Conversation,
     ConversationKey,
     Exchange,
     Failure,
     Feedback,
-    Lease,
     Message,
     MessageEdited,
     MessageKind,
@@ -30,148 +27,69 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
-from gateway.ports.store import ClusterEvent, EnqueueResult, EventKind
+from gateway.ports.store import EnqueueResult
 from storage import pubsub, row_mapping, sql, transitions
 from storage.database import Database
-from storage.queries import NO_LIMIT, SqlTurnQueries
-from storage.schema import storable, storable_file
-
-
-class AlreadyRecorded(GatewayError):
-    """The message was recorded before."""
-
-
-class TurnSlot(NamedTuple):
-    """The position of a new turn: a row of sql.SLOT."""
-
-    conversation: int
-    thread: ThreadId | None
-    backend: str
-    head: int
-    tail: int
-    """The new turn's seq."""
-    epoch: int
-    at: float
-
-    @property
-    def was_idle(self) -> bool:
-        """Whether the conversation had no unfinished turn before the new one."""
-        return self.tail == self.head + 1
+from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn, publish_cancelled
+from storage.queries import SqlTurnQueries
+from storage.schema import storable_file
 
 
 class SqlTurnQueue:
     """Implements the methods of Store that add turns, or change them without a lease."""
 
-    def __init__(self, database: Database, queries: SqlTurnQueries, lease_seconds: float) -> None:
+    def __init__(self, database: Database, queries: SqlTurnQueries) -> None:
         self._database = database
         self._upserts = sql.UPSERTS[database.kind]
         self._queries = queries
-        self._lease_seconds = lease_seconds
 
     # ---------------------------------------------------------------- new turns
 
-    def enqueue(
-        self,
-        message: Message,
-        turn_id: TurnId,
-        *,
-        owner: str | None = None,
-        received_by: str = "",
-        max_backlog: int = 100,
-    ) -> EnqueueResult:
-        owner = None if message.debounce_seconds else owner
-        while True:
-            try:
-                with self._database.transaction() as connection:
-                    slot = self._reserve_slot(connection, message, owner, max_backlog)
-                    new = _new_turn(turn_id, message, slot, owner, received_by)
-                    waiter = received_by if message.has_waiting_caller else ""
-                    return self._insert_turn(
-                        connection, new, slot, owner, awaited_by=waiter, debounced=bool(message.debounce_seconds)
-                    )
-            except (AlreadyRecorded, Overloaded, ThreadNotFound) as exc:
-                refusal = exc
-            existing = self._queries.find_turn_by_message(message.key.platform, message.message_id)
-            if existing is not None:
-                return EnqueueResult(existing, is_new=False)
-            if not isinstance(refusal, AlreadyRecorded):
-                raise refusal
-            if self._queries.get_turn(turn_id) is not None:
-                raise Conflict(f"The turn id {turn_id} is already used by another message.")
-            # The message was recorded but its conversation has been deleted since: try again.
-
     def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:
         with suppress(AlreadyRecorded, ThreadNotFound), self._database.transaction() as connection:
-            slot = self._reserve_slot(connection, replace(message, debounce_seconds=0.0), None, NO_LIMIT)
+            slot = self._reserve_slot(connection, message)
             parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail - 1}
             if connection.execute(sql.unreported_failure, parameters | {"code": failure.code}).first():
                 raise AlreadyRecorded
-            queued = _new_turn(
-                turn_id, replace(message, has_waiting_caller=False, debounce_seconds=0.0), slot, None, ""
-            )
+            queued = new_turn(turn_id, replace(message, has_waiting_caller=False), slot, None, "")
             failed = replace(queued, state=TurnState.FAILED, failure=failure, answered_at=slot.at)
-            return self._insert_turn(connection, failed, slot, None).turn
+            return self._insert_turn(connection, failed, slot).turn
         return None
 
     def retry_turn(self, turn_id: TurnId, new_turn_id: TurnId) -> EnqueueResult:
         with self._database.transaction() as connection:
-            row = connection.execute(
-                sql.append_turn_after, {"turn": turn_id, **self._lease_parameters(None, 0.0)}
-            ).first()
+            row = connection.execute(sql.append_turn_after, {"turn": turn_id}).first()
             if row is None:
                 raise TurnNotFound(f"There is no turn {turn_id!r}.")
             slot = TurnSlot(*row)
             original = row_mapping.to_turns(connection.execute(sql.turn_to_retry, {"turn": turn_id}).all())[0]
             _check_retry(original)
             try:
-                recorded = self._insert_turn(connection, _retried_turn(original, new_turn_id, slot), slot, None)
+                recorded = self._insert_turn(connection, _retried_turn(original, new_turn_id, slot), slot)
             except AlreadyRecorded:
                 raise Conflict(f"The turn {turn_id} was already retried.") from None
             audit_log = transitions.appended(original, AuditEvent.RETRIED_AS, new_turn_id, slot.at)
             connection.execute(sql.set_audit_log, {"turn": turn_id, "lines": audit_log})
             return recorded
 
-    def _lease_parameters(self, owner: str | None, delay_seconds: float) -> dict[str, Any]:
-        return {"holder": owner, "wait": self._lease_seconds if owner else delay_seconds, "claims": 1 if owner else 0}
-
-    def _reserve_slot(self, connection: Connection, message: Message, owner: str | None, max_backlog: int) -> TurnSlot:
+    def _reserve_slot(self, connection: Connection, message: Message) -> TurnSlot:
         # The conversation's row is updated first: its lock makes seqs follow the order of commits.
         statement = self._upserts.append_turn if message.may_start_conversation else sql.append_turn_if_exists
         key = row_mapping.key_columns(message.key, "" if message.may_start_conversation else "key_")
-        row = connection.execute(statement, key | self._lease_parameters(owner, message.debounce_seconds)).first()
+        row = connection.execute(statement, key).first()
         if row is None:
             raise ThreadNotFound
-        slot = TurnSlot(*row)
-        if slot.tail - slot.head > max_backlog and message.kind is not MessageKind.STOP:
-            raise Overloaded(f"{max_backlog} messages in this conversation are waiting for an answer. Try again later.")
-        return slot
+        return TurnSlot(*row)
 
-    def _insert_turn(
-        self,
-        connection: Connection,
-        turn: Turn,
-        slot: TurnSlot,
-        owner: str | None,
-        *,
-        awaited_by: str = "",
-        debounced: bool = False,
-    ) -> EnqueueResult:
-        columns = (
-            row_mapping.resolved_turn_columns(turn)
-            if turn.state.is_resolved
-            else row_mapping.new_turn_columns(turn, awaited_by)
-        )
+    def _insert_turn(self, connection: Connection, turn: Turn, slot: TurnSlot) -> EnqueueResult:
+        resolved = turn.state.is_resolved
+        columns = row_mapping.resolved_turn_columns(turn) if resolved else row_mapping.new_turn_columns(turn)
         if connection.execute(self._upserts.insert_turn, columns).rowcount == 0:
             raise AlreadyRecorded
-        if slot.was_idle and owner:
-            conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
-            return EnqueueResult(
-                turn, is_new=True, claim=Claim(Lease(slot.conversation, owner, slot.epoch), conversation, turn)
-            )
-        if slot.was_idle and not debounced:
+        if slot.was_idle:
             pubsub.publish(connection, [pubsub.DUE])
-        stops = turn.message.kind is MessageKind.STOP and not turn.state.is_resolved
-        return EnqueueResult(turn, is_new=True, cancelled=_cancel_earlier(connection, slot) if stops else ())
+        stops = turn.message.kind is MessageKind.STOP and not resolved
+        return EnqueueResult(turn, is_new=True, cancelled=cancel_earlier(connection, slot) if stops else ())
 
     # ---------------------------------------------------------------- changes of existing turns
 
@@ -198,7 +116,7 @@ class SqlTurnQueue:
 
     def cancel_turn(self, turn_id: TurnId) -> Turn | None:
         with self._database.transaction() as connection:
-            _publish_cancelled(connection, connection.execute(sql.cancel, {"turn": turn_id}).all())
+            publish_cancelled(connection, connection.execute(sql.cancel, {"turn": turn_id}).all())
         return self._queries.get_turn(turn_id)
 
     def record_feedback(self, feedback: Feedback) -> bool:
@@ -260,44 +178,6 @@ class SqlTurnQueue:
         return conversation
 
 
-def _publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]) -> None:
-    """Publishes cancelled turns to the processes that run or await them. Reads rows of sql.CANCELLED_TURN."""
-    running = [
-        ClusterEvent(EventKind.CANCELLED, turn) for _, turn, started_at, _ in cancelled if started_at is not None
-    ]
-    awaited = [ClusterEvent(EventKind.RESOLVED, turn) for _, turn, _, awaited_by in cancelled if awaited_by is not None]
-    pubsub.publish(connection, [*running, *awaited])
-
-
-def _cancel_earlier(connection: Connection, slot: TurnSlot) -> tuple[TurnId, ...]:
-    """Cancels the unresolved prompts before a new turn; returns their ids."""
-    parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
-    cancelled = sorted(connection.execute(sql.cancel_earlier, parameters), key=lambda row: row[0])
-    _publish_cancelled(connection, cancelled)
-    return tuple(turn for _, turn, *_ in cancelled)
-
-
-def _as_stored(message: Message, received_by: str) -> Message:
-    text, awaited = storable(message.text), message.has_waiting_caller and bool(received_by)
-    if (
-        text == message.text
-        and awaited == message.has_waiting_caller
-        and message.may_start_conversation
-        and not message.files
-    ):
-        return message
-    files = tuple(map(storable_file, message.files))
-    return replace(
-        message,
-        text=text,
-        files=files,
-        may_start_conversation=True,
-        album_item_id="",
-        debounce_seconds=0.0,
-        has_waiting_caller=awaited,
-    )
-
-
 def _with_item(message: Message, item: Message) -> Message | None:
     """Returns the message with an album item added; None when it contains the item already."""
     known = {file.reference for file in message.files}
@@ -312,20 +192,6 @@ def _join_texts(text: str, more: str) -> str:
     if more in text or text in more:
         return max(text, more, key=len)
     return f"{text}\n{more}"
-
-
-def _new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str) -> Turn:
-    """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
-    new = Turn(
-        id=turn_id,
-        conversation_id=slot.conversation,
-        seq=slot.tail,
-        message=_as_stored(message, received_by),
-        state=TurnState.QUEUED,
-        audit_log=(AuditEntry(slot.at, AuditEvent.RECEIVED, storable(received_by)),) if received_by else (),
-        received_at=slot.at,
-    )
-    return transitions.claimed(new, owner, slot.at) if owner and slot.was_idle else new
 
 
 def _check_retry(turn: Turn) -> None:

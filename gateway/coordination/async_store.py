@@ -8,13 +8,12 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from gateway import logs
-from gateway.domain.errors import LeaseLost, StoreUnavailable
+from gateway.coordination.group_commit import GroupCommit
+from gateway.domain.errors import StoreUnavailable
 from gateway.ports.store import LeasedWrite, Store, WriteResult
 
 T = TypeVar("T")
-PendingWrite = tuple[LeasedWrite, "asyncio.Future[WriteResult]"]
 
-MAX_BATCH = 200
 FIRST_RETRY_DELAY = 0.1
 MAX_RETRY_DELAY = 5.0
 
@@ -27,8 +26,7 @@ class AsyncStore:
     def __init__(self, store: Store, executor: Executor) -> None:
         self._store = store
         self._executor = executor
-        self._pending: list[PendingWrite] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._writes: GroupCommit[LeasedWrite, WriteResult] = GroupCommit(self._apply)
 
     async def read(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
@@ -50,14 +48,7 @@ class AsyncStore:
 
         Waits while the database is unavailable: whether the lease still holds is checked when the write is applied.
         """
-        future: asyncio.Future[WriteResult] = asyncio.get_running_loop().create_future()
-        self._pending.append((change, future))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
-        result = await future
-        if isinstance(result, LeaseLost):
-            raise result
-        return result
+        return await self._writes.add(change)
 
     async def get_value(self, name: str) -> str | None:
         return await self.read(lambda store: store.get_value(name))
@@ -65,29 +56,11 @@ class AsyncStore:
     async def set_value_if_absent(self, name: str, value: str) -> str:
         return await self.read(lambda store: store.set_value_if_absent(name, value))
 
-    async def _flush(self) -> None:
+    async def _apply(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult | Exception]:
         try:
-            while self._pending:
-                batch, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
-                await self._commit(batch)
-        finally:
-            self._flushing = None
-
-    async def _commit(self, batch: Sequence[PendingWrite]) -> None:
-        writes = [write for write, _ in batch]
-        try:
-            results = await self.read_with_retry(lambda store: store.apply_writes(writes))
+            return await self.read_with_retry(lambda store: store.apply_writes(writes))
         except Exception as exc:  # noqa: BLE001  # it is raised again where the write is awaited
-            await self._commit_individually(batch, exc)
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            if not future.done():
-                future.set_result(result)
-
-    async def _commit_individually(self, batch: Sequence[PendingWrite], exc: Exception) -> None:
-        """Commits the writes of a failed batch one by one, so that only the write at fault fails."""
-        if len(batch) > 1:
-            for pending in batch:
-                await self._commit([pending])
-        elif not batch[0][1].done():
-            batch[0][1].set_exception(exc)
+            if len(writes) == 1:
+                return (exc,)
+            # One by one, so that only the write at fault fails.
+            return [result for write in writes for result in await self._apply((write,))]

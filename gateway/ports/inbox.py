@@ -1,4 +1,4 @@
-"""What an adapter may call to hand messages to the core. Sync; called from web threads and background tasks."""
+"""What an adapter may call to hand messages to the core: on the worker's loop, or from any other thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.ports.platform import ParsedUpdate
 
 @dataclass(frozen=True, slots=True)
 class AcceptResult:
-    """The result of ``Inbox.accept``."""
+    """The result of ``AsyncInbox.accept``."""
 
     turn: Turn
     is_new: bool
@@ -26,8 +26,10 @@ class AcceptResult:
     """Whether this process has claimed it; otherwise any process may."""
 
 
-class Inbox(Protocol):
-    """What an adapter may call to hand over messages and read turns. Sync, thread-safe; every method does I/O.
+class AsyncInbox(Protocol):
+    """What an adapter may call to hand over messages and read turns. On the worker's loop; every method does I/O.
+
+    Messages that are accepted while others are being committed share the next commit.
 
     All may raise StoreUnavailable; those that call the assistant also AssistantError.
     """
@@ -36,14 +38,14 @@ class Inbox(Protocol):
         """Returns an id for a turn to be accepted, so that its caller can wait for it before it is recorded. No I/O."""
         ...
 
-    def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
+    async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         """Records a message, then starts the turn if this process has capacity; otherwise any process may claim it.
 
         Raises Overloaded, ThreadNotFound, Blocked.
         """
         ...
 
-    def accept_all(self, update: ParsedUpdate) -> None:
+    async def accept_all(self, update: ParsedUpdate) -> None:
         """Records everything in a parsed update; when this returns, all of it is committed.
 
         Dropped are messages that may not start a conversation where none exists, messages of people whom the operator
@@ -53,11 +55,11 @@ class Inbox(Protocol):
         """
         ...
 
-    def get_turn(self, turn_id: TurnId) -> Turn:
+    async def get_turn(self, turn_id: TurnId) -> Turn:
         """Returns a turn. Raises TurnNotFound."""
         ...
 
-    def resolve_conversation(self, key: ConversationKey) -> Conversation:
+    async def resolve_conversation(self, key: ConversationKey) -> Conversation:
         """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
 
         A thread without a conversation is imported if the backend knows it. Raises ThreadNotFound, also when
@@ -65,14 +67,34 @@ class Inbox(Protocol):
         """
         ...
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+    async def transcript(self, conversation: Conversation) -> Sequence[Turn]:
         """Returns the turns of a conversation, oldest first."""
         ...
 
-    def cancel_turn(self, turn_id: TurnId) -> Turn:
+    async def cancel_turn(self, turn_id: TurnId) -> Turn:
         """Cancels a turn, whichever process works on it. Raises TurnNotFound; Conflict when it has another outcome."""
         ...
 
-    def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
+    async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         """Deletes a conversation and its thread at the backend; returns the turns that were cancelled by this."""
         ...
+
+
+class Inbox(Protocol):
+    """The methods of AsyncInbox for threads other than the worker's loop. Sync, thread-safe."""
+
+    def new_turn_id(self) -> TurnId: ...
+
+    def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult: ...
+
+    def accept_all(self, update: ParsedUpdate) -> None: ...
+
+    def get_turn(self, turn_id: TurnId) -> Turn: ...
+
+    def resolve_conversation(self, key: ConversationKey) -> Conversation: ...
+
+    def transcript(self, conversation: Conversation) -> Sequence[Turn]: ...
+
+    def cancel_turn(self, turn_id: TurnId) -> Turn: ...
+
+    def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]: ...

@@ -73,8 +73,23 @@ class KeyValueStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EnqueueRequest:
+    """A message to commit as a turn, see ``Store.enqueue_all``."""
+
+    message: Message
+    turn_id: TurnId
+    owner: str | None = None
+    """Who claims the conversation with it if that is idle; None: nobody."""
+    received_by: str = ""
+    """The receiving process, for the audit log; if the message has a waiting caller, that process is told of the
+    outcome by a ClusterEvent."""
+    max_backlog: int = 100
+    """How many unfinished turns the conversation may have."""
+
+
+@dataclass(frozen=True, slots=True)
 class EnqueueResult:
-    """The result of ``Store.enqueue``."""
+    """The result of enqueueing a message."""
 
     turn: Turn
     is_new: bool
@@ -220,6 +235,21 @@ class Store(KeyValueStore, Protocol):
     is_shared: bool
     """Whether other processes may use the same database. No I/O."""
 
+    def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
+        """Commits messages as the newest turns of their conversations, which are created if they do not exist.
+
+        All are committed by one transaction when this returns, in their order; a result for each. A message that is
+        refused does not affect the others; its result is the error to raise: Overloaded when ``max_backlog`` turns of
+        the conversation are unfinished (not for STOP), ThreadNotFound when the conversation does not exist and the
+        message may not start one, or what the database said about this message alone. A known message id is no error:
+        its turn is the result; so is the turn of a message with the same id before it in ``requests``.
+
+        A message of kind STOP cancels the unresolved prompts before it, in the same transaction. A message with
+        ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no process before that time.
+        Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
+        """
+        ...
+
     def enqueue(
         self,
         message: Message,
@@ -229,15 +259,7 @@ class Store(KeyValueStore, Protocol):
         received_by: str = "",
         max_backlog: int = 100,
     ) -> EnqueueResult:
-        """Commits a message as the newest turn of its conversation, which is created if it does not exist.
-
-        A message of kind STOP cancels the unresolved prompts before it, in the same transaction. Raises Overloaded
-        when ``max_backlog`` turns of the conversation are unfinished (not for STOP), ThreadNotFound when the
-        conversation does not exist and the message may not start one. A known message id raises neither: its turn is
-        returned. A message with ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no
-        process before that time. ``received_by``: the receiving process, for the audit log; if the message has a
-        waiting caller, that process is told of the outcome by a ClusterEvent.
-        """
+        """Commits one message as ``enqueue_all`` does. Raises its error."""
         ...
 
     def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:

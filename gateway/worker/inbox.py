@@ -1,4 +1,4 @@
-"""What adapters call: accept messages, read and cancel turns, delete conversations. Sync, for web threads."""
+"""What adapters call: accept messages, read and cancel turns, delete conversations. On the worker's loop."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway import logs
+from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
 from gateway.domain.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
@@ -32,9 +35,9 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
 from gateway.ports.assistant import Assistant
-from gateway.ports.inbox import AcceptResult
-from gateway.ports.platform import ParsedUpdate
-from gateway.ports.store import EnqueueResult, Store
+from gateway.ports.inbox import AcceptResult, AsyncInbox
+from gateway.ports.platform import ParsedUpdate, PlatformEvent
+from gateway.ports.store import EnqueueRequest, EnqueueResult, Store
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
@@ -50,12 +53,12 @@ log = logs.get_logger(__name__)
 
 
 class WorkerHandle(Protocol):
-    """What the inbox needs of the worker. Thread-safe."""
+    """What the inbox needs of the worker. Called on its loop, except ``run_coroutine``."""
 
     owner: str
 
-    def has_capacity(self) -> bool:
-        """Returns whether a turn could start at once."""
+    def free_capacity(self) -> int:
+        """Returns how many more conversations could be worked on at once."""
         ...
 
     def is_processing(self, conversation_id: int) -> bool:
@@ -80,11 +83,11 @@ class WorkerHandle(Protocol):
 
 
 class StoreInbox:
-    """Implements ``gateway.ports.inbox.Inbox``."""
+    """Implements ``gateway.ports.inbox.AsyncInbox``. Messages that arrive together are committed together."""
 
     def __init__(
         self,
-        store: Store,
+        store: AsyncStore,
         assistant: Assistant,
         worker: WorkerHandle,
         admission: AdmissionControl,
@@ -103,129 +106,145 @@ class StoreInbox:
         self._metrics = metrics
         self._tracing = tracing
         self._max_backlog = max_backlog
+        self._arrivals: GroupCommit[tuple[Message, TurnId], EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
         return TurnId(f"turn_{secrets.token_hex(12)}")
 
-    def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
-        self._check_admission(message)
+    # ------------------------------------------------------------ messages
+
+    async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
+        platform = message.key.platform
+        reason = self._admission.denial_reason(message)
+        if reason is not None:
+            self._metrics.refused(platform, Blocked.code)
+            log.info("message blocked by the operator's rules", platform=platform, reason=reason)
+            raise Blocked
         turn_id = turn_id or self.new_turn_id()
-        with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=message.key.platform) as span:
+        with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=platform) as span:
             if span.traceparent:
                 message = replace(message, traceparent=span.traceparent)
             with self._worker.accepting():
-                return self._report_accepted(message, self._enqueue(message, turn_id))
-
-    def _check_admission(self, message: Message) -> None:
-        reason = self._admission.denial_reason(message)
-        if reason is not None:
-            self._metrics.refused(message.key.platform, Blocked.code)
-            log.info("message blocked by the operator's rules", platform=message.key.platform, reason=reason)
-            raise Blocked
-
-    def _enqueue(self, message: Message, turn: TurnId) -> EnqueueResult:
-        owner, since = self._worker.owner, lease_clock()
-        try:
-            self._backpressure.admit(message)
-            claim_owner = owner if self._worker.has_capacity() else None
-            recorded = self._store.enqueue(
-                message, turn, owner=claim_owner, received_by=owner, max_backlog=self._max_backlog
-            )
-        except Overloaded as exc:
-            # A message that was recorded before is not rejected when it is sent again.
-            existing = self._store.find_turn_by_message(message.key.platform, message.message_id)
-            if existing is None:
-                self._metrics.refused(message.key.platform, exc.code)
-                raise
-            return EnqueueResult(existing, is_new=False)
-        if recorded.claim is not None:
-            self._worker.start_claim(recorded.claim, since)
-        return recorded
-
-    def _report_accepted(self, message: Message, recorded: EnqueueResult) -> AcceptResult:
-        """Counts and logs what was recorded, interrupts the turns that it cancelled, and returns the result."""
+                recorded = await self._enqueue(message, turn_id)
         turn = recorded.turn
         if recorded.is_new:
             self._metrics.accepted(turn)
+            log.info("message recorded", turn=turn.id, seq=turn.seq)
         else:
-            self._metrics.deduplicated(message.key.platform)
-        log.info("message recorded" if recorded.is_new else "message was recorded before", turn=turn.id, seq=turn.seq)
-        for cancelled in recorded.cancelled:
-            self._worker.interrupt_turn(cancelled)
-        return AcceptResult(
-            turn, recorded.is_new, recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
-        )
+            self._metrics.deduplicated(platform)
+            log.info("message was recorded before", turn=turn.id, seq=turn.seq)
+        claimed_here = recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
+        return AcceptResult(turn, recorded.is_new, claimed_here)
 
-    def accept_all(self, update: ParsedUpdate) -> None:
+    async def _enqueue(self, message: Message, turn_id: TurnId) -> EnqueueResult:
+        try:
+            self._backpressure.admit(message)
+            return await self._arrivals.add((message, turn_id))
+        except Overloaded as exc:
+            # A message that was recorded before is not rejected when it is sent again.
+            platform, message_id = message.key.platform, message.message_id
+            existing = await self._store.read(lambda store: store.find_turn_by_message(platform, message_id))
+            if existing is None:
+                self._metrics.refused(platform, exc.code)
+                raise
+            return EnqueueResult(existing, is_new=False)
+
+    async def _enqueue_all(self, arrived: Sequence[tuple[Message, TurnId]]) -> Sequence[EnqueueResult | Exception]:
+        """Commits messages, then starts the turns that this process has capacity for. Raises StoreUnavailable."""
+        owner, since, capacity = self._worker.owner, lease_clock(), self._worker.free_capacity()
+        requests = [
+            EnqueueRequest(message, turn_id, owner if index < capacity else None, owner, self._max_backlog)
+            for index, (message, turn_id) in enumerate(arrived)
+        ]
+        results = await self._store.read(lambda store: store.enqueue_all(requests))
+        for result in results:
+            if isinstance(result, EnqueueResult):
+                if result.claim is not None:
+                    self._worker.start_claim(result.claim, since)
+                for cancelled in result.cancelled:
+                    self._worker.interrupt_turn(cancelled)
+        return results
+
+    async def accept_all(self, update: ParsedUpdate) -> None:
         for message in update.messages:
             with suppress(ThreadNotFound, Blocked):
-                self._accept_message(message)
+                await self._accept_or_append(message)
         for event in update.events:
-            match event:
-                case MessageEdited():
-                    self._store.edit_queued(event)
-                case MessageDeleted():
-                    self._handle_deletion(event)
-                case ChannelMigrated():
-                    self._store.migrate_channel(event)
-                case Feedback():
-                    self._store.record_feedback(event)
+            await self._apply(event)
 
-    def _accept_message(self, message: Message) -> None:
+    async def _accept_or_append(self, message: Message) -> None:
+        """Accepts a message of an update, or appends an album item to the queued turn of the items before it."""
         if message.album_item_id and not message.may_start_conversation:
-            self._store.append_to_queued(message)
+            await self._store.read(lambda store: store.append_to_queued(message))
             return
         try:
-            accepted = self.accept(message)
+            accepted = await self.accept(message)
         except Overloaded as exc:
-            self._refuse_overloaded(message, exc)
+            await self._refuse_overloaded(message, exc)
             return
-        if message.album_item_id and not accepted.is_new and not self._store.append_to_queued(message):
-            self.accept(
-                replace(
-                    message,
-                    message_id=f"{message.message_id}:{message.album_item_id}",
-                    album_item_id="",
-                    debounce_seconds=0.0,
-                )
-            )
+        if not message.album_item_id or accepted.is_new:
+            return
+        if not await self._store.read(lambda store: store.append_to_queued(message)):
+            message_id = f"{message.message_id}:{message.album_item_id}"
+            await self.accept(replace(message, message_id=message_id, album_item_id="", debounce_seconds=0.0))
 
-    def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
+    async def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
         """Records the message as a failed turn, so that its author is told, unless such a notice is pending already."""
         failure = Failure(exc.code, OVERLOADED_REPLY, detail=str(exc), retry_after=exc.retry_after)
-        refused = self._store.enqueue_failed(message, self.new_turn_id(), failure)
+        turn_id = self.new_turn_id()
+        refused = await self._store.read(lambda store: store.enqueue_failed(message, turn_id, failure))
         log.warning("message rejected; queue full", platform=message.key.platform, turn=refused and refused.id)
 
-    def _handle_deletion(self, withdrawal: MessageDeleted) -> None:
-        turn = self._store.find_turn_by_message(withdrawal.platform, withdrawal.message_id)
+    async def _apply(self, event: PlatformEvent) -> None:
+        match event:
+            case MessageEdited():
+                await self._store.read(lambda store: store.edit_queued(event))
+            case MessageDeleted():
+                await self._handle_deletion(event)
+            case ChannelMigrated():
+                await self._store.read(lambda store: store.migrate_channel(event))
+            case Feedback():
+                await self._store.read(lambda store: store.record_feedback(event))
+
+    async def _handle_deletion(self, deleted: MessageDeleted) -> None:
+        turn = await self._store.read(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
         if turn is not None and not turn.state.is_resolved:
             with suppress(TurnNotFound, Conflict):  # it was resolved or deleted just now
-                self.cancel_turn(turn.id)
+                await self.cancel_turn(turn.id)
 
-    def get_turn(self, turn_id: TurnId) -> Turn:
-        found = self._store.get_turn(turn_id)
+    # ------------------------------------------------------------ turns and conversations
+
+    async def get_turn(self, turn_id: TurnId) -> Turn:
+        found = await self._store.read(lambda store: store.get_turn(turn_id))
         if found is None:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         return found
 
-    def resolve_conversation(self, key: ConversationKey) -> Conversation:
+    async def resolve_conversation(self, key: ConversationKey) -> Conversation:
         name = ThreadId(key.channel)
         if not THREAD_ID_PATTERN.fullmatch(name):
             raise ThreadNotFound("There is no such thread. Leave thread_id out to open a new one.")
-        conversation = (
-            self._store.find_conversation(key)
-            or self._store.find_conversation_by_thread(name)
-            or self._import_thread(key, name)
+        conversation = await self._store.read(
+            lambda store: store.find_conversation(key) or store.find_conversation_by_thread(name)
         )
+        conversation = conversation or await self._import_thread(key, name)
         if (conversation.key.platform, conversation.key.workspace) != (key.platform, key.workspace):
             raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
         return conversation
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
-        return self._store.transcript(conversation.id)
+    async def _import_thread(self, key: ConversationKey, thread: ThreadId) -> Conversation:
+        history = await self._assistant.import_history(thread)
+        if history is None:
+            raise ThreadNotFound(f"There is no thread {thread!r}. Leave thread_id out to open a new one.")
+        log.info("thread imported", thread=thread, exchanges=len(history))
+        backend = self._assistant.name
+        return await self._store.read(lambda store: store.import_thread(key, thread, backend, history))
 
-    def cancel_turn(self, turn_id: TurnId) -> Turn:
-        found = self._store.cancel_turn(turn_id)
+    async def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+        return await self._store.read(lambda store: store.transcript(conversation.id))
+
+    async def cancel_turn(self, turn_id: TurnId) -> Turn:
+        found = await self._store.read(lambda store: store.cancel_turn(turn_id))
         if found is None:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         if found.state is not TurnState.CANCELLED:
@@ -234,22 +253,58 @@ class StoreInbox:
         log.info("turn cancelled", turn=turn_id)
         return found
 
-    def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
-        open_turns = [turn.id for turn in self._store.transcript(conversation.id) if not turn.state.is_resolved]
-        cancelled = [turn for turn in map(self._store.cancel_turn, open_turns) if turn is not None]
-        for turn in cancelled:
-            self._worker.interrupt_turn(turn.id)
-        threads = [*self._store.former_threads(conversation.id), (conversation.thread_id, conversation.backend)]
-        for thread, backend in threads:
+    async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
+        cancelled = await self._cancel_open_turns(conversation)
+        former = await self._store.read(lambda store: store.former_threads(conversation.id))
+        for thread, backend in [*former, (conversation.thread_id, conversation.backend)]:
             if thread is not None and backend == self._assistant.name:
-                self._worker.run_coroutine(self._assistant.delete_thread(thread))
-        self._store.delete_conversation(conversation.id)
+                await self._assistant.delete_thread(thread)
+        await self._store.read(lambda store: store.delete_conversation(conversation.id))
         log.info("conversation deleted", conversation=conversation.id)
         return cancelled
 
-    def _import_thread(self, key: ConversationKey, thread: ThreadId) -> Conversation:
-        history = self._worker.run_coroutine(self._assistant.import_history(thread))
-        if history is None:
-            raise ThreadNotFound(f"There is no thread {thread!r}. Leave thread_id out to open a new one.")
-        log.info("thread imported", thread=thread, exchanges=len(history))
-        return self._store.import_thread(key, thread, self._assistant.name, history)
+    async def _cancel_open_turns(self, conversation: Conversation) -> Sequence[Turn]:
+        cancelled = []
+        for turn in await self.transcript(conversation):
+            if not turn.state.is_resolved:
+                found = await self._store.read(partial(_cancel, turn_id=turn.id))
+                if found is not None:
+                    self._worker.interrupt_turn(found.id)
+                    cancelled.append(found)
+        return cancelled
+
+
+def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:
+    return store.cancel_turn(turn_id)
+
+
+class ThreadInbox:
+    """Implements ``gateway.ports.inbox.Inbox``: an AsyncInbox for other threads than the loop's."""
+
+    def __init__(self, inbox: AsyncInbox, worker: WorkerHandle) -> None:
+        self._inbox = inbox
+        self._run = worker.run_coroutine
+
+    def new_turn_id(self) -> TurnId:
+        return self._inbox.new_turn_id()
+
+    def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
+        return self._run(self._inbox.accept(message, turn_id))
+
+    def accept_all(self, update: ParsedUpdate) -> None:
+        self._run(self._inbox.accept_all(update))
+
+    def get_turn(self, turn_id: TurnId) -> Turn:
+        return self._run(self._inbox.get_turn(turn_id))
+
+    def resolve_conversation(self, key: ConversationKey) -> Conversation:
+        return self._run(self._inbox.resolve_conversation(key))
+
+    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+        return self._run(self._inbox.transcript(conversation))
+
+    def cancel_turn(self, turn_id: TurnId) -> Turn:
+        return self._run(self._inbox.cancel_turn(turn_id))
+
+    def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
+        return self._run(self._inbox.delete_conversation(conversation))

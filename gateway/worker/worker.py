@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError as FutureCancelled
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ T = TypeVar("T")
 MAX_CLAIMS_PER_SWEEP = 100
 """The largest number of conversations that one query claims."""
 RETRY_DELAY_AFTER_FAULT = 5.0
-BURST_POLL_SECONDS = 0.005
+STOPPED = "The gateway is stopping. Try again later."
 MAX_BURST_WAIT = 1.0
 """Seconds for which turns are at most delayed while messages are being accepted."""
 
@@ -57,10 +58,11 @@ class Worker:
         self._background_tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
         self._accepting_count = 0
-        self._accepting_lock = threading.Lock()
         self._burst_wait: asyncio.Task[None] | None = None
         self._loop = _new_event_loop()
         self._wake_up = asyncio.Event()
+        self._none_accepting = asyncio.Event()
+        self._none_accepting.set()
         self._thread = threading.Thread(target=self._run_loop, name="worker", daemon=True)
         self._stop_listening = threading.Event()
         self._listener: threading.Thread | None = None
@@ -81,8 +83,10 @@ class Worker:
         def on_event(event: ClusterEvent) -> None:
             if event.kind is EventKind.DUE:
                 self._loop.call_soon_threadsafe(self._wake_up.set)
+            elif event.kind is EventKind.RESOLVED and event.turn_id is not None:
+                on_resolved(event.turn_id)
             elif event.turn_id is not None:
-                (on_resolved if event.kind is EventKind.RESOLVED else self.interrupt_turn)(event.turn_id)
+                self._loop.call_soon_threadsafe(self.interrupt_turn, event.turn_id)
 
         self._listener = threading.Thread(
             target=store.listen, args=(on_event, self._stop_listening), name="cluster-events", daemon=True
@@ -111,38 +115,50 @@ class Worker:
         self._thread.join()
         self._loop.close()
 
-    def has_capacity(self) -> bool:
-        return not self._draining and len(self._tasks) < self._capacity
-
     def is_processing(self, conversation_id: int) -> bool:
         return conversation_id in self._tasks
+
+    def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
+        """Raises StoreUnavailable when the worker has stopped, or stops meanwhile."""
+        if self._loop.is_closed():
+            work.close()
+            raise StoreUnavailable(STOPPED)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except FutureCancelled:
+            raise StoreUnavailable(STOPPED) from None
+
+    # ------------------------------------------------------------ on the loop, for the inbox
+
+    def free_capacity(self) -> int:
+        return 0 if self._draining else max(0, self._capacity - len(self._tasks))
 
     @contextmanager
     def accepting(self) -> Iterator[None]:
         """Held while a message is accepted. No turn starts meanwhile, as the sender waits for the response."""
-        with self._accepting_lock:
-            self._accepting_count += 1
+        self._accepting_count += 1
+        self._none_accepting.clear()
         try:
             yield
         finally:
-            with self._accepting_lock:
-                self._accepting_count -= 1
+            self._accepting_count -= 1
+            if not self._accepting_count:
+                self._none_accepting.set()
 
     def start_claim(self, claim: Claim, since: float) -> None:
-        # In a new context: the caller's would keep its web request in memory for as long as the turn runs.
-        self._loop.call_soon_threadsafe(self._start_task, claim, since, context=Context())
+        self._start_task(claim, since)
 
     def interrupt_turn(self, turn_id: TurnId) -> None:
-        self._loop.call_soon_threadsafe(self._interrupt, turn_id)
-
-    def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        for work in self._tasks.values():
+            work.interrupt(turn_id)
 
     # ------------------------------------------------------------ the loop
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        # Threads that wait in ``run_coroutine`` are released.
+        self._loop.run_until_complete(cancel_all(tuple(asyncio.all_tasks(self._loop))))
 
     def _start_loops(self) -> None:
         self._create_background_task(self._sweep_loop())
@@ -215,7 +231,7 @@ class Worker:
             elif not work.is_finishing:
                 work.abandon()
         for turn in renewal.cancelled_turns:
-            self._interrupt(turn)
+            self.interrupt_turn(turn)
 
     def _start_task(self, claim: Claim, since: float) -> None:
         conversation = claim.lease.conversation_id
@@ -225,9 +241,10 @@ class Worker:
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
-        work = self._tasks[conversation] = ConversationTask(guard, over_capacity=not self.has_capacity())
+        work = self._tasks[conversation] = ConversationTask(guard, over_capacity=not self.free_capacity())
         self._metrics.set_conversations_in_progress(len(self._tasks))
-        work.task = self._loop.create_task(self._process_conversation(work))
+        # In a new context: a caller's would be kept in memory for as long as the turn runs.
+        work.task = self._loop.create_task(self._process_conversation(work), context=Context())
         work.task.add_done_callback(lambda _: self._task_done(conversation, work))
 
     def _task_done(self, conversation: int, work: ConversationTask) -> None:
@@ -236,10 +253,6 @@ class Worker:
         self._metrics.set_conversations_in_progress(len(self._tasks))
         if len(self._tasks) == self._capacity - 1:
             self._wake_up.set()  # there was no capacity until now: a conversation may be waiting for it
-
-    def _interrupt(self, turn: TurnId) -> None:
-        for work in self._tasks.values():
-            work.interrupt(turn)
 
     # ------------------------------------------------------------ one conversation
 
@@ -267,14 +280,14 @@ class Worker:
     async def _wait_for_burst(self) -> None:
         """Delays the turn while a burst of messages is being accepted: both compete for one CPU, and senders wait."""
         if self._accepting_count and self._burst_wait is None:
-            self._burst_wait = self._create_background_task(self._poll_until_burst_ends())
+            self._burst_wait = self._create_background_task(self._until_burst_ends())
         if self._burst_wait is not None:
             await asyncio.shield(self._burst_wait)
 
-    async def _poll_until_burst_ends(self) -> None:
-        deadline = self._loop.time() + MAX_BURST_WAIT
-        while self._accepting_count and self._loop.time() < deadline:  # noqa: ASYNC110  # messages are accepted in threads
-            await asyncio.sleep(BURST_POLL_SECONDS)
+    async def _until_burst_ends(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_BURST_WAIT):
+                await self._none_accepting.wait()
         self._burst_wait = None
 
 

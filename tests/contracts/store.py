@@ -7,6 +7,7 @@ from tests.contracts.store_audit_log import AuditLogContract
 from tests.contracts.store_claiming import ClaimingContract
 from tests.contracts.store_concurrency import ConcurrencyContract
 from tests.contracts.store_enqueue import EnqueueContract
+from tests.contracts.store_enqueue_together import EnqueueTogetherContract
 from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
@@ -18,6 +19,7 @@ from tests.contracts.store_stop_edit_feedback import ChangingContract
 
 class StoreContract(
     EnqueueContract,
+    EnqueueTogetherContract,
     EnqueueFailedContract,
     RetryContract,
     ClaimingContract,

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway import app
-from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn, TurnId
+from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn
 from gateway.ports.check import CheckResult
+from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
 from gateway.ports.store import (
     AppendAuditEntry,
+    EnqueueRequest,
     EnqueueResult,
     FinishTurn,
     LeasedWrite,
@@ -71,6 +76,10 @@ class CrashPlan:
     """It exits with 0 once so many turns were delivered, counted over all processes."""
     crash_step: str = ""
     """Step at which it kills itself, when first reached: ``before record outcome`` for example. Empty: never."""
+    together: bool = False
+    """Whether the messages arrive at the same time, as one group, or one after the other."""
+    accepted: Path | None = None
+    """A file for the channel and text of each message that was acknowledged."""
 
 
 @dataclass
@@ -90,10 +99,18 @@ class CrashingStore(SqlStore):
     def __init__(self, url: str, on_step: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__(url, lease_seconds=lease_seconds)
         self._on_step = on_step
+        self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
-    def enqueue(self, message: Message, turn_id: TurnId, **options: Any) -> EnqueueResult:
+    @contextmanager
+    def _until_commit(self, transaction: Callable[[], Any]) -> Iterator[Any]:
+        """Opens a transaction in which messages are recorded, and stops at the step between write and commit."""
+        with transaction() as opened:
+            yield opened
+            self._on_step("written, not committed")
+
+    def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
         self._on_step("before enqueue")
-        recorded = super().enqueue(message, turn_id, **options)
+        recorded = super().enqueue_all(requests)
         self._on_step("after enqueue")
         return recorded
 
@@ -160,13 +177,29 @@ def run_process(plan: CrashPlan) -> None:
     store = CrashingStore(plan.url, scythe)
     settings = Settings(_env_file=None, **plan.settings)  # type: ignore[call-arg]  # pydantic-settings takes it
     gateway = app.open_gateway(settings, (platform,), store, lease_seconds=LEASE_SECONDS)
-    for channel, text in plan.messages:
-        gateway.inbox.accept(platform.message(channel, text))
+    messages = [platform.message(channel, text) for channel, text in plan.messages]
+    if plan.together:
+        gateway.worker.run_coroutine(accept_together(gateway.async_inbox, messages, plan.accepted))
+    else:
+        for message in messages:
+            gateway.inbox.accept(message)
     with platform.changed:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
         ), "not all were delivered"
     gateway.close(grace=5.0)
+
+
+async def accept_together(inbox: AsyncInbox, messages: Sequence[Message], accepted: Path | None) -> None:
+    """Accepts messages that arrive at the same time; writes each into a file when it is acknowledged."""
+
+    async def accept(message: Message) -> None:
+        await inbox.accept(message)
+        if accepted is not None:
+            with accepted.open("a") as file:
+                file.write(f"{message.message_id}\n")
+
+    await asyncio.gather(*map(accept, messages))
 
 
 def start_process(plan: CrashPlan) -> Any:

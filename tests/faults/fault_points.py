@@ -18,6 +18,7 @@ from tests.faults.gateway_process import GatewayProcess
 MAX_PARALLEL = 10
 CRASH_STEPS = (
     "before enqueue",
+    "written, not committed",
     "after enqueue",
     "before set thread",
     "after set run",

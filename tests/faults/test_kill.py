@@ -16,6 +16,7 @@ from tests.faults.crashing_process import CrashPlan, read_deliveries, run_to_end
 MESSAGES = (("a", "one"), ("a", "two"), ("a", "three"))
 
 STEPS = (
+    "written, not committed",
     "after enqueue",
     "before set thread",
     "after set thread",

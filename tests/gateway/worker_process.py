@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.rate_limiter import RateLimiter
-from gateway.domain.models import TurnId
+from gateway.domain.models import Turn, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
@@ -21,7 +21,7 @@ from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.store import ClusterEvent
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox
+from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
@@ -85,9 +85,10 @@ class WorkerProcess:
             lease_seconds=lease_seconds,
             sweep_seconds=sweep_seconds,
         )
-        self.inbox = StoreInbox(
-            store, assistant, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
+        self.async_inbox = StoreInbox(
+            async_store, assistant, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
         )
+        self.inbox = ThreadInbox(self.async_inbox, self.worker)
         self.listening = threading.Event()
         self.decided: SimpleQueue[TurnId] = SimpleQueue()
         self.worker.start()
@@ -100,6 +101,12 @@ class WorkerProcess:
     def say(self, text: str, channel: str = "c", *, awaited: bool = False) -> TurnId:
         message = self.platform.message(text, channel=channel)
         return self.inbox.accept(replace(message, has_waiting_caller=awaited)).turn.id
+
+    def stored(self, turn: TurnId) -> Turn:
+        """Returns a turn as it is stored, also after ``stop``."""
+        found = self.store.get_turn(turn)
+        assert found is not None
+        return found
 
     def stop(self, grace: float = 10.0) -> None:
         if self.up:

@@ -143,7 +143,7 @@ class TestPostgresqlFaults:
     def test_idle_transaction_is_terminated_by_the_server(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(database.POSTGRESQL_TIMEOUTS, "idle_in_transaction_session_timeout", 50)
+        monkeypatch.setitem(database.POSTGRESQL_TIMEOUTS, "idle_in_transaction_session_timeout", 500)
         frozen, other = SqlStore(postgres_url), SqlStore(postgres_url)
         turn = enqueue(other, "frozen").turn
 

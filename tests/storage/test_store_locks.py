@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import pytest
 
 from gateway.domain.models import ThreadId, Turn, TurnState
-from storage import turn_queue
+from storage import new_turns
 from storage.leased_writes import LeasedWriteBatch
 from storage.store import SqlStore
 from tests import postgres
@@ -53,11 +53,11 @@ def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer
 
 def test_second_enqueue_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
     with store._database.transaction() as connection:
-        slot = store.turn_queue._reserve_slot(connection, message(), None, 10)
+        slot = store.turn_queue._reserve_slot(connection, message())
         second = aside(lambda: peer.enqueue(message(), new_turn()).turn.seq)
         assert waits(second)
-        turn = turn_queue._new_turn(new_turn(), message(), slot, None, "")
-        first = store.turn_queue._insert_turn(connection, turn, slot, None)
+        turn = new_turns.new_turn(new_turn(), message(), slot, None, "")
+        first = store.turn_queue._insert_turn(connection, turn, slot)
     assert (first.turn.seq, second.result()) == (1, 2)
 
 

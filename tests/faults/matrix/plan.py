@@ -54,6 +54,7 @@ class FaultStep(StrEnum):
     """Steps of a turn. Those of the store are named as in ``crashing_process``."""
 
     BEFORE_ENQUEUE = "before enqueue"
+    ENQUEUE_NOT_COMMITTED = "written, not committed"
     AFTER_ENQUEUE = "after enqueue"
     AFTER_CLAIM = "after claim"
     THREAD_CREATED = "before set thread"
@@ -102,6 +103,8 @@ class MatrixCell:
 
     @property
     def is_possible(self) -> bool:
+        if self.step is FaultStep.ENQUEUE_NOT_COMMITTED and self.fault not in KILLS:
+            return False  # it holds a transaction open, in which the other faults cannot begin
         if self.database is DatabaseKind.SQLITE and self.fault in NEEDS_SERVER:
             return False
         if self.platform is PlatformVariant.CHAT and (

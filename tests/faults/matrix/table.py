@@ -13,6 +13,7 @@ from tests.faults.matrix.scoring import EMPTY_SCORE
 
 STEP_TITLES = {
     FaultStep.BEFORE_ENQUEUE: "before enqueue",
+    FaultStep.ENQUEUE_NOT_COMMITTED: "written, not committed",
     FaultStep.AFTER_ENQUEUE: "enqueued",
     FaultStep.AFTER_CLAIM: "claimed",
     FaultStep.THREAD_CREATED: "thread created",

@@ -81,7 +81,7 @@ def test_a_waiting_process_is_told_when_another_process_resolves_the_turn(start:
     waiting.listening.wait(PATIENCE)
     turn = waiting.say("hello", awaited=True)
     assert waiting.decided.get(timeout=PATIENCE) == turn
-    assert waiting.inbox.get_turn(turn).reply == "You said: hello"
+    assert waiting.stored(turn).reply == "You said: hello"
 
 
 def test_no_event_is_sent_for_a_turn_that_nobody_awaits(start: Start) -> None:

@@ -34,7 +34,7 @@ def test_a_reply_that_the_platform_rejects_is_stored_with_the_reason(
     lost = process.say("hello")
     process.say("again")
     process.platform.wait_for(1)
-    stored = process.inbox.get_turn(lost)
+    stored = process.stored(lost)
     assert stored.state is TurnState.FAILED
     assert stored.reply == "You said: hello"
     assert stored.failure is not None
@@ -82,7 +82,7 @@ def test_a_lease_lost_during_delivery_is_not_a_delivery_failure(
     monkeypatch.setattr(process.platform, "deliver", too_late)
     turn = process.say("hello")
     deadline = time.monotonic() + 20
-    while process.inbox.get_turn(turn).state is not TurnState.ANSWERED or process.worker.is_processing(1):
+    while process.stored(turn).state is not TurnState.ANSWERED or process.worker.is_processing(1):
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    assert process.inbox.get_turn(turn).failure is None
+    assert process.stored(turn).failure is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,13 +13,14 @@ import pytest
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
-from gateway.domain.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
-from gateway.domain.models import Claim, ConversationKey, Exchange, Message, ThreadId, TurnId, TurnState
+from gateway.domain.errors import Blocked, Conflict, Overloaded, StoreUnavailable, ThreadNotFound, TurnNotFound
+from gateway.domain.models import Claim, ConversationKey, Exchange, Message, MessageKind, ThreadId, TurnId, TurnState
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
+from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import ParsedUpdate
-from gateway.ports.store import FinishTurn, RecordOutcome, SetThread
-from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox
+from gateway.ports.store import EnqueueRequest, EnqueueResult, FinishTurn, RecordOutcome, SetThread
+from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.gateway.worker_process import open_admission
@@ -32,12 +33,13 @@ class Notes:
     """A worker that records its calls and runs nothing."""
 
     owner: str = "me"
-    has_room: bool = True
+    capacity: int = 50
     submitted: list[Claim] = field(default_factory=list)
     interrupted: list[TurnId] = field(default_factory=list)
+    runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
-    def has_capacity(self) -> bool:
-        return self.has_room
+    def free_capacity(self) -> int:
+        return self.capacity - len(self.submitted)
 
     def is_processing(self, conversation_id: int) -> bool:
         return any(claim.lease.conversation_id == conversation_id for claim in self.submitted)
@@ -52,12 +54,14 @@ class Notes:
         self.interrupted.append(turn_id)
 
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run(work)
+        return self.runner.run(work)
 
 
 @pytest.fixture
-def worker() -> Notes:
-    return Notes()
+def worker() -> Iterator[Notes]:
+    notes = Notes()
+    yield notes
+    notes.runner.close()
 
 
 @pytest.fixture
@@ -66,13 +70,19 @@ def assistant() -> FakeAssistant:
 
 
 @pytest.fixture
-def inbox(sqlite_store: SqlStore, assistant: FakeAssistant, worker: Notes) -> Iterator[StoreInbox]:
+def async_inbox(sqlite_store: SqlStore, assistant: FakeAssistant, worker: Notes) -> Iterator[StoreInbox]:
     backpressure = Backpressure(max_total=20, max_per_platform=10)
     with ThreadPoolExecutor(1) as executor:
-        gatekeeper = open_admission(sqlite_store, AsyncStore(sqlite_store, executor), blocked="web:eve, web:den")
+        store = AsyncStore(sqlite_store, executor)
+        gatekeeper = open_admission(sqlite_store, store, blocked="web:eve, web:den")
         yield StoreInbox(
-            sqlite_store, assistant, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), max_backlog=3
+            store, assistant, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), max_backlog=3
         )
+
+
+@pytest.fixture
+def inbox(async_inbox: StoreInbox, worker: Notes) -> ThreadInbox:
+    return ThreadInbox(async_inbox, worker)
 
 
 def key(channel: str = "c", *, platform: str = "web", workspace: str = "ann") -> ConversationKey:
@@ -83,40 +93,40 @@ def message(text: str, channel: str = "c", **options: str) -> Message:
     return Message(key(channel, **options), f"{channel}:{text}", text)
 
 
-def test_the_first_message_of_an_idle_conversation_starts_at_once(inbox: StoreInbox, worker: Notes) -> None:
+def test_the_first_message_of_an_idle_conversation_starts_at_once(inbox: ThreadInbox, worker: Notes) -> None:
     accepted = inbox.accept(message("one"))
     assert (accepted.is_new, accepted.claimed_here) == (True, True)
     assert [claim.turn.id for claim in worker.submitted] == [accepted.turn.id]
 
 
-def test_a_second_message_is_queued_in_the_process_that_runs_the_first(inbox: StoreInbox, worker: Notes) -> None:
+def test_a_second_message_is_queued_in_the_process_that_runs_the_first(inbox: ThreadInbox, worker: Notes) -> None:
     inbox.accept(message("one"))
     accepted = inbox.accept(message("two"))
     assert (accepted.turn.state, accepted.claimed_here) == (TurnState.QUEUED, True)
     assert len(worker.submitted) == 1
 
 
-def test_without_capacity_a_message_is_recorded_but_not_claimed(inbox: StoreInbox, worker: Notes) -> None:
-    worker.has_room = False
+def test_without_capacity_a_message_is_recorded_but_not_claimed(inbox: ThreadInbox, worker: Notes) -> None:
+    worker.capacity = 0
     accepted = inbox.accept(message("one"))
     assert (accepted.turn.state, accepted.is_new, accepted.claimed_here) == (TurnState.QUEUED, True, False)
     assert worker.submitted == []
 
 
-def test_a_repeated_message_returns_its_turn_and_starts_nothing(inbox: StoreInbox, worker: Notes) -> None:
+def test_a_repeated_message_returns_its_turn_and_starts_nothing(inbox: ThreadInbox, worker: Notes) -> None:
     first = inbox.accept(message("one"))
     again = inbox.accept(message("one"))
     assert (again.turn.id, again.is_new) == (first.turn.id, False)
     assert len(worker.submitted) == 1
 
 
-def test_a_turn_id_may_be_chosen_before_the_message_is_accepted(inbox: StoreInbox) -> None:
+def test_a_turn_id_may_be_chosen_before_the_message_is_accepted(inbox: ThreadInbox) -> None:
     turn_id = inbox.new_turn_id()
     assert inbox.accept(message("one"), turn_id).turn.id == turn_id
     assert inbox.get_turn(turn_id).message.text == "one"
 
 
-def test_a_conversation_rejects_messages_beyond_its_backlog(inbox: StoreInbox) -> None:
+def test_a_conversation_rejects_messages_beyond_its_backlog(inbox: ThreadInbox) -> None:
     for n in range(3):
         inbox.accept(message(f"{n}"))
     with pytest.raises(Overloaded):
@@ -124,21 +134,21 @@ def test_a_conversation_rejects_messages_beyond_its_backlog(inbox: StoreInbox) -
     assert inbox.accept(message("hello", "another")).is_new
 
 
-def test_an_unknown_turn_is_not_found(inbox: StoreInbox) -> None:
+def test_an_unknown_turn_is_not_found(inbox: ThreadInbox) -> None:
     with pytest.raises(TurnNotFound):
         inbox.get_turn(TurnId("turn_x"))
     with pytest.raises(TurnNotFound):
         inbox.cancel_turn(TurnId("turn_x"))
 
 
-def test_cancelling_interrupts_the_turn_and_may_be_repeated(inbox: StoreInbox, worker: Notes) -> None:
+def test_cancelling_interrupts_the_turn_and_may_be_repeated(inbox: ThreadInbox, worker: Notes) -> None:
     turn = inbox.accept(message("one")).turn.id
     assert inbox.cancel_turn(turn).state is TurnState.CANCELLED
     assert inbox.cancel_turn(turn).state is TurnState.CANCELLED
     assert set(worker.interrupted) == {turn}
 
 
-def test_a_resolved_turn_cannot_be_cancelled(inbox: StoreInbox, worker: Notes, sqlite_store: SqlStore) -> None:
+def test_a_resolved_turn_cannot_be_cancelled(inbox: ThreadInbox, worker: Notes, sqlite_store: SqlStore) -> None:
     turn = inbox.accept(message("one")).turn.id
     sqlite_store.apply_writes([RecordOutcome(worker.submitted[0].lease, turn, "done")])
     with pytest.raises(Conflict) as caught:
@@ -147,7 +157,7 @@ def test_a_resolved_turn_cannot_be_cancelled(inbox: StoreInbox, worker: Notes, s
 
 
 def test_a_conversation_is_found_by_its_channel_and_by_its_thread_id(
-    inbox: StoreInbox, worker: Notes, sqlite_store: SqlStore
+    inbox: ThreadInbox, worker: Notes, sqlite_store: SqlStore
 ) -> None:
     inbox.accept(message("one"))
     sqlite_store.apply_writes([SetThread(worker.submitted[0].lease, ThreadId("conv_1"), "fake")])
@@ -157,7 +167,7 @@ def test_a_conversation_is_found_by_its_channel_and_by_its_thread_id(
 
 @pytest.mark.parametrize("stranger", [key("conv_1", workspace="bob"), key("conv_1", platform="chat")])
 def test_a_thread_of_another_workspace_or_platform_is_not_found(
-    inbox: StoreInbox, worker: Notes, assistant: FakeAssistant, sqlite_store: SqlStore, stranger: ConversationKey
+    inbox: ThreadInbox, worker: Notes, assistant: FakeAssistant, sqlite_store: SqlStore, stranger: ConversationKey
 ) -> None:
     assistant.threads[ThreadId("conv_1")] = FakeThread()
     inbox.accept(message("one"))
@@ -167,7 +177,7 @@ def test_a_thread_of_another_workspace_or_platform_is_not_found(
 
 
 def test_a_thread_that_only_the_backend_knows_is_imported_with_its_history(
-    inbox: StoreInbox, assistant: FakeAssistant
+    inbox: ThreadInbox, assistant: FakeAssistant
 ) -> None:
     assistant.threads[ThreadId("conv_9")] = FakeThread(history=[Exchange("hi", "hello"), Exchange("how?", "fine")])
     conversation = inbox.resolve_conversation(key("conv_9"))
@@ -181,13 +191,13 @@ def test_a_thread_that_only_the_backend_knows_is_imported_with_its_history(
 
 
 @pytest.mark.parametrize("thread", ["conv_unknown", "", "../admin", "a b", "x" * 129, "conv_1\n"])
-def test_an_unknown_or_malformed_thread_id_is_not_found(inbox: StoreInbox, thread: str) -> None:
+def test_an_unknown_or_malformed_thread_id_is_not_found(inbox: ThreadInbox, thread: str) -> None:
     with pytest.raises(ThreadNotFound):
         inbox.resolve_conversation(key(thread))
 
 
 def test_deleting_a_conversation_cancels_its_turns_and_deletes_its_threads(
-    inbox: StoreInbox, worker: Notes, assistant: FakeAssistant, sqlite_store: SqlStore
+    inbox: ThreadInbox, worker: Notes, assistant: FakeAssistant, sqlite_store: SqlStore
 ) -> None:
     assistant.threads[ThreadId("conv_1")] = FakeThread()
     running = inbox.accept(message("one")).turn.id
@@ -211,9 +221,9 @@ def test_deleting_a_conversation_cancels_its_turns_and_deletes_its_threads(
 
 
 def test_beyond_the_backlog_a_chat_is_told_once_and_a_caller_gets_an_error(
-    inbox: StoreInbox, worker: Notes, sqlite_store: SqlStore
+    inbox: ThreadInbox, worker: Notes, sqlite_store: SqlStore
 ) -> None:
-    worker.has_room = False
+    worker.capacity = 0
     for number in range(5):
         inbox.accept_all(ParsedUpdate((message(f"{number}"),)))
     claim = sqlite_store.claim("me", ["web"], 1)[0]
@@ -225,8 +235,8 @@ def test_beyond_the_backlog_a_chat_is_told_once_and_a_caller_gets_an_error(
         inbox.accept(message("6"))
 
 
-def test_under_backpressure_new_messages_are_rejected_and_known_ones_are_not(inbox: StoreInbox, worker: Notes) -> None:
-    worker.has_room = False
+def test_under_backpressure_new_messages_are_rejected_and_known_ones_are_not(inbox: ThreadInbox, worker: Notes) -> None:
+    worker.capacity = 0
     for number in range(10):
         inbox.accept(message("hello", f"{number}"))
     with pytest.raises(Overloaded) as refusal:
@@ -236,7 +246,7 @@ def test_under_backpressure_new_messages_are_rejected_and_known_ones_are_not(inb
 
 
 def test_a_message_of_a_blocked_person_is_rejected_and_not_stored(
-    inbox: StoreInbox, worker: Notes, sqlite_store: SqlStore
+    inbox: ThreadInbox, worker: Notes, sqlite_store: SqlStore
 ) -> None:
     eve = replace(message("hello"), author="eve")
     with pytest.raises(Blocked):
@@ -244,3 +254,65 @@ def test_a_message_of_a_blocked_person_is_rejected_and_not_stored(
     inbox.accept_all(ParsedUpdate((eve, message("hello", "den"))))
     assert sqlite_store.find_turn_by_message("web", "c:hello") is None
     assert worker.submitted == []
+
+
+def accept_together(async_inbox: StoreInbox, worker: Notes, *messages: Message) -> list[AcceptResult | BaseException]:
+    async def accept_all() -> list[AcceptResult | BaseException]:
+        return await asyncio.gather(*map(async_inbox.accept, messages), return_exceptions=True)
+
+    return worker.run_coroutine(accept_all())
+
+
+def test_messages_that_arrive_together_share_a_commit(
+    async_inbox: StoreInbox, worker: Notes, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, groups = sqlite_store.enqueue_all, []
+
+    def note(requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
+        groups.append([request.message.text for request in requests])
+        return commit(requests)
+
+    monkeypatch.setattr(sqlite_store, "enqueue_all", note)
+    eve = replace(message("0", "web"), author="eve")
+    results = accept_together(async_inbox, worker, message("1"), eve, message("2"), message("3", "d"), message("1"))
+    assert groups == [["1", "2", "3", "1"]]
+    first, blocked, second, other, repeated = results
+    assert isinstance(blocked, Blocked)
+    accepted = [each for each in (first, second, other, repeated) if isinstance(each, AcceptResult)]
+    assert [(each.turn.seq, each.is_new, each.claimed_here) for each in accepted] == [
+        (1, True, True),
+        (2, True, True),
+        (1, True, True),
+        (1, False, True),
+    ]
+    assert [claim.turn.id for claim in worker.submitted] == [accepted[0].turn.id, accepted[2].turn.id]
+
+
+def test_no_more_conversations_are_claimed_together_than_there_is_capacity_for(
+    async_inbox: StoreInbox, worker: Notes
+) -> None:
+    worker.capacity = 2
+    results = accept_together(async_inbox, worker, *(message("hello", f"{number}") for number in range(5)))
+    assert [each.claimed_here for each in results if isinstance(each, AcceptResult)] == [True, True, *[False] * 3]
+    assert len(worker.submitted) == 2
+
+
+def test_a_stop_in_a_group_interrupts_the_turn_that_the_group_started(async_inbox: StoreInbox, worker: Notes) -> None:
+    stop = replace(message("stop"), kind=MessageKind.STOP)
+    first, _ = accept_together(async_inbox, worker, message("one"), stop)
+    assert isinstance(first, AcceptResult)
+    assert (worker.submitted[0].turn.id, worker.interrupted) == (first.turn.id, [first.turn.id])
+
+
+def test_while_the_database_is_unavailable_all_of_a_group_are_refused(
+    async_inbox: StoreInbox, worker: Notes, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: object) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_store, "enqueue_all", away)
+        results = accept_together(async_inbox, worker, message("1"), message("2"))
+    assert [type(each) for each in results] == [StoreUnavailable] * 2
+    assert worker.submitted == []
+    assert all(isinstance(each, AcceptResult) for each in accept_together(async_inbox, worker, message("1")))

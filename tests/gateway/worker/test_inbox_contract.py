@@ -19,7 +19,7 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox
+from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
@@ -60,9 +60,10 @@ class TestCoreInbox(InboxContract):
             )
             worker.start()
             backpressure = Backpressure(max_total=1000, max_per_platform=1000)
-            self.inbox = StoreInbox(
-                sqlite_store, self.assistant, worker, gatekeeper, backpressure, metrics, tracing, max_backlog=100
+            inbox = StoreInbox(
+                async_store, self.assistant, worker, gatekeeper, backpressure, metrics, tracing, max_backlog=100
             )
+            self.inbox = ThreadInbox(inbox, worker)
             yield
             worker.finish(10.0)
             worker.stop()

@@ -6,8 +6,8 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -33,7 +33,7 @@ from gateway.worker.turn_processor import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
-from tests.gateway.worker_process import Start
+from tests.gateway.worker_process import Start, WorkerProcess
 
 
 def gate(assistant: FakeAssistant, *steps: object) -> Callable[[], None]:
@@ -62,7 +62,7 @@ def test_a_message_is_answered_and_delivered(start: Start) -> None:
     (delivered,) = process.platform.wait_for(1)
     assert (delivered.id, delivered.state, delivered.reply) == (turn, TurnState.ANSWERED, "You said: hello")
     process.stop()
-    stored = process.inbox.get_turn(turn)
+    stored = process.stored(turn)
     assert stored.state is TurnState.DELIVERED
     assert stored.run_id == "run_2"
     assert (stored.usage.tokens_in, stored.usage.tokens_out) == (1, 2)
@@ -130,11 +130,24 @@ def test_a_failed_turn_is_delivered_with_its_message_and_the_next_turn_runs(
     assert good.reply == "You said: good"
 
 
+@contextmanager
+def held(process: WorkerProcess) -> Iterator[None]:
+    """Makes the worker believe that a message is being accepted."""
+    accepting = process.worker.accepting()
+
+    async def call(method: Callable[..., object], *arguments: object) -> None:
+        method(*arguments)
+
+    process.worker.run_coroutine(call(accepting.__enter__))
+    yield
+    process.worker.run_coroutine(call(accepting.__exit__, None, None, None))
+
+
 def test_turns_start_after_the_messages_of_a_burst_are_accepted(start: Start, assistant: FakeAssistant) -> None:
     process = start()
-    with process.worker.accepting():
+    with held(process):
         turn = process.say("first")
-        assert process.inbox.get_turn(turn).state is TurnState.RUNNING
+        assert process.stored(turn).state is TurnState.RUNNING
         process.say("second", channel="d")
         assert assistant.calls == []
     process.platform.wait_for(2)
@@ -143,7 +156,7 @@ def test_turns_start_after_the_messages_of_a_burst_are_accepted(start: Start, as
 def test_an_endless_burst_delays_turns_for_a_limited_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.worker.worker.MAX_BURST_WAIT", 0.02)
     process = start()
-    with process.worker.accepting():
+    with held(process):
         for text in ("first", "second"):
             process.say(text)
             process.platform.wait_for(1)
@@ -227,11 +240,11 @@ def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
     process.platform.wait_shown(turn)
     with closing(sqlite3.connect(brief_url.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE conversations SET next_at = 1")
-    wait_until(lambda: process.inbox.get_turn(turn).attempts > 1)
+    wait_until(lambda: process.stored(turn).attempts > 1)
     resume()
     assert process.platform.wait_for(1)[0].reply == "done"
     process.stop()
-    assert process.inbox.get_turn(turn).state is TurnState.DELIVERED
+    assert process.stored(turn).state is TurnState.DELIVERED
     assert assistant.calls == ["open_thread", "run"]
 
 
@@ -258,7 +271,7 @@ def test_a_turn_may_finish_within_the_grace_period_of_a_stop(start: Start, assis
     process.platform.wait_shown(turn)
     threading.Timer(0.05, resume).start()
     process.stop()
-    assert process.inbox.get_turn(turn).state is TurnState.DELIVERED
+    assert process.stored(turn).state is TurnState.DELIVERED
 
 
 def test_a_turn_unfinished_at_a_stop_is_resumed_by_another_process(start: Start, assistant: FakeAssistant) -> None:
@@ -268,7 +281,7 @@ def test_a_turn_unfinished_at_a_stop_is_resumed_by_another_process(start: Start,
     turn = first.say("hello")
     first.platform.wait_shown(turn)
     first.stop(grace=0.0)
-    assert first.inbox.get_turn(turn).attempts == 0
+    assert first.stored(turn).attempts == 0
     second = start(owner="two")
     assert second.platform.wait_for(1)[0].id == turn
     assert assistant.calls[-1] == "resume run_g"

@@ -1,0 +1,317 @@
+"""Commits messages that arrive together: one transaction, and a few statements however many they are.
+
+What exists is locked and read, everything is decided in memory, and the result is saved. A concurrent transaction can
+still insert the same message or conversation first; then nothing is saved, and each message is tried again alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection
+
+from gateway import logs
+from gateway.domain.errors import Conflict, GatewayError, Overloaded, StoreUnavailable, ThreadNotFound
+from gateway.domain.models import Claim, Conversation, ConversationKey, Lease, Message, MessageKind, ThreadId, Turn
+from gateway.ports.store import EnqueueRequest, EnqueueResult
+from storage import pubsub, row_mapping, sql
+from storage.database import Database
+from storage.driver_sql import DriverStatement
+from storage.error_map import is_contention
+from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn
+from storage.queries import SqlTurnQueries
+from storage.schema import storable
+
+MessageName = tuple[str, str]
+"""Platform and message id, as they are stored."""
+
+log = logs.get_logger(__name__)
+
+
+class EnqueueStatements:
+    """The statements of one kind of database."""
+
+    def __init__(self, kind: str) -> None:
+        upserts = sql.UPSERTS[kind]
+        self.kind = kind
+        self.now = DriverStatement(sql.now, kind)
+        self.turn_exists = DriverStatement(sql.turn_exists, kind)
+        self.turns_existing = DriverStatement(sql.turns_existing, kind)
+        self.conversation = DriverStatement(sql.open_conversation, kind)
+        self.lock_conversations = DriverStatement(sql.lock_open_conversations, kind)
+        self.insert_conversation = DriverStatement(upserts.insert_conversation, kind)
+        self.append_turns = DriverStatement(sql.append_turns, kind)
+        self.insert_turn = DriverStatement(upserts.insert_turn, kind, row_mapping.NEW_TURN_COLUMNS)
+
+
+statements_of = cache(EnqueueStatements)
+"""The statements of a kind of database, compiled once in a process."""
+
+
+@dataclass(slots=True)
+class OpenConversation:
+    """A conversation that this transaction has locked, or will insert, with its values as they will be saved."""
+
+    key: ConversationKey
+    id: int = 0
+    """0: not inserted yet."""
+    thread: ThreadId | None = None
+    backend: str = ""
+    head: int = 0
+    tail: int = 0
+    owner: str | None = None
+    epoch: int = 0
+    next_at: float | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return self.next_at is None
+
+    def append(self, request: EnqueueRequest, at: float, lease_seconds: float) -> NewTurn:
+        """Makes room for one more turn; an idle conversation gets a lease holder, or becomes due. Raises Overloaded."""
+        message, limit = request.message, request.max_backlog
+        if self.tail + 1 - self.head > limit and message.kind is not MessageKind.STOP:
+            raise Overloaded(f"{limit} messages in this conversation are waiting for an answer. Try again later.")
+        was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
+        self.tail += 1
+        if was_idle:
+            self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
+            self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
+        return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
+
+    def columns(self) -> dict[str, Any]:
+        """Returns the parameters of sql.append_turns and of Upserts.insert_conversation."""
+        return {"id_": self.id, "last": self.tail, "until": self.next_at, "holder": self.owner, "claims": self.epoch}
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """A turn to insert."""
+
+    request: EnqueueRequest
+    conversation: OpenConversation
+    seq: int
+    owner: str | None
+    """Who claims it."""
+    is_due: bool
+    """Whether the conversation may be claimed with it, at once or after its debounce time."""
+
+
+@dataclass(slots=True)
+class Group:
+    """What is known of the messages of one transaction."""
+
+    requests: Sequence[EnqueueRequest]
+    known: Collection[MessageName]
+    """Those that were recorded before."""
+    conversations: dict[ConversationKey, OpenConversation]
+    at: float
+    new: dict[MessageName, NewTurn] = field(default_factory=dict)
+    refused: dict[int, GatewayError] = field(default_factory=dict)
+    """By index of the request."""
+
+    def decide(self, lease_seconds: float) -> None:
+        """Decides which messages become turns, and what they change in their conversations."""
+        for index, request in enumerate(self.requests):
+            name = name_of(request.message)
+            if name in self.known or name in self.new:
+                continue
+            try:
+                conversation = self._conversation(request.message)
+                self.new[name] = conversation.append(request, self.at, lease_seconds)
+            except (Overloaded, ThreadNotFound) as exc:
+                self.refused[index] = exc
+
+    def _conversation(self, message: Message) -> OpenConversation:
+        key = stored_key(message.key)
+        found = self.conversations.get(key)
+        if found is None:
+            if not message.may_start_conversation:
+                raise ThreadNotFound
+            found = self.conversations[key] = OpenConversation(key)
+        return found
+
+
+class SqlEnqueueing:
+    """Implements ``enqueue`` and ``enqueue_all`` of Store."""
+
+    def __init__(self, database: Database, queries: SqlTurnQueries, lease_seconds: float) -> None:
+        self._database = database
+        self._queries = queries
+        self._lease_seconds = lease_seconds
+        self._statements = statements_of(database.kind)
+
+    def enqueue(self, message: Message, turn_id: Any, **options: Any) -> EnqueueResult:
+        (result,) = self.enqueue_all((EnqueueRequest(message, turn_id, **options),))
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
+        if len(requests) > 1:
+            try:
+                return self._enqueue_together(requests)
+            except StoreUnavailable as exc:
+                if not is_contention(exc):
+                    raise
+                log.info("messages are recorded one by one after a conflict", count=len(requests))
+            except Exception as exc:  # noqa: BLE001  # raised again below, by the message at fault
+                log.info("messages are recorded one by one", count=len(requests), error=type(exc).__name__)
+        return [self._enqueue_alone(request) for request in requests]
+
+    def _enqueue_alone(self, request: EnqueueRequest) -> EnqueueResult | Exception:
+        try:
+            while True:
+                try:
+                    (result,) = self._enqueue_together((request,))
+                except AlreadyRecorded:
+                    if self._is_other_turn(request):
+                        return Conflict(f"The turn id {request.turn_id} is already used by another message.")
+                    continue  # it was recorded, or its conversation was inserted, or deleted, just now: try again
+                return result
+        except Exception as exc:  # noqa: BLE001  # an error of this message only
+            return exc
+
+    def _is_other_turn(self, request: EnqueueRequest) -> bool:
+        """Returns whether the turn id belongs to another message."""
+        found = self._queries.get_turn(request.turn_id)
+        return found is not None and name_of(found.message) != name_of(request.message)
+
+    def _enqueue_together(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
+        """Raises AlreadyRecorded when a concurrent transaction was first."""
+        with self._database.driver_transaction() as (connection, cursor):
+            group = self._load(cursor, requests)
+            group.decide(self._lease_seconds)
+            recorded = self._save(connection, cursor, group)
+            return [
+                group.refused.get(index) or self._result(connection, request, recorded)
+                for index, request in enumerate(requests)
+            ]
+
+    # ---------------------------------------------------------------- reading
+
+    def _load(self, cursor: Any, requests: Sequence[EnqueueRequest]) -> Group:
+        keys = sorted({stored_key(request.message.key) for request in requests}, key=key_order)
+        names = sorted({name_of(request.message) for request in requests})
+        read = self._read_arrays if self._statements.kind == "postgresql" else self._read_each
+        known, rows, at = read(cursor, keys, names)
+        conversations = [OpenConversation(ConversationKey(*row[:5]), *row[5:]) for row in rows]
+        return Group(requests, known, {each.key: each for each in conversations}, at)
+
+    def _read_each(
+        self, cursor: Any, keys: Sequence[ConversationKey], names: Sequence[MessageName]
+    ) -> tuple[Collection[MessageName], Sequence[Any], float]:
+        """For SQLite: it has no round trips, and one writer, so nothing needs a lock."""
+        statements = self._statements
+        known = statements.turn_exists.fetch_each(cursor, [{"on": on, "message": message} for on, message in names])
+        rows = statements.conversation.fetch_each(cursor, [row_mapping.key_columns(key, "key_") for key in keys])
+        (at,) = statements.now.execute(cursor, {}).fetchone()
+        return {row for row in known if row is not None}, [row for row in rows if row is not None], at
+
+    def _read_arrays(
+        self, cursor: Any, keys: Sequence[ConversationKey], names: Sequence[MessageName]
+    ) -> tuple[Collection[MessageName], Sequence[Any], float]:
+        """For PostgreSQL: three statements in one round trip. The clock is read when everything is locked."""
+        connection, statements = cursor.connection, self._statements
+        columns = [row_mapping.key_columns(key, "key_") for key in keys]
+        arrays = {name: [each[name] for each in columns] for name in columns[0]}
+        with connection.pipeline():
+            locked = statements.lock_conversations.execute(cursor, arrays)
+            known = statements.turns_existing.execute(
+                connection.cursor(), {"on": [on for on, _ in names], "message": [message for _, message in names]}
+            )
+            now = statements.now.execute(connection.cursor(), {})
+            return set(known.fetchall()), locked.fetchall(), now.fetchone()[0]
+
+    # ---------------------------------------------------------------- saving
+
+    def _save(self, connection: Connection, cursor: Any, group: Group) -> dict[MessageName, EnqueueResult]:
+        """Returns what each new message became."""
+        if not group.new:
+            return {}
+        self._save_conversations(cursor, group)
+        turns = {name: _turn(new, group.at) for name, new in group.new.items()}
+        # In the order of names, as every transaction does: two of them cannot wait for each other's messages.
+        rows = [row_mapping.new_turn_columns(turns[name], _awaited_by(group.new[name])) for name in sorted(turns)]
+        if self._statements.insert_turn.execute_all(cursor, rows) < len(rows):
+            raise AlreadyRecorded
+        if any(new.is_due and not new.request.message.debounce_seconds for new in group.new.values()):
+            pubsub.publish(connection, [pubsub.DUE])
+        return {name: _recorded(connection, new, turns[name], group.at) for name, new in group.new.items()}
+
+    def _save_conversations(self, cursor: Any, group: Group) -> None:
+        changed = {id(new.conversation): new.conversation for new in group.new.values()}.values()
+        kept = [each.columns() for each in changed if each.id]
+        opened = sorted((each for each in changed if not each.id), key=lambda each: key_order(each.key))
+        if kept:
+            self._statements.append_turns.execute_all(cursor, kept)
+        if opened:
+            columns = [row_mapping.key_columns(each.key) | each.columns() for each in opened]
+            inserted = self._statements.insert_conversation.fetch_each(cursor, columns)
+            for conversation, row in zip(opened, inserted, strict=True):
+                if row is None:
+                    raise AlreadyRecorded
+                conversation.id = row[0]
+
+    def _result(
+        self, connection: Connection, request: EnqueueRequest, recorded: dict[MessageName, EnqueueResult]
+    ) -> EnqueueResult:
+        """Returns the result for a message that was not refused."""
+        name = name_of(request.message)
+        found = recorded.get(name)
+        if found is None:
+            rows = connection.execute(sql.turn_of_message, {"on": name[0], "message": name[1]}).all()
+            if not rows:  # deleted since it was found
+                raise AlreadyRecorded
+            return EnqueueResult(row_mapping.to_turns(rows)[0], is_new=False)
+        return found if found.turn.id == request.turn_id else EnqueueResult(found.turn, is_new=False)
+
+
+def name_of(message: Message) -> MessageName:
+    return storable(message.key.platform), storable(message.message_id)
+
+
+def stored_key(key: ConversationKey) -> ConversationKey:
+    """Returns a key as it is stored."""
+    parts = key_order(key)
+    kept = tuple(map(storable, parts))
+    return key if kept == parts else ConversationKey(*kept)
+
+
+def key_order(key: ConversationKey) -> tuple[str, ...]:
+    return key.platform, key.workspace, key.channel, key.topic, key.user
+
+
+def _awaited_by(new: NewTurn) -> str:
+    return new.request.received_by if new.request.message.has_waiting_caller else ""
+
+
+def _slot(new: NewTurn, at: float) -> TurnSlot:
+    conversation = new.conversation
+    return TurnSlot(
+        conversation.id,
+        conversation.thread,
+        conversation.backend,
+        conversation.head,
+        new.seq,
+        conversation.epoch,
+        at,
+    )
+
+
+def _turn(new: NewTurn, at: float) -> Turn:
+    request = new.request
+    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by)
+
+
+def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> EnqueueResult:
+    slot = _slot(new, at)
+    claim = None
+    if new.owner:
+        conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
+        claim = Claim(Lease(slot.conversation, new.owner, slot.epoch), conversation, turn)
+    stops = turn.message.kind is MessageKind.STOP
+    return EnqueueResult(turn, is_new=True, claim=claim, cancelled=cancel_earlier(connection, slot) if stops else ())

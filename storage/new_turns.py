@@ -1,0 +1,89 @@
+"""What a new turn is: its position, its message as it is stored, and what it cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from gateway.domain.errors import GatewayError
+from gateway.domain.models import AuditEntry, AuditEvent, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.ports.store import ClusterEvent, EventKind
+from storage import pubsub, sql, transitions
+from storage.schema import storable, storable_file
+
+
+class AlreadyRecorded(GatewayError):
+    """The message was recorded before."""
+
+
+class TurnSlot(NamedTuple):
+    """The position of a new turn: a row of sql.SLOT."""
+
+    conversation: int
+    thread: ThreadId | None
+    backend: str
+    head: int
+    tail: int
+    """The new turn's seq."""
+    epoch: int
+    at: float
+
+    @property
+    def was_idle(self) -> bool:
+        """Whether the conversation had no unfinished turn before the new one."""
+        return self.tail == self.head + 1
+
+
+def new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str) -> Turn:
+    """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
+    new = Turn(
+        id=turn_id,
+        conversation_id=slot.conversation,
+        seq=slot.tail,
+        message=_as_stored(message, received_by),
+        state=TurnState.QUEUED,
+        audit_log=(AuditEntry(slot.at, AuditEvent.RECEIVED, storable(received_by)),) if received_by else (),
+        received_at=slot.at,
+    )
+    return transitions.claimed(new, owner, slot.at) if owner and slot.was_idle else new
+
+
+def publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]) -> None:
+    """Publishes cancelled turns to the processes that run or await them. Reads rows of sql.CANCELLED_TURN."""
+    running = [
+        ClusterEvent(EventKind.CANCELLED, turn) for _, turn, started_at, _ in cancelled if started_at is not None
+    ]
+    awaited = [ClusterEvent(EventKind.RESOLVED, turn) for _, turn, _, awaited_by in cancelled if awaited_by is not None]
+    pubsub.publish(connection, [*running, *awaited])
+
+
+def cancel_earlier(connection: Connection, slot: TurnSlot) -> tuple[TurnId, ...]:
+    """Cancels the unresolved prompts before a new turn; returns their ids."""
+    parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
+    cancelled = sorted(connection.execute(sql.cancel_earlier, parameters), key=lambda row: row[0])
+    publish_cancelled(connection, cancelled)
+    return tuple(turn for _, turn, *_ in cancelled)
+
+
+def _as_stored(message: Message, received_by: str) -> Message:
+    text, awaited = storable(message.text), message.has_waiting_caller and bool(received_by)
+    if (
+        text == message.text
+        and awaited == message.has_waiting_caller
+        and message.may_start_conversation
+        and not message.files
+    ):
+        return message
+    files = tuple(map(storable_file, message.files))
+    return replace(
+        message,
+        text=text,
+        files=files,
+        may_start_conversation=True,
+        album_item_id="",
+        debounce_seconds=0.0,
+        has_waiting_caller=awaited,
+    )
