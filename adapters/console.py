@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import math
 import secrets
@@ -23,6 +24,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from adapters.base import markdown
+from adapters.base.background_task import RunCoroutine
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, PreviewEvent, ToolCall, Turn, TurnId, TurnState
 from gateway.ports.check import CheckResult
@@ -267,6 +269,7 @@ def _excerpt(text: str) -> str:
 
 
 def talk(
+    run: RunCoroutine,
     inbox: Inbox,
     adapter: ConsoleAdapter,
     *,
@@ -281,7 +284,7 @@ def talk(
     """
     console = adapter.console
     screen = TerminalOutput(console) if console.is_terminal and not console.is_dumb_terminal else PlainOutput(console)
-    dialogue = Dialogue(inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", printable(user))
+    dialogue = Dialogue(run, inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", printable(user))
     screen.line(f"Talking to {backend}.", "bold")
     try:
         past = dialogue.resume() if thread else ()
@@ -299,8 +302,9 @@ def talk(
 
 @dataclass
 class Dialogue:
-    """The conversation of one person in one thread."""
+    """The conversation of one person in one thread. ``run``: runs a coroutine to its end, on a loop of its own."""
 
+    run: RunCoroutine
     inbox: Inbox
     adapter: ConsoleAdapter
     screen: Screen
@@ -335,20 +339,28 @@ class Dialogue:
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
         """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process."""
         printer = TurnPrinter(self.screen)
-        waiter = self.adapter.room.register(turn, wants_previews=self.adapter.streaming)
         try:
             with self.screen.watching():
-                look = partial(self.inbox.get_turn, turn)
-                for news in waiter.updates(look, is_local=begin(), max_silence=math.inf, idle_interval=math.inf):
-                    if isinstance(news, Turn):
-                        outcome = news
-                    elif news is not None:
-                        printer.show(news)
+                outcome = self.run(self._follow(turn, begin, printer))
         except KeyboardInterrupt:
             outcome = self._cancel(turn)
+        printer.outcome(outcome)
+
+    async def _follow(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
+        """Shows the previews of a turn; returns its outcome."""
+        waiter = self.adapter.room.register(turn, wants_previews=self.adapter.streaming)
+        try:
+            is_local = await asyncio.to_thread(begin)
+            load_turn = partial(asyncio.to_thread, self.inbox.get_turn, turn)
+            updates = waiter.updates(load_turn, is_local=is_local, max_silence=math.inf, idle_interval=math.inf)
+            async for update in updates:
+                if isinstance(update, Turn):
+                    return update
+                if update is not None:
+                    printer.show(update)
         finally:
             waiter.close()
-        printer.outcome(outcome)
+        raise AssertionError("a wait without limit ends with the outcome")
 
     def _cancel(self, turn: TurnId) -> Turn:
         try:
@@ -372,8 +384,8 @@ def _reader(screen: Screen) -> ReadLine:
     return partial(input, PROMPT)
 
 
-def command(open_inbox: OpenInbox) -> click.Command:
-    """Returns the command ``chat``."""
+def command(open_inbox: OpenInbox, run: RunCoroutine) -> click.Command:
+    """Returns the command ``chat``. ``run``: runs a coroutine to its end, on a loop of its own."""
 
     @click.command("chat")
     @click.option("--thread", metavar="ID", help="Go on in this thread, after its earlier messages.")
@@ -386,7 +398,7 @@ def command(open_inbox: OpenInbox) -> click.Command:
                 stream.reconfigure(errors="replace")  # unknown characters must not end the program
         adapter = ConsoleAdapter(Console(markup=False, emoji=False, highlight=False), streaming=not no_stream)
         with open_inbox(adapter) as (inbox, backend):
-            status = talk(inbox, adapter, thread=thread, user=user or _login_name(), backend=backend)
+            status = talk(run, inbox, adapter, thread=thread, user=user or _login_name(), backend=backend)
         sys.exit(status)
 
     return chat

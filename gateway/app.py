@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import flask
-
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
@@ -36,7 +34,8 @@ from gateway.settings import EnvironmentSettings, Settings
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
-from gateway.web import flask_app, metrics_endpoint
+from gateway.web import asgi_app, metrics_endpoint
+from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.assistant_runner import AssistantRunner
@@ -66,8 +65,8 @@ CHECK_SECONDS = 10.0
 
 def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError."""
-    max_chars, threads = settings.max_message_chars, settings.web_threads
-    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=max_chars, threads=threads)
+    max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
+    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=max_chars, max_waiting=max_waiting)
     slack, telegram = SlackSettings.load(), TelegramSettings.load()
     adapters: list[Adapter] = [http]
     # Imported only where they are enabled: their libraries take 5 and 9 MB.
@@ -80,6 +79,11 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
 
         adapters.append(TelegramAdapter(telegram, store, store.unparsed_updates, run_once))
     return adapters
+
+
+def is_behind_proxy() -> bool:
+    """Returns whether the operator says that clients connect through a proxy."""
+    return HttpSettings.load().trusted_proxies > 0
 
 
 def load_settings(*, quiet: bool = False) -> Settings:
@@ -115,13 +119,13 @@ class Gateway:
     metrics: Metrics
     tracing: Tracing
 
-    def web(self) -> flask.Flask:
+    def web(self) -> WebApp:
         """Returns the web application of this process."""
         http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
         max_chars = self.settings.max_message_chars
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
-        return flask_app.create_app(
+        return asgi_app.create_app(
             self.adapters,
             self.inbox,
             self.readiness,
@@ -142,9 +146,10 @@ class Gateway:
             about=self.assistant.description,
         )
 
-    def readiness(self) -> Sequence[CheckResult]:
+    async def readiness(self) -> Sequence[CheckResult]:
         """Checks the database and the assistant's backend."""
-        return (check_database(self.store), *self.worker.run_coroutine(self.assistant.check()))
+        database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)
+        return (await database, *await self.assistant.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
         """Checks the database, the assistant's backend and the platforms; returns the results by name."""

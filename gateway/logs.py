@@ -31,10 +31,10 @@ SECRET_PATTERNS: Sequence[SecretPattern] = (
 )
 """Secrets that are masked although no setting holds them. Adapters add patterns for their platforms' tokens."""
 
-WARNING_LOGGERS = ("openai", "httpx", "httpx2", "aiohttp", "asyncio", "gunicorn", "werkzeug", "alembic", "sqlalchemy")
+WARNING_LOGGERS = ("openai", "httpx", "httpx2", "aiohttp", "asyncio", "werkzeug", "alembic", "sqlalchemy")
 """Libraries that log a lot below WARNING."""
-ERROR_LOGGERS = ("psycopg",)
-"""A library that warns of each step of a database outage, which we log once."""
+ERROR_LOGGERS = ("psycopg", "uvicorn")
+"""Libraries that warn of each step of a database outage, which we log once, and of each invalid request."""
 
 COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 UNQUOTED_VALUE = re.compile(r"[^\s\"=]+")

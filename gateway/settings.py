@@ -107,8 +107,10 @@ class Settings(EnvironmentSettings):
     """The address to listen on."""
     port: int = Field(8080, ge=0, le=65535)
     """The port to listen on; 0: any free one."""
-    web_threads: PositiveInt = 1000
-    """How many requests one process holds at the same time."""
+    max_waiting_callers: PositiveInt = Field(
+        10_000, validation_alias=AliasChoices("max_waiting_callers", "web_threads")
+    )
+    """How many callers of ``/chat`` may wait for a reply in one process at the same time."""
     database_url: str = "sqlite:///gateway.db"
     """``sqlite:///file``, or ``postgresql+psycopg://…`` for more than one process."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

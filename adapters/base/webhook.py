@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,19 +23,19 @@ class WebhookReceiver:
 
     receive: Receive
     take: Callable[[ParsedUpdate], None]
-    """Commits. When it returns, the platform may forget the request."""
+    """Commits. When it returns, the platform may forget the request. Runs in a thread, as it does I/O."""
     secret_setting: str
     """The setting that requests are verified with, for the log."""
 
     def at(self, *paths: str) -> Sequence[Webhook]:
         return tuple(Webhook(path, MAX_BODY_BYTES, self.handle) for path in paths)
 
-    def handle(self, request: Request) -> WebhookResponse:
+    async def handle(self, request: Request) -> WebhookResponse:
         """See ``Webhook.handle``. An error that it raises leaves the request with the platform, to be sent again."""
         try:
             receipt = self.receive(request)
         except Unauthenticated as exc:
             log.info("webhook request refused; check this setting", setting=self.secret_setting, error=str(exc))
             raise
-        self.take(receipt)
+        await asyncio.to_thread(self.take, receipt)
         return WebhookResponse(body=receipt.response_body, headers=JSON if receipt.response_body else {})

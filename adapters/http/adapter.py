@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-import flask
-
 from adapters.http import routes
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
@@ -18,15 +16,15 @@ from gateway.ports.inbox import Inbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
 from gateway.ports.store import TokenBuckets
 from gateway.web.api.openapi import Operation
+from gateway.web.api.routes import Api
+from gateway.web.api.threaded_inbox import ThreadedInbox
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
-SPARE_THREADS = 50
-"""Web threads that waiting callers may not take, so that other requests are still answered."""
 SECONDS_BETWEEN_DELTAS = 0.05
 
 
 class HttpAdapter:
-    """Callers of /chat. Those that wait are registered in ``room``, and are told there by the worker's loop."""
+    """Callers of /chat. Those that wait are registered in ``room``, and are told there by the worker."""
 
     name = NAME
 
@@ -36,11 +34,11 @@ class HttpAdapter:
         buckets: TokenBuckets,
         *,
         max_message_chars: int,
-        threads: int,
+        max_waiting: int,
         ping_seconds: float = 15.0,
     ) -> None:
-        """``threads``: of the web server. ``ping_seconds``: the longest time that a stream sends nothing."""
-        self.room = WaiterRegistry(max(1, threads - SPARE_THREADS))
+        """``max_waiting``: callers at the same time. ``ping_seconds``: the longest time that a stream sends nothing."""
+        self.room = WaiterRegistry(max_waiting)
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
         self._ping_seconds = ping_seconds
@@ -78,9 +76,11 @@ class HttpAdapter:
         """Refuses new callers, and releases those that wait ``grace_seconds`` seconds from now. Their turns go on."""
         self.room.close(grace_seconds)
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:
-        views = routes.ChatRoutes(self._settings, self._parser, self._limit, self.room, inbox, self._ping_seconds)
-        return routes.blueprint(views, self.operations())
+    def api(self, inbox: Inbox) -> Api:
+        handlers = routes.ChatRoutes(
+            self._settings, self._parser, self._limit, self.room, ThreadedInbox(inbox), self._ping_seconds
+        )
+        return routes.api(handlers, self.operations())
 
     def operations(self) -> Sequence[Operation]:
         secured = bool(self._parser.owners)

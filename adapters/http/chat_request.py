@@ -57,36 +57,37 @@ class ChatRequestParser:
         self.model = _request_model(max_message_chars)
 
     def parse(self, request: Request) -> ParsedChatRequest:
-        """Returns what a caller asks. Raises Unverified, Unreadable.
+        """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
 
         A message without an Idempotency-Key is a new one each time it is sent, and has a new id each time.
         """
-        return self._parse(self.owner(request.headers), request)
+        return self.parse_for(self.owner(request.headers), request)
 
     def dry_run(self, supposed: SyntheticMessage) -> Message:
-        """Returns the message of a made-up request. Raises Unreadable.
+        """Returns the message of a made-up request. Raises MalformedRequest.
 
         A caller's workspace is the digest of its API key; without one, the first key's.
         """
         body = {"message": supposed.text, "user": supposed.user or None, "thread_id": supposed.channel or None}
         request = Request({"content-type": "application/json"}, json.dumps(body).encode())
-        return self._parse(supposed.workspace or next(iter(self.owners), ""), request).message
+        return self.parse_for(supposed.workspace or next(iter(self.owners), ""), request).message
 
     def owner(self, headers: Mapping[str, str]) -> str:
         """Returns whose threads a caller may see: a digest of its API key, or "" when no keys are set.
 
-        Raises Unverified.
+        Raises Unauthenticated.
         """
         if not self.owners:
             return ""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        caller = _owner(key.strip().encode("latin-1", "replace"))  # WSGI passes header bytes as Latin-1
+        caller = _owner(key.strip().encode("latin-1", "replace"))  # header bytes are passed as Latin-1
         known = [owner for owner in self.owners if hmac.compare_digest(owner, caller)]
         if scheme.lower() != "bearer" or not known:
             raise Unauthenticated("Send an API key of this gateway: Authorization: Bearer <key>.")
         return known[0]
 
-    def _parse(self, owner: str, request: Request) -> ParsedChatRequest:
+    def parse_for(self, owner: str, request: Request) -> ParsedChatRequest:
+        """Returns what a caller asks whose key was checked before. Raises MalformedRequest."""
         if len(request.body) > self.max_body_bytes:
             raise MalformedRequest(f"The body is larger than {self.max_body_bytes} bytes.", code="payload_too_large")
         body = read_model(self.model, request.headers.get("content-type", ""), request.body)
@@ -108,7 +109,7 @@ def _owner(key: bytes) -> str:
 
 
 def _identity(owner: str, key: str | None, body: ChatRequest) -> tuple[str, dict[str, str]]:
-    """Returns a message's id, and the digest stored with it to recognise a repeated request. Raises Unreadable."""
+    """Returns a message's id, and the digest by which a repeated request is recognised. Raises MalformedRequest."""
     if key is None:
         return f"once_{secrets.token_hex(12)}", {}
     if not IDEMPOTENCY_KEY.fullmatch(key):

@@ -2,148 +2,175 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
 
-import flask
-from flask.typing import ResponseReturnValue
-from flask_cors import CORS
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
-from gateway.ports.inbox import AcceptResult, Inbox
+from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import Request
-from gateway.web.api import client_address, views
+from gateway.web.api import views
+from gateway.web.api.client_address import client_ip
+from gateway.web.api.cors import Cors
 from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
-from gateway.web.api.waiting import WaiterRegistry
+from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
+from gateway.web.api.threaded_inbox import ThreadedInbox
+from gateway.web.api.waiting import Waiter, WaiterRegistry
 
-PULSE = 2.0
-"""Seconds between two checks of a waiting thread whether its caller is still connected."""
+PREFIX = "/chat"
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
-STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {
+    "Content-Type": f"{views.EVENT_STREAM}; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
 
 
-def blueprint(views: ChatRoutes, operations: Sequence[Operation]) -> flask.Blueprint:
-    made = flask.Blueprint(NAME, __name__)
-    for operation in operations:
-        made.add_url_rule(
-            operation.path, operation.operation_id, getattr(views, operation.operation_id), methods=[operation.method]
-        )
-    made.record_once(lambda state: _allow_origins(cast("flask.Flask", state.app), views.settings.cors_origins))
-    return made
+def api(views: ChatRoutes, operations: Sequence[Operation]) -> Api:
+    routes = [Route(each.method, each.path, getattr(views, each.operation_id)) for each in operations]
+    cors = Cors(
+        origins=split(views.settings.cors_origins),
+        methods=("DELETE", "GET", "POST"),
+        allowed_headers=("Authorization", "Content-Type", "Idempotency-Key", "Prefer"),
+        exposed_headers=("Location", "Preference-Applied", "Retry-After"),
+    )
+    return Api(PREFIX, routes, cors)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRoutes:
-    """The views, one for each operation."""
+    """The handlers, one for each operation. They run on the worker's loop."""
 
     settings: HttpSettings
     parser: ChatRequestParser
     limit: RequestLimit
     room: WaiterRegistry
-    inbox: Inbox
+    inbox: ThreadedInbox
     ping_seconds: float
 
-    def chat(self) -> ResponseReturnValue:
-        flask.request.max_content_length = self.parser.max_body_bytes + 1  # where a chunked body is cut off
-        headers = _headers()
-        asked = self.parser.parse(Request(headers, flask.request.get_data()))
-        self.limit.check(asked.message.key.workspace or client_address.client_ip(self.settings.trusted_proxies))
-        if "respond-async" in _listed(headers.get("prefer", "")):
-            return self._later(asked)
+    async def chat(self, request: HttpRequest) -> HttpResponse:
+        owner = self.parser.owner(request.headers)  # before the body is read
+        asked = self.parser.parse_for(
+            owner, Request(request.headers, await request.read_body(self.parser.max_body_bytes))
+        )
+        await self._check_limit(request, owner)
+        if "respond-async" in _listed(request.headers.get("prefer", "")):
+            return await self._later(asked)
+        if asked.stream or _prefers_stream(request.headers.get("accept", "")):
+            return await self._stream(request, asked)
         with ExitStack() as leaving:
-            watches = asked.stream or _prefers_stream(headers.get("accept", ""))
-            accepted, news = self._wait(asked, leaving, watches=watches)
-            gone = views.make_disconnect_check(flask.request.environ)
-            if not watches:
-                return views.wait_for_result(accepted.turn, news, gone)
-            stream = views.event_stream(accepted.turn, news, gone, ping_seconds=self.ping_seconds)
-            response = flask.Response(
-                stream, headers=STREAM_HEADERS, content_type=f"{views.EVENT_STREAM}; charset=utf-8"
-            )
-            response.call_on_close(leaving.pop_all().close)
-            return response
+            accepted, updates = await self._wait(request, asked, leaving, watches=False)
+            return json_response(*await views.wait_for_result(accepted.turn, updates))
 
-    def show_turn(self, turn_id: str) -> ResponseReturnValue:
-        return views.turn_body(self._turn(turn_id))
+    async def show_turn(self, request: HttpRequest) -> HttpResponse:
+        return json_response(views.turn_body(await self._turn(request)))
 
-    def cancel_turn(self, turn_id: str) -> ResponseReturnValue:
-        turn = self.inbox.cancel_turn(self._turn(turn_id).id)
+    async def cancel_turn(self, request: HttpRequest) -> HttpResponse:
+        turn = await self.inbox.cancel_turn((await self._turn(request)).id)
         self.room.resolve(turn)  # the worker would deliver a queued one only after those before it
-        return views.turn_body(turn)
+        return json_response(views.turn_body(turn))
 
-    def show_thread(self, thread_id: str) -> ResponseReturnValue:
-        conversation = self._conversation(thread_id)
-        return views.thread_body(conversation, self.inbox.transcript(conversation))
+    async def show_thread(self, request: HttpRequest) -> HttpResponse:
+        conversation = await self._conversation(request)
+        return json_response(views.thread_body(conversation, await self.inbox.transcript(conversation)))
 
-    def forget_thread(self, thread_id: str) -> ResponseReturnValue:
-        for turn in self.inbox.delete_conversation(self._conversation(thread_id)):
+    async def forget_thread(self, request: HttpRequest) -> HttpResponse:
+        for turn in await self.inbox.delete_conversation(await self._conversation(request)):
             self.room.resolve(turn)  # the worker does not deliver forgotten turns
-        return "", 204
+        return HttpResponse(status=204)
 
-    def _later(self, asked: ParsedChatRequest) -> ResponseReturnValue:
+    async def _check_limit(self, request: HttpRequest, owner: str) -> None:
+        """Raises Overloaded (``rate_limited``), StoreUnavailable."""
+        forwarded_for = request.headers.get("x-forwarded-for", "")
+        caller = owner or client_ip(request.peer, forwarded_for, self.settings.trusted_proxies)
+        if self.limit.is_set:
+            await asyncio.to_thread(self.limit.check, caller)
+
+    async def _later(self, asked: ParsedChatRequest) -> HttpResponse:
         self.room.check_open()
-        turn = self._accept(asked, self.inbox.new_turn_id()).turn
-        location = flask.url_for(".show_turn", turn_id=turn.id)
-        return views.accepted_body(turn), 202, {"Location": location, "Preference-Applied": "respond-async"}
+        turn = (await self._accept(asked, self.inbox.new_turn_id())).turn
+        headers = {"Location": f"{PREFIX}/turns/{turn.id}", "Preference-Applied": "respond-async"}
+        return json_response(views.accepted_body(turn), 202, headers)
 
-    def _wait(
-        self, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool
+    async def _stream(self, request: HttpRequest, asked: ParsedChatRequest) -> HttpResponse:
+        with ExitStack() as leaving:
+            accepted, updates = await self._wait(request, asked, leaving, watches=True)
+            events = views.event_stream(accepted.turn, updates, ping_seconds=self.ping_seconds)
+            return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
+
+    async def _wait(
+        self, request: HttpRequest, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool
     ) -> tuple[AcceptResult, views.TurnUpdates]:
         """Registers the caller before it hands the message in, so that no event of the turn is missed."""
         turn = self.inbox.new_turn_id()
         waiter = self.room.register(turn, wants_previews=watches)
         leaving.callback(waiter.close)
-        accepted = self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn)
+        accepted = await self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn)
         if accepted.turn.id != turn:
             waiter.switch_to(accepted.turn.id)
-            accepted = replace(accepted, turn=self.inbox.get_turn(accepted.turn.id))  # it may have finished meanwhile
+            turn_now = await self.inbox.get_turn(accepted.turn.id)  # it may have finished meanwhile
+            accepted = replace(accepted, turn=turn_now)
         if accepted.turn.state.is_resolved:
-            return accepted, (accepted.turn,)
+            return accepted, _only(accepted.turn)
+        leaving.callback(_close_when_disconnected(request, waiter))
         return accepted, waiter.updates(
             partial(self.inbox.get_turn, accepted.turn.id),
             is_local=accepted.claimed_here,
             max_silence=self.settings.chat_wait_seconds,
-            idle_interval=min(PULSE, self.ping_seconds),
+            idle_interval=self.ping_seconds if watches else self.settings.chat_wait_seconds,
         )
 
-    def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> AcceptResult:
+    async def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> AcceptResult:
         message = asked.message
         try:
-            accepted = self.inbox.accept(message, turn)
+            accepted = await self.inbox.accept(message, turn)
         except ThreadNotFound:
             if message.may_start_conversation:
                 raise
-            located = self.inbox.resolve_conversation(message.key)
-            accepted = self.inbox.accept(replace(message, key=located.key), turn)
+            located = await self.inbox.resolve_conversation(message.key)
+            accepted = await self.inbox.accept(replace(message, key=located.key), turn)
         if accepted.turn.message.address.get("digest") != message.address.get("digest"):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new message."
             raise Conflict(explanation, code="idempotency_conflict")
         return accepted
 
-    def _turn(self, turn_id: str) -> Turn:
-        """Returns a turn of the caller's own. Raises Unverified, TurnNotFound (also for turns of other callers)."""
-        owner = self.parser.owner(_headers())
+    async def _turn(self, request: HttpRequest) -> Turn:
+        """Returns a turn of the caller. Raises Unauthenticated, TurnNotFound (also for turns of other callers)."""
+        owner, turn_id = self.parser.owner(request.headers), request.path_values["turn_id"]
         if TURN_NAME.fullmatch(turn_id):
-            turn = self.inbox.get_turn(TurnId(turn_id))
+            turn = await self.inbox.get_turn(TurnId(turn_id))
             if (turn.message.key.platform, turn.message.key.workspace) == (NAME, owner):
                 return turn
         raise TurnNotFound("There is no such turn.")
 
-    def _conversation(self, thread_id: str) -> Conversation:
-        owner = self.parser.owner(_headers())
-        return self.inbox.resolve_conversation(ConversationKey(NAME, workspace=owner, channel=thread_id))
+    async def _conversation(self, request: HttpRequest) -> Conversation:
+        owner = self.parser.owner(request.headers)
+        key = ConversationKey(NAME, workspace=owner, channel=request.path_values["thread_id"])
+        return await self.inbox.resolve_conversation(key)
 
 
-def _headers() -> dict[str, str]:
-    return {name.lower(): value for name, value in flask.request.headers}
+async def _only(turn: Turn) -> AsyncIterator[Turn]:
+    yield turn
+
+
+def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
+    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
+
+    async def watch() -> None:
+        await request.wait_until_disconnected()
+        waiter.close()
+
+    return asyncio.create_task(watch()).cancel
 
 
 def _listed(header: str) -> set[str]:
@@ -154,22 +181,8 @@ def _prefers_stream(accept: str) -> bool:
     """Whether events are asked for by name, and not less than JSON."""
     if views.EVENT_STREAM not in accept:
         return False
-    wanted = flask.request.accept_mimetypes
+    wanted = parse_accept_header(accept, MIMEAccept)
     return wanted[views.EVENT_STREAM] > wanted["application/json"]
-
-
-def _allow_origins(app: flask.Flask, origins: str) -> None:
-    """Lets pages of these origins call /chat. On the app, so that errors outside of the views have the headers too."""
-    CORS(
-        app,
-        resources={r"/chat(/.*)?": {"origins": list(split(origins))}},
-        methods=["GET", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
-        expose_headers=["Location", "Preference-Applied", "Retry-After"],
-        send_wildcard=True,
-        always_send=False,
-        max_age=3600,
-    )
 
 
 # ---------------------------------------------------------------- their description

@@ -26,7 +26,7 @@ from storage.store import SqlStore
 def commands() -> Sequence[click.Command]:
     """Returns the subcommands that ``gateway.cli.main`` adds to the group."""
     return (
-        console.command(_open_console),
+        console.command(_open_console, run_once),
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),

@@ -100,14 +100,14 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        return server.ServedApp(gateway.web(), gateway.drain, gateway.close)
+        return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 
     server.serve(
         make_site,
         host=settings.host,
         port=settings.port,
-        threads=settings.web_threads,
         grace_seconds=settings.grace_seconds,
+        behind_proxy=app.is_behind_proxy(),
         on_ready=lambda url: _print_startup(url, opened[0]),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -51,8 +51,8 @@ class Webhook:
     path: str
     max_body_bytes: int
     """The web server reads no more of a body, and refuses larger ones (``payload_too_large``)."""
-    handle: Callable[[Request], WebhookResponse]
-    """Verifies, commits and acknowledges a request. Sync; any thread; does I/O.
+    handle: Callable[[Request], Awaitable[WebhookResponse]]
+    """Verifies, commits and acknowledges a request. On the worker's loop.
 
     Raises InputError, Overloaded, StoreUnavailable, which the web server answers as it does for every route.
     """
@@ -159,7 +159,7 @@ class HasWebhooks(Protocol):
 
 @runtime_checkable
 class HasRoutes(Protocol):
-    """An adapter with pages or an API of its own."""
+    """An adapter with pages."""
 
     def routes(self, inbox: Inbox) -> flask.Blueprint: ...
 

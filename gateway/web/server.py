@@ -1,40 +1,34 @@
-"""The web server: gunicorn's threaded worker in this process, without gunicorn's master process."""
+"""The web server of a process: listens, serves on the worker's event loop, and stops in good order."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import logging
-import math
 import os
 import resource
-import selectors
 import signal
 import socket
-import struct
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from functools import partial
-from types import FrameType
-from typing import Any, NoReturn
-from wsgiref.types import WSGIApplication
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from typing import Any, NoReturn, Protocol, TypeVar
 
-from gunicorn.config import Config  # type: ignore[import-untyped]  # it has no types
-from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # it has no types
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]  # it has no types
+from uvicorn.server import ServerState
 
 from gateway import logs
 from gateway.domain.errors import SettingsError
+from gateway.web.api.routes import Receive, Scope, Send
+from gateway.web.connections import Connections, Limits, Phase
+from gateway.web.http_protocol import LimitedProtocol, protocol_config
 
-KEEPALIVE_SECONDS = 75
-"""Longer than common proxies keep an idle connection, so that the proxy closes it first."""
+T = TypeVar("T")
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-READ_TIMEOUT = 30
-"""Longest time for one read of a request; a client that pauses longer is disconnected and its thread freed."""
 SEND_TIMEOUT = 60
 """Longest time that sent data may stay unacknowledged before the connection counts as dead."""
 BACKLOG = 2048
@@ -43,17 +37,30 @@ GC_THRESHOLD = 10_000
 WANTED_OPEN_FILES = 65_536
 REQUESTS_GRACE_SHARE, RESPONSES_GRACE_SHARE = 0.8, 0.9
 """Shares of the grace period until which requests may run, and until which responses may be sent."""
-ACCEPT_RETRY_DELAY = 0.05
 FIRST_BYTES_TIMEOUT = 0.5
+"""After a stop, for connections that have sent nothing yet."""
+TICK_SECONDS = 1.0
+POLL_SECONDS = 0.05
 
 log = logs.get_logger(__name__)
 
 
+class AsgiApp(Protocol):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class Run(Protocol):
+    """Runs a coroutine on the loop that serves, and returns its result. Called from other threads."""
+
+    def __call__(self, work: Coroutine[Any, Any, T]) -> T: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServedApp:
-    """The WSGI application and its stop callbacks, which are called in the main thread."""
+    """The application, the loop that it runs on, and its stop callbacks, which are called in the main thread."""
 
-    app: WSGIApplication
+    app: AsgiApp
+    run: Run
     begin_stop: Callable[[float], None]
     """Called when the process is stopped, with the seconds left for running requests. Returns at once."""
     end_stop: Callable[[float], None]
@@ -65,142 +72,119 @@ def serve(
     *,
     host: str,
     port: int,
-    threads: int,
     grace_seconds: float,
+    behind_proxy: bool = False,
+    limits: Limits | None = None,
     on_ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serves until SIGTERM, SIGINT or SIGHUP; then lets running requests finish within ``grace_seconds`` and returns.
 
     Binds the port before it calls ``make_app``, and calls ``on_ready`` with the URL once it answers. A second Ctrl-C
-    ends the process at once. Main thread only. Raises SettingsError when the port cannot be bound, and whatever
-    ``make_app`` raises.
+    ends the process at once. ``behind_proxy``: all clients may have the same address. Main thread only. Raises
+    SettingsError when the port cannot be bound, and whatever ``make_app`` raises.
     """
-    _raise_file_limit()
+    open_files = _raise_file_limit()
+    limits = limits or _limits(open_files, behind_proxy=behind_proxy)
     with closing(_open_listener(host, port)) as listener:
-        _GunicornWorker(listener, make_app, threads=threads, grace_seconds=grace_seconds, on_ready=on_ready).serve()
-
-
-class _GunicornWorker(ThreadWorker):  # type: ignore[misc]  # without types
-    """gunicorn's worker without gunicorn's master: a single process, so that killing it ends everything."""
-
-    def __init__(
-        self,
-        listener: socket.socket,
-        make_app: Callable[[], ServedApp],
-        *,
-        threads: int,
-        grace_seconds: float,
-        on_ready: Callable[[str], None],
-    ) -> None:
-        config = _gunicorn_config(threads, grace_seconds)
-        super().__init__(1, os.getppid(), [listener], None, 0, config, _GunicornLog(config))
-        self._make_app = make_app
-        self._on_ready = on_ready
-        self._grace_seconds = grace_seconds
-        self._stop_deadline: float | None = None
-
-    def serve(self) -> None:
-        self.init_process()
-        self._begin_stop()
-        self._served.end_stop(max(0.0, (self._stop_deadline or 0.0) - time.monotonic()))
-        if self.nr_conns > 0:  # the interpreter would wait for these requests' threads without limit
-            log.warning("requests cut off: not finished within the grace period", count=self.nr_conns)
-            _exit_now(0)
-
-    def load_wsgi(self) -> None:
-        self._served = self._make_app()
-        self.wsgi = self._served.app
+        stops = _block_stop_signals()  # before any thread starts: they inherit it
+        served = make_app()
         _freeze_gc()
-        self._on_ready(_public_url(*self.sockets[0].getsockname()[:2]))
+        server = HttpServer(served.app, limits)
+        served.run(server.start(listener))
+        on_ready(_public_url(*listener.getsockname()[:2]))
+        signal.sigwait(stops)
+        if signal.SIGINT in stops:
+            _end_on_second_interrupt()
+        _stop(server, served, grace_seconds)
 
-    def init_signals(self) -> None:
-        ignored = [number for number in STOP_SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
-        super().init_signals()
-        for number in STOP_SIGNALS:  # an ignored signal stays ignored: nohup, a shell's background job
-            signal.signal(number, signal.SIG_IGN if number in ignored else self.handle_exit)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.alive:
-            self.method_queue.defer(self._stop)
-        elif sig == signal.SIGINT:
-            _exit_now(128 + sig)
-        super().handle_exit(sig, frame)
+def _stop(server: HttpServer, served: ServedApp, grace_seconds: float) -> None:
+    deadline = time.monotonic() + grace_seconds
+    served.begin_stop(grace_seconds * REQUESTS_GRACE_SHARE)
+    cut_off = served.run(server.stop(grace_seconds * RESPONSES_GRACE_SHARE))
+    served.end_stop(max(0.0, deadline - time.monotonic()))
+    if cut_off:  # the interpreter would wait without limit for the threads of those that run in Flask
+        log.warning("requests cut off: not finished within the grace period", count=cut_off)
+        _exit_now(0)
 
-    def accept(self, listener: socket.socket) -> None:
-        """Accepts a connection and waits for its first bytes in the loop, where gunicorn would occupy a thread."""
-        try:
-            client, address = listener.accept()
-        except BlockingIOError:
+
+class HttpServer:
+    """Serves an ASGI application over HTTP/1.1. Used on one event loop."""
+
+    def __init__(self, app: AsgiApp, limits: Limits) -> None:
+        self._state = ServerState()
+        self._connections = Connections(limits)
+        self._config = protocol_config(app)
+        self._listener: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Accepts connections from now on, until ``stop`` closes the listener."""
+        listener.settimeout(0.0)  # never blocks
+        self._tick()
+        self._ticking = asyncio.create_task(self._tick_each_second())
+        self._listener = listener.dup()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._new_protocol, sock=listener, backlog=BACKLOG
+        )
+
+    async def stop(self, seconds: float) -> int:
+        """Accepts no more, lets requests finish for so long, and returns the number of those that did not."""
+        deadline = time.monotonic() + seconds
+        self._connections.stopping = True
+        await self._close_listener()
+        for connection in self._protocols():
+            connection.finish()
+        asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT, self._close_silent)
+        while len(self._connections) and time.monotonic() < deadline:  # noqa: ASYNC110  # once, at the end
+            await asyncio.sleep(POLL_SECONDS)
+        remaining = self._protocols()
+        for connection in remaining:
+            connection.end()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await asyncio.sleep(0)  # for the transports to close
+        return len(remaining)
+
+    async def _close_listener(self) -> None:
+        """Refuses new connections, but takes those that the kernel has accepted already."""
+        if self._server is None or self._listener is None:
             return
-        except (
-            OSError
-        ) as exc:  # out of file descriptors: the connection stays in the backlog; gunicorn's loop would end
-            log.warning("connection not accepted; retrying", error=str(exc))
-            time.sleep(ACCEPT_RETRY_DELAY)
-            return
-        self.nr_conns += 1
-        connection = TConn(self.cfg, client, address, listener.getsockname())
-        connection.set_timeout()
-        self.pending_conns.append(connection)
-        self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
+        self._server.close()
+        await asyncio.sleep(0)
+        with closing(self._listener), suppress(OSError):  # BlockingIOError when there are no more
+            for _ in range(BACKLOG):
+                accepted, _ = self._listener.accept()
+                await asyncio.get_running_loop().connect_accepted_socket(self._new_protocol, accepted)
 
-    def get_thread_pool(self) -> ThreadPoolExecutor:
-        return _TolerantThreadPool(self.cfg.threads, thread_name_prefix="web")
+    def _close_silent(self) -> None:
+        for connection in self._protocols():
+            if self._connections.phase_of(connection) in (Phase.OPENED, Phase.HEAD, Phase.IDLE):
+                connection.end()
 
-    def is_parent_alive(self) -> bool:
-        return True  # there is no master process
+    def _new_protocol(self) -> LimitedProtocol:
+        return LimitedProtocol(self._config, self._state, self._connections)
 
-    def _begin_stop(self) -> None:
-        if self._stop_deadline is None:
-            self._stop_deadline = time.monotonic() + self._grace_seconds
-            self._served.begin_stop(self._grace_seconds * REQUESTS_GRACE_SHARE)
+    def _protocols(self) -> list[LimitedProtocol]:
+        return [each for each in self._connections if isinstance(each, LimitedProtocol)]
 
-    def _stop(self) -> None:
-        """Refuses new connections, but serves those that the kernel has accepted already."""
-        self._begin_stop()
-        self.set_accept_enabled(False)
-        for listener in self.sockets:
-            before = -1
-            while before < self.nr_conns:
-                before = self.nr_conns
-                self.accept(listener)
-            listener.close()
-        for connection in self.pending_conns:  # these have sent nothing yet
-            connection.timeout = time.monotonic() + FIRST_BYTES_TIMEOUT
+    async def _tick_each_second(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self._tick()
+
+    def _tick(self) -> None:
+        self._state.default_headers[:] = [(b"date", formatdate(usegmt=True).encode())]
+        self._connections.time_out()
 
 
-class _TolerantThreadPool(ThreadPoolExecutor):
-    """Thread pool that goes on with its threads when the host allows no more; gunicorn's loop would end."""
-
-    def _adjust_thread_count(self) -> None:
-        try:
-            super()._adjust_thread_count()
-        except RuntimeError:
-            if not self._threads:
-                raise
+# ---------------------------------------------------------------- the process
 
 
-class _GunicornLog(Logger):  # type: ignore[misc]  # without types
-    """Forwards gunicorn's warnings and errors to our log, except for clients that stop sending or reading."""
-
-    def setup(self, cfg: Config) -> None:
-        super().setup(cfg)
-        self.error_log.propagate = True
-
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        if not isinstance(sys.exc_info()[1], BlockingIOError | TimeoutError):
-            super().exception(msg, *args, **kwargs)
-
-
-def _gunicorn_config(threads: int, grace_seconds: float) -> Config:
-    config = Config()
-    config.set("threads", threads)
-    config.set("worker_connections", 2 * threads)
-    config.set("keepalive", KEEPALIVE_SECONDS)
-    config.set("graceful_timeout", math.ceil(grace_seconds * RESPONSES_GRACE_SHARE))
-    config.set("errorlog", None)
-    config.set("loglevel", "warning")
-    return config
+def _limits(open_files: int, *, behind_proxy: bool) -> Limits:
+    limits = Limits(connections=open_files * 3 // 4)  # the others are for connections to other servers
+    return replace(limits, waiting_per_address=None) if behind_proxy else limits
 
 
 def _open_listener(host: str, port: int) -> socket.socket:
@@ -213,7 +197,6 @@ def _open_listener(host: str, port: int) -> socket.socket:
         raise SettingsError(f"Cannot listen on {host}:{port}: {reason}. Set HOST and PORT to a free address.") from exc
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", READ_TIMEOUT, 0))
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT * 1000)
     return listener
@@ -225,13 +208,30 @@ def _public_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _raise_file_limit() -> None:
-    """Raises the limit of open files, usually 1024: each waiting caller needs a connection here and to the backend."""
+def _block_stop_signals() -> set[signal.Signals]:
+    """Keeps the signals that stop the process for ``sigwait``. An ignored one stays ignored: nohup, background jobs."""
+    stops = {number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    return stops
+
+
+def _end_on_second_interrupt() -> None:
+    signal.signal(signal.SIGINT, lambda *_: _exit_now(128 + signal.SIGINT))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _raise_file_limit() -> int:
+    """Raises the limit of open files, usually 1024, and returns it.
+
+    Each waiting caller needs a connection here and to the backend.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED_OPEN_FILES if hard == resource.RLIM_INFINITY else min(WANTED_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return WANTED_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _freeze_gc() -> None:

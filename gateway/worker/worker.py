@@ -61,7 +61,7 @@ class Worker:
         self._draining = False
         self._accepting_count = 0
         self._burst_wait: asyncio.Task[None] | None = None
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_event_loop()
         self._wake_up = asyncio.Event()
         self._none_accepting = asyncio.Event()
         self._none_accepting.set()
@@ -279,6 +279,15 @@ class Worker:
             async with asyncio.timeout(MAX_BURST_WAIT):
                 await self._none_accepting.wait()
         self._burst_wait = None
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Returns a loop of uvloop, which takes less CPU, or one of asyncio where there is no uvloop."""
+    try:
+        import uvloop  # noqa: PLC0415  # not on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def run_once(work: Coroutine[Any, Any, T]) -> T:

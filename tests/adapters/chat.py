@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, cast
 
-import flask
-from flask.testing import FlaskClient
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
@@ -17,11 +15,16 @@ from adapters.http import HttpAdapter, HttpSettings
 from gateway.domain.models import RunCompleted, TextDelta
 from gateway.ports.check import CheckResult
 from gateway.ports.store import TokenBuckets
-from gateway.web.flask_app import create_app
+from gateway.web.asgi_app import create_app
+from tests.adapters.app_client import AppClient
 from tests.fakes.inbox import FakeInbox, Script, ScriptGate, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
 
 KEYS = "key-one, key-two"
+
+
+async def database_ok() -> Sequence[CheckResult]:
+    return [CheckResult("database", ok=True)]
 
 
 class Answer(TestResponse):
@@ -47,16 +50,16 @@ class Chat:
         script: Script = echo,
         *,
         keys: str | None = None,
-        threads: int = 100,
+        max_waiting: int = 100,
         buckets: TokenBuckets | None = None,
         **others: Any,
     ) -> None:
         known = settings(keys=keys, **others)
         self.adapter = HttpAdapter(
-            known, buckets or FakeTokenBuckets(), max_message_chars=1000, threads=threads, ping_seconds=0.05
+            known, buckets or FakeTokenBuckets(), max_message_chars=1000, max_waiting=max_waiting, ping_seconds=0.05
         )
         self.inbox = FakeInbox(self.adapter, script)
-        self.app: flask.Flask = create_app([self.adapter], self.inbox, lambda: [CheckResult("database", ok=True)])
+        self.app = create_app([self.adapter], self.inbox, database_ok)
         self.key = keys.split(",")[0].strip() if keys else None
 
     def hold(self, reply: str = "at last") -> ScriptGate:
@@ -68,8 +71,8 @@ class Chat:
     def close(self) -> None:
         self.inbox.close()
 
-    def client(self) -> FlaskClient:
-        return self.app.test_client()
+    def client(self) -> AppClient:
+        return AppClient(self.app, self.inbox.loop)
 
     def call(self, method: str, path: str, *, key: str | None = None, **headers: str) -> Answer:
         return cast("Answer", self.client().open(path, method=method, headers=self._headers(key, headers)))

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from adapters.console import ConsoleAdapter, talk
 from gateway.domain.models import Turn
+from gateway.worker.worker import run_once
 from tests.fakes.inbox import FakeInbox, InboxStep, Script
 
 
@@ -48,7 +49,9 @@ class Talk:
             except StopIteration:
                 raise EOFError from None
 
-        self.status = talk(self.inbox, self.adapter, thread=thread, user="ann", backend="the fake", read_line=read)
+        self.status = talk(
+            run_once, self.inbox, self.adapter, thread=thread, user="ann", backend="the fake", read_line=read
+        )
         self.left = list(typed)
         return self.file.getvalue()
 

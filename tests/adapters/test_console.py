@@ -28,6 +28,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter, DeliveryContext, Request
+from gateway.worker.worker import run_once
 from tests.adapters.talk import Talk, answering
 from tests.contracts.adapter import AdapterContract
 from tests.fakes.inbox import InboxStep, ScriptGate, echo
@@ -84,7 +85,7 @@ def test_ctrl_d_and_ctrl_c_at_the_prompt_end(end: type[BaseException], piped: Ta
     def read() -> str:
         raise end
 
-    assert talk(piped.inbox, piped.adapter, thread=None, user="ann", backend="the fake", read_line=read) == 0
+    assert talk(run_once, piped.inbox, piped.adapter, thread=None, user="ann", backend="the fake", read_line=read) == 0
 
 
 def test_messages_are_of_one_conversation_and_say_who_wrote_them(piped: Talk) -> None:
@@ -184,7 +185,7 @@ def test_a_message_that_is_not_taken_is_told_and_the_talk_goes_on(piped: Talk) -
             piped.inbox.fault = None
         return line
 
-    talk(piped.inbox, piped.adapter, thread=None, user="ann", backend="the fake", read_line=read)
+    talk(run_once, piped.inbox, piped.adapter, thread=None, user="ann", backend="the fake", read_line=read)
     shown = piped.file.getvalue()
     assert "Too much to do.\n" in shown
     assert shown.endswith("You said: two\n\n")
@@ -293,7 +294,7 @@ def run(talk: Talk, *arguments: str, typed: str = "") -> Result:
         talk.inbox.adapter = adapter
         yield talk.inbox, "the fake"
 
-    return CliRunner().invoke(command(open_inbox), arguments, input=typed)
+    return CliRunner().invoke(command(open_inbox, run_once), arguments, input=typed)
 
 
 def test_the_command_reads_what_is_piped_into_it(piped: Talk) -> None:

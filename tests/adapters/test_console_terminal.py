@@ -121,6 +121,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 from contextlib import contextmanager
 from adapters.console import command
 from gateway.domain.models import RunCompleted, TextDelta
+from gateway.worker.worker import run_once
 from tests.fakes.inbox import FakeInbox, ScriptGate
 
 def script(turn):
@@ -132,7 +133,7 @@ def script(turn):
 def open_inbox(adapter):
     yield FakeInbox(adapter, script), "the fake"
 
-command(open_inbox)(["--user", "ann"])
+command(open_inbox, run_once)(["--user", "ann"])
 """
 
 

@@ -43,7 +43,7 @@ def chat() -> Iterator[Chat]:
 class TestHttp(AdapterContract):
     @pytest.fixture
     def adapter(self) -> Adapter:
-        return HttpAdapter(settings(keys=KEYS), FakeTokenBuckets(), max_message_chars=1000, threads=100)
+        return HttpAdapter(settings(keys=KEYS), FakeTokenBuckets(), max_message_chars=1000, max_waiting=100)
 
     def said(self, text: str, mark: str) -> Request:
         request = self.genuine(json.dumps({"message": text, "user": "ann"}).encode())
@@ -356,7 +356,8 @@ def test_an_origin_that_no_browser_would_send_is_refused(monkeypatch: pytest.Mon
 
 async def test_check_tells_whether_the_door_is_open() -> None:
     for keys, detail in ((None, "open to everybody"), (KEYS, "2 API keys")):
-        (check,) = await HttpAdapter(settings(keys=keys), FakeTokenBuckets(), max_message_chars=1, threads=1).check()
+        adapter = HttpAdapter(settings(keys=keys), FakeTokenBuckets(), max_message_chars=1, max_waiting=1)
+        (check,) = await adapter.check()
         assert check.ok
         assert detail in check.detail
 

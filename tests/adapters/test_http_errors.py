@@ -145,6 +145,14 @@ def test_a_body_that_is_too_large_is_not_even_read(shared: Chat) -> None:
     assert error(shared.post(b" " * 1_000_000)) == (413, "payload_too_large")
 
 
+def test_who_shows_no_key_is_refused_before_the_body_is_there() -> None:
+    chat = Chat(keys="key-one")
+    (head, _) = chat.client().go_away("/chat", b"half", Authorization="Bearer key-two")
+    assert head["status"] == 401
+    assert chat.client().go_away("/chat", b"half", Authorization="Bearer key-one") == []
+    chat.close()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
@@ -237,7 +245,7 @@ def test_a_conversation_with_too_much_to_do_is_overloaded(chat: Chat) -> None:
 
 
 def test_only_so_many_may_wait_and_everybody_else_is_still_served() -> None:
-    chat = Chat(threads=52)  # fifty of them are kept free
+    chat = Chat(max_waiting=2)
     gate = chat.hold()
     waiting = [in_thread(lambda: chat.say("hi")) for _ in range(2)]
     until(lambda: chat.adapter.room.count == 2)

@@ -195,7 +195,7 @@ def test_a_watcher_who_leaves_frees_his_place_and_the_turn_goes_on(chat: Chat) -
 
 def test_one_who_leaves_before_the_first_event_frees_his_place_too(chat: Chat) -> None:
     gate = chat.hold()
-    response = chat.app.test_client().post("/chat", json={"message": "hi", "stream": True}, buffered=False)
+    response = chat.client().post("/chat", json={"message": "hi", "stream": True})
     response.close()
     assert chat.adapter.room.count == 0
     gate.open()

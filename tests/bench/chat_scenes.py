@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from tests.bench.plan import (
     CALLERS,
     CHUNK_SECONDS,
     IN_FLIGHT,
+    MAX_RUNS,
+    MOST_WAITING,
     THINK_SECONDS,
     Backend,
     BenchPlan,
@@ -33,7 +36,15 @@ SINGLE_SECTION, MANY_SECTION, FIRST_TOKEN_SECTION, MEMORY_SECTION = (
     "First token, ms",
     "Memory, MB (RSS)",
 )
+STALL_SECTION = f"Event loop held up, ms, {CALLERS} callers at once"
 SETTLE_SECONDS = 1.0
+HOLDING = {
+    "CHAT_WAIT_SECONDS": str(THINK_SECONDS),
+    "MAX_QUEUE": str(2 * MOST_WAITING),
+    "MAX_QUEUE_PER_PLATFORM": str(2 * MOST_WAITING),
+    "MAX_RUNS": str(MAX_RUNS),
+}
+"""Settings for the turns in flight."""
 
 
 class ChatScenes:
@@ -65,6 +76,7 @@ class ChatScenes:
             if patient:
                 yield self._compare_sleeping(gateways["threads"], patient.result())
             yield from self._at_fixed_rates(gateways["threads"], plain.result())
+            yield from self._stalls(fake)
         yield from self._first_tokens()
         yield from idle
         yield from self._in_flight()
@@ -141,6 +153,15 @@ class ChatScenes:
     def _note_errors(self, name: str, result: LoadResult) -> None:
         self.errors += [f"{name}: {error}" for error in result.errors]
 
+    def _stalls(self, fake: BenchServer) -> Iterator[Measurement]:
+        """Measures how long the event loop is held up while many callers are served."""
+        server, file = self._processes.start_watched_gateway(fake, "responses")
+        self._many_callers(server)
+        time.sleep(SETTLE_SECONDS)
+        stalls = json.loads(file.read_text())
+        yield Measurement(STALL_SECTION, "p99.9", stalls["p999_ms"], target=below(50))
+        yield Measurement(STALL_SECTION, "longest", stalls["longest_ms"])
+
     # ------------------------------------------------------------ turns in flight
 
     def _in_flight(self) -> Iterator[Measurement]:
@@ -148,18 +169,26 @@ class ChatScenes:
             yield self._hold(backend, f"{backend}: {IN_FLIGHT} callers waiting")
         for backend in self._plan.held_without_callers:
             yield self._hold(backend, f"{backend}: {IN_FLIGHT} turns, no caller waiting", prefer="respond-async")
+        if self._plan.with_most_waiting:
+            name = f"responses: {MOST_WAITING} callers waiting, {MAX_RUNS} turns in flight"
+            yield self._hold("responses", name, callers=MOST_WAITING, limit=600)
 
-    def _hold(self, backend: Backend, name: str, prefer: str = "") -> Measurement:
+    def _hold(
+        self, backend: Backend, name: str, *, callers: int = IN_FLIGHT, limit: float = 150, prefer: str = ""
+    ) -> Measurement:
         self._report_progress(name)
         with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
-            server = self._processes.start_gateway(fake, backend, f"held-{backend}-{prefer}")
-            order = LoadOrder("hold", server.url, IN_FLIGHT, rate=ARRIVALS_PER_SECOND, prefer=prefer)
+            server = self._processes.start_gateway(fake, backend, f"held-{backend}-{prefer}-{callers}", **HOLDING)
+            order = LoadOrder("hold", server.url, callers, rate=ARRIVALS_PER_SECOND, prefer=prefer)
             with hold_in_flight(order) as let_go:
-                wait_until(lambda: fake.connections() >= IN_FLIGHT, f"{name}: not all turns were in flight at once")
+                in_flight = min(callers, MAX_RUNS)
+                wait_until(lambda: fake.connections() >= in_flight, f"{name}: not all turns were in flight at once")
+                if not prefer:
+                    wait_until(lambda: server.connections() >= callers, f"{name}: not all callers were waiting")
                 time.sleep(SETTLE_SECONDS)
                 usage = server.usage()
                 self._note_errors(server.name, let_go())
-        return _memory(name, usage, limit=150)
+        return _memory(name, usage, limit=limit)
 
 
 def _idle(backend: Backend, server: BenchServer) -> Measurement:

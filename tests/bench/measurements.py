@@ -62,5 +62,9 @@ def median(samples: Sequence[float]) -> float:
 
 
 def p99(samples: Sequence[float]) -> float:
-    """Returns the smallest sample that at least 99% of the samples do not exceed."""
-    return sorted(samples)[math.ceil(0.99 * len(samples)) - 1]
+    return percentile(samples, 0.99)
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """Returns the smallest sample that at least this share of the samples does not exceed."""
+    return sorted(samples)[math.ceil(share * len(samples)) - 1]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from tests.bench.plan import CALLERS, IN_FLIGHT, Backend
+from tests.bench.plan import CALLERS, Backend
 from tests.bench.usage import ProcessUsage, connections_to, usage_of
 from tests.fakes.openai_threads import ASSISTANT_ID
 
@@ -70,7 +70,6 @@ class BenchProcesses:
             "OPENAI_BASE_URL": fake.url,
             "OPENAI_MODEL": "gpt-test",
             "PORT": str(port),
-            "WEB_THREADS": str(IN_FLIGHT + 100),  # some threads are reserved for callers who do not wait
             **more,
         }
         if backend == "threads":
@@ -78,6 +77,12 @@ class BenchProcesses:
         process = self._start_module(name, module, settings)
         self._wait_for_line(process, "Listening", name)
         return BenchServer(name, f"http://127.0.0.1:{port}", process)
+
+    def start_watched_gateway(self, fake: BenchServer, backend: Backend) -> tuple[BenchServer, Path]:
+        """Starts a gateway that measures how long its event loop is held up; returns it and where it writes that."""
+        file = self._folder / "stalls.json"
+        module = ("tests.bench.watched_gateway", str(file))
+        return self.start_gateway(fake, backend, f"watched-{backend}", module), file
 
     def start_tutorial(self, fake: BenchServer, *, sleep_first: bool = False) -> BenchServer:
         port = free_port()

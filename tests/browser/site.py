@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from adapters.http import HttpAdapter, HttpSettings
-from gateway.app import open_gateway
+from gateway.app import Gateway, open_gateway
 from gateway.settings import Settings
+from gateway.web.connections import Limits
+from gateway.web.server import HttpServer
 from storage.store import SqlStore
 from tests.fakes.openai_server import FakeOpenAI
 
@@ -39,7 +42,7 @@ class GatewaySite:
 
 @contextmanager
 def serve(app: WSGIApplication) -> Iterator[str]:
-    """Serves an app on the loopback interface and yields its URL."""
+    """Serves a WSGI app on the loopback interface and yields its URL."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietRequestHandler)
     server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadedWSGIServer, which make_server hides
     server.block_on_close = False  # type: ignore[attr-defined]  # likewise; a browser keeps connections open
@@ -64,6 +67,19 @@ def _backend_settings(fake: FakeOpenAI) -> dict[str, str]:
 
 
 @contextmanager
+def _serving(gateway: Gateway) -> Iterator[str]:
+    """Serves a gateway as the command line does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = HttpServer(gateway.web(), Limits())
+    gateway.worker.run_coroutine(server.start(listener))
+    try:
+        yield url
+    finally:
+        gateway.worker.run_coroutine(server.stop(0.5))
+
+
+@contextmanager
 def open_site(database_url: str, **environment: str) -> Iterator[GatewaySite]:
     """Runs a gateway on an SQLite database, configured by ``environment`` only, without the machine's `.env`."""
     with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
@@ -73,10 +89,10 @@ def open_site(database_url: str, **environment: str) -> Iterator[GatewaySite]:
         settings = Settings.load()
         most = settings.max_message_chars
         store = SqlStore(database_url)
-        chat = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, threads=200, ping_seconds=0.2)
+        chat = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, max_waiting=200, ping_seconds=0.2)
         gateway = open_gateway(settings, (chat,), store)
         try:
-            with serve(gateway.web()) as url:
+            with _serving(gateway) as url:
                 yield GatewaySite(url, fake)
         finally:
             chat.drain(0.0)

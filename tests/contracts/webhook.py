@@ -28,39 +28,39 @@ class WebhookContract(AdapterContract):
         assert found
         return found
 
-    def test_a_message_is_committed_and_acknowledged_with_an_empty_answer(
+    async def test_a_message_is_committed_and_acknowledged_with_an_empty_answer(
         self, webhooks: Sequence[Webhook], inbox: RecordingInbox
     ) -> None:
         for webhook in webhooks:
-            assert webhook.handle(self.said(TEXT, "1")) == WebhookResponse()
+            assert await webhook.handle(self.said(TEXT, "1")) == WebhookResponse()
         assert inbox.texts == [TEXT] * len(webhooks)
 
     @pytest.mark.parametrize("fault", [StoreUnavailable(), Overloaded(retry_after=7)])
-    def test_what_is_not_committed_is_not_acknowledged(
+    async def test_what_is_not_committed_is_not_acknowledged(
         self, webhooks: Sequence[Webhook], inbox: RecordingInbox, fault: GatewayError
     ) -> None:
         for webhook in webhooks:
             inbox.faults.append(fault)
             with pytest.raises(type(fault)) as caught:
-                webhook.handle(self.said(TEXT, "1"))
+                await webhook.handle(self.said(TEXT, "1"))
             assert caught.value is fault
 
-    def test_a_stranger_is_refused_and_the_log_names_the_setting(
+    async def test_a_stranger_is_refused_and_the_log_names_the_setting(
         self, webhooks: Sequence[Webhook], inbox: RecordingInbox
     ) -> None:
         forged: Sequence[Request] = self.forged()
         for request in forged:
             with capture_logs() as logs, pytest.raises(Unauthenticated):
-                webhooks[0].handle(request)
+                await webhooks[0].handle(request)
             assert [entry["setting"] for entry in logs] == [self.secret_setting]
             assert TEXT not in str(logs)
         assert forged
         assert inbox.taken == []
 
-    def test_an_unreadable_request_is_refused_and_not_committed(
+    async def test_an_unreadable_request_is_refused_and_not_committed(
         self, webhooks: Sequence[Webhook], inbox: RecordingInbox
     ) -> None:
         for request in self.garbage():
             with pytest.raises(MalformedRequest):
-                webhooks[0].handle(request)
+                await webhooks[0].handle(request)
         assert inbox.taken == []

@@ -1,15 +1,18 @@
 """A server process with /chat and an inbox in memory, for tests that need sockets and signals.
 
-``python -m tests.fakes.chat_server '{"threads": 60}'`` prints its events, one word per line; /readyz shows how many
+``python -m tests.fakes.chat_server '{"max_waiting": 3}'`` prints its events, one word per line; /readyz shows how many
 callers wait. Every turn replies "at ", and the rest once a line arrives on standard input.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
 import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from adapters.http import HttpAdapter, HttpSettings
 from gateway import logs
@@ -17,9 +20,12 @@ from gateway.domain.errors import SettingsError
 from gateway.domain.models import RunCompleted, TextDelta
 from gateway.ports.check import CheckResult
 from gateway.web import server
-from gateway.web.flask_app import create_app
+from gateway.web.asgi_app import create_app
+from gateway.web.connections import Limits
 from tests.fakes.inbox import FakeInbox, ScriptGate
 from tests.fakes.token_buckets import FakeTokenBuckets
+
+T = TypeVar("T")
 
 
 def print_line(line: str) -> None:
@@ -34,17 +40,16 @@ def open_gate_on_input(gate: ScriptGate) -> None:
 def main(
     *,
     port: int = 0,
-    threads: int = 100,
+    max_waiting: int = 100,
     grace: float = 20.0,
     let_go: bool = True,
     nohup: bool = False,
     slow: bool = False,
-    read_seconds: int = 30,
+    limits: dict[str, float] | None = None,
 ) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the process that starts the tests may ignore it
     if nohup:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    server.READ_TIMEOUT = read_seconds
     gate = ScriptGate()
 
     def make_site() -> server.ServedApp:
@@ -53,12 +58,17 @@ def main(
             sys.stdin.readline()
         threading.Thread(target=lambda: open_gate_on_input(gate), daemon=True).start()
         adapter = HttpAdapter(
-            HttpSettings(), FakeTokenBuckets(), max_message_chars=1000, threads=threads, ping_seconds=0.2
+            HttpSettings(), FakeTokenBuckets(), max_message_chars=1000, max_waiting=max_waiting, ping_seconds=0.2
         )
         inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, RunCompleted("at last")))
-        app = create_app(
-            [adapter], inbox, lambda: [CheckResult(f"{adapter.room.count} wait", ok=True)], readiness_cache_seconds=0.0
-        )
+
+        async def readiness() -> Sequence[CheckResult]:
+            return [CheckResult(f"{adapter.room.count} wait", ok=True)]
+
+        app = create_app([adapter], inbox, readiness, readiness_cache_seconds=0.0)
+
+        def run(work: Coroutine[Any, Any, T]) -> T:
+            return asyncio.run_coroutine_threadsafe(work, inbox.loop).result()
 
         def begin_stop(seconds: float) -> None:
             print_line("stopping")
@@ -68,9 +78,10 @@ def main(
             inbox.close()
             print_line(f"stopped {seconds > 0}")
 
-        return server.ServedApp(app, begin_stop, end_stop)
+        return server.ServedApp(app, run, begin_stop, end_stop)
 
-    server.serve(make_site, host="127.0.0.1", port=port, threads=threads, grace_seconds=grace, on_ready=print_line)
+    known = Limits(**limits) if limits else None  # type: ignore[arg-type]  # as the test has them
+    server.serve(make_site, host="127.0.0.1", port=port, grace_seconds=grace, limits=known, on_ready=print_line)
 
 
 if __name__ == "__main__":

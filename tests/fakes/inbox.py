@@ -105,15 +105,15 @@ class FakeInbox:
         self._order: dict[int, asyncio.Lock] = {}
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result(LONGEST_WAIT)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        asyncio.run_coroutine_threadsafe(_end_all(), self.loop).result(LONGEST_WAIT)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(LONGEST_WAIT)
-        self._loop.close()
+        self.loop.close()
 
     # ------------------------------------------------------------ the port
 
@@ -131,7 +131,7 @@ class FakeInbox:
             recorded = self._record(message, turn_id or self.new_turn_id())
             if message.kind is MessageKind.STOP:
                 self._stop_before(recorded)
-        self._loop.call_soon_threadsafe(self._begin, recorded)
+        self.loop.call_soon_threadsafe(self._begin, recorded)
         return AcceptResult(recorded, is_new=True, claimed_here=self.claimed_here)
 
     def accept_all(self, update: ParsedUpdate) -> None:
@@ -168,7 +168,7 @@ class FakeInbox:
             if found.state.is_resolved and found.state is not TurnState.CANCELLED:
                 raise Conflict(f"The turn is {found.state.value} already.", code="turn_finished")
             cancelled = self._change(turn_id, state=TurnState.CANCELLED)
-        self._loop.call_soon_threadsafe(self._interrupt, turn_id)
+        self.loop.call_soon_threadsafe(self._interrupt, turn_id)
         return cancelled
 
     def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
@@ -267,7 +267,7 @@ class FakeInbox:
     # ------------------------------------------------------------ the worker
 
     def _begin(self, turn: Turn) -> None:
-        self._works.add(self._loop.create_task(self._work(turn)))
+        self._works.add(self.loop.create_task(self._work(turn)))
 
     def _interrupt(self, turn: TurnId) -> None:
         if turn in self._answering:

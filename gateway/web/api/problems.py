@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     Unauthenticated,
 )
 from gateway.domain.models import Failure, TurnId
+from gateway.logs import get_logger
 
 JsonResponse = tuple[dict[str, Any], int, dict[str, str]]
 """Body, status and headers, as a Flask view may return them."""
@@ -73,7 +74,13 @@ STATUS_MEANING: Mapping[int, str] = {
 DEFAULT_RETRY_AFTER: Mapping[int, float] = {429: 60.0, 503: 5.0}
 """Default Retry-After, in seconds, when the error does not give one."""
 
+SERVER_FAULT = 500
+"""From this status on it is our fault, not the caller's."""
+
 INTERNAL_MESSAGE = "Internal error in the gateway. See the gateway's log for details."
+
+
+log = get_logger(__name__)
 
 
 class Problem(BaseModel):
@@ -111,6 +118,28 @@ def from_error(exc: GatewayError, *, turn_id: TurnId | None = None) -> JsonRespo
         return error_response(status, GatewayError.code, INTERNAL_MESSAGE, turn_id=turn_id)
     message = StoreUnavailable.__doc__ or "" if isinstance(exc, StoreUnavailable) else str(exc)
     return error_response(status, exc.code, message, turn_id=turn_id, retry_after=exc.retry_after)
+
+
+def from_exception(exc: Exception, *, method: str, path: str) -> JsonResponse:
+    """Returns the response for whatever ended a request, and logs what is our fault."""
+    if not isinstance(exc, GatewayError):
+        log.error("request failed unexpectedly", path=path, method=method, exc_info=exc)
+        return error_response(SERVER_FAULT, GatewayError.code, INTERNAL_MESSAGE)
+    answer = from_error(exc)
+    if answer[1] >= SERVER_FAULT:
+        log.warning("request failed", path=path, status=answer[1], code=exc.code, error=str(exc))
+    return answer
+
+
+def not_found() -> JsonResponse:
+    return error_response(404, "not_found", "There is nothing at this address. See /docs for all addresses.")
+
+
+def method_not_allowed(method: str, allowed: str) -> JsonResponse:
+    """``allowed``: the value of the header ``Allow``."""
+    message = f"This address does not take {method}; it takes {allowed}."
+    body, status, headers = error_response(405, "method_not_allowed", message)
+    return body, status, {**headers, "Allow": allowed}
 
 
 def from_failure(failure: Failure, *, turn_id: TurnId | None = None) -> JsonResponse:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -25,8 +24,9 @@ UNSAFE_CHARACTERS = re.compile(r"[\x85\u2028\u2029\ud800-\udfff]")
 CANCELLED = Failure("cancelled", "This turn was cancelled.")
 FAILED = Failure("assistant_failed", "The assistant could not answer this.")
 
-TurnUpdates = Iterable[PreviewEvent | Turn | None]
-"""The preview events of a turn, then the resolved turn. Yields None while idle; may end without a resolved turn."""
+TurnUpdates = AsyncIterator[PreviewEvent | Turn | None]
+"""The preview events of a turn, then the resolved turn, with which it ends. Yields None while idle; may end without a
+resolved turn."""
 
 log = logs.get_logger(__name__)
 
@@ -142,26 +142,24 @@ def _utc(seconds: float | None) -> datetime | None:
 # ---------------------------------------------------------------- a running turn
 
 
-def wait_for_result(turn: Turn, updates: TurnUpdates, is_gone: Callable[[], bool]) -> JsonResponse:
-    """Waits for the turn to be resolved and returns the response. Stops early when the caller has disconnected."""
-    for item in updates:
+async def wait_for_result(turn: Turn, updates: TurnUpdates) -> JsonResponse:
+    """Waits for the turn to be resolved and returns the response."""
+    result = timeout_response(turn)
+    async for item in updates:  # to its end, since a generator that is left early costs a task
         if isinstance(item, Turn):
-            return result_response(item)
-        if item is None and is_gone():
-            break
-    return timeout_response(turn)
+            result = result_response(item)
+    return result
 
 
-def event_stream(
-    turn: Turn, updates: TurnUpdates, is_gone: Callable[[], bool], *, ping_seconds: float
-) -> Iterator[str]:
+async def event_stream(turn: Turn, updates: TurnUpdates, *, ping_seconds: float) -> AsyncIterator[str]:
     """Yields server-sent events: ``turn``, then ``delta`` and ``tool``, and finally one ``done`` or ``error``.
 
     Sends a comment line after ``ping_seconds`` without an event. An exception on the way becomes ``error``.
     """
     yield _event("turn", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
     try:
-        yield from _events_until_result(turn, updates, is_gone, ping_seconds)
+        async for event in _events_until_result(turn, updates, ping_seconds):
+            yield event
     except GatewayError as exc:
         yield _error_event(problems.from_error(exc, turn_id=turn.id))
     except Exception:
@@ -169,14 +167,12 @@ def event_stream(
         yield _error_event(problems.error_response(500, GatewayError.code, problems.INTERNAL_MESSAGE, turn_id=turn.id))
 
 
-def _events_until_result(
-    turn: Turn, updates: TurnUpdates, is_gone: Callable[[], bool], ping_seconds: float
-) -> Iterator[str]:
-    sent, last_sent_at = "", time.monotonic()
-    for item in updates:
+async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: float) -> AsyncIterator[str]:
+    sent, last_sent_at, final_events = "", time.monotonic(), iter([_error_event(timeout_response(turn))])
+    async for item in updates:
         if isinstance(item, Turn):
-            yield from _final_events(item, sent)
-            return
+            final_events = _final_events(item, sent)
+            continue
         if isinstance(item, TextDelta):
             sent += item.text
             yield _event("delta", {"text": item.text})
@@ -184,14 +180,13 @@ def _events_until_result(
             if item.done:
                 continue
             yield _event("tool", {"name": item.name})
-        elif is_gone():
-            return
         elif time.monotonic() - last_sent_at < ping_seconds:
             continue
         else:
             yield PING
         last_sent_at = time.monotonic()
-    yield _error_event(timeout_response(turn))
+    for event in final_events:
+        yield event
 
 
 def _final_events(turn: Turn, sent_text: str) -> Iterator[str]:
@@ -215,23 +210,3 @@ def _event(name: str, data: Mapping[str, Any]) -> str:
     if UNSAFE_CHARACTERS.search(line):
         line = json.dumps(data, separators=(",", ":"))
     return f"event: {name}\ndata: {line}\n\n"
-
-
-def make_disconnect_check(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """Returns a function that tells whether the caller has closed the connection.
-
-    It needs gunicorn's socket in the WSGI environment; under another server it always returns False.
-    """
-    connection: socket.socket | None = environ.get("gunicorn.socket")
-
-    def gone() -> bool:
-        if connection is None:
-            return False
-        try:
-            return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
-    return gone

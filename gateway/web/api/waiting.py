@@ -1,12 +1,13 @@
-"""Lets request threads wait for their turn; the worker's event loop reports the turn's progress to them."""
+"""Lets callers wait for their turn, each in a coroutine; the worker reports the turn's progress to them."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from threading import Lock
 
 from gateway.domain.errors import Overloaded, StoreUnavailable
@@ -14,30 +15,38 @@ from gateway.domain.models import PreviewEvent, TextDelta, Turn, TurnId
 
 FIRST_POLL_SECONDS = 0.25
 MAX_POLL_SECONDS = 2.0
-LOCAL_POLL_SECONDS = 10.0
+LOCAL_POLL_SECONDS = 30.0
 """Seconds between polls of the turns table. A turn that another process may hold is polled soon and then less often;
 a turn that this process works on (LOCAL_POLL_SECONDS) only as a safety net.
 """
 
+LoadTurn = Callable[[], Awaitable[Turn]]
+
 
 class Waiter:
-    """A caller in a request thread that waits for one turn at a time."""
+    """A caller that waits for one turn at a time, on the event loop on which it was created."""
+
+    __slots__ = ("_closed", "_loop", "_poll_now", "_registry", "_turn_id", "_updates", "_woken", "wants_previews")
 
     def __init__(self, registry: WaiterRegistry, turn_id: TurnId, *, wants_previews: bool) -> None:
         self.wants_previews = wants_previews
         self._registry = registry
         self._turn_id = turn_id
-        self._updates: SimpleQueue[PreviewEvent | Turn | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._updates: deque[PreviewEvent | Turn] = deque()
+        self._woken: asyncio.Future[None] | None = None
         self._poll_now = False
+        self._closed = False
 
-    def put(self, update: PreviewEvent | Turn | None) -> None:
-        """Queues an update for the waiting thread. None only wakes it. Called from any thread."""
-        self._updates.put(update)
+    def put(self, update: PreviewEvent | Turn) -> None:
+        """Queues an update. Called from any thread."""
+        self._updates.append(update)
+        self.wake_up()
 
     def poll_now(self) -> None:
-        """Makes the waiting thread poll the store now, because another process has changed the turn."""
+        """Makes the caller poll the store now, because another process has changed the turn. Any thread."""
         self._poll_now = True
-        self._updates.put(None)
+        self.wake_up()
 
     def switch_to(self, turn_id: TurnId) -> None:
         """Waits for another turn instead."""
@@ -45,24 +54,35 @@ class Waiter:
         self._turn_id = turn_id
 
     def close(self) -> None:
+        """Ends the wait, because its caller is gone or has what it waited for. On the waiter's loop."""
+        self._closed = True
         self._registry.unregister(self, self._turn_id)
+        self._set_woken()
 
-    def updates(
-        self, load_turn: Callable[[], Turn], *, is_local: bool, max_silence: float, idle_interval: float
-    ) -> Iterator[PreviewEvent | Turn | None]:
+    def wake_up(self) -> None:
+        """Makes the wait look at what has changed. Any thread."""
+        if _running_loop() is self._loop:
+            self._set_woken()
+        else:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits on it
+                self._loop.call_soon_threadsafe(self._set_woken)
+
+    async def updates(
+        self, load_turn: LoadTurn, *, is_local: bool, max_silence: float, idle_interval: float
+    ) -> AsyncIterator[PreviewEvent | Turn | None]:
         """Yields the turn's preview events, then the resolved turn; None at least every ``idle_interval`` seconds.
 
-        Ends without a resolved turn after ``max_silence`` seconds without an event, or when the registry has closed.
-        ``load_turn`` reads the turn from the store; ``is_local``: this process works on it. Raises what ``load_turn``
-        raises, except StoreUnavailable: it then goes on waiting for updates.
+        Ends without a resolved turn after ``max_silence`` seconds without an event, or when the waiter or the registry
+        is closed. ``load_turn`` reads the turn from the store; ``is_local``: this process works on it. Raises what
+        ``load_turn`` raises, except StoreUnavailable: it then goes on waiting for updates.
         """
         pause = LOCAL_POLL_SECONDS if is_local else FIRST_POLL_SECONDS
         until, next_look = time.monotonic() + max_silence, time.monotonic() + pause
-        while (now := time.monotonic()) < min(until, self._registry.closes_at):
-            item = self._next_update(min(next_look, now + idle_interval, until, self._registry.closes_at) - now)
+        while not self._closed and (now := time.monotonic()) < min(until, self._registry.closes_at):
+            item = await self._next_update(min(next_look, now + idle_interval, until, self._registry.closes_at) - now)
             if item is None and (self._poll_now or time.monotonic() >= next_look):
                 self._poll_now = False
-                item = _load_if_resolved(load_turn)
+                item = await _load_if_resolved(load_turn)
                 pause = LOCAL_POLL_SECONDS if is_local else min(pause * 1.5, MAX_POLL_SECONDS)
                 next_look = time.monotonic() + pause
             yield item
@@ -71,9 +91,27 @@ class Waiter:
             if item is not None:
                 until = time.monotonic() + max_silence
 
-    def _next_update(self, timeout: float) -> PreviewEvent | Turn | None:
-        with suppress(Empty):
-            return self._updates.get(timeout=max(timeout, 0.0))
+    async def _next_update(self, timeout: float) -> PreviewEvent | Turn | None:  # noqa: ASYNC109  # one timer, no task
+        if not self._updates and not self._poll_now and not self._closed:
+            self._woken = self._loop.create_future()
+            timer = None if math.isinf(timeout) else self._loop.call_later(max(timeout, 0.0), self._set_woken)
+            try:
+                await self._woken
+            finally:
+                self._woken = None
+                if timer is not None:
+                    timer.cancel()
+        return self._updates.popleft() if self._updates else None
+
+    def _set_woken(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
         return None
 
 
@@ -95,7 +133,7 @@ class WaiterRegistry:
     def register(self, turn_id: TurnId, *, wants_previews: bool) -> Waiter:
         """Registers a waiter for a turn; ``wants_previews``: it also gets preview events. The caller must close it.
 
-        Raises Overloaded when the registry is full or closed.
+        Called on the loop on which it will wait. Raises Overloaded when the registry is full or closed.
         """
         self.check_open()
         waiter = Waiter(self, turn_id, wants_previews=wants_previews)
@@ -117,7 +155,7 @@ class WaiterRegistry:
         with self._lock:
             all_waiters = [waiter for waiters in self._waiters.values() for waiter in waiters]
         for waiter in all_waiters:
-            waiter.put(None)
+            waiter.wake_up()
 
     def has_preview_waiter(self, turn_id: TurnId) -> bool:
         return any(waiter.wants_previews for waiter in self._waiters_of(turn_id))
@@ -163,7 +201,7 @@ class WaiterRegistry:
 class DeltaBatcher:
     """Passes on a turn's preview events: the first text at once, later text in batches, ``interval`` seconds apart.
 
-    Used on an event loop. A batch wakes the waiting thread only once, however much text it holds.
+    Used on an event loop. A batch wakes the waiting caller only once, however much text it holds.
     """
 
     def __init__(self, send: Callable[[PreviewEvent], None], interval: float) -> None:
@@ -201,8 +239,8 @@ class DeltaBatcher:
             self._pending.clear()
 
 
-def _load_if_resolved(load_turn: Callable[[], Turn]) -> Turn | None:
+async def _load_if_resolved(load_turn: LoadTurn) -> Turn | None:
     with suppress(StoreUnavailable):
-        turn = load_turn()
+        turn = await load_turn()
         return turn if turn.state.is_resolved else None
     return None

@@ -23,9 +23,11 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import InstalledWorkspaces
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.store import KeyValueStore
-from gateway.web.flask_app import create_app
+from gateway.web.asgi_app import create_app
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
+from tests.adapters.app_client import AppClient
+from tests.adapters.chat import database_ok
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import BOT_ID, BOT_USER, SIGNING_SECRET, TEAM, event_envelope, signed_headers
 from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
@@ -56,11 +58,11 @@ class OAuthSite:
         )
         adapter = SlackAdapter(known, memory, FakeUnparsedUpdates(), run_once)
         self.workspaces = adapter._workspaces
-        self.app = create_app([adapter], RecordingInbox().inbox, list)
+        self.app = create_app([adapter], RecordingInbox().inbox, database_ok)
         self.installations = Installations(memory)
 
     def begin(self, query: str = "") -> TestResponse:
-        return self.app.test_client().get(f"/slack/install{query}", base_url="https://gateway.example")
+        return self.app.pages.test_client().get(f"/slack/install{query}", base_url="https://gateway.example")
 
     def consent(self, begun: TestResponse) -> dict[str, str]:
         """What Slack sends the browser back with."""
@@ -71,7 +73,7 @@ class OAuthSite:
         return dict(parse_qsl(urlsplit(answer.value.headers["location"]).query))
 
     def end(self, asked: dict[str, str], cookie: str) -> TestResponse:
-        browser = self.app.test_client(use_cookies=False)
+        browser = self.app.pages.test_client(use_cookies=False)
         page = browser.get(f"/slack/oauth_redirect?{urlencode(asked)}", headers={"Cookie": cookie})
         assert page.content_type == "text/html; charset=utf-8"
         assert "xox" not in page.text
@@ -84,7 +86,7 @@ class OAuthSite:
 
     def tell(self, event: dict[str, Any], **more: Any) -> int:
         body = json.dumps(event_envelope(event, **more)).encode()
-        return self.app.test_client().post("/slack/events", data=body, headers=signed_headers(body)).status_code
+        return AppClient(self.app).post("/slack/events", data=body, headers=signed_headers(body)).status_code
 
 
 def cookie(begun: TestResponse) -> str:

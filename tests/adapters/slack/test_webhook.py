@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
-from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.event_parser import EventParser
 from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.check import CheckResult
 from gateway.ports.store import KeyValueStore
-from gateway.web.flask_app import create_app
+from gateway.web.asgi_app import create_app
 from gateway.worker.worker import run_once
-from tests.adapters.chat import error, in_thread, until
+from tests.adapters import app_client
+from tests.adapters.app_client import AppClient
+from tests.adapters.chat import database_ok, error, until
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import (
     MESSAGE_SUBTYPES,
@@ -67,8 +68,7 @@ class WebhookSite:
 
     def __post_init__(self) -> None:
         self.adapter = SlackAdapter(self.known, NO_MEMORY, self.unparsed, run_once)
-        app = create_app([self.adapter], self.inbox.inbox, lambda: [CheckResult("database", ok=True)])
-        self.client = app.test_client()
+        self.client = AppClient(create_app([self.adapter], self.inbox.inbox, database_ok))
 
     def post(self, body: bytes, path: str = "/slack/events", **signing: Any) -> TestResponse:
         return self.client.post(path, data=body, headers=signed_headers(body, **signing))
@@ -217,13 +217,11 @@ def test_an_event_that_cannot_be_parsed_is_stored_and_not_sent_again(monkeypatch
 
 @contextmanager
 def served(site: WebhookSite) -> Iterator[str]:
-    """A site on a port of its own, with a thread for each request."""
-    server = make_server("127.0.0.1", 0, site.client.application, threaded=True)
-    thread = in_thread(server.serve_forever)
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join(20)
-    server.server_close()
+    """A site on a port of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with app_client.served(site.client.application, listener):
+        yield url
 
 
 def test_everything_that_comes_at_once_is_taken_once() -> None:

@@ -22,14 +22,14 @@ from adapters.telegram.unparsed_update import TelegramUpdateHandler, identify
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.coordination.retry import Backoff
-from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter, Webhook
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
-from gateway.web.flask_app import create_app
+from gateway.web.asgi_app import create_app
 from gateway.worker.worker import run_once
-from tests.adapters.chat import in_thread
+from tests.adapters.app_client import AppClient
+from tests.adapters.chat import database_ok, in_thread
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message_json, update
@@ -149,9 +149,7 @@ class TelegramSite:
     def __post_init__(self) -> None:
         adapter = Receiving(self.known, self.memory, self.unparsed)
         self.receiver = adapter.receiver
-        self.client = create_app(
-            [cast("Adapter", adapter)], self.inbox.inbox, lambda: [CheckResult("database", ok=True)]
-        ).test_client()
+        self.client = AppClient(create_app([cast("Adapter", adapter)], self.inbox.inbox, database_ok))
 
     def post(self, body: bytes, secret: str | None = SECRET, **more: Any) -> TestResponse:
         headers = {} if secret is None else {HEADER: secret}

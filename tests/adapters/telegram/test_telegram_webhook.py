@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import flask
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from werkzeug.serving import make_server
 
 from gateway.domain.errors import Overloaded, StoreUnavailable
-from tests.adapters.chat import error, in_thread, until
+from tests.adapters.app_client import served
+from tests.adapters.chat import error, until
 from tests.adapters.telegram.receiving import (
     TelegramSite,
     by_webhook,
@@ -188,20 +188,15 @@ def test_nothing_is_taken_before_the_bot_knows_its_name_for_who_calls_it_would_n
 
 @contextmanager
 def serving(telegram: FakeTelegram, *faults: Exception) -> Iterator[TelegramSite]:
-    """A site that PUBLIC_URL leads to, with a thread for each request."""
-    server = make_server("127.0.0.1", 0, flask.Flask(__name__), threaded=True)
-    site = TelegramSite(
-        by_webhook(telegram, public_url=f"http://127.0.0.1:{server.server_port}"), RecordingInbox(faults=[*faults])
-    )
-    server.app = site.client.application
-    thread = in_thread(server.serve_forever)
-    try:
-        yield site
-    finally:
-        site.receiver.stop_receiving()
-        server.shutdown()
-        thread.join(20)
-        server.server_close()
+    """A site that PUBLIC_URL leads to."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    public_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    site = TelegramSite(by_webhook(telegram, public_url=public_url), RecordingInbox(faults=[*faults]))
+    with served(site.client.application, listener):
+        try:
+            yield site
+        finally:
+            site.receiver.stop_receiving()
 
 
 def test_telegram_brings_to_the_registered_webhook_until_it_is_committed() -> None:

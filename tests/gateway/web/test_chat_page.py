@@ -7,19 +7,17 @@ import json
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from gateway.domain.errors import SettingsError
-from gateway.ports.inbox import Inbox
 from gateway.web.chat_page import CONTENT_TYPES, PAGES, Assets, ChatPage, ChatPageSettings, content_security_policy
 from gateway.web.flask_app import create_app
 from tests.adapters.chat import error
 
-NO_INBOX = cast("Inbox", None)
 VENDORED = json.loads((PAGES / "vendor/VENDORED.json").read_text())
 MAX_PAGE_BYTES = 250_000
 
@@ -37,10 +35,8 @@ def assets() -> Assets:
 
 
 def client(assets: Assets, *, origins: str = "*", keyed: bool = False, **settings: Any) -> FlaskClient:
-    app = create_app((), NO_INBOX, tuple)
-    app.register_blueprint(assets.routes())
-    app.register_blueprint(ChatPage(ChatPageSettings(**settings), assets, origins, keyed, 1000).routes())
-    return app.test_client()
+    page = ChatPage(ChatPageSettings(**settings), assets, origins, keyed, 1000)
+    return create_app([assets.routes(), page.routes()], ()).test_client()
 
 
 def loaded(page: TestResponse) -> list[str]:

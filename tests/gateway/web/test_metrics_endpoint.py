@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families as plain_tex
 
 from gateway.domain.errors import SettingsError
 from gateway.observability.metrics import Metrics
-from gateway.ports.inbox import Inbox
 from gateway.web import flask_app
 from gateway.web.api.openapi import document
+from gateway.web.api.routes import DEFAULT_HEADERS
 from gateway.web.metrics_endpoint import MetricsServer, MetricsSettings, blueprint, operations, serve
 from tests.gateway.turn_factory import TURN
 
@@ -30,8 +30,6 @@ PROMETHEUS = (
 )  # fmt: skip
 """The Accept header of Prometheus 3."""
 EXPECTED_SAMPLE = 'gateway_turns_accepted_total{platform="slack"} 1.0'
-NO_INBOX = cast("Inbox", None)
-"""For routes that do not use the inbox."""
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +40,7 @@ def metrics() -> Metrics:
 
 
 def client(metrics: Metrics, token: str | None = None) -> FlaskClient:
-    app = flask_app.create_app([], NO_INBOX, lambda: ())
-    app.register_blueprint(blueprint(metrics, token))
-    return app.test_client()
+    return flask_app.create_app([blueprint(metrics, token)], ()).test_client()
 
 
 # ---------------------------------------------------------------- the route
@@ -93,7 +89,7 @@ def test_other_methods_are_refused(metrics: Metrics) -> None:
 
 def test_metrics_carry_the_headers_of_every_answer(metrics: Metrics) -> None:
     headers = client(metrics).get("/metrics").headers
-    assert {name: headers.get(name) for name in flask_app.DEFAULT_HEADERS} == flask_app.DEFAULT_HEADERS
+    assert {name: headers.get(name) for name in DEFAULT_HEADERS} == DEFAULT_HEADERS
 
 
 # ---------------------------------------------------------------- the token

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -18,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from gateway.web.server import _TolerantThreadPool
 from tests.adapters.chat import parse, until
 
 ROOT = Path(__file__).parents[3]
@@ -228,7 +226,7 @@ def test_the_first_words_of_a_stream_come_through_before_the_rest_is_known(start
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_caller_who_goes_away_frees_his_thread(start: Start, *, stream: bool) -> None:
+def test_a_caller_who_goes_away_frees_his_place(start: Start, *, stream: bool) -> None:
     process = start()
     caller = process.connect()
     body = json.dumps({"message": "hi", "stream": stream}).encode()
@@ -243,7 +241,7 @@ def test_a_caller_who_goes_away_frees_his_thread(start: Start, *, stream: bool) 
 def test_when_all_places_are_taken_more_callers_are_sent_away_and_health_is_still_told(
     start: Start, pool: ThreadPoolExecutor
 ) -> None:
-    process = start(threads=53)
+    process = start(max_waiting=3)
     answers = [send_message(pool, process) for _ in range(3)]
     until(lambda: process.waiting_callers() == 3)
     status, body = process.request("POST", "/chat", {"message": "hi"})
@@ -268,8 +266,8 @@ def test_a_body_in_chunks_is_read_and_one_without_end_is_not(start: Start) -> No
         assert caller.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_caller_who_falls_silent_in_the_middle_loses_his_thread(start: Start) -> None:
-    process = start(read_seconds=1)
+def test_a_caller_who_falls_silent_in_the_middle_loses_his_connection(start: Start) -> None:
+    process = start(limits={"head": 1, "body": 1})
     head = b"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
     with process.connect() as in_body, process.connect() as in_head:
         in_body.sendall(head + b"{")
@@ -277,27 +275,3 @@ def test_a_caller_who_falls_silent_in_the_middle_loses_his_thread(start: Start) 
         assert in_body.recv(100).startswith(b"HTTP/1.1 408 ")
         assert in_head.recv(100) == b""
     assert process.wait_for_exit(signal.SIGTERM) == (0, "")
-
-
-def test_when_the_host_allows_no_more_threads_those_there_are_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    with _TolerantThreadPool(4) as pool:
-        assert pool.submit(lambda: "one").result(10) == "one"
-        busy = threading.Event()
-        pool.submit(busy.wait, 20)
-
-        def refuse(_: threading.Thread) -> None:
-            raise RuntimeError("can't start new thread")
-
-        monkeypatch.setattr(threading.Thread, "start", refuse)
-        waiting = pool.submit(lambda: "two")
-        busy.set()
-        assert waiting.result(10) == "two"
-
-
-def test_without_a_single_thread_there_is_no_pretending(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    with _TolerantThreadPool(4) as pool, pytest.raises(RuntimeError, match="new thread"):
-        pool.submit(lambda: "one")

@@ -1,10 +1,9 @@
-"""Callers who wait in threads: no update is lost between the event loop and them."""
+"""Callers who wait: no update is lost between the worker and them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +13,7 @@ from hypothesis import strategies as st
 from gateway.domain.errors import Overloaded, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, PreviewEvent, TextDelta, ToolCall, Turn, TurnId, TurnState
 from gateway.web.api import waiting
-from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
-from tests.adapters.chat import until
+from gateway.web.api.waiting import DeltaBatcher, LoadTurn, Waiter, WaiterRegistry
 
 TURN_ID = TurnId("turn_1")
 
@@ -28,8 +26,19 @@ DONE = new_turn(TurnState.ANSWERED)
 RUNNING = new_turn(TurnState.RUNNING)
 
 
-def must_not_load() -> Turn:
+async def must_not_load() -> Turn:
     raise AssertionError("the store must not be read here")
+
+
+async def done() -> Turn:
+    return DONE
+
+
+async def everything(
+    waiter: Waiter, *, load_turn: LoadTurn = must_not_load, max_silence: float = 9.0
+) -> list[PreviewEvent | Turn | None]:
+    news = waiter.updates(load_turn, is_local=True, max_silence=max_silence, idle_interval=9.0)
+    return [update async for update in news]
 
 
 def batched(events: Sequence[PreviewEvent], pauses: Sequence[float] = ()) -> list[PreviewEvent]:
@@ -98,7 +107,7 @@ def test_nothing_is_lost_or_reordered(events: list[PreviewEvent], pauses: list[f
     assert len(sent) <= len(events)
 
 
-def test_only_waiters_that_want_previews_get_them_and_all_get_the_result() -> None:
+async def test_only_waiters_that_want_previews_get_them_and_all_get_the_result() -> None:
     registry = WaiterRegistry(3)
     watcher, waiter, other = (
         registry.register(name, wants_previews=watches)
@@ -107,12 +116,12 @@ def test_only_waiters_that_want_previews_get_them_and_all_get_the_result() -> No
     assert registry.has_preview_waiter(TURN_ID)
     registry.publish_preview(TURN_ID, TextDelta("x"))
     registry.resolve(DONE)
-    assert list(watcher.updates(must_not_load, is_local=True, max_silence=9, idle_interval=9)) == [TextDelta("x"), DONE]
-    assert list(waiter.updates(must_not_load, is_local=True, max_silence=9, idle_interval=9)) == [DONE]
-    assert list(other.updates(lambda: RUNNING, is_local=True, max_silence=0.01, idle_interval=9)) == [None]
+    assert await everything(watcher) == [TextDelta("x"), DONE]
+    assert await everything(waiter) == [DONE]
+    assert await everything(other, max_silence=0.01) == [None]
 
 
-def test_capacity_is_limited_and_closing_a_waiter_twice_frees_it_once() -> None:
+async def test_capacity_is_limited_and_closing_a_waiter_twice_frees_it_once() -> None:
     registry = WaiterRegistry(2)
     first, _ = (registry.register(TURN_ID, wants_previews=False) for _ in "ab")
     with pytest.raises(Overloaded):
@@ -125,36 +134,48 @@ def test_capacity_is_limited_and_closing_a_waiter_twice_frees_it_once() -> None:
         registry.register(TURN_ID, wants_previews=False)
 
 
-def test_a_waiter_that_switches_gets_updates_of_the_new_turn_only() -> None:
+async def test_a_waiter_that_switches_gets_updates_of_the_new_turn_only() -> None:
     registry = WaiterRegistry(1)
     waiter = registry.register(TURN_ID, wants_previews=True)
     waiter.switch_to(TurnId("turn_2"))
     registry.resolve(DONE)
     other = new_turn(TurnState.FAILED, TurnId("turn_2"))
     registry.resolve(other)
-    assert list(waiter.updates(must_not_load, is_local=True, max_silence=9, idle_interval=9)) == [other]
+    assert await everything(waiter) == [other]
     waiter.close()
     assert not registry.has_preview_waiter(TurnId("turn_2"))
     assert registry.count == 0
 
 
-def test_a_result_that_is_not_reported_is_found_by_polling() -> None:
+async def test_a_result_that_is_not_reported_is_found_by_polling() -> None:
     states = iter([RUNNING, RUNNING, DONE])
+
+    async def load() -> Turn:
+        return next(states)
+
     waiter = WaiterRegistry(1).register(TURN_ID, wants_previews=False)
-    news = list(waiter.updates(lambda: next(states), is_local=False, max_silence=60, idle_interval=60))
-    assert news == [None, None, DONE]
+    news = waiter.updates(load, is_local=False, max_silence=60, idle_interval=60)
+    assert [update async for update in news] == [None, None, DONE]
 
 
-def test_an_error_while_polling_is_raised() -> None:
-    def gone() -> Turn:
+async def test_what_another_process_has_resolved_is_looked_up_at_once() -> None:
+    registry = WaiterRegistry(1)
+    waiter = registry.register(TURN_ID, wants_previews=False)
+    registry.notify(TURN_ID)
+    assert await everything(waiter, load_turn=done) == [DONE]
+
+
+async def test_an_error_while_polling_is_raised() -> None:
+    async def gone() -> Turn:
         raise TurnNotFound
 
     waiter = WaiterRegistry(1).register(TURN_ID, wants_previews=False)
+    waiter.poll_now()
     with pytest.raises(TurnNotFound):
-        list(waiter.updates(gone, is_local=False, max_silence=60, idle_interval=60))
+        await everything(waiter, load_turn=gone)
 
 
-def test_an_update_restarts_the_silence_limit_and_silence_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_update_restarts_the_silence_limit_and_silence_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: clock.now))
     registry = WaiterRegistry(1)
@@ -164,21 +185,52 @@ def test_an_update_restarts_the_silence_limit_and_silence_ends_the_wait(monkeypa
     for now in (0.4, 0.8, 1.2):
         clock.now = now
         registry.publish_preview(TURN_ID, TextDelta("x"))
-        assert next(news) == TextDelta("x")
-    assert next(news) is None
+        assert await anext(news) == TextDelta("x")
+    assert await anext(news) is None
     clock.now = 1.8
-    assert list(news) == []
+    assert [update async for update in news] == []
 
 
-def test_closing_the_registry_wakes_all_waiters_and_accepts_no_more() -> None:
+async def test_closing_the_registry_wakes_all_waiters_and_accepts_no_more() -> None:
     registry = WaiterRegistry(2)
-    news = registry.register(TURN_ID, wants_previews=False).updates(
-        must_not_load, is_local=True, max_silence=60, idle_interval=60
-    )
-    with ThreadPoolExecutor(1) as pool:
-        heard = pool.submit(list, news)
-        until(heard.running)
-        registry.close(0.0)
-        assert set(heard.result(20)) <= {None}
+    waiting = asyncio.create_task(everything(registry.register(TURN_ID, wants_previews=False)))
+    await asyncio.sleep(0)
+    registry.close(0.0)
+    assert set(await waiting) <= {None}
     with pytest.raises(Overloaded, match="restarting"):
         registry.register(TURN_ID, wants_previews=False)
+
+
+async def test_a_waiter_that_is_closed_ends_its_wait() -> None:
+    registry = WaiterRegistry(1)
+    waiter = registry.register(TURN_ID, wants_previews=False)
+    waiting = asyncio.create_task(everything(waiter))
+    await asyncio.sleep(0)
+    waiter.close()
+    assert set(await waiting) <= {None}
+    assert registry.count == 0
+
+
+async def test_updates_may_come_from_any_thread() -> None:
+    registry = WaiterRegistry(1)
+    waiting = asyncio.create_task(everything(registry.register(TURN_ID, wants_previews=True)))
+    await asyncio.sleep(0)
+    texts = [TextDelta(str(number)) for number in range(100)]
+
+    def report() -> None:
+        for text in texts:
+            registry.publish_preview(TURN_ID, text)
+        registry.resolve(DONE)
+
+    await asyncio.to_thread(report)
+    assert [update for update in await waiting if update is not None] == [*texts, DONE]
+
+
+def test_an_update_for_a_loop_that_has_ended_is_dropped() -> None:
+    registry = WaiterRegistry(1)
+
+    async def register() -> None:
+        registry.register(TURN_ID, wants_previews=False)
+
+    asyncio.run(register())
+    registry.resolve(DONE)

@@ -1,29 +1,29 @@
-"""The Flask app around the adapters: errors, health, documentation and default headers."""
+"""The web application around the adapters: errors, health, documentation and default headers, native and in Flask."""
 
 from __future__ import annotations
 
-import io
+import asyncio
 import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from typing import Any, cast
 
 import flask
 import pytest
-from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from structlog.testing import capture_logs
-from werkzeug.exceptions import BadGateway, ClientDisconnected, ImATeapot
+from werkzeug.exceptions import BadGateway, ImATeapot
 
 from gateway.domain import errors
 from gateway.domain.errors import AssistantError, GatewayError, MalformedRequest, Overloaded, StoreUnavailable
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Request, Webhook, WebhookResponse
+from gateway.web import flask_app
 from gateway.web.api import problems
-from gateway.web.flask_app import create_app
+from gateway.web.asgi_app import create_app
+from tests.adapters.app_client import AppClient
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.fakes.platform import FakePlatform
 
@@ -32,8 +32,12 @@ NO_INBOX = cast("Inbox", None)
 ALL_OK = (CheckResult("database", ok=True), CheckResult("backend", ok=True))
 
 
+async def all_ok() -> Sequence[CheckResult]:
+    return ALL_OK
+
+
 class RoutedPlatform(FakePlatform):
-    """A platform with a route that calls the given view."""
+    """A platform with a route in Flask and a webhook, which both call the given view."""
 
     def __init__(self, ring: Callable[[], Any]) -> None:
         super().__init__()
@@ -44,11 +48,17 @@ class RoutedPlatform(FakePlatform):
         blueprint.add_url_rule("/ring", "ring", self.view, methods=["GET", "POST"])
         return blueprint
 
+    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+        async def handle(_: Request) -> WebhookResponse:
+            return WebhookResponse(body=str(self.view()))
+
+        return (Webhook("/hook", 10, handle),)
+
 
 class Hooked(FakePlatform):
-    """A platform with a webhook."""
+    """A platform with webhooks."""
 
-    def __init__(self, handle: Callable[[Request], WebhookResponse]) -> None:
+    def __init__(self, handle: Callable[[Request], Awaitable[WebhookResponse]]) -> None:
         super().__init__()
         self.handle = handle
 
@@ -56,10 +66,14 @@ class Hooked(FakePlatform):
         return (Webhook("/hook", 10, self.handle), Webhook("/other", 20, self.handle))
 
 
+def hooked(handle: Callable[[Request], Awaitable[WebhookResponse]]) -> AppClient:
+    return AppClient(create_app([Hooked(handle)], NO_INBOX, all_ok))
+
+
 def client(
-    ring: Callable[[], Any] = lambda: "", ready: Callable[[], Sequence[CheckResult]] = lambda: ALL_OK
-) -> FlaskClient:
-    return create_app([RoutedPlatform(ring), FakePlatform()], NO_INBOX, ready).test_client()
+    ring: Callable[[], Any] = lambda: "", ready: Callable[[], Awaitable[Sequence[CheckResult]]] = all_ok
+) -> AppClient:
+    return AppClient(create_app([RoutedPlatform(ring), FakePlatform()], NO_INBOX, ready))
 
 
 def raising(exc: Exception) -> Callable[..., Any]:
@@ -72,17 +86,14 @@ def raising(exc: Exception) -> Callable[..., Any]:
 # ---------------------------------------------------------------- webhooks
 
 
-CHUNKED = {"wsgi.input_terminated": True}
-
-
 def test_a_webhook_gets_body_and_headers_and_its_answer_goes_back_as_it_is() -> None:
     seen: list[Request] = []
 
-    def handle(request: Request) -> WebhookResponse:
+    async def handle(request: Request) -> WebhookResponse:
         seen.append(request)
         return WebhookResponse(202, "{}", {"Content-Type": "application/json"})
 
-    web = create_app([Hooked(handle)], NO_INBOX, lambda: ALL_OK).test_client()
+    web = hooked(handle)
     for path in ("/hook", "/other"):
         response = web.post(path, data=b"hello", headers={"X-Some-Header": "Value"})
         assert (response.status_code, response.data, response.content_type) == (202, b"{}", "application/json")
@@ -94,14 +105,14 @@ def test_a_webhook_gets_body_and_headers_and_its_answer_goes_back_as_it_is() -> 
 def test_a_body_that_is_too_large_for_a_webhook_is_refused_however_it_is_sent() -> None:
     seen: list[bytes] = []
 
-    def handle(request: Request) -> WebhookResponse:
+    async def handle(request: Request) -> WebhookResponse:
         seen.append(request.body)
         return WebhookResponse()
 
-    web = create_app([Hooked(handle)], NO_INBOX, lambda: ALL_OK).test_client()
+    web = hooked(handle)
     assert error(web.post("/hook", data=b"x" * 11)) == (413, "payload_too_large")
     for size in (10, 11, 1000):
-        chunked = web.post("/hook", input_stream=io.BytesIO(b"x" * size), environ_overrides=CHUNKED)
+        chunked = web.post("/hook", data=[b"x" * 5, b"x" * (size - 5)])
         assert chunked.status_code == (200 if size == 10 else 413)
     assert seen == [b"x" * 10]
 
@@ -110,8 +121,7 @@ def test_a_body_that_is_too_large_for_a_webhook_is_refused_however_it_is_sent() 
     ("fault", "status", "after"), [(StoreUnavailable("pw"), 503, "5"), (Overloaded(retry_after=7), 503, "7")]
 )
 def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, status: int, after: str) -> None:
-    web = create_app([Hooked(raising(fault))], NO_INBOX, lambda: ALL_OK).test_client()
-    response = web.post("/hook")
+    response = hooked(raising(fault)).post("/hook")
     assert (response.status_code, response.headers["Retry-After"]) == (status, after)
     assert "pw" not in response.text
 
@@ -140,14 +150,15 @@ def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, sta
         (RuntimeError("pw"), 500, "internal"),
         (ImATeapot(), 418, "i_m_a_teapot"),
         (BadGateway("pw"), 500, "internal"),
-        (ClientDisconnected(), 408, "request_timeout"),
     ],
 )
 def test_every_error_has_a_status_a_code_and_no_secret(exc: Exception, status: int, code: str) -> None:
-    response = client(raising(exc)).get("/ring")
-    assert error(response) == (status, code)
-    assert not re.search("pw|org-1|Traceback|Error", response.text)
-    assert ("Retry-After" in response.headers) is (status in {429, 503})
+    is_of_flask = isinstance(exc, ImATeapot | BadGateway)
+    for path in ("/ring",) if is_of_flask else ("/ring", "/hook"):
+        response = client(raising(exc)).post(path)
+        assert error(response) == (status, code)
+        assert not re.search("pw|org-1|Traceback|Error", response.text)
+        assert ("Retry-After" in response.headers) is (status in {429, 503})
 
 
 def test_every_kind_of_error_has_a_status() -> None:
@@ -161,20 +172,21 @@ def test_every_kind_of_error_has_a_status() -> None:
         )
 
 
-def test_a_fault_of_ours_is_told_in_full_to_the_log_alone() -> None:
+@pytest.mark.parametrize("path", ["/ring", "/hook"])
+def test_a_fault_of_ours_is_told_in_full_to_the_log_alone(path: str) -> None:
     with capture_logs() as logs:
-        response = client(raising(LookupError("which row"))).post("/ring")
+        response = client(raising(LookupError("which row"))).post(path)
     assert response.status_code == 500
     assert "which row" not in response.text
     (entry,) = logs
-    assert (entry["log_level"], entry["path"], str(entry["exc_info"])) == ("error", "/ring", "which row")
+    assert (entry["log_level"], entry["path"], str(entry["exc_info"])) == ("error", path, "which row")
 
 
 def test_no_environment_and_no_request_turns_debugging_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_DEBUG", "1")
     monkeypatch.setenv("FLASK_ENV", "development")
     bell = client(raising(LookupError("which row")))
-    assert not bell.application.debug
+    assert not bell.application.pages.debug
     for path in ("/ring", "/ring?__debugger__=yes&cmd=resource&f=debugger.js", "/console"):
         response = bell.get(path, headers={"X-Debug": "1"})
         assert response.status_code in {404, 500}
@@ -183,11 +195,36 @@ def test_no_environment_and_no_request_turns_debugging_on(monkeypatch: pytest.Mo
 
 def test_a_body_beyond_every_limit_is_refused() -> None:
     bell = client(lambda: str(len(flask.request.get_data())))
-    response = bell.post("/ring", data=b"x" * (4 * 1024 * 1024 + 1))
-    assert error(response) == (413, "payload_too_large")
+    for size, status in ((flask_app.MAX_BODY_BYTES, 200), (flask_app.MAX_BODY_BYTES + 1, 413)):
+        for body in (b"x" * size, [b"x" * (size - 1), b"x"]):
+            assert bell.post("/ring", data=body).status_code == status
+    assert error(bell.post("/ring", data=b"x" * size)) == (413, "payload_too_large")
 
 
-@pytest.mark.parametrize("path", ["/ring", "/healthz", "/docs", "/openapi.json", "/nowhere"])
+def test_a_caller_who_goes_away_within_a_body_is_not_answered_and_no_view_is_called() -> None:
+    for path in ("/ring", "/hook"):
+        bell = client(raising(AssertionError("not called")))
+        with capture_logs() as logs:
+            assert bell.go_away(path, b"half a bo") == []
+        assert logs == []
+
+
+def test_a_path_with_a_second_slash_is_none() -> None:
+    for path in ("//ring", "//healthz", "//", "/healthz/", "//chat"):
+        assert error(client(raising(AssertionError("not called"))).get(path)) == (404, "not_found")
+
+
+def test_head_and_options_are_answered_for_native_routes_as_flask_does() -> None:
+    bell = client()
+    for path, methods in (("/healthz", {"GET", "HEAD", "OPTIONS"}), ("/ring", {"GET", "HEAD", "OPTIONS", "POST"})):
+        assert bell.open(path, method="HEAD").status_code == 200
+        assert set(bell.open(path, method="OPTIONS").headers["Allow"].split(", ")) == methods
+        response = bell.open(path, method="BREW")
+        assert error(response) == (405, "method_not_allowed")
+        assert set(response.headers["Allow"].split(", ")) == methods
+
+
+@pytest.mark.parametrize("path", ["/ring", "/healthz", "/docs", "/openapi.json", "/nowhere", "/hook"])
 def test_every_answer_carries_what_a_browser_must_know(path: str) -> None:
     headers = client().get(path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -208,52 +245,55 @@ def test_readiness_names_what_is_there_and_what_is_missing_but_not_why() -> None
     response = client().get("/readyz")
     assert response.status_code == 200
     assert response.json == {"status": "ok", "checks": {"database": "ok", "backend": "ok"}}
-    response = client(ready=lambda: (ALL_OK[0], CheckResult("backend", ok=False, detail="401 for sk-1"))).get("/readyz")
+
+    async def backend_failed() -> Sequence[CheckResult]:
+        return (ALL_OK[0], CheckResult("backend", ok=False, detail="401 for sk-1"))
+
+    response = client(ready=backend_failed).get("/readyz")
     assert response.status_code == 503
     assert response.json == {"status": "unavailable", "checks": {"database": "ok", "backend": "failed"}}
 
 
-def test_readiness_is_asked_once_however_many_ask_for_it() -> None:
-    asked: list[int] = []
-    answering = threading.Event()
+class HeldReadiness:
+    """Readiness checks that end when the test lets them."""
 
-    def ready() -> Sequence[CheckResult]:
-        asked.append(1)
-        assert answering.wait(20)
+    def __init__(self) -> None:
+        self.begun = 0
+        self._may_end = asyncio.Event()
+
+    async def __call__(self) -> Sequence[CheckResult]:
+        self.begun += 1
+        await self._may_end.wait()
         return ALL_OK
 
+    def let_end(self, bell: AppClient, *, end: bool = True) -> None:
+        bell.call_soon(self._may_end.set if end else self._may_end.clear)
+
+
+def test_readiness_is_asked_once_however_many_ask_for_it() -> None:
+    ready, statuses = HeldReadiness(), list[int]()
     bell = client(ready=ready)
-    statuses: list[int] = []
-    callers = [
-        in_thread(lambda: statuses.append(bell.application.test_client().get("/readyz").status_code)) for _ in "abcd"
-    ]
-    until(lambda: asked)
-    answering.set()
+    callers = [in_thread(lambda: statuses.append(bell.get("/readyz").status_code)) for _ in "abcd"]
+    until(lambda: ready.begun)
+    ready.let_end(bell)
     for caller in callers:
         caller.join(20)
-    assert (statuses, asked) == ([200] * 4, [1])
+    assert (statuses, ready.begun) == ([200] * 4, 1)
 
 
 def test_while_readiness_is_asked_again_the_others_hear_what_was_known() -> None:
-    asked: list[int] = []
-    answering = threading.Event()
-    answering.set()
-
-    def ready() -> Sequence[CheckResult]:
-        asked.append(1)
-        assert answering.wait(20)
-        return ALL_OK
-
-    app = create_app([], NO_INBOX, ready, readiness_cache_seconds=0.0)
-    assert app.test_client().get("/readyz").status_code == 200
-    answering.clear()
-    asking = in_thread(lambda: app.test_client().get("/readyz"))
-    until(lambda: len(asked) == 2)
-    assert app.test_client().get("/readyz").status_code == 200
+    ready = HeldReadiness()
+    bell = AppClient(create_app([], NO_INBOX, ready, readiness_cache_seconds=0.0))
+    ready.let_end(bell)
+    assert bell.get("/readyz").status_code == 200
+    ready.let_end(bell, end=False)
+    asking = in_thread(lambda: bell.get("/readyz"))
+    until(lambda: ready.begun == 2)
+    assert bell.get("/readyz").status_code == 200
     assert asking.is_alive()
-    answering.set()
+    ready.let_end(bell)
     asking.join(20)
-    assert len(asked) == 2
+    assert ready.begun == 2
 
 
 # ---------------------------------------------------------------- documentation
@@ -279,10 +319,11 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
 def test_the_document_has_every_route_and_no_other(chat: Chat, document: dict[str, Any]) -> None:
     routes = {
         (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
-        for rule in chat.app.url_map.iter_rules()
+        for rule in chat.app.pages.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if not rule.endpoint.startswith("documentation.")
     }
+    routes |= {(re.sub(r"<(\w+)>", r"{\1}", path), method.lower()) for method, path in chat.app.native_routes}
     assert routes == {(path, method) for path, methods in document["paths"].items() for method in methods}
 
 
@@ -384,6 +425,14 @@ def test_only_the_pages_that_are_listed_may_call() -> None:
     ):
         assert "Access-Control-Allow-Origin" not in preflight(chat, stranger)
     chat.close()
+
+
+def test_answers_that_differ_by_origin_say_so(chat: Chat) -> None:
+    listed = Chat(cors_origins="https://a.example, http://localhost:3000")
+    for origin in ({}, {"Origin": "https://a.example"}, {"Origin": "https://b.example"}):
+        assert listed.call("GET", "/chat", **origin).headers["Vary"] == "Origin"
+        assert "Vary" not in chat.call("GET", "/chat", **origin).headers
+    listed.close()
 
 
 def test_who_is_no_browser_is_told_nothing_of_origins(chat: Chat) -> None:

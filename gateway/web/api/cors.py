@@ -1,0 +1,44 @@
+"""Lets pages of other origins call an API from a browser: fetch.spec.whatwg.org, section "HTTP-network access"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MAX_AGE_SECONDS = 3600
+"""How long a browser may remember the answer to a preflight request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """``origins``: those that may call, or ``*`` for all. No credentials: keys are sent in a header."""
+
+    origins: Sequence[str]
+    methods: Sequence[str]
+    allowed_headers: Sequence[str]
+    """Request headers beyond those that are always allowed."""
+    exposed_headers: Sequence[str]
+    """Response headers that a page may read beyond those that it always may."""
+
+    def response_headers(self, method: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Returns what to add to the response to a request with these headers."""
+        origin, to_all = headers.get("origin"), "*" in self.origins
+        vary = {} if to_all else {"Vary": "Origin"}
+        if origin is None or not (to_all or origin in self.origins):
+            return vary
+        allowed = {
+            "Access-Control-Allow-Origin": "*" if to_all else origin,
+            "Access-Control-Expose-Headers": ", ".join(self.exposed_headers),
+            **vary,
+        }
+        is_preflight = method == "OPTIONS" and headers.get("access-control-request-method") in self.methods
+        return {**allowed, **self._preflight_headers(headers)} if is_preflight else allowed
+
+    def _preflight_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        known = {name.lower() for name in self.allowed_headers}
+        asked = (name.strip() for name in headers.get("access-control-request-headers", "").split(","))
+        return {
+            "Access-Control-Allow-Headers": ", ".join(sorted(name for name in asked if name.lower() in known)),
+            "Access-Control-Allow-Methods": ", ".join(self.methods),
+            "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
+        }

@@ -1,0 +1,141 @@
+"""Native routes: what a route that runs on the event loop is given and returns. Knows no web framework."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from gateway.domain.errors import MalformedRequest
+from gateway.ports.inbox import Inbox
+from gateway.web.api.cors import Cors
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+"""The types of ASGI: asgi.readthedocs.io/en/latest/specs/www.html"""
+
+JSON = "application/json"
+DEFAULT_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+"""What every response has, native or of Flask, unless it says otherwise."""
+
+
+class ClientDisconnected(Exception):
+    """The client closed the connection before it had sent its whole request. Nobody is left to answer."""
+
+
+class HttpRequest:
+    """A request to a native route. Header names are lower case, and values Latin-1, as WSGI has them too."""
+
+    __slots__ = ("_receive", "headers", "method", "path_values", "peer")
+
+    def __init__(self, scope: Scope, receive: Receive, path_values: Mapping[str, str]) -> None:
+        """``path_values``: the parts of the path for the placeholders of the route."""
+        self.method: str = scope["method"]
+        self.headers = headers_of(scope)
+        self.path_values = path_values
+        self.peer: str = scope["client"][0] if scope.get("client") else ""
+        """The address of the other end of the connection, which may be a proxy; "" for a Unix socket."""
+        self._receive = receive
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """Returns the whole body. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""
+        return await read_body(self._receive, self.headers, max_bytes)
+
+    async def wait_until_disconnected(self) -> None:
+        """Returns once the client has closed the connection. Called after ``read_body``."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """The answer of a native route."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stream: AsyncIterator[str] | None = None
+    """Sent instead of ``body``, each item at once."""
+    on_close: Callable[[], None] = lambda: None
+    """Called when the response is sent, or when it can no longer be sent."""
+
+
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One native route. ``path`` is written as in Flask: ``/things/<thing_id>``."""
+
+    method: str
+    path: str
+    handle: Handler
+    """Runs on the event loop and must not block it. Raises GatewayError, ClientDisconnected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Native routes below one path: everything else below it does not exist, in Flask neither."""
+
+    prefix: str
+    routes: Sequence[Route]
+    cors: Cors
+    """Which pages of other origins may call it."""
+
+
+@runtime_checkable
+class HasApi(Protocol):
+    """An adapter with native routes."""
+
+    def api(self, inbox: Inbox) -> Api: ...
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """Returns a response with a JSON body, non-ASCII characters unescaped."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # Lone surrogates, which JSON may hold, are escaped again.
+    content = text.encode("utf-8", "backslashreplace") + b"\n"
+    return HttpResponse(content, status, {"Content-Type": JSON, **(headers or {})})
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Returns the headers of a request; those that come several times are joined by commas."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], max_bytes: int) -> bytes:
+    """Returns a request's whole body. Raises MalformedRequest (``payload_too_large``), ClientDisconnected.
+
+    Refuses a body as soon as its declared or its received length is above ``max_bytes``.
+    """
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    parts, size, more = list[bytes](), 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _too_large(max_bytes: int) -> MalformedRequest:
+    return MalformedRequest(f"The body is larger than {max_bytes} bytes.", code="payload_too_large")

@@ -1,0 +1,212 @@
+"""The ASGI application: native routes on the event loop, and everything else in Flask, in a few threads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import cast
+
+import flask
+from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi_typing import WSGIApp
+
+from gateway.domain.errors import MalformedRequest
+from gateway.ports.inbox import Inbox
+from gateway.ports.platform import Adapter, HasRoutes, HasWebhooks, Request, Webhook
+from gateway.web import flask_app, health
+from gateway.web.api import problems
+from gateway.web.api.cors import Cors
+from gateway.web.api.openapi import PATH_PLACEHOLDER, HasOperations, Operation
+from gateway.web.api.routes import (
+    DEFAULT_HEADERS,
+    Api,
+    ClientDisconnected,
+    Handler,
+    HasApi,
+    HttpRequest,
+    HttpResponse,
+    Message,
+    Receive,
+    Route,
+    Scope,
+    Send,
+    headers_of,
+    json_response,
+    read_body,
+)
+
+PAGE_THREADS = 8
+"""Threads for the routes in Flask."""
+
+
+def create_app(
+    adapters: Iterable[Adapter],
+    inbox: Inbox,
+    readiness: health.CheckReadiness,
+    pages: Iterable[flask.Blueprint] = (),
+    operations: Sequence[Operation] = (),
+    *,
+    readiness_cache_seconds: float = health.READINESS_CACHE_SECONDS,
+) -> WebApp:
+    """Builds the web application of a process.
+
+    ``pages``: routes in Flask beside those of the adapters. ``operations``: the documentation of those that are for
+    programs.
+    """
+    adapters = tuple(adapters)
+    described = [each for adapter in adapters if isinstance(adapter, HasOperations) for each in adapter.operations()]
+    own_pages = [adapter.routes(inbox) for adapter in adapters if isinstance(adapter, HasRoutes)]
+    webhooks = [each for adapter in adapters if isinstance(adapter, HasWebhooks) for each in adapter.webhooks(inbox)]
+    return WebApp(
+        [*map(_webhook_route, webhooks), *health.routes(readiness, readiness_cache_seconds)],
+        [adapter.api(inbox) for adapter in adapters if isinstance(adapter, HasApi)],
+        flask_app.create_app([*own_pages, *pages], (*described, *operations, *health.OPERATIONS)),
+    )
+
+
+def _webhook_route(webhook: Webhook) -> Route:
+    async def handle(request: HttpRequest) -> HttpResponse:
+        body = await request.read_body(webhook.max_body_bytes)
+        response = await webhook.handle(Request(request.headers, body))
+        return HttpResponse(response.body.encode(), response.status, response.headers)
+
+    return Route("POST", webhook.path, handle)
+
+
+@dataclass(slots=True)
+class _Resource:
+    """What there is at one path."""
+
+    pattern: re.Pattern[str]
+    handlers: dict[str, Handler] = field(default_factory=dict)
+
+    @property
+    def allowed(self) -> str:
+        return ", ".join(sorted({*self.handlers, "OPTIONS", *(["HEAD"] if "GET" in self.handlers else [])}))
+
+    def find(self, method: str) -> Handler | None:
+        return self.handlers.get("GET" if method == "HEAD" else method)
+
+
+class WebApp:
+    """An ASGI 3 application. Used on one event loop."""
+
+    def __init__(self, routes: Sequence[Route], apis: Sequence[Api], pages: flask.Flask) -> None:
+        self.pages = pages
+        self._apis = apis
+        self._fixed: dict[str, _Resource] = {}
+        self._with_values: dict[str, _Resource] = {}
+        for route in (*routes, *(each for api in apis for each in api.routes)):
+            known = self._with_values if PATH_PLACEHOLDER.search(route.path) else self._fixed
+            pattern = re.compile(PATH_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", route.path))
+            known.setdefault(route.path, _Resource(pattern)).handlers[route.method] = route.handle
+        self._flask = WSGIMiddleware(cast("WSGIApp", pages), workers=PAGE_THREADS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        cors = self._cors_of(path)
+        resource, values = self._find(path)
+        # Werkzeug would serve "//x" as "/x", past a proxy's rule for "/x".
+        if resource is None and cors is None and not path.startswith("//"):
+            await self._serve_page(scope, receive, send)
+            return
+        request = HttpRequest(scope, receive, values)
+        try:
+            response = await _respond(request, path, resource)
+        except ClientDisconnected:
+            return
+        added = cors.response_headers(request.method, request.headers) if cors is not None else {}
+        await _send(response, added, send)
+
+    @property
+    def native_routes(self) -> Sequence[tuple[str, str]]:
+        """Method and path of each native route."""
+        known = {**self._fixed, **self._with_values}
+        return [(method, path) for path, resource in known.items() for method in resource.handlers]
+
+    def _find(self, path: str) -> tuple[_Resource | None, Mapping[str, str]]:
+        found = self._fixed.get(path)
+        if found is not None:
+            return found, {}
+        for resource in self._with_values.values():
+            match = resource.pattern.fullmatch(path)
+            if match is not None:
+                return resource, match.groupdict()
+        return None, {}
+
+    def _cors_of(self, path: str) -> Cors | None:
+        return next((api.cors for api in self._apis if path == api.prefix or path.startswith(f"{api.prefix}/")), None)
+
+    async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Calls Flask with the whole body, so that a slow client occupies no thread."""
+        try:
+            body = await read_body(receive, headers_of(scope), flask_app.MAX_BODY_BYTES)
+        except ClientDisconnected:
+            return
+        except MalformedRequest as exc:
+            response = json_response(*problems.from_exception(exc, method=scope["method"], path=scope["path"]))
+            await _send(response, {}, send)
+            return
+        scope = _with_length(scope, len(body))
+        await self._flask(scope, _replay(body, receive), _without_date(send))  # type: ignore[arg-type]  # ASGI
+
+
+async def _respond(request: HttpRequest, path: str, resource: _Resource | None) -> HttpResponse:
+    """Raises ClientDisconnected."""
+    if resource is None:
+        return json_response(*problems.not_found())
+    handle = resource.find(request.method)
+    if handle is None and request.method == "OPTIONS":
+        return HttpResponse(headers={"Allow": resource.allowed})
+    if handle is None:
+        return json_response(*problems.method_not_allowed(request.method, resource.allowed))
+    try:
+        return await handle(request)
+    except ClientDisconnected:
+        raise
+    except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
+        return json_response(*problems.from_exception(exc, method=request.method, path=path))
+
+
+async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send) -> None:
+    with ExitStack() as closing:
+        closing.callback(response.on_close)
+        headers = {**DEFAULT_HEADERS, **response.headers, **added_headers}
+        if response.stream is None and response.status != 204:  # noqa: PLR2004  # a length is not allowed with 204
+            headers["Content-Length"] = str(len(response.body))
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": response.status, "headers": raw})
+        if response.stream is not None:
+            async for part in response.stream:
+                await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": response.body})
+
+
+def _with_length(scope: Scope, length: int) -> Scope:
+    """Returns the scope of a request whose body is here, however it was sent."""
+    replaced = {b"content-length", b"transfer-encoding"}
+    headers = [(name, value) for name, value in scope["headers"] if name not in replaced]
+    return {**scope, "headers": [*headers, (b"content-length", str(length).encode())]}
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Returns an ASGI ``receive`` that begins with this body."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replayed
+
+
+def _without_date(send: Send) -> Send:
+    """Leaves out the header ``Date``, which Flask sets for some responses and the server for all."""
+
+    async def forward(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [(name, value) for name, value in message["headers"] if name != b"date"]
+        await send(message)
+
+    return forward

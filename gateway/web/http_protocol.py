@@ -1,0 +1,234 @@
+"""uvicorn's HTTP protocol with limits for slow, silent and broken clients, and errors in the gateway's form.
+
+It overrides methods that uvicorn does not document; ``pyproject.toml`` pins the version that they are written for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from gateway.web.api import problems
+from gateway.web.api.client_address import network_of
+from gateway.web.api.routes import DEFAULT_HEADERS, JSON
+from gateway.web.connections import Connections, Phase
+
+KEEP_ALIVE_SECONDS = 75
+"""Between two requests. Longer than common proxies keep an idle connection, so that the proxy closes it first."""
+
+MALFORMED = (400, "malformed_request", "This is not a valid HTTP request.")
+INCOMPLETE = (400, "incomplete_body", "The connection was closed before the body was complete.")
+TIMED_OUT = (408, "request_timeout", "The body did not arrive. Send it whole, and without pauses.")
+TOO_LARGE = (431, "headers_too_large", "The address and the headers of this request are too large.")
+
+
+class _BodyOf:
+    """Passes a request on to a protocol that has its headers already, and all later requests as they are."""
+
+    def __init__(self, protocol: LimitedProtocol) -> None:
+        self._protocol = protocol
+        self._has_head = True
+
+    def on_message_complete(self) -> None:
+        self._has_head = False
+        self._protocol.on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._protocol.on_body(body)
+
+    def on_message_begin(self) -> None:
+        if not self._has_head:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._has_head:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._has_head:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._has_head:
+            self._protocol.on_headers_complete()
+
+
+class HeadTooLargeError(Exception):
+    """Ends the parsing of a request."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
+        super().__init__(config, state, {}, asyncio.get_running_loop())
+        self.address = ""
+        self._table = connections
+        self._head_bytes = 0
+        self._in_request = False
+        """Whether a request has begun that is not complete."""
+        self._head_complete = False
+        """Whether the headers of the newest request are complete: then ``cycle`` is that request."""
+        self._refused = False
+
+    # ------------------------------------------------------------ the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self.address = network_of(self.client[0]) if self.client else ""
+        self._table.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._table.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._table.phase_of(self) in (Phase.OPENED, Phase.IDLE):
+            self._table.waits(self, Phase.HEAD)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            self._continue_without_upgrade(data[exc.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(*(TOO_LARGE if self._is_head_too_large() else MALFORMED))
+
+    def eof_received(self) -> None:
+        if self._in_request and self._table.phase_of(self) is Phase.BODY:
+            self._refuse(*INCOMPLETE)
+
+    def end(self) -> None:
+        self.transport.abort()
+
+    def time_out(self) -> None:
+        if self._table.phase_of(self) is Phase.BODY:
+            self._refuse(*TIMED_OUT)
+        else:
+            self.transport.abort()
+
+    def finish(self) -> None:
+        """Closes the connection after the response that is being sent; at once if nothing was ever sent or asked."""
+        if self._table.phase_of(self) is Phase.IDLE:
+            self.transport.close()
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    # ------------------------------------------------------------ one request, as the parser finds it
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_request, self._head_complete = True, False
+        self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count_head(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value))
+        if b"_" not in name:  # WSGI could not tell it from the one with hyphens, which a proxy may have checked
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._head_complete = True
+        if self._table.stopping:
+            self.cycle.keep_alive = False
+        if self._is_answering():
+            self._table.waits(self, Phase.BODY)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # the parser leaves the body to another protocol: see _continue_without_upgrade
+        super().on_message_complete()
+        self._in_request = False
+        if self.cycle.response_complete:
+            self._table.waits(self, Phase.IDLE)
+        elif self._is_answering():
+            self._table.works(self)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        next_is_here = not self.cycle.response_complete
+        if next_is_here and (self.pipeline or not self._in_request):
+            self._table.works(self)
+        elif self._in_request:
+            self._table.waits(self, Phase.BODY if next_is_here else Phase.LINGERING)
+        else:
+            self._table.waits(self, Phase.IDLE)
+
+    def _continue_without_upgrade(self, data: bytes) -> None:
+        """Goes on with a request that offers to change the protocol, which a server may ignore: RFC 9110, 7.8.
+
+        A new parser is given the request's length, and then its body.
+        """
+        framing = [pair for pair in self.headers if pair[0] in {b"content-length", b"transfer-encoding"}]
+        self.parser = httptools.HttpRequestParser(_BodyOf(self))
+        head = b"".join(b"%s: %s\r\n" % pair for pair in framing)
+        self.data_received(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + data)
+
+    # ------------------------------------------------------------ refusing
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._is_head_too_large():
+            raise HeadTooLargeError
+
+    def _is_head_too_large(self) -> bool:
+        limits = self._table.limits
+        return self._head_bytes > limits.head_bytes or len(self.headers or ()) >= limits.headers
+
+    def _is_answering(self) -> bool:
+        """Returns whether the newest request is the one that is being answered, not one that waits behind it."""
+        return not any(cycle is self.cycle for cycle, _ in self.pipeline)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answers a request that never became complete, and reads no further one."""
+        self._refused = True
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        is_own = self._in_request and self._head_complete and self._is_answering()
+        if answering and (cycle.response_started or not is_own):
+            self.transport.close()  # an answer would be taken for the one that an earlier request waits for
+            return
+        if answering:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(self._problem(status, code, message))
+        # Closed at once, the rest of the request would make the kernel discard the answer.
+        self.transport.write_eof()
+        self._table.waits(self, Phase.LINGERING)
+
+    def _problem(self, status: int, code: str, message: str) -> bytes:
+        body = json.dumps(problems.error_response(status, code, message)[0]).encode() + b"\n"
+        headers = {**DEFAULT_HEADERS, "Content-Type": JSON, "Content-Length": str(len(body)), "Connection": "close"}
+        lines = [f"{name}: {value}\r\n".lower() for name, value in headers.items()]
+        return b"".join([STATUS_LINE[status], "".join(lines).encode(), b"\r\n", body])
+
+
+def protocol_config(app: Any) -> Config:
+    """Returns uvicorn's settings for an ASGI application: nothing that a client's headers say is believed."""
+    config = Config(
+        cast("Any", app),
+        http=LimitedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
+    config.load()
+    return config

@@ -1,0 +1,309 @@
+"""HTTP as clients speak it that are slow, silent, broken or hostile: a small application behind the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.web import server
+from gateway.web.api.routes import Receive, Scope, Send
+from gateway.web.connections import Limits
+from gateway.web.http_protocol import LimitedProtocol
+from gateway.web.server import HttpServer
+
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], Awaitable[Client]]
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+LONGEST_WAIT = 20.0
+
+
+class App:
+    """Answers with the length of the body; ``/early`` before it is read, ``/held`` when the gate opens."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.scopes: list[Scope] = []
+        self.disconnected = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scopes.append(scope)
+        if scope["path"] == "/early":
+            await _answer(send, b"early")
+            return
+        body, message = b"", await receive()
+        while message["type"] == "http.request":
+            body += message["body"]
+            if not message["more_body"]:
+                break
+            message = await receive()
+        else:
+            self.disconnected += 1
+            return
+        if scope["path"] == "/held":
+            await self.gate.wait()
+        await _answer(send, str(len(body)).encode())
+
+    def headers(self) -> dict[bytes, bytes]:
+        return dict(self.scopes[-1]["headers"])
+
+
+async def _answer(send: Send, body: bytes) -> None:
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def serving(app: App, **limits: Any) -> AsyncIterator[Connect]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    running = HttpServer(app, Limits(**limits))
+    await running.start(listener)
+    opened: list[Client] = []
+
+    async def connect() -> Client:
+        opened.append(await asyncio.open_connection("127.0.0.1", port))
+        return opened[-1]
+
+    try:
+        yield connect
+    finally:
+        for _, writer in opened:
+            writer.transport.abort()
+        await running.stop(5.0)
+
+
+@pytest.fixture(autouse=True)
+def frequent_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "TICK_SECONDS", 0.02)
+
+
+async def head_and_body(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Reads one response; returns its status and its body."""
+    async with asyncio.timeout(LONGEST_WAIT):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        assert length is not None, head
+        return int(head.split()[1]), await reader.readexactly(int(length[1]))
+
+
+async def exchange(client: Client, *sent: bytes) -> tuple[int, bytes]:
+    for part in sent:
+        client[1].write(part)
+    return await head_and_body(client[0])
+
+
+async def rest(client: Client) -> bytes:
+    """Reads until the server closes the connection."""
+    async with asyncio.timeout(LONGEST_WAIT):
+        try:
+            return await client[0].read()
+        except ConnectionResetError:
+            return b""
+
+
+# ---------------------------------------------------------------- what is no request
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        POST + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+        POST + b"Content-Length: 1_0\r\n\r\n",
+        b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /?q=\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"nonsense\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_a_400_in_our_form_and_nothing_in_the_log(
+    request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+    async with serving(app) as connect:
+        client = await connect()
+        with capture_logs() as logs:
+            status, body = await exchange(client, request_bytes)
+        assert (status, json.loads(body)["error"]["code"]) == (400, "malformed_request")
+        assert await rest(client) == b""
+        assert (await exchange(await connect(), GET))[0] == 200
+    assert logs == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_body_that_ends_before_its_length_is_a_400() -> None:
+    app = App()
+    async with serving(app) as connect:
+        client = await connect()
+        client[1].write(POST + b"Content-Length: 10\r\n\r\nabc")
+        client[1].write_eof()
+        status, body = await head_and_body(client[0])
+        assert (status, json.loads(body)["error"]["code"]) == (400, "incomplete_body")
+        assert await rest(client) == b""
+    assert app.disconnected == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\n\r\n",
+        GET[:-2] + b"A: " + b"x" * 3000 + b"\r\n\r\n",
+        GET[:-2] + b"".join(b"A%d: x\r\n" % number for number in range(20)) + b"\r\n",
+    ],
+)
+async def test_too_much_before_the_body_is_a_431_in_our_form(head: bytes) -> None:
+    app = App()
+    async with serving(app, head_bytes=2000, headers=10) as connect:
+        client = await connect()
+        status, body = await exchange(client, head)
+        assert (status, json.loads(body)["error"]["code"]) == (431, "headers_too_large")
+        assert await rest(client) == b""
+    assert app.scopes == []
+
+
+async def test_what_a_header_says_of_the_client_is_not_believed() -> None:
+    app = App()
+    lies = b"X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=9.9.9.9\r\nScript-Name: /a\r\n"
+    async with serving(app) as connect:
+        assert (await exchange(await connect(), GET[:-2] + lies + b"SCRIPT_NAME: /a\r\nX_Real: b\r\n\r\n"))[0] == 200
+    scope = app.scopes[0]
+    assert (scope["client"][0], scope["scheme"], scope["root_path"]) == ("127.0.0.1", "http", "")
+    assert not any(b"_" in name for name in app.headers())
+
+
+async def test_a_request_to_upgrade_is_answered_as_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(App()) as connect:
+        for kind in (b"h2c", b"websocket"):
+            upgrade = b"Connection: Upgrade\r\nUpgrade: %s\r\n" % kind
+            for client in (await connect(), await connect()):
+                for _ in "ab":  # a connection goes on after it
+                    post = POST + upgrade + b"Content-Length: 2\r\n\r\n"
+                    assert await exchange(client, post, b"hi") == (200, b"2")
+                    chunked = POST + upgrade + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+                    assert await exchange(client, chunked) == (200, b"3")
+                    assert await exchange(client, GET[:-2] + upgrade + b"\r\n") == (200, b"0")
+                    assert await exchange(client, GET) == (200, b"0")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+# ---------------------------------------------------------------- who is slow or silent
+
+
+async def test_who_says_nothing_or_half_a_head_is_sent_away() -> None:
+    async with serving(App(), first_byte=0.1, head=0.1) as connect:
+        silent, half, again = await connect(), await connect(), await connect()
+        half[1].write(GET[:10])
+        assert await exchange(again, GET) == (200, b"0")
+        again[1].write(GET[:10])
+        for client in (silent, half, again):
+            assert await rest(client) == b""
+
+
+async def test_a_body_that_does_not_come_is_a_408() -> None:
+    app = App()
+    async with serving(app, body=0.1) as connect:
+        client = await connect()
+        status, body = await exchange(client, POST + b"Content-Length: 10\r\n\r\nabc")
+        assert (status, json.loads(body)["error"]["code"]) == (408, "request_timeout")
+        assert await rest(client) == b""
+    assert app.disconnected == 1
+
+
+async def test_who_waits_for_an_answer_is_not_timed_out() -> None:
+    app = App()
+    async with serving(app, first_byte=0.05, head=0.05, body=0.05, linger=0.05) as connect:
+        client = await connect()
+        client[1].write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.3)
+        app.gate.set()
+        assert await head_and_body(client[0]) == (200, b"0")
+
+
+async def test_silent_connections_beyond_the_places_do_not_keep_others_out() -> None:
+    app = App()
+    async with serving(app, connections=20) as connect:
+        held = await connect()
+        held[1].write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        crowd = [await connect() for _ in range(60)]
+        assert await exchange(await connect(), GET) == (200, b"0")
+        assert await rest(crowd[0]) == b""
+        app.gate.set()
+        assert await head_and_body(held[0]) == (200, b"0")
+
+
+async def test_half_requests_beyond_the_places_do_not_keep_others_out() -> None:
+    async with serving(App(), connections=20) as connect:
+        for number in range(60):
+            (await connect())[1].write(GET[:10] if number % 2 else POST + b"Content-Length: 9\r\n\r\nab")
+        assert await exchange(await connect(), GET) == (200, b"0")
+
+
+# ---------------------------------------------------------------- one connection, several requests
+
+
+async def test_an_answer_before_the_body_comes_through_and_the_connection_goes_on() -> None:
+    async with serving(App()) as connect:
+        client = await connect()
+        client[1].write(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+        assert await head_and_body(client[0]) == (200, b"early")
+        client[1].write(b"x" * 200_000)
+        assert await exchange(client, GET) == (200, b"0")
+
+
+async def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever() -> None:
+    async with serving(App(), linger=0.1) as connect:
+        client = await connect()
+        status, _ = await exchange(client, b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\nabc")
+        assert status == 200
+        assert await rest(client) == b""
+
+
+async def test_requests_that_come_at_once_are_answered_in_their_order() -> None:
+    app = App()
+    async with serving(app, first_byte=0.1, head=0.1, body=0.3, linger=0.1) as connect:
+        client = await connect()
+        client[1].write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n" + GET + POST + b"Content-Length: 4\r\n\r\nab")
+        await asyncio.sleep(0.5)
+        app.gate.set()
+        assert await head_and_body(client[0]) == (200, b"0")
+        assert await head_and_body(client[0]) == (200, b"0")
+        assert await exchange(client, b"cd") == (200, b"4")
+        assert await exchange(client, GET) == (200, b"0")
+
+
+async def test_nonsense_behind_a_request_is_no_second_answer_within_the_first() -> None:
+    app = App()
+    async with serving(app) as connect:
+        client = await connect()
+        client[1].write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        client[1].write(b"nonsense\r\n\r\n")
+        assert await rest(client) == b""
+        app.gate.set()
+
+
+# ---------------------------------------------------------------- uvicorn
+
+
+def test_uvicorn_is_the_version_whose_undocumented_methods_are_overridden() -> None:
+    project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert f'"uvicorn=={version("uvicorn")}"' in project
+    own = {"address", "end", "time_out", "finish"}
+    overridden = {name for name in vars(LimitedProtocol) if not name.startswith("_")} - own
+    assert overridden <= set(dir(HttpToolsProtocol))
