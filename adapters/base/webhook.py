@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway import logs
@@ -22,8 +21,8 @@ class WebhookReceiver:
 
     receive: Callable[[Request], ParsedUpdate]
     """``Adapter.receive``: verifies and parses."""
-    take: Callable[[ParsedUpdate], None]
-    """Commits. When it returns, the platform may forget the request. Runs in a thread, as it does I/O."""
+    take: Callable[[ParsedUpdate], Awaitable[None]]
+    """Commits. When it returns, the platform may forget the request."""
     secret_setting: str
     """The setting that requests are verified with, for the log."""
 
@@ -37,5 +36,5 @@ class WebhookReceiver:
         except Unauthenticated as exc:
             log.info("webhook request refused; check this setting", setting=self.secret_setting, error=str(exc))
             raise
-        await asyncio.to_thread(self.take, receipt)
+        await self.take(receipt)
         return WebhookResponse(body=receipt.response_body, headers=JSON if receipt.response_body else {})

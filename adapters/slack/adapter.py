@@ -26,7 +26,7 @@ from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspa
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, MessageKind, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage, Webhook
 from gateway.ports.store import KeyValueStore
 
@@ -101,10 +101,10 @@ class SlackAdapter(SlackReplies):
     def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
         return dry_run.dry_run(self._parser, message)
 
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         return self._receiver.webhooks(self.receive, inbox)
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:  # noqa: ARG002  # the pages take in no messages
+    def routes(self) -> flask.Blueprint:
         return self._receiver.routes()
 
     def start_receiving(self, inbox: Inbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,9 +20,12 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import SocketMode
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate, Request, Webhook
 from gateway.ports.store import KeyValueStore
+
+REACTED_TO = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
+"""Events that are no messages and are acted on: see PromptSuggester, UninstallHandler."""
 
 log = logs.get_logger(__name__)
 
@@ -45,7 +49,7 @@ class SlackReceiver:
         self._uninstalls = UninstallHandler(Installations(memory), workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
 
-    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: AsyncInbox) -> Sequence[Webhook]:
         """Returns none without a signing secret: then requests cannot be verified."""
         if self._settings.slack_signing_secret is None:
             return ()
@@ -73,18 +77,28 @@ class SlackReceiver:
 
     def _receive_payload(self, inbox: Inbox, payload: Fields) -> str:
         receipt = self._parser.parse(payload)
-        self._take(inbox, receipt)
+        inbox.accept_all(receipt)
+        self._react(receipt)
         return receipt.response_body
 
-    def _take(self, inbox: Inbox, receipt: ParsedUpdate) -> None:
-        """Raises what ``Inbox.take`` raises, and StoreUnavailable: then Slack has to send it again."""
-        inbox.accept_all(receipt)
-        if receipt.payload.get("type") == "event_callback":
-            event = object_in(receipt.payload, "event")
-            if self._uninstalls is not None:
-                self._uninstalls.on_event(receipt.payload, event)
-            if self._prompts is not None:
-                self._prompts.on_event(receipt.payload, event)
+    async def _take(self, inbox: AsyncInbox, receipt: ParsedUpdate) -> None:
+        """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
+        await inbox.accept_all(receipt)
+        if text_in(_event_of(receipt), "type") in REACTED_TO:
+            await asyncio.to_thread(self._react, receipt)
+
+    def _react(self, receipt: ParsedUpdate) -> None:
+        """Does what an event asks for besides. Does I/O. Raises StoreUnavailable."""
+        event = _event_of(receipt)
+        if self._uninstalls is not None:
+            self._uninstalls.on_event(receipt.payload, event)
+        if self._prompts is not None:
+            self._prompts.on_event(receipt.payload, event)
+
+
+def _event_of(receipt: ParsedUpdate) -> Fields:
+    """Returns the event of an update; {} if it is none."""
+    return object_in(receipt.payload, "event") if receipt.payload.get("type") == "event_callback" else {}
 
 
 class UninstallHandler:

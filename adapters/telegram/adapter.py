@@ -23,7 +23,7 @@ from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.domain.models import Attachment, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage, Webhook
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -86,7 +86,7 @@ class TelegramAdapter(TelegramReplies):
     def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
         return dry_run.dry_run(self._parser, message)
 
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         return self._receiver.webhooks(self.receive, inbox)
 
     def start_receiving(self, inbox: Inbox) -> None:

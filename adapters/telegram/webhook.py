@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from adapters.base.background_task import PAUSES, BackgroundTask, Backoff, RunCoroutine, retry_forever
 from adapters.base.errors import Rejected
 from adapters.base.update_handler import UpdateHandler
-from adapters.base.webhook import WebhookReceiver
+from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
 from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.polling import PollingClient, UpdatePoller
@@ -23,8 +23,8 @@ from adapters.telegram.unparsed_update import identify
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.domain.errors import Overloaded, StoreUnavailable
-from gateway.ports.inbox import Inbox
-from gateway.ports.platform import ParsedUpdate, Request, Webhook
+from gateway.ports.inbox import AsyncInbox, Inbox
+from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -68,17 +68,19 @@ class TelegramReceiver:
         self._name_fact = f"{NAME}:{parser.bot_id}:username"
         self._named = False
 
-    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Callable[[Request], ParsedUpdate], inbox: AsyncInbox) -> Sequence[Webhook]:
         """Returns one if there is a secret that Telegram's requests show, and begins to register it."""
         if self._settings.telegram_webhook_secret is None:
             return ()
 
-        def receive_named(request: Request) -> ParsedUpdate:
-            self._require_name()
-            return receive(request)
+        receiver = WebhookReceiver(receive, self._handler(inbox.accept_all).take, "TELEGRAM_WEBHOOK_SECRET")
+
+        async def handle(request: Request) -> WebhookResponse:
+            await self._require_name()
+            return await receiver.handle(request)
 
         self._start(self._set_up)
-        return WebhookReceiver(receive_named, self._handler(inbox).take, "TELEGRAM_WEBHOOK_SECRET").at(PATH)
+        return (Webhook(PATH, MAX_BODY_BYTES, handle),)
 
     def start_receiving(self, inbox: Inbox) -> None:
         """Begins to poll, if there is no webhook. Returns at once."""
@@ -95,14 +97,14 @@ class TelegramReceiver:
             self._background = BackgroundTask(self._run, work, NAME)
             self._background.start()
 
-    def _handler(self, inbox: Inbox) -> UpdateHandler:
-        return UpdateHandler(inbox, self._unparsed_updates, partial(identify, self._parser.bot_id))
+    def _handler(self, accept_all: Callable[[ParsedUpdate], Awaitable[None]]) -> UpdateHandler:
+        return UpdateHandler(accept_all, self._unparsed_updates, partial(identify, self._parser.bot_id))
 
-    def _require_name(self) -> None:
+    async def _require_name(self) -> None:
         """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""
         if self._named:
             return
-        name = self._memory.get_value(self._name_fact)
+        name = await asyncio.to_thread(self._memory.get_value, self._name_fact)
         if name is None:
             raise Overloaded("Telegram has not said yet who the bot is.", retry_after=NAME_SECONDS)
         self._set_name(BotProfile(self._parser.bot_id, name, name, reads_groups=False, has_topics=False))
@@ -115,7 +117,11 @@ class TelegramReceiver:
 
     async def _poll(self, inbox: Inbox) -> None:
         calls = PollingClient(self._settings)
-        handler = self._handler(inbox)
+
+        async def accept_all(update: ParsedUpdate) -> None:
+            inbox.accept_all(update)  # holds up this loop, which has nothing more urgent to do
+
+        handler = self._handler(accept_all)
         poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._backoff)
         try:
             await self._learn_name(calls)

@@ -57,7 +57,7 @@ class OAuthSite:
         )
         adapter = SlackAdapter(known, memory, run_once)
         self.workspaces = adapter._workspaces
-        self.app = create_app([adapter], RecordingInbox().inbox, database_ok)
+        self.app = create_app([adapter], RecordingInbox().async_inbox, database_ok)
         self.installations = Installations(memory)
 
     def begin(self, query: str = "") -> TestResponse:
