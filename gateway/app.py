@@ -127,7 +127,7 @@ class Gateway:
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
         return asgi_app.create_app(
             self.adapters,
-            self.inbox,
+            self.async_inbox,
             self.readiness,
             [*pages, metrics_endpoint.blueprint(self.metrics, token)],
             metrics_endpoint.operations(token),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate, Request, SyntheticMessage, Webhook
 
 Receive = Callable[[Request], ParsedUpdate]
@@ -15,7 +15,7 @@ Receive = Callable[[Request], ParsedUpdate]
 class Receiver(Protocol):
     """Receives what one platform sends, by webhook or in threads of its own."""
 
-    def webhooks(self, receive: Receive, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Receive, inbox: AsyncInbox) -> Sequence[Webhook]:
         """See ``HasWebhooks``. Returns none if the platform's requests cannot be verified."""
         ...
 
@@ -44,7 +44,7 @@ class Inbound:
     def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
         return self._dry_run(message)
 
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         return self._receiver.webhooks(self.receive, inbox)
 
     def start_receiving(self, inbox: Inbox) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from adapters.base.json_fields import Fields
@@ -13,6 +14,9 @@ from gateway.ports.platform import ParsedUpdate
 from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdates
 
 MAX_ERROR_CHARS = 500
+
+AcceptAll = Callable[[ParsedUpdate], Awaitable[None]]
+"""Commits what an update says."""
 
 log = logs.get_logger(__name__)
 
@@ -29,33 +33,47 @@ def parse_safely(parse: Callable[[Fields], ParsedUpdate], payload: Fields) -> Pa
 
 
 class UpdateHandler:
-    """For a platform that sends an update again until it is acknowledged. Thread-safe."""
+    """For a platform that sends an update again until it is acknowledged. On any event loop."""
 
     def __init__(
-        self, inbox: Inbox, unparsed_updates: UnparsedUpdates, identify: Callable[[Fields], UnparsedUpdate]
+        self,
+        accept_all: AcceptAll,
+        unparsed_updates: UnparsedUpdates,
+        identify: Callable[[Fields], UnparsedUpdate],
     ) -> None:
-        """``identify``: returns an update as it is stored, with its id and, if known, its author and channel. Raises
+        """``accept_all``: that of ``gateway.ports.inbox.AsyncInbox``, for the loop on which updates are taken.
+
+        ``identify``: returns an update as it is stored, with its id and, if known, its author and channel. Raises
         nothing.
         """
-        self._inbox = inbox
+        self._accept_all = accept_all
         self._unparsed_updates = unparsed_updates
         self._identify = identify
 
-    def take(self, update: ParsedUpdate) -> None:
-        """Commits an update. When it returns, the platform may forget it. Raises what ``Inbox.accept_all`` raises."""
+    async def take(self, update: ParsedUpdate) -> None:
+        """Commits an update. When it returns, the platform may forget it. Raises what ``accept_all`` raises."""
         if update.error is not None:
-            self.keep(update, update.error)
+            await self.keep(update, update.error)
         else:
-            self._inbox.accept_all(update)
+            await self._accept_all(update)
 
-    def keep(self, update: ParsedUpdate, error: Exception) -> None:
+    async def keep(self, update: ParsedUpdate, error: Exception) -> None:
         """Stores an update for the operator. Raises StoreUnavailable."""
         found = self._identify(update.payload)
         code = error.code if isinstance(error, GatewayError) else type(error).__name__
         kept = replace(found, error=f"{code}: {error}"[:MAX_ERROR_CHARS])
-        self._unparsed_updates.keep(kept)
+        await asyncio.to_thread(self._unparsed_updates.keep, kept)
         named = {"platform": kept.platform, "update": kept.update_id}
         if isinstance(error, GatewayError):
             log.warning("update not parsed; stored in unparsed_updates", **named, code=error.code, error=str(error))
         else:
             log.error("update not processed; stored in unparsed_updates", **named, exc_info=error)
+
+
+def blocking(inbox: Inbox) -> AcceptAll:
+    """Returns ``accept_all`` for a loop of the adapter's own, which it holds up until the update is committed."""
+
+    async def accept_all(update: ParsedUpdate) -> None:
+        inbox.accept_all(update)
+
+    return accept_all

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.base.inbound import Receive
+from adapters.base.update_handler import AcceptAll
 from gateway import logs
 from gateway.domain.errors import Unauthenticated
-from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
+from gateway.ports.platform import Request, Webhook, WebhookResponse
 
 MAX_BODY_BYTES = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
@@ -22,8 +22,8 @@ class WebhookReceiver:
     """Answers the requests that one platform sends. Knows no web framework."""
 
     receive: Receive
-    take: Callable[[ParsedUpdate], None]
-    """Commits. When it returns, the platform may forget the request. Runs in a thread, as it does I/O."""
+    take: AcceptAll
+    """Commits. When it returns, the platform may forget the request."""
     secret_setting: str
     """The setting that requests are verified with, for the log."""
 
@@ -37,5 +37,5 @@ class WebhookReceiver:
         except Unauthenticated as exc:
             log.info("webhook request refused; check this setting", setting=self.secret_setting, error=str(exc))
             raise
-        await asyncio.to_thread(self.take, receipt)
+        await self.take(receipt)
         return WebhookResponse(body=receipt.response_body, headers=JSON if receipt.response_body else {})

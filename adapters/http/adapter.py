@@ -12,12 +12,11 @@ from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
 from gateway.domain.models import PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
 from gateway.ports.store import TokenBuckets
 from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import Api
-from gateway.web.api.threaded_inbox import ThreadedInbox
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
 SECONDS_BETWEEN_DELTAS = 0.05
@@ -76,10 +75,8 @@ class HttpAdapter:
         """Refuses new callers, and releases those that wait ``grace_seconds`` seconds from now. Their turns go on."""
         self.room.close(grace_seconds)
 
-    def api(self, inbox: Inbox) -> Api:
-        handlers = routes.ChatRoutes(
-            self._settings, self._parser, self._limit, self.room, ThreadedInbox(inbox), self._ping_seconds
-        )
+    def api(self, inbox: AsyncInbox) -> Api:
+        handlers = routes.ChatRoutes(self._settings, self._parser, self._limit, self.room, inbox, self._ping_seconds)
         return routes.api(handlers, self.operations())
 
     def operations(self) -> Sequence[Operation]:

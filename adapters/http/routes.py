@@ -17,14 +17,13 @@ from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
-from gateway.ports.inbox import AcceptResult
+from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import Request
 from gateway.web.api import views
 from gateway.web.api.client_address import client_ip
 from gateway.web.api.cors import Cors
 from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.threaded_inbox import ThreadedInbox
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
 PREFIX = "/chat"
@@ -55,7 +54,7 @@ class ChatRoutes:
     parser: ChatRequestParser
     limit: RequestLimit
     room: WaiterRegistry
-    inbox: ThreadedInbox
+    inbox: AsyncInbox
     ping_seconds: float
 
     async def chat(self, request: HttpRequest) -> HttpResponse:

@@ -26,7 +26,6 @@ from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspa
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, MessageKind, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.inbox import Inbox
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -96,7 +95,7 @@ class SlackAdapter(SlackReplies, Inbound):
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
         self._routes = receiver.routes
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:  # noqa: ARG002  # the pages take in no messages
+    def routes(self) -> flask.Blueprint:
         return self._routes()
 
     async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -11,7 +12,7 @@ import flask
 from adapters.base.background_task import RunCoroutine
 from adapters.base.inbound import Receive
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.update_handler import UpdateHandler
+from adapters.base.update_handler import AcceptAll, UpdateHandler, blocking
 from adapters.base.webhook import WebhookReceiver
 from adapters.slack.event_parser import EventParser
 from adapters.slack.manifest import PATHS
@@ -22,10 +23,13 @@ from adapters.slack.socket_mode import SocketMode
 from adapters.slack.unparsed_update import identify
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate, Webhook
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
+
+REACTED_TO = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
+"""Events that are no messages and are acted on: see PromptSuggester, UninstallHandler."""
 
 log = logs.get_logger(__name__)
 
@@ -51,11 +55,12 @@ class SlackReceiver:
         self._uninstalls = UninstallHandler(Installations(memory), workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
 
-    def webhooks(self, receive: Receive, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Receive, inbox: AsyncInbox) -> Sequence[Webhook]:
         """Returns none without a signing secret: then requests cannot be verified."""
         if self._settings.slack_signing_secret is None:
             return ()
-        receiver = WebhookReceiver(receive, partial(self._take, self._handler(inbox)), "SLACK_SIGNING_SECRET")
+        take = partial(self._take, self._handler(inbox.accept_all))
+        receiver = WebhookReceiver(receive, take, "SLACK_SIGNING_SECRET")
         return receiver.at(PATHS["events"], PATHS["commands"], PATHS["interactive"])
 
     def routes(self) -> flask.Blueprint:
@@ -66,7 +71,7 @@ class SlackReceiver:
         """Opens a Socket Mode connection if there is a token for it. Returns at once."""
         token = self._settings.slack_app_token
         if token is not None:
-            receive = partial(self._receive_payload, self._handler(inbox))
+            receive = partial(self._receive_payload, self._handler(blocking(inbox)))
             self._socket = SocketMode(receive, token.get_secret_value(), self._settings.slack_api_url, self._run)
             self._socket.open()
 
@@ -77,23 +82,32 @@ class SlackReceiver:
         if self._prompts is not None:
             self._prompts.close()
 
-    def _handler(self, inbox: Inbox) -> UpdateHandler:
-        return UpdateHandler(inbox, self._unparsed_updates, identify)
+    def _handler(self, accept_all: AcceptAll) -> UpdateHandler:
+        return UpdateHandler(accept_all, self._unparsed_updates, identify)
 
     def _receive_payload(self, handler: UpdateHandler, payload: Fields) -> str:
         receipt = self._parser.parse(payload)
-        self._take(handler, receipt)
+        self._run(self._take(handler, receipt))
         return receipt.response_body
 
-    def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
-        """Raises what ``Inbox.accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
-        handler.take(receipt)
-        if receipt.payload.get("type") == "event_callback":
-            event = object_in(receipt.payload, "event")
-            if self._uninstalls is not None:
-                self._uninstalls.on_event(receipt.payload, event)
-            if self._prompts is not None:
-                self._prompts.on_event(receipt.payload, event)
+    async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
+        """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
+        await handler.take(receipt)
+        if text_in(_event_of(receipt), "type") in REACTED_TO:
+            await asyncio.to_thread(self._react, receipt)
+
+    def _react(self, receipt: ParsedUpdate) -> None:
+        """Does what an event asks for besides. Does I/O. Raises StoreUnavailable."""
+        event = _event_of(receipt)
+        if self._uninstalls is not None:
+            self._uninstalls.on_event(receipt.payload, event)
+        if self._prompts is not None:
+            self._prompts.on_event(receipt.payload, event)
+
+
+def _event_of(receipt: ParsedUpdate) -> Fields:
+    """Returns the event of an update; {} if it is none."""
+    return object_in(receipt.payload, "event") if receipt.payload.get("type") == "event_callback" else {}
 
 
 class UninstallHandler:

@@ -126,7 +126,7 @@ class UpdatePoller:
         """
         for update in await self._calls.updates(self._offset, self._poll_seconds):
             receipt = self._parser.receive_update(update)
-            self._handler.take(receipt)
+            await self._handler.take(receipt)
             self._offset = receipt.payload["update_id"] + 1
             await asyncio.sleep(0)  # a point to be cancelled at
 

@@ -21,14 +21,14 @@ core.telegram.org/bots/api#message, sender_chat."""
 class TelegramUpdateHandler(UpdateHandler):
     """Also stores what cannot be committed because of a bug: Telegram sends no update before the one that failed."""
 
-    def take(self, update: ParsedUpdate) -> None:
+    async def take(self, update: ParsedUpdate) -> None:
         """Raises StoreUnavailable, Overloaded."""
         try:
-            super().take(update)
+            await super().take(update)
         except (StoreUnavailable, Overloaded):
             raise
         except Exception as exc:  # noqa: BLE001  # repeated, it would fail again
-            self.keep(update, exc)
+            await self.keep(update, exc)
 
 
 def identify(bot_id: str, update: Fields) -> UnparsedUpdate:

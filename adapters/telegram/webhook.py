@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.errors import Rejected
 from adapters.base.inbound import Receive
-from adapters.base.webhook import WebhookReceiver
+from adapters.base.update_handler import AcceptAll, blocking
+from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
 from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
@@ -23,8 +24,8 @@ from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import Overloaded, StoreUnavailable
-from gateway.ports.inbox import Inbox
-from gateway.ports.platform import ParsedUpdate, Request, Webhook
+from gateway.ports.inbox import AsyncInbox, Inbox
+from gateway.ports.platform import Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -65,17 +66,19 @@ class TelegramReceiver:
         self._name_fact = f"{NAME}:{parser.bot_id}:username"
         self._named = False
 
-    def webhooks(self, receive: Receive, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, receive: Receive, inbox: AsyncInbox) -> Sequence[Webhook]:
         """Returns one if there is a secret that Telegram's requests show, and begins to register it."""
         if self._settings.telegram_webhook_secret is None:
             return ()
 
-        def receive_named(request: Request) -> ParsedUpdate:
-            self._require_name()
-            return receive(request)
+        receiver = WebhookReceiver(receive, self._handler(inbox.accept_all).take, "TELEGRAM_WEBHOOK_SECRET")
+
+        async def handle(request: Request) -> WebhookResponse:
+            await self._require_name()
+            return await receiver.handle(request)
 
         self._start(self._set_up)
-        return WebhookReceiver(receive_named, self._handler(inbox).take, "TELEGRAM_WEBHOOK_SECRET").at(PATH)
+        return (Webhook(PATH, MAX_BODY_BYTES, handle),)
 
     def start_receiving(self, inbox: Inbox) -> None:
         """Begins to poll, if there is no webhook. Returns at once."""
@@ -92,14 +95,14 @@ class TelegramReceiver:
             self._background = BackgroundTask(self._run, work, NAME)
             self._background.start()
 
-    def _handler(self, inbox: Inbox) -> TelegramUpdateHandler:
-        return TelegramUpdateHandler(inbox, self._unparsed_updates, partial(identify, self._parser.bot_id))
+    def _handler(self, accept_all: AcceptAll) -> TelegramUpdateHandler:
+        return TelegramUpdateHandler(accept_all, self._unparsed_updates, partial(identify, self._parser.bot_id))
 
-    def _require_name(self) -> None:
+    async def _require_name(self) -> None:
         """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""
         if self._named:
             return
-        name = self._memory.get_value(self._name_fact)
+        name = await asyncio.to_thread(self._memory.get_value, self._name_fact)
         if name is None:
             raise Overloaded("Telegram has not said yet who the bot is.", retry_after=NAME_SECONDS)
         self._set_name(BotProfile(self._parser.bot_id, name, name, reads_groups=False, has_topics=False))
@@ -112,7 +115,7 @@ class TelegramReceiver:
 
     async def _poll(self, inbox: Inbox) -> None:
         calls = PollingClient(self._settings)
-        handler = self._handler(inbox)
+        handler = self._handler(blocking(inbox))
         poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._retry)
         try:
             await self._learn_name(calls)

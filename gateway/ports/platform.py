@@ -24,7 +24,7 @@ from gateway.ports.store import Rate
 if TYPE_CHECKING:
     import flask
 
-    from gateway.ports.inbox import Inbox
+    from gateway.ports.inbox import AsyncInbox, Inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Adapter(Protocol):
 class HasWebhooks(Protocol):
     """An adapter whose platform sends requests."""
 
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         """Returns where they are received. The web server calls it once, at start."""
         ...
 
@@ -161,7 +161,7 @@ class HasWebhooks(Protocol):
 class HasRoutes(Protocol):
     """An adapter with pages."""
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint: ...
+    def routes(self) -> flask.Blueprint: ...
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi_typing import WSGIApp
 
 from gateway.domain.errors import MalformedRequest
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Adapter, HasRoutes, HasWebhooks, Request, Webhook
 from gateway.web import flask_app, health
 from gateway.web.api import problems
@@ -43,7 +43,7 @@ PAGE_THREADS = 8
 
 def create_app(
     adapters: Iterable[Adapter],
-    inbox: Inbox,
+    inbox: AsyncInbox,
     readiness: health.CheckReadiness,
     pages: Iterable[flask.Blueprint] = (),
     operations: Sequence[Operation] = (),
@@ -57,7 +57,7 @@ def create_app(
     """
     adapters = tuple(adapters)
     described = [each for adapter in adapters if isinstance(adapter, HasOperations) for each in adapter.operations()]
-    own_pages = [adapter.routes(inbox) for adapter in adapters if isinstance(adapter, HasRoutes)]
+    own_pages = [adapter.routes() for adapter in adapters if isinstance(adapter, HasRoutes)]
     webhooks = [each for adapter in adapters if isinstance(adapter, HasWebhooks) for each in adapter.webhooks(inbox)]
     return WebApp(
         [*map(_webhook_route, webhooks), *health.routes(readiness, readiness_cache_seconds)],

@@ -17,7 +17,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.store import TokenBuckets
 from gateway.web.asgi_app import create_app
 from tests.adapters.app_client import AppClient
-from tests.fakes.inbox import FakeInbox, Script, ScriptGate, echo
+from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, Script, ScriptGate, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
 
 KEYS = "key-one, key-two"
@@ -59,7 +59,7 @@ class Chat:
             known, buckets or FakeTokenBuckets(), max_message_chars=1000, max_waiting=max_waiting, ping_seconds=0.05
         )
         self.inbox = FakeInbox(self.adapter, script)
-        self.app = create_app([self.adapter], self.inbox, database_ok)
+        self.app = create_app([self.adapter], AsyncFakeInbox(self.inbox), database_ok)
         self.key = keys.split(",")[0].strip() if keys else None
 
     def hold(self, reply: str = "at last") -> ScriptGate:

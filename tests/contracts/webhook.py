@@ -24,7 +24,7 @@ class WebhookContract(AdapterContract):
 
     @pytest.fixture
     def webhooks(self, adapter: HasWebhooks, inbox: RecordingInbox) -> Sequence[Webhook]:
-        found = adapter.webhooks(inbox.inbox)
+        found = adapter.webhooks(inbox.async_inbox)
         assert found
         return found
 

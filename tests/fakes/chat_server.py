@@ -22,7 +22,7 @@ from gateway.ports.check import CheckResult
 from gateway.web import server
 from gateway.web.asgi_app import create_app
 from gateway.web.connections import Limits
-from tests.fakes.inbox import FakeInbox, ScriptGate
+from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, ScriptGate
 from tests.fakes.token_buckets import FakeTokenBuckets
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def main(
         async def readiness() -> Sequence[CheckResult]:
             return [CheckResult(f"{adapter.room.count} wait", ok=True)]
 
-        app = create_app([adapter], inbox, readiness, readiness_cache_seconds=0.0)
+        app = create_app([adapter], AsyncFakeInbox(inbox), readiness, readiness_cache_seconds=0.0)
 
         def run(work: Coroutine[Any, Any, T]) -> T:
             return asyncio.run_coroutine_threadsafe(work, inbox.loop).result()

@@ -330,6 +330,37 @@ class FakeInbox:
         return self.delivery_contexts.setdefault(turn, FakeDeliveryContext())
 
 
+class AsyncFakeInbox:
+    """Implements ``gateway.ports.inbox.AsyncInbox``: a FakeInbox for coroutines."""
+
+    def __init__(self, inbox: FakeInbox) -> None:
+        self._inbox = inbox
+
+    def new_turn_id(self) -> TurnId:
+        return self._inbox.new_turn_id()
+
+    async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
+        return self._inbox.accept(message, turn_id)
+
+    async def accept_all(self, update: ParsedUpdate) -> None:
+        self._inbox.accept_all(update)
+
+    async def get_turn(self, turn_id: TurnId) -> Turn:
+        return self._inbox.get_turn(turn_id)
+
+    async def resolve_conversation(self, key: ConversationKey) -> Conversation:
+        return self._inbox.resolve_conversation(key)
+
+    async def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+        return self._inbox.transcript(conversation)
+
+    async def cancel_turn(self, turn_id: TurnId) -> Turn:
+        return self._inbox.cancel_turn(turn_id)
+
+    async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
+        return self._inbox.delete_conversation(conversation)
+
+
 async def _play(steps: Sequence[InboxStep], live: PreviewStream) -> RunCompleted:
     for step in steps:
         if isinstance(step, AssistantError):

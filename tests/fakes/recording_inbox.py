@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 from gateway.domain.models import Message
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate
+
+
+@dataclass(frozen=True)
+class _AsyncRecordingInbox:
+    recording: RecordingInbox
+
+    async def accept_all(self, update: ParsedUpdate) -> None:
+        await asyncio.to_thread(self.recording.accept_all, update)
 
 
 @dataclass
@@ -24,6 +33,10 @@ class RecordingInbox:
         if self.faults:
             raise self.faults.pop(0)
         self.taken.append(update)
+
+    @property
+    def async_inbox(self) -> AsyncInbox:
+        return cast("AsyncInbox", _AsyncRecordingInbox(self))
 
     @property
     def messages(self) -> list[Message]:

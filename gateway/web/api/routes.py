@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.domain.errors import MalformedRequest
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox
 from gateway.web.api.cors import Cors
 
 Message = MutableMapping[str, Any]
@@ -96,7 +96,7 @@ class Api:
 class HasApi(Protocol):
     """An adapter with native routes."""
 
-    def api(self, inbox: Inbox) -> Api: ...
+    def api(self, inbox: AsyncInbox) -> Api: ...
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -58,7 +58,7 @@ class OAuthSite:
         )
         adapter = SlackAdapter(known, memory, FakeUnparsedUpdates(), run_once)
         self.workspaces = adapter._workspaces
-        self.app = create_app([adapter], RecordingInbox().inbox, database_ok)
+        self.app = create_app([adapter], RecordingInbox().async_inbox, database_ok)
         self.installations = Installations(memory)
 
     def begin(self, query: str = "") -> TestResponse:

@@ -68,7 +68,7 @@ class WebhookSite:
 
     def __post_init__(self) -> None:
         self.adapter = SlackAdapter(self.known, NO_MEMORY, self.unparsed, run_once)
-        self.client = AppClient(create_app([self.adapter], self.inbox.inbox, database_ok))
+        self.client = AppClient(create_app([self.adapter], self.inbox.async_inbox, database_ok))
 
     def post(self, body: bytes, path: str = "/slack/events", **signing: Any) -> TestResponse:
         return self.client.post(path, data=body, headers=signed_headers(body, **signing))
@@ -189,7 +189,7 @@ def test_without_a_signing_secret_nobody_can_be_told_from_slack_and_so_nothing_i
 def test_slack_sends_again_until_it_is_committed() -> None:
     site = WebhookSite()
     site.inbox.faults += [StoreUnavailable(), RuntimeError("a bug")]
-    with FakeSlack() as slack, served(site) as url:
+    with capture_logs(), FakeSlack() as slack, served(site) as url:
         slack.deliver_to(f"{url}/slack/events")
         slack.user_says("hello")
         slack.wait_until_delivered()

@@ -22,7 +22,7 @@ from adapters.telegram.unparsed_update import TelegramUpdateHandler, identify
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.coordination.retry import Backoff
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Adapter, Webhook
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -95,7 +95,7 @@ class Receiving:
         self.parser = UpdateParser(known, BotIdentity(BOT_ID))
         self.receiver = TelegramReceiver(known, self.parser, memory, unparsed, run_once, backoff=BACKOFF)
 
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         return self.receiver.webhooks(self.parser.receive, inbox)
 
 
@@ -121,7 +121,9 @@ def polling(
     async def poll() -> None:
         calls = PollingClient(known)
         parser = UpdateParser(known, BotIdentity(BOT_ID))
-        handler = TelegramUpdateHandler(inbox.inbox, unparsed or FakeUnparsedUpdates(), partial(identify, str(BOT_ID)))
+        handler = TelegramUpdateHandler(
+            inbox.async_inbox.accept_all, unparsed or FakeUnparsedUpdates(), partial(identify, str(BOT_ID))
+        )
         retry = Receiving(known, memory).receiver._retry
         poller = UpdatePoller(known, calls, memory, parser, handler, retry, lease_seconds=LEASE, poll_seconds=1)
         try:
@@ -149,7 +151,7 @@ class TelegramSite:
     def __post_init__(self) -> None:
         adapter = Receiving(self.known, self.memory, self.unparsed)
         self.receiver = adapter.receiver
-        self.client = AppClient(create_app([cast("Adapter", adapter)], self.inbox.inbox, database_ok))
+        self.client = AppClient(create_app([cast("Adapter", adapter)], self.inbox.async_inbox, database_ok))
 
     def post(self, body: bytes, secret: str | None = SECRET, **more: Any) -> TestResponse:
         headers = {} if secret is None else {HEADER: secret}

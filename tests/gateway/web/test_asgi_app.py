@@ -18,7 +18,7 @@ from werkzeug.exceptions import BadGateway, ImATeapot
 from gateway.domain import errors
 from gateway.domain.errors import AssistantError, GatewayError, MalformedRequest, Overloaded, StoreUnavailable
 from gateway.ports.check import CheckResult
-from gateway.ports.inbox import Inbox
+from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Request, Webhook, WebhookResponse
 from gateway.web import flask_app
 from gateway.web.api import problems
@@ -27,7 +27,7 @@ from tests.adapters.app_client import AppClient
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.fakes.platform import FakePlatform
 
-NO_INBOX = cast("Inbox", None)
+NO_INBOX = cast("AsyncInbox", None)
 """For routes that do not use the inbox."""
 ALL_OK = (CheckResult("database", ok=True), CheckResult("backend", ok=True))
 
@@ -43,12 +43,12 @@ class RoutedPlatform(FakePlatform):
         super().__init__()
         self.view = ring
 
-    def routes(self, inbox: Inbox) -> flask.Blueprint:
+    def routes(self) -> flask.Blueprint:
         blueprint = flask.Blueprint("doorbell", __name__)
         blueprint.add_url_rule("/ring", "ring", self.view, methods=["GET", "POST"])
         return blueprint
 
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         async def handle(_: Request) -> WebhookResponse:
             return WebhookResponse(body=str(self.view()))
 
@@ -62,7 +62,7 @@ class Hooked(FakePlatform):
         super().__init__()
         self.handle = handle
 
-    def webhooks(self, inbox: Inbox) -> Sequence[Webhook]:
+    def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         return (Webhook("/hook", 10, self.handle), Webhook("/other", 20, self.handle))
 
 
