@@ -22,6 +22,8 @@ from gateway.domain.stream_buffer import TextBuffer
 NO_WAIT = 0.0
 MAX_PAUSE = 10.0
 """Seconds between attempts while the platform accepts no calls."""
+ACTIVITY_SECONDS = 1.0
+"""After which activity is shown: most short replies are complete by then, and cost no call for it."""
 ACTIVITY_GRACE = 1.0
 """Seconds for which a call that shows activity may hold up the reply."""
 
@@ -41,7 +43,7 @@ class Preview(ABC, Generic[Posted, Content]):
     async def follow(self, events: AsyncIterator[PreviewEvent]) -> None:
         """Shows the events until the last. When this returns, no call is under way."""
         async with asyncio.TaskGroup() as group:
-            activity = group.create_task(self.show_activity())
+            activity = group.create_task(self._show_activity_in_time())
             if self._shows_text:
                 group.create_task(self._write())
             try:
@@ -55,7 +57,7 @@ class Preview(ABC, Generic[Posted, Content]):
 
     @abstractmethod
     async def show_activity(self) -> None:
-        """Shows that the assistant is at work, until the buffer is closed."""
+        """Shows that the assistant is at work, until the buffer is closed. Called once a reply takes long."""
 
     @property
     @abstractmethod
@@ -77,6 +79,11 @@ class Preview(ABC, Generic[Posted, Content]):
     @abstractmethod
     async def grow(self, message: Posted, content: Content, *, complete: bool) -> bool:
         """Makes a message show the content. Returns False when the preview cannot continue."""
+
+    async def _show_activity_in_time(self) -> None:
+        await self._buffer.wait_until_closed(ACTIVITY_SECONDS)
+        if not self._buffer.closed:
+            await self.show_activity()
 
     # ------------------------------------------------------------ the text
 

@@ -21,8 +21,8 @@ UPDATE_FACTOR = 3.0
 POSTED = Rate(3.0, 5)
 """Messages of a workspace that are posted to be changed. Each needs one more chat.update at its end, which somebody
 waits for: so no more are begun than can be ended beside everything else."""
-BUTTON_SECONDS = 1.0
-"""When Slack is to show its button: most short replies are complete by then."""
+LOOK_SECONDS = 1.0
+"""From one look at what the assistant does to the next."""
 STATUS_SECONDS = 90.0
 """After which a status is set again; Slack removes it after two minutes."""
 THINKING = "is thinking…"
@@ -58,17 +58,16 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
     # ------------------------------------------------------------ the status
 
     async def show_activity(self) -> None:
-        shown, until = THINKING, self._clock() + STATUS_SECONDS
-        await self._status.show(shown)
+        shown, until = "", 0.0
         while not self._buffer.closed:
-            await self._buffer.wait_until_closed(BUTTON_SECONDS)
             # A stream shows activity by itself, and has Slack's button. The button takes the place of our text.
-            if self._buffer.closed or self._reply.streaming or await self._status.show_button():
-                continue
-            doing = f"is using {self._buffer.tool}…" if self._buffer.tool else THINKING
-            if doing != shown or self._clock() > until:
-                shown, until = doing, self._clock() + STATUS_SECONDS
-                await self._status.show(shown)
+            if not self._reply.streaming and not await self._status.show_button():
+                grows = self._shows_text and bool(self._reply.messages) and not shown
+                doing = f"is using {self._buffer.tool}…" if self._buffer.tool else "" if grows else THINKING
+                if doing and (doing != shown or self._clock() > until):
+                    shown, until = doing, self._clock() + STATUS_SECONDS
+                    await self._status.show(shown)
+            await self._buffer.wait_until_closed(LOOK_SECONDS)
 
     # ------------------------------------------------------------ the text
 

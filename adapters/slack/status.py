@@ -42,6 +42,7 @@ class SlackStatus:
         self._reply = reply
         self._capabilities = capabilities
         self._direct = direct
+        self._has_button = False
 
     async def show(self, text: str) -> None:
         """Shows a text until something is posted, or for two minutes."""
@@ -53,10 +54,11 @@ class SlackStatus:
 
     async def show_button(self) -> bool:
         """Makes Slack show its button. Returns whether it does."""
-        if self._direct and not self._reply.processing:
-            self._reply.processing = True
-            self._reply.processing = await self._set_state("processing", max_wait=0.0)
-        return self._reply.processing
+        if self._direct and not (self._has_button and self._reply.processing):  # the end of a stream takes it away
+            before, self._reply.processing = self._reply.processing, True
+            self._has_button = await self._set_state("processing", max_wait=0.0)
+            self._reply.processing = self._has_button or before
+        return self._has_button
 
     async def end(self) -> None:
         """Removes what Slack still shows of it."""

@@ -20,6 +20,8 @@ from gateway.domain.stream_buffer import TextBuffer
 
 TYPING_SECONDS = 4.5
 """Telegram shows it for five: core.telegram.org/bots/api#sendchataction"""
+LOOK_SECONDS = 1.0
+"""Until it is looked again whether typing is to be shown."""
 TYPING_MAX_WAIT = 0.3
 """Seconds that a token for it may take: so that a bot that serves many chats at once shows it in all of them."""
 PRIVATE_SECONDS, GROUP_SECONDS = 1.1, 3.1
@@ -67,10 +69,12 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
     async def show_activity(self) -> None:
         while not self._buffer.closed:
             # A message that grows shows activity as well, and both count against the same limit: to show typing all
-            # the time would leave a group one change in a quarter of a minute.
-            if self._clock() >= self._changed_at + TYPING_SECONDS:
+            # the time would leave a group one change in a quarter of a minute. A draft needs nothing beside it.
+            if self._shows_draft or self._clock() < self._changed_at + TYPING_SECONDS:
+                await self._buffer.wait_until_closed(LOOK_SECONDS)
+            else:
                 await self._show_typing()
-            await self._buffer.wait_until_closed(TYPING_SECONDS)
+                await self._buffer.wait_until_closed(TYPING_SECONDS)
 
     async def _show_typing(self) -> None:
         try:
@@ -113,6 +117,12 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
     @property
     def _drafts(self) -> bool:
         return self._may_draft and self._capabilities.has(self._bot_id, TelegramCapability.DRAFTS)
+
+    @property
+    def _shows_draft(self) -> bool:
+        """Whether a draft stands there, or comes as soon as the reply takes long."""
+        empty = self._capabilities.has(self._bot_id, TelegramCapability.EMPTY_DRAFTS)
+        return self._shows_text and self._drafts and (empty or self._drafted is not None)
 
     async def _show_empty_draft(self) -> None:
         """Shows a draft without text until there is some, for its button to stop the reply."""

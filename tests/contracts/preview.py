@@ -89,6 +89,7 @@ class PreviewContract:
     async def test_activity_that_hangs_holds_the_reply_up_for_a_moment_only(
         self, slow_scene: ReplyScene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(preview, "ACTIVITY_SECONDS", 0.0)
         monkeypatch.setattr(preview, "ACTIVITY_GRACE", 0.01)
         slow_scene.faults.add(slow_scene.ACTIVITY, HangingCall())
         async with asyncio.timeout(4):  # before the worker would end it
@@ -96,6 +97,12 @@ class PreviewContract:
         await slow_scene.deliver(slow_scene.answered("Words."))
         slow_scene.assert_stands("Words.")
         slow_scene.faults.release()
+
+    async def test_a_short_reply_costs_no_call_for_activity(self, slow_scene: ReplyScene) -> None:
+        await slow_scene.follow(TextDelta("Words."))
+        await slow_scene.deliver(slow_scene.answered("Words."))
+        slow_scene.assert_stands("Words.")
+        assert slow_scene.count(slow_scene.ACTIVITY) == 0
 
     async def test_a_preview_that_is_cancelled_leaves_no_task(self, scene: ReplyScene) -> None:
         posted = asyncio.Event()

@@ -89,7 +89,7 @@ class SlackScene(ReplyScene):
     """A message in the fake Slack, its turn, and the processes that bring its reply one after another."""
 
     POST, UPDATE, DELETE = "chat.postMessage", "chat.update", "chat.delete"
-    ACTIVITY = "assistant.threads.setStatus"
+    ACTIVITY = "agents.sessions.setStatus"
     LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 60 for number in range(24))
     REFUSED_CONTENT, REFUSED_FOR_GOOD = SlackErrorFault("invalid_blocks"), SlackErrorFault("is_archived")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.base import preview as base_preview
 from adapters.slack import preview
 from gateway.domain.models import File, TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, scenes
@@ -54,7 +55,8 @@ def slack(running: FakeSlack) -> Iterator[FakeSlack]:
 
 @pytest.fixture(autouse=True)
 def _quick_button(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
 
 
 def run_of(reply: str) -> Sequence[Told]:

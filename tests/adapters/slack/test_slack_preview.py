@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.base import preview as base_preview
 from adapters.slack import preview
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import TextDelta, ToolCall
@@ -15,6 +16,11 @@ from tests.fakes.slack_server import FakeSlack, RateLimit, SlackErrorFault
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
 POST, UPDATE = "chat.postMessage", "chat.update"
 STATUS, SESSION = "assistant.threads.setStatus", "agents.sessions.setStatus"
+
+
+@pytest.fixture(autouse=True)
+def _activity_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -58,26 +64,51 @@ async def test_a_stream_is_for_the_one_who_asked(slack: FakeSlack, make: MakeSce
     assert call.args["thread_ts"] == scene.asked_ts
 
 
-async def test_a_reply_that_is_over_at_once_is_posted_and_not_streamed(slack: FakeSlack, make: MakeScene) -> None:
+async def test_a_reply_that_is_over_at_once_is_one_call(
+    slack: FakeSlack, make: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 60.0)
     scene = make(settings={"slack_stream_seconds": 60})
     await scene.follow(*deltas("A short one."))
     await scene.deliver(scene.answered("A short one."))
     scene.assert_stands("A short one.")
-    assert methods(slack) == [STATUS, POST]
+    assert methods(slack) == [POST]
 
 
-async def test_the_status_comes_at_once_and_goes_with_the_reply(slack: FakeSlack, scene: SlackScene) -> None:
-    await scene.follow(lambda: slack.statuses("D0DM", scene.asked_ts) == ["is thinking…"])
-    assert slack.shown_status("D0DM", scene.asked_ts) == "is thinking…"
+async def test_the_status_comes_and_goes_with_the_reply(slack: FakeSlack, make: MakeScene) -> None:
+    scene = make(channel="C0CHAN")
+    await scene.follow(lambda: slack.statuses("C0CHAN", scene.asked_ts) == ["is thinking…"])
+    assert slack.shown_status("C0CHAN", scene.asked_ts) == "is thinking…"
     await scene.deliver(scene.answered("Done."))
-    assert slack.shown_status("D0DM", scene.asked_ts) == ""
+    assert slack.shown_status("C0CHAN", scene.asked_ts) == ""
 
 
-async def test_a_status_is_taken_away_when_nothing_is_said(slack: FakeSlack, scene: SlackScene) -> None:
-    await scene.follow(lambda: slack.statuses("D0DM", scene.asked_ts))
+async def test_a_status_is_taken_away_when_nothing_is_said(slack: FakeSlack, make: MakeScene) -> None:
+    scene = make(channel="C0CHAN")
+    await scene.follow(lambda: slack.statuses("C0CHAN", scene.asked_ts))
     await scene.deliver(scene.cancelled())
-    assert slack.statuses("D0DM", scene.asked_ts) == ["is thinking…", ""]
+    assert slack.statuses("C0CHAN", scene.asked_ts) == ["is thinking…", ""]
     assert scene.said() == []
+
+
+async def test_a_turn_that_is_stopped_before_a_status_was_shown_ends_without_a_word(
+    slack: FakeSlack, scene: SlackScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 60.0)
+    await scene.follow(_moment())
+    await scene.deliver(scene.cancelled())
+    assert methods(slack) == []
+
+
+async def test_an_idle_turn_is_one_call_wherever_it_is(
+    slack: FakeSlack, make: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "LOOK_SECONDS", 0.001)
+    for channel, method in {"D0DM": SESSION, "C0CHAN": STATUS}.items():
+        scene = make(channel=channel)
+        before = len(slack.calls())
+        await scene.follow(lambda: len(slack.calls()) > before, *[_moment() for _ in range(3)])  # noqa: B023  # called here
+        assert methods(slack)[before:] == [method]
 
 
 async def test_a_status_without_a_place_is_left_out(slack: FakeSlack, scene: SlackScene) -> None:
@@ -97,7 +128,7 @@ async def test_where_there_is_no_thread_there_is_no_status_and_no_stream(slack: 
 async def test_slack_gets_its_button_and_loses_it_with_the_reply(
     slack: FakeSlack, scene: SlackScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "LOOK_SECONDS", 0.01)
     await scene.follow(lambda: slack.session_statuses("D0DM", scene.asked_ts))
     assert slack.session_statuses("D0DM", scene.asked_ts) == ["processing"]
     await scene.deliver(scene.answered("Done."))
@@ -107,7 +138,7 @@ async def test_slack_gets_its_button_and_loses_it_with_the_reply(
 async def test_a_stream_that_ends_takes_the_button_away_by_itself(
     slack: FakeSlack, scene: SlackScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "LOOK_SECONDS", 0.01)
 
     def working() -> list[str]:
         return slack.session_statuses("D0DM", scene.asked_ts)
@@ -119,11 +150,11 @@ async def test_a_stream_that_ends_takes_the_button_away_by_itself(
 
 
 async def test_who_is_no_agent_is_asked_once_and_uses_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "BUTTON_SECONDS", 0.01)
+    monkeypatch.setattr(preview, "LOOK_SECONDS", 0.01)
     with FakeSlack(agent=False) as slack:
         async with scenes(slack) as make:
             scene = make(settings={"slack_preview": "update"})
-            said = lambda: slack.statuses("D0DM", scene.asked_ts)[1:] == ["is using clock…", "is thinking…"]  # noqa: E731
+            said = lambda: slack.statuses("D0DM", scene.asked_ts)[-2:] == ["is using clock…", "is thinking…"]  # noqa: E731
             using = lambda: slack.shown_status("D0DM", scene.asked_ts) == "is using clock…"  # noqa: E731
             await scene.follow(ToolCall("c1", "clock"), using, ToolCall("c1", "clock", done=True), said)
             assert scene.count(SESSION) == 1
@@ -314,9 +345,9 @@ async def test_a_turn_that_another_process_began_shows_only_that_it_goes_on(
     slack: FakeSlack, scene: SlackScene
 ) -> None:
     scene.outbox.first_attempt = False
-    said = lambda: slack.statuses("D0DM", scene.asked_ts)  # noqa: E731
+    said = lambda: slack.session_statuses("D0DM", scene.asked_ts)  # noqa: E731
     await scene.follow(TextDelta("Some words "), said, _moment(), _moment())
-    assert methods(slack) == [STATUS]
+    assert methods(slack) == [SESSION]
 
 
 async def test_where_the_app_is_not_installed_nothing_is_shown_and_nothing_raised(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.base import preview as base_preview
 from adapters.telegram import preview
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.message_writer import draft_id
@@ -30,8 +31,9 @@ LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PRIVATE_SECONDS", "GROUP_SECONDS"):
+    for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "LOOK_SECONDS"):
         monkeypatch.setattr(preview, name, 0.002)
+    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -43,11 +45,34 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------- typing
 
 
-@pytest.mark.parametrize("where", PLACES)
-async def test_the_bot_types_at_once_where_it_was_asked(telegram: FakeTelegram, make: MakeScene, where: str) -> None:
+@pytest.mark.parametrize("where", [where for where in PLACES if where != "private"])
+async def test_the_bot_types_where_it_was_asked(telegram: FakeTelegram, make: MakeScene, where: str) -> None:
     scene = make(where)
     await scene.follow(lambda: telegram.is_typing(scene.chat, scene.thread, business=scene.business))
     assert {action.thread for action in telegram.actions(scene.chat, business=scene.business)} == {scene.thread}
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_draft_takes_the_place_of_typing(make: MakeScene) -> None:
+    scene = make()
+    await scene.follow(lambda: scene.drafts() == [""], a_while(), TextDelta("Words"), scene.drafts, a_while())
+    assert scene.count(ACTION) == 0
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_where_there_are_no_drafts_it_types(telegram: FakeTelegram, make: MakeScene) -> None:
+    telegram.faults.add(DRAFT, TelegramErrorFault(404, "method not found"))
+    scene = make()
+    await scene.follow(lambda: scene.count(ACTION))
+
+
+async def test_a_reply_that_is_over_at_once_is_one_call(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 60.0)
+    scene = make("private", settings={"telegram_draft_seconds": 60})
+    await scene.follow(*deltas("A short one."))
+    await scene.deliver(scene.answered("A short one."))
+    scene.assert_stands("A short one.")
+    assert (scene.count(SEND), scene.count(DRAFT), scene.count(ACTION)) == (1, 0, 0)
 
 
 async def test_it_types_as_long_as_the_turn_lasts(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
