@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -16,10 +15,10 @@ from sqlalchemy import Connection
 from gateway import logs
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, StoreUnavailable, ThreadNotFound
 from gateway.domain.models import Claim, Conversation, ConversationKey, Lease, Message, MessageKind, ThreadId, Turn
-from gateway.ports.store import EnqueueRequest, EnqueueResult
+from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import pubsub, row_mapping, sql
 from storage.database import Database
-from storage.driver_sql import DriverStatement
+from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
 from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn
 from storage.queries import SqlTurnQueries
@@ -29,26 +28,6 @@ MessageName = tuple[str, str]
 """Platform and message id, as they are stored."""
 
 log = logs.get_logger(__name__)
-
-
-class EnqueueStatements:
-    """The statements of one kind of database."""
-
-    def __init__(self, kind: str) -> None:
-        upserts = sql.UPSERTS[kind]
-        self.kind = kind
-        self.now = DriverStatement(sql.now, kind)
-        self.turn_exists = DriverStatement(sql.turn_exists, kind)
-        self.turns_existing = DriverStatement(sql.turns_existing, kind)
-        self.conversation = DriverStatement(sql.open_conversation, kind)
-        self.lock_conversations = DriverStatement(sql.lock_open_conversations, kind)
-        self.insert_conversation = DriverStatement(upserts.insert_conversation, kind)
-        self.append_turns = DriverStatement(sql.append_turns, kind)
-        self.insert_turn = DriverStatement(upserts.insert_turn, kind, row_mapping.NEW_TURN_COLUMNS)
-
-
-statements_of = cache(EnqueueStatements)
-"""The statements of a kind of database, compiled once in a process."""
 
 
 @dataclass(slots=True)
@@ -83,7 +62,7 @@ class OpenConversation:
         return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
 
     def columns(self) -> dict[str, Any]:
-        """Returns the parameters of sql.append_turns and of Upserts.insert_conversation."""
+        """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
         return {"id_": self.id, "last": self.tail, "until": self.next_at, "holder": self.owner, "claims": self.epoch}
 
 

@@ -7,6 +7,7 @@ also poll, less often. LISTEN does not work behind PgBouncer in transaction mode
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, func, select
 
 from gateway import logs
 from gateway.domain.models import TurnId
-from gateway.ports.store import ClusterEvent, EventKind
+from gateway.ports.store import ClusterEvent, EventKind, WorkerLoad
 
 if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg
@@ -26,6 +27,7 @@ POLL_SECONDS: Final = 0.5
 RECONNECT_DELAYS: Final = (0.1, 0.5, 2.0, 5.0)
 """Seconds before each reconnect; the last one repeats."""
 DUE: Final = ClusterEvent(EventKind.DUE)
+LOAD: Final = re.compile(r"(\d+) ([01]) (.+)")
 EVENT_KINDS: Final = {news.value: news for news in EventKind}
 
 _notify_statement = select(func.pg_notify(CHANNEL, func.unnest(bindparam("payloads", type_=ARRAY(Text)))))
@@ -68,10 +70,15 @@ def _receive(connection: psycopg.Connection, on_event: Callable[[ClusterEvent], 
 
 
 def _encode(event: ClusterEvent) -> str:
+    if event.load is not None:
+        return f"{event.kind} {event.load.in_progress} {event.load.has_capacity:d} {event.load.owner}"
     return f"{event.kind} {event.turn_id}" if event.turn_id else event.kind.value
 
 
 def _decode(payload: str) -> ClusterEvent | None:
-    """Returns None for an event kind of a newer version."""
-    news, _, turn = payload.partition(" ")
-    return ClusterEvent(EVENT_KINDS[news], TurnId(turn) if turn else None) if news in EVENT_KINDS else None
+    """Returns None for an event of a newer version."""
+    news, _, rest = payload.partition(" ")
+    if news == EventKind.LOAD:
+        load = LOAD.fullmatch(rest)
+        return load and ClusterEvent(EventKind.LOAD, load=WorkerLoad(load[3], int(load[1]), load[2] == "1"))
+    return ClusterEvent(EVENT_KINDS[news], TurnId(rest) if rest else None) if news in EVENT_KINDS else None

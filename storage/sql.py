@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     Column,
     ColumnElement,
     Double,
@@ -86,39 +85,6 @@ APPEND_VALUES: dict[str, ColumnElement[Any]] = {
 }
 """Makes room for one more turn. An idle conversation becomes due."""
 
-# Executed by the driver, for all messages that arrive together: see storage.enqueueing.
-now = select(clock())
-OPEN_CONVERSATION = (*KEY, C.id, C.thread_id, C.backend, C.head, C.tail, C.owner, C.epoch, C.next_at)
-open_conversation = select(*OPEN_CONVERSATION).where(IS_KEY)
-_wanted_keys = (
-    func.unnest(*(bindparam(f"key_{column.name}", type_=ARRAY(SafeText)) for column in KEY))
-    .table_valued(*(column.name for column in KEY), name="wanted")
-    .render_derived()
-)
-lock_open_conversations = (
-    select(*OPEN_CONVERSATION)
-    .join(_wanted_keys, and_(*(column == _wanted_keys.c[column.name] for column in KEY)))
-    .order_by(C.id)  # as every transaction that locks several conversations, so no two can deadlock
-    .with_for_update(of=conversations, key_share=True)
-)
-turn_exists = select(T.platform, T.message_id).where(
-    T.platform == bindparam("on"), T.message_id == bindparam("message")
-)
-_wanted_messages = (
-    func.unnest(bindparam("on", type_=ARRAY(SafeText)), bindparam("message", type_=ARRAY(SafeText)))
-    .table_valued("platform", "message_id", name="wanted")
-    .render_derived()
-)
-turns_existing = select(T.platform, T.message_id).join(
-    _wanted_messages, and_(T.platform == _wanted_messages.c.platform, T.message_id == _wanted_messages.c.message_id)
-)
-append_turns = (
-    update(conversations)
-    .where(C.id == bindparam("id_"))
-    .values(tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"), next_at=bindparam("until"))
-)
-"""Saves a locked conversation to which turns are added."""
-
 
 MAX_WAIT_SECONDS = 61.0
 """The longest lease or delay in seconds: a minute, plus a second as the clock is read later."""
@@ -166,14 +132,6 @@ class Upserts:
             .values(head=0, tail=1, next_at=clock(), epoch=0, created_at=clock())
             .on_conflict_do_update(index_elements=KEY, set_=APPEND_VALUES)
             .returning(*SLOT)
-        )
-        self.insert_conversation = (
-            insert(conversations)
-            .values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
-            .values(head=0, tail=bindparam("last"), owner=bindparam("holder"))
-            .values(epoch=bindparam("claims"), next_at=bindparam("until"), created_at=clock())
-            .on_conflict_do_nothing()
-            .returning(C.id)
         )
         self.insert_turn = insert(turns).on_conflict_do_nothing().inline().execution_options(preserve_rowcount=True)
         self.insert_imported = (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Concatenate, ParamSpec, TypeVar
 
-from gateway.ports.store import ClusterEvent
+from gateway.ports.store import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
@@ -116,6 +116,11 @@ class SqlStore:
         """Also receives the events of this process."""
         if self.is_shared:
             pubsub.listen(self._database.listen_connection, on_event, stopped)
+
+    def announce(self, load: WorkerLoad) -> None:
+        if self.is_shared:
+            with self._database.single_write() as connection:
+                pubsub.publish(connection, [ClusterEvent(EventKind.LOAD, load=load)])
 
     def close(self) -> None:
         self._database.close()

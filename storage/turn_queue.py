@@ -27,7 +27,7 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
-from gateway.ports.store import EnqueueResult
+from gateway.ports.enqueue import EnqueueResult
 from storage import pubsub, row_mapping, sql, transitions
 from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn, publish_cancelled

@@ -29,6 +29,7 @@ from gateway.domain.models import (
     TurnId,
     Usage,
 )
+from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +81,6 @@ class KeyValueStore(Protocol):
     def try_lock(self, name: str, owner: str, seconds: float) -> bool:
         """Takes or extends a lock with an expiry, or releases it when ``seconds`` is 0. False: another owner has it."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class EnqueueRequest:
-    """A message to commit as a turn, see ``Store.enqueue_all``."""
-
-    message: Message
-    turn_id: TurnId
-    owner: str | None = None
-    """Who claims the conversation with it if that is idle; None: nobody."""
-    received_by: str = ""
-    """The receiving process, for the audit log; if the message has a waiting caller, that process is told of the
-    outcome by a ClusterEvent."""
-    max_backlog: int = 100
-    """How many unfinished turns the conversation may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnqueueResult:
-    """The result of enqueueing a message."""
-
-    turn: Turn
-    is_new: bool
-    """False: this message id was recorded before; ``turn`` is the existing turn."""
-    claim: Claim | None = None
-    """Set when the conversation was idle and ``owner`` was given: the caller may start the turn at once."""
-    cancelled: tuple[TurnId, ...] = ()
-    """The turns that a message of kind STOP cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +189,28 @@ class EventKind(StrEnum):
     """A turn that a caller awaits in one process was resolved by another process."""
     CANCELLED = "cancelled"
     """A running turn was cancelled."""
+    LOAD = "load"
+    """How busy a worker is."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """How busy a worker is."""
+
+    owner: str
+    in_progress: int
+    """On how many conversations it works."""
+    has_capacity: bool
+    """Whether it claims more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterEvent:
     kind: EventKind
     turn_id: TurnId | None = None
-    """None for DUE."""
+    """Of RESOLVED and CANCELLED."""
+    load: WorkerLoad | None = None
+    """Of LOAD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +326,10 @@ class Store(KeyValueStore, Protocol):
         Runs in a thread of its own. Reconnects by itself and then emits DUE, as events may have been missed. Returns at
         once if no other process can share the database. Raises nothing.
         """
+        ...
+
+    def announce(self, load: WorkerLoad) -> None:
+        """Tells the other processes how busy a worker is, if others can share the database."""
         ...
 
     def queue_depths(self) -> Sequence[QueueDepth]:

@@ -35,9 +35,10 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
 from gateway.ports.assistant import Assistant
+from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
-from gateway.ports.store import EnqueueRequest, EnqueueResult, Store
+from gateway.ports.store import Store
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
@@ -57,8 +58,10 @@ class WorkerHandle(Protocol):
 
     owner: str
 
-    def free_capacity(self) -> int:
-        """Returns how many more conversations could be worked on at once."""
+    def share(self) -> int:
+        """Returns how many more conversations to claim at once: as many as there is capacity for, while no other
+        process is less busy. What is left is claimed by whichever process is free.
+        """
         ...
 
     def is_processing(self, conversation_id: int) -> bool:
@@ -150,10 +153,10 @@ class StoreInbox:
             return EnqueueResult(existing, is_new=False)
 
     async def _enqueue_all(self, arrived: Sequence[tuple[Message, TurnId]]) -> Sequence[EnqueueResult | Exception]:
-        """Commits messages, then starts the turns that this process has capacity for. Raises StoreUnavailable."""
-        owner, since, capacity = self._worker.owner, lease_clock(), self._worker.free_capacity()
+        """Commits messages, then starts this process's share of the turns. Raises StoreUnavailable."""
+        owner, since, share = self._worker.owner, lease_clock(), self._worker.share()
         requests = [
-            EnqueueRequest(message, turn_id, owner if index < capacity else None, owner, self._max_backlog)
+            EnqueueRequest(message, turn_id, owner if index < share else None, owner, self._max_backlog)
             for index, (message, turn_id) in enumerate(arrived)
         ]
         results = await self._store.read(lambda store: store.enqueue_all(requests))

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import CURRENT_LEASE, LeaseGuard, lease_clock
+from gateway.coordination.peers import MAX_AGE_SECONDS, SLACK, PeerLoads
 from gateway.coordination.retry import repeat
 from gateway.domain.errors import LeaseLost, StoreUnavailable
 from gateway.domain.models import Claim, TurnId
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import ClusterEvent, EventKind, Store
+from gateway.ports.store import ClusterEvent, EventKind, Store, WorkerLoad
 from gateway.worker.turn_processor import ConversationTask, TurnProcessor, cancel_all
 
 T = TypeVar("T")
@@ -27,6 +28,11 @@ MAX_CLAIMS_PER_SWEEP = 100
 """The largest number of conversations that one query claims."""
 RETRY_DELAY_AFTER_FAULT = 5.0
 STOPPED = "The gateway is stopping. Try again later."
+HEAD_START_SECONDS = 0.1
+"""Seconds for which a process leaves what is due to the less busy ones, before it claims it all the same."""
+ANNOUNCE_SECONDS = 0.1
+HEARTBEAT_SECONDS = MAX_AGE_SECONDS / 3
+"""Seconds between announcements while nothing changes."""
 MAX_BURST_WAIT = 1.0
 """Seconds for which turns are at most delayed while messages are being accepted."""
 
@@ -57,6 +63,9 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._sweep_seconds = sweep_seconds
         self._tasks: dict[int, ConversationTask] = {}
+        self._peers = PeerLoads(owner)
+        self._announced: tuple[WorkerLoad, float] | None = None
+        """The last announcement, and when it was made by the clock of the loop."""
         self._background_tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
         self._accepting_count = 0
@@ -85,6 +94,8 @@ class Worker:
         def on_event(event: ClusterEvent) -> None:
             if event.kind is EventKind.DUE:
                 self._loop.call_soon_threadsafe(self._wake_up.set)
+            elif event.load is not None:
+                self._loop.call_soon_threadsafe(self._peers.hear, event.load)
             elif event.kind is EventKind.RESOLVED and event.turn_id is not None:
                 on_resolved(event.turn_id)
             elif event.turn_id is not None:
@@ -94,6 +105,9 @@ class Worker:
             target=store.listen, args=(on_event, self._stop_listening), name="cluster-events", daemon=True
         )
         self._listener.start()
+        if store.is_shared:
+            pause = partial(asyncio.sleep, ANNOUNCE_SECONDS)
+            self.run_in_background(repeat(self._announce, "load not announced", pause))
 
     def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine beside the turns until ``finish`` cancels it."""
@@ -132,8 +146,9 @@ class Worker:
 
     # ------------------------------------------------------------ on the loop, for the inbox
 
-    def free_capacity(self) -> int:
-        return 0 if self._draining else max(0, self._capacity - len(self._tasks))
+    def share(self) -> int:
+        share = self._peers.share(len(self._tasks))
+        return self._free_capacity() if share is None else min(share, self._free_capacity())
 
     @contextmanager
     def accepting(self) -> Iterator[None]:
@@ -186,18 +201,24 @@ class Worker:
         """Claims what is due, as far as there is capacity. Raises StoreUnavailable."""
         self._wake_up.clear()
         while await self._claim_due():
-            pass
+            await self._leave_to_others()
 
     async def _wait_for_wake_up(self) -> None:
         """Waits for an event, but not for long: no event tells of a lease whose holder died."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._sweep_seconds):
                 await self._wake_up.wait()
+        await self._leave_to_others()
+
+    async def _leave_to_others(self) -> None:
+        """Waits for a moment while less busy processes can claim what is due."""
+        if not self.share() and self._free_capacity():
+            await asyncio.sleep(HEAD_START_SECONDS)
 
     async def _claim_due(self) -> bool:
         """Claims once; returns whether more may be due for which there is capacity. Raises StoreUnavailable."""
-        limit = min(MAX_CLAIMS_PER_SWEEP, self._capacity - len(self._tasks))
-        if self._draining or limit <= 0:
+        limit = min(self._free_capacity(), self.share() or SLACK, MAX_CLAIMS_PER_SWEEP)
+        if limit <= 0:
             return False
         since = lease_clock()
         claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit))
@@ -205,6 +226,17 @@ class Worker:
         for claim in claims:
             self._start_task(claim, since)
         return len(claims) == limit
+
+    def _free_capacity(self) -> int:
+        """Returns how many more conversations could be worked on at once."""
+        return 0 if self._draining else max(0, self._capacity - len(self._tasks))
+
+    async def _announce(self) -> None:
+        """Announces how busy this process is, if that has changed, and from time to time. Raises StoreUnavailable."""
+        load, last = WorkerLoad(self.owner, len(self._tasks), self._free_capacity() > 0), self._announced
+        if last is None or _differs(load, last[0]) or self._loop.time() - last[1] >= HEARTBEAT_SECONDS:
+            self._announced = load, self._loop.time()
+            await self._store.read(partial(_announce, load=load))
 
     async def _renew(self) -> None:
         """Raises StoreUnavailable."""
@@ -231,7 +263,7 @@ class Worker:
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
-        work = self._tasks[conversation] = ConversationTask(guard, over_capacity=not self.free_capacity())
+        work = self._tasks[conversation] = ConversationTask(guard, over_capacity=not self._free_capacity())
         self._metrics.set_conversations_in_progress(len(self._tasks))
         # In a new context: a caller's would be kept in memory for as long as the turn runs.
         work.task = self._loop.create_task(self._process_conversation(work), context=Context())
@@ -288,6 +320,15 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def _differs(load: WorkerLoad, announced: WorkerLoad) -> bool:
+    moved = abs(load.in_progress - announced.in_progress)
+    return load.has_capacity != announced.has_capacity or moved >= SLACK // 2
+
+
+def _announce(store: Store, *, load: WorkerLoad) -> None:
+    store.announce(load)
 
 
 def run_once(work: Coroutine[Any, Any, T]) -> T:

@@ -29,6 +29,7 @@ NEVER_ENDS_SECONDS = 3600.0
 ONE_PROCESS = "one process"
 
 INSTANT_SECTION = "Turns a second over PostgreSQL, the assistant answers at once"
+SHARED_SECTION = "Turns a second over PostgreSQL, all received by one process"
 WAITING_SECTION = f"Turns a second over PostgreSQL, the assistant answers after {RUN_SECONDS:g} s"
 TABLE_SECTION = "A full table, ms"
 DEATH_SECTION = "A process is killed, s"
@@ -70,6 +71,7 @@ class ScaleScenes:
             self._report_progress(f"starting {max(PROCESSES)} core processes")
             cores = self._processes.start_cores(max(PROCESSES))
             yield from self._instant(server, cores)
+            yield self._shared(server, cores)
             yield from self._waiting(server, cores, CAPACITY, self._plan.low_capacity_turns)
             yield from self._waiting(server, cores, HIGH_CAPACITY, self._plan.high_capacity_turns)
             # The kill scene waits for a lease to expire; the table is filled meanwhile.
@@ -89,6 +91,16 @@ class ScaleScenes:
         for processes, rate in rates.items():
             yield Measurement(INSTANT_SECTION, _process_count(processes), rate, *_compared_with_one(processes, rates))
         yield Measurement(INSTANT_SECTION, "the best", max(rates.values()), target=at_least(800))
+
+    def _shared(self, server: DatabaseServer, cores: Sequence[CoreProcess]) -> Measurement:
+        """Measures two processes of which one receives all messages, as ``web`` and ``worker`` do."""
+        turns = self._plan.instant_turns
+        alone, both = (
+            median([self._rate(server, cores[:count], turns, receivers=1) for _ in range(self._plan.rounds)])
+            for count in (1, 2)
+        )
+        name = "a process that receives, one that only works"
+        return Measurement(SHARED_SECTION, name, both, alone, ONE_PROCESS, at_least_times(1.5))
 
     def _waiting(
         self, server: DatabaseServer, cores: Sequence[CoreProcess], capacity: int, turns: int
@@ -110,18 +122,21 @@ class ScaleScenes:
         *,
         capacity: int = HIGH_CAPACITY,
         run_seconds: float = 0.0,
+        receivers: int | None = None,
     ) -> float:
-        """Returns turns per second over all core processes, each receiving the same number."""
-        url, each = server.new_database(), turns // len(cores)
+        """Returns turns per second over all core processes; ``receivers`` of them receive the same number each."""
+        receivers = receivers or len(cores)
+        url, each = server.new_database(), turns // receivers
         conversations = each if run_seconds else each // TURNS_PER_CONVERSATION
-        self._report_progress(f"{len(cores)} core processes, {each * len(cores)} turns, up to {capacity} runs in each")
-        for core in cores:
-            core.open(CoreOrder(url, core.name, each, conversations, capacity, run_seconds))
+        self._report_progress(f"{len(cores)} core processes, {each * receivers} turns, up to {capacity} runs in each")
+        for number, core in enumerate(cores):
+            received = each if number < receivers else 0
+            core.open(CoreOrder(url, core.name, received, conversations, capacity, run_seconds))
         for core in cores:
             core.start_accepting()
         for core in cores:
             core.wait_until_accepted()
-        progress = _wait_for_progress(url, lambda now: now.delivered == each * len(cores), "turns were not delivered")
+        progress = _wait_for_progress(url, lambda now: now.delivered == each * receivers, "turns were not delivered")
         for core in cores:
             core.close()
         return progress.rate

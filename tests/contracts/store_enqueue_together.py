@@ -10,7 +10,8 @@ import pytest
 
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound
 from gateway.domain.models import AuditEvent, Message, MessageKind, TurnId, TurnState
-from gateway.ports.store import EnqueueRequest, EnqueueResult, Store
+from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
     answer,

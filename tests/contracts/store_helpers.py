@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.domain.models import AuditEvent, Claim, ConversationKey, Failure, File, Message, Turn, TurnId, Usage
-from gateway.ports.store import EnqueueResult, FinishTurn, LeasedWrite, RecordOutcome, Store
+from gateway.ports.enqueue import EnqueueResult
+from gateway.ports.store import FinishTurn, LeasedWrite, RecordOutcome, Store
 
 PLATFORM = "pigeon"
 FAILURE = Failure("timed_out", "It took too long.", "after 600 s", 30.0)

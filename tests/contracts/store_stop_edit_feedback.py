@@ -8,7 +8,8 @@ import pytest
 
 from gateway.domain.errors import Overloaded, ThreadNotFound
 from gateway.domain.models import Claim, Feedback, MessageEdited, MessageKind, Turn, TurnId, TurnState
-from gateway.ports.store import EnqueueResult, RecordOutcome, ReleaseLease, Store
+from gateway.ports.enqueue import EnqueueResult
+from gateway.ports.store import RecordOutcome, ReleaseLease, Store
 from tests.contracts.store_helpers import (
     FAILURE,
     PLATFORM,

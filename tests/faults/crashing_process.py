@@ -18,12 +18,11 @@ from typing import Any
 from gateway import app
 from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn
 from gateway.ports.check import CheckResult
+from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
 from gateway.ports.store import (
     AppendAuditEntry,
-    EnqueueRequest,
-    EnqueueResult,
     FinishTurn,
     LeasedWrite,
     RecordOutcome,

@@ -41,6 +41,7 @@ class _ListeningStore:
     def __init__(self, store: SqlStore, listening: threading.Event) -> None:
         self._store = store
         self._listening = listening
+        self.is_shared = store.is_shared
 
     def listen(self, hear: Callable[[ClusterEvent], None], stopped: threading.Event) -> None:
         def on_event(event: ClusterEvent) -> None:

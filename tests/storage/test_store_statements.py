@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from gateway.domain.models import Exchange, Feedback, MessageEdited, MessageKind, RunId, ThreadId
-from gateway.ports.store import EnqueueRequest, LeasedWrite, Rate, SetPostedMessages, SetRun, SetThread
+from gateway.ports.enqueue import EnqueueRequest
+from gateway.ports.store import LeasedWrite, Rate, SetPostedMessages, SetRun, SetThread
 from storage import sql
 from storage.driver_sql import DriverStatement
 from storage.store import SqlStore

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.domain.models import TurnId, TurnState
+from gateway.coordination.peers import SLACK
+from gateway.domain.models import AuditEvent, TurnId, TurnState
+from gateway.ports.inbox import AcceptResult
+from gateway.ports.store import WorkerLoad
 from storage.store import SqlStore
 from tests import postgres
 from tests.fakes.assistant import FakeAssistant
@@ -18,6 +21,8 @@ from tests.gateway.worker_process import Start, WorkerProcess
 PATIENCE = 20.0
 NEVER = 3600.0
 """Seconds between two polls of the database: so long that nothing in these tests is found by polling."""
+CAPACITY = 50
+"""Conversations that a process works on at once."""
 
 
 @pytest.fixture
@@ -41,6 +46,16 @@ def start(postgres_url: str, assistant: FakeAssistant) -> Iterator[Start]:
         store.close()
 
 
+def accept(process: WorkerProcess, channel: str) -> AcceptResult:
+    return process.inbox.accept(process.platform.message("hello", channel=channel))
+
+
+def turn_owner(process: WorkerProcess, turn: TurnId) -> str:
+    """Returns the process that claimed a turn; empty if none did."""
+    claims = [entry.detail for entry in process.stored(turn).audit_log if entry.event is AuditEvent.CLAIMED]
+    return claims[-1] if claims else ""
+
+
 def wait_until_it_runs(assistant: FakeAssistant) -> None:
     deadline, pause = time.monotonic() + PATIENCE, threading.Event()
     while assistant.running < 1:
@@ -53,6 +68,74 @@ def test_a_turn_beyond_the_capacity_of_one_process_is_claimed_by_another_at_once
     idle.listening.wait(PATIENCE)
     full.say("hello")
     assert idle.platform.wait_for(1)[0].reply == "You said: hello"
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline, pause = time.monotonic() + PATIENCE, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
+
+
+def share_of(process: WorkerProcess) -> int:
+    """Returns how many more conversations a process would claim at once."""
+
+    async def ask() -> int:
+        return process.worker.share()
+
+    return process.worker.run_coroutine(ask())
+
+
+def test_a_process_busier_than_another_leaves_turns_to_it(start: Start, assistant: FakeAssistant) -> None:
+    busy = start(owner="busy")
+    until(lambda: share_of(busy) == CAPACITY)
+    idle = start(owner="idle")
+    until(lambda: share_of(busy) == SLACK)
+    assistant.think = lambda _: asyncio.Event()
+    taken = [accept(busy, f"{number}").claimed_here for number in range(SLACK)]
+    assert taken == [True] * SLACK
+    left = accept(busy, "left")
+    assert not left.claimed_here
+    until(lambda: turn_owner(idle, left.turn.id) == "idle")
+    for process in (busy, idle):
+        process.stop(grace=0.0)
+
+
+def test_on_an_idle_system_a_process_claims_what_it_receives(start: Start) -> None:
+    process = start(owner="one")
+    start(owner="two")
+    until(lambda: share_of(process) == SLACK)
+    for number in range(2 * SLACK):
+        accepted = accept(process, f"{number}")
+        assert accepted.claimed_here
+        process.platform.wait_for(number + 1)
+
+
+def test_a_process_that_died_after_it_left_a_turn_delays_it_by_less_than_a_second(
+    start: Start, postgres_url: str
+) -> None:
+    idle = start(owner="idle")
+    idle.listening.wait(PATIENCE)
+    dead = SqlStore(postgres_url)
+    left = dead.enqueue(idle.platform.message("hello"), TurnId("turn_left"), received_by="dead").turn
+    dead.close()
+    (delivered,) = idle.platform.wait_for(1)
+    assert delivered.id == left.id
+    started_at = idle.stored(left.id).started_at
+    assert started_at is not None
+    assert started_at - left.received_at < 1.0
+
+
+def test_what_no_other_process_takes_is_claimed_by_the_busy_one(start: Start, postgres_url: str) -> None:
+    busy = start(owner="busy")
+    frozen = SqlStore(postgres_url)
+    busy.listening.wait(PATIENCE)
+    frozen.announce(WorkerLoad("frozen", 0, has_capacity=True))
+    until(lambda: share_of(busy) == SLACK)
+    for number in range(3 * SLACK):
+        busy.say("hello", channel=f"{number}")
+    assert len(busy.platform.wait_for(3 * SLACK)) == 3 * SLACK
+    frozen.close()
 
 
 def test_a_released_turn_is_claimed_by_another_process_at_once(start: Start, assistant: FakeAssistant) -> None:

@@ -17,9 +17,10 @@ from gateway.domain.errors import Blocked, Conflict, Overloaded, StoreUnavailabl
 from gateway.domain.models import Claim, ConversationKey, Exchange, Message, MessageKind, ThreadId, TurnId, TurnState
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
+from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import ParsedUpdate
-from gateway.ports.store import EnqueueRequest, EnqueueResult, FinishTurn, RecordOutcome, SetThread
+from gateway.ports.store import FinishTurn, RecordOutcome, SetThread
 from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
@@ -38,7 +39,7 @@ class Notes:
     interrupted: list[TurnId] = field(default_factory=list)
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
-    def free_capacity(self) -> int:
+    def share(self) -> int:
         return self.capacity - len(self.submitted)
 
     def is_processing(self, conversation_id: int) -> bool:

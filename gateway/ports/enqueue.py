@@ -1,0 +1,35 @@
+"""What ``Store.enqueue_all`` takes and returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.domain.models import Claim, Message, Turn, TurnId
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueRequest:
+    """A message to commit as a turn, see ``Store.enqueue_all``."""
+
+    message: Message
+    turn_id: TurnId
+    owner: str | None = None
+    """Who claims the conversation with it if that is idle; None: nobody."""
+    received_by: str = ""
+    """The receiving process, for the audit log; if the message has a waiting caller, that process is told of the
+    outcome by a ClusterEvent."""
+    max_backlog: int = 100
+    """How many unfinished turns the conversation may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueResult:
+    """The result of enqueueing a message."""
+
+    turn: Turn
+    is_new: bool
+    """False: this message id was recorded before; ``turn`` is the existing turn."""
+    claim: Claim | None = None
+    """Set when the conversation was idle and ``owner`` was given: the caller may start the turn at once."""
+    cancelled: tuple[TurnId, ...] = ()
+    """The turns that a message of kind STOP cancelled."""

@@ -1,0 +1,78 @@
+"""The statements for messages that arrive together, compiled once for each kind of database; see storage.enqueueing."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sqlalchemy import ARRAY, and_, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from storage import row_mapping, sql
+from storage.driver_sql import DriverStatement
+from storage.schema import SafeText, conversations, turns
+from storage.sql import IS_KEY, KEY, clock
+
+C = conversations.c
+T = turns.c
+
+now = select(clock())
+OPEN_CONVERSATION = (*KEY, C.id, C.thread_id, C.backend, C.head, C.tail, C.owner, C.epoch, C.next_at)
+open_conversation = select(*OPEN_CONVERSATION).where(IS_KEY)
+_wanted_keys = (
+    func.unnest(*(bindparam(f"key_{column.name}", type_=ARRAY(SafeText)) for column in KEY))
+    .table_valued(*(column.name for column in KEY), name="wanted")
+    .render_derived()
+)
+lock_open_conversations = (
+    select(*OPEN_CONVERSATION)
+    .join(_wanted_keys, and_(*(column == _wanted_keys.c[column.name] for column in KEY)))
+    .order_by(C.id)  # as every transaction that locks several conversations, so no two can deadlock
+    .with_for_update(of=conversations, key_share=True)
+)
+turn_exists = select(T.platform, T.message_id).where(
+    T.platform == bindparam("on"), T.message_id == bindparam("message")
+)
+_wanted_messages = (
+    func.unnest(bindparam("on", type_=ARRAY(SafeText)), bindparam("message", type_=ARRAY(SafeText)))
+    .table_valued("platform", "message_id", name="wanted")
+    .render_derived()
+)
+turns_existing = select(T.platform, T.message_id).join(
+    _wanted_messages, and_(T.platform == _wanted_messages.c.platform, T.message_id == _wanted_messages.c.message_id)
+)
+append_turns = (
+    update(conversations)
+    .where(C.id == bindparam("id_"))
+    .values(tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"), next_at=bindparam("until"))
+)
+"""Saves a locked conversation to which turns are added."""
+
+
+def _insert_conversation(kind: str) -> postgresql.Insert | sqlite.Insert:
+    """Returns no row when another transaction was first."""
+    insert = postgresql.insert(conversations) if kind == "postgresql" else sqlite.insert(conversations)
+    return (
+        insert.values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
+        .values(head=0, tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"))
+        .values(next_at=bindparam("until"), created_at=clock())
+        .on_conflict_do_nothing()
+    )
+
+
+class EnqueueStatements:
+    """The statements of one kind of database."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.now = DriverStatement(now, kind)
+        self.turn_exists = DriverStatement(turn_exists, kind)
+        self.turns_existing = DriverStatement(turns_existing, kind)
+        self.conversation = DriverStatement(open_conversation, kind)
+        self.lock_conversations = DriverStatement(lock_open_conversations, kind)
+        self.insert_conversation = DriverStatement(_insert_conversation(kind).returning(C.id), kind)
+        self.append_turns = DriverStatement(append_turns, kind)
+        self.insert_turn = DriverStatement(sql.UPSERTS[kind].insert_turn, kind, row_mapping.NEW_TURN_COLUMNS)
+
+
+statements_of = cache(EnqueueStatements)
+"""The statements of a kind of database, compiled once in a process."""
