@@ -57,14 +57,14 @@ class ChatRequestParser:
         self.model = _request_model(max_message_chars)
 
     def parse(self, request: Request) -> ParsedChatRequest:
-        """Returns what a caller asks. Raises Unverified, Unreadable.
+        """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
 
         A message without an Idempotency-Key is a new one each time it is sent, and has a new id each time.
         """
         return self._parse(self.owner(request.headers), request)
 
     def dry_run(self, supposed: SyntheticMessage) -> Message:
-        """Returns the message of a made-up request. Raises Unreadable.
+        """Returns the message of a made-up request. Raises MalformedRequest.
 
         A caller's workspace is the digest of its API key; without one, the first key's.
         """
@@ -75,7 +75,7 @@ class ChatRequestParser:
     def owner(self, headers: Mapping[str, str]) -> str:
         """Returns whose threads a caller may see: a digest of its API key, or "" when no keys are set.
 
-        Raises Unverified.
+        Raises Unauthenticated.
         """
         if not self.owners:
             return ""
@@ -108,7 +108,7 @@ def _owner(key: bytes) -> str:
 
 
 def _identity(owner: str, key: str | None, body: ChatRequest) -> tuple[str, dict[str, str]]:
-    """Returns a message's id, and the digest stored with it to recognise a repeated request. Raises Unreadable."""
+    """Returns a message's id, and the digest stored with it to recognise a repetition. Raises MalformedRequest."""
     if key is None:
         return f"once_{secrets.token_hex(12)}", {}
     if not IDEMPOTENCY_KEY.fullmatch(key):

@@ -129,7 +129,7 @@ class ChatRoutes:
         return accepted
 
     def _turn(self, turn_id: str) -> Turn:
-        """Returns a turn of the caller's own. Raises Unverified, TurnNotFound (also for turns of other callers)."""
+        """Returns the caller's own turn. Raises Unauthenticated, TurnNotFound (also for turns of other callers)."""
         owner = self.parser.owner(_headers())
         if TURN_NAME.fullmatch(turn_id):
             turn = self.inbox.get_turn(TurnId(turn_id))
