@@ -17,7 +17,7 @@ LARGEST_SIZE = 2**53
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """Returns the JSON object in a request's body. Raises Unreadable."""
+    """Returns the JSON object in a request's body. Raises MalformedRequest."""
     try:
         fields = json.loads(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError):

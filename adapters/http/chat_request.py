@@ -109,7 +109,7 @@ def _owner(key: bytes) -> str:
 
 
 def _identity(owner: str, key: str | None, body: ChatRequest) -> tuple[str, dict[str, str]]:
-    """Returns a message's id, and the digest by which a repeated request is recognised. Raises MalformedRequest."""
+    """Returns a message's id, and the digest stored with it to recognise a repetition. Raises MalformedRequest."""
     if key is None:
         return f"once_{secrets.token_hex(12)}", {}
     if not IDEMPOTENCY_KEY.fullmatch(key):

@@ -144,7 +144,7 @@ class ChatRoutes:
         return accepted
 
     async def _turn(self, request: HttpRequest) -> Turn:
-        """Returns a turn of the caller. Raises Unauthenticated, TurnNotFound (also for turns of other callers)."""
+        """Returns the caller's own turn. Raises Unauthenticated, TurnNotFound (also for turns of other callers)."""
         owner, turn_id = self.parser.owner(request.headers), request.path_values["turn_id"]
         if TURN_NAME.fullmatch(turn_id):
             turn = await self.inbox.get_turn(TurnId(turn_id))

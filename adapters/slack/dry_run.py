@@ -14,7 +14,7 @@ UNKNOWN_TEAM = "unknown"
 
 
 def dry_run(parser: EventParser, supposed: SyntheticMessage) -> ParsedUpdate:
-    """Raises Unreadable for ids that cannot be Slack's."""
+    """Raises MalformedRequest for ids that cannot be Slack's."""
     for what, name in (("channel", supposed.channel), ("user", supposed.user)):
         if not ID.fullmatch(name):
             raise MalformedRequest(f"Slack's {what}s have ids such as {'C' if what == 'channel' else 'U'}0123ABCD.")

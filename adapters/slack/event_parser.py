@@ -113,7 +113,7 @@ class EventParser:
         self._bots = frozenset(name.strip() for name in settings.slack_allowed_bots.split(",") if name.strip())
 
     def receive(self, request: Request) -> ParsedUpdate:
-        """Parses a webhook request. Raises Unverified, Unreadable."""
+        """Parses a webhook request. Raises Unauthenticated, MalformedRequest."""
         if _is_ssl_check(request):
             return ParsedUpdate()
         return self.parse(decode(request.headers.get("content-type", ""), self._verified(request)))
@@ -133,7 +133,7 @@ class EventParser:
         return self._command(payload) if "command" in payload else ParsedUpdate()
 
     def _verified(self, request: Request) -> str:
-        """Returns the body if Slack signed it within the last five minutes. Raises Unverified, Unreadable."""
+        """Returns the body if Slack signed it in the last five minutes. Raises Unauthenticated, MalformedRequest."""
         timestamp = request.headers.get("x-slack-request-timestamp", "")
         signature = request.headers.get("x-slack-signature", "")
         if self._verifier and TIMESTAMP.fullmatch(timestamp) and SIGNATURE.fullmatch(signature):
@@ -284,7 +284,7 @@ def ephemeral(text: str) -> ParsedUpdate:
 
 
 def decode(content_type: str, body: str) -> Mapping[str, Any]:
-    """Returns the payload of a request: JSON, a form, or JSON in a form. Raises Unreadable."""
+    """Returns the payload of a request: JSON, a form, or JSON in a form. Raises MalformedRequest."""
     if content_type.partition(";")[0].strip().lower() != FORM:
         return parse_object(body)
     form = _form(body)

@@ -13,7 +13,7 @@ BOT = "bot"
 
 
 def dry_run(parser: UpdateParser, supposed: SyntheticMessage) -> ParsedUpdate:
-    """Raises Unreadable for ids that cannot be Telegram's."""
+    """Raises MalformedRequest for ids that cannot be Telegram's."""
     chat = _number("chat", supposed.channel or supposed.user)
     user = _number("user", supposed.user or supposed.channel)
     message: dict[str, Any] = {

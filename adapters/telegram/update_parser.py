@@ -77,7 +77,7 @@ class UpdateParser:
         self._me = BotIdentity(self._me.id, who.username)
 
     def receive(self, request: Request) -> ParsedUpdate:
-        """Parses a webhook request. Raises Unverified, and Unreadable for what is not an update."""
+        """Parses a webhook request. Raises Unauthenticated, and MalformedRequest for what is not an update."""
         shown = request.headers.get(SECRET_HEADER, "").encode(errors="backslashreplace")
         if not self._secret or not hmac.compare_digest(shown, self._secret):
             raise Unauthenticated("The secret is missing or wrong.")
@@ -90,7 +90,7 @@ class UpdateParser:
     def parse(self, update: Fields) -> ParsedUpdate:
         """Returns what an update says; an empty receipt for unknown kinds.
 
-        Raises Unreadable if it is of a known kind, but not as Telegram documents it.
+        Raises MalformedRequest if it is of a known kind, but not as Telegram documents it.
         """
         match update:
             case {"message": message} | {"business_message": message}:
@@ -243,7 +243,7 @@ class UpdateParser:
 
 
 def checked(update: object) -> dict[str, Any]:
-    """Returns what is an update, at least by its id. Raises Unreadable."""
+    """Returns what is an update, at least by its id. Raises MalformedRequest."""
     if not isinstance(update, dict):
         raise MalformedRequest("This is not an update.")
     update_id = update.get("update_id")

@@ -54,8 +54,8 @@ VISIBLE = AfterValidator(_visible)
 def read_model(model: type[M], content_type: str, body: bytes) -> M:
     """Returns a request's body as an instance of the model.
 
-    Raises Unreadable: ``unsupported_media_type``, ``invalid_json``, ``missing_…``, ``empty_…`` and ``…_too_long`` for a
-    field that must be there, ``invalid_field`` for everything else, unknown fields by name.
+    Raises MalformedRequest: ``unsupported_media_type``, ``invalid_json``, ``missing_…``, ``empty_…`` and ``…_too_long``
+    for a field that must be there, ``invalid_field`` for everything else, unknown fields by name.
     """
     _demand_json(content_type)
     fields = read_object(body)
@@ -66,7 +66,7 @@ def read_model(model: type[M], content_type: str, body: bytes) -> M:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in a body. Raises Unreadable: ``invalid_json``.
+    """Returns the JSON object in a body. Raises MalformedRequest: ``invalid_json``.
 
     Also refuses what many parsers accept and others do not: the same name twice, NaN and Infinity, half of a surrogate
     pair.

@@ -59,7 +59,7 @@ def by_webhook(telegram: FakeTelegram | None = None, **given: Any) -> TelegramSe
 
 
 class FakeMemory:
-    """Implements gateway.ports.store.Memory; leases last until they are released. ``keep`` raises ``faults`` first."""
+    """Implements KeyValueStore; locks last until they are released. ``set_value`` raises ``faults`` first."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
