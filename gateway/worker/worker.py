@@ -29,6 +29,7 @@ RETRY_DELAY_AFTER_FAULT = 5.0
 STOPPED = "The gateway is stopping. Try again later."
 HEAD_START_SECONDS = 0.1
 """Seconds for which a process leaves what is due to the less busy ones, before it claims it all the same."""
+BUSY_PAUSE_SECONDS = 0.02
 ANNOUNCE_SECONDS = 0.1
 HEARTBEAT_SECONDS = MAX_AGE_SECONDS / 3
 """Seconds between announcements while nothing changes."""
@@ -207,8 +208,14 @@ class Worker:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._sweep_seconds):
                         await self._wake_up.wait()
-            if not self.share() and self._free_capacity():
-                await asyncio.sleep(HEAD_START_SECONDS)
+            await self._pause_if_busy()
+
+    async def _pause_if_busy(self) -> None:
+        """Pauses before a sweep, so that less busy processes are first and one query claims more."""
+        if not self.share() and self._free_capacity():
+            await asyncio.sleep(HEAD_START_SECONDS)
+        elif len(self._tasks) >= SLACK:
+            await asyncio.sleep(BUSY_PAUSE_SECONDS)
 
     async def _sweep(self) -> bool:
         """Claims what is due; returns whether more may be due for which there is capacity."""
