@@ -14,7 +14,17 @@ from sqlalchemy import Connection
 
 from gateway import logs
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, StoreUnavailable, ThreadNotFound
-from gateway.domain.models import Claim, Conversation, ConversationKey, Lease, Message, MessageKind, ThreadId, Turn
+from gateway.domain.models import (
+    Claim,
+    Conversation,
+    ConversationKey,
+    Lease,
+    Message,
+    MessageKind,
+    ThreadId,
+    Turn,
+    TurnId,
+)
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import pubsub, row_mapping, sql
 from storage.database import Database
@@ -123,8 +133,16 @@ class SqlEnqueueing:
         self._lease_seconds = lease_seconds
         self._statements = statements_of(database.kind)
 
-    def enqueue(self, message: Message, turn_id: Any, **options: Any) -> EnqueueResult:
-        (result,) = self.enqueue_all((EnqueueRequest(message, turn_id, **options),))
+    def enqueue(
+        self,
+        message: Message,
+        turn_id: TurnId,
+        *,
+        owner: str | None = None,
+        received_by: str = "",
+        max_backlog: int = 100,
+    ) -> EnqueueResult:
+        (result,) = self.enqueue_all((EnqueueRequest(message, turn_id, owner, received_by, max_backlog),))
         if isinstance(result, Exception):
             raise result
         return result

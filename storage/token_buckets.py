@@ -34,6 +34,8 @@ class SqlTokenBuckets:
 
     def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
         # In the order of names, as every transaction does: two of them cannot wait for each other's buckets.
+        if len(requests) == 1:  # one statement, without BEGIN and COMMIT
+            return (self.take_token(requests[0].bucket, requests[0].rate, requests[0].max_wait),)
         if not requests:
             return ()
         order = sorted(range(len(requests)), key=lambda index: requests[index].bucket)

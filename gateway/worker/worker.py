@@ -30,6 +30,7 @@ RETRY_DELAY_AFTER_FAULT = 5.0
 STOPPED = "The gateway is stopping. Try again later."
 HEAD_START_SECONDS = 0.1
 """Seconds for which a process leaves what is due to the less busy ones, before it claims it all the same."""
+BUSY_PAUSE_SECONDS = 0.02
 ANNOUNCE_SECONDS = 0.1
 HEARTBEAT_SECONDS = MAX_AGE_SECONDS / 3
 """Seconds between announcements while nothing changes."""
@@ -201,19 +202,21 @@ class Worker:
         """Claims what is due, as far as there is capacity. Raises StoreUnavailable."""
         self._wake_up.clear()
         while await self._claim_due():
-            await self._leave_to_others()
+            await self._pause_if_busy()
 
     async def _wait_for_wake_up(self) -> None:
         """Waits for an event, but not for long: no event tells of a lease whose holder died."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._sweep_seconds):
                 await self._wake_up.wait()
-        await self._leave_to_others()
+        await self._pause_if_busy()
 
-    async def _leave_to_others(self) -> None:
-        """Waits for a moment while less busy processes can claim what is due."""
+    async def _pause_if_busy(self) -> None:
+        """Pauses before a sweep, so that less busy processes are first and one query claims more."""
         if not self.share() and self._free_capacity():
             await asyncio.sleep(HEAD_START_SECONDS)
+        elif len(self._tasks) >= SLACK:
+            await asyncio.sleep(BUSY_PAUSE_SECONDS)
 
     async def _claim_due(self) -> bool:
         """Claims once; returns whether more may be due for which there is capacity. Raises StoreUnavailable."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from storage.store import SqlStore
+from tests import postgres
 from tests.fakes.openai_server import FakeOpenAI
-from tests.faults.crashing_process import CrashPlan, FilePlatform, run_to_end
+from tests.faults.crashing_process import CrashPlan, FilePlatform, run_to_end, start_process
 from tests.faults.test_kill import check_all_replies, check_assistant_saw_each_message_once, settings
 
 MESSAGES = tuple((channel, f"{channel}{number}") for number in range(3) for channel in "abc")
@@ -52,3 +56,34 @@ def test_a_group_is_recorded_as_a_whole_and_acknowledged_after_that(
     assert len((tmp_path / "accepted").read_text().splitlines()) == len(MESSAGES)
     assert len(check_all_replies(tmp_path, MESSAGES)) == len(MESSAGES)
     check_assistant_saw_each_message_once(fake, MESSAGES)
+
+
+def wait_until_one_listens(url: str) -> None:
+    deadline, pause = time.monotonic() + 20, threading.Event()
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        asked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        while connection.execute(asked).fetchone() is None:
+            assert time.monotonic() < deadline
+            pause.wait(0.05)
+
+
+def test_a_turn_that_a_process_left_to_others_before_it_was_killed_starts_within_a_second(
+    tmp_path: Path, postgres_url: str, fake: FakeOpenAI
+) -> None:
+    postgres.delete_all_rows(postgres_url)
+    messages = (("a", "claimed"), ("b", "left"))
+    worker = CrashPlan(postgres_url, tmp_path / "deliveries", settings(fake, "responses"), expected_deliveries=2)
+    other = start_process(worker)
+    wait_until_one_listens(postgres_url)
+    web = replace(worker, settings=worker.settings | {"max_runs": 1}, messages=messages, together=True)
+    assert run_to_end(replace(web, crash_step="after enqueue")) == -signal.SIGKILL
+    other.join(40.0)
+    assert other.exitcode == 0
+    store = SqlStore(postgres_url)
+    left = store.find_turn_by_message(FilePlatform.name, "b:left")
+    store.close()
+    assert left is not None
+    assert left.started_at is not None
+    assert left.started_at - left.received_at < 1.0
+    check_all_replies(tmp_path, messages)
+    check_assistant_saw_each_message_once(fake, messages)
