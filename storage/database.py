@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -90,6 +90,10 @@ class Database:
             self._read_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
             self._autocommit_engine = self._read_engine
             self._write_lock = nullcontext()
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._engine.dialect
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -76,6 +76,8 @@ def with_posted_messages(turn: Turn, write: SetPostedMessages) -> Turn:
 
 def finished(turn: Turn, write: FinishTurn, at: float) -> Turn:
     """Delivered; with a failure, the delivery failed, which turns an answered turn into a failed one."""
+    if write.posted_messages is not None:
+        turn = replace(turn, posted_messages=tuple(map(storable, write.posted_messages)))
     answered = turn.state is TurnState.ANSWERED
     if write.failure is None:
         return replace(turn, state=TurnState.DELIVERED if answered else turn.state, delivered_at=at)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.models import File
@@ -15,21 +15,17 @@ from gateway.ports.store import Rate, SetPostedMessages
 class WorkerDeliveryContext:
     """Implements ``gateway.ports.platform.DeliveryContext``."""
 
-    def __init__(
-        self, store: AsyncStore, rate_limiter: RateLimiter, assistant: Assistant, lease_guard: LeaseGuard
-    ) -> None:
-        self._store = store
+    def __init__(self, rate_limiter: RateLimiter, assistant: Assistant, lease_guard: LeaseGuard) -> None:
         self._rate_limiter = rate_limiter
         self._assistant = assistant
         self._lease_guard = lease_guard
-        self._turn_id = lease_guard.claim.turn.id
         self.first_attempt = lease_guard.claim.first_attempt
         self.posted_messages = lease_guard.claim.turn.posted_messages
 
     async def save_progress(self, posted_messages: Sequence[str]) -> None:
         posted = tuple(posted_messages)
         if posted != self.posted_messages:
-            await self._store.write(SetPostedMessages(self._lease_guard.claim.lease, self._turn_id, posted))
+            await self._lease_guard.write(partial(SetPostedMessages, posted_messages=posted))
             self.posted_messages = posted
         await self._lease_guard.assert_held()  # the adapter posts next, which cannot be undone
 

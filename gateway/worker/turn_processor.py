@@ -15,7 +15,7 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
-from gateway.domain.models import AuditEvent, Claim, Failure, MessageKind, Turn, TurnId
+from gateway.domain.models import AuditEvent, Claim, Failure, Lease, MessageKind, Turn, TurnId
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -84,10 +84,8 @@ class ConversationTask:
         """
         if self.lease_guard.is_lost or self.over_capacity or self.is_finishing or claim.turn.id != self.claim.turn.id:
             return False
-        self.lease_guard.claim = replace(self.claim, lease=claim.lease)
+        self.lease_guard.claim = replace(self.claim, lease=claim.lease, turn=claim.turn)
         self.lease_guard.mark_renewed(since)
-        if self.attempt is not None:
-            self.attempt.claim = self.lease_guard.claim
         return True
 
     def abandon(self) -> None:
@@ -132,8 +130,8 @@ class TurnProcessor:
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             failure = await self._deliver(task, turn, context)
         task.is_finishing, since = True, lease_clock()
-        write = FinishTurn(task.claim.lease, turn.id, failure, claim_next=may_claim_next())
-        next_claim = cast("Claim | None", await self._store.write(write))
+        write = partial(FinishTurn, failure=failure, claim_next=may_claim_next())
+        next_claim = cast("Claim | None", await task.lease_guard.write(write))
         task.is_finishing = False
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
         if next_claim is None:
@@ -170,15 +168,15 @@ class TurnProcessor:
         """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored."""
         turn, stream = work.claim.turn, PreviewStream()
         preview = asyncio.create_task(self._stream_preview(turn, stream, context))
-        work.attempt = self._assistant_runner.attempt(work.claim, stream.put, self._attachments(turn))
+        work.attempt = self._assistant_runner.attempt(work.lease_guard, stream.put, self._attachments(turn))
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
                 outcome = await self._outcome(work, work.attempt)
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
-            # With the lease that is held now: it may be newer than the one the turn was started with.
-            turn = cast("Turn", await self._store.write(replace(outcome, lease=work.claim.lease)))
+            # With the lease and the turn as they are now: they may be newer than those the turn was started with.
+            turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome)))
         finally:
             stream.close()
             await _finish_preview(preview)
@@ -192,9 +190,9 @@ class TurnProcessor:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
-            return RecordOutcome(lease, turn.id, failure=GAVE_UP)
+            return RecordOutcome(lease, turn, failure=GAVE_UP)
         if work.interrupted_turn == turn.id:
-            return RecordOutcome(lease, turn.id, failure=CANCELLED)
+            return RecordOutcome(lease, turn, failure=CANCELLED)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
         work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt))
@@ -204,24 +202,24 @@ class TurnProcessor:
             work.outcome_task.cancel()
         if work.outcome_task.cancelled():
             self._create_background_task(self._assistant_runner.stop(attempt))
-            return RecordOutcome(lease, turn.id, failure=CANCELLED)
+            return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
             return work.outcome_task.result()
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
-            return RecordOutcome(lease, turn.id, failure=failure_of(exc))
+            return RecordOutcome(lease, turn, failure=failure_of(exc))
 
     async def _start_attempt(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
         """Returns the reply, or the failure if the operator's rules do not admit the turn. Raises AssistantError."""
         lease, turn = work.claim.lease, work.claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
-            return RecordOutcome(lease, turn.id, failure=admitted.failure)
+            return RecordOutcome(lease, turn, failure=admitted.failure)
         work.budget_grant = admitted
         reply = await self._assistant_runner.run_turn(attempt)
         return RecordOutcome(
             lease,
-            turn.id,
+            turn,
             admitted.with_notice(reply.text),
             reply.usage,
             files=reply.files,
@@ -280,9 +278,8 @@ class TurnProcessor:
                 log.warning("delivery deferred; retrying", turn=turn.id, error=str(exc))
                 if str(exc) != last_error:  # no audit entry for each repetition of the same error
                     last_error = str(exc)
-                    await self._store.write(
-                        AppendAuditEntry(work.claim.lease, turn.id, AuditEvent.DELIVERY_DEFERRED, last_error)
-                    )
+                    deferred = partial(AppendAuditEntry, event=AuditEvent.DELIVERY_DEFERRED, detail=last_error)
+                    await work.lease_guard.write(deferred)
                 await asyncio.sleep(max(pause, exc.retry_after))
             except LeaseLost:
                 raise
@@ -292,6 +289,10 @@ class TurnProcessor:
             else:
                 return None
         raise AssertionError
+
+
+def _with_current(outcome: RecordOutcome, lease: Lease, turn: Turn) -> RecordOutcome:
+    return replace(outcome, lease=lease, turn=turn)
 
 
 def _delivery_failure(turn: Turn, exc: Exception) -> Failure:

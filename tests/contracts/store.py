@@ -8,6 +8,7 @@ from tests.contracts.store_claiming import ClaimingContract
 from tests.contracts.store_concurrency import ConcurrencyContract
 from tests.contracts.store_enqueue import EnqueueContract
 from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
+from tests.contracts.store_foreign_writes import ForeignWriteContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
 from tests.contracts.store_leases import LeaseContract
@@ -22,6 +23,7 @@ class StoreContract(
     RetryContract,
     ClaimingContract,
     WritingContract,
+    ForeignWriteContract,
     ChangingContract,
     AlbumContract,
     ChannelMigrationContract,
