@@ -61,7 +61,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
             self.reply.next_message, lambda outbox: self._post(content, outbox, answers=answers)
         )
         self.reply.messages.append(TelegramMessage(self.reply.chat, int(sent), again=again, shown=content))
-        await self.save()
+        await self.save_posted()
 
     async def post_file(self, file: File, content: bytes) -> None:
         """Posts one more file. After one whose outcome is unknown, its name must say that it is a repetition."""
@@ -188,6 +188,9 @@ class _AnnouncingOutbox:
 
     async def save_progress(self, posted_messages: Sequence[str]) -> None:
         await self.outbox.save_progress(posted_messages)
+
+    async def save_posted(self, posted_messages: Sequence[str]) -> None:
+        await self.outbox.save_posted(posted_messages)
 
     async def read_file(self, file: File) -> bytes:
         return await self.outbox.read_file(file)

@@ -24,6 +24,7 @@ from gateway.ports.assistant import AttachmentLoader, no_attachments
 from gateway.ports.platform import Adapter, DeliveryContext, FetchesAttachments
 from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease
 from gateway.worker.assistant_runner import AssistantRunner, RunAttempt, failure_of
+from gateway.worker.delivery_context import WorkerDeliveryContext
 
 MAX_ATTEMPTS = 5
 """How many attempts at a turn may be interrupted, as when the process died, before it fails."""
@@ -40,7 +41,7 @@ GAVE_UP = Failure(
 )
 CANCELLED = Failure("cancelled", "The message was cancelled.")
 
-DeliveryContextFactory = Callable[[LeaseGuard], DeliveryContext]
+DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
 
 log = logs.get_logger(__name__)
@@ -58,6 +59,7 @@ class ConversationTask:
     outcome_task: asyncio.Task[RecordOutcome] | None = None
     budget_grant: Grant | None = None
     """Reserves what the turn may cost until its outcome is stored."""
+    delivery_context: WorkerDeliveryContext | None = None
     interrupted_turn: TurnId | None = None
     is_finishing: bool = False
     """Whether the last write is in progress; it may have released the lease already."""
@@ -122,7 +124,7 @@ class TurnProcessor:
 
         ``may_claim_next``: returns whether the next turn may be claimed. Raises LeaseLost.
         """
-        context = self._delivery_context_of(task.lease_guard)
+        context = task.delivery_context = self._delivery_context_of(task.lease_guard)
         turn = task.claim.turn
         if not turn.state.is_resolved:
             turn = await self._answer(task, context)
@@ -130,7 +132,7 @@ class TurnProcessor:
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             failure = await self._deliver(task, turn, context)
         task.is_finishing, since = True, lease_clock()
-        write = partial(FinishTurn, failure=failure, claim_next=may_claim_next())
+        write = partial(FinishTurn, failure=failure, claim_next=may_claim_next(), posted_messages=context.unsaved)
         next_claim = cast("Claim | None", await task.lease_guard.write(write))
         task.is_finishing = False
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
@@ -150,6 +152,8 @@ class TurnProcessor:
         started = task.attempt.run_started if task.attempt else not task.claim.first_attempt
         write = ReleaseLease(task.claim.lease, delay_seconds, not_started=not started)
         with suppress(LeaseLost):
+            if task.delivery_context is not None:
+                await task.delivery_context.commit()
             await self._store.write(write)
             log.info("turn released unfinished", turn=task.claim.turn.id, begun=started)
 
@@ -164,7 +168,7 @@ class TurnProcessor:
 
     # ------------------------------------------------------------ running
 
-    async def _answer(self, work: ConversationTask, context: DeliveryContext) -> Turn:
+    async def _answer(self, work: ConversationTask, context: WorkerDeliveryContext) -> Turn:
         """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored."""
         turn, stream = work.claim.turn, PreviewStream()
         preview = asyncio.create_task(self._stream_preview(turn, stream, context))
@@ -251,9 +255,9 @@ class TurnProcessor:
 
     # ------------------------------------------------------------ delivery
 
-    async def _deliver(self, work: ConversationTask, turn: Turn, context: DeliveryContext) -> Failure | None:
+    async def _deliver(self, work: ConversationTask, turn: Turn, context: WorkerDeliveryContext) -> Failure | None:
         """Delivers the outcome to the platform; returns the failure if it was not accepted. Raises LeaseLost."""
-        started = time.monotonic()
+        started, context.is_delivering = time.monotonic(), True
         with self._tracing.span("deliver", turn.message.traceparent, turn=turn.id, platform=work.platform) as span:
             failure = await self._deliver_with_retries(work, turn, context)
             if failure is not None:
@@ -265,7 +269,7 @@ class TurnProcessor:
         return failure
 
     async def _deliver_with_retries(
-        self, work: ConversationTask, turn: Turn, context: DeliveryContext
+        self, work: ConversationTask, turn: Turn, context: WorkerDeliveryContext
     ) -> Failure | None:
         adapter, deadline, last_error = self._adapters[work.platform], time.monotonic() + DELIVERY_GIVE_UP_SECONDS, ""
         for pause in chain(DELIVERY_RETRY_DELAYS, repeat(DELIVERY_RETRY_DELAYS[-1])):
@@ -275,6 +279,7 @@ class TurnProcessor:
             except DeliveryError as exc:
                 if exc.retry_after is None or time.monotonic() > deadline:
                     return _delivery_failure(turn, exc)
+                await context.commit()
                 log.warning("delivery deferred; retrying", turn=turn.id, error=str(exc))
                 if str(exc) != last_error:  # no audit entry for each repetition of the same error
                     last_error = str(exc)
