@@ -236,8 +236,8 @@ class AssistantRunner:
     async def _store_run(self, attempt: RunAttempt, run_id: RunId) -> None:
         if run_id == attempt.run_id:
             return
+        attempt.run_id = run_id  # known from here on, so that a stop or a time-out during the write cancels it
         turn = cast("Turn", await attempt.lease_guard.write(partial(SetRun, run_id=run_id)))
-        attempt.run_id = run_id
         log.info("run started", turn=turn.id, run=run_id)
         if turn.state is TurnState.CANCELLED:  # no other process, or no event of one, has told us
             raise asyncio.CancelledError
