@@ -209,9 +209,7 @@ def open_gateway(
     timeout = settings.assistant_timeout_seconds
     assistant = assistants.build(settings, ToolBox(TOOLS, settings.tool_timeout_seconds), async_store)
     runner = AssistantRunner(async_store, assistant, metrics, timeout=timeout)
-    delivery_context_of = partial(
-        WorkerDeliveryContext, async_store, RateLimiter(async_store, shared=store.is_shared), assistant
-    )
+    delivery_context_of = partial(WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant)
     gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
     worker = Worker(
         async_store,

@@ -1,17 +1,23 @@
 """Statements of the hot path: built by SQLAlchemy and compiled once, executed by the driver itself.
 
-SQLAlchemy's own execution takes several times as long as most of these statements.
+SQLAlchemy's own execution takes several times as long as most of these statements. The driver prepares a statement once
+for each connection: sqlite3 keeps the last 128, psycopg those that it ran five times
+(https://docs.python.org/3/library/sqlite3.html#sqlite3.connect, https://www.psycopg.org/psycopg3/docs/advanced/prepare.html).
+Used in ``Database.driver_transaction``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement
+from sqlalchemy import Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 DIALECTS: Mapping[str, Dialect] = {
     "sqlite": sqlite.dialect(),
@@ -24,25 +30,32 @@ Row = tuple[Any, ...]
 
 
 class DriverStatement:
-    """A statement for one kind of database. psycopg prepares it at the server once it has run a few times.
+    """A statement for one kind of database.
 
-    Rows come as the driver returns them: the result types of the columns are not applied.
+    Rows come as the driver returns them, but for ``run_all``, which applies the types of the columns.
     """
 
-    def __init__(self, statement: ClauseElement, kind: str, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, statement: Select[Any] | UpdateBase, kind: str, columns: Sequence[str] | None = None) -> None:
         """``columns``: of an INSERT, if it has no values yet."""
         dialect = DIALECTS[kind]
         compiled = statement.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
-        names: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]  # of an SQLCompiler
+        names: Sequence[str] = compiled.positiontup or ()
         self._binds = [(name, _processor(compiled, name, dialect)) for name in names]
-        self._constants = {name: compiled.binds[name].value for name in names if not compiled.binds[name].required}  # type: ignore[attr-defined]
-        self._many_return_rows = kind == "postgresql"
+        self._constants = {name: compiled.binds[name].value for name in names if not compiled.binds[name].required}
+        self._results = [_result_processor(column.type, dialect) for column in statement.exported_columns]
+        self.pipelined = kind == "postgresql"
+        """Whether several statements can be sent before the first one is answered."""
 
     def row(self, parameters: Parameters) -> Row:
         """Returns the parameters in the order of the statement, as the driver takes them."""
         values = {**self._constants, **parameters} if self._constants else parameters
         return tuple([values[name] if to_sql is None else to_sql(values[name]) for name, to_sql in self._binds])
+
+    def result(self, row: Row) -> Row:
+        """Returns a row of the driver's with the values that the column types stand for."""
+        values = zip(row, self._results, strict=True)
+        return tuple([value if convert is None else convert(value) for value, convert in values])
 
     def execute(self, cursor: Any, parameters: Parameters) -> Any:
         """Returns the driver's cursor, with its rows."""
@@ -57,12 +70,43 @@ class DriverStatement:
     def fetch_each(self, cursor: Any, parameters: Iterable[Parameters]) -> list[Row | None]:
         """Executes the statement with each of these; returns the first row of each, None where there is none."""
         rows = [self.row(each) for each in parameters]
-        if not self._many_return_rows:
+        if not self.pipelined:
             return [cursor.execute(self.text, row).fetchone() for row in rows]
         cursor.executemany(self.text, rows, returning=True)
         return [result.fetchone() for result in cursor.results()]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One execution of a statement that returns rows."""
+
+    statement: DriverStatement
+    parameters: Parameters
+
+
+def run_all(cursor: Any, calls: Sequence[Call]) -> list[list[Row]]:
+    """Executes statements in order; returns the rows of each, with the values that the column types stand for.
+
+    PostgreSQL gets them all at once and answers them all at once.
+    """
+    if calls and calls[0].statement.pipelined:
+        connection = cursor.connection
+        with connection.pipeline():
+            cursors = [call.statement.execute(connection.cursor(), call.parameters) for call in calls]
+            found = [each.fetchall() for each in cursors]
+    else:
+        found = [call.statement.execute(cursor, call.parameters).fetchall() for call in calls]
+    return [[call.statement.result(row) for row in rows] for call, rows in zip(calls, found, strict=True)]
+
+
 def _processor(compiled: Any, name: str, dialect: Dialect) -> Callable[[Any], Any] | None:
     convert: Callable[[Any], Any] | None = compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+    return convert
+
+
+def _result_processor(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """Returns what a column type of ours does with a value. The drivers return all other types as they are."""
+    if not isinstance(kind, TypeDecorator):
+        return None
+    convert: Callable[[Any], Any] | None = kind.dialect_impl(dialect).result_processor(dialect, None)
     return convert

@@ -15,7 +15,6 @@ from storage.sql import IS_KEY, KEY, clock
 C = conversations.c
 T = turns.c
 
-now = select(clock())
 OPEN_CONVERSATION = (*KEY, C.id, C.thread_id, C.backend, C.head, C.tail, C.owner, C.epoch, C.next_at)
 open_conversation = select(*OPEN_CONVERSATION).where(IS_KEY)
 _wanted_keys = (
@@ -64,7 +63,7 @@ class EnqueueStatements:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.now = DriverStatement(now, kind)
+        self.now = DriverStatement(sql.now, kind)
         self.turn_exists = DriverStatement(turn_exists, kind)
         self.turns_existing = DriverStatement(turns_existing, kind)
         self.conversation = DriverStatement(open_conversation, kind)

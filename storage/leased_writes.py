@@ -99,14 +99,10 @@ class LeasedWriteBatch:
         match write:
             case SetThread():
                 self._set_thread(locked, write)
-            case SetRun():
-                self._set_run(locked, write)
             case RecordOutcome():
                 return self._record_outcome(locked, write)
-            case SetPostedMessages():
-                self._set_posted_messages(locked, write)
-            case AppendAuditEntry():
-                self._append_audit_entry(locked, write)
+            case SetRun() | SetPostedMessages() | AppendAuditEntry():
+                return self._change_turn(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
             case ReleaseLease():
@@ -121,32 +117,31 @@ class LeasedWriteBatch:
         locked.conversation = replace(locked.conversation, thread_id=write.thread_id, backend=write.backend)
         locked.thread_changed = True
 
-    def _set_run(self, locked: LockedConversation, write: SetRun) -> None:
-        turn = self._current_turn(locked, write.turn_id)
-        if turn is not None:
-            self._set_turn(transitions.with_run(turn, write.run_id, self._now))
-
-    def _append_audit_entry(self, locked: LockedConversation, write: AppendAuditEntry) -> None:
-        turn = self._current_turn(locked, write.turn_id)
-        if turn is not None:
-            self._set_turn(transitions.with_audit_entry(turn, write.event, write.detail, self._now))
+    def _change_turn(
+        self, locked: LockedConversation, write: SetRun | SetPostedMessages | AppendAuditEntry
+    ) -> Turn | LeaseLost:
+        turn = self._current_turn(locked, write.turn.id)
+        if turn is None:
+            return self._other_turn(write.turn.id)
+        match write:
+            case SetRun():
+                return self._set_turn(transitions.with_run(turn, write.run_id, self._now))
+            case SetPostedMessages():
+                return self._set_turn(transitions.with_posted_messages(turn, write))
+            case AppendAuditEntry():
+                return self._set_turn(transitions.with_audit_entry(turn, write.event, write.detail, self._now))
 
     def _record_outcome(self, locked: LockedConversation, write: RecordOutcome) -> Turn | LeaseLost:
-        turn = self._current_turn(locked, write.turn_id)
+        turn = self._current_turn(locked, write.turn.id)
         if turn is None:
-            return self._read_turn(write.turn_id) or LeaseLost()
+            return self._other_turn(write.turn.id)
         settled = self._set_turn(transitions.with_outcome(turn, write, self._now))
         if not turn.state.is_resolved and self._awaited_by[locked.current_position] not in (None, write.lease.owner):
             self._events.append(ClusterEvent(EventKind.RESOLVED, turn.id))
         return settled
 
-    def _set_posted_messages(self, locked: LockedConversation, write: SetPostedMessages) -> None:
-        turn = self._current_turn(locked, write.turn_id)
-        if turn is not None:
-            self._set_turn(transitions.with_posted_messages(turn, write))
-
     def _finish_turn(self, locked: LockedConversation, write: FinishTurn) -> Claim | None:
-        turn = self._current_turn(locked, write.turn_id)
+        turn = self._current_turn(locked, write.turn.id)
         if turn is not None and turn.state.is_resolved:
             self._set_turn(transitions.finished(turn, write, self._now))
             locked.head = turn.seq
@@ -200,9 +195,10 @@ class LeasedWriteBatch:
         current = self._turns.get(locked.current_position)
         return current if current is not None and current.id == turn_id else None
 
-    def _read_turn(self, turn_id: TurnId) -> Turn | None:
+    def _other_turn(self, turn_id: TurnId) -> Turn | LeaseLost:
+        """Returns a turn that is not the current one, as it is stored; LeaseLost if it does not exist."""
         found = row_mapping.to_turns(self._connection.execute(sql.turn, {"turn": turn_id}).all())
-        return found[0] if found else None
+        return found[0] if found else LeaseLost()
 
     def _next_turn(self, locked: LockedConversation) -> Turn | None:
         """Returns the next turn, if any. Skips a gap in seq, which only a manual change of the database can cause."""

@@ -9,6 +9,7 @@ from gateway.domain.models import Claim
 from gateway.ports.store import LeasedWrite, LeaseRenewal, WriteResult
 from storage import sql
 from storage.database import Database
+from storage.fenced_writes import FencedStatements, FencedWriteBatch
 from storage.leased_writes import LeasedWriteBatch
 
 REPAIR_BATCH = 50
@@ -21,6 +22,7 @@ class SqlLeases:
     def __init__(self, database: Database, lease_seconds: float) -> None:
         self._database = database
         self._upserts = sql.UPSERTS[database.kind]
+        self._fenced = FencedStatements(database.kind)
         self._lease_seconds = lease_seconds
 
     def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
@@ -53,11 +55,14 @@ class SqlLeases:
     def apply_writes(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult]:
         if not writes:
             return ()
-        with self._database.transaction() as connection:
-            batch = LeasedWriteBatch.lock(connection, writes, self._lease_seconds)
-            results = [batch.apply(change) for change in writes]
-            batch.save()
-            return results
+        with self._database.driver_transaction() as (connection, cursor):
+            results = FencedWriteBatch(connection, cursor, self._fenced, self._lease_seconds).apply(writes)
+            left = [index for index in range(len(writes)) if index not in results]
+            if left:
+                batch = LeasedWriteBatch.lock(connection, [writes[index] for index in left], self._lease_seconds)
+                results.update((index, batch.apply(writes[index])) for index in left)
+                batch.save()
+            return [results[index] for index in range(len(writes))]
 
     def repair_clock_skew(self) -> int:
         for statement in self._upserts.shift_times:

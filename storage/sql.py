@@ -56,6 +56,7 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 # storage.row_mapping reads these columns by position.
 CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
 LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
+now = select(clock())
 SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
     *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),

@@ -75,7 +75,9 @@ def with_posted_messages(turn: Turn, write: SetPostedMessages) -> Turn:
 
 
 def finished(turn: Turn, write: FinishTurn, at: float) -> Turn:
-    """Delivered; with a failure, the delivery failed, which turns an answered turn into a failed one."""
+    """Delivered, with what was posted last; with a failure, the delivery failed, which fails an answered turn."""
+    if write.posted_messages is not None:
+        turn = replace(turn, posted_messages=tuple(map(storable, write.posted_messages)))
     answered = turn.state is TurnState.ANSWERED
     if write.failure is None:
         return replace(turn, state=TurnState.DELIVERED if answered else turn.state, delivered_at=at)

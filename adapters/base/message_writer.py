@@ -27,7 +27,7 @@ class MessageWriter(ABC, Generic[Posted, Content]):
 
     @abstractmethod
     async def post(self, content: Content) -> None:
-        """Posts one more message, and saves it at once."""
+        """Posts one more message, and saves it by ``save_posted``."""
 
     @abstractmethod
     async def post_file_line(self, content: Content, number: int) -> None:
@@ -67,3 +67,7 @@ class MessageWriter(ABC, Generic[Posted, Content]):
     async def save(self) -> None:
         """Commits what is posted, so that another process can continue. Raises LeaseLost, StoreUnavailable."""
         await self._outbox.save_progress(self.reply.entries())
+
+    async def save_posted(self) -> None:
+        """Saves a message that was just posted: before anything else is done, or with the finish of the turn."""
+        await self._outbox.save_posted(self.reply.entries())

@@ -54,7 +54,7 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
         with self._appearing():
             ts = await self._post(content, payload)
             self._add(SlackMessage(ts, content.text, mark))
-        await self.save()
+        await self.save_posted()
 
     async def post_file_line(self, content: OutgoingMessage, number: int) -> None:
         with self._appearing():

@@ -61,7 +61,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
             self.reply.next_message, lambda announce: self._post(content, announce, answers=answers)
         )
         self.reply.messages.append(TelegramMessage(self.reply.chat, int(sent), again=again, shown=content))
-        await self.save()
+        await self.save_posted()
 
     async def post_file(self, file: File, content: bytes) -> None:
         """Posts one more file. After one whose outcome is unknown, its name must say that it is a repetition."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import AuditEvent, Claim
-from gateway.ports.store import AppendAuditEntry
+from gateway.domain.models import AuditEvent, Claim, Lease, Turn
+from gateway.ports.store import AppendAuditEntry, LeasedWrite, WriteResult
 
 CURRENT_LEASE: ContextVar[LeaseGuard | None] = ContextVar("current lease", default=None)
 """The lease on the conversation that the current task works on."""
@@ -37,6 +41,19 @@ class LeaseGuard:
         self._store = store
         self._lease_seconds = lease_seconds * (1 - SAFETY_MARGIN)
         self._valid_until = requested_at + self._lease_seconds
+        self._writing = asyncio.Lock()
+
+    async def write(self, make: Callable[[Lease, Turn], LeasedWrite]) -> WriteResult:
+        """Commits the write that ``make`` returns for the lease and the turn; returns its result. Raises LeaseLost.
+
+        One at a time: each one has the turn that the one before resulted in. So ``claim.turn`` is the turn as it is
+        stored, unless another process changed it; the next write then learns it.
+        """
+        async with self._writing:
+            result = await self._store.write(make(self.claim.lease, self.claim.turn))
+            if isinstance(result, Turn) and result.id == self.claim.turn.id:
+                self.claim = replace(self.claim, turn=result)
+            return result
 
     def mark_renewed(self, requested_at: float) -> None:
         """Extends the lease after a renewal that was requested at ``requested_at``."""
@@ -61,9 +78,7 @@ class LeaseGuard:
             self.is_lost = True
             raise LeaseLost
         # The renewal compares only the owner. This write is fenced, so it also fails if the same process claimed again.
-        await self._store.write(
-            AppendAuditEntry(lease, self.claim.turn.id, AuditEvent.RESUMED_AFTER_PAUSE, lease.owner)
-        )
+        await self.write(partial(AppendAuditEntry, event=AuditEvent.RESUMED_AFTER_PAUSE, detail=lease.owner))
         self.mark_renewed(since)
 
 

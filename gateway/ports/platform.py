@@ -95,6 +95,14 @@ class DeliveryContext(Protocol):
         """Commits what is posted now, so that another process can continue from it. Raises LeaseLost."""
         ...
 
+    async def save_posted(self, posted_messages: Sequence[str]) -> None:
+        """Saves what is posted now that the platform has confirmed one more message. Raises LeaseLost.
+
+        While a preview is shown it is committed at once. While the outcome is delivered it is committed before the next
+        token is taken or file is read; the last one with the finish of the turn, which comes next anyway.
+        """
+        ...
+
     async def read_file(self, file: File) -> bytes:
         """Returns the content of a file that the assistant created. Raises AssistantError."""
         ...

@@ -94,6 +94,11 @@ class LeaseRenewal:
 
 
 # Writes of a lease holder. Each is refused with LeaseLost when the conversation was claimed again since.
+#
+# ``turn`` is the turn as the holder knows it: as the claim or the write before returned it. If it is still stored like
+# that, nothing is loaded. If another process changed it meanwhile (stop, cancel, forget, a retry, a channel with a new
+# id), the write is decided by what is stored; either way the result is the turn as it is stored now. If ``turn`` is not
+# the current turn of its conversation, nothing is changed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +112,22 @@ class SetThread:
 
 @dataclass(frozen=True, slots=True)
 class SetRun:
-    """Sets the run id of the turn. Result: None."""
+    """Sets the run id of the turn. Result: the turn."""
 
     lease: Lease
-    turn_id: TurnId
+    turn: Turn
     run_id: RunId
 
 
 @dataclass(frozen=True, slots=True)
 class RecordOutcome:
-    """Records the outcome of a running turn: a reply or a failure. Result: the turn as it is stored now.
+    """Records the outcome of a running turn: a reply or a failure. Result: the turn.
 
     A turn that was cancelled in the meantime stays cancelled.
     """
 
     lease: Lease
-    turn_id: TurnId
+    turn: Turn
     reply: str = ""
     usage: Usage = NO_TOKENS
     failure: Failure | None = None
@@ -133,20 +138,20 @@ class RecordOutcome:
 
 @dataclass(frozen=True, slots=True)
 class AppendAuditEntry:
-    """Appends an entry to the audit log of the turn. Result: None."""
+    """Appends an entry to the audit log of the turn. Result: the turn."""
 
     lease: Lease
-    turn_id: TurnId
+    turn: Turn
     event: AuditEvent
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SetPostedMessages:
-    """Replaces what is saved as posted of the turn's reply. Result: None."""
+    """Replaces what is saved as posted of the turn's reply. Result: the turn."""
 
     lease: Lease
-    turn_id: TurnId
+    turn: Turn
     posted_messages: tuple[str, ...]
 
 
@@ -158,9 +163,11 @@ class FinishTurn:
     """
 
     lease: Lease
-    turn_id: TurnId
+    turn: Turn
     failure: Failure | None = None
     claim_next: bool = True
+    posted_messages: tuple[str, ...] | None = None
+    """What to save as posted of the turn's reply; None: what is saved already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
-from gateway.coordination.lease import assert_current_lease_held
+from gateway.coordination.lease import LeaseGuard, assert_current_lease_held
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import (
     AssistantError,
@@ -22,7 +24,6 @@ from gateway.domain.errors import (
 )
 from gateway.domain.models import (
     AuditEvent,
-    Claim,
     Exchange,
     Failure,
     MessageKind,
@@ -88,7 +89,7 @@ class PreviewDeduplicator:
 class RunAttempt:
     """The state of one process's attempt at a turn."""
 
-    claim: Claim
+    lease_guard: LeaseGuard
     preview: PreviewDeduplicator
     thread_id: ThreadId | None
     run_id: RunId | None
@@ -101,7 +102,7 @@ class RunAttempt:
 
     @property
     def turn(self) -> Turn:
-        return self.claim.turn
+        return self.lease_guard.claim.turn
 
 
 class AssistantRunner:
@@ -128,12 +129,16 @@ class AssistantRunner:
         self._retry_delay = retry_delay
 
     def attempt(
-        self, claim: Claim, emit: Callable[[PreviewEvent], None], attachments: AttachmentLoader = no_attachments
+        self,
+        lease_guard: LeaseGuard,
+        emit: Callable[[PreviewEvent], None],
+        attachments: AttachmentLoader = no_attachments,
     ) -> RunAttempt:
-        """Returns a new attempt at a claimed turn. A thread of another backend is ignored."""
+        """Returns a new attempt at the turn of a lease. A thread of another backend is ignored."""
+        claim = lease_guard.claim
         same_backend = claim.conversation.backend == self._assistant.name
         return RunAttempt(
-            claim=claim,
+            lease_guard=lease_guard,
             preview=PreviewDeduplicator(emit),
             thread_id=claim.conversation.thread_id if same_backend else None,
             run_id=claim.turn.run_id if same_backend else None,
@@ -153,7 +158,7 @@ class AssistantRunner:
 
     async def _reset(self, attempt: RunAttempt) -> RunCompleted:
         """Detaches the thread from the conversation. At the backend the thread stays as it is."""
-        await self._store.write(SetThread(attempt.claim.lease, None, ""))
+        await _set_thread(attempt, None, "")
         log.info("conversation reset", turn=attempt.turn.id)
         return RunCompleted(RESET_REPLY)
 
@@ -224,7 +229,7 @@ class AssistantRunner:
         turn = attempt.turn
         history = await self._history(turn)() if turn.seq > 1 else ()
         thread = await self._assistant.create_thread(history)
-        await self._store.write(SetThread(attempt.claim.lease, thread, self._assistant.name))
+        await _set_thread(attempt, thread, self._assistant.name)
         log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
         attempt.thread_id = thread
         return thread
@@ -232,9 +237,11 @@ class AssistantRunner:
     async def _store_run(self, attempt: RunAttempt, run_id: RunId) -> None:
         if run_id == attempt.run_id:
             return
-        await self._store.write(SetRun(attempt.claim.lease, attempt.turn.id, run_id))
-        attempt.run_id = run_id
-        log.info("run started", turn=attempt.turn.id, run=run_id)
+        attempt.run_id = run_id  # known from here on, so that a stop or a time-out during the write cancels it
+        turn = cast("Turn", await attempt.lease_guard.write(partial(SetRun, run_id=run_id)))
+        log.info("run started", turn=turn.id, run=run_id)
+        if turn.state is TurnState.CANCELLED:  # no other process, or no event of one, has told us
+            raise asyncio.CancelledError
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
@@ -273,10 +280,12 @@ class AssistantRunner:
             "run failed; retrying", turn=attempt.turn.id, error=str(exc), code=exc.code, retry_in=round(pause, 2)
         )
         self._metrics.run_retried(attempt.turn.message.key.platform, exc.code)
-        await self._store.write(
-            AppendAuditEntry(attempt.claim.lease, attempt.turn.id, AuditEvent.RUN_RETRIED, exc.code)
-        )
+        await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.RUN_RETRIED, detail=exc.code))
         await asyncio.sleep(pause)
+
+
+async def _set_thread(attempt: RunAttempt, thread: ThreadId | None, backend: str) -> None:
+    await attempt.lease_guard.write(lambda lease, _: SetThread(lease, thread, backend))
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.models import File
@@ -15,28 +15,45 @@ from gateway.ports.store import Rate, SetPostedMessages
 class WorkerDeliveryContext:
     """Implements ``gateway.ports.platform.DeliveryContext``."""
 
-    def __init__(
-        self, store: AsyncStore, rate_limiter: RateLimiter, assistant: Assistant, lease_guard: LeaseGuard
-    ) -> None:
-        self._store = store
+    def __init__(self, rate_limiter: RateLimiter, assistant: Assistant, lease_guard: LeaseGuard) -> None:
         self._rate_limiter = rate_limiter
         self._assistant = assistant
         self._lease_guard = lease_guard
-        self._turn_id = lease_guard.claim.turn.id
+        self._saved = lease_guard.claim.turn.posted_messages
         self.first_attempt = lease_guard.claim.first_attempt
-        self.posted_messages = lease_guard.claim.turn.posted_messages
+        self.posted_messages = self._saved
+        self.is_delivering = False
+        """Whether the outcome is being delivered: what is posted then may wait for the finish of the turn."""
+
+    @property
+    def unsaved(self) -> tuple[str, ...] | None:
+        """What is posted, if it is still to be committed."""
+        return None if self.posted_messages == self._saved else self.posted_messages
 
     async def save_progress(self, posted_messages: Sequence[str]) -> None:
-        posted = tuple(posted_messages)
-        if posted != self.posted_messages:
-            await self._store.write(SetPostedMessages(self._lease_guard.claim.lease, self._turn_id, posted))
-            self.posted_messages = posted
+        self.posted_messages = tuple(posted_messages)
+        await self.commit()
         await self._lease_guard.assert_held()  # the adapter posts next, which cannot be undone
 
+    async def save_posted(self, posted_messages: Sequence[str]) -> None:
+        if self.is_delivering:
+            self.posted_messages = tuple(posted_messages)
+        else:
+            await self.save_progress(posted_messages)
+
+    async def commit(self) -> None:
+        """Commits what is posted, if it is not yet. Raises LeaseLost."""
+        posted = self.unsaved
+        if posted is not None:
+            await self._lease_guard.write(partial(SetPostedMessages, posted_messages=posted))
+            self._saved = posted
+
     async def read_file(self, file: File) -> bytes:
+        await self.commit()
         return await self._assistant.fetch_file(file)
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
+        await self.commit()
         taken = await self._rate_limiter.acquire(bucket, rate, max_wait=max_wait)
         if taken:  # the adapter sends a request next, which cannot be undone
             await self._lease_guard.assert_held()

@@ -16,7 +16,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
-from gateway.domain.models import AuditEvent, Claim, Failure, MessageKind, Turn, TurnId
+from gateway.domain.models import AuditEvent, Claim, Failure, Lease, MessageKind, Turn, TurnId
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -25,6 +25,7 @@ from gateway.ports.assistant import AttachmentLoader, no_attachments
 from gateway.ports.platform import Adapter, DeliveryContext, FetchesAttachments
 from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease
 from gateway.worker.assistant_runner import AssistantRunner, RunAttempt, failure_of
+from gateway.worker.delivery_context import WorkerDeliveryContext
 
 MAX_ATTEMPTS = 5
 """How many attempts at a turn may be interrupted, as when the process died, before it fails."""
@@ -41,7 +42,7 @@ GAVE_UP = Failure(
 )
 CANCELLED = Failure("cancelled", "The message was cancelled.")
 
-DeliveryContextFactory = Callable[[LeaseGuard], DeliveryContext]
+DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
 
 log = logs.get_logger(__name__)
@@ -59,6 +60,7 @@ class ConversationTask:
     outcome_task: asyncio.Task[RecordOutcome] | None = None
     budget_grant: Grant | None = None
     """Reserves what the turn may cost until its outcome is stored."""
+    delivery_context: WorkerDeliveryContext | None = None
     interrupted_turn: TurnId | None = None
     is_finishing: bool = False
     """Whether the last write is in progress; it may have released the lease already."""
@@ -85,10 +87,8 @@ class ConversationTask:
         """
         if self.lease_guard.is_lost or self.over_capacity or self.is_finishing or claim.turn.id != self.claim.turn.id:
             return False
-        self.lease_guard.claim = replace(self.claim, lease=claim.lease)
+        self.lease_guard.claim = replace(self.claim, lease=claim.lease, turn=claim.turn)
         self.lease_guard.mark_renewed(since)
-        if self.attempt is not None:
-            self.attempt.claim = self.lease_guard.claim
         return True
 
     def abandon(self) -> None:
@@ -125,7 +125,7 @@ class TurnProcessor:
 
         ``may_claim_next``: returns whether the next turn may be claimed. Raises LeaseLost.
         """
-        context = self._delivery_context_of(task.lease_guard)
+        context = task.delivery_context = self._delivery_context_of(task.lease_guard)
         turn = task.claim.turn
         if not turn.state.is_resolved:
             turn = await self._answer(task, context)
@@ -133,8 +133,8 @@ class TurnProcessor:
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             failure = await self._deliver(task, turn, context)
         task.is_finishing, since = True, lease_clock()
-        write = FinishTurn(task.claim.lease, turn.id, failure, claim_next=may_claim_next())
-        next_claim = cast("Claim | None", await self._store.write(write))
+        write = partial(FinishTurn, failure=failure, claim_next=may_claim_next(), posted_messages=context.unsaved)
+        next_claim = cast("Claim | None", await task.lease_guard.write(write))
         task.is_finishing = False
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
         if next_claim is None:
@@ -153,6 +153,8 @@ class TurnProcessor:
         started = task.attempt.run_started if task.attempt else not task.claim.first_attempt
         write = ReleaseLease(task.claim.lease, delay_seconds, not_started=not started)
         with suppress(LeaseLost):
+            if task.delivery_context is not None:
+                await task.delivery_context.commit()
             await self._store.write(write)
             log.info("turn released unfinished", turn=task.claim.turn.id, begun=started)
 
@@ -167,19 +169,19 @@ class TurnProcessor:
 
     # ------------------------------------------------------------ running
 
-    async def _answer(self, work: ConversationTask, context: DeliveryContext) -> Turn:
+    async def _answer(self, work: ConversationTask, context: WorkerDeliveryContext) -> Turn:
         """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored."""
         turn, stream = work.claim.turn, PreviewStream()
         preview = asyncio.create_task(self._stream_preview(turn, stream, context))
-        work.attempt = self._assistant_runner.attempt(work.claim, stream.put, self._attachments(turn))
+        work.attempt = self._assistant_runner.attempt(work.lease_guard, stream.put, self._attachments(turn))
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
                 outcome = await self._outcome(work, work.attempt)
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
-            # With the lease that is held now: it may be newer than the one the turn was started with.
-            turn = cast("Turn", await self._store.write(replace(outcome, lease=work.claim.lease)))
+            # With the lease and the turn as they are now: they may be newer than those the turn was started with.
+            turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome)))
         finally:
             stream.close()
             await _finish_preview(preview)
@@ -193,9 +195,9 @@ class TurnProcessor:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
-            return RecordOutcome(lease, turn.id, failure=GAVE_UP)
+            return RecordOutcome(lease, turn, failure=GAVE_UP)
         if work.interrupted_turn == turn.id:
-            return RecordOutcome(lease, turn.id, failure=CANCELLED)
+            return RecordOutcome(lease, turn, failure=CANCELLED)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
         work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt))
@@ -205,24 +207,24 @@ class TurnProcessor:
             work.outcome_task.cancel()
         if work.outcome_task.cancelled():
             self._create_background_task(self._assistant_runner.stop(attempt))
-            return RecordOutcome(lease, turn.id, failure=CANCELLED)
+            return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
             return work.outcome_task.result()
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
-            return RecordOutcome(lease, turn.id, failure=failure_of(exc))
+            return RecordOutcome(lease, turn, failure=failure_of(exc))
 
     async def _start_attempt(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
         """Returns the reply, or the failure if the operator's rules do not admit the turn. Raises AssistantError."""
         lease, turn = work.claim.lease, work.claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
-            return RecordOutcome(lease, turn.id, failure=admitted.failure)
+            return RecordOutcome(lease, turn, failure=admitted.failure)
         work.budget_grant = admitted
         reply = await self._assistant_runner.run_turn(attempt)
         return RecordOutcome(
             lease,
-            turn.id,
+            turn,
             admitted.with_notice(reply.text),
             reply.usage,
             files=reply.files,
@@ -254,9 +256,9 @@ class TurnProcessor:
 
     # ------------------------------------------------------------ delivery
 
-    async def _deliver(self, work: ConversationTask, turn: Turn, context: DeliveryContext) -> Failure | None:
+    async def _deliver(self, work: ConversationTask, turn: Turn, context: WorkerDeliveryContext) -> Failure | None:
         """Delivers the outcome to the platform; returns the failure if it was not accepted. Raises LeaseLost."""
-        started = time.monotonic()
+        started, context.is_delivering = time.monotonic(), True
         with self._tracing.span("deliver", turn.message.traceparent, turn=turn.id, platform=work.platform) as span:
             failure = await self._deliver_with_retries(work, turn, context)
             if failure is not None:
@@ -268,7 +270,7 @@ class TurnProcessor:
         return failure
 
     async def _deliver_with_retries(
-        self, work: ConversationTask, turn: Turn, context: DeliveryContext
+        self, work: ConversationTask, turn: Turn, context: WorkerDeliveryContext
     ) -> Failure | None:
         adapter, deadline, last_error = self._adapters[work.platform], time.monotonic() + DELIVERY_GIVE_UP_SECONDS, ""
         for failures in count(1):
@@ -278,12 +280,12 @@ class TurnProcessor:
             except DeliveryError as exc:
                 if exc.retry_after is None or time.monotonic() > deadline:
                     return _delivery_failure(turn, exc)
+                await context.commit()
                 log.warning("delivery deferred; retrying", turn=turn.id, error=str(exc))
                 if str(exc) != last_error:  # no audit entry for each repetition of the same error
                     last_error = str(exc)
-                    await self._store.write(
-                        AppendAuditEntry(work.claim.lease, turn.id, AuditEvent.DELIVERY_DEFERRED, last_error)
-                    )
+                    deferred = partial(AppendAuditEntry, event=AuditEvent.DELIVERY_DEFERRED, detail=last_error)
+                    await work.lease_guard.write(deferred)
                 await asyncio.sleep(max(DELIVERY_BACKOFF.pause(failures), exc.retry_after))
             except LeaseLost:
                 raise
@@ -293,6 +295,10 @@ class TurnProcessor:
             else:
                 return None
         raise AssertionError
+
+
+def _with_current(outcome: RecordOutcome, lease: Lease, turn: Turn) -> RecordOutcome:
+    return replace(outcome, lease=lease, turn=turn)
 
 
 def _delivery_failure(turn: Turn, exc: Exception) -> Failure:

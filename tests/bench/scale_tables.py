@@ -67,8 +67,8 @@ class FilledTable:
         return (recorded - begun) * 1000, (claimed - recorded) * 1000
 
     def _finish(self, claim: Claim) -> None:
-        self.store.apply_writes([RecordOutcome(claim.lease, claim.turn.id, f"You said: {TEXT}")])
-        self.store.apply_writes([FinishTurn(claim.lease, claim.turn.id)])
+        self.store.apply_writes([RecordOutcome(claim.lease, claim.turn, f"You said: {TEXT}")])
+        self.store.apply_writes([FinishTurn(claim.lease, claim.turn)])
 
 
 def fill_table(url: str, turns: int) -> FilledTable:

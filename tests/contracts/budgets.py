@@ -27,7 +27,7 @@ def running_turn(store: Store) -> TurnId:
 
 
 def record_outcome(store: Store, claim: Claim, cost: int) -> None:
-    apply_write(store, RecordOutcome(claim.lease, claim.turn.id, "Hi", cost=cost))
+    apply_write(store, RecordOutcome(claim.lease, claim.turn, "Hi", cost=cost))
 
 
 def run_turn(store: Store, budget_store: BudgetStore, cost: int, *budgets: Budget) -> None:

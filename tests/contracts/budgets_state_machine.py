@@ -95,7 +95,7 @@ class BudgetMachine(RuleBasedStateMachine):
         """``times``: how often the turn is charged; 0 if the process dies before."""
         admitted = [turn for turn in self.turns if turn.admitted]
         turn = admitted[number % len(admitted)]
-        apply_write(self.store, RecordOutcome(turn.claim.lease, turn.claim.turn.id, "Hi", cost=cost))
+        apply_write(self.store, RecordOutcome(turn.claim.lease, turn.claim.turn, "Hi", cost=cost))
         for time in range(times):
             self.budget_stores[(side + time) % 2].charge(turn.claim.turn.id, cost)
         self.turns.remove(turn)

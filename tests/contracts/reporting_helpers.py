@@ -55,7 +55,7 @@ def failed_turn(
     """Returns a failed turn in an idle conversation."""
     claim = enqueue_and_claim(store, channel, text, **more)
     failure = Failure(code, "It took too long.", "after 600 s", 30.0)
-    store.apply_writes([RecordOutcome(claim.lease, claim.turn.id, failure=failure), finish(claim, keep=False)])
+    store.apply_writes([RecordOutcome(claim.lease, claim.turn, failure=failure), finish(claim, keep=False)])
     return get_turn(store, claim.turn)
 
 

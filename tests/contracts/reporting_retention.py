@@ -64,7 +64,7 @@ class RetentionContract:
         self, store: Store, reporting: ReportingStore, set_times: SetTimes
     ) -> None:
         claim, queued = enqueue_and_claim(store), enqueue_message(store)
-        store.apply_writes([answer(claim), SetPostedMessages(claim.lease, claim.turn.id, ("1",))])
+        store.apply_writes([answer(claim), SetPostedMessages(claim.lease, claim.turn, ("1",))])
         cancelled = enqueue_message(store, "roof")
         store.cancel_turn(cancelled.id)
         for turn in (claim.turn, queued, cancelled):

@@ -48,9 +48,7 @@ class UsageBucketsContract:
         for claim in (enqueue_and_claim(store), enqueue_and_claim(store, "roof")):
             store.apply_writes([answer(claim)])
             set_times(claim.turn, MONDAY)
-        store.apply_writes(
-            [FinishTurn(claim.lease, claim.turn.id, Failure("undeliverable", "It could not be brought."))]
-        )
+        store.apply_writes([FinishTurn(claim.lease, claim.turn, Failure("undeliverable", "It could not be brought."))])
         (tally,) = reporting.usage_buckets(MONDAY, MONDAY + 1, bucket_seconds=60.0)
         assert (tally.received, tally.answered, tally.failures) == (2, 1, {"undeliverable": 1})
 

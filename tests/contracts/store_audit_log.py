@@ -61,15 +61,16 @@ class AuditLogContract:
     def test_run_is_logged_once(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         for run in ("r1", "r1", "r2"):
-            apply_write(store, SetRun(claim.lease, claim.turn.id, RunId(run)))
+            apply_write(store, SetRun(claim.lease, claim.turn, RunId(run)))
         assert audit_log(store, claim.turn)[1:] == [(AuditEvent.RUN_STARTED, "r1"), (AuditEvent.RUN_STARTED, "r2")]
 
     def test_lease_holder_appends_entries(self, store: Store) -> None:
         claim, waiting = enqueue_and_claim(store), enqueue(store).turn
-        marked = AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.RUN_RETRIED, "rate\x00limited")
-        put_off = AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.DELIVERY_DEFERRED)
-        elsewhere = AppendAuditEntry(claim.lease, waiting.id, AuditEvent.DELIVERY_DEFERRED)
-        assert store.apply_writes([marked, answer(claim), put_off, elsewhere])[::2] == [None, None]
+        marked = AppendAuditEntry(claim.lease, claim.turn, AuditEvent.RUN_RETRIED, "rate\x00limited")
+        put_off = AppendAuditEntry(claim.lease, claim.turn, AuditEvent.DELIVERY_DEFERRED)
+        elsewhere = AppendAuditEntry(claim.lease, waiting, AuditEvent.DELIVERY_DEFERRED)
+        *_, last, unchanged = store.apply_writes([marked, answer(claim), put_off, elsewhere])
+        assert (last, unchanged) == (get_turn(store, claim.turn), get_turn(store, waiting))
         assert audit_log(store, claim.turn)[1:] == [
             (AuditEvent.RUN_RETRIED, "rate\ufffdlimited"),
             (AuditEvent.DELIVERY_DEFERRED, ""),
@@ -80,7 +81,7 @@ class AuditLogContract:
         claim = store.enqueue(message(), new_turn(), owner="one", received_by="web").claim
         assert claim is not None
         many = [
-            AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.DELIVERY_DEFERRED, f"{number} {'x' * 5000}")
+            AppendAuditEntry(claim.lease, claim.turn, AuditEvent.DELIVERY_DEFERRED, f"{number} {'x' * 5000}")
             for number in range(200)
         ]
         store.apply_writes(many)
@@ -121,11 +122,11 @@ class AuditLogContract:
     def test_model_and_cost_are_stored(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         settled = apply_write(
-            store, RecordOutcome(claim.lease, claim.turn.id, "Hi", Usage(3, 4), model="gpt\x00", cost=2**40)
+            store, RecordOutcome(claim.lease, claim.turn, "Hi", Usage(3, 4), model="gpt\x00", cost=2**40)
         )
         assert isinstance(settled, Turn)
         assert (settled.model, settled.cost) == ("gpt\ufffd", 2**40)
         assert settled == get_turn(store, claim.turn)
-        undelivered = FinishTurn(claim.lease, claim.turn.id, FAILURE)
+        undelivered = FinishTurn(claim.lease, claim.turn, FAILURE)
         apply_write(store, undelivered)
         assert (get_turn(store, claim.turn).model, get_turn(store, claim.turn).cost) == ("gpt\ufffd", 2**40)

@@ -74,7 +74,7 @@ class EnqueueFailedContract:
 
     def test_turn_that_failed_while_running_covers_nothing(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
-        apply_write(store, RecordOutcome(claim.lease, claim.turn.id, failure=BUSY))
+        apply_write(store, RecordOutcome(claim.lease, claim.turn, failure=BUSY))
         assert store.enqueue_failed(message(), new_turn(), BUSY) is not None
 
     def test_known_or_not_starting_message_records_no_failure(self, store: Store) -> None:
@@ -101,7 +101,7 @@ class RetryContract:
         told = message(kind=MessageKind.RESET, files=FILES, traceparent="00-trace", has_waiting_caller=True)
         claim = store.enqueue(told, new_turn(), owner="one", received_by="web").claim
         assert claim is not None
-        store.apply_writes([RecordOutcome(claim.lease, claim.turn.id, failure=FAILURE), finish(claim)])
+        store.apply_writes([RecordOutcome(claim.lease, claim.turn, failure=FAILURE), finish(claim)])
         return get_turn(store, claim.turn)
 
     def test_failed_turn_is_retried_at_the_end_of_its_conversation(self, store: Store, peer: Store) -> None:
@@ -140,8 +140,8 @@ class RetryContract:
     def test_retry_of_undelivered_reply_only_delivers_it(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         answered = replace(answer(claim), files=FILES, model="m", cost=5)
-        noted = SetPostedMessages(claim.lease, claim.turn.id, ("1.1",))
-        store.apply_writes([answered, noted, FinishTurn(claim.lease, claim.turn.id, failure=FAILURE)])
+        noted = SetPostedMessages(claim.lease, claim.turn, ("1.1",))
+        store.apply_writes([answered, noted, FinishTurn(claim.lease, claim.turn, failure=FAILURE)])
         again = store.retry_turn(claim.turn.id, new_turn()).turn
         assert again == get_turn(store, again)
         assert (again.state, again.reply, again.reply_files, again.posted_messages) == (
@@ -162,7 +162,7 @@ class RetryContract:
         assert sorted(outcomes) == [False, False, False, True]
         first, second = store.transcript(failed.conversation_id)
         claim = claim_one(store)
-        store.apply_writes([RecordOutcome(claim.lease, claim.turn.id, failure=FAILURE), finish(claim)])
+        store.apply_writes([RecordOutcome(claim.lease, claim.turn, failure=FAILURE), finish(claim)])
         assert store.retry_turn(second.id, new_turn()).is_new
         assert (first.id, claim.turn.id) == (failed.id, second.id)
 

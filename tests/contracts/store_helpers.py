@@ -79,11 +79,11 @@ def apply_write(store: Store, change: LeasedWrite) -> object:
 
 
 def answer(claim: Claim, reply: str = "Hi") -> RecordOutcome:
-    return RecordOutcome(claim.lease, claim.turn.id, reply, Usage(3, 4))
+    return RecordOutcome(claim.lease, claim.turn, reply, Usage(3, 4))
 
 
 def finish(claim: Claim, *, keep: bool = True) -> FinishTurn:
-    return FinishTurn(claim.lease, claim.turn.id, claim_next=keep)
+    return FinishTurn(claim.lease, claim.turn, claim_next=keep)
 
 
 def run_concurrently(works: Sequence[Callable[[], Any]]) -> list[Any]:

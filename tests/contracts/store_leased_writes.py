@@ -72,13 +72,13 @@ class WritingContract:
 
     def test_a_runs_id_is_stored(self, store: Store, expire_lease: ExpireLease) -> None:
         claim = enqueue_and_claim(store)
-        assert apply_write(store, SetRun(claim.lease, claim.turn.id, RunId("run_1"))) is None
+        assert apply_write(store, SetRun(claim.lease, claim.turn, RunId("run_1"))) == get_turn(store, claim.turn)
         expire_lease(claim.conversation.id)
         assert claim_one(store, "two").turn.run_id == "run_1"
 
     def test_reply_resolves_a_turn(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
-        turn = apply_write(store, RecordOutcome(claim.lease, claim.turn.id, "Hi\x00 🕊", Usage(3, 4)))
+        turn = apply_write(store, RecordOutcome(claim.lease, claim.turn, "Hi\x00 🕊", Usage(3, 4)))
         assert turn == get_turn(store, claim.turn)
         assert isinstance(turn, Turn)
         assert (turn.state, turn.reply, turn.usage) == (TurnState.ANSWERED, "Hi\ufffd 🕊", Usage(3, 4))
@@ -88,7 +88,7 @@ class WritingContract:
 
     def test_files_of_the_reply_are_stored(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
-        settled = apply_write(store, RecordOutcome(claim.lease, claim.turn.id, files=(*FILES, UNSTORABLE_FILE)))
+        settled = apply_write(store, RecordOutcome(claim.lease, claim.turn, files=(*FILES, UNSTORABLE_FILE)))
         assert isinstance(settled, Turn)
         assert settled.reply_files == (*FILES, STORED_FILE)
         apply_write(store, finish(claim))
@@ -96,22 +96,22 @@ class WritingContract:
 
     def test_posted_messages_are_stored(self, store: Store, expire_lease: ExpireLease) -> None:
         claim = enqueue_and_claim(store)
-        assert apply_write(store, SetPostedMessages(claim.lease, claim.turn.id, ("1.1", "1.2"))) is None
-        assert get_turn(store, claim.turn) == replace(claim.turn, posted_messages=("1.1", "1.2"))
-        brought = SetPostedMessages(claim.lease, claim.turn.id, ("a\x00b\ud800",))
+        noted = apply_write(store, SetPostedMessages(claim.lease, claim.turn, ("1.1", "1.2")))
+        assert noted == get_turn(store, claim.turn) == replace(claim.turn, posted_messages=("1.1", "1.2"))
+        brought = SetPostedMessages(claim.lease, claim.turn, ("a\x00b\ud800",))
         settled, _ = store.apply_writes([answer(claim), brought])
         assert isinstance(settled, Turn)
         assert get_turn(store, claim.turn) == replace(settled, posted_messages=("a\ufffdb\ufffd",))
         expire_lease(claim.conversation.id)
         again = claim_one(store, "two")
         assert again.turn == get_turn(store, claim.turn)
-        apply_write(store, SetPostedMessages(again.lease, again.turn.id, ()))
+        apply_write(store, SetPostedMessages(again.lease, again.turn, ()))
         assert get_turn(store, claim.turn) == replace(again.turn, posted_messages=())
 
     def test_posted_messages_of_cancelled_turn_are_stored(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         store.cancel_turn(claim.turn.id)
-        apply_write(store, SetPostedMessages(claim.lease, claim.turn.id, ("1.1",)))
+        apply_write(store, SetPostedMessages(claim.lease, claim.turn, ("1.1",)))
         turn = get_turn(store, claim.turn)
         assert (turn.state, turn.posted_messages) == (TurnState.CANCELLED, ("1.1",))
 
@@ -121,17 +121,16 @@ class WritingContract:
         assert isinstance(following, Claim)
         later = enqueue(store).turn
         before = [get_turn(store, turn) for turn in (claim.turn, waiting, later)]
-        assert store.apply_writes(
-            [SetPostedMessages(claim.lease, turn.id, ("1.1",)) for turn in (claim.turn, later)]
-        ) == [None, None]
+        writes = [SetPostedMessages(claim.lease, turn, ("1.1",)) for turn in (claim.turn, later)]
+        assert store.apply_writes(writes) == [before[0], before[2]]
         assert [get_turn(store, turn) for turn in (claim.turn, waiting, later)] == before
 
     def test_writes_of_several_turns_are_applied_together(self, store: Store) -> None:
         begun, answered, noted, both, all_of_it = (enqueue_and_claim(store, channel) for channel in "abcde")
         store.apply_writes(
             [
-                *(SetRun(claim.lease, claim.turn.id, RunId("r")) for claim in (begun, both, all_of_it)),
-                *(SetPostedMessages(claim.lease, claim.turn.id, ("1.1",)) for claim in (noted, both, all_of_it)),
+                *(SetRun(claim.lease, claim.turn, RunId("r")) for claim in (begun, both, all_of_it)),
+                *(SetPostedMessages(claim.lease, claim.turn, ("1.1",)) for claim in (noted, both, all_of_it)),
                 *(answer(claim) for claim in (answered, all_of_it)),
                 finish(all_of_it),
             ]
@@ -144,7 +143,7 @@ class WritingContract:
 
     def test_failure_resolves_a_turn(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
-        turn = apply_write(store, RecordOutcome(claim.lease, claim.turn.id, failure=FAILURE))
+        turn = apply_write(store, RecordOutcome(claim.lease, claim.turn, failure=FAILURE))
         assert turn == get_turn(store, claim.turn)
         assert isinstance(turn, Turn)
         assert (turn.state, turn.failure, turn.reply) == (TurnState.FAILED, FAILURE, "")
@@ -186,7 +185,7 @@ class WritingContract:
         enqueue(store)
         bound = SetThread(claim.lease, ThreadId("t"), "threads")
         *_, following = store.apply_writes(
-            [bound, SetRun(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)]
+            [bound, SetRun(claim.lease, claim.turn, RunId("r")), answer(claim), finish(claim)]
         )
         assert isinstance(following, Claim)
         assert following.conversation == store.find_conversation(key())
@@ -229,7 +228,7 @@ class WritingContract:
         failed, cancelled = enqueue_and_claim(store, "failed"), enqueue_and_claim(store, "cancelled")
         store.cancel_turn(cancelled.turn.id)
         store.apply_writes(
-            [RecordOutcome(failed.lease, failed.turn.id, failure=FAILURE), finish(failed), finish(cancelled)]
+            [RecordOutcome(failed.lease, failed.turn, failure=FAILURE), finish(failed), finish(cancelled)]
         )
         for claim, state in ((failed, TurnState.FAILED), (cancelled, TurnState.CANCELLED)):
             turn = get_turn(store, claim.turn)
@@ -238,15 +237,15 @@ class WritingContract:
 
     def test_undeliverable_reply_is_kept_with_the_reason(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
-        store.apply_writes([answer(claim), FinishTurn(claim.lease, claim.turn.id, failure=FAILURE)])
+        store.apply_writes([answer(claim), FinishTurn(claim.lease, claim.turn, failure=FAILURE)])
         turn = get_turn(store, claim.turn)
         assert (turn.state, turn.reply, turn.failure) == (TurnState.FAILED, "Hi", FAILURE)
         assert (turn.usage, turn.delivered_at) == (Usage(3, 4), None)
 
     def test_undeliverable_failure_is_not_changed(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
-        settled = apply_write(store, RecordOutcome(claim.lease, claim.turn.id, failure=FAILURE))
-        apply_write(store, FinishTurn(claim.lease, claim.turn.id, failure=Failure("undeliverable", "No.")))
+        settled = apply_write(store, RecordOutcome(claim.lease, claim.turn, failure=FAILURE))
+        apply_write(store, FinishTurn(claim.lease, claim.turn, failure=Failure("undeliverable", "No.")))
         assert get_turn(store, claim.turn) == settled
 
     def test_released_conversation_is_claimable_at_once(self, store: Store, peer: Store) -> None:
@@ -282,7 +281,7 @@ class WritingContract:
         old, good = enqueue_and_claim(store), enqueue_and_claim(store, "other")
         expire_lease(old.conversation.id)
         new = claim_one(store, "two")
-        lease, turn = old.lease, old.turn.id
+        lease, turn = old.lease, old.turn
         changes: dict[str, LeasedWrite] = {
             "bound": SetThread(lease, ThreadId("t"), "threads"),
             "started": SetRun(lease, turn, RunId("r")),
@@ -302,9 +301,9 @@ class WritingContract:
     def test_lease_is_valid_for_its_owner_only(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         stolen = Lease(claim.lease.conversation_id, "two", claim.lease.epoch)
-        assert isinstance(apply_write(store, RecordOutcome(stolen, claim.turn.id, "mine")), LeaseLost)
+        assert isinstance(apply_write(store, RecordOutcome(stolen, claim.turn, "mine")), LeaseLost)
         nowhere = Lease(10**9, "one", 1)
-        assert isinstance(apply_write(store, RecordOutcome(nowhere, claim.turn.id, "mine")), LeaseLost)
+        assert isinstance(apply_write(store, RecordOutcome(nowhere, claim.turn, "mine")), LeaseLost)
 
     def test_writes_of_one_conversation_apply_in_order(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
@@ -329,7 +328,7 @@ class WritingContract:
                 assert not any(isinstance(result, LeaseLost) for result in each.apply_writes(changes))
                 each.renew_leases("one")
 
-        forth: list[LeasedWrite] = [SetRun(claim.lease, claim.turn.id, RunId("r")) for claim in claims]
+        forth: list[LeasedWrite] = [SetRun(claim.lease, claim.turn, RunId("r")) for claim in claims]
         run_concurrently(
             [lambda: many(store, forth), lambda: many(peer, forth[::-1]), lambda: many(peer, forth[::2] + forth[1::2])]
         )

@@ -148,6 +148,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.lost_claims.append(line.claim)
         line.claim, line.due = None, due
 
+    def learn(self, line: ExpectedConversation, side: int, turn: WriteResult, *, arrives: bool) -> None:
+        """Checks the result of a write. If it arrives, it is what the holder knows from now on."""
+        assert line.claim is not None
+        assert isinstance(turn, Turn)
+        assert turn == self.stores[1 - side].get_turn(turn.id)
+        line.current.check(turn)
+        if arrives:
+            line.claim = replace(line.claim, turn=turn)
+
     def write(self, side: int, change: LeasedWrite, *, again: bool) -> Sequence[WriteResult]:
         """``again``: writes twice, as if the first result had been lost on its way."""
         return [
@@ -277,36 +286,37 @@ class StoreMachine(RuleBasedStateMachine):
             line.due = False
 
     @precondition(lambda self: self.claimed())
-    @rule(number=NUMBERS, run=st.sampled_from(["r1", "r2"]), again=st.booleans(), side=SIDES)
-    def start(self, number: int, run: str, again: bool, side: int) -> None:  # noqa: FBT001  # drawn by name
+    @rule(number=NUMBERS, run=st.sampled_from(["r1", "r2"]), again=st.booleans(), arrives=st.booleans(), side=SIDES)
+    def start(self, number: int, run: str, again: bool, arrives: bool, side: int) -> None:  # noqa: FBT001  # drawn by name
         line, claim = self.pick(number)
-        assert set(self.write(side, SetRun(claim.lease, claim.turn.id, RunId(run)), again=again)) == {None}
+        first, *repeated = self.write(side, SetRun(claim.lease, claim.turn, RunId(run)), again=again)
         if line.current.run_id != run:
             line.current.trail.append((AuditEvent.RUN_STARTED, run))
         line.current.run_id = run
+        for turn in (first, *repeated):
+            self.learn(line, side, turn, arrives=arrives)
 
     @precondition(lambda self: self.claimed())
-    @rule(number=NUMBERS, parts=st.lists(PARTS, max_size=2).map(tuple), side=SIDES)
-    def set_posted_messages(self, number: int, parts: tuple[str, ...], side: int) -> None:
+    @rule(number=NUMBERS, parts=st.lists(PARTS, max_size=2).map(tuple), arrives=st.booleans(), side=SIDES)
+    def set_posted_messages(self, number: int, parts: tuple[str, ...], arrives: bool, side: int) -> None:  # noqa: FBT001  # drawn by name
         line, claim = self.pick(number)
-        brought = SetPostedMessages(claim.lease, claim.turn.id, parts)
-        marked = AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.DELIVERY_DEFERRED, "later")
-        assert self.stores[side].apply_writes([brought, marked]) == [None, None]
+        brought = SetPostedMessages(claim.lease, claim.turn, parts)
+        marked = AppendAuditEntry(claim.lease, claim.turn, AuditEvent.DELIVERY_DEFERRED, "later")
+        *_, turn = self.stores[side].apply_writes([brought, marked])
         line.current.parts = parts
         line.current.trail.append((AuditEvent.DELIVERY_DEFERRED, "later"))
+        self.learn(line, side, turn, arrives=arrives)
 
     @precondition(lambda self: self.claimed())
-    @rule(number=NUMBERS, fails=st.booleans(), again=st.booleans(), side=SIDES)
-    def record_outcome(self, number: int, fails: bool, again: bool, side: int) -> None:  # noqa: FBT001  # drawn by name
+    @rule(number=NUMBERS, fails=st.booleans(), again=st.booleans(), arrives=st.booleans(), side=SIDES)
+    def record_outcome(self, number: int, fails: bool, again: bool, arrives: bool, side: int) -> None:  # noqa: FBT001  # drawn by name
         line, claim = self.pick(number)
-        change = RecordOutcome(claim.lease, claim.turn.id, failure=FAILURE) if fails else answer(claim)
+        change = RecordOutcome(claim.lease, claim.turn, failure=FAILURE) if fails else answer(claim)
         if line.current.state is TurnState.RUNNING:
             line.current.state = TurnState.FAILED if fails else TurnState.ANSWERED
             line.current.answered = not fails
         for turn in self.write(side, change, again=again):
-            assert turn == self.stores[1 - side].get_turn(claim.turn.id)
-            assert isinstance(turn, Turn)
-            line.current.check(turn)
+            self.learn(line, side, turn, arrives=arrives)
 
     @precondition(lambda self: any(line.current.state.is_resolved for line in self.claimed()))
     @rule(keep=st.booleans(), fails=st.booleans(), again=st.booleans(), side=SIDES)
@@ -315,7 +325,7 @@ class StoreMachine(RuleBasedStateMachine):
         claim = line.claim
         assert claim is not None
         failure = UNDELIVERED if fails else None
-        following, *repeated = self.write(side, FinishTurn(claim.lease, claim.turn.id, failure, keep), again=again)
+        following, *repeated = self.write(side, FinishTurn(claim.lease, claim.turn, failure, keep), again=again)
         if line.current.state is TurnState.ANSWERED:
             line.current.state = TurnState.FAILED if fails else TurnState.DELIVERED
         line.head += 1
@@ -356,9 +366,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=NUMBERS, side=SIDES)
     def write_after_lease_lost(self, number: int, side: int) -> None:
         claim = self.lost_claims[number % len(self.lost_claims)]
-        late: list[LeasedWrite] = [answer(claim), SetPostedMessages(claim.lease, claim.turn.id, ("late",))]
+        late: list[LeasedWrite] = [answer(claim), SetPostedMessages(claim.lease, claim.turn, ("late",))]
         late += [
-            AppendAuditEntry(claim.lease, claim.turn.id, AuditEvent.DELIVERY_DEFERRED),
+            AppendAuditEntry(claim.lease, claim.turn, AuditEvent.DELIVERY_DEFERRED),
             finish(claim),
             ReleaseLease(claim.lease),
         ]

@@ -60,7 +60,7 @@ class StopContract:
         delivered = enqueue_and_claim(store)
         store.apply_writes([answer(delivered), finish(delivered)])
         failed, cancelled = enqueue_and_claim(store), enqueue(store).turn
-        store.apply_writes([RecordOutcome(failed.lease, failed.turn.id, failure=FAILURE)])
+        store.apply_writes([RecordOutcome(failed.lease, failed.turn, failure=FAILURE)])
         store.cancel_turn(cancelled.id)
         before = store.transcript(failed.conversation.id)
         assert stop(store).cancelled == ()

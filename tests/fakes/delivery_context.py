@@ -41,6 +41,9 @@ class FakeDeliveryContext:
         if self.after_save:
             await self.after_save()
 
+    async def save_posted(self, posted_messages: Sequence[str]) -> None:
+        await self.save_progress(posted_messages)
+
     async def read_file(self, file: File) -> bytes:
         try:
             return self.files[file.reference]

@@ -49,6 +49,14 @@ WRITE_NAMES: dict[type, str] = {
 """What the steps of the store are called, with ``before`` or ``after``."""
 TIMEOUT_SECONDS = 40.0
 
+
+def steps_of(write: LeasedWrite) -> list[str]:
+    """Returns the steps of a write: what was posted last is saved with the finish of the turn."""
+    if isinstance(write, FinishTurn) and write.posted_messages is not None:
+        return [WRITE_NAMES[SetPostedMessages], WRITE_NAMES[FinishTurn]]
+    return [WRITE_NAMES[type(write)]]
+
+
 # Children are forked from a process that has loaded everything already: starting one takes milliseconds, not seconds.
 fork_context = multiprocessing.get_context("forkserver")
 PRELOADED_MODULES = (
@@ -120,7 +128,7 @@ class CrashingStore(SqlStore):
         return claims
 
     def apply_writes(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult]:
-        steps = [WRITE_NAMES[type(change)] for change in writes]
+        steps = [step for write in writes for step in steps_of(write)]
         for step in steps:
             self._on_step(f"before {step}")
         results = super().apply_writes(writes)

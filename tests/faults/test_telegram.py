@@ -22,7 +22,7 @@ def scene(tmp_path: Path, sqlite_url: str) -> Iterator[TelegramScenario]:
         yield scene
 
 
-@pytest.mark.parametrize("step", ["before save posted messages", "after save posted messages"])
+@pytest.mark.parametrize("step", ["before save posted messages", "after save posted messages", "before finish turn"])
 def test_after_a_kill_while_it_sends_the_next_process_sends_the_rest(scene: TelegramScenario, step: str) -> None:
     doomed = scene.start_process(crash_step=step, TELEGRAM_STREAMING="off")
     message = scene.send(LONG)

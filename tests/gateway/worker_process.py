@@ -72,7 +72,7 @@ class WorkerProcess:
         async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()
         runner = AssistantRunner(async_store, assistant, metrics, timeout=30.0, max_retries=2, retry_delay=0.001)
         delivery_context_of = partial(
-            WorkerDeliveryContext, async_store, RateLimiter(async_store, shared=store.is_shared), assistant
+            WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant
         )
         platforms = {self.platform.name: self.platform}
         gatekeeper = open_admission(store, async_store)

@@ -48,14 +48,14 @@ class BudgetSpender:
             self._store.apply_writes([ReleaseLease(claim.lease, 0.02, not_started=True)])
             return
         if admission.exhausted_budget:
-            self._store.apply_writes([RecordOutcome(claim.lease, turn, failure=EXHAUSTED)])
+            self._store.apply_writes([RecordOutcome(claim.lease, claim.turn, failure=EXHAUSTED)])
         else:
             print(turn, flush=True)
             if self._hangs:
                 sys.stdin.read()  # until it is killed
-            self._store.apply_writes([RecordOutcome(claim.lease, turn, "Hi", cost=COST)])
+            self._store.apply_writes([RecordOutcome(claim.lease, claim.turn, "Hi", cost=COST)])
             self._budgets.charge(turn, COST)
-        self._store.apply_writes([FinishTurn(claim.lease, turn, claim_next=False)])
+        self._store.apply_writes([FinishTurn(claim.lease, claim.turn, claim_next=False)])
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def test_existing_rows_are_read_with_defaults_after_migration(bare_url: str) -> 
     assert (old.message.kind, old.reply_files, old.posted_messages, old.reply) == (MessageKind.PROMPT, (), (), "Hi")
     claim = claim_one(store)
     assert (claim.turn.id, claim.turn.message.text, claim.conversation.thread_id) == ("waiting", "There?", "thread_1")
-    store.apply_writes([SetPostedMessages(claim.lease, claim.turn.id, ("1.1",)), answer(claim), finish(claim)])
+    store.apply_writes([SetPostedMessages(claim.lease, claim.turn, ("1.1",)), answer(claim), finish(claim)])
     assert [turn.posted_messages for turn in store.transcript(claim.conversation.id)] == [(), ("1.1",)]
     assert store.get_value("assistant") == "asst_1"
     store.close()

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -59,28 +60,30 @@ class CurrentWorker:
         self.store.renew_leases(owner, [conversation])
 
     def set_thread(self, held: Held, thread: str) -> None:
-        self._write(SetThreadWrite(held.claim.lease, ThreadId(thread), "b"))
+        self._write(held, SetThreadWrite(held.claim.lease, ThreadId(thread), "b"))
 
     def set_run(self, held: Held, run_id: str) -> None:
-        self._write(SetRun(held.claim.lease, held.claim.turn.id, RunId(run_id)))
+        self._write(held, SetRun(held.claim.lease, held.claim.turn, RunId(run_id)))
 
     def record_outcome(self, held: Held, reply: str) -> None:
-        self._write(RecordOutcome(held.claim.lease, held.claim.turn.id, reply, Usage(1, 2)))
+        self._write(held, RecordOutcome(held.claim.lease, held.claim.turn, reply, Usage(1, 2)))
 
     def set_posted_messages(self, held: Held, posted: str) -> None:
-        self._write(SetPostedMessages(held.claim.lease, held.claim.turn.id, (posted,)))
+        self._write(held, SetPostedMessages(held.claim.lease, held.claim.turn, (posted,)))
 
     def finish(self, held: Held, *, claim_next: bool) -> Held | None:
-        following = self._write(FinishTurn(held.claim.lease, held.claim.turn.id, claim_next=claim_next))
+        following = self._write(held, FinishTurn(held.claim.lease, held.claim.turn, claim_next=claim_next))
         return Held(following) if isinstance(following, Claim) else None
 
     def release(self, held: Held) -> None:
-        self._write(ReleaseLease(held.claim.lease))
+        self._write(held, ReleaseLease(held.claim.lease))
 
-    def _write(self, write: LeasedWrite) -> Turn | Claim | None:
+    def _write(self, held: Held, write: LeasedWrite) -> Turn | Claim | None:
         (result,) = self.store.apply_writes([write])
         if isinstance(result, LeaseLost):
             raise result
+        if isinstance(result, Turn):
+            held.claim = replace(held.claim, turn=result)
         return result
 
 

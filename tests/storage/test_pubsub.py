@@ -102,7 +102,7 @@ class TestDue:
     def test_claimed_or_debounced_turn_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
         claim = enqueue_and_claim(store)
         store.enqueue(message("album", debounce_seconds=60.0), new_turn())
-        store.apply_writes([SetRun(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)])
+        store.apply_writes([SetRun(claim.lease, claim.turn, RunId("r")), answer(claim), finish(claim)])
         assert listener.all() == []
 
     def test_released_lease_publishes_due(self, store: SqlStore, listener: EventListener) -> None:
@@ -152,7 +152,7 @@ class TestDecided:
         listener.all()
         claims = {claim.turn.id: claim for claim in store.claim("worker", ["pigeon"], 2)}
         first, second = (claims[turn] for turn in turns)
-        store.apply_writes([answer(first), RecordOutcome(second.lease, second.turn.id, failure=FAILURE)])
+        store.apply_writes([answer(first), RecordOutcome(second.lease, second.turn, failure=FAILURE)])
         assert listener.all() == [ClusterEvent(EventKind.RESOLVED, turn) for turn in turns]
         store.apply_writes([answer(first), finish(first), finish(second)])
         assert listener.all() == []

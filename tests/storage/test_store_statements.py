@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from gateway.domain.models import Exchange, Feedback, MessageEdited, MessageKind, RunId, ThreadId
+from gateway.domain.models import Claim, Exchange, Feedback, MessageEdited, MessageKind, RunId, ThreadId, Turn
 from gateway.ports.enqueue import EnqueueRequest
-from gateway.ports.store import LeasedWrite, Rate, SetPostedMessages, SetRun, SetThread
+from gateway.ports.store import LeasedWrite, Rate, ReleaseLease, SetPostedMessages, SetRun, SetThread
 from storage import sql
 from storage.driver_sql import DriverStatement
 from storage.store import SqlStore
@@ -85,6 +86,17 @@ def told(store: SqlStore) -> list[str]:
     return ["SELECT"] if store.is_shared else []
 
 
+def locked(store: SqlStore) -> list[str]:
+    """Returns the kinds of the statements before fenced writes: a shared database locks; both read the clock."""
+    return ["SELECT", "SELECT"] if store.is_shared else ["SELECT"]
+
+
+def known(claim: Claim, result: object) -> Claim:
+    """Returns the claim with what its holder knows after a write."""
+    assert isinstance(result, Turn)
+    return replace(claim, turn=result)
+
+
 def test_a_message_takes_five_statements(store: SqlStore, sent: list[Sent]) -> None:
     enqueue(store, owner="one")
     enqueue(store)
@@ -103,14 +115,27 @@ def test_unclaimed_message_takes_one_more_statement_to_publish(store: SqlStore, 
     assert verbs(sent) == [*OPENED, *told(store)]
 
 
-def test_complete_turn_takes_fifteen_statements(store: SqlStore, sent: list[Sent]) -> None:
+def test_complete_turn_loads_nothing(store: SqlStore, sent: list[Sent]) -> None:
     claim = store.enqueue(message(has_waiting_caller=True), new_turn(), owner="one", received_by="one").claim
     assert claim is not None
-    for change in (SetRun(claim.lease, claim.turn.id, RunId("r")), answer(claim)):
-        store.apply_writes([change])
+    store.apply_writes([SetThread(claim.lease, ThreadId("t"), "x")])
+    claim = known(claim, *store.apply_writes([SetRun(claim.lease, claim.turn, RunId("r"))]))
+    claim = known(claim, *store.apply_writes([answer(claim)]))
+    claim = known(claim, *store.apply_writes([SetPostedMessages(claim.lease, claim.turn, ("1.1",))]))
     store.apply_writes([finish(claim)])
-    one_step = ["SELECT", "SELECT", "UPDATE"]
-    assert verbs(sent) == [*OPENED, *one_step, *one_step, *one_step, "UPDATE"]
+    one_step = [*locked(store), "UPDATE"]
+    assert verbs(sent) == [*OPENED, *one_step * 4, *locked(store), "UPDATE", "UPDATE", "SELECT"]
+
+
+def test_turn_behind_another_takes_one_statement_more(store: SqlStore, sent: list[Sent]) -> None:
+    claim = enqueue_and_claim(store)
+    enqueue(store)
+    claim = known(claim, *store.apply_writes([answer(claim)]))
+    sent.clear()
+    (following,) = store.apply_writes([finish(claim)])
+    assert verbs(sent) == [*locked(store), "UPDATE", "UPDATE", "SELECT", "UPDATE"]
+    assert isinstance(following, Claim)
+    assert following.turn == get_turn(store, following.turn)
 
 
 def test_audit_log_is_sent_when_it_has_a_new_entry(store: SqlStore, sent: list[Sent]) -> None:
@@ -118,7 +143,9 @@ def test_audit_log_is_sent_when_it_has_a_new_entry(store: SqlStore, sent: list[S
     sent.clear()
     store.apply_writes([answer(claim)])
     store.apply_writes([finish(claim)])
-    assert not any("trail" in statement for statement, _ in sent if statement.startswith("UPDATE"))
+    written = [statement.partition(" WHERE ")[0] for statement, _ in sent if statement.startswith("UPDATE")]
+    assert written
+    assert not any("trail" in columns for columns in written)
 
 
 def test_failed_enqueue_and_retry_take_few_statements(store: SqlStore, sent: list[Sent]) -> None:
@@ -148,14 +175,12 @@ def test_a_stop_takes_one_statement_more(store: SqlStore, sent: list[Sent]) -> N
     assert verbs(sent) == [*APPENDED, "UPDATE"]
 
 
-def test_a_step_of_one_turn_takes_three_statements(store: SqlStore, sent: list[Sent]) -> None:
+def test_write_that_misses_takes_three_statements_more(store: SqlStore, sent: list[Sent]) -> None:
     claim = enqueue_and_claim(store)
-    sent.clear()
     store.apply_writes([answer(claim)])
-    assert verbs(sent) == ["SELECT", "SELECT", "UPDATE"]
     sent.clear()
-    store.apply_writes([SetPostedMessages(claim.lease, claim.turn.id, ("1.1",))])
-    assert verbs(sent) == ["SELECT", "SELECT", "UPDATE"]
+    store.apply_writes([SetPostedMessages(claim.lease, claim.turn, ("1.1",))])
+    assert verbs(sent) == [*locked(store), "UPDATE", "SELECT", "SELECT", "UPDATE"]
 
 
 def test_values_locks_and_tokens_take_one_statement_each(store: SqlStore, sent: list[Sent]) -> None:
@@ -172,17 +197,25 @@ def test_values_locks_and_tokens_take_one_statement_each(store: SqlStore, sent: 
     assert verbs(sent) == ["UPDATE", "INSERT", "INSERT", "DELETE", "INSERT", "DELETE", "INSERT", "INSERT"]
 
 
-def test_batch_takes_one_statement_per_kind_of_write(store: SqlStore, sent: list[Sent]) -> None:
+def test_batch_that_misses_takes_one_statement_per_kind_of_write(store: SqlStore, sent: list[Sent]) -> None:
     claims = [enqueue_and_claim(store, f"{number}") for number in range(20)]
     for number in range(20):
         enqueue(store, f"{number}")
     sent.clear()
     changes: list[LeasedWrite] = []
-    for claim in claims:
+    for claim in claims:  # only the first write on each conversation can hit
         bound = SetThread(claim.lease, ThreadId("t"), "x")
-        changes += [bound, SetRun(claim.lease, claim.turn.id, RunId("r")), answer(claim), finish(claim)]
+        changes += [bound, SetRun(claim.lease, claim.turn, RunId("r")), answer(claim), finish(claim)]
     assert len(store.apply_writes(changes)) == 80
-    assert verbs(sent) == ["SELECT", "SELECT", "UPDATE", "UPDATE", "UPDATE", "UPDATE"]
+    fenced = [*locked(store), *["UPDATE"] * 20]
+    assert verbs(sent) == [*fenced, "SELECT", "SELECT", "UPDATE", "UPDATE", "UPDATE"]
+
+
+def test_batch_takes_one_transaction(store: SqlStore, sent: list[Sent]) -> None:
+    claims = [enqueue_and_claim(store, f"{number}") for number in range(20)]
+    sent.clear()
+    store.apply_writes([answer(claim) for claim in claims])
+    assert verbs(sent) == [*locked(store), *["UPDATE"] * 20]
 
 
 def test_claiming_many_takes_three_statements(store: SqlStore, sent: list[Sent]) -> None:
@@ -208,7 +241,13 @@ def test_frequent_statements_scan_no_whole_table(store: SqlStore, sent: list[Sen
     sent.clear()
     claim = enqueue_and_claim(store)
     enqueue(store)
-    store.apply_writes([answer(claim), finish(claim, keep=False)])
+    store.apply_writes([SetThread(claim.lease, ThreadId("t"), "x")])
+    claim = known(claim, *store.apply_writes([SetRun(claim.lease, claim.turn, RunId("r"))]))
+    claim = known(claim, *store.apply_writes([answer(claim)]))
+    claim = known(claim, *store.apply_writes([SetPostedMessages(claim.lease, claim.turn, ("1.1",))]))
+    (following,) = store.apply_writes([finish(claim)])
+    assert isinstance(following, Claim)
+    store.apply_writes([SetRun(following.lease, claim.turn, RunId("r")), ReleaseLease(following.lease)])
     (claim,) = store.claim("two", [PLATFORM], 5)
     store.renew_leases("two")
     store.enqueue(message(kind=MessageKind.STOP), new_turn())

@@ -118,7 +118,7 @@ class AdminHarness:
         while claims:
             claim = claims.pop()
             (following,) = self.store.apply_writes(
-                [*_writes_to_finish(claim, outcome), FinishTurn(claim.lease, claim.turn.id)]
+                [*_writes_to_finish(claim, outcome), FinishTurn(claim.lease, claim.turn)]
             )[-1:]
             claims += [following] if isinstance(following, Claim) else []
 
@@ -131,8 +131,8 @@ def _writes_to_finish(claim: Claim, outcome: Mapping[str, Any]) -> Iterator[Leas
     elif claim.conversation.thread_id is None:
         yield SetThread(lease, ThreadId(f"thread_of_{turn.id}"), "offline")
     if not turn.state.is_resolved:
-        yield SetRun(lease, turn.id, RunId(f"run_of_{turn.id}"))
-        yield RecordOutcome(lease, turn.id, **({"reply": f"You said: {turn.message.text}"} | dict(outcome)))
+        yield SetRun(lease, turn, RunId(f"run_of_{turn.id}"))
+        yield RecordOutcome(lease, turn, **({"reply": f"You said: {turn.message.text}"} | dict(outcome)))
 
 
 class _StoreInbox:

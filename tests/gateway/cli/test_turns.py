@@ -134,7 +134,7 @@ def test_nothing_that_people_write_reaches_the_terminal_as_a_command(run: RunCom
 def test_a_turn_is_a_timeline_with_everything_that_is_known(run: RunCommand, books: SqlAdminStore) -> None:
     claim = enqueue_and_claim(books, "loft", "How many?\nReally?", user="Ada")
     books.apply_writes([answer(claim, "Two.")])
-    books.apply_writes([SetPostedMessages(claim.lease, claim.turn.id, ("1.1", "1.2")), finish(claim)])
+    books.apply_writes([SetPostedMessages(claim.lease, claim.turn, ("1.1", "1.2")), finish(claim)])
     books.record_feedback(Feedback(claim.turn.id, "Bob", "good"))
     result = run("turn", claim.turn.id)
     assert result.exit_code == 0

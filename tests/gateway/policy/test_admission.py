@@ -76,7 +76,7 @@ class AdmissionProcess:
 
     async def settle(self, claim: Claim, grant: Grant, cost: str) -> None:
         amount = int(Decimal(cost) * MILLION)
-        apply_write(self.store, RecordOutcome(claim.lease, claim.turn.id, "Hi", cost=amount))
+        apply_write(self.store, RecordOutcome(claim.lease, claim.turn, "Hi", cost=amount))
         await self.admission.settle(grant, amount)
 
 
@@ -311,7 +311,7 @@ async def test_two_processes_pass_a_persons_hard_limit_by_no_more_than_one_turn(
         grant = await process.admission.admit(claim.turn)
         if isinstance(grant, Denial):
             return 0
-        apply_write(process.store, RecordOutcome(claim.lease, claim.turn.id, "Hi", cost=cost))
+        apply_write(process.store, RecordOutcome(claim.lease, claim.turn, "Hi", cost=cost))
         if not dies:
             await process.admission.settle(grant, cost)
         return cost

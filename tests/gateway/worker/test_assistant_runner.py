@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -71,7 +72,8 @@ class Room:
         return recorded.claim
 
     def attempt(self, claim: Claim) -> RunAttempt:
-        return self.conversations.attempt(claim, self.shown.append)
+        guard = LeaseGuard(self.journal, claim, lease_seconds=60.0, requested_at=lease_clock())
+        return self.conversations.attempt(guard, self.shown.append)
 
     async def answer(self, claim: Claim) -> str:
         return (await self.conversations.run_turn(self.attempt(claim))).text
@@ -79,8 +81,8 @@ class Room:
     async def finish(self, claim: Claim) -> str:
         """Runs a turn and finishes it, as the worker does; returns the reply."""
         reply = await self.answer(claim)
-        await self.journal.write(RecordOutcome(claim.lease, claim.turn.id, reply))
-        await self.journal.write(FinishTurn(claim.lease, claim.turn.id))
+        await self.journal.write(RecordOutcome(claim.lease, claim.turn, reply))
+        await self.journal.write(FinishTurn(claim.lease, claim.turn))
         return reply
 
     def again(self, claim: Claim) -> Claim:
@@ -273,7 +275,7 @@ async def test_the_reply_to_a_stop_tells_whether_it_stopped_anything(harness: Ro
     running = harness.say("one")
     stop = Message(KEY, "stop", "stop", kind=MessageKind.STOP)
     harness.store.enqueue(stop, TurnId("turn_stop"))
-    following = await harness.journal.write(FinishTurn(running.lease, running.turn.id))
+    following = await harness.journal.write(FinishTurn(running.lease, running.turn))
     assert isinstance(following, Claim)
     assert await harness.finish(following) == STOPPED_REPLY
     assert await harness.finish(harness.say("stop", MessageKind.STOP)) == NOTHING_TO_STOP_REPLY
@@ -297,7 +299,7 @@ async def test_a_reply_may_consist_of_files_alone(harness: Room) -> None:
 
 async def test_history_omits_turns_without_a_reply(harness: Room) -> None:
     failed = harness.say("bad")
-    harness.store.apply_writes([RecordOutcome(failed.lease, failed.turn.id), FinishTurn(failed.lease, failed.turn.id)])
+    harness.store.apply_writes([RecordOutcome(failed.lease, failed.turn), FinishTurn(failed.lease, failed.turn)])
     await harness.finish(harness.say("good"))
     (thread,) = harness.assistant.threads.values()
     assert thread.history == []

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import DeliveryError, LeaseLost
-from gateway.domain.models import Turn, TurnState
+from gateway.domain.models import File, Turn, TurnId, TurnState
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.store import Rate
 from tests.fakes.assistant import FakeAssistant
-from tests.gateway.worker_process import Start
+from tests.gateway.worker_process import Start, WorkerProcess
+
+Deliver = Callable[[Turn, DeliveryContext], Awaitable[None]]
 
 
 def test_a_deferred_delivery_is_retried(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,3 +91,107 @@ def test_a_lease_lost_during_delivery_is_not_a_delivery_failure(
         assert time.monotonic() < deadline
         time.sleep(0.005)
     assert process.stored(turn).failure is None
+
+
+NO_LIMIT = Rate(0.0)
+
+
+class TestPostedMessages:
+    """When what an adapter has posted is committed."""
+
+    @pytest.fixture
+    def process(self, start: Start) -> WorkerProcess:
+        return start(owner="one")
+
+    def saved(self, process: WorkerProcess, turn: Turn) -> tuple[str, ...]:
+        return process.stored(turn.id).posted_messages
+
+    def deliver_by(self, process: WorkerProcess, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> TurnId:
+        """Delivers a reply by ``deliver``; returns when the process has stopped."""
+        delivered = process.platform.deliver
+
+        async def both(turn: Turn, context: DeliveryContext) -> None:
+            await deliver(turn, context)
+            await delivered(turn, context)
+
+        monkeypatch.setattr(process.platform, "deliver", both)
+        turn = process.say("hello")
+        process.platform.wait_for(1)
+        process.stop()
+        return turn
+
+    def test_the_last_one_is_saved_with_the_finish(
+        self, process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[str, ...]] = []
+
+        async def deliver(turn: Turn, context: DeliveryContext) -> None:
+            await context.save_posted(["1"])
+            seen.extend([context.posted_messages, self.saved(process, turn)])
+
+        turn = self.deliver_by(process, deliver, monkeypatch)
+        stored = process.stored(turn)
+        assert seen == [("1",), ()]
+        assert (stored.state, stored.posted_messages) == (TurnState.DELIVERED, ("1",))
+
+    def test_earlier_ones_are_saved_before_the_next_token_and_the_next_file(
+        self, process: WorkerProcess, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[str, ...]] = []
+        assistant.files = {"F1": b"x"}
+
+        async def deliver(turn: Turn, context: DeliveryContext) -> None:
+            await context.save_posted(["1"])
+            await context.acquire("bucket", NO_LIMIT, max_wait=1.0)
+            seen.append(self.saved(process, turn))
+            await context.save_posted(["1", "2"])
+            await context.read_file(File("a", "F1"))
+            seen.append(self.saved(process, turn))
+
+        self.deliver_by(process, deliver, monkeypatch)
+        assert seen == [("1",), ("1", "2")]
+
+    def test_they_are_saved_before_the_next_attempt(
+        self, process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.worker.turn_processor.DELIVERY_BACKOFF", Backoff(0.0, 0.0))
+        seen: list[tuple[str, ...]] = []
+
+        async def deliver(turn: Turn, context: DeliveryContext) -> None:
+            seen.append(self.saved(process, turn))
+            await context.save_posted(["1"])
+            if len(seen) == 1:
+                raise DeliveryError("slow down", retry_after=0.0)
+
+        self.deliver_by(process, deliver, monkeypatch)
+        assert seen == [(), ("1",)]
+
+    def test_they_are_saved_when_the_process_stops(
+        self, process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        posted = threading.Event()
+
+        async def never_ends(turn: Turn, context: DeliveryContext) -> None:
+            await context.save_posted(["1"])
+            posted.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(process.platform, "deliver", never_ends)
+        turn = process.say("hello")
+        assert posted.wait(20)
+        process.stop(grace=0.0)
+        assert process.stored(turn).posted_messages == ("1",)
+
+    def test_those_of_a_preview_are_saved_at_once(
+        self, process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[str, ...]] = []
+
+        async def preview(turn: Turn, events: object, context: DeliveryContext) -> None:
+            await context.save_posted(["1"])
+            seen.append(self.saved(process, turn))
+
+        monkeypatch.setattr(process.platform, "stream_preview", preview)
+        process.say("hello")
+        process.platform.wait_for(1)
+        assert seen == [("1",)]

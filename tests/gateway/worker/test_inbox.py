@@ -150,10 +150,11 @@ def test_cancelling_interrupts_the_turn_and_may_be_repeated(inbox: ThreadInbox, 
 
 
 def test_a_resolved_turn_cannot_be_cancelled(inbox: ThreadInbox, worker: Notes, sqlite_store: SqlStore) -> None:
-    turn = inbox.accept(message("one")).turn.id
-    sqlite_store.apply_writes([RecordOutcome(worker.submitted[0].lease, turn, "done")])
+    inbox.accept(message("one"))
+    claim = worker.submitted[0]
+    sqlite_store.apply_writes([RecordOutcome(claim.lease, claim.turn, "done")])
     with pytest.raises(Conflict) as caught:
-        inbox.cancel_turn(turn)
+        inbox.cancel_turn(claim.turn.id)
     assert caught.value.code == "turn_finished"
 
 
@@ -218,7 +219,7 @@ def test_deleting_a_conversation_cancels_its_turns_and_deletes_its_threads(
         inbox.resolve_conversation(key("c"))
     with pytest.raises(TurnNotFound):
         inbox.get_turn(running)
-    assert sqlite_store.apply_writes([FinishTurn(claim.lease, running)])[0] is not None
+    assert sqlite_store.apply_writes([FinishTurn(claim.lease, claim.turn)])[0] is not None
 
 
 def test_beyond_the_backlog_a_chat_is_told_once_and_a_caller_gets_an_error(

@@ -49,9 +49,7 @@ class TestCoreInbox(InboxContract):
         with ThreadPoolExecutor(4) as executor:
             async_store, metrics, tracing = AsyncStore(sqlite_store, executor), Metrics(), Tracing.disabled()
             runner = AssistantRunner(async_store, self.assistant, metrics, timeout=30.0)
-            delivery_context_of = partial(
-                WorkerDeliveryContext, async_store, RateLimiter(async_store, shared=False), self.assistant
-            )
+            delivery_context_of = partial(WorkerDeliveryContext, RateLimiter(async_store, shared=False), self.assistant)
             platforms = {self.platform.name: self.platform}
             gatekeeper = open_admission(sqlite_store, async_store)
             processor = TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing)

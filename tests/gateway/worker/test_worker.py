@@ -17,6 +17,7 @@ from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.models import (
     Attachment,
     File,
+    MessageKind,
     PreviewEvent,
     RunCompleted,
     RunId,
@@ -30,6 +31,7 @@ from gateway.domain.models import (
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import LeasedWrite
+from gateway.worker.assistant_runner import STOPPED_REPLY
 from gateway.worker.turn_processor import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
@@ -184,6 +186,24 @@ def test_a_running_turn_that_is_cancelled_is_stopped_at_the_backend(start: Start
     assert process.inbox.cancel_turn(turn).state is TurnState.CANCELLED
     (delivered,) = process.platform.wait_for(1)
     assert delivered.state is TurnState.CANCELLED
+    process.stop()
+    assert [run for _, run in assistant.cancelled] == ["run_g"]
+
+
+def test_a_stop_that_the_process_was_not_told_of_is_noticed_when_the_run_starts(
+    start: Start, assistant: FakeAssistant
+) -> None:
+    process = start(lease_seconds=600.0)  # no renewal tells it
+    stop = replace(process.platform.message("stop"), kind=MessageKind.STOP)
+
+    def enqueue_elsewhere() -> None:
+        process.store.enqueue(stop, TurnId("stop"))
+
+    assistant.script(enqueue_elsewhere, RunStarted(RunId("run_g")), asyncio.Event())
+    turn = process.say("one")
+    stopped, answer = process.platform.wait_for(2)
+    assert (stopped.id, stopped.state) == (turn, TurnState.CANCELLED)
+    assert (answer.id, answer.reply) == ("stop", STOPPED_REPLY)
     process.stop()
     assert [run for _, run in assistant.cancelled] == ["run_g"]
 

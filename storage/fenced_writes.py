@@ -1,0 +1,283 @@
+"""Applies the writes of lease holders by UPDATEs with a fence, without loading anything.
+
+A lease holder knows its turn. So the new turn is computed from the known one, and the UPDATE hits only if the stored
+turn is still the known one. The fence compares what any other process can change of a turn in progress; versions 0.1.0
+and 0.2.0 change the same columns in these cases:
+
+- owner and epoch of the conversation, and that it exists: another claim, delete
+- its head: the turn was finished before, and the result of that write was lost
+- its channel: the platform gave the channel another id
+- the turn's state: stop, cancel, forget
+- its audit log, to which every claim, release, run and retry appends
+- its posted messages, and whether it is erased
+
+Text and files of a turn change only while it is queued; the claim loads them. What does not hit is left to
+``storage.leased_writes``, which loads the turn and decides by what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
+
+from gateway.domain.models import Claim, Conversation, Turn, TurnState
+from gateway.ports.store import (
+    ClusterEvent,
+    EventKind,
+    FinishTurn,
+    LeasedWrite,
+    RecordOutcome,
+    SetPostedMessages,
+    SetRun,
+    SetThread,
+    WriteResult,
+)
+from storage import pubsub, row_mapping, sql, transitions
+from storage.driver_sql import Call, DriverStatement, Row, run_all
+from storage.schema import conversations, turns
+from storage.sql import C, T, clock
+
+HotWrite = SetThread | SetRun | RecordOutcome | SetPostedMessages | FinishTurn
+
+# ---------------------------------------------------------------- statements
+
+
+def _new(column: Column[Any]) -> Any:
+    return bindparam(f"new_{column.name}", type_=column.type)
+
+
+def _change(which: Update, *columns: Column[Any]) -> Update:
+    return which.values({column.name: _new(column) for column in columns})
+
+
+_is_held = (C.id == bindparam("conversation"), C.owner == bindparam("holder"), C.epoch == bindparam("epoch"))
+_is_current = C.head == bindparam("place") - 1
+_is_at_place = (T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+_known_turn = update(turns).where(
+    *(*_is_at_place, T.id == bindparam("turn"), T.state == bindparam("known_state")),
+    *(T.trail == bindparam("known_trail"), T.parts == bindparam("known_parts"), T.erased_at.is_(None)),
+    select(C.id).where(*_is_held, _is_current, C.channel == bindparam("known_channel")).exists(),
+)
+_finished_just_now = select(T.id).where(*_is_at_place, T.delivered_at == bindparam("new_delivered_at")).exists()
+_is_last = C.tail == bindparam("place")
+
+lock_conversations = (
+    select(C.id)
+    .where(C.id == any_(bindparam("conversations", type_=ARRAY(BigInteger))))
+    .order_by(C.id)
+    .with_for_update(key_share=True)
+)
+set_thread = (
+    _change(update(conversations).where(*_is_held, C.thread_id.is_(None)), C.thread_id, C.backend).returning(C.id)
+)  # fmt: skip
+set_run = _change(_known_turn, T.run_id, T.trail).returning(T.seq)
+set_posted_messages = _change(_known_turn, T.parts).returning(T.seq)
+record_outcome = _change(
+    _known_turn,
+    *(T.state, T.answered_at, T.reply, T.made, T.tokens_in, T.tokens_out, T.model, T.cost),
+    *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
+).returning(T.awaited_by)
+finish_turn = _change(_known_turn, T.state, T.delivered_at, T.parts).returning(T.seq)
+leave_turn = (
+    update(conversations)
+    .where(*_is_held, _is_current, _finished_just_now)
+    .values(
+        head=bindparam("place"),
+        owner=case((_is_last, null()), else_=bindparam("next_holder", type_=C.owner.type)),
+        next_at=case((_is_last, null()), else_=clock() + bindparam("wait", type_=C.next_at.type)),
+    )
+    .returning(C.tail, C.thread_id, C.backend)
+)
+"""Follows ``finish_turn``: moves the conversation to its next turn, with the lease, or without it if there is none."""
+load_next_turn = (
+    select(*sql.TURN)
+    .where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place") + 1)
+    .with_for_update()
+)
+claim_turn = _change(update(turns).where(*_is_at_place), T.state, T.attempts, T.started_at, T.trail).returning(T.seq)
+
+
+class FencedStatements:
+    """The statements, prepared for one kind of database."""
+
+    def __init__(self, kind: str) -> None:
+        def prepared(statement: Any) -> DriverStatement:
+            return DriverStatement(statement, kind)
+
+        self.lock_conversations = None if kind == "sqlite" else prepared(lock_conversations)
+        self.read_clock = prepared(sql.now)
+        self.set_thread = prepared(set_thread)
+        self.set_run = prepared(set_run)
+        self.set_posted_messages = prepared(set_posted_messages)
+        self.record_outcome = prepared(record_outcome)
+        self.finish_turn = prepared(finish_turn)
+        self.leave_turn = prepared(leave_turn)
+        self.load_next_turn = prepared(load_next_turn)
+        self.claim_turn = prepared(claim_turn)
+
+
+# ---------------------------------------------------------------- one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class FencedWrite:
+    """A write with the statements that apply it. It hit if the first one returns a row."""
+
+    index: int
+    """Its place among the writes of the transaction."""
+    write: HotWrite
+    turn: Turn | None
+    """The turn as it will be stored; None for a write that only concerns the conversation."""
+    calls: Sequence[Call]
+
+
+class FencedWriteBatch:
+    """The fenced writes of one transaction: at most one of each conversation."""
+
+    def __init__(self, connection: Connection, cursor: Any, statements: FencedStatements, lease_seconds: float) -> None:
+        """``cursor``: the driver's, in the transaction of the connection."""
+        self._connection = connection
+        self._cursor = cursor
+        self._statements = statements
+        self._lease_seconds = lease_seconds
+        self._events: list[ClusterEvent] = []
+        self._claims: list[Call] = []
+        self._now = 0.0
+
+    def apply(self, writes: Sequence[LeasedWrite]) -> dict[int, WriteResult]:
+        """Applies those writes that hit, and returns the result of each by its index. The others are still to apply.
+
+        Only the first write on a conversation can hit, as the next one may depend on it.
+        """
+        hot = list(_first_hot_writes(writes))
+        if not hot:
+            return {}
+        self._lock(writes)
+        fenced = [self._fenced(index, write) for index, write in hot]
+        rows = iter(run_all(self._cursor, [call for each in fenced for call in each.calls]))
+        results = {}
+        for each in fenced:
+            found = [next(rows) for _ in each.calls]
+            if found[0] and not _leads_to_a_gap(each, found):
+                results[each.index] = self._result(each, found)
+        run_all(self._cursor, self._claims)
+        pubsub.publish(self._connection, self._events)
+        return results
+
+    def _lock(self, writes: Sequence[LeasedWrite]) -> None:
+        """Locks the conversations of all writes, and reads the time.
+
+        In the order of their ids, as every transaction that locks several does, so that no two can deadlock. SQLite has
+        only one writer at a time.
+        """
+        calls = [Call(self._statements.read_clock, {})]
+        if self._statements.lock_conversations is not None:
+            ids = sorted({write.lease.conversation_id for write in writes})
+            calls.insert(0, Call(self._statements.lock_conversations, {"conversations": ids}))
+        self._now = run_all(self._cursor, calls)[-1][0][0]
+
+    # ---------------------------------------------------------------- the writes
+
+    def _fenced(self, index: int, write: HotWrite) -> FencedWrite:
+        known = self._statements
+        match write:
+            case SetThread():
+                values = {"new_thread_id": write.thread_id, "new_backend": write.backend}
+                return FencedWrite(index, write, None, [Call(known.set_thread, _lease_values(write) | values)])
+            case SetRun():
+                new, statement = transitions.with_run(write.turn, write.run_id, self._now), known.set_run
+            case RecordOutcome():
+                new, statement = transitions.with_outcome(write.turn, write, self._now), known.record_outcome
+            case SetPostedMessages():
+                new, statement = transitions.with_posted_messages(write.turn, write), known.set_posted_messages
+            case FinishTurn():
+                return self._fenced_finish(index, write)
+        return FencedWrite(index, write, new, [Call(statement, _turn_values(write, write.turn, new))])
+
+    def _fenced_finish(self, index: int, write: FinishTurn) -> FencedWrite:
+        known, new = self._statements, transitions.finished(write.turn, write, self._now)
+        values = _turn_values(write, write.turn, new)
+        values["next_holder"] = write.lease.owner if write.claim_next else None
+        values["wait"] = self._lease_seconds if write.claim_next else 0.0
+        statements = [known.finish_turn, known.leave_turn, *([known.load_next_turn] if write.claim_next else [])]
+        return FencedWrite(index, write, new, [Call(statement, values) for statement in statements])
+
+    # ---------------------------------------------------------------- their results
+
+    def _result(self, fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> WriteResult:
+        write = fenced.write
+        if isinstance(write, FinishTurn):
+            return self._next_claim(write, found)
+        if isinstance(write, RecordOutcome) and found[0][0][0] not in (None, write.lease.owner):
+            self._events.append(ClusterEvent(EventKind.RESOLVED, write.turn.id))
+        return fenced.turn
+
+    def _next_claim(self, write: FinishTurn, found: Sequence[Sequence[Row]]) -> Claim | None:
+        ((tail, thread, backend),) = found[1]
+        if tail == write.turn.seq:
+            return None
+        if not write.claim_next:
+            self._events.append(pubsub.DUE)
+            return None
+        key = write.turn.message.key
+        turn = row_mapping.to_turn(found[2][0], key)
+        begun = transitions.claimed(turn, write.lease.owner, self._now)
+        place = {"conversation": turn.conversation_id, "place": turn.seq}
+        self._claims.append(Call(self._statements.claim_turn, place | _new_values(begun)))
+        conversation = Conversation(turn.conversation_id, key, thread, backend)
+        return Claim(write.lease, conversation, begun, first_attempt=turn.state is TurnState.QUEUED)
+
+
+def _first_hot_writes(writes: Sequence[LeasedWrite]) -> Iterator[tuple[int, HotWrite]]:
+    """Yields the writes that can hit, with their indexes."""
+    seen: set[int] = set()
+    for index, write in enumerate(writes):
+        if write.lease.conversation_id not in seen and _is_hot(write):
+            yield index, write
+        seen.add(write.lease.conversation_id)
+
+
+def _is_hot(write: LeasedWrite) -> TypeGuard[HotWrite]:
+    """Whether it is a change that nearly every turn has. The others need what only the database knows."""
+    match write:
+        case SetThread():
+            return write.thread_id is not None
+        case SetRun():
+            return write.run_id != write.turn.run_id
+        case RecordOutcome():
+            return write.turn.state is TurnState.RUNNING
+        case FinishTurn():
+            return write.turn.state.is_resolved and write.failure is None
+    return isinstance(write, SetPostedMessages)
+
+
+def _leads_to_a_gap(fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> bool:
+    """Whether the next turn is missing, which only a manual change of the database can cause."""
+    write = fenced.write
+    return isinstance(write, FinishTurn) and write.claim_next and found[1][0][0] > write.turn.seq and not found[2]
+
+
+def _lease_values(write: LeasedWrite) -> dict[str, Any]:
+    lease = write.lease
+    return {"conversation": lease.conversation_id, "holder": lease.owner, "epoch": lease.epoch}
+
+
+def _turn_values(write: LeasedWrite, known: Turn, new: Turn) -> dict[str, Any]:
+    return {
+        **_lease_values(write),
+        "place": known.seq,
+        "turn": known.id,
+        "known_state": known.state,
+        "known_trail": known.audit_log,
+        "known_parts": known.posted_messages,
+        "known_channel": known.message.key.channel,
+        **_new_values(new),
+    }
+
+
+def _new_values(turn: Turn) -> dict[str, Any]:
+    columns = row_mapping.outcome_columns(turn) | {"trail": turn.audit_log, "parts": turn.posted_messages}
+    return {f"new_{name}": value for name, value in columns.items()}
