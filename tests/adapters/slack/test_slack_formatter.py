@@ -11,12 +11,12 @@ from slack_sdk.models.blocks import Block
 
 from adapters.base.markdown import FENCE, utf8_bytes
 from adapters.slack import formatter
+from adapters.slack.mrkdwn import WORD_JOINER as JOINER
 from adapters.slack.mrkdwn import mrkdwn
 from adapters.slack.posted_reply import OutgoingMessage
 
 CALLS = re.compile(r"<!(channel|here|everyone|group|subteam\^)|<[@#][A-Z0-9]{2,}")
 LINKS = re.compile(r"<(https?://|mailto:)[^<>\n]+>")
-JOINER = formatter.WORD_JOINER
 
 
 # ---------------------------------------------------------------- examples
@@ -47,7 +47,7 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         ("A List<int> of Map<str, T>", "A List&lt;int> of Map&lt;str, T>"),
         ("Hi <@U123>, <!here>, <#C1|x>", "Hi &lt;@U123>, &lt;!here>, &lt;#C1|x>"),
         ("@channel and (@here) and **@everyone**", f"@{JOINER}channel and (@{JOINER}here) and **@{JOINER}everyone**"),
-        (r"\<b> \\<b> \\\<b>", r"&lt;b> \\&lt;b> \\&lt;b>"),
+        (r"\<b> \\<b> \\\<b>", r"&lt;b> \\\\&lt;b> \\\\&lt;b>"),
         ("`<!channel>` and `<@U12>`", f"`<{JOINER}!channel>` and `<{JOINER}@U12>`"),
         ("```\n<!everyone>\n```\n<!everyone>", f"```\n<{JOINER}!everyone>\n```\n&lt;!everyone>"),
         ("one ` <!here> tick", "one ` &lt;!here> tick"),
@@ -66,7 +66,7 @@ def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: 
     ("markdown", "shown"),
     [
         ("# One *two*\n\ntext", "*One _two_*\n\ntext"),
-        ("**bold** *it* ~~no~~ `a<b` \\*plain\\*", "*bold* _it_ ~no~ `a&lt;b` *plain*"),
+        ("**bold** *it* ~~no~~ `a<b`", "*bold* _it_ ~no~ `a&lt;b`"),
         ("[a **b**](https://x.y/?a=1&b=2) <https://x.y>", "<https://x.y/?a=1&amp;b=2|a *b*> <https://x.y>"),
         ("[t](https://x.y/a|b) <https://x.y/a|b>", "<https://x.y/a%7Cb|t> <https://x.y/a%7Cb|https://x.y/a|b>"),
         ("[local](/path) [bad](javascript:x)", "local (/path) [bad](javascript:x)"),
