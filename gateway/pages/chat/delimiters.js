@@ -8,8 +8,9 @@ const NO_CLOSER_AFTER = "([{\\";
 const NO_ITALIC_CLOSER_AFTER = "/^$";
 const NO_ITALIC_CLOSER_BEFORE = "([{\\$+/^=";
 const END_OF_WORD = /^\p{L}{2,}\*\*(?![\p{L}\p{N}])/u;
-const BEGINNING_OF_WORD = /\*\*[^\s*]{1,60}$/;
-const LETTERS = /(?<![\p{L}\p{N}])\*\*\p{L}{1,60}$/u;
+const BEGINNING_OF_WORD = /(?<![\p{L}\p{N}])\*\*[^\s*]{1,60}$/u;
+const LETTERS = /\*\*\p{L}{1,60}$/u;
+const LETTERS_ALONE = /(?<![\p{L}\p{N}])\*\*\p{L}{1,60}$/u;
 const LONGEST_WORD = 64;
 const isSpace = (char) => /^\s/.test(char);
 export const isWord = (char) => /^[\p{L}\p{N}]/u.test(char);
@@ -61,6 +62,7 @@ function closesInWord(text, start, after, italic) {
   if (isUnspaced(after)) return text[start] !== "_";
   if (italic) return false;
   const before = text.slice(Math.max(0, start - LONGEST_WORD), start);
-  if (isLetter(after)) return BEGINNING_OF_WORD.test(before);
-  return isUnspaced([...before].at(-1)) && LETTERS.test(before);
+  const letters = isUnspaced([...before].at(-1));
+  if (isLetter(after)) return BEGINNING_OF_WORD.test(before) || (letters && LETTERS.test(before));
+  return letters && LETTERS_ALONE.test(before);
 }
