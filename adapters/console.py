@@ -23,6 +23,7 @@ from adapters.base import markdown
 from adapters.console_markdown import RenderedMarkdown, printable
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, PreviewEvent, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.visible_text import is_visible
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
@@ -203,7 +204,7 @@ class TurnPrinter:
             self._screen.line("Cancelled.", "yellow")
         elif turn.state is TurnState.FAILED and turn.failure:
             self._screen.line(printable(turn.failure.user_message), "red")
-        elif not reply:
+        elif not is_visible(reply):
             self._screen.line("The reply is empty.", "dim")
         elif not "".join(self._said).strip().endswith(reply):
             self._screen.reply(reply)

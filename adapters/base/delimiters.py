@@ -25,9 +25,10 @@ NO_ITALIC_CLOSER_BEFORE = frozenset("([{\\$+/^=")
 
 END_OF_WORD = re.compile(r"[^\W\d_]{2,}\*\*(?![^\W_])")
 """What follows ``**`` within a word whose end stands out: walk**ed**."""
-BEGINNING_OF_WORD = re.compile(r"\*\*[^\s*]{1,60}\Z")
+BEGINNING_OF_WORD = re.compile(r"(?<![^\W_])\*\*[^\s*]{1,60}\Z")
 """What precedes ``**`` within a word whose beginning stands out: **S**ingle."""
-LETTERS = re.compile(r"(?<![^\W_])\*\*[^\W\d_]{1,60}\Z")
+LETTERS = re.compile(r"\*\*[^\W\d_]{1,60}\Z")
+LETTERS_ALONE = re.compile(rf"(?<![^\W_]){LETTERS.pattern}")
 LONGEST_WORD = 64
 
 
@@ -91,9 +92,10 @@ def _closes_in_word(text: str, start: int, after: str, *, italic: bool) -> bool:
     if italic:
         return False
     before = text[max(0, start - LONGEST_WORD) : start]
+    letters = _is_unspaced(before[-1])
     if after.isalpha():
-        return BEGINNING_OF_WORD.search(before) is not None
-    return _is_unspaced(before[-1]) and LETTERS.search(before) is not None
+        return BEGINNING_OF_WORD.search(before) is not None or (letters and LETTERS.search(before) is not None)
+    return letters and LETTERS_ALONE.search(before) is not None
 
 
 def _is_unspaced(char: str) -> bool:

@@ -155,11 +155,7 @@ def _escaped_length(text: str) -> int:
 @lru_cache(maxsize=1024)
 def _prose(line: str) -> str:
     """Adapts a line, but not the code, the URLs and the destinations of links in it."""
-    return "".join(_kept(part) if kept else _words(part, line) for part, kept in Line(line).parts())
-
-
-def _kept(part: str) -> str:
-    return _code(part) if part.startswith("`") else part
+    return "".join(_code(part) if kept else _words(part, line) for part, kept in Line(line).parts())
 
 
 def _words(text: str, line: str) -> str:
@@ -175,5 +171,5 @@ def _escape_bracket(bracket: re.Match[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """Breaks mentions in code, where escapes would be shown literally, by something invisible."""
+    """Breaks what calls people by something invisible, where an escape would be shown; leaves all else as it is."""
     return MENTION.sub(f"<{WORD_JOINER}", text)

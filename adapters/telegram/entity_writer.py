@@ -41,13 +41,18 @@ class FormattedText:
 
 def render(markdown: str) -> FormattedText:
     """Returns one text, however long it becomes."""
+    return rendered(markdown)[0]
+
+
+def rendered(markdown: str) -> tuple[FormattedText, list[int]]:
+    """Returns one text, and for each of its entities, in the order of the source, the line where its block begins."""
     tokens = parse(markdown)
     if tokens is None:
-        return FormattedText(markdown, (), markdown)
+        return FormattedText(markdown, (), markdown), []
     writer = _EntityWriter()
     for token in tokens:
         writer.take(token)
-    return writer.result(markdown)
+    return writer.result(markdown), writer.lines
 
 
 @dataclass(slots=True)
@@ -92,6 +97,10 @@ class _EntityWriter:
 
     pieces: list[str] = field(default_factory=list)
     entities: list[MessageEntity] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    """For each entity, the line of the source where its block begins."""
+    block: int = 0
+    """The line where the current block begins."""
     at: int = 0
     """The length so far, in UTF-16 code units, as all offsets."""
     line: int = -1
@@ -120,6 +129,7 @@ class _EntityWriter:
 
     def mark(self, kind: str, start: int, *, url: str | None = None, language: str | None = None) -> None:
         if self.at > start:
+            self.lines.append(self.block)
             self.entities.append(MessageEntity(kind, start, self.at - start, url=url, language=language))
 
     # ------------------------------------------------------------ blocks
@@ -132,7 +142,7 @@ class _EntityWriter:
         start, end = lines or (self.line, self.line)
         if self.line >= 0:
             self.write("\n\n" if start > self.line else "\n")
-        self.line = end
+        self.block, self.line = start, end
         if not alone:
             self.write_prefixes()
         elif any(not container.begun for container in self.containers):

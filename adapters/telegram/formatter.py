@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adapters.base.markdown import MIN_LIMIT, cut, split, utf16_units
-from adapters.telegram.entity_writer import FormattedText, render
+from adapters.telegram.entity_writer import FormattedText, render, rendered
 from gateway.domain.visible_text import is_visible
 
 __all__ = ["FormattedText", "parts", "plain"]
@@ -50,30 +51,48 @@ def parts(markdown: str, known: Known | None = None) -> list[FormattedText]:
 
 def _first(window: str, before: Known, now: Known) -> tuple[FormattedText, str]:
     """Returns the longest message with which the text can begin, and the rest."""
-    start, limit = next(((start, limit) for start, limit in before.limits.items() if window.startswith(start)), ("", 0))
+    start = next((start for start in before.limits if window.startswith(start)), "")
+    limit = before.limits.get(start, 0)
     part, rest = _split(window, limit or MAX_UNITS)
-    message = before.messages.get(part) or render(part)
-    if not limit and not _fits(message):
-        limit = _longest(window)
-        start = window[: limit + STEP]
-        part, rest = _split(window, limit)
-        message = render(part)
+    message = before.messages.get(part)
+    if message is None:
+        message, lines = rendered(part)
+        if not limit and not _fits(message):
+            limit = _longest(part, lines)
+            start = part[: limit + STEP]
+            part, rest = _split(window, limit)
+            message = render(part)
     if limit:
         now.limits[start] = limit
     now.messages[part] = message
     return message if is_visible(message.text) else FormattedText(part, (), part), rest
 
 
-def _longest(window: str) -> int:
-    """Returns the largest limit, by steps, for a part that fits after formatting."""
-    fits, fails = MIN_LIMIT // STEP, MAX_UNITS // STEP
+def _longest(part: str, lines: Sequence[int]) -> int:
+    """Returns the largest limit, by steps, for a shorter part that fits after formatting.
+
+    What precedes its end decides alone: so it is the same however much follows. ``lines``: of the entities.
+    """
+    crowded = len(lines) > MAX_ENTITIES
+    limit = utf16_units(part[: _last_entity(part, lines)] if crowded else part) // STEP * STEP
+    while limit > MIN_LIMIT and not _fits(render(_split(part, limit)[0])):
+        limit -= STEP if crowded else limit // STEP // 8 * STEP + STEP
+    return max(limit, MIN_LIMIT)
+
+
+def _last_entity(part: str, lines: Sequence[int]) -> int:
+    """Returns where, in the block that has one entity too many, the last one may end."""
+    begun = lines[MAX_ENTITIES]
+    start = sum(len(line) + 1 for line in part.split("\n")[:begun])
+    room = MAX_ENTITIES - sum(line < begun for line in lines)
+    fits, fails = 0, (len(part) - start) // STEP + 1
     while fails - fits > 1:
         middle = (fits + fails) // 2
-        if _fits(render(_split(window, middle * STEP)[0])):
+        if len(render(part[start : start + middle * STEP]).entities) <= room:
             fits = middle
         else:
             fails = middle
-    return fits * STEP
+    return start + fits * STEP
 
 
 def _split(window: str, limit: int) -> tuple[str, str]:
