@@ -42,7 +42,7 @@ NAME = re.compile(r"__(?![A-Z][a-z])[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)*__(?![^\W_])"
 """``__init__``, ``__FILE__``; but a single word of prose, ``__Note__``, is strong."""
 GLOB = re.compile(r"\*\*/(?:[^\s*]*(?:\*[^\s*]+)*/)?\*{1,2}(?:\.[\w*]+)?(?![\w*])")
 """``**/*.py``, ``**/node_modules/**``"""
-URL = re.compile(r"://(?:(?!\]\()[^\s<>\"`\\\u3000-\u303f\uff00-\uff0f\uff1a-\uff20])+")
+URL = re.compile(r"://(?:(?!\]\()[^\s<>\"`\\\u3000-\u303f\uff00-\uff0f\uff1a-\uff20]){1,2000}")
 URL_END = re.compile(r"(?:[?!.,:;*_~'|]|&[a-z]+;|(?P<close>[)\]}]))\Z")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
 LONGEST_SCHEME = 16

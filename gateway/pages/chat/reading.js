@@ -8,7 +8,7 @@ const FORMULAS = {
 };
 const NAME = /__(?![A-Z][a-z])[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)*__(?![A-Za-z0-9])/y;
 const GLOB = /\*\*\/(?:[^\s*]*(?:\*[^\s*]+)*\/)?\*{1,2}(?:\.[\w*]+)?(?![\w*])/y;
-const URL_REST = /:\/\/(?:(?!\]\()[^\s<>"`\\\u3000-\u303f\uff00-\uff0f\uff1a-\uff20])+/y;
+const URL_REST = /:\/\/(?:(?!\]\()[^\s<>"`\\\u3000-\u303f\uff00-\uff0f\uff1a-\uff20]){1,2000}/y;
 const URL_END = /(?:[?!.,:;*_~'|]|&[a-z]+;|([)\]}]))$/;
 const SCHEME = /[A-Za-z][A-Za-z0-9+.-]*$/;
 const LONGEST_SCHEME = 16;
