@@ -15,18 +15,17 @@ from functools import partial
 from io import TextIOWrapper
 
 import click
-from markdown_it import MarkdownIt
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console
 from rich.live import Live
-from rich.markdown import Markdown
-from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
 from adapters.base import markdown
 from adapters.base.background_task import RunCoroutine
+from adapters.console_markdown import RenderedMarkdown, printable
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, PreviewEvent, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.visible_text import is_visible
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
@@ -42,17 +41,11 @@ LIVE_CHARACTERS = 10_000
 """How much of an unfinished block is redrawn. A complete block is printed whole."""
 TOOL_LINES, TOOL_CHARACTERS = 40, 4000
 """How much is shown of a tool's input, and of its output."""
-CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
 
 ReadLine = Callable[[], str]
 """Returns the next line that the person typed, without its end. Raises EOFError at the end of the input."""
 OpenInbox = Callable[["ConsoleAdapter"], AbstractContextManager[tuple[Inbox, str]]]
 """Starts a gateway with this adapter; yields its inbox and a description of its backend."""
-
-
-def printable(text: str) -> str:
-    """Removes the control characters that a terminal would execute."""
-    return text.translate(CONTROLS).encode(errors="replace").decode()
 
 
 class ConsoleAdapter:
@@ -175,32 +168,6 @@ class TerminalOutput:
             self._above = True
 
 
-class RenderedMarkdown:
-    """Markdown as a terminal shows it, without blank lines around it, cut to the last ``most`` lines."""
-
-    def __init__(self, text: str, most: int = sys.maxsize) -> None:
-        self._text = text
-        self._most = most
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        try:
-            segments = list(console.render(self._markdown(), options))
-        except Exception:  # noqa: BLE001  # show the text even if it cannot be formatted
-            segments = list(console.render(Text(self._text), options))
-        shown = (Segment(printable(segment.text), segment.style) for segment in segments if not segment.control)
-        lines = list(Segment.split_lines(shown))
-        filled = [at for at, line in enumerate(lines) if any(segment.text.strip() for segment in line)] or [0]
-        for line in lines[filled[0] : filled[-1] + 1][-self._most :]:
-            yield from (*line, Segment.line())
-
-    def _markdown(self) -> Markdown:
-        formatted = Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
-        # Rich drops HTML, and with it text in angle brackets that people and models write: List<int>.
-        parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-        formatted.parsed = parser.parse(self._text)
-        return formatted
-
-
 @contextmanager
 def _without_echo() -> Iterator[None]:
     """Keeps what is typed meanwhile out of the reply on the screen, and pending output when Ctrl-C is pressed."""
@@ -239,7 +206,7 @@ class TurnPrinter:
             self._screen.line("Cancelled.", "yellow")
         elif turn.state is TurnState.FAILED and turn.failure:
             self._screen.line(printable(turn.failure.user_message), "red")
-        elif not reply:
+        elif not is_visible(reply):
             self._screen.line("The reply is empty.", "dim")
         elif not "".join(self._said).strip().endswith(reply):
             self._screen.reply(reply)

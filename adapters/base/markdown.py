@@ -65,6 +65,18 @@ def cut(text: str, limit: int, measure: Measure = len) -> list[str]:
     return [part for part in parts if part]
 
 
+def split(text: str, limit: int, measure: Measure = len) -> tuple[str, str]:
+    """Returns the first part of a text and the rest, which opens again what the cut interrupts. See ``cut``."""
+    pieces = _Cutting(limit // 2, measure).pieces_of(text)
+    end = _end_of_part(pieces, 0, limit)
+    if end == len(pieces):
+        return text, ""
+    following = pieces[end]
+    rest = text[following.start :]
+    rest = following.frame.opening + rest if following.frame else BLANK_LINES.sub("", rest)
+    return _part(text, pieces[0], following), rest
+
+
 def finished(text: str) -> int:
     """Returns the length of the complete blocks of an unfinished text, which nothing that follows can change."""
     end = position = 0

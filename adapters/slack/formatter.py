@@ -9,11 +9,16 @@ one (measured in github.com/PostHog/posthog/pull/95054).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from adapters.base.markdown import FENCE, LINE, cut, utf8_bytes
-from adapters.slack.mrkdwn import escaped, mrkdwn, words
+from adapters.base.markdown import FENCE, LINE, LIST_MARK, cut, utf8_bytes
+from adapters.base.reading import BREAK
+from adapters.slack.commonmark import Line
+from adapters.slack.mrkdwn import WORD_JOINER, escaped, mrkdwn, words
 from gateway.domain.models import TurnId
+from gateway.domain.visible_text import is_visible
 
 MAX_PIECE_BYTES = 9_000
 """UTF-8. Slack accepts 12,000 characters of Markdown, but in a streamed message only some 10,600 bytes in all
@@ -25,22 +30,22 @@ MAX_FALLBACK_CHARACTERS = 300
 FEEDBACK_ACTION = "gateway_feedback"
 GOOD, BAD = "good", "bad"
 
-WORD_JOINER = "\u2060"
-"""Has no width, and breaks a control sequence of Slack in which it stands."""
-SPAN = re.compile(r"(?<!`)(`++)(?!`).*?(?<!`)\1(?!`)")
-"""Code within a line."""
-BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
-BRACKET = re.compile(r"(?<!\\)(\\*+)<(?!https?://[^\s<>|]++(?:\|[^<>\n]*+)?>)")
-"""An angle bracket with the backslashes before it; not that of a linked URL."""
+BRACKET = re.compile(r"(?<!\\)(\\*+)<")
+"""An angle bracket with the backslashes before it."""
+FORMULAS = {"$$": "$$", "\\[": "\\]"}
+"""The lines that begin and end a formula of several lines."""
+FORMULA_MARKUP = re.compile(r"[\\`*_\[\]~]|(?:(?<=\A)|(?<=[ >]))[-+>#=](?= )")
+ITEM = re.compile(rf"[ \t>]*+{LIST_MARK.pattern}")
 MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-9]{2,})")
 """What notifies people, or shows a name, in text that Slack reads."""
-PLAIN_MENTION = re.compile(r"(?<![\w@.])@(?=(?:channel|here|everyone|group)\b)")
-NAMELESS = re.compile(r"!\[\](?=\()")
+PLAIN_MENTION = re.compile(r"(?<![\w@./])@(?=(?:channel|here|everyone|group)\b(?![/.-]\w))")
+"""Not of a package or a domain: @here/harp.gl"""
+NAMELESS = re.compile(r"!\[\]\Z")
 
 
 def pieces(markdown: str) -> list[str]:
-    """Returns the reply in parts, each valid Markdown of its own for one message; none for white space."""
-    return cut(adapted(markdown), MAX_PIECE_BYTES, utf8_bytes)
+    """Returns the reply in parts, each valid Markdown of its own for one message; none where nothing is visible."""
+    return [piece for piece in cut(adapted(markdown), MAX_PIECE_BYTES, utf8_bytes) if is_visible(piece)]
 
 
 def adapted(markdown: str) -> str:
@@ -48,18 +53,48 @@ def adapted(markdown: str) -> str:
 
     Works line by line: the result for complete lines stays the same when more lines follow.
     """
-    lines: list[str] = []
-    mark = ""
-    for line in LINE.findall(markdown):
-        fence = FENCE.match(line)
-        if mark:
+    return "".join(map(_Block().take, LINE.findall(markdown)))
+
+
+@dataclass(slots=True)
+class _Block:
+    """What the current line is in."""
+
+    fence: str = ""
+    """The mark that began it."""
+    formula: str = ""
+    """The line that ends it."""
+    gap: bool = True
+    """Whether the line before was empty, or indented code."""
+    listed: bool = False
+    """Whether an indented line may belong to an item of a list."""
+
+    def take(self, line: str) -> str:
+        if self.fence:
             bare = line.lstrip(" \t>").rstrip()
-            mark = "" if len(bare) >= len(mark) and not bare.strip(mark[0]) else mark
-            lines.append(_code(line))
-        else:
-            mark = fence["mark"] if fence else ""
-            lines.append(_code(line) if fence else _prose(line))
-    return "".join(lines)
+            self.fence = "" if len(bare) >= len(self.fence) and not bare.strip(self.fence[0]) else self.fence
+            return _code(line)
+        if found := FENCE.match(line):
+            self.fence = found["mark"]
+            return _code(line)
+        return self._formula(line) or self._text(line)
+
+    def _formula(self, line: str) -> str:
+        """Returns a line of a formula of several lines, escaped; "" for any other line."""
+        bare = line.lstrip(" \t>").rstrip()
+        if not self.formula:
+            self.formula = FORMULAS.get(bare, "")
+            return FORMULA_MARKUP.sub(r"\\\g<0>", line) if self.formula else ""
+        self.formula = self.formula if bare and bare != self.formula else ""
+        return BRACKET.sub(_escape_bracket, FORMULA_MARKUP.sub(r"\\\g<0>", line))
+
+    def _text(self, line: str) -> str:
+        blank, indented = not line.strip(), line.startswith(("    ", "\t"))
+        code = indented and self.gap and not self.listed
+        if not indented and not blank:
+            self.listed = ITEM.match(line) is not None or (self.listed and not self.gap) or line[0] == " "
+        self.gap = blank or code
+        return _code(line) if code else _prose(line)
 
 
 def feedback_block(turn_id: str) -> dict[str, Any]:
@@ -98,9 +133,18 @@ def fallback(piece: str) -> str:
     return re.sub(r"&[a-z]*$", "", whole if len(whole) > len(rest) else room) + "…"
 
 
-def plain(piece: str) -> list[str]:
-    """Returns a piece in Slack's own markup, for ``text``, if blocks are refused: one part for each message."""
-    parts = (mrkdwn(part) for part in cut(piece, MAX_PLAIN_CHARACTERS, _escaped_length))
+def plain(markdown: str) -> list[str]:
+    """Returns Markdown in Slack's own markup, for ``text``: one part for each message."""
+    return _plain(markdown, adapted=False)
+
+
+def plainer(piece: str) -> list[str]:
+    """Returns a piece in Slack's own markup, if blocks are refused."""
+    return _plain(piece, adapted=True)
+
+
+def _plain(markdown: str, *, adapted: bool) -> list[str]:
+    parts = (mrkdwn(part, adapted=adapted) for part in cut(markdown, MAX_PLAIN_CHARACTERS, _escaped_length))
     return [part for long in parts for part in cut(long, MAX_PLAIN_CHARACTERS)]  # a table may have become longer
 
 
@@ -108,19 +152,16 @@ def _escaped_length(text: str) -> int:
     return len(text) + 4 * text.count("&") + 3 * (text.count("<") + text.count(">"))
 
 
+@lru_cache(maxsize=1024)
 def _prose(line: str) -> str:
-    """Adapts a line, but not the code in it."""
-    done, at = [], 0
-    for span in SPAN.finditer(line):
-        done += [_words(line[at : span.start()], line), _code(span.group())]
-        at = span.end()
-    return "".join([*done, _words(line[at:], line)])
+    """Adapts a line, but not the code, the URLs and the destinations of links in it."""
+    return "".join(_code(part) if kept else _words(part, line) for part, kept in Line(line).parts())
 
 
 def _words(text: str, line: str) -> str:
     text = BREAK.sub(" " if "|" in line else "\n", text) if "<" in text else text
     text = BRACKET.sub(_escape_bracket, text)
-    return NAMELESS.sub("![image]", PLAIN_MENTION.sub(f"@{WORD_JOINER}", text))
+    return PLAIN_MENTION.sub(f"@{WORD_JOINER}", NAMELESS.sub("![image]", text))
 
 
 def _escape_bracket(bracket: re.Match[str]) -> str:
@@ -130,5 +171,5 @@ def _escape_bracket(bracket: re.Match[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """Breaks mentions in code, where escapes would be shown literally, by something invisible."""
+    """Breaks what calls people by something invisible, where an escape would be shown; leaves all else as it is."""
     return MENTION.sub(f"<{WORD_JOINER}", text)

@@ -1,15 +1,20 @@
 """Converts Markdown to Slack's older markup, "mrkdwn", for messages without blocks.
 
-Its rules: docs.slack.dev/messaging/formatting-message-text.
+Its rules: docs.slack.dev/messaging/formatting-message-text. It has no escape for its marks, so a mark that is part of
+the text gets an invisible character beside it. Code, URLs and destinations of links are never changed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
+
+from adapters.base.reading import NUMBER, commonmark, parser, read
 
 MAX_TABLE_WIDTH = 120
 """Characters in a line up to which columns are padded, so that they are aligned."""
@@ -23,8 +28,14 @@ SPACES = {
     "th_close": " ",
 }
 """What separates words, for markup without text."""
-BROKEN_FENCE = "`\u2060``"
-"""Three backticks that do not end code: there is an invisible character between them."""
+WORD_JOINER = "\u2060"
+"""Has no width, and is neither white space nor punctuation: a mark beside it is none for Slack."""
+ZERO_WIDTH_SPACE = "\u200b"
+"""Has no width, and ends a word: a mark beside it is one for Slack."""
+BROKEN_FENCE = f"`{WORD_JOINER}``"
+"""Three backticks that do not end code."""
+MARKS = re.compile(r"[*_~`]++")
+URL = re.compile(r"://\S++")
 
 
 def escaped(text: str) -> str:
@@ -32,26 +43,60 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def mrkdwn(markdown: str) -> str:
-    """Returns the text in Slack's markup. Only the language of a code fence is lost."""
-    return _blocks(_tree(markdown).children)
+def mrkdwn(markdown: str, *, adapted: bool = False) -> str:
+    """Returns the text in Slack's markup. Only the language of a code fence is lost.
+
+    ``adapted``: whether it was written for CommonMark, with all that is not markup escaped.
+    """
+    tokens = read(_commonmark() if adapted else _parser(), markdown)
+    if tokens is None:
+        return escaped(markdown)
+    for token in tokens:
+        _neutralise(token.children or ())
+    return _blocks(SyntaxTreeNode(tokens).children)
 
 
-def words(markdown: str) -> str:
-    """Returns the text in one line and without markup; not escaped."""
-    tokens = _parser().parse(markdown)
+def words(adapted: str) -> str:
+    """Returns adapted Markdown in one line and without markup; not escaped."""
+    tokens = _commonmark().parse(adapted)
     inner = (child for token in tokens for child in (token.children or [token]))
     return " ".join("".join(token.content or SPACES.get(token.type, "") for token in inner).split())
 
 
-@cache
-def _parser() -> MarkdownIt:
-    # Link definitions would be lost if nothing refers to them; HTML is text for Slack.
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("reference")
+_parser: Callable[[], MarkdownIt] = cache(parser)
+_commonmark: Callable[[], MarkdownIt] = cache(commonmark)
+
+# ---------------------------------------------------------------- marks that are text
 
 
-def _tree(markdown: str) -> SyntaxTreeNode:
-    return SyntaxTreeNode(_parser().parse(markdown))
+def _neutralise(tokens: Sequence[Token]) -> None:
+    """Neutralises the marks in the text of a paragraph of which Slack could make pairs."""
+    texts = [token for at, token in enumerate(tokens) if token.type == "text" and tokens[at - 1].info != "auto"]
+    found = "".join(mark for token in texts for mark in MARKS.findall(token.content))
+    if found:
+        styled = "".join(STYLED.get(token.type, "") for token in tokens)
+        paired = {mark for mark in found if (found + styled).count(mark) > 1}
+        for token in texts:
+            token.content = _with_joiners(token.content, paired)
+
+
+def _with_joiners(text: str, paired: set[str]) -> str:
+    done, at = [], 0
+    for url in URL.finditer(text):
+        done += [_joined(text, at, url.start(), paired), url.group()]
+        at = url.end()
+    return "".join([*done, _joined(text, at, len(text), paired)])
+
+
+def _joined(text: str, start: int, end: int, paired: set[str]) -> str:
+    done, at = [], start
+    for run in MARKS.finditer(text, start, end):
+        before, after = text[: run.start()][-1:] or " ", text[run.end() :][:1] or " "
+        within = before.isalnum() and after.isalnum()
+        if not within and not (before.isspace() and after.isspace()) and not paired.isdisjoint(run.group()):
+            done += [text[at : run.start()], run.group().join([WORD_JOINER, WORD_JOINER])]
+            at = run.end()
+    return "".join([*done, text[at:end]])
 
 
 def _blocks(nodes: Sequence[SyntaxTreeNode], between: str = "\n\n") -> str:
@@ -87,8 +132,7 @@ def _bullets(node: SyntaxTreeNode) -> str:
 
 
 def _numbers(node: SyntaxTreeNode) -> str:
-    first = int(node.attrs.get("start", 1))
-    return "\n".join(_item(item, f"{number}. ") for number, item in enumerate(node.children, first))
+    return "\n".join(_item(item, f"{item.meta[NUMBER]}. ") for item in node.children)
 
 
 def _item(node: SyntaxTreeNode, mark: str) -> str:
@@ -136,9 +180,19 @@ BLOCKS: dict[str, Callable[[SyntaxTreeNode], str]] = {
 def _around(mark: str) -> Callable[[SyntaxTreeNode], str]:
     def render(node: SyntaxTreeNode) -> str:
         text = _inline(node)
-        return f"{mark}{text}{mark}" if text.strip() else text
+        if not text.strip():
+            return text
+        before, after = _beside(node.previous_sibling, -1), _beside(node.next_sibling, 0)
+        return f"{before}{mark}{text}{mark}{after}"
 
     return render
+
+
+def _beside(node: SyntaxTreeNode | None, at: int) -> str:
+    """Returns what must stand between a mark and what is beside it, for Slack to read the mark."""
+    text = node.content if node and node.type == "text" else ""
+    ends_word = not text or text[at].isspace() or (text[at].isascii() and not text[at].isalnum())
+    return "" if ends_word else ZERO_WIDTH_SPACE
 
 
 def _link(node: SyntaxTreeNode) -> str:
@@ -167,3 +221,6 @@ INLINE: dict[str, Callable[[SyntaxTreeNode], str]] = {
     "softbreak": lambda _: "\n",
     "hardbreak": lambda _: "\n",
 }
+
+STYLED = {"strong_open": "*", "em_open": "_", "s_open": "~"}
+"""The marks that Slack gets for a style."""

@@ -89,7 +89,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         await self._writer.save_if_changed()
 
     def plainer(self, content: OutgoingMessage) -> list[OutgoingMessage] | None:
-        return None if content.plain else plain_messages(content.text)
+        return None if content.plain else _messages(formatter.plainer(content.text))
 
     # ------------------------------------------------------------ messages
 
@@ -159,4 +159,8 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
 
 def plain_messages(markdown: str) -> list[OutgoingMessage]:
     """Returns the messages of a text in Slack's own markup."""
-    return [OutgoingMessage(part, plain=True) for part in formatter.plain(markdown)]
+    return _messages(formatter.plain(markdown))
+
+
+def _messages(parts: Sequence[str]) -> list[OutgoingMessage]:
+    return [OutgoingMessage(part, plain=True) for part in parts]

@@ -139,6 +139,13 @@ def _escaped(name: str, element: Fields) -> str:
     return text_in(element, name).translate(ESCAPES)
 
 
+def _styled(element: Fields) -> str:
+    """Returns a text with the formatting that says something. Slack's text of a message has it already."""
+    text, style = _escaped("text", element), object_in(element, "style")
+    mark = "`" if style.get("code") else "~" if style.get("strike") else ""
+    return f"{mark}{text}{mark}" if text else ""
+
+
 def _token(sign: str, name: str, element: Fields) -> str:
     return f"<{sign}{_escaped(name, element)}>" if element.get(name) else ""
 
@@ -149,7 +156,7 @@ def _labelled(element: Fields) -> str:
 
 
 LEAVES: Mapping[str, Callable[[Fields], str]] = {
-    "text": partial(_escaped, "text"),
+    "text": _styled,
     "markdown": partial(_escaped, "text"),
     "plain_text": partial(_escaped, "text"),
     "mrkdwn": lambda element: text_in(element, "text"),

@@ -14,8 +14,9 @@ from markdown_it.token import Token
 from telegram import MessageEntity
 
 from adapters.base.markdown import utf16_units
+from adapters.base.reading import BREAK, NUMBER
 from adapters.telegram.links import is_link
-from adapters.telegram.markdown_tokens import BOX, BREAK, beside, parse, plain_text
+from adapters.telegram.markdown_tokens import BOX, beside, parse, plain_text
 from adapters.telegram.table_renderer import render_table
 
 INDENT = "    "
@@ -40,13 +41,18 @@ class FormattedText:
 
 def render(markdown: str) -> FormattedText:
     """Returns one text, however long it becomes."""
+    return rendered(markdown)[0]
+
+
+def rendered(markdown: str) -> tuple[FormattedText, list[int]]:
+    """Returns one text, and for each of its entities, in the order of the source, the line where its block begins."""
     tokens = parse(markdown)
     if tokens is None:
-        return FormattedText(markdown, (), markdown)
+        return FormattedText(markdown, (), markdown), []
     writer = _EntityWriter()
     for token in tokens:
         writer.take(token)
-    return writer.result(markdown)
+    return writer.result(markdown), writer.lines
 
 
 @dataclass(slots=True)
@@ -62,14 +68,6 @@ class _Container:
     def prefix(self) -> str:
         prefix, self.begun = self.rest if self.begun else self.first, True
         return prefix
-
-
-@dataclass(slots=True)
-class _List:
-    number: int | None
-    """The number of the item before; None: it has bullets."""
-    written: str = ""
-    """The number of the item before, as it is in the source."""
 
 
 @dataclass(slots=True)
@@ -99,12 +97,17 @@ class _EntityWriter:
 
     pieces: list[str] = field(default_factory=list)
     entities: list[MessageEntity] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    """For each entity, the line of the source where its block begins."""
+    block: int = 0
+    """The line where the current block begins."""
     at: int = 0
     """The length so far, in UTF-16 code units, as all offsets."""
     line: int = -1
     """Of the source, up to which everything is written; -1: nothing yet, in this quotation."""
     containers: list[_Container] = field(default_factory=list)
-    lists: list[_List] = field(default_factory=list)
+    lists: int = 0
+    """How many lists are open."""
     quotes: list[_Quote | None] = field(default_factory=list)
     """None: a quotation in another one, which Telegram does not support."""
     links: list[_Link] = field(default_factory=list)
@@ -126,6 +129,7 @@ class _EntityWriter:
 
     def mark(self, kind: str, start: int, *, url: str | None = None, language: str | None = None) -> None:
         if self.at > start:
+            self.lines.append(self.block)
             self.entities.append(MessageEntity(kind, start, self.at - start, url=url, language=language))
 
     # ------------------------------------------------------------ blocks
@@ -138,7 +142,7 @@ class _EntityWriter:
         start, end = lines or (self.line, self.line)
         if self.line >= 0:
             self.write("\n\n" if start > self.line else "\n")
-        self.line = end
+        self.block, self.line = start, end
         if not alone:
             self.write_prefixes()
         elif any(not container.begun for container in self.containers):
@@ -199,25 +203,21 @@ class _EntityWriter:
 
     # ------------------------------------------------------------ containers
 
-    def list_start(self, token: Token) -> None:
-        self.lists.append(_List(None if token.type == "bullet_list_open" else 0))
+    def list_start(self, _: Token) -> None:
+        self.lists += 1
 
     def list_end(self, _: Token) -> None:
-        self.lists.pop()
+        self.lists -= 1
 
     def item(self, token: Token) -> None:
-        number = self.number(token)
         line = token.map[0] if token.map else 0
-        self.containers.append(_Container(token.meta.get(BOX, number), INDENT, line))
+        self.containers.append(_Container(self.item_mark(token), INDENT, line))
 
-    def number(self, token: Token) -> str:
-        """Returns the number in the source; one more if the source repeats the number of the item before."""
-        items = self.lists[-1]
-        if items.number is None:
-            return BULLETS[min(len(self.lists), len(BULLETS)) - 1]
-        items.number = items.number + 1 if token.info == items.written else int(token.info)
-        items.written = token.info
-        return f"{items.number}{token.markup} "
+    def item_mark(self, token: Token) -> str:
+        box = str(token.meta.get(BOX, ""))
+        if NUMBER in token.meta:
+            return f"{token.meta[NUMBER]}{token.markup} {box}"
+        return box or BULLETS[min(self.lists, len(BULLETS)) - 1]
 
     def item_end(self, _: Token) -> None:
         item = self.containers[-1]

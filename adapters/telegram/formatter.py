@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from adapters.base.markdown import MIN_LIMIT, cut, utf16_units
-from adapters.telegram.entity_writer import FormattedText, render
+from adapters.base.markdown import MIN_LIMIT, cut, split, utf16_units
+from adapters.telegram.entity_writer import FormattedText, render, rendered
+from gateway.domain.visible_text import is_visible
 
 __all__ = ["FormattedText", "parts", "plain"]
 
@@ -13,40 +15,100 @@ MAX_UNITS = 4096
 """core.telegram.org/bots/api#sendmessage: "1-4096 characters after entities parsing", in UTF-16 code units."""
 MAX_ENTITIES = 100
 """Telegram ignores further ones: limits.tginfo.me/en."""
-INVISIBLE = re.compile(
-    r"[\s\x00-\x1f\xa0\u030a\u0333\u033f\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\ufeff\ufffc"
-    r"\U000e0000-\U000e0fff]*+"
-)
-"""What Telegram removes from a text or regards as empty: github.com/tdlib/td, td/telegram/misc.cpp."""
+STEP = 32
+"""Code units. How exactly a message with too many entities is filled."""
+WINDOW = 2 * MAX_UNITS
+"""Characters of the reply that decide where its next message ends."""
 
 
-def parts(markdown: str) -> list[FormattedText]:
-    """Returns the reply in parts, one for each message; none for a reply with nothing visible in it."""
-    return [message for part in cut(_normalized(markdown), MAX_UNITS, utf16_units) for message in _messages(part)]
+@dataclass(slots=True)
+class Known:
+    """What was found out about a reply while it was shorter."""
+
+    messages: dict[str, FormattedText] = field(default_factory=dict)
+    """By their Markdown."""
+    limits: dict[str, int] = field(default_factory=dict)
+    """By how the rest of the reply begins: the length of a message that is short for its entities or tables."""
+
+
+def parts(markdown: str, known: Known | None = None) -> list[FormattedText]:
+    """Returns the reply in parts, one for each message; none for a reply with nothing visible in it.
+
+    Each message is as long as it may be, and ends where it did while the reply was shorter. ``known``: is kept up to
+    date, so that nothing is formatted twice of a reply that grows.
+    """
+    before, now = known or Known(), Known()
+    rest, messages = _normalized(markdown), []
+    while rest:
+        window = rest[:WINDOW]
+        message, left = _first(window, before, now)
+        messages.append(message)
+        rest = left + rest[WINDOW:]
+    if known is not None:
+        known.messages, known.limits = now.messages, now.limits
+    return [message for message in messages if is_visible(message.text)]
+
+
+def _first(window: str, before: Known, now: Known) -> tuple[FormattedText, str]:
+    """Returns the longest message with which the text can begin, and the rest."""
+    start = next((start for start in before.limits if window.startswith(start)), "")
+    limit = before.limits.get(start, 0)
+    part, rest = _split(window, limit or MAX_UNITS)
+    message = before.messages.get(part)
+    if message is None:
+        message, lines = rendered(part)
+        if not limit and not _fits(message):
+            limit = _longest(part, lines)
+            start = part[: limit + STEP]
+            part, rest = _split(window, limit)
+            message = render(part)
+    if limit:
+        now.limits[start] = limit
+    now.messages[part] = message
+    return message if is_visible(message.text) else FormattedText(part, (), part), rest
+
+
+def _longest(part: str, lines: Sequence[int]) -> int:
+    """Returns the largest limit, by steps, for a shorter part that fits after formatting.
+
+    What precedes its end decides alone: so it is the same however much follows. ``lines``: of the entities.
+    """
+    crowded = len(lines) > MAX_ENTITIES
+    limit = utf16_units(part[: _last_entity(part, lines)] if crowded else part) // STEP * STEP
+    while limit > MIN_LIMIT and not _fits(render(_split(part, limit)[0])):
+        limit -= STEP if crowded else limit // STEP // 8 * STEP + STEP
+    return max(limit, MIN_LIMIT)
+
+
+def _last_entity(part: str, lines: Sequence[int]) -> int:
+    """Returns where, in the block that has one entity too many, the last one may end."""
+    begun = lines[MAX_ENTITIES]
+    start = sum(len(line) + 1 for line in part.split("\n")[:begun])
+    room = MAX_ENTITIES - sum(line < begun for line in lines)
+    fits, fails = 0, (len(part) - start) // STEP + 1
+    while fails - fits > 1:
+        middle = (fits + fails) // 2
+        if len(render(part[start : start + middle * STEP]).entities) <= room:
+            fits = middle
+        else:
+            fails = middle
+    return start + fits * STEP
+
+
+def _split(window: str, limit: int) -> tuple[str, str]:
+    return (window, "") if utf16_units(window) <= limit else split(window, limit, utf16_units)
+
+
+def _fits(message: FormattedText) -> bool:
+    return utf16_units(message.text) <= MAX_UNITS and len(message.entities) <= MAX_ENTITIES
 
 
 def plain(markdown: str) -> list[str]:
     """Returns the parts as they were written, for a server that refuses those of ``parts``."""
-    return [part for part in cut(_normalized(markdown), MAX_UNITS, utf16_units) if _is_visible(part)]
-
-
-def _messages(markdown: str) -> list[FormattedText]:
-    """Returns one message, or several if the text became too long or has too many entities."""
-    message = render(markdown)
-    size = utf16_units(markdown)
-    if size > MIN_LIMIT and (utf16_units(message.text) > MAX_UNITS or len(message.entities) > MAX_ENTITIES):
-        halves = cut(markdown, max(MIN_LIMIT, size // 2), utf16_units)
-        return [message for half in halves for message in _messages(half)]
-    if not _is_visible(message.text):
-        message = FormattedText(markdown, (), markdown)
-    return [message] if _is_visible(message.text) else []
+    return [part for part in cut(_normalized(markdown), MAX_UNITS, utf16_units) if is_visible(part)]
 
 
 def _normalized(markdown: str) -> str:
     """Replaces lone surrogates, which cannot be sent, and unifies line ends."""
     text = markdown.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _is_visible(text: str) -> bool:
-    return INVISIBLE.fullmatch(text) is None

@@ -1,4 +1,4 @@
-"""Parses Markdown with markdown-it such that no word is lost, and returns tokens as plain text."""
+"""Parses Markdown such that Telegram can show every word of it, and returns tokens as plain text."""
 
 from __future__ import annotations
 
@@ -9,33 +9,25 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from adapters.telegram.table_renderer import widen
+from adapters.base.reading import BREAK, parser, read
 
-MAX_DEPTH = 40
-"""Nested blocks, of which a list counts twice. The parser would drop what is deeper."""
-BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 TASK = re.compile(r"\[([ xX])\][ \t]+")
 BOX = "box"
-"""The key in a list item's ``meta`` for a checkbox instead of a number."""
+"""The key in a list item's ``meta`` for a checkbox."""
 OPEN_TASK, DONE_TASK = "☐ ", "☑ "
 
 
 def parse(markdown: str) -> list[Token] | None:
     """Returns the tokens; None if the text is nested too deeply."""
-    tokens = _parser().parse(markdown)
-    wide = widen(markdown, tokens)
-    if wide != markdown:
-        tokens = _parser().parse(wide)
-    if any(token.level >= MAX_DEPTH - 1 for token in tokens):
-        return None
-    for at, token in enumerate(tokens):
-        if token.type == "list_item_open":
+    tokens = read(_parser(), markdown)
+    for at, token in enumerate(tokens or ()):
+        if tokens and token.type == "list_item_open":
             _mark_task(token, tokens[at + 1 : at + 3])
     return tokens
 
 
 def _mark_task(item: Token, following: Sequence[Token]) -> None:
-    """Gives a task a checkbox instead of its number."""
+    """Gives a task a checkbox."""
     inline = following[-1].children
     found = TASK.match(inline[0].content) if inline and following[0].type == "paragraph_open" else None
     if inline and found:
@@ -45,20 +37,7 @@ def _mark_task(item: Token, following: Sequence[Token]) -> None:
 
 @cache
 def _parser() -> MarkdownIt:
-    # Link definitions would be lost if nothing refers to them. A line of dashes is a rule, also under a text.
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_DEPTH}).enable(["table", "strikethrough"])
-    parser.disable(["reference", "lheading"])
-    parser.normalizeLink = _as_written  # type: ignore[method-assign]  # markdown-it documents that it may be replaced
-    parser.validateLink = _any_address  # type: ignore[method-assign]  # likewise
-    return parser
-
-
-def _as_written(url: str) -> str:
-    return url
-
-
-def _any_address(url: str) -> bool:  # noqa: ARG001  # markdown-it's signature; is_link decides later
-    return True
+    return parser(addresses_as_written=True)  # which of them may be links, is_link decides
 
 
 def plain_text(tokens: Sequence[Token]) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.text_input import MENTION, labelled_link, resolve_mentions
+from adapters.base.text_input import MENTION, labelled_link, quoted, resolve_mentions
 
 LARGEST_NUMBER = 2**63
+BACKTICKS = re.compile("`+")
+MARKS = {"strikethrough": "~~", "spoiler": "||"}
+DEEPEST = 20
+"""Levels of entities within each other that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +94,59 @@ def mentions_bot(message: Fields, me: BotIdentity) -> bool:
 
 
 def readable(text: str, found: Sequence[EntitySpan], me: BotIdentity) -> str:
-    """Returns a text with the addresses of its links.
+    """Returns a text as Markdown, with the addresses of its links, and with formatting that says something.
 
-    A mention of the bot is removed at the start and at the end; elsewhere it is "@you".
+    That is code with its language, what is struck out, quotations, and what is hidden (``||as here||``). A mention of
+    the bot is removed at the start and at the end; elsewhere it is "@you".
     """
-    parts, done = [], 0
-    for span in found:
-        replacement = _replacement(text, span, me)
-        if replacement is not None and span.start >= done:
-            parts += [text[done : span.start], replacement]
-            done = span.end
-    return resolve_mentions("".join([*parts, text[done:]]))
+    return resolve_mentions(_written(text, 0, len(text), deque(found), me))
 
 
-def _replacement(text: str, span: EntitySpan, me: BotIdentity) -> str | None:
-    """Returns what replaces an entity's text; None to keep it."""
-    if span.mentions_bot(text, me):
-        return MENTION
-    url = text_in(span.fields, "url")
-    if span.kind != "text_link" or not url:
-        return None
-    return labelled_link(text[span.start : span.end], url)
+def _written(text: str, start: int, end: int, spans: deque[EntitySpan], me: BotIdentity, depth: int = 0) -> str:
+    """Returns a part of a text. ``spans``: the entities from here on, of which those within the part are taken."""
+    parts, at = [], start
+    while spans and spans[0].start < end:
+        span = spans.popleft()
+        if span.start < at or span.end > end or depth == DEEPEST:
+            continue  # it overlaps another one
+        inner = _written(text, span.start, span.end, spans, me, depth + 1)
+        parts += [text[at : span.start], MENTION if span.mentions_bot(text, me) else _formatted(text, span, inner)]
+        at = span.end
+    return "".join([*parts, text[at:end]])
+
+
+def _formatted(text: str, span: EntitySpan, inner: str) -> str:
+    """Returns an entity. ``inner``: its text, with the entities in it."""
+    raw, url, mark = text[span.start : span.end], text_in(span.fields, "url"), MARKS.get(span.kind, "")
+    match span.kind:
+        case "text_link" if url:
+            return labelled_link(raw, url)
+        case "code":
+            return _code(raw)
+        case "pre":
+            return _alone(text, span, _fenced(raw, text_in(span.fields, "language")))
+        case "blockquote" | "expandable_blockquote":
+            return _alone(text, span, quoted(inner))
+    return f"{mark}{inner}{mark}"
+
+
+def _code(code: str) -> str:
+    mark = "`" * (_longest_run(code) + 1)
+    space = " " if code.startswith("`") or code.endswith("`") else ""
+    return f"{mark}{space}{code}{space}{mark}"
+
+
+def _fenced(code: str, language: str) -> str:
+    mark = "`" * max(3, _longest_run(code) + 1)
+    return f"{mark}{language}\n{code}\n{mark}"
+
+
+def _longest_run(code: str) -> int:
+    return max(map(len, BACKTICKS.findall(code)), default=0)
+
+
+def _alone(text: str, span: EntitySpan, block: str) -> str:
+    """Returns a block on lines of its own."""
+    before = "" if span.start == 0 or text[span.start - 1] == "\n" else "\n"
+    after = "" if text[span.end : span.end + 1] in {"", "\n"} else "\n"
+    return f"{before}{block}{after}"

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from adapters.base.capabilities import Capabilities
 from adapters.base.errors import Rejected
-from adapters.base.markdown import cut, utf16_units
 from adapters.base.preview import Preview
 from adapters.telegram import formatter
 from adapters.telegram.errors import Reason
@@ -62,7 +61,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
         self._draft_seconds = draft_seconds
         self._may_draft = writer.target.private
         self._drafted: FormattedText | None = None
-        self._formatted: dict[str, list[FormattedText]] = {}
+        self._known = formatter.Known()
         self._changed_at = float("-inf")
         """When a message was last posted or changed."""
 
@@ -96,10 +95,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
             self._drafted = None  # it is to be sent again, so that it does not disappear
 
     def contents(self) -> list[FormattedText]:
-        """Returns what ``formatter.parts`` does; but formats what is complete only once."""
-        pieces = cut(self._buffer.text, formatter.MAX_UNITS, utf16_units)
-        self._formatted = {piece: self._formatted.get(piece) or formatter.parts(piece) for piece in pieces}
-        return [part for piece in pieces for part in self._formatted[piece]]
+        return formatter.parts(self._buffer.text, self._known)
 
     async def begin(self, content: FormattedText, *, complete: bool) -> None:
         if complete or not await self._show_draft(content):

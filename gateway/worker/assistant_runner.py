@@ -37,6 +37,7 @@ from gateway.domain.models import (
     Turn,
     TurnState,
 )
+from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.store import AppendAuditEntry, SetRun, SetThread
@@ -296,7 +297,7 @@ def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
 
 def _has_content(answer: RunCompleted) -> RunCompleted:
     """Returns the answer. Raises AssistantRefused when it is empty."""
-    if not answer.text.strip() and not answer.files:
+    if not is_visible(answer.text) and not answer.files:
         raise AssistantRefused(
             "the reply is empty", user_message="The assistant gave an empty answer. Please try again."
         )

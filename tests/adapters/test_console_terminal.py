@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from adapters.console import RenderedMarkdown, TerminalOutput, printable
+from adapters.console import TerminalOutput
+from adapters.console_markdown import RenderedMarkdown, printable
 from gateway.domain.models import RunCompleted, TextDelta, ToolCall
 from tests.adapters.talk import Talk, answering
 

@@ -131,8 +131,8 @@ def _scale_notes(plan: BenchPlan) -> Iterator[str]:
         "(fsync); platform and assistant are stubs in the same process. The time is from the first turn received to "
         "the last turn delivered, by the database's clock. With an assistant that only waits, "
         f"{scale.CAPACITY} concurrent runs for each process are the limit, not CPU; with {scale.HIGH_CAPACITY} it is "
-        "the CPU, which all processes and the database share. Where one process receives all messages, the other is like "
-        "a `worker` beside a `web`."
+        "the CPU, which all processes and the database share. Where one process receives all messages, the other is "
+        "like a `worker` beside a `web`."
     )
     yield (
         f"A full table: {TURNS_PER_CONVERSATION} turns in each conversation; messages arrive one after another in "

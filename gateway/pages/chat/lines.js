@@ -3,6 +3,7 @@
 import { render } from "./markdown.js";
 
 const SLOWEST = 1000; // maximum milliseconds between two renderings of a streaming reply
+const VISIBLE = /[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800\ufffc]/u; // as gateway/domain/visible_text.py
 const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
 
 /** @param {string} text shown as plain text */
@@ -55,8 +56,9 @@ export class Reply {
   finish(text) {
     this.#text = text;
     this.#draw();
-    this.#show(text ? "tools" : "remark");
-    this.#remark(text ? "" : "The reply is empty.");
+    const visible = VISIBLE.test(text);
+    this.#show(visible ? "tools" : "remark");
+    this.#remark(visible ? "" : "The reply is empty.");
   }
 
   /** Ends the reply. */

@@ -1,5 +1,8 @@
 // Renders a model's Markdown to inert nodes: no script, no style, nothing loaded from other sites.
 
+import { readAsMeant } from "./reading.js";
+import { widened } from "./tables.js";
+
 const { DOMPurify, markdownit } = globalThis;
 
 const SAFE = /^(https?:\/\/|mailto:)/i;
@@ -9,14 +12,16 @@ const ALLOWED = {
     "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
     "table", "tbody", "td", "th", "thead", "tr", "ul",
   ],
-  ALLOWED_ATTR: ["href", "class", "start"],
+  ALLOWED_ATTR: ["href", "class", "start", "value"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   ALLOWED_URI_REGEXP: SAFE,
+  ADD_URI_SAFE_ATTR: ["start"], // no address; without this it would have to look like one
   RETURN_DOM_FRAGMENT: true,
 };
 
 const markdown = markdownit({ html: false, linkify: true, breaks: true });
+readAsMeant(markdown);
 markdown.validateLink = (address) => SAFE.test(address);
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 markdown.core.ruler.push("page", (state) => state.tokens.forEach(fit));
@@ -37,12 +42,19 @@ function fit(token) {
 
 /** @returns {DocumentFragment} */
 export function render(text) {
-  const nodes = DOMPurify.sanitize(markdown.render(text), ALLOWED);
+  const nodes = DOMPurify.sanitize(toHtml(text), ALLOWED);
   nodes.querySelectorAll("a").forEach(mendLink);
   nodes.querySelectorAll("pre").forEach(frameCode);
   nodes.querySelectorAll("table").forEach(frameTable);
   nodes.querySelectorAll(READ_AS_A_WHOLE).forEach((block) => { block.dir = "auto"; });
   return nodes;
+}
+
+function toHtml(text) {
+  const lines = text.replaceAll(/\r\n?/g, "\n");
+  const tokens = markdown.parse(lines, {});
+  const wide = widened(lines, tokens);
+  return wide === lines ? markdown.renderer.render(tokens, markdown.options, {}) : markdown.render(wide);
 }
 
 function mendLink(link) {

@@ -11,12 +11,12 @@ from slack_sdk.models.blocks import Block
 
 from adapters.base.markdown import FENCE, utf8_bytes
 from adapters.slack import formatter
+from adapters.slack.mrkdwn import WORD_JOINER as JOINER
 from adapters.slack.mrkdwn import mrkdwn
 from adapters.slack.posted_reply import OutgoingMessage
 
 CALLS = re.compile(r"<!(channel|here|everyone|group|subteam\^)|<[@#][A-Z0-9]{2,}")
 LINKS = re.compile(r"<(https?://|mailto:)[^<>\n]+>")
-JOINER = formatter.WORD_JOINER
 
 
 # ---------------------------------------------------------------- examples
@@ -35,6 +35,10 @@ JOINER = formatter.WORD_JOINER
         "![a chart](https://example.com/chart.png)",
         "```html\n<!DOCTYPE html>\n<!-- a comment -->\n```",
         "5 > 3, a -> b, mail me at someone@here.com or @channels",
+        "See https://www.youtube.com/@here and [docs](https://www.npmjs.com/package/@here/harp.gl), or @here/harp.gl.",
+        "[report](<https://example.com/q3 report.pdf>) https://example.com/_a_/*b*/~c~?d=<e>"[:-6],
+        "![x](https://example.com/@channel/_a_.png) `@here` ``a`@here`b``",
+        "text\n\n    @here *in* indented code_\n",
     ],
 )
 def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
@@ -47,7 +51,7 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         ("A List<int> of Map<str, T>", "A List&lt;int> of Map&lt;str, T>"),
         ("Hi <@U123>, <!here>, <#C1|x>", "Hi &lt;@U123>, &lt;!here>, &lt;#C1|x>"),
         ("@channel and (@here) and **@everyone**", f"@{JOINER}channel and (@{JOINER}here) and **@{JOINER}everyone**"),
-        (r"\<b> \\<b> \\\<b>", r"&lt;b> \\&lt;b> \\&lt;b>"),
+        (r"\<b> \\<b> \\\<b>", r"&lt;b> \\\\&lt;b> \\\\&lt;b>"),
         ("`<!channel>` and `<@U12>`", f"`<{JOINER}!channel>` and `<{JOINER}@U12>`"),
         ("```\n<!everyone>\n```\n<!everyone>", f"```\n<{JOINER}!everyone>\n```\n&lt;!everyone>"),
         ("one ` <!here> tick", "one ` &lt;!here> tick"),
@@ -56,6 +60,10 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         ("![](https://example.com/x.png)", "![image](https://example.com/x.png)"),
         ("<https://x.y><!here>", "<https://x.y>&lt;!here>"),
         ("<https://x.y|<!here>>", "&lt;https://x.y|&lt;!here>>"),
+        ("2*3*4 f[i](x)", r"2\*3\*4 f\[i](x)"),
+        (r"\{a\} x \\ y", r"\\{a\\} x \\\ y"),
+        ("含**「重点」**内容", "含\u200a**「重点」**\u200a内容"),
+        ("[@here](https://x.y/@here)", f"[@{JOINER}here](https://x.y/@here)"),
     ],
 )
 def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: str) -> None:
@@ -66,7 +74,7 @@ def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: 
     ("markdown", "shown"),
     [
         ("# One *two*\n\ntext", "*One _two_*\n\ntext"),
-        ("**bold** *it* ~~no~~ `a<b` \\*plain\\*", "*bold* _it_ ~no~ `a&lt;b` *plain*"),
+        ("**bold** *it* ~~no~~ `a<b`", "*bold* _it_ ~no~ `a&lt;b`"),
         ("[a **b**](https://x.y/?a=1&b=2) <https://x.y>", "<https://x.y/?a=1&amp;b=2|a *b*> <https://x.y>"),
         ("[t](https://x.y/a|b) <https://x.y/a|b>", "<https://x.y/a%7Cb|t> <https://x.y/a%7Cb|https://x.y/a|b>"),
         ("[local](/path) [bad](javascript:x)", "local (/path) [bad](javascript:x)"),
@@ -83,6 +91,13 @@ def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: 
         ("a &lt;!here> b & c", "a &lt;!here&gt; b &amp; c"),
         ("one\n\n---\n\ntwo", "one\n\n———\n\ntwo"),
         ("[name]: https://x.y", "[name]: https://x.y"),
+        (r"\*plain\* \*", f"{JOINER}*{JOINER}plain{JOINER}*{JOINER} *"),
+        ("~5 to ~10, 2*3", f"{JOINER}~{JOINER}5 to {JOINER}~{JOINER}10, 2*3"),
+        ("f(*args)", "f(*args)"),
+        ("含**「重点」**内容", "含\u200b*「重点」*\u200b内容"),
+        ("https://x.y/_a_/@here and _b", f"https://x.y/_a_/@here and {JOINER}_{JOINER}b"),
+        ("3. a\n2. b", "3. a\n2. b"),
+        ("[a](<https://x.y/q3 r.pdf>)", "<https://x.y/q3%20r.pdf|a>"),
     ],
 )
 def test_slacks_older_markup_says_the_same(markdown: str, shown: str) -> None:
@@ -126,9 +141,9 @@ def test_a_notification_shows_the_first_words_without_markup() -> None:
     assert formatter.fallback("word " * 100).endswith("word…")
 
 
-@pytest.mark.parametrize("nothing", ["", " \n\t\n"])
+@pytest.mark.parametrize("nothing", ["", " \n\t\n", "\u200b\u2060"])
 def test_of_nothing_there_is_no_piece(nothing: str) -> None:
-    assert formatter.pieces(nothing) == formatter.plain(nothing) == []
+    assert formatter.pieces(nothing) == []
 
 
 # ---------------------------------------------------------------- properties

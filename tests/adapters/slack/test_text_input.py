@@ -141,6 +141,15 @@ def test_rich_text_reads_as_it_looks() -> None:
     )
 
 
+def test_code_and_what_is_struck_out_stay_so() -> None:
+    texts = [
+        {"type": "text", "text": "five", "style": {"strike": True}},
+        {"type": "text", "text": " f(x)", "style": {"code": True}},
+    ]
+    block = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": texts}]}
+    assert text_input.written({"blocks": [block]}) == "~five~` f(x)`"
+
+
 def test_other_blocks_give_their_text() -> None:
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": "Build & test"}},

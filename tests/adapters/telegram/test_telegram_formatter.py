@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from telegram import MessageEntity
 
-from adapters.telegram.formatter import MAX_ENTITIES, FormattedText, parts, plain
+from adapters.telegram.formatter import MAX_ENTITIES, FormattedText, Known, parts, plain
 from adapters.telegram.links import is_link
 from tests.fakes.telegram_formatting import check_url
 
@@ -83,6 +85,8 @@ def test_markdown_becomes_text_with_entities(markdown: str, text: str, entities:
         ("- > q\n- b", "• \nq\n• b"),
         ("- - a", "• ◦ a"),
         ("-\n- b", "• \n• b"),
+        ("1. [ ] a\n2. [x] b", "1. ☐ a\n2. ☑ b"),
+        ("1. a\n2. b\n2. c", "1. a\n2. b\n2. c"),
         ("text\n- a\n\nmore", "text\n• a\n\nmore"),
     ],
 )
@@ -157,10 +161,25 @@ def test_a_long_fence_is_closed_and_opened_again() -> None:
     assert all(("pre", "python") in {(kind, more) for kind, _, more in said(message)} for message in messages)
 
 
-def test_no_message_has_more_than_a_hundred_entities() -> None:
-    messages = parts(" ".join(f"**w{number}**" for number in range(257)))
-    assert [len(message.entities) for message in messages if len(message.entities) > MAX_ENTITIES] == []
-    assert sum(len(message.entities) for message in messages) == 257
+def test_messages_are_filled_with_entities_up_to_a_hundred() -> None:
+    counts = [len(message.entities) for message in parts(" ".join(f"**w{number}**" for number in range(257)))]
+    assert sum(counts) == 257
+    assert [count for count in counts if count > MAX_ENTITIES] == []
+    assert min(counts[:-1]) > 90
+
+
+@given(st.lists(st.sampled_from([" ", ", ", ". ", "\n", "\n\n", "\n- "]), min_size=110, max_size=220))
+@settings(max_examples=4, deadline=None)
+def test_where_a_message_ends_does_not_change_while_the_reply_grows(gaps: list[str]) -> None:
+    text, known = "", Known()
+    ends: list[str] = []
+    for number, gap in enumerate(gaps):
+        text += f"**w{number}**{gap}"
+        if number % 40 == 39:
+            now = [message.markdown for message in parts(text, known)]
+            assert now[: len(ends)] == ends
+            ends = now[:-1]
+    assert parts(text, known) == parts(text)
 
 
 @pytest.mark.parametrize("nothing", ["", " \n\t\n", "\u200b\u2800", "&nbsp;", "&#8203;&#x2800;\n\n"])

@@ -106,6 +106,33 @@ def test_of_entities_within_each_other_the_outer_one_counts() -> None:
     assert found == f"see {CALL} there (https://example.com)"
 
 
+@pytest.mark.parametrize(
+    ("text", "marked", "read"),
+    [
+        ("it is five six", [("strikethrough", "five", {})], "it is ~~five~~ six"),
+        ("who did it: Ann", [("spoiler", "Ann", {})], "who did it: ||Ann||"),
+        ("call f(`x`) now", [("code", "f(`x`)", {})], "call ``f(`x`)`` now"),
+        (
+            "👋 this:\nx = 1\nfails",
+            [("pre", "x = 1", {"language": "python"})],
+            "👋 this:\n```python\nx = 1\n```\nfails",
+        ),
+        ("so x = 1 fails", [("pre", "x = 1", {})], "so \n```\nx = 1\n```\n fails"),
+        ("a\nb\nyes", [("blockquote", "a\nb", {})], "> a\n> b\nyes"),
+        ("a b\nno", [("expandable_blockquote", "a b", {}), ("strikethrough", "b", {})], "> a ~~b~~\nno"),
+        ("one two", [("strikethrough", "one two", {}), ("code", "two", {})], "~~one `two`~~"),
+    ],
+)
+def test_formatting_that_says_something_is_kept(text: str, marked: list[tuple[str, str, Json]], read: str) -> None:
+    entities = [entity(kind, text, part, **more) for kind, part, more in marked]
+    assert readable(message_json(text, entities=entities)) == read
+
+
+def test_entities_within_each_other_without_end_are_read() -> None:
+    deep = [{"type": "strikethrough", "offset": 0, "length": 2000 - level} for level in range(1500)]
+    assert "x" * 2000 in readable(message_json("x" * 2000, entities=deep)).replace("~", "")
+
+
 PIECES = st.lists(st.tuples(st.text(max_size=6), st.text(min_size=1, max_size=6), st.booleans()), max_size=6)
 
 

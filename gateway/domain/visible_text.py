@@ -1,0 +1,16 @@
+"""Tells whether a text shows a reader anything: the one rule for what counts as an empty reply."""
+
+from __future__ import annotations
+
+import re
+
+INVISIBLE = re.compile(
+    r"[\s\x00-\x1f\x7f-\xa0\xad\u030a\u0333\u033f\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180e\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufffc\U000e0000-\U000e0fff]*+"
+)
+"""White space, what has no glyph (Unicode's Default_Ignorable_Code_Point), and what Telegram removes from a text or
+regards as empty: github.com/tdlib/td, td/telegram/misc.cpp."""
+
+
+def is_visible(text: str) -> bool:
+    return INVISIBLE.fullmatch(text) is None

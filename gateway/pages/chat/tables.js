@@ -1,0 +1,36 @@
+// Keeps the cells of a table's row beyond its header, which markdown-it drops. It does what adapters/base/tables.py does.
+
+const BAR = /(?<!\\)\|/g;
+
+/** Returns the Markdown with headers as wide as the widest row. */
+export function widened(text, tokens) {
+  const lines = text.split("\n");
+  tokens.forEach((token, at) => {
+    if (token.type !== "table_open") return;
+    const [start, end] = token.map;
+    const more = Math.max(0, ...lines.slice(start + 2, end).map(cells)) - columns(tokens, at);
+    if (more <= 0) return;
+    lines[start] = extended(lines[start], "  |".repeat(more));
+    lines[start + 1] = extended(lines[start + 1], "---|".repeat(more));
+  });
+  return lines.join("\n");
+}
+
+function columns(tokens, at) {
+  let found = 0;
+  for (; tokens[at].type !== "thead_close"; at += 1) found += tokens[at].type === "th_open" ? 1 : 0;
+  return found;
+}
+
+const endsRow = (row) => row.endsWith("|") && !row.endsWith("\\|");
+
+function cells(line) {
+  const row = line.replace(/^[ \t>]+|[ \t>]+$/g, "").replace(/^\|/, "");
+  const bars = (row.match(BAR) ?? []).length;
+  return endsRow(row) ? bars : bars + 1;
+}
+
+function extended(line, more) {
+  const row = line.trimEnd();
+  return endsRow(row) ? row + more : `${row} |${more}`;
+}
