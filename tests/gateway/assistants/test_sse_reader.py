@@ -63,18 +63,18 @@ async def test_names_and_data_are_decoded() -> None:
 
 
 async def test_nothing_is_read_after_the_end() -> None:
-    assert await read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1})]
+    assert await read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1}), sse.END]
 
 
 async def test_an_event_without_data_is_ignored() -> None:
-    assert await read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == []
+    assert await read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == [sse.END]
 
 
 async def test_a_complete_last_event_without_empty_line_is_read() -> None:
     assert await read(b'data: {"a": 1}') == [("", {"a": 1})]
 
 
-@pytest.mark.parametrize("raw", [b'data: {"a": ', b'data: {"a": 1', b"data: [DO", b'data: "a"\n\n', b"data: \xff\n\n"])
+@pytest.mark.parametrize("raw", [b'data: {"a": ', b'data: {"a": 1', b"data: [DO", b"data: \xff\n\n"])
 async def test_a_truncated_event_is_an_error(raw: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
         await read(raw)
