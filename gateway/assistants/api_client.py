@@ -115,6 +115,10 @@ class AssistantConfig:
     """Interval between two polls of a run, unless the server sets it."""
     transcription_model: str = ""
     """The model that transcribes recordings; empty if they are not transcribed."""
+    max_turn_tokens: int = 1_000_000
+    """Tokens of one turn after which no more tools are run."""
+    show_reasoning: bool = False
+    """Whether people see what the model thought."""
 
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK

@@ -14,6 +14,6 @@ def with_cut_off_note(text: str) -> str:
     return f"{text.rstrip()}{fence}\n\n{CUT_OFF_NOTE}"
 
 
-def cut_off_before_text(reason: str = "length") -> AssistantRefused:
+def cut_off_before_text() -> AssistantRefused:
     """Returns the error for an answer that ended at a limit before it had any text, as by long reasoning."""
-    return AssistantRefused(f"cut off before any text: {reason}", code="incomplete", user_message=NO_ROOM)
+    return AssistantRefused("the answer was cut off before any text", code="incomplete", user_message=NO_ROOM)

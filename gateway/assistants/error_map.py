@@ -32,6 +32,7 @@ from gateway.domain.errors import (
 BUSY_RETRY_SECONDS = 1.0
 """Retry delay for a locked thread: the servers say "in a few seconds", but one is mostly enough."""
 MAX_DETAIL_CHARS = 500
+CODE_FIELDS = ("code", "type", "error_code", "status_code", "statusCode", "status")
 ERROR_TEXT_FIELDS = ("message", "detail", "msg", "error_msg", "errors")
 
 KEY_REJECTED = "The server does not accept the key. Check OPENAI_API_KEY (or AZURE_OPENAI_API_KEY)"
@@ -306,9 +307,8 @@ def error_in(data: Json) -> AssistantError | None:
     """Returns the error that an object of a stream reports, also one that is not nested; None if it reports none."""
     if data.get("error"):
         return error_from_object(data["error"])
-    if "choices" in data or not any(isinstance(data.get(name), str) for name in ERROR_TEXT_FIELDS):
-        return None
-    return error_from_object(data)
+    says_something = any(data.get(name) and isinstance(data[name], str | list) for name in ERROR_TEXT_FIELDS)
+    return error_from_object(data) if says_something and "choices" not in data else None
 
 
 @contextmanager
@@ -361,7 +361,7 @@ def _reported(error: Any) -> VendorError:
     said = next((fields[name] for name in (*ERROR_TEXT_FIELDS, "error") if fields.get(name)), error)
     # OpenRouter says what the model's own server said in "metadata" (openrouter.ai/docs, "Errors").
     raw = as_text(as_object(fields.get("metadata")).get("raw"))
-    code = str(fields.get("code") or fields.get("type") or "")
+    code = str(next((fields[name] for name in CODE_FIELDS if fields.get(name)), ""))
     return VendorError(
         message=" ".join(filter(None, (str(said) if said else "no reason given", raw))),
         code=code,

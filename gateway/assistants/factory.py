@@ -47,6 +47,8 @@ def assistant_config(settings: Settings) -> AssistantConfig:
         stream=settings.assistant_mode == "stream",
         poll_seconds=settings.assistant_poll_seconds,
         transcription_model=settings.transcription_model,
+        max_turn_tokens=settings.max_turn_tokens,
+        show_reasoning=settings.assistant_show_reasoning,
     )
 
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from gateway import logs
-from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong
+from gateway.assistants.error_map import Filtered, InputTooLong
 from gateway.assistants.history import exchange_chars, fit_history
 from gateway.assistants.past import MAX_REMEMBERED, FilteredExchanges, digest
 from gateway.domain.errors import AssistantError, ThreadMissing
@@ -49,14 +49,16 @@ class NewThreads:
         or trips a filter is left out, first a part of it and then all.
         """
         began_with = self._unproven.get(thread_id)
-        if began_with == 0 or not (past := await history()):
-            self._filtered.discard(await history())
+        past = await history()
+        if began_with == 0 or (not past and began_with is not None):
+            self._unproven.pop(thread_id, None)  # from now on it may hold the message that was refused
+            self._filtered.discard(past)
             return error
-        if isinstance(error, InputTooLong):
+        if past and isinstance(error, InputTooLong):
             self._limits[digest(past[-1])] = 0 if began_with else sum(map(exchange_chars, past)) // 2
         elif isinstance(error, Filtered):
             self._filtered.add(past if began_with else past[-1:])
-        elif not isinstance(error, BadRequest) or began_with is not None:
+        elif began_with is not None:
             return error
         log.warning("the server cannot continue the thread; a new one is needed", thread=thread_id, error=str(error))
         return ThreadMissing(str(error))

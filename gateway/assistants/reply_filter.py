@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gateway.assistants.citations import CITATION, citation_text
 from gateway.assistants.text_calls import TextCall, parse_calls
 
-THOUGHT, CALL, HEADER = "thought", "call", "header"
+THOUGHT, CALL = "thought", "call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class ReplyFilter:
         """Returns from where on the text may be a mark that is not complete yet."""
         if at_end:
             return len(self._held)
-        if not self._said and ANALYSIS.startswith(self._held.lstrip()[: len(ANALYSIS)]):
+        if not self._said and ANALYSIS.startswith(self._held.lstrip()):
             return 0
         found = UNFINISHED.search(self._held)
         return found.start() if found else len(self._held)

@@ -27,6 +27,9 @@ TOO_LONG = _any_of(
     r"range of input length should be|exceeded model token limit|prompt exceeds max length",  # Qwen, Kimi, GLM
     r"must have less than \d+ tokens|\+ `?max_new_tokens`? must be|too many tokens: total",  # TGI, Cohere
     r"current length is \d+ while limit is|longer than the maximum|input tokens? exceed|context overflow",  # Cerebras
+    r"too many input tokens|max(?:imum)? input (?:tokens|characters)|prompt tokens too long|超长",  # Bedrock, Baidu
+    r"larger than the max(?:imum)? context|max_seq_len|longer than the model'?s? context",  # llama.cpp, SGLang
+    r"input length \d+ exceeds|exceeds? the maximum length|context window limit",  # Doubao, Cloudflare
     r"exceeds? the (?:token )?limit of \d+|exceeds? (?:the )?(?:maximum )?(?:number of )?(?:input )?tokens",  # Copilot
 )
 """Collected in github.com/earendil-works/pi (packages/ai, overflow patterns) and github.com/BerriAI/litellm."""

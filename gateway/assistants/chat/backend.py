@@ -23,15 +23,29 @@ from gateway.assistants.history import fit_history
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import with_transcripts
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
-from gateway.domain.models import Exchange, File, RunCompleted, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.domain.models import (
+    Exchange,
+    File,
+    RunCompleted,
+    RunEvent,
+    RunId,
+    RunStarted,
+    TextDelta,
+    ThreadId,
+    ToolCall,
+    Turn,
+    Usage,
+)
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.settings import OPENAI_HOST
 from gateway.tools import ToolBox
 
+REASONING = "reasoning"
+"""The name under which reasoning is shown."""
 MAX_REPEATS = 2
 """How often an answer that began and was lost is requested again: the server worked for each, and charges it."""
 
@@ -93,7 +107,8 @@ class ChatBackend:
         except AssistantError as exc:
             if counted := state.count_usage():
                 yield counted
-            exc.usage, exc.model = state.usage or exc.usage, state.completion.model
+            exc.usage = None if state.usage == Usage() else state.usage
+            exc.model, exc.partial_text = state.completion.model, exc.partial_text or state.completion.reasoning
             raise
 
     def resume(
@@ -123,10 +138,14 @@ class ChatBackend:
                     yield event
             completion = state.completion
             self._remember_what_fitted(state)
+            if self._config.show_reasoning and completion.reasoning:
+                yield ToolCall(f"reasoning {number}", REASONING)
+                yield ToolCall(f"reasoning {number}", REASONING, output=completion.reasoning, done=True)
             state.accumulator.add_message(completion.text)
             if not completion.calls:
                 yield _answer(state)
                 return
+            check_tokens(state.usage, self._config.max_turn_tokens)
             outputs: dict[str, str] = {}
             async with aclosing(run_calls(self._toolbox, [one.call for one in completion.calls], outputs)) as told:
                 async for call in told:
@@ -182,6 +201,7 @@ class ChatBackend:
                 user_message=error.user_message,
                 partial_text=state.completion.filter.text if not state.accumulator.has_shown_text else "",
             )
+        state.started = False  # the next request has an id of its own
         log.info("answer interrupted; requesting it again", turn=state.turn.id, error=str(error))
         pause = self._retry_seconds * 2 ** (failures - 1)
         await asyncio.sleep(pause if error.retry_after is None else error.retry_after)
@@ -247,7 +267,13 @@ class ChatBackend:
             await check_model(self._api, self._config.model)
         except NotFound:  # a server without GET /models can only be tested by a completion
             hello = [{"role": "user", "content": "Hello"}]
-            await self._api.post("/chat/completions", {"model": self._config.model, "messages": hello, "max_tokens": 1})
+            body: Json = {"model": self._config.model, "messages": hello}
+            try:
+                await self._api.post("/chat/completions", {**body, "max_tokens": 1})
+            except BadRequest as exc:
+                if "max_tokens" not in f"{exc.param} {exc}":
+                    raise
+                await self._api.post("/chat/completions", {**body, "max_completion_tokens": 16})
 
 
 def _answer(state: ChatRunState) -> RunCompleted:

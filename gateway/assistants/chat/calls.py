@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.assistants.chat.deltas import merge
 from gateway.assistants.json_fields import as_object, as_text
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall, arguments_text, arguments_to_run, parse_arguments
-
-INVALID_ARGUMENTS = "invalid_json"
-"""The name under which arguments that are not a JSON object go back, as servers parse them."""
+from gateway.assistants.tool_calls import (
+    FunctionCall,
+    arguments_text,
+    arguments_to_return,
+    arguments_to_run,
+    parse_arguments,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,7 @@ def _is_another_call(known: Json, call_id: str, name: str) -> bool:
 
 
 def _received(call: Json, used_ids: set[str]) -> ReceivedCall:
-    run = arguments_to_run(call["arguments"])
-    valid = parse_arguments(run) is not None
-    back = run if valid else json.dumps({INVALID_ARGUMENTS: run}, ensure_ascii=False)
+    run, back = arguments_to_run(call["arguments"]), arguments_to_return(call["arguments"])
     name, call_id = as_text(call["function"].get("name")), _unused_id(as_text(call["fields"].get("id")), used_ids)
     message = {**call["fields"], "id": call_id, "type": "function", "function": {**call["function"], "arguments": back}}
     return ReceivedCall(FunctionCall(call_id, name, run), message)

@@ -59,7 +59,6 @@ class CompletionAccumulator:
         self._fields: Json = {}
         self._long_texts: dict[str, list[str]] = {}
         self._parts: list[Json] = []
-        self._had_text_field = False
 
     @property
     def text(self) -> str:
@@ -74,7 +73,7 @@ class CompletionAccumulator:
 
     def add_event(self, event: Event) -> str:
         """Adds an event. Returns the text for people in it. Raises AssistantError if it reports an error."""
-        if event is END or event[0] == END[0]:
+        if event == END:
             self._is_whole = self._is_whole or bool(self.id or self._finish_reason or self.text or self._fields)
             return ""
         chunk = event[1]

@@ -65,7 +65,9 @@ class RequestBuilder:
             Feature.REASONING_WITH_TOOLS: "tools" in body and "reasoning_effort" not in body,
             Feature.SYSTEM_ROLE: messages[0]["role"] == "system",
             Feature.ROLES_IN_ANY_ORDER: Feature.ROLES_IN_ANY_ORDER not in self._limits,
-            Feature.EMPTY_TEXT: any(message.get("content") == "" for message in messages),
+            Feature.EMPTY_TEXT: any(
+                message["role"] == "assistant" and message["content"] == "" for message in messages
+            ),
             Feature.NO_REASONING_TEXT: any(
                 message["role"] == "assistant" and "reasoning_content" not in message for message in messages
             ),
@@ -80,7 +82,7 @@ class RequestBuilder:
     def _without_refused(self, message: Json) -> Json:
         """Returns a message of a tool round as this server takes it."""
         kept = {name: value for name, value in message.items() if name in KNOWN_FIELDS or name not in self._limits}
-        if Feature.EMPTY_TEXT in self._limits and kept.get("content") == "":
+        if Feature.EMPTY_TEXT in self._limits and kept["role"] == "assistant" and kept["content"] == "":
             kept["content"] = None
         return kept
 

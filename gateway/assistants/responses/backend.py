@@ -34,7 +34,7 @@ from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import with_transcripts
 from gateway.domain.errors import (
     AnswerLost,
@@ -43,7 +43,18 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadMissing,
 )
-from gateway.domain.models import Exchange, File, RunCompleted, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.domain.models import (
+    Exchange,
+    File,
+    RunCompleted,
+    RunEvent,
+    RunId,
+    RunStarted,
+    TextDelta,
+    ThreadId,
+    Turn,
+    Usage,
+)
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.tools import ToolBox
@@ -186,7 +197,7 @@ class ResponsesBackend:
             error = exc
             if isinstance(exc, BadRequest | InputTooLong | Filtered) and not is_local(state.thread_id):
                 error = await self._new_threads.error_for(exc, state.thread_id, history)
-            error.usage, error.model = state.usage or exc.usage, state.model
+            error.usage, error.model = None if state.usage == Usage() else state.usage, state.model
             if error is exc:
                 raise
             raise error from exc
@@ -212,6 +223,7 @@ class ResponsesBackend:
             if not calls:
                 yield await self._answer(state)
                 return
+            check_tokens(state.usage, self._config.max_turn_tokens)
             outputs: dict[str, str] = {}
             async with aclosing(run_calls(self._toolbox, calls, outputs)) as told:
                 async for call in told:
@@ -261,7 +273,9 @@ class ResponsesBackend:
 
     async def _post_response(self, state: ResponseRunState, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
         """Creates a response and follows it to its end. Raises AssistantUnavailable if it did not start or is lost."""
-        reading = ResponseEventReader(state.accumulator, state.reported_calls)
+        reading = ResponseEventReader(
+            state.accumulator, state.reported_calls, show_reasoning=self._config.show_reasoning
+        )
         silence = STREAM_IDLE_SECONDS if self._background_seen else None
         try:
             async with self._responses.create(state, items, idle_seconds=silence) as events:

@@ -13,7 +13,7 @@ from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.reply_filter import ReplyFilter, clean_text
 from gateway.assistants.sse import DONE_MARKER, Json
-from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
+from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
 from gateway.domain.models import Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
 
@@ -79,6 +79,17 @@ def call_item(call: FunctionCall) -> Json:
     return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
 
 
+def returned_item(item: Json) -> Json:
+    """Returns an item of a response as it goes back: as it came, but with an id and JSON arguments in a call."""
+    if item.get("type") != "function_call":
+        return item
+    return {**item, "call_id": _call_id(item), "arguments": arguments_to_return(item.get("arguments"))}
+
+
+def _call_id(item: Json) -> str:
+    return as_text(item.get("call_id")) or as_text(item.get("id"))
+
+
 def output_item(call_id: str, output: str) -> Json:
     return {"type": "function_call_output", "call_id": call_id, "output": output}
 
@@ -124,9 +135,9 @@ def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     """Returns the function calls that have no output among these items."""
     answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
     return [
-        FunctionCall(as_text(item.get("call_id")), as_text(item.get("name")), arguments_to_run(item.get("arguments")))
+        FunctionCall(_call_id(item), as_text(item.get("name")), arguments_to_run(item.get("arguments")))
         for item in items
-        if item.get("type") == "function_call" and item.get("call_id") not in answered
+        if item.get("type") == "function_call" and _call_id(item) not in answered
     ]
 
 
@@ -169,8 +180,13 @@ def failure_of(response: Json) -> AssistantError | None:
 class ResponseEventReader:
     """Reads the events of one response."""
 
-    def __init__(self, accumulator: ReplyAccumulator, reported_calls: set[tuple[str, bool]]) -> None:
-        """``reported_calls``: the calls already reported, and whether as done; shared by the responses of one turn."""
+    def __init__(
+        self, accumulator: ReplyAccumulator, reported_calls: set[tuple[str, bool]], *, show_reasoning: bool = False
+    ) -> None:
+        """``reported_calls``: the calls already reported, and whether as done; shared by the responses of one turn.
+
+        ``show_reasoning``: whether reasoning is reported with its text, instead of only that there is some.
+        """
         self.id = ""
         self.response: Json = {}
         """Set when the response is finished."""
@@ -178,6 +194,7 @@ class ResponseEventReader:
         """Whether the response runs in the background."""
         self._accumulator = accumulator
         self._reported_calls = reported_calls
+        self._show_reasoning = show_reasoning
         self._texts: dict[int, ReplyFilter] = {}
         """The text streamed so far, by the place of its item."""
         self._items: dict[int, Json] = {}
@@ -209,9 +226,10 @@ class ResponseEventReader:
 
     def _read_status(self, kind: str, data: Json) -> list[RunEvent]:
         """Reads an event about the whole response, or a response or error that came without an event's name."""
-        if not kind and "output" not in data and (error := error_in(data)):
+        is_response = "id" in data and "status" in data
+        if not kind and not is_response and (error := error_in(data)):
             raise error
-        return self.read_response(data if "status" in data and "id" in data else as_object(data.get("response")))
+        return self.read_response(data if is_response else as_object(data.get("response")))
 
     def read_response(self, response: Json) -> list[RunEvent]:
         """Reads a response object, finished or not. Returns the run events for what is new in it."""
@@ -264,9 +282,11 @@ class ResponseEventReader:
         if item.get("type") in NON_TOOL_ITEMS:
             return []
         call_id, name, given = as_text(item.get("id")), _tool_name(item), _tool_input(item)
+        is_shown = self._show_reasoning or item.get("type") != "reasoning"
+        output = _tool_output(item) if is_shown else ""
         return [
             *self._report_call(ToolCall(call_id, name, given)),
-            *self._report_call(ToolCall(call_id, name, given, _tool_output(item), done=True)),
+            *self._report_call(ToolCall(call_id, name, given, output, done=True)),
         ]
 
     def _report_call(self, call: ToolCall) -> list[RunEvent]:

@@ -13,7 +13,7 @@ from gateway.assistants.responses.local_threads import is_local
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
-from gateway.domain.errors import AssistantRateLimited, AssistantUnavailable
+from gateway.domain.errors import AnswerLost, AssistantRateLimited
 from gateway.tools import ToolBox
 
 MAX_QUEUED_SECONDS = 120.0
@@ -72,7 +72,7 @@ class ServerResponses:
         return await self._api.get(_path(run_id))
 
     async def wait_until_final(self, run_id: str) -> Json:
-        """Polls a response until it is finished. Raises AssistantUnavailable if the server no longer has it.
+        """Polls a response until it is finished. Raises AnswerLost if the server no longer has it.
 
         Now and then a response whose caller disconnects at once stays queued for ever
         (community.openai.com/t/1382584): it is cancelled, and AssistantRateLimited raised, as it never started.
@@ -86,7 +86,7 @@ class ServerResponses:
         try:
             response = await self._api.poll_until(_path(run_id), settled, interval_seconds=self._config.poll_seconds)
         except (NotFound, BadRequest) as exc:
-            raise AssistantUnavailable(f"the response is lost: {exc}") from exc
+            raise AnswerLost(f"the response is lost: {exc}") from exc
         if not is_final(response):
             await self.cancel(run_id)
             raise AssistantRateLimited(f"the response was still queued after {MAX_QUEUED_SECONDS:g} s", retry_after=0.0)

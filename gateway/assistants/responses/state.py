@@ -17,6 +17,7 @@ from gateway.assistants.responses.items import (
     message_item,
     output_item,
     reply_texts,
+    returned_item,
     text_calls,
     unanswered_calls,
 )
@@ -78,7 +79,7 @@ class ResponseRunState:
         origin = f"response {name}" if name else f"conversation {self.thread_id}"
         self.files |= {file.reference: file for file in files_in(items, origin)}
         self.message_without_files = None
-        self.since_message += items
+        self.since_message += map(returned_item, items)
         return [] if self.cut_off else [*unanswered_calls(items), *text_calls(items)]
 
     def items_with_outputs(self, calls: list[FunctionCall], outputs: dict[str, str]) -> list[Json]:

@@ -51,6 +51,7 @@ from gateway.domain.models import (
     TextDelta,
     ThreadId,
     Turn,
+    Usage,
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -181,7 +182,8 @@ class ThreadsBackend:
             error = exc
             if isinstance(exc, BadRequest | InputTooLong | Filtered):
                 error = await self._new_threads.error_for(exc, state.thread_id, history)
-            error.usage, error.model = state.usage or exc.usage, as_text(state.reader.run.get("model"))
+            error.usage = None if state.usage == Usage() else state.usage
+            error.model = as_text(state.reader.run.get("model"))
             if error is exc:
                 raise
             raise error from exc

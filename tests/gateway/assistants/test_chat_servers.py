@@ -90,6 +90,8 @@ class TestRepeats:
             {"message": "upstream died", "code": 500},
             {"object": "error", "message": "upstream died"},
             {"detail": "upstream died"},
+            {"detail": [{"loc": ["body"], "msg": "upstream died"}]},
+            {"error_code": 500, "error_msg": "upstream died"},
         ],
     )
     @pytest.mark.parametrize("streamed", [True, False])
@@ -265,6 +267,11 @@ TOO_LONG = [
     (413, "Request body too large for gpt-4o model. Max size: 8000 tokens."),
     (413, "Payload Too Large"),
     (400, "Prompt exceeds max length"),
+    (400, "Too many input tokens. Max input tokens: 128000"),
+    (500, "input is larger than the max context size. skipped"),
+    (400, "The input (5000 tokens) is longer than the model's context length (4096 tokens)."),
+    (400, "Input length 134902 exceeds the maximum length 131072"),
+    (413, "The estimated number of input and maximum output tokens exceeded this model context window limit (4096)."),
 ]
 
 
@@ -401,6 +408,35 @@ class TestReasoning:
         raw.add_stream(*chunks({"content": "Three."}))
         await session.say("1 + 2?")
         assert sent(raw)["messages"][2]["content"] == "Wait"
+
+
+async def test_reasoning_is_shown_by_a_setting(raw: RawServer, raw_client: openai.AsyncOpenAI) -> None:
+    backend = ChatBackend(AssistantApiClient(raw_client), replace(CONFIG, show_reasoning=True), ToolBox([]))
+    session = AssistantSession(backend)
+    raw.add_stream(*chunks({"reasoning_content": "Hm"}, {"reasoning_content": "."}, {"content": "Hello"}))
+    assert await session.say("Hi") == session.shown_text == "Hello"
+    assert [(one.name, one.output) for one in session.tool_calls if one.done] == [("reasoning", "Hm.")]
+
+
+async def test_a_loop_of_tools_ends_at_a_number_of_tokens(raw: RawServer, raw_client: openai.AsyncOpenAI) -> None:
+    backend = ChatBackend(AssistantApiClient(raw_client), replace(CONFIG, max_turn_tokens=250), ToolBox([add]))
+    usage = {"prompt_tokens": 90, "completion_tokens": 10}
+    for number in range(3):
+        raw.add_stream(*chunks({"tool_calls": [call(f"x{number}", '{"a": 1, "b": 2}')]}, usage=usage))
+    error = await failure(AssistantSession(backend))
+    assert error.code == "too_many_rounds"
+    assert error.usage == Usage(270, 30)
+    assert len(raw.requests) == 3
+
+
+async def test_the_check_asks_with_the_limit_that_the_model_takes(raw: RawServer, session: AssistantSession) -> None:
+    for _ in range(2):
+        raw.add_response(b"{}", status="404 Not Found")
+    refuse(raw, "Unsupported parameter: 'max_tokens' is not supported with this model.", param="max_tokens")
+    raw.add_response(b"{}")
+    (check,) = await session.assistant.check()
+    assert check.ok, check.detail
+    assert "max_tokens" not in sent(raw)
 
 
 async def test_fields_are_only_sent_if_they_are_set(raw: RawServer, raw_client: openai.AsyncOpenAI) -> None:

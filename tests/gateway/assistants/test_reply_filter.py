@@ -86,6 +86,13 @@ def test_reasoning_is_kept_apart() -> None:
     assert reply.reasoning == "One.\n\nTwo."
 
 
+@pytest.mark.parametrize("text", ["analysis of it", "A word", "x [1] y", "a < b"])
+def test_ordinary_text_is_shown_as_it_comes(text: str) -> None:
+    reply = ReplyFilter()
+    shown = "".join(map(reply.feed, text))
+    assert shown == text
+
+
 def test_reasoning_that_was_cut_off_is_no_answer() -> None:
     assert clean_text("<think>Let me") == ""
 

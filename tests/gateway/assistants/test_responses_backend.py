@@ -129,12 +129,18 @@ class TestResponses(OnlineContract):
         assert list(names.values()) == ["reasoning", "web_search", "code_interpreter"]
         assert session.tool_calls == [
             ToolCall(reason, "reasoning"),
-            ToolCall(reason, "reasoning", output="It wants a number.", done=True),
+            ToolCall(reason, "reasoning", done=True),
             ToolCall(search, "web_search"),
             ToolCall(search, "web_search", "how many", done=True),
             ToolCall(code, "code_interpreter", "print(6*7)"),
             ToolCall(code, "code_interpreter", "print(6*7)", "42", done=True),
         ]
+
+    async def test_reasoning_is_shown_by_a_setting(self, fake: FakeOpenAI, make: Make) -> None:
+        session = AssistantSession(make(show_reasoning=True))
+        fake.script([Think("It wants a number."), Say("42.")])
+        assert await session.say("How many?") == session.shown_text == "42."
+        assert [call.output for call in session.tool_calls if call.done] == ["It wants a number."]
 
     async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))

@@ -11,7 +11,7 @@ import pytest
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.domain.errors import AnswerLost, AssistantError, AssistantRefused
-from gateway.domain.models import Exchange, ThreadId, Usage
+from gateway.domain.models import Exchange, File, ThreadId, Usage
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import TOOL_RUNS, add
 from tests.contracts.assistant_session import AssistantSession
@@ -103,6 +103,13 @@ class TestConversationsThatCannotContinue:
         assert sent(raw, 1)["items"][0]["content"] == "Q4"
 
 
+async def test_an_image_whose_item_is_gone_is_gone(raw: RawServer, session: AssistantSession) -> None:
+    refuse(raw, "Item with id 'ig_1' not found.", status="404 Not Found")
+    with pytest.raises(AssistantRefused) as caught:
+        await session.assistant.fetch_file(File("image.png", "conversation conv_1 ig_1"))
+    assert caught.value.code == "file_gone"
+
+
 class TestServersWithoutConversations:
     @pytest.fixture
     def session(self, raw_client: openai.AsyncOpenAI) -> AssistantSession:
@@ -123,6 +130,17 @@ class TestServersWithoutConversations:
             {"type": "function_call_output", "call_id": "x", "output": "3"},
         ]
         assert session.answer.usage == Usage(5, 2)
+
+    async def test_a_call_goes_back_in_a_form_that_the_server_takes(
+        self, raw: RawServer, session: AssistantSession
+    ) -> None:
+        raw.add_response(b"{}", status="404 Not Found")
+        raw.add_response(answer({"type": "function_call", "id": "fc_1", "name": "add", "arguments": "{broken"}))
+        raw.add_response(answer(message("Sorry.")))
+        assert await session.say("1 + 2?") == "Sorry."
+        call, output = sent(raw)["input"][-2:]
+        assert isinstance(json.loads(call["arguments"]), dict)
+        assert call["call_id"] == output["call_id"] == "fc_1"
 
     async def test_a_refused_field_conversation_is_left_out(self, raw: RawServer, session: AssistantSession) -> None:
         raw.add_response(b'{"id": "conv_1"}')

@@ -184,6 +184,37 @@ class TestThreads(OnlineContract):
             await session.say("Hello")
         assert "gave up" in caught.value.user_message
 
+    @pytest.mark.parametrize("message", ["Etwas ist kaputt.", "No tool call found for function call output."])
+    async def test_a_thread_that_cannot_continue_is_replaced(
+        self, fake: FakeOpenAI, session: AssistantSession, message: str
+    ) -> None:
+        await session.say("I am Ada.")
+        old = session.thread_id
+        fake.faults.add(HttpFault(path=self.RUN_PATH, status=400, body={"error": {"message": message}}))
+        assert "I am Ada." in await session.say("Who am I?")
+        assert session.thread_id != old
+
+    async def test_what_trips_a_filter_is_left_out_of_the_next_thread(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        await session.say("I am Ada.")
+        await session.say("Bad")
+        fake.script(Fail("invalid_prompt"))
+        reply = await session.say("Who am I?")
+        assert "I am Ada." in reply
+        assert "Bad" not in reply
+
+    async def test_a_thread_that_holds_a_filtered_message_is_replaced(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script(Fail("invalid_prompt"))
+        with pytest.raises(AssistantRefused):
+            await session.say("Bad")
+        old, session.run_id = session.thread_id, None
+        fake.script(Fail("invalid_prompt"), Say("Here."))
+        assert await session.say("Hello") == "Here."
+        assert session.thread_id != old
+
     async def test_a_cancelled_run_is_not_restarted(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Hang())
         await session.begin_and_abandon("Wait")
