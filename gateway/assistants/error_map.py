@@ -101,7 +101,8 @@ class VendorError:
     @property
     def detail(self) -> str:
         """The error for the operator: without secrets, in one line of limited length."""
-        what = " ".join(part for part in (str(self.status or ""), self.code, self.message) if part)
+        code = "" if self.code == str(self.status) else self.code
+        what = " ".join(part for part in (str(self.status or ""), code, self.message) if part)
         return logs.mask(" ".join(what.split()))[:MAX_DETAIL_CHARS]
 
 

@@ -169,6 +169,8 @@ class AssistantUnavailable(AssistantError):
 class AnswerLost(AssistantUnavailable):
     """The assistant began to answer, and the answer did not arrive."""
 
+    default_user_message = "The assistant's answer did not arrive completely. Please try again in a minute."
+
 
 class ThreadMissing(AssistantError):
     """The backend does not know the thread."""
