@@ -51,7 +51,8 @@ class NewThreads:
         began_with = self._unproven.get(thread_id)
         past = await history()
         if began_with == 0 or (not past and began_with is not None):
-            self._unproven.pop(thread_id, None)  # from now on it may hold the message that was refused
+            if isinstance(error, Filtered):  # from now on the thread may hold the message that was refused
+                self._unproven.pop(thread_id, None)
             self._filtered.discard(past)
             return error
         if past and isinstance(error, InputTooLong):
