@@ -154,7 +154,12 @@ class Settings(EnvironmentSettings):
     tool_timeout_seconds: PositiveFloat = 30.0
     """How long one call of a function tool may take, in seconds."""
     history_chars: PositiveInt = 48_000
-    """How many characters of the conversation ``chat`` sends along with a message."""
+    """How many characters of the conversation are sent along with a message where the server keeps none: by ``chat``,
+    and by ``responses`` at servers without conversations."""
+    max_turn_tokens: PositiveInt = 1_000_000
+    """Tokens of one turn after which the assistant may call no more tools, as a loop of calls may have no end."""
+    assistant_show_reasoning: bool = False
+    """Whether people see what a model thought, where its server tells."""
 
     max_message_chars: PositiveInt = 32_000
     """The longest message that ``/chat`` accepts, in characters."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ import httpx2
 import openai
 
 from gateway import logs
-from gateway.assistants.error_map import BadRequest, NotFound, translated_errors
+from gateway.assistants.error_map import ModelLoading, NotFound, translated_errors
 from gateway.assistants.json_fields import as_objects, as_text
-from gateway.assistants.sse import Event, Json, parse_object, read_events
+from gateway.assistants.sse import Event, Json, parse_object, read_body
 from gateway.assistants.transport import CONNECT_SECONDS, SdkHttpClient, Transport
 from gateway.coordination.lease import assert_current_lease_held
 from gateway.domain.errors import (
@@ -42,6 +41,9 @@ STREAM_IDLE_SECONDS = 120.0
 SPARE_CONNECTIONS = 100
 DRAIN_SECONDS = 0.05
 """Time to read the end of a stream after its last event: only then can the connection be reused."""
+LOADING_SECONDS = 1.0
+MAX_LOADING_SECONDS = 10.0
+"""The first and the longest pause before a server that loads its model is asked again."""
 MAX_POLL_FAILURES = 4
 MIN_POLL_SECONDS = 0.02
 MAX_POLL_SECONDS = 30.0
@@ -109,35 +111,10 @@ class AssistantConfig:
     """Interval between two polls of a run, unless the server sets it."""
     transcription_model: str = ""
     """The model that transcribes recordings; empty if they are not transcribed."""
-
-
-class OptionalFields:
-    """Request fields that not every server supports: errors that name a field switch it off, or on."""
-
-    def __init__(self, fields: Json, on_demand: Json | None = None) -> None:
-        """``fields`` are sent until the server rejects them by name, those ``on_demand`` once it names them."""
-        self._current = dict(fields)
-        self._on_demand = dict(on_demand or {})
-
-    @property
-    def current(self) -> Json:
-        """The fields to send now: the same object until something changes."""
-        return self._current
-
-    def adapt_to(self, error: BadRequest) -> bool:
-        """Changes the fields according to a rejection. Returns whether it named one of them."""
-        words = set(re.split(r"[^a-z_]+", (error.param or str(error)).lower()))
-        named = next((name for name in (*self._current, *self._on_demand) if name in words), None)
-        if named is None:
-            return False
-        log.info(
-            "request field switched off or on after the server rejected the request",
-            field=named,
-            sent=named in self._current,
-        )
-        more = {} if named in self._current else {named: self._on_demand.pop(named)}
-        self._current = {name: value for name, value in self._current.items() if name != named} | more
-        return True
+    max_turn_tokens: int = 1_000_000
+    """Tokens of one turn after which no more tools are run."""
+    show_reasoning: bool = False
+    """Whether people see what the model thought."""
 
 
 class AssistantApiClient:
@@ -194,34 +171,33 @@ class AssistantApiClient:
                 pass
 
     @asynccontextmanager
-    async def stream(
-        self, path: str, body: Json, optional: OptionalFields | None = None, *, idle_seconds: float | None = None
-    ) -> AsyncIterator[Events]:
-        """POSTs, and yields the events of the response. A response that is one JSON object comes as one event.
+    async def stream(self, path: str, body: Json, *, idle_seconds: float | None = None) -> AsyncIterator[Events]:
+        """POSTs, and yields the events of the response, and END. A response that is one JSON object is one event.
 
-        Raises AssistantUnavailable after ``idle_seconds`` without a byte (None: the client's own timeout).
+        Waits while the server loads its model. Raises AssistantUnavailable after ``idle_seconds`` without a byte (None:
+        the client's own timeout).
         """
-        response = await self._open_stream(path, body, optional or OptionalFields({}), idle_seconds)
-        with translated_errors():
+        response = await self._open_stream(path, body, idle_seconds)
+        with translated_errors(answer_began=True):
             async with AsyncExitStack() as cleanup:
                 await cleanup.enter_async_context(response)
                 chunks = response.content.iter_any()
-                read = read_events(chunks) if _is_event_stream(response) else _single_event(response)
+                read = read_body(chunks)
                 cleanup.push_async_callback(read.aclose)
                 yield read
                 await _drain(chunks)
 
-    async def _open_stream(
-        self, path: str, body: Json, optional: OptionalFields, idle_seconds: float | None
-    ) -> aiohttp.ClientResponse:
+    async def _open_stream(self, path: str, body: Json, idle_seconds: float | None) -> aiohttp.ClientResponse:
+        """Returns the response. A model that is being loaded is waited for until the turn's time is up."""
+        pause = LOADING_SECONDS
         while True:
-            fields = optional.current
             try:
                 with translated_errors():
-                    return await self._post(path, body | fields, idle_seconds)
-            except BadRequest as exc:
-                if fields is optional.current and not optional.adapt_to(exc):  # else another request changed them
-                    raise
+                    return await self._post(path, body, idle_seconds)
+            except ModelLoading as exc:
+                log.info("the server loads its model; waiting", path=path, error=str(exc))
+                await asyncio.sleep(pause if exc.retry_after is None else max(exc.retry_after, MIN_POLL_SECONDS))
+                pause = min(2 * pause, MAX_LOADING_SECONDS)
 
     async def _post(self, path: str, body: Json, idle_seconds: float | None) -> aiohttp.ClientResponse:
         await assert_current_lease_held()
@@ -271,14 +247,6 @@ class AssistantApiClient:
         with translated_errors():
             async with await self._transport.send("GET", path, query=query, idle_seconds=REQUEST_SECONDS) as response:
                 return parse_object(await response.read()), _poll_after_seconds(response)
-
-
-def _is_event_stream(response: aiohttp.ClientResponse) -> bool:
-    return "json" not in response.headers.get("content-type", "")
-
-
-async def _single_event(response: aiohttp.ClientResponse) -> AsyncGenerator[Event, None]:
-    yield "", parse_object(await response.read())
 
 
 async def _read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from mimetypes import guess_type
 
-from gateway.domain.errors import AssistantRefused
+from gateway.domain.errors import AssistantRefused, ThreadMissing
 from gateway.domain.models import Attachment, File, Turn
 from gateway.ports.assistant import AttachmentLoader
 
@@ -174,7 +174,7 @@ def missing_as_gone(file: File) -> Iterator[None]:
     """Raises AssistantRefused with code ``file_gone`` when the server rejects the download inside the block."""
     try:
         yield
-    except AssistantRefused as exc:
-        if exc.code != AssistantRefused.code:
+    except (AssistantRefused, ThreadMissing) as exc:
+        if isinstance(exc, AssistantRefused) and exc.code != AssistantRefused.code:
             raise
         raise AssistantRefused(f"{file.name}: {exc}", code="file_gone", user_message=FILE_GONE) from exc

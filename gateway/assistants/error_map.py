@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -17,8 +14,12 @@ import openai
 from openai.lib.azure import MutuallyExclusiveAuthError
 
 from gateway import logs
+from gateway.assistants import server_sentences as sentences
 from gateway.assistants.json_fields import as_object, as_text
+from gateway.assistants.retry_after import retry_after
+from gateway.assistants.sse import Json, WebPageReceived
 from gateway.domain.errors import (
+    AnswerLost,
     AssistantError,
     AssistantMisconfigured,
     AssistantRateLimited,
@@ -31,14 +32,14 @@ from gateway.domain.errors import (
 
 BUSY_RETRY_SECONDS = 1.0
 """Retry delay for a locked thread: the servers say "in a few seconds", but one is mostly enough."""
-MAX_RETRY_AFTER = 3600.0
 MAX_DETAIL_CHARS = 500
+CODE_FIELDS = ("code", "type", "error_code", "status_code", "statusCode", "status")
+ERROR_TEXT_FIELDS = ("message", "detail", "msg", "error_msg", "errors")
 
 KEY_REJECTED = "The server does not accept the key. Check OPENAI_API_KEY (or AZURE_OPENAI_API_KEY)"
 NO_CREDIT = "The assistant's account has no credit left. Please tell the person who runs it."
 TOO_LONG = "This is too long for the assistant. Please send less, or start a new conversation."
-NOT_ALLOWED = "The assistant is not allowed to answer this message."
-CUT_SHORT = "The answer became too long for the assistant. Please ask for less at once."
+FILTERED = "A content filter stopped the answer. Please put it in other words, or ask something else."
 
 
 class BadRequest(AssistantRefused):
@@ -49,6 +50,21 @@ class BadRequest(AssistantRefused):
 
 class BadFile(BadRequest):
     """The server, or its model, rejects a file of the message."""
+
+
+class ImagesRefused(BadFile):
+    """The model takes no images at all."""
+
+
+class Filtered(AssistantRefused):
+    """A content filter of the server stopped the message, what was said before, or the answer."""
+
+    code = "not_allowed"
+    default_user_message = FILTERED
+
+
+class ModelLoading(AssistantUnavailable):
+    """The server is up, and its model not yet: nothing was run."""
 
 
 class NotFound(AssistantRefused):
@@ -64,18 +80,30 @@ class InputTooLong(AssistantRefused):
 
 @dataclass(frozen=True, slots=True)
 class VendorError:
-    """An error as the server reported it. ``status`` is 0 for errors inside streams and runs."""
+    """An error as the server reported it. ``status`` is 0 for errors inside streams and runs that name none."""
 
     message: str
     code: str = ""
     param: str = ""
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
+    """Its type, if there is a code too."""
+    hints: str = ""
+    """What came with it, in which the time to wait may be."""
+    is_page: bool = False
+    """Whether it came as a web page, of a proxy, whose words mean nothing here."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds after which the server wants to be asked again; None if it does not say."""
+        return retry_after(self.headers, f"{self.message} {self.hints}")
 
     @property
     def detail(self) -> str:
         """The error for the operator: without secrets, in one line of limited length."""
-        what = " ".join(part for part in (str(self.status or ""), self.code, self.message) if part)
+        code = "" if self.code == str(self.status) else self.code
+        what = " ".join(part for part in (str(self.status or ""), code, self.message) if part)
         return logs.mask(" ".join(what.split()))[:MAX_DETAIL_CHARS]
 
 
@@ -93,15 +121,15 @@ def _bad_file(error: VendorError) -> AssistantError:
 
 
 def _busy(error: VendorError) -> AssistantError:
-    return ThreadBusy(error.detail, retry_after=_retry_after(error) or BUSY_RETRY_SECONDS)
+    return ThreadBusy(error.detail, retry_after=error.retry_after or BUSY_RETRY_SECONDS)
 
 
 def _rate_limited(error: VendorError) -> AssistantError:
-    return AssistantRateLimited(error.detail, retry_after=_retry_after(error))
+    return AssistantRateLimited(error.detail, retry_after=error.retry_after)
 
 
 def _unavailable(error: VendorError) -> AssistantError:
-    return AssistantUnavailable(error.detail, retry_after=_retry_after(error))
+    return AssistantUnavailable(error.detail, retry_after=error.retry_after)
 
 
 def _not_found(error: VendorError) -> AssistantError:
@@ -113,11 +141,26 @@ def _thread_missing(error: VendorError) -> AssistantError:
 
 
 def _too_long(error: VendorError) -> AssistantError:
+    """Returns a rate limit for a limit of tokens per minute, unless this one request is above it."""
+    if error.status == httpx2.codes.TOO_MANY_REQUESTS and "too large" not in error.message.lower():
+        return _rate_limited(error)
     return InputTooLong(error.detail)
 
 
-def _not_allowed(error: VendorError) -> AssistantError:
-    return AssistantRefused(error.detail, code="not_allowed", user_message=NOT_ALLOWED)
+def _filtered(error: VendorError) -> AssistantError:
+    return Filtered(error.detail)
+
+
+def _loading(error: VendorError) -> AssistantError:
+    return ModelLoading(error.detail, retry_after=error.retry_after)
+
+
+def _no_images(error: VendorError) -> AssistantError:
+    return ImagesRefused(error.detail)
+
+
+def _no_quota(error: VendorError) -> AssistantError:
+    return (_no_credit if error.retry_after is None else _rate_limited)(error)
 
 
 def _no_credit(error: VendorError) -> AssistantError:
@@ -138,6 +181,12 @@ def _forbidden(error: VendorError) -> AssistantError:
     )
 
 
+def _web_page(_: VendorError) -> AssistantError:
+    return AssistantMisconfigured(
+        "The server answers with a web page. Check OPENAI_BASE_URL: it is the address of the API, mostly with /v1."
+    )
+
+
 def _misconfigured(error: VendorError) -> AssistantError:
     return AssistantMisconfigured(error.detail)
 
@@ -151,6 +200,11 @@ def _by_status(error: VendorError) -> AssistantError:
 
 
 BY_STATUS: dict[int, ErrorFactory] = {
+    401: _key_rejected,
+    403: _forbidden,
+    404: _not_found,
+    409: _busy,
+    429: _rate_limited,
     301: _misconfigured,  # a redirect that could not be followed: the base URL is wrong
     302: _misconfigured,
     303: _misconfigured,
@@ -165,42 +219,38 @@ BY_STATUS: dict[int, ErrorFactory] = {
     501: _not_found,
 }
 
-BAD_FILE = re.compile(
-    # The codes of a failed response (openai.types.responses.ResponseError) and of file search.
-    r"invalid_image|invalid_base64_image|image_too_(?:large|small)|image_parse_error|unsupported_(?:image|file)|"
-    r"image_file_(?:too_large|not_found)|empty_image_file|failed_to_download_image|not supported for retrieval|"
-    # Models without vision: OpenRouter with status 404 (github.com/NousResearch/hermes-agent/pull/23411), llama.cpp
-    # with 500 (ggml-org/llama.cpp/issues/15377), Ollama with 400 (ollama/ollama/issues/17301), LM Studio
-    # (lmstudio-ai/lmstudio-bug-tracker/issues/362).
-    r"support image input|image input is not supported|content part type|does not support images",
-    re.IGNORECASE,
-)
+Rule = tuple[re.Pattern[str], ErrorFactory]
 
 # The error message has precedence over the status. Tried in this order; each pattern is searched in "code message".
-BY_MESSAGE: tuple[tuple[re.Pattern[str], ErrorFactory], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), decide)
-    for pattern, decide in (
-        (r"conversation_locked|currently operating on this conversation", _busy),
-        # Two messages about threads that come without a code (github.com/openai/openai-python/issues/1023).
-        (r"already has an active run|while a run \S+ is active", _busy),
-        (r"no tool output found for function call", _thread_missing),
-        (r"duplicate tool output found", _busy),  # an earlier attempt submitted it meanwhile: look it up again
-        (r"insufficient_quota|billing_hard_limit|billing_not_active|exceeded your current quota", _no_credit),
-        (r"context_length_exceeded|maximum context length|exceeds the context window|exceed_context_size", _too_long),
-        (r"request too large for|string_above_max_length|prompt is too long", _too_long),
-        (r"model_not_found|DeploymentNotFound|the model \S+ does not exist|model \S+ not found", _no_model),
-        (r"invalid_api_key|incorrect api key", _key_rejected),
-        (r"content_filter|content_policy|invalid_prompt|_policy", _not_allowed),
-        (BAD_FILE.pattern, _bad_file),
-    )
+BY_MESSAGE: tuple[Rule, ...] = (
+    (re.compile(r"conversation_locked|currently operating on this conversation", re.IGNORECASE), _busy),
+    # Two messages about threads that come without a code (github.com/openai/openai-python/issues/1023).
+    (re.compile(r"already has an active run|while a run \S+ is active", re.IGNORECASE), _busy),
+    # An earlier attempt submitted it meanwhile: look it up again.
+    (re.compile(r"duplicate tool output found", re.IGNORECASE), _busy),
+    (sentences.LOADING, _loading),
+    (sentences.CANNOT_CONTINUE, _thread_missing),
+    (sentences.NO_CREDIT, _no_credit),
+    (sentences.QUOTA, _no_quota),
+    (sentences.TOO_LONG, _too_long),
+    (sentences.NO_MODEL, _no_model),
+    (sentences.KEY_REJECTED, _key_rejected),
+    (sentences.BAD_FILE, _bad_file),
+    (sentences.NO_IMAGES, _no_images),
+    (sentences.NO_TOOLS, _bad_request),
+    (sentences.NO_SYSTEM_ROLE, _bad_request),
+    (sentences.MUST_ALTERNATE, _bad_request),
+    (sentences.FILTERED, _filtered),
 )
-# Used only where there is no status: codes of errors inside streams and runs.
+# What is a refusal also with a status of 500 and above, which some servers send for everything.
+BY_MESSAGE_OF_FAILURE: tuple[Rule, ...] = tuple(
+    rule for rule in BY_MESSAGE if rule[1] in {_loading, _too_long, _bad_file, _no_images, _bad_request}
+)
+# Codes and types of errors inside streams and runs, which have no status.
 BY_CODE: dict[str, ErrorFactory] = {
     "rate_limit_exceeded": _rate_limited,
     "rate_limit_error": _rate_limited,
-    "429": _rate_limited,
     "invalid_request_error": _bad_request,
-    "400": _bad_request,
 }
 
 BY_EXCEPTION: dict[type[BaseException], ErrorFactory] = {
@@ -219,7 +269,7 @@ BY_EXCEPTION: dict[type[BaseException], ErrorFactory] = {
     openai.APIResponseValidationError: _unavailable,
     openai.APIError: _unavailable,
     openai.LengthFinishReasonError: _too_long,
-    openai.ContentFilterFinishReasonError: _not_allowed,
+    openai.ContentFilterFinishReasonError: _filtered,
     openai.WebSocketConnectionClosedError: _unavailable,
     openai.WebSocketQueueFullError: _unavailable,
     openai.InvalidWebhookSignatureError: _bad_request,
@@ -231,6 +281,7 @@ BY_EXCEPTION: dict[type[BaseException], ErrorFactory] = {
     SettingsError: _misconfigured,  # a proxy or certificates that cannot be used
     aiohttp.ClientError: _unavailable,
     OSError: _unavailable,  # connections, TLS and time-outs
+    WebPageReceived: _web_page,
     ValueError: _unavailable,  # invalid JSON or UTF-8
     Exception: _unavailable,  # the port promises to raise nothing but AssistantError
 }
@@ -244,82 +295,86 @@ def translate(exc: Exception) -> AssistantError:
 
 
 def error_from_object(error: Any) -> AssistantError:
-    """Returns the AssistantError for an error object inside a stream or a run."""
-    fields = as_object(error)
-    said = VendorError(
-        message=as_text(fields.get("message")) or as_text(error) or "no reason given",
-        code=str(fields.get("code") or fields.get("type") or ""),  # some servers repeat the status as a number
-        param=as_text(fields.get("param")),
-    )
-    return (_match_message(said) or BY_CODE.get(said.code, _unavailable))(said)
+    """Returns the AssistantError for an error object inside a stream, a run, or a response with status 200."""
+    said = _reported(error)
+    decide = _match_message(said) or BY_CODE.get(said.code) or BY_CODE.get(said.kind)
+    return as_lost((decide or (_by_status if said.status else _unavailable))(said))
+
+
+def as_lost(error: AssistantError) -> AssistantError:
+    """Returns the error for an answer that had begun: AnswerLost if nothing more is known than that it broke off."""
+    return AnswerLost(str(error), retry_after=error.retry_after) if type(error) is AssistantUnavailable else error
+
+
+def error_in(data: Json) -> AssistantError | None:
+    """Returns the error that an object of a stream reports, also one that is not nested; None if it reports none."""
+    if data.get("error"):
+        return error_from_object(data["error"])
+    says_something = any(data.get(name) and isinstance(data[name], str | list) for name in ERROR_TEXT_FIELDS)
+    return error_from_object(data) if says_something and "choices" not in data else None
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
-    """Converts every exception raised inside to an AssistantError."""
+def translated_errors(*, answer_began: bool = False) -> Iterator[None]:
+    """Converts every exception raised inside to an AssistantError. ``answer_began``: see ``as_lost``."""
     try:
         yield
-    except AssistantError:
+    except AssistantError as exc:
+        if answer_began and (lost := as_lost(exc)) is not exc:
+            raise lost from exc
         raise
     except Exception as exc:
-        raise translate(exc) from exc
+        raise (as_lost(translate(exc)) if answer_began else translate(exc)) from exc
 
 
 def _match_message(error: VendorError) -> ErrorFactory | None:
+    if error.is_page:
+        return None
     what = f"{error.code} {error.message}"
-    if error.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
-        return _bad_file if BAD_FILE.search(what) else None
-    return next((decide for pattern, decide in BY_MESSAGE if pattern.search(what)), None)
+    rules = BY_MESSAGE_OF_FAILURE if error.status >= httpx2.codes.INTERNAL_SERVER_ERROR else BY_MESSAGE
+    return next((decide for pattern, decide in rules if pattern.search(what)), None)
 
 
 def _vendor_error(exc: Exception) -> VendorError:
     if not isinstance(exc, openai.APIError):
         return VendorError(f"{type(exc).__name__}: {exc}")
-    body = as_object(exc.body)
-    message = body.get("message") or body.get("detail") or body.get("error") or exc.body or _with_cause(exc)
     response = getattr(exc, "response", None)
+    status = response.status_code if response is not None else 0
+    headers = response.headers if response is not None else {}
+    if isinstance(exc.body, str) and exc.body.lstrip().startswith("<"):
+        words = " ".join(re.sub(r"<[^>]*>", " ", exc.body).split())
+        return VendorError(f"a web page: {words[:80]}", status=status, headers=headers, is_page=True)
+    said = _reported(exc.body or _with_cause(exc))
+    return replace(
+        said,
+        code=as_text(exc.code) or as_text(exc.type) or said.code,
+        param=as_text(exc.param) or said.param,
+        status=status,
+        headers=headers,
+    )
+
+
+def _reported(error: Any) -> VendorError:
+    """Reads an error object. Gemini sends a list of one, some servers the error nested, or a bare sentence."""
+    if isinstance(error, list):
+        return _reported(error[0] if error else None)
+    fields = as_object(error)
+    if isinstance(fields.get("error"), dict):
+        return _reported(fields["error"])
+    said = next((fields[name] for name in (*ERROR_TEXT_FIELDS, "error") if fields.get(name)), error)
+    # OpenRouter says what the model's own server said in "metadata" (openrouter.ai/docs, "Errors").
+    raw = as_text(as_object(fields.get("metadata")).get("raw"))
+    code = str(next((fields[name] for name in CODE_FIELDS if fields.get(name)), ""))
     return VendorError(
-        message=str(message),
-        code=as_text(exc.code) or as_text(exc.type),
-        param=as_text(exc.param),
-        status=response.status_code if response is not None else 0,
-        headers=response.headers if response is not None else {},
+        message=" ".join(filter(None, (str(said) if said else "no reason given", raw))),
+        code=code,
+        param=as_text(fields.get("param")),
+        status=int(code) if re.fullmatch("[45][0-9][0-9]", code) else 0,  # some servers repeat the status
+        kind=as_text(fields.get("type")),
+        hints=str({name: value for name, value in fields.items() if name in {"details", "estimated_time"}}),
     )
 
 
 def _with_cause(exc: openai.APIError) -> str:
     cause = exc.__cause__
     return f"{exc.message} ({type(cause).__name__}: {cause})" if cause else exc.message
-
-
-def _retry_after(error: VendorError) -> float | None:
-    """Returns the seconds to wait from the headers, else from the message."""
-    seconds = _parse_milliseconds(error.headers.get("retry-after-ms")) or _parse_seconds_or_date(
-        error.headers.get("retry-after")
-    )
-    if seconds is None and (found := re.search(r"try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)", error.message)):
-        minutes, number, unit = found.groups()
-        seconds = int(minutes or 0) * 60 + float(number) / (1000 if unit == "ms" else 1)
-    if seconds is None or math.isnan(seconds):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
-
-
-def _parse_milliseconds(value: str | None) -> float | None:
-    try:
-        return float(value) / 1000 if value else None
-    except ValueError:
-        return None
-
-
-def _parse_seconds_or_date(value: str | None) -> float | None:
-    if not value:
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):  # a date without a zone cannot be compared
-        return None

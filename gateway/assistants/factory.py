@@ -30,7 +30,7 @@ def build_online(settings: Settings, toolbox: ToolBox, shared_values: SharedValu
             api, config, toolbox, ServerAssistant(api, config, toolbox, shared_values, settings.assistant_id)
         )
     if settings.backend == "responses":
-        return ResponsesBackend(AssistantApiClient(client), config, toolbox)
+        return ResponsesBackend(AssistantApiClient(client), config, toolbox, history_chars=settings.history_chars)
     if config.hosted_tools:
         log.warning("OPENAI_TOOLS is ignored: chat completions have no hosted tools", tools=settings.openai_tools)
     return ChatBackend(AssistantApiClient(client), config, toolbox, history_chars=settings.history_chars)
@@ -47,6 +47,8 @@ def assistant_config(settings: Settings) -> AssistantConfig:
         stream=settings.assistant_mode == "stream",
         poll_seconds=settings.assistant_poll_seconds,
         transcription_model=settings.transcription_model,
+        max_turn_tokens=settings.max_turn_tokens,
+        show_reasoning=settings.assistant_show_reasoning,
     )
 
 

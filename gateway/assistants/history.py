@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from gateway.assistants.sse import Json
 from gateway.domain.models import Exchange
 
 CUT_MARK = "\n[…]\n"
@@ -22,9 +23,15 @@ def fit_history(history: Sequence[Exchange], max_chars: int) -> list[Exchange]:
         if left < 0:
             break
         kept.append(exchange)
-    if history and not kept:
+    if history and not kept and max_chars > 0:
         kept = [_cut_exchange(history[-1], max_chars)]
     return kept[::-1]
+
+
+def exchange_messages(exchange: Exchange) -> list[Json]:
+    """Returns an exchange as messages, without those that have no text."""
+    said = (("user", exchange.text), ("assistant", exchange.reply))
+    return [{"role": role, "content": content} for role, content in said if content]
 
 
 def exchange_chars(exchange: Exchange) -> int:

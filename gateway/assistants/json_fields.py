@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gateway.assistants.sse import Json
@@ -21,13 +22,27 @@ def as_text(value: Any) -> str:
 
 
 def as_count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    """Returns a number of tokens; some servers write it as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return 0
+    return max(int(value), 0)
 
 
 def as_usage(value: Any) -> Usage:
-    """Returns the token counts, under the field names of any of the three APIs."""
+    """Returns the token counts, under the field names of any of the three APIs.
+
+    xAI counts reasoning tokens beside ``completion_tokens`` instead of among them (docs.x.ai/docs/guides/reasoning):
+    they are added if the total says so.
+    """
     fields = as_object(value)
-    return Usage(
-        as_count(fields.get("input_tokens")) or as_count(fields.get("prompt_tokens")),
-        as_count(fields.get("output_tokens")) or as_count(fields.get("completion_tokens")),
-    )
+    tokens_in = as_count(fields.get("input_tokens")) or as_count(fields.get("prompt_tokens"))
+    tokens_out = as_count(fields.get("output_tokens")) or as_count(fields.get("completion_tokens"))
+    reasoning = _reasoning_tokens(fields)
+    if reasoning and as_count(fields.get("total_tokens")) >= tokens_in + tokens_out + reasoning:
+        tokens_out += reasoning
+    return Usage(tokens_in, tokens_out)
+
+
+def _reasoning_tokens(usage: Json) -> int:
+    details = as_object(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
+    return as_count(details.get("reasoning_tokens")) or as_count(usage.get("reasoning_tokens"))

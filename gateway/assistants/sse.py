@@ -1,10 +1,16 @@
-"""Parses server-sent events: strict about their syntax, independent of how the bytes are split into chunks."""
+"""Reads the body of an answer by its form, not by its label: server-sent events, JSON, or neither.
+
+Servers send event streams called JSON, JSON called an event stream or text, and web pages with status 200. Events are
+parsed independent of how the bytes are split into chunks, and tolerant of what servers write beside them: keep-alives
+as ``data:`` lines, events without an empty line between them, and JSON without ``data:``.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 Json = dict[str, Any]
@@ -14,6 +20,12 @@ Event = tuple[str, Json]
 MAX_LINE_BYTES = 32 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DONE_MARKER = "[DONE]"
+END: Event = (DONE_MARKER, {})
+"""The last event of a stream that says that it is complete."""
+
+
+class WebPageReceived(ValueError):
+    """The body is a web page."""
 
 
 class EventStreamParser:
@@ -37,51 +49,142 @@ class EventStreamParser:
         if not self._started:
             self._started = True
             lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
-        return [event for line in lines if (event := self._parse_line(line.removesuffix(b"\r"))) is not None]
+        return [event for line in lines for event in self._parse_line(line.removesuffix(b"\r"))]
 
     def close(self) -> list[tuple[str, str]]:
         """Returns a last event without its empty line. Truncated JSON is invalid, so it is never taken for one."""
         return self.feed(b"\n\n")
 
-    def _parse_line(self, line: bytes) -> tuple[str, str] | None:
+    def _parse_line(self, line: bytes) -> list[tuple[str, str]]:
         if not line:
             return self._dispatch()
         field, _, value = line.partition(b":")
+        if line.startswith(b"{"):
+            field, value = b"data", line
+        events = self._dispatch_if_complete() if field in {b"data", b"event"} else []
         if field == b"data":
             self._data.append(value.removeprefix(b" "))
         elif field == b"event":
             self._name = value.removeprefix(b" ").decode()
-        return None
+        return events
 
-    def _dispatch(self) -> tuple[str, str] | None:
+    def _dispatch_if_complete(self) -> list[tuple[str, str]]:
+        """Returns the event before this line if its data is complete JSON: some servers write no empty line."""
+        data = b"\n".join(self._data).strip()
+        complete = data == DONE_MARKER.encode() or (data[:1] == b"{" and data[-1:] == b"}" and _is_json(data))
+        return self._dispatch() if complete else []
+
+    def _dispatch(self) -> list[tuple[str, str]]:
         name, data = self._name, self._data
         self._name, self._data = "", []
-        return (name, b"\n".join(data).decode()) if data else None
+        return [(name, b"\n".join(data).decode())] if data else []
+
+
+async def read_body(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
+    """Yields the events of a body, and END if it is complete. A JSON object is one event, and complete.
+
+    Raises ValueError for invalid input, and WebPageReceived.
+    """
+    start = b""
+    async for chunk in chunks:
+        start += chunk
+        if _first_bytes(start):
+            break
+    form = _first_bytes(start)[:1]
+    if form == b"<":
+        raise WebPageReceived("a web page was received")
+    read = (_read_json if form in {b"{", b"["} else read_events)(_joined(start, chunks))
+    del start
+    async with aclosing(read):
+        async for event in read:
+            yield event
 
 
 async def read_events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
-    """Yields the events of a stream until it ends or sends ``[DONE]``. Raises ValueError for invalid input."""
+    """Yields the events of a stream until it ends or sends ``[DONE]``, which is yielded as END.
+
+    Data that is no JSON, such as ``ping``, keeps the connection alive. Raises ValueError for invalid input.
+    """
     reader = EventStreamParser()
     async for chunk in chunks:
         read = deque(reader.feed(chunk))
         del chunk  # the next event may take long: free the memory meanwhile
         while read:
             name, data = read.popleft()
-            if data == DONE_MARKER:
+            if data.strip() == DONE_MARKER:
+                yield END
                 return
-            yield name, parse_object(data)
+            for event in _decoded(name, data):
+                yield event
             del data
     for name, data in reader.close():
-        if data != DONE_MARKER:
-            yield name, parse_object(data)
+        for event in [END] if data.strip() == DONE_MARKER else _decoded(name, data):
+            yield event
+
+
+def _decoded(name: str, data: str) -> list[Event]:
+    """Returns the objects of an event's data, after lines that only keep the connection alive."""
+    lines = data.split("\n")
+    while lines and lines[0].lstrip()[:1] not in {"{", "["}:
+        del lines[0]
+    return [(name, value) for value in _objects(json_value("\n".join(lines)))] if lines else []
+
+
+async def _read_json(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
+    """Yields the objects of a JSON body: one, a list of them, or one a line."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > MAX_LINE_BYTES:
+            raise ValueError(f"the answer is longer than {MAX_LINE_BYTES} bytes")
+    text = body.decode("utf-8-sig").strip()
+    values = [json_value(text)] if _is_json(text) else [json_value(line) for line in text.splitlines() if line.strip()]
+    for value in values:
+        for found in _objects(value):
+            yield "", found
+    yield END
+
+
+def _objects(value: Any) -> list[Json]:
+    """Returns the objects of a value: itself, or those of a list. Raises ValueError for anything else."""
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(one, dict) for one in values):
+        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
+    return values
+
+
+async def _joined(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
+    del start
+    async for chunk in chunks:
+        yield chunk
+
+
+def _first_bytes(data: bytes | bytearray) -> bytes:
+    return bytes(data[:64]).removeprefix(BYTE_ORDER_MARK).lstrip()
+
+
+def _is_json(data: str | bytes) -> bool:
+    try:
+        json_value(data)
+    except ValueError:
+        return False
+    return True
+
+
+def json_value(data: str | bytes) -> Any:
+    """Decodes JSON. Raises ValueError."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
 
 
 def parse_object(data: str | bytes) -> Json:
-    """Decodes a JSON object. Raises ValueError."""
-    try:
-        value = json.loads(data)
-    except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
+    """Decodes a JSON object. Raises ValueError, and WebPageReceived for a web page."""
+    if data[:64].lstrip()[:1] in {"<", b"<"}:
+        raise WebPageReceived("a web page was received")
+    value = json_value(data)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004  # bad input, not a bug
     return value

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from gateway.domain.models import ToolCall
+from gateway.assistants.json_fields import as_text
+from gateway.assistants.sse import Json, json_value
+from gateway.domain.errors import AssistantRefused
+from gateway.domain.models import ToolCall, Usage
 from gateway.tools import ToolBox
 
+INVALID_ARGUMENTS = "invalid_json"
+"""The name under which arguments that are not a JSON object go back."""
 MAX_ROUNDS = 20
 """How often a model may call tools in one turn; now and then a model would never stop."""
 TOO_MANY_ROUNDS = "The assistant used its tools too often without finding an answer. Please ask in another way."
+
+
+def too_many_rounds() -> AssistantRefused:
+    return AssistantRefused("too many rounds of tools", code="too_many_rounds", user_message=TOO_MANY_ROUNDS)
+
+
+def check_tokens(usage: Usage, max_tokens: int) -> None:
+    """Raises AssistantRefused if a turn has used so many tokens that its tools may not be run any more."""
+    if (used := usage.tokens_in + usage.tokens_out) > max_tokens:
+        raise AssistantRefused(
+            f"{used} tokens in one turn, and more tools to run", code="too_many_rounds", user_message=TOO_MANY_ROUNDS
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +38,39 @@ class FunctionCall:
     id: str
     name: str
     arguments: str
+
+
+def arguments_text(arguments: Any) -> str:
+    """Returns arguments as text: Ollama's own API and some proxies send an object."""
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else as_text(arguments)
+
+
+def arguments_to_run(arguments: Any) -> str:
+    """Returns the arguments of a call as a tool takes them: JSON decoded once, ``{}`` for none, else as they came."""
+    written = arguments_text(arguments).strip()
+    if written in {"", "null", '""'}:
+        return "{}"
+    given = None if written.startswith("{") else parse_arguments(written)
+    return written if given is None else json.dumps(given, ensure_ascii=False)
+
+
+def arguments_to_return(arguments: Any) -> str:
+    """Returns the arguments of a call as they go back: servers parse them, so they are always a JSON object."""
+    run = arguments_to_run(arguments)
+    return run if parse_arguments(run) is not None else json.dumps({INVALID_ARGUMENTS: run}, ensure_ascii=False)
+
+
+def parse_arguments(text: str) -> Json | None:
+    """Returns the object of arguments, which may be encoded twice; None if they are not an object."""
+    value: Any = text
+    for _ in range(3):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json_value(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, dict) else None
 
 
 async def run_calls(

@@ -17,6 +17,7 @@ GatewayError
   + AssistantRateLimited       rejected before a run started: retry after ``retry_after`` seconds
   + ThreadBusy                 another run is active in the thread: retry after ``retry_after`` seconds
   + AssistantUnavailable       no answer, but a run may have started: check the thread before retrying
+  | + AnswerLost               the assistant worked, and its answer did not arrive: each retry costs again
   + ThreadMissing              the backend does not know the thread: create a new one
   + AssistantTimedOut          no answer within the time limit of a turn
   + AssistantRefused           permanent: tell the person
@@ -26,6 +27,8 @@ GatewayError
 from __future__ import annotations
 
 from typing import ClassVar
+
+from gateway.domain.models import Usage
 
 
 class GatewayError(Exception):
@@ -116,6 +119,9 @@ class AssistantError(GatewayError):
     """The assistant did not answer.
 
     ``str()`` is for the operator; ``user_message`` is shown to the person.
+    ``usage``: what the server counted in the call of ``run`` or ``resume`` that ended so, all its requests together;
+    None if it did not say. ``model``: the model that counts, as named by the server. ``partial_text``: the text that
+    was generated but not yielded as TextDelta; it is counted where ``usage`` has to be estimated.
     """
 
     code = "assistant_failed"
@@ -128,9 +134,15 @@ class AssistantError(GatewayError):
         user_message: str | None = None,
         code: str | None = None,
         retry_after: float | None = None,
+        usage: Usage | None = None,
+        model: str = "",
+        partial_text: str = "",
     ) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
         self.user_message = user_message or self.default_user_message
+        self.usage = usage
+        self.model = model
+        self.partial_text = partial_text
 
 
 class AssistantRateLimited(AssistantError):
@@ -152,6 +164,12 @@ class AssistantUnavailable(AssistantError):
 
     code = "unavailable"
     default_user_message = "The assistant cannot be reached right now. Please try again in a minute."
+
+
+class AnswerLost(AssistantUnavailable):
+    """The assistant began to answer, and the answer did not arrive."""
+
+    default_user_message = "The assistant's answer did not arrive completely. Please try again in a minute."
 
 
 class ThreadMissing(AssistantError):

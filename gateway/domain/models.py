@@ -183,6 +183,8 @@ class AuditEvent(StrEnum):
     """The run id."""
     RUN_RETRIED = "asked again"
     """Why the run was repeated."""
+    CUT_OFF = "cut off"
+    """Nothing. The reply ends at a limit of the assistant."""
     RESUMED_AFTER_PAUSE = "went on after a pause by"
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"
@@ -310,6 +312,20 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageCounted:
+    """The server counted the tokens of one request. Yielded as soon as they are known, once for each ``run_id``.
+
+    The ``usage`` of a RunCompleted or an AssistantError contains them, unless they are of another model.
+    """
+
+    run_id: RunId
+    """The id of the response, completion or run; for another model's request, any id that is unique in the turn."""
+    usage: Usage
+    model: str = ""
+    """The model, as named by the server; empty if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunCompleted:
     """The complete reply. Always the last event."""
 
@@ -318,9 +334,11 @@ class RunCompleted:
     files: tuple[File, ...] = ()
     model: str = ""
     """The model that answered, as named by the server; empty if unknown."""
+    cut_off: bool = False
+    """Whether the reply ends at a limit of the assistant; its last line says so."""
 
 
 PreviewEvent = TextDelta | ToolCall
 """Events that an adapter may show while a turn runs."""
 
-RunEvent = RunStarted | TextDelta | ToolCall | RunCompleted
+RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted

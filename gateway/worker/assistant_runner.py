@@ -14,6 +14,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, assert_current_lease_held
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import (
+    AnswerLost,
     AssistantError,
     AssistantRateLimited,
     AssistantRefused,
@@ -36,6 +37,7 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
     TurnState,
+    UsageCounted,
 )
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
@@ -45,6 +47,8 @@ from gateway.ports.store import AppendAuditEntry, SetRun, SetThread
 HISTORY_TURNS = 200
 MAX_THREADS_PER_TURN = 3
 MAX_RETRY_DELAY = 30.0
+MAX_PAID_RETRIES = 2
+"""How often a run is retried whose answer was lost after the assistant had worked for it."""
 
 RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
 STOPPED_REPLY = "Stopped."
@@ -211,14 +215,21 @@ class AssistantRunner:
                         posting = False
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, RunCompleted):
-                        return _has_content(event)
-                    else:
+                        return await self._checked(attempt, event)
+                    elif not isinstance(event, UsageCounted):
                         attempt.preview.emit(event)
         except (AssistantRateLimited, ThreadBusy):
             attempt.run_started = not posting
             attempt.run_id = None  # a rate-limited run has ended; ``resume`` looks for what it left behind
             raise
         raise AssistantUnavailable("the run ended without an answer")
+
+    async def _checked(self, attempt: RunAttempt, answer: RunCompleted) -> RunCompleted:
+        """Returns the answer, and marks one that was cut off. Raises AssistantRefused when it is empty."""
+        if answer.cut_off:
+            log.warning("the answer ends at a limit of the assistant", turn=attempt.turn.id, model=answer.model)
+            await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF))
+        return _has_content(answer)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
         history = self._history(attempt.turn)
@@ -275,7 +286,8 @@ class AssistantRunner:
         backoff = Backoff(self._retry_delay, MAX_RETRY_DELAY)
         pause = backoff.pause(max(attempt.failures, 1)) if exc.retry_after is None else exc.retry_after
         remaining = attempt.deadline - asyncio.get_running_loop().time()
-        if attempt.failures > self._max_retries or pause >= remaining:
+        most = min(self._max_retries, MAX_PAID_RETRIES) if isinstance(exc, AnswerLost) else self._max_retries
+        if attempt.failures > most or pause >= remaining:
             raise exc
         log.warning(
             "run failed; retrying", turn=attempt.turn.id, error=str(exc), code=exc.code, retry_in=round(pause, 2)

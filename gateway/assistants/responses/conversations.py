@@ -10,9 +10,9 @@ from gateway.assistants.api_client import AssistantApiClient, path_segment
 from gateway.assistants.error_map import BadRequest, NotFound
 from gateway.assistants.history import pair_exchanges
 from gateway.assistants.json_fields import as_text
-from gateway.assistants.responses.items import first_text, message_text
+from gateway.assistants.responses.items import exchange_items, first_text, message_text
 from gateway.assistants.sse import Json
-from gateway.domain.errors import AssistantError, AssistantMisconfigured, ThreadMissing
+from gateway.domain.errors import AssistantError, ThreadMissing
 from gateway.domain.models import Exchange, ThreadId
 
 ITEMS_PER_POST = 20
@@ -28,11 +28,9 @@ class ServerConversations:
         self._api = api
 
     async def create(self, history: Sequence[Exchange]) -> ThreadId:
-        items = [item for exchange in history for item in _to_items(exchange)]
-        try:
-            conversation = await self._api.post("/conversations", {"items": items[:ITEMS_PER_POST]} if items else {})
-        except NotFound as exc:
-            raise self._not_supported_error() from exc
+        """Creates a conversation that contains these exchanges. Raises NotFound at a server without conversations."""
+        items = [item for exchange in history for item in exchange_items(exchange)]
+        conversation = await self._api.post("/conversations", {"items": items[:ITEMS_PER_POST]} if items else {})
         thread = ThreadId(as_text(conversation.get("id")))
         try:
             for start in range(ITEMS_PER_POST, len(items), ITEMS_PER_POST):
@@ -42,6 +40,16 @@ class ServerConversations:
                 await self.delete(thread)
             raise
         return thread
+
+    async def add(self, thread_id: ThreadId, exchange: Exchange, said: str) -> None:
+        """Adds an exchange, unless the conversation ends with ``said``, the assistant's text as the server has it."""
+        async with aclosing(self.items_newest_first(thread_id)) as items:
+            async for item in items:
+                if item.get("type") == "message":
+                    if item.get("role") == "assistant" and message_text(item) == said:
+                        return
+                    break
+        await self._api.post(f"{_path(thread_id)}/items", {"items": exchange_items(exchange)})
 
     async def import_history(self, thread_id: ThreadId) -> list[Exchange] | None:
         """Returns the exchanges; of a user message only its first text, as files follow it. None: no such thread."""
@@ -83,29 +91,16 @@ class ServerConversations:
             return False
         return True
 
-    async def probe(self) -> None:
-        """Checks that the server has conversations, by requesting one that cannot exist: its error names the id then.
-
-        Raises AssistantMisconfigured if it has none.
-        """
+    async def are_served(self) -> bool:
+        """Returns whether the server has conversations: asked for one that cannot exist, it names the id then."""
         try:
             await self._api.get("/conversations/conv_0")
-        except BadRequest:
-            return
         except NotFound as exc:
-            if not re.search(r"(?<![/\w])conv_0", str(exc)):  # it names the id, not the path
-                raise self._not_supported_error() from exc
-
-    def _not_supported_error(self) -> AssistantMisconfigured:
-        return AssistantMisconfigured(
-            f"The server at {self._api.host} has no conversations (POST /conversations). Set ASSISTANT_BACKEND=chat."
-        )
+            return re.search(r"(?<![/\w])conv_0", str(exc)) is not None  # it names the id, not the path
+        except BadRequest:
+            return True
+        return True
 
 
 def _path(thread_id: str) -> str:
     return f"/conversations/{path_segment(thread_id)}"
-
-
-def _to_items(exchange: Exchange) -> list[Json]:
-    said = (("user", exchange.text), ("assistant", exchange.reply))
-    return [{"type": "message", "role": role, "content": content} for role, content in said if content]

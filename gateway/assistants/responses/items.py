@@ -6,16 +6,22 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.assistants.attachments import MessagePart, TextPart, base_name, file_made
-from gateway.assistants.error_map import CUT_SHORT, NOT_ALLOWED, error_from_object
+from gateway.assistants.citations import with_sources
+from gateway.assistants.error_map import Filtered, error_from_object, error_in
+from gateway.assistants.history import exchange_messages
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
-from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall
+from gateway.assistants.reply_filter import ReplyFilter, clean_text
+from gateway.assistants.sse import DONE_MARKER, Json
+from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
-from gateway.domain.models import File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
+from gateway.domain.models import Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "incomplete"})
 TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
+TEXT_END_EVENTS = frozenset({"response.output_text.done", "response.refusal.done"})
+SAID_PARTS = frozenset({"", "output_text", "text", "refusal", "input_text"})
+"""Types of the parts of a message that are said to people; ``reasoning_text`` is not."""
 NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message"})
 """Items that are not calls of hosted tools."""
 CODE_INTERPRETER_ITEM = "code_interpreter_call"
@@ -27,8 +33,15 @@ def is_final(response: Json) -> bool:
 
 
 def message_text(item: Json) -> str:
-    """Returns the text of all parts of a message item; a refusal counts as text."""
-    return "".join(as_text(one.get("text")) or as_text(one.get("refusal")) for one in as_objects(item.get("content")))
+    """Returns the text for people of all parts of a message item; a refusal counts as text, reasoning does not."""
+    return "".join(map(_part_text, as_objects(item.get("content"))))
+
+
+def _part_text(part: Json) -> str:
+    if as_text(part.get("type")) not in SAID_PARTS:
+        return ""
+    annotated = with_sources(as_text(part.get("text")), as_objects(part.get("annotations")))
+    return clean_text(annotated) or as_text(part.get("refusal"))
 
 
 def first_text(item: Json) -> str:
@@ -54,6 +67,27 @@ def _input_part(message_part: MessagePart) -> Json:
     if message_part.is_image:
         return {"type": "input_image", "detail": "auto", "image_url": message_part.data_url}
     return {"type": "input_file", "filename": message_part.name, "file_data": message_part.data_url}
+
+
+def exchange_items(exchange: Exchange) -> list[Json]:
+    """Returns an exchange as input items."""
+    return [{"type": "message", **message} for message in exchange_messages(exchange)]
+
+
+def call_item(call: FunctionCall) -> Json:
+    """Returns a call that a model wrote as text as the item that its output needs."""
+    return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+
+
+def returned_item(item: Json) -> Json:
+    """Returns an item of a response as it goes back: as it came, but with an id and JSON arguments in a call."""
+    if item.get("type") != "function_call":
+        return item
+    return {**item, "call_id": _call_id(item), "arguments": arguments_to_return(item.get("arguments"))}
+
+
+def _call_id(item: Json) -> str:
+    return as_text(item.get("call_id")) or as_text(item.get("id"))
 
 
 def output_item(call_id: str, output: str) -> Json:
@@ -101,23 +135,43 @@ def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     """Returns the function calls that have no output among these items."""
     answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
     return [
-        FunctionCall(as_text(item.get("call_id")), as_text(item.get("name")), as_text(item.get("arguments")))
+        FunctionCall(_call_id(item), as_text(item.get("name")), arguments_to_run(item.get("arguments")))
         for item in items
-        if item.get("type") == "function_call" and item.get("call_id") not in answered
+        if item.get("type") == "function_call" and _call_id(item) not in answered
     ]
 
 
+def text_calls(items: Sequence[Json]) -> list[FunctionCall]:
+    """Returns the calls that the model wrote as text."""
+    found: list[FunctionCall] = []
+    for item in items:
+        if item.get("type") == "message" and item.get("role") == "assistant":
+            reply = ReplyFilter()
+            reply.feed("".join(as_text(part.get("text")) for part in as_objects(item.get("content"))))
+            reply.finish()
+            prefix = as_text(item.get("id")) or "text"
+            found += [FunctionCall(f"call_{prefix}_{n}"[-64:], *call) for n, call in enumerate(reply.calls)]
+    return found
+
+
+def is_cut_off(response: Json) -> bool:
+    """Returns whether a finished response ends at a limit; an answer that a filter stopped does not."""
+    return response.get("status") == "incomplete" and _incomplete_reason(response) != "content_filter"
+
+
+def _incomplete_reason(response: Json) -> str:
+    return as_text(as_object(response.get("incomplete_details")).get("reason"))
+
+
 def failure_of(response: Json) -> AssistantError | None:
-    """Returns the error of a finished response; None if it completed."""
+    """Returns the error of a finished response; None if it completed or was cut off."""
     status = response.get("status")
-    if status == "completed":
+    if status == "completed" or is_cut_off(response):
         return None
     if status == "failed":
         return error_from_object(response.get("error"))
     if status == "incomplete":
-        reason = as_text(as_object(response.get("incomplete_details")).get("reason"))
-        sentence = NOT_ALLOWED if reason == "content_filter" else CUT_SHORT
-        return AssistantRefused(f"the response is incomplete: {reason}", code="incomplete", user_message=sentence)
+        return Filtered(f"the response is incomplete: {_incomplete_reason(response)}")
     if response.get("background") is True:
         return AssistantRefused("the response was cancelled at the server", code="cancelled")
     return AssistantUnavailable("the response was cancelled because its connection was closed")
@@ -126,8 +180,13 @@ def failure_of(response: Json) -> AssistantError | None:
 class ResponseEventReader:
     """Reads the events of one response."""
 
-    def __init__(self, accumulator: ReplyAccumulator, reported_calls: set[tuple[str, bool]]) -> None:
-        """``reported_calls``: the calls already reported, and whether as done; shared by the responses of one turn."""
+    def __init__(
+        self, accumulator: ReplyAccumulator, reported_calls: set[tuple[str, bool]], *, show_reasoning: bool = False
+    ) -> None:
+        """``reported_calls``: the calls already reported, and whether as done; shared by the responses of one turn.
+
+        ``show_reasoning``: whether reasoning is reported with its text, instead of only that there is some.
+        """
         self.id = ""
         self.response: Json = {}
         """Set when the response is finished."""
@@ -135,6 +194,11 @@ class ResponseEventReader:
         """Whether the response runs in the background."""
         self._accumulator = accumulator
         self._reported_calls = reported_calls
+        self._show_reasoning = show_reasoning
+        self._texts: dict[int, ReplyFilter] = {}
+        """The text streamed so far, by the place of its item."""
+        self._items: dict[int, Json] = {}
+        """The finished items, by their place."""
 
     @property
     def is_final(self) -> bool:
@@ -144,11 +208,13 @@ class ResponseEventReader:
         """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
         kind = as_text(data.get("type")) or name
         if kind in TEXT_DELTA_EVENTS:
-            shown = self._accumulator.add_delta(f"{self.id}/{data.get('output_index')}", as_text(data.get("delta")))
-            return [TextDelta(shown)] if shown else []
+            return self._show(data, as_text(data.get("delta")))
+        if kind in TEXT_END_EVENTS:
+            return self._show(data, "", at_end=True)
         if kind == "response.output_item.added":
             return self._item_added(as_object(data.get("item")))
         if kind == "response.output_item.done":
+            self._items[_output_index(data)] = as_object(data.get("item"))
             return self._item_done(as_object(data.get("item")))
         if kind == "response.code_interpreter_call_code.done":
             return self._report_call(
@@ -156,7 +222,14 @@ class ResponseEventReader:
             )
         if kind == "error":
             raise self._stream_error(data)
-        return self.read_response(data if data.get("object") == "response" else as_object(data.get("response")))
+        return self._end_of_stream() if kind == DONE_MARKER else self._read_status(kind, data)
+
+    def _read_status(self, kind: str, data: Json) -> list[RunEvent]:
+        """Reads an event about the whole response, or a response or error that came without an event's name."""
+        is_response = "id" in data and "status" in data
+        if not kind and not is_response and (error := error_in(data)):
+            raise error
+        return self.read_response(data if is_response else as_object(data.get("response")))
 
     def read_response(self, response: Json) -> list[RunEvent]:
         """Reads a response object, finished or not. Returns the run events for what is new in it."""
@@ -168,9 +241,29 @@ class ResponseEventReader:
             self.id = as_text(response.get("id"))
             told.append(RunStarted(RunId(self.id)))
         if is_final(response):
-            self.response = response
+            self.response = response = self._with_streamed_output(response)
             told += [event for item in as_objects(response.get("output")) for event in self._item_done(item)]
         return told
+
+    def _show(self, data: Json, text: str, *, at_end: bool = False) -> list[RunEvent]:
+        place = _output_index(data)
+        reply = self._texts.setdefault(place, ReplyFilter())
+        said = reply.finish() if at_end else reply.feed(text)
+        shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
+        return [TextDelta(shown)] if shown else []
+
+    def _with_streamed_output(self, response: Json) -> Json:
+        """Returns a finished response with what was streamed, if its own output is empty, as some servers leave it."""
+        if as_objects(response.get("output")) or not (self._items or self._texts):
+            return response
+        spoken = {place: _spoken_item(reply) for place, reply in self._texts.items() if reply.text}
+        return {**response, "output": [item for _, item in sorted((spoken | self._items).items())]}
+
+    def _end_of_stream(self) -> list[RunEvent]:
+        """Takes what was streamed for the response if the server ends the stream without it."""
+        if self.is_final or not any(reply.text for reply in self._texts.values()):
+            return []
+        return self.read_response({"id": self.id, "status": "completed", "output": []})
 
     def _stream_error(self, data: Json) -> AssistantError:
         error = error_from_object(data.get("error") or data)
@@ -189,9 +282,11 @@ class ResponseEventReader:
         if item.get("type") in NON_TOOL_ITEMS:
             return []
         call_id, name, given = as_text(item.get("id")), _tool_name(item), _tool_input(item)
+        is_shown = self._show_reasoning or item.get("type") != "reasoning"
+        output = _tool_output(item) if is_shown else ""
         return [
             *self._report_call(ToolCall(call_id, name, given)),
-            *self._report_call(ToolCall(call_id, name, given, _tool_output(item), done=True)),
+            *self._report_call(ToolCall(call_id, name, given, output, done=True)),
         ]
 
     def _report_call(self, call: ToolCall) -> list[RunEvent]:
@@ -199,6 +294,17 @@ class ResponseEventReader:
             return []
         self._reported_calls.add((call.call_id, call.done))
         return [call]
+
+
+def _output_index(data: Json) -> int:
+    index = data.get("output_index")
+    return index if isinstance(index, int) else 0
+
+
+def _spoken_item(reply: ReplyFilter) -> Json:
+    reply.finish()
+    content = [{"type": "output_text", "text": reply.text, "annotations": []}]
+    return {"type": "message", "role": "assistant", "status": "completed", "content": content}
 
 
 def _tool_name(item: Json) -> str:

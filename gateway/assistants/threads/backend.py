@@ -9,38 +9,50 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 
 from gateway import logs
 from gateway.assistants.api_client import STREAM_IDLE_SECONDS, AssistantApiClient, AssistantConfig, path_segment
 from gateway.assistants.attachments import without_sandbox_links
-from gateway.assistants.error_map import BadRequest, InputTooLong, NotFound
-from gateway.assistants.history import pair_exchanges
-from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
-from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
+from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
+from gateway.assistants.history import exchange_messages, pair_exchanges
+from gateway.assistants.json_fields import as_object, as_objects, as_text
+from gateway.assistants.new_threads import NewThreads
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
-    RunEventReader,
+    cited_files,
     failure_of,
     files_in,
     first_text,
+    is_cut_off,
     is_final,
     is_stopped,
     message_text,
     pending_calls,
 )
 from gateway.assistants.threads.server_assistant import ServerAssistant
-from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, run_calls
+from gateway.assistants.threads.state import PostRequest, ThreadRunState
+from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, run_calls, too_many_rounds
 from gateway.assistants.transcription import with_transcripts
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
-    AssistantRefused,
     AssistantUnavailable,
     ThreadMissing,
 )
-from gateway.domain.models import Exchange, File, RunCompleted, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.domain.models import (
+    Exchange,
+    File,
+    RunCompleted,
+    RunEvent,
+    RunId,
+    RunStarted,
+    TextDelta,
+    ThreadId,
+    Turn,
+    Usage,
+)
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.tools import ToolBox
@@ -53,37 +65,8 @@ NEWEST_QUERY = {"limit": 20, "order": "desc"}
 PAGE_SIZE = 100
 MAX_IMPORTED_EXCHANGES = 100
 """Limit for imported history."""
-PostRequest = tuple[str, Json]
-"""A path and the body to POST."""
 
 log = logs.get_logger(__name__)
-
-
-@dataclass
-class ThreadRunState:
-    """State of one turn during one call of run or resume."""
-
-    turn: Turn
-    thread_id: ThreadId
-    attachments: AttachmentLoader = no_attachments
-    message_without_files: Json | None = None
-    """The message without its files, as long as the server may still reject them."""
-    accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
-    reader: RunEventReader = field(init=False)
-    outputs: dict[str, str] = field(default_factory=dict)
-    """Outputs of function calls, by call id."""
-
-    def __post_init__(self) -> None:
-        self.reader = RunEventReader(self.accumulator)
-
-    def fall_back_without_files(self, request: PostRequest, error: AssistantRefused) -> PostRequest:
-        """Returns the request to send after a rejection: without files. Raises ``error`` if there were none."""
-        if self.message_without_files is None:
-            raise error
-        log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
-        path, body = request
-        plain, self.message_without_files = self.message_without_files, None
-        return path, {**body, "additional_messages": [plain]}
 
 
 class ThreadsBackend:
@@ -100,11 +83,13 @@ class ThreadsBackend:
         self._toolbox = toolbox
         self._assistant = assistant
         self._files = ThreadFiles(api, assistant)
+        self._new_threads = NewThreads()
 
     # ------------------------------------------------------------ threads
 
     async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
-        messages = [message for exchange in history for message in _messages(exchange)]
+        history = self._new_threads.history_for(history)
+        messages = [message for exchange in history for message in exchange_messages(exchange)]
         first, more = messages[:MESSAGES_PER_POST], messages[MESSAGES_PER_POST:]
         try:
             created = await self._api.post("/threads", {"messages": first} if first else {})
@@ -118,6 +103,7 @@ class ThreadsBackend:
             with suppress(AssistantError):
                 await self.delete_thread(thread)
             raise
+        self._new_threads.created(thread, history)
         return thread
 
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
@@ -145,11 +131,11 @@ class ThreadsBackend:
         self,
         turn: Turn,
         thread_id: ThreadId,
-        history: HistoryLoader,  # noqa: ARG002  # required by the port
+        history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         state = ThreadRunState(turn, thread_id, attachments)
-        async with aclosing(self._run_until_final(state, await self._create_run_request(state))) as events:
+        async with aclosing(self._run_or_explain(state, await self._create_run_request(state), history)) as events:
             async for event in events:
                 yield event
 
@@ -158,7 +144,7 @@ class ThreadsBackend:
         turn: Turn,
         thread_id: ThreadId,
         run_id: RunId | None,
-        history: HistoryLoader,  # noqa: ARG002  # required by the port
+        history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         state = ThreadRunState(turn, thread_id, attachments)
@@ -166,7 +152,8 @@ class ThreadsBackend:
             run_id = RunId(as_text(found.get("id")))
             yield RunStarted(run_id)
         run = await self._wait_until_stopped(thread_id, run_id) if run_id else None
-        async with aclosing(self._run_until_final(state, await self._resume_request(state, run))) as events:
+        request = await self._resume_request(state, run)
+        async with aclosing(self._run_or_explain(state, request, history)) as events:
             async for event in events:
                 yield event
 
@@ -180,6 +167,26 @@ class ThreadsBackend:
                 run_id = next((RunId(as_text(run.get("id"))) for run in active), None)
             if run_id is not None:
                 await self._api.post(f"{_run_path(thread_id, run_id)}/cancel", {})
+
+    async def _run_or_explain(
+        self, state: ThreadRunState, request: PostRequest | None, history: HistoryLoader
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Runs until there is an answer. An error says what it cost, and whether a new thread may help."""
+        try:
+            async with aclosing(self._run_until_final(state, request)) as events:
+                async for event in events:
+                    yield event
+        except AssistantError as exc:
+            if counted := state.count_usage():
+                yield counted
+            error = exc
+            if isinstance(exc, BadRequest | InputTooLong | Filtered):
+                error = await self._new_threads.error_for(exc, state.thread_id, history)
+            error.usage = None if state.usage == Usage() else state.usage
+            error.model = as_text(state.reader.run.get("model"))
+            if error is exc:
+                raise
+            raise error from exc
 
     async def _run_until_final(
         self, state: ThreadRunState, request: PostRequest | None
@@ -196,6 +203,12 @@ class ThreadsBackend:
                     request = state.fall_back_without_files(request, exc)
                     continue
                 state.message_without_files = None
+            if counted := state.count_usage():
+                yield counted
+            if state.may_run_again():
+                log.warning("the run expired at the server; starting another", turn=state.turn.id, run=reading.id)
+                request = await self._create_run_request(state, with_message=False)
+                continue
             if is_final(reading.run):
                 for event in await self._final_events(state):
                     yield event
@@ -205,7 +218,7 @@ class ThreadsBackend:
                 async for call in told:
                     yield call
             request = self._submit_outputs_request(state, calls)
-        raise AssistantRefused("too many rounds of tools", code="too_many_rounds", user_message=TOO_MANY_ROUNDS)
+        raise too_many_rounds()
 
     async def _post_and_follow(self, state: ThreadRunState, path: str, body: Json) -> AsyncGenerator[RunEvent, None]:
         """POSTs and follows the run until it stops. Raises AssistantUnavailable if the run did not start."""
@@ -244,20 +257,25 @@ class ThreadsBackend:
                 told += reading.read_step(step)
             query = {"run_id": reading.id, "limit": PAGE_SIZE, "order": "asc"}
             messages = [one async for one in self._iterate_list(state.thread_id, "messages", query)]
-            replies = [one for one in messages if _is_reply_of(one, reading.id)]
-            draft.replace_messages(map(message_text, replies))
-            for one in replies:
+            reading.messages = [one for one in messages if _is_reply_of(one, reading.id)]
+            for one in reading.messages:
                 reading.files |= files_in(one)
+        names = await self._files.names(cited for one in reading.messages for cited in cited_files(one))
+        draft.replace_messages(message_text(one, names) for one in reading.messages)
         if rest := draft.take_unshown():
             told.append(TextDelta(rest))
-        files = await self._files.to_files(reading.files)
-        run = reading.run
-        return [
-            *told,
-            RunCompleted(
-                without_sandbox_links(draft.text), as_usage(run.get("usage")), files, as_text(run.get("model"))
-            ),
-        ]
+        return [*told, await self._answer(state)]
+
+    async def _answer(self, state: ThreadRunState) -> RunCompleted:
+        """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text."""
+        run, text = state.reader.run, without_sandbox_links(state.accumulator.text)
+        cut_off = is_cut_off(run)
+        if cut_off and not text.strip():
+            raise cut_off_before_text()
+        self._new_threads.answered(state.thread_id)
+        files = await self._files.to_files(state.reader.files)
+        said = with_cut_off_note(text) if cut_off else text
+        return RunCompleted(said, state.usage, files, as_text(run.get("model")), cut_off=cut_off)
 
     async def _steps(self, state: ThreadRunState) -> AsyncGenerator[Json, None]:
         """Yields the run's steps; ends early on an error, as they are only for display and not part of the answer."""
@@ -360,11 +378,6 @@ def _path(thread_id: ThreadId) -> str:
 
 def _run_path(thread_id: ThreadId, run_id: str) -> str:
     return f"{_path(thread_id)}/runs/{path_segment(run_id)}"
-
-
-def _messages(exchange: Exchange) -> list[Json]:
-    said = (("user", exchange.text), ("assistant", exchange.reply))
-    return [{"role": role, "content": content} for role, content in said if content]
 
 
 def _is_reply_of(message: Json, run_id: str) -> bool:

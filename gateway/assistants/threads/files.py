@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from gateway.assistants.api_client import AssistantApiClient, path_segment
@@ -20,11 +20,10 @@ from gateway.assistants.attachments import (
     unreadable,
     without_files,
 )
-from gateway.assistants.error_map import BadRequest, InputTooLong, NotFound
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.server_assistant import ServerAssistant
-from gateway.domain.errors import AssistantError
+from gateway.domain.errors import AssistantError, AssistantRefused
 from gateway.domain.models import File, Turn
 from gateway.ports.assistant import AttachmentLoader
 
@@ -66,12 +65,17 @@ class ThreadFiles:
             [file_made(name or await self._fetch_name(key), f"file {key}") for key, name in names_by_id.items()]
         )
 
+    async def names(self, file_ids: Iterable[str]) -> dict[str, str]:
+        """Returns the names of files by their ids; a name that cannot be fetched is left out."""
+        found: dict[str, str] = {}
+        for file_id in dict.fromkeys(file_ids):
+            with suppress(AssistantError):
+                fields = await self._api.get(f"/files/{path_segment(file_id)}")
+                found[file_id] = base_name(as_text(fields.get("filename")), "")
+        return found
+
     async def _fetch_name(self, file_id: str) -> str:
-        with suppress(AssistantError):
-            return base_name(
-                as_text((await self._api.get(f"/files/{path_segment(file_id)}")).get("filename")), IMAGE_NAME
-            )
-        return IMAGE_NAME
+        return (await self.names([file_id])).get(file_id) or IMAGE_NAME
 
     async def _message_with_files(self, turn: Turn, message_parts: Sequence[MessagePart]) -> Json:
         """Returns the message with images as content parts, and documents attached for the assistant's tools."""
@@ -100,7 +104,7 @@ class ThreadFiles:
             file = await self._api.upload(
                 "/files", purpose, message_part.name, message_part.media_type, message_part.content
             )
-        except (NotFound, BadRequest, InputTooLong):
+        except AssistantRefused:  # whatever the reason: the message is worth more than its file
             return _text_content(unreadable(message_part.name, FILE_NOT_ACCEPTED).text)
         key = as_text(file.get("id"))
         if message_part.is_image:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.assistants.attachments import base_name
-from gateway.assistants.error_map import CUT_SHORT, NOT_ALLOWED, error_from_object
+from gateway.assistants.citations import with_sources
+from gateway.assistants.error_map import Filtered, error_from_object
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.reply_filter import ReplyFilter, clean_text
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall
+from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable
 from gateway.domain.models import RunEvent, RunId, RunStarted, TextDelta, ToolCall
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
 REQUIRES_ACTION = "requires_action"
+MESSAGE_END_EVENTS = frozenset({"thread.message.completed", "thread.message.incomplete"})
 
 
 def is_final(run: Json) -> bool:
@@ -26,12 +30,30 @@ def is_stopped(run: Json) -> bool:
     return is_final(run) or run.get("status") == REQUIRES_ACTION
 
 
-def message_text(message: Json) -> str:
-    """Returns the text of all parts of a message; a refusal counts as text."""
-    return "".join(
-        as_text(as_object(one.get("text")).get("value")) or as_text(one.get("refusal"))
-        for one in as_objects(message.get("content"))
-    )
+def message_text(message: Json, file_names: Mapping[str, str] | None = None) -> str:
+    """Returns the text for people of all parts of a message; a refusal counts as text.
+
+    ``file_names``: names of the files that it cites, by id.
+    """
+    return "".join(_part_text(part, file_names or {}) for part in as_objects(message.get("content")))
+
+
+def _part_text(part: Json, file_names: Mapping[str, str]) -> str:
+    text = as_object(part.get("text"))
+    notes = as_objects(text.get("annotations"))
+    notes = [{**note, "filename": file_names.get(_cited_file(note), "")} for note in notes]
+    return clean_text(with_sources(as_text(text.get("value")), notes)) or as_text(part.get("refusal"))
+
+
+def cited_files(message: Json) -> list[str]:
+    """Returns the ids of the files that a message cites."""
+    parts = as_objects(message.get("content"))
+    notes = (note for part in parts for note in as_objects(as_object(part.get("text")).get("annotations")))
+    return list(filter(None, map(_cited_file, notes)))
+
+
+def _cited_file(note: Json) -> str:
+    return as_text(as_object(note.get("file_citation")).get("file_id"))
 
 
 def first_text(message: Json) -> str:
@@ -61,25 +83,38 @@ def pending_calls(run: Json) -> list[FunctionCall]:
         FunctionCall(
             as_text(call.get("id")),
             as_text(as_object(call.get("function")).get("name")),
-            as_text(as_object(call.get("function")).get("arguments")),
+            arguments_to_run(as_object(call.get("function")).get("arguments")),
         )
         for call in as_objects(action.get("tool_calls"))
     ]
 
 
+class RunExpired(AssistantTimedOut):
+    """The run expired at the server."""
+
+    default_user_message = "The assistant's server gave up on this message after waiting too long. Please try again."
+
+
+def is_cut_off(run: Json) -> bool:
+    """Returns whether a run has ended at a limit of tokens. One that a filter ended names no reason."""
+    return run.get("status") == "incomplete" and _incomplete_reason(run) not in {"", "content_filter"}
+
+
+def _incomplete_reason(run: Json) -> str:
+    return as_text(as_object(run.get("incomplete_details")).get("reason"))
+
+
 def failure_of(run: Json) -> AssistantError | None:
-    """Returns the error of a run that has ended; None if it completed."""
+    """Returns the error of a run that has ended; None if it completed or was cut off."""
     status = run.get("status")
-    if status == "completed":
+    if status == "completed" or is_cut_off(run):
         return None
     if status == "failed":
         return error_from_object(run.get("last_error"))
     if status == "expired":
-        return AssistantTimedOut("the run expired at the server")
+        return RunExpired("the run expired at the server")
     if status == "incomplete":
-        reason = as_text(as_object(run.get("incomplete_details")).get("reason"))
-        sentence = CUT_SHORT if reason.startswith("max_") else NOT_ALLOWED
-        return AssistantRefused(f"the run is incomplete: {reason}", code="incomplete", user_message=sentence)
+        return Filtered(f"the run is incomplete: {_incomplete_reason(run)}")
     return AssistantRefused("the run was cancelled at the server", code="cancelled")
 
 
@@ -93,6 +128,10 @@ class RunEventReader:
         """Whether all events were received."""
         self.files: dict[str, str] = {}
         """Files that the assistant made: ids, and names if known."""
+        self.messages: list[Json] = []
+        """The complete messages."""
+        self._texts: dict[str, ReplyFilter] = {}
+        """The text streamed so far, by message."""
         self._accumulator = accumulator
         self._reported_calls: set[tuple[str, bool]] = set()
         self._calls_in_progress: dict[tuple[str, Any], Json] = {}
@@ -110,22 +149,24 @@ class RunEventReader:
         """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
         if name == "thread.message.delta":
             return self._message_delta(data)
-        if name == "thread.message.completed":
-            self._accumulator.add_message(message_text(data))
-            self.files |= files_in(data)
-        elif name == "thread.run.step.delta":
+        if name in MESSAGE_END_EVENTS:
+            return self._message_end(data)
+        if name == "thread.run.step.delta":
             return self._step_delta(
                 as_text(data.get("id")), as_object(as_object(data.get("delta")).get("step_details"))
             )
-        elif name == "thread.run.step.completed":
+        if name == "thread.run.step.completed":
             return self.read_step(data)
-        elif name == "error":
+        if name == "error" or (not name and data.get("error")):
             raise self._stream_error(data)
-        elif data.get("object") == "thread.run":
-            if not name:
-                self.mark_incomplete()
-            return self.read_run(data)
-        return []
+        return self._read_run_event(name, data)
+
+    def _read_run_event(self, name: str, data: Json) -> list[RunEvent]:
+        if data.get("object") != "thread.run":
+            return []
+        if not name:
+            self.mark_incomplete()
+        return self.read_run(data)
 
     def read_run(self, run: Json) -> list[RunEvent]:
         """Reads a run object, ended or not. Returns RunStarted if it is new."""
@@ -154,7 +195,21 @@ class RunEventReader:
         said = "".join(
             as_text(as_object(one.get("text")).get("value")) or as_text(one.get("refusal")) for one in pieces
         )
-        shown = self._accumulator.add_delta(as_text(data.get("id")), said)
+        message_id = as_text(data.get("id"))
+        return self._show(message_id, self._texts.setdefault(message_id, ReplyFilter()).feed(said))
+
+    def _message_end(self, data: Json) -> list[RunEvent]:
+        """Adds a complete message, or one that was cut off."""
+        message_id = as_text(data.get("id"))
+        rest = self._texts.pop(message_id).finish() if message_id in self._texts else ""
+        shown = self._show(message_id, rest)
+        self._accumulator.add_message(message_text(data))
+        self.messages.append(data)
+        self.files |= files_in(data)
+        return shown
+
+    def _show(self, message_id: str, text: str) -> list[RunEvent]:
+        shown = self._accumulator.add_delta(message_id, text)
         return [TextDelta(shown)] if shown else []
 
     def _step_delta(self, step_id: str, details: Json) -> list[RunEvent]:

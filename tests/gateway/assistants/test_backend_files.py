@@ -81,7 +81,7 @@ class TestChatFiles(FilesContract):
         )
         await session.say("Look")
         messages = [seen.body["messages"] for seen in fake.posts(CHAT)]
-        assert [len(one) for one in messages] == [9, 5, 5]
+        assert [len(one) for one in messages] == [9, 1, 1]
         assert [isinstance(one[-1]["content"], list) for one in messages] == [True, True, False]
 
     async def test_any_file_type_is_sent_first(self, fake: FakeOpenAI, session: AssistantSession) -> None:

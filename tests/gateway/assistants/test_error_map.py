@@ -17,6 +17,7 @@ from gateway.assistants.error_map import (
     BY_EXCEPTION,
     BadFile,
     BadRequest,
+    Filtered,
     InputTooLong,
     NotFound,
     error_from_object,
@@ -24,10 +25,10 @@ from gateway.assistants.error_map import (
     translated_errors,
 )
 from gateway.domain.errors import (
+    AnswerLost,
     AssistantError,
     AssistantMisconfigured,
     AssistantRateLimited,
-    AssistantRefused,
     AssistantUnavailable,
     GatewayError,
     ThreadBusy,
@@ -155,8 +156,8 @@ def test_errors_without_code_are_mapped_by_status(status: int, kind: type[Gatewa
         (404, None, 'model "llama9" not found, try pulling it first', AssistantMisconfigured),
         (404, "DeploymentNotFound", "The API deployment for this resource does not exist.", AssistantMisconfigured),
         (404, None, "No thread found with id 'thread_1'.", NotFound),
-        (400, "content_filter", "The response was filtered", AssistantRefused),
-        (400, "invalid_prompt", "Invalid prompt: flagged", AssistantRefused),
+        (400, "content_filter", "The response was filtered", Filtered),
+        (400, "invalid_prompt", "Invalid prompt: flagged", Filtered),
         (500, "model_not_found", "The model `x` does not exist", AssistantUnavailable),
     ],
 )
@@ -217,13 +218,13 @@ def test_error_bodies_of_many_servers_are_read(body: object) -> None:
     [
         ({"code": "rate_limit_exceeded", "message": "Please try again in 2s"}, AssistantRateLimited),
         ({"code": 429, "message": "slow down"}, AssistantRateLimited),
-        ({"code": "server_error", "message": "Sorry"}, AssistantUnavailable),
-        ({"type": "overloaded_error", "message": "Busy"}, AssistantUnavailable),
-        ({"code": "invalid_prompt", "message": "Flagged"}, AssistantRefused),
+        ({"code": "server_error", "message": "Sorry"}, AnswerLost),
+        ({"type": "overloaded_error", "message": "Busy"}, AnswerLost),
+        ({"code": "invalid_prompt", "message": "Flagged"}, Filtered),
         ({"code": "insufficient_quota", "message": "No money"}, AssistantMisconfigured),
         ({"code": "context_length_exceeded", "message": "Too long"}, InputTooLong),
-        ("boom", AssistantUnavailable),
-        (None, AssistantUnavailable),
+        ("boom", AnswerLost),
+        (None, AnswerLost),
     ],
 )
 def test_an_error_inside_a_stream_or_run_is_mapped_by_code(error: object, kind: type[GatewayError]) -> None:
@@ -253,7 +254,7 @@ def test_user_messages_contain_nothing_internal() -> None:
     ],
 )
 def test_a_rejected_file_is_distinguished_from_other_rejections(status: int, message: str, code: str | None) -> None:
-    assert type(error_for_status(status, message, code=code)) is BadFile
+    assert isinstance(error_for_status(status, message, code=code), BadFile)
 
 
 @pytest.mark.parametrize("code", ["invalid_image_format", "image_too_small", "unsupported_image_media_type"])

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
-from gateway.assistants.responses import backend
+from gateway.assistants.responses import requests
 from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.domain.errors import (
     AssistantMisconfigured,
@@ -129,12 +129,18 @@ class TestResponses(OnlineContract):
         assert list(names.values()) == ["reasoning", "web_search", "code_interpreter"]
         assert session.tool_calls == [
             ToolCall(reason, "reasoning"),
-            ToolCall(reason, "reasoning", output="It wants a number.", done=True),
+            ToolCall(reason, "reasoning", done=True),
             ToolCall(search, "web_search"),
             ToolCall(search, "web_search", "how many", done=True),
             ToolCall(code, "code_interpreter", "print(6*7)"),
             ToolCall(code, "code_interpreter", "print(6*7)", "42", done=True),
         ]
+
+    async def test_reasoning_is_shown_by_a_setting(self, fake: FakeOpenAI, make: Make) -> None:
+        session = AssistantSession(make(show_reasoning=True))
+        fake.script([Think("It wants a number."), Say("42.")])
+        assert await session.say("How many?") == session.shown_text == "42."
+        assert [call.output for call in session.tool_calls if call.done] == ["It wants a number."]
 
     async def test_several_messages_are_one_reply(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script([Say("Let me see."), CallTool("add", {"a": 1, "b": 2})], Say("Three."))
@@ -151,8 +157,19 @@ class TestResponses(OnlineContract):
         assert isinstance(session.errors[0], AssistantRateLimited | AssistantUnavailable)
         assert self.user_texts(fake, session) == ["Hello"]
 
-    @pytest.mark.parametrize("act", [Fail("invalid_prompt"), Incomplete(), Incomplete("content_filter")])
-    async def test_a_permanent_failure_has_a_user_message(
+    async def test_a_cut_off_answer_is_shown_marked_and_remembered(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script([Say("Half an ans"), Incomplete()])
+        reply = await session.say("Hello")
+        assert reply.startswith("Half an ans\n\n")
+        assert "cut off" in reply
+        assert session.answer.cut_off
+        assert session.answer.usage.tokens_out > 0
+        assert "Half an ans" in await session.say("Go on")
+
+    @pytest.mark.parametrize("act", [Fail("invalid_prompt"), Incomplete("content_filter")])
+    async def test_a_filtered_answer_is_not_shown_as_a_whole_one(
         self, fake: FakeOpenAI, session: AssistantSession, act: Fail | Incomplete
     ) -> None:
         fake.script([Say("Half an ans"), act])
@@ -293,15 +310,21 @@ class TestResponses(OnlineContract):
 
     # ------------------------------------------------------------ other servers
 
-    async def test_a_server_without_conversations_is_reported(
-        self, fake: FakeOpenAI, assistant: ResponsesBackend
+    async def test_a_server_without_conversations_gets_our_own_transcript(
+        self, fake: FakeOpenAI, session: AssistantSession
     ) -> None:
         fake.features.discard("conversations")
-        with pytest.raises(AssistantMisconfigured, match="ASSISTANT_BACKEND=chat"):
-            await assistant.create_thread([])
-        (check,) = await assistant.check()
-        assert not check.ok
-        assert "ASSISTANT_BACKEND=chat" in check.detail
+        fake.script("Hello Ada.", CallTool("add", {"a": 1, "b": 2}), Say("Three."))
+        await session.say("I am Ada.")
+        assert await session.say("1 + 2?") == "Three."
+        newest = fake.posts("/responses")[-1].body
+        assert "conversation" not in newest
+        assert [item.get("content", item["type"]) for item in newest["input"]] == [
+            "I am Ada.", "Hello Ada.", "1 + 2?", "function_call", "function_call_output",
+        ]  # fmt: skip
+        (check,) = await session.assistant.check()
+        assert check.ok
+        assert "conversation" in check.detail
 
     async def test_a_server_without_responses_is_reported(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.features.discard("responses")
@@ -328,7 +351,8 @@ async def test_support_for_conversations_is_detected_by_the_error_message(
     raw.add_response(b"{}")
     raw.add_response(b'{"error": {"message": "%s"}}' % message.encode(), status=status)
     (check,) = await ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([])).check()
-    assert check.ok is ok
+    assert check.ok
+    assert ("conversation" in check.detail) is not ok
 
 
 async def test_the_state_of_a_run_has_precedence_over_an_error_in_its_stream(
@@ -349,7 +373,7 @@ async def test_the_state_of_a_run_has_precedence_over_an_error_in_its_stream(
 async def test_a_run_that_stays_queued_is_cancelled(
     raw: RawServer, raw_client: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "MAX_QUEUED_SECONDS", 0.0)
+    monkeypatch.setattr(requests, "MAX_QUEUED_SECONDS", 0.0)
     session = AssistantSession(
         ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([])), thread_id=ThreadId("conv_1")
     )

@@ -63,21 +63,54 @@ async def test_names_and_data_are_decoded() -> None:
 
 
 async def test_nothing_is_read_after_the_end() -> None:
-    assert await read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1})]
+    assert await read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1}), sse.END]
 
 
 async def test_an_event_without_data_is_ignored() -> None:
-    assert await read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == []
+    assert await read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == [sse.END]
 
 
 async def test_a_complete_last_event_without_empty_line_is_read() -> None:
     assert await read(b'data: {"a": 1}') == [("", {"a": 1})]
 
 
-@pytest.mark.parametrize("raw", [b'data: {"a": ', b'data: {"a": 1', b"data: [DO", b'data: "a"\n\n', b"data: \xff\n\n"])
+@pytest.mark.parametrize("raw", [b'data: {"a": ', b'data: {"a": 1', b"data: [DO", b"data: \xff\n\n"])
 async def test_a_truncated_event_is_an_error(raw: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
         await read(raw)
+
+
+async def read_any(*pieces: bytes) -> list[sse.Event]:
+    return [event async for event in sse.read_body(chunks(*pieces))]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": 1}', b'[{"a": 1}]', b'{"a": 1}\n', b'\n {\n "a":\n 1}', b'data: {"a": 1}\n\ndata: [DONE]\n\n']
+)
+@pytest.mark.parametrize("size", [1, 100])
+async def test_a_body_is_read_by_its_form(body: bytes, size: int) -> None:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    assert await read_any(*pieces) == [("", {"a": 1}), sse.END]
+
+
+async def test_objects_on_lines_are_read_one_by_one() -> None:
+    assert await read_any(b'{"a": 1}\n{"b": 2}\n') == [("", {"a": 1}), ("", {"b": 2}), sse.END]
+
+
+@pytest.mark.parametrize("body", [b"", b" \n", b": ping\n\n"])
+async def test_a_body_without_data_has_no_end(body: bytes) -> None:
+    assert await read_any(body) == []
+
+
+@pytest.mark.parametrize("body", [b'{"a": ', b'[{"a": 1}', b'{"a": 1}\n{"b"', b"[]", b"[1]"])
+async def test_a_broken_body_is_an_error(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
+        await read_any(body)
+
+
+async def test_a_web_page_is_told_apart() -> None:
+    with pytest.raises(sse.WebPageReceived):
+        await read_any(b" <", b"html>")
 
 
 def test_an_endless_line_is_an_error() -> None:

@@ -16,7 +16,6 @@ from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import (
-    AssistantError,
     AssistantMisconfigured,
     AssistantRateLimited,
     AssistantRefused,
@@ -28,6 +27,7 @@ from gateway.domain.models import Exchange, ThreadId, ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract
 from tests.contracts.assistant_session import AssistantSession, make_attachment
+from tests.fakes.openai_script import Act
 from tests.fakes.openai_server import (
     ASSISTANT_ID,
     CallTool,
@@ -152,22 +152,68 @@ class TestThreads(OnlineContract):
         assert isinstance(session.errors[0], AssistantRateLimited | AssistantUnavailable)
         assert self.user_texts(fake, session) == ["Hello"]
 
-    @pytest.mark.parametrize(
-        ("act", "kind"),
-        [
-            (Fail("invalid_prompt"), AssistantRefused),
-            (Incomplete(), AssistantRefused),
-            (Incomplete("content_filter"), AssistantRefused),
-            (Expire(), AssistantTimedOut),
-        ],
-    )
-    async def test_a_permanent_failure_has_a_user_message(
-        self, fake: FakeOpenAI, session: AssistantSession, act: Fail | Incomplete | Expire, kind: type[AssistantError]
+    @pytest.mark.parametrize("act", [Fail("invalid_prompt"), Incomplete("content_filter")])
+    async def test_a_filtered_answer_is_not_shown_as_a_whole_one(
+        self, fake: FakeOpenAI, session: AssistantSession, act: Fail | Incomplete
     ) -> None:
         fake.script([Say("Half an ans"), act])
-        with pytest.raises(kind) as caught:
+        with pytest.raises(AssistantRefused) as caught:
             await session.say("Hello")
-        assert caught.value.user_message.endswith(".")
+        assert "filter" in caught.value.user_message
+
+    async def test_a_cut_off_answer_is_shown_and_marked(self, fake: FakeOpenAI, session: AssistantSession) -> None:
+        fake.script([Say("Half an ans"), Incomplete()])
+        reply = await session.say("Hello")
+        assert reply.startswith("Half an ans\n\n")
+        assert "cut off" in reply
+        assert session.answer.cut_off
+
+    async def test_a_run_that_expired_before_it_said_anything_is_run_again(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script([Expire()], Say("Here."))
+        assert await session.say("Hello") == "Here."
+        assert self.user_texts(fake, session) == ["Hello"]
+
+    @pytest.mark.parametrize("steps", [[[Say("Half an ans"), Expire()]], [[Expire()], [Expire()]]])
+    async def test_a_run_that_expires_otherwise_is_said_to(
+        self, fake: FakeOpenAI, session: AssistantSession, steps: list[list[Act]]
+    ) -> None:
+        fake.script(*steps)
+        with pytest.raises(AssistantTimedOut) as caught:
+            await session.say("Hello")
+        assert "gave up" in caught.value.user_message
+
+    @pytest.mark.parametrize("message", ["Etwas ist kaputt.", "No tool call found for function call output."])
+    async def test_a_thread_that_cannot_continue_is_replaced(
+        self, fake: FakeOpenAI, session: AssistantSession, message: str
+    ) -> None:
+        await session.say("I am Ada.")
+        old = session.thread_id
+        fake.faults.add(HttpFault(path=self.RUN_PATH, status=400, body={"error": {"message": message}}))
+        assert "I am Ada." in await session.say("Who am I?")
+        assert session.thread_id != old
+
+    async def test_what_trips_a_filter_is_left_out_of_the_next_thread(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        await session.say("I am Ada.")
+        await session.say("Bad")
+        fake.script(Fail("invalid_prompt"))
+        reply = await session.say("Who am I?")
+        assert "I am Ada." in reply
+        assert "Bad" not in reply
+
+    async def test_a_thread_that_holds_a_filtered_message_is_replaced(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script(Fail("invalid_prompt"))
+        with pytest.raises(AssistantRefused):
+            await session.say("Bad")
+        old, session.run_id = session.thread_id, None
+        fake.script(Fail("invalid_prompt"), Say("Here."))
+        assert await session.say("Hello") == "Here."
+        assert session.thread_id != old
 
     async def test_a_cancelled_run_is_not_restarted(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Hang())

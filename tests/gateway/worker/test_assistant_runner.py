@@ -11,6 +11,7 @@ import pytest
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import (
+    AnswerLost,
     AssistantError,
     AssistantRateLimited,
     AssistantRefused,
@@ -20,6 +21,7 @@ from gateway.domain.errors import (
     ThreadMissing,
 )
 from gateway.domain.models import (
+    AuditEvent,
     Claim,
     ConversationKey,
     Exchange,
@@ -329,3 +331,20 @@ def preview(*passes: list[str]) -> str:
 )
 def test_a_repeated_stream_shows_only_new_text(passes: list[list[str]], shown: str) -> None:
     assert preview(*passes) == shown
+
+
+async def test_an_answer_that_was_paid_for_and_lost_is_retried_twice_only(harness: Room) -> None:
+    for _ in range(9):
+        harness.assistant.script(RunStarted(RunId("run_7")), AnswerLost("cut"))
+    with pytest.raises(AnswerLost):
+        await harness.answer(harness.say("one"))
+    assert harness.assistant.calls.count("resume run_7") == 2
+
+
+async def test_a_cut_off_answer_is_marked_in_the_audit_log(harness: Room) -> None:
+    harness.assistant.script(RunStarted(RunId("run_7")), RunCompleted("half", cut_off=True))
+    claim = harness.say("one")
+    assert await harness.answer(claim) == "half"
+    turn = harness.store.get_turn(claim.turn.id)
+    assert turn is not None
+    assert AuditEvent.CUT_OFF in [entry.event for entry in turn.audit_log]

@@ -1,0 +1,163 @@
+"""One answer of a chat completion, assembled from its chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from gateway.assistants.chat.calls import CallAssembler, ReceivedCall
+from gateway.assistants.chat.deltas import merge
+from gateway.assistants.error_map import Filtered, error_in
+from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
+from gateway.assistants.reply_filter import ReplyFilter
+from gateway.assistants.sse import END, Event, Json
+from gateway.domain.errors import AssistantUnavailable
+from gateway.domain.models import Usage
+
+NOT_RETURNED = frozenset({"content", "tool_calls", "function_call", "role", "refusal", "audio", "annotations"})
+"""Fields of a delta that do not go back as they came: those that are handled, and those that have no input form."""
+TEXT_PARTS = frozenset({"", "text", "output_text"})
+"""Types of the content parts that are said to people."""
+
+
+class Ending(Enum):
+    """How an answer ended."""
+
+    COMPLETE = "complete"
+    CUT_OFF = "cut off"
+    FILTERED = "filtered"
+    BROKEN = "broken"
+
+
+ENDINGS: Mapping[Ending, tuple[str, ...]] = {
+    Ending.CUT_OFF: ("length", "max_tokens", "max_output_tokens", "model_length", "max_length"),
+    Ending.FILTERED: ("content_filter", "safety", "recitation", "prohibited_content", "blocklist", "sensitive"),
+    Ending.BROKEN: ("abort", "error", "cancelled", "insufficient_system_resource", "network_error", "malformed"),
+}
+"""How ``finish_reason`` begins, in any case. Every other value is a complete answer (``stop``, ``eos``).
+
+Beside OpenAI's: Mistral ``model_length``; Gemini's names, also in capitals; DeepSeek ``insufficient_system_resource``;
+vLLM ``abort``; Zhipu ``sensitive`` and ``network_error``."""
+
+
+class CompletionAccumulator:
+    """Assembles one answer from the events of its stream."""
+
+    def __init__(self, *, begins_in_thought: bool = False) -> None:
+        self.id = ""
+        self.model = ""
+        self.usage = Usage()
+        self.calls: list[ReceivedCall] = []
+        """Set when the answer is complete."""
+        self.filter = ReplyFilter(begins_in_thought=begins_in_thought)
+        self.opened = False
+        """Whether the server began to answer."""
+        self._finish_reason = ""
+        self._is_whole = False
+        self._assembler = CallAssembler()
+        self._fields: Json = {}
+        self._long_texts: dict[str, list[str]] = {}
+        self._parts: list[Json] = []
+
+    @property
+    def text(self) -> str:
+        return self.filter.text
+
+    @property
+    def ending(self) -> Ending:
+        """How the answer ended, as far as it was received."""
+        reason = self._finish_reason.lower()
+        found = (ending for ending, names in ENDINGS.items() if reason.startswith(names))
+        return next(found, Ending.COMPLETE if reason or self._is_whole else Ending.BROKEN)
+
+    def add_event(self, event: Event) -> str:
+        """Adds an event. Returns the text for people in it. Raises AssistantError if it reports an error."""
+        if event == END:
+            self._is_whole = self._is_whole or bool(self.id or self._finish_reason or self.text or self._fields)
+            return ""
+        chunk = event[1]
+        if error := error_in(chunk):
+            raise error
+        self.id = self.id or as_text(chunk.get("id"))
+        self.model = self.model or as_text(chunk.get("model"))
+        self._add_usage(chunk.get("usage"))
+        return "".join(map(self._add_choice, as_objects(chunk.get("choices"))[:1]))
+
+    def finish(self, used_ids: set[str]) -> str:
+        """Ends the answer. Returns the rest of its text. Raises AssistantError if it is broken or was filtered."""
+        ending = self.ending
+        if ending is Ending.BROKEN:
+            raise AssistantUnavailable(f"the answer was interrupted: {self._finish_reason or 'no reason given'}")
+        if ending is Ending.FILTERED:
+            raise Filtered(f"the answer was filtered: {self._finish_reason}")
+        rest = self.filter.finish()
+        if ending is Ending.COMPLETE:  # else the last call may lack an argument
+            for name, arguments in self.filter.calls:
+                self._assembler.add_call(name, arguments)
+            self.calls = self._assembler.finish(used_ids)
+        return rest
+
+    def to_message(self) -> Json:
+        """Returns the message to send back with the outputs of its calls: all that came, and the text for people.
+
+        The text is a string, empty where none came: Ollama, llama.cpp and LM Studio refuse null beside calls
+        (github.com/pydantic/pydantic-ai/issues/5206, lmstudio-ai/lmstudio-bug-tracker/issues/261), DeepSeek wants
+        ``reasoning_content`` back (api-docs.deepseek.com/guides/thinking_mode), and content that came in parts with
+        reasoning goes back in parts (Mistral).
+        """
+        content: Any = self.text
+        if self._parts:
+            content = [*self._parts, *([{"type": "text", "text": self.text}] if self.text else [])]
+        fields = self._fields | {name: "".join(texts) for name, texts in self._long_texts.items()}
+        calls = [one.message for one in self.calls]
+        return {"role": "assistant", **_without_empty(fields), "content": content, "tool_calls": calls}
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought, as far as the server tells."""
+        told = next(("".join(self._long_texts[name]) for name in REASONING_FIELDS if name in self._long_texts), "")
+        return "\n\n".join(filter(None, (told, self.filter.reasoning)))
+
+    def _add_usage(self, usage: Any) -> None:
+        if usage:
+            self.usage = as_usage(usage)  # some servers send running totals: the last one counts
+
+    def _add_choice(self, choice: Json) -> str:
+        self._finish_reason = as_text(choice.get("finish_reason")) or self._finish_reason
+        self._add_usage(choice.get("usage"))  # Moonshot (platform.moonshot.ai/docs/api/chat)
+        self._is_whole = self._is_whole or bool(as_object(choice.get("message")))
+        delta = as_object(choice.get("delta") or choice.get("message"))
+        for place, call in enumerate(as_objects(delta.get("tool_calls"))):
+            self._assembler.add_delta(call, place)
+        self._keep(delta)
+        return self.filter.feed(self._text_of(delta.get("content"))) + self.filter.feed(as_text(delta.get("refusal")))
+
+    def _keep(self, delta: Json) -> None:
+        for name, value in delta.items():
+            if name in NOT_RETURNED:
+                continue
+            if isinstance(value, str):
+                self._long_texts.setdefault(name, []).append(value)
+            else:
+                merge(self._fields, {name: value})
+
+    def _text_of(self, content: Any) -> str:
+        """Returns the text of a string or of content parts; parts with reasoning are kept to go back."""
+        if isinstance(content, str):
+            return content
+        said: list[str] = []
+        for part in as_objects(content):
+            if as_text(part.get("type")) in TEXT_PARTS:
+                said.append(as_text(part.get("text")))
+            else:
+                self._parts.append(part)
+        return "".join(said)
+
+
+REASONING_FIELDS = ("reasoning_content", "reasoning")
+"""DeepSeek, vLLM and llama.cpp; Ollama and OpenRouter."""
+
+
+def _without_empty(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if value not in ("", [], {})}

@@ -1,0 +1,148 @@
+"""The body of a chat completion request: built from the turn and its history, without what the server refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.assistants.attachments import BinaryPart, MessagePart, TextPart
+from gateway.assistants.history import exchange_messages
+from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.sse import Json
+from gateway.domain.models import Exchange
+
+KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request, and what of it the server might refuse."""
+
+    body: Json
+    features: frozenset[Feature]
+    fields: tuple[str, ...]
+    """Names of fields that can be left out: of the body, and of the assistant's messages."""
+
+
+class RequestBuilder:
+    """Builds the requests of one backend."""
+
+    def __init__(
+        self,
+        model: str,
+        instructions: str,
+        functions: Sequence[Json],
+        optional: Json,
+        *,
+        stream: bool,
+        limits: ServerLimits,
+    ) -> None:
+        """``optional``: fields of the body that a server may refuse."""
+        self._model = model
+        self._instructions = instructions
+        self._functions = [{"type": "function", "function": schema} for schema in functions]
+        self._optional = optional
+        self._stream = stream
+        self._limits = limits
+
+    def build(
+        self, history: Sequence[Exchange], text: str, parts: Sequence[MessagePart], tool_messages: Sequence[Json]
+    ) -> ChatRequest:
+        messages = [message for exchange in history for message in exchange_messages(exchange)]
+        messages += [{"role": "user", "content": _content(text, parts)}, *map(self._without_refused, tool_messages)]
+        body: Json = {"model": self._model, "messages": self._arranged(messages), "stream": self._stream}
+        if self._functions and Feature.TOOLS not in self._limits:
+            body["tools"] = self._functions
+            if Feature.REASONING_WITH_TOOLS in self._limits:
+                body["reasoning_effort"] = "none"
+        body |= {name: value for name, value in self._optional.items() if name not in self._limits}
+        return ChatRequest(body, self._features(body, parts), self._optional_fields(body))
+
+    def _features(self, body: Json, parts: Sequence[MessagePart]) -> frozenset[Feature]:
+        messages = body["messages"]
+        used: Mapping[Feature, bool] = {
+            Feature.TOOLS: "tools" in body,
+            Feature.REASONING_WITH_TOOLS: "tools" in body and "reasoning_effort" not in body,
+            Feature.SYSTEM_ROLE: messages[0]["role"] == "system",
+            Feature.ROLES_IN_ANY_ORDER: Feature.ROLES_IN_ANY_ORDER not in self._limits,
+            Feature.EMPTY_TEXT: any(
+                message["role"] == "assistant" and message["content"] == "" for message in messages
+            ),
+            Feature.NO_REASONING_TEXT: any(
+                message["role"] == "assistant" and "reasoning_content" not in message for message in messages
+            ),
+            Feature.IMAGES: any(isinstance(part, BinaryPart) and part.is_image for part in parts),
+        }
+        return frozenset(feature for feature, is_used in used.items() if is_used)
+
+    def _optional_fields(self, body: Json) -> tuple[str, ...]:
+        kept = {name for message in body["messages"] for name in message if message["role"] == "assistant"}
+        return (*(name for name in self._optional if name in body), *sorted(kept - KNOWN_FIELDS))
+
+    def _without_refused(self, message: Json) -> Json:
+        """Returns a message of a tool round as this server takes it."""
+        kept = {name: value for name, value in message.items() if name in KNOWN_FIELDS or name not in self._limits}
+        if Feature.EMPTY_TEXT in self._limits and kept["role"] == "assistant" and kept["content"] == "":
+            kept["content"] = None
+        return kept
+
+    def _arranged(self, messages: list[Json]) -> list[Json]:
+        """Returns the messages with the instructions, in the roles and the order that this server takes."""
+        if Feature.NO_REASONING_TEXT in self._limits:
+            messages = [
+                {"reasoning_content": "", **message} if message["role"] == "assistant" else message
+                for message in messages
+            ]
+        in_order = Feature.ROLES_IN_ANY_ORDER in self._limits
+        if self._instructions:
+            role = "user" if in_order or Feature.SYSTEM_ROLE in self._limits else "system"
+            messages = [{"role": role, "content": self._instructions}, *messages]
+        if in_order or Feature.SYSTEM_ROLE in self._limits:
+            messages = list(_merged_roles(messages))
+        return messages
+
+
+def _merged_roles(messages: Iterable[Json]) -> Iterable[Json]:
+    """Yields the messages with those of one role in a row as one; tool calls and outputs are not changed."""
+    last: Json | None = None
+    for message in messages:
+        plain = message["role"] in {"user", "assistant"} and not message.get("tool_calls")
+        if last is not None and plain and last["role"] == message["role"]:
+            last = {**last, "content": _joined_content(last["content"], message["content"])}
+            continue
+        if last is not None:
+            yield last
+        last = message if plain else None
+        if not plain:
+            yield message
+    if last is not None:
+        yield last
+
+
+def _joined_content(first: str | list[Json], second: str | list[Json]) -> str | list[Json]:
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    return [*_as_parts(first), *_as_parts(second)]
+
+
+def _as_parts(content: str | list[Json]) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _content(text: str, message_parts: Sequence[MessagePart]) -> str | list[Json]:
+    """Returns a plain string where that is enough, as not every server accepts content parts."""
+    if all(isinstance(piece, TextPart) for piece in message_parts):
+        return "\n\n".join([text, *(piece.text for piece in message_parts if isinstance(piece, TextPart))])
+    return [{"type": "text", "text": text}, *map(_content_part, message_parts)]
+
+
+def _content_part(message_part: MessagePart) -> Json:
+    """Returns the content part of the API (developers.openai.com/api/docs/guides/file-inputs and .../images-vision).
+
+    OpenAI accepts only PDF as a file here.
+    """
+    if isinstance(message_part, TextPart):
+        return {"type": "text", "text": message_part.text}
+    if message_part.is_image:
+        return {"type": "image_url", "image_url": {"url": message_part.data_url}}
+    return {"type": "file", "file": {"filename": message_part.name, "file_data": message_part.data_url}}

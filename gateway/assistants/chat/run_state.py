@@ -1,0 +1,85 @@
+"""The state of one turn at a server of chat completions, and what is tried when the server refuses a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway import logs
+from gateway.assistants.attachments import MessagePart, without_files
+from gateway.assistants.chat.completion import CompletionAccumulator
+from gateway.assistants.chat.messages import ChatRequest, RequestBuilder
+from gateway.assistants.error_map import BadFile, Filtered, InputTooLong
+from gateway.assistants.past import PastOfTurn, shorter_outputs
+from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.sse import Json
+from gateway.domain.errors import AssistantError
+from gateway.domain.models import RunId, Turn, Usage, UsageCounted
+
+log = logs.get_logger(__name__)
+
+
+@dataclass
+class ChatRunState:
+    """State of one turn during one call of run or resume."""
+
+    turn: Turn
+    thread_id: str
+    past: PastOfTurn
+    message_parts: Sequence[MessagePart]
+    """The files of the message."""
+    accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
+    usage: Usage = field(default_factory=Usage)
+    tool_messages: list[Json] = field(default_factory=list)
+    """Messages with function calls and their outputs, sent after the user's message."""
+    call_ids: set[str] = field(default_factory=set)
+    completion: CompletionAccumulator = field(default_factory=CompletionAccumulator)
+    started: bool = False
+    requests: int = 0
+    counted_ids: set[str] = field(default_factory=set)
+
+    @property
+    def message_text(self) -> str:
+        return self.turn.message.text_with_attachments
+
+    def build_request(self, builder: RequestBuilder) -> ChatRequest:
+        return builder.build(self.past.exchanges, self.message_text, self.message_parts, self.tool_messages)
+
+    def count_usage(self) -> UsageCounted | None:
+        """Adds the tokens of the last request, however it ended. Returns the event for them; None without any."""
+        counted, self.completion.usage = self.completion.usage, Usage()
+        if counted == Usage():
+            return None
+        self.usage += counted
+        self.requests += 1
+        name = self.completion.id or self.turn.id
+        name = f"{name} {self.requests}" if name in self.counted_ids else name
+        self.counted_ids.add(name)
+        return UsageCounted(RunId(name), counted, self.completion.model)
+
+    def reduce_input(self, error: AssistantError) -> bool:
+        """Drops part of a rejected request. Returns whether there was something to drop."""
+        if isinstance(error, Filtered):
+            reduced = self.past.leave_out_filtered()
+        elif isinstance(error, BadFile):
+            reduced = self._drop_files()
+        else:
+            reduced = self.past.shorten(error) or self._shorten_outputs(error) or self._drop_files()
+        if reduced:
+            log.info(
+                "the server refuses the request; repeating it with less",
+                turn=self.turn.id,
+                exchanges=len(self.past.exchanges),
+                error=str(error),
+            )
+        return reduced
+
+    def _shorten_outputs(self, error: AssistantError) -> bool:
+        shorter = shorter_outputs(self.tool_messages) if isinstance(error, InputTooLong) else None
+        self.tool_messages = self.tool_messages if shorter is None else shorter
+        return shorter is not None
+
+    def _drop_files(self) -> bool:
+        words = without_files(self.message_parts)
+        self.message_parts = self.message_parts if words is None else words
+        return words is not None

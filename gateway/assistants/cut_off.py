@@ -1,0 +1,19 @@
+"""Answers that end at a limit of the assistant: what there is of them is shown, with a line that says so."""
+
+from __future__ import annotations
+
+from gateway.domain.errors import AssistantRefused
+
+CUT_OFF_NOTE = "_The answer was cut off here, at the assistant's limit. Write “go on” to get the rest._"
+NO_ROOM = "The assistant had no room left for an answer. Please ask for less at once, or start a new conversation."
+
+
+def with_cut_off_note(text: str) -> str:
+    """Returns what there is of an answer, with a line that says so and how to go on."""
+    fence = "\n```" if text.count("```") % 2 else ""
+    return f"{text.rstrip()}{fence}\n\n{CUT_OFF_NOTE}"
+
+
+def cut_off_before_text() -> AssistantRefused:
+    """Returns the error for an answer that ended at a limit before it had any text, as by long reasoning."""
+    return AssistantRefused("the answer was cut off before any text", code="incomplete", user_message=NO_ROOM)

@@ -1,0 +1,111 @@
+"""What an earlier attempt at a turn left at the server: its response, or items of the conversation."""
+
+from __future__ import annotations
+
+from contextlib import aclosing, suppress
+
+from gateway import logs
+from gateway.assistants.error_map import BadFile
+from gateway.assistants.json_fields import as_objects
+from gateway.assistants.responses.conversations import ServerConversations
+from gateway.assistants.responses.items import failure_of, files_in, first_text, reply_texts, unanswered_calls
+from gateway.assistants.responses.local_threads import is_local
+from gateway.assistants.responses.requests import ServerResponses
+from gateway.assistants.responses.state import ResponseRunState
+from gateway.assistants.sse import Json
+from gateway.domain.errors import AssistantRateLimited, AssistantUnavailable
+from gateway.domain.models import RunId
+from gateway.ports.assistant import HistoryLoader
+
+log = logs.get_logger(__name__)
+
+
+class EarlierAttempts:
+    """Looks at one server for what earlier attempts left there."""
+
+    def __init__(self, responses: ServerResponses, conversations: ServerConversations) -> None:
+        self._responses = responses
+        self._conversations = conversations
+
+    async def items_to_resume_with(
+        self, state: ResponseRunState, run_id: RunId | None, history: HistoryLoader
+    ) -> list[Json] | None:
+        """Returns the items still to post; None if ``state.response`` was found and is to be continued."""
+        message = await state.message_items() if is_local(state.thread_id) else None
+        if run_id is not None:
+            with suppress(AssistantUnavailable):  # lost: then the conversation shows whether it completed
+                response = await self._responses.wait_until_final(run_id)
+                if not isinstance(failure_of(response), AssistantUnavailable | AssistantRateLimited | BadFile):
+                    return await self._continue_from_response(state, response)
+        if message is not None:
+            return message
+        items = await self.items_after_message(state, history)
+        return await state.message_items() if items is None else _use_as_response(state, items)
+
+    async def _continue_from_response(self, state: ResponseRunState, response: Json) -> list[Json] | None:
+        """Continues from a finished response; from later items if the outputs of its calls were posted already."""
+        calls = {call.id for call in unanswered_calls(as_objects(response.get("output")))}
+        behind: list[Json] = []
+        if calls and not is_local(state.thread_id):
+            async with aclosing(self._conversations.items_newest_first(state.thread_id)) as items:
+                async for item in items:
+                    if item.get("type") == "function_call_output" and item.get("call_id") in calls:
+                        return _use_as_response(state, behind[::-1])
+                    if item.get("call_id") in calls or item.get("role") == "user":
+                        break
+                    behind.append(item)
+        state.response = response
+        return None
+
+    async def items_after_message(self, state: ResponseRunState, history: HistoryLoader) -> list[Json] | None:
+        """Returns the items after the turn's message, oldest first; None if the conversation does not have it.
+
+        Items carry no id of the gateway. So the newest user message must have the turn's text; if the user sent the
+        same text several times in a row, it must occur once more than in the turns before.
+        """
+        mine = state.turn.message.text_with_attachments.strip()
+        behind: list[Json] = []
+        same = 0
+        async with aclosing(self._conversations.items_newest_first(state.thread_id)) as items:
+            async for item in items:
+                if item.get("type") == "message" and item.get("role") == "user":
+                    if first_text(item).strip() != mine:
+                        break
+                    same += 1
+                elif not same:
+                    behind.append(item)
+        return behind[::-1] if same and same > await _count_trailing_repeats(mine, history) else None
+
+    async def check_for_late_answer(
+        self, state: ResponseRunState, run_id: RunId, history: HistoryLoader
+    ) -> ResponseRunState:
+        """Looks for an answer again, as an earlier attempt may have completed between the lookup and the post.
+
+        Now the new run has the conversation locked. If there is an answer, cancels the new run and returns a state
+        with that answer; else returns ``state``.
+        """
+        late = ResponseRunState(state.turn, state.thread_id)
+        items = await self.items_after_message(state, history)
+        if not items or _use_as_response(late, items) is not None:
+            return state
+        log.info("earlier run has answered; cancelling the new run", run=run_id)
+        await self._responses.cancel(run_id)
+        return late
+
+
+def _use_as_response(state: ResponseRunState, items: list[Json]) -> list[Json] | None:
+    """Uses items of the conversation as the response. Returns [] (post without a message) if they have no results."""
+    if not any(reply_texts(items)) and not unanswered_calls(items) and not any(files_in(items, "")):
+        return []
+    state.response = {"status": "completed", "output": items}
+    return None
+
+
+async def _count_trailing_repeats(message_text: str, history: HistoryLoader) -> int:
+    """Counts how many exchanges directly before the turn have its text."""
+    times = 0
+    for exchange in reversed(await history()):
+        if exchange.text.strip() != message_text:
+            break
+        times += 1
+    return times

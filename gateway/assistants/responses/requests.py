@@ -1,0 +1,111 @@
+"""Requests to one server of the Responses API: creates responses, follows them by polling, cancels them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, Events, path_segment
+from gateway.assistants.error_map import BadRequest, NotFound
+from gateway.assistants.responses.items import is_final
+from gateway.assistants.responses.local_threads import is_local
+from gateway.assistants.responses.state import ResponseRunState
+from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.sse import Json
+from gateway.domain.errors import AnswerLost, AssistantRateLimited
+from gateway.tools import ToolBox
+
+MAX_QUEUED_SECONDS = 120.0
+
+
+class ServerResponses:
+    """The responses of one server."""
+
+    def __init__(
+        self, api: AssistantApiClient, config: AssistantConfig, toolbox: ToolBox, limits: ServerLimits
+    ) -> None:
+        self._api = api
+        self._config = config
+        self._limits = limits
+        functions = ({"type": "function", **schema, "strict": False} for schema in toolbox.schemas)
+        self._tools = [*config.hosted_tools, *functions]
+        self._optional = _optional_fields(config)
+
+    @asynccontextmanager
+    async def create(
+        self, state: ResponseRunState, items: list[Json], *, idle_seconds: float | None
+    ) -> AsyncIterator[Events]:
+        """POSTs, and yields the events. Leaves out what the server refuses, and repeats the request without it."""
+        opened = False
+        while not opened:
+            body = self._body(state, items)
+            try:
+                async with self._api.stream("/responses", body, idle_seconds=idle_seconds) as events:
+                    opened = True
+                    yield events
+            except BadRequest as exc:
+                if opened or not self._adapt(state, body, exc):
+                    raise
+
+    def _adapt(self, state: ResponseRunState, body: Json, error: BadRequest) -> bool:
+        features = {Feature.TOOLS} if "tools" in body else set()
+        if state.message_without_files is not None:
+            features.add(Feature.IMAGES)
+        fields = [name for name in self._optional if name in body]
+        learned = self._limits.learn(error, features=features, fields=fields)
+        return learned and not (Feature.IMAGES in features and Feature.IMAGES in self._limits)
+
+    def _body(self, state: ResponseRunState, items: list[Json]) -> Json:
+        body: Json = {"model": self._config.model, "input": state.to_input(items), "stream": self._config.stream}
+        if not is_local(state.thread_id):
+            body["conversation"] = state.thread_id
+        if self._config.instructions:
+            body["instructions"] = self._config.instructions  # a conversation does not store them
+        if self._tools and Feature.TOOLS not in self._limits:
+            body["tools"] = self._tools
+        optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
+        return body | {name: value for name, value in optional.items() if name not in self._limits}
+
+    async def get(self, run_id: str) -> Json:
+        """Returns a response. Raises NotFound."""
+        return await self._api.get(_path(run_id))
+
+    async def wait_until_final(self, run_id: str) -> Json:
+        """Polls a response until it is finished. Raises AnswerLost if the server no longer has it.
+
+        Now and then a response whose caller disconnects at once stays queued for ever
+        (community.openai.com/t/1382584): it is cancelled, and AssistantRateLimited raised, as it never started.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + MAX_QUEUED_SECONDS
+
+        def settled(response: Json) -> bool:
+            return is_final(response) or (response.get("status") == "queued" and loop.time() >= deadline)
+
+        try:
+            response = await self._api.poll_until(_path(run_id), settled, interval_seconds=self._config.poll_seconds)
+        except (NotFound, BadRequest) as exc:
+            raise AnswerLost(f"the response is lost: {exc}") from exc
+        if not is_final(response):
+            await self.cancel(run_id)
+            raise AssistantRateLimited(f"the response was still queued after {MAX_QUEUED_SECONDS:g} s", retry_after=0.0)
+        return response
+
+    async def cancel(self, run_id: str) -> None:
+        with suppress(NotFound, BadRequest):  # finished, or not in background: ends with its connection
+            await self._api.post(f"{_path(run_id)}/cancel", {})
+
+
+def _path(run_id: str) -> str:
+    return f"/responses/{path_segment(run_id)}"
+
+
+def _optional_fields(config: AssistantConfig) -> Json:
+    """Returns the fields that can be left out where a server refuses them; ``metadata`` is set for each turn."""
+    fields: Json = {"background": True, "truncation": "auto", "store": True, "metadata": {}}
+    if config.stream:
+        fields["stream_options"] = {"include_obfuscation": False}  # saves bytes; the connection is encrypted already
+    if any(tool.get("type") == "code_interpreter" for tool in config.hosted_tools):
+        fields["include"] = ["code_interpreter_call.outputs"]
+    return fields

@@ -1,0 +1,115 @@
+"""The state of one turn at a server of the Responses API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.assistants.attachments import load, without_files
+from gateway.assistants.json_fields import as_objects, as_text, as_usage
+from gateway.assistants.past import PastOfTurn
+from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.responses.items import (
+    call_item,
+    exchange_items,
+    failure_of,
+    files_in,
+    is_cut_off,
+    message_item,
+    output_item,
+    reply_texts,
+    returned_item,
+    text_calls,
+    unanswered_calls,
+)
+from gateway.assistants.sse import Json
+from gateway.assistants.tool_calls import FunctionCall
+from gateway.domain.models import File, RunId, ThreadId, Turn, Usage, UsageCounted
+from gateway.ports.assistant import AttachmentLoader, no_attachments
+
+
+@dataclass
+class ResponseRunState:
+    """State of one turn during one call of run or resume."""
+
+    turn: Turn
+    thread_id: ThreadId
+    attachments: AttachmentLoader = no_attachments
+    takes_images: bool = True
+    """Whether the model may take images."""
+    past: PastOfTurn | None = None
+    """The history to send along; None where the server keeps it in a conversation."""
+    message_without_files: Json | None = None
+    """The message without its files, as long as the server may still reject them."""
+    accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
+    reported_calls: set[tuple[str, bool]] = field(default_factory=set)
+    usage: Usage = field(default_factory=Usage)
+    counted_ids: set[str] = field(default_factory=set)
+    model: str = ""
+    """The model that answered, as the server names it."""
+    response: Json = field(default_factory=dict)
+    """The newest finished response."""
+    message: Json = field(default_factory=dict)
+    """The item with the turn's message; empty as long as it was not made."""
+    since_message: list[Json] = field(default_factory=list)
+    """The items after the message, which are sent along where the server keeps no history."""
+    files: dict[str, File] = field(default_factory=dict)
+    """Files that the assistant made, by reference."""
+    cut_off: bool = False
+
+    def count_usage(self) -> UsageCounted | None:
+        """Adds the tokens of the newest response. Returns the event for them; None without any."""
+        counted, name = as_usage(self.response.get("usage")), as_text(self.response.get("id"))
+        if counted == Usage() or name in self.counted_ids:
+            return None
+        self.counted_ids.add(name)
+        self.usage += counted
+        self.model = as_text(self.response.get("model")) or self.model
+        return UsageCounted(RunId(name), counted, self.model)
+
+    def apply_response(self) -> list[FunctionCall]:
+        """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""
+        items = as_objects(self.response.get("output"))
+        self.cut_off = is_cut_off(self.response)
+        if not self.cut_off and (error := failure_of(self.response)):
+            raise error
+        self.model = as_text(self.response.get("model")) or self.model
+        for reply in reply_texts(items):
+            self.accumulator.add_message(reply)
+        name = as_text(self.response.get("id"))
+        origin = f"response {name}" if name else f"conversation {self.thread_id}"
+        self.files |= {file.reference: file for file in files_in(items, origin)}
+        self.message_without_files = None
+        self.since_message += map(returned_item, items)
+        return [] if self.cut_off else [*unanswered_calls(items), *text_calls(items)]
+
+    def items_with_outputs(self, calls: list[FunctionCall], outputs: dict[str, str]) -> list[Json]:
+        """Returns the items to post after tools ran; a call that came as text becomes an item first."""
+        known = {item.get("call_id") for item in self.since_message}
+        made = [call_item(call) for call in calls if call.id not in known]
+        items = [*made, *(output_item(call_id, output) for call_id, output in outputs.items())]
+        self.since_message += items
+        return items
+
+    def to_input(self, items: list[Json]) -> list[Json]:
+        """Returns the input of a request: ``items``, or all that was said where the server keeps no history."""
+        if self.past is None:
+            return items
+        earlier = [item for exchange in self.past.exchanges for item in exchange_items(exchange)]
+        return [*earlier, self.message, *self.since_message]
+
+    async def message_items(self) -> list[Json]:
+        """Makes the item of the turn's message, and returns it as the items to post."""
+        said, parts = self.turn.message.text_with_attachments, await load(self.turn, self.attachments)
+        words = without_files(parts)
+        if words is not None and not self.takes_images:
+            parts, words = [*words], None
+        self.message_without_files = None if words is None else message_item(said, words)
+        self.message = message_item(said, parts)
+        return [self.message]
+
+    def fall_back_without_files(self) -> list[Json] | None:
+        """Returns the items to post after a rejection: without files; None if there were none."""
+        if self.message_without_files is None:
+            return None
+        self.message, self.message_without_files = self.message_without_files, None
+        return [self.message]

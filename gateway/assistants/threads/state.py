@@ -1,0 +1,69 @@
+"""The state of one turn at a server of the Assistants API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway import logs
+from gateway.assistants.json_fields import as_text, as_usage
+from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.sse import Json
+from gateway.assistants.threads.items import RunEventReader, RunExpired, failure_of, is_final
+from gateway.domain.errors import AssistantRefused
+from gateway.domain.models import RunId, ThreadId, Turn, Usage, UsageCounted
+from gateway.ports.assistant import AttachmentLoader, no_attachments
+
+PostRequest = tuple[str, Json]
+"""A path and the body to POST."""
+
+log = logs.get_logger(__name__)
+
+
+@dataclass
+class ThreadRunState:
+    """State of one turn during one call of run or resume."""
+
+    turn: Turn
+    thread_id: ThreadId
+    attachments: AttachmentLoader = no_attachments
+    message_without_files: Json | None = None
+    """The message without its files, as long as the server may still reject them."""
+    accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
+    reader: RunEventReader = field(init=False)
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Outputs of function calls, by call id."""
+    usage: Usage = field(default_factory=Usage)
+    counted_ids: set[str] = field(default_factory=set)
+    """The runs whose tokens are counted."""
+    ran_again: bool = False
+    """Whether another run was started after one that expired."""
+
+    def __post_init__(self) -> None:
+        self.reader = RunEventReader(self.accumulator)
+
+    def may_run_again(self) -> bool:
+        """Returns whether the run expired, for the first time, before anything was shown of it."""
+        expired = isinstance(failure_of(self.reader.run) if is_final(self.reader.run) else None, RunExpired)
+        if not expired or self.ran_again or self.accumulator.has_shown_text:
+            return False
+        self.ran_again = True
+        return True
+
+    def count_usage(self) -> UsageCounted | None:
+        """Adds the tokens of the run when it has ended. Returns the event for them; None without any, or if counted."""
+        run = self.reader.run
+        counted, name = as_usage(run.get("usage")), self.reader.id
+        if not is_final(run) or counted == Usage() or name in self.counted_ids:
+            return None
+        self.counted_ids.add(name)
+        self.usage += counted
+        return UsageCounted(RunId(name), counted, as_text(run.get("model")))
+
+    def fall_back_without_files(self, request: PostRequest, error: AssistantRefused) -> PostRequest:
+        """Returns the request to send after a rejection: without files. Raises ``error`` if there were none."""
+        if self.message_without_files is None:
+            raise error
+        log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
+        path, body = request
+        plain, self.message_without_files = self.message_without_files, None
+        return path, {**body, "additional_messages": [plain]}
