@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from pathlib import Path
 
 from gateway.cli import main as cli
-from gateway.worker.worker import Worker
+from gateway.web.server import HttpServer
 from tests.bench.measurements import percentile
 
-INTERVAL = 0.005
+INTERVAL = 0.002
 WRITES_PER_SECOND = 1
 
 
@@ -36,14 +37,13 @@ async def watch(file: Path) -> None:
 
 
 def main() -> None:
-    file = Path(sys.argv[1])
-    start = Worker.start
+    file, start, watching = Path(sys.argv[1]), HttpServer.start, list[asyncio.Task[None]]()
 
-    def start_watched(worker: Worker) -> None:
-        start(worker)
-        worker.run_in_background(watch(file))
+    async def start_watched(server: HttpServer, listener: socket.socket) -> None:
+        await start(server, listener)
+        watching.append(asyncio.create_task(watch(file)))
 
-    Worker.start = start_watched  # type: ignore[assignment, method-assign]  # only to measure
+    HttpServer.start = start_watched  # type: ignore[assignment, method-assign]  # only to measure
     cli.main(["serve"])
 
 
