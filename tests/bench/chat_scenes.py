@@ -17,8 +17,6 @@ from tests.bench.plan import (
     CALLERS,
     CHUNK_SECONDS,
     IN_FLIGHT,
-    MAX_RUNS,
-    MOST_WAITING,
     THINK_SECONDS,
     Backend,
     BenchPlan,
@@ -38,13 +36,6 @@ SINGLE_SECTION, MANY_SECTION, FIRST_TOKEN_SECTION, MEMORY_SECTION = (
 )
 STALL_SECTION = f"Event loop held up, ms, {CALLERS} callers at once"
 SETTLE_SECONDS = 1.0
-HOLDING = {
-    "CHAT_WAIT_SECONDS": str(THINK_SECONDS),
-    "MAX_QUEUE": str(2 * MOST_WAITING),
-    "MAX_QUEUE_PER_PLATFORM": str(2 * MOST_WAITING),
-    "MAX_RUNS": str(MAX_RUNS),
-}
-"""Settings for the turns in flight."""
 
 
 class ChatScenes:
@@ -169,26 +160,18 @@ class ChatScenes:
             yield self._hold(backend, f"{backend}: {IN_FLIGHT} callers waiting")
         for backend in self._plan.held_without_callers:
             yield self._hold(backend, f"{backend}: {IN_FLIGHT} turns, no caller waiting", prefer="respond-async")
-        if self._plan.with_most_waiting:
-            name = f"responses: {MOST_WAITING} callers waiting, {MAX_RUNS} turns in flight"
-            yield self._hold("responses", name, callers=MOST_WAITING, limit=600)
 
-    def _hold(
-        self, backend: Backend, name: str, *, callers: int = IN_FLIGHT, limit: float = 150, prefer: str = ""
-    ) -> Measurement:
+    def _hold(self, backend: Backend, name: str, *, prefer: str = "") -> Measurement:
         self._report_progress(name)
         with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
-            server = self._processes.start_gateway(fake, backend, f"held-{backend}-{prefer}-{callers}", **HOLDING)
-            order = LoadOrder("hold", server.url, callers, rate=ARRIVALS_PER_SECOND, prefer=prefer)
+            server = self._processes.start_gateway(fake, backend, f"held-{backend}-{prefer}")
+            order = LoadOrder("hold", server.url, IN_FLIGHT, rate=ARRIVALS_PER_SECOND, prefer=prefer)
             with hold_in_flight(order) as let_go:
-                in_flight = min(callers, MAX_RUNS)
-                wait_until(lambda: fake.connections() >= in_flight, f"{name}: not all turns were in flight at once")
-                if not prefer:
-                    wait_until(lambda: server.connections() >= callers, f"{name}: not all callers were waiting")
+                wait_until(lambda: fake.connections() >= IN_FLIGHT, f"{name}: not all turns were in flight at once")
                 time.sleep(SETTLE_SECONDS)
                 usage = server.usage()
                 self._note_errors(server.name, let_go())
-        return _memory(name, usage, limit=limit)
+        return _memory(name, usage, limit=150)
 
 
 def _idle(backend: Backend, server: BenchServer) -> Measurement:

@@ -19,9 +19,6 @@ ARRIVALS_PER_SECOND = 200.0
 """Rate at which the turns in flight are sent."""
 CHUNK_SECONDS = 0.01
 """Between two chunks of a reply, when the first token is timed."""
-MOST_WAITING = 10_000
-MAX_RUNS = 2000
-"""Of one process: with more callers the others wait in the queue."""
 THINK_SECONDS = 600.0
 """Before a reply, when turns are held in flight; longer than the measurement."""
 SLACK_IN_FLIGHT = 500
@@ -48,8 +45,6 @@ class BenchPlan:
     """Backends whose memory with turns in flight is measured."""
     held_without_callers: tuple[Backend, ...]
     """Backends for which that is repeated without waiting callers."""
-    with_most_waiting: bool
-    """Whether that is repeated with MOST_WAITING callers. It takes a minute."""
     slack_events: int
     """Events sent as fast as they are acknowledged, while runs wait."""
     slack_bursts: tuple[int, ...]
@@ -80,7 +75,6 @@ FULL = BenchPlan(
     first_tokens=80,
     held_by=BACKENDS,
     held_without_callers=("responses",),
-    with_most_waiting=True,
     slack_events=900,
     slack_bursts=(600, 1000),
     telegram_burst=1000,
@@ -101,7 +95,6 @@ QUICK = BenchPlan(
     first_tokens=15,
     held_by=("responses",),
     held_without_callers=(),
-    with_most_waiting=False,
     slack_events=300,
     slack_bursts=(600,),
     telegram_burst=200,
