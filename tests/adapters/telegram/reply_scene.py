@@ -142,7 +142,7 @@ class TelegramScene(ReplyScene):
 
     def assert_stands(self, reply: str) -> None:
         """The reply, once, whole, in order, and noted."""
-        assert self.texts() == shown_of(reply)
+        assert [words.strip(" \n") for words in self.texts()] == shown_of(reply)
         said = [shown for shown in self.said() if not shown.files]
         assert [note for note in self.outbox.posted_messages if not note.startswith("file:")] == [
             str(shown.message_id) for shown in said

@@ -249,7 +249,7 @@ async def test_a_connection_that_breaks_is_unavailable_and_not_tried_again(
 ) -> None:
     raw.answers.append(([answer], True))
     error = await failure(ask(api))
-    assert type(error) is AssistantUnavailable
+    assert isinstance(error, AssistantUnavailable)
     assert isinstance(error.__cause__, kind)
     assert len(raw.requests) == 1
 
