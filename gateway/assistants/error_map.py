@@ -25,6 +25,7 @@ from gateway.domain.errors import (
     AssistantRateLimited,
     AssistantRefused,
     AssistantUnavailable,
+    LeaseLost,
     SettingsError,
     ThreadBusy,
     ThreadMissing,
@@ -316,9 +317,14 @@ def error_in(data: Json) -> AssistantError | None:
 
 @contextmanager
 def translated_errors(*, answer_began: bool = False) -> Iterator[None]:
-    """Converts every exception raised inside to an AssistantError. ``answer_began``: see ``as_lost``."""
+    """Converts every exception raised inside to an AssistantError, except LeaseLost.
+
+    ``answer_began``: see ``as_lost``.
+    """
     try:
         yield
+    except LeaseLost:  # it says nothing of the server, and ends the work on the turn
+        raise
     except AssistantError as exc:
         if answer_began and (lost := as_lost(exc)) is not exc:
             raise lost from exc

@@ -31,6 +31,7 @@ from gateway.domain.errors import (
     AssistantRateLimited,
     AssistantUnavailable,
     GatewayError,
+    LeaseLost,
     ThreadBusy,
     ThreadMissing,
 )
@@ -229,6 +230,11 @@ def test_error_bodies_of_many_servers_are_read(body: object) -> None:
 )
 def test_an_error_inside_a_stream_or_run_is_mapped_by_code(error: object, kind: type[GatewayError]) -> None:
     assert type(error_from_object(error)) is kind
+
+
+def test_a_lost_lease_is_no_error_of_the_assistant() -> None:
+    with pytest.raises(LeaseLost), translated_errors():
+        raise LeaseLost
 
 
 def test_assistant_errors_pass_unchanged() -> None:
