@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from gateway.domain.models import Usage
+
 
 class GatewayError(Exception):
     """An error of the gateway. ``str()`` of it may be shown to the sender; by default it is the class docstring."""
@@ -116,6 +118,9 @@ class AssistantError(GatewayError):
     """The assistant did not answer.
 
     ``str()`` is for the operator; ``user_message`` is shown to the person.
+    ``usage``: what the server counted in the call of ``run`` or ``resume`` that ended so, all its requests together;
+    None if it did not say. ``model``: the model that counts, as named by the server. ``partial_text``: the text that was
+    generated but not yielded as TextDelta; it is counted where ``usage`` has to be estimated.
     """
 
     code = "assistant_failed"
@@ -128,9 +133,15 @@ class AssistantError(GatewayError):
         user_message: str | None = None,
         code: str | None = None,
         retry_after: float | None = None,
+        usage: Usage | None = None,
+        model: str = "",
+        partial_text: str = "",
     ) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
         self.user_message = user_message or self.default_user_message
+        self.usage = usage
+        self.model = model
+        self.partial_text = partial_text
 
 
 class AssistantRateLimited(AssistantError):

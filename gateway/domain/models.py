@@ -310,6 +310,20 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageCounted:
+    """The server counted the tokens of one request. Yielded as soon as they are known, once for each ``run_id``.
+
+    The ``usage`` of a RunCompleted or an AssistantError contains them, unless they are of another model.
+    """
+
+    run_id: RunId
+    """The id of the response, completion or run; for another model's request, any id that is unique in the turn."""
+    usage: Usage
+    model: str = ""
+    """The model, as named by the server; empty if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunCompleted:
     """The complete reply. Always the last event."""
 
@@ -323,4 +337,4 @@ class RunCompleted:
 PreviewEvent = TextDelta | ToolCall
 """Events that an adapter may show while a turn runs."""
 
-RunEvent = RunStarted | TextDelta | ToolCall | RunCompleted
+RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted

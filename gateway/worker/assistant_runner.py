@@ -34,6 +34,7 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
     TurnState,
+    UsageCounted,
 )
 from gateway.observability.metrics import Metrics
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
@@ -205,7 +206,7 @@ class AssistantRunner:
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, RunCompleted):
                         return _has_content(event)
-                    else:
+                    elif not isinstance(event, UsageCounted):
                         attempt.preview.emit(event)
         except (AssistantRateLimited, ThreadBusy):
             attempt.run_started = not posting
