@@ -28,6 +28,7 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
+from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
@@ -39,6 +40,7 @@ from gateway.tools.clock import current_time
 from gateway.web import flask_app, metrics_endpoint
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox
@@ -199,8 +201,11 @@ def open_gateway(
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
     timeout = settings.assistant_timeout_seconds
-    assistant = assistants.build(settings, ToolBox(TOOLS, settings.tool_timeout_seconds), async_store)
-    runner = AssistantRunner(async_store, assistant, metrics, timeout=timeout)
+    toolbox = ToolBox(TOOLS, settings.tool_timeout_seconds)
+    assistant = assistants.build(settings, toolbox, async_store)
+    runner = AssistantRunner(
+        async_store, assistant, metrics, timeout=timeout, estimator=_estimator(settings, assistant, toolbox)
+    )
     delivery_context_of = partial(
         WorkerDeliveryContext, async_store, RateLimiter(async_store, shared=store.is_shared), assistant
     )
@@ -222,8 +227,14 @@ def open_gateway(
     worker.start()
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
-    worker.run_in_background(Maintenance(async_store, backpressure, retention, worker.owner).run())
+    abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
+    worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
     return gateway
+
+
+def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
+    history_chars = settings.history_chars if assistant.name == "chat" else None
+    return RequestEstimator(assistant.model, settings.assistant_instructions, toolbox.schemas, history_chars)
 
 
 def open_store(settings: Settings) -> SqlStore:

@@ -49,6 +49,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         answered_at=row[28],
         delivered_at=row[29],
         erased_at=row[30],
+        cost_is_estimate=row[31],
     )
 
 
@@ -78,6 +79,7 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
         "tokens_out": turn.usage.tokens_out,
         "model": turn.model,
         "cost": turn.cost,
+        "cost_is_estimate": turn.cost_is_estimate,
     }
 
 

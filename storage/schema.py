@@ -10,6 +10,7 @@ from typing import cast
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -215,6 +217,7 @@ turns = Table(
     Column("tokens_out", Integer, nullable=False, server_default=text("0")),
     Column("model", SafeText, nullable=False, server_default=text("''")),
     Column("cost", BigInteger, nullable=False, server_default=text("0")),
+    Column("cost_is_estimate", Boolean, nullable=False, server_default=false()),
     Column("parts", StringListJson, nullable=False, server_default=text("'[]'")),
     Column("trail", AuditLogJson, nullable=False, server_default=text("'[]'")),
     Column("trace", SafeText, nullable=False, server_default=text("''")),
@@ -304,12 +307,15 @@ spending = Table(
 holds = Table(
     "holds",
     metadata,
-    Column("turn_id", SafeText, ForeignKey("turns.id", name="holds_turn", ondelete="CASCADE")),
+    Column("turn_id", SafeText),
     Column("scope", SafeText),
     Column("period", SafeText),
     Column("amount", BigInteger, nullable=False),
+    Column("ended_at", Double),
     PrimaryKeyConstraint("turn_id", "scope", "period", name="holds_one_each"),
 )
-"""Reservations: the expected cost of running turns in their budgets, until the actual cost is charged."""
+"""Reservations: the expected cost of turns in their budgets, until the actual cost is charged. No foreign key: a turn
+that is deleted while it runs is charged afterwards. ``ended_at``: when a turn that was cancelled or deleted was first
+seen uncharged."""
 
 Index("holds_budget", holds.c.scope, holds.c.period)

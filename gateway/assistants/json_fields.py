@@ -24,6 +24,10 @@ def as_count(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
+def as_number(value: Any) -> float:
+    return value if isinstance(value, int | float) else 0.0
+
+
 def as_usage(value: Any) -> Usage:
     """Returns the token counts, under the field names of any of the three APIs."""
     fields = as_object(value)

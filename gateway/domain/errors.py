@@ -118,8 +118,8 @@ class AssistantError(GatewayError):
     """The assistant did not answer.
 
     ``str()`` is for the operator; ``user_message`` is shown to the person.
-    ``usage``: what the server counted in the call of ``run`` or ``resume`` that ended so, all its requests together;
-    None if it did not say. ``model``: the model that counts, as named by the server. ``partial_text``: the text that was
+    ``usage``: what the server counted in the call of ``run`` or ``resume`` that ended so, in all its requests;
+    None if it did not say. ``model``: the one that counts, as named by the server. ``partial_text``: the text that was
     generated but not yielded as TextDelta; it is counted where ``usage`` has to be estimated.
     """
 

@@ -225,7 +225,9 @@ class Turn:
     model: str = ""
     """The model that answered, as named by the backend; empty if unknown."""
     cost: int = 0
-    """Cost of the run, in millionths of the currency of the price table; 0 if the price is unknown."""
+    """Cost of the runs, in millionths of the currency of the price table; 0 if the price is unknown."""
+    cost_is_estimate: bool = False
+    """Whether tokens and cost are estimated, at least in part, because the server did not count a run."""
     posted_messages: tuple[str, ...] = ()
     """What the adapter has posted of the reply, as it saved it. Opaque: only the adapter interprets it."""
     audit_log: tuple[AuditEntry, ...] = ()
@@ -313,14 +315,16 @@ class ToolCall:
 class UsageCounted:
     """The server counted the tokens of one request. Yielded as soon as they are known, once for each ``run_id``.
 
-    The ``usage`` of a RunCompleted or an AssistantError contains them, unless they are of another model.
+    The ``usage`` of a RunCompleted or an AssistantError contains them as well, unless they are ``beside`` the run.
     """
 
     run_id: RunId
-    """The id of the response, completion or run; for another model's request, any id that is unique in the turn."""
+    """The id of the response, completion or run; ``beside`` it, any id that is unique in the turn."""
     usage: Usage
     model: str = ""
     """The model, as named by the server; empty if unknown."""
+    beside: bool = False
+    """Whether another model's request was counted, such as the transcription of a recording."""
 
 
 @dataclass(frozen=True, slots=True)

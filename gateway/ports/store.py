@@ -131,6 +131,7 @@ class RecordOutcome:
     files: tuple[File, ...] = ()
     model: str = ""
     cost: int = 0
+    cost_is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

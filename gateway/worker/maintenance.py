@@ -1,4 +1,4 @@
-"""Periodic jobs beside the turns: refresh the queue depths, repair clock skew, erase what has expired."""
+"""Periodic jobs beside the turns: refresh queue depths, repair clock skew, erase what has expired, settle charges."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.store import Store
+from gateway.worker.abandoned_turns import AbandonedTurns
 
 DEPTH_REFRESH_SECONDS = 1.0
 CLOCK_REPAIR_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
+ABANDONED_SECONDS = 30.0
 RETENTION_LOCK = "clear up"
 """The name of the lock by which only one process at a time applies the retention."""
 
@@ -28,6 +30,7 @@ class Maintenance:
         store: AsyncStore,
         backpressure: Backpressure,
         retention: Callable[[Callable[[], bool]], object],
+        abandoned_turns: AbandonedTurns,
         owner: str,
     ) -> None:
         """``retention``: called in a database thread, by one process at a time, with a function that returns whether it
@@ -36,6 +39,7 @@ class Maintenance:
         self._store = store
         self._backpressure = backpressure
         self._retention = retention
+        self._abandoned_turns = abandoned_turns
         self._owner = owner
         self._stopped = False
 
@@ -46,6 +50,7 @@ class Maintenance:
                 group.create_task(_run_every(DEPTH_REFRESH_SECONDS, self._refresh_backpressure))
                 group.create_task(_run_every(CLOCK_REPAIR_SECONDS, self._repair_clock_skew))
                 group.create_task(_run_every(RETENTION_SECONDS, self._apply_retention))
+                group.create_task(_run_every(ABANDONED_SECONDS, self._abandoned_turns.settle))
         finally:
             self._stopped = True
 

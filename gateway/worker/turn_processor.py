@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, repeat
@@ -15,7 +16,7 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
-from gateway.domain.models import AuditEvent, Claim, Failure, MessageKind, Turn, TurnId
+from gateway.domain.models import AuditEvent, Claim, Failure, File, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -179,10 +180,15 @@ class TurnProcessor:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease that is held now: it may be newer than the one the turn was started with.
             turn = cast("Turn", await self._store.write(replace(outcome, lease=work.claim.lease)))
+        except LeaseLost:
+            self._settle_if_ended(turn, work)  # it may have been deleted
+            raise
         finally:
             stream.close()
             await _finish_preview(preview)
-        if work.budget_grant is not None:
+        if turn.state is TurnState.CANCELLED:
+            self._settle_if_ended(turn, work)
+        elif work.budget_grant is not None:
             await self._admission.settle(work.budget_grant, turn.cost)
         self._metrics.turn_resolved(turn)
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
@@ -192,7 +198,7 @@ class TurnProcessor:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
-            return RecordOutcome(lease, turn.id, failure=GAVE_UP)
+            return await self._outcome_of(work, attempt, failure=GAVE_UP)
         if work.interrupted_turn == turn.id:
             return RecordOutcome(lease, turn.id, failure=CANCELLED)
         self._metrics.attempt_started(turn)
@@ -203,13 +209,12 @@ class TurnProcessor:
         finally:
             work.outcome_task.cancel()
         if work.outcome_task.cancelled():
-            self._create_background_task(self._assistant_runner.stop(attempt))
             return RecordOutcome(lease, turn.id, failure=CANCELLED)
         try:
             return work.outcome_task.result()
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
-            return RecordOutcome(lease, turn.id, failure=failure_of(exc))
+            return await self._outcome_of(work, attempt, failure=failure_of(exc))
 
     async def _start_attempt(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
         """Returns the reply, or the failure if the operator's rules do not admit the turn. Raises AssistantError."""
@@ -219,15 +224,41 @@ class TurnProcessor:
             return RecordOutcome(lease, turn.id, failure=admitted.failure)
         work.budget_grant = admitted
         reply = await self._assistant_runner.run_turn(attempt)
+        return await self._outcome_of(work, attempt, reply=admitted.with_notice(reply.text), files=reply.files)
+
+    async def _outcome_of(
+        self,
+        work: ConversationTask,
+        attempt: RunAttempt,
+        *,
+        reply: str = "",
+        files: tuple[File, ...] = (),
+        failure: Failure | None = None,
+    ) -> RecordOutcome:
+        """Returns an outcome with what all runs of the turn used."""
+        spent = self._admission.expense_of(await self._assistant_runner.usage_of(attempt))
         return RecordOutcome(
-            lease,
-            turn.id,
-            admitted.with_notice(reply.text),
-            reply.usage,
-            files=reply.files,
-            model=reply.model,
-            cost=self._admission.cost(reply),
+            work.claim.lease,
+            work.claim.turn.id,
+            reply,
+            spent.usage,
+            failure,
+            files,
+            spent.model,
+            spent.cost,
+            spent.is_estimate,
         )
+
+    def _settle_if_ended(self, turn: Turn, work: ConversationTask) -> None:
+        """Charges what was used for a turn that was cancelled or deleted, once its run is stopped at the backend."""
+        if work.attempt is not None:
+            self._create_background_task(self._stop_and_settle(turn, work.attempt))
+
+    async def _stop_and_settle(self, turn: Turn, attempt: RunAttempt) -> None:
+        await self._assistant_runner.stop(attempt)
+        expense = self._admission.expense_of(await self._assistant_runner.usage_of(attempt))
+        if await self._admission.settle_ended(turn.id, expense):
+            self._metrics.expense_added(turn.message.key.platform, expense)
 
     def _attachments(self, turn: Turn) -> AttachmentLoader:
         adapter = self._adapters[turn.message.key.platform]
@@ -247,7 +278,8 @@ class TurnProcessor:
             stream.has_viewer = False
 
     def _create_background_task(self, work: Any) -> None:
-        task = asyncio.create_task(work)
+        # In a new context: the lease on the conversation may be gone by then.
+        task = asyncio.create_task(work, context=Context())
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
 

@@ -20,7 +20,7 @@ from gateway.assistants.json_fields import as_object, as_objects, as_text, as_us
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, run_calls
-from gateway.assistants.transcription import with_transcripts
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRefused, AssistantUnavailable
 from gateway.domain.models import (
     Exchange,
@@ -33,6 +33,7 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
     Usage,
+    UsageCounted,
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -164,6 +165,8 @@ class ChatBackend:
     """Runs turns by chat completions of one server."""
 
     name = "chat"
+    is_metered = True
+    resumes_runs = False
 
     def __init__(
         self,
@@ -178,6 +181,7 @@ class ChatBackend:
 
         ``retry_seconds``: pause before an interrupted answer is requested again.
         """
+        self.model = config.model
         self.description = f"{self.name} at {api.host}, model {config.model}"
         self._api = api
         self._config = config
@@ -198,7 +202,10 @@ class ChatBackend:
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         past = fit_history(await history(), self._history_chars)
-        state = ChatRunState(turn, past, await load(turn, with_transcripts(self._api, self._config, attachments)))
+        transcripts = Transcripts(self._api, self._config, attachments)
+        state = ChatRunState(turn, past, await load(turn, transcripts.load))
+        for counted in transcripts.take_counted():
+            yield counted
         for number in range(MAX_ROUNDS):
             async with aclosing(self._complete_with_retries(state, str(number))) as events:
                 async for event in events:
@@ -206,6 +213,8 @@ class ChatBackend:
             completion = state.completion
             state.usage += completion.usage
             state.accumulator.add_message(completion.text)
+            if completion.usage != Usage():
+                yield UsageCounted(RunId(completion.id or f"{turn.id} {number}"), completion.usage, completion.model)
             if not completion.tool_calls:
                 yield RunCompleted(state.accumulator.text, state.usage, model=completion.model)
                 return
@@ -287,6 +296,9 @@ class ChatBackend:
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         """Does nothing: an answer ends when its connection is closed."""
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> None:
+        """Returns None: the server keeps no completions."""
 
     async def fetch_file(self, file: File) -> bytes:
         """Raises AssistantRefused: chat completions return no files."""

@@ -47,7 +47,7 @@ from gateway.assistants.responses.items import (
 )
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, run_calls
-from gateway.assistants.transcription import with_transcripts
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (
     AssistantError,
     AssistantMisconfigured,
@@ -67,6 +67,7 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
     Usage,
+    UsageCounted,
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -86,7 +87,7 @@ class ResponseRunState:
 
     turn: Turn
     thread_id: ThreadId
-    attachments: AttachmentLoader = no_attachments
+    transcripts: Transcripts
     message_without_files: Json | None = None
     """The message without its files, as long as the server may still reject them."""
     accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
@@ -128,8 +129,11 @@ class ResponsesBackend:
     """Runs turns by conversations and responses of one server."""
 
     name = "responses"
+    is_metered = True
+    resumes_runs = True
 
     def __init__(self, api: AssistantApiClient, config: AssistantConfig, toolbox: ToolBox) -> None:
+        self.model = config.model
         self.description = f"{self.name} at {api.host}, model {config.model}"
         self._api = api
         self._config = config
@@ -154,14 +158,20 @@ class ResponsesBackend:
 
     # ------------------------------------------------------------ runs
 
-    def run(
+    async def run(
         self,
         turn: Turn,
         thread_id: ThreadId,
         history: HistoryLoader,  # noqa: ARG002  # required by the port
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self._run_until_answered(self._new_state(turn, thread_id, attachments), None, post_message=True)
+        state = self._new_state(turn, thread_id, attachments)
+        items = await _message_items(state)
+        for heard in state.transcripts.take_counted():
+            yield heard
+        async with aclosing(self._run_until_answered(state, items)) as events:
+            async for event in events:
+                yield event
 
     async def resume(
         self,
@@ -173,6 +183,8 @@ class ResponsesBackend:
     ) -> AsyncGenerator[RunEvent, None]:
         state = self._new_state(turn, thread_id, attachments)
         left = await self._items_to_resume_with(state, run_id, history)
+        for heard in state.transcripts.take_counted():
+            yield heard
         async with aclosing(self._run_until_answered(state, left)) as events:
             async for event in events:
                 if left and isinstance(event, RunStarted):
@@ -188,11 +200,18 @@ class ResponsesBackend:
                 yield event
 
     def _new_state(self, turn: Turn, thread_id: ThreadId, attachments: AttachmentLoader) -> ResponseRunState:
-        return ResponseRunState(turn, thread_id, with_transcripts(self._api, self._config, attachments))
+        return ResponseRunState(turn, thread_id, Transcripts(self._api, self._config, attachments))
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
         if run_id is not None:
             await self._cancel_response(run_id)
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:  # noqa: ARG002  # required by the port
+        try:
+            response = await self._wait_until_final(run_id)
+        except (AssistantUnavailable, AssistantRateLimited):  # it is lost, or never started
+            return None
+        return _counted(response)
 
     async def fetch_file(self, file: File) -> bytes:
         """Downloads "container <id> <file id>", "response <id> <item id>" or "conversation <id> <item id>"."""
@@ -209,14 +228,9 @@ class ResponsesBackend:
         raise unknown_reference(file)
 
     async def _run_until_answered(
-        self, state: ResponseRunState, items: list[Json] | None, *, post_message: bool = False
+        self, state: ResponseRunState, items: list[Json] | None
     ) -> AsyncGenerator[RunEvent, None]:
-        """Posts items (None: starts with the response in ``state``) and runs tools until there is an answer.
-
-        ``post_message``: posts the turn's message instead of ``items``.
-        """
-        if post_message:
-            items = await _message_items(state)
+        """Posts items (None: starts with the response in ``state``) and runs tools until there is an answer."""
         for _ in range(MAX_ROUNDS):
             try:
                 if items is not None:
@@ -227,6 +241,8 @@ class ResponsesBackend:
             except (BadRequest, InputTooLong) as exc:
                 items = state.fall_back_without_files(exc)
                 continue
+            if counted := _counted(state.response):
+                yield counted
             if rest := state.accumulator.take_unshown():
                 yield TextDelta(rest)
             if not calls:
@@ -366,7 +382,7 @@ class ResponsesBackend:
         Now the new run has the conversation locked. If there is an answer, cancels the new run and returns a state
         with that answer; else returns ``state``.
         """
-        late = ResponseRunState(state.turn, state.thread_id)
+        late = ResponseRunState(state.turn, state.thread_id, state.transcripts)
         items = await self._items_after_message(state, history)
         if not items or _use_as_response(late, items) is not None:
             return state
@@ -404,10 +420,16 @@ def _response_path(run_id: str) -> str:
 
 
 async def _message_items(state: ResponseRunState) -> list[Json]:
-    said, pieces = state.turn.message.text_with_attachments, await load(state.turn, state.attachments)
+    said, pieces = state.turn.message.text_with_attachments, await load(state.turn, state.transcripts.load)
     words = without_files(pieces)
     state.message_without_files = None if words is None else message_item(said, words)
     return [message_item(said, pieces)]
+
+
+def _counted(response: Json) -> UsageCounted | None:
+    """Returns what the server counted for a response; None if it says nothing."""
+    run_id, usage = as_text(response.get("id")), as_usage(response.get("usage"))
+    return UsageCounted(RunId(run_id), usage, as_text(response.get("model"))) if run_id and usage != Usage() else None
 
 
 def _optional_fields(config: AssistantConfig) -> Json:

@@ -32,7 +32,7 @@ from gateway.assistants.threads.items import (
 )
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.tool_calls import MAX_ROUNDS, TOO_MANY_ROUNDS, FunctionCall, run_calls
-from gateway.assistants.transcription import with_transcripts
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -40,7 +40,19 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadMissing,
 )
-from gateway.domain.models import Exchange, File, RunCompleted, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.domain.models import (
+    Exchange,
+    File,
+    RunCompleted,
+    RunEvent,
+    RunId,
+    RunStarted,
+    TextDelta,
+    ThreadId,
+    Turn,
+    Usage,
+    UsageCounted,
+)
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.tools import ToolBox
@@ -65,7 +77,7 @@ class ThreadRunState:
 
     turn: Turn
     thread_id: ThreadId
-    attachments: AttachmentLoader = no_attachments
+    transcripts: Transcripts
     message_without_files: Json | None = None
     """The message without its files, as long as the server may still reject them."""
     accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
@@ -90,10 +102,13 @@ class ThreadsBackend:
     """Runs turns by threads and runs of one server."""
 
     name = "threads"
+    is_metered = True
+    resumes_runs = True
 
     def __init__(
         self, api: AssistantApiClient, config: AssistantConfig, toolbox: ToolBox, assistant: ServerAssistant
     ) -> None:
+        self.model = config.model
         self.description = f"{self.name} at {api.host}, {assistant.name}"
         self._api = api
         self._config = config
@@ -148,7 +163,7 @@ class ThreadsBackend:
         history: HistoryLoader,  # noqa: ARG002  # required by the port
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = ThreadRunState(turn, thread_id, attachments)
+        state = ThreadRunState(turn, thread_id, Transcripts(self._api, self._config, attachments))
         async with aclosing(self._run_until_final(state, await self._create_run_request(state))) as events:
             async for event in events:
                 yield event
@@ -161,7 +176,7 @@ class ThreadsBackend:
         history: HistoryLoader,  # noqa: ARG002  # required by the port
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = ThreadRunState(turn, thread_id, attachments)
+        state = ThreadRunState(turn, thread_id, Transcripts(self._api, self._config, attachments))
         if run_id is None and (found := await self._find_newest(state, "runs")):
             run_id = RunId(as_text(found.get("id")))
             yield RunStarted(run_id)
@@ -181,11 +196,21 @@ class ThreadsBackend:
             if run_id is not None:
                 await self._api.post(f"{_run_path(thread_id, run_id)}/cancel", {})
 
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
+        try:
+            run = await self._wait_until_stopped(thread_id, run_id)
+        except (ThreadMissing, AssistantUnavailable):
+            return None
+        usage = as_usage(run.get("usage"))
+        return UsageCounted(run_id, usage, as_text(run.get("model"))) if usage != Usage() else None
+
     async def _run_until_final(
         self, state: ThreadRunState, request: PostRequest | None
     ) -> AsyncGenerator[RunEvent, None]:
         """POSTs (None: starts with the run in ``state``) and runs tools until the run has ended."""
         reading = state.reader
+        for heard in state.transcripts.take_counted():
+            yield heard
         for _ in range(MAX_ROUNDS):
             if request is not None:
                 try:
@@ -281,8 +306,7 @@ class ThreadsBackend:
         metadata = {"turn_id": state.turn.id}
         body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
         if with_message:
-            attachments = with_transcripts(self._api, self._config, state.attachments)
-            message, state.message_without_files = await self._files.build_messages(state.turn, attachments)
+            message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
             body["additional_messages"] = [message]
         return f"{_path(state.thread_id)}/runs", body
 
