@@ -10,11 +10,14 @@ import click
 from gateway import app, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.commands import commands
+from gateway.cli.exposure import load_warnings
 from gateway.domain.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
 from storage import migrations
+
+log = logs.get_logger(__name__)
 
 
 class OneLineErrorGroup(click.Group):
@@ -92,6 +95,8 @@ def _open_gateway(settings: Settings) -> app.Gateway:
 
 def _run_server(*, start_receiving: bool) -> None:
     settings = app.load_settings()
+    for warning in load_warnings(settings):
+        log.warning(warning)
 
     opened: list[app.Gateway] = []
 
