@@ -55,7 +55,12 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
 
 def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
     awaited = row[AWAITED_BY_INDEX] is not None
-    return Message(key, row[3], row[4], row[5], row[6], row[7], row[8], has_waiting_caller=awaited, traceparent=row[10])
+    return Message(
+        *(key, row[3], row[4], row[5], row[6], row[7], row[8]),
+        has_waiting_caller=awaited,
+        traceparent=row[10],
+        caller=row[32],
+    )
 
 
 def progress_columns(turn: Turn) -> dict[str, Any]:
@@ -103,7 +108,12 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         if message.files or message.kind is not MessageKind.PROMPT
         else {}
     )
-    rarely_set = {"trail": turn.audit_log, "trace": message.traceparent, "awaited_by": awaited_by}
+    rarely_set = {
+        "trail": turn.audit_log,
+        "trace": message.traceparent,
+        "awaited_by": awaited_by,
+        "caller": message.caller,
+    }
     return {
         **optional,
         **{name: value for name, value in rarely_set.items() if value},

@@ -187,9 +187,11 @@ former_threads = Table(
     Column("backend", SafeText, nullable=False),
 )
 """Threads of a conversation from before a reset or a change of backend; they still exist at the backend. Has no foreign
-key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order."""
+key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order.
+``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
 
 Index("former_threads_of", former_threads.c.conversation_id)
+Index("former_threads_thread", former_threads.c.thread_id)
 
 turns = Table(
     "turns",
@@ -220,6 +222,7 @@ turns = Table(
     Column("cost_is_estimate", Boolean, nullable=False, server_default=false()),
     Column("parts", StringListJson, nullable=False, server_default=text("'[]'")),
     Column("trail", AuditLogJson, nullable=False, server_default=text("'[]'")),
+    Column("caller", SafeText, nullable=False, server_default=text("''")),
     Column("trace", SafeText, nullable=False, server_default=text("''")),
     Column("awaited_by", SafeText),
     Column("received_at", Double, nullable=False),

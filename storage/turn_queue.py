@@ -220,8 +220,13 @@ class SqlTurnQueue:
 
     def delete_conversation(self, conversation_id: int) -> None:
         with self._database.transaction() as connection:
+            connection.execute(sql.bury_thread, {"conversation": conversation_id})
+            connection.execute(sql.bury_former_threads, {"conversation": conversation_id})
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
-            connection.execute(sql.delete_former_threads, {"conversation": conversation_id})
+
+    def release_adopted(self, conversation_id: int) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 
     def import_thread(
         self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
@@ -230,12 +235,15 @@ class SqlTurnQueue:
             with self._database.transaction() as connection:
                 if self._database.kind == "postgresql":  # SQLite has only one writer at a time
                     connection.execute(sql.lock_thread, {"thread": thread_id})
-                existing = connection.execute(sql.conversation_by_thread, {"thread": thread_id}).first()
                 existing = (
-                    existing or connection.execute(sql.conversation, row_mapping.key_columns(key, "key_")).first()
+                    connection.execute(sql.conversation_by_thread, {"thread": thread_id}).first()
+                    or connection.execute(sql.conversation_by_former_thread, {"thread": thread_id}).first()
+                    or connection.execute(sql.conversation, row_mapping.key_columns(key, "key_")).first()
                 )
                 if existing is not None:
                     return row_mapping.to_conversation(existing)
+                if connection.execute(sql.is_buried, {"thread": thread_id}).first() is not None:
+                    raise ThreadNotFound
                 created = self._insert_imported(connection, key, thread_id, backend, history)
                 if created is not None:
                     return created
@@ -283,7 +291,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         text == message.text
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
-        and not message.files
+        and not (message.files or message.author_workspace)
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -295,6 +303,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         album_item_id="",
         debounce_seconds=0.0,
         has_waiting_caller=awaited,
+        author_workspace="",
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import flask
 
 from adapters.http import routes
+from adapters.http.caller import CallerLimits
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
@@ -43,6 +44,7 @@ class HttpAdapter:
         self.room = WaiterRegistry(max(1, threads - SPARE_THREADS))
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
+        self._caller_limits = CallerLimits(settings.chat_reads_per_minute)
         self._ping_seconds = ping_seconds
         self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars)
 
@@ -79,7 +81,9 @@ class HttpAdapter:
         self.room.close(grace_seconds)
 
     def routes(self, inbox: Inbox) -> flask.Blueprint:
-        views = routes.ChatRoutes(self._settings, self._parser, self._limit, self.room, inbox, self._ping_seconds)
+        views = routes.ChatRoutes(
+            self._settings, self._parser, self._limit, self._caller_limits, self.room, inbox, self._ping_seconds
+        )
         return routes.blueprint(views, self.operations())
 
     def operations(self) -> Sequence[Operation]:

@@ -13,10 +13,11 @@ import flask
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
 
+from adapters.http.caller import CallerLimits, caller_name
 from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
-from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound, Unauthenticated
 from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, Inbox
 from gateway.ports.platform import Request
@@ -47,6 +48,7 @@ class ChatRoutes:
     settings: HttpSettings
     parser: ChatRequestParser
     limit: RequestLimit
+    caller_limits: CallerLimits
     room: WaiterRegistry
     inbox: Inbox
     ping_seconds: float
@@ -54,8 +56,11 @@ class ChatRoutes:
     def chat(self) -> ResponseReturnValue:
         flask.request.max_content_length = self.parser.max_body_bytes + 1  # where a chunked body is cut off
         headers = _headers()
+        self._owner()  # before the body is read
         asked = self.parser.parse(Request(headers, flask.request.get_data()))
-        self.limit.check(asked.message.key.workspace or client_address.client_ip(self.settings.trusted_proxies))
+        network = client_address.client_network(self.settings.trusted_proxies)
+        self.limit.check(asked.message.key.workspace or network)
+        asked = replace(asked, message=replace(asked.message, caller=caller_name(asked.message.key.workspace, network)))
         if "respond-async" in _listed(headers.get("prefer", "")):
             return self._later(asked)
         with ExitStack() as leaving:
@@ -81,7 +86,10 @@ class ChatRoutes:
 
     def show_thread(self, thread_id: str) -> ResponseReturnValue:
         conversation = self._conversation(thread_id)
-        return views.thread_body(conversation, self.inbox.transcript(conversation))
+        name = flask.request.args.get("before", "")
+        before = self._find_turn(name, conversation.key.workspace).seq if name else None
+        turns = self.inbox.transcript(conversation, before=before, limit=views.TRANSCRIPT_TURNS)
+        return views.thread_body(conversation, turns)
 
     def forget_thread(self, thread_id: str) -> ResponseReturnValue:
         for turn in self.inbox.delete_conversation(self._conversation(thread_id)):
@@ -121,7 +129,7 @@ class ChatRoutes:
         except ThreadNotFound:
             if message.may_start_conversation:
                 raise
-            located = self.inbox.resolve_conversation(message.key)
+            located = self._resolve(message.key)
             accepted = self.inbox.accept(replace(message, key=located.key), turn)
         if accepted.turn.message.address.get("digest") != message.address.get("digest"):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new message."
@@ -130,7 +138,9 @@ class ChatRoutes:
 
     def _turn(self, turn_id: str) -> Turn:
         """Returns a turn of the caller's own. Raises Unverified, TurnNotFound (also for turns of other callers)."""
-        owner = self.parser.owner(_headers())
+        return self._find_turn(turn_id, self._reader())
+
+    def _find_turn(self, turn_id: str, owner: str) -> Turn:
         if TURN_NAME.fullmatch(turn_id):
             turn = self.inbox.get_turn(TurnId(turn_id))
             if (turn.message.key.platform, turn.message.key.workspace) == (NAME, owner):
@@ -138,8 +148,25 @@ class ChatRoutes:
         raise TurnNotFound("There is no such turn.")
 
     def _conversation(self, thread_id: str) -> Conversation:
-        owner = self.parser.owner(_headers())
-        return self.inbox.resolve_conversation(ConversationKey(NAME, workspace=owner, channel=thread_id))
+        return self._resolve(ConversationKey(NAME, workspace=self._reader(), channel=thread_id))
+
+    def _resolve(self, key: ConversationKey) -> Conversation:
+        return self.inbox.resolve_conversation(key, may_adopt=self.settings.adopts_threads)
+
+    def _reader(self) -> str:
+        """Returns the owner of a request that reads, cancels or deletes. Raises Unauthenticated, Overloaded."""
+        owner = self._owner()
+        network = client_address.client_network(self.settings.trusted_proxies)
+        self.caller_limits.check_read(caller_name(owner, network))
+        return owner
+
+    def _owner(self) -> str:
+        """Returns whose key was sent. Raises Unauthenticated; Overloaded after too many wrong keys."""
+        try:
+            return self.parser.owner(_headers())
+        except Unauthenticated:
+            self.caller_limits.check_refused(client_address.client_network(self.settings.trusted_proxies))
+            raise
 
 
 def _headers() -> dict[str, str]:
@@ -195,12 +222,13 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
     kept = (401, 404, 429, 502, 503, 504)
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
-    read = "Read a thread. One that only the backend knows is adopted by the name it has there."
+    read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
+A thread that only the backend knows is adopted by the name it has there."""
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, HEADERS),
-        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 503)),
-        Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 503)),
+        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 429, 503)),
+        Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
         Operation("show_thread", "GET", THREAD, read, {200: thread}, kept),
         Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

@@ -88,6 +88,10 @@ class Message:
     """Whether a caller waits for the outcome in the receiving process. Stored as the name of that process."""
     traceparent: str = ""
     """The trace it belongs to, as a W3C ``traceparent``; empty without tracing."""
+    author_workspace: str = ""
+    """The author's own workspace, if it is not that of the conversation. Not stored."""
+    caller: str = ""
+    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
 
     @property
     def text_with_attachments(self) -> str:

@@ -25,6 +25,7 @@ FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.5, 5.0
 
 EXHAUSTED_REPLIES = {
     BudgetScope.USER: "You have used up your budget for {now}. It resets on {anew}.",
+    BudgetScope.CALLER: "The budget of this API key or address for {now} is used up. It resets on {anew}.",
     BudgetScope.CHANNEL: "The budget of this chat for {now} is used up. It resets on {anew}.",
     BudgetScope.PLATFORM: "The assistant's budget for {now} is used up. It resets on {anew}.",
 }

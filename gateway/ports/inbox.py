@@ -57,16 +57,18 @@ class Inbox(Protocol):
         """Returns a turn. Raises TurnNotFound."""
         ...
 
-    def resolve_conversation(self, key: ConversationKey) -> Conversation:
+    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
 
-        A thread without a conversation is imported if the backend knows it. Raises ThreadNotFound, also when
-        it belongs to another platform or workspace.
+        A thread that never had a conversation is imported if the backend knows it and ``may_adopt`` is set. Raises
+        ThreadNotFound, also when it belongs, or ever belonged, to another platform or workspace.
         """
         ...
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
-        """Returns the turns of a conversation, oldest first."""
+    def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
+        """Returns the newest ``limit`` turns of a conversation with a seq below ``before``, oldest first."""
         ...
 
     def cancel_turn(self, turn_id: TurnId) -> Turn:
@@ -74,5 +76,8 @@ class Inbox(Protocol):
         ...
 
     def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
-        """Deletes a conversation and its thread at the backend; returns the turns that were cancelled by this."""
+        """Deletes a conversation and its threads at the backend; returns the turns that were cancelled by this.
+
+        A thread that was imported and not used since is not deleted at the backend.
+        """
         ...

@@ -208,21 +208,25 @@ class StoreInbox:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         return found
 
-    def resolve_conversation(self, key: ConversationKey) -> Conversation:
+    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         name = ThreadId(key.channel)
         if not THREAD_ID_PATTERN.fullmatch(name):
             raise ThreadNotFound("There is no such thread. Leave thread_id out to open a new one.")
         conversation = (
             self._store.find_conversation(key)
             or self._store.find_conversation_by_thread(name)
-            or self._import_thread(key, name)
+            or (self._import_thread(key, name) if may_adopt else None)
         )
+        if conversation is None:
+            raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
         if (conversation.key.platform, conversation.key.workspace) != (key.platform, key.workspace):
             raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
         return conversation
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
-        return self._store.transcript(conversation.id)
+    def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
+        return self._store.transcript(conversation.id, before=before, limit=limit)
 
     def cancel_turn(self, turn_id: TurnId) -> Turn:
         found = self._store.cancel_turn(turn_id)
@@ -235,7 +239,11 @@ class StoreInbox:
         return found
 
     def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
-        open_turns = [turn.id for turn in self._store.transcript(conversation.id) if not turn.state.is_resolved]
+        turns = self._store.transcript(conversation.id)
+        if conversation.key.channel == conversation.thread_id and all(map(_is_imported, turns)):
+            self._store.release_adopted(conversation.id)
+            return ()
+        open_turns = [turn.id for turn in turns if not turn.state.is_resolved]
         cancelled = [turn for turn in map(self._store.cancel_turn, open_turns) if turn is not None]
         for turn in cancelled:
             self._worker.interrupt_turn(turn.id)
@@ -253,3 +261,8 @@ class StoreInbox:
             raise ThreadNotFound(f"There is no thread {thread!r}. Leave thread_id out to open a new one.")
         log.info("thread imported", thread=thread, exchanges=len(history))
         return self._store.import_thread(key, thread, self._assistant.name, history)
+
+
+def _is_imported(turn: Turn) -> bool:
+    """Returns whether a turn is from the history of an imported thread."""
+    return turn.started_at is None and turn.state is TurnState.DELIVERED
