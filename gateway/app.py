@@ -37,7 +37,7 @@ from gateway.settings import EnvironmentSettings, Settings
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
-from gateway.web import flask_app, metrics_endpoint
+from gateway.web import exposure, flask_app, metrics_endpoint
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.abandoned_turns import AbandonedTurns
@@ -95,6 +95,13 @@ def load_settings(*, quiet: bool = False) -> Settings:
     patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
     logs.configure(level, settings.log_format, secrets_set, patterns)
     return settings
+
+
+def exposure_warnings(settings: Settings) -> Sequence[str]:
+    """Returns what to warn the operator of. Raises SettingsError."""
+    http, password = HttpSettings.load(), AdminSettings.load().admin_password
+    given = password.get_secret_value() if password else ""
+    return tuple(exposure.warnings(settings, http.keys, http.cors_origins, given, MetricsSettings.load().token))
 
 
 # ---------------------------------------------------------------- one process

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gateway import app, assistants, operations
-from gateway.cli import exposure
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
 from gateway.policy.prices import Prices
@@ -29,7 +28,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     yield from _check_assistant(settings)
     try:
         yield _check_budgets(settings)
-        for warning in exposure.load_warnings(settings):
+        for warning in app.exposure_warnings(settings):
             yield CheckResult("warning", ok=True, detail=warning)
         store = SqlStore(settings.database_url)
         adapters = app.platforms(settings, store)

@@ -10,7 +10,6 @@ import click
 from gateway import app, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.commands import commands
-from gateway.cli.exposure import load_warnings
 from gateway.domain.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web import metrics_endpoint, server
@@ -95,8 +94,6 @@ def _open_gateway(settings: Settings) -> app.Gateway:
 
 def _run_server(*, start_receiving: bool) -> None:
     settings = app.load_settings()
-    for warning in load_warnings(settings):
-        log.warning(warning)
 
     opened: list[app.Gateway] = []
 
@@ -105,6 +102,8 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
+        for warning in app.exposure_warnings(settings):
+            log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.drain, gateway.close)
 
     server.serve(

@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from adapters.http import HttpSettings
-from gateway.admin import AdminSettings
-from gateway.cli.exposure import warnings
 from gateway.settings import Settings
-from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.web.exposure import warnings
 
 LONG = "0123456789abcdef"
 
@@ -20,13 +17,7 @@ def told(
     *, host: str = "0.0.0.0", key: str | None = None, password: str | None = None, token: str | None = LONG, **more: Any
 ) -> list[str]:
     settings = Settings(_env_file=None, host=host, openai_api_key=SecretStr("sk-1"), **more)  # type: ignore[call-arg]  # pydantic's
-    http = HttpSettings(gateway_api_keys=SecretStr(key) if key else None)
-    admin = AdminSettings(admin_password=SecretStr(password) if password else None)
-    return list(
-        warnings(
-            settings, http, admin, MetricsSettings(metrics_token=SecretStr(token) if token else None, metrics_port=0)
-        )
-    )
+    return list(warnings(settings, key.split(", ") if key else (), "*", password or "", token))
 
 
 def test_an_open_gateway_says_who_can_spend_and_how_to_close_it() -> None:
