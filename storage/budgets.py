@@ -203,13 +203,14 @@ class SqlBudgetStore:
             if state not in (None, TurnState.CANCELLED):
                 return False
             keys = _reserved_keys(connection, turn_id)
+            charged = False
             if keys:
                 connection.execute(lock_budgets, {"places": keys}).all()
-                _charge_reservations(connection, turn_id, expense)
+                charged = _charge_reservations(connection, turn_id, expense)
             if state is None or expense is None:
-                return bool(keys)
+                return charged
             changed = connection.execute(set_expense, {"turn": turn_id} | _expense_columns(expense))
-            return changed.rowcount > 0 or bool(keys)
+            return changed.rowcount > 0 or charged
 
     def abandoned(self, seconds: float, limit: int) -> Sequence[TurnId]:
         with self._database.transaction() as connection:
@@ -269,8 +270,8 @@ def _charge_finished_turns(connection: Connection, turn_id: TurnId, keys: Sequen
         _add_costs(connection, [(scope, period, cost) for _, scope, period, cost in found])
 
 
-def _charge_reservations(connection: Connection, turn_id: TurnId, expense: Expense | None) -> None:
-    """Charges the budgets of a turn, which are locked. Another process may have done so while they were waited for."""
+def _charge_reservations(connection: Connection, turn_id: TurnId, expense: Expense | None) -> bool:
+    """Charges the budgets of a turn, which are locked. Returns whether no other process did while they were waited for."""
     if expense is None:
         charges = [
             (scope, period, cost) for scope, period, cost in connection.execute(dearest_costs, {"turn": turn_id})
@@ -280,6 +281,7 @@ def _charge_reservations(connection: Connection, turn_id: TurnId, expense: Expen
         released = connection.execute(delete_reservations, {"turn": turn_id}).all()
         charges = [(scope, period, expense.cost) for scope, period in released]
     _add_costs(connection, charges)
+    return bool(charges)
 
 
 def _expense_columns(expense: Expense) -> dict[str, Any]:

@@ -70,9 +70,6 @@ class FilesContract(WithFakeServer):
         assert "[memo.m4a could not be read: nothing is said in it]" in read
         assert [kind for kind, *_ in self.model_inputs(fake, session)].count("file") == 0
 
-    @pytest.mark.parametrize(
-        "fault", [HttpFault(status=404), HttpFault(status=500), HttpFault(kind="drop_before")], ids=str
-    )
     async def test_a_transcription_is_counted_beside_the_run(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.transcripts[b"OggS hello"] = "Hello, can you hear me?"
         session.attachments_to_send = [make_attachment("voice.ogg", b"OggS hello", media_type="audio/ogg")]
@@ -81,6 +78,9 @@ class FilesContract(WithFakeServer):
         assert heard.usage.tokens_in > 0
         assert heard.usage.tokens_out > 0
 
+    @pytest.mark.parametrize(
+        "fault", [HttpFault(status=404), HttpFault(status=500), HttpFault(kind="drop_before")], ids=str
+    )
     async def test_a_failed_transcription_does_not_lose_the_text(
         self, fake: FakeOpenAI, session: AssistantSession, fault: HttpFault
     ) -> None:
