@@ -271,7 +271,7 @@ def _charge_finished_turns(connection: Connection, turn_id: TurnId, keys: Sequen
 
 
 def _charge_reservations(connection: Connection, turn_id: TurnId, expense: Expense | None) -> bool:
-    """Charges the budgets of a turn, which are locked. Returns whether no other process did while they were waited for."""
+    """Charges the locked budgets of a turn. Returns whether no other process did while they were waited for."""
     if expense is None:
         charges = [
             (scope, period, cost) for scope, period, cost in connection.execute(dearest_costs, {"turn": turn_id})

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from gateway.domain.errors import AssistantRateLimited, AssistantRefused, AssistantUnavailable
-from gateway.domain.models import RunCompleted, RunEvent, RunId, RunStarted, TextDelta, ToolCall, Usage, UsageCounted
+import pytest
+
+from gateway.domain.errors import (
+    AssistantError,
+    AssistantRateLimited,
+    AssistantRefused,
+    AssistantUnavailable,
+    ThreadMissing,
+)
+from gateway.domain.models import (
+    REASONING,
+    RunCompleted,
+    RunEvent,
+    RunId,
+    RunStarted,
+    TextDelta,
+    ToolCall,
+    Usage,
+    UsageCounted,
+)
 from gateway.policy.token_estimate import text_tokens
 from gateway.ports.budgets import ModelUsage
 from gateway.worker.usage_meter import UsageMeter
@@ -55,6 +73,27 @@ def test_the_usage_of_an_error_is_counted() -> None:
     meter.fail(AssistantRefused("cut short", usage=Usage(7, 100), model="m"))
     assert list(meter.counted()) == [ModelUsage("m", Usage(7, 100))]
     assert meter.open_runs() == []
+
+
+def test_a_request_whose_answer_was_lost_is_estimated_beside_what_the_error_counts() -> None:
+    meter = play(RunStarted(A), UsageCounted(A, Usage(50, 10), "m"), CALL, RESULT, RunStarted(B), HELLO)
+    meter.fail(AssistantError("no complete answer", usage=Usage(50, 10), model="m"))
+    assert list(meter.counted()) == [ModelUsage("m", Usage(50, 10))]
+    assert estimated(meter) == [Usage(60 + text_tokens("three"), HELLO_TOKENS)]
+
+
+@pytest.mark.parametrize("kind", [AssistantRefused, ThreadMissing, AssistantRateLimited])
+def test_a_request_that_is_rejected_after_others_were_counted_costs_nothing(kind: type[AssistantError]) -> None:
+    meter = play(RunStarted(A), UsageCounted(A, Usage(50, 10), "m"), CALL, RESULT)
+    meter.fail(kind("too long", usage=Usage(50, 10), model="m"))
+    assert list(meter.counted()) == [ModelUsage("m", Usage(50, 10))]
+    assert meter.open_runs() == []
+
+
+def test_reasoning_that_is_shown_is_written_by_the_model_and_no_further_request() -> None:
+    thought = (ToolCall("r", REASONING), ToolCall("r", REASONING, output=HELLO.text, done=True))
+    assert estimated(play(RunStarted(A), *thought)) == [Usage(REQUEST, HELLO_TOKENS)]
+    assert play(RunStarted(A), UsageCounted(A, Usage(50, 10)), *thought).open_runs() == []
 
 
 def test_the_text_of_an_error_is_estimated() -> None:
