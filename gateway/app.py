@@ -26,6 +26,7 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
+from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
@@ -34,10 +35,11 @@ from gateway.settings import EnvironmentSettings, Settings
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
-from gateway.web import asgi_app, metrics_endpoint
+from gateway.web import asgi_app, exposure, metrics_endpoint
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
@@ -97,6 +99,13 @@ def load_settings(*, quiet: bool = False) -> Settings:
     patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
     logs.configure(level, settings.log_format, secrets_set, patterns)
     return settings
+
+
+def exposure_warnings(settings: Settings) -> Sequence[str]:
+    """Returns what to warn the operator of. Raises SettingsError."""
+    http, password = HttpSettings.load(), AdminSettings.load().admin_password
+    given = password.get_secret_value() if password else ""
+    return tuple(exposure.warnings(settings, http.keys, http.cors_origins, given, MetricsSettings.load().token))
 
 
 # ---------------------------------------------------------------- one process
@@ -207,8 +216,11 @@ def open_gateway(
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
     timeout = settings.assistant_timeout_seconds
-    assistant = assistants.build(settings, ToolBox(TOOLS, settings.tool_timeout_seconds), async_store)
-    runner = AssistantRunner(async_store, assistant, metrics, timeout=timeout)
+    toolbox = ToolBox(TOOLS, settings.tool_timeout_seconds)
+    assistant = assistants.build(settings, toolbox, async_store)
+    runner = AssistantRunner(
+        async_store, assistant, metrics, timeout=timeout, estimator=_estimator(settings, assistant, toolbox)
+    )
     delivery_context_of = partial(WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant)
     gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
     worker = Worker(
@@ -229,8 +241,14 @@ def open_gateway(
     worker.start()
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
-    worker.run_in_background(Maintenance(async_store, backpressure, retention, worker.owner).run())
+    abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
+    worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
     return gateway
+
+
+def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
+    history_chars = settings.history_chars if assistant.name == "chat" else None
+    return RequestEstimator(assistant.model, settings.assistant_instructions, toolbox.schemas, history_chars)
 
 
 def open_store(settings: Settings) -> SqlStore:

@@ -105,6 +105,7 @@ def turn_view(turn: Turn) -> dict[str, Any]:
         "run_id": turn.run_id,
         "model": turn.model,
         "cost": turn.cost,
+        "cost_is_estimate": turn.cost_is_estimate,
         "parts": list(turn.posted_messages),
         "error": failure
         and {"code": failure.code, "message": failure.user_message, "detail": logs.mask(failure.detail)},

@@ -20,6 +20,8 @@ from sqlalchemy import (
     case,
     cast,
     delete,
+    exists,
+    false,
     func,
     or_,
     select,
@@ -29,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.models import TurnId, TurnState
-from gateway.ports.budgets import Budget, BudgetDecision, BudgetUsage
+from gateway.ports.budgets import Budget, BudgetDecision, BudgetUsage, Expense
 from storage.database import Database
 from storage.schema import SafeText, holds, limits, spending, turns
 from storage.sql import clock
@@ -48,7 +50,8 @@ NO_TURN = TurnId("")
 # ---------------------------------------------------------------- statements
 
 _budget_keys: BindParameter[Any] = bindparam("places", expanding=True)
-_unresolved = T.state.in_((TurnState.QUEUED, TurnState.RUNNING))
+_has_outcome = func.coalesce(T.state.in_((TurnState.ANSWERED, TurnState.DELIVERED, TurnState.FAILED)), false())
+"""Whether a turn's cost is stored with it. That of a cancelled or deleted one is known by the process that ran it."""
 _reserved_by_others = and_(tuple_(H.scope, H.period).in_(_budget_keys), H.turn_id != bindparam("turn"))
 _reserved_by_turn = H.turn_id == bindparam("turn")
 
@@ -62,16 +65,17 @@ select_budgets = select(S.scope, S.period, S.cost, S.dearest).where(tuple_(S.sco
 lock_budgets = select_budgets.order_by(S.scope, S.period).with_for_update()
 select_reservations = (
     select(
-        H.scope, H.period, _sum(H.amount, _unresolved), _sum(T.cost, ~_unresolved), func.count(case((~_unresolved, 1)))
+        *(H.scope, H.period, _sum(H.amount, ~_has_outcome), _sum(T.cost, _has_outcome)),
+        func.count(case((_has_outcome, 1))),
     )
-    .join_from(holds, turns, T.id == H.turn_id)
+    .join_from(holds, turns, T.id == H.turn_id, isouter=True)
     .where(_reserved_by_others)
     .group_by(H.scope, H.period)
 )
 uncharged_reservations = (
     select(H.turn_id, H.scope, H.period, T.cost)
     .join_from(holds, turns, T.id == H.turn_id)
-    .where(_reserved_by_others, ~_unresolved)
+    .where(_reserved_by_others, _has_outcome)
     .with_for_update(of=holds)
 )
 reservations_of_turn = select(H.scope, H.period).where(_reserved_by_turn)
@@ -88,6 +92,27 @@ add_cost = (
         dearest=case((or_(S.dearest.is_(None), S.dearest < bindparam("amount")), bindparam("amount")), else_=S.dearest),
     )
 )
+dearest_costs = (
+    select(H.scope, H.period, func.coalesce(S.dearest, H.amount))
+    .join_from(holds, spending, and_(S.scope == H.scope, S.period == H.period))
+    .where(_reserved_by_turn)
+)
+_is_ended = ~exists().where(T.id == H.turn_id, T.state != TurnState.CANCELLED)
+mark_ended = update(holds).where(H.ended_at.is_(None), _is_ended).values(ended_at=clock())
+abandoned = (
+    select(H.turn_id)
+    .where(H.ended_at <= clock() - bindparam("seconds", type_=H.ended_at.type), _is_ended)
+    .distinct()
+    .order_by(H.turn_id)
+    .limit(bindparam("most"))
+)
+state_of_turn = select(T.state).where(T.id == bindparam("turn"))
+set_expense = (
+    update(turns)
+    .where(T.id == bindparam("turn"), T.state == TurnState.CANCELLED, T.cost == 0)
+    .where(T.tokens_in == 0, T.tokens_out == 0)
+)
+"""Sets the columns given as parameters, unless they were set before."""
 seconds_until_token = select(limits.c.at - clock()).where(limits.c.name == bindparam("bucket"))
 
 _earlier_periods = spending.alias("earlier")
@@ -172,6 +197,28 @@ class SqlBudgetStore:
                 released = connection.execute(delete_reservations, {"turn": turn_id}).all()
                 _add_costs(connection, [(scope, period, cost) for scope, period in released])
 
+    def charge_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
+        with self._database.transaction() as connection:
+            state = connection.execute(state_of_turn, {"turn": turn_id}).scalar()
+            if state not in (None, TurnState.CANCELLED):
+                return False
+            keys = _reserved_keys(connection, turn_id)
+            charged = False
+            if keys:
+                connection.execute(lock_budgets, {"places": keys}).all()
+                charged = _charge_reservations(connection, turn_id, expense)
+            if state is None or expense is None:
+                return charged
+            changed = connection.execute(set_expense, {"turn": turn_id} | _expense_columns(expense))
+            return changed.rowcount > 0 or charged
+
+    def abandoned(self, seconds: float, limit: int) -> Sequence[TurnId]:
+        with self._database.transaction() as connection:
+            found = connection.execute(abandoned, {"seconds": seconds, "most": limit})
+            turns_found = [TurnId(turn) for (turn,) in found]
+            connection.execute(mark_ended)
+            return turns_found
+
     def usage_of(self, budgets: Sequence[Budget]) -> Sequence[BudgetUsage]:
         with self._database.read() as connection:
             return _usage(budgets, _read_accounts(connection, select_budgets, NO_TURN, _keys(budgets)))
@@ -221,6 +268,30 @@ def _charge_finished_turns(connection: Connection, turn_id: TurnId, keys: Sequen
     if charged:
         connection.execute(delete_reservation, charged)
         _add_costs(connection, [(scope, period, cost) for _, scope, period, cost in found])
+
+
+def _charge_reservations(connection: Connection, turn_id: TurnId, expense: Expense | None) -> bool:
+    """Charges the locked budgets of a turn. Returns whether no other process did while they were waited for."""
+    if expense is None:
+        charges = [
+            (scope, period, cost) for scope, period, cost in connection.execute(dearest_costs, {"turn": turn_id})
+        ]
+        connection.execute(delete_reservations, {"turn": turn_id}).all()
+    else:
+        released = connection.execute(delete_reservations, {"turn": turn_id}).all()
+        charges = [(scope, period, expense.cost) for scope, period in released]
+    _add_costs(connection, charges)
+    return bool(charges)
+
+
+def _expense_columns(expense: Expense) -> dict[str, Any]:
+    return {
+        "tokens_in": expense.usage.tokens_in,
+        "tokens_out": expense.usage.tokens_out,
+        "model": expense.model,
+        "cost": expense.cost,
+        "cost_is_estimate": expense.is_estimate,
+    }
 
 
 def _add_costs(connection: Connection, charges: Iterable[Charge]) -> None:

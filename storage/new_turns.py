@@ -74,7 +74,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         text == message.text
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
-        and not message.files
+        and not (message.files or message.author_workspace)
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -86,4 +86,5 @@ def _as_stored(message: Message, received_by: str) -> Message:
         album_item_id="",
         debounce_seconds=0.0,
         has_waiting_caller=awaited,
+        author_workspace="",
     )

@@ -32,7 +32,8 @@ class SqlTurnQueries:
         return self._fetch_conversation(sql.conversation, **row_mapping.key_columns(key, "key_"))
 
     def find_conversation_by_thread(self, thread_id: ThreadId) -> Conversation | None:
-        return self._fetch_conversation(sql.conversation_by_thread, thread=thread_id)
+        current = self._fetch_conversation(sql.conversation_by_thread, thread=thread_id)
+        return current or self._fetch_conversation(sql.conversation_by_former_thread, thread=thread_id)
 
     def former_threads(self, conversation_id: int) -> Sequence[tuple[ThreadId, str]]:
         with self._database.read() as connection:

@@ -233,20 +233,20 @@ conversations_of = (
 )
 
 ERASED_VALUES: dict[str, Any] = {
-    **dict.fromkeys(("text", "author", "reply", "error_detail"), ""),
+    **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
     **dict.fromkeys(("files", "made", "parts"), ()),
     "address": {},
     "erased_at": clock(),
 }
 
 
-def unset_thread(conversation: Conversation) -> Any:
-    """Returns the statement that unsets the thread of a conversation, if unchanged.
-
-    It locks the conversation first, as every change of its turns does.
-    """
+def lock_thread(conversation: Conversation) -> Any:
+    """Returns the statement that locks a conversation if its thread is unchanged, as every change of its turns does."""
     same = C.thread_id.is_not_distinct_from(literal(conversation.thread_id, SafeText))
-    return update(conversations).where(C.id == conversation.id, same).values(thread_id=None, backend="")
+    return select(C.id).where(C.id == conversation.id, same).with_for_update(key_share=True)
+
+
+unset_thread = update(conversations).where(C.id == bindparam("conversation")).values(thread_id=None, backend="")
 
 
 _by_author_in_conversation = (

@@ -49,12 +49,18 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         answered_at=row[28],
         delivered_at=row[29],
         erased_at=row[30],
+        cost_is_estimate=row[31],
     )
 
 
 def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
     awaited = row[AWAITED_BY_INDEX] is not None
-    return Message(key, row[3], row[4], row[5], row[6], row[7], row[8], has_waiting_caller=awaited, traceparent=row[10])
+    return Message(
+        *(key, row[3], row[4], row[5], row[6], row[7], row[8]),
+        has_waiting_caller=awaited,
+        traceparent=row[10],
+        caller=row[32],
+    )
 
 
 def progress_columns(turn: Turn) -> dict[str, Any]:
@@ -78,6 +84,7 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
         "tokens_out": turn.usage.tokens_out,
         "model": turn.model,
         "cost": turn.cost,
+        "cost_is_estimate": turn.cost_is_estimate,
     }
 
 
@@ -95,7 +102,7 @@ def changed_columns(
 
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
-    *("awaited_by", "trace", "state", "attempts", "trail", "received_at", "started_at"),
+    *("awaited_by", "caller", "trace", "state", "attempts", "trail", "received_at", "started_at"),
 )
 
 
@@ -114,6 +121,7 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "kind": message.kind,
         "files": message.files,
         "awaited_by": awaited_by or None,
+        "caller": message.caller,
         "trace": message.traceparent,
         "state": turn.state,
         "attempts": turn.attempts,

@@ -10,6 +10,7 @@ from typing import cast
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -185,9 +187,11 @@ former_threads = Table(
     Column("backend", SafeText, nullable=False),
 )
 """Threads of a conversation from before a reset or a change of backend; they still exist at the backend. Has no foreign
-key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order."""
+key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order.
+``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
 
 Index("former_threads_of", former_threads.c.conversation_id)
+Index("former_threads_thread", former_threads.c.thread_id)
 
 turns = Table(
     "turns",
@@ -215,8 +219,10 @@ turns = Table(
     Column("tokens_out", Integer, nullable=False, server_default=text("0")),
     Column("model", SafeText, nullable=False, server_default=text("''")),
     Column("cost", BigInteger, nullable=False, server_default=text("0")),
+    Column("cost_is_estimate", Boolean, nullable=False, server_default=false()),
     Column("parts", StringListJson, nullable=False, server_default=text("'[]'")),
     Column("trail", AuditLogJson, nullable=False, server_default=text("'[]'")),
+    Column("caller", SafeText, nullable=False, server_default=text("''")),
     Column("trace", SafeText, nullable=False, server_default=text("''")),
     Column("awaited_by", SafeText),
     Column("received_at", Double, nullable=False),
@@ -304,12 +310,15 @@ spending = Table(
 holds = Table(
     "holds",
     metadata,
-    Column("turn_id", SafeText, ForeignKey("turns.id", name="holds_turn", ondelete="CASCADE")),
+    Column("turn_id", SafeText),
     Column("scope", SafeText),
     Column("period", SafeText),
     Column("amount", BigInteger, nullable=False),
+    Column("ended_at", Double),
     PrimaryKeyConstraint("turn_id", "scope", "period", name="holds_one_each"),
 )
-"""Reservations: the expected cost of running turns in their budgets, until the actual cost is charged."""
+"""Reservations: the expected cost of turns in their budgets, until the actual cost is charged. No foreign key: a turn
+that is deleted while it runs is charged afterwards. ``ended_at``: when a turn that was cancelled or deleted was first
+seen uncharged."""
 
 Index("holds_budget", holds.c.scope, holds.c.period)

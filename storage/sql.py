@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     null,
     or_,
     select,
@@ -64,6 +65,7 @@ TURN = (
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
+    *(T.cost_is_estimate, T.caller),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -365,10 +367,32 @@ queue_depths = (
     .order_by(C.platform)
 )
 conversation_by_thread = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)
+conversation_by_former_thread = (
+    select(*CONVERSATION)
+    .join_from(former_threads, conversations, former_threads.c.conversation_id == C.id)
+    .where(former_threads.c.thread_id == bindparam("thread"))
+    .order_by(C.id)
+    .limit(1)
+)
 
 # ---------------------------------------------------------------- other
 
-delete_former_threads = delete(former_threads).where(former_threads.c.conversation_id == bindparam("conversation"))
+NO_CONVERSATION = 0
+bury_thread = insert(former_threads).from_select(
+    ["conversation_id", "thread_id", "backend"],
+    select(literal(NO_CONVERSATION), C.thread_id, C.backend).where(
+        C.id == bindparam("conversation"), C.thread_id.is_not(None)
+    ),
+)
+"""Notes the thread of a conversation that is about to be deleted, so that nobody adopts it."""
+bury_former_threads = (
+    update(former_threads)
+    .where(former_threads.c.conversation_id == bindparam("conversation"))
+    .values(conversation_id=NO_CONVERSATION)
+)
+is_buried = select(literal(1)).where(
+    former_threads.c.thread_id == bindparam("thread"), former_threads.c.conversation_id == NO_CONVERSATION
+)
 delete_conversation = delete(conversations).where(C.id == bindparam("conversation"))
 feedback_on = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
 get_value = select(facts.c.value).where(facts.c.name == bindparam("fact"))

@@ -71,6 +71,7 @@ class SqlStore:
     record_feedback = implemented_by(lambda store: store.turn_queue.record_feedback)
     migrate_channel = implemented_by(lambda store: store.turn_queue.migrate_channel)
     delete_conversation = implemented_by(lambda store: store.turn_queue.delete_conversation)
+    release_adopted = implemented_by(lambda store: store.turn_queue.release_adopted)
     import_thread = implemented_by(lambda store: store.turn_queue.import_thread)
 
     get_turn = implemented_by(lambda store: store.queries.get_turn)

@@ -64,6 +64,7 @@ def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,
+        cost_is_estimate=write.cost_is_estimate,
         failure=write.failure,
         answered_at=at,
     )

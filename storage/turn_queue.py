@@ -138,8 +138,13 @@ class SqlTurnQueue:
 
     def delete_conversation(self, conversation_id: int) -> None:
         with self._database.transaction() as connection:
+            connection.execute(sql.bury_thread, {"conversation": conversation_id})
+            connection.execute(sql.bury_former_threads, {"conversation": conversation_id})
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
-            connection.execute(sql.delete_former_threads, {"conversation": conversation_id})
+
+    def release_adopted(self, conversation_id: int) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 
     def import_thread(
         self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
@@ -148,12 +153,15 @@ class SqlTurnQueue:
             with self._database.transaction() as connection:
                 if self._database.kind == "postgresql":  # SQLite has only one writer at a time
                     connection.execute(sql.lock_thread, {"thread": thread_id})
-                existing = connection.execute(sql.conversation_by_thread, {"thread": thread_id}).first()
                 existing = (
-                    existing or connection.execute(sql.conversation, row_mapping.key_columns(key, "key_")).first()
+                    connection.execute(sql.conversation_by_thread, {"thread": thread_id}).first()
+                    or connection.execute(sql.conversation_by_former_thread, {"thread": thread_id}).first()
+                    or connection.execute(sql.conversation, row_mapping.key_columns(key, "key_")).first()
                 )
                 if existing is not None:
                     return row_mapping.to_conversation(existing)
+                if connection.execute(sql.is_buried, {"thread": thread_id}).first() is not None:
+                    raise ThreadNotFound
                 created = self._insert_imported(connection, key, thread_id, backend, history)
                 if created is not None:
                     return created

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from adapters.http import routes
+from adapters.http.caller import CallerLimits
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
@@ -40,6 +41,7 @@ class HttpAdapter:
         self.room = WaiterRegistry(max_waiting)
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
+        self._caller_limits = CallerLimits(settings.chat_reads_per_minute)
         self._ping_seconds = ping_seconds
         self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars)
 
@@ -76,7 +78,9 @@ class HttpAdapter:
         self.room.close(grace_seconds)
 
     def api(self, inbox: AsyncInbox) -> Api:
-        handlers = routes.ChatRoutes(self._settings, self._parser, self._limit, self.room, inbox, self._ping_seconds)
+        handlers = routes.ChatRoutes(
+            self._settings, self._parser, self._limit, self._caller_limits, self.room, inbox, self._ping_seconds
+        )
         return routes.api(handlers, self.operations())
 
     def operations(self) -> Sequence[Operation]:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Message
@@ -96,7 +97,8 @@ class ChatRequestParser:
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
-        return ParsedChatRequest(replace(message, traceparent=_trace(request.headers)), body.stream)
+        caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
+        return ParsedChatRequest(replace(message, traceparent=_trace(request.headers), caller=caller), body.stream)
 
 
 def _request_model(max_message_chars: int) -> type[ChatRequest]:

@@ -12,15 +12,16 @@ from functools import partial
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from adapters.http.caller import CallerLimits, caller_name
 from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
-from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound, Unauthenticated
 from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import Request
 from gateway.web.api import views
-from gateway.web.api.client_address import client_ip
+from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
@@ -53,16 +54,18 @@ class ChatRoutes:
     settings: HttpSettings
     parser: ChatRequestParser
     limit: RequestLimit
+    caller_limits: CallerLimits
     room: WaiterRegistry
     inbox: AsyncInbox
     ping_seconds: float
 
     async def chat(self, request: HttpRequest) -> HttpResponse:
-        owner = self.parser.owner(request.headers)  # before the body is read
+        owner, network = self._owner(request), self._network(request)  # before the body is read
         asked = self.parser.parse_for(
             owner, Request(request.headers, await request.read_body(self.parser.max_body_bytes))
         )
-        await self._check_limit(request, owner)
+        await self._check_limit(owner or network)
+        asked = replace(asked, message=replace(asked.message, caller=caller_name(owner, network)))
         if "respond-async" in _listed(request.headers.get("prefer", "")):
             return await self._later(asked)
         if asked.stream or _prefers_stream(request.headers.get("accept", "")):
@@ -81,17 +84,18 @@ class ChatRoutes:
 
     async def show_thread(self, request: HttpRequest) -> HttpResponse:
         conversation = await self._conversation(request)
-        return json_response(views.thread_body(conversation, await self.inbox.transcript(conversation)))
+        name = request.query_value("before")
+        before = (await self._find_turn(name, conversation.key.workspace)).seq if name else None
+        turns = await self.inbox.transcript(conversation, before=before, limit=views.TRANSCRIPT_TURNS)
+        return json_response(views.thread_body(conversation, turns))
 
     async def forget_thread(self, request: HttpRequest) -> HttpResponse:
         for turn in await self.inbox.delete_conversation(await self._conversation(request)):
             self.room.resolve(turn)  # the worker does not deliver forgotten turns
         return HttpResponse(status=204)
 
-    async def _check_limit(self, request: HttpRequest, owner: str) -> None:
+    async def _check_limit(self, caller: str) -> None:
         """Raises Overloaded (``rate_limited``), StoreUnavailable."""
-        forwarded_for = request.headers.get("x-forwarded-for", "")
-        caller = owner or client_ip(request.peer, forwarded_for, self.settings.trusted_proxies)
         if self.limit.is_set:
             await asyncio.to_thread(self.limit.check, caller)
 
@@ -136,7 +140,7 @@ class ChatRoutes:
         except ThreadNotFound:
             if message.may_start_conversation:
                 raise
-            located = await self.inbox.resolve_conversation(message.key)
+            located = await self._resolve(message.key)
             accepted = await self.inbox.accept(replace(message, key=located.key), turn)
         if accepted.turn.message.address.get("digest") != message.address.get("digest"):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new message."
@@ -144,8 +148,11 @@ class ChatRoutes:
         return accepted
 
     async def _turn(self, request: HttpRequest) -> Turn:
-        """Returns the caller's own turn. Raises Unauthenticated, TurnNotFound (also for turns of other callers)."""
-        owner, turn_id = self.parser.owner(request.headers), request.path_values["turn_id"]
+        """Returns the caller's own turn. Raises Unauthenticated, Overloaded, TurnNotFound."""
+        return await self._find_turn(request.path_values["turn_id"], self._reader(request))
+
+    async def _find_turn(self, turn_id: str, owner: str) -> Turn:
+        """Returns a turn of this owner. Raises TurnNotFound (also for turns of other callers)."""
         if TURN_NAME.fullmatch(turn_id):
             turn = await self.inbox.get_turn(TurnId(turn_id))
             if (turn.message.key.platform, turn.message.key.workspace) == (NAME, owner):
@@ -153,9 +160,31 @@ class ChatRoutes:
         raise TurnNotFound("There is no such turn.")
 
     async def _conversation(self, request: HttpRequest) -> Conversation:
-        owner = self.parser.owner(request.headers)
-        key = ConversationKey(NAME, workspace=owner, channel=request.path_values["thread_id"])
-        return await self.inbox.resolve_conversation(key)
+        owner = self._reader(request)
+        return await self._resolve(ConversationKey(NAME, workspace=owner, channel=request.path_values["thread_id"]))
+
+    async def _resolve(self, key: ConversationKey) -> Conversation:
+        return await self.inbox.resolve_conversation(key, may_adopt=self.settings.adopts_threads)
+
+    # ------------------------------------------------------------ who calls
+
+    def _reader(self, request: HttpRequest) -> str:
+        """Returns the owner of a request that reads, cancels or deletes. Raises Unauthenticated, Overloaded."""
+        owner = self._owner(request)
+        self.caller_limits.check_read(caller_name(owner, self._network(request)))
+        return owner
+
+    def _owner(self, request: HttpRequest) -> str:
+        """Returns whose key was sent. Raises Unauthenticated; Overloaded after too many wrong keys."""
+        try:
+            return self.parser.owner(request.headers)
+        except Unauthenticated:
+            self.caller_limits.check_refused(self._network(request))
+            raise
+
+    def _network(self, request: HttpRequest) -> str:
+        forwarded_for = request.headers.get("x-forwarded-for", "")
+        return network_of(client_ip(request.peer, forwarded_for, self.settings.trusted_proxies))
 
 
 async def _only(turn: Turn) -> AsyncIterator[Turn]:
@@ -207,12 +236,13 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
     kept = (401, 404, 429, 502, 503, 504)
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
-    read = "Read a thread. One that only the backend knows is adopted by the name it has there."
+    read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
+A thread that only the backend knows is adopted by the name it has there."""
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, HEADERS),
-        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 503)),
-        Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 503)),
+        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 429, 503)),
+        Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
         Operation("show_thread", "GET", THREAD, read, {200: thread}, kept),
         Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

@@ -23,6 +23,11 @@ class HttpSettings(EnvironmentSettings):
     """How long a caller of ``/chat`` waits for the reply, in seconds; then it gets 504 and the ``turn_id``."""
     chat_requests_per_minute: NonNegativeInt = 0
     """For each API key, or for each client address if there are no keys, counted over all processes; 0: no limit."""
+    chat_adopts_threads: bool | None = None
+    """Whether a caller may continue a thread at the backend that the gateway does not know, by its id. Unset: yes,
+    unless several keys are set."""
+    chat_reads_per_minute: NonNegativeInt = 600
+    """How often each caller may look at, cancel or forget turns and threads, counted in each process; 0: no limit."""
     trusted_proxies: NonNegativeInt = 0
     """How many of your own proxies add to ``X-Forwarded-For`` and ``X-Forwarded-Proto``; 0: clients connect
     directly."""
@@ -44,6 +49,10 @@ class HttpSettings(EnvironmentSettings):
     @property
     def keys(self) -> tuple[str, ...]:
         return split(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
+
+    @property
+    def adopts_threads(self) -> bool:
+        return len(self.keys) <= 1 if self.chat_adopts_threads is None else self.chat_adopts_threads
 
     def secrets(self) -> tuple[str, ...]:
         return (*super().secrets(), *self.keys)

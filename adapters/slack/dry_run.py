@@ -27,6 +27,7 @@ def dry_run(parser: EventParser, supposed: SyntheticMessage) -> ParsedUpdate:
         "text": f"<@{BOT}> {supposed.text}" if supposed.mentions_bot else supposed.text,
         "ts": f"{time.time():.6f}",
         "thread_ts": supposed.topic,
+        "user_team": supposed.author_workspace or team,
     }
     installation = {"team_id": team, "user_id": BOT}
     return parser.parse({"type": "event_callback", "team_id": team, "authorizations": [installation], "event": event})

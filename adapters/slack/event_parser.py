@@ -181,7 +181,10 @@ class EventParser:
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
         opens = addressed and not (kind is MessageKind.STOP and context.thread_ts)
         key, address = self._key(team, context), self._address(team, context)
-        return Message(key, message_id, text, context.user, address, kind, files, opens)
+        return Message(
+            *(key, message_id, text, context.user, address, kind, files, opens),
+            author_workspace=_guest_team(team, context),
+        )
 
     def _joins_thread(self, team: TeamContext, context: MessageContext, event: Fields) -> bool:
         """Tells whether a message that does not mention the bot may be for it: as part of a thread the bot may be in.
@@ -232,6 +235,7 @@ class EventParser:
             address,
             MessageKind.STOP,
             may_start_conversation=False,
+            author_workspace=_guest_team(team, context),
         )
 
     def _command(self, form: Fields) -> ParsedUpdate:
@@ -311,6 +315,11 @@ def _form(body: str) -> dict[str, str]:
 def _id(fields: Fields, name: str) -> str:
     """Returns an id or a timestamp; "" if there is none."""
     return id_in(fields, name, ID)
+
+
+def _guest_team(team: TeamContext, context: MessageContext) -> str:
+    """Returns the author's workspace where it is not that of the conversation; else an empty string."""
+    return "" if context.user_team == team.team_id else context.user_team
 
 
 def _user_team(event: Fields) -> str:

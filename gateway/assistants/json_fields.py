@@ -23,9 +23,14 @@ def as_text(value: Any) -> str:
 
 def as_count(value: Any) -> int:
     """Returns a number of tokens; some servers write it as a float."""
+    return int(as_number(value))
+
+
+def as_number(value: Any) -> float:
+    """Returns a number of 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return 0
-    return max(int(value), 0)
+        return 0.0
+    return max(float(value), 0.0)
 
 
 def as_usage(value: Any) -> Usage:

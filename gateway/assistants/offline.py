@@ -34,6 +34,9 @@ class OfflineBackend:
 
     name = "offline"
     description = "the offline assistant (no key is set)"
+    model = ""
+    is_metered = False
+    resumes_runs = False
 
     async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"offline_{secrets.token_hex(12)}")
@@ -63,6 +66,9 @@ class OfflineBackend:
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         """Does nothing: no run outlives its caller."""
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> None:
+        """Returns None: nothing is counted."""
 
     async def fetch_file(self, file: File) -> bytes:
         raise AssistantRefused(f"the offline assistant makes no files: {file.name}")

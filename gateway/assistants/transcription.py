@@ -2,39 +2,70 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway import logs
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
-from gateway.assistants.json_fields import as_text
+from gateway.assistants.json_fields import as_number, as_object, as_text, as_usage
+from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import Attachment, File
+from gateway.domain.models import NO_TOKENS, Attachment, File, RunId, Usage, UsageCounted
 from gateway.ports.assistant import AttachmentLoader
 
 MAX_RECORDING_BYTES = 25 * 2**20
 """developers.openai.com/api/docs/guides/speech-to-text"""
 RECORDING_NAMES = re.compile(r"\.(flac|m4a|mp3|mpga|oga|ogg|opus|wav)$", re.IGNORECASE)
+TOKENS_PER_SECOND, CHARS_PER_TOKEN = 10, 4
+"""A second of sound is ten tokens (developers.openai.com/api/docs/guides/realtime-costs)."""
+RECORDING_BYTES_PER_SECOND = 4000
+"""Of a voice note: Opus at 32 kbit/s."""
 NOT_TRANSCRIBED = "it could not be transcribed"
 
 log = logs.get_logger(__name__)
 
 
-def with_transcripts(
-    api: AssistantApiClient, config: AssistantConfig, attachments: AttachmentLoader
-) -> AttachmentLoader:
-    """Returns a loader for the same attachments, with each recording replaced by its transcript."""
-    if not config.transcription_model:
-        return attachments
+class Transcripts:
+    """Loads the attachments of one turn, with each recording replaced by its transcript."""
 
-    async def heard() -> Sequence[Attachment]:
-        return [await _transcribed(api, config.transcription_model, attachment) for attachment in await attachments()]
+    def __init__(self, api: AssistantApiClient, config: AssistantConfig, attachments: AttachmentLoader) -> None:
+        self._api = api
+        self._model = config.transcription_model
+        self._attachments = attachments
+        self._counted: list[UsageCounted] = []
 
-    return heard
+    async def load(self) -> Sequence[Attachment]:
+        """The AttachmentLoader for the backend."""
+        attachments = await self._attachments()
+        return [await self._heard(each) for each in attachments] if self._model else attachments
+
+    def take_counted(self) -> Sequence[UsageCounted]:
+        """Returns what the server counted for the recordings since the last call."""
+        counted, self._counted = self._counted, []
+        return counted
+
+    async def _heard(self, attachment: Attachment) -> Attachment:
+        return await _transcribed(self._api, self._model, attachment, self._count)
+
+    def _count(self, response: Json, content: bytes) -> None:
+        """Notes the tokens. A server that counts seconds, or nothing, is estimated by the length of the recording."""
+        usage = as_usage(response.get("usage"))
+        if usage == NO_TOKENS:
+            seconds = (
+                as_number(as_object(response.get("usage")).get("seconds")) or len(content) / RECORDING_BYTES_PER_SECOND
+            )
+            words = as_text(response.get("text"))
+            usage = Usage(math.ceil(seconds * TOKENS_PER_SECOND), math.ceil(len(words) / CHARS_PER_TOKEN))
+        run_id = RunId(f"transcription {secrets.token_hex(8)}")
+        self._counted.append(UsageCounted(run_id, usage, self._model, beside=True))
 
 
-async def _transcribed(api: AssistantApiClient, model: str, attachment: Attachment) -> Attachment:
+async def _transcribed(
+    api: AssistantApiClient, model: str, attachment: Attachment, count: Callable[[Json, bytes], None]
+) -> Attachment:
     file, content = attachment.file, attachment.content
     if not content or not _is_recording(file):
         return attachment
@@ -47,6 +78,7 @@ async def _transcribed(api: AssistantApiClient, model: str, attachment: Attachme
             "recording not transcribed; the model gets a note instead", model=model, bytes=len(content), error=str(exc)
         )
         return Attachment(file, problem=NOT_TRANSCRIBED)
+    count(response, content)
     transcript = as_text(response.get("text")).strip()
     if not transcript:
         return Attachment(file, problem="nothing is said in it")

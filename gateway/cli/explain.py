@@ -65,16 +65,27 @@ def command(open_context: OpenExplainContext) -> click.Command:
     @click.option("--channel", default="", metavar="ID", help="Channel, chat or, for http, thread_id.")
     @click.option("--topic", default="", metavar="ID", help="Topic inside the channel, such as Slack's thread_ts.")
     @click.option("--user", default="", metavar="ID", help="Author of the message.")
+    @click.option(
+        "--user-workspace", default="", metavar="ID", help="The author's own, where another company shares it."
+    )
     @click.option("--mention", is_flag=True, help="The message mentions the bot.")
     @click.argument("text")
     def explain_command(
-        platform: str, workspace: str, channel: str, topic: str, user: str, text: str, *, mention: bool
+        platform: str,
+        workspace: str,
+        channel: str,
+        topic: str,
+        user: str,
+        user_workspace: str,
+        text: str,
+        *,
+        mention: bool,
     ) -> None:
         """Tell whether a message would be answered, in which conversation and under which limits.
 
         Nothing is sent or stored. Exit status 1 if it would not be answered.
         """
-        synthetic = SyntheticMessage(text, workspace, channel, topic, user, mention)
+        synthetic = SyntheticMessage(text, workspace, channel, topic, user, mention, user_workspace)
         with open_context() as context:
             explanation = explain(context, platform, synthetic)
         for line in explanation.lines:

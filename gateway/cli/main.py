@@ -16,6 +16,8 @@ from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
 from storage import migrations
 
+log = logs.get_logger(__name__)
+
 
 class OneLineErrorGroup(click.Group):
     """Command group that shows a GatewayError as one line instead of a traceback."""
@@ -100,6 +102,8 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
+        for warning in app.exposure_warnings(settings):
+            log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 
     server.serve(

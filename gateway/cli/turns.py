@@ -215,7 +215,7 @@ def _details(turn: Turn, feedback: Sequence[Feedback]) -> Iterator[tuple[str, st
     yield "run", turn.run_id or ""
     yield "model", turn.model
     yield "tokens", f"{usage.tokens_in} in, {usage.tokens_out} out" if usage.tokens_in or usage.tokens_out else ""
-    yield "cost", f"{turn.cost / MILLIONTHS:.6f}" if turn.cost else ""
+    yield "cost", _cost_text(turn)
     yield "at platform", ", ".join(turn.posted_messages)
     yield "verdicts", ", ".join(f"{verdict.value} by {verdict.author}" for verdict in feedback)
 
@@ -366,3 +366,9 @@ def _open_output(output: str) -> Iterator[IO[bytes]]:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _cost_text(turn: Turn) -> str:
+    """Returns the cost of a turn; empty if there is none."""
+    estimated = " (estimate)" if turn.cost_is_estimate else ""
+    return f"{turn.cost / MILLIONTHS:.6f}{estimated}" if turn.cost else ""

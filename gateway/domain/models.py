@@ -88,6 +88,10 @@ class Message:
     """Whether a caller waits for the outcome in the receiving process. Stored as the name of that process."""
     traceparent: str = ""
     """The trace it belongs to, as a W3C ``traceparent``; empty without tracing."""
+    author_workspace: str = ""
+    """The author's own workspace, if it is not that of the conversation. Not stored."""
+    caller: str = ""
+    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
 
     @property
     def text_with_attachments(self) -> str:
@@ -227,7 +231,9 @@ class Turn:
     model: str = ""
     """The model that answered, as named by the backend; empty if unknown."""
     cost: int = 0
-    """Cost of the run, in millionths of the currency of the price table; 0 if the price is unknown."""
+    """Cost of the runs, in millionths of the currency of the price table; 0 if the price is unknown."""
+    cost_is_estimate: bool = False
+    """Whether tokens and cost are estimated, at least in part, because the server did not count a run."""
     posted_messages: tuple[str, ...] = ()
     """What the adapter has posted of the reply, as it saved it. Opaque: only the adapter interprets it."""
     audit_log: tuple[AuditEntry, ...] = ()
@@ -300,6 +306,10 @@ class TextDelta:
     text: str
 
 
+REASONING = "reasoning"
+"""The name of a ToolCall that tells what the model thought; it was written by the model, and no tool ran."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A tool call of the assistant: yielded once when the call starts and once when it is done."""
@@ -315,14 +325,16 @@ class ToolCall:
 class UsageCounted:
     """The server counted the tokens of one request. Yielded as soon as they are known, once for each ``run_id``.
 
-    The ``usage`` of a RunCompleted or an AssistantError contains them, unless they are of another model.
+    The ``usage`` of a RunCompleted or an AssistantError contains them as well, unless they are ``beside`` the run.
     """
 
     run_id: RunId
-    """The id of the response, completion or run; for another model's request, any id that is unique in the turn."""
+    """The id of the response, completion or run; ``beside`` it, any id that is unique in the turn."""
     usage: Usage
     model: str = ""
     """The model, as named by the server; empty if unknown."""
+    beside: bool = False
+    """Whether another model's request was counted, such as the transcription of a recording."""
 
 
 @dataclass(frozen=True, slots=True)

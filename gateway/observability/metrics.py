@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from gateway.domain.errors import AssistantError, GatewayError, Overloaded, SettingsError, StoreUnavailable
 from gateway.domain.models import Turn, TurnState
+from gateway.ports.budgets import Expense
 from gateway.ports.store import QueueDepth
 
 TURN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -111,10 +112,13 @@ class Metrics:
         )
         self._tokens = counter(
             "gateway_tokens_total",
-            "Tokens of resolved turns as the backend counted them, in (read) or out (written).",
+            "Tokens of resolved turns, in (read) or out (written); as the backend counted them, else estimated.",
             labelnames=("platform", "direction"),
         )
         self._cost = counter("gateway_cost_total", "Cost of resolved turns, in the currency of the prices.")
+        self._estimated_cost = counter(
+            "gateway_cost_estimated_total", "The part of gateway_cost_total of turns that the backend did not count."
+        )
 
     def _define_timings(self, histogram: Callable[..., Histogram]) -> None:
         self._until_answered = histogram(
@@ -139,7 +143,7 @@ class Metrics:
         """Creates a platform's series at 0, as far as their labels can be known, so that rates see the first event."""
         for counter in (
             *(self._accepted, self._deduplicated, self._started, self._leases_lost, self._answered, self._cancelled),
-            *(self._delivered, self._undeliverable, self._cost),
+            *(self._delivered, self._undeliverable, self._cost, self._estimated_cost),
         ):
             counter.labels(platform)
         self._until_answered.labels(platform)
@@ -216,9 +220,15 @@ class Metrics:
             self._steps.labels(platform, "waiting").observe(_elapsed(turn.received_at, turn.started_at))
             if turn.state is not TurnState.CANCELLED:
                 self._steps.labels(platform, "answering").observe(_elapsed(turn.started_at, turn.answered_at))
-        self._tokens.labels(platform, "in").inc(turn.usage.tokens_in)
-        self._tokens.labels(platform, "out").inc(turn.usage.tokens_out)
-        self._cost.labels(platform).inc(turn.cost / MILLIONTHS)
+        self.expense_added(platform, Expense(turn.usage, turn.model, turn.cost, turn.cost_is_estimate))
+
+    def expense_added(self, platform: str, expense: Expense) -> None:
+        """Counts what a turn used; of one that was cancelled, after ``turn_resolved``."""
+        self._of(self._tokens, platform, "in").inc(expense.usage.tokens_in)
+        self._of(self._tokens, platform, "out").inc(expense.usage.tokens_out)
+        self._of(self._cost, platform).inc(expense.cost / MILLIONTHS)
+        if expense.is_estimate:
+            self._of(self._estimated_cost, platform).inc(expense.cost / MILLIONTHS)
 
     def delivered(self, turn: Turn, seconds: float) -> None:
         """Counts a turn whose outcome, of any kind, was delivered, and records how long the delivery took."""

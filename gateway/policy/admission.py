@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import AuditEvent, Failure, Message, MessageKind, RunCompleted, Turn, TurnId
+from gateway.domain.models import NO_TOKENS, AuditEvent, Failure, Message, MessageKind, Turn, TurnId
 from gateway.policy.prices import SOURCE, Prices
 from gateway.policy.rules import HOUR, MINUTE, ApplicableBudget, BudgetPeriod, BudgetScope, Rules, UserRateLimit
-from gateway.ports.budgets import BudgetDecision, BudgetStore, BudgetUsage
+from gateway.ports.budgets import AttemptUsage, BudgetDecision, BudgetStore, BudgetUsage, Expense, ModelUsage
 from gateway.ports.check import CheckResult
 from gateway.ports.store import Store
 
@@ -25,6 +25,7 @@ FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.5, 5.0
 
 EXHAUSTED_REPLIES = {
     BudgetScope.USER: "You have used up your budget for {now}. It resets on {anew}.",
+    BudgetScope.CALLER: "The budget of this API key or address for {now} is used up. It resets on {anew}.",
     BudgetScope.CHANNEL: "The budget of this chat for {now} is used up. It resets on {anew}.",
     BudgetScope.PLATFORM: "The assistant's budget for {now} is used up. It resets on {anew}.",
 }
@@ -84,9 +85,11 @@ class AdmissionControl:
         """Returns for the operator why a message is not answered at all; None when it is."""
         return self._rules.denial_reason(message)
 
-    def cost(self, answered: RunCompleted) -> int:
-        """Returns the cost of a reply, in millionths."""
-        return self._prices.cost(answered.model, answered.usage)
+    def expense_of(self, used: AttemptUsage) -> Expense:
+        """Returns what the runs of a turn cost; its model is the one that used most."""
+        cost = sum(self._prices.cost(each.model, each.usage) for each in used.by_model)
+        model = max(used.by_model, key=_tokens, default=ModelUsage("", NO_TOKENS)).model
+        return Expense(sum((each.usage for each in used.by_model), NO_TOKENS), model, cost, used.is_estimate)
 
     async def admit(self, turn: Turn) -> Grant | Denial:
         """Decides whether a claimed turn may run, waiting if need be; reserves what it may cost until ``settle``.
@@ -118,6 +121,23 @@ class AdmissionControl:
                 "turn not charged yet; the next turn of its budget will do it", turn=grant.turn_id, error=str(exc)
             )
         self._wait_queue.wake_next()
+
+    async def settle_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
+        """Charges a turn that was cancelled or deleted while it ran, see ``BudgetStore.charge_ended``. Raises nothing.
+
+        If this fails, maintenance charges an estimate later; until then the reservation stays.
+        """
+        try:
+            charged = await self._store.read(lambda _: self._budget_store.charge_ended(turn_id, expense))
+        except StoreUnavailable as exc:
+            log.warning("ended turn not charged yet", turn=turn_id, error=str(exc))
+            return False
+        self._wait_queue.wake_next()
+        return charged
+
+    async def abandoned(self, seconds: float, limit: int) -> Sequence[TurnId]:
+        """Returns turns that ended uncharged, see ``BudgetStore.abandoned``. Raises StoreUnavailable."""
+        return await self._store.read(lambda _: self._budget_store.abandoned(seconds, limit))
 
     # ------------------------------------------------------------ rate limits
 
@@ -272,6 +292,10 @@ def _duration_text(seconds: float) -> str:
 
 def _exceeds_soft_limit(usage: BudgetUsage) -> bool:
     return usage.budget.soft_limit is not None and usage.cost >= usage.budget.soft_limit
+
+
+def _tokens(used: ModelUsage) -> int:
+    return used.usage.tokens_in + used.usage.tokens_out
 
 
 def _was_counted_before(turn: Turn) -> bool:

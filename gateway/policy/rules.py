@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,10 @@ class BudgetScope(StrEnum):
     """Whom a budget is for."""
 
     USER = "user"
-    """A person in a workspace. Someone whose name is unknown counts as a different person in each channel."""
+    """A person in a workspace. Someone whose name is unknown is one for each caller, or in each channel."""
+    CALLER = "caller"
+    """An API key of ``/chat``, or a network without keys, whatever users it names. Platforms that verify authors have
+    none."""
     CHANNEL = "channel"
     PLATFORM = "platform"
 
@@ -79,11 +83,22 @@ class AdmissionSettings(EnvironmentSettings):
     """How many turns each user may have in a minute; 0: no limit."""
     user_turns_per_hour: NonNegativeInt = 0
     """How many turns each user may have in an hour; 0: no limit."""
+    caller_turns_per_minute: NonNegativeInt = 0
+    """How many turns each API key of ``/chat`` (without keys: each address) may have in a minute, whatever users it
+    names; 0: no limit."""
+    caller_turns_per_hour: NonNegativeInt = 0
+    """The same for an hour; 0: no limit."""
     budget_user_day: str = ""
     """What each user may spend in a day (UTC), in the currency of the prices: ``soft/hard`` such as ``0.50/1.00``, only
     ``hard``, or only ``soft/``. With ``platform=`` before it, for that platform: ``0.50/1.00, http=5``."""
     budget_user_month: str = ""
     """What each user may spend in a month; written as ``BUDGET_USER_DAY``."""
+    budget_caller_day: str = ""
+    """What each API key of ``/chat`` (without keys: each address) may spend in a day, whatever users it names; written
+    as ``BUDGET_USER_DAY``."""
+    budget_caller_month: str = ""
+    """What each API key of ``/chat`` (without keys: each address) may spend in a month; written as
+    ``BUDGET_USER_DAY``."""
     budget_channel_day: str = ""
     """What each channel may spend in a day; written as ``BUDGET_USER_DAY``."""
     budget_channel_month: str = ""
@@ -152,7 +167,9 @@ class Rules:
     blocked: NamesByPlatform
     budget_limits: Mapping[tuple[BudgetScope, BudgetPeriod], Mapping[str, BudgetLimits]]
     rate_limits: Mapping[str, tuple[int, float]]
-    """Number of turns and of seconds, by the limit's name."""
+    """Number of a user's turns and of seconds, by the limit's name."""
+    caller_rate_limits: Mapping[str, tuple[int, float]]
+    """The same for callers."""
     soft_limit_notices: bool = True
 
     @classmethod
@@ -166,18 +183,23 @@ class Rules:
         kinds = [(whose, span) for span in (BudgetPeriod.MONTH, BudgetPeriod.DAY) for whose in BudgetScope]
         limits = {kind: settings.budget_limits(*kind) for kind in kinds}
         paces = {"minute": (settings.user_turns_per_minute, MINUTE), "hour": (settings.user_turns_per_hour, HOUR)}
+        caller_paces = {
+            "caller minute": (settings.caller_turns_per_minute, MINUTE),
+            "caller hour": (settings.caller_turns_per_hour, HOUR),
+        }
         return cls(
             _parse_names(settings.allowed),
             _parse_names(settings.blocked),
             {kind: each for kind, each in limits.items() if each},
             {name: pace for name, pace in paces.items() if pace[0]},
+            {name: pace for name, pace in caller_paces.items() if pace[0]},
             settings.budget_notes,
         )
 
     def denial_reason(self, message: Message) -> str | None:
         """Returns for the operator why a message is not answered; None when it is."""
         key = message.key
-        names = {message.author, key.user, key.channel, key.workspace, WILDCARD} - {""}
+        names = {message.author, key.user, key.channel, key.workspace, message.author_workspace, WILDCARD} - {""}
         blocked = names & self.blocked.get(key.platform, frozenset())
         if blocked:
             return f"BLOCKED lists {key.platform}:{min(blocked)}"
@@ -194,32 +216,48 @@ class Rules:
         platform = message.key.platform
         for (whose, span), by_platform in self.budget_limits.items():
             limits = by_platform.get(platform) or by_platform.get(WILDCARD)
-            if limits is None:
+            if limits is None or (whose is BudgetScope.CALLER and not message.caller):
                 continue
-            scope = " ".join([span, whose, *(quote(part, safe="") for part in _scope_key(whose, message))])
+            scope = f"{span} {whose} {_scope_name(whose, message)}"
             alone = whose is BudgetScope.USER and limits.hard is not None
             budget = Budget(scope, span.key_at(at), limits.soft, limits.hard, serialised=alone)
             yield ApplicableBudget(whose, span, budget, span.next_start(at))
 
     def rate_limits_of(self, message: Message) -> Sequence[UserRateLimit]:
-        """Returns the rate limits of a message's author, the shortest period first."""
-        who = (
-            " ".join(quote(part, safe="") for part in _scope_key(BudgetScope.USER, message)) if self.rate_limits else ""
-        )
+        """Returns the rate limits of a message's author, then those of its caller; the shortest period first."""
+        limits = [(BudgetScope.USER, self.rate_limits)]
+        if message.caller:
+            limits.append((BudgetScope.CALLER, self.caller_rate_limits))
         return tuple(
-            UserRateLimit(f"turns {name} {who}", most, seconds) for name, (most, seconds) in self.rate_limits.items()
+            UserRateLimit(f"turns {name} {_scope_name(scope, message)}", most, seconds)
+            for scope, paces in limits
+            for name, (most, seconds) in paces.items()
         )
+
+
+def _scope_name(scope: BudgetScope, message: Message) -> str:
+    return " ".join(quote(part, safe="") for part in _scope_key(scope, message))
 
 
 def _scope_key(scope: BudgetScope, message: Message) -> Sequence[str]:
     key = message.key
     match scope:
         case BudgetScope.USER:
-            return (key.platform, key.workspace, *((message.author,) if message.author else ("", key.channel)))
+            name = user_name(message)
+            return (key.platform, key.workspace, *((name,) if name else ("", message.caller or key.channel)))
+        case BudgetScope.CALLER:
+            return (key.platform, message.caller)
         case BudgetScope.CHANNEL:
             return (key.platform, key.workspace, key.channel)
         case BudgetScope.PLATFORM:
             return (key.platform,)
+
+
+def user_name(message: Message) -> str:
+    """Returns the author's name as budgets and limits compare it. One that only the caller vouches for is folded."""
+    if not message.caller:
+        return message.author
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", message.author).strip().casefold())
 
 
 # ---------------------------------------------------------------- parsing settings

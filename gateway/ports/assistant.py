@@ -13,6 +13,7 @@ from gateway.domain.models import (
     RunId,
     ThreadId,
     Turn,
+    UsageCounted,
 )
 from gateway.ports.check import CheckResult
 
@@ -36,6 +37,12 @@ class Assistant(Protocol):
     name: str
     description: str
     """For people: the backend, its model and its address. Contains no secrets."""
+    model: str
+    """The configured model; empty if there is none."""
+    is_metered: bool
+    """Whether its runs use tokens. If so, a run that the server did not count is charged as an estimate."""
+    resumes_runs: bool
+    """Whether a run outlives its caller, so that ``resume`` goes on with it. If not, ``resume`` pays a second run."""
 
     async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
         """Creates a thread that contains these exchanges, oldest first."""
@@ -69,6 +76,13 @@ class Assistant(Protocol):
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         """Stops a run at the backend; no error if it has ended already."""
+        ...
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
+        """Returns what the server counted for a run that was cancelled or lost; waits for its end if it goes on.
+
+        None if the server does not know the run, or did not count it.
+        """
         ...
 
     async def fetch_file(self, file: File) -> bytes:

@@ -6,7 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.models import TurnId
+from gateway.domain.models import NO_TOKENS, TurnId, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    """Tokens of one model."""
+
+    model: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptUsage:
+    """What the runs of a turn used. ``is_estimate``: whether a part of it is estimated."""
+
+    by_model: Sequence[ModelUsage] = ()
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expense:
+    """What the runs of a turn used, and what that costs."""
+
+    usage: Usage = NO_TOKENS
+    model: str = ""
+    cost: int = 0
+    """In millionths of the currency of the price table."""
+    is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +90,7 @@ class BudgetStore(Protocol):
         admitted to the same budgets before stays admitted, whichever process asks, as its run has already cost
         something.
 
-        A reservation counts while its turn is queued or running. A turn that ended without being charged, because its
+        A reservation counts until its turn is charged. A turn whose outcome was stored but not charged, because its
         process died, is charged by the next call for the same budget.
         """
         ...
@@ -72,6 +99,22 @@ class BudgetStore(Protocol):
         """Charges the cost of an ended turn to each budget it was admitted to, and removes its reservations.
 
         Without a reservation it does nothing, so repeated calls charge a turn once.
+        """
+        ...
+
+    def charge_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
+        """Charges a turn that was cancelled or deleted while it ran; stores the expense with the turn if it exists.
+
+        Does nothing if the turn is unfinished or has an outcome, as ``charge`` follows then. None: the expense is not
+        known; then each budget pays as much as for the most expensive turn so far. Returns whether a budget was charged
+        or the turn changed; repeated calls charge a turn once.
+        """
+        ...
+
+    def abandoned(self, seconds: float, limit: int) -> Sequence[TurnId]:
+        """Returns turns that ended without being charged, first seen by this method more than ``seconds`` ago.
+
+        They were cancelled or deleted, and the process that ran them died. Also notes which ones it sees now.
         """
         ...
 

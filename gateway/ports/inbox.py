@@ -59,16 +59,18 @@ class AsyncInbox(Protocol):
         """Returns a turn. Raises TurnNotFound."""
         ...
 
-    async def resolve_conversation(self, key: ConversationKey) -> Conversation:
+    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
 
-        A thread without a conversation is imported if the backend knows it. Raises ThreadNotFound, also when
-        it belongs to another platform or workspace.
+        A thread that never had a conversation is imported if the backend knows it and ``may_adopt`` is set. Raises
+        ThreadNotFound, also when it belongs, or ever belonged, to another platform or workspace.
         """
         ...
 
-    async def transcript(self, conversation: Conversation) -> Sequence[Turn]:
-        """Returns the turns of a conversation, oldest first."""
+    async def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
+        """Returns the newest ``limit`` turns of a conversation with a seq below ``before``, oldest first."""
         ...
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
@@ -76,7 +78,10 @@ class AsyncInbox(Protocol):
         ...
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
-        """Deletes a conversation and its thread at the backend; returns the turns that were cancelled by this."""
+        """Deletes a conversation and its threads at the backend; returns the turns that were cancelled by this.
+
+        A thread that was imported and not used since is not deleted at the backend.
+        """
         ...
 
 
@@ -91,9 +96,11 @@ class Inbox(Protocol):
 
     def get_turn(self, turn_id: TurnId) -> Turn: ...
 
-    def resolve_conversation(self, key: ConversationKey) -> Conversation: ...
+    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation: ...
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]: ...
+    def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]: ...
 
     def cancel_turn(self, turn_id: TurnId) -> Turn: ...
 

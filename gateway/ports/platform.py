@@ -227,6 +227,8 @@ class SyntheticMessage:
     user: str = ""
     mentions_bot: bool = False
     """Whether it mentions the bot."""
+    author_workspace: str = ""
+    """The user's own workspace, if it is another one."""
 
 
 @runtime_checkable

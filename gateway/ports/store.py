@@ -134,6 +134,7 @@ class RecordOutcome:
     files: tuple[File, ...] = ()
     model: str = ""
     cost: int = 0
+    cost_is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +374,7 @@ class Store(KeyValueStore, Protocol):
     def find_conversation(self, key: ConversationKey) -> Conversation | None: ...
 
     def find_conversation_by_thread(self, thread_id: ThreadId) -> Conversation | None:
-        """Returns the conversation that owns a thread, whichever backend created it."""
+        """Returns the conversation that owns a thread, or owned it before a reset, whichever backend created it."""
         ...
 
     def former_threads(self, conversation_id: int) -> Sequence[tuple[ThreadId, str]]:
@@ -391,8 +392,13 @@ class Store(KeyValueStore, Protocol):
     ) -> Conversation:
         """Creates a conversation for an existing thread, with its history as delivered turns.
 
-        Returns the existing conversation when another caller was first.
+        Returns the existing conversation when another caller was first, or the thread was ever of one; raises
+        ThreadNotFound when it was of one that is deleted.
         """
+        ...
+
+    def release_adopted(self, conversation_id: int) -> None:
+        """Deletes a conversation that was only imported; its thread may be imported again."""
         ...
 
     def cancel_turn(self, turn_id: TurnId) -> Turn | None:
@@ -400,7 +406,7 @@ class Store(KeyValueStore, Protocol):
         ...
 
     def delete_conversation(self, conversation_id: int) -> None:
-        """Deletes a conversation and its turns. Its lease holder loses the lease."""
+        """Deletes a conversation and its turns. Its lease holder loses the lease. Nobody can import its threads."""
         ...
 
     def set_value_if_absent(self, name: str, value: str) -> str:

@@ -24,7 +24,10 @@ from gateway.domain.errors import (
     ThreadMissing,
 )
 from gateway.domain.models import (
+    Attachment,
     AuditEvent,
+    Claim,
+    Conversation,
     Exchange,
     Failure,
     MessageKind,
@@ -37,18 +40,24 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
     TurnState,
+    Usage,
     UsageCounted,
 )
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
+from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
-from gateway.ports.store import AppendAuditEntry, SetRun, SetThread
+from gateway.ports.budgets import AttemptUsage, ModelUsage
+from gateway.ports.store import AppendAuditEntry, SetRun, SetThread, Store
+from gateway.worker.usage_meter import UsageMeter
 
 HISTORY_TURNS = 200
 MAX_THREADS_PER_TURN = 3
 MAX_RETRY_DELAY = 30.0
 MAX_PAID_RETRIES = 2
 """How often a run is retried whose answer was lost after the assistant had worked for it."""
+LOOK_UP_SECONDS = 20.0
+"""How long the end of a cancelled run is waited for, to learn what it used."""
 
 RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
 STOPPED_REPLY = "Stopped."
@@ -101,6 +110,9 @@ class RunAttempt:
     attachments: AttachmentLoader
     run_started: bool
     """Whether the turn may have reached the assistant."""
+    meter: UsageMeter
+    attachment_tokens: int | None = None
+    """The tokens of the files that were loaded for the assistant."""
     failures: int = 0
     threads_missing: int = 0
     deadline: float = field(default=0.0)
@@ -122,9 +134,10 @@ class AssistantRunner:
         timeout: float = 600.0,
         max_retries: int = 4,
         retry_delay: float = 0.5,
+        estimator: RequestEstimator | None = None,
     ) -> None:
         """``timeout``: seconds that a turn may take. ``max_retries``: how often a failed run is retried, the first time
-        after ``retry_delay`` seconds, which double with each retry.
+        after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests that nobody counted.
         """
         self._store = store
         self._assistant = assistant
@@ -132,6 +145,7 @@ class AssistantRunner:
         self._timeout = timeout
         self._max_retries = max_retries
         self._retry_delay = retry_delay
+        self._estimator = estimator or RequestEstimator(assistant.model)
 
     def attempt(
         self,
@@ -142,14 +156,78 @@ class AssistantRunner:
         """Returns a new attempt at the turn of a lease. A thread of another backend is ignored."""
         claim = lease_guard.claim
         same_backend = claim.conversation.backend == self._assistant.name
-        return RunAttempt(
+        attempt = RunAttempt(
             lease_guard=lease_guard,
             preview=PreviewDeduplicator(emit),
             thread_id=claim.conversation.thread_id if same_backend else None,
             run_id=claim.turn.run_id if same_backend else None,
             attachments=attachments,
             run_started=same_backend and not claim.first_attempt,
+            meter=UsageMeter(self._lost_runs(claim) if same_backend and not claim.first_attempt else ()),
         )
+        attempt.attachments = self._metered(attempt, attachments)
+        return attempt
+
+    def _lost_runs(self, claim: Claim) -> Sequence[RunId]:
+        """Returns the runs of earlier attempts that ended with their processes: each is paid, and so is the next."""
+        turn = claim.turn
+        if self._assistant.resumes_runs or turn.run_id is None:
+            return ()
+        return [RunId(f"{turn.run_id} {number}") for number in range(max(turn.attempts - 1, 1))]
+
+    def _metered(self, attempt: RunAttempt, load: AttachmentLoader) -> AttachmentLoader:
+        async def loaded() -> Sequence[Attachment]:
+            attachments = await load()
+            attempt.attachment_tokens = self._estimator.attachment_tokens(attachments)
+            return attachments
+
+        return loaded
+
+    # ------------------------------------------------------------ usage
+
+    async def usage_of(self, attempt: RunAttempt) -> AttemptUsage:
+        """Returns what an attempt used so far, whether it has ended by itself or was stopped.
+
+        Runs that the server has not counted yet are looked up there; what it does not know is estimated. Raises nothing
+        but CancelledError.
+        """
+        return await self._usage(attempt.turn, attempt.thread_id, attempt.meter, attempt.attachment_tokens)
+
+    async def usage_of_abandoned(self, turn: Turn, conversation: Conversation) -> AttemptUsage | None:
+        """Returns what a turn used whose process died, as ``usage_of``; None if another backend ran it."""
+        if conversation.backend not in ("", self._assistant.name):
+            return None
+        runs = [turn.run_id] if self._assistant.resumes_runs else [None] * max(turn.attempts, 1)
+        return await self._usage(turn, conversation.thread_id, UsageMeter(runs), None)
+
+    async def _usage(
+        self, turn: Turn, thread_id: ThreadId | None, meter: UsageMeter, attachment_tokens: int | None
+    ) -> AttemptUsage:
+        if not self._assistant.is_metered or not meter.is_used():
+            return AttemptUsage(tuple(meter.counted()))
+        for run in meter.open_runs():
+            found = await self._look_up(turn, thread_id, run.run_id)
+            if found is not None and run.run_id is not None:
+                meter.set_looked_up(run.run_id, found)
+        unknown = meter.open_runs()
+        if not unknown:
+            return AttemptUsage(tuple(meter.counted()))
+        before = await self._store.read_with_retry(lambda store: _turns_before(store, turn)) if turn.seq > 1 else ()
+        request = self._estimator.request_tokens(turn.message, _exchanges(before), attachment_tokens)
+        estimate = sum((run.estimate(request) for run in unknown), Usage())
+        return AttemptUsage((*meter.counted(), ModelUsage(self._assistant.model, estimate)), is_estimate=True)
+
+    async def _look_up(self, turn: Turn, thread_id: ThreadId | None, run_id: RunId | None) -> UsageCounted | None:
+        if run_id is None or thread_id is None:
+            return None
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                return await self._assistant.run_usage(thread_id, run_id)
+        except (AssistantError, TimeoutError) as exc:
+            log.warning("usage of a run could not be looked up", turn=turn.id, run=run_id, error=str(exc))
+            return None
+
+    # ------------------------------------------------------------ running
 
     async def run_turn(self, attempt: RunAttempt) -> RunCompleted:
         """Returns the reply. Called by the turn processor. Raises AssistantError when there is none, LeaseLost."""
@@ -208,9 +286,11 @@ class AssistantRunner:
         await assert_current_lease_held()
         posting = not attempt.run_started
         attempt.run_started = True
+        attempt.meter.begin_call(None if posting else attempt.run_id)
         try:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
+                    attempt.meter.add(event)
                     if isinstance(event, RunStarted):
                         posting = False
                         await self._store_run(attempt, event.run_id)
@@ -218,7 +298,10 @@ class AssistantRunner:
                         return await self._checked(attempt, event)
                     elif not isinstance(event, UsageCounted):
                         attempt.preview.emit(event)
-        except (AssistantRateLimited, ThreadBusy):
+        except AssistantError as exc:
+            attempt.meter.fail(exc)
+            if not isinstance(exc, AssistantRateLimited | ThreadBusy):
+                raise
             attempt.run_started = not posting
             attempt.run_id = None  # a rate-limited run has ended; ``resume`` looks for what it left behind
             raise
@@ -257,19 +340,12 @@ class AssistantRunner:
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
-            turns = _since_reset(await self._turns_before(turn))
-            return tuple(
-                Exchange(t.message.text_with_attachments, t.reply, t.message.author)
-                for t in turns
-                if t.reply or t.reply_files
-            )
+            return _exchanges(await self._turns_before(turn))
 
         return load
 
     async def _turns_before(self, turn: Turn) -> Sequence[Turn]:
-        return await self._store.read(
-            lambda store: store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
-        )
+        return await self._store.read(lambda store: _turns_before(store, turn))
 
     @staticmethod
     def _drop_missing_thread(attempt: RunAttempt, exc: ThreadMissing) -> None:
@@ -299,6 +375,19 @@ class AssistantRunner:
 
 async def _set_thread(attempt: RunAttempt, thread: ThreadId | None, backend: str) -> None:
     await attempt.lease_guard.write(lambda lease, _: SetThread(lease, thread, backend))
+
+
+def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
+    return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
+
+
+def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
+    """Returns what the assistant remembers of these turns."""
+    return tuple(
+        Exchange(each.message.text_with_attachments, each.reply, each.message.author)
+        for each in _since_reset(turns)
+        if each.reply or each.reply_files
+    )
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:

@@ -223,14 +223,17 @@ class StoreInbox:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         return found
 
-    async def resolve_conversation(self, key: ConversationKey) -> Conversation:
+    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         name = ThreadId(key.channel)
         if not THREAD_ID_PATTERN.fullmatch(name):
             raise ThreadNotFound("There is no such thread. Leave thread_id out to open a new one.")
         conversation = await self._store.read(
             lambda store: store.find_conversation(key) or store.find_conversation_by_thread(name)
         )
-        conversation = conversation or await self._import_thread(key, name)
+        if conversation is None and may_adopt:
+            conversation = await self._import_thread(key, name)
+        if conversation is None:
+            raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
         if (conversation.key.platform, conversation.key.workspace) != (key.platform, key.workspace):
             raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
         return conversation
@@ -243,8 +246,10 @@ class StoreInbox:
         backend = self._assistant.name
         return await self._store.read(lambda store: store.import_thread(key, thread, backend, history))
 
-    async def transcript(self, conversation: Conversation) -> Sequence[Turn]:
-        return await self._store.read(lambda store: store.transcript(conversation.id))
+    async def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
+        return await self._store.read(lambda store: store.transcript(conversation.id, before=before, limit=limit))
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
         found = await self._store.read(lambda store: store.cancel_turn(turn_id))
@@ -257,7 +262,11 @@ class StoreInbox:
         return found
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
-        cancelled = await self._cancel_open_turns(conversation)
+        turns = await self.transcript(conversation)
+        if conversation.key.channel == conversation.thread_id and all(map(_is_imported, turns)):
+            await self._store.read(lambda store: store.release_adopted(conversation.id))
+            return ()
+        cancelled = await self._cancel_open(turns)
         former = await self._store.read(lambda store: store.former_threads(conversation.id))
         for thread, backend in [*former, (conversation.thread_id, conversation.backend)]:
             if thread is not None and backend == self._assistant.name:
@@ -266,9 +275,9 @@ class StoreInbox:
         log.info("conversation deleted", conversation=conversation.id)
         return cancelled
 
-    async def _cancel_open_turns(self, conversation: Conversation) -> Sequence[Turn]:
+    async def _cancel_open(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         cancelled = []
-        for turn in await self.transcript(conversation):
+        for turn in turns:
             if not turn.state.is_resolved:
                 found = await self._store.read(partial(_cancel, turn_id=turn.id))
                 if found is not None:
@@ -279,6 +288,11 @@ class StoreInbox:
 
 def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:
     return store.cancel_turn(turn_id)
+
+
+def _is_imported(turn: Turn) -> bool:
+    """Returns whether a turn is from the history of an imported thread."""
+    return turn.started_at is None and turn.state is TurnState.DELIVERED
 
 
 class ThreadInbox:
@@ -300,11 +314,13 @@ class ThreadInbox:
     def get_turn(self, turn_id: TurnId) -> Turn:
         return self._run(self._inbox.get_turn(turn_id))
 
-    def resolve_conversation(self, key: ConversationKey) -> Conversation:
-        return self._run(self._inbox.resolve_conversation(key))
+    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
+        return self._run(self._inbox.resolve_conversation(key, may_adopt=may_adopt))
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
-        return self._run(self._inbox.transcript(conversation))
+    def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
+        return self._run(self._inbox.transcript(conversation, before=before, limit=limit))
 
     def cancel_turn(self, turn_id: TurnId) -> Turn:
         return self._run(self._inbox.cancel_turn(turn_id))

@@ -1,4 +1,4 @@
-"""Periodic jobs beside the turns: refresh the queue depths, repair clock skew, erase what has expired."""
+"""Periodic jobs beside the turns: refresh queue depths, repair clock skew, erase what has expired, settle charges."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.retry import repeat
 from gateway.ports.store import Store
+from gateway.worker.abandoned_turns import AbandonedTurns
 
 DEPTH_REFRESH_SECONDS = 1.0
 CLOCK_REPAIR_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
+ABANDONED_SECONDS = 30.0
 RETENTION_LOCK = "clear up"
 """The name of the lock by which only one process at a time applies the retention."""
 
@@ -29,6 +31,7 @@ class Maintenance:
         store: AsyncStore,
         backpressure: Backpressure,
         retention: Callable[[Callable[[], bool]], object],
+        abandoned_turns: AbandonedTurns,
         owner: str,
     ) -> None:
         """``retention``: called in a database thread, by one process at a time, with a function that returns whether it
@@ -37,6 +40,7 @@ class Maintenance:
         self._store = store
         self._backpressure = backpressure
         self._retention = retention
+        self._abandoned_turns = abandoned_turns
         self._owner = owner
         self._stopped = False
 
@@ -48,6 +52,7 @@ class Maintenance:
                     (self._refresh_backpressure, DEPTH_REFRESH_SECONDS, "queue depths not read"),
                     (self._repair_clock_skew, CLOCK_REPAIR_SECONDS, "clock skew not repaired"),
                     (self._apply_retention, RETENTION_SECONDS, "retention not applied"),
+                    (self._abandoned_turns.settle, ABANDONED_SECONDS, "abandoned turns not charged"),
                 ):
                     group.create_task(repeat(job, problem, partial(asyncio.sleep, seconds)))
         finally:

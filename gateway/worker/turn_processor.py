@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -16,7 +17,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
-from gateway.domain.models import AuditEvent, Claim, Failure, Lease, MessageKind, Turn, TurnId
+from gateway.domain.models import AuditEvent, Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -182,10 +183,15 @@ class TurnProcessor:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease and the turn as they are now: they may be newer than those the turn was started with.
             turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome)))
+        except LeaseLost:
+            self._create_background_task(self._settle_if_ended(turn, work.attempt))  # it may have been deleted
+            raise
         finally:
             stream.close()
             await _finish_preview(preview)
-        if work.budget_grant is not None:
+        if turn.state is TurnState.CANCELLED:
+            self._create_background_task(self._stop_and_settle(turn, work.attempt))
+        elif work.budget_grant is not None:
             await self._admission.settle(work.budget_grant, turn.cost)
         self._metrics.turn_resolved(turn)
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
@@ -195,7 +201,7 @@ class TurnProcessor:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
-            return RecordOutcome(lease, turn, failure=GAVE_UP)
+            return await self._outcome_of(work, attempt, failure=GAVE_UP)
         if work.interrupted_turn == turn.id:
             return RecordOutcome(lease, turn, failure=CANCELLED)
         self._metrics.attempt_started(turn)
@@ -206,13 +212,12 @@ class TurnProcessor:
         finally:
             work.outcome_task.cancel()
         if work.outcome_task.cancelled():
-            self._create_background_task(self._assistant_runner.stop(attempt))
             return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
             return work.outcome_task.result()
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
-            return RecordOutcome(lease, turn, failure=failure_of(exc))
+            return await self._outcome_of(work, attempt, failure=failure_of(exc))
 
     async def _start_attempt(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
         """Returns the reply, or the failure if the operator's rules do not admit the turn. Raises AssistantError."""
@@ -222,15 +227,43 @@ class TurnProcessor:
             return RecordOutcome(lease, turn, failure=admitted.failure)
         work.budget_grant = admitted
         reply = await self._assistant_runner.run_turn(attempt)
+        return await self._outcome_of(work, attempt, reply=admitted.with_notice(reply.text), files=reply.files)
+
+    async def _outcome_of(
+        self,
+        work: ConversationTask,
+        attempt: RunAttempt,
+        *,
+        reply: str = "",
+        files: tuple[File, ...] = (),
+        failure: Failure | None = None,
+    ) -> RecordOutcome:
+        """Returns an outcome with what all runs of the turn used."""
+        spent = self._admission.expense_of(await self._assistant_runner.usage_of(attempt))
         return RecordOutcome(
-            lease,
-            turn,
-            admitted.with_notice(reply.text),
-            reply.usage,
-            files=reply.files,
-            model=reply.model,
-            cost=self._admission.cost(reply),
+            work.claim.lease,
+            work.claim.turn,
+            reply,
+            spent.usage,
+            failure,
+            files,
+            spent.model,
+            spent.cost,
+            spent.is_estimate,
         )
+
+    async def _settle_if_ended(self, turn: Turn, attempt: RunAttempt) -> None:
+        """Stops and charges a turn whose lease is lost, unless another process goes on with its run."""
+        found = await self._store.read_with_retry(lambda store: store.get_turn(turn.id))
+        if found is None or found.state is TurnState.CANCELLED:
+            await self._stop_and_settle(turn, attempt)
+
+    async def _stop_and_settle(self, turn: Turn, attempt: RunAttempt) -> None:
+        """Stops the run of a turn that was cancelled or deleted, then charges what it used."""
+        await self._assistant_runner.stop(attempt)
+        expense = self._admission.expense_of(await self._assistant_runner.usage_of(attempt))
+        if await self._admission.settle_ended(turn.id, expense):
+            self._metrics.expense_added(turn.message.key.platform, expense)
 
     def _attachments(self, turn: Turn) -> AttachmentLoader:
         adapter = self._adapters[turn.message.key.platform]
@@ -250,7 +283,8 @@ class TurnProcessor:
             stream.has_viewer = False
 
     def _create_background_task(self, work: Any) -> None:
-        task = asyncio.create_task(work)
+        # In a new context: the lease on the conversation may be gone by then.
+        task = asyncio.create_task(work, context=Context())
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
 

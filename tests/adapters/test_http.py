@@ -35,7 +35,7 @@ def no_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def chat() -> Iterator[Chat]:
-    chat = Chat(keys=KEYS)
+    chat = Chat(keys=KEYS, chat_adopts_threads=True)
     yield chat
     chat.close()
 

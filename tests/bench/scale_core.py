@@ -77,6 +77,8 @@ class WaitingAssistant:
     """An assistant without memory that answers after so many seconds."""
 
     name = description = "waiting"
+    model = ""
+    is_metered = resumes_runs = False
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -102,6 +104,8 @@ class WaitingAssistant:
     ) -> AsyncGenerator[RunEvent, None]:
         async for event in self.run(turn, thread_id, history):
             yield event
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> None: ...
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         pass

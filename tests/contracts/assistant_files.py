@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import AssistantRefused, AssistantUnavailable
-from gateway.domain.models import Attachment
+from gateway.domain.models import Attachment, UsageCounted
 from gateway.ports.assistant import Assistant
 from tests.contracts.assistant_online import FAULTS, WithFakeServer
 from tests.contracts.assistant_session import AssistantSession, make_attachment
@@ -69,6 +69,14 @@ class FilesContract(WithFakeServer):
         assert "[beginning of what is said in voice.ogg]\nHello, can you hear me?\n" in read
         assert "[memo.m4a could not be read: nothing is said in it]" in read
         assert [kind for kind, *_ in self.model_inputs(fake, session)].count("file") == 0
+
+    async def test_a_transcription_is_counted_beside_the_run(self, fake: FakeOpenAI, session: AssistantSession) -> None:
+        fake.transcripts[b"OggS hello"] = "Hello, can you hear me?"
+        session.attachments_to_send = [make_attachment("voice.ogg", b"OggS hello", media_type="audio/ogg")]
+        await session.say("")
+        (heard,) = [event for event in session.events if isinstance(event, UsageCounted) and event.beside]
+        assert heard.usage.tokens_in > 0
+        assert heard.usage.tokens_out > 0
 
     @pytest.mark.parametrize(
         "fault", [HttpFault(status=404), HttpFault(status=500), HttpFault(kind="drop_before")], ids=str

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import AssistantError, AssistantRateLimited, AssistantUnavailable
-from gateway.domain.models import Exchange, RunCompleted
+from gateway.domain.models import Exchange, RunCompleted, RunId, RunStarted, Usage, UsageCounted
 from gateway.ports.assistant import Assistant
 from gateway.tools import ToolBox, tool
 from tests.contracts.assistant import AssistantContract
@@ -85,6 +85,28 @@ class OnlineContract(WithFakeServer, AssistantContract):
         await session.begin_and_abandon("Hello")
         await session.say("Hello", may_have_begun=True)
         assert session.answer.model == MODEL
+
+    async def test_what_was_counted_for_a_run_is_told_before_the_answer(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script(CallTool("add", {"a": 1, "b": 2}), Say("It is three."))
+        await session.say("1 + 2?")
+        counted = [event for event in session.events if isinstance(event, UsageCounted)]
+        assert sum((each.usage for each in counted), Usage()) in (Usage(), session.answer.usage)
+        assert {each.model for each in counted} <= {MODEL}
+        if session.assistant.resumes_runs:
+            assert session.run_id is None
+            assert session.thread_id is not None
+            run = [event.run_id for event in session.events if isinstance(event, RunStarted)][-1]
+            looked_up = await session.assistant.run_usage(session.thread_id, run)
+            assert looked_up is not None
+            assert looked_up.usage.tokens_in > 0
+            assert looked_up.model == MODEL
+
+    async def test_a_run_that_the_server_does_not_know_was_not_counted(self, session: AssistantSession) -> None:
+        await session.say("Hello")
+        assert session.thread_id is not None
+        assert await session.assistant.run_usage(session.thread_id, RunId("run_unknown")) is None
 
     # ------------------------------------------------------------ tools
 

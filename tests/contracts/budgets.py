@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
-from gateway.domain.models import Claim, TurnId
-from gateway.ports.budgets import Budget, BudgetStore
+from gateway.domain.models import Claim, TurnId, Usage
+from gateway.ports.budgets import Budget, BudgetStore, Expense
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Rate, RecordOutcome, ReleaseLease, Store
 from tests.contracts.store_helpers import apply_write, claim_one, enqueue_and_claim, new_turn, run_concurrently
@@ -18,6 +19,7 @@ HARD = 100
 ANN = Budget("day user ann", DAY, hard_limit=HARD)
 ANN_SERIALISED = Budget("day user ann", DAY, hard_limit=HARD, serialised=True)
 ANN_MONTH = Budget("month user ann", MONTH, hard_limit=250)
+SPENT = Expense(Usage(3, 4), "m", 30, is_estimate=True)
 EVERYBODY = Budget("day platform", DAY, soft_limit=50)
 
 
@@ -36,6 +38,14 @@ def run_turn(store: Store, budget_store: BudgetStore, cost: int, *budgets: Budge
     assert budget_store.admit(claim.turn.id, budgets).is_granted
     record_outcome(store, claim, cost)
     budget_store.charge(claim.turn.id, cost)
+
+
+def end(store: Store, claim: Claim, ending: str) -> None:
+    """Ends a turn from outside while it runs."""
+    if ending == "deleted":
+        store.delete_conversation(claim.conversation.id)
+    else:
+        store.cancel_turn(claim.turn.id)
 
 
 def cost_of(budget_store: BudgetStore, budget: Budget) -> tuple[int, int]:
@@ -181,19 +191,77 @@ class AdmissionContract:
 class ReservationReleaseContract:
     """What happens to the reservations of a turn that is not charged."""
 
-    def test_cancelled_turn_reserves_nothing(self, store: Store, budget_store: BudgetStore) -> None:
-        turn = running_turn(store)
-        budget_store.admit(turn, [ANN])
-        store.cancel_turn(turn)
-        assert cost_of(budget_store, ANN) == (0, 0)
-        assert budget_store.admit(running_turn(store), [ANN]).is_granted
+    @pytest.mark.parametrize("ending", ["cancelled", "deleted"])
+    def test_turn_that_ends_while_it_runs_keeps_its_reservation_until_it_is_charged(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore, ending: str
+    ) -> None:
+        claim = enqueue_and_claim(store)
+        budget_store.admit(claim.turn.id, [ANN_SERIALISED])
+        end(store, claim, ending)
+        assert cost_of(peer, ANN) == (0, HARD)
+        assert peer.admit(running_turn(store), [ANN_SERIALISED]).must_wait
+        assert budget_store.charge_ended(claim.turn.id, SPENT)
+        assert cost_of(peer, ANN) == (30, 0)
+        assert peer.admit(running_turn(store), [ANN_SERIALISED]).is_granted
 
-    def test_deleted_turn_reserves_nothing(self, store: Store, budget_store: BudgetStore) -> None:
+    def test_expense_of_a_cancelled_turn_is_stored_with_it_once(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
+    ) -> None:
         claim = enqueue_and_claim(store)
         budget_store.admit(claim.turn.id, [ANN])
-        store.delete_conversation(claim.conversation.id)
-        assert cost_of(budget_store, ANN) == (0, 0)
-        assert budget_store.admit(running_turn(store), [ANN]).is_granted
+        store.cancel_turn(claim.turn.id)
+        charges = [partial((budget_store, peer)[n % 2].charge_ended, claim.turn.id, SPENT) for n in range(4)]
+        assert run_concurrently(charges).count(True) == 1
+        assert not peer.charge_ended(claim.turn.id, replace(SPENT, cost=99))
+        turn = store.get_turn(claim.turn.id)
+        assert turn is not None
+        assert (turn.usage, turn.model, turn.cost, turn.cost_is_estimate) == (Usage(3, 4), "m", 30, True)
+        assert cost_of(peer, ANN) == (30, 0)
+
+    def test_expense_of_a_cancelled_turn_is_stored_without_budgets(
+        self, store: Store, budget_store: BudgetStore
+    ) -> None:
+        turn = running_turn(store)
+        store.cancel_turn(turn)
+        assert budget_store.charge_ended(turn, SPENT)
+        found = store.get_turn(turn)
+        assert found is not None
+        assert found.cost == 30
+
+    def test_turn_that_goes_on_is_not_charged_as_ended(self, store: Store, budget_store: BudgetStore) -> None:
+        claim = enqueue_and_claim(store)
+        budget_store.admit(claim.turn.id, [ANN])
+        assert not budget_store.charge_ended(claim.turn.id, SPENT)
+        record_outcome(store, claim, 80)
+        assert not budget_store.charge_ended(claim.turn.id, SPENT)
+        budget_store.charge(claim.turn.id, 80)
+        assert cost_of(budget_store, ANN) == (80, 0)
+
+    @pytest.mark.parametrize("ending", ["cancelled", "deleted"])
+    def test_ended_turn_is_abandoned_when_nobody_has_charged_it_for_a_while(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore, ending: str
+    ) -> None:
+        claim = enqueue_and_claim(store)
+        budget_store.admit(claim.turn.id, [ANN, ANN_MONTH])
+        budget_store.admit(running_turn(store), [EVERYBODY])
+        assert budget_store.abandoned(0.0, 10) == []
+        end(store, claim, ending)
+        assert budget_store.abandoned(0.0, 10) == []
+        assert peer.abandoned(60.0, 10) == []
+        assert peer.abandoned(0.0, 10) == [claim.turn.id]
+        peer.charge_ended(claim.turn.id, SPENT)
+        assert peer.abandoned(0.0, 10) == []
+
+    def test_turn_of_unknown_expense_costs_as_much_as_the_most_expensive_one(
+        self, store: Store, budget_store: BudgetStore
+    ) -> None:
+        run_turn(store, budget_store, 30, ANN)
+        claim = enqueue_and_claim(store)
+        budget_store.admit(claim.turn.id, [ANN, ANN_MONTH])
+        end(store, claim, "deleted")
+        assert budget_store.charge_ended(claim.turn.id, None)
+        assert cost_of(budget_store, ANN) == (60, 0)
+        assert cost_of(budget_store, ANN_MONTH) == (250, 0)
 
     def test_turn_deleted_before_admission_reserves_nothing(self, store: Store, budget_store: BudgetStore) -> None:
         claim = enqueue_and_claim(store)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway.domain.models import Claim
-from gateway.ports.budgets import Budget, BudgetDecision, BudgetStore
+from gateway.ports.budgets import Budget, BudgetDecision, BudgetStore, Expense
 from gateway.ports.store import RecordOutcome, Store
 from tests.contracts.store_helpers import apply_write, enqueue_and_claim, new_turn
 
@@ -56,12 +56,15 @@ class BudgetMachine(RuleBasedStateMachine):
         )
         self.budgets = [ExpectedBudget(each) for each in (alone, shared, Budget(f"c {name}", "1", soft_limit=1))]
         self.turns: list[ExpectedSpender] = []
+        self.cancelled: list[ExpectedSpender] = []
+        """Those that are not charged yet."""
 
     def budgets_of(self, turn: ExpectedSpender) -> list[ExpectedBudget]:
         return [account for account in self.budgets if account.budget in turn.budgets]
 
     def other_turns(self, turn: ExpectedSpender, account: ExpectedBudget) -> list[ExpectedSpender]:
-        return [each for each in self.turns if each.admitted and each is not turn and account.budget in each.budgets]
+        running = [each for each in self.turns if each.admitted and each is not turn]
+        return [each for each in (*running, *self.cancelled) if account.budget in each.budgets]
 
     @rule(which=st.sets(st.integers(0, 2), min_size=1))
     def begin(self, which: set[int]) -> None:
@@ -105,7 +108,19 @@ class BudgetMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.turns)
     @rule(number=NUMBERS)
     def cancel(self, number: int) -> None:
-        self.store.cancel_turn(self.turns.pop(number % len(self.turns)).claim.turn.id)
+        turn = self.turns.pop(number % len(self.turns))
+        self.store.cancel_turn(turn.claim.turn.id)
+        if turn.admitted:
+            self.cancelled.append(turn)
+
+    @precondition(lambda self: self.cancelled)
+    @rule(side=SIDES, number=NUMBERS, cost=COSTS, times=st.integers(1, 2))
+    def settle_cancelled(self, side: int, number: int, cost: int, times: int) -> None:
+        turn = self.cancelled.pop(number % len(self.cancelled))
+        for time in range(times):
+            self.budget_stores[(side + time) % 2].charge_ended(turn.claim.turn.id, Expense(cost=cost))
+        for account in self.budgets_of(turn):
+            account.costs.append(cost)
 
     @invariant()
     def every_cost_is_counted_once(self) -> None:
@@ -119,7 +134,7 @@ class BudgetMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_kept_free_for_nobody(self) -> None:
-        if not any(turn.admitted for turn in self.turns):
+        if not self.cancelled and not any(turn.admitted for turn in self.turns):
             spent = self.budget_stores[1].usage_of([account.budget for account in self.budgets])
             assert [each.reserved for each in spent] == [0, 0, 0]
 

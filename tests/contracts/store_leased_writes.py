@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, Failure, Lease, RunId, ThreadId, Turn, TurnState, Usage
+from gateway.domain.errors import LeaseLost, ThreadNotFound
+from gateway.domain.models import Claim, Exchange, Failure, Lease, RunId, ThreadId, Turn, TurnState, Usage
 from gateway.ports.store import (
     FinishTurn,
     LeasedWrite,
@@ -56,7 +56,31 @@ class WritingContract:
         assert isinstance(following, Claim)
         assert following.conversation == claim.conversation == store.find_conversation(key())
         assert (following.conversation.thread_id, following.conversation.backend) == (None, "")
-        assert store.find_conversation_by_thread(ThreadId("thread_1")) is None
+
+    def test_a_thread_belongs_to_its_conversation_for_good(self, store: Store) -> None:
+        claim = enqueue_and_claim(store)
+        thread, other = ThreadId("thread_1"), replace(key(), channel="other")
+        store.apply_writes([SetThread(claim.lease, thread, "threads"), SetThread(claim.lease, None, "")])
+        owner = store.find_conversation(key())
+        assert store.find_conversation_by_thread(thread) == owner
+        assert store.import_thread(other, thread, "threads", []) == owner
+        store.delete_conversation(claim.conversation.id)
+        assert store.find_conversation_by_thread(thread) is None
+        with pytest.raises(ThreadNotFound):
+            store.import_thread(other, thread, "threads", [])
+
+    def test_the_thread_of_a_deleted_conversation_is_not_imported_again(self, store: Store) -> None:
+        claim = enqueue_and_claim(store)
+        store.apply_writes([SetThread(claim.lease, ThreadId("thread_1"), "threads")])
+        store.delete_conversation(claim.conversation.id)
+        with pytest.raises(ThreadNotFound):
+            store.import_thread(key(), ThreadId("thread_1"), "threads", [])
+
+    def test_a_thread_that_was_only_imported_may_be_imported_again(self, store: Store) -> None:
+        imported = store.import_thread(key(), ThreadId("thread_1"), "threads", [Exchange("a", "b")])
+        store.release_adopted(imported.id)
+        assert store.find_conversation(key()) is None
+        assert store.import_thread(key(), ThreadId("thread_1"), "threads", []).thread_id == "thread_1"
 
     def test_former_threads_are_kept_until_the_conversation_is_deleted(self, store: Store) -> None:
         claim = enqueue_and_claim(store)

@@ -21,6 +21,7 @@ from gateway.domain.models import (
     Turn,
     TurnId,
     Usage,
+    UsageCounted,
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -43,6 +44,11 @@ class FakeAssistant:
     def __init__(self, name: str = "fake") -> None:
         self.name = name
         self.description = "an assistant in memory"
+        self.model = "fake-1"
+        self.is_metered = False
+        self.resumes_runs = True
+        self.usages: dict[RunId, UsageCounted] = {}
+        """What it counted for runs that are looked up."""
         self.threads: dict[ThreadId, FakeThread] = {}
         self.scripts: list[list[AssistantStep]] = []
         self.running = 0
@@ -129,6 +135,10 @@ class FakeAssistant:
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         self.cancelled.append((thread_id, run_id))
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
+        self.calls.append(f"run_usage {run_id}")
+        return self.usages.get(run_id)
 
     async def fetch_file(self, file: File) -> bytes:
         if file.reference not in self.files:

@@ -150,17 +150,25 @@ class FakeInbox:
         except KeyError:
             raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
 
-    def resolve_conversation(self, key: ConversationKey) -> Conversation:
+    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         self._check()
         with self._lock:
-            found = self._conversations.get(key) or self._of_thread(key.channel) or self._adopt(key)
+            found = self._conversations.get(key) or self._of_thread(key.channel)
+            if found is None and may_adopt:
+                found = self._adopt(key)
+        if found is None:
+            raise ThreadNotFound(f"There is no thread {key.channel!r}.")
         if (found.key.platform, found.key.workspace) != (key.platform, key.workspace):
             raise ThreadNotFound(f"There is no thread {key.channel!r}.")
         return found
 
-    def transcript(self, conversation: Conversation) -> Sequence[Turn]:
+    def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
         self._check()
-        return tuple(turn for turn in self._turns.values() if turn.conversation_id == conversation.id)
+        turns = [turn for turn in self._turns.values() if turn.conversation_id == conversation.id]
+        found = [turn for turn in turns if before is None or turn.seq < before]
+        return tuple(found if limit is None else found[-limit:])
 
     def cancel_turn(self, turn_id: TurnId) -> Turn:
         with self._lock:
@@ -348,11 +356,13 @@ class AsyncFakeInbox:
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)
 
-    async def resolve_conversation(self, key: ConversationKey) -> Conversation:
-        return self._inbox.resolve_conversation(key)
+    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
+        return self._inbox.resolve_conversation(key, may_adopt=may_adopt)
 
-    async def transcript(self, conversation: Conversation) -> Sequence[Turn]:
-        return self._inbox.transcript(conversation)
+    async def transcript(
+        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
+    ) -> Sequence[Turn]:
+        return self._inbox.transcript(conversation, before=before, limit=limit)
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.cancel_turn(turn_id)

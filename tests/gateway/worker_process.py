@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from queue import SimpleQueue
+from types import MappingProxyType
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.rate_limiter import RateLimiter
-from gateway.domain.models import Turn, TurnId
+from gateway.domain.models import MessageKind, Turn, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
-from gateway.policy.prices import Prices
+from gateway.policy.prices import Price, Prices
 from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.ports.assistant import Assistant
 from gateway.ports.store import ClusterEvent
+from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
-from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
 
+EACH_TOKEN = Prices(dict.fromkeys(("gpt-4o", "*"), Price(Decimal(1), Decimal(1))))
+"""A millionth for each token."""
 
-def open_admission(store: SqlStore, journal: AsyncStore, **settings: str) -> AdmissionControl:
+
+def open_admission(
+    store: SqlStore, journal: AsyncStore, *, prices: Prices = EACH_TOKEN, **settings: str
+) -> AdmissionControl:
     """Returns a gatekeeper with these rules; without any it admits everything."""
     rules = Rules.from_settings(AdmissionSettings(_env_file=None, **settings))  # type: ignore[arg-type,call-arg]  # pydantic-settings
-    return AdmissionControl(rules, Prices({}), store.ledger, journal, max_wait=30.0)
+    return AdmissionControl(rules, prices, store.ledger, journal, max_wait=30.0)
 
 
 class _ListeningStore:
@@ -57,12 +65,14 @@ class WorkerProcess:
     def __init__(
         self,
         store: SqlStore,
-        assistant: FakeAssistant,
+        assistant: Assistant,
         *,
         owner: str = "one",
         room: int = 50,
         lease_seconds: float = 0.6,
         sweep_seconds: float = 0.05,
+        timeout: float = 30.0,
+        rules: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.store = store
         self.assistant = assistant
@@ -70,12 +80,13 @@ class WorkerProcess:
         self.executor = ThreadPoolExecutor(4)
         self.pressure = Backpressure(max_total=2000, max_per_platform=1500)
         async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()
-        runner = AssistantRunner(async_store, assistant, metrics, timeout=30.0, max_retries=2, retry_delay=0.001)
+        runner = AssistantRunner(async_store, assistant, metrics, timeout=timeout, max_retries=2, retry_delay=0.001)
         delivery_context_of = partial(
             WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant
         )
         platforms = {self.platform.name: self.platform}
-        gatekeeper = open_admission(store, async_store)
+        gatekeeper = open_admission(store, async_store, prices=EACH_TOKEN, **rules)
+        self.abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics, settle_seconds=0.0)
         self.worker = Worker(
             async_store,
             TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing),
@@ -99,8 +110,10 @@ class WorkerProcess:
         """Starts listening for events of other processes; sets ``listening`` once it does."""
         self.worker.listen(_ListeningStore(self.store, self.listening), self.decided.put)  # type: ignore[arg-type]  # has listen() only
 
-    def say(self, text: str, channel: str = "c", *, awaited: bool = False) -> TurnId:
-        message = self.platform.message(text, channel=channel)
+    def say(
+        self, text: str, channel: str = "c", *, awaited: bool = False, kind: MessageKind = MessageKind.PROMPT
+    ) -> TurnId:
+        message = replace(self.platform.message(text, channel=channel), kind=kind)
         return self.inbox.accept(replace(message, has_waiting_caller=awaited)).turn.id
 
     def stored(self, turn: TurnId) -> Turn:

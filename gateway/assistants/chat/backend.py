@@ -24,9 +24,10 @@ from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds
-from gateway.assistants.transcription import with_transcripts
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
 from gateway.domain.models import (
+    REASONING,
     Exchange,
     File,
     RunCompleted,
@@ -44,8 +45,6 @@ from gateway.ports.check import CheckResult
 from gateway.settings import OPENAI_HOST
 from gateway.tools import ToolBox
 
-REASONING = "reasoning"
-"""The name under which reasoning is shown."""
 MAX_REPEATS = 2
 """How often an answer that began and was lost is requested again: the server worked for each, and charges it."""
 
@@ -56,6 +55,8 @@ class ChatBackend:
     """Runs turns by chat completions of one server."""
 
     name = "chat"
+    is_metered = True
+    resumes_runs = False
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class ChatBackend:
 
         ``retry_seconds``: pause before an interrupted answer is requested again; it doubles with each.
         """
+        self.model = config.model
         self.description = f"{self.name} at {api.host}, model {config.model}"
         self._api = api
         self._config = config
@@ -99,7 +101,10 @@ class ChatBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = await self._new_state(turn, thread_id, history, attachments)
+        transcripts = Transcripts(self._api, self._config, attachments)
+        state = await self._new_state(turn, thread_id, history, transcripts.load)
+        for heard in transcripts.take_counted():
+            yield heard
         try:
             async with aclosing(self._run_until_answered(state)) as events:
                 async for event in events:
@@ -126,7 +131,7 @@ class ChatBackend:
     ) -> ChatRunState:
         limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
         past = fit_history(self._filtered.without(await history()), limit)
-        parts = await load(turn, with_transcripts(self._api, self._config, attachments))
+        parts = await load(turn, attachments)
         if Feature.IMAGES in self._limits:
             parts = [*(without_files(parts) or parts)]
         return ChatRunState(turn, thread_id, PastOfTurn(past), parts)
@@ -241,6 +246,9 @@ class ChatBackend:
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         """Does nothing: an answer ends when its connection is closed."""
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> None:
+        """Returns None: the server keeps no completions."""
 
     async def fetch_file(self, file: File) -> bytes:
         """Raises AssistantRefused: chat completions return no files."""

@@ -31,15 +31,16 @@ from gateway.assistants.responses.earlier_attempts import EarlierAttempts
 from gateway.assistants.responses.items import ResponseEventReader, image_content
 from gateway.assistants.responses.local_threads import create_local_thread, is_local
 from gateway.assistants.responses.requests import ServerResponses
-from gateway.assistants.responses.state import ResponseRunState
+from gateway.assistants.responses.state import ResponseRunState, counted_usage
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds
-from gateway.assistants.transcription import with_transcripts
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
     AssistantMisconfigured,
+    AssistantRateLimited,
     AssistantUnavailable,
     ThreadMissing,
 )
@@ -54,6 +55,7 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
     Usage,
+    UsageCounted,
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -71,11 +73,14 @@ class ResponsesBackend:
     """Runs turns by conversations and responses of one server."""
 
     name = "responses"
+    is_metered = True
+    resumes_runs = True
 
     def __init__(
         self, api: AssistantApiClient, config: AssistantConfig, toolbox: ToolBox, *, history_chars: int = 48_000
     ) -> None:
         """``history_chars``: how many characters of history a request carries where the server keeps none."""
+        self.model = config.model
         self.description = f"{self.name} at {api.host}, model {config.model}"
         self._api = api
         self._config = config
@@ -157,7 +162,7 @@ class ResponsesBackend:
         state = ResponseRunState(
             turn,
             thread_id,
-            with_transcripts(self._api, self._config, attachments),
+            Transcripts(self._api, self._config, attachments),
             takes_images=Feature.IMAGES not in self._limits,
         )
         if is_local(thread_id):
@@ -168,6 +173,12 @@ class ResponsesBackend:
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
         if run_id is not None:
             await self._responses.cancel(run_id)
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:  # noqa: ARG002  # required by the port
+        try:
+            return counted_usage(await self._responses.wait_until_final(run_id))
+        except (AnswerLost, AssistantRateLimited):  # it is lost, or never started
+            return None
 
     async def fetch_file(self, file: File) -> bytes:
         """Downloads "container <id> <file id>", "response <id> <item id>" or "conversation <id> <item id>"."""
@@ -187,6 +198,8 @@ class ResponsesBackend:
         self, state: ResponseRunState, items: list[Json] | None, history: HistoryLoader
     ) -> AsyncGenerator[RunEvent, None]:
         """Runs until there is an answer. An error says what it cost, and whether a new thread may help."""
+        for heard in state.transcripts.take_counted():
+            yield heard
         try:
             async with aclosing(self._run_until_answered(state, items)) as events:
                 async for event in events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
 from gateway.assistants.json_fields import as_objects, as_text, as_usage
@@ -23,8 +23,8 @@ from gateway.assistants.responses.items import (
 )
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.models import File, RunId, ThreadId, Turn, Usage, UsageCounted
-from gateway.ports.assistant import AttachmentLoader, no_attachments
 
 
 @dataclass
@@ -33,7 +33,7 @@ class ResponseRunState:
 
     turn: Turn
     thread_id: ThreadId
-    attachments: AttachmentLoader = no_attachments
+    transcripts: Transcripts
     takes_images: bool = True
     """Whether the model may take images."""
     past: PastOfTurn | None = None
@@ -58,13 +58,13 @@ class ResponseRunState:
 
     def count_usage(self) -> UsageCounted | None:
         """Adds the tokens of the newest response. Returns the event for them; None without any."""
-        counted, name = as_usage(self.response.get("usage")), as_text(self.response.get("id"))
-        if counted == Usage() or name in self.counted_ids:
+        counted = counted_usage(self.response)
+        if counted is None or counted.run_id in self.counted_ids:
             return None
-        self.counted_ids.add(name)
-        self.usage += counted
-        self.model = as_text(self.response.get("model")) or self.model
-        return UsageCounted(RunId(name), counted, self.model)
+        self.counted_ids.add(counted.run_id)
+        self.usage += counted.usage
+        self.model = counted.model or self.model
+        return replace(counted, model=self.model)
 
     def apply_response(self) -> list[FunctionCall]:
         """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""
@@ -99,7 +99,7 @@ class ResponseRunState:
 
     async def message_items(self) -> list[Json]:
         """Makes the item of the turn's message, and returns it as the items to post."""
-        said, parts = self.turn.message.text_with_attachments, await load(self.turn, self.attachments)
+        said, parts = self.turn.message.text_with_attachments, await load(self.turn, self.transcripts.load)
         words = without_files(parts)
         if words is not None and not self.takes_images:
             parts, words = [*words], None
@@ -113,3 +113,11 @@ class ResponseRunState:
             return None
         self.message, self.message_without_files = self.message_without_files, None
         return [self.message]
+
+
+def counted_usage(response: Json) -> UsageCounted | None:
+    """Returns what the server counted for a response; None if it says nothing."""
+    usage = as_usage(response.get("usage"))
+    if usage == Usage():
+        return None
+    return UsageCounted(RunId(as_text(response.get("id"))), usage, as_text(response.get("model")))

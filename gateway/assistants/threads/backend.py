@@ -32,9 +32,9 @@ from gateway.assistants.threads.items import (
     pending_calls,
 )
 from gateway.assistants.threads.server_assistant import ServerAssistant
-from gateway.assistants.threads.state import PostRequest, ThreadRunState
+from gateway.assistants.threads.state import PostRequest, ThreadRunState, counted_usage
 from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, run_calls, too_many_rounds
-from gateway.assistants.transcription import with_transcripts
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -52,6 +52,7 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
     Usage,
+    UsageCounted,
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -73,10 +74,13 @@ class ThreadsBackend:
     """Runs turns by threads and runs of one server."""
 
     name = "threads"
+    is_metered = True
+    resumes_runs = True
 
     def __init__(
         self, api: AssistantApiClient, config: AssistantConfig, toolbox: ToolBox, assistant: ServerAssistant
     ) -> None:
+        self.model = config.model
         self.description = f"{self.name} at {api.host}, {assistant.name}"
         self._api = api
         self._config = config
@@ -134,7 +138,7 @@ class ThreadsBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = ThreadRunState(turn, thread_id, attachments)
+        state = ThreadRunState(turn, thread_id, Transcripts(self._api, self._config, attachments))
         async with aclosing(self._run_or_explain(state, await self._create_run_request(state), history)) as events:
             async for event in events:
                 yield event
@@ -147,7 +151,7 @@ class ThreadsBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = ThreadRunState(turn, thread_id, attachments)
+        state = ThreadRunState(turn, thread_id, Transcripts(self._api, self._config, attachments))
         if run_id is None and (found := await self._find_newest(state, "runs")):
             run_id = RunId(as_text(found.get("id")))
             yield RunStarted(run_id)
@@ -168,10 +172,18 @@ class ThreadsBackend:
             if run_id is not None:
                 await self._api.post(f"{_run_path(thread_id, run_id)}/cancel", {})
 
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
+        try:
+            return counted_usage(await self._wait_until_stopped(thread_id, run_id))
+        except (ThreadMissing, AssistantUnavailable):
+            return None
+
     async def _run_or_explain(
         self, state: ThreadRunState, request: PostRequest | None, history: HistoryLoader
     ) -> AsyncGenerator[RunEvent, None]:
         """Runs until there is an answer. An error says what it cost, and whether a new thread may help."""
+        for heard in state.transcripts.take_counted():
+            yield heard
         try:
             async with aclosing(self._run_until_final(state, request)) as events:
                 async for event in events:
@@ -299,8 +311,7 @@ class ThreadsBackend:
         metadata = {"turn_id": state.turn.id}
         body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
         if with_message:
-            attachments = with_transcripts(self._api, self._config, state.attachments)
-            message, state.message_without_files = await self._files.build_messages(state.turn, attachments)
+            message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
             body["additional_messages"] = [message]
         return f"{_path(state.thread_id)}/runs", body
 

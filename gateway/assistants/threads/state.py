@@ -9,9 +9,9 @@ from gateway.assistants.json_fields import as_text, as_usage
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.items import RunEventReader, RunExpired, failure_of, is_final
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import RunId, ThreadId, Turn, Usage, UsageCounted
-from gateway.ports.assistant import AttachmentLoader, no_attachments
 
 PostRequest = tuple[str, Json]
 """A path and the body to POST."""
@@ -25,7 +25,7 @@ class ThreadRunState:
 
     turn: Turn
     thread_id: ThreadId
-    attachments: AttachmentLoader = no_attachments
+    transcripts: Transcripts
     message_without_files: Json | None = None
     """The message without its files, as long as the server may still reject them."""
     accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
@@ -51,13 +51,12 @@ class ThreadRunState:
 
     def count_usage(self) -> UsageCounted | None:
         """Adds the tokens of the run when it has ended. Returns the event for them; None without any, or if counted."""
-        run = self.reader.run
-        counted, name = as_usage(run.get("usage")), self.reader.id
-        if not is_final(run) or counted == Usage() or name in self.counted_ids:
+        counted = counted_usage(self.reader.run) if is_final(self.reader.run) else None
+        if counted is None or counted.run_id in self.counted_ids:
             return None
-        self.counted_ids.add(name)
-        self.usage += counted
-        return UsageCounted(RunId(name), counted, as_text(run.get("model")))
+        self.counted_ids.add(counted.run_id)
+        self.usage += counted.usage
+        return counted
 
     def fall_back_without_files(self, request: PostRequest, error: AssistantRefused) -> PostRequest:
         """Returns the request to send after a rejection: without files. Raises ``error`` if there were none."""
@@ -67,3 +66,11 @@ class ThreadRunState:
         path, body = request
         plain, self.message_without_files = self.message_without_files, None
         return path, {**body, "additional_messages": [plain]}
+
+
+def counted_usage(run: Json) -> UsageCounted | None:
+    """Returns what the server counted for a run; None if it says nothing."""
+    usage = as_usage(run.get("usage"))
+    if usage == Usage():
+        return None
+    return UsageCounted(RunId(as_text(run.get("id"))), usage, as_text(run.get("model")))

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import parse_qs
 
 from gateway.domain.errors import MalformedRequest
 from gateway.ports.inbox import AsyncInbox
@@ -35,7 +36,7 @@ class ClientDisconnected(Exception):
 class HttpRequest:
     """A request to a native route. Header names are lower case, and values Latin-1, as WSGI has them too."""
 
-    __slots__ = ("_receive", "headers", "method", "path_values", "peer")
+    __slots__ = ("_query", "_receive", "headers", "method", "path_values", "peer")
 
     def __init__(self, scope: Scope, receive: Receive, path_values: Mapping[str, str]) -> None:
         """``path_values``: the parts of the path for the placeholders of the route."""
@@ -44,7 +45,12 @@ class HttpRequest:
         self.path_values = path_values
         self.peer: str = scope["client"][0] if scope.get("client") else ""
         """The address of the other end of the connection, which may be a proxy; "" for a Unix socket."""
+        self._query: bytes = scope["query_string"]
         self._receive = receive
+
+    def query_value(self, name: str) -> str:
+        """Returns the first value of a query parameter; "" if there is none."""
+        return parse_qs(self._query.decode("latin-1")).get(name, [""])[0]
 
     async def read_body(self, max_bytes: int) -> bytes:
         """Returns the whole body. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""

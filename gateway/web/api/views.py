@@ -17,6 +17,8 @@ from gateway.domain.models import Conversation, Failure, PreviewEvent, TextDelta
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse, Problem
 
+TRANSCRIPT_TURNS = 200
+"""Turns on one page of a transcript."""
 EVENT_STREAM = "text/event-stream"
 PING = ": ping\n\n"
 UNSAFE_CHARACTERS = re.compile(r"[\x85\u2028\u2029\ud800-\udfff]")
@@ -70,7 +72,8 @@ class ThreadView(BaseModel):
     thread_id: str
     backend: str = Field(description="The backend that has the thread; empty until its first turn starts.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
-    messages: list[ThreadMessage] = Field(description="Oldest first.")
+    messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
+    earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
 
 
 def result_response(turn: Turn) -> JsonResponse:
@@ -120,7 +123,9 @@ def turn_body(turn: Turn) -> dict[str, Any]:
 
 
 def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, Any]:
+    """Returns a page of a transcript: the turns of one call of ``transcript`` with the limit TRANSCRIPT_TURNS."""
     return ThreadView(
+        earlier=turns[0].id if len(turns) == TRANSCRIPT_TURNS and turns[0].seq > 1 else None,
         thread_id=conversation.key.channel,
         backend=conversation.backend,
         assistant_thread_id=conversation.thread_id,

@@ -252,7 +252,7 @@ def test_in_a_shared_channel_the_conversation_is_of_our_workspace_and_the_author
     said = one(app_mention("hello", user_team="T0THEIRS"), envelope)
     assert (said.key.workspace, said.message_id) == (TEAM, f"{TEAM}:C0CHAN:{TS}")
     assert (said.address["team"], said.address["enterprise"]) == (TEAM, "E0OURS")
-    assert said.address["user_team"] == "T0THEIRS"
+    assert said.address["user_team"] == said.author_workspace == "T0THEIRS"
 
 
 def test_a_payload_without_authorizations_is_of_the_workspace_it_names() -> None:

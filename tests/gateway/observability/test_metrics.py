@@ -143,7 +143,7 @@ def test_names_units_and_types_are_as_open_metrics_demands() -> None:
     metrics = all_of(Metrics(queue_depths=lambda: [QueueDepth("slack", 1, 1.0)]))
     text = openmetrics(metrics.registry).decode()  # type: ignore[no-untyped-call]  # the library has no types there
     families = [f for f in strictly_parsed(text) if _is_ours(f.name)]  # type: ignore[no-untyped-call]  # likewise
-    assert len(families) == 20
+    assert len(families) == 21
     for family in families:
         assert family.documentation.endswith(".")
         assert family.type in {"counter", "gauge", "histogram"}

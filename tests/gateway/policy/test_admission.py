@@ -24,7 +24,6 @@ from gateway.domain.models import (
     Failure,
     Message,
     MessageKind,
-    RunCompleted,
     Turn,
     TurnId,
     TurnState,
@@ -34,6 +33,7 @@ from gateway.policy import admission
 from gateway.policy.admission import BUDGET_EXHAUSTED, RATE_LIMITED, AdmissionControl, Denial, Grant, check_budgets
 from gateway.policy.prices import Price, Prices
 from gateway.policy.rules import MILLION, AdmissionSettings, Rules
+from gateway.ports.budgets import AttemptUsage, Expense, ModelUsage
 from gateway.ports.store import RecordOutcome
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
@@ -141,11 +141,11 @@ def message(kind: MessageKind = MessageKind.PROMPT) -> Message:
     return Message(ConversationKey("pigeon", channel="loft"), "1", "Hello", "Ada", kind=kind)
 
 
-def without_store(**settings: object) -> AdmissionControl:
+def without_store(*, prices: Prices = PRICES, **settings: object) -> AdmissionControl:
     nothing = ForbiddenStore()
     journal: AsyncStore = nothing  # type: ignore[assignment]  # it must not be used
     ledger: SqlBudgetStore = nothing  # type: ignore[assignment]  # likewise
-    return AdmissionControl(rules(**settings), PRICES, ledger, journal, max_wait=1.0)
+    return AdmissionControl(rules(**settings), prices, ledger, journal, max_wait=1.0)
 
 
 async def test_without_limits_the_database_is_not_asked() -> None:
@@ -164,9 +164,15 @@ async def test_what_asks_nothing_is_free(kind: MessageKind) -> None:
 
 def test_a_reply_costs_what_its_model_costs() -> None:
     keeper = without_store(blocked="pigeon:Ada")
-    assert keeper.cost(RunCompleted("Hi", Usage(10, 5), model="dove-2026")) == 20
-    assert keeper.cost(RunCompleted("Hi", Usage(10, 5))) == 20
+    assert keeper.expense_of(AttemptUsage((ModelUsage("dove-2026", Usage(10, 5)),))).cost == 20
+    assert keeper.expense_of(AttemptUsage((ModelUsage("", Usage(10, 5)),))).cost == 20
     assert keeper.denial_reason(message()) == "BLOCKED lists pigeon:Ada"
+
+
+def test_a_turn_costs_what_all_its_models_cost_and_is_named_after_the_one_that_used_most() -> None:
+    used = AttemptUsage((ModelUsage("dove", Usage(10, 5)), ModelUsage("ear", Usage(100, 1))), is_estimate=True)
+    prices = Prices({"dove": Price(Decimal(1), Decimal(2)), "ear": Price(Decimal(3), Decimal(0))}, "dove")
+    assert without_store(prices=prices).expense_of(used) == Expense(Usage(110, 6), "ear", 320, is_estimate=True)
 
 
 # ---------------------------------------------------------------- budgets

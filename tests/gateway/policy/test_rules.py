@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -61,6 +62,13 @@ def test_nobody_in_particular_is_on_no_list() -> None:
     assert rules(allowed="pigeon:ann").denial_reason(message(author="")) is not None
 
 
+def test_the_authors_own_workspace_is_on_the_lists_too() -> None:
+    guest = replace(message(), author_workspace="T9")
+    assert rules(blocked="pigeon:T9").denial_reason(guest) == "BLOCKED lists pigeon:T9"
+    assert rules(blocked="pigeon:T9").denial_reason(message()) is None
+    assert rules(allowed="pigeon:T9").denial_reason(guest) is None
+
+
 @pytest.mark.parametrize("setting", ["allowed", "blocked"])
 @pytest.mark.parametrize("listed", ["ann", "pigeon:", ":ann", "pigeon:ann, bob"])
 def test_a_list_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, setting: str, listed: str) -> None:
@@ -93,7 +101,7 @@ def test_a_platform_may_have_a_budget_of_its_own() -> None:
 @pytest.mark.parametrize("span", BudgetPeriod)
 def test_each_budget_has_a_setting(monkeypatch: pytest.MonkeyPatch, whose: BudgetScope, span: BudgetPeriod) -> None:
     monkeypatch.setenv(f"BUDGET_{whose}_{span}".upper(), "3")
-    (share,) = Rules.load().applicable_budgets(message(), 0.0)
+    (share,) = Rules.load().applicable_budgets(replace(message(), caller="key one"), 0.0)
     assert (share.scope, share.period, share.budget.hard_limit) == (whose, span, 3_000_000)
 
 
@@ -108,8 +116,8 @@ EVERY_BUDGET = {f"budget_{whose}_{span}": "1" for whose in BudgetScope for span 
 
 
 def test_months_come_before_days() -> None:
-    spans = [share.period for share in rules(**EVERY_BUDGET).applicable_budgets(message(), 0.0)]
-    assert spans == [BudgetPeriod.MONTH] * 3 + [BudgetPeriod.DAY] * 3
+    shares = rules(**EVERY_BUDGET).applicable_budgets(replace(message(), caller="key one"), 0.0)
+    assert [share.period for share in shares] == [BudgetPeriod.MONTH] * 4 + [BudgetPeriod.DAY] * 4
 
 
 def test_periods_are_days_and_months_of_utc() -> None:
@@ -127,7 +135,8 @@ def scopes(message: Message, **settings: str) -> set[str]:
 
 
 def test_every_budget_has_a_scope_of_its_own() -> None:
-    assert len(scopes(message(), **EVERY_BUDGET)) == 6
+    assert len(scopes(replace(message(), caller="key one"), **EVERY_BUDGET)) == 8
+    assert len(scopes(message(), **EVERY_BUDGET)) == 6  # nobody's word has to be taken for who wrote it
 
 
 @pytest.mark.parametrize(
@@ -155,6 +164,37 @@ def test_only_a_persons_turns_run_alone() -> None:
     assert alone == {BudgetScope.USER}
     (soft,) = rules(budget_user_day="1/").applicable_budgets(message(), 0.0)
     assert not soft.budget.serialised
+
+
+def called(author: str, caller: str = "key one", channel: str = "c") -> Message:
+    return replace(message(author=author, channel=channel), caller=caller)
+
+
+@pytest.mark.parametrize("name", ["case", "Case", " case\t", "CASE"])
+def test_a_name_that_only_the_caller_vouches_for_is_folded(name: str) -> None:
+    limits = {"budget_user_day": "1"}
+    assert scopes(called(name), **limits) == scopes(called("case"), **limits)
+    assert scopes(message(author="Case"), **limits) != scopes(message(author="case"), **limits)
+
+
+def test_names_that_look_alike_are_one() -> None:
+    composed, decomposed = "Zo\u00eb", "ZOE\u0308"
+    assert scopes(called(composed), budget_user_day="1") == scopes(called(decomposed), budget_user_day="1")
+
+
+def test_a_caller_who_names_no_user_is_one_user_in_all_threads() -> None:
+    limits = {"budget_user_day": "1"}
+    assert scopes(called("", channel="a"), **limits) == scopes(called("  ", channel="b"), **limits)
+    assert scopes(called(""), **limits) != scopes(called("", caller="key two"), **limits)
+
+
+def test_a_caller_has_a_budget_and_a_rate_whatever_users_it_names() -> None:
+    assert scopes(called("ann"), budget_caller_day="1") == scopes(called("bob"), budget_caller_day="1")
+    limits = rules(caller_turns_per_minute=5, caller_turns_per_hour=50, user_turns_per_minute=2)
+    ann, bob = limits.rate_limits_of(called("ann")), limits.rate_limits_of(called("bob"))
+    assert [pace.max_turns for pace in ann] == [2, 5, 50]
+    assert (ann[0] != bob[0], ann[1:] == bob[1:]) == (True, True)
+    assert limits.rate_limits_of(message()) == limits.rate_limits_of(message())[:1]
 
 
 # ---------------------------------------------------------------- rates

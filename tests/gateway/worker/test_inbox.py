@@ -192,6 +192,29 @@ def test_a_thread_that_only_the_backend_knows_is_imported_with_its_history(
         inbox.resolve_conversation(key("conv_9", workspace="bob"))
 
 
+def test_a_thread_that_was_only_imported_is_not_deleted_at_the_backend(
+    inbox: ThreadInbox, assistant: FakeAssistant
+) -> None:
+    assistant.threads[ThreadId("conv_9")] = FakeThread(history=[Exchange("hi", "hello")])
+    assert inbox.delete_conversation(inbox.resolve_conversation(key("conv_9"))) == ()
+    assert "conv_9" in assistant.threads
+    with pytest.raises(ThreadNotFound):
+        inbox.resolve_conversation(key("conv_9"), may_adopt=False)
+    assert inbox.resolve_conversation(key("conv_9")).thread_id == "conv_9"
+
+
+def test_a_thread_from_before_a_reset_cannot_be_read_by_somebody_else(
+    inbox: ThreadInbox, worker: Notes, assistant: FakeAssistant, sqlite_store: SqlStore
+) -> None:
+    assistant.threads[ThreadId("conv_1")] = FakeThread(history=[Exchange("secret", "hello")])
+    inbox.accept(message("one"))
+    lease = worker.submitted[0].lease
+    sqlite_store.apply_writes([SetThread(lease, ThreadId("conv_1"), "fake"), SetThread(lease, None, "")])
+    with pytest.raises(ThreadNotFound):
+        inbox.resolve_conversation(key("conv_1", workspace="bob"))
+    assert inbox.resolve_conversation(key("conv_1")).key == key("c")
+
+
 @pytest.mark.parametrize("thread", ["conv_unknown", "", "../admin", "a b", "x" * 129, "conv_1\n"])
 def test_an_unknown_or_malformed_thread_id_is_not_found(inbox: ThreadInbox, thread: str) -> None:
     with pytest.raises(ThreadNotFound):

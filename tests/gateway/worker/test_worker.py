@@ -269,6 +269,26 @@ def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
     assert assistant.calls == ["open_thread", "run"]
 
 
+def test_a_process_that_lost_its_lease_does_not_stop_the_run_that_another_goes_on_with(
+    start: Start, assistant: FakeAssistant, brief_url: str
+) -> None:
+    one, two = (start(owner=name, lease_seconds=30.0) for name in ("one", "two"))
+    ended = gate(assistant, RunCompleted("too late"))
+    resumed = gate(assistant, RunCompleted("done"))
+    turn = one.say("hello")
+    wait_until(lambda: one.stored(turn).run_id is not None)
+    conversation = one.stored(turn).conversation_id
+    one.worker.drain()
+    with closing(sqlite3.connect(brief_url.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE conversations SET next_at = 1")
+    wait_until(lambda: "resume run_g" in assistant.calls)
+    ended()
+    wait_until(lambda: not one.worker.is_processing(conversation))
+    resumed()
+    assert two.platform.wait_for(1)[0].reply == "done"
+    assert assistant.cancelled == []
+
+
 def wait_until(met: Callable[[], bool]) -> None:
     deadline, pause = time.monotonic() + 20.0, threading.Event()
     while not met():

@@ -1,0 +1,122 @@
+"""Who calls /chat, and how often: names, limits of reads and of wrong keys, pages of transcripts."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.http import caller
+from adapters.http.caller import MAX_CALLERS, REFUSALS_PER_MINUTE, CallLimit, caller_name
+from gateway.domain.errors import Overloaded
+from gateway.domain.models import Exchange, Message, ThreadId
+from gateway.web.api import views
+from tests.adapters.chat import Chat, error
+
+
+def test_a_caller_is_its_key_or_without_keys_its_network() -> None:
+    assert caller_name("abc", "192.0.2.1") == "key abc"
+    assert caller_name("", "192.0.2.1") == "address 192.0.2.1"
+
+
+def test_a_minutes_calls_may_come_at_once_and_then_one_each_interval() -> None:
+    now = 1000.0
+    limit = CallLimit(3, clock=lambda: now)
+    for _ in range(3):
+        limit.check("ann")
+    for _ in range(2):
+        with pytest.raises(Overloaded) as refused:
+            limit.check("ann")
+        assert (refused.value.code, refused.value.retry_after) == ("rate_limited", 20)
+    limit.check("bob")
+    now += 20.0
+    limit.check("ann")
+    with pytest.raises(Overloaded):
+        limit.check("ann")
+    now += 600.0
+    for _ in range(3):
+        limit.check("ann")
+    with pytest.raises(Overloaded):
+        limit.check("ann")
+
+
+def test_without_a_limit_nothing_is_counted() -> None:
+    limit = CallLimit(0)
+    for _ in range(1000):
+        limit.check("ann")
+
+
+def test_the_callers_that_called_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller, "MAX_CALLERS", 2)
+    assert MAX_CALLERS > 1000
+    limit = CallLimit(1, clock=lambda: 0.0)
+    for name in ("ann", "bob", "eve"):
+        limit.check(name)
+    with pytest.raises(Overloaded):
+        limit.check("eve")
+    limit.check("ann")
+
+
+def message_of(chat: Chat, **headers: str) -> Message:
+    return chat.inbox.get_turn(chat.say("hello", **headers)["turn_id"]).message
+
+
+def test_a_message_says_who_called() -> None:
+    keyed, open_to_all = Chat(keys="key-one, key-two"), Chat(trusted_proxies=1)
+    one, two = (message_of(keyed, key=key).caller for key in ("key-one", "key-two"))
+    assert one.startswith("key ")
+    assert one != two
+    near, far = ("2001:db8::1", "2001:db8::ffff"), "2001:db8:0:1::1"
+    callers = [message_of(open_to_all, X_Forwarded_For=address).caller for address in (*near, far)]
+    assert callers[0] == callers[1] != callers[2]
+    keyed.close()
+    open_to_all.close()
+
+
+def test_reads_have_a_limit_of_their_own() -> None:
+    chat = Chat(keys="key-one, key-two", chat_reads_per_minute=2)
+    turn = chat.say("hello")["turn_id"]
+    assert chat.call("GET", f"/chat/turns/{turn}").status_code == 200
+    assert chat.call("GET", "/chat/threads/conv_junk").status_code == 404
+    for method, path in (("GET", "threads/conv_junk"), ("DELETE", "threads/x"), ("POST", f"turns/{turn}/cancel")):
+        assert error(chat.call(method, f"/chat/{path}")) == (429, "rate_limited")
+    assert chat.say("again")
+    assert chat.call("GET", "/chat/threads/conv_junk", key="key-two").status_code == 404
+    chat.close()
+
+
+def test_wrong_keys_are_limited_and_the_right_one_is_not() -> None:
+    chat = Chat(keys="key-one")
+    answers = [chat.post({"message": "hello"}, key=f"wrong-{n}") for n in range(REFUSALS_PER_MINUTE + 2)]
+    assert [answer.status_code for answer in answers] == [401] * REFUSALS_PER_MINUTE + [429] * 2
+    assert error(chat.call("GET", "/chat/turns/x", key="wrong")) == (429, "rate_limited")
+    assert chat.say("hello")
+    chat.close()
+
+
+@pytest.mark.parametrize(
+    ("keys", "adopts", "status"),
+    [(None, None, 200), ("one", None, 200), ("one, two", None, 404), ("one, two", True, 200)],
+)
+def test_threads_are_adopted_unless_several_keys_are_set(keys: str | None, *, adopts: bool | None, status: int) -> None:
+    chat = Chat(keys=keys, chat_adopts_threads=adopts)
+    chat.inbox.at_backend[ThreadId("conv_9")] = (Exchange("hi", "hello"),)
+    assert chat.call("GET", "/chat/threads/conv_9").status_code == status
+    assert chat.post({"message": "hello", "thread_id": "conv_9"}).status_code == status
+    chat.close()
+
+
+def test_a_transcript_comes_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "TRANSCRIPT_TURNS", 2)
+    chat = Chat()
+    thread = chat.say("1")["thread_id"]
+    for number in range(2, 6):
+        chat.say(f"{number}", thread)
+    path, pages = f"/chat/threads/{thread}", []
+    page = chat.call("GET", path).json
+    while True:
+        pages.append([line["text"] for line in page["messages"] if line["role"] == "user"])
+        if page["earlier"] is None:
+            break
+        page = chat.call("GET", f"{path}?before={page['earlier']}").json
+    assert pages == [["4", "5"], ["2", "3"], ["1"]]
+    assert error(chat.call("GET", f"{path}?before=turn_none")) == (404, "turn_not_found")
+    chat.close()
