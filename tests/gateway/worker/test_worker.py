@@ -254,7 +254,7 @@ def test_a_suspended_process_does_not_deliver_what_another_has_delivered(
 def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
     start: Start, assistant: FakeAssistant, brief_url: str
 ) -> None:
-    process = start()
+    process = start(lease_seconds=30.0)  # a busy machine must not let it expire again
     resume = gate(assistant, RunCompleted("done"))
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = process.say("hello")
