@@ -162,7 +162,7 @@ def test_a_reply_can_be_stopped(page: Page, site: GatewaySite, way: str) -> None
 def test_a_message_that_failed_is_asked_anew(page: Page, site: GatewaySite) -> None:
     site.fake.script(Fail("invalid_prompt"))
     send_message(page, "Hello")
-    expect(page.locator(".problem p")).to_have_text("A content filter stopped the answer. Please put it in other words, or ask something else.")
+    expect(page.locator(".problem p")).to_have_text(re.compile("^A content filter stopped the answer"))
     page.get_by_role("button", name="Try again").click()
     expect(text_of(last_complete_reply(page))).to_have_text("You said: Hello")
     expect(page.locator(".problem:not([hidden])")).to_have_count(0)
