@@ -11,7 +11,8 @@ def message_box(page: Page) -> Locator:
 
 def send_message(page: Page, text: str) -> None:
     message_box(page).fill(text)
-    expect(page.get_by_role("button", name="Send")).to_be_enabled()  # it is disabled while the page starts
+    # It is disabled while the page starts, which may wait for a connection that the browser opens anew.
+    expect(page.get_by_role("button", name="Send")).to_be_enabled(timeout=30_000)
     message_box(page).press("Enter")
 
 
