@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from gateway.assistants.sse import Json
-from gateway.domain.models import Usage
+from gateway.domain.models import NO_TOKENS, RunId, Usage, UsageCounted
 
 
 def as_object(value: Any) -> Json:
@@ -46,6 +46,14 @@ def as_usage(value: Any) -> Usage:
     if reasoning and as_count(fields.get("total_tokens")) >= tokens_in + tokens_out + reasoning:
         tokens_out += reasoning
     return Usage(tokens_in, tokens_out)
+
+
+def counted_usage(run: Json) -> UsageCounted | None:
+    """Returns what the server counted for a run or a response; None if it says nothing."""
+    usage = as_usage(run.get("usage"))
+    if usage == NO_TOKENS:
+        return None
+    return UsageCounted(RunId(as_text(run.get("id"))), usage, as_text(run.get("model")))
 
 
 def _reasoning_tokens(usage: Json) -> int:

@@ -23,7 +23,7 @@ from gateway.assistants.attachments import MAX_BYTES, missing_as_gone, unknown_r
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadFile, BadRequest, Filtered, InputTooLong, NotFound
 from gateway.assistants.history import fit_history
-from gateway.assistants.json_fields import as_objects
+from gateway.assistants.json_fields import as_objects, counted_usage
 from gateway.assistants.new_threads import NewThreads
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.responses.conversations import ServerConversations
@@ -31,7 +31,7 @@ from gateway.assistants.responses.earlier_attempts import EarlierAttempts
 from gateway.assistants.responses.items import ResponseEventReader, image_content
 from gateway.assistants.responses.local_threads import create_local_thread, is_local
 from gateway.assistants.responses.requests import ServerResponses
-from gateway.assistants.responses.state import ResponseRunState, counted_usage
+from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds

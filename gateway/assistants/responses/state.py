@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
-from gateway.assistants.json_fields import as_objects, as_text, as_usage
+from gateway.assistants.json_fields import as_objects, as_text, counted_usage
 from gateway.assistants.past import PastOfTurn
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.responses.items import (
@@ -24,7 +24,7 @@ from gateway.assistants.responses.items import (
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.assistants.transcription import Transcripts
-from gateway.domain.models import File, RunId, ThreadId, Turn, Usage, UsageCounted
+from gateway.domain.models import File, ThreadId, Turn, Usage, UsageCounted
 
 
 @dataclass
@@ -113,11 +113,3 @@ class ResponseRunState:
             return None
         self.message, self.message_without_files = self.message_without_files, None
         return [self.message]
-
-
-def counted_usage(response: Json) -> UsageCounted | None:
-    """Returns what the server counted for a response; None if it says nothing."""
-    usage = as_usage(response.get("usage"))
-    if usage == Usage():
-        return None
-    return UsageCounted(RunId(as_text(response.get("id"))), usage, as_text(response.get("model")))

@@ -16,7 +16,7 @@ from gateway.assistants.attachments import without_sandbox_links
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
 from gateway.assistants.history import exchange_messages, pair_exchanges
-from gateway.assistants.json_fields import as_object, as_objects, as_text
+from gateway.assistants.json_fields import as_object, as_objects, as_text, counted_usage
 from gateway.assistants.new_threads import NewThreads
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
@@ -32,7 +32,7 @@ from gateway.assistants.threads.items import (
     pending_calls,
 )
 from gateway.assistants.threads.server_assistant import ServerAssistant
-from gateway.assistants.threads.state import PostRequest, ThreadRunState, counted_usage
+from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway import logs
-from gateway.assistants.json_fields import as_text, as_usage
+from gateway.assistants.json_fields import counted_usage
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.items import RunEventReader, RunExpired, failure_of, is_final
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import RunId, ThreadId, Turn, Usage, UsageCounted
+from gateway.domain.models import ThreadId, Turn, Usage, UsageCounted
 
 PostRequest = tuple[str, Json]
 """A path and the body to POST."""
@@ -66,11 +66,3 @@ class ThreadRunState:
         path, body = request
         plain, self.message_without_files = self.message_without_files, None
         return path, {**body, "additional_messages": [plain]}
-
-
-def counted_usage(run: Json) -> UsageCounted | None:
-    """Returns what the server counted for a run; None if it says nothing."""
-    usage = as_usage(run.get("usage"))
-    if usage == Usage():
-        return None
-    return UsageCounted(RunId(as_text(run.get("id"))), usage, as_text(run.get("model")))
