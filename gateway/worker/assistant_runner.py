@@ -36,7 +36,6 @@ from gateway.domain.models import (
     RunEvent,
     RunId,
     RunStarted,
-    TextDelta,
     ThreadId,
     Turn,
     TurnState,
@@ -49,6 +48,7 @@ from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.budgets import AttemptUsage, ModelUsage
 from gateway.ports.store import AppendAuditEntry, SetRun, SetThread, Store
+from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.usage_meter import UsageMeter
 
 HISTORY_TURNS = 200
@@ -64,39 +64,6 @@ STOPPED_REPLY = "Stopped."
 NOTHING_TO_STOP_REPLY = "There is nothing to stop."
 
 log = logs.get_logger(__name__)
-
-
-class PreviewDeduplicator:
-    """Forwards preview events; when a reply is streamed again, forwards only the text beyond what was shown before."""
-
-    def __init__(self, show: Callable[[PreviewEvent], None]) -> None:
-        self._emit = show
-        self._parts: list[str] = []
-        self._already_shown = ""
-
-    def restart(self) -> None:
-        """Called before a retry: the reply is streamed again from its start."""
-        text = "".join(self._parts)
-        if len(text) > len(self._already_shown):
-            self._already_shown = text
-        self._parts = []
-
-    def emit(self, event: PreviewEvent) -> None:
-        if isinstance(event, TextDelta):
-            self._parts.append(event.text)
-            if self._already_shown:
-                event = TextDelta(self._new_text())
-                if not event.text:
-                    return
-        self._emit(event)
-
-    def _new_text(self) -> str:
-        """Returns the text beyond what was shown; empty while there is none, or when the reply differs this time."""
-        text = "".join(self._parts)
-        if len(text) <= len(self._already_shown) or not text.startswith(self._already_shown):
-            return ""
-        new_text, self._already_shown = text[len(self._already_shown) :], text
-        return new_text
 
 
 @dataclass

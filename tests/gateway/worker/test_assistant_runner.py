@@ -43,9 +43,9 @@ from gateway.worker.assistant_runner import (
     RESET_REPLY,
     STOPPED_REPLY,
     AssistantRunner,
-    PreviewDeduplicator,
     RunAttempt,
 )
+from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 
