@@ -10,9 +10,9 @@ def message_box(page: Page) -> Locator:
 
 
 def send_message(page: Page, text: str) -> None:
+    expect(page.get_by_role("dialog")).to_be_hidden()  # before, the text would go into its field
     message_box(page).fill(text)
-    # It is disabled while the page starts, which may wait for a connection that the browser opens anew.
-    expect(page.get_by_role("button", name="Send")).to_be_enabled(timeout=30_000)
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()  # it is disabled while the page starts
     message_box(page).press("Enter")
 
 
