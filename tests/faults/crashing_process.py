@@ -87,6 +87,7 @@ class CrashPlan:
     """Whether the messages arrive at the same time, as one group, or one after the other."""
     accepted: Path | None = None
     """A file for the channel and text of each message that was acknowledged."""
+    lease_seconds: float = LEASE_SECONDS
 
 
 @dataclass
@@ -178,12 +179,12 @@ def read_deliveries(path: Path) -> list[dict[str, str]]:
 
 def run_process(plan: CrashPlan) -> None:
     """Main function of the process."""
-    scythe = CrashAtStep(plan.crash_step)
+    crash = CrashAtStep(plan.crash_step)
     upgrade(plan.url)
-    platform = FilePlatform(plan.deliveries, scythe)
-    store = CrashingStore(plan.url, scythe)
+    platform = FilePlatform(plan.deliveries, crash)
+    store = CrashingStore(plan.url, crash, lease_seconds=plan.lease_seconds)
     settings = Settings(_env_file=None, **plan.settings)  # type: ignore[call-arg]  # pydantic-settings takes it
-    gateway = app.open_gateway(settings, (platform,), store, lease_seconds=LEASE_SECONDS)
+    gateway = app.open_gateway(settings, (platform,), store, lease_seconds=plan.lease_seconds)
     messages = [platform.message(channel, text) for channel, text in plan.messages]
     if plan.together:
         gateway.worker.run_coroutine(accept_together(gateway.async_inbox, messages, plan.accepted))
