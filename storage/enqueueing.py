@@ -23,7 +23,6 @@ from gateway.domain.models import (
     MessageKind,
     ThreadId,
     Turn,
-    TurnId,
 )
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import pubsub, row_mapping, sql
@@ -125,27 +124,13 @@ class Group:
 
 
 class SqlEnqueueing:
-    """Implements ``enqueue`` and ``enqueue_all`` of Store."""
+    """Implements ``Store.enqueue_all``."""
 
     def __init__(self, database: Database, queries: SqlTurnQueries, lease_seconds: float) -> None:
         self._database = database
         self._queries = queries
         self._lease_seconds = lease_seconds
         self._statements = statements_of(database.kind)
-
-    def enqueue(
-        self,
-        message: Message,
-        turn_id: TurnId,
-        *,
-        owner: str | None = None,
-        received_by: str = "",
-        max_backlog: int = 100,
-    ) -> EnqueueResult:
-        (result,) = self.enqueue_all((EnqueueRequest(message, turn_id, owner, received_by, max_backlog),))
-        if isinstance(result, Exception):
-            raise result
-        return result
 
     def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
         if len(requests) > 1:

@@ -61,7 +61,6 @@ class SqlStore:
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
 
-    enqueue = implemented_by(lambda store: store.enqueueing.enqueue)
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)
     retry_turn = implemented_by(lambda store: store.turn_queue.retry_turn)

@@ -256,18 +256,6 @@ class Store(KeyValueStore, Protocol):
         """
         ...
 
-    def enqueue(
-        self,
-        message: Message,
-        turn_id: TurnId,
-        *,
-        owner: str | None = None,
-        received_by: str = "",
-        max_backlog: int = 100,
-    ) -> EnqueueResult:
-        """Commits one message as ``enqueue_all`` does. Raises its error."""
-        ...
-
     def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:
         """Commits a message as a turn that has already failed, so that the failure is delivered in order.
 

@@ -15,6 +15,7 @@ from gateway.ports.store import FinishTurn, RecordOutcome
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 from tests.bench.scale_core import PLATFORM
+from tests.contracts.store_helpers import enqueue_one
 
 WORKER_NAME = "bench"
 TURNS_PER_CONVERSATION = 10
@@ -59,7 +60,7 @@ class FilledTable:
         key = ConversationKey(PLATFORM, channel=f"c{self.rng.randint(1, self.conversations)}")
         name = secrets.token_hex(8)
         begun = perf_counter()
-        self.store.enqueue(Message(key, name, TEXT, "ann"), TurnId(f"turn_{name}"))
+        enqueue_one(self.store, Message(key, name, TEXT, "ann"), TurnId(f"turn_{name}"))
         recorded = perf_counter()
         (claim,) = self.store.claim(WORKER_NAME, (PLATFORM,), 1)
         claimed = perf_counter()

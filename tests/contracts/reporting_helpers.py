@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from gateway.domain.models import Claim, ConversationKey, Failure, File, Message, ThreadId, Turn
 from gateway.ports.store import RecordOutcome, SetThread, Store
-from tests.contracts.store_helpers import PLATFORM, answer, finish, get_turn, new_turn
+from tests.contracts.store_helpers import PLATFORM, answer, enqueue_one, finish, get_turn, new_turn
 
 DAY = 86_400.0
 PICTURE = File("roof.png", "F1", "image/png", 3)
@@ -30,12 +30,12 @@ def new_message(
 
 def enqueue_message(store: Store, channel: str = "loft", text: str = "Hello", **more: Any) -> Turn:
     """Enqueues a message; returns its queued turn."""
-    return store.enqueue(new_message(channel, text, **more), new_turn()).turn
+    return enqueue_one(store, new_message(channel, text, **more), new_turn()).turn
 
 
 def enqueue_and_claim(store: Store, channel: str = "loft", text: str = "Hello", **more: Any) -> Claim:
     """Enqueues a message in an idle conversation and claims it, with a thread."""
-    claim = store.enqueue(new_message(channel, text, **more), new_turn(), owner="one").claim
+    claim = enqueue_one(store, new_message(channel, text, **more), new_turn(), owner="one").claim
     assert claim is not None
     thread = claim.conversation.thread_id or ThreadId(f"thread_{uuid.uuid4().hex}")
     store.apply_writes([SetThread(claim.lease, thread, "pigeons")])

@@ -17,7 +17,7 @@ from tests.contracts.reporting_helpers import (
     failed_turn,
 )
 from tests.contracts.reporting_people import is_erased
-from tests.contracts.store_helpers import PLATFORM, LetTimePass, answer, finish, get_turn
+from tests.contracts.store_helpers import PLATFORM, LetTimePass, answer, enqueue_one, finish, get_turn
 
 LONG_AGO = 1000.0
 
@@ -118,7 +118,7 @@ class RetentionContract:
         reporting.erase_older_than(DAY)
         first, second = store.transcript(old.conversation_id)
         assert (first.id, first.reply or first.reply_files, second) == (old.id, (), new)
-        assert not store.enqueue(old.message, new.id).is_new
+        assert not enqueue_one(store, old.message, new.id).is_new
 
     def test_expired_buckets_and_locks_are_purged(
         self, store: Store, reporting: ReportingStore, let_time_pass: LetTimePass

@@ -10,7 +10,7 @@ from gateway.domain.models import ThreadId, Turn, TurnState
 from gateway.ports.reporting import ConversationSummary, ReportingStore, TurnFilter
 from gateway.ports.store import Store
 from tests.contracts.reporting_helpers import SetTimes, answered_turn, enqueue_message, failed_turn, ids, new_message
-from tests.contracts.store_helpers import PLATFORM, get_turn, key, new_turn
+from tests.contracts.store_helpers import PLATFORM, enqueue_one, get_turn, key, new_turn
 
 EVERYTHING = TurnFilter()
 
@@ -151,7 +151,7 @@ class SearchingContract:
         assert channels(all_summaries(reporting, TurnFilter(platform="owl"), 1)) == ["loft"]
 
     def test_conversation_is_found_by_id(self, store: Store, reporting: ReportingStore) -> None:
-        turn = store.enqueue(replace(new_message(), text="x"), new_turn()).turn
+        turn = enqueue_one(store, replace(new_message(), text="x"), new_turn()).turn
         found = reporting.get_conversation(turn.conversation_id)
         assert found == store.find_conversation(turn.message.key)
         assert reporting.get_conversation(turn.conversation_id + 1000) is None

@@ -17,6 +17,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     key,
@@ -39,40 +40,40 @@ def names(turn: Turn) -> set[str]:
 
 class AlbumContract:
     def test_debounced_message_is_not_claimed_before_its_time(self, store: Store, expire_lease: ExpireLease) -> None:
-        recorded = store.enqueue(piece(1), new_turn(), owner="one")
+        recorded = enqueue_one(store, piece(1), new_turn(), owner="one")
         assert (recorded.claim, recorded.turn.state) == (None, TurnState.QUEUED)
         assert store.claim("one", [PLATFORM], 10) == ()
         expire_lease(recorded.turn.conversation_id)
         assert claim_one(store).turn.id == recorded.turn.id
 
     def test_message_is_claimable_after_its_debounce_time(self, store: Store) -> None:
-        recorded = store.enqueue(piece(1, wait=1e-9), new_turn(), owner="one")
+        recorded = enqueue_one(store, piece(1, wait=1e-9), new_turn(), owner="one")
         assert claim_one(store).turn.id == recorded.turn.id
 
     def test_debounce_does_not_apply_behind_other_turns(self, store: Store) -> None:
         before = enqueue_and_claim(store)
-        turn = store.enqueue(piece(1), new_turn(), owner="one").turn
+        turn = enqueue_one(store, piece(1), new_turn(), owner="one").turn
         _, following = store.apply_writes([answer(before), finish(before)])
         assert isinstance(following, Claim)
         assert following.turn.id == turn.id
 
     def test_album_items_are_appended_in_order_of_arrival(self, store: Store, peer: Store) -> None:
-        turn = store.enqueue(piece(1), new_turn()).turn
+        turn = enqueue_one(store, piece(1), new_turn()).turn
         for following in (piece(2, "what is this?"), piece(3), piece(2, "what is this?")):
-            assert not peer.enqueue(following, new_turn()).is_new
+            assert not enqueue_one(peer, following, new_turn()).is_new
             assert peer.append_to_queued(following)
         joined = get_turn(store, turn)
         assert [file.name for file in joined.message.files] == ["1.jpg", "2.jpg", "3.jpg"]
         assert joined.message.text == "what is this?"
 
     def test_text_repeated_in_all_items_is_kept_once(self, store: Store) -> None:
-        turn = store.enqueue(piece(1, "to Ann:"), new_turn()).turn
+        turn = enqueue_one(store, piece(1, "to Ann:"), new_turn()).turn
         for following in (piece(2, "to Ann:"), piece(3, "to Ann: look"), piece(4, "quick"), piece(5, "quick")):
             assert store.append_to_queued(following)
         assert get_turn(store, turn).message.text == "to Ann: look\nquick"
 
     def test_started_turn_accepts_no_new_items_but_known_ones(self, store: Store, expire_lease: ExpireLease) -> None:
-        turn = store.enqueue(piece(1), new_turn()).turn
+        turn = enqueue_one(store, piece(1), new_turn()).turn
         store.append_to_queued(piece(2))
         expire_lease(turn.conversation_id)
         begun = claim_one(store).turn
@@ -85,12 +86,12 @@ class AlbumContract:
         assert not store.append_to_queued(piece(1))
 
     def test_concurrent_items_are_all_appended(self, store: Store, peer: Store) -> None:
-        turn = store.enqueue(piece(0), new_turn()).turn
+        turn = enqueue_one(store, piece(0), new_turn()).turn
         assert all(run_concurrently([partial((store, peer)[n % 2].append_to_queued, piece(n)) for n in range(1, 7)]))
         assert names(get_turn(store, turn)) == {f"{n}.jpg" for n in range(7)}
 
     def test_files_of_an_item_are_made_storable_once(self, store: Store) -> None:
-        turn = store.enqueue(piece(1), new_turn()).turn
+        turn = enqueue_one(store, piece(1), new_turn()).turn
         odd = replace(piece(2), files=(UNSTORABLE_FILE,))
         assert store.append_to_queued(odd)
         assert store.append_to_queued(odd)
@@ -104,7 +105,7 @@ class ChannelMigrationContract:
     def test_conversations_of_a_migrated_channel_move(self, store: Store, peer: Store) -> None:
         claim = enqueue_and_claim(store)
         topic = replace(key(), topic="another")
-        store.enqueue(Message(topic, "m", "Hello"), new_turn())
+        enqueue_one(store, Message(topic, "m", "Hello"), new_turn())
         peer.migrate_channel(self.move("loft", "attic"))
         assert (store.find_conversation(key()), store.find_conversation(topic)) == (None, None)
         for moved in (key("attic"), replace(topic, channel="attic")):
@@ -119,7 +120,7 @@ class ChannelMigrationContract:
             key("cellar"),
         ]
         for number, each in enumerate(elsewhere):
-            store.enqueue(Message(each, f"m{number}", "Hello"), new_turn())
+            enqueue_one(store, Message(each, f"m{number}", "Hello"), new_turn())
         store.migrate_channel(self.move("loft", "attic"))
         assert all(store.find_conversation(each) for each in elsewhere)
 

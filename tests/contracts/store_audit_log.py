@@ -15,6 +15,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     message,
@@ -26,10 +27,10 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 class AuditLogContract:
     def test_receiver_and_first_claim_are_logged(self, store: Store) -> None:
-        recorded = store.enqueue(message(), new_turn(), owner="one", received_by="web")
+        recorded = enqueue_one(store, message(), new_turn(), owner="one", received_by="web")
         assert audit_log(store, recorded.turn) == [(AuditEvent.RECEIVED, "web"), (AuditEvent.CLAIMED, "one")]
         assert recorded.turn == get_turn(store, recorded.turn)
-        behind = store.enqueue(message(), new_turn(), owner="one", received_by="web").turn
+        behind = enqueue_one(store, message(), new_turn(), owner="one", received_by="web").turn
         assert audit_log(store, behind) == [(AuditEvent.RECEIVED, "web")]
         assert audit_log(store, enqueue(store, "other").turn) == []
 
@@ -78,7 +79,7 @@ class AuditLogContract:
         assert audit_log(store, waiting) == []
 
     def test_long_audit_log_keeps_first_and_newest_entries(self, store: Store) -> None:
-        claim = store.enqueue(message(), new_turn(), owner="one", received_by="web").claim
+        claim = enqueue_one(store, message(), new_turn(), owner="one", received_by="web").claim
         assert claim is not None
         many = [
             AppendAuditEntry(claim.lease, claim.turn, AuditEvent.DELIVERY_DEFERRED, f"{number} {'x' * 5000}")
@@ -97,7 +98,7 @@ class AuditLogContract:
         assert max(len(detail) for _, detail in kept) < 1000
 
     def test_audit_log_survives_every_other_transition(self, store: Store) -> None:
-        claim = store.enqueue(message(), new_turn(), owner="one", received_by="web").claim
+        claim = enqueue_one(store, message(), new_turn(), owner="one", received_by="web").claim
         assert claim is not None
         store.apply_writes([answer(claim)])
         store.apply_writes([finish(claim)])
@@ -105,7 +106,7 @@ class AuditLogContract:
 
     def test_traceparent_is_stored_with_its_turn(self, store: Store, peer: Store, expire_lease: ExpireLease) -> None:
         told = message(traceparent=TRACE)
-        claim = store.enqueue(told, new_turn(), owner="one").claim
+        claim = enqueue_one(store, told, new_turn(), owner="one").claim
         assert claim is not None
         assert claim.turn.message == told == get_turn(peer, claim.turn).message
         expire_lease(claim.conversation.id)
@@ -114,10 +115,10 @@ class AuditLogContract:
     @pytest.mark.parametrize("taker", ["", "web"])
     def test_waiting_caller_is_stored_if_the_receiver_is_known(self, store: Store, taker: str) -> None:
         told = message(has_waiting_caller=True)
-        recorded = store.enqueue(told, new_turn(), owner="one", received_by=taker)
+        recorded = enqueue_one(store, told, new_turn(), owner="one", received_by=taker)
         assert recorded.turn.message.has_waiting_caller is bool(taker)
         assert get_turn(store, recorded.turn) == recorded.turn
-        assert not store.enqueue(told, new_turn(), received_by=taker).is_new
+        assert not enqueue_one(store, told, new_turn(), received_by=taker).is_new
 
     def test_model_and_cost_are_stored(self, store: Store) -> None:
         claim = enqueue_and_claim(store)

@@ -16,6 +16,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     message,
@@ -34,8 +35,8 @@ class ClaimingContract:
 
     def test_only_the_platforms_asked_for_are_claimed(self, store: Store) -> None:
         enqueue(store)
-        store.enqueue(message(platform="crow"), new_turn())
-        store.enqueue(message(platform="owl"), new_turn())
+        enqueue_one(store, message(platform="crow"), new_turn())
+        enqueue_one(store, message(platform="owl"), new_turn())
         claims = store.claim("one", ["crow", "owl"], 10)
         assert {claim.conversation.key.platform for claim in claims} == {"crow", "owl"}
         assert store.claim("one", [], 10) == ()

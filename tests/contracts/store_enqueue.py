@@ -20,6 +20,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     key,
@@ -38,7 +39,7 @@ class EnqueueContract:
 
     def test_turn_is_stored_as_returned(self, store: Store) -> None:
         told = Message(key("Ωμέγα 🕊"), "42/é", "a\nb\t🕊 'quoted' %s", "Ада", {"ts": "1.2", "q": '"'})
-        turn = store.enqueue(told, TurnId("turn-1")).turn
+        turn = enqueue_one(store, told, TurnId("turn-1")).turn
         assert (turn.message, turn.id, turn.state, turn.attempts) == (told, "turn-1", TurnState.QUEUED, 0)
         assert turn.received_at > 1.7e9
         assert turn.started_at is None
@@ -46,15 +47,15 @@ class EnqueueContract:
 
     def test_files_and_kind_of_a_message_are_stored(self, store: Store) -> None:
         told = message(kind=MessageKind.RESET, files=FILES)
-        turn = store.enqueue(told, new_turn()).turn
+        turn = enqueue_one(store, told, new_turn()).turn
         assert turn.message == told
         assert get_turn(store, turn) == turn
         assert claim_one(store).turn.message == told
-        with_file = store.enqueue(message(files=FILES[1:]), new_turn()).turn
+        with_file = enqueue_one(store, message(files=FILES[1:]), new_turn()).turn
         assert get_turn(store, with_file).message.files == FILES[1:]
 
     def test_unstorable_characters_are_replaced(self, store: Store) -> None:
-        turn = store.enqueue(message(text="a\x00b\ud800c", files=(UNSTORABLE_FILE,)), new_turn()).turn
+        turn = enqueue_one(store, message(text="a\x00b\ud800c", files=(UNSTORABLE_FILE,)), new_turn()).turn
         assert (turn.message.text, turn.message.files) == ("a\ufffdb\ufffdc", (STORED_FILE,))
         assert get_turn(store, turn) == turn
 
@@ -66,7 +67,9 @@ class EnqueueContract:
             ConversationKey(PLATFORM, "a", "b", "c"),
             ConversationKey("crow", "a", "b", "c", "d"),
         ]
-        turns = [store.enqueue(Message(each, f"m{number}", "Hi"), new_turn()).turn for number, each in enumerate(keys)]
+        turns = [
+            enqueue_one(store, Message(each, f"m{number}", "Hi"), new_turn()).turn for number, each in enumerate(keys)
+        ]
         assert len({turn.conversation_id for turn in turns}) == len(keys)
         assert [turn.seq for turn in turns] == [1] * len(keys)
 
@@ -94,40 +97,40 @@ class EnqueueContract:
 
     def test_redelivered_message_returns_the_existing_turn(self, store: Store, peer: Store) -> None:
         told = message()
-        first = store.enqueue(told, new_turn(), owner="one")
-        again = peer.enqueue(told, new_turn(), owner="two")
+        first = enqueue_one(store, told, new_turn(), owner="one")
+        again = enqueue_one(peer, told, new_turn(), owner="two")
         assert (again.turn, again.is_new, again.claim) == (first.turn, False, None)
         assert len(store.transcript(first.turn.conversation_id)) == 1
 
     def test_redelivered_message_returns_the_answered_turn(self, store: Store) -> None:
         told = message()
-        claim = store.enqueue(told, new_turn(), owner="one").claim
+        claim = enqueue_one(store, told, new_turn(), owner="one").claim
         assert claim is not None
         store.apply_writes([answer(claim), finish(claim)])
-        again = store.enqueue(told, new_turn(), owner="one")
+        again = enqueue_one(store, told, new_turn(), owner="one")
         assert (again.is_new, again.turn.state, again.turn.reply) == (False, TurnState.DELIVERED, "Hi")
         assert store.claim("one", [PLATFORM], 10) == ()
 
     def test_redelivered_message_with_another_key_starts_no_conversation(self, store: Store) -> None:
-        first = store.enqueue(message("here", name="m"), new_turn())
-        again = store.enqueue(message("there", name="m"), new_turn())
+        first = enqueue_one(store, message("here", name="m"), new_turn())
+        again = enqueue_one(store, message("there", name="m"), new_turn())
         assert again.turn == first.turn
         assert store.find_conversation(key("there")) is None
 
     def test_platforms_may_use_the_same_message_ids(self, store: Store) -> None:
-        assert store.enqueue(message(name="m"), new_turn()).is_new
-        assert store.enqueue(message(name="m", platform="crow"), new_turn()).is_new
+        assert enqueue_one(store, message(name="m"), new_turn()).is_new
+        assert enqueue_one(store, message(name="m", platform="crow"), new_turn()).is_new
 
     def test_turn_id_is_unique(self, store: Store) -> None:
         turn = enqueue(store).turn
         with pytest.raises(Conflict):
-            store.enqueue(message(), turn.id)
+            enqueue_one(store, message(), turn.id)
         assert len(store.transcript(turn.conversation_id)) == 1
 
     def test_concurrent_redeliveries_record_one_turn(self, store: Store, peer: Store) -> None:
         told = message()
         stores = [store, peer] * 4
-        seen = run_concurrently([partial(each.enqueue, told, new_turn(), owner="one") for each in stores])
+        seen = run_concurrently([partial(enqueue_one, each, told, new_turn(), owner="one") for each in stores])
         assert sorted(recorded.is_new for recorded in seen) == [False] * 7 + [True]
         assert len({recorded.turn.id for recorded in seen}) == 1
         assert sum(recorded.claim is not None for recorded in seen) == 1
@@ -138,7 +141,7 @@ class EnqueueContract:
             told = [message(f"{number}/{side}", name=f"m{number}") for side in range(4)]
             sides = enumerate(told)
             seen = run_concurrently(
-                [partial((store, peer)[side % 2].enqueue, each, new_turn()) for side, each in sides]
+                [partial(enqueue_one, (store, peer)[side % 2], each, new_turn()) for side, each in sides]
             )
             assert sorted(recorded.is_new for recorded in seen) == [False] * 3 + [True]
             assert len({recorded.turn.id for recorded in seen}) == 1
@@ -159,32 +162,32 @@ class EnqueueContract:
     def test_full_backlog_raises_overloaded(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         told = message()
-        store.enqueue(told, new_turn(), max_backlog=2)
+        enqueue_one(store, told, new_turn(), max_backlog=2)
         with pytest.raises(Overloaded):
-            store.enqueue(message(), new_turn(), max_backlog=2)
-        assert not store.enqueue(told, new_turn(), max_backlog=2).is_new
+            enqueue_one(store, message(), new_turn(), max_backlog=2)
+        assert not enqueue_one(store, told, new_turn(), max_backlog=2).is_new
         assert enqueue(store, "elsewhere").is_new
         store.apply_writes([answer(claim), finish(claim)])
-        assert store.enqueue(message(), new_turn(), max_backlog=2).turn.seq == 3
+        assert enqueue_one(store, message(), new_turn(), max_backlog=2).turn.seq == 3
 
     def test_message_can_require_an_existing_conversation(self, store: Store) -> None:
         told = message()
         with pytest.raises(ThreadNotFound):
-            store.enqueue(replace(told, may_start_conversation=False), new_turn())
+            enqueue_one(store, replace(told, may_start_conversation=False), new_turn())
         assert store.find_conversation(key()) is None
-        first = store.enqueue(told, new_turn(), owner="one")
+        first = enqueue_one(store, told, new_turn(), owner="one")
         assert first.turn.message == told
-        behind = store.enqueue(message(may_start_conversation=False), new_turn(), owner="one")
+        behind = enqueue_one(store, message(may_start_conversation=False), new_turn(), owner="one")
         assert (behind.turn.conversation_id, behind.turn.seq, behind.claim) == (first.turn.conversation_id, 2, None)
         assert behind.turn == get_turn(store, behind.turn)
-        assert not store.enqueue(
-            message("elsewhere", name=told.message_id, may_start_conversation=False), new_turn()
+        assert not enqueue_one(
+            store, message("elsewhere", name=told.message_id, may_start_conversation=False), new_turn()
         ).is_new
 
     def test_required_idle_conversation_is_claimed_too(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         store.apply_writes([SetThread(claim.lease, ThreadId("t"), "threads"), answer(claim), finish(claim)])
-        following = store.enqueue(message(may_start_conversation=False), new_turn(), owner="two").claim
+        following = enqueue_one(store, message(may_start_conversation=False), new_turn(), owner="two").claim
         assert following is not None
         assert following.conversation == store.find_conversation(key())
         assert (following.conversation.thread_id, following.lease.owner) == ("t", "two")

@@ -21,6 +21,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     key,
@@ -81,7 +82,7 @@ class EnqueueFailedContract:
         assert store.enqueue_failed(message(may_start_conversation=False), new_turn(), BUSY) is None
         assert store.find_conversation(key()) is None
         told = message()
-        turn = store.enqueue(told, new_turn()).turn
+        turn = enqueue_one(store, told, new_turn()).turn
         assert store.enqueue_failed(told, new_turn(), BUSY) is None
         assert store.transcript(turn.conversation_id) == [turn]
         assert store.enqueue_failed(message(may_start_conversation=False), new_turn(), BUSY) is not None
@@ -99,7 +100,7 @@ class EnqueueFailedContract:
 class RetryContract:
     def failed(self, store: Store) -> Turn:
         told = message(kind=MessageKind.RESET, files=FILES, traceparent="00-trace", has_waiting_caller=True)
-        claim = store.enqueue(told, new_turn(), owner="one", received_by="web").claim
+        claim = enqueue_one(store, told, new_turn(), owner="one", received_by="web").claim
         assert claim is not None
         store.apply_writes([RecordOutcome(claim.lease, claim.turn, failure=FAILURE), finish(claim)])
         return get_turn(store, claim.turn)

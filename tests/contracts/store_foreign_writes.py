@@ -43,6 +43,7 @@ from tests.contracts.store_helpers import (
     apply_write,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     get_turn,
     key,
     message,
@@ -129,8 +130,8 @@ NAMES_A_TURN = (AuditEvent.RECEIVED, AuditEvent.RETRIED_AS)
 ForeignWrite = Callable[[Scene], object]
 FOREIGN_WRITES: dict[str, ForeignWrite] = {
     "nothing": lambda _: None,
-    "stop": lambda it: it.other.enqueue(message(it.channel, "Stop", kind=MessageKind.STOP), new_turn()),
-    "new": lambda it: it.other.enqueue(message(it.channel, "New", kind=MessageKind.RESET), new_turn()),
+    "stop": lambda it: enqueue_one(it.other, message(it.channel, "Stop", kind=MessageKind.STOP), new_turn()),
+    "new": lambda it: enqueue_one(it.other, message(it.channel, "New", kind=MessageKind.RESET), new_turn()),
     "cancel": lambda it: it.other.cancel_turn(it.claim.turn.id),
     "cancel the turn behind": lambda it: it.other.cancel_turn(it.behind.id),
     "edit": lambda it: it.edit(it.claim.turn),

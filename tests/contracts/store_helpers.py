@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.domain.models import AuditEvent, Claim, ConversationKey, Failure, File, Message, Turn, TurnId, Usage
-from gateway.ports.enqueue import EnqueueResult
+from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.store import FinishTurn, LeasedWrite, RecordOutcome, Store
 
 PLATFORM = "pigeon"
@@ -38,8 +38,24 @@ def new_turn() -> TurnId:
     return TurnId(uuid.uuid4().hex)
 
 
+def enqueue_one(
+    store: Store,
+    said: Message,
+    turn_id: TurnId,
+    *,
+    owner: str | None = None,
+    received_by: str = "",
+    max_backlog: int = 100,
+) -> EnqueueResult:
+    """Commits one message. Raises its error."""
+    (result,) = store.enqueue_all((EnqueueRequest(said, turn_id, owner, received_by, max_backlog),))
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
 def enqueue(store: Store, channel: str = "loft", text: str = "Hello", owner: str | None = None) -> EnqueueResult:
-    return store.enqueue(message(channel, text), new_turn(), owner=owner)
+    return enqueue_one(store, message(channel, text), new_turn(), owner=owner)
 
 
 def enqueue_and_claim(store: Store, channel: str = "loft", owner: str = "one") -> Claim:

@@ -13,6 +13,7 @@ from tests.contracts.store_helpers import (
     apply_write,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     key,
@@ -51,13 +52,13 @@ class LeaseContract:
 
     def test_deleted_conversation_is_gone(self, store: Store) -> None:
         told = message()
-        turn = store.enqueue(told, new_turn()).turn
+        turn = enqueue_one(store, told, new_turn()).turn
         store.delete_conversation(turn.conversation_id)
         assert store.get_turn(turn.id) is None
         assert store.find_conversation(key()) is None
         assert store.transcript(turn.conversation_id) == []
         assert store.claim("one", [PLATFORM], 10) == ()
-        assert store.enqueue(told, new_turn()).turn.seq == 1
+        assert enqueue_one(store, told, new_turn()).turn.seq == 1
 
     def test_holder_of_deleted_conversation_loses_the_lease(self, store: Store) -> None:
         claim = enqueue_and_claim(store)

@@ -13,6 +13,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     message,
@@ -32,7 +33,7 @@ class QueueDepthContract:
         claim = enqueue_and_claim(store)
         for channel in ("loft", "other"):
             enqueue(store, channel)
-        store.enqueue(message(platform="crow"), new_turn())
+        enqueue_one(store, message(platform="crow"), new_turn())
         assert [(depth.platform, depth.unfinished) for depth in store.queue_depths()] == [("crow", 1), (PLATFORM, 3)]
         store.apply_writes([answer(claim), finish(claim)])
         assert [(depth.platform, depth.unfinished) for depth in store.queue_depths()] == [("crow", 1), (PLATFORM, 2)]

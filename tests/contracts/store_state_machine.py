@@ -35,7 +35,7 @@ from gateway.ports.store import (
     Store,
     WriteResult,
 )
-from tests.contracts.store_helpers import FAILURE, PLATFORM, ExpireLease, answer, finish, message, new_turn
+from tests.contracts.store_helpers import FAILURE, PLATFORM, ExpireLease, answer, enqueue_one, finish, message, new_turn
 
 OWNERS = st.sampled_from(["one", "two"])
 CHANNELS = st.sampled_from(["a", "b", "c"])
@@ -170,7 +170,7 @@ class StoreMachine(RuleBasedStateMachine):
     def record(self, channel: str, owner: str | None, taker: str, side: int) -> None:
         line = self.conversations.setdefault(channel, ExpectedConversation())
         told, turn, idle = message(channel, platform=self.platform), new_turn(), not line.has_unfinished
-        recorded = self.stores[side].enqueue(told, turn, owner=owner, received_by=taker)
+        recorded = enqueue_one(self.stores[side], told, turn, owner=owner, received_by=taker)
         line.add(ExpectedTurn(told, turn, trail=[(AuditEvent.RECEIVED, taker)] if taker else []), recorded.turn)
         assert (recorded.is_new, recorded.claim is not None) == (True, idle and owner is not None)
         if recorded.claim is not None:
@@ -180,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=NUMBERS, side=SIDES)
     def record_again(self, number: int, side: int) -> None:
         _, turn = self.any_turn(number)
-        recorded = self.stores[side].enqueue(turn.message, new_turn(), owner="one", received_by="web")
+        recorded = enqueue_one(self.stores[side], turn.message, new_turn(), owner="one", received_by="web")
         assert (recorded.is_new, recorded.claim, recorded.cancelled) == (False, None, ())
         turn.check(recorded.turn)
 
@@ -201,7 +201,7 @@ class StoreMachine(RuleBasedStateMachine):
         channel, line = list(self.conversations.items())[number % len(self.conversations)]
         asked = [turn for turn in line.turns if turn.message.kind is MessageKind.PROMPT and not turn.state.is_resolved]
         told, turn = message(channel, platform=self.platform, kind=MessageKind.STOP), new_turn()
-        recorded = self.stores[side].enqueue(told, turn, max_backlog=1)
+        recorded = enqueue_one(self.stores[side], told, turn, max_backlog=1)
         assert recorded.cancelled == tuple(turn.id for turn in asked)
         for each in asked:
             each.state = TurnState.CANCELLED

@@ -19,6 +19,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     key,
@@ -29,7 +30,9 @@ from tests.contracts.store_helpers import (
 
 
 def stop(store: Store, channel: str = "loft", owner: str | None = None, backlog: int = 100) -> EnqueueResult:
-    return store.enqueue(message(channel, "Stop", kind=MessageKind.STOP), new_turn(), owner=owner, max_backlog=backlog)
+    return enqueue_one(
+        store, message(channel, "Stop", kind=MessageKind.STOP), new_turn(), owner=owner, max_backlog=backlog
+    )
 
 
 def change_of(turn: Turn, text: str = "Hallo") -> MessageEdited:
@@ -74,7 +77,7 @@ class StopContract:
 
     def test_a_reset_and_another_stop_are_not_stopped(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
-        resetting = store.enqueue(message(kind=MessageKind.RESET), new_turn()).turn
+        resetting = enqueue_one(store, message(kind=MessageKind.RESET), new_turn()).turn
         first = stop(store)
         assert (first.cancelled, stop(store).cancelled) == ((claim.turn.id,), ())
         assert get_turn(store, resetting) == resetting
@@ -83,9 +86,9 @@ class StopContract:
     def test_messages_after_a_stop_are_not_stopped(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         told = message(kind=MessageKind.STOP)
-        assert store.enqueue(told, new_turn()).cancelled == (claim.turn.id,)
+        assert enqueue_one(store, told, new_turn()).cancelled == (claim.turn.id,)
         behind = enqueue(store).turn
-        again = store.enqueue(told, new_turn())
+        again = enqueue_one(store, told, new_turn())
         assert (again.is_new, again.cancelled) == (False, ())
         assert get_turn(store, behind) == behind
 
@@ -97,17 +100,17 @@ class StopContract:
 
     def test_stop_that_may_not_start_a_conversation_is_rejected(self, store: Store) -> None:
         with pytest.raises(ThreadNotFound):
-            store.enqueue(message(kind=MessageKind.STOP, may_start_conversation=False), new_turn())
+            enqueue_one(store, message(kind=MessageKind.STOP, may_start_conversation=False), new_turn())
         assert store.find_conversation(key()) is None
         claim = enqueue_and_claim(store)
-        assert store.enqueue(message(kind=MessageKind.STOP, may_start_conversation=False), new_turn()).cancelled == (
-            claim.turn.id,
-        )
+        assert enqueue_one(
+            store, message(kind=MessageKind.STOP, may_start_conversation=False), new_turn()
+        ).cancelled == (claim.turn.id,)
 
     def test_stop_is_accepted_with_full_backlog(self, store: Store) -> None:
         turns = [enqueue(store).turn for _ in range(2)]
         with pytest.raises(Overloaded):
-            store.enqueue(message(kind=MessageKind.RESET), new_turn(), max_backlog=2)
+            enqueue_one(store, message(kind=MessageKind.RESET), new_turn(), max_backlog=2)
         assert stop(store, backlog=2).cancelled == tuple(turn.id for turn in turns)
 
     def test_holder_of_a_stopped_turn_is_told_and_proceeds(self, store: Store, peer: Store) -> None:
@@ -221,7 +224,7 @@ class FeedbackContract:
         store.record_feedback(Feedback(turn.id, "Ada", "good"))
         store.delete_conversation(turn.conversation_id)
         assert store.feedback_on(turn.id) == []
-        again = store.enqueue(turn.message, turn.id).turn
+        again = enqueue_one(store, turn.message, turn.id).turn
         assert (again.id, store.feedback_on(again.id)) == (turn.id, [])
 
     def test_feedback_concurrent_with_deletion_leaves_nothing(self, store: Store, peer: Store) -> None:

@@ -17,7 +17,7 @@ from gateway.domain.errors import StoreUnavailable
 from storage import database, error_map
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_helpers import PLATFORM, enqueue, get_turn, message, new_turn, run_concurrently
+from tests.contracts.store_helpers import PLATFORM, enqueue, enqueue_one, get_turn, message, new_turn, run_concurrently
 
 
 @pytest.fixture
@@ -197,6 +197,6 @@ def test_programming_error_is_no_outage_and_leaks_no_secret(store: SqlStore, cap
     with pytest.raises(DBAPIError) as caught, store._database.transaction() as connection:
         connection.execute(text("INSERT INTO facts (name) VALUES (:name)"), {"name": "swordfish"})
     assert "swordfish" not in str(caught.value).partition("DETAIL")[0]
-    store.enqueue(message(text="swordfish"), new_turn())
+    enqueue_one(store, message(text="swordfish"), new_turn())
     assert store.claim("one", [PLATFORM], 1)
     assert "swordfish" not in caplog.text

@@ -25,7 +25,7 @@ from storage.migrations import ADVISORY_LOCK, REVISIONS, SchemaStatus, is_curren
 from storage.schema import metadata
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_helpers import answer, claim_one, enqueue, finish, key, message, new_turn
+from tests.contracts.store_helpers import answer, claim_one, enqueue, enqueue_one, finish, key, message, new_turn
 
 ROOT = Path(__file__).parents[2]
 
@@ -163,7 +163,7 @@ def test_database_of_earlier_version_names_the_migrate_command(bare_url: str) ->
     bring_to(bare_url, "0002")
     store = SqlStore(bare_url)
     for use in (
-        lambda: store.enqueue(message(kind=MessageKind.STOP), new_turn()),
+        lambda: enqueue_one(store, message(kind=MessageKind.STOP), new_turn()),
         lambda: store.get_turn(TurnId("old")),
         lambda: store.take_token("bucket", Rate(1.0), 0.0),
     ):

@@ -22,7 +22,7 @@ from storage import migrations
 from storage.migrations import REVISIONS, SchemaStatus, schema_status, upgrade
 from storage.store import SqlStore
 from tests import postgres
-from tests.contracts.store_helpers import PLATFORM, new_turn
+from tests.contracts.store_helpers import PLATFORM, enqueue_one, new_turn
 from tests.storage.released_worker import LeaseLostInReleased, ReleasedClaim, ReleasedWorker
 
 RELEASED_REVISION = "0004"
@@ -51,7 +51,7 @@ class CurrentWorker:
 
     def enqueue(self, channel: str, message_id: str) -> bool:
         message = Message(ConversationKey(PLATFORM, "", channel), message_id, "Hello")
-        return self.store.enqueue(message, new_turn(), received_by=self.version).is_new
+        return enqueue_one(self.store, message, new_turn(), received_by=self.version).is_new
 
     def claim(self, owner: str) -> Held | None:
         return next(map(Held, self.store.claim(owner, [PLATFORM], 1)), None)

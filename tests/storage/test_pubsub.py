@@ -23,6 +23,7 @@ from tests.contracts.store_helpers import (
     claim_one,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     message,
     new_turn,
@@ -82,7 +83,9 @@ def listener(peer: SqlStore, database_url: str) -> Iterator[EventListener]:
 
 
 def awaited(store: SqlStore, channel: str = "loft", owner: str | None = None, taker: str = "web") -> TurnId:
-    return store.enqueue(message(channel, has_waiting_caller=True), new_turn(), owner=owner, received_by=taker).turn.id
+    return enqueue_one(
+        store, message(channel, has_waiting_caller=True), new_turn(), owner=owner, received_by=taker
+    ).turn.id
 
 
 class TestDue:
@@ -101,7 +104,7 @@ class TestDue:
 
     def test_claimed_or_debounced_turn_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
         claim = enqueue_and_claim(store)
-        store.enqueue(message("album", debounce_seconds=60.0), new_turn())
+        enqueue_one(store, message("album", debounce_seconds=60.0), new_turn())
         store.apply_writes([SetRun(claim.lease, claim.turn, RunId("r")), answer(claim), finish(claim)])
         assert listener.all() == []
 
@@ -141,8 +144,8 @@ class TestDue:
 
     def test_rolled_back_transaction_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
         told = message()
-        store.enqueue(told, new_turn(), owner="one")
-        store.enqueue(Message(message("other").key, told.message_id, "Hello"), new_turn())
+        enqueue_one(store, told, new_turn(), owner="one")
+        enqueue_one(store, Message(message("other").key, told.message_id, "Hello"), new_turn())
         assert listener.all() == []
 
 
@@ -158,8 +161,10 @@ class TestDecided:
         assert listener.all() == []
 
     def test_outcome_without_waiting_caller_publishes_nothing(self, store: SqlStore, listener: EventListener) -> None:
-        claim = store.enqueue(message(), new_turn(), owner="worker", received_by="web").claim
-        own = store.enqueue(message("own", has_waiting_caller=True), new_turn(), owner="web", received_by="web").claim
+        claim = enqueue_one(store, message(), new_turn(), owner="worker", received_by="web").claim
+        own = enqueue_one(
+            store, message("own", has_waiting_caller=True), new_turn(), owner="web", received_by="web"
+        ).claim
         assert claim is not None
         assert own is not None
         store.apply_writes([answer(claim), finish(claim), answer(own), finish(own)])
@@ -170,7 +175,7 @@ class TestDecided:
         listener.all()
         store.cancel_turn(first)
         assert listener.all() == [ClusterEvent(EventKind.RESOLVED, first)]
-        store.enqueue(message(kind=MessageKind.STOP), new_turn())
+        enqueue_one(store, message(kind=MessageKind.STOP), new_turn())
         assert listener.all() == [ClusterEvent(EventKind.RESOLVED, second)]
         store.cancel_turn(first)
         assert listener.all() == []
@@ -185,7 +190,7 @@ class TestCancelled:
         store.cancel_turn(claim.turn.id)
         assert listener.all() == [ClusterEvent(EventKind.CANCELLED, claim.turn.id)]
         enqueue(store, "other")
-        store.enqueue(message("other", kind=MessageKind.STOP), new_turn())
+        enqueue_one(store, message("other", kind=MessageKind.STOP), new_turn())
         assert listener.all() == [ClusterEvent(EventKind.CANCELLED, stopped.turn.id)]
 
 

@@ -18,6 +18,7 @@ from tests.contracts.store_helpers import (
     answer,
     claim_one,
     enqueue_and_claim,
+    enqueue_one,
     key,
     message,
     new_turn,
@@ -54,7 +55,7 @@ def test_a_cancel_waits_for_the_reply_that_is_being_stored(store: SqlStore, peer
 def test_second_enqueue_waits_for_the_first(store: SqlStore, peer: SqlStore, aside: Aside) -> None:
     with store._database.transaction() as connection:
         slot = store.turn_queue._reserve_slot(connection, message())
-        second = aside(lambda: peer.enqueue(message(), new_turn()).turn.seq)
+        second = aside(lambda: enqueue_one(peer, message(), new_turn()).turn.seq)
         assert waits(second)
         turn = new_turns.new_turn(new_turn(), message(), slot, None, "")
         first = store.turn_queue._insert_turn(connection, turn, slot)
@@ -80,7 +81,7 @@ class TestPostgresqlLocks:
         assert claim_one(peer, "two").turn.id == claim.turn.id
 
     def test_claim_skips_rows_locked_by_another_claim(self, store: SqlStore, peer: SqlStore) -> None:
-        turns = [store.enqueue(message(channel), new_turn()).turn for channel in "ab"]
+        turns = [enqueue_one(store, message(channel), new_turn()).turn for channel in "ab"]
         with store._database.transaction() as connection:
             lock = f"SELECT 1 FROM conversations WHERE id = {turns[0].conversation_id} FOR UPDATE"
             connection.exec_driver_sql(lock)

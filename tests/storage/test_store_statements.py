@@ -22,6 +22,7 @@ from tests.contracts.store_helpers import (
     answer,
     enqueue,
     enqueue_and_claim,
+    enqueue_one,
     finish,
     get_turn,
     key,
@@ -116,7 +117,7 @@ def test_unclaimed_message_takes_one_more_statement_to_publish(store: SqlStore, 
 
 
 def test_complete_turn_loads_nothing(store: SqlStore, sent: list[Sent]) -> None:
-    claim = store.enqueue(message(has_waiting_caller=True), new_turn(), owner="one", received_by="one").claim
+    claim = enqueue_one(store, message(has_waiting_caller=True), new_turn(), owner="one", received_by="one").claim
     assert claim is not None
     store.apply_writes([SetThread(claim.lease, ThreadId("t"), "x")])
     claim = known(claim, *store.apply_writes([SetRun(claim.lease, claim.turn, RunId("r"))]))
@@ -171,7 +172,7 @@ def test_a_stop_takes_one_statement_more(store: SqlStore, sent: list[Sent]) -> N
     for _ in range(5):
         enqueue(store)
     sent.clear()
-    store.enqueue(message(kind=MessageKind.STOP), new_turn())
+    enqueue_one(store, message(kind=MessageKind.STOP), new_turn())
     assert verbs(sent) == [*APPENDED, "UPDATE"]
 
 
@@ -250,16 +251,16 @@ def test_frequent_statements_scan_no_whole_table(store: SqlStore, sent: list[Sen
     store.apply_writes([SetRun(following.lease, claim.turn, RunId("r")), ReleaseLease(following.lease)])
     (claim,) = store.claim("two", [PLATFORM], 5)
     store.renew_leases("two")
-    store.enqueue(message(kind=MessageKind.STOP), new_turn())
+    enqueue_one(store, message(kind=MessageKind.STOP), new_turn())
     store.cancel_turn(claim.turn.id)
     store.edit_queued(MessageEdited(PLATFORM, "m7", "Hallo"))
     store.find_turn_by_message(PLATFORM, "m7")
     store.record_feedback(Feedback(claim.turn.id, "Ada", "good"))
     store.feedback_on(claim.turn.id)
-    store.delete_conversation(store.enqueue(message("short"), new_turn()).turn.conversation_id)
+    store.delete_conversation(enqueue_one(store, message("short"), new_turn()).turn.conversation_id)
     store.find_conversation_by_thread(ThreadId("thread"))
     store.transcript(claim.conversation.id, limit=10)
-    store.enqueue(message(name="m7"), new_turn())
+    enqueue_one(store, message(name="m7"), new_turn())
     refused = store.enqueue_failed(message("refused"), new_turn(), FAILURE)
     assert refused is not None
     store.retry_turn(refused.id, new_turn())

@@ -10,6 +10,7 @@ from gateway.domain.models import TurnId
 from gateway.ports.platform import ParsedUpdate
 from storage.store import SqlStore
 from tests.adapters.telegram.receiving import polling, settings
+from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.recording_inbox import RecordingInbox
 
 
@@ -19,7 +20,7 @@ def main(api_url: str, database_url: str, last: str) -> None:
 
     def commit(receipt: ParsedUpdate) -> None:
         for message in receipt.messages:
-            store.enqueue(message, TurnId(f"turn {message.message_id} {os.getpid()}"))
+            enqueue_one(store, message, TurnId(f"turn {message.message_id} {os.getpid()}"))
             if message.text == last:
                 os.kill(os.getpid(), signal.SIGKILL)
 

@@ -27,6 +27,7 @@ from gateway.web.chat_page import Assets
 from storage.database import Database
 from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
+from tests.contracts.store_helpers import enqueue_one
 
 PASSWORD = "correct horse battery staple"
 WORKER_NAME = "worker"
@@ -142,7 +143,7 @@ class _StoreInbox:
         self._store = store
 
     def accept(self, message: Message) -> AcceptResult:
-        recorded = self._store.enqueue(message, TurnId(f"turn_{secrets.token_hex(12)}"), received_by="web")
+        recorded = enqueue_one(self._store, message, TurnId(f"turn_{secrets.token_hex(12)}"), received_by="web")
         return AcceptResult(recorded.turn, recorded.is_new, claimed_here=False)
 
     def get_turn(self, turn_id: TurnId) -> Turn:

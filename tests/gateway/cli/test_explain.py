@@ -25,7 +25,7 @@ from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
 from tests.adapters.chat import settings
 from tests.contracts.budgets import run_turn
-from tests.contracts.store_helpers import apply_write, new_turn
+from tests.contracts.store_helpers import apply_write, enqueue_one, new_turn
 from tests.fakes.platform import FakePlatform
 
 SYNTHETIC = SyntheticMessage("Hello", "roof", "loft", "", "ann")
@@ -68,7 +68,7 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
 
 def enqueue_message(store: SqlStore, synthetic: SyntheticMessage = SYNTHETIC, owner: str | None = None) -> None:
     (message,) = ExplainablePlatform("pigeon").dry_run(synthetic).messages
-    claim = store.enqueue(replace(message, message_id=new_turn()), new_turn(), owner=owner).claim
+    claim = enqueue_one(store, replace(message, message_id=new_turn()), new_turn(), owner=owner).claim
     if claim:
         apply_write(store, SetThread(claim.lease, ThreadId("conv_1"), "responses"))
 
@@ -172,7 +172,7 @@ def test_what_opens_no_conversation_needs_one(see: OpenContext, sqlite_store: Sq
         "It would not be answered: it is answered only in an existing conversation, and there is none."
     )
     opened = Message(ConversationKey("pigeon", "roof", "loft", "nest"), "1", "Hello")
-    sqlite_store.enqueue(opened, new_turn())
+    enqueue_one(sqlite_store, opened, new_turn())
     assert explain(see(), "pigeon", inside).is_answered
 
 

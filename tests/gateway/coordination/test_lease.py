@@ -13,6 +13,7 @@ from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import AuditEvent, Claim, ConversationKey, Message, TurnId
 from storage.store import SqlStore
+from tests.contracts.store_helpers import enqueue_one
 
 LONG_AGO = lease_clock() - 3600.0
 TURN = TurnId("turn_1")
@@ -26,7 +27,7 @@ def async_store(brief_store: SqlStore) -> Iterator[AsyncStore]:
 
 @pytest.fixture
 def claim(brief_store: SqlStore) -> Claim:
-    recorded = brief_store.enqueue(Message(ConversationKey("fake", channel="c"), "1", "hello"), TURN, owner="one")
+    recorded = enqueue_one(brief_store, Message(ConversationKey("fake", channel="c"), "1", "hello"), TURN, owner="one")
     assert recorded.claim is not None
     return recorded.claim
 

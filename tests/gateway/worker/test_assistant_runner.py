@@ -47,6 +47,7 @@ from gateway.worker.assistant_runner import (
 )
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from storage.store import SqlStore
+from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 
 KEY = ConversationKey("fake", channel="c")
@@ -69,7 +70,7 @@ class Room:
     def say(self, text: str, kind: MessageKind = MessageKind.PROMPT, files: tuple[File, ...] = ()) -> Claim:
         self._said += 1
         message = Message(KEY, str(self._said), text, kind=kind, files=files)
-        recorded = self.store.enqueue(message, TurnId(f"turn_{self._said}"), owner="me")
+        recorded = enqueue_one(self.store, message, TurnId(f"turn_{self._said}"), owner="me")
         assert recorded.claim is not None
         return recorded.claim
 
@@ -276,7 +277,7 @@ async def test_an_interrupted_reset_can_be_repeated(harness: Room) -> None:
 async def test_the_reply_to_a_stop_tells_whether_it_stopped_anything(harness: Room) -> None:
     running = harness.say("one")
     stop = Message(KEY, "stop", "stop", kind=MessageKind.STOP)
-    harness.store.enqueue(stop, TurnId("turn_stop"))
+    enqueue_one(harness.store, stop, TurnId("turn_stop"))
     following = await harness.journal.write(FinishTurn(running.lease, running.turn))
     assert isinstance(following, Claim)
     assert await harness.finish(following) == STOPPED_REPLY

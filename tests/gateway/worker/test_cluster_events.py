@@ -15,6 +15,7 @@ from gateway.ports.inbox import AcceptResult
 from gateway.ports.store import WorkerLoad
 from storage.store import SqlStore
 from tests import postgres
+from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
 
@@ -117,7 +118,7 @@ def test_a_process_that_died_after_it_left_a_turn_delays_it_by_less_than_a_secon
     idle = start(owner="idle")
     idle.listening.wait(PATIENCE)
     dead = SqlStore(postgres_url)
-    left = dead.enqueue(idle.platform.message("hello"), TurnId("turn_left"), received_by="dead").turn
+    left = enqueue_one(dead, idle.platform.message("hello"), TurnId("turn_left"), received_by="dead").turn
     dead.close()
     (delivered,) = idle.platform.wait_for(1)
     assert delivered.id == left.id

@@ -34,6 +34,7 @@ from gateway.ports.store import LeasedWrite
 from gateway.worker.assistant_runner import STOPPED_REPLY
 from gateway.worker.turn_processor import MAX_ATTEMPTS
 from storage.store import SqlStore
+from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
 from tests.gateway.worker_process import Start, WorkerProcess
@@ -197,7 +198,7 @@ def test_a_stop_that_the_process_was_not_told_of_is_noticed_when_the_run_starts(
     stop = replace(process.platform.message("stop"), kind=MessageKind.STOP)
 
     def enqueue_elsewhere() -> None:
-        process.store.enqueue(stop, TurnId("stop"))
+        enqueue_one(process.store, stop, TurnId("stop"))
 
     assistant.script(enqueue_elsewhere, RunStarted(RunId("run_g")), asyncio.Event())
     turn = process.say("one")
@@ -340,7 +341,7 @@ def test_a_draining_process_claims_nothing_and_its_messages_are_not_lost(start: 
 
 def test_a_turn_that_kills_every_process_fails_and_the_next_turn_runs(start: Start, brief_url: str) -> None:
     doomed = SqlStore(brief_url, lease_seconds=0.0)
-    doomed.enqueue(FakePlatform().message("poison"), TurnId("turn_poison"))
+    enqueue_one(doomed, FakePlatform().message("poison"), TurnId("turn_poison"))
     for n in range(MAX_ATTEMPTS):
         assert len(doomed.claim(f"victim {n}", ["fake"], 1)) == 1
     doomed.close()
