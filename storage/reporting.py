@@ -16,7 +16,8 @@ from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFil
 from storage import reporting_sql as statements
 from storage import retention, row_mapping
 from storage.database import Database
-from storage.sql import UPSERTS, bury_former_threads, bury_thread
+from storage.retired_threads import retire_threads
+from storage.sql import UPSERTS
 
 EXPIRED_KEEP_SECONDS = 3600.0
 BUDGET_KEEP_SECONDS = 40 * 86_400.0
@@ -78,8 +79,7 @@ class SqlReportingStore:
         with self._database.transaction() as connection:
             if connection.execute(statements.lock_thread(conversation)).first() is None:
                 return None
-            connection.execute(bury_thread, {"conversation": conversation.id})
-            connection.execute(bury_former_threads, {"conversation": conversation.id})
+            retire_threads(connection, conversation.id)
             connection.execute(statements.unset_thread, {"conversation": conversation.id})
             connection.execute(statements.cancel_turns_of_author, parameters)
             return connection.execute(statements.erase_author, parameters).rowcount

@@ -17,7 +17,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     null,
     or_,
     select,
@@ -377,22 +376,6 @@ conversation_by_former_thread = (
 
 # ---------------------------------------------------------------- other
 
-NO_CONVERSATION = 0
-bury_thread = insert(former_threads).from_select(
-    ["conversation_id", "thread_id", "backend"],
-    select(literal(NO_CONVERSATION), C.thread_id, C.backend).where(
-        C.id == bindparam("conversation"), C.thread_id.is_not(None)
-    ),
-)
-"""Notes the thread of a conversation that is about to be deleted, so that nobody adopts it."""
-bury_former_threads = (
-    update(former_threads)
-    .where(former_threads.c.conversation_id == bindparam("conversation"))
-    .values(conversation_id=NO_CONVERSATION)
-)
-is_buried = select(literal(1)).where(
-    former_threads.c.thread_id == bindparam("thread"), former_threads.c.conversation_id == NO_CONVERSATION
-)
 delete_conversation = delete(conversations).where(C.id == bindparam("conversation"))
 feedback_on = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
 get_value = select(facts.c.value).where(facts.c.name == bindparam("fact"))

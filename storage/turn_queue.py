@@ -32,6 +32,7 @@ from storage import pubsub, row_mapping, sql, transitions
 from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
+from storage.retired_threads import is_retired, retire_threads
 from storage.schema import storable_file
 
 
@@ -138,8 +139,7 @@ class SqlTurnQueue:
 
     def delete_conversation(self, conversation_id: int) -> None:
         with self._database.transaction() as connection:
-            connection.execute(sql.bury_thread, {"conversation": conversation_id})
-            connection.execute(sql.bury_former_threads, {"conversation": conversation_id})
+            retire_threads(connection, conversation_id)
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 
     def release_adopted(self, conversation_id: int) -> None:
@@ -160,7 +160,7 @@ class SqlTurnQueue:
                 )
                 if existing is not None:
                     return row_mapping.to_conversation(existing)
-                if connection.execute(sql.is_buried, {"thread": thread_id}).first() is not None:
+                if is_retired(connection, thread_id):
                     raise ThreadNotFound
                 created = self._insert_imported(connection, key, thread_id, backend, history)
                 if created is not None:
