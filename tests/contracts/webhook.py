@@ -52,7 +52,8 @@ class WebhookContract(AdapterContract):
         for request in forged:
             with capture_logs() as logs, pytest.raises(Unauthenticated):
                 await webhooks[0].handle(request)
-            assert [entry["setting"] for entry in logs] == [self.secret_setting]
+            named = [entry["setting"] for entry in logs if "setting" in entry]  # other threads log at the same time
+            assert named == [self.secret_setting]
             assert TEXT not in str(logs)
         assert forged
         assert inbox.taken == []
