@@ -57,7 +57,7 @@ class ConsoleAdapter:
         """``streaming``: whether a reply is shown while it is written."""
         self.console = console
         self.streaming = streaming
-        self.room = WaiterRegistry(1)
+        self.waiters = WaiterRegistry(1)
 
     def receive(self, request: Request) -> ParsedUpdate:
         try:
@@ -73,17 +73,17 @@ class ConsoleAdapter:
         return ParsedUpdate((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
-        pace = DeltaBatcher(partial(self.room.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
+        pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
         try:
             async for event in events:
-                if self.room.has_preview_waiter(turn.id):
+                if self.waiters.has_preview_waiter(turn.id):
                     pace.add(event)
         finally:
             pace.close()
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the caller that waits, if any."""
-        self.room.resolve(turn)
+        self.waiters.resolve(turn)
 
     async def check(self) -> Sequence[CheckResult]:
         return (CheckResult(self.name, ok=True, detail="python -m gateway chat"),)
@@ -315,7 +315,7 @@ class Dialogue:
 
     async def _follow(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
         """Shows the previews of a turn; returns its outcome."""
-        waiter = self.adapter.room.register(turn, wants_previews=self.adapter.streaming)
+        waiter = self.adapter.waiters.register(turn, wants_previews=self.adapter.streaming)
         try:
             is_local = await asyncio.to_thread(begin)
             load_turn = partial(asyncio.to_thread, self.inbox.get_turn, turn)

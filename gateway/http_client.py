@@ -45,7 +45,7 @@ class Route:
 
     @property
     def options(self) -> dict[str, object]:
-        """What aiohttp is to be told."""
+        """Returns the arguments for aiohttp."""
         through = {"proxy": self.proxy, "proxy_headers": self.proxy_headers} if self.proxy else {}
         return {**through, **({"ssl": self.tls} if self.tls else {})}
 

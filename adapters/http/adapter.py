@@ -24,7 +24,7 @@ SECONDS_BETWEEN_DELTAS = 0.05
 
 
 class HttpAdapter:
-    """Callers of /chat. Those that wait are registered in ``room``, and are told there by the worker."""
+    """Callers of /chat. Those that wait are registered in ``waiters``, through which the worker answers them."""
 
     name = NAME
 
@@ -38,7 +38,7 @@ class HttpAdapter:
         ping_seconds: float = 15.0,
     ) -> None:
         """``max_waiting``: callers at the same time. ``ping_seconds``: the longest time that a stream sends nothing."""
-        self.room = WaiterRegistry(max_waiting)
+        self.waiters = WaiterRegistry(max_waiting)
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
         self._caller_limits = CallerLimits(settings.chat_reads_per_minute)
@@ -52,9 +52,9 @@ class HttpAdapter:
         return ParsedUpdate((self._parser.dry_run(message),))
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
-        if not self.room.has_preview_waiter(turn.id):
+        if not self.waiters.has_preview_waiter(turn.id):
             return  # a caller that begins to watch later gets the whole reply
-        pace = DeltaBatcher(partial(self.room.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
+        pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
         try:
             async for event in events:
                 pace.add(event)
@@ -63,7 +63,7 @@ class HttpAdapter:
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""
-        self.room.resolve(turn)
+        self.waiters.resolve(turn)
 
     async def check(self) -> Sequence[CheckResult]:
         owners = self._parser.owners
@@ -71,15 +71,15 @@ class HttpAdapter:
         return (CheckResult("POST /chat", ok=True, detail=keys),)
 
     def notify_resolved(self, turn_id: TurnId) -> None:
-        self.room.notify(turn_id)
+        self.waiters.notify(turn_id)
 
     def drain(self, grace_seconds: float) -> None:
         """Refuses new callers, and releases those that wait ``grace_seconds`` seconds from now. Their turns go on."""
-        self.room.close(grace_seconds)
+        self.waiters.close(grace_seconds)
 
     def api(self, inbox: AsyncInbox) -> Api:
         handlers = routes.ChatRoutes(
-            self._settings, self._parser, self._limit, self._caller_limits, self.room, inbox, self._ping_seconds
+            self._settings, self._parser, self._limit, self._caller_limits, self.waiters, inbox, self._ping_seconds
         )
         return routes.api(handlers, self.operations())
 

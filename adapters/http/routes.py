@@ -55,7 +55,7 @@ class ChatRoutes:
     parser: ChatRequestParser
     limit: RequestLimit
     caller_limits: CallerLimits
-    room: WaiterRegistry
+    waiters: WaiterRegistry
     inbox: AsyncInbox
     ping_seconds: float
 
@@ -79,7 +79,7 @@ class ChatRoutes:
 
     async def cancel_turn(self, request: HttpRequest) -> HttpResponse:
         turn = await self.inbox.cancel_turn((await self._turn(request)).id)
-        self.room.resolve(turn)  # the worker would deliver a queued one only after those before it
+        self.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
         return json_response(views.turn_body(turn))
 
     async def show_thread(self, request: HttpRequest) -> HttpResponse:
@@ -91,7 +91,7 @@ class ChatRoutes:
 
     async def forget_thread(self, request: HttpRequest) -> HttpResponse:
         for turn in await self.inbox.delete_conversation(await self._conversation(request)):
-            self.room.resolve(turn)  # the worker does not deliver forgotten turns
+            self.waiters.resolve(turn)  # the worker does not deliver forgotten turns
         return HttpResponse(status=204)
 
     async def _check_limit(self, caller: str) -> None:
@@ -100,7 +100,7 @@ class ChatRoutes:
             await asyncio.to_thread(self.limit.check, caller)
 
     async def _later(self, asked: ParsedChatRequest) -> HttpResponse:
-        self.room.check_open()
+        self.waiters.check_open()
         turn = (await self._accept(asked, self.inbox.new_turn_id())).turn
         headers = {"Location": f"{PREFIX}/turns/{turn.id}", "Preference-Applied": "respond-async"}
         return json_response(views.accepted_body(turn), 202, headers)
@@ -116,7 +116,7 @@ class ChatRoutes:
     ) -> tuple[AcceptResult, views.TurnUpdates]:
         """Registers the caller before it hands the message in, so that no event of the turn is missed."""
         turn = self.inbox.new_turn_id()
-        waiter = self.room.register(turn, wants_previews=watches)
+        waiter = self.waiters.register(turn, wants_previews=watches)
         leaving.callback(waiter.close)
         accepted = await self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn)
         if accepted.turn.id != turn:

@@ -1,1 +1,1 @@
-"""Slack: everything that the gateway needs to know of it is in this room. ``adapter`` puts it together."""
+"""Slack: everything that the gateway knows of it is in this folder; ``adapter.py`` connects it."""

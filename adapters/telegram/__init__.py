@@ -1,1 +1,1 @@
-"""Telegram: everything that the gateway needs to know of it is in this room. ``adapter`` puts it together."""
+"""Telegram: everything that the gateway knows of it is in this folder; ``adapter.py`` connects it."""

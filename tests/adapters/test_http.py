@@ -211,7 +211,7 @@ def test_who_waited_long_enough_can_fetch_the_turn_later_or_ask_again() -> None:
     assert error(response) == (504, "timed_out")
     turn = response.json["error"]["turn_id"]
     assert chat.call("GET", f"/chat/turns/{turn}").json["state"] == "running"
-    assert chat.adapter.room.count == 0
+    assert chat.adapter.waiters.count == 0
     gate.open()
     until(lambda: "response" in chat.call("GET", f"/chat/turns/{turn}").json)
     again = chat.say("hi", Idempotency_Key="k")
@@ -247,7 +247,7 @@ def test_a_queued_or_running_turn_can_be_cancelled_and_its_caller_hears_of_it(ch
     second = chat.post({"message": "second", "thread_id": thread}, Prefer="respond-async", Idempotency_Key="k").json
     same = {"message": "second", "thread_id": thread}
     waiting = in_thread(lambda: answers.append(chat.post(same, Idempotency_Key="k")))
-    until(lambda: chat.adapter.room.count)
+    until(lambda: chat.adapter.waiters.count)
     response = chat.call("POST", f"/chat/turns/{second['turn_id']}/cancel")
     assert (response.status_code, response.json["state"]) == (200, "cancelled")
     assert response.json["error"]["code"] == "cancelled"

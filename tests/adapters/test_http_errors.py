@@ -232,7 +232,7 @@ def test_a_core_that_cannot_take_a_message_says_when_to_come_back(
         assert response.headers.get("Retry-After") == retry_after
         assert "pw" not in response.text
         assert "sk-123" not in response.text
-    assert chat.adapter.room.count == 0
+    assert chat.adapter.waiters.count == 0
 
 
 def test_a_conversation_with_too_much_to_do_is_overloaded(chat: Chat) -> None:
@@ -248,7 +248,7 @@ def test_only_so_many_may_wait_and_everybody_else_is_still_served() -> None:
     chat = Chat(max_waiting=2)
     gate = chat.hold()
     waiting = [in_thread(lambda: chat.say("hi")) for _ in range(2)]
-    until(lambda: chat.adapter.room.count == 2)
+    until(lambda: chat.adapter.waiters.count == 2)
     response = chat.post({"message": "hi"})
     assert error(response) == (503, "overloaded")
     assert response.headers["Retry-After"] == "5"

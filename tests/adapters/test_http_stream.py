@@ -140,7 +140,7 @@ def test_a_failure_ends_the_stream_with_the_error_and_the_status_it_would_have_h
 def test_what_is_wrong_before_the_stream_begins_is_an_ordinary_error(chat: Chat) -> None:
     assert error(chat.post({"message": "", "stream": True})) == (400, "empty_message")
     assert error(chat.post({"message": "hi", "stream": True, "thread_id": "thr_no"})) == (404, "thread_not_found")
-    assert chat.adapter.room.count == 0
+    assert chat.adapter.waiters.count == 0
 
 
 def test_silence_ends_a_stream_after_a_while_but_the_turn_goes_on() -> None:
@@ -186,9 +186,9 @@ def test_a_watcher_who_leaves_frees_his_place_and_the_turn_goes_on(chat: Chat) -
     stream = chunks(response)
     turn = parse(next(stream))[0][1]["turn_id"]
     next(stream)
-    assert chat.adapter.room.count == 1
+    assert chat.adapter.waiters.count == 1
     response.close()
-    assert chat.adapter.room.count == 0
+    assert chat.adapter.waiters.count == 0
     gate.open()
     until(lambda: chat.call("GET", f"/chat/turns/{turn}").json["response"] == "at last")
 
@@ -197,7 +197,7 @@ def test_one_who_leaves_before_the_first_event_frees_his_place_too(chat: Chat) -
     gate = chat.hold()
     response = chat.client().post("/chat", json={"message": "hi", "stream": True})
     response.close()
-    assert chat.adapter.room.count == 0
+    assert chat.adapter.waiters.count == 0
     gate.open()
 
 
@@ -216,7 +216,7 @@ def test_a_repetition_of_a_running_turn_watches_it_too_and_one_of_a_finished_tur
     assert {first[0][1]["turn_id"], turn, third[0][1]["turn_id"]} == {turn}
     assert first[-1] == second[-1] == third[-1]
     assert said(first) == said(third) == "at last"
-    assert chat.adapter.room.count == 0
+    assert chat.adapter.waiters.count == 0
 
 
 def test_a_turn_that_another_process_works_on_is_watched_as_far_as_that_goes(chat: Chat) -> None:

@@ -63,7 +63,7 @@ def main(
         inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, RunCompleted("at last")))
 
         async def readiness() -> Sequence[CheckResult]:
-            return [CheckResult(f"{adapter.room.count} wait", ok=True)]
+            return [CheckResult(f"{adapter.waiters.count} wait", ok=True)]
 
         app = create_app([adapter], AsyncFakeInbox(inbox), readiness, readiness_cache_seconds=0.0)
 

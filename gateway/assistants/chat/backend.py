@@ -152,8 +152,10 @@ class ChatBackend:
                 return
             check_tokens(state.usage, self._config.max_turn_tokens)
             outputs: dict[str, str] = {}
-            async with aclosing(run_calls(self._toolbox, [one.call for one in completion.calls], outputs)) as told:
-                async for call in told:
+            async with aclosing(
+                run_calls(self._toolbox, [one.call for one in completion.calls], outputs)
+            ) as tool_events:
+                async for call in tool_events:
                     yield call
             state.tool_messages += [completion.to_message(), *output_messages(completion.calls, outputs)]
         raise too_many_rounds()

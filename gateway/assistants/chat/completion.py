@@ -115,9 +115,9 @@ class CompletionAccumulator:
 
     @property
     def reasoning(self) -> str:
-        """What the model thought, as far as the server tells."""
-        told = next(("".join(self._long_texts[name]) for name in REASONING_FIELDS if name in self._long_texts), "")
-        return "\n\n".join(filter(None, (told, self.filter.reasoning)))
+        """What the model thought, as far as the server reports it."""
+        reported = next(("".join(self._long_texts[name]) for name in REASONING_FIELDS if name in self._long_texts), "")
+        return "\n\n".join(filter(None, (reported, self.filter.reasoning)))
 
     def _add_usage(self, usage: Any) -> None:
         if usage:

@@ -238,8 +238,8 @@ class ResponsesBackend:
                 return
             check_tokens(state.usage, self._config.max_turn_tokens)
             outputs: dict[str, str] = {}
-            async with aclosing(run_calls(self._toolbox, calls, outputs)) as told:
-                async for call in told:
+            async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
+                async for call in tool_events:
                     yield call
             items = state.items_with_outputs(calls, outputs)
         raise too_many_rounds()

@@ -236,14 +236,14 @@ class ResponseEventReader:
         if not response:
             return []
         self.in_background = response.get("background") is True
-        told: list[RunEvent] = []
+        events: list[RunEvent] = []
         if self.id != as_text(response.get("id")):
             self.id = as_text(response.get("id"))
-            told.append(RunStarted(RunId(self.id)))
+            events.append(RunStarted(RunId(self.id)))
         if is_final(response):
             self.response = response = self._with_streamed_output(response)
-            told += [event for item in as_objects(response.get("output")) for event in self._item_done(item)]
-        return told
+            events += [event for item in as_objects(response.get("output")) for event in self._item_done(item)]
+        return events
 
     def _show(self, data: Json, text: str, *, at_end: bool = False) -> list[RunEvent]:
         place = _output_index(data)

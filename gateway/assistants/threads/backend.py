@@ -226,8 +226,8 @@ class ThreadsBackend:
                     yield event
                 return
             calls = pending_calls(reading.run)
-            async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as told:
-                async for call in told:
+            async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as tool_events:
+                async for call in tool_events:
                     yield call
             request = self._submit_outputs_request(state, calls)
         raise too_many_rounds()
@@ -263,10 +263,10 @@ class ThreadsBackend:
         reading, draft = state.reader, state.accumulator
         if error := failure_of(reading.run):
             raise error
-        told: list[RunEvent] = []
+        events: list[RunEvent] = []
         if not (reading.complete and draft.text):
             async for step in self._steps(state):
-                told += reading.read_step(step)
+                events += reading.read_step(step)
             query = {"run_id": reading.id, "limit": PAGE_SIZE, "order": "asc"}
             messages = [one async for one in self._iterate_list(state.thread_id, "messages", query)]
             reading.messages = [one for one in messages if _is_reply_of(one, reading.id)]
@@ -275,8 +275,8 @@ class ThreadsBackend:
         names = await self._files.names(cited for one in reading.messages for cited in cited_files(one))
         draft.replace_messages(message_text(one, names) for one in reading.messages)
         if rest := draft.take_unshown():
-            told.append(TextDelta(rest))
-        return [*told, await self._answer(state)]
+            events.append(TextDelta(rest))
+        return [*events, await self._answer(state)]
 
     async def _answer(self, state: ThreadRunState) -> RunCompleted:
         """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text."""

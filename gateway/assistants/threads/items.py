@@ -184,11 +184,11 @@ class RunEventReader:
 
     def read_step(self, step: Json) -> list[RunEvent]:
         """Returns events for the hosted tools that a step used, unless already reported."""
-        told: list[RunEvent] = []
+        events: list[RunEvent] = []
         for call in as_objects(as_object(step.get("step_details")).get("tool_calls")):
             if call.get("type") != "function":
-                told += self._report_call(call) + self._report_call(call, done=True)
-        return told
+                events += self._report_call(call) + self._report_call(call, done=True)
+        return events
 
     def _message_delta(self, data: Json) -> list[RunEvent]:
         pieces = as_objects(as_object(data.get("delta")).get("content"))
@@ -214,7 +214,7 @@ class RunEventReader:
 
     def _step_delta(self, step_id: str, details: Json) -> list[RunEvent]:
         """Adds deltas of calls. Code comes in deltas, so a call is reported once its output follows."""
-        told: list[RunEvent] = []
+        events: list[RunEvent] = []
         for piece in as_objects(details.get("tool_calls")):
             call = self._calls_in_progress.setdefault(
                 (step_id, piece.get("index")), {"id": piece.get("id"), "type": piece.get("type")}
@@ -223,8 +223,8 @@ class RunEventReader:
             written = as_text(as_object(call.get("code_interpreter")).get("input")) + as_text(code.get("input"))
             call["code_interpreter"] = {"input": written}
             if call["type"] == "file_search" or code.get("outputs"):
-                told += self._report_call(call)
-        return told
+                events += self._report_call(call)
+        return events
 
     def _report_call(self, call: Json, *, done: bool = False) -> list[RunEvent]:
         call_id, name = as_text(call.get("id")), as_text(call.get("type"))
