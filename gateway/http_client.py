@@ -36,8 +36,8 @@ UploadedFile = tuple[str, bytes | IO[bytes], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """How a host is reached."""
+class Connection:
+    """How a host is reached: through which proxy, and with which certificates."""
 
     proxy: URL | None = None
     proxy_headers: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class HttpClient:
     ) -> aiohttp.ClientResponse:
         options = self._options.get(origin := url.origin())
         if options is None:
-            options = self._options[origin] = find_route(origin).options
+            options = self._options[origin] = connection_to(origin).options
         return await self._open_session().request(
             method,
             url,
@@ -159,7 +159,7 @@ def _redirect_target(method: str, url: URL, response: aiohttp.ClientResponse) ->
     return target if target.scheme in {"http", "https"} else None
 
 
-def find_route(url: URL) -> Route:
+def connection_to(url: URL) -> Connection:
     """Returns the proxy that the environment names for a URL, and the certificates to trust. Raises SettingsError."""
     host = url.host or ""
     with_port = (
@@ -169,10 +169,10 @@ def find_route(url: URL) -> Route:
     proxy = URL(named) if named else None
     tls = _tls_context() if url.scheme == "https" or (proxy and proxy.scheme == "https") else None
     if proxy is None:
-        return Route(tls=tls)
+        return Connection(tls=tls)
     # aiohttp would quote the password in errors if it stood in the URL.
     login = aiohttp.encode_basic_auth(proxy.user, proxy.password or "") if proxy.user else None
-    return Route(proxy.with_user(None), {"Proxy-Authorization": login} if login else {}, tls)
+    return Connection(proxy.with_user(None), {"Proxy-Authorization": login} if login else {}, tls)
 
 
 def _environment_proxy(scheme: str) -> str | None:

@@ -32,15 +32,15 @@ LETTERS_ALONE = re.compile(rf"(?<![^\W_]){LETTERS.pattern}")
 LONGEST_WORD = 64
 
 
-class Run(NamedTuple):
-    """A run of one mark, and what it may do."""
+class DelimiterRun(NamedTuple):
+    """A sequence of one mark, and whether it may open or close emphasis: spec.commonmark.org/0.31.2/#delimiter-run"""
 
     end: int
     can_open: bool
     can_close: bool
 
 
-def scan(text: str, start: int, most: int) -> Run:
+def scan(text: str, start: int, most: int) -> DelimiterRun:
     """Returns the run that begins at ``start``. ``most``: where the text ends that is being read."""
     end = _skip(text, start, most, text[start])
     left = start
@@ -50,14 +50,14 @@ def scan(text: str, start: int, most: int) -> Run:
     before = text[left - 1] if left else " "
     after = text[right : min(right + 2, most)] or " "
     if PAIRS.get(before, before) == after[0] and not before.isalnum():  # "*", (*), and a mark between spaces
-        return Run(end, can_open=False, can_close=False)
+        return DelimiterRun(end, can_open=False, can_close=False)
     italic = text[start] == "_" or end - start == 1
     opens, closes = _may_open(before, after, italic=italic), _may_close(before, after, italic=italic)
     if opens and before.isalnum():
         opens = not italic and _opens_in_word(text, end, before)
     if closes and after[0].isalnum():
         closes = _closes_in_word(text, start, after[0], italic=italic)
-    return Run(end, opens, closes)
+    return DelimiterRun(end, opens, closes)
 
 
 def _skip(text: str, at: int, most: int, marks: str) -> int:

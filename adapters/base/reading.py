@@ -20,7 +20,7 @@ from markdown_it.rules_inline import StateInline, autolink, backtick, escape, im
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
-from adapters.base.delimiters import MARKS, Run, scan
+from adapters.base.delimiters import MARKS, DelimiterRun, scan
 from adapters.base.tables import widened
 
 MAX_DEPTH = 40
@@ -84,7 +84,7 @@ class Notes(Protocol):
     def keeps(self, start: int, end: int) -> None:
         """Is told of a URL, of code, or of the destination of a link."""
 
-    def marks(self, start: int, run: Run, *, opens: bool, closes: bool) -> None:
+    def marks(self, start: int, run: DelimiterRun, *, opens: bool, closes: bool) -> None:
         """Is told of a run of marks. ``opens``, ``closes``: what CommonMark lets it do."""
 
 

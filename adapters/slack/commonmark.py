@@ -12,7 +12,7 @@ from functools import cache
 
 from markdown_it import MarkdownIt
 
-from adapters.base.delimiters import Run
+from adapters.base.delimiters import DelimiterRun
 from adapters.base.reading import NOTES, parser
 
 HAIR_SPACE = "\u200a"
@@ -79,7 +79,7 @@ class Line:
     def keeps(self, start: int, end: int) -> None:
         self._kept.append((start, end))
 
-    def marks(self, start: int, run: Run, *, opens: bool, closes: bool) -> None:
+    def marks(self, start: int, run: DelimiterRun, *, opens: bool, closes: bool) -> None:
         mark = self.line[start]
         if run.can_close and mark in self._open:
             self._open.discard(mark)

@@ -79,7 +79,9 @@ class OneWorkspace:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CachedWorkspace:
+    """A workspace as it was found, and until when that is used (``time.monotonic``)."""
+
     workspace: Workspace
     until: float
 
@@ -90,7 +92,7 @@ class InstalledWorkspaces:
     def __init__(self, settings: SlackSettings, memory: KeyValueStore) -> None:
         self._installations = Installations(memory)
         self._rotation = Rotation(settings, memory, self._installations)
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, CachedWorkspace] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, address: Address) -> Workspace:
@@ -110,7 +112,7 @@ class InstalledWorkspaces:
         except StoreUnavailable as exc:
             raise DeliveryError(str(exc), retry_after=TRY_AGAIN_SECONDS) from exc
         workspace = Workspace(team, bot.bot_token, bot.bot_user_id or "", bot.bot_id or "")
-        self._known[team] = Known(workspace, time.monotonic() + KNOWN_SECONDS)
+        self._known[team] = CachedWorkspace(workspace, time.monotonic() + KNOWN_SECONDS)
         return workspace
 
     def drop(self, team: str) -> None:

@@ -22,7 +22,7 @@ WINDOW = 2 * MAX_UNITS
 
 
 @dataclass(slots=True)
-class Known:
+class FormattedParts:
     """What was found out about a reply while it was shorter."""
 
     messages: dict[str, FormattedText] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class Known:
     """By how the rest of the reply begins: the length of a message that is short for its entities or tables."""
 
 
-def parts(markdown: str, known: Known | None = None) -> list[FormattedText]:
+def parts(markdown: str, known: FormattedParts | None = None) -> list[FormattedText]:
     """Returns the reply in parts, one for each message; none for a reply with nothing visible in it.
 
     Each message is as long as it may be, and ends where it did while the reply was shorter. ``known``: is kept up to
     date, so that nothing is formatted twice of a reply that grows.
     """
-    before, now = known or Known(), Known()
+    before, now = known or FormattedParts(), FormattedParts()
     rest, messages = _normalized(markdown), []
     while rest:
         window = rest[:WINDOW]
@@ -49,7 +49,7 @@ def parts(markdown: str, known: Known | None = None) -> list[FormattedText]:
     return [message for message in messages if is_visible(message.text)]
 
 
-def _first(window: str, before: Known, now: Known) -> tuple[FormattedText, str]:
+def _first(window: str, before: FormattedParts, now: FormattedParts) -> tuple[FormattedText, str]:
     """Returns the longest message with which the text can begin, and the rest."""
     start = next((start for start in before.limits if window.startswith(start)), "")
     limit = before.limits.get(start, 0)

@@ -61,7 +61,7 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
         self._draft_seconds = draft_seconds
         self._may_draft = writer.target.private
         self._drafted: FormattedText | None = None
-        self._known = formatter.Known()
+        self._known = formatter.FormattedParts()
         self._changed_at = float("-inf")
         """When a message was last posted or changed."""
 

@@ -15,7 +15,7 @@ KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
+class CompletionRequest:
     """A request, and what of it the server might refuse."""
 
     body: Json
@@ -47,7 +47,7 @@ class RequestBuilder:
 
     def build(
         self, history: Sequence[Exchange], text: str, parts: Sequence[MessagePart], tool_messages: Sequence[Json]
-    ) -> ChatRequest:
+    ) -> CompletionRequest:
         messages = [message for exchange in history for message in exchange_messages(exchange)]
         messages += [{"role": "user", "content": _content(text, parts)}, *map(self._without_refused, tool_messages)]
         body: Json = {"model": self._model, "messages": self._arranged(messages), "stream": self._stream}
@@ -56,7 +56,7 @@ class RequestBuilder:
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
         body |= {name: value for name, value in self._optional.items() if name not in self._limits}
-        return ChatRequest(body, self._features(body, parts), self._optional_fields(body))
+        return CompletionRequest(body, self._features(body, parts), self._optional_fields(body))
 
     def _features(self, body: Json, parts: Sequence[MessagePart]) -> frozenset[Feature]:
         messages = body["messages"]

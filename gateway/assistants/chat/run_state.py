@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway import logs
 from gateway.assistants.attachments import MessagePart, without_files
 from gateway.assistants.chat.completion import CompletionAccumulator
-from gateway.assistants.chat.messages import ChatRequest, RequestBuilder
+from gateway.assistants.chat.messages import CompletionRequest, RequestBuilder
 from gateway.assistants.error_map import BadFile, Filtered, InputTooLong
 from gateway.assistants.past import PastOfTurn, shorter_outputs
 from gateway.assistants.reply_accumulator import ReplyAccumulator
@@ -42,7 +42,7 @@ class ChatRunState:
     def message_text(self) -> str:
         return self.turn.message.text_with_attachments
 
-    def build_request(self, builder: RequestBuilder) -> ChatRequest:
+    def build_request(self, builder: RequestBuilder) -> CompletionRequest:
         return builder.build(self.past.exchanges, self.message_text, self.message_parts, self.tool_messages)
 
     def count_usage(self) -> UsageCounted | None:
