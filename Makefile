@@ -45,8 +45,8 @@ bench: $(VENV)/.dev
 
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip install -q uv
-	$(COMPILE) pyproject.toml -o requirements.txt
-	$(COMPILE) pyproject.toml --group dev -c requirements.txt -o tests/requirements.txt
+	$(COMPILE) pyproject.toml --extra all -o requirements.txt
+	$(COMPILE) pyproject.toml --extra all --group dev -c requirements.txt -o tests/requirements.txt
 
 clean:
 	rm -rf $(VENV) .screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,6 +20,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.errors import SettingsError, StoreUnavailable
+from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
@@ -73,12 +74,12 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     adapters: list[Adapter] = [http]
     # Imported only where they are enabled: their libraries take 5 and 9 MB.
     if slack.on:
-        from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
-
+        with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
+            from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
         adapters.append(SlackAdapter(slack, store, store.unparsed_updates, run_once))
     if telegram.on:
-        from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
-
+        with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
+            from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
         adapters.append(TelegramAdapter(telegram, store, store.unparsed_updates, run_once))
     return adapters
 

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.domain.errors import SettingsError, StoreUnavailable
-from storage.database_url import file_of, read_url
+from gateway.domain.extras import imports_of_extra
+from storage.database_url import describe, file_of, read_url
 from storage.error_map import BUSY, DATABASE_ERRORS, driver_error, to_store_error
 
 if TYPE_CHECKING:  # not loaded on SQLite, to save time
@@ -77,6 +78,7 @@ class Database:
         """Raises SettingsError. Without ``timeouts`` a statement may take any time."""
         parsed, size = read_url(url)
         self.kind = parsed.get_backend_name()
+        self.location = describe(parsed)
         self._file = file_of(parsed)
         self._url = parsed
         if self.kind == "sqlite":
@@ -201,7 +203,8 @@ def _connect_args(url: URL, timeouts: dict[str, int]) -> dict[str, str]:
 
 
 def _postgresql_engine(url: URL, size: int, connect_args: dict[str, str]) -> Engine:
-    engine = _create_engine(url, size, connect_args=connect_args, isolation_level="READ COMMITTED")
+    with imports_of_extra("postgres", "DATABASE_URL"):
+        engine = _create_engine(url, size, connect_args=connect_args, isolation_level="READ COMMITTED")
     event.listen(engine, "checkin", _record_checkin_time)
     event.listen(engine, "checkout", _ping_idle(engine))
     return engine

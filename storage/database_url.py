@@ -55,6 +55,14 @@ def file_of(url: URL) -> Path | None:
     return Path(url.database)
 
 
+def describe(url: URL) -> str:
+    """Returns where the data is, without credentials: the absolute path of a file, or a server and its database."""
+    path = file_of(url)
+    if path is not None:
+        return str(path.absolute())
+    return url.set(username=None, password=None, query={}, drivername=url.get_backend_name()).render_as_string()
+
+
 def wrong(what: str) -> NoReturn:
     raise SettingsError(f"DATABASE_URL: {what}") from None
 

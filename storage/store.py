@@ -51,6 +51,7 @@ class SqlStore:
         database = Database(url)
         self._database = database
         self.is_shared = database.kind == "postgresql"
+        self.location = database.location
         self.queries = SqlTurnQueries(database)
         self.enqueueing = SqlEnqueueing(database, self.queries, lease_seconds)
         self.turn_queue = SqlTurnQueue(database, self.queries)

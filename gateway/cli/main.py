@@ -8,6 +8,7 @@ import sys
 import click
 
 from gateway import app, logs
+from gateway.admin import AdminSettings
 from gateway.cli.check import check as run_checks
 from gateway.cli.commands import commands
 from gateway.domain.errors import GatewayError
@@ -118,5 +119,10 @@ def _run_server(*, start_receiving: bool) -> None:
 
 def _print_startup(url: str, gateway: app.Gateway) -> None:
     names = ", ".join(adapter.name for adapter in gateway.adapters)
-    click.echo(f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.")
-    click.echo(f"""Try: curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""")
+    admin = f"{url}/admin" if AdminSettings.load().admin_password else "off, as ADMIN_PASSWORD is not set"
+    lines = (
+        f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.",
+        f"Data: {gateway.store.location}. Operator's pages: {admin}.",
+        f"""Try: curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
+    )
+    click.echo("\n".join(lines))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack, cast
 
 from pydantic import field_validator
 
-from gateway.domain.errors import GatewayError, SettingsError
+from gateway.domain.errors import GatewayError
+from gateway.domain.extras import imports_of_extra
 from gateway.settings import EnvironmentSettings
 
 if TYPE_CHECKING:  # an optional dependency: loaded only when tracing is on
@@ -21,11 +22,6 @@ DEFAULT_SERVICE_NAME = "chat-gateway"
 ATTRIBUTE_PREFIX = "gateway"
 TRACEPARENT = "traceparent"
 """The header, as in https://www.w3.org/TR/trace-context/"""
-
-NOT_INSTALLED = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT: tracing needs two more packages. Install them with "
-    "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http, or unset the variable."
-)
 
 
 class TracingSettings(EnvironmentSettings):
@@ -113,11 +109,9 @@ def build(settings: TracingSettings) -> Tracing:
     """Builds tracing from the settings. Raises SettingsError when it is on and OpenTelemetry is not installed."""
     if settings.traces_url is None:
         return Tracing.disabled()
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  # an extra
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415  # likewise
-    except ImportError as exc:
-        raise SettingsError(NOT_INSTALLED) from exc
+    with imports_of_extra("tracing", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     return Tracing.with_processor(BatchSpanProcessor(OTLPSpanExporter(settings.traces_url)))
 
 

@@ -49,7 +49,7 @@ class ServeProcess:
                 text=True,
             )
         assert self.process.stdout is not None
-        self.greeting = [self.process.stdout.readline(), self.process.stdout.readline()]
+        self.greeting = [self.process.stdout.readline() for _ in range(3)]
         self.url = self.greeting[0].split(" with ")[0].removeprefix("Listening on ")
 
     def request(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
@@ -123,7 +123,8 @@ def test_serve_prints_its_url_its_assistant_and_a_curl_command(
     programs.append(program := ServeProcess(tmp_path, fake))
     assert "responses at 127.0.0.1" in program.greeting[0]
     assert "gpt-test" in program.greeting[0]
-    assert program.greeting[1].startswith(f"Try: curl {program.url}/chat -H")
+    assert program.greeting[1].startswith(f"Data: {tmp_path}/gateway.db.")
+    assert program.greeting[2].startswith(f"Try: curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
     assert program.stop(signal.SIGTERM) == 0
 

@@ -124,6 +124,25 @@ def test_a_database_that_cannot_be_is_an_error_without_its_password(run: RunCli,
     assert "hunter22" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("package", "extra", "settings"),
+    [
+        ("slack_sdk", "slack", {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_SIGNING_SECRET": "s"}),
+        ("telegram", "telegram", {"TELEGRAM_BOT_TOKEN": "123456:ABC-DEF"}),
+        ("psycopg", "postgres", {"DATABASE_URL": "postgresql://127.0.0.1/gateway"}),
+    ],
+)
+def test_the_extra_that_is_not_installed_is_named(
+    tmp_path: Path, package: str, extra: str, settings: dict[str, str]
+) -> None:
+    missing = f"raise ModuleNotFoundError({package!r}, name={package!r})"
+    (tmp_path / f"{package}.py").write_text(missing)
+    status, errors = start("serve", tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}", **settings)
+    assert status == 1
+    assert f"needs the package {package}, which is not installed" in errors
+    assert f"chat-gateway[{extra}]" in errors
+
+
 def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: RunCli) -> None:
     for _ in range(2):
         result = run("migrate")

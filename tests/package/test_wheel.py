@@ -1,0 +1,87 @@
+"""The wheel: installed into an environment of its own, and run from a folder without the source beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import urllib.error
+import urllib.request
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LONGEST_WAIT = 30.0
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the command of an environment that has the wheel, and the libraries of this one, but not the source."""
+    folder = tmp_path_factory.mktemp("package")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env")
+    python = folder / "env" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    (site_packages,) = (folder / "env" / "lib").glob("python*/site-packages")
+    (site_packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    return python.with_name("chat-gateway")
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": "0", **more}
+
+
+@contextmanager
+def serving(command: Path, folder: Path, **settings: str) -> Iterator[tuple[str, list[str]]]:
+    """Yields the URL of a gateway that runs in this folder, and what it printed at its start."""
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [command, "serve"], cwd=folder, env=environment(**settings), stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert process.stdout is not None
+    try:
+        printed = [process.stdout.readline() for _ in range(3)]
+        assert printed[0], (folder / "log").read_text()
+        yield printed[0].split(" with ")[0].removeprefix("Listening on "), printed
+    finally:
+        process.terminate()
+        assert process.wait(LONGEST_WAIT) == 0
+        process.stdout.close()
+
+
+def fetch(url: str, body: object = None) -> str:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=LONGEST_WAIT) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as refusal:  # whoever is not signed in gets the form with status 401
+        with refusal:
+            return str(refusal.read().decode())
+
+
+def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Path, tmp_path: Path) -> None:
+    with serving(installed, tmp_path, ADMIN_PASSWORD="correct horse battery") as (url, printed):
+        assert printed[1] == f"Data: {tmp_path}/gateway.db. Operator's pages: {url}/admin.\n"
+        assert "Hello" in json.loads(fetch(f"{url}/chat", {"message": "Hello"}))["response"]
+        assert "<title>Chat</title>" in fetch(url)
+        assert "Password" in fetch(f"{url}/admin")
+        assert "openapi" in fetch(f"{url}/openapi.json")
+    assert (tmp_path / "gateway.db").exists()
+
+
+def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [installed, "migrate"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "The database is up to date.\n"), ended.stderr
+    assert (tmp_path / "gateway.db").exists()
