@@ -39,6 +39,8 @@ LEASE_SECONDS = 12.0
 SAVE_SECONDS = 1.0
 """From one save of the sequence to the next."""
 HELLO_SECONDS = 20.0
+PAUSE_SECONDS = (1.0, 5.0)
+"""Before the next connection: docs.discord.com/developers/events/gateway-events#invalid-session asks for a while."""
 PAGE = 100
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 7, 9, 10, 11
@@ -196,7 +198,7 @@ class GatewayConnection:
             case 9:
                 if payload.get("d") is not True:
                     self._session.ended()
-                await asyncio.sleep(1 + 4 * random.random())  # noqa: S311  # as Discord asks for; no secret
+                await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311  # no secret
                 return False
             case 11:
                 self._acknowledged = True

@@ -33,8 +33,9 @@ async def find_posted(
     Ours are known by their author and nonce. A message without a nonce, which Discord need not keep, is known by its
     buttons, by the message that it answers, by a text that is ``wanted``, or by the name of one of the ``files``.
     """
-    texts = {nonce(turn, str(number)) for number in range(MAX_PARTS)}
-    uploads = {nonce(turn, f"f{number}") for number in range(MAX_PARTS)}
+    attempts = range(writer.reply.deleted + 1)
+    texts = {nonce(turn, str(number), attempt) for number in range(MAX_PARTS) for attempt in attempts}
+    uploads = {nonce(turn, f"f{number}", attempt) for number in range(MAX_PARTS) for attempt in (0, 1)}
     found = Found()
     for message in await _messages_after(writer, place, writer.target.message or writer.target.interaction):
         if text_in(object_in(message, "author"), "id") != bot:

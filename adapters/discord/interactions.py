@@ -46,7 +46,7 @@ class InteractionVerifier:
 
 
 async def acknowledge(client: DiscordClient, event: Fields, update: ParsedUpdate) -> None:
-    """Answers an interaction from the gateway connection once it is committed. Raises nothing: the reply comes anyway."""
+    """Answers an interaction from the gateway once it is committed. Raises nothing: the reply comes anyway."""
     path = f"/interactions/{text_in(event, 'id')}/{text_in(event, 'token')}/callback"
     try:
         await client.call("POST callback", path, body=json.loads(update.response_body or '{"type": 6}'))

@@ -55,17 +55,19 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
         if self._answers_interaction and not self.reply.messages and await self._answer_interaction(content):
             return
         number = len(self.reply.messages)
-        posted = await self._create(nonce(self._turn, str(number)), content, answers=not number)
+        key = nonce(self._turn, str(number), self.reply.deleted)
+        posted = await self._create(key, content, answers=not number)
         self.reply.messages.append(DiscordMessage(posted, shown=content))
         await self.save_posted()
 
     async def post_file(self, file: UploadedFile) -> None:
         number = len(self.reply.files)
-        posted = await self._create(nonce(self._turn, f"f{number}"), DiscordContent(""), answers=False, files=(file,))
+        key = nonce(self._turn, f"f{number}", 0)
+        posted = await self._create(key, DiscordContent(""), answers=False, files=(file,))
         await self.save_file(number, posted)
 
     async def post_file_line(self, content: DiscordContent, number: int) -> None:
-        posted = await self._create(nonce(self._turn, f"f{number}"), content, answers=False)
+        posted = await self._create(nonce(self._turn, f"f{number}", 1), content, answers=False)
         await self.save_file(number, posted)
 
     async def update(self, message: DiscordMessage, content: DiscordContent) -> None:
@@ -84,6 +86,10 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
 
     async def remove(self, message: DiscordMessage) -> None:
         await self.call("DELETE message", f"/channels/{self.reply.place}/messages/{message.id}")
+
+    async def forget(self, message: DiscordMessage) -> None:
+        self.reply.deleted += 1
+        await super().forget(message)
 
     async def show_typing(self) -> None:
         """Shows for ten seconds that the bot types.
@@ -175,6 +181,9 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
         return self.target.message
 
 
-def nonce(turn: TurnId, part: str) -> str:
-    """Returns what identifies a message of a turn: the same in every process, 25 characters at most."""
-    return f"{sha256(turn.encode()).hexdigest()[:16]}.{part}"[:25]
+def nonce(turn: TurnId, part: str, attempt: int) -> str:
+    """Returns what identifies a message of a turn: the same in every process, 25 characters at most.
+
+    ``attempt``: differs for what is posted in place of something else, for which Discord would return that.
+    """
+    return f"{sha256(turn.encode()).hexdigest()[:16]}.{part}.{attempt}"[:25]

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from adapters.base.posted_reply import PostedReply
 
-PLACE, ORIGINAL = "in:", "@"
-"""Prefixes of saved entries: the channel in which the reply is posted, and a message that answers an interaction."""
+ORIGINAL, DELETED = "@", "deleted:"
+"""Prefixes of saved entries: of a message that answers an interaction, and of how many messages were deleted."""
 
 
 class Buttons(StrEnum):
@@ -42,15 +42,18 @@ class DiscordReply(PostedReply[DiscordMessage]):
 
     place: str = ""
     """The channel or thread in which it is posted; "" until that is known."""
+    deleted: int = 0
+    """How many of our messages do not exist any more. The nonces of those that are posted after them must differ."""
     in_doubt: bool = False
     """Whether something may be posted that is not recorded."""
 
     def restore_message(self, entry: str) -> None:
-        if entry.startswith(PLACE):
-            self.place = entry.removeprefix(PLACE)
-        else:
-            self.messages.append(DiscordMessage(entry.removeprefix(ORIGINAL), original=entry.startswith(ORIGINAL)))
+        if entry.startswith(DELETED):
+            self.deleted = int(entry.removeprefix(DELETED))
+            return
+        self.place, _, number = entry.removeprefix(ORIGINAL).partition("/")
+        self.messages.append(DiscordMessage(number, original=entry.startswith(ORIGINAL)))
 
     def message_entries(self) -> list[str]:
-        place = [f"{PLACE}{self.place}"] if self.place else []
-        return place + [f"{ORIGINAL if each.original else ''}{each.id}" for each in self.messages]
+        deleted = [f"{DELETED}{self.deleted}"] if self.deleted else []
+        return [f"{ORIGINAL if each.original else ''}{self.place}/{each.id}" for each in self.messages] + deleted

@@ -21,14 +21,13 @@ log = logs.get_logger(__name__)
 class DiscordPreview(Preview[DiscordMessage, DiscordContent]):
     """See the base class."""
 
-    def __init__(self, writer: DiscordWriter, *, shows_text: bool, pace: float = CHANGE_SECONDS) -> None:
+    def __init__(self, writer: DiscordWriter, *, shows_text: bool) -> None:
         super().__init__(TextBuffer(), writer.reply, shows_text=shows_text)
         self._writer = writer
-        self._pace = pace
 
     @property
     def pace(self) -> float:
-        return self._pace
+        return CHANGE_SECONDS
 
     async def show_activity(self) -> None:
         while not self._buffer.closed:
