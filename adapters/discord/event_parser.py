@@ -113,7 +113,7 @@ class EventParser:
         return ParsedUpdate((message,))
 
     def _is_answered(self, event: Fields, author: Fields, place: Place) -> bool:
-        if event.get("type", 0) not in WRITTEN_TYPES or not _id(author) or _id(author) == self.bot:
+        if event.get("type", 0) not in WRITTEN_TYPES or not _id(author) or self._is_bot(author):
             return False
         by_program = author.get("bot") is True or bool(event.get("webhook_id"))
         if by_program and not (self._settings.allows_bot(_id(author)) and self._mentions(event)):
@@ -122,16 +122,19 @@ class EventParser:
 
     def _edited(self, event: Fields) -> ParsedUpdate:
         author = object_in(event, "author")
-        if not _id(author) or _id(author) == self.bot or not text_in(event, "content"):
+        if not _id(author) or self._is_bot(author) or not text_in(event, "content"):
             return ParsedUpdate()
         text = self._with_reply(event, self._text(event))
         return ParsedUpdate(events=(MessageEdited(NAME, _required(event, "id"), text),))
 
     def _mentions(self, event: Fields) -> bool:
-        return any(_id(user) == self.bot for user in objects_in(event, "mentions"))
+        return any(self._is_bot(user) for user in objects_in(event, "mentions"))
 
     def _answers_us(self, event: Fields) -> bool:
-        return _id(object_in(object_in(event, "referenced_message"), "author")) == self.bot
+        return self._is_bot(object_in(object_in(event, "referenced_message"), "author"))
+
+    def _is_bot(self, user: Fields) -> bool:
+        return bool(self.bot) and _id(user) == self.bot
 
     def _key(self, place: Place, opened: str, user: str) -> ConversationKey:
         """``opened``: the id of the thread that the reply opens."""
@@ -204,7 +207,7 @@ class EventParser:
         parts = [*forwarded, text] if forwarded else [text]
         if answered and (said := self._text(answered)[:LONGEST_QUOTE]):
             author = object_in(answered, "author")
-            whose = "you" if _id(author) == self.bot else name_of(author) or "somebody"
+            whose = "you" if self._is_bot(author) else name_of(author) or "somebody"
             parts = [f"In reply to a message of {whose}:\n{text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
 

@@ -59,7 +59,7 @@ def plain(text: str) -> list[str]:
 
 def words(written: str) -> str:
     """Returns what ``parts`` or ``plain`` wrote, without the backslashes and marks."""
-    return re.sub(r"\\([^\w\s])|[*`~|]+", r"\1", written)
+    return re.sub(r"\\([^A-Za-z0-9\s])|[*`~|]+", r"\1", written)
 
 
 def escaped(text: str) -> str:

@@ -55,7 +55,7 @@ def html_text(html: str) -> str:
 
 
 def in_discord(markdown: str) -> str:
-    return re.sub(r"\\(?=[^\w\s])(.)", r"\1", "".join(discord.parts(markdown)))
+    return re.sub(r"\\([^A-Za-z0-9\s])", r"\1", "".join(discord.parts(markdown)))
 
 
 SURFACES = {
