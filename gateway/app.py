@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
@@ -55,7 +56,7 @@ TOOLS = (current_time, calculate)
 """The functions that the assistant may call. Add yours here."""
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, ChatPageSettings, AdminSettings),
+    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
 )
 """All settings classes."""
@@ -70,7 +71,7 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError."""
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
     http = HttpAdapter(HttpSettings.load(), store, max_message_chars=max_chars, max_waiting=max_waiting)
-    slack, telegram = SlackSettings.load(), TelegramSettings.load()
+    slack, telegram, discord = SlackSettings.load(), TelegramSettings.load(), DiscordSettings.load()
     adapters: list[Adapter] = [http]
     # Imported only where they are enabled: their libraries take 5 and 9 MB.
     if slack.on:
@@ -81,6 +82,10 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
         with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
             from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
         adapters.append(TelegramAdapter(telegram, store, store.unparsed_updates, run_once))
+    if discord.on:
+        from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415
+
+        adapters.append(DiscordAdapter(discord, store, store.unparsed_updates, run_once))
     return adapters
 
 

@@ -31,6 +31,8 @@ IN_FORMS = dict.fromkeys((*range(32), 127), "_") | {ord('"'): "%22"}
 CA_FILE, CA_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 
 
+MAX_WEBSOCKET_MESSAGE = 16 * 1024 * 1024
+
 UploadedFile = tuple[str, bytes | IO[bytes], str]
 """Its name, content and media type."""
 
@@ -91,6 +93,17 @@ class HttpClient:
                 headers = {name: value for name, value in headers.items() if name.lower() in PUBLIC_HEADERS}
             url = target
         return await self._send_once(method, url, headers, timeout, body)
+
+    async def open_websocket(self, url: URL | str) -> aiohttp.ClientWebSocketResponse:
+        """Connects to a WebSocket. Raises as ``send`` does."""
+        url = _parsed(url)
+        options = connection_to(url.with_scheme("https" if url.scheme == "wss" else "http").origin()).options
+        socket: aiohttp.ClientWebSocketResponse = await self._open_session().ws_connect(
+            url,
+            max_msg_size=MAX_WEBSOCKET_MESSAGE,
+            **options,  # type: ignore[call-overload]  # they differ
+        )
+        return socket
 
     async def close(self) -> None:
         session, self._session = self._session, None

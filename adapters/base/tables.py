@@ -1,4 +1,4 @@
-"""Keeps the cells of a table's row beyond its header, which parsers of Markdown drop."""
+"""Tables: keeps the cells beyond a header, which parsers of Markdown drop, and writes a table as plain text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from markdown_it.token import Token
+from markdown_it.tree import SyntaxTreeNode
 
 BAR = re.compile(r"(?<!\\)\|")
 AROUND = " \t>"
@@ -23,6 +24,33 @@ def widened(markdown: str, tokens: Sequence[Token]) -> str:
                 lines[start] = _extended(lines[start], "  |" * more)
                 lines[start + 1] = _extended(lines[start + 1], "---|" * more)
     return "\n".join(lines)
+
+
+def as_text(table: SyntaxTreeNode, max_width: int) -> str:
+    """Returns a table as lines of plain text, for a platform that shows none but in code.
+
+    ``max_width``: characters in a line up to which columns are padded, so that they are aligned.
+    """
+    rows = [[_cell_text(cell) for cell in row.children] for part in table.children for row in part.children]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + 3 * len(widths) <= max_width:
+        rows = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return "\n".join(" | ".join(row).rstrip() for row in rows)
+
+
+def plain_text(node: SyntaxTreeNode) -> str:
+    """Returns what is inside, without markup: a link as its text, with the URL in brackets."""
+    return "".join(map(_plain, node.children))
+
+
+def _plain(node: SyntaxTreeNode) -> str:
+    inner = plain_text(node) or node.content
+    address = str(node.attrs.get("href") or node.attrs.get("src") or "")
+    return f"{inner} ({address})" if address and address != inner else inner
+
+
+def _cell_text(cell: SyntaxTreeNode) -> str:
+    return plain_text(cell.children[0]).replace("\n", " ")
 
 
 def _columns(tokens: Sequence[Token], at: int) -> int:

@@ -15,6 +15,7 @@ from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
 from adapters.base.reading import NUMBER, commonmark, parser, read
+from adapters.base.tables import as_text
 
 MAX_TABLE_WIDTH = 120
 """Characters in a line up to which columns are padded, so that they are aligned."""
@@ -144,22 +145,7 @@ def _indented(text: str, first: str, others: str) -> str:
 
 
 def _table(node: SyntaxTreeNode) -> str:
-    rows = [[_cell(cell) for cell in row.children] for part in node.children for row in part.children]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if sum(widths) + 3 * len(widths) <= MAX_TABLE_WIDTH:
-        rows = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    return _fenced("\n".join(" | ".join(row).rstrip() for row in rows))
-
-
-def _cell(node: SyntaxTreeNode) -> str:
-    """Returns a cell as plain text, as it is shown in a fence: a link as its text with the URL in brackets."""
-    return "".join(_bare(child) for child in node.children[0].children).replace("\n", " ")
-
-
-def _bare(node: SyntaxTreeNode) -> str:
-    inner = "".join(map(_bare, node.children)) or node.content
-    address = str(node.attrs.get("href") or node.attrs.get("src") or "")
-    return f"{inner} ({address})" if address and address != inner else inner
+    return _fenced(as_text(node, MAX_TABLE_WIDTH))
 
 
 BLOCKS: dict[str, Callable[[SyntaxTreeNode], str]] = {

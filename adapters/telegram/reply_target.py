@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+from adapters.base.address import from_address, to_address
 from gateway.domain.models import Address
 
 NAME = "telegram"
@@ -28,13 +29,12 @@ class TelegramTarget:
     @classmethod
     def of(cls, address: Address) -> TelegramTarget:
         """Reads what ``address`` wrote, also in another release."""
-        return cls(**{each.name: address.get(each.name, "") for each in fields(cls)})
+        return from_address(cls, address)
 
     @property
     def address(self) -> Address:
         """The fields by their names. Empty ones are left out."""
-        parts = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: part for name, part in parts.items() if part}
+        return to_address(self)
 
     @property
     def direct(self) -> bool:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from adapters.base.reading import commonmark, parser
 from adapters.console_markdown import RenderedMarkdown
+from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack
 from adapters.slack.commonmark import HAIR_SPACE
 from adapters.slack.mrkdwn import WORD_JOINER, ZERO_WIDTH_SPACE
@@ -53,7 +54,17 @@ def html_text(html: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&").strip()
 
 
-SURFACES = {"telegram": in_telegram, "slack": in_slack, "older slack": in_older_slack, "console": on_console}
+def in_discord(markdown: str) -> str:
+    return re.sub(r"\\([^A-Za-z0-9\s])", r"\1", "".join(discord.parts(markdown)))
+
+
+SURFACES = {
+    "telegram": in_telegram,
+    "slack": in_slack,
+    "older slack": in_older_slack,
+    "discord": in_discord,
+    "console": on_console,
+}
 
 
 # ---------------------------------------------------------------- examples

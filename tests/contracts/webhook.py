@@ -22,17 +22,20 @@ class WebhookContract(AdapterContract):
     def inbox(self) -> RecordingInbox:
         return RecordingInbox()
 
+    acknowledgement = WebhookResponse()
+    """The answer to a message that is committed."""
+
     @pytest.fixture
     def webhooks(self, adapter: HasWebhooks, inbox: RecordingInbox) -> Sequence[Webhook]:
         found = adapter.webhooks(inbox.async_inbox)
         assert found
         return found
 
-    async def test_a_message_is_committed_and_acknowledged_with_an_empty_answer(
+    async def test_a_message_is_committed_and_acknowledged(
         self, webhooks: Sequence[Webhook], inbox: RecordingInbox
     ) -> None:
         for webhook in webhooks:
-            assert await webhook.handle(self.said(TEXT, "1")) == WebhookResponse()
+            assert await webhook.handle(self.said(TEXT, "1")) == self.acknowledgement
         assert inbox.texts == [TEXT] * len(webhooks)
 
     @pytest.mark.parametrize("fault", [StoreUnavailable(), Overloaded(retry_after=7)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from gateway.web.asgi_app import create_app
 from gateway.worker.worker import run_once
 from tests.adapters.app_client import AppClient
 from tests.adapters.chat import database_ok, in_thread
+from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message_json, update
@@ -56,33 +56,6 @@ def settings(telegram: FakeTelegram | None = None, *, secret: str | None = None,
 
 def by_webhook(telegram: FakeTelegram | None = None, **given: Any) -> TelegramSettings:
     return settings(telegram, secret=SECRET, **given)
-
-
-class FakeMemory:
-    """Implements KeyValueStore; locks last until they are released. ``set_value`` raises ``faults`` first."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-        self.holders: dict[str, str] = {}
-        self.faults: list[Exception] = []
-        self._lock = threading.Lock()
-
-    def get_value(self, name: str) -> str | None:
-        return self.kept.get(name)
-
-    def set_value(self, name: str, value: str) -> None:
-        if self.faults:
-            raise self.faults.pop(0)
-        self.kept[name] = value
-
-    def delete_value(self, name: str) -> bool:
-        return self.kept.pop(name, None) is not None
-
-    def try_lock(self, name: str, owner: str, seconds: float) -> bool:
-        with self._lock:
-            if seconds <= 0:
-                return self.holders.get(name) == owner and bool(self.holders.pop(name))
-            return self.holders.setdefault(name, owner) == owner
 
 
 class Receiving:

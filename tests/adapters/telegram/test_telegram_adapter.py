@@ -14,8 +14,8 @@ from adapters.telegram.update_parser import SECRET_HEADER
 from gateway.domain.errors import SettingsError
 from gateway.ports.platform import Request
 from gateway.worker.worker import run_once
-from tests.adapters.telegram.receiving import FakeMemory
 from tests.contracts.webhook import WebhookContract
+from tests.fakes.memory import FakeMemory
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import (
     BOT_ID,

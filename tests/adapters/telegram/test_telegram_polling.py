@@ -29,15 +29,8 @@ from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.adapters.chat import in_thread, until
 from tests.adapters.telegram import polling_program, receiving
-from tests.adapters.telegram.receiving import (
-    SOON,
-    FakeMemory,
-    ends_soon,
-    listening,
-    make_receiver,
-    polling,
-    settings,
-)
+from tests.adapters.telegram.receiving import SOON, ends_soon, listening, make_receiver, polling, settings
+from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import ConnectionRefused, FakeTelegram, HangingCall, ResponseLost, TelegramErrorFault
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, TOKEN, UPDATE_KINDS, USER, message_json, update

@@ -1,0 +1,85 @@
+"""The Discord platform of the gateway: puts the modules of this package together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from adapters.base.background_task import RunCoroutine
+from adapters.base.chat_adapter import ChatAdapter
+from adapters.base.files import fetch_attachments
+from adapters.base.inbound import Inbound
+from adapters.discord import formatter, setup_check
+from adapters.discord.api_client import DiscordClient
+from adapters.discord.dry_run import dry_run
+from adapters.discord.event_parser import EventParser
+from adapters.discord.interactions import InteractionVerifier
+from adapters.discord.message_writer import DiscordWriter
+from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
+from adapters.discord.preview import DiscordPreview
+from adapters.discord.receiver import DiscordReceiver
+from adapters.discord.reconciler import DiscordReconciler
+from adapters.discord.reply_target import NAME, DiscordTarget
+from adapters.discord.settings import DiscordSettings
+from gateway.domain.models import Attachment, File, MessageKind, Turn
+from gateway.ports.check import CheckResult
+from gateway.ports.platform import DeliveryContext
+from gateway.ports.store import KeyValueStore
+from gateway.ports.unparsed_updates import UnparsedUpdates
+
+
+class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, DiscordContent]):
+    """The outbound side."""
+
+    _client: DiscordClient
+
+    def __init__(self, client: DiscordClient, settings: DiscordSettings) -> None:
+        super().__init__(client)
+        self._settings = settings
+
+    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> DiscordReply:  # noqa: ARG002  # what is saved says it all
+        return DiscordReply()
+
+    async def writer(
+        self, turn: Turn, outbox: DeliveryContext, reply: DiscordReply, *, max_wait: float
+    ) -> DiscordWriter:
+        me, target = await self._client.identify(), DiscordTarget.of(turn.message.address)
+        return DiscordWriter(self._client, me, target, turn.id, outbox, reply, max_wait=max_wait)
+
+    def preview(self, turn: Turn, outbox: DeliveryContext, writer: DiscordWriter) -> DiscordPreview:  # noqa: ARG002  # the writer has both
+        return DiscordPreview(writer, shows_text=self._settings.discord_streaming and not writer.reply.in_doubt)
+
+    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: DiscordWriter) -> DiscordReconciler:
+        return DiscordReconciler(writer, turn, outbox)
+
+    def formatted(self, turn: Turn) -> list[DiscordContent]:
+        rated = self._settings.discord_feedback and turn.message.kind is MessageKind.PROMPT
+        return formatter.contents(turn.reply, Buttons.FEEDBACK if rated else Buttons.NONE)
+
+    def plain(self, text: str) -> list[DiscordContent]:
+        return [DiscordContent(part) for part in formatter.plain(text)]
+
+
+class DiscordAdapter(DiscordReplies, Inbound):
+    """Serves one bot."""
+
+    name = NAME
+
+    def __init__(
+        self, settings: DiscordSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+    ) -> None:
+        """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
+        DiscordReplies.__init__(self, DiscordClient(settings), settings)
+        parser = EventParser(settings)
+        verifier = InteractionVerifier(settings.discord_public_key or "", parser)
+        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run)
+        Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
+
+    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
+        return await fetch_attachments(turn.message, self._download, self._settings.discord_max_file_bytes)
+
+    async def _download(self, file: File) -> bytes:
+        return await self._client.download(file.reference, self._settings.discord_max_file_bytes)
+
+    async def check(self) -> Sequence[CheckResult]:
+        return await setup_check.check(self._settings, self._client)

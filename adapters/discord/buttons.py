@@ -1,0 +1,31 @@
+"""The buttons below our messages: docs.discord.com/developers/components/reference#button"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.discord.posted_reply import Buttons
+from gateway.domain.models import TurnId
+
+ACTION_ROW, BUTTON, SECONDARY = 1, 2, 2
+STOP, GOOD, BAD = "stop", "good", "bad"
+LABELS = {
+    Buttons.NONE: (),
+    Buttons.STOP: ((STOP, "Stop"),),
+    Buttons.FEEDBACK: ((GOOD, "\N{THUMBS UP SIGN}"), (BAD, "\N{THUMBS DOWN SIGN}")),
+}
+
+
+def components(buttons: Buttons, turn: TurnId) -> list[dict[str, Any]]:
+    """Returns the buttons as Discord takes them; none to remove those that are there."""
+    row = [
+        {"type": BUTTON, "style": SECONDARY, "label": label, "custom_id": f"{action}:{turn}"}
+        for action, label in LABELS[buttons]
+    ]
+    return [{"type": ACTION_ROW, "components": row}] if row else []
+
+
+def pressed(custom_id: str) -> tuple[str, TurnId] | None:
+    """Returns the action and the turn of a button; None if it is none of ours."""
+    action, _, turn = custom_id.partition(":")
+    return (action, TurnId(turn)) if action in {STOP, GOOD, BAD} and turn else None

@@ -1,0 +1,247 @@
+"""Parses what Discord sends: messages of people, their changes, slash commands and buttons."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from adapters.base import text_input
+from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
+from adapters.discord import commands
+from adapters.discord.buttons import STOP, pressed
+from adapters.discord.reply_target import NAME, DiscordTarget
+from adapters.discord.settings import DiscordSettings
+from gateway.domain.errors import MalformedRequest
+from gateway.domain.models import (
+    ConversationKey,
+    Feedback,
+    File,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    MessageKind,
+    TurnId,
+)
+from gateway.ports.platform import ParsedUpdate
+
+SNOWFLAKE = re.compile(r"[0-9]{1,20}")
+THREADS = frozenset({10, 11, 12})
+"""docs.discord.com/developers/resources/channel#channel-object-channel-types"""
+WRITTEN_TYPES = frozenset({0, 19})
+"""What a person writes, and a reply: docs.discord.com/developers/resources/message#message-object-message-types"""
+PING, COMMAND, COMPONENT = 1, 2, 3
+PONG, DEFERRED_REPLY, DEFERRED_UPDATE = '{"type": 1}', '{"type": 5}', '{"type": 6}'
+"""docs.discord.com/developers/interactions/receiving-and-responding#interaction-response-object"""
+TAG = re.compile(
+    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+)>"
+)
+MAX_THREAD_NAME = 80
+LONGEST_QUOTE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A channel, as far as it matters here."""
+
+    id: str
+    guild: str = ""
+    """Empty for a direct message."""
+    parent: str = ""
+    """Of a thread: the channel that it is in."""
+
+    @classmethod
+    def of(cls, channel: Fields, guild: str = "") -> Place:
+        """Reads a channel as Discord describes it."""
+        is_thread = channel.get("type") in THREADS
+        return cls(_id(channel), guild or _id(channel, "guild_id"), _id(channel, "parent_id") if is_thread else "")
+
+
+class EventParser:
+    """Knows who the bot is. No I/O."""
+
+    def __init__(self, settings: DiscordSettings) -> None:
+        self._settings = settings
+        self.bot = ""
+        """The id of the bot's user; "" until Discord has said it."""
+
+    def parse(self, kind: str, event: Fields, place: Place) -> ParsedUpdate:
+        """Returns what a gateway event says; an empty update for other kinds. ``place``: of its ``channel_id``.
+
+        Raises MalformedRequest.
+        """
+        match kind:
+            case "MESSAGE_CREATE":
+                return self._message(event, place)
+            case "MESSAGE_UPDATE" if event.get("edited_timestamp"):
+                return self._edited(event)
+            case "MESSAGE_DELETE":
+                return ParsedUpdate(events=(MessageDeleted(NAME, _required(event, "id")),))
+            case "MESSAGE_DELETE_BULK":
+                ids = event.get("ids")
+                known = [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+                return ParsedUpdate(events=tuple(MessageDeleted(NAME, each) for each in known))
+            case "INTERACTION_CREATE":
+                return self.interaction(event)
+        return ParsedUpdate()
+
+    # ------------------------------------------------------------ messages
+
+    def _message(self, event: Fields, place: Place) -> ParsedUpdate:
+        author = object_in(event, "author")
+        if not self._is_answered(event, author, place):
+            return ParsedUpdate()
+        addressed = not place.guild or self._mentions(event) or self._answers_us(event)
+        if not addressed and (not place.parent or author.get("bot") is True or self._settings.discord_scope != "topic"):
+            return ParsedUpdate()
+        number, user, text = _required(event, "id"), _id(author), self._text(event)
+        files = tuple(filter(None, map(_file, objects_in(event, "attachments"))))
+        if not text and not files:
+            text = text_input.MENTIONED_ONLY if addressed and not objects_in(event, "sticker_items") else _other(event)
+        opens = bool(place.guild) and not place.parent and self._settings.discord_replies == "thread"
+        name = _thread_name(text, files) if opens else ""
+        target = DiscordTarget(place.id, number, user, place.guild, thread_name=name)
+        key = self._key(place, number if opens else "", user)
+        message = Message(
+            key,
+            number,
+            self._with_reply(event, text),
+            user,
+            target.address,
+            files=files,
+            may_start_conversation=addressed,
+        )
+        return ParsedUpdate((message,))
+
+    def _is_answered(self, event: Fields, author: Fields, place: Place) -> bool:
+        if event.get("type", 0) not in WRITTEN_TYPES or not _id(author) or self._is_bot(author):
+            return False
+        by_program = author.get("bot") is True or bool(event.get("webhook_id"))
+        if by_program and not (self._settings.allows_bot(_id(author)) and self._mentions(event)):
+            return False
+        return self._settings.allows(place.guild, (place.id, place.parent))
+
+    def _edited(self, event: Fields) -> ParsedUpdate:
+        author = object_in(event, "author")
+        if not _id(author) or self._is_bot(author) or not text_in(event, "content"):
+            return ParsedUpdate()
+        text = self._with_reply(event, self._text(event))
+        return ParsedUpdate(events=(MessageEdited(NAME, _required(event, "id"), text),))
+
+    def _mentions(self, event: Fields) -> bool:
+        return any(self._is_bot(user) for user in objects_in(event, "mentions"))
+
+    def _answers_us(self, event: Fields) -> bool:
+        return self._is_bot(object_in(object_in(event, "referenced_message"), "author"))
+
+    def _is_bot(self, user: Fields) -> bool:
+        return bool(self.bot) and _id(user) == self.bot
+
+    def _key(self, place: Place, opened: str, user: str) -> ConversationKey:
+        """``opened``: the id of the thread that the reply opens."""
+        scope, thread = self._settings.discord_scope, opened or (place.id if place.parent else "")
+        return ConversationKey(
+            NAME,
+            place.guild,
+            place.parent or place.id,
+            thread if scope == "topic" else "",
+            user if scope == "user" else "",
+        )
+
+    # ------------------------------------------------------------ interactions
+
+    def interaction(self, event: Fields) -> ParsedUpdate:
+        """Parses a slash command or a button, and says how it is acknowledged. Raises MalformedRequest."""
+        if event.get("type") == PING:
+            return ParsedUpdate(response_body=PONG)
+        number, data = _required(event, "id"), object_in(event, "data")
+        place = Place.of({"id": event.get("channel_id"), **object_in(event, "channel")}, _id(event, "guild_id"))
+        user = _id(object_in(object_in(event, "member"), "user")) or _id(object_in(event, "user"))
+        if not user or not place.id:
+            raise MalformedRequest("The interaction names no channel or no user.")
+        if not self._settings.allows(place.guild, (place.id, place.parent)):
+            return ParsedUpdate(response_body=commands.NOT_HERE)
+        key = self._key(place, "", user)
+        if event.get("type") == COMPONENT:
+            target = DiscordTarget(place.id, "", user, place.guild)
+            return self._pressed(
+                pressed(text_in(data, "custom_id")), Message(key, number, "stop", user, target.address)
+            )
+        if event.get("type") != COMMAND:
+            return ParsedUpdate()
+        target = DiscordTarget(place.id, "", user, place.guild, interaction=number, token=text_in(event, "token"))
+        kind, text = commands.read(data, self._settings)
+        message = Message(key, number, text, user, target.address, kind)
+        return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
+
+    def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
+        if button is None:
+            return ParsedUpdate(response_body=DEFERRED_UPDATE)
+        action, turn = button
+        if action != STOP:
+            return ParsedUpdate(events=(Feedback(turn, press.author, action),), response_body=DEFERRED_UPDATE)
+        stop = replace(press, kind=MessageKind.STOP, may_start_conversation=False)
+        return ParsedUpdate((stop,), response_body=DEFERRED_UPDATE)
+
+    # ------------------------------------------------------------ text
+
+    def _text(self, event: Fields) -> str:
+        names = {_id(user): name_of(user) for user in objects_in(event, "mentions")}
+        return text_input.resolve_mentions(TAG.sub(lambda tag: self._tag(tag, names), text_in(event, "content")))
+
+    def _tag(self, tag: re.Match[str], names: dict[str, str]) -> str:
+        if user := tag["user"]:
+            return text_input.MENTION if user == self.bot else f"@{names.get(user) or user}"
+        if tag["role"]:
+            return f"@{tag['role']}"
+        if tag["channel"]:
+            return f"#{tag['channel']}"
+        return f":{tag['emoji']}:" if tag["emoji"] else f"/{tag['command']}"
+
+    def _with_reply(self, event: Fields, text: str) -> str:
+        """Puts in front what a message replies to or forwards."""
+        snapshots = [object_in(each, "message") for each in objects_in(event, "message_snapshots")]
+        forwarded = [
+            text_input.forwarded("somebody", self._text(each)) for each in snapshots if text_in(each, "content")
+        ]
+        answered = object_in(event, "referenced_message")
+        parts = [*forwarded, text] if forwarded else [text]
+        if answered and (said := self._text(answered)[:LONGEST_QUOTE]):
+            author = object_in(answered, "author")
+            whose = "you" if self._is_bot(author) else name_of(author) or "somebody"
+            parts = [f"In reply to a message of {whose}:\n{text_input.quoted(said)}", *parts]
+        return "\n\n".join(filter(None, parts))
+
+
+def name_of(user: Fields) -> str:
+    """Returns a person's name as others see it, in one line."""
+    return " ".join((text_in(user, "global_name") or text_in(user, "username")).split())
+
+
+def _id(fields: Fields, name: str = "id") -> str:
+    return id_in(fields, name, SNOWFLAKE)
+
+
+def _required(fields: Fields, name: str) -> str:
+    found = _id(fields, name)
+    if not found:
+        raise MalformedRequest(f"The event has no {name}.")
+    return found
+
+
+def _file(attachment: Fields) -> File | None:
+    url, name = text_in(attachment, "url"), text_in(attachment, "filename")
+    media_type = text_in(attachment, "content_type").partition(";")[0]
+    return File(name or "file", url, media_type, size_in(attachment, "size")) if url else None
+
+
+def _other(event: Fields) -> str:
+    """Describes a message without text and files: a sticker, a poll, an embed."""
+    stickers = [f"(sends a sticker: {text_in(each, 'name')})" for each in objects_in(event, "sticker_items")]
+    poll = text_in(object_in(object_in(event, "poll"), "question"), "text")
+    return "\n".join([*stickers, *([f"(poll) {poll}"] if poll else [])]) or text_input.UNREADABLE
+
+
+def _thread_name(text: str, files: tuple[File, ...]) -> str:
+    """Returns a name for a thread: docs.discord.com/developers/resources/channel#start-thread-from-message"""
+    name = " ".join(text.split()) or (files[0].name if files else "")
+    return storable(name if len(name) <= MAX_THREAD_NAME else f"{name[: MAX_THREAD_NAME - 1]}…") or "Conversation"

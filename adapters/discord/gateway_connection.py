@@ -1,0 +1,265 @@
+"""Receives events over Discord's gateway: one process of many is connected, and commits each before the next.
+
+docs.discord.com/developers/events/gateway. The sequence of an event is stored after the event is committed: what a
+process that died between the two had committed, Discord sends again, and the inbox recognizes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import aiohttp
+
+from adapters.base.errors import Rejected, Unreachable
+from adapters.base.json_fields import Fields, object_in, object_or_empty, objects_in, text_in
+from adapters.base.update_handler import UpdateHandler, parse_safely
+from adapters.discord import gateway_session
+from adapters.discord.api_client import DiscordClient
+from adapters.discord.channels import Channels
+from adapters.discord.errors import Reason
+from adapters.discord.event_parser import EventParser
+from adapters.discord.interactions import acknowledge
+from adapters.discord.reply_target import NAME
+from gateway import logs
+from gateway.domain.errors import StoreUnavailable
+from gateway.ports.platform import ParsedUpdate
+from gateway.ports.store import KeyValueStore
+
+LEASE_SECONDS = 12.0
+"""After which another process takes over from one that died."""
+SAVE_SECONDS = 1.0
+"""From one save of the sequence to the next."""
+HELLO_SECONDS = 20.0
+PAUSE_SECONDS = (1.0, 5.0)
+"""Before the next connection: docs.discord.com/developers/events/gateway-events#invalid-session asks for a while."""
+PAGE = 100
+
+DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 7, 9, 10, 11
+INTENTS = 1 << 0 | 1 << 9 | 1 << 12 | 1 << 15
+"""Guilds, their messages, direct messages, and the content of messages, which is privileged."""
+KEEPS_SESSION = 4000
+"""A code other than 1000 and 1001, with which Discord would end the session:
+docs.discord.com/developers/events/gateway#initiating-a-disconnect"""
+NEW_SESSION = frozenset({4007, 4009})
+FINAL = {
+    4004: "the token is not accepted. Put the bot's token into DISCORD_BOT_TOKEN",
+    4010: "the shard is not valid",
+    4011: "the bot is in so many servers that it needs shards, which the gateway does not use",
+    4012: "this version of its API is switched off",
+    4013: "the intents are not valid",
+    4014: "the intent Message Content is not granted. Switch it on: Bot, Privileged Gateway Intents in the portal",
+}
+"""docs.discord.com/developers/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes"""
+
+NOT_CONNECTED = "not connected to Discord; retrying"
+
+log = logs.get_logger(__name__)
+
+
+class GatewayConnection:
+    """On an event loop of its own: it blocks for the database."""
+
+    def __init__(
+        self,
+        client: DiscordClient,
+        memory: KeyValueStore,
+        parser: EventParser,
+        handler: UpdateHandler,
+        retry: Callable[[Callable[[], Awaitable[float]], str], Awaitable[float]],
+        *,
+        application: str,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._client = client
+        self._memory = memory
+        self._parser = parser
+        self._handler = handler
+        self._retry = retry
+        self._channels = Channels(client)
+        self._name = f"{NAME}:{application}:gateway"
+        self._owner = secrets.token_hex(8)
+        self._lease_seconds = lease_seconds
+        self._session = gateway_session.GatewaySession()
+        self._saved_at = 0.0
+        self._acknowledged = True
+        self._catches_up = False
+
+    async def run(self) -> None:
+        """Receives until it is cancelled. Discord keeps the session for a while, for whoever resumes it."""
+        try:
+            while True:
+                pause = await self._retry(self._step, NOT_CONNECTED)
+                await asyncio.sleep(pause)
+        finally:
+            with suppress(StoreUnavailable):
+                self._memory.try_lock(self._name, self._owner, 0)
+
+    async def _step(self) -> float:
+        """Receives over one connection, if this process holds the lease. Returns the seconds until the next.
+
+        Raises DeliveryError, StoreUnavailable, Overloaded.
+        """
+        if not self._holds_lease():
+            return self._lease_seconds / 5
+        self._session = gateway_session.load(self._memory, self._name)
+        try:
+            await self._receive()
+        finally:
+            self._save()
+        return 0.0
+
+    def _holds_lease(self) -> bool:
+        """Takes or renews the lease. Raises StoreUnavailable."""
+        return self._memory.try_lock(self._name, self._owner, self._lease_seconds)
+
+    async def _receive(self) -> None:
+        url = self._session.url or text_in(await self._client.call("GET gateway", "/gateway/bot"), "url")
+        with self._client.translated("GET gateway"):
+            socket = await self._client.http.open_websocket(f"{url.rstrip('/')}/?v=10&encoding=json")
+        async with socket:
+            async with asyncio.timeout(HELLO_SECONDS):
+                hello = await self._next(socket)
+            beat = asyncio.ensure_future(self._beat(socket, hello))
+            try:
+                await self._introduce(socket)
+                while await self._take(socket, await self._next(socket)):
+                    pass
+            finally:
+                beat.cancel()
+                await socket.close(code=KEEPS_SESSION)
+
+    async def _next(self, socket: aiohttp.ClientWebSocketResponse) -> Fields:
+        """Returns what Discord sends next. Raises Unreachable when the connection ends, Rejected when for good."""
+        message = await socket.receive()
+        if message.type is aiohttp.WSMsgType.TEXT:
+            return object_or_empty(message.data.encode())
+        code = socket.close_code or 0
+        if code in NEW_SESSION:
+            self._session.ended()
+        if code in FINAL:
+            raise Rejected(f"Discord ended the connection: {FINAL[code]}.", reason=Reason.TOKEN)
+        raise Unreachable(f"Discord ended the connection ({code})")
+
+    async def _introduce(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        session = self._session
+        if session.id:
+            resume = {"token": self._client.token, "session_id": session.id, "seq": session.sequence}
+            await _send(socket, RESUME, resume)
+            return
+        self._catches_up = bool(session.last_message)
+        system = {"os": sys.platform, "browser": "chat-gateway", "device": "chat-gateway"}
+        await _send(socket, IDENTIFY, {"token": self._client.token, "intents": INTENTS, "properties": system})
+
+    async def _beat(self, socket: aiohttp.ClientWebSocketResponse, hello: Fields) -> None:
+        """Sends heartbeats and keeps the lease. Closes the connection when Discord is silent, or the lease is lost."""
+        interval = float(object_in(hello, "d").get("heartbeat_interval") or 41_250) / 1000
+        due, self._acknowledged = time.monotonic() + interval * random.random(), True  # noqa: S311  # no secret
+        while True:
+            await asyncio.sleep(min(self._lease_seconds / 4, max(due - time.monotonic(), 0.0)))
+            if time.monotonic() >= due:
+                if not self._acknowledged:
+                    break
+                self._acknowledged, due = False, time.monotonic() + interval
+                await _send(socket, HEARTBEAT, self._session.sequence or None)
+            try:
+                if not self._holds_lease():
+                    break
+            except StoreUnavailable:
+                break
+        await socket.close(code=KEEPS_SESSION)
+
+    # ------------------------------------------------------------ payloads
+
+    async def _take(self, socket: aiohttp.ClientWebSocketResponse, payload: Fields) -> bool:
+        """Handles one payload. Returns False when the connection is to be opened anew.
+
+        Raises DeliveryError, StoreUnavailable, Overloaded: then Discord sends the event again after a resume.
+        """
+        match payload.get("op"):
+            case 0:
+                await self._dispatched(text_in(payload, "t"), object_in(payload, "d"))
+                sequence = payload.get("s")
+                self._session.sequence = sequence if isinstance(sequence, int) else self._session.sequence
+                if time.monotonic() > self._saved_at + SAVE_SECONDS:
+                    self._save()
+            case 1:
+                await _send(socket, HEARTBEAT, self._session.sequence or None)
+            case 7:
+                return False
+            case 9:
+                if payload.get("d") is not True:
+                    self._session.ended()
+                await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311  # no secret
+                return False
+            case 11:
+                self._acknowledged = True
+        return True
+
+    async def _dispatched(self, kind: str, event: Fields) -> None:
+        if kind == "READY":
+            self._session.opened(event)
+            self._parser.bot = text_in(object_in(event, "user"), "id")
+            self._save()
+            log.info("connected to Discord")
+            await self._catch_up()
+        elif kind == "RESUMED":
+            log.info("connected to Discord again; nothing was missed")
+        else:
+            self._channels.learn(kind, event)
+            await self._handle(kind, event)
+
+    async def _handle(self, kind: str, event: Fields) -> None:
+        place = await self._channels.place_of(event) if "channel_id" in event else None
+        update = parse_safely(partial(self._parser.parse, kind, place=place), event) if place else ParsedUpdate()
+        if not (update.messages or update.events or update.error or update.response_body):
+            return
+        await self._handler.take(update)
+        if kind == "INTERACTION_CREATE":
+            await acknowledge(self._client, event, update)
+        elif kind == "MESSAGE_CREATE":
+            addressed = any(message.may_start_conversation for message in update.messages)
+            self._session.received(text_in(event, "id"), text_in(event, "channel_id"), addressed=addressed)
+
+    async def _catch_up(self) -> None:
+        """Reads what was written while no session was open, where somebody talked to the bot before."""
+        if not self._catches_up:
+            return
+        self._catches_up, after = False, self._session.last_message
+        for channel in tuple(self._session.channels):
+            try:
+                await self._read_since(channel, after)
+            except Rejected as exc:
+                log.info("a channel cannot be read", error=str(exc))
+
+    async def _read_since(self, channel: str, after: str) -> None:
+        described = await self._client.call("GET channel", f"/channels/{channel}")
+        guild = text_in(object_in({"it": described}, "it"), "guild_id")
+        while True:
+            page = await self._client.call("GET messages", f"/channels/{channel}/messages?limit={PAGE}&after={after}")
+            messages = sorted(objects_in({"page": page}, "page"), key=lambda each: int(text_in(each, "id") or "0"))
+            for message in messages:
+                await self._handle("MESSAGE_CREATE", {**message, **({"guild_id": guild} if guild else {})})
+            if len(messages) < PAGE:
+                return
+            after = text_in(messages[-1], "id")
+
+    def _save(self) -> None:
+        with suppress(StoreUnavailable):  # Discord sends again what it does not know of
+            gateway_session.save(self._memory, self._name, self._session)
+            self._saved_at = time.monotonic()
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse, code: int, data: Any) -> None:
+    try:
+        await socket.send_str(json.dumps({"op": code, "d": data}))
+    except (ConnectionError, aiohttp.ClientError) as exc:
+        raise Unreachable("Discord ended the connection") from exc

@@ -1,0 +1,81 @@
+"""Looks through a channel's newest messages for what is posted of a turn, when the record may be incomplete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from adapters.base.errors import Rejected
+from adapters.base.json_fields import Fields, object_in, objects_in, text_in
+from adapters.discord.buttons import pressed
+from adapters.discord.errors import Reason
+from adapters.discord.message_writer import DiscordWriter, nonce
+from gateway.domain.models import TurnId
+
+PAGE, MAX_PAGES = 100, 5
+MAX_PARTS = 100
+NOTHING_THERE = frozenset({Reason.CHANNEL_GONE, Reason.NO_ACCESS, Reason.NO_PERMISSION})
+
+
+@dataclass(slots=True)
+class Found:
+    """The ids of our messages for one turn, oldest first."""
+
+    messages: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+
+async def find_posted(
+    writer: DiscordWriter, place: str, bot: str, turn: TurnId, wanted: Sequence[str], files: Sequence[str]
+) -> Found:
+    """Returns what is posted of a turn in a channel since the message that it answers. Raises as ``call`` does.
+
+    Ours are known by their author and nonce. A message without a nonce, which Discord need not keep, is known by its
+    buttons, by the message that it answers, by a text that is ``wanted``, or by the name of one of the ``files``.
+    """
+    attempts = range(writer.reply.deleted + 1)
+    texts = {nonce(turn, str(number), attempt) for number in range(MAX_PARTS) for attempt in attempts}
+    uploads = {nonce(turn, f"f{number}", attempt) for number in range(MAX_PARTS) for attempt in (0, 1)}
+    found = Found()
+    for message in await _messages_after(writer, place, writer.target.message or writer.target.interaction):
+        if text_in(object_in(message, "author"), "id") != bot:
+            continue
+        key, names = (
+            str(message.get("nonce") or ""),
+            {text_in(each, "filename") for each in objects_in(message, "attachments")},
+        )
+        if key in uploads or (not key and not names.isdisjoint(files)):
+            found.files.append(text_in(message, "id"))
+        elif key in texts or (not key and _is_reply(message, writer, turn, wanted)):
+            found.messages.append(text_in(message, "id"))
+    return found
+
+
+def _is_reply(message: Fields, writer: DiscordWriter, turn: TurnId, wanted: Sequence[str]) -> bool:
+    buttons = (button for row in objects_in(message, "components") for button in objects_in(row, "components"))
+    turns = {found[1] for button in buttons if (found := pressed(text_in(button, "custom_id")))}
+    answered = text_in(object_in(message, "message_reference"), "message_id")
+    return (
+        turn in turns or (bool(answered) and answered == writer.target.message) or text_in(message, "content") in wanted
+    )
+
+
+async def _messages_after(writer: DiscordWriter, place: str, after: str) -> list[Fields]:
+    """Returns the messages of a channel, oldest first.
+
+    docs.discord.com/developers/resources/message#get-channel-messages
+    """
+    found: list[Fields] = []
+    for _ in range(MAX_PAGES):
+        try:
+            page = await writer.call("GET messages", f"/channels/{place}/messages?limit={PAGE}&after={after}")
+        except Rejected as exc:
+            if exc.reason not in NOTHING_THERE:
+                raise
+            break
+        batch = sorted(objects_in({"page": page}, "page"), key=lambda message: int(text_in(message, "id") or "0"))
+        found += batch
+        if len(batch) < PAGE:
+            break
+        after = text_in(batch[-1], "id")
+    return found

@@ -1,0 +1,59 @@
+"""What is posted of a turn's reply in Discord, and the strings that save it with the turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from adapters.base.posted_reply import PostedReply
+
+ORIGINAL, DELETED = "@", "deleted:"
+"""Prefixes of saved entries: of a message that answers an interaction, and of how many messages were deleted."""
+
+
+class Buttons(StrEnum):
+    """What is below a message."""
+
+    NONE = ""
+    STOP = "stop"
+    FEEDBACK = "feedback"
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordContent:
+    """What one message shows."""
+
+    text: str
+    buttons: Buttons = Buttons.NONE
+
+
+@dataclass(slots=True, eq=False)
+class DiscordMessage:
+    id: str
+    original: bool = False
+    """Whether it is the answer to an interaction, which can be changed by the interaction's token."""
+    shown: DiscordContent | None = None
+    """None: not known."""
+
+
+@dataclass(eq=False)
+class DiscordReply(PostedReply[DiscordMessage]):
+    """See the base class."""
+
+    place: str = ""
+    """The channel or thread in which it is posted; "" until that is known."""
+    deleted: int = 0
+    """How many of our messages do not exist any more. The nonces of those that are posted after them must differ."""
+    in_doubt: bool = False
+    """Whether something may be posted that is not recorded."""
+
+    def restore_message(self, entry: str) -> None:
+        if entry.startswith(DELETED):
+            self.deleted = int(entry.removeprefix(DELETED))
+            return
+        self.place, _, number = entry.removeprefix(ORIGINAL).partition("/")
+        self.messages.append(DiscordMessage(number, original=entry.startswith(ORIGINAL)))
+
+    def message_entries(self) -> list[str]:
+        deleted = [f"{DELETED}{self.deleted}"] if self.deleted else []
+        return [f"{ORIGINAL if each.original else ''}{self.place}/{each.id}" for each in self.messages] + deleted

@@ -1,0 +1,84 @@
+"""Delivers one outcome to Discord. After any doubt it looks what is posted before it posts anything again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from adapters.base.errors import Rejected
+from adapters.base.reconciler import Reconciler
+from adapters.discord import formatter
+from adapters.discord.errors import Reason
+from adapters.discord.history_lookup import find_posted
+from adapters.discord.message_writer import DiscordWriter
+from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
+from gateway.domain.models import File
+
+STOPPED = "\n-# Stopped."
+"""Small print: docs.discord.com/developers/reference#message-formatting"""
+UNNAMED_TYPE = "application/octet-stream"
+
+
+class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
+    """See the base class."""
+
+    _writer: DiscordWriter
+    _reply: DiscordReply
+
+    REFUSED_CONTENT = frozenset({Reason.CONTENT, Reason.EMPTY, Reason.BLOCKED, Reason.OTHER})
+    UNCHANGEABLE = frozenset({Reason.MESSAGE_GONE, Reason.OLD_MESSAGE})
+    UNDELETABLE = frozenset(Reason)
+
+    async def resolve_doubt(self, contents: list[DiscordContent]) -> None:
+        if self._outbox.first_attempt and not self._reply.in_doubt:
+            return
+        target = self._writer.target
+        # A thread that was opened has the id of the message at which it is.
+        for place in (self._reply.place,) if self._reply.place else (target.message, target.channel):
+            wanted, files = [each.text for each in contents], [each.name for each in self._turn.reply_files]
+            found = await find_posted(self._writer, place, self._writer.me.bot, self._turn.id, wanted, files)
+            if found.messages or found.files:
+                self._reply.place = place
+                self._restore(found.messages, found.files)
+                break
+        self._reply.in_doubt = False
+        await self._writer.save_if_changed()
+
+    def _restore(self, messages: list[str], files: list[str]) -> None:
+        known = {message.id: message for message in self._reply.messages}
+        both = known | {
+            each: known.get(each, DiscordMessage(each)) for each in messages if each not in self._reply.files
+        }
+        self._reply.messages[:] = [both[each] for each in sorted(both, key=int)]
+        self._reply.files += [each for each in files if each not in self._reply.files]
+
+    async def change(self, message: DiscordMessage, content: DiscordContent) -> None:
+        if message.shown != content:
+            await self._writer.update(message, content)
+
+    def plainer(self, content: DiscordContent) -> list[DiscordContent] | None:
+        plain = [DiscordContent(part) for part in formatter.plain(formatter.words(content.text))]
+        return None if plain == [content] else plain
+
+    async def delete(self, message: DiscordMessage) -> None:
+        await self._writer.delete(message)
+
+    async def show_stopped(self, message: DiscordMessage) -> None:
+        if message.shown is None:  # the button goes, whatever the message shows
+            await self._writer.update_buttons(message, Buttons.NONE)
+            return
+        text = message.shown.text.removesuffix(STOPPED)
+        short = formatter.length(text + STOPPED) <= formatter.MAX_UNITS
+        content = replace(message.shown, text=text + STOPPED if short else text, buttons=Buttons.NONE)
+        await self.change(message, content)
+
+    async def finish_last_file(self) -> None:
+        """Has nothing to do: ``resolve_doubt`` has looked for it, and a repeated post is posted once."""
+
+    async def upload(self, file: File, content: bytes) -> None:
+        if not content:
+            raise Rejected("the file is empty")
+        await self._writer.post_file((file.name, content, file.media_type or UNNAMED_TYPE))
+
+    async def post_missing_file(self, text: str, number: int) -> None:
+        line, *_ = formatter.plain(text)
+        await self._writer.post_file_line(DiscordContent(line), number)

@@ -1,0 +1,46 @@
+"""Where a message was written, and where its reply goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.base.address import from_address, to_address
+from gateway.domain.models import Address
+
+NAME = "discord"
+EPOCH_MS = 1_420_070_400_000
+"""docs.discord.com/developers/reference#snowflakes"""
+INTERACTION_SECONDS = 14 * 60.0
+"""For which the token of an interaction is used; Discord accepts it for fifteen minutes:
+docs.discord.com/developers/interactions/receiving-and-responding#followup-messages"""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordTarget:
+    """A channel, a thread or a direct message. Whatever does not apply is empty."""
+
+    channel: str
+    message: str = ""
+    """The message that is answered there."""
+    user: str = ""
+    guild: str = ""
+    """Empty in direct messages."""
+    thread_name: str = ""
+    """The name of the thread that the reply opens at the message. Empty: it is posted in the channel."""
+    interaction: str = ""
+    """The id of the interaction that is answered, such as a slash command."""
+    token: str = ""
+    """Its token."""
+
+    @classmethod
+    def of(cls, address: Address) -> DiscordTarget:
+        return from_address(cls, address)
+
+    @property
+    def address(self) -> Address:
+        return to_address(self)
+
+
+def created_at(snowflake: str) -> float:
+    """Returns when Discord made an id, in seconds since the epoch."""
+    return ((int(snowflake) >> 22) + EPOCH_MS) / 1000

@@ -1,0 +1,88 @@
+"""Settings of the Discord adapter."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Literal
+
+from pydantic import PositiveInt, SecretStr, field_validator
+
+from gateway.domain.errors import SettingsError
+from gateway.settings import EnvironmentSettings, TokenPattern
+
+DISCORD = "https://discord.com/api/v10"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")
+PUBLIC_KEY = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class DiscordSettings(EnvironmentSettings):
+    """Settings of Discord."""
+
+    token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
+        TokenPattern(".", re.compile(rf"(?<![A-Za-z0-9_.-]){TOKEN.pattern}(?![A-Za-z0-9_.-])")),
+    )
+
+    discord_bot_token: SecretStr | None = None
+    """The bot's token (*Bot* in the developer portal). It switches Discord on."""
+    discord_public_key: str | None = None
+    """The application's public key (*General Information*). Set: slash commands and buttons may also be received at
+    ``/discord/interactions``, once that is the *Interactions Endpoint URL*."""
+    discord_api_url: str = DISCORD
+    """The API; change it for a server of your own."""
+    discord_scope: Literal["topic", "channel", "user"] = "topic"
+    """What a conversation is: a thread, a whole channel, or one person in a channel."""
+    discord_replies: Literal["thread", "channel"] = "thread"
+    """Where a mention in a channel is answered: in a thread that is opened for it, or in the channel."""
+    discord_allowed_guilds: str = ""
+    """Comma-separated ids of servers that are answered; empty: all. Direct messages are answered in any case."""
+    discord_allowed_channels: str = ""
+    """Comma-separated ids of channels that are answered, with their threads; empty: all."""
+    discord_allowed_bots: str = ""
+    """Comma-separated ids of other bots and webhooks that are answered when they mention the bot; ``*`` for all."""
+    discord_streaming: bool = True
+    """Show a reply while it is written."""
+    discord_feedback: bool = True
+    """Put feedback buttons under replies."""
+    discord_max_file_bytes: PositiveInt = 20_000_000
+    """The largest attached file that is read, in bytes."""
+
+    @field_validator("discord_bot_token")
+    @classmethod
+    def _is_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("is not a bot token, which has three parts with a point between; see Bot, Reset Token")
+        return token
+
+    @field_validator("discord_public_key")
+    @classmethod
+    def _is_key(cls, key: str | None) -> str | None:
+        if key is not None and not PUBLIC_KEY.fullmatch(key):
+            raise ValueError("is not a public key, which has 64 hexadecimal digits; see General Information")
+        return key
+
+    @field_validator("discord_api_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @property
+    def on(self) -> bool:
+        """Whether Discord is set up. Raises SettingsError if only part of what it needs is set."""
+        if self.discord_bot_token is None and self.discord_public_key is not None:
+            raise SettingsError("Discord is half set up. Missing: DISCORD_BOT_TOKEN.")
+        return self.discord_bot_token is not None
+
+    def allows(self, guild: str, channels: tuple[str, ...]) -> bool:
+        """Returns whether a place is answered. ``channels``: a channel and, of a thread, the channel it is in."""
+        guilds, allowed = _listed(self.discord_allowed_guilds), _listed(self.discord_allowed_channels)
+        if not guild:
+            return True
+        return (not guilds or guild in guilds) and (not allowed or not allowed.isdisjoint(channels))
+
+    def allows_bot(self, bot: str) -> bool:
+        listed = _listed(self.discord_allowed_bots)
+        return "*" in listed or bot in listed
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,111 @@
+"""What is Discord's own in a delivery: threads, interactions, buttons, and the lookup after a doubt."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.domain.models import TextDelta
+from tests.adapters.discord.reply_scene import MakeScene
+from tests.contracts.reply_scene import deltas
+from tests.fakes.discord_state import DiscordErrorFault
+from tests.fakes.platform_faults import HttpStatus, ResponseLost
+from tests.fakes.simulated_crash import CrashAfterSteps
+
+MOST_STEPS = 60
+
+
+@pytest.mark.parametrize("keeps_nonces", [True, False])
+@pytest.mark.parametrize("where", ["direct", "thread", "command"])
+@pytest.mark.parametrize("previews", [True, False])
+async def test_a_process_may_die_at_every_step(
+    make_scene: MakeScene, where: str, *, previews: bool, keeps_nonces: bool
+) -> None:
+    for steps in range(MOST_STEPS):
+        scene = make_scene(where)
+        scene.discord.state.keeps_nonces = keeps_nonces
+        scene.discord.state.nonces.clear()
+        turn = scene.answered(scene.LONG)
+        told = [*deltas(scene.LONG, 900), scene.texts] if previews else []
+        if await scene.lives(CrashAfterSteps(steps), told, turn):
+            scene.discord.state.keeps_nonces = True
+            return
+        scene.discord.state.nonces.clear()  # minutes later
+        await scene.restart()
+        await scene.deliver(turn)
+        scene.assert_stands(turn.reply)
+    raise AssertionError("it died at every step")
+
+
+async def test_a_post_without_an_answer_is_looked_for(make_scene: MakeScene) -> None:
+    scene = make_scene("thread")
+    scene.faults.add(scene.POST, ResponseLost())
+    await scene.deliver(scene.answered("Here."))
+    scene.assert_stands("Here.")
+    assert scene.count("getMessages") == 1
+
+
+async def test_where_no_thread_can_be_opened_the_reply_is_posted_in_the_channel(make_scene: MakeScene) -> None:
+    scene = make_scene("thread")
+    scene.place = scene.channel
+    scene.faults.add("startThread", DiscordErrorFault(403, 50013))
+    await scene.deliver(scene.answered("Here."))
+    assert scene.texts() == ["Here."]
+    assert scene.messages()[0]["message_reference"]["message_id"] == scene.turn.message.address["message"]
+
+
+async def test_a_command_is_answered_where_discord_waits_for_it_and_then_by_messages(make_scene: MakeScene) -> None:
+    scene = make_scene("command")
+    await scene.deliver(scene.answered(scene.LONG))
+    scene.assert_stands(scene.LONG)
+    interaction = scene.discord.state.interactions[scene.turn.message.address["token"]]
+    assert interaction.original == scene.messages()[0]["id"]
+
+
+@pytest.mark.parametrize("fault", [DiscordErrorFault(404, 10015), DiscordErrorFault(401, 50027)])
+async def test_a_command_whose_time_is_over_is_answered_by_a_message(
+    make_scene: MakeScene, fault: DiscordErrorFault
+) -> None:
+    scene = make_scene("command")
+    scene.faults.add("editOriginal", fault)
+    await scene.deliver(scene.answered("Here."))
+    assert scene.texts() == ["Here."]
+    assert scene.count("createMessage") == 1
+
+
+async def test_a_growing_reply_has_a_stop_button_and_a_complete_one_asks_for_feedback(make_scene: MakeScene) -> None:
+    scene = make_scene()
+    seen: list[str] = []
+
+    def look() -> list[str]:
+        seen.extend(scene.buttons())
+        return seen
+
+    await scene.follow(TextDelta("Some words "), look)
+    await scene.deliver(scene.answered("Some words."))
+    turn = scene.turn.id
+    assert set(seen) == {f"stop:{turn}"}
+    assert scene.buttons() == [f"good:{turn}", f"bad:{turn}"]
+
+
+async def test_the_button_of_a_preview_goes_when_its_process_died_and_the_turn_was_stopped(
+    make_scene: MakeScene,
+) -> None:
+    scene = make_scene()
+    await scene.previewed()
+    await scene.restart()
+    await scene.deliver(scene.cancelled())
+    assert (scene.texts(), scene.buttons()) == (["Some words"], [])
+
+
+async def test_a_post_that_failed_at_discord_is_repeated_when_it_is_not_found(make_scene: MakeScene) -> None:
+    scene = make_scene()
+    scene.faults.add(scene.POST, HttpStatus(502))
+    assert await scene.deliver(scene.answered("Here.")) == 1
+    scene.assert_stands("Here.")
+
+
+async def test_a_limit_of_the_whole_bot_holds_up_every_route(make_scene: MakeScene) -> None:
+    scene = make_scene()
+    scene.faults.add(scene.POST, DiscordErrorFault(429, 0))
+    await scene.deliver(scene.answered("Here."))
+    assert {bucket for bucket, _ in scene.outbox.blocked} == {"discord:all", scene.post_bucket}

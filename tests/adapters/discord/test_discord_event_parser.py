@@ -1,0 +1,136 @@
+"""What a message in Discord becomes, and what is not answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.discord.event_parser import EventParser, Place
+from adapters.discord.settings import DiscordSettings
+from gateway.domain.models import Message
+from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
+
+BOT_USER = {"id": BOT, "username": "gateway"}
+TEXT_CHANNEL, THREAD, DM = Place(CHANNEL, GUILD), Place("77", GUILD, CHANNEL), Place(DIRECT)
+
+
+def parser(**given: Any) -> EventParser:
+    made = EventParser(DiscordSettings.model_validate(given))
+    made.bot = BOT
+    return made
+
+
+def event(content: str = "hello", *, mentions: bool = True, **more: Any) -> dict[str, Any]:
+    known = {"id": "5", "type": 0, "author": {"id": USER, "username": "ann", "global_name": "Ann"}, "content": content}
+    return {**known, "mentions": [BOT_USER] if mentions else [], **more}
+
+
+def messages(content: dict[str, Any], place: Place = TEXT_CHANNEL, **given: Any) -> tuple[Message, ...]:
+    return parser(**given).parse("MESSAGE_CREATE", content, place).messages
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (f"<@{BOT}> what is new?", "what is new?"),
+        (f"hey <@!{BOT}>, and you", "hey @you, and you"),
+        ("<@3002> said <#2001> at <@&9>", "@Bob Ray said #2001 at @9"),
+        ("<:wave:123> <a:party:5> </ask:77>", ":wave: :party: /ask"),
+        ("a < b and c > d, <t:1700000000:R>", "a < b and c > d, <t:1700000000:R>"),
+    ],
+)
+def test_marks_of_discord_become_text(content: str, text: str) -> None:
+    bob = {"id": "3002", "username": "bob", "global_name": "Bob\nRay"}
+    (message,) = messages(event(content) | {"mentions": [BOT_USER, bob]})
+    assert message.text == text
+
+
+def test_a_reply_brings_what_it_replies_to() -> None:
+    answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "We ship\non Monday."}
+    (message,) = messages(event("is that so?", referenced_message=answered, type=19))
+    assert message.text == "In reply to a message of bob:\n> We ship\n> on Monday.\n\nis that so?"
+
+
+def test_a_forwarded_message_brings_its_text() -> None:
+    snapshot = {"message": {"content": "The build is red."}}
+    (message,) = messages(event("", message_snapshots=[snapshot]), DM)
+    assert "The build is red." in message.text
+
+
+def test_a_reply_to_the_bot_is_for_it() -> None:
+    answered = {"id": "4", "author": BOT_USER, "content": "Hello."}
+    (message,) = messages(event("thanks", mentions=False, referenced_message=answered))
+    assert message.text.startswith("In reply to a message of you:")
+
+
+def test_files_are_attached_and_a_voice_message_is_one() -> None:
+    voice = {"url": "https://cdn.discordapp.com/a.ogg", "filename": "voice-message.ogg", "content_type": "audio/ogg"}
+    picture = {"url": "https://cdn.discordapp.com/b.png", "filename": "b.png", "content_type": "image/png", "size": 9}
+    (message,) = messages(event("", attachments=[voice, picture]), DM)
+    assert [(file.name, file.media_type, file.size) for file in message.files] == [
+        ("voice-message.ogg", "audio/ogg", 0),
+        ("b.png", "image/png", 9),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"mentions": []}, TEXT_CHANNEL),
+        ({"author": BOT_USER}, DM),
+        ({"author": {"id": "3009", "bot": True}}, DM),
+        ({"webhook_id": "8"}, TEXT_CHANNEL),
+        ({"type": 7}, DM),
+        ({"author": {}}, DM),
+    ],
+)
+def test_what_is_not_answered(change: dict[str, Any], place: Place) -> None:
+    assert messages(event() | change, place) == ()
+
+
+def test_a_bot_that_is_allowed_is_answered_when_it_mentions_us() -> None:
+    bot = {"id": "3009", "bot": True}
+    assert messages(event(author=bot), THREAD, discord_allowed_bots="3009")
+    assert not messages(event(mentions=False, author=bot), THREAD, discord_allowed_bots="3009")
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "is_answered"),
+    [
+        ({"discord_allowed_guilds": GUILD}, TEXT_CHANNEL, True),
+        ({"discord_allowed_guilds": "1"}, TEXT_CHANNEL, False),
+        ({"discord_allowed_guilds": "1"}, DM, True),
+        ({"discord_allowed_channels": CHANNEL}, THREAD, True),
+        ({"discord_allowed_channels": "1"}, THREAD, False),
+    ],
+)
+def test_places_may_be_limited(given: dict[str, str], place: Place, *, is_answered: bool) -> None:
+    assert bool(messages(event(), place, **given)) is is_answered
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "key"),
+    [
+        ({}, TEXT_CHANNEL, (GUILD, CHANNEL, "5", "")),
+        ({}, THREAD, (GUILD, CHANNEL, "77", "")),
+        ({}, DM, ("", DIRECT, "", "")),
+        ({"discord_replies": "channel"}, TEXT_CHANNEL, (GUILD, CHANNEL, "", "")),
+        ({"discord_scope": "channel"}, THREAD, (GUILD, CHANNEL, "", "")),
+        ({"discord_scope": "user"}, TEXT_CHANNEL, (GUILD, CHANNEL, "", USER)),
+    ],
+)
+def test_the_scope_says_what_a_conversation_is(given: dict[str, str], place: Place, key: tuple[str, ...]) -> None:
+    (message,) = messages(event(), place, **given)
+    assert (message.key.workspace, message.key.channel, message.key.topic, message.key.user) == key
+
+
+def test_a_thread_is_named_after_the_question() -> None:
+    (message,) = messages(event(f"<@{BOT}> what\nis " + "long " * 40))
+    name = message.address["thread_name"]
+    assert name.startswith("what is long")
+    assert len(name) <= 100
+
+
+def test_an_update_without_an_edit_is_no_edit() -> None:
+    assert parser().parse("MESSAGE_UPDATE", event(edited_timestamp=None), DM).events == ()
