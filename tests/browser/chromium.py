@@ -47,7 +47,7 @@ def launch_browser() -> Iterator[Browser]:
         path = find_chromium(playwright)
         if path is None:
             raise NoBrowser(NO_CHROMIUM)
-        browser = playwright.chromium.launch(executable_path=path)
+        browser = playwright.chromium.launch(executable_path=path, args=["--disable-gpu"])  # emulating one is slow
         yield browser
         browser.close()
 

@@ -1,4 +1,4 @@
-"""Fixtures: one browser for each module, and for each test its own gateway and a page without stored data."""
+"""Fixtures: one browser for this folder, and for each test its own gateway and a page without stored data."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OpenPage = Callable[..., Page]
 StartGateway = Callable[..., GatewaySite]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Playwright's event loop runs while this fixture lives, so a module that uses it cannot test coroutines."""
+    """Playwright's event loop runs while this fixture lives, so no test of this folder can be a coroutine."""
     expect.set_options(timeout=10_000)
     with ExitStack() as stack:
         try:
@@ -27,13 +27,13 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def watch() -> PageGuard:
-    """Records violations on the pages of this module."""
+    """Records violations on the pages of this folder's tests."""
     return PageGuard()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tab(browser: Browser, watch: PageGuard) -> Iterator[Page]:
     """A page that all tests share. Each gateway has its own port, so it has no stored data for that origin."""
     with open_page(browser, watch) as page:

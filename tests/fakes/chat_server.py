@@ -1,17 +1,19 @@
 """A server process with /chat and an inbox in memory, for tests that need sockets and signals.
 
-``python -m tests.fakes.chat_server '{"max_waiting": 3}'`` prints its events, one word per line; /readyz shows how many
-callers wait. Every turn replies "at ", and the rest once a line arrives on standard input.
+It prints its events, one word per line; /readyz shows how many callers wait. Every turn replies "at ", and the rest
+once a line arrives on standard input.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import gc
+import os
 import signal
 import sys
 import threading
 from collections.abc import Coroutine, Sequence
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from adapters.http import HttpAdapter, HttpSettings
@@ -84,9 +86,16 @@ def main(
     server.serve(make_site, host="127.0.0.1", port=port, grace_seconds=grace, limits=known, on_ready=print_line)
 
 
-if __name__ == "__main__":
+def run_forked(options: dict[str, Any], *streams: Connection) -> None:
+    """Runs ``main`` in a forked process, with its standard streams: input, output, errors."""
+    gc.freeze()  # the garbage collector skips what was loaded before the fork
+    for number, stream in enumerate(streams):
+        os.dup2(stream.fileno(), number)
+        stream.close()
+    sys.stdin = os.fdopen(0)
+    os.environ["FLASK_DEBUG"] = "1"  # nobody must be able to turn the debugger on
     logs.configure("WARNING", "text", ())
     try:
-        main(**json.loads(sys.argv[1]))
+        main(**options)
     except SettingsError as exc:
         sys.exit(str(exc))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine, update
 
 from gateway import app
 from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn
@@ -33,7 +36,7 @@ from gateway.ports.store import (
     WriteResult,
 )
 from gateway.settings import Settings
-from storage.migrations import upgrade
+from storage.schema import conversations
 from storage.store import SqlStore
 
 LEASE_SECONDS = 0.5
@@ -60,10 +63,10 @@ def steps_of(write: LeasedWrite) -> list[str]:
 # Children are forked from a process that has loaded everything already: starting one takes milliseconds, not seconds.
 fork_context = multiprocessing.get_context("forkserver")
 PRELOADED_MODULES = (
-    "alembic.command",
     "adapters.slack.adapter",
     "adapters.telegram.adapter",
     "gateway.assistants.factory",
+    "tests.fakes.chat_server",
     "tests.faults.gateway_process",
 )
 fork_context.set_forkserver_preload(list(PRELOADED_MODULES))
@@ -74,7 +77,7 @@ class CrashPlan:
     """What a gateway process is to do."""
 
     url: str
-    """URL of the database."""
+    """URL of a database with our tables."""
     deliveries: Path
     settings: dict[str, Any]
     messages: Sequence[tuple[str, str]] = ()
@@ -87,7 +90,8 @@ class CrashPlan:
     """Whether the messages arrive at the same time, as one group, or one after the other."""
     accepted: Path | None = None
     """A file for the channel and text of each message that was acknowledged."""
-    lease_seconds: float = LEASE_SECONDS
+    lease_seconds: float = 15.0
+    """Long enough for a busy machine; ``end_leases`` ends those of a killed process."""
 
 
 @dataclass
@@ -179,8 +183,8 @@ def read_deliveries(path: Path) -> list[dict[str, str]]:
 
 def run_process(plan: CrashPlan) -> None:
     """Main function of the process."""
+    gc.freeze()  # the garbage collector skips what was loaded before the fork
     crash = CrashAtStep(plan.crash_step)
-    upgrade(plan.url)
     platform = FilePlatform(plan.deliveries, crash)
     store = CrashingStore(plan.url, crash, lease_seconds=plan.lease_seconds)
     settings = Settings(_env_file=None, **plan.settings)  # type: ignore[call-arg]  # pydantic-settings takes it
@@ -214,6 +218,14 @@ def start_process(plan: CrashPlan) -> Any:
     process = fork_context.Process(target=run_process, args=(plan,), daemon=True)
     process.start()
     return process
+
+
+def end_leases(url: str) -> None:
+    """Ends the leases that killed processes have left, as time would."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(update(conversations).where(conversations.c.next_at.is_not(None)).values(next_at=1.0))
+    engine.dispose()
 
 
 def run_to_end(plan: CrashPlan) -> int:

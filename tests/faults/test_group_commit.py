@@ -16,7 +16,7 @@ from gateway.domain.models import AuditEvent, Turn
 from storage.store import SqlStore
 from tests import postgres
 from tests.fakes.openai_server import FakeOpenAI
-from tests.faults.crashing_process import CrashPlan, FilePlatform, run_to_end, start_process
+from tests.faults.crashing_process import CrashPlan, FilePlatform, end_leases, run_to_end, start_process
 from tests.faults.test_kill import check_all_replies, check_assistant_saw_each_message_once, settings
 
 KILLED_LEASE = 4.0
@@ -54,6 +54,7 @@ def test_a_group_is_recorded_as_a_whole_and_acknowledged_after_that(
     assert run_to_end(replace(whole, crash_step=step)) == -signal.SIGKILL
     assert not (tmp_path / "accepted").exists()
     assert len(recorded(database_url)) == kept
+    end_leases(database_url)
     # None was acknowledged, so all are sent again.
     assert run_to_end(whole) == 0
     assert len((tmp_path / "accepted").read_text().splitlines()) == len(MESSAGES)

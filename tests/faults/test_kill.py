@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.fakes.openai_server import CallTool, FakeOpenAI, HttpFault, Say
-from tests.faults.crashing_process import CrashPlan, read_deliveries, run_to_end, start_process
+from tests.faults.crashing_process import CrashPlan, end_leases, read_deliveries, run_to_end, start_process
+
+MakePlan = Callable[..., CrashPlan]
 
 MESSAGES = (("a", "one"), ("a", "two"), ("a", "three"))
 
@@ -50,9 +52,10 @@ def settings(fake: FakeOpenAI, backend: str) -> dict[str, Any]:
     }
 
 
-def crash_plan(tmp_path: Path, fake: FakeOpenAI, backend: str, **options: Any) -> CrashPlan:
-    url = f"sqlite:///{tmp_path}/gateway.db"
-    return CrashPlan(url, tmp_path / "deliveries", settings(fake, backend), **options)
+@pytest.fixture
+def crash_plan(tmp_path: Path, sqlite_url: str, fake: FakeOpenAI) -> MakePlan:
+    """Returns a function that makes a plan, given the backend and what differs from the defaults."""
+    return lambda backend, **options: CrashPlan(sqlite_url, tmp_path / "deliveries", settings(fake, backend), **options)
 
 
 def check_all_replies(tmp_path: Path, says: tuple[tuple[str, str], ...] = MESSAGES) -> list[dict[str, str]]:
@@ -75,9 +78,12 @@ def check_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[st
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_killed_process_loses_and_repeats_nothing(tmp_path: Path, fake: FakeOpenAI, backend: str, step: str) -> None:
-    whole = crash_plan(tmp_path, fake, backend, messages=MESSAGES, expected_deliveries=len(MESSAGES))
+def test_a_killed_process_loses_and_repeats_nothing(
+    tmp_path: Path, fake: FakeOpenAI, crash_plan: MakePlan, backend: str, step: str
+) -> None:
+    whole = crash_plan(backend, messages=MESSAGES, expected_deliveries=len(MESSAGES))
     assert run_to_end(replace(whole, crash_step=step)) == -signal.SIGKILL
+    end_leases(whole.url)
     # A message that was not acknowledged is sent again; a retry by the platform has the same id.
     assert run_to_end(whole) == 0
     lines = check_all_replies(tmp_path)
@@ -89,34 +95,38 @@ def test_a_killed_process_loses_and_repeats_nothing(tmp_path: Path, fake: FakeOp
 
 @pytest.mark.parametrize("backend", ["responses", "threads"])
 def test_a_process_killed_while_a_run_request_is_unanswered_does_not_ask_the_assistant_twice(
-    tmp_path: Path, fake: FakeOpenAI, backend: str
+    tmp_path: Path, fake: FakeOpenAI, crash_plan: MakePlan, backend: str
 ) -> None:
     says = (("a", "one"), ("a", "two"))
     path = "/responses" if backend == "responses" else "/threads/[^/]+/runs"
     fake.think = 0.2
     fake.faults.add(HttpFault(path=path, kind="drop_after"))
-    process = start_process(crash_plan(tmp_path, fake, backend, messages=says, expected_deliveries=len(says)))
+    plan = crash_plan(backend, messages=says, expected_deliveries=len(says))
+    process = start_process(plan)
     fake.wait_for("POST", path)
     process.kill()
     process.join()
-    assert run_to_end(crash_plan(tmp_path, fake, backend, expected_deliveries=len(says))) == 0
+    end_leases(plan.url)
+    assert run_to_end(replace(plan, messages=())) == 0
     check_all_replies(tmp_path, says)
     check_assistant_saw_each_message_once(fake, says)
 
 
 @pytest.mark.parametrize("backend", ["responses", "threads"])
 def test_after_a_kill_while_tool_outputs_are_submitted_the_run_is_resumed(
-    tmp_path: Path, fake: FakeOpenAI, backend: str
+    tmp_path: Path, fake: FakeOpenAI, crash_plan: MakePlan, backend: str
 ) -> None:
     says = (("a", "one"),)
     fake.script(CallTool("calculate", {"expression": "6*7"}), Say("You said: one"))
     outputs = "/responses" if backend == "responses" else ".*/submit_tool_outputs"
     count = 2 if backend == "responses" else 1
     fake.faults.add(HttpFault(path=outputs, kind="drop_after", skip=count - 1))
-    process = start_process(crash_plan(tmp_path, fake, backend, messages=says, expected_deliveries=len(says)))
+    plan = crash_plan(backend, messages=says, expected_deliveries=len(says))
+    process = start_process(plan)
     fake.wait_for("POST", outputs, count)
     process.kill()
     process.join()
-    assert run_to_end(crash_plan(tmp_path, fake, backend, expected_deliveries=len(says))) == 0
+    end_leases(plan.url)
+    assert run_to_end(replace(plan, messages=())) == 0
     check_all_replies(tmp_path, says)
     check_assistant_saw_each_message_once(fake, says)

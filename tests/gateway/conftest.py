@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
 
 
 @pytest.fixture
-def brief_url(tmp_path: Path) -> str:
-    """The URL of the database of ``brief_store``."""
-    url = f"sqlite:///{tmp_path}/brief.db"
-    upgrade(url)
-    return url
-
-
-@pytest.fixture
-def brief_store(brief_url: str) -> Iterator[SqlStore]:
+def brief_store(sqlite_url: str) -> Iterator[SqlStore]:
     """A store whose leases last 0.6 s: long enough to renew, short enough to wait for."""
-    store = SqlStore(brief_url, lease_seconds=0.6)
+    store = SqlStore(sqlite_url, lease_seconds=0.6)
     yield store
     store.close()
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +18,6 @@ from tests.fakes.openai_server import FakeOpenAI
 
 SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
 VARIABLES = {name.upper() for each in SETTINGS_CLASSES for name in each.model_fields} | {"ASST_ID"}
-ROOT = Path(__file__).parents[3]
 RunCli = Callable[..., Result]
 
 
@@ -39,16 +35,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunCli:
         return CliRunner().invoke(main, [command], env=given)
 
     return invoke
-
-
-def start(command: str, folder: Path, **settings: str) -> tuple[int, str]:
-    """Runs a serving command in a process of its own until it exits; returns exit status and standard error."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": "0", **settings}
-    program = [sys.executable, "-m", "gateway", command]
-    ended = subprocess.run(
-        program, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=40
-    )
-    return ended.returncode, ended.stderr
 
 
 @pytest.fixture
@@ -109,10 +95,10 @@ def test_a_setting_that_is_wrong_is_named_in_one_line(run: RunCli, command: str)
 
 
 @pytest.mark.parametrize("command", ["serve", "web", "worker"])
-def test_a_backend_that_is_half_set_does_not_start(tmp_path: Path, command: str) -> None:
-    status, told = start(command, tmp_path, ASSISTANT_BACKEND="responses")
-    assert status == 1
-    assert told.strip() == "Error: The backend responses needs OPENAI_API_KEY to be set."
+def test_a_backend_that_is_half_set_does_not_start(run: RunCli, command: str) -> None:
+    result = run(command, ASSISTANT_BACKEND="responses", PORT="0")
+    assert result.exit_code == 1
+    assert result.output.strip() == "Error: The backend responses needs OPENAI_API_KEY to be set."
 
 
 @pytest.mark.parametrize("url", ["mysql://u:hunter22@h/d", "sqlite:////nowhere/at/all.db", "nonsense"])

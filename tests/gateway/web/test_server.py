@@ -3,56 +3,64 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.adapters.chat import parse, until
-
-ROOT = Path(__file__).parents[3]
+from tests.fakes import chat_server
+from tests.faults.crashing_process import fork_context
 
 
 class SiteProcess:
     """A running ``tests.fakes.chat_server``."""
 
     def __init__(self, **options: Any) -> None:
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "tests.fakes.chat_server", json.dumps(options)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "FLASK_DEBUG": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        input_, output, errors = (multiprocessing.Pipe(duplex=False) for _ in range(3))
+        streams = input_[0], output[1], errors[1]
+        self._process = fork_context.Process(target=chat_server.run_forked, args=(options, *streams), daemon=True)
+        self._process.start()
+        for stream in streams:
+            stream.close()
+        self._input = input_[1]
+        self._output = os.fdopen(os.dup(output[0].fileno()))
+        self._errors = os.fdopen(os.dup(errors[0].fileno()))
+        for read in (output[0], errors[0]):
+            read.close()
         self.url = self.read_line()
         self.port = int(self.url.rpartition(":")[2]) if ":" in self.url else 0
 
     def read_line(self) -> str:
-        assert self.popen.stdout
-        return self.popen.stdout.readline().strip()
+        return self._output.readline().strip()
 
     def open_gate(self) -> None:
-        assert self.popen.stdin
-        self.popen.stdin.write("\n")
-        self.popen.stdin.flush()
+        os.write(self._input.fileno(), b"\n")
+
+    def send_signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
     def wait_for_exit(self, number: int | None = None) -> tuple[int, str]:
         """Waits for the exit, after sending a signal if one is given; returns exit status and standard error."""
         if number is not None:
-            self.popen.send_signal(number)
-        _, errors = self.popen.communicate(timeout=30)
-        return self.popen.returncode, errors
+            self.send_signal(number)
+        self._process.join(30)
+        assert self._process.exitcode is not None
+        return self._process.exitcode, self._errors.read()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+        for stream in (self._input, self._output, self._errors):
+            stream.close()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
@@ -86,8 +94,7 @@ def start() -> Iterator[Callable[..., SiteProcess]]:
 
     yield begin
     for process in processes:
-        process.popen.kill()
-        process.popen.communicate()
+        process.close()
 
 
 Start = Callable[..., SiteProcess]
@@ -114,7 +121,7 @@ def test_a_request_that_runs_when_the_process_is_stopped_gets_its_answer_and_no_
     process = start()
     answer = send_message(pool, process)
     until(process.waiting_callers)
-    process.popen.send_signal(number)
+    process.send_signal(number)
     assert process.read_line() == "stopping"
     until(lambda: is_refused(process))
     process.open_gate()
@@ -138,7 +145,7 @@ def test_a_stream_that_runs_when_the_process_is_stopped_ends_as_it_should(start:
     process = start()
     with process.open_request("POST", "/chat", {"message": "hi", "stream": True}) as response:
         assert response.readline() == b"event: turn\n"
-        process.popen.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         assert process.read_line() == "stopping"
         process.open_gate()
         assert b"event: done" in response.read()
@@ -169,7 +176,7 @@ def test_a_second_interrupt_ends_the_process_at_once(start: Start, pool: ThreadP
     process = start()
     send_message(pool, process)
     until(process.waiting_callers)
-    process.popen.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     assert process.read_line() == "stopping"
     assert process.wait_for_exit(signal.SIGINT) == (130, "")
 
@@ -177,7 +184,7 @@ def test_a_second_interrupt_ends_the_process_at_once(start: Start, pool: ThreadP
 def test_a_process_that_is_stopped_while_it_starts_ends_in_good_order(start: Start) -> None:
     process = start(slow=True)
     assert process.url == "starting"
-    process.popen.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
     process.open_gate()
     assert process.read_line().startswith("http://127.0.0.1:")
     assert process.read_line() == "stopping"
@@ -187,7 +194,7 @@ def test_a_process_that_is_stopped_while_it_starts_ends_in_good_order(start: Sta
 
 def test_under_nohup_a_terminal_that_hangs_up_stops_nothing(start: Start) -> None:
     process = start(nohup=True)
-    process.popen.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
     assert process.request("GET", "/healthz") == (200, {"status": "ok"})
     assert process.wait_for_exit(signal.SIGTERM) == (0, "")
 

@@ -104,11 +104,11 @@ def fake() -> Iterator[FakeOpenAI]:
 
 
 @pytest.fixture
-def open_scene(fake: FakeOpenAI, brief_url: str) -> Iterator[Callable[..., Scene]]:
+def open_scene(fake: FakeOpenAI, sqlite_url: str) -> Iterator[Callable[..., Scene]]:
     with ExitStack() as resources:
 
         def open_one(backend: str, *, timeout: float = 20.0) -> Scene:
-            stores = [SqlStore(brief_url, lease_seconds=5.0) for _ in range(2)]
+            stores = [SqlStore(sqlite_url, lease_seconds=5.0) for _ in range(2)]
             rules = {"budget_user_day": f"{HARD / MILLION:.6f}"}
             processes = [
                 WorkerProcess(
@@ -163,7 +163,7 @@ def test_a_turn_that_ends_by_itself_is_paid(open_scene: Callable[..., Scene], ba
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_turn_that_takes_too_long_is_paid(open_scene: Callable[..., Scene], backend: str) -> None:
-    scene = open_scene(backend, timeout=3.0)
+    scene = open_scene(backend, timeout=1.0)
     scene.fake.script(*[Say("Pigeons are birds.", hold_after=1)] * MESSAGES)
     turns = [scene.say(number) for number in range(MESSAGES)]
     scene.wait_until_paid(turns)

@@ -253,14 +253,14 @@ def test_a_suspended_process_does_not_deliver_what_another_has_delivered(
 
 
 def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
-    start: Start, assistant: FakeAssistant, brief_url: str
+    start: Start, assistant: FakeAssistant, sqlite_url: str
 ) -> None:
     process = start(lease_seconds=30.0)  # a busy machine must not let it expire again
     resume = gate(assistant, RunCompleted("done"))
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = process.say("hello")
     process.platform.wait_shown(turn)
-    with closing(sqlite3.connect(brief_url.removeprefix("sqlite:///"))) as database, database:
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE conversations SET next_at = 1")
     wait_until(lambda: process.stored(turn).attempts > 1)
     resume()
@@ -271,7 +271,7 @@ def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
 
 
 def test_a_process_that_lost_its_lease_does_not_stop_the_run_that_another_goes_on_with(
-    start: Start, assistant: FakeAssistant, brief_url: str
+    start: Start, assistant: FakeAssistant, sqlite_url: str
 ) -> None:
     one, two = (start(owner=name, lease_seconds=30.0) for name in ("one", "two"))
     ended = gate(assistant, RunCompleted("too late"))
@@ -280,7 +280,7 @@ def test_a_process_that_lost_its_lease_does_not_stop_the_run_that_another_goes_o
     wait_until(lambda: one.stored(turn).run_id is not None)
     conversation = one.stored(turn).conversation_id
     one.worker.drain()
-    with closing(sqlite3.connect(brief_url.removeprefix("sqlite:///"))) as database, database:
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE conversations SET next_at = 1")
     wait_until(lambda: "resume run_g" in assistant.calls)
     ended()
@@ -339,8 +339,8 @@ def test_a_draining_process_claims_nothing_and_its_messages_are_not_lost(start: 
     assert second.platform.wait_for(1)[0].id == turn
 
 
-def test_a_turn_that_kills_every_process_fails_and_the_next_turn_runs(start: Start, brief_url: str) -> None:
-    doomed = SqlStore(brief_url, lease_seconds=0.0)
+def test_a_turn_that_kills_every_process_fails_and_the_next_turn_runs(start: Start, sqlite_url: str) -> None:
+    doomed = SqlStore(sqlite_url, lease_seconds=0.0)
     enqueue_one(doomed, FakePlatform().message("poison"), TurnId("turn_poison"))
     for n in range(MAX_ATTEMPTS):
         assert len(doomed.claim(f"victim {n}", ["fake"], 1)) == 1
