@@ -13,8 +13,8 @@ from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests import postgres
 
-# No deadline for examples: the machine may be busy.
-settings.register_profile("unhurried", deadline=None)
+# No deadline for examples: the machine may be busy. A third of the usual number: each run tries others.
+settings.register_profile("unhurried", deadline=None, max_examples=33)
 settings.load_profile("unhurried")
 
 
@@ -26,12 +26,18 @@ def postgres_sockets(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -
         yield sockets
 
 
-@pytest.fixture(scope="module")
-def postgres_url(postgres_sockets: str) -> str:
-    """URL of a PostgreSQL database for this module, with our tables; rows stay from test to test."""
+@pytest.fixture(scope="session")
+def postgres_template(postgres_sockets: str) -> str:
+    """The name of a PostgreSQL database with our tables, to be copied; nothing connects to it."""
     url = postgres.new_database(postgres_sockets)
     upgrade(url)
-    return url
+    return postgres.name_of(url)
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_sockets: str, postgres_template: str) -> str:
+    """URL of a PostgreSQL database for this module, with our tables; rows stay from test to test."""
+    return postgres.new_database(postgres_sockets, postgres_template)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +45,12 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "empty.db"
     upgrade(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="module")
+def sqlite_module_url(empty_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of an SQLite database for this module, with our tables; rows stay from test to test."""
+    return f"sqlite:///{shutil.copy(empty_sqlite, tmp_path_factory.mktemp('sqlite') / 'module.db')}"
 
 
 @pytest.fixture

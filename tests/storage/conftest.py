@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import create_engine, update
+from sqlalchemy import Engine, create_engine, update
 
 from storage.schema import conversations, leases, limits
 from storage.store import SqlStore
+from tests.storage.one_database import OpenDatabases
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[OpenDatabases]:
+    opened = OpenDatabases()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -19,26 +27,28 @@ def peer(database_url: str) -> Iterator[SqlStore]:
 
 
 @pytest.fixture
-def expire_lease(database_url: str) -> Iterator[Callable[[int], None]]:
+def engine(database_url: str) -> Iterator[Engine]:
+    """A way to change rows past the store."""
     engine = create_engine(database_url)
+    yield engine
+    engine.dispose()
 
+
+@pytest.fixture
+def expire_lease(database_url: str, engine: Engine) -> Callable[[int], None]:
     def expire_lease(conversation: int) -> None:
         with engine.begin() as connection:
             due = conversations.c.id == conversation, conversations.c.next_at.is_not(None)
             connection.execute(update(conversations).where(*due).values(next_at=1.0))
 
-    yield expire_lease
-    engine.dispose()
+    return expire_lease
 
 
 @pytest.fixture
-def let_time_pass(database_url: str) -> Iterator[Callable[[float], None]]:
-    engine = create_engine(database_url)
-
+def let_time_pass(database_url: str, engine: Engine) -> Callable[[float], None]:
     def let_time_pass(seconds: float) -> None:
         with engine.begin() as connection:
             connection.execute(update(limits).values(at=limits.c.at - seconds))
             connection.execute(update(leases).values(until=leases.c.until - seconds))
 
-    yield let_time_pass
-    engine.dispose()
+    return let_time_pass

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, select, update
+from sqlalchemy import Engine, event, select, update
 
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.reporting import TurnFilter
@@ -16,9 +16,9 @@ from storage.database import Database
 from storage.reporting import SqlReportingStore
 from storage.schema import leases, limits, turns
 from storage.store import SqlStore
-from tests import postgres
 from tests.contracts.reporting import ReportingContract
 from tests.contracts.reporting_helpers import DAY, SetTimes, answered_turn
+from tests.storage.one_database import OneDatabaseForReporting
 
 
 @pytest.fixture
@@ -29,19 +29,16 @@ def reporting(database_url: str) -> Iterator[SqlReportingStore]:
 
 
 @pytest.fixture
-def set_times(database_url: str) -> Iterator[SetTimes]:
-    engine = create_engine(database_url)
-
+def set_times(database_url: str, engine: Engine) -> SetTimes:
     def set_times(turn: Turn, at: float, took: float = 1.0) -> None:
         times = {"received_at": at, "answered_at": at + took}
         with engine.begin() as connection:
             connection.execute(update(turns).where(turns.c.id == turn.id).values(times))
 
-    yield set_times
-    engine.dispose()
+    return set_times
 
 
-class SqlReportingContract(ReportingContract):
+class SqlReportingContract(OneDatabaseForReporting, ReportingContract):
     def stored_names(self, store: Store) -> dict[str, list[str]]:
         assert isinstance(store, SqlStore)
         with store._database.read() as connection:
@@ -49,9 +46,7 @@ class SqlReportingContract(ReportingContract):
 
 
 class TestSqliteReporting(SqlReportingContract):
-    @pytest.fixture
-    def database_url(self, sqlite_url: str) -> str:
-        return sqlite_url
+    url_fixture = "sqlite_module_url"
 
     def test_case_is_ignored_in_every_alphabet(self, store: Store, reporting: SqlReportingStore) -> None:
         turn = answered_turn(store, text="Straße nach Ωμέγα")
@@ -59,10 +54,7 @@ class TestSqliteReporting(SqlReportingContract):
 
 
 class TestPostgresReporting(SqlReportingContract):
-    @pytest.fixture
-    def database_url(self, postgres_url: str) -> str:
-        postgres.delete_all_rows(postgres_url)
-        return postgres_url
+    url_fixture = "postgres_url"
 
 
 # ---------------------------------------------------------------- how much is read

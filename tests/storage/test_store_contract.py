@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests import postgres
 from tests.contracts.store import StoreContract
+from tests.storage.one_database import OneDatabaseForStores
 
 
-class TestSqliteStore(StoreContract):
-    @pytest.fixture
-    def database_url(self, sqlite_url: str) -> str:
-        return sqlite_url
+class TestSqliteStore(OneDatabaseForStores, StoreContract):
+    url_fixture = "sqlite_module_url"
 
 
-class TestPostgresStore(StoreContract):
-    @pytest.fixture
-    def database_url(self, postgres_url: str) -> str:
-        postgres.delete_all_rows(postgres_url)
-        return postgres_url
+class TestPostgresStore(OneDatabaseForStores, StoreContract):
+    url_fixture = "postgres_url"
