@@ -163,6 +163,16 @@ class Settings(EnvironmentSettings):
 
     max_message_chars: PositiveInt = 32_000
     """The longest message that ``/chat`` accepts, in characters."""
+    max_reply_chars: PositiveInt = 200_000
+    """The longest reply, in characters. A longer one is cut, with a line that says so, and its run is stopped."""
+    max_message_file_bytes: PositiveInt = 50 * 2**20
+    """The largest size of all files of one message together, in bytes; the assistant is told of those beyond it."""
+    max_file_bytes_in_flight: PositiveInt = 500_000_000
+    """How many bytes of files one process keeps at the same time, on disk. Further messages wait, at most two minutes;
+    then they go on without their files."""
+    spool_folder: str | None = None
+    """Where files are kept until their turn ends. Unset: the system's folder for temporary files. A folder in memory
+    (``tmpfs``) counts as memory of the process in most containers."""
     max_runs: PositiveInt = 2000
     """Turns that one process runs at the same time."""
     max_backlog: PositiveInt = 100
