@@ -87,7 +87,7 @@ def attacked(folder: Path, settings: Mapping[str, str], *, data_limit: int | Non
 
 
 def allow_many_files() -> None:
-    """Lets this process, and those that it starts, have as many connections as the attacks need, as far as the system does."""
+    """Lets this process, and those that it starts, have as many connections as the attacks need, if the system does."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MANY_FILES if most == resource.RLIM_INFINITY else min(MANY_FILES, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -10,6 +10,7 @@ import openai
 import pytest
 from pydantic import SecretStr
 
+from gateway.assistants import api_client
 from gateway.assistants.api_client import AssistantApiClient, path_segment
 from gateway.assistants.error_map import NotFound
 from gateway.assistants.sse import DONE_MARKER
@@ -106,6 +107,25 @@ class TestStream:
         raw.add_stream(b'data: {"a": 1}\n\n')
         with pytest.raises(AssistantUnavailable, match="KeyError"):
             await misread(api)
+
+    async def test_an_answer_without_an_end_is_given_up(
+        self, raw: RawServer, api: AssistantApiClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(api_client, "MAX_STREAM_BYTES", 100)
+        raw.add_stream(*[b'data: {"a": 1}\n\n'] * 9)
+        with pytest.raises(AssistantRefused) as caught:
+            await read(api)
+        assert caught.value.code == "too_long"
+        assert caught.value.user_message.endswith(".")
+
+    @pytest.mark.parametrize("method", ["get", "post"])
+    async def test_json_without_an_end_is_unavailable(
+        self, raw: RawServer, api: AssistantApiClient, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        monkeypatch.setattr(api_client, "MAX_LINE_BYTES", 10)
+        raw.add_response(b'{"a": "0123456789"}')
+        with pytest.raises(AssistantUnavailable):
+            await (api.get("/things") if method == "get" else api.post("/things", {}))
 
     async def test_it_is_posted_once_with_key_and_headers(self, raw: RawServer, api: AssistantApiClient) -> None:
         raw.add_response(b"{}", status="500 Internal Server Error")
