@@ -31,6 +31,10 @@ class ByteBudget:
             raise
         return count
 
+    def take_more(self, count: int) -> None:
+        """Takes bytes without waiting, for what is larger than was known; whoever comes next waits the longer."""
+        self._left -= count
+
     def give_back(self, count: int) -> None:
         """Returns bytes that were taken."""
         self._left += count

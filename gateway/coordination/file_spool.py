@@ -119,8 +119,11 @@ class TurnSpool:
 
         def charge(count: int) -> None:
             alone.charge(count)
-            beyond = alone.taken - file.size
-            room.charge(min(max(beyond, 0), count))
+            beyond = min(max(alone.taken - file.size, 0), count)
+            room.charge(beyond)
+            if file.size and beyond:  # it is larger than it said
+                self._spool.budget.take_more(beyond)
+                self._reserved += beyond
 
         kept = self.add_file(charge)
         try:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.coordination.file_spool import FileSpool
-from gateway.domain.models import Attachment, BytesContent, Content, File
+from gateway.domain.models import Attachment, Content, File
 from gateway.ports.assistant import Assistant
 from gateway.ports.spool import Spool
 
 ALL = 2**24
-"""More bytes than any content of a test has."""
+"""More bytes than any other content of a test has."""
+MOST_BYTES = 5 * 2**20
 
 
 @dataclass
@@ -57,5 +60,32 @@ async def read_all(content: Content) -> bytes:
     return b"".join([piece async for piece in content.pieces()])
 
 
-def content(data: bytes) -> BytesContent:
-    return BytesContent(data)
+@dataclass(frozen=True)
+class LargeContent:
+    """A content of 20 MB that takes no memory."""
+
+    piece: bytes = bytes(192 * 1024)
+    count: int = 100
+
+    @property
+    def size(self) -> int:
+        return len(self.piece) * self.count
+
+    def head(self, count: int) -> bytes:
+        return self.piece[:count]
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for _ in range(self.count):
+            yield self.piece
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """Checks that the block allocates far less than a LargeContent has."""
+    tracemalloc.start()
+    try:
+        yield
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < MOST_BYTES

@@ -15,7 +15,8 @@ from adapters.slack.files import fetch, share, upload
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.models import BytesContent, ConversationKey, File, Message
 from tests.fakes.delivery_context import FakeDeliveryContext
-from tests.fakes.file_contents import Fetched, fetched_by
+from tests.fakes.discarding_server import DiscardingServer
+from tests.fakes.file_contents import Fetched, LargeContent, fetched_by, little_memory
 from tests.fakes.raw_server import RawServer
 from tests.fakes.slack_events import TEAM, TOKEN
 from tests.fakes.slack_server import FakeSlack, HttpStatus, ResponseLost, SlackErrorFault
@@ -258,6 +259,15 @@ async def test_content_that_is_not_taken_may_be_brought_again(raw: RawServer, ra
     with pytest.raises(Unreachable):
         await raw_calls.upload_content(f"http://127.0.0.1:{raw.port}/up", "x", BytesContent(b"png"))
     assert raw.requests[-1].endswith(b"\r\n\r\npng")
+
+
+async def test_a_large_file_goes_to_slack_without_being_in_memory() -> None:
+    async with DiscardingServer(b"OK") as server:
+        calls = SlackClient(f"{server.url}/api/")
+        with little_memory():
+            await calls.upload_content(f"{server.url}/up", "x", LargeContent())
+        await calls.close()
+    assert server.received == LargeContent().size
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from adapters.telegram.settings import TelegramSettings
 from gateway.coordination.file_spool import CONCURRENT_DOWNLOADS
 from gateway.domain.models import BytesContent, ConversationKey, File, Message
 from tests.fakes.delivery_context import FakeDeliveryContext
-from tests.fakes.file_contents import BytesWriter, Fetched, fetched_by
+from tests.fakes.discarding_server import DiscardingServer
+from tests.fakes.file_contents import BytesWriter, Fetched, LargeContent, fetched_by, little_memory
 from tests.fakes.raw_server import RawServer
 from tests.fakes.telegram_files import MAX_DOWNLOAD_BYTES
 from tests.fakes.telegram_messages import TOKEN, USER
@@ -233,6 +234,16 @@ async def test_where_nobody_is_nothing_was_sent() -> None:
     with pytest.raises(Unreachable):
         await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, BytesContent(PNG))
     await calls.close()
+
+
+async def test_a_large_file_goes_to_telegram_without_being_in_memory() -> None:
+    sent = {"ok": True, "result": {"message_id": 7, "date": 1, "chat": {"id": USER, "type": "private"}}}
+    async with DiscardingServer(json.dumps(sent).encode()) as server:
+        calls = TelegramClient(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=server.url))
+        with little_memory():
+            assert await upload(calls, HERE, FakeDeliveryContext(), unannounced, PLAIN, LargeContent()) == "7"
+        await calls.close()
+    assert server.received > LargeContent().size
 
 
 # ---------------------------------------------------------------- files on the disk of a Bot API server

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -21,10 +20,8 @@ from gateway.http_client import StreamedBody
 from gateway.tools import ToolBox
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.discarding_server import DiscardingServer
+from tests.fakes.file_contents import LargeContent, little_memory
 
-PIECE = bytes(192 * 1024)
-PIECES = 100
-MB = 2**20
 ANSWER = b'{"id": "c1", "choices": [{"message": {"content": "Seen."}, "finish_reason": "stop"}]}'
 
 
@@ -44,20 +41,6 @@ class InPieces:
     async def pieces(self) -> AsyncIterator[bytes]:
         for piece in self.all:
             yield piece
-
-
-@dataclass(frozen=True)
-class Endless:
-    """A large content that takes no memory."""
-
-    size: int = len(PIECE) * PIECES
-
-    def head(self, count: int) -> bytes:
-        return PIECE[:count]
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        for _ in range(PIECES):
-            yield PIECE
 
 
 async def sent(body: StreamedBody) -> bytes:
@@ -93,28 +76,22 @@ async def test_a_large_image_goes_to_the_server_without_being_in_memory() -> Non
     async with DiscardingServer(ANSWER) as server:
         client = openai.AsyncOpenAI(api_key="k", base_url=f"{server.url}/v1", http_client=server.sdk_http())
         assistant = ChatBackend(AssistantApiClient(client), AssistantConfig("m"), ToolBox([]))
-        image = Attachment(File("a.png", "1", "image/png"), Endless())
+        image = Attachment(File("a.png", "1", "image/png"), LargeContent())
         session = AssistantSession(assistant, attachments_to_send=[image])
-        tracemalloc.start()
-        assert await session.say("Look") == "Seen."
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        with little_memory():
+            assert await session.say("Look") == "Seen."
         await assistant.close()
-    assert server.received > Endless.size * 4 // 3
-    assert most < 5 * MB
+    assert server.received > LargeContent().size * 4 // 3
 
 
 async def test_an_upload_does_not_take_memory_either() -> None:
     async with DiscardingServer(b'{"id": "file-1"}') as server:
         client = openai.AsyncOpenAI(api_key="k", base_url=f"{server.url}/v1", http_client=server.sdk_http())
         api = AssistantApiClient(client)
-        tracemalloc.start()
-        assert await api.upload("/files", {"purpose": "vision"}, "a.png", "image/png", Endless()) == {"id": "file-1"}
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        with little_memory():
+            await api.upload("/files", {"purpose": "vision"}, "a.png", "image/png", LargeContent())
         await api.close()
-    assert server.received > Endless.size
-    assert most < 5 * MB
+    assert server.received > LargeContent().size
 
 
 async def test_a_small_file_in_memory_is_sent_like_any_other() -> None:

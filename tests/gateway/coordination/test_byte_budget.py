@@ -52,3 +52,14 @@ async def test_who_is_cancelled_at_the_moment_of_being_served_gives_it_back() ->
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert await budget.take(10, max_wait=0.0) == 10
+
+
+async def test_what_is_larger_than_was_known_makes_the_next_wait() -> None:
+    budget = ByteBudget(10)
+    held = await budget.take(5, max_wait=LONG)
+    budget.take_more(7)
+    waiting = asyncio.create_task(budget.take(1, max_wait=LONG))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.give_back(held + 7)
+    assert await waiting == 1

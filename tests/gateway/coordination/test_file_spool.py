@@ -127,6 +127,17 @@ async def test_what_was_reserved_for_files_of_unknown_size_is_given_back(turn: C
         assert problems(await turn(spool).receive([file], brings(a=b"123"), max_bytes=4)) == [""]
 
 
+async def test_a_file_that_is_larger_than_it_said_counts_as_it_is(turn: Callable[..., TurnSpool]) -> None:
+    spool = FileSpool(max_bytes=10)
+    first = turn(spool)
+    assert problems(await first.receive([File("a", "1", size=1)], brings(a=b"123456"), max_bytes=10)) == [""]
+    waiting = asyncio.create_task(turn(spool).receive([File("b", "1", size=5)], brings(b=b"12345"), max_bytes=10))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    first.close()
+    assert problems(await waiting) == [""]
+
+
 async def test_without_room_for_long_a_message_goes_without_its_files(
     turn: Callable[..., TurnSpool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
