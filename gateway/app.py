@@ -260,11 +260,10 @@ def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> Re
 
 
 def _spool(settings: Settings) -> FileSpool:
-    folder = settings.spool_folder
-    if folder is not None and not os.access(folder, os.W_OK | os.X_OK):
-        raise SettingsError("SPOOL_FOLDER names a folder that does not exist, or that this process may not write to.")
     return FileSpool(
-        folder=folder, max_bytes=settings.max_file_bytes_in_flight, max_message_bytes=settings.max_message_file_bytes
+        folder=settings.spool_folder,
+        max_bytes=settings.max_file_bytes_in_flight,
+        max_message_bytes=settings.max_message_file_bytes,
     )
 
 

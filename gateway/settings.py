@@ -6,12 +6,22 @@ An empty variable counts as unset.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
@@ -185,6 +195,13 @@ class Settings(EnvironmentSettings):
     """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0
     """Seconds that a process has to finish its work when it is stopped."""
+
+    @field_validator("spool_folder")
+    @classmethod
+    def _is_writable(cls, folder: str | None) -> str | None:
+        if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise ValueError("names a folder that does not exist, or that this process may not write to")
+        return folder
 
     @property
     def backend(self) -> BackendName:
