@@ -19,6 +19,7 @@ from gateway import admin, assistants, logs
 from gateway.admin import AdminContext, AdminSettings
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
@@ -225,13 +226,20 @@ def open_gateway(
     toolbox = ToolBox(TOOLS, settings.tool_timeout_seconds)
     assistant = assistants.build(settings, toolbox, async_store)
     runner = AssistantRunner(
-        async_store, assistant, metrics, timeout=timeout, estimator=_estimator(settings, assistant, toolbox)
+        async_store,
+        assistant,
+        metrics,
+        timeout=timeout,
+        estimator=_estimator(settings, assistant, toolbox),
+        max_reply_chars=settings.max_reply_chars,
     )
-    delivery_context_of = partial(WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant)
+    spool = _spool(settings)
+    rate_limiter = RateLimiter(async_store, shared=store.is_shared)
+    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
     gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
     worker = Worker(
         async_store,
-        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer),
+        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool),
         tuple(by_name),
         metrics,
         owner=_worker_name(),
@@ -255,6 +263,14 @@ def open_gateway(
 def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
     history_chars = settings.history_chars if assistant.name == "chat" else None
     return RequestEstimator(assistant.model, settings.assistant_instructions, toolbox.schemas, history_chars)
+
+
+def _spool(settings: Settings) -> FileSpool:
+    return FileSpool(
+        folder=settings.spool_folder,
+        max_bytes=settings.max_file_bytes_in_flight,
+        max_message_bytes=settings.max_message_file_bytes,
+    )
 
 
 def open_store(settings: Settings) -> SqlStore:

@@ -6,12 +6,22 @@ An empty variable counts as unset.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
@@ -163,6 +173,16 @@ class Settings(EnvironmentSettings):
 
     max_message_chars: PositiveInt = 32_000
     """The longest message that ``/chat`` accepts, in characters."""
+    max_reply_chars: PositiveInt = 200_000
+    """The longest reply, in characters. A longer one is cut, with a line that says so, and its run is stopped."""
+    max_message_file_bytes: PositiveInt = 50 * 2**20
+    """The largest size of all files of one message together, in bytes; the assistant is told of those beyond it."""
+    max_file_bytes_in_flight: PositiveInt = 500_000_000
+    """How many bytes of files one process keeps at the same time, on disk. Further messages wait, at most two minutes;
+    then they go on without their files."""
+    spool_folder: str | None = None
+    """Where files are kept until their turn ends. Unset: the system's folder for temporary files. A folder in memory
+    (``tmpfs``) counts as memory of the process in most containers."""
     max_runs: PositiveInt = 2000
     """Turns that one process runs at the same time."""
     max_backlog: PositiveInt = 100
@@ -175,6 +195,13 @@ class Settings(EnvironmentSettings):
     """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0
     """Seconds that a process has to finish its work when it is stopped."""
+
+    @field_validator("spool_folder")
+    @classmethod
+    def _is_writable(cls, folder: str | None) -> str | None:
+        if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise ValueError("names a folder that does not exist, or that this process may not write to")
+        return folder
 
     @property
     def backend(self) -> BackendName:

@@ -27,6 +27,7 @@ from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, MessageKind, Turn
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -98,13 +99,13 @@ class SlackAdapter(SlackReplies, Inbound):
     def routes(self) -> flask.Blueprint:
         return self._routes()
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         message = turn.message
         try:
             workspace = await self._workspaces.find(message.address)
         except DeliveryError as exc:
             return [Attachment(file, problem=str(exc)) for file in message.files]
-        return await files.fetch(self._client, workspace, message, self._settings.slack_max_file_bytes)
+        return await files.fetch(self._client, workspace, message, spool, self._settings.slack_max_file_bytes)
 
     async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client, self._workspaces)

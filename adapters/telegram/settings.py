@@ -45,6 +45,10 @@ class TelegramSettings(EnvironmentSettings):
     telegram_max_file_bytes: PositiveInt = 20_000_000
     """The largest attached file that is read, in bytes; Telegram's own servers serve no more than 20 MB."""
 
+    telegram_local_files: str | None = None
+    """The folder of a Bot API server in local mode, which names files by their path on this machine. Unset: no file is
+    read from there."""
+
     @field_validator("telegram_bot_token")
     @classmethod
     def _is_token(cls, token: SecretStr | None) -> SecretStr | None:

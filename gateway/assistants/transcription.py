@@ -13,7 +13,7 @@ from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.json_fields import as_number, as_object, as_text, as_usage
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import NO_TOKENS, Attachment, File, RunId, Usage, UsageCounted
+from gateway.domain.models import NO_TOKENS, Attachment, BytesContent, File, RunId, Usage, UsageCounted
 from gateway.ports.assistant import AttachmentLoader
 
 MAX_RECORDING_BYTES = 25 * 2**20
@@ -50,13 +50,11 @@ class Transcripts:
     async def _heard(self, attachment: Attachment) -> Attachment:
         return await _transcribed(self._api, self._model, attachment, self._count)
 
-    def _count(self, response: Json, content: bytes) -> None:
+    def _count(self, response: Json, size: int) -> None:
         """Notes the tokens. A server that counts seconds, or nothing, is estimated by the length of the recording."""
         usage = as_usage(response.get("usage"))
         if usage == NO_TOKENS:
-            seconds = (
-                as_number(as_object(response.get("usage")).get("seconds")) or len(content) / RECORDING_BYTES_PER_SECOND
-            )
+            seconds = as_number(as_object(response.get("usage")).get("seconds")) or size / RECORDING_BYTES_PER_SECOND
             words = as_text(response.get("text"))
             usage = Usage(math.ceil(seconds * TOKENS_PER_SECOND), math.ceil(len(words) / CHARS_PER_TOKEN))
         run_id = RunId(f"transcription {secrets.token_hex(8)}")
@@ -64,26 +62,26 @@ class Transcripts:
 
 
 async def _transcribed(
-    api: AssistantApiClient, model: str, attachment: Attachment, count: Callable[[Json, bytes], None]
+    api: AssistantApiClient, model: str, attachment: Attachment, count: Callable[[Json, int], None]
 ) -> Attachment:
     file, content = attachment.file, attachment.content
-    if not content or not _is_recording(file):
+    if not content.size or not _is_recording(file):
         return attachment
-    if len(content) > MAX_RECORDING_BYTES:
+    if content.size > MAX_RECORDING_BYTES:
         return Attachment(file, problem=f"it has more than {MAX_RECORDING_BYTES // 2**20} MB of sound")
     try:
         response = await api.upload("/audio/transcriptions", {"model": model}, file.name, file.media_type, content)
     except AssistantError as exc:
         log.warning(
-            "recording not transcribed; the model gets a note instead", model=model, bytes=len(content), error=str(exc)
+            "recording not transcribed; the model gets a note instead", model=model, bytes=content.size, error=str(exc)
         )
         return Attachment(file, problem=NOT_TRANSCRIBED)
-    count(response, content)
+    count(response, content.size)
     transcript = as_text(response.get("text")).strip()
     if not transcript:
         return Attachment(file, problem="nothing is said in it")
     text_file = replace(file, name=f"what is said in {file.name}", media_type="text/plain")
-    return Attachment(text_file, transcript.encode())
+    return Attachment(text_file, BytesContent(transcript.encode()))
 
 
 def _is_recording(file: File) -> bool:

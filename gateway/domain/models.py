@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Protocol
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -43,12 +43,47 @@ class File:
     """In bytes; 0 if unknown."""
 
 
+class Content(Protocol):
+    """The content of a file, which may be too large to be in memory as a whole."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    def head(self, count: int) -> bytes:
+        """Returns the first bytes, at most ``count``: at once, so ask for a few hundred kilobytes at most."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yields all of it, from the beginning; may be called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BytesContent:
+    """A small content, in memory."""
+
+    data: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def head(self, count: int) -> bytes:
+        return self.data[:count]
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file with its content, or with the reason why it could not be fetched, worded for the assistant."""
 
     file: File
-    content: bytes = b""
+    content: Content = BytesContent()
     problem: str = ""
 
 
@@ -188,7 +223,7 @@ class AuditEvent(StrEnum):
     RUN_RETRIED = "asked again"
     """Why the run was repeated."""
     CUT_OFF = "cut off"
-    """Nothing. The reply ends at a limit of the assistant."""
+    """At which setting of ours; empty for a limit of the assistant. The reply ends there."""
     RESUMED_AFTER_PAUSE = "went on after a pause by"
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.domain.models import (
     Attachment,
     ChannelMigrated,
+    Content,
     Feedback,
     File,
     Message,
@@ -19,6 +21,7 @@ from gateway.domain.models import (
     TurnId,
 )
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import Spool
 from gateway.ports.store import Rate
 
 if TYPE_CHECKING:
@@ -103,8 +106,11 @@ class DeliveryContext(Protocol):
         """
         ...
 
-    async def read_file(self, file: File) -> bytes:
-        """Returns the content of a file that the assistant created. Raises AssistantError."""
+    def read_file(self, file: File) -> AbstractAsyncContextManager[Content]:
+        """Gives the content of a file that the assistant created, until the context ends.
+
+        Raises AssistantError; DeliveryError with ``retry_after`` as long as the process has no room for it.
+        """
         ...
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
@@ -202,8 +208,11 @@ class BackgroundReceiver(Protocol):
 class FetchesAttachments(Protocol):
     """An adapter whose messages may have files attached."""
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
-        """Returns one Attachment per file of a turn's message, in order. On the worker's loop. Raises nothing."""
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        """Returns one Attachment per file of a turn's message, in order, with the content in ``spool``.
+
+        On the worker's loop. Raises nothing.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.models import (
     Attachment,
+    BytesContent,
     ConversationKey,
     Exchange,
     File,
@@ -39,7 +40,7 @@ RETRY_SECONDS = 0.02
 
 
 def make_attachment(name: str, content: bytes = b"", *, media_type: str = "", problem: str = "") -> Attachment:
-    return Attachment(File(name, f"pigeon {name}", media_type, len(content)), content, problem)
+    return Attachment(File(name, f"pigeon {name}", media_type, len(content)), BytesContent(content), problem)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, ConversationKey, Message, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.spool import Spool
 
 
 @dataclass
@@ -43,7 +44,7 @@ class FakePlatform:
             self.delivered.append(turn)
             self._news.notify_all()
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         return self.attachments
 
     async def check(self) -> Sequence[CheckResult]:

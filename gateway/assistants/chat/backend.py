@@ -42,6 +42,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 from gateway.settings import OPENAI_HOST
 from gateway.tools import ToolBox
 
@@ -252,7 +253,7 @@ class ChatBackend:
     async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> None:
         """Returns None: the server keeps no completions."""
 
-    async def fetch_file(self, file: File) -> bytes:
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:  # noqa: ARG002  # nothing is written
         """Raises AssistantRefused: chat completions return no files."""
         raise unknown_reference(file)
 

@@ -59,6 +59,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 from gateway.tools import ToolBox
 
 DEFAULT_MODEL = "gpt-6-luna"
@@ -180,19 +181,20 @@ class ResponsesBackend:
         except (AnswerLost, AssistantRateLimited):  # it is lost, or never started
             return None
 
-    async def fetch_file(self, file: File) -> bytes:
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
         """Downloads "container <id> <file id>", "response <id> <item id>" or "conversation <id> <item id>"."""
         kind, _, rest = file.reference.partition(" ")
         where, _, name = rest.partition(" ")
         with missing_as_gone(file):
             if kind == "container":
                 path = f"/containers/{path_segment(where)}/files/{path_segment(name)}/content"
-                return await self._api.download(path, MAX_BYTES)
-            if kind == "response":
-                return image_content(as_objects((await self._responses.get(where)).get("output")), name)
-            if kind == "conversation":
-                return image_content([await self._conversations.get_item(where, name)], name)
-        raise unknown_reference(file)
+                await self._api.download(path, writer, MAX_BYTES)
+            elif kind == "response":
+                await writer.write(image_content(as_objects((await self._responses.get(where)).get("output")), name))
+            elif kind == "conversation":
+                await writer.write(image_content([await self._conversations.get_item(where, name)], name))
+            else:
+                raise unknown_reference(file)
 
     async def _run_or_explain(
         self, state: ResponseRunState, items: list[Json] | None, history: HistoryLoader

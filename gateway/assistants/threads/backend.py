@@ -56,6 +56,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 from gateway.tools import ToolBox
 
 BETA_HEADERS = {"OpenAI-Beta": "assistants=v2"}
@@ -161,8 +162,8 @@ class ThreadsBackend:
             async for event in events:
                 yield event
 
-    async def fetch_file(self, file: File) -> bytes:
-        return await self._files.download(file)
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
+        await self._files.download(file, writer)
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         with suppress(NotFound, BadRequest, ThreadMissing):  # already ended, or gone

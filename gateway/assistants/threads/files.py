@@ -26,6 +26,7 @@ from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import AssistantError, AssistantRefused
 from gateway.domain.models import File, Turn
 from gateway.ports.assistant import AttachmentLoader
+from gateway.ports.spool import FileWriter
 
 SEARCHABLE_NAMES = re.compile(
     r"\.(?:c|cpp|cs|css|docx?|go|html|java|js|json|md|pdf|php|pptx|py|rb|sh|tex|ts|txt)$", re.IGNORECASE
@@ -51,13 +52,13 @@ class ThreadFiles:
             return _message(turn, pieces), None
         return await self._message_with_files(turn, pieces), _message(turn, words)
 
-    async def download(self, file: File) -> bytes:
+    async def download(self, file: File, writer: FileWriter) -> None:
         """Downloads a file. References: "file <id>"."""
         kind, _, name = file.reference.partition(" ")
         if kind != "file":
             raise unknown_reference(file)
         with missing_as_gone(file):
-            return await self._api.download(f"/files/{path_segment(name)}/content", MAX_BYTES)
+            await self._api.download(f"/files/{path_segment(name)}/content", writer, MAX_BYTES)
 
     async def to_files(self, names_by_id: Mapping[str, str]) -> tuple[File, ...]:
         """Returns files from ids and names; fetches the names that are empty."""

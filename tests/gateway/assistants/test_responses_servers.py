@@ -16,6 +16,7 @@ from gateway.tools import ToolBox
 from tests.contracts.assistant_online import TOOL_RUNS, add
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.chat_chunks import refuse, sent
+from tests.fakes.file_contents import file_of
 from tests.fakes.raw_server import RawServer
 
 CONFIG = AssistantConfig("gpt-4o", poll_seconds=0.01)
@@ -106,7 +107,7 @@ class TestConversationsThatCannotContinue:
 async def test_an_image_whose_item_is_gone_is_gone(raw: RawServer, session: AssistantSession) -> None:
     refuse(raw, "Item with id 'ig_1' not found.", status="404 Not Found")
     with pytest.raises(AssistantRefused) as caught:
-        await session.assistant.fetch_file(File("image.png", "conversation conv_1 ig_1"))
+        await file_of(session.assistant, File("image.png", "conversation conv_1 ig_1"))
     assert caught.value.code == "file_gone"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from tests.fakes.openai_server import FakeOpenAI
 
 SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
 VARIABLES = {name.upper() for each in SETTINGS_CLASSES for name in each.model_fields} | {"ASST_ID"}
+ROOT = Path(__file__).parents[3]
 RunCli = Callable[..., Result]
 
 
@@ -123,10 +127,12 @@ def test_the_extra_that_is_not_installed_is_named(
 ) -> None:
     missing = f"raise ModuleNotFoundError({package!r}, name={package!r})"
     (tmp_path / f"{package}.py").write_text(missing)
-    status, errors = start("serve", tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}", **settings)
-    assert status == 1
-    assert f"needs the package {package}, which is not installed" in errors
-    assert f"chat-gateway[{extra}]" in errors
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}", "PORT": "0", **settings}
+    serve = [sys.executable, "-m", "gateway", "serve"]
+    ended = subprocess.run(serve, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"needs the package {package}, which is not installed" in ended.stderr
+    assert f"chat-gateway[{extra}]" in ended.stderr
 
 
 def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: RunCli) -> None:

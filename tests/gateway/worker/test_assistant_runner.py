@@ -35,6 +35,8 @@ from gateway.domain.models import (
     TextDelta,
     ThreadId,
     TurnId,
+    Usage,
+    UsageCounted,
 )
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import FinishTurn, RecordOutcome, ReleaseLease, SetThread
@@ -51,6 +53,7 @@ from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 
 KEY = ConversationKey("fake", channel="c")
+MAX_REPLY_CHARS = 1000
 BUSY: tuple[AssistantError, ...] = (AssistantRateLimited(retry_after=0.0), ThreadBusy(retry_after=0.0))
 
 
@@ -62,7 +65,13 @@ class Room:
         self.assistant = FakeAssistant()
         self.journal = AsyncStore(store, executor)
         self.conversations = AssistantRunner(
-            self.journal, self.assistant, Metrics(), timeout=20.0, max_retries=3, retry_delay=0.001
+            self.journal,
+            self.assistant,
+            Metrics(),
+            timeout=20.0,
+            max_retries=3,
+            retry_delay=0.001,
+            max_reply_chars=MAX_REPLY_CHARS,
         )
         self.shown: list[PreviewEvent] = []
         self._said = 0
@@ -349,3 +358,20 @@ async def test_a_cut_off_answer_is_marked_in_the_audit_log(harness: Room) -> Non
     turn = harness.store.get_turn(claim.turn.id)
     assert turn is not None
     assert AuditEvent.CUT_OFF in [entry.event for entry in turn.audit_log]
+
+
+async def test_a_reply_without_an_end_is_stopped_at_its_limit_and_counted(harness: Room) -> None:
+    harness.assistant.is_metered = True
+    harness.assistant.usages[RunId("run_1")] = UsageCounted(RunId("run_1"), Usage(7, 900))
+    harness.assistant.script(RunStarted(RunId("run_1")), *[TextDelta("x" * 300)] * 4, RunCompleted("never reached"))
+    attempt = harness.attempt(harness.say("Count to a billion"))
+    reply = await harness.conversations.run_turn(attempt)
+    assert reply.text.startswith("x" * 1000 + "\n\n_The answer was longer than 1,000 characters")
+    assert [run for _, run in harness.assistant.cancelled] == ["run_1"]
+    assert (await harness.conversations.usage_of(attempt)).by_model[0].usage == Usage(7, 900)
+    assert len("".join(event.text for event in harness.shown if isinstance(event, TextDelta))) <= MAX_REPLY_CHARS
+
+
+async def test_a_long_reply_that_comes_at_once_is_cut(harness: Room) -> None:
+    harness.assistant.script(RunStarted(RunId("run_1")), RunCompleted("x" * 1001))
+    assert (await harness.answer(harness.say("Go"))).startswith("x" * 1000 + "\n\n_The answer was longer")
