@@ -31,7 +31,8 @@ from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
-from gateway.settings import EnvironmentSettings, Settings
+from gateway.setting_names import unknown_names
+from gateway.settings import EnvironmentSettings, Settings, given_variables
 from gateway.tools import ToolBox
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
@@ -58,6 +59,9 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
 )
 """All settings classes."""
+
+PLATFORMS = ("http", "slack", "telegram", "console")
+"""The names of all platforms, also of those that are not enabled."""
 
 LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
@@ -94,6 +98,7 @@ def load_settings(*, quiet: bool = False) -> Settings:
     Raises SettingsError, also for errors in any other settings class.
     """
     settings = Settings.load()
+    _check_names()
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
     secrets_set = [secret for each in SETTINGS for secret in each.load().secrets()]
     patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
@@ -101,8 +106,24 @@ def load_settings(*, quiet: bool = False) -> Settings:
     return settings
 
 
-def exposure_warnings(settings: Settings) -> Sequence[str]:
-    """Returns what to warn the operator of. Raises SettingsError."""
+def _check_names() -> None:
+    AdmissionSettings.load().check_platforms(PLATFORMS)
+    if misspelt := unknown_names(SETTINGS, given_variables()).misspelt:
+        raise SettingsError("\n".join(_misspelt(name, near) for name, near in misspelt.items()))
+
+
+def _misspelt(name: str, near: Sequence[str]) -> str:
+    return f"{name} is no setting. If you mean {' or '.join(near)}, write that; else unset it."
+
+
+def start_warnings(settings: Settings) -> Sequence[str]:
+    """Returns what to warn the operator of at start. Raises SettingsError."""
+    unused = unknown_names(SETTINGS, given_variables()).unused
+    unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
+    return (*unknown, *_exposure_warnings(settings))
+
+
+def _exposure_warnings(settings: Settings) -> Sequence[str]:
     http, password = HttpSettings.load(), AdminSettings.load().admin_password
     given = password.get_secret_value() if password else ""
     return tuple(exposure.warnings(settings, http.keys, http.cors_origins, given, MetricsSettings.load().token))

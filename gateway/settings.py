@@ -7,13 +7,20 @@ An empty variable counts as unset.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as SourceError
 
 from gateway.domain.errors import SettingsError
@@ -67,6 +74,10 @@ class EnvironmentSettings(BaseSettings):
 
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = ()
     """Tokens that the log must mask wherever they appear; ``app.load_settings`` passes them to ``logs.configure``."""
+    prefixes: ClassVar[tuple[str, ...]] = ()
+    """What the variables begin with, where those of other programs do not: see ``setting_names``."""
+    foreign_variables: ClassVar[frozenset[str]] = frozenset()
+    """Variables that begin so and are read by the vendor's own libraries."""
 
     @classmethod
     def settings_customise_sources(
@@ -89,10 +100,26 @@ class EnvironmentSettings(BaseSettings):
         except ValidationError as exc:
             raise SettingsError("\n".join(_format_error(error) for error in exc.errors(include_input=False))) from None
 
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """Returns the names of all variables that these settings are read from, in capitals and without ``_FILE``."""
+        return frozenset(name.upper() for field in cls.model_fields.items() for name in _names(*field))
+
     def secrets(self) -> tuple[str, ...]:
         """Returns every secret value in these settings, for the log to mask."""
         values = (getattr(self, name) for name in type(self).model_fields)
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+
+def _names(name: str, field: FieldInfo) -> Sequence[str]:
+    alias = field.validation_alias
+    return [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [name]
+
+
+def given_variables() -> frozenset[str]:
+    """Returns the names of all variables that are set and not empty, in the environment or in ``.env``."""
+    sources = EnvSettingsSource(EnvironmentSettings), DotEnvSettingsSource(EnvironmentSettings)
+    return frozenset(name for source in sources for name, value in source.env_vars.items() if value)
 
 
 def _format_error(error: Any) -> str:
@@ -102,6 +129,15 @@ def _format_error(error: Any) -> str:
 
 class Settings(EnvironmentSettings):
     """Settings of the core: server, database, assistant, limits."""
+
+    prefixes = ("OPENAI_", "AZURE_OPENAI_", "ASSISTANT_", "ASST_")
+    foreign_variables = frozenset(
+        {
+            *("OPENAI_ADMIN_KEY", "OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_CUSTOM_HEADERS", "OPENAI_LOG"),
+            *("OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID", "OPENAI_WEBHOOK_SECRET"),
+            "AZURE_OPENAI_AD_TOKEN",
+        }
+    )
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms must reach it
     """The address to listen on."""

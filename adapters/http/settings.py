@@ -15,6 +15,8 @@ ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.\-]*://[A-Za-z0-9.\-]+(:\d+)?")
 class HttpSettings(EnvironmentSettings):
     """Settings of POST /chat."""
 
+    prefixes = ("GATEWAY_", "CHAT_", "CORS_")
+
     gateway_api_keys: SecretStr | None = None
     """Comma-separated. When set, every caller of ``/chat`` must send one as a bearer token."""
     cors_origins: str = "*"

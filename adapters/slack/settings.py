@@ -18,6 +18,14 @@ PROMPTS = 4
 class SlackSettings(EnvironmentSettings):
     """Settings of Slack."""
 
+    prefixes = ("SLACK_",)
+    foreign_variables = frozenset(
+        {
+            *("SLACK_API_TOKEN", "SLACK_INSTALL_PATH", "SLACK_REDIRECT_URI", "SLACK_REDIRECT_URI_PATH"),
+            *("SLACK_SCOPES", "SLACK_USER_SCOPES", "SLACK_VERIFICATION_TOKEN"),
+        }
+    )
+
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern("xox", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{8,}")),
         TokenPattern("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}")),

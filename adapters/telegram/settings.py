@@ -19,6 +19,8 @@ WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 class TelegramSettings(EnvironmentSettings):
     """Settings of Telegram."""
 
+    prefixes = ("TELEGRAM_",)
+
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
     )

@@ -28,7 +28,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     yield from _check_assistant(settings)
     try:
         yield _check_budgets(settings)
-        for warning in app.exposure_warnings(settings):
+        for warning in app.start_warnings(settings):
             yield CheckResult("warning", ok=True, detail=warning)
         store = SqlStore(settings.database_url)
         adapters = app.platforms(settings, store)

@@ -102,7 +102,7 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        for warning in app.exposure_warnings(settings):
+        for warning in app.start_warnings(settings):
             log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from pydantic import NonNegativeInt, field_validator
 
+from gateway.domain.errors import SettingsError
 from gateway.domain.models import Message
 from gateway.ports.budgets import Budget
 from gateway.ports.store import Rate
@@ -63,6 +64,10 @@ class BudgetPeriod(StrEnum):
         return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
+BUDGET_FIELDS = tuple(f"budget_{whose}_{span}" for whose in BudgetScope for span in BudgetPeriod)
+"""The settings of budgets."""
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetLimits:
     """Limits of a budget, in millionths. None: no limit."""
@@ -73,6 +78,8 @@ class BudgetLimits:
 
 class AdmissionSettings(EnvironmentSettings):
     """Settings of who may use the assistant, and for how much."""
+
+    prefixes = ("BUDGET_", "CALLER_TURNS_", "USER_TURNS_")
 
     allowed: str = ""
     """Who is answered: ``platform:name``, comma-separated, where the name is of a user, a channel or a workspace, or
@@ -121,7 +128,7 @@ class AdmissionSettings(EnvironmentSettings):
                 )
         return listed
 
-    @field_validator(*(f"budget_{whose}_{span}" for whose in BudgetScope for span in BudgetPeriod))
+    @field_validator(*BUDGET_FIELDS)
     @classmethod
     def _check_budgets(cls, listed: str) -> str:
         _parse_limits(listed)
@@ -130,6 +137,18 @@ class AdmissionSettings(EnvironmentSettings):
     def budget_limits(self, scope: BudgetScope, period: BudgetPeriod) -> Mapping[str, BudgetLimits]:
         """Returns limits by platform; those under * are for all others."""
         return _parse_limits(getattr(self, f"budget_{scope}_{period}"))
+
+    def check_platforms(self, known: Collection[str]) -> None:
+        """Raises SettingsError for names that no platform has: their rules would bind nobody."""
+        named = {name: set(_parse_names(getattr(self, name))) for name in ("allowed", "blocked")}
+        named |= {name: set(_parse_limits(getattr(self, name))) - {WILDCARD} for name in BUDGET_FIELDS}
+        wrong = [
+            f"{setting.upper()}: there is no platform {platform!r}; write one of {', '.join(known)}."
+            for setting, platforms in named.items()
+            for platform in sorted(platforms - set(known))
+        ]
+        if wrong:
+            raise SettingsError("\n".join(wrong))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ PATH = "/metrics"
 class MetricsSettings(EnvironmentSettings):
     """Settings of metrics."""
 
+    prefixes = ("METRICS_",)
+
     metrics_token: SecretStr | None = None
     """When set, ``/metrics`` requires it as a bearer token."""
     metrics_port: int = Field(0, ge=0, le=65535)

@@ -77,6 +77,19 @@ def test_a_list_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, se
         Rules.load()
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"ALLOWED": "pijin:ann"}, {"BLOCKED": "*:ann"}, {"BUDGET_USER_DAY": "1, pijin=2"}, {"BUDGET_CALLER_MONTH": "P=2"}],
+)
+def test_a_platform_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+    ((setting, listed),) = given.items()
+    monkeypatch.setenv(setting, listed)
+    with pytest.raises(SettingsError, match=rf"{setting}: there is no platform '.*'; write one of owl, pigeon\."):
+        AdmissionSettings.load().check_platforms(("owl", "pigeon"))
+    monkeypatch.setenv(setting, "pigeon:ann" if setting in {"ALLOWED", "BLOCKED"} else "1, owl=2")
+    AdmissionSettings.load().check_platforms(("owl", "pigeon"))
+
+
 # ---------------------------------------------------------------- budgets
 
 
