@@ -6,10 +6,11 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar, cast
 
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
@@ -63,28 +64,58 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
 PLATFORMS = ("http", "slack", "telegram", "console")
 """The names of all platforms, also of those that are not enabled."""
 
+AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+
+
+class Load(Protocol):
+    """Returns the settings of a class, as ``load`` does."""
+
+    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
+
+
 LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
 
 
+def load(cls: type[AnySettings]) -> AnySettings:
+    """Returns the settings of a class. Raises SettingsError."""
+    return cls.load()
+
+
 def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError."""
+    return tuple(adapter for build in PLATFORM_BUILDERS if (adapter := build(settings, store, load)) is not None)
+
+
+def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=max_chars, max_waiting=max_waiting)
-    slack, telegram = SlackSettings.load(), TelegramSettings.load()
-    adapters: list[Adapter] = [http]
-    # Imported only where they are enabled: their libraries take 5 and 9 MB.
-    if slack.on:
-        from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
+    return HttpAdapter(load(HttpSettings), store, max_message_chars=max_chars, max_waiting=max_waiting)
 
-        adapters.append(SlackAdapter(slack, store, store.unparsed_updates, run_once))
-    if telegram.on:
-        from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
 
-        adapters.append(TelegramAdapter(telegram, store, store.unparsed_updates, run_once))
-    return adapters
+def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+    settings = load(SlackSettings)
+    if not settings.on:
+        return None
+    from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415  # its libraries take 5 MB
+
+    return SlackAdapter(settings, store, store.unparsed_updates, run_once)
+
+
+def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+    settings = load(TelegramSettings)
+    if not settings.on:
+        return None
+    from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
+
+    return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
+
+
+PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
+    *(_build_http, _build_slack, _build_telegram),
+)
+"""Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
 
 
 def is_behind_proxy() -> bool:
@@ -98,35 +129,51 @@ def load_settings(*, quiet: bool = False) -> Settings:
     Raises SettingsError, also for errors in any other settings class.
     """
     settings = Settings.load()
-    _check_names()
+    if wrong := _wrong_names(AdmissionSettings.load()):
+        raise SettingsError("\n".join(wrong))
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    secrets_set = [secret for each in SETTINGS for secret in each.load().secrets()]
-    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
-    logs.configure(level, settings.log_format, secrets_set, patterns)
+    _configure_log(level, settings, [each.load() for each in SETTINGS])
     return settings
 
 
-def _check_names() -> None:
-    AdmissionSettings.load().check_platforms(PLATFORMS)
-    if misspelt := unknown_names(SETTINGS, given_variables()).misspelt:
-        raise SettingsError("\n".join(_misspelt(name, near) for name, near in misspelt.items()))
+def load_valid_settings() -> tuple[Load, Sequence[str]]:
+    """Reads all settings, with defaults for what is wrong; also returns what is wrong. Configures logging.
+
+    Raises SettingsError if nothing can be read.
+    """
+    read = {each: each.load_valid() for each in SETTINGS}
+
+    def load(cls: type[AnySettings]) -> AnySettings:
+        return cast("AnySettings", read[cls][0])
+
+    settings = load(Settings)
+    _configure_log(settings.log_level, settings, [valid for valid, _ in read.values()])
+    wrong = [line for _, lines in read.values() for line in lines]
+    return load, tuple(dict.fromkeys([*wrong, *_wrong_names(load(AdmissionSettings))]))
+
+
+def _configure_log(level: str, settings: Settings, loaded: Sequence[EnvironmentSettings]) -> None:
+    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
+    logs.configure(level, settings.log_format, [secret for each in loaded for secret in each.secrets()], patterns)
+
+
+def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
+    misspelt = unknown_names(SETTINGS, given_variables()).misspelt
+    return (*rules.wrong_platforms(PLATFORMS), *(_misspelt(name, near) for name, near in misspelt.items()))
 
 
 def _misspelt(name: str, near: Sequence[str]) -> str:
     return f"{name} is no setting. If you mean {' or '.join(near)}, write that; else unset it."
 
 
-def start_warnings(settings: Settings) -> Sequence[str]:
+def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
     """Returns what to warn the operator of at start. Raises SettingsError."""
     unused = unknown_names(SETTINGS, given_variables()).unused
     unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
-    return (*unknown, *_exposure_warnings(settings))
-
-
-def _exposure_warnings(settings: Settings) -> Sequence[str]:
-    http, password = HttpSettings.load(), AdminSettings.load().admin_password
+    http, password = load(HttpSettings), load(AdminSettings).admin_password
     given = password.get_secret_value() if password else ""
-    return tuple(exposure.warnings(settings, http.keys, http.cors_origins, given, MetricsSettings.load().token))
+    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
+    return (*unknown, *exposed)
 
 
 # ---------------------------------------------------------------- one process

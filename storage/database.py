@@ -94,7 +94,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Opens a transaction that is committed at the end of the block. Raises StoreUnavailable."""
-        with _translated_errors(), self._write_lock, self._engine.connect() as connection:
+        with self._translated_errors(), self._write_lock, self._engine.connect() as connection:
             yield connection
             connection.commit()
 
@@ -127,14 +127,14 @@ class Database:
     @contextmanager
     def single_write(self) -> Iterator[Connection]:
         """Opens a connection for a single write, which saves the round trips of BEGIN and COMMIT. Raises likewise."""
-        with _translated_errors(), self._write_lock, self._autocommit_engine.connect() as connection:
+        with self._translated_errors(), self._write_lock, self._autocommit_engine.connect() as connection:
             yield connection
             connection.commit()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Opens a connection without a transaction: each statement sees what is committed then. Raises likewise."""
-        with _translated_errors(), self._read_engine.connect() as connection:
+        with self._translated_errors(), self._read_engine.connect() as connection:
             yield connection
 
     def listen_connection(self) -> psycopg.Connection:
@@ -153,6 +153,16 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DATABASE_ERRORS as exc:
+            translated = to_store_error(exc, self._url)
+            if translated is None:
+                raise
+            raise translated from driver_error(exc)
+
 
 class _SqliteWriteLock:
     """Admits one writer of this process at a time to SQLite, which itself waits by sleeping and retrying."""
@@ -166,17 +176,6 @@ class _SqliteWriteLock:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-@contextmanager
-def _translated_errors() -> Iterator[None]:
-    try:
-        yield
-    except DATABASE_ERRORS as exc:
-        translated = to_store_error(exc)
-        if translated is None:
-            raise
-        raise translated from driver_error(exc)
 
 
 # ---------------------------------------------------------------- engines

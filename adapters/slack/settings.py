@@ -8,11 +8,22 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
+from gateway.setting_values import Key, reject_prefixes
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 SLACK = "https://slack.com"
 PROMPTS = 4
 """The most that Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
+
+NO_BOT_TOKENS = {
+    "xapp-": "this is the app-level token, which belongs into SLACK_APP_TOKEN",
+    "xoxe-": "this is a refresh token; the bot's begins with xoxb-",
+}
+NO_APP_TOKENS = {
+    "xoxb-": "this is the bot's token, which belongs into SLACK_BOT_TOKEN; the app-level one begins with xapp-",
+    "xox": "this is no app-level token, which begins with xapp-",
+}
+"""How tokens of other kinds begin: docs.slack.dev/authentication/tokens"""
 
 
 class SlackSettings(EnvironmentSettings):
@@ -31,15 +42,15 @@ class SlackSettings(EnvironmentSettings):
         TokenPattern("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}")),
     )
 
-    slack_bot_token: SecretStr | None = None
+    slack_bot_token: Key | None = None
     """The ``xoxb-…`` token of one workspace (*Install App*). Leave it unset to serve many workspaces."""
-    slack_signing_secret: SecretStr | None = None
+    slack_signing_secret: Key | None = None
     """Verifies Slack's HTTP requests (*Basic Information*). Not needed with Socket Mode."""
-    slack_app_token: SecretStr | None = None
+    slack_app_token: Key | None = None
     """The ``xapp-…`` token. Set: events are received by Socket Mode, and no public address is needed."""
     slack_client_id: str | None = None
     """For many workspaces, in place of a bot token; needs ``SLACK_CLIENT_SECRET``."""
-    slack_client_secret: SecretStr | None = None
+    slack_client_secret: Key | None = None
     """With ``SLACK_CLIENT_ID``: any number of workspaces can install the app, at ``/slack/install``."""
     slack_api_url: str = f"{SLACK}/api/"
     """The Web API; change it for a server of your own."""
@@ -59,6 +70,16 @@ class SlackSettings(EnvironmentSettings):
     """Up to four suggested prompts, as ``title: message``, separated by ``|``."""
     slack_max_file_bytes: PositiveInt = Field(20 * 1024 * 1024)
     """The largest attached file that is read, in bytes."""
+
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _is_bot_token(cls, token: SecretStr | None) -> SecretStr | None:
+        return reject_prefixes(token, NO_BOT_TOKENS)
+
+    @field_validator("slack_app_token")
+    @classmethod
+    def _is_app_token(cls, token: SecretStr | None) -> SecretStr | None:
+        return reject_prefixes(token, NO_APP_TOKENS)
 
     @field_validator("slack_api_url")
     @classmethod

@@ -77,7 +77,7 @@ def migrate() -> None:
 def check() -> None:
     """Check everything that is configured. Exit status 1 if something fails."""
     all_ok = True
-    for line in run_checks(app.load_settings()):
+    for line in run_checks(*app.load_valid_settings()):
         all_ok = all_ok and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
     sys.exit(0 if all_ok else 1)

@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from pydantic import NonNegativeInt, field_validator
 
-from gateway.domain.errors import SettingsError
 from gateway.domain.models import Message
 from gateway.ports.budgets import Budget
 from gateway.ports.store import Rate
@@ -138,17 +137,15 @@ class AdmissionSettings(EnvironmentSettings):
         """Returns limits by platform; those under * are for all others."""
         return _parse_limits(getattr(self, f"budget_{scope}_{period}"))
 
-    def check_platforms(self, known: Collection[str]) -> None:
-        """Raises SettingsError for names that no platform has: their rules would bind nobody."""
+    def wrong_platforms(self, known: Collection[str]) -> Sequence[str]:
+        """Returns a line for each name that no platform has: its rule would bind nobody."""
         named = {name: set(_parse_names(getattr(self, name))) for name in ("allowed", "blocked")}
         named |= {name: set(_parse_limits(getattr(self, name))) - {WILDCARD} for name in BUDGET_FIELDS}
-        wrong = [
+        return [
             f"{setting.upper()}: there is no platform {platform!r}; write one of {', '.join(known)}."
             for setting, platforms in named.items()
             for platform in sorted(platforms - set(known))
         ]
-        if wrong:
-            raise SettingsError("\n".join(wrong))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.domain.errors import StoreUnavailable
 from storage import database, error_map
+from storage.outage import describe_outage
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import PLATFORM, enqueue, enqueue_one, get_turn, message, new_turn, run_concurrently
@@ -109,7 +112,7 @@ class TestPostgresqlFaults:
         store = SqlStore(f"postgresql://ada:hunter2@/gateway?host={tmp_path}")
         with pytest.raises(StoreUnavailable) as caught:
             store.ping()
-        assert str(caught.value) == error_map.UNREACHABLE
+        assert str(caught.value).startswith(f"The database at {tmp_path} cannot be reached: there is no such socket.")
         error: BaseException | None = caught.value
         while error is not None:
             assert "hunter2" not in str(error)
@@ -117,7 +120,40 @@ class TestPostgresqlFaults:
         store.close()
 
     def test_missing_database_is_reported(self, postgres_sockets: str) -> None:
-        assert unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}")) == error_map.UNREACHABLE
+        said = unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}"))
+        assert said.startswith(
+            f"The database at {postgres_sockets} cannot be reached: it has no such database. Check DATA"
+        )
+
+    def test_unknown_user_is_reported(self, postgres_sockets: str) -> None:
+        said = unavailable(SqlStore(f"postgresql://ada:hunter2@/postgres?host={postgres_sockets}"))
+        assert ": it has no such user." in said
+
+    def test_refused_connection_and_unknown_host_are_reported(self) -> None:
+        with closing(socket.socket()) as closed:
+            closed.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens
+            port = closed.getsockname()[1]
+            said = unavailable(SqlStore(f"postgresql://ada:hunter2@127.0.0.1:{port}/gateway"))
+        assert said.startswith(f"The database at 127.0.0.1:{port} cannot be reached: nothing listens there")
+        assert "hunter2" not in said
+        assert "there is no such host" in unavailable(SqlStore("postgresql://ada@nowhere.invalid/gateway"))
+
+    @pytest.mark.parametrize(
+        ("words", "cause"),
+        [
+            ('FATAL:  password authentication failed for user "ada"', "it refuses the user or the password"),
+            ("fe_sendauth: no password supplied", "it refuses the user or the password"),
+            ('FATAL:  no pg_hba.conf entry for host "10.0.0.9", user "ada"', "it does not admit this client"),
+            ("connection timeout expired", "it does not answer in time"),
+            ("FATAL:  the database system is starting up", "it is starting or stopping"),
+            ("root certificate file does not exist", "there is no TLS connection to it"),
+            ("something\n  new", "something new"),
+            ("", "OSError"),
+        ],
+    )
+    def test_what_libpq_says_is_understood(self, words: str, cause: str) -> None:
+        said = describe_outage(make_url("postgresql://ada:hunter2@db.example/gateway"), OSError(words))
+        assert said.startswith(f"The database at db.example:5432 cannot be reached: {cause}")
 
     def test_idle_connection_is_replaced_after_server_restart(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
@@ -136,7 +172,7 @@ class TestPostgresqlFaults:
         kill_connections(postgres_url)
         with pytest.raises(StoreUnavailable) as caught:
             enqueue(store)
-        assert str(caught.value) == error_map.UNREACHABLE
+        assert "cannot be reached: it closed the connection" in str(caught.value)
         assert enqueue(store).is_new
         store.close()
 

@@ -144,7 +144,7 @@ def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, sta
         (errors.StoreUnavailable("psql://u:pw@h"), 503, "store_unavailable"),
         (errors.AssistantRateLimited("org-1"), 429, "rate_limited"),
         (errors.AssistantTimedOut("org-1"), 504, "timed_out"),
-        (errors.AssistantMisconfigured("org-1"), 502, "assistant_failed"),
+        (errors.AssistantMisconfigured("org-1"), 502, "misconfigured"),
         (errors.LeaseLost("pw"), 500, "internal"),
         (errors.SettingsError("pw"), 500, "internal"),
         (RuntimeError("pw"), 500, "internal"),
