@@ -77,6 +77,7 @@ LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
+DISK_FULL = "the disk of the database is full, or nearly"
 
 
 def load(cls: type[AnySettings]) -> AnySettings:
@@ -226,7 +227,7 @@ class Gateway:
     async def readiness(self) -> Sequence[CheckResult]:
         """Checks the database and the assistant's backend."""
         database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)
-        return (await database, *await self.assistant.check())
+        return (*await database, *await self.assistant.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
         """Checks the database, the assistant's backend and the platforms; returns the results by name."""
@@ -236,7 +237,7 @@ class Gateway:
             checks = {each.name: _in_time(each.check()) for each in checked}
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
-        return {**self.worker.run_coroutine(run_checks()), "database": (check_database(self.store),)}
+        return {**self.worker.run_coroutine(run_checks()), "database": check_database(self.store)}
 
     def listen(self) -> None:
         """Starts the adapters that fetch messages themselves (polling, sockets). Returns at once."""
@@ -331,13 +332,14 @@ def open_store(settings: Settings) -> SqlStore:
     return SqlStore(settings.database_url, lease_seconds=LEASE_SECONDS)
 
 
-def check_database(store: SqlStore) -> CheckResult:
-    """Checks that the database answers. Raises nothing."""
+def check_database(store: SqlStore) -> Sequence[CheckResult]:
+    """Checks that the database answers, and has space. Raises nothing."""
+    full = (CheckResult("disk", ok=False, detail=DISK_FULL),) if store.is_disk_full() else ()
     try:
         store.ping()
     except StoreUnavailable as exc:
-        return CheckResult("database", ok=False, detail=str(exc))
-    return CheckResult("database", ok=True)
+        return (CheckResult("database", ok=False, detail=str(exc)), *full)
+    return (CheckResult("database", ok=True), *full)
 
 
 async def _in_time(check: Awaitable[Sequence[CheckResult]]) -> Sequence[CheckResult]:

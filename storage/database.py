@@ -6,11 +6,14 @@ for LISTEN on PostgreSQL.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -19,7 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage.database_url import file_of, read_url
-from storage.error_map import BUSY, DATABASE_ERRORS, driver_error, to_store_error
+from storage.error_map import BUSY, DATABASE_ERRORS, FULL, driver_error, to_store_error
 
 if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg
@@ -30,10 +33,20 @@ WAIT_SECONDS: Final = 10.0
 SQLITE_MIN_VERSION: Final = (3, 35, 0)
 """The first version with RETURNING."""
 
+PRIVATE: Final = 0o600
+"""The mode of a new file."""
+
+MIN_FREE_BYTES: Final = 16 * 1024 * 1024
+"""Of the disk of an SQLite file; with less it counts as full, before writes fail."""
+
+FULL_SECONDS: Final = 30.0
+"""For which the disk counts as full after a write has met it so: only a write can tell."""
+
 PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",
 )
 
 POSTGRESQL_OPTIONS: Final = {
@@ -79,6 +92,7 @@ class Database:
         self.kind = parsed.get_backend_name()
         self._file = file_of(parsed)
         self._url = parsed
+        self._full_until = 0.0
         if self.kind == "sqlite":
             self._engine = _sqlite_engine(parsed, size)
             self._read_engine: Engine = self._engine.execution_options(**READ_ONLY_OPTIONS)
@@ -150,6 +164,14 @@ class Database:
         """Returns whether an SQLite file exists; always True for a server, which reports it on connecting."""
         return self._file is None or self._file.is_file()
 
+    def is_full(self) -> bool:
+        """Returns whether a write has just met a full disk, or an SQLite file is on one that nearly is."""
+        if time.monotonic() < self._full_until:
+            return True
+        with suppress(OSError):
+            return self._file is not None and shutil.disk_usage(self._file.parent).free < MIN_FREE_BYTES
+        return False
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -161,6 +183,8 @@ class Database:
             translated = to_store_error(exc, self._url)
             if translated is None:
                 raise
+            if str(translated) == FULL:
+                self._full_until = time.monotonic() + FULL_SECONDS
             raise translated from driver_error(exc)
 
 
@@ -187,6 +211,7 @@ def _sqlite_engine(url: URL, size: int) -> Engine:
     # Without an isolation level the driver does not begin transactions by itself: see _begin_immediate.
     options = {"timeout": WAIT_SECONDS, "isolation_level": None}
     engine = _create_engine(url, size, connect_args=options)
+    event.listen(engine, "do_connect", _create_private_file(file_of(url)))
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -216,6 +241,17 @@ def _create_engine(url: URL, size: int, **options: Any) -> Engine:
         hide_parameters=True,  # they contain message text
         **options,
     )
+
+
+def _create_private_file(path: Path | None) -> Callable[..., None]:
+    """Returns what creates the file for this user only. SQLite gives its WAL the same permissions."""
+
+    def create(*_: object) -> None:
+        if path is not None:
+            with suppress(OSError):  # it exists; or SQLite says what is wrong
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
+
+    return create
 
 
 def _set_pragmas(connection: Any, _: ConnectionPoolEntry) -> None:

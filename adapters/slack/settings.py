@@ -12,6 +12,7 @@ from gateway.setting_values import Key, reject_prefixes
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 SLACK = "https://slack.com"
+MIN_KEY_CHARS = 32
 PROMPTS = 4
 """The most that Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
 
@@ -52,6 +53,9 @@ class SlackSettings(EnvironmentSettings):
     """For many workspaces, in place of a bot token; needs ``SLACK_CLIENT_SECRET``."""
     slack_client_secret: Key | None = None
     """With ``SLACK_CLIENT_ID``: any number of workspaces can install the app, at ``/slack/install``."""
+    slack_encryption_keys: SecretStr | None = None
+    """Encrypts the tokens of installed workspaces in the database: comma-separated random texts of at least 32
+    characters, such as ``openssl rand -hex 32`` prints. The first encrypts, all decrypt: put a new one in front."""
     slack_api_url: str = f"{SLACK}/api/"
     """The Web API; change it for a server of your own."""
     slack_scope: Literal["topic", "channel", "user"] = "topic"
@@ -86,6 +90,13 @@ class SlackSettings(EnvironmentSettings):
     def _with_slash(cls, url: str) -> str:
         return url.rstrip("/") + "/"
 
+    @field_validator("slack_encryption_keys")
+    @classmethod
+    def _are_long(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None and any(len(key) < MIN_KEY_CHARS for key in _split(keys.get_secret_value())):
+            raise ValueError(f"has a key of fewer than {MIN_KEY_CHARS} characters; openssl rand -hex 32 prints one")
+        return keys
+
     @field_validator("slack_prompts")
     @classmethod
     def _readable_prompts(cls, prompts: str) -> str:
@@ -110,6 +121,14 @@ class SlackSettings(EnvironmentSettings):
         return self.slack_client_id is not None and self.slack_bot_token is None
 
     @property
+    def encryption_keys(self) -> tuple[str, ...]:
+        """The keys for tokens in the database, the newest first."""
+        return _split(self.slack_encryption_keys.get_secret_value()) if self.slack_encryption_keys else ()
+
+    def secrets(self) -> tuple[str, ...]:
+        return (*super().secrets(), *self.encryption_keys)
+
+    @property
     def prompts(self) -> tuple[tuple[str, str], ...]:
         """The title and message of each suggested prompt."""
         return _prompts(self.slack_prompts)
@@ -125,6 +144,10 @@ class SlackSettings(EnvironmentSettings):
         if self.slack_app_token is None:
             needed["SLACK_SIGNING_SECRET (or SLACK_APP_TOKEN)"] = self.slack_signing_secret
         return tuple(name for name, value in needed.items() if not value)
+
+
+def _split(listed: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
 
 
 def _prompts(text: str) -> tuple[tuple[str, str], ...]:

@@ -46,6 +46,8 @@ def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckRes
 
 def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) -> Iterator[CheckResult]:
     with _open_store(settings) as store:
+        if store.is_disk_full():
+            yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
         for build in app.PLATFORM_BUILDERS:
             try:
                 adapter = build(settings, store, load)

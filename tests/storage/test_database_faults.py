@@ -15,8 +15,10 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from gateway.app import check_database
 from gateway.domain.errors import StoreUnavailable
 from storage import database, error_map
+from storage.migrations import upgrade
 from storage.outage import describe_outage
 from storage.store import SqlStore
 from tests import postgres
@@ -99,9 +101,45 @@ class TestSqliteFaults:
         with sqlite_store._database.read() as connection:
             asked = {
                 name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-                for name in ("journal_mode", "synchronous", "foreign_keys")
+                for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
             }
-        assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+        assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+
+    def test_only_its_user_can_read_a_new_file(self, tmp_path: Path) -> None:
+        upgrade(f"sqlite:///{tmp_path}/new.db")
+        store = SqlStore(f"sqlite:///{tmp_path}/new.db")
+        enqueue(store)
+        modes = {path.name: f"{path.stat().st_mode & 0o777:o}" for path in tmp_path.iterdir()}
+        store.close()
+        assert modes == {"new.db": "600", "new.db-wal": "600", "new.db-shm": "600"}
+
+    def test_what_is_deleted_is_not_in_the_file(self, sqlite_store: SqlStore, tmp_path: Path) -> None:
+        sqlite_store.set_value("secret", "xoxb-deleted" * 200)
+        sqlite_store.delete_value("secret")
+        with sqlite_store._database.read() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert b"xoxb-deleted" not in (tmp_path / "gateway.db").read_bytes()
+
+    def test_a_disk_that_a_write_met_full_counts_as_full_for_a_while(
+        self, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not sqlite_store.is_disk_full()
+        with sqlite_store._database.read() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        with pytest.raises(StoreUnavailable, match="disk"):
+            sqlite_store.set_value("large", "x" * 1_000_000)
+        assert sqlite_store.is_disk_full()
+        monkeypatch.setattr(sqlite_store._database, "_full_until", 0.0)
+        assert not sqlite_store.is_disk_full()
+
+    def test_a_disk_that_is_nearly_full_counts_as_full(
+        self, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "MIN_FREE_BYTES", 1 << 62)
+        assert sqlite_store.is_disk_full()
+        names = {check.name: check.ok for check in check_database(sqlite_store)}
+        assert names == {"database": True, "disk": False}
 
 
 class TestPostgresqlFaults:
