@@ -379,6 +379,11 @@ conversation_by_former_thread = (
 delete_conversation = delete(conversations).where(C.id == bindparam("conversation"))
 feedback_on = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
 get_value = select(facts.c.value).where(facts.c.name == bindparam("fact"))
+replace_value = (
+    update(facts)
+    .where(facts.c.name == bindparam("fact"), facts.c.value == bindparam("old", type_=SafeText))
+    .values(value=bindparam("new", type_=SafeText))
+)
 delete_value = delete(facts).where(facts.c.name == bindparam("fact"))
 release_lock = delete(leases).where(leases.c.name == bindparam("lease"), leases.c.owner == bindparam("holder"))
 lock_thread = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("thread"), 0)))

@@ -83,6 +83,7 @@ class SqlStore:
     feedback_on = implemented_by(lambda store: store.queries.feedback_on)
     queue_depths = implemented_by(lambda store: store.queries.queue_depths)
     ping = implemented_by(lambda store: store.queries.ping)
+    is_disk_full = implemented_by(lambda store: store.queries.is_disk_full)
 
     claim = implemented_by(lambda store: store.leases.claim)
     renew_leases = implemented_by(lambda store: store.leases.renew_leases)
@@ -92,6 +93,7 @@ class SqlStore:
     get_value = implemented_by(lambda store: store.key_values.get_value)
     set_value_if_absent = implemented_by(lambda store: store.key_values.set_value_if_absent)
     set_value = implemented_by(lambda store: store.key_values.set_value)
+    replace_value = implemented_by(lambda store: store.key_values.replace_value)
     delete_value = implemented_by(lambda store: store.key_values.delete_value)
     try_lock = implemented_by(lambda store: store.key_values.try_lock)
 

@@ -20,6 +20,7 @@ from adapters.slack.oauth import Installations, OAuthRoutes
 from adapters.slack.prompts import PromptSuggester
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import SocketMode
+from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.unparsed_update import identify
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
@@ -52,7 +53,8 @@ class SlackReceiver:
         self._run = run
         self._prompts = PromptSuggester(settings, workspaces) if settings.prompts else None
         self._oauth = OAuthRoutes(settings, memory) if settings.installable else None
-        self._uninstalls = UninstallHandler(Installations(memory), workspaces) if settings.installable else None
+        installations = Installations(memory, TokenCipher(settings.encryption_keys))
+        self._uninstalls = UninstallHandler(installations, workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
 
     def webhooks(self, receive: Receive, inbox: AsyncInbox) -> Sequence[Webhook]:

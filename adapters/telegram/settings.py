@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
+from gateway.setting_values import Key
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
@@ -19,11 +20,13 @@ WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 class TelegramSettings(EnvironmentSettings):
     """Settings of Telegram."""
 
+    prefixes = ("TELEGRAM_",)
+
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
     )
 
-    telegram_bot_token: SecretStr | None = None
+    telegram_bot_token: Key | None = None
     """The bot's token, from @BotFather. It switches Telegram on."""
     telegram_webhook_secret: SecretStr | None = None
     """Any secret of letters, digits, ``_`` and ``-``. Set: updates are received at ``/telegram/webhook``; else they are

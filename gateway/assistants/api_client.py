@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from gateway.assistants.sse import MAX_LINE_BYTES, Event, Json, parse_object, re
 from gateway.assistants.transport import CONNECT_SECONDS, SdkHttpClient, Transport
 from gateway.coordination.lease import assert_current_lease_held
 from gateway.domain.errors import (
+    AssistantError,
+    AssistantMisconfigured,
     AssistantRateLimited,
     AssistantRefused,
     AssistantUnavailable,
@@ -51,6 +54,11 @@ MAX_LOADING_SECONDS = 10.0
 MAX_POLL_FAILURES = 4
 MIN_POLL_SECONDS = 0.02
 MAX_POLL_SECONDS = 30.0
+VERSION = "/v1"
+"""Where most servers have their API: https://api.openai.com/v1."""
+VERSION_IN_PATH = re.compile(r"/v\d")
+NOTHING_THERE = (NotFound.code, AssistantMisconfigured.code)
+"""Codes of the errors of a path that is not there, or is a web page."""
 MAX_ID_CHARS = 256
 BINARY_HEADERS = {"accept": "application/binary"}
 ANSWER_TOO_LONG = "The assistant's answer did not come to an end. Please ask for less at once."
@@ -296,7 +304,18 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
 
 
 async def check_model(api: AssistantApiClient, model: str) -> None:
-    """Raises AssistantMisconfigured if the server has no such model, NotFound if it has no model endpoints."""
+    """Raises AssistantMisconfigured if the server has no such model, NotFound if it has no model endpoints.
+
+    AssistantMisconfigured too if its API is at another address.
+    """
+    try:
+        await _ask_for_model(api, model)
+    except AssistantRefused as exc:
+        await reject_address_without_version(api, exc)
+        raise
+
+
+async def _ask_for_model(api: AssistantApiClient, model: str) -> None:
     try:
         if not api.is_azure:  # Azure lists models by their own names, not by deployment
             await api.get(f"/models/{path_segment(model)}")
@@ -304,3 +323,16 @@ async def check_model(api: AssistantApiClient, model: str) -> None:
     except NotFound:
         log.debug("server has no endpoint for a single model", host=api.host)
     await api.get("/models")
+
+
+async def reject_address_without_version(api: AssistantApiClient, error: AssistantRefused) -> None:
+    """Raises AssistantMisconfigured if the API is under ``/v1`` of the address where ``error`` was the answer."""
+    if api.is_azure or VERSION_IN_PATH.search(urlsplit(api.base_url).path) or error.code not in NOTHING_THERE:
+        return
+    try:
+        await api.get(f"{VERSION}/models")
+    except AssistantError:
+        return
+    raise AssistantMisconfigured(
+        f"The API is not at OPENAI_BASE_URL, but below it: write {VERSION} at its end"
+    ) from error

@@ -170,11 +170,12 @@ def _no_credit(error: VendorError) -> AssistantError:
 
 
 def _no_model(error: VendorError) -> AssistantError:
-    return AssistantMisconfigured(f"The server does not have the model. Check OPENAI_MODEL: {error.detail}")
+    detail = f"The server does not have the model. Check OPENAI_MODEL: {error.detail}"
+    return AssistantMisconfigured(detail, code="model_not_found")
 
 
 def _key_rejected(error: VendorError) -> AssistantError:
-    return AssistantMisconfigured(f"{KEY_REJECTED}: {error.detail}")
+    return AssistantMisconfigured(f"{KEY_REJECTED}: {error.detail}", code="key_rejected")
 
 
 def _forbidden(error: VendorError) -> AssistantError:

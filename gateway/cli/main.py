@@ -78,7 +78,7 @@ def migrate() -> None:
 def check() -> None:
     """Check everything that is configured. Exit status 1 if something fails."""
     all_ok = True
-    for line in run_checks(app.load_settings()):
+    for line in run_checks(*app.load_valid_settings()):
         all_ok = all_ok and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
     sys.exit(0 if all_ok else 1)
@@ -103,7 +103,7 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        for warning in app.exposure_warnings(settings):
+        for warning in app.start_warnings(settings):
             log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 

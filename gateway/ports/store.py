@@ -74,6 +74,10 @@ class KeyValueStore(Protocol):
         """Sets the value of a name, replacing any other. Names begin with the platform's."""
         ...
 
+    def replace_value(self, name: str, old: str, new: str) -> bool:
+        """Sets the value of a name if it is ``old``; returns whether it was."""
+        ...
+
     def delete_value(self, name: str) -> bool:
         """Deletes a value; returns whether it existed."""
         ...

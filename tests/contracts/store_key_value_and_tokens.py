@@ -37,6 +37,11 @@ class KeyValueContract:
     def test_deleted_value_is_gone(self, store: Store, peer: Store) -> None:
         store.set_value("pigeon:1", "first")
         store.set_value("pigeon:2", "other")
+        assert not store.replace_value("pigeon:1", "another", "new")
+        assert not store.replace_value("pigeon:2", "none", "new")
+        assert store.replace_value("pigeon:1", "first", "a\x00b\ud800 🕊")
+        assert peer.get_value("pigeon:1") == "a\ufffdb\ufffd 🕊"
+        assert peer.replace_value("pigeon:1", "a\x00b\ud800 🕊", "b")
         assert peer.delete_value("pigeon:1")
         assert not store.delete_value("pigeon:1")
         assert (store.get_value("pigeon:1"), store.get_value("pigeon:2")) == (None, "other")

@@ -20,6 +20,7 @@ from adapters.slack.adapter import SlackAdapter
 from adapters.slack.manifest import SCOPES
 from adapters.slack.oauth import Installations, SignedStates
 from adapters.slack.settings import SlackSettings
+from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.workspaces import InstalledWorkspaces
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.store import KeyValueStore
@@ -59,7 +60,7 @@ class OAuthSite:
         adapter = SlackAdapter(known, memory, FakeUnparsedUpdates(), run_once)
         self.workspaces = adapter._workspaces
         self.app = create_app([adapter], RecordingInbox().async_inbox, database_ok)
-        self.installations = Installations(memory)
+        self.installations = Installations(memory, TokenCipher(()))
 
     def begin(self, query: str = "") -> TestResponse:
         return self.app.pages.test_client().get(f"/slack/install{query}", base_url="https://gateway.example")

@@ -82,6 +82,14 @@ def test_check_of_the_removed_assistants_api_names_what_to_set(run: RunCli, fake
     assert "ASSISTANT_BACKEND=responses" in result.output
 
 
+@pytest.mark.parametrize("backend", ["responses", "chat", "threads"])
+def test_check_says_where_the_api_is_if_the_version_is_left_out(run: RunCli, fake: FakeOpenAI, backend: str) -> None:
+    address = {"OPENAI_BASE_URL": fake.base_url.removesuffix("/v1"), "ASSISTANT_BACKEND": backend}
+    result = run("check", **server(fake, ASST_ID=fake.assistant_id, **address))
+    assert result.exit_code == 1
+    assert "The API is not at OPENAI_BASE_URL, but below it: write /v1 at its end" in result.output
+
+
 def test_check_names_every_variable_that_is_missing(run: RunCli) -> None:
     result = run("check", AZURE_OPENAI_API_KEY="secret-of-azure")
     assert result.exit_code == 1
@@ -90,7 +98,37 @@ def test_check_names_every_variable_that_is_missing(run: RunCli) -> None:
     assert "secret-of-azure" not in result.output
 
 
-@pytest.mark.parametrize("command", ["check", "chat", "migrate"])
+def test_check_tells_everything_that_is_wrong_and_checks_the_rest(run: RunCli) -> None:
+    result = run("check", PORT="many", SLACK_BOT_TOKEN="xoxb-1", ADMIN_PASSWORD="x", SLACK_TOKEN="1", ALLOWED="htpt:a")
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    named = (
+        "PORT:",
+        "ADMIN_PASSWORD:",
+        "ALLOWED:",
+        "SLACK_TOKEN",
+        "Slack is half set up. Missing: SLACK_SIGNING_SECRET",
+    )
+    for name in named:
+        assert len([line for line in lines if line.startswith(f"FAIL settings: {name}")]) == 1, name
+    assert "ok   database: will be migrated on start" in lines
+    assert any(line.startswith("ok   assistant: the offline assistant") for line in lines)
+    assert any(line.startswith("ok   POST /chat:") for line in lines)
+
+
+def test_check_does_not_check_an_assistant_whose_settings_are_wrong(run: RunCli) -> None:
+    result = run("check", OPENAI_API_KEY="sk-…")
+    assert "FAIL settings: OPENAI_API_KEY: contains …" in result.output
+    assert "FAIL assistant: not checked, because of its settings above" in result.output
+
+
+def test_check_goes_on_without_a_database(run: RunCli) -> None:
+    result = run("check", DATABASE_URL="sqlite:////nowhere/x.db")
+    assert "FAIL database: DATABASE_URL: the folder /nowhere does not exist" in result.output
+    assert "ok   POST /chat:" in result.output
+
+
+@pytest.mark.parametrize("command", ["chat", "migrate"])
 def test_a_setting_that_is_wrong_is_named_in_one_line(run: RunCli, command: str) -> None:
     result = run(command, PORT="many")
     assert result.exit_code == 1
