@@ -65,6 +65,7 @@ class SqlStore:
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)
     retry_turn = implemented_by(lambda store: store.turn_queue.retry_turn)
     append_to_queued = implemented_by(lambda store: store.turn_queue.append_to_queued)
+    complete_queued = implemented_by(lambda store: store.turn_queue.complete_queued)
     edit_queued = implemented_by(lambda store: store.turn_queue.edit_queued)
     cancel_turn = implemented_by(lambda store: store.turn_queue.cancel_turn)
     record_feedback = implemented_by(lambda store: store.turn_queue.record_feedback)

@@ -110,7 +110,9 @@ class ReportingStore(Protocol):
         ...
 
     def conversations_of(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
-        """Returns the conversations with a turn or a key of a person, each with whether it has no other person's turns.
+        """Returns the conversations with a turn or a key of a person, or where others' turns quote or name them.
+
+        Each with whether it has no other person's turns.
 
         Erased turns have no author, so they do not make a conversation shared.
         """
@@ -120,8 +122,9 @@ class ReportingStore(Protocol):
         """Erases the turns of one person in a conversation; returns how many.
 
         The conversation loses its thread and the record of its earlier threads: the next turn creates a thread from the
-        remaining turns. Unfinished turns of the person are cancelled. Returns None and does nothing when the
-        conversation is deleted, or has another thread than ``conversation`` says, which may contain their messages too.
+        remaining turns. Unfinished turns of the person are cancelled. What others' turns quote of the person is erased,
+        and so is their name there. Returns None and does nothing when the conversation is deleted, or has another
+        thread than ``conversation`` says, which may contain their messages too.
         """
         ...
 

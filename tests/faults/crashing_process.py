@@ -27,6 +27,7 @@ from gateway.ports.store import (
     LeasedWrite,
     RecordOutcome,
     ReleaseLease,
+    SetContext,
     SetPostedMessages,
     SetRun,
     SetThread,
@@ -40,6 +41,7 @@ LEASE_SECONDS = 0.5
 WRITE_NAMES: dict[type, str] = {
     SetThread: "set thread",
     SetRun: "set run",
+    SetContext: "set context",
     RecordOutcome: "record outcome",
     AppendAuditEntry: "append audit entry",
     SetPostedMessages: "save posted messages",
