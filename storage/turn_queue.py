@@ -123,7 +123,8 @@ class SqlTurnQueue:
             if turn.state is not TurnState.QUEUED:
                 return turn.erased_at is not None or not _new_files(turn.message, again)
             files = (*turn.message.files, *_new_files(turn.message, again))
-            columns = {"turn": turn.id, "said": _longer_text(turn.message, again), "attached": files}
+            said = storable(again.text) if is_due else _longer_text(turn.message, again)
+            columns = {"turn": turn.id, "said": said, "attached": files}
             connection.execute(sql.append_to_queued, columns)
             if is_due:
                 pubsub.publish(connection, [pubsub.DUE])
@@ -220,9 +221,9 @@ def _new_files(message: Message, more: Message) -> tuple[File, ...]:
 
 
 def _longer_text(message: Message, again: Message) -> str:
-    """Returns the text of a message that arrived twice: another one is older than an edit, or less complete."""
+    """Returns the text of a message that arrived twice: with what follows it, but never one that an edit replaced."""
     said = storable(again.text)
-    return said if message.text in said else message.text
+    return said if said.startswith(f"{message.text}\n") else message.text
 
 
 def _join_texts(text: str, more: str) -> str:

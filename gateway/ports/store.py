@@ -296,6 +296,7 @@ class Store(KeyValueStore, Protocol):
     def complete_queued(self, again: Message) -> bool:
         """Adds what another event about a message has more, text and files, to its queued turn, which waits no longer.
 
+        The text of a turn that waited for this event is replaced, of any other only extended: it may have been edited.
         True also when there is nothing more, or no such turn. False: it has files that the turn started without.
         """
         ...

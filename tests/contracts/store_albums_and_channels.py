@@ -62,11 +62,16 @@ class CompleteContract:
         assert peer.complete_queued(again)
 
     def test_an_edited_text_is_not_replaced_by_an_older_one(self, store: Store) -> None:
-        turn = enqueue_one(store, message(text="look", name="twin", debounce_seconds=WEEK), new_turn()).turn
-        assert store.edit_queued(MessageEdited(PLATFORM, turn.message.message_id, "do not look"))
+        turn = enqueue_one(store, message(text="look", name="twin"), new_turn()).turn
+        assert store.edit_queued(MessageEdited(PLATFORM, turn.message.message_id, "loo"))
         assert store.complete_queued(replace(message(text="look", name="twin"), files=(File("a.png", "F1"),)))
         stored = get_turn(store, turn)
-        assert (stored.message.text, names(stored)) == ("do not look", {"a.png"})
+        assert (stored.message.text, names(stored)) == ("loo", {"a.png"})
+
+    def test_a_turn_that_did_not_wait_gets_what_follows_its_text(self, store: Store) -> None:
+        turn = enqueue_one(store, message(text="look", name="twin"), new_turn()).turn
+        assert store.complete_queued(message(text="look\n\nForwarded: x", name="twin"))
+        assert get_turn(store, turn).message.text == "look\n\nForwarded: x"
 
     def test_a_turn_that_has_started_takes_nothing_more(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
