@@ -27,6 +27,7 @@ READS = frozenset(
         FILE_CONTENT,
         "apps.connections.open",
         "auth.test",
+        "bots.info",
         "conversations.history",
         "conversations.info",
         "conversations.replies",
