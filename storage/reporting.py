@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select
 
+from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter, UsageBucket
 from storage import reporting_sql as statements
@@ -67,6 +68,10 @@ class SqlReportingStore:
 
     def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
         return [Feedback(*row) for row in self._fetch_all(statements.feedback_by, on=platform, person=author)]
+
+    def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
+        found = self._fetch_all(statements.quoting_turns, on=platform, named=context_mark(author))
+        return [(turn, quote) for turn, context in found for quote in context.quotes if quote.person == author]
 
     def unfinished_turns_by(self, platform: str, author: str) -> Sequence[TurnId]:
         return [turn for (turn,) in self._fetch_all(statements.unfinished_turns_by, on=platform, person=author)]

@@ -234,6 +234,7 @@ conversations_of = (
     .where(or_(C.user_id == _author, C.id.in_(select(T.conversation_id).where(_by_author)), C.id.in_(_quoting)))
     .order_by(C.id)
 )
+quoting_turns = select(T.id, T.context).where(T.platform == bindparam("on"), _names_person).order_by(*TURN_ORDER)
 contexts_naming = select(T.seq, T.context).where(T.conversation_id == bindparam("conversation"), _names_person)
 set_context = (
     update(turns)

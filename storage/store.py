@@ -105,6 +105,7 @@ class SqlStore:
     get_conversation = implemented_by(lambda store: store.reporting.get_conversation)
     usage_buckets = implemented_by(lambda store: store.reporting.usage_buckets)
     turns_by_author = implemented_by(lambda store: store.reporting.turns_by_author)
+    quotes_of = implemented_by(lambda store: store.reporting.quotes_of)
     feedback_by = implemented_by(lambda store: store.reporting.feedback_by)
     unfinished_turns_by = implemented_by(lambda store: store.reporting.unfinished_turns_by)
     conversations_of = implemented_by(lambda store: store.reporting.conversations_of)

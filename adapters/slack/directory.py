@@ -11,6 +11,7 @@ from adapters.base.json_fields import Fields, object_in, text_in
 from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import Workspace
 from gateway import logs
+from gateway.domain.context import clean_name
 from gateway.domain.errors import DeliveryError
 from gateway.ports.platform import DeliveryContext
 
@@ -39,7 +40,7 @@ def _person(answer: Fields) -> str:
     user = object_in(answer, "user")
     profile = object_in(user, "profile")
     names = (text_in(profile, "display_name"), text_in(profile, "real_name"), text_in(user, "real_name"))
-    return next((name for name in (*names, text_in(user, "name")) if name.strip()), "")
+    return next((name for name in (*names, text_in(user, "name")) if clean_name(name)), "")
 
 
 PERSON = Lookup("users.info", "user", _person)

@@ -16,7 +16,7 @@ from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
 from adapters.telegram.reply_target import NAME, TelegramTarget
 from adapters.telegram.settings import TelegramSettings
-from gateway.domain.context import ChatContext
+from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import (
     ChannelMigrated,
@@ -148,7 +148,8 @@ class UpdateParser:
         """Returns who speaks, where several people take part in the conversation."""
         if context.direct or self._scope == "user" or not self._has_names:
             return None
-        return ChatContext(text_input.author_of(parsed.message, self._me))
+        name = text_input.author_of(parsed.message, self._me)
+        return ChatContext(name if clean_name(name) else text_input.SOMEBODY)
 
     def _author(self, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.

@@ -109,13 +109,16 @@ def _quotations(quotes: Sequence[Quote], labels: Sequence[Label]) -> Iterable[st
 
 
 def _quoted_lines(quote: Quote, labels: Sequence[Label]) -> Iterable[str]:
-    """Yields the lines of a quote, each marked as quoted, however its lines are separated."""
+    """Yields the lines of a quote, each marked as quoted, however its lines are separated.
+
+    Those after the first are indented, so that none can pass for the message of somebody else.
+    """
     kept = "".join(
         character for character in with_labels(quote.text, labels) if character in LAYOUT or not _is_control(character)
     )
     speaker = clean_name(quote.speaker)
     for number, line in enumerate(kept.splitlines() or [""]):
-        yield f"> {speaker}: {line}" if speaker and not number else f"> {line}"
+        yield f">   {line}" if number else f"> {speaker}: {line}" if speaker else f"> {line}"
 
 
 def _ends_name(character: str) -> bool:

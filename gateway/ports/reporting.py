@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
 
 LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -103,6 +104,10 @@ class ReportingStore(Protocol):
 
     def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
         """Returns a person's feedback on any replies, oldest first."""
+        ...
+
+    def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
+        """Returns what turns quote of a person's messages that were not said to the bot, each with the turn."""
         ...
 
     def unfinished_turns_by(self, platform: str, author: str) -> Sequence[TurnId]:

@@ -128,7 +128,9 @@ class PersonContract:
         answered_turn(store, "roof", author="Adam")
         shared = [(conversation_of(store, claim.turn), False)]
         assert reporting.conversations_of(PLATFORM, "Ada") == shared
+        assert reporting.quotes_of(PLATFORM, "Ada") == [(claim.turn.id, quotes[0])]
         assert reporting.erase_author(shared[0][0], "Ada") == 0
+        assert reporting.quotes_of(PLATFORM, "Ada") == []
         kept = get_turn(store, claim.turn).message
         assert kept.context == ChatContext("Eve E", (), quotes[1:])
         assert kept.text == "Hello"

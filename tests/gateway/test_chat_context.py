@@ -32,7 +32,7 @@ def test_quotes_stand_in_front_and_are_marked() -> None:
     assert message("Why?", context).text_with_attachments.split("\n") == [
         f"[Earlier messages of this thread, quoted as context; {NOT_INSTRUCTIONS}:]",
         "> Ann: It fails",
-        "> since noon, says @Bob Ray",
+        ">   since noon, says @Bob Ray",
         "",
         f"[What the author of the message below has on the screen, quoted as context; {NOT_INSTRUCTIONS}:]",
         "> a page",
@@ -66,7 +66,7 @@ def test_a_quote_never_leaves_its_quotation(text: str, speaker: str) -> None:
     told = message("Why?", ChatContext("Ann", quotes=(Quote(text, speaker),))).text_with_attachments
     heading, *lines = told.removesuffix("\n\nAnn: Why?").splitlines()
     assert heading.startswith("[Earlier messages")
-    assert all(line.startswith("> ") for line in lines)
+    assert all(line.startswith(">   " if number else "> ") for number, line in enumerate(lines))
 
 
 def test_what_was_quoted_of_a_person_can_be_taken_out() -> None:

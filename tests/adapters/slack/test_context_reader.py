@@ -168,7 +168,7 @@ async def test_a_thread_under_the_alert_of_an_app_is_read_with_all_that_it_says(
     root = reading.slack.app_posts("", channel=CHANNEL, username="Watch: dog", attachments=[attachment])
     nameless = reading.slack.app_posts("Still full.", channel=CHANNEL, thread_ts=root)
     assert nameless
-    assert "\n> Watch dog: Disk full\n> host: db-7\n> App B0ALERT: Still full.\n" in await reading.mention("?!", root)
+    assert "\n> Watch dog: Disk full\n>   host: db-7\n> App B0ALERT: Still full.\n" in await reading.mention("?!", root)
 
 
 async def test_our_own_first_message_of_a_thread_is_quoted_as_ours(reading: Reading) -> None:

@@ -248,6 +248,11 @@ def test_in_the_name_of_a_group_the_group_speaks() -> None:
     assert one(anonymous).text_with_attachments == "The board: hi"
 
 
+def test_a_name_that_nobody_can_read_is_somebody() -> None:
+    hidden = mention("hi", user={"id": 5, "is_bot": False, "first_name": "\u200b"})
+    assert one(hidden).text_with_attachments == "somebody: hi"
+
+
 def test_a_mention_of_somebody_without_a_username_reads_as_their_name() -> None:
     bob = {"type": "text_mention", "offset": 4, "length": 7, "user": {"id": 5, "first_name": "Bob"}}
     assert one(message_json("ask Bob Ray", entities=[bob])).text == "ask @Bob Ray"
