@@ -64,7 +64,7 @@ TURN = (
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller),
+    *(T.cost_is_estimate, T.caller, T.context),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -322,6 +322,17 @@ append_to_queued = (
     .where(T.id == bindparam("turn"))
     .values(text=bindparam("said"), files=bindparam("attached", type_=T.files.type))
 )
+_debounced = select(T.conversation_id).where(
+    T.platform == bindparam("on"), T.message_id == bindparam("message"), T.seq == C.head + 1
+)
+end_debounce = (
+    update(conversations)
+    .where(C.id == _debounced.correlate(conversations).scalar_subquery(), C.owner.is_(None))
+    .where(C.next_at > select(clock()).scalar_subquery())
+    .values(next_at=clock())
+    .returning(C.id)
+)
+"""Makes a conversation due at once whose next turn waits for more of its message."""
 _target = conversations.alias("there")
 move_channel = (
     update(conversations)

@@ -14,6 +14,7 @@ from yarl import URL
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.errors import Rejected, Unreachable
+from adapters.base.expiring_cache import ExpiringCache
 from adapters.base.json_fields import object_or_empty
 from adapters.slack.error_map import PLATFORM, SERVER_ERROR, refused, translate
 from adapters.slack.rate_limits import buckets_of
@@ -33,9 +34,18 @@ OK = 200
 JSON = "application/json; charset=utf-8"
 
 QUERY_METHODS = frozenset(
-    {"conversations.info", "conversations.replies", "files.getUploadURLExternal", "files.info", "users.info"}
+    {
+        *("bots.info", "conversations.info", "conversations.replies"),
+        *("files.getUploadURLExternal", "files.info", "users.info"),
+    }
 )
 """Methods that take no JSON (docs.slack.dev/reference/methods: content types)."""
+
+
+POSTING_METHODS = frozenset({"chat.postMessage", "chat.startStream"})
+MOST_POSTED = 10_000
+POSTED_SECONDS = 3600.0
+"""How long a message is remembered as posted by us: Slack repeats its event for a few minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class SlackClient(ApiClient):
         # As many connections as calls: Slack's limits are kept elsewhere. No cookies: those of one workspace must not
         # be sent to another.
         self._http = HttpClient()
+        self._posted: ExpiringCache[str] = ExpiringCache(MOST_POSTED)
 
     def translate(self, method: str, exc: Exception) -> DeliveryError:
         return translate(method, exc)
@@ -94,7 +105,13 @@ class SlackClient(ApiClient):
         else:
             buckets = buckets_of(method, workspace.team, str(args.get("channel", "")))
             answer = await self.limited(lambda: self._send(method, args, workspace), outbox, buckets, max_wait=max_wait)
+        if method in POSTING_METHODS:
+            self._posted.set((args.get("channel"), answer.data.get("ts")), method, POSTED_SECONDS)
         return answer.data
+
+    def has_posted(self, channel: str, ts: str) -> bool:
+        """Returns whether this process posted a message lately. No I/O."""
+        return self._posted.get((channel, ts)) is not None
 
     async def identify(self, workspace: Workspace) -> TokenIdentity:
         """Asks whom the token is for; ``workspace.team`` may be empty. Raises as ``call`` does."""

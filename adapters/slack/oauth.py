@@ -155,6 +155,8 @@ class InstallFlow(OAuthFlow):
         team = request.query.get("team", [""])[0]
         if team:
             asked["team"] = team
+        if self.settings.redirect_uri:  # needed where the app has several, docs.slack.dev/authentication
+            asked["redirect_uri"] = self.settings.redirect_uri
         return f"{self.settings.authorization_url}?{urlencode(asked)}"
 
     def run_installation(self, code: str) -> Installation | None:
@@ -162,7 +164,10 @@ class InstallFlow(OAuthFlow):
         settings = self.settings
         try:
             answer = self.client.oauth_v2_access(
-                client_id=settings.client_id, client_secret=settings.client_secret, code=code
+                client_id=settings.client_id,
+                client_secret=settings.client_secret,
+                code=code,
+                redirect_uri=settings.redirect_uri,
             )
         except SlackApiError as exc:
             log.warning("Slack refused an installation", error=exc.response.get("error"))
@@ -223,6 +228,7 @@ class OAuthRoutes:
                 user_scopes=[],
                 install_path=INSTALL,
                 install_page_rendering_enabled=False,
+                redirect_uri=settings.public_url + REDIRECT if settings.public_url else None,
                 redirect_uri_path=REDIRECT,
                 callback_options=CallbackOptions(self._succeeded, self._failed),
                 authorization_url=urljoin(self._slack, "oauth/v2/authorize"),

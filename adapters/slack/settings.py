@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
+from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
 from gateway.setting_values import Key, reject_prefixes
 from gateway.settings import EnvironmentSettings, TokenPattern
@@ -56,6 +57,9 @@ class SlackSettings(EnvironmentSettings):
     slack_encryption_keys: SecretStr | None = None
     """Encrypts the tokens of installed workspaces in the database: comma-separated random texts of at least 32
     characters, such as ``openssl rand -hex 32`` prints. The first encrypts, all decrypt: put a new one in front."""
+    public_url: str | None = None
+    """The address of the gateway on the internet. Slack sends people back there who install the app; with a webhook
+    secret, Telegram's webhook is registered there."""
     slack_api_url: str = f"{SLACK}/api/"
     """The Web API; change it for a server of your own."""
     slack_scope: Literal["topic", "channel", "user"] = "topic"
@@ -64,6 +68,10 @@ class SlackSettings(EnvironmentSettings):
     """What is answered in channels: also every message in a thread where the bot was mentioned, or mentions only."""
     slack_allowed_bots: str = ""
     """Comma-separated user or bot ids of other bots that are answered; ``*`` for all."""
+    slack_context_chars: NonNegativeInt = 8_000
+    """How many characters of a thread are quoted to the assistant when a mention in it is answered; 0: none."""
+    slack_names: bool = True
+    """Tell the assistant the names of the people who write, and of those they mention."""
     slack_preview: Literal["stream", "update", "off"] = "stream"
     """How a reply is shown while it is written: by Slack's streaming, by editing a message, or not at all."""
     slack_stream_seconds: PositiveFloat = 1.0
@@ -96,6 +104,11 @@ class SlackSettings(EnvironmentSettings):
         if keys is not None and any(len(key) < MIN_KEY_CHARS for key in _split(keys.get_secret_value())):
             raise ValueError(f"has a key of fewer than {MIN_KEY_CHARS} characters; openssl rand -hex 32 prints one")
         return keys
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        return public_url(url, "").geturl() if url else url
 
     @field_validator("slack_prompts")
     @classmethod

@@ -41,6 +41,8 @@ class TelegramSettings(EnvironmentSettings):
     """What is answered in groups: what mentions or replies to the bot, everything, or nothing."""
     telegram_allowed_chats: str = ""
     """Comma-separated ids of chats and users that are answered; empty: all."""
+    telegram_names: bool = True
+    """Tell the assistant who writes in groups."""
     telegram_streaming: bool = True
     """Show a reply while it is written."""
     telegram_draft_seconds: PositiveFloat = 0.5

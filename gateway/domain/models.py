@@ -1,4 +1,4 @@
-"""The domain model: frozen dataclasses without I/O. Imports nothing else of the gateway."""
+"""The domain model: frozen dataclasses without I/O. Imports nothing of the gateway but its own parts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, Protocol
+
+from gateway.domain.context import ChatContext, clean_name
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -128,10 +130,23 @@ class Message:
     caller: str = ""
     """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
 
+    context: ChatContext | None = None
+    """Names and quotations that go with it; None: none, or not fetched yet."""
+
+    @property
+    def own_text(self) -> str:
+        """Returns the text with one line per attached file."""
+        return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
+
     @property
     def text_with_attachments(self) -> str:
-        """Returns the text with one line per attached file, as the message appears in a thread's history."""
-        return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
+        """Returns the message as the assistant reads it, and as it appears in a thread's history."""
+        return self.own_text if self.context is None else self.context.render(self.own_text)
+
+    @property
+    def speaker(self) -> str:
+        """Returns the name of who speaks, where several people take part in the conversation; else ""."""
+        return "" if self.context is None else clean_name(self.context.speaker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +337,8 @@ class Exchange:
     text: str
     reply: str
     author: str = ""
+    speaker: str = ""
+    """As ``Message.speaker``."""
 
 
 # Events that an assistant yields while it works on a turn.

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from gateway.domain.context import ChatContext
 from gateway.domain.models import (
     Attachment,
     ChannelMigrated,
@@ -212,6 +213,24 @@ class FetchesAttachments(Protocol):
         """Returns one Attachment per file of a turn's message, in order, with the content in ``spool``.
 
         On the worker's loop. Raises nothing.
+        """
+        ...
+
+
+TurnLoader = Callable[[int], Awaitable[Sequence[Turn]]]
+"""Loads the newest so many turns before a turn, oldest first. Raises StoreUnavailable."""
+
+
+@runtime_checkable
+class FetchesContext(Protocol):
+    """An adapter that fetches, or looks up, what belongs to a message besides its text."""
+
+    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        """Returns the names and quotations that go with a turn's message; None if there are none to fetch.
+
+        Called by the worker before the assistant is asked, until something is returned, which is stored with the turn.
+        What the platform refuses is left out, and the context says so. ``before``: loads the conversation's turns
+        before this one. Raises NotForUs; DeliveryError if no reply could be delivered, whatever it says; LeaseLost.
         """
         ...
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from threading import Event
 from typing import Protocol
 
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import (
     NO_TOKENS,
@@ -124,6 +125,15 @@ class SetRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SetContext:
+    """Sets the context of the turn's message, so that a retry asks the same. Result: the turn."""
+
+    lease: Lease
+    turn: Turn
+    context: ChatContext
+
+
+@dataclass(frozen=True, slots=True)
 class RecordOutcome:
     """Records the outcome of a running turn: a reply or a failure. Result: the turn.
 
@@ -187,7 +197,9 @@ class ReleaseLease:
     not_started: bool = False
 
 
-LeasedWrite = SetThread | SetRun | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease
+LeasedWrite = (
+    SetThread | SetRun | SetContext | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease
+)
 WriteResult = Turn | Claim | LeaseLost | None
 
 
@@ -282,6 +294,14 @@ class Store(KeyValueStore, Protocol):
         """Appends the text and files of an album item to the queued turn of its message.
 
         True also when it was appended before. False: the turn has started, or does not exist.
+        """
+        ...
+
+    def complete_queued(self, again: Message) -> bool:
+        """Adds what another event about a message has more, text and files, to its queued turn, which waits no longer.
+
+        The text of a turn that waited for this event is replaced, of any other only extended: it may have been edited.
+        True also when there is nothing more, or no such turn. False: it has files that the turn started without.
         """
         ...
 

@@ -371,7 +371,7 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
 def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant remembers of these turns."""
     return tuple(
-        Exchange(each.message.text_with_attachments, each.reply, each.message.author)
+        Exchange(each.message.text_with_attachments, each.reply, each.message.author, each.message.speaker)
         for each in _since_reset(turns)
         if each.reply or each.reply_files
     )

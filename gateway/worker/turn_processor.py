@@ -17,7 +17,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.retry import Backoff
-from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
+from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.models import AuditEvent, Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
@@ -26,6 +26,7 @@ from gateway.policy.admission import AdmissionControl, Denial, Grant
 from gateway.ports.platform import Adapter, DeliveryContext
 from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease
 from gateway.worker.assistant_runner import AssistantRunner, RunAttempt, failure_of
+from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.turn_files import LEFT_OUT_NOTICE, TurnFiles
 
@@ -116,6 +117,7 @@ class TurnProcessor:
     ) -> None:
         self._store = store
         self._assistant_runner = assistant_runner
+        self._context_fetcher = ContextFetcher(store)
         self._admission = admission
         self._adapters = adapters
         self._delivery_context_of = delivery_context_of
@@ -182,7 +184,7 @@ class TurnProcessor:
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
-                outcome = await self._outcome(work, work.attempt, files)
+                outcome = await self._outcome(work, work.attempt, files, context)
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease and the turn as they are now: they may be newer than those the turn was started with.
@@ -202,7 +204,9 @@ class TurnProcessor:
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
         return turn
 
-    async def _outcome(self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles) -> RecordOutcome:
+    async def _outcome(
+        self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
+    ) -> RecordOutcome:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
@@ -211,7 +215,7 @@ class TurnProcessor:
             return RecordOutcome(lease, turn, failure=CANCELLED)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
-        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files))
+        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, outbox))
         try:
             await asyncio.wait((work.outcome_task,))
         finally:
@@ -224,13 +228,23 @@ class TurnProcessor:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
             return await self._outcome_of(work, attempt, failure=failure_of(exc))
 
-    async def _start_attempt(self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles) -> RecordOutcome:
-        """Returns the reply, or the failure if the operator's rules do not admit the turn. Raises AssistantError."""
+    async def _start_attempt(
+        self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
+    ) -> RecordOutcome:
+        """Returns the reply, or the failure if the turn is not admitted or not deliverable. Raises AssistantError."""
         lease, turn = work.claim.lease, work.claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
             return RecordOutcome(lease, turn, failure=admitted.failure)
         work.budget_grant = admitted
+        try:
+            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
+        except NotForUs:
+            await self._store.read(lambda store: store.cancel_turn(turn.id))
+            return RecordOutcome(lease, turn, failure=CANCELLED)
+        except DeliveryError as exc:
+            log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
+            return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         reply = await self._assistant_runner.run_turn(attempt)
         text = f"{reply.text}\n\n{LEFT_OUT_NOTICE}" if files.left_out else reply.text
         return await self._outcome_of(work, attempt, reply=admitted.with_notice(text), files=reply.files)

@@ -163,6 +163,9 @@ class Worker:
             if not self._accepting_count:
                 self._none_accepting.set()
 
+    def wake_up(self, delay: float = 0.0) -> None:
+        self._loop.call_later(delay, self._wake_up.set)
+
     def start_claim(self, claim: Claim, since: float) -> None:
         self._start_task(claim, since)
 

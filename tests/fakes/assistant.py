@@ -129,7 +129,7 @@ class FakeAssistant:
     def post(self, turn: Turn, thread: FakeThread) -> RunId:
         """Posts a turn's message unless the thread has it already; returns the run id."""
         if turn.id not in thread.runs:
-            thread.texts.append(turn.message.text)
+            thread.texts.append(turn.message.text_with_attachments if turn.message.context else turn.message.text)
             thread.runs[turn.id] = RunId(f"run_{next(self._ids)}")
             thread.replies[turn.id] = f"You said: {turn.message.text}"
         return thread.runs[turn.id]

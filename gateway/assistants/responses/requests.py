@@ -12,6 +12,7 @@ from gateway.assistants.responses.items import is_final
 from gateway.assistants.responses.local_threads import is_local
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.speakers import instructions_for
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AnswerLost, AssistantRateLimited
 from gateway.tools import ToolBox
@@ -60,8 +61,8 @@ class ServerResponses:
         body: Json = {"model": self._config.model, "input": state.to_input(items), "stream": self._config.stream}
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
-        if self._config.instructions:
-            body["instructions"] = self._config.instructions  # a conversation does not store them
+        if instructions := instructions_for(state.turn, self._config.instructions):
+            body["instructions"] = instructions  # a conversation does not store them
         if self._tools and Feature.TOOLS not in self._limits:
             body["tools"] = self._tools
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}

@@ -18,6 +18,7 @@ from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, Not
 from gateway.assistants.history import exchange_messages, pair_exchanges
 from gateway.assistants.json_fields import as_object, as_objects, as_text, counted_usage
 from gateway.assistants.new_threads import NewThreads
+from gateway.assistants.speakers import instructions_for
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
@@ -311,6 +312,8 @@ class ThreadsBackend:
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
         metadata = {"turn_id": state.turn.id}
         body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
+        if note := instructions_for(state.turn, ""):
+            body["additional_instructions"] = note
         if with_message:
             message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
             body["additional_messages"] = [message]
