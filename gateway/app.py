@@ -28,6 +28,7 @@ from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
@@ -219,7 +220,12 @@ def open_gateway(
     toolbox = ToolBox(TOOLS, settings.tool_timeout_seconds)
     assistant = assistants.build(settings, toolbox, async_store)
     runner = AssistantRunner(
-        async_store, assistant, metrics, timeout=timeout, estimator=_estimator(settings, assistant, toolbox)
+        async_store,
+        assistant,
+        metrics,
+        timeout=timeout,
+        estimator=_estimator(settings, assistant, toolbox),
+        cost_limit=TurnCostLimit.load(settings),
     )
     delivery_context_of = partial(WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant)
     gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)

@@ -24,6 +24,7 @@ from gateway.domain.errors import (
     ThreadMissing,
 )
 from gateway.domain.models import (
+    REASONING,
     Attachment,
     AuditEvent,
     Claim,
@@ -37,6 +38,7 @@ from gateway.domain.models import (
     RunId,
     RunStarted,
     ThreadId,
+    ToolCall,
     Turn,
     TurnState,
     Usage,
@@ -45,6 +47,7 @@ from gateway.domain.models import (
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
+from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.budgets import AttemptUsage, ModelUsage
 from gateway.ports.store import AppendAuditEntry, SetRun, SetThread, Store
@@ -61,6 +64,7 @@ LOOK_UP_SECONDS = 20.0
 
 RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
 STOPPED_REPLY = "Stopped."
+TOO_COSTLY = "The assistant used its tools until this message had cost as much as it may. Please ask for less at once."
 NOTHING_TO_STOP_REPLY = "There is nothing to stop."
 
 log = logs.get_logger(__name__)
@@ -102,9 +106,11 @@ class AssistantRunner:
         max_retries: int = 4,
         retry_delay: float = 0.5,
         estimator: RequestEstimator | None = None,
+        cost_limit: TurnCostLimit | None = None,
     ) -> None:
         """``timeout``: seconds that a turn may take. ``max_retries``: how often a failed run is retried, the first time
         after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests that nobody counted.
+        ``cost_limit``: None: a turn may cost anything.
         """
         self._store = store
         self._assistant = assistant
@@ -113,6 +119,7 @@ class AssistantRunner:
         self._max_retries = max_retries
         self._retry_delay = retry_delay
         self._estimator = estimator or RequestEstimator(assistant.model)
+        self._cost_limit = cost_limit
 
     def attempt(
         self,
@@ -264,6 +271,7 @@ class AssistantRunner:
                     elif isinstance(event, RunCompleted):
                         return await self._checked(attempt, event)
                     elif not isinstance(event, UsageCounted):
+                        self._check_cost(attempt, event)
                         attempt.preview.emit(event)
         except AssistantError as exc:
             attempt.meter.fail(exc)
@@ -273,6 +281,13 @@ class AssistantRunner:
             attempt.run_id = None  # a rate-limited run has ended; ``resume`` looks for what it left behind
             raise
         raise AssistantUnavailable("the run ended without an answer")
+
+    def _check_cost(self, attempt: RunAttempt, event: PreviewEvent) -> None:
+        """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may."""
+        calls_tool = isinstance(event, ToolCall) and not event.done and event.name != REASONING
+        if calls_tool and self._cost_limit and self._cost_limit.is_reached(attempt.meter.counted()):
+            why = "the turn has cost as much as it may, and more tools to run"
+            raise AssistantRefused(why, code="too_many_rounds", user_message=TOO_COSTLY)
 
     async def _checked(self, attempt: RunAttempt, answer: RunCompleted) -> RunCompleted:
         """Returns the answer, and marks one that was cut off. Raises AssistantRefused when it is empty."""
