@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.assistants.attachments import BinaryPart, MessagePart, TextPart
+from gateway.assistants.attachments import MessagePart, TextPart
 from gateway.assistants.history import exchange_messages
-from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.sse import Json
 from gateway.domain.models import Exchange
 
+STREAM = "stream"
+"""OpenAI streams some models only to organisations that it has verified."""
 KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
@@ -19,7 +21,7 @@ class ChatRequest:
     """A request, and what of it the server might refuse."""
 
     body: Json
-    features: frozenset[Feature]
+    features: set[Feature]
     fields: tuple[str, ...]
     """Names of fields that can be left out: of the body, and of the assistant's messages."""
 
@@ -50,15 +52,17 @@ class RequestBuilder:
     ) -> ChatRequest:
         messages = [message for exchange in history for message in exchange_messages(exchange)]
         messages += [{"role": "user", "content": _content(text, parts)}, *map(self._without_refused, tool_messages)]
-        body: Json = {"model": self._model, "messages": self._arranged(messages), "stream": self._stream}
+        body: Json = {"model": self._model, "messages": self._arranged(messages)}
+        body["stream"] = self._stream and STREAM not in self._limits
         if self._functions and Feature.TOOLS not in self._limits:
             body["tools"] = self._functions
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
-        body |= {name: value for name, value in self._optional.items() if name not in self._limits}
+        if body["stream"]:
+            body |= {name: value for name, value in self._optional.items() if name not in self._limits}
         return ChatRequest(body, self._features(body, parts), self._optional_fields(body))
 
-    def _features(self, body: Json, parts: Sequence[MessagePart]) -> frozenset[Feature]:
+    def _features(self, body: Json, parts: Sequence[MessagePart]) -> set[Feature]:
         messages = body["messages"]
         used: Mapping[Feature, bool] = {
             Feature.TOOLS: "tools" in body,
@@ -71,13 +75,13 @@ class RequestBuilder:
             Feature.NO_REASONING_TEXT: any(
                 message["role"] == "assistant" and "reasoning_content" not in message for message in messages
             ),
-            Feature.IMAGES: any(isinstance(part, BinaryPart) and part.is_image for part in parts),
         }
-        return frozenset(feature for feature, is_used in used.items() if is_used)
+        return features_of_files(parts).union(feature for feature, is_used in used.items() if is_used)
 
     def _optional_fields(self, body: Json) -> tuple[str, ...]:
         kept = {name for message in body["messages"] for name in message if message["role"] == "assistant"}
-        return (*(name for name in self._optional if name in body), *sorted(kept - KNOWN_FIELDS))
+        streamed = (STREAM,) if body["stream"] else ()
+        return (*(name for name in self._optional if name in body), *streamed, *sorted(kept - KNOWN_FIELDS))
 
     def _without_refused(self, message: Json) -> Json:
         """Returns a message of a tool round as this server takes it."""

@@ -298,6 +298,8 @@ REFUSALS = [
     ("400 Bad Request", "Function calling is not enabled for this model", "tools"),
     ("400 Bad Request", "Unsupported parameter: 'tools'", "tools"),
     ("422 Unprocessable", "stream_options: Extra inputs are not permitted", "stream_options"),
+    ("400 Bad Request", "This model does not have tool capabilities", "tools"),
+    ("501 Not Implemented", "Tool use has not been enabled", "tools"),
 ]
 
 
@@ -344,6 +346,51 @@ class TestRefusedParts:
             raw.add_stream(*chunks({"content": "No eyes."}))
             assert await session.say("Look") == "No eyes."
         assert [b"image_url" in request for request in raw.requests] == [True, False, False]
+
+    async def test_a_stream_that_is_refused_is_read_whole(self, raw: RawServer, session: AssistantSession) -> None:
+        refuse(raw, "Your organization must be verified to stream this model.", param="stream")
+        raw.add_response(b'{"choices": [{"message": {"content": "Hello"}}]}')
+        assert await session.say("Hi") == "Hello"
+        assert (sent(raw)["stream"], "stream_options" in sent(raw)) == (False, False)
+
+    @pytest.mark.parametrize(
+        "message",
+        ["Unknown part type: file", "unsupported content[].type", "unknown variant `file`, expected `text`"],
+    )
+    async def test_a_model_without_documents_is_sent_images_only(
+        self, raw: RawServer, session: AssistantSession, message: str
+    ) -> None:
+        refuse(raw, message)
+        session.attachments_to_send = [make_attachment("a.pdf", b"%PDF-1.7"), make_attachment("cat.png", PNG)]
+        for _ in range(2):
+            raw.add_stream(*chunks({"content": "A cat."}))
+            assert await session.say("Look") == "A cat."
+        assert [b"file_data" in request for request in raw.requests] == [True, False, False]
+        assert all(b"image_url" in request for request in raw.requests)
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            ("404 Not Found", b"{}"),
+            ("405 Method Not Allowed", b"{}"),
+            ("404 Not Found", b'{"error": {"message": "The model `w` does not exist"}}'),
+            ("200 OK", b"<html></html>"),
+        ],
+    )
+    async def test_a_missing_route_for_voice_is_asked_for_once(
+        self, raw: RawServer, raw_client: openai.AsyncOpenAI, status: str, body: bytes
+    ) -> None:
+        api, config = AssistantApiClient(raw_client), replace(CONFIG, transcription_model="w")
+        session = AssistantSession(ChatBackend(api, config, ToolBox([])))
+        session.attachments_to_send = [make_attachment("a.ogg", b"OggS", media_type="audio/ogg")]
+        raw.add_response(body, status=status)
+        for _ in range(2):
+            raw.add_stream(*chunks({"content": "I cannot hear."}))
+            assert await session.say("Listen") == "I cannot hear."
+        assert [b"/audio/" in request for request in raw.requests] == [True, False, False]
+        raw.add_response(b"{}")
+        (check,) = await session.assistant.check()
+        assert "WITHOUT transcription" in check.detail
 
     async def test_a_bad_image_does_not_keep_the_next_ones_back(
         self, raw: RawServer, session: AssistantSession
