@@ -26,9 +26,39 @@ from gateway.assistants.reply_marks import (
 )
 from gateway.assistants.text_calls import TextCall, parse_calls
 
+FENCE_CHARS = 3
 IN_THOUGHT = Block("", THOUGHT_END, Kind.THOUGHT, needs_closing=True)
 REASONING_MODEL = re.compile(r"(?<![a-z])(?:r1|qwq|thinking|reasoner|reasoning)(?![a-z])", re.IGNORECASE)
 """Names of models whose chat templates begin the reasoning, so that its opening mark is not in the answer."""
+
+
+class Line:
+    """What is to be known of a line while it is written, so that each piece is read once."""
+
+    def __init__(self) -> None:
+        self.head = ""
+        """Its first characters that are not blank."""
+        self.last = ""
+        """Its last character."""
+        self._backticks = 0
+        """How many runs of backticks it has."""
+
+    def add(self, text: str) -> None:
+        if not text:
+            return
+        self.head = (self.head + text[:FENCE_CHARS]).lstrip()[:FENCE_CHARS] or text.lstrip()[:FENCE_CHARS]
+        self._backticks += len(re.findall("`+", text)) - (self.last == text[0] == "`")
+        self.last = text[-1]
+
+    @property
+    def is_fence(self) -> bool:
+        """Whether it begins or ends a block of code."""
+        return self.head.startswith(("```", "~~~"))
+
+    @property
+    def is_in_code(self) -> bool:
+        """Whether code between backticks has begun and not ended."""
+        return self._backticks % 2 == 1
 
 
 class ReplyFilter:
@@ -52,13 +82,15 @@ class ReplyFilter:
         self._inner: list[str] = []
         self._said: list[str] = []
         self._thoughts: list[str] = []
-        self._line = ""
+        self._line = Line()
         self._in_fence = False
         self._strip = False
         self._is_wrapped = False
         self._said_before_token = -1
         """How many pieces were said when the last mark came."""
         self._bare_calls = bool(self._tools)
+        self._may_be_closed = True
+        """Whether a block inside of a line may be closed: not if the rest of the text was searched already."""
 
     @property
     def text(self) -> str:
@@ -97,7 +129,7 @@ class ReplyFilter:
         if block.kind is Kind.BARE_CALL:
             self._end_bare_call(inner)
         elif block.needs_closing:
-            self._held = inner
+            self._held, self._may_be_closed = inner, False
             return self._say(self._opening)
         else:
             self._close_block(block, inner)
@@ -149,7 +181,8 @@ class ReplyFilter:
 
     def _read_text(self, *, at_end: bool) -> str | None:
         found = MARK.search(self._held)
-        unfinished = self._unfinished_at(at_end=at_end)
+        is_far = found is not None and len(self._held) - found.start() > MAX_UNFINISHED_CHARS
+        unfinished = len(self._held) if is_far else self._unfinished_at(at_end=at_end)
         if found is None or found.start() >= unfinished:
             text, self._held = self._held[:unfinished], self._held[unfinished:]
             return self._say(text) if text else None
@@ -164,7 +197,7 @@ class ReplyFilter:
         if not self._said and UNFINISHED_FIRST.match(self._held):
             return 0
         found = UNFINISHED.search(self._held, max(len(self._held) - MAX_UNFINISHED_CHARS, 0))
-        if found is None or (found.start() == 0 and found[0][0] in "ft" and self._line[-1:].isalpha()):
+        if found is None or (found.start() == 0 and found[0][0] in "ft" and self._line.last.isalpha()):
             return len(self._held)  # the letters go on with a word
         return found.start()
 
@@ -177,17 +210,16 @@ class ReplyFilter:
             return self._say(mark)
         self._held = self._held[len(mark) :]
         is_after_token, self._said_before_token = self._said_before_token == len(self._said), len(self._said)
-        if block is not None and block.kind is Kind.OTHERS_TURN and self._line.strip() and not is_after_token:
+        if block is not None and block.kind is Kind.OTHERS_TURN and self._line.head and not is_after_token:
             return ""
         if block is not None:
-            is_inside = block.place is Place.NEW_LINE and bool(self._line.strip())
-            self._block = replace(block, needs_closing=True) if is_inside else block
+            self._block = replace(block, needs_closing=True) if self._is_inside(block) else block
             self._opening = mark
         elif name == "cite":
             return self._say(citation_text(mark))
         elif name == "wrapper":
             self._is_wrapped = self._strip = True
-        elif name in {"orphan", "final"} and self.text.strip():
+        elif name in {"orphan", "final"} and self._has_spoken:
             self._forget_said(is_orphan=name == "orphan")
         else:
             self._strip = self._strip or not self._said
@@ -195,20 +227,28 @@ class ReplyFilter:
 
     def _counts(self, name: str, block: Block | None) -> bool:
         """Returns whether a mark means something where it stands."""
-        if self._in_code:
+        if self._in_code or (block is not None and self._is_inside(block) and not self._may_be_closed):
             return False
-        is_first = not self.text.strip()
+        is_first = not self._has_spoken
         if name == "lead" or (block is not None and block.place is Place.FIRST):
             return is_first and (block is None or block.kind is not Kind.BARE_CALL or self._bare_calls)
         if name == "wrapper":
             return self._is_wrapped or (is_first and bool(self._thoughts))
         return True
 
+    def _is_inside(self, block: Block) -> bool:
+        """Returns whether a block that is meant to begin a line would begin inside of one."""
+        return block.place is Place.NEW_LINE and bool(self._line.head)
+
+    @property
+    def _has_spoken(self) -> bool:
+        return any(piece.strip() for piece in self._said)
+
     def _forget_said(self, *, is_orphan: bool) -> None:
         self.ended_unopened_thought = self.ended_unopened_thought or (is_orphan and not self._thoughts)
         self._thoughts.append(self.text)
         self.retracted = True
-        self._said, self._line, self._in_fence, self._strip = [], "", False, True
+        self._said, self._line, self._in_fence, self._strip = [], Line(), False, True
 
     def _say(self, text: str) -> str:
         if self._strip:
@@ -217,14 +257,17 @@ class ReplyFilter:
         if not text:
             return ""
         self._said.append(text)
-        *done, self._line = (self._line + text).split("\n")
-        self._in_fence ^= sum(line.lstrip().startswith(("```", "~~~")) for line in done) % 2 == 1
+        first, *others = text.split("\n")
+        self._line.add(first)
+        for other in others:
+            self._in_fence ^= self._line.is_fence
+            self._line = Line()
+            self._line.add(other)
         return text
 
     @property
     def _in_code(self) -> bool:
-        line = self._line.lstrip()
-        return self._in_fence or line.startswith(("```", "~~~")) or len(re.findall("`+", line)) % 2 == 1
+        return self._in_fence or self._line.is_fence or self._line.is_in_code
 
 
 class ReplyFilters:

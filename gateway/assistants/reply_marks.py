@@ -128,7 +128,8 @@ WRAPPER = r"</?(?:answer|response|final_answer|output)>"
 SPECIAL_TOKEN = (
     r"<\|start_header_id\|>\s?assistant\s?(?:<\|end_header_id\|>\s*)?|<\|(?:im_start|start)\|>\s?(?:assistant)?|"
     r"(?:<start_of_turn>|<\|turn>)\s?(?:model\s?)?|<end_of_turn>|<(?:eos|bos)>|<s>|</s>|"
-    rf"</{CALL_TAG}s?>|<[|｜](?=[^<>]*[A-Za-z]{{2}})[^|｜<>\n]{{1,40}}[|｜]>"
+    rf"</{CALL_TAG}s?>|<[|｜](?=[^<>]*[A-Za-z]{{2}})[^|｜<>\n]{{1,40}}[|｜]>|"
+    r"<\|[a-z_]{2,30}>|<[a-z_]{2,30}\|>"
 )
 
 FIRST_CHARS = r"(?=[<\[◁【\ue200-\ue20f :{`acft])"

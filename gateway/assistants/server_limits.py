@@ -18,6 +18,7 @@ class Feature(StrEnum):
     """Something in a request that not every server takes. The values are for the operator."""
 
     TOOLS = "tools"
+    HOSTED_TOOLS = "hosted tools"
     SYSTEM_ROLE = "system role"
     ROLES_IN_ANY_ORDER = "several messages of one role in a row"
     EMPTY_TEXT = "empty text beside tool calls"
@@ -30,6 +31,10 @@ class Feature(StrEnum):
 
 
 BY_SENTENCE: tuple[tuple[re.Pattern[str], Feature], ...] = (
+    (
+        re.compile(r"\b(?:web_search|file_search|code_interpreter|image_generation)", re.IGNORECASE),
+        Feature.HOSTED_TOOLS,
+    ),
     (sentences.NO_TOOLS, Feature.TOOLS),
     (re.compile(r"(?<![\w.])tools\b(?! must)", re.IGNORECASE), Feature.TOOLS),
     (sentences.NO_SYSTEM_ROLE, Feature.SYSTEM_ROLE),
@@ -44,7 +49,7 @@ WITH_REASONING = re.compile(r"\breasoning_effort\b")
 (github.com/livekit/agents/pull/7169)."""
 
 LOSES_FUNCTION = frozenset(
-    {Feature.TOOLS, Feature.IMAGES, Feature.DOCUMENTS, Feature.TRANSCRIPTION, Feature.SYSTEM_ROLE}
+    {Feature.TOOLS, Feature.HOSTED_TOOLS, Feature.IMAGES, Feature.DOCUMENTS, Feature.TRANSCRIPTION, Feature.SYSTEM_ROLE}
 )
 
 

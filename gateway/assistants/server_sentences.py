@@ -42,6 +42,10 @@ TOO_LONG = _any_of(
     r"larger than the max(?:imum)? context|max_seq_len|longer than the model'?s? context",  # llama.cpp, SGLang
     r"input length \d+ exceeds|exceeds? the maximum length|context window limit",  # Doubao, Cloudflare
     r"exceeds? the (?:token )?limit of \d+|exceeds? (?:the )?(?:maximum )?(?:number of )?(?:input )?tokens",  # Copilot
+    # What is not known by its words: something that is sent, and that there is too much of it.
+    r"(?<!max_)(?<!image )(?<!file )\b(?:context|prompt|input|conversation|messages?|history|tokens?)(?: \w+){0,4} "
+    r"(?:exceed\w*|(?:is|are) too (?:long|large|big)|overflow\w*|(?:is )?full\b)",
+    r"exceed\w* (?:the |model )?(?:\w+ ){0,2}(?:context|token limit)\b",
 )
 """Collected in github.com/earendil-works/pi (packages/ai, overflow patterns) and github.com/BerriAI/litellm."""
 

@@ -29,8 +29,7 @@ class ServerResponses:
         self._api = api
         self._config = config
         self._limits = limits
-        functions = ({"type": "function", **schema, "strict": False} for schema in toolbox.schemas)
-        self._tools = [*config.hosted_tools, *functions]
+        self._functions = [{"type": "function", **schema, "strict": False} for schema in toolbox.schemas]
         self._optional = _optional_fields(config)
 
     @asynccontextmanager
@@ -52,6 +51,7 @@ class ServerResponses:
     def _adapt(self, state: ResponseRunState, body: Json, error: BadRequest) -> bool:
         used = {
             Feature.TOOLS: "tools" in body,
+            Feature.HOSTED_TOOLS: bool(self._config.hosted_tools) and Feature.HOSTED_TOOLS not in self._limits,
             Feature.SYSTEM_ROLE: bool(self._config.instructions) and Feature.SYSTEM_ROLE not in self._limits,
             Feature.STORED: is_local(state.thread_id) and Feature.STORED not in self._limits,
         }
@@ -72,8 +72,9 @@ class ServerResponses:
                 body["input"] = [{"type": "message", "role": "system", "content": instructions}, *body["input"]]
             else:
                 body[INSTRUCTIONS] = instructions
-        if self._tools and Feature.TOOLS not in self._limits:
-            body["tools"] = self._tools
+        hosted = () if Feature.HOSTED_TOOLS in self._limits else self._config.hosted_tools
+        if (tools := [*hosted, *self._functions]) and Feature.TOOLS not in self._limits:
+            body["tools"] = tools
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
         body |= {name: value for name, value in optional.items() if name not in self._limits}
         return self._not_stored(body) if Feature.STORED in self._limits else body

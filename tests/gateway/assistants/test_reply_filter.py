@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -137,6 +138,15 @@ def test_a_mark_of_a_turn_inside_of_a_line_ends_nothing() -> None:
     assert said_of("After <|user|> comes the question, after <|im_start|>user too.") == (
         "After  comes the question, after  too."
     )
+
+
+@pytest.mark.parametrize(
+    "mark", ["<think> ", "`<function=add>` ", "【1†x】", "<|user|> ", "a `<tool_call>` ", "[TODO "]
+)
+def test_a_text_of_many_marks_takes_no_longer_than_its_length(mark: str) -> None:
+    started = time.process_time()
+    PLAIN.read("A " + mark * 4000)
+    assert time.process_time() - started < 2, "seconds; it took minutes when each mark read the rest again"
 
 
 def test_reasoning_that_was_cut_off_is_no_answer() -> None:

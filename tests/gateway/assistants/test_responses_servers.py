@@ -171,6 +171,17 @@ class TestServersWithoutConversations:
         assert await session.say("Hi") == "Hello"
         assert sent(raw)["input"][0]["content"] == "I am Ada."
 
+    async def test_a_hosted_tool_that_is_refused_does_not_take_the_functions_along(
+        self, raw: RawServer, raw_client: openai.AsyncOpenAI
+    ) -> None:
+        config = replace(CONFIG, hosted_tools=({"type": "web_search"},))
+        backend = ResponsesBackend(AssistantApiClient(raw_client), config, ToolBox([add]))
+        session = AssistantSession(backend, thread_id=ThreadId("conv_1"))
+        refuse(raw, "Invalid value: 'web_search'. Supported values are: 'function'.", param="tools[0].type")
+        raw.add_response(answer(message("Hello")))
+        assert await session.say("Hi") == "Hello"
+        assert [tool["type"] for tool in sent(raw)["tools"]] == ["function"]
+
     async def test_a_server_that_stores_nothing_gets_the_history_and_encrypted_reasoning(
         self, raw: RawServer, session: AssistantSession
     ) -> None:
