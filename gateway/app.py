@@ -32,6 +32,7 @@ from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
@@ -50,6 +51,7 @@ from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
+from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
@@ -305,7 +307,7 @@ def open_gateway(
         metrics,
         timeout=timeout,
         estimator=_estimator(settings, assistant, toolbox),
-        max_reply_chars=settings.max_reply_chars,
+        limits=TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings)),
     )
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)

@@ -238,6 +238,9 @@ class Settings(EnvironmentSettings):
     and by ``responses`` at servers without conversations."""
     max_turn_tokens: PositiveInt = 1_000_000
     """Tokens of one turn after which the assistant may call no more tools, as a loop of calls may have no end."""
+    max_turn_cost: NonNegativeFloat = 5.0
+    """What one turn may cost, in the currency of the prices, before the assistant may call no more tools; 0: no
+    limit."""
     assistant_show_reasoning: bool = False
     """Whether people see what a model thought, where its server tells."""
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from gateway import app, assistants, operations
 from gateway.app import Load
+from gateway.cli.try_out import try_out
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
@@ -91,7 +92,11 @@ def _check_assistant(settings: Settings) -> Sequence[CheckResult]:
     async def ask() -> Sequence[CheckResult]:
         assistant = assistants.build(settings, ToolBox(app.TOOLS), assistants.NoSharedValues())
         try:
-            return await assistant.check()
+            found = await assistant.check()
+            if not (assistant.is_metered and all(result.ok for result in found) and _may_be_tried(settings)):
+                return found
+            tried = await try_out(assistant, with_image=settings.backend != "threads")  # it would keep the image
+            return (*await assistant.check(), *tried)
         finally:
             await assistant.close()
 
@@ -99,6 +104,11 @@ def _check_assistant(settings: Settings) -> Sequence[CheckResult]:
         return run_once(ask())
     except SettingsError as exc:
         return (CheckResult(settings.backend, ok=False, detail=str(exc)),)
+
+
+def _may_be_tried(settings: Settings) -> bool:
+    """Returns whether a test message leaves nothing behind: ``threads`` creates an assistant where none is set."""
+    return settings.backend != "threads" or settings.assistant_id is not None
 
 
 def _check_budgets(settings: Settings, load: Load) -> CheckResult:

@@ -51,6 +51,7 @@ from gateway.ports.budgets import AttemptUsage, ModelUsage
 from gateway.ports.store import AppendAuditEntry, SetRun, SetThread, Store
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
+from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
 
 HISTORY_TURNS = 200
@@ -105,11 +106,10 @@ class AssistantRunner:
         max_retries: int = 4,
         retry_delay: float = 0.5,
         estimator: RequestEstimator | None = None,
-        max_reply_chars: int = 200_000,
+        limits: TurnLimits | None = None,
     ) -> None:
         """``timeout``: seconds that a turn may take. ``max_retries``: how often a failed run is retried, the first time
         after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests that nobody counted.
-        ``max_reply_chars``: a longer reply is cut.
         """
         self._store = store
         self._assistant = assistant
@@ -117,8 +117,8 @@ class AssistantRunner:
         self._timeout = timeout
         self._max_retries = max_retries
         self._retry_delay = retry_delay
-        self._max_reply_chars = max_reply_chars
         self._estimator = estimator or RequestEstimator(assistant.model)
+        self._limits = limits or TurnLimits()
 
     def attempt(
         self,
@@ -260,7 +260,7 @@ class AssistantRunner:
         posting = not attempt.run_started
         attempt.run_started = True
         attempt.meter.begin_call(None if posting else attempt.run_id)
-        limit = ReplyLimit(self._max_reply_chars)
+        limit = ReplyLimit(self._limits.reply_chars)
         try:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
@@ -273,6 +273,7 @@ class AssistantRunner:
                     elif isinstance(event, TextDelta) and limit.add(event.text):
                         break
                     elif not isinstance(event, UsageCounted):
+                        self._limits.check_cost(event, attempt.meter.counted)
                         attempt.preview.emit(event)
                 else:
                     raise AssistantUnavailable("the run ended without an answer")

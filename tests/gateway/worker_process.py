@@ -27,6 +27,7 @@ from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
+from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
@@ -89,7 +90,7 @@ class WorkerProcess:
             timeout=timeout,
             max_retries=2,
             retry_delay=0.001,
-            max_reply_chars=MAX_REPLY_CHARS,
+            limits=TurnLimits(MAX_REPLY_CHARS),
         )
         spool, rate_limiter = FileSpool(), RateLimiter(async_store, shared=store.is_shared)
         delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.assistants.attachments import BinaryPart, MessagePart, TextPart
+from gateway.assistants.attachments import MessagePart, TextPart
 from gateway.assistants.history import exchange_messages
-from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.speakers import instructions_for, name_field
 from gateway.assistants.sse import Json
 from gateway.domain.models import Exchange, Turn
 
-NAME = "name"
+NAME, STREAM = "name", "stream"
+"""OpenAI streams some models only to organisations that it has verified."""
 KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
@@ -21,7 +22,7 @@ class CompletionRequest:
     """A request, and what of it the server might refuse."""
 
     body: Json
-    features: frozenset[Feature]
+    features: set[Feature]
     fields: tuple[str, ...]
     """Names of fields that can be left out: of the body, and of the assistant's messages."""
 
@@ -56,15 +57,17 @@ class RequestBuilder:
         asked = {"role": "user", "content": _content(turn.message.text_with_attachments, parts)}
         messages += [self._named(asked, turn.message.speaker), *map(self._without_refused, tool_messages)]
         arranged = self._arranged(messages, instructions_for(turn, self._instructions))
-        body: Json = {"model": self._model, "messages": arranged, "stream": self._stream}
+        body: Json = {"model": self._model, "messages": arranged}
+        body[STREAM] = self._stream and STREAM not in self._limits
         if self._functions and Feature.TOOLS not in self._limits:
             body["tools"] = self._functions
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
-        body |= {name: value for name, value in self._optional.items() if name not in self._limits}
+        if body[STREAM]:
+            body |= {name: value for name, value in self._optional.items() if name not in self._limits}
         return CompletionRequest(body, self._features(body, parts), self._optional_fields(body))
 
-    def _features(self, body: Json, parts: Sequence[MessagePart]) -> frozenset[Feature]:
+    def _features(self, body: Json, parts: Sequence[MessagePart]) -> set[Feature]:
         messages = body["messages"]
         used: Mapping[Feature, bool] = {
             Feature.TOOLS: "tools" in body,
@@ -77,13 +80,13 @@ class RequestBuilder:
             Feature.NO_REASONING_TEXT: any(
                 message["role"] == "assistant" and "reasoning_content" not in message for message in messages
             ),
-            Feature.IMAGES: any(isinstance(part, BinaryPart) and part.is_image for part in parts),
         }
-        return frozenset(feature for feature, is_used in used.items() if is_used)
+        return features_of_files(parts).union(feature for feature, is_used in used.items() if is_used)
 
     def _optional_fields(self, body: Json) -> tuple[str, ...]:
         kept = {name for message in body["messages"] for name in message if message["role"] in {"assistant", "user"}}
-        return (*(name for name in self._optional if name in body), *sorted(kept - KNOWN_FIELDS))
+        streamed = (STREAM,) if body[STREAM] else ()
+        return (*(name for name in self._optional if name in body), *streamed, *sorted(kept - KNOWN_FIELDS))
 
     def _without_refused(self, message: Json) -> Json:
         """Returns a message of a tool round as this server takes it."""

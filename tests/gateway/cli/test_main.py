@@ -17,7 +17,7 @@ from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.cli.main import main
 from gateway.settings import EnvironmentSettings, Settings
-from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.openai_server import FakeOpenAI, HttpFault
 
 SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
 VARIABLES = {name.upper() for each in SETTINGS_CLASSES for name in each.model_fields} | {"ASST_ID"}
@@ -66,6 +66,21 @@ def test_check_asks_the_backend(run: RunCli, fake: FakeOpenAI, backend: str) -> 
     result = run("check", **server(fake, ASSISTANT_BACKEND=backend, ASST_ID=fake.assistant_id))
     assert result.exit_code == 0, result.output
     assert f"ok   assistant: {backend} at 127.0.0.1" in result.output
+
+
+def test_check_tells_what_the_server_refuses(run: RunCli, fake: FakeOpenAI) -> None:
+    refusal = {"error": {"message": "gemma does not support tools"}}
+    fake.faults.add(HttpFault(path="/chat/completions", status=400, body=refusal))
+    result = run("check", **server(fake, ASSISTANT_BACKEND="chat"))
+    assert result.exit_code == 0, result.output
+    assert "WITHOUT tools: the server refuses them for this model" in result.output
+
+
+def test_check_fails_if_a_message_is_not_answered(run: RunCli, fake: FakeOpenAI) -> None:
+    fake.faults.add(HttpFault(path="/chat/completions", status=500, times=9))
+    result = run("check", **server(fake, ASSISTANT_BACKEND="chat"))
+    assert result.exit_code == 1
+    assert "FAIL test message: 500" in result.output
 
 
 def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: RunCli, fake: FakeOpenAI) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 
@@ -34,11 +35,14 @@ from gateway.domain.models import (
     RunStarted,
     TextDelta,
     ThreadId,
+    ToolCall,
     TurnId,
     Usage,
     UsageCounted,
 )
 from gateway.observability.metrics import Metrics
+from gateway.policy.prices import Price, Prices
+from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.store import FinishTurn, RecordOutcome, ReleaseLease, SetThread
 from gateway.worker.assistant_runner import (
     NOTHING_TO_STOP_REPLY,
@@ -48,9 +52,10 @@ from gateway.worker.assistant_runner import (
     RunAttempt,
 )
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
+from gateway.worker.turn_limits import TurnLimits
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
-from tests.fakes.assistant import FakeAssistant
+from tests.fakes.assistant import AssistantStep, FakeAssistant
 
 KEY = ConversationKey("fake", channel="c")
 MAX_REPLY_CHARS = 1000
@@ -71,7 +76,7 @@ class Room:
             timeout=20.0,
             max_retries=3,
             retry_delay=0.001,
-            max_reply_chars=MAX_REPLY_CHARS,
+            limits=TurnLimits(MAX_REPLY_CHARS),
         )
         self.shown: list[PreviewEvent] = []
         self._said = 0
@@ -113,6 +118,22 @@ class Room:
 async def harness(sqlite_store: SqlStore) -> AsyncIterator[Room]:
     with ThreadPoolExecutor(2) as executor:
         yield Room(sqlite_store, executor)
+
+
+async def test_a_loop_of_tools_ends_at_a_cost(harness: Room) -> None:
+    limit = TurnCostLimit(Prices({"fake-1": Price(Decimal(1), Decimal(1))}), most=100)
+    harness.conversations = AssistantRunner(
+        harness.journal, harness.assistant, Metrics(), limits=TurnLimits(cost=limit)
+    )
+    rounds: list[AssistantStep] = [RunStarted(RunId("run_1"))]
+    for number in range(1, 4):
+        rounds.append(UsageCounted(RunId(f"run_{number}"), Usage(40, 10), "fake-1"))
+        rounds.append(ToolCall(f"call_{number}", "add"))
+    harness.assistant.scripts.append([*rounds, RunCompleted("Three.")])
+    with pytest.raises(AssistantRefused) as caught:
+        await harness.answer(harness.say("1 + 2?"))
+    assert caught.value.code == "too_many_rounds"
+    assert [event.call_id for event in harness.shown if isinstance(event, ToolCall)] == ["call_1"]
 
 
 async def test_the_first_turn_creates_a_thread_and_later_turns_use_it(harness: Room) -> None:
