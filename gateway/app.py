@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -251,13 +251,13 @@ def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> Re
     return RequestEstimator(assistant.model, settings.assistant_instructions, toolbox.schemas, history_chars)
 
 
-def open_store(settings: Settings) -> SqlStore:
-    """Returns the store. SQLite is migrated first; any other database must be up to date already.
+def open_store(settings: Settings, *, migrate: Callable[[str], None] = migrations.upgrade) -> SqlStore:
+    """Returns the store. SQLite is migrated first, by ``migrate``; any other database must be up to date already.
 
     Raises SettingsError, StoreUnavailable.
     """
     if settings.database_url.startswith("sqlite"):
-        migrations.upgrade(settings.database_url)
+        migrate(settings.database_url)
     elif not migrations.is_current(settings.database_url):
         raise SettingsError("DATABASE_URL: the database is not up to date; run python -m gateway migrate first.")
     return SqlStore(settings.database_url, lease_seconds=LEASE_SECONDS)

@@ -104,7 +104,7 @@ def check() -> None:
 
 
 def _open_gateway(settings: Settings) -> app.Gateway:
-    store = app.open_store(settings)
+    store = app.open_store(settings, migrate=migrations.upgrade_apart)
     return app.open_gateway(settings, app.platforms(settings, store), store)
 
 
