@@ -349,13 +349,13 @@ def _spool(settings: Settings) -> FileSpool:
     )
 
 
-def open_store(settings: Settings) -> SqlStore:
-    """Returns the store. SQLite is migrated first; any other database must be up to date already.
+def open_store(settings: Settings, *, migrate: Callable[[str], None] = migrations.upgrade) -> SqlStore:
+    """Returns the store. SQLite is migrated first, by ``migrate``; any other database must be up to date already.
 
     Raises SettingsError, StoreUnavailable.
     """
     if settings.database_url.startswith("sqlite"):
-        migrations.upgrade(settings.database_url)
+        migrate(settings.database_url)
     elif not migrations.is_current(settings.database_url):
         raise SettingsError("DATABASE_URL: the database is not up to date; run python -m gateway migrate first.")
     return SqlStore(settings.database_url, lease_seconds=LEASE_SECONDS)

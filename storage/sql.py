@@ -91,6 +91,7 @@ APPEND_VALUES: dict[str, ColumnElement[Any]] = {
 MAX_WAIT_SECONDS = 61.0
 """The longest lease or delay in seconds: a minute, plus a second as the clock is read later."""
 _interval = bindparam("every", type_=Double)
+_taken = _interval * bindparam("count", type_=Double)
 _burst_start = clock() - bindparam("ahead", type_=Double)
 """The start of a token bucket that was not used lately: far enough back that a burst is valid at once."""
 _feedback_row = (
@@ -148,13 +149,13 @@ class Upserts:
         self.set_feedback = self.set_feedback.execution_options(preserve_rowcount=True)
         self.take_token = (
             insert(limits)
-            .values(name=bindparam("bucket"), at=_burst_start + _interval, seen_at=clock())
+            .values(name=bindparam("bucket"), at=_burst_start + _taken, seen_at=clock())
             .on_conflict_do_update(
                 index_elements=limits.primary_key,
-                set_={"at": latest(place, _burst_start) + _interval, "seen_at": clock()},
+                set_={"at": latest(place, _burst_start) + _taken, "seen_at": clock()},
                 where=place <= _seconds_from_now("patience"),
             )
-            .returning((limits.c.at - _interval - clock()).label("wait"))
+            .returning((limits.c.at - _taken - clock()).label("wait"))
         )
         self.block_bucket = (
             insert(limits)

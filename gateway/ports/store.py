@@ -45,12 +45,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A token to take, see ``Store.take_tokens``."""
+    """Tokens to take of one bucket, see ``Store.take_tokens``."""
 
     bucket: str
     rate: Rate
     max_wait: float
-    """Seconds; if the token would be valid later, none is taken."""
+    """Seconds; if the first token would be valid later, none is taken."""
+    count: int = 1
+    """How many tokens to take, one after the other."""
 
 
 class TokenBuckets(Protocol):
@@ -333,7 +335,11 @@ class Store(KeyValueStore, Protocol):
         ...
 
     def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
-        """Takes tokens as ``take_token`` does, in one transaction; returns the result of each, in order."""
+        """Takes tokens as ``take_token`` does, in one transaction; returns the result of each request, in order.
+
+        A result is for the first token of its request, and negative if that has been valid for some time. Each further
+        one is valid an interval after the one before.
+        """
         ...
 
     def block_for(self, bucket: str, seconds: float) -> None:
