@@ -68,6 +68,20 @@ def cancel_earlier(connection: Connection, slot: TurnSlot) -> tuple[TurnId, ...]
     return tuple(turn for _, turn, *_ in cancelled)
 
 
+def cancel_in_channel(connection: Connection, stop: Message, conversation: int) -> tuple[TurnId, ...]:
+    """Cancels what the author of a STOP has unresolved in the channel's other conversations; returns the ids."""
+    parameters = channel_parameters(stop) | {"conversation": conversation}
+    cancelled = connection.execute(sql.cancel_in_channel, parameters).all()
+    publish_cancelled(connection, cancelled)
+    return tuple(turn for _, turn, *_ in cancelled)
+
+
+def channel_parameters(message: Message) -> dict[str, str]:
+    """Returns the parameters of statements about what an author has in a channel."""
+    key = message.key
+    return {"on": key.platform, "within": key.workspace, "place": key.channel, "writer": message.author}
+
+
 def _as_stored(message: Message, received_by: str) -> Message:
     text, awaited = storable(message.text), message.has_waiting_caller and bool(received_by)
     if (
@@ -75,6 +89,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
         and not (message.files or message.author_workspace)
+        and not (message.stops_channel or message.only_if_running or message.max_from_author)
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -87,4 +102,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         debounce_seconds=0.0,
         has_waiting_caller=awaited,
         author_workspace="",
+        stops_channel=False,
+        only_if_running=False,
+        max_from_author=0,
     )

@@ -11,6 +11,7 @@ from gateway.domain.models import Conversation, ConversationKey, Feedback, Threa
 from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
 from storage.database import Database
+from storage.new_turns import channel_parameters
 
 NO_LIMIT = 2**31 - 1
 """More turns than a conversation can have."""
@@ -50,6 +51,16 @@ class SqlTurnQueries:
         }
         with self._database.read() as connection:
             return row_mapping.to_turns(connection.execute(sql.transcript, parameters).all())[::-1]
+
+    def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:
+        parameters = row_mapping.key_columns(key, "key_") | {"writer": author, "seconds": seconds}
+        with self._database.read() as connection:
+            return int(connection.execute(sql.turns_of_author, parameters).scalar_one())
+
+    def stopped_in_channel(self, stop: Turn) -> bool:
+        parameters = channel_parameters(stop.message) | {"since": stop.received_at}
+        with self._database.read() as connection:
+            return connection.execute(sql.cancelled_in_channel, parameters).first() is not None
 
     def feedback_on(self, turn_id: TurnId) -> Sequence[Feedback]:
         with self._database.read() as connection:

@@ -311,6 +311,30 @@ cancel_earlier = (
     .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == MessageKind.PROMPT)
     .returning(*CANCELLED_TURN)
 )
+_in_channel = (
+    select(T.id)
+    .join_from(conversations, turns, and_(T.conversation_id == C.id, T.seq > C.head))
+    .where(C.platform == bindparam("on"), C.workspace == bindparam("within"), C.channel == bindparam("place"))
+    .where(C.next_at > 0, T.author == bindparam("writer"), T.kind == MessageKind.PROMPT)
+    .where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
+)
+unresolved_in_channel = _in_channel.limit(1)
+"""Whether an author has something to stop in a channel."""
+cancel_in_channel = _cancel.where(
+    T.id.in_(_in_channel.where(C.id != bindparam("conversation")).order_by(T.id).with_for_update(of=turns))
+).returning(*CANCELLED_TURN)
+cancelled_in_channel = (
+    select(T.id)
+    .join_from(conversations, turns, T.conversation_id == C.id)
+    .where(C.platform == bindparam("on"), C.workspace == bindparam("within"), C.channel == bindparam("place"))
+    .where(T.author == bindparam("writer"), T.state == TurnState.CANCELLED, T.answered_at >= bindparam("since"))
+    .limit(1)
+)
+turns_of_author = (
+    select(func.count())
+    .select_from(turns.join(conversations, T.conversation_id == C.id))
+    .where(IS_KEY, T.author == bindparam("writer"), T.received_at > clock() - bindparam("seconds", type_=Double))
+)
 edit_queued = (
     update(turns)
     .where(T.platform == bindparam("on"), T.message_id == bindparam("message"), T.state == TurnState.QUEUED)

@@ -42,6 +42,8 @@ MOST_FIELDS = 100
 MESSAGE_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message", "bot_message")
 """Subtypes of new messages. docs.slack.dev/reference/events/message#subtypes"""
 SLACK_USERS = frozenset({"USLACKBOT", "USLACK"})
+BOT_TURNS = 5
+"""Turns that another bot gets in one conversation in a day. Two bots that mention each other would never end."""
 DELETED_FILE_MODES = ("tombstone", "hidden_by_limit")
 """Modes of files whose content is gone. docs.slack.dev/reference/objects/file-object"""
 
@@ -178,21 +180,28 @@ class EventParser:
         kind = MessageKind.PROMPT if files else text_input.kind_of(text)
         if kind is MessageKind.RESET and not addressed:
             kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
+        stops, answers = kind is MessageKind.STOP, text_input.may_answer(text)
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
-        opens = addressed and not (kind is MessageKind.STOP and context.thread_ts)
+        opens = addressed and not (stops and not answers and context.thread_ts)
         key, address = self._key(team, context), self._address(team, context)
         return Message(
             *(key, message_id, text, context.user, address, kind, files, opens),
             author_workspace=_guest_team(team, context),
+            stops_channel=stops and not context.thread_ts and bool(key.topic),
+            only_if_running=stops and answers,
+            max_from_author=BOT_TURNS if _is_bot(event) else 0,
         )
 
     def _joins_thread(self, team: TeamContext, context: MessageContext, event: Fields) -> bool:
         """Tells whether a message that does not mention the bot may be for it: as part of a thread the bot may be in.
 
+        What calls upon somebody else is for them; other bots have to mention us.
         Where a conversation is a whole channel, its key does not say in which threads the bot was mentioned. There
         only replies to a message of the bot's own count.
         """
         if not self._joins_threads or not context.thread_ts:
+            return False
+        if _is_bot(event) or text_input.calls_others(text_input.written(event)):
             return False
         return self._scope == "topic" or _id(event, "parent_user_id") == team.bot_user != ""
 
@@ -202,8 +211,7 @@ class EventParser:
         apps = {_id(message, "app_id"), _id(object_in(message, "bot_profile"), "app_id")}
         if user in SLACK_USERS or (user and user == team.bot_user) or (team.app and team.app in apps):
             return ""
-        is_bot = bot or message.get("subtype") == "bot_message"
-        return "" if is_bot and not self._bots & {"*", user, bot} else user or bot
+        return "" if _is_bot(message) and not self._bots & {"*", user, bot} else user or bot
 
     def _changed(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         """An edit, a link's preview, or the deletion of a message with replies, which Slack leaves as a tombstone."""
@@ -218,7 +226,19 @@ class EventParser:
         ):
             return ParsedUpdate()
         edit = MessageEdited(NAME, message_id, _text(message, team))
-        return ParsedUpdate(events=(edit,) if message_id else ())
+        return ParsedUpdate(self._called_by_edit(team, event), (edit,)) if message_id else ParsedUpdate()
+
+    def _called_by_edit(self, team: TeamContext, event: Fields) -> tuple[Message, ...]:
+        """Returns the message that an edit addresses to the bot; it has the id of the original, should that be known.
+
+        In a group of direct messages no ``app_mention`` comes with such an edit.
+        """
+        message, before = object_in(event, "message"), object_in(event, "previous_message")
+        if message.get("subtype") not in MESSAGE_SUBTYPES or _mentions_bot(before, team):
+            return ()
+        where = {"channel": event.get("channel"), "channel_type": event.get("channel_type")}
+        found = self._new_message(team, {**message, **where}) if _mentions_bot(message, team) else None
+        return (found,) if found else ()
 
     def _stopped(self, team: TeamContext, event: Fields) -> Message | None:
         """The Stop button. docs.slack.dev/reference/events/agent_session_stopped"""
@@ -348,6 +368,10 @@ def _receipt(message: Message | None) -> ParsedUpdate:
 
 def _deleted(message_id: str) -> ParsedUpdate:
     return ParsedUpdate(events=(MessageDeleted(NAME, message_id),) if message_id else ())
+
+
+def _is_bot(message: Fields) -> bool:
+    return bool(_id(message, "bot_id")) or message.get("subtype") == "bot_message"
 
 
 def _mentions_bot(event: Fields, team: TeamContext) -> bool:

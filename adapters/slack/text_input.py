@@ -16,6 +16,10 @@ TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
 docs.slack.dev/messaging/formatting-message-text#escaping"""
 ENTITIES = {"amp": "&", "lt": "<", "gt": ">"}
 ESCAPES = str.maketrans({character: f"&{name};" for name, character in ENTITIES.items()})
+CALL = r"<(?:@|!subteam\^)[^<>\n]+>"
+GREETING = r"(?:hi|hey|hello|hallo|dear|ok|okay|thanks|thank you|fyi|cc)\b[\s,:]*"
+CALL_FIRST = re.compile(rf"\s*(?:{GREETING})?{CALL}", re.IGNORECASE)
+CALL_LAST = re.compile(rf"[,;.!?]\s*{CALL}\s*[.!?]*\s*\Z")
 DEEPEST = 6
 """Levels of rich text that are read: Slack nests text in sections, in lists, in blocks."""
 
@@ -37,7 +41,22 @@ def readable(text: str, bot_user: str = "") -> str:
 
 def kind_of(text: str) -> MessageKind:
     """Returns what a readable text asks for: a command may be written with or without a slash."""
-    return text_input.kind_of(text_input.bare_word(text).removeprefix("/"))
+    return text_input.bare_kind(command_word(text))
+
+
+def command_word(text: str) -> str:
+    """Returns a readable text as it is compared with commands."""
+    return text_input.bare_word(text).removeprefix("/")
+
+
+def may_answer(text: str) -> bool:
+    """Tells whether a command may as well answer a question."""
+    return command_word(text) in text_input.ANSWERS
+
+
+def calls_others(text: str) -> bool:
+    """Tells whether a text in Slack's markup calls upon somebody: "<@U1> can you …?", "can you …, <@U1>?"."""
+    return bool(CALL_FIRST.match(text) or CALL_LAST.search(text))
 
 
 def _readable_token(bot_user: str, token: re.Match[str]) -> str:

@@ -130,7 +130,9 @@ class UpdateParser:
         base = Message(key, message_id, parsed.own, context.user, address)
         match self._kind(context, parsed):
             case MessageKind.STOP:
-                yield replace(base, kind=MessageKind.STOP, may_start_conversation=False)
+                answers = not parsed.command and text_input.may_answer(parsed.own)
+                opens = answers and self._is_addressed(context, parsed)
+                yield replace(base, kind=MessageKind.STOP, may_start_conversation=opens, only_if_running=answers)
             case MessageKind.RESET:
                 yield replace(base, kind=MessageKind.RESET, may_start_conversation=self._is_addressed(context, parsed))
                 if parsed.command and parsed.command.rest:
@@ -173,7 +175,9 @@ class UpdateParser:
 
     def _is_addressed(self, context: TelegramTarget, parsed: ParsedMessage) -> bool:
         """Tells whether the bot is meant beyond doubt: a reset by mistake cannot be undone."""
-        return context.direct or self._groups == "always" or parsed.mentions_bot or parsed.replies_to_bot
+        if context.direct or self._groups == "always" or parsed.mentions_bot:
+            return True
+        return parsed.replies_to_bot and not parsed.calls_others
 
     def _kind(self, context: TelegramTarget, parsed: ParsedMessage) -> MessageKind:
         """A bare word is a command too, except to a business: there, "cancel" may be about an order."""
@@ -190,7 +194,14 @@ class UpdateParser:
         if not context.user or not written(message)[0]:
             return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
-        return ParsedUpdate(events=(MessageEdited(NAME, self._message_id(context, parsed), parsed.text(self._help)),))
+        edit = MessageEdited(NAME, self._message_id(context, parsed), parsed.text(self._help))
+        return ParsedUpdate(tuple(self._called_by_edit(context, parsed)), (edit,))
+
+    def _called_by_edit(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
+        """Yields what an edit addresses to the bot; it has the id of the original, should that be known."""
+        if not context.direct and parsed.mentions_bot and self._allows(context) and self._is_for_bot(context, parsed):
+            for message in self._messages(context, parsed):
+                yield replace(message, album_item_id="", debounce_seconds=0.0)
 
     def _deleted(self, deleted: Fields) -> ParsedUpdate:
         """Telegram reports deleted messages for business chats only."""

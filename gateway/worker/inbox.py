@@ -43,6 +43,8 @@ from gateway.ports.store import Store
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
 
+DAY_SECONDS = 86400.0
+
 OVERLOADED_REPLY = (
     "Too many messages wait for an answer. I have not read this one, nor what comes after it until I have caught up: "
     "please send it again in a few minutes."
@@ -177,6 +179,8 @@ class StoreInbox:
 
     async def _accept_or_append(self, message: Message) -> None:
         """Accepts a message of an update, or appends an album item to the queued turn of the items before it."""
+        if message.max_from_author and await self._has_enough(message):
+            return
         if message.album_item_id and not message.may_start_conversation:
             await self._store.read(lambda store: store.append_to_queued(message))
             return
@@ -190,6 +194,14 @@ class StoreInbox:
         if not await self._store.read(lambda store: store.append_to_queued(message)):
             message_id = f"{message.message_id}:{message.album_item_id}"
             await self.accept(replace(message, message_id=message_id, album_item_id="", debounce_seconds=0.0))
+
+    async def _has_enough(self, message: Message) -> bool:
+        """Returns whether the author has had as many turns in the conversation as it may have."""
+        key, author = message.key, message.author
+        had = await self._store.read(lambda store: store.count_turns(key, author, DAY_SECONDS))
+        if had >= message.max_from_author:
+            log.warning("message dropped: its author, a program, has had its turns", platform=key.platform, turns=had)
+        return had >= message.max_from_author
 
     async def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
         """Records the message as a failed turn, so that its author is told, unless such a notice is pending already."""

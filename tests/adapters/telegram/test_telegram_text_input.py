@@ -185,6 +185,13 @@ def test_some_words_are_commands_alone(text: str, kind: MessageKind) -> None:
     assert text_input.kind_of(text) is kind
 
 
+def test_cancel_may_answer_a_question() -> None:
+    for text, answers in [("Cancel.", True), ("/cancel", False), ("stop", False)]:
+        said = one(message_json(text))
+        assert (said.kind, said.only_if_running) == (MessageKind.STOP, answers)
+        assert said.may_start_conversation is answers
+
+
 # ---------------------------------------------------------------- what it is about
 
 

@@ -329,6 +329,14 @@ def test_a_stop_in_a_group_interrupts_the_turn_that_the_group_started(async_inbo
     assert (worker.submitted[0].turn.id, worker.interrupted) == (first.turn.id, [first.turn.id])
 
 
+def test_a_program_gets_no_more_turns_than_it_may_have(inbox: ThreadInbox, worker: Notes) -> None:
+    for number in range(4):
+        said = replace(message(str(number)), author="B0OTHER", max_from_author=2)
+        inbox.accept_all(ParsedUpdate((said,)))
+    inbox.accept_all(ParsedUpdate((message("a person's"),)))
+    assert len(inbox.transcript(worker.submitted[0].conversation)) == 3
+
+
 def test_while_the_database_is_unavailable_all_of_a_group_are_refused(
     async_inbox: StoreInbox, worker: Notes, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
