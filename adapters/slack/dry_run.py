@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from adapters.slack.event_parser import ID, EventParser
+from adapters.slack.attached_file import ID
+from adapters.slack.event_parser import EventParser
 from gateway.domain.errors import MalformedRequest
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 

@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl
 
 from slack_sdk.signature import SignatureVerifier
 
-from adapters.base.json_fields import Fields, id_in, object_in, objects_in, parse_object, size_in, text_in
+from adapters.base.json_fields import Fields, id_in, object_in, objects_in, parse_object, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
 from adapters.slack import replies, text_input
+from adapters.slack.attached_file import ID, file_of
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
@@ -31,8 +32,6 @@ from gateway.domain.models import (
 )
 from gateway.ports.platform import ParsedUpdate, Request
 
-ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
-"""Slack's ids and timestamps; three of them fit into a message id."""
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
 SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 FORM = "application/x-www-form-urlencoded"
@@ -44,8 +43,6 @@ MESSAGE_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message", "bot_m
 SLACK_USERS = frozenset({"USLACKBOT", "USLACK"})
 BOT_TURNS = 5
 """Turns that another bot gets in one conversation in a day. Two bots that mention each other would never end."""
-DELETED_FILE_MODES = ("tombstone", "hidden_by_limit")
-"""Modes of files whose content is gone. docs.slack.dev/reference/objects/file-object"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +216,10 @@ class EventParser:
         message_id = _message_id(team, event, _id(message, "ts"))
         if message.get("subtype") == "tombstone":
             return _deleted(message_id)
-        if (
-            not message.get("edited")
-            or text_input.written(message) == text_input.written(before)
-            or not self._author(team, message)
-        ):
+        edited = message.get("edited") and text_input.written(message) != text_input.written(before)
+        # Slack adds what a link leads to a moment after the message.
+        unfurled = text_input.enclosed_texts(message) != text_input.enclosed_texts(before)
+        if not (edited or unfurled) or not self._author(team, message):
             return ParsedUpdate()
         edit = MessageEdited(NAME, message_id, _text(message, team))
         return ParsedUpdate(self._called_by_edit(team, event), (edit,)) if message_id else ParsedUpdate()
@@ -389,19 +385,9 @@ def _text(message: Fields, team: TeamContext) -> str:
 
 def _files(message: Fields) -> tuple[File, ...]:
     """Returns the attached files, and those of forwarded messages."""
-    own = objects_in(message, "files")
-    forwarded = (file for part in text_input.enclosed(message) for file in objects_in(part, "files"))
-    return tuple(
-        _file(file) for file in (*own, *forwarded) if _id(file, "id") and file.get("mode") not in DELETED_FILE_MODES
-    )
-
-
-def _file(file: Fields) -> File:
-    """Of a file from another company, only the id may be known: docs.slack.dev/apis/slack-connect"""
-    url = text_in(file, "url_private_download") or text_in(file, "url_private")
-    reference = json.dumps({"id": _id(file, "id"), "url": url}, separators=(",", ":"))
-    name = text_in(file, "name") or text_in(file, "title") or _id(file, "id")
-    return File(name, reference, text_in(file, "mimetype"), size_in(file, "size"))
+    forwarded = (part for part in text_input.enclosed(message) if not text_input.is_linked(part))
+    holders = (message, *forwarded)
+    return tuple(filter(None, (file_of(file) for holder in holders for file in objects_in(holder, "files"))))
 
 
 def _feedback(payload: Fields) -> ParsedUpdate:

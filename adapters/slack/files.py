@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapters.base.errors import OutcomeUnknown, Rejected
 from adapters.base.files import fetch_attachments
+from adapters.base.json_fields import object_or_empty
+from adapters.slack import canvas
 from adapters.slack.api_client import SlackClient
+from adapters.slack.attached_file import CANVAS, file_of
 from adapters.slack.reply_target import SlackTarget, Workspace
+from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, File, Message
 from gateway.ports.platform import DeliveryContext
 
@@ -24,7 +29,27 @@ NO_ACCESS = "Slack does not return it: the app may lack the scope files:read, or
 
 async def fetch(client: SlackClient, workspace: Workspace, message: Message, max_bytes: int) -> Sequence[Attachment]:
     """Returns the files of a message with their content; one for each, in order. Raises nothing."""
-    return await fetch_attachments(message, lambda file: _content(client, workspace, file, max_bytes), max_bytes)
+    known = await asyncio.gather(*(_with_address(client, workspace, file) for file in message.files))
+    found = await fetch_attachments(
+        replace(message, files=tuple(known)), lambda file: _content(client, workspace, file, max_bytes), max_bytes
+    )
+    return [_readable(each) for each in found]
+
+
+async def _with_address(client: SlackClient, workspace: Workspace, file: File) -> File:
+    """Returns a file as Slack knows it, if only its id is known: in channels shared with another company."""
+    if _address(file) or not (file_id := object_or_empty(file.reference.encode()).get("id")):
+        return file
+    try:
+        answer = await client.call("files.info", {"file": file_id}, workspace=workspace, outbox=None)
+    except DeliveryError:
+        return file  # it is asked for once more with the content, and then the error is told
+    found = file_of(_object(answer.get("file")))
+    return found if found and _address(found) else file
+
+
+def _address(file: File) -> str:
+    return str(object_or_empty(file.reference.encode()).get("url") or "")
 
 
 async def _content(client: SlackClient, workspace: Workspace, file: File, max_bytes: int) -> bytes:
@@ -32,14 +57,28 @@ async def _content(client: SlackClient, workspace: Workspace, file: File, max_by
     reference = json.loads(file.reference)
     url = reference.get("url") or await _find_url(client, workspace, reference["id"])
     content, media_type = await client.download(url, workspace, max_bytes)
-    # A token that may not read the file gets a page of HTML, with status 200.
-    if media_type == HTML and (not file.media_type.startswith(HTML) or len(content) != file.size):
+    if media_type == HTML and _is_refusal(file, content):
         raise Rejected(NO_ACCESS)
     return content
 
 
+def _is_refusal(file: File, content: bytes) -> bool:
+    """Tells whether a page of HTML is that of a token that may not read the file. Its status is 200."""
+    if file.media_type == CANVAS:
+        return canvas.is_sign_in_page(content.decode(errors="replace"))
+    return not file.media_type.startswith(HTML) or len(content) != file.size
+
+
+def _readable(attachment: Attachment) -> Attachment:
+    """Returns a canvas as a text."""
+    if attachment.file.media_type != CANVAS or not attachment.content:
+        return attachment
+    text = canvas.text_of(attachment.content.decode(errors="replace"))
+    return Attachment(replace(attachment.file, media_type="text/plain"), text.encode())
+
+
 async def _find_url(client: SlackClient, workspace: Workspace, file_id: str) -> str:
-    """Returns the URL of a file of which only the id is known: in channels shared with another company."""
+    """Returns the URL of a file of which only the id is known."""
     answer = await client.call("files.info", {"file": file_id}, workspace=workspace, outbox=None)
     file = _object(answer.get("file"))
     url = file.get("url_private_download") or file.get("url_private")
