@@ -35,7 +35,7 @@ from storage.new_turns import (
     TurnSlot,
     cancel_earlier,
     cancel_in_channel,
-    channel_parameters,
+    has_unresolved_in_channel,
     new_turn,
 )
 from storage.queries import SqlTurnQueries
@@ -329,8 +329,4 @@ def _cancelled(connection: Connection, new: NewTurn, slot: TurnSlot) -> tuple[Tu
 def _stops_elsewhere(connection: Connection, requests: Sequence[EnqueueRequest]) -> Collection[MessageName]:
     """Returns the STOPs that have something to cancel in other conversations of their channel."""
     asked = [request.message for request in requests if request.message.stops_channel]
-    return {
-        name_of(message)
-        for message in asked
-        if connection.execute(sql.unresolved_in_channel, channel_parameters(message)).first()
-    }
+    return {name_of(message) for message in asked if has_unresolved_in_channel(connection, message)}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from gateway.domain.errors import GatewayError
-from gateway.domain.models import AuditEntry, AuditEvent, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.models import AuditEntry, AuditEvent, ConversationKey, Message, ThreadId, Turn, TurnId, TurnState
 from gateway.ports.store import ClusterEvent, EventKind
 from storage import pubsub, sql, transitions
 from storage.schema import storable, storable_file
@@ -70,16 +70,29 @@ def cancel_earlier(connection: Connection, slot: TurnSlot) -> tuple[TurnId, ...]
 
 def cancel_in_channel(connection: Connection, stop: Message, conversation: int) -> tuple[TurnId, ...]:
     """Cancels what the author of a STOP has unresolved in the channel's other conversations; returns the ids."""
-    parameters = channel_parameters(stop) | {"conversation": conversation}
-    cancelled = connection.execute(sql.cancel_in_channel, parameters).all()
+    others = [each for each in busy_in_channel(connection, stop) if each != conversation]
+    if not others:
+        return ()
+    parameters = {"conversations": others, "writer": stop.author}
+    cancelled = connection.execute(sql.cancel_of_author, parameters).all()
     publish_cancelled(connection, cancelled)
     return tuple(turn for _, turn, *_ in cancelled)
 
 
-def channel_parameters(message: Message) -> dict[str, str]:
-    """Returns the parameters of statements about what an author has in a channel."""
-    key = message.key
-    return {"on": key.platform, "within": key.workspace, "place": key.channel, "writer": message.author}
+def has_unresolved_in_channel(connection: Connection, message: Message) -> bool:
+    """Returns whether the author has something to stop in the channel."""
+    busy = busy_in_channel(connection, message)
+    parameters = {"conversations": busy, "writer": message.author}
+    return bool(busy) and connection.execute(sql.unresolved_of_author, parameters).first() is not None
+
+
+def busy_in_channel(connection: Connection, message: Message) -> Sequence[int]:
+    """Returns the conversations of a message's channel that have unfinished turns."""
+    return connection.execute(sql.busy_in_channel, channel_parameters(message.key)).scalars().all()
+
+
+def channel_parameters(key: ConversationKey) -> dict[str, str]:
+    return {"on": key.platform, "within": key.workspace, "place": key.channel}
 
 
 def _as_stored(message: Message, received_by: str) -> Message:

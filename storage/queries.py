@@ -13,6 +13,8 @@ from storage import row_mapping, sql
 from storage.database import Database
 from storage.new_turns import channel_parameters
 
+NEWEST_CONVERSATIONS = 1000
+"""Of a channel, in which a stopped turn is looked for."""
 NO_LIMIT = 2**31 - 1
 """More turns than a conversation can have."""
 
@@ -53,14 +55,19 @@ class SqlTurnQueries:
             return row_mapping.to_turns(connection.execute(sql.transcript, parameters).all())[::-1]
 
     def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:
-        parameters = row_mapping.key_columns(key, "key_") | {"writer": author, "seconds": seconds}
+        conversation = self.find_conversation(key)
+        if conversation is None:
+            return 0
+        parameters = {"conversation": conversation.id, "writer": author, "seconds": seconds}
         with self._database.read() as connection:
             return int(connection.execute(sql.turns_of_author, parameters).scalar_one())
 
     def stopped_in_channel(self, stop: Turn) -> bool:
-        parameters = channel_parameters(stop.message) | {"since": stop.received_at}
+        place = channel_parameters(stop.message.key) | {"most": NEWEST_CONVERSATIONS}
         with self._database.read() as connection:
-            return connection.execute(sql.cancelled_in_channel, parameters).first() is not None
+            found = connection.execute(sql.newest_in_channel, place).scalars().all()
+            parameters = {"conversations": found, "writer": stop.message.author, "since": stop.received_at}
+            return bool(found) and connection.execute(sql.cancelled_of_author, parameters).first() is not None
 
     def feedback_on(self, turn_id: TurnId) -> Sequence[Feedback]:
         with self._database.read() as connection:
