@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object
 from adapters.base.update_handler import parse_safely
-from adapters.telegram import replies, text_input
+from adapters.telegram import attachments, replies, text_input
 from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
@@ -36,24 +36,20 @@ ALBUM_SECONDS = 2.0
 GROUPS = ("group", "supergroup")
 LARGEST_UPDATE_ID = 2**63
 
-SERVICE_FIELDS = frozenset(
+WRITTEN_FIELDS = frozenset(
     {
-        *("boost_added", "channel_chat_created", "chat_background_set", "chat_owner_changed", "chat_owner_left"),
-        *("chat_shared", "checklist_tasks_added", "checklist_tasks_done", "community_chat_added"),
-        *("community_chat_removed", "connected_website", "delete_chat_photo", "direct_message_price_changed"),
-        *("forum_topic_closed", "forum_topic_created", "forum_topic_edited", "forum_topic_reopened"),
-        *("general_forum_topic_hidden", "general_forum_topic_unhidden", "gift", "gift_upgrade_sent"),
-        *("giveaway_completed", "giveaway_created", "group_chat_created", "left_chat_member", "managed_bot_created"),
-        *("message_auto_delete_timer_changed", "new_chat_member", "new_chat_members", "new_chat_participant"),
-        *("new_chat_photo", "new_chat_title", "paid_message_price_changed", "passport_data", "pinned_message"),
-        *("poll_option_added", "poll_option_deleted", "proximity_alert_triggered", "refunded_payment"),
-        *("successful_payment", "suggested_post_approval_failed", "suggested_post_approved"),
-        *("suggested_post_declined", "suggested_post_paid", "suggested_post_refunded", "supergroup_chat_created"),
-        *("unique_gift", "users_shared", "video_chat_ended", "video_chat_participants_invited"),
-        *("video_chat_scheduled", "video_chat_started", "web_app_data", "write_access_allowed"),
+        *("text", "caption", "photo", "paid_media", "live_photo", "giveaway", "giveaway_winners"),
+        *attachments.DEFAULTS,
+        *text_input.CONTENT,
     }
 )
-"""Fields of service messages, which report an event and which no person wrote. core.telegram.org/bots/api#message"""
+"""Fields of which a message has one that somebody wrote. Any other message reports an event, perhaps of a kind that is
+newer than this list. core.telegram.org/bots/api#message"""
+
+
+def is_written(message: Fields) -> bool:
+    """Tells whether somebody wrote a message."""
+    return not WRITTEN_FIELDS.isdisjoint(message)
 
 
 class UpdateParser:
@@ -109,7 +105,7 @@ class UpdateParser:
         context = _target(message, self._author(message))
         if move := self._move(message, context):
             return ParsedUpdate(events=(move,))
-        if not context.user or not SERVICE_FIELDS.isdisjoint(message) or not self._allows(context):
+        if not context.user or not is_written(message) or not self._allows(context):
             return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
         messages = tuple(self._messages(context, parsed))

@@ -39,6 +39,7 @@ from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
 from gateway.ports.store import Store
+from gateway.worker.early_items import EarlyItems
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
@@ -111,6 +112,7 @@ class StoreInbox:
         self._metrics = metrics
         self._tracing = tracing
         self._max_backlog = max_backlog
+        self._early_items = EarlyItems()
         self._arrivals: GroupCommit[tuple[Message, TurnId], EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -182,8 +184,10 @@ class StoreInbox:
         if message.max_from_author and await self._has_enough(message):
             return
         if message.album_item_id and not message.may_start_conversation:
+            self._early_items.keep(message)  # before it is looked for: the item that opens the turn may come meanwhile
             await self._store.read(lambda store: store.append_to_queued(message))
             return
+        message = self._early_items.join(message) if message.album_item_id else message
         try:
             accepted = await self.accept(message)
         except Overloaded as exc:

@@ -284,8 +284,7 @@ LINK = {"type": "url", "text": "here", "url": "https://example.com"}
         ({"rich_message": {"blocks": [{"type": "list", "items": [ITEM, ITEM]}]}}, "one\none"),
         ({"rich_message": {"blocks": [{"type": "table", "cells": CELLS}]}}, "a | bc\nd"),
         ({"giveaway": {}}, UNREADABLE),
-        ({"never_heard_of": {}}, UNREADABLE),
-        ({}, UNREADABLE),
+        ({"paid_media": {}}, UNREADABLE),
     ],
 )
 def test_what_has_no_text_is_told_in_words(carried: Json, read: str) -> None:

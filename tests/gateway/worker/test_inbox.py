@@ -14,7 +14,17 @@ import pytest
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.domain.errors import Blocked, Conflict, Overloaded, StoreUnavailable, ThreadNotFound, TurnNotFound
-from gateway.domain.models import Claim, ConversationKey, Exchange, Message, MessageKind, ThreadId, TurnId, TurnState
+from gateway.domain.models import (
+    Claim,
+    ConversationKey,
+    Exchange,
+    File,
+    Message,
+    MessageKind,
+    ThreadId,
+    TurnId,
+    TurnState,
+)
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
@@ -327,6 +337,22 @@ def test_a_stop_in_a_group_interrupts_the_turn_that_the_group_started(async_inbo
     first, _ = accept_together(async_inbox, worker, message("one"), stop)
     assert isinstance(first, AcceptResult)
     assert (worker.submitted[0].turn.id, worker.interrupted) == (first.turn.id, [first.turn.id])
+
+
+def test_an_album_keeps_the_pictures_before_the_one_that_opens_its_turn(inbox: ThreadInbox, worker: Notes) -> None:
+    album = [
+        replace(
+            message("album"), text=text, files=(File(name, name),), album_item_id=name, may_start_conversation=opens
+        )
+        for name, text, opens in (("1.jpg", "", False), ("2.jpg", "look", True), ("3.jpg", "", False))
+    ]
+    album = [replace(item, debounce_seconds=60.0) for item in album]
+    for item in (*album, album[0]):
+        inbox.accept_all(ParsedUpdate((item,)))
+    assert worker.submitted == []
+    (turn,) = inbox.transcript(inbox.resolve_conversation(album[0].key))
+    assert [file.name for file in turn.message.files] == ["1.jpg", "2.jpg", "3.jpg"]
+    assert turn.message.text == "look"
 
 
 def test_a_program_gets_no_more_turns_than_it_may_have(inbox: ThreadInbox, worker: Notes) -> None:
