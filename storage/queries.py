@@ -11,7 +11,10 @@ from gateway.domain.models import Conversation, ConversationKey, Feedback, Threa
 from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
 from storage.database import Database
+from storage.new_turns import channel_parameters
 
+NEWEST_CONVERSATIONS = 1000
+"""Of a channel, in which a stopped turn is looked for."""
 NO_LIMIT = 2**31 - 1
 """More turns than a conversation can have."""
 
@@ -50,6 +53,21 @@ class SqlTurnQueries:
         }
         with self._database.read() as connection:
             return row_mapping.to_turns(connection.execute(sql.transcript, parameters).all())[::-1]
+
+    def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:
+        conversation = self.find_conversation(key)
+        if conversation is None:
+            return 0
+        parameters = {"conversation": conversation.id, "writer": author, "seconds": seconds}
+        with self._database.read() as connection:
+            return int(connection.execute(sql.turns_of_author, parameters).scalar_one())
+
+    def stopped_in_channel(self, stop: Turn) -> bool:
+        place = channel_parameters(stop.message.key) | {"most": NEWEST_CONVERSATIONS}
+        with self._database.read() as connection:
+            found = connection.execute(sql.newest_in_channel, place).scalars().all()
+            parameters = {"conversations": found, "writer": stop.message.author, "since": stop.received_at}
+            return bool(found) and connection.execute(sql.cancelled_of_author, parameters).first() is not None
 
     def feedback_on(self, turn_id: TurnId) -> Sequence[Feedback]:
         with self._database.read() as connection:

@@ -312,6 +312,26 @@ cancel_earlier = (
     .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == MessageKind.PROMPT)
     .returning(*CANCELLED_TURN)
 )
+_in_channel = and_(C.platform == bindparam("on"), C.workspace == bindparam("within"), C.channel == bindparam("place"))
+busy_in_channel = select(C.id).where(_in_channel, C.next_at > 0).order_by(C.id)
+"""The conversations of a channel that have unfinished turns."""
+newest_in_channel = select(C.id).where(_in_channel).order_by(C.id.desc()).limit(bindparam("most"))
+_of_author = and_(
+    T.conversation_id.in_(bindparam("conversations", expanding=True)),
+    T.author == bindparam("writer"),
+    T.kind == MessageKind.PROMPT,
+)
+unresolved_of_author = select(T.id).where(_of_author, T.state.in_((TurnState.QUEUED, TurnState.RUNNING))).limit(1)
+cancel_of_author = _cancel.where(_of_author).returning(*CANCELLED_TURN)
+cancelled_of_author = (
+    select(T.id)
+    .where(_of_author, T.state == TurnState.CANCELLED, T.answered_at >= bindparam("since", type_=Double))
+    .limit(1)
+)
+turns_of_author = select(func.count()).where(
+    *(T.conversation_id == bindparam("conversation"), T.author == bindparam("writer")),
+    T.received_at > clock() - bindparam("seconds", type_=Double),
+)
 edit_queued = (
     update(turns)
     .where(T.platform == bindparam("on"), T.message_id == bindparam("message"), T.state == TurnState.QUEUED)

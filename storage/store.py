@@ -81,6 +81,8 @@ class SqlStore:
     find_conversation_by_thread = implemented_by(lambda store: store.queries.find_conversation_by_thread)
     former_threads = implemented_by(lambda store: store.queries.former_threads)
     transcript = implemented_by(lambda store: store.queries.transcript)
+    count_turns = implemented_by(lambda store: store.queries.count_turns)
+    stopped_in_channel = implemented_by(lambda store: store.queries.stopped_in_channel)
     feedback_on = implemented_by(lambda store: store.queries.feedback_on)
     queue_depths = implemented_by(lambda store: store.queries.queue_depths)
     ping = implemented_by(lambda store: store.queries.ping)

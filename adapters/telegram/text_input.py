@@ -15,8 +15,6 @@ from adapters.telegram.message_entities import BotIdentity, entity_spans, number
 from gateway.domain.models import MessageKind
 
 COMMANDS = text_input.RESETS | text_input.STOPS | {"start", "help"}
-BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})
-"""Commands that work without a slash. "New" does not: it may answer a question, and a reset cannot be undone."""
 
 COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 """core.telegram.org/bots/features#commands"""
@@ -59,8 +57,12 @@ def command_of(text: str) -> Command | None:
 
 def kind_of(text: str) -> MessageKind:
     """Returns what a text without a slash asks for."""
-    word = text_input.bare_word(text)
-    return text_input.kind_of(word) if word in BARE_COMMANDS else MessageKind.PROMPT
+    return text_input.bare_kind(text_input.bare_word(text))
+
+
+def may_answer(text: str) -> bool:
+    """Tells whether a text that is a command may as well answer a question."""
+    return text_input.bare_word(text) in text_input.ANSWERS
 
 
 def question(command: Command | None, text: str, help_wanted: str) -> str:

@@ -127,6 +127,13 @@ class Message:
     """The trace it belongs to, as a W3C ``traceparent``; empty without tracing."""
     author_workspace: str = ""
     """The author's own workspace, if it is not that of the conversation. Not stored."""
+    stops_channel: bool = False
+    """Whether a STOP also cancels what its author has unfinished in the channel's other conversations. Not stored."""
+    only_if_running: bool = False
+    """Whether a STOP is a PROMPT where there is nothing to cancel: the word may answer a question. Not stored."""
+    max_from_author: int = 0
+    """How many turns of its author the conversation may have had in a day; beyond that it is dropped, so that two bots
+    cannot answer each other for ever. 0: no limit. Not stored."""
     caller: str = ""
     """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
 

@@ -268,7 +268,9 @@ class Store(KeyValueStore, Protocol):
         message may not start one, or what the database said about this message alone. A known message id is no error:
         its turn is the result; so is the turn of a message with the same id before it in ``requests``.
 
-        A message of kind STOP cancels the unresolved prompts before it, in the same transaction. A message with
+        A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
+        ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it
+        becomes a PROMPT where the conversation has no unfinished turn and there is nothing else to cancel. One with
         ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no process before that time.
         Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
         """
@@ -317,6 +319,14 @@ class Store(KeyValueStore, Protocol):
 
     def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:
         """Returns the turn of a message."""
+        ...
+
+    def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:
+        """Returns how many turns of an author a conversation received in the last ``seconds``."""
+        ...
+
+    def stopped_in_channel(self, stop: Turn) -> bool:
+        """Returns whether a turn of the author was cancelled in the channel of a STOP since that was received."""
         ...
 
     def record_feedback(self, feedback: Feedback) -> bool:

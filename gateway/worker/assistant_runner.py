@@ -222,6 +222,8 @@ class AssistantRunner:
         """Returns the reply to a STOP message. The turns it stops were cancelled when it was recorded."""
         before = await self._turns_before(turn)
         stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
+        if not stopped and turn.seq == 1:  # only one that stops in the whole channel begins a conversation
+            stopped = await self._store.read_with_retry(lambda store: store.stopped_in_channel(turn))
         return RunCompleted(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY)
 
     async def _ask(self, attempt: RunAttempt) -> RunCompleted:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from adapters.base.text_input import UNREADABLE
 from adapters.slack.event_context import BotIdentity
-from adapters.slack.event_parser import EventParser
+from adapters.slack.event_parser import BOT_TURNS, EventParser
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
@@ -292,6 +292,24 @@ def test_nobody_answers_themselves_or_slack_even_if_all_bots_are_allowed(event: 
 def test_another_bot_is_answered_only_if_it_is_allowed(allowed: str, *, answered: bool) -> None:
     event = app_mention("hello", user="U0OTHER", bot_id="B0OTHER", app_id="A0OTHER")
     assert bool(read(event, slack_allowed_bots=allowed).messages) is answered
+
+
+def test_in_threads_another_bot_has_to_mention_us_and_is_answered_so_often() -> None:
+    bot = {"user": "U0OTHER", "bot_id": "B0OTHER", "app_id": "A0OTHER"}
+    standing_by = in_channel("Standing by.", thread_ts=ROOT, **bot)
+    assert read(standing_by, slack_allowed_bots="*") == NOTHING
+    assert read({**standing_by, "parent_user_id": BOT_USER}, slack_allowed_bots="*", slack_scope="user") == NOTHING
+    calls = app_mention("your turn", thread_ts=ROOT, **bot)
+    assert one(calls, slack_allowed_bots="*").max_from_author == BOT_TURNS
+    assert one(app_mention("hello")).max_from_author == 0
+
+
+@pytest.mark.parametrize("text", ["<@U0BOB> can you check this out?", "can you look, <@U0BOB>?"])
+def test_in_a_thread_of_ours_what_calls_somebody_else_is_for_them(text: str) -> None:
+    assert read(in_channel(text, thread_ts=ROOT)) == NOTHING
+    assert one(in_channel(f"{text} {CALL}", thread_ts=ROOT)).may_start_conversation
+    assert one(message_event(text, thread_ts=ROOT)).text
+    assert one(in_channel("what did <@U0BOB> say?", thread_ts=ROOT)).text
 
 
 def test_a_bot_without_a_user_is_known_by_its_own_id() -> None:
