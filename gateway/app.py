@@ -232,6 +232,7 @@ def open_gateway(
         capacity=settings.max_runs,
         lease_seconds=lease_seconds,
     )
+    gatekeeper.on_woken = worker.wake_up
     backpressure = Backpressure(max_total=settings.max_queue, max_per_platform=settings.max_queue_per_platform)
     inbox = StoreInbox(
         async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog

@@ -29,7 +29,7 @@ from storage import pubsub, row_mapping, sql
 from storage.database import Database
 from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
-from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn
+from storage.new_turns import AlreadyRecorded, TurnSlot, cancelled_by, new_turn
 from storage.queries import SqlTurnQueries
 from storage.schema import storable
 
@@ -295,5 +295,5 @@ def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> En
     if new.owner:
         conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
         claim = Claim(Lease(slot.conversation, new.owner, slot.epoch), conversation, turn)
-    stops = turn.message.kind is MessageKind.STOP
-    return EnqueueResult(turn, is_new=True, claim=claim, cancelled=cancel_earlier(connection, slot) if stops else ())
+    cancelled = cancelled_by(connection, turn.message.kind, slot)
+    return EnqueueResult(turn, is_new=True, claim=claim, cancelled=cancelled)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.domain.models import Claim
 from gateway.ports.store import LeasedWrite, LeaseRenewal, WriteResult
-from storage import sql
+from storage import parking, sql
 from storage.database import Database
 from storage.fenced_writes import FencedStatements, FencedWriteBatch
 from storage.leased_writes import LeasedWriteBatch
@@ -37,6 +37,10 @@ class SqlLeases:
             claims = batch.claim_next_turns(owner)
             batch.save()
             return claims
+
+    def wake(self, key: str, limit: int = 1) -> int:
+        with self._database.transaction() as connection:
+            return parking.wake(connection, key, limit)
 
     def renew_leases(self, owner: str, conversation_ids: Collection[int] | None = None) -> LeaseRenewal:
         """``conversation_ids``: only leases on these; one that the owner does not know of expires."""

@@ -58,7 +58,12 @@ class SqlTurnQueries:
     def queue_depths(self) -> Sequence[QueueDepth]:
         with self._database.read() as connection:
             waiting = connection.execute(sql.queue_depths).all()
-        return [QueueDepth(platform, turns, max(0.0, age)) for platform, turns, age in waiting]
+            parked: dict[str, dict[str, int]] = {}
+            for platform, reason, count in connection.execute(sql.parked_counts):
+                parked.setdefault(platform, {})[reason] = count
+        return [
+            QueueDepth(platform, turns, max(0.0, age), parked.get(platform, {})) for platform, turns, age in waiting
+        ]
 
     def ping(self) -> None:
         with self._database.read() as connection:

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Select
 
 from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter, UsageBucket
+from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
-from storage import retention, row_mapping
 from storage.database import Database
 from storage.retired_threads import retire_threads
 from storage.sql import UPSERTS
@@ -80,6 +80,7 @@ class SqlReportingStore:
             if connection.execute(statements.lock_thread(conversation)).first() is None:
                 return None
             retire_threads(connection, conversation.id)
+            parking.wake_conversation(connection, conversation.id)
             connection.execute(statements.unset_thread, {"conversation": conversation.id})
             connection.execute(statements.cancel_turns_of_author, parameters)
             return connection.execute(statements.erase_author, parameters).rowcount

@@ -236,6 +236,7 @@ ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
     **dict.fromkeys(("files", "made", "parts"), ()),
     "address": {},
+    "parking": None,
     "erased_at": clock(),
 }
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, TurnState
+from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, Parking, TurnState
 
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
@@ -141,6 +141,19 @@ class AuditLogJson(TypeDecorator[Sequence[AuditEntry]]):
         return tuple(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(value))
 
 
+class ParkingJson(TypeDecorator[Parking]):
+    """Why a turn waits, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Parking | None, _dialect: Dialect) -> str | None:
+        return None if value is None else storable(json.dumps(asdict(value), ensure_ascii=False))
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Parking | None:
+        return None if value is None else Parking(**json.loads(value))
+
+
 metadata = MetaData()
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
@@ -164,13 +177,17 @@ conversations = Table(
     Column("owner", SafeText),
     Column("epoch", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("parked_since", Double),
+    Column("parked_key", SafeText),
+    Column("parked_reason", SafeText),
     UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
     CheckConstraint("head <= tail", name="conversations_head"),
     # An id is never reused: a lease on a deleted conversation must not be valid for a later one.
     sqlite_autoincrement=True,
 )
 """``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
-otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires."""
+otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
+since when its current turn is parked, while it has no owner."""
 
 # Partial indexes: rows with NULL cost nothing.
 for _name, _column in (
@@ -178,6 +195,14 @@ for _name, _column in (
     ("conversations_due", conversations.c.next_at),
 ):
     Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
+
+Index(
+    "conversations_parked",
+    conversations.c.parked_key,
+    conversations.c.parked_since,
+    sqlite_where=conversations.c.parked_since.is_not(None),
+    postgresql_where=conversations.c.parked_since.is_not(None),
+)
 
 former_threads = Table(
     "former_threads",
@@ -230,6 +255,7 @@ turns = Table(
     Column("answered_at", Double),
     Column("delivered_at", Double),
     Column("erased_at", Double),
+    Column("parking", ParkingJson),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),

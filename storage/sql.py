@@ -64,7 +64,7 @@ TURN = (
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller),
+    *(T.cost_is_estimate, T.caller, T.parking),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -206,10 +206,11 @@ _due = (
     .with_for_update(skip_locked=True, key_share=True)
     .cte("due")
 )
+NOT_PARKED: dict[str, Any] = {"parked_since": None, "parked_key": None, "parked_reason": None}
 claim_due = (
     update(conversations)
     .where(C.id.in_(select(_due.c.id)))
-    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_seconds_from_now("wait"))
+    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_seconds_from_now("wait"), **NOT_PARKED)
     .returning(*LOCKED_CONVERSATION)
 )
 
@@ -267,6 +268,8 @@ set_lease = (
 _out_of_reach = (
     select(C.id)
     .where(C.next_at > select(clock() + MAX_WAIT_SECONDS).scalar_subquery())
+    # A parked turn may wait longer, unless it was parked in the future.
+    .where(or_(C.parked_since.is_(None), C.parked_since > select(clock()).scalar_subquery()))
     .order_by(C.next_at.desc())
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, key_share=True)
@@ -279,6 +282,43 @@ repair_next_at = (
     .returning(C.id)
 )
 """A live lease holder renews its lease before it expires."""
+
+# ---------------------------------------------------------------- parked turns
+
+IS_PARKED = and_(C.parked_since.is_not(None), C.owner.is_(None))
+"""A version that knows of no parked turns claims one without clearing these columns."""
+park = (
+    update(conversations)
+    .where(C.id == bindparam("conversation"))
+    .values(parked_since=bindparam("since"), parked_key=bindparam("woken_by"), parked_reason=bindparam("reason"))
+)
+_wake_up = update(conversations).values(next_at=clock(), **NOT_PARKED)
+_sleepers = (
+    select(C.id)
+    .where(IS_PARKED, C.parked_key == bindparam("woken_by"))
+    .order_by(C.parked_since, C.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("sleepers")
+)
+wake = _wake_up.where(C.id.in_(select(_sleepers.c.id))).returning(C.id)
+wake_conversation = _wake_up.where(C.id == bindparam("conversation"), IS_PARKED).returning(C.id)
+wake_turn = _wake_up.where(
+    IS_PARKED, C.id == select(T.conversation_id).where(T.id == bindparam("turn"), T.seq == C.head + 1).scalar_subquery()
+).returning(C.id)
+"""Wakes the conversation of a turn, if that is the parked one."""
+reset_behind = (
+    select(T.seq)
+    .where(T.conversation_id == bindparam("conversation"), T.seq > bindparam("place"))
+    .where(T.kind == MessageKind.RESET, T.state == TurnState.QUEUED)
+    .limit(1)
+)
+parked_counts = (
+    select(C.platform, C.parked_reason, func.count())
+    .where(IS_PARKED)
+    .group_by(C.platform, C.parked_reason)
+    .order_by(C.platform, C.parked_reason)
+)
 
 # ---------------------------------------------------------------- turns
 

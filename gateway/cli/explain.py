@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import click
 
+from gateway import operations
 from gateway.domain.errors import InputError
 from gateway.domain.models import Conversation, Message, MessageKind, ThreadId
 from gateway.policy.rules import MILLION, MINUTE, ApplicableBudget, Rules, UserRateLimit
@@ -241,6 +242,9 @@ def _queue_findings(context: ExplainContext, message: Message, conversation: Con
     yield _queue_finding(
         "backlog", sum(not turn.state.is_resolved for turn in turns), context.max_backlog, "in this conversation"
     )
+    for turn in turns:
+        if turn.is_parked:
+            yield Finding("waits", f"the turn {turn.id} before it waits for: {operations.parking_text(turn)}")
     yield _queue_finding("queue", waiting.get(platform, 0), context.max_queue_per_platform, f"on {platform}")
     yield _queue_finding("", sum(waiting.values()), context.max_queue, "in all")
 

@@ -210,6 +210,27 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Parking:
+    """Why a turn waits in the table, without a lease. Times are seconds since the epoch by the database's clock."""
+
+    reason: str
+    """What it waits for, in a word for the operator, such as ``budget``."""
+    key: str = ""
+    """What ends the wait early, see ``Store.wake``; empty: only time does."""
+    since: float = 0.0
+    """When it was first parked for this reason."""
+    expires_at: float = 0.0
+    """When it no longer waits for this reason."""
+    woken_at: float | None = None
+    """When it was claimed again; None: it still waits."""
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the turn was claimed again because its time was up."""
+        return self.woken_at is not None and self.woken_at >= self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One message and its outcome: the unit of work, of retry and of audit.
 
@@ -244,6 +265,13 @@ class Turn:
     delivered_at: float | None = None
     erased_at: float | None = None
     """When its content was erased: message, reply and author are empty since then."""
+    parking: Parking | None = None
+    """Why it waits, or last waited, in the table."""
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
+        return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Event
 from typing import Protocol
@@ -183,7 +183,32 @@ class ReleaseLease:
     not_started: bool = False
 
 
-LeasedWrite = SetThread | SetRun | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease
+@dataclass(frozen=True, slots=True)
+class ParkTurn:
+    """Puts the unfinished turn off and releases the lease. Result: None.
+
+    The turn keeps its place: nothing behind it in its conversation starts before it ends. Stop, cancel and forget end
+    it at once, so does a RESET behind it; edits reach it if it is ``not_started``. The conversation is claimable in
+    ``wake_seconds``, when its time is up, or when ``key`` is woken, whichever comes first. Who claims it checks again
+    what it waited for: it may have been woken early, or by an older version. A turn that was resolved in the meantime
+    is not parked: its conversation is claimable at once.
+    """
+
+    lease: Lease
+    turn: Turn
+    reason: str
+    """For the operator; see ``Parking``."""
+    wake_seconds: float
+    max_seconds: float
+    """How long the turn may be parked for this reason in all, counted from the first time."""
+    key: str = ""
+    not_started: bool = True
+    """As for ReleaseLease."""
+
+
+LeasedWrite = (
+    SetThread | SetRun | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease | ParkTurn
+)
 WriteResult = Turn | Claim | LeaseLost | None
 
 
@@ -230,6 +255,8 @@ class QueueDepth:
     """How many."""
     oldest_age_seconds: float
     """Seconds since the oldest was received."""
+    parked: Mapping[str, int] = field(default_factory=dict)
+    """How many of them are parked, by reason."""
 
 
 class Store(KeyValueStore, Protocol):
@@ -250,7 +277,8 @@ class Store(KeyValueStore, Protocol):
         message may not start one, or what the database said about this message alone. A known message id is no error:
         its turn is the result; so is the turn of a message with the same id before it in ``requests``.
 
-        A message of kind STOP cancels the unresolved prompts before it, in the same transaction. A message with
+        A message of kind STOP cancels the unresolved prompts before it, in the same transaction; one of kind RESET
+        cancels the parked one, if there is one. A message with
         ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no process before that time.
         Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
         """
@@ -343,6 +371,13 @@ class Store(KeyValueStore, Protocol):
         """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
 
         A claim counts as an attempt at the oldest unfinished turn of the conversation; a queued turn becomes running.
+        """
+        ...
+
+    def wake(self, key: str, limit: int = 1) -> int:
+        """Makes up to ``limit`` turns claimable that are parked with a key, those that wait longest first.
+
+        Returns how many. One that another transaction holds just now is passed over; it wakes by its time.
         """
         ...
 

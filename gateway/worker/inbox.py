@@ -77,7 +77,7 @@ class WorkerHandle(Protocol):
         ...
 
     def interrupt_turn(self, turn_id: TurnId) -> None:
-        """Interrupts a turn if it runs in this process. No I/O."""
+        """Interrupts a turn that was cancelled: its run, if it runs in this process, or its wait. No I/O."""
         ...
 
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:

@@ -169,6 +169,11 @@ class Worker:
     def interrupt_turn(self, turn_id: TurnId) -> None:
         for work in self._tasks.values():
             work.interrupt(turn_id)
+        self.wake_up()  # a turn that was parked is due now
+
+    def wake_up(self) -> None:
+        """Looks for due conversations at once, instead of within ``sweep_seconds``."""
+        self._wake_up.set()
 
     # ------------------------------------------------------------ the loop
 

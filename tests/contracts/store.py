@@ -14,6 +14,7 @@ from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
 from tests.contracts.store_leases import LeaseContract
 from tests.contracts.store_maintenance import MaintenanceContract
+from tests.contracts.store_parking import ParkingContract
 from tests.contracts.store_state_machine import ScheduleContract
 from tests.contracts.store_stop_edit_feedback import ChangingContract
 
@@ -33,6 +34,7 @@ class StoreContract(
     SharingContract,
     AuditLogContract,
     MaintenanceContract,
+    ParkingContract,
     ScheduleContract,
     ConcurrencyContract,
 ):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import app
-from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn
+from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox
@@ -25,6 +25,7 @@ from gateway.ports.store import (
     AppendAuditEntry,
     FinishTurn,
     LeasedWrite,
+    ParkTurn,
     RecordOutcome,
     ReleaseLease,
     SetPostedMessages,
@@ -45,6 +46,7 @@ WRITE_NAMES: dict[type, str] = {
     SetPostedMessages: "save posted messages",
     FinishTurn: "finish turn",
     ReleaseLease: "release lease",
+    ParkTurn: "park turn",
 }
 """What the steps of the store are called, with ``before`` or ``after``."""
 TIMEOUT_SECONDS = 40.0
@@ -88,6 +90,8 @@ class CrashPlan:
     accepted: Path | None = None
     """A file for the channel and text of each message that was acknowledged."""
     lease_seconds: float = LEASE_SECONDS
+    environment: dict[str, str] = field(default_factory=dict)
+    """The operator's rules."""
 
 
 @dataclass
@@ -107,6 +111,7 @@ class CrashingStore(SqlStore):
     def __init__(self, url: str, on_step: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__(url, lease_seconds=lease_seconds)
         self._on_step = on_step
+        self.ledger.charge = partial(self._charge, self.ledger.charge)  # type: ignore[method-assign]
         self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
     @contextmanager
@@ -115,6 +120,12 @@ class CrashingStore(SqlStore):
         with transaction() as opened:
             yield opened
             self._on_step("written, not committed")
+
+    def _charge(self, charge: Callable[[TurnId, int], None], turn_id: TurnId, cost: int) -> None:
+        """Charges a budget, which wakes the turn that waits for it."""
+        self._on_step("before charge")
+        charge(turn_id, cost)
+        self._on_step("after charge")
 
     def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
         self._on_step("before enqueue")
@@ -180,6 +191,7 @@ def read_deliveries(path: Path) -> list[dict[str, str]]:
 def run_process(plan: CrashPlan) -> None:
     """Main function of the process."""
     crash = CrashAtStep(plan.crash_step)
+    os.environ.update(plan.environment)
     upgrade(plan.url)
     platform = FilePlatform(plan.deliveries, crash)
     store = CrashingStore(plan.url, crash, lease_seconds=plan.lease_seconds)

@@ -97,6 +97,7 @@ class WorkerProcess:
             lease_seconds=lease_seconds,
             sweep_seconds=sweep_seconds,
         )
+        gatekeeper.on_woken = self.worker.wake_up
         self.async_inbox = StoreInbox(
             async_store, assistant, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
         )

@@ -18,7 +18,7 @@ from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadI
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.budgets import Budget
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
-from gateway.ports.store import SetThread
+from gateway.ports.store import ParkTurn, SetThread
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.reporting import SqlReportingStore
@@ -105,6 +105,16 @@ def test_a_conversation_that_is_there_is_named(see: OpenContext, sqlite_store: S
     assert line(told, "queue") == "1 of 5 waiting on pigeon"
     elsewhere = explain(see(), "pigeon", replace(SYNTHETIC, workspace="", channel="tree"))
     assert line(elsewhere, "conversation") == "none yet; it would be pigeon, workspace roof, channel tree"
+
+
+def test_a_turn_before_it_that_waits_is_named(see: OpenContext, sqlite_store: SqlStore) -> None:
+    (message,) = ExplainablePlatform("pigeon").dry_run(SYNTHETIC).messages
+    claim = enqueue_one(sqlite_store, message, new_turn(), owner="one").claim
+    assert claim is not None
+    apply_write(sqlite_store, ParkTurn(claim.lease, claim.turn, "budget", 60.0, 600.0))
+    told = explain(see(), "pigeon", SYNTHETIC)
+    assert told.is_answered
+    assert line(told, "waits").startswith(f"the turn {claim.turn.id} before it waits for: budget, since ")
 
 
 def test_nothing_is_stored_or_taken(see: OpenContext, sqlite_store: SqlStore) -> None:
