@@ -192,13 +192,16 @@ class SqlBudgetStore:
             connection.execute(delete_other_reservations, {"turn": turn_id, "places": keys})
             return decision
 
-    def charge(self, turn_id: TurnId, cost: int) -> None:
+    def charge(self, turn_id: TurnId, cost: int | None) -> None:
         with self._database.transaction() as connection:
             keys = _reserved_keys(connection, turn_id)
             if keys:
                 connection.execute(lock_budgets, {"places": keys}).all()
                 released = connection.execute(delete_reservations, {"turn": turn_id}).all()
-                _add_costs(connection, [(scope, period, cost) for scope, period in released])
+                if cost is None:
+                    _wake(connection, [(scope, period) for scope, period in released])
+                else:
+                    _add_costs(connection, [(scope, period, cost) for scope, period in released])
 
     def charge_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
         with self._database.transaction() as connection:

@@ -118,8 +118,8 @@ class AdmissionControl:
         applicable = self._rules.applicable_budgets(turn.message, at)
         return await self._check_budgets(turn, applicable, at) if applicable else Grant(turn.id)
 
-    async def settle(self, grant: Grant, cost: int = 0) -> None:
-        """Charges a turn whose outcome is stored. Raises nothing.
+    async def settle(self, grant: Grant, cost: int | None) -> None:
+        """Charges a turn whose outcome is stored; None: one that has not run and is admitted again. Raises nothing.
 
         If this is not called or fails, the next admission within the same budget charges the turn.
         """

@@ -111,9 +111,10 @@ class BudgetStore(Protocol):
         """
         ...
 
-    def charge(self, turn_id: TurnId, cost: int) -> None:
+    def charge(self, turn_id: TurnId, cost: int | None) -> None:
         """Charges the cost of an ended turn to each budget it was admitted to, and removes its reservations.
 
+        None: the turn has not run, and is admitted again later; only the reservations are removed.
         Wakes for each of these budgets the turn that waits longest with its ``wake_key``, in the same transaction.
         Without a reservation it does nothing, so repeated calls charge a turn once.
         """

@@ -208,11 +208,14 @@ class TurnProcessor:
         return turn
 
     async def _park(self, work: ConversationTask, write: ParkTurn) -> None:
-        """Puts the turn off. Nothing of it has reached the assistant, so what was reserved for it is not needed."""
-        if work.budget_grant is not None:
-            await self._admission.settle(work.budget_grant)
+        """Puts the turn off. Nothing of it has reached the assistant, so what was reserved for it is not needed.
+
+        That is released afterwards: a process that has lost the lease must not release what its heir reserved.
+        """
         work.is_finishing = True
         await work.lease_guard.write(lambda lease, turn: replace(write, lease=lease, turn=turn))
+        if work.budget_grant is not None:
+            await self._admission.settle(work.budget_grant, None)
         log.info("turn parked", turn=write.turn.id, reason=write.reason, wake_in=round(write.wake_seconds, 2))
 
     async def _outcome(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome | ParkTurn:

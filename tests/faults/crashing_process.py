@@ -121,7 +121,7 @@ class CrashingStore(SqlStore):
             yield opened
             self._on_step("written, not committed")
 
-    def _charge(self, charge: Callable[[TurnId, int], None], turn_id: TurnId, cost: int) -> None:
+    def _charge(self, charge: Callable[[TurnId, int | None], None], turn_id: TurnId, cost: int | None) -> None:
         """Charges a budget, which wakes the turn that waits for it."""
         self._on_step("before charge")
         charge(turn_id, cost)
