@@ -162,18 +162,18 @@ def test_cancelling_publishes_to_running_and_waiting_processes(store: SqlStore, 
     queued, running = enqueue(store).turn, enqueue_and_claim(store, "other").turn
     sent.clear()
     store.cancel_turn(queued.id)
-    assert verbs(sent) == ["UPDATE", "SELECT"]
+    assert verbs(sent) == ["UPDATE", "UPDATE", "SELECT"]
     sent.clear()
     store.cancel_turn(running.id)
-    assert verbs(sent) == ["UPDATE", *told(store), "SELECT"]
+    assert verbs(sent) == ["UPDATE", "UPDATE", *told(store), "SELECT"]
 
 
-def test_a_stop_takes_one_statement_more(store: SqlStore, sent: list[Sent]) -> None:
+def test_a_stop_takes_two_statements_more(store: SqlStore, sent: list[Sent]) -> None:
     for _ in range(5):
         enqueue(store)
     sent.clear()
     enqueue_one(store, message(kind=MessageKind.STOP), new_turn())
-    assert verbs(sent) == [*APPENDED, "UPDATE"]
+    assert verbs(sent) == [*APPENDED, "UPDATE", "UPDATE"]
 
 
 def test_write_that_misses_takes_three_statements_more(store: SqlStore, sent: list[Sent]) -> None:
