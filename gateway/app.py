@@ -19,6 +19,7 @@ from gateway.admin import AdminContext, AdminSettings
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.models import TurnId
 from gateway.observability import tracing
@@ -68,7 +69,13 @@ CHECK_SECONDS = 10.0
 def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError."""
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=max_chars, max_waiting=max_waiting)
+    http = HttpAdapter(
+        HttpSettings.load(),
+        store,
+        max_message_chars=max_chars,
+        max_waiting=max_waiting,
+        caller_share=settings.max_caller_share,
+    )
     slack, telegram = SlackSettings.load(), TelegramSettings.load()
     adapters: list[Adapter] = [http]
     # Imported only where they are enabled: their libraries take 5 and 9 MB.
@@ -229,11 +236,15 @@ def open_gateway(
         tuple(by_name),
         metrics,
         owner=_worker_name(),
-        capacity=settings.max_runs,
+        places=SharedPlaces(settings.max_runs, settings.max_caller_share),
         lease_seconds=lease_seconds,
     )
     gatekeeper.on_woken = worker.wake_up
-    backpressure = Backpressure(max_total=settings.max_queue, max_per_platform=settings.max_queue_per_platform)
+    backpressure = Backpressure(
+        max_total=settings.max_queue,
+        max_per_platform=settings.max_queue_per_platform,
+        caller_share=settings.max_caller_share,
+    )
     inbox = StoreInbox(
         async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
     )

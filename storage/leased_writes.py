@@ -43,6 +43,7 @@ class LockedConversation:
     tail: int
     owner: str | None
     epoch: int
+    share: str
     claimable_in: float | None = None
     """Seconds until it may be claimed; None: it has no unfinished turn."""
     lease_changed: bool = False
@@ -53,7 +54,7 @@ class LockedConversation:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LockedConversation:
         """Reads a row of sql.LOCKED_CONVERSATION."""
-        return cls(row_mapping.to_conversation(row), *row[8:12])
+        return cls(row_mapping.to_conversation(row), *row[8:13])
 
     @property
     def current_position(self) -> TurnPosition:
@@ -208,7 +209,7 @@ class LeasedWriteBatch:
     def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn) -> Claim:
         begun = self._set_turn(transitions.claimed(turn, owner, self._now))
         lease = Lease(locked.conversation.id, owner, locked.epoch)
-        return Claim(lease, locked.conversation, begun, first_attempt=turn.state is TurnState.QUEUED)
+        return Claim(lease, locked.conversation, begun, turn.state is TurnState.QUEUED, locked.share)
 
     # ---------------------------------------------------------------- turns
 
@@ -307,4 +308,5 @@ def _lease_parameters(locked: LockedConversation) -> dict[str, Any]:
         "finished": locked.head,
         "holder": locked.owner,
         "wait": locked.claimable_in,
+        "of": "" if locked.claimable_in is None else locked.share,
     }

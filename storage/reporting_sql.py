@@ -247,7 +247,9 @@ def lock_thread(conversation: Conversation) -> Any:
     return select(C.id).where(C.id == conversation.id, same).with_for_update(key_share=True)
 
 
-unset_thread = update(conversations).where(C.id == bindparam("conversation")).values(thread_id=None, backend="")
+unset_thread = (
+    update(conversations).where(C.id == bindparam("conversation")).values(thread_id=None, backend="", share="")
+)
 
 
 _by_author_in_conversation = (

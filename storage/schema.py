@@ -22,7 +22,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     false,
+    or_,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -177,6 +179,7 @@ conversations = Table(
     Column("owner", SafeText),
     Column("epoch", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("share", SafeText, nullable=False, server_default=text("''")),
     Column("parked_since", Double),
     Column("parked_key", SafeText),
     Column("parked_reason", SafeText),
@@ -187,7 +190,8 @@ conversations = Table(
 )
 """``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
 otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
-since when its current turn is parked, while it has no owner."""
+since when its current turn is parked, while it has no owner.
+``share``: whose share it takes; empty without unfinished turns."""
 
 # Partial indexes: rows with NULL cost nothing.
 for _name, _column in (
@@ -196,6 +200,17 @@ for _name, _column in (
 ):
     Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
 
+_waits = and_(
+    conversations.c.owner.is_(None), conversations.c.next_at.is_not(None), conversations.c.parked_since.is_(None)
+)
+_is_timed = and_(
+    conversations.c.next_at.is_not(None),
+    or_(conversations.c.owner.is_not(None), conversations.c.parked_since.is_not(None)),
+)
+_share, _next_at, _id = conversations.c.share, conversations.c.next_at, conversations.c.id
+Index("conversations_waiting", _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
+Index("conversations_timed", _next_at, _id, sqlite_where=_is_timed, postgresql_where=_is_timed)
+"""A conversation with unfinished turns is in one of these two: the second has those that are leased or parked."""
 Index(
     "conversations_parked",
     conversations.c.parked_key,

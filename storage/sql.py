@@ -55,7 +55,7 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 
 # storage.row_mapping reads these columns by position.
 CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
-LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
+LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share)
 now = select(clock())
 SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
@@ -195,21 +195,17 @@ append_turn_after = _append_turn.where(
 
 # ---------------------------------------------------------------- leases
 
-_due = (
-    select(C.id)
-    # As a subquery the clock is read once, and conversations_due can be used. Without coalesce, SQLite would walk
-    # through all conversations of the platform by conversations_key, which begins with it.
-    .where(C.next_at <= select(clock()).scalar_subquery())
-    .where(func.coalesce(C.platform, "").in_(bindparam("platforms", expanding=True)))
-    .order_by(C.next_at, C.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True, key_share=True)
-    .cte("due")
-)
 NOT_PARKED: dict[str, Any] = {"parked_since": None, "parked_key": None, "parked_reason": None}
-claim_due = (
+_picked = (
+    select(C.id)
+    .where(C.id.in_(bindparam("picked", expanding=True)), C.next_at <= select(clock()).scalar_subquery())
+    .order_by(C.id)
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("picked")
+)
+claim_picked = (
     update(conversations)
-    .where(C.id.in_(select(_due.c.id)))
+    .where(C.id.in_(select(_picked.c.id)))
     .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_seconds_from_now("wait"), **NOT_PARKED)
     .returning(*LOCKED_CONVERSATION)
 )
@@ -262,7 +258,12 @@ former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend)
 set_lease = (
     update(conversations)
     .where(C.id == bindparam("conversation"))
-    .values(head=bindparam("finished"), owner=bindparam("holder"), next_at=_seconds_from_now("wait"))
+    .values(
+        head=bindparam("finished"),
+        owner=bindparam("holder"),
+        next_at=_seconds_from_now("wait"),
+        share=bindparam("of", type_=SafeText),
+    )
 )
 
 _out_of_reach = (
@@ -400,9 +401,9 @@ conversation = select(*CONVERSATION).where(IS_KEY)
 # As a subquery, each is looked up by primary key; for a join the planner may prefer to read the whole table.
 _oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
 queue_depths = (
-    select(C.platform, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
+    select(C.platform, C.share, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
     .where(C.next_at > 0)  # conversations_due contains exactly the conversations with unfinished turns
-    .group_by(C.platform)
+    .group_by(C.platform, C.share)
     .order_by(C.platform)
 )
 conversation_by_thread = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
+from urllib.parse import quote
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -92,6 +93,19 @@ class Message:
     """The author's own workspace, if it is not that of the conversation. Not stored."""
     caller: str = ""
     """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
+
+    @property
+    def share(self) -> str:
+        """Whose share of places and queues it takes: the verified caller's, else the author's, else the channel's."""
+        key = self.key
+        parts: tuple[str, ...]
+        if self.caller:
+            parts = (key.platform, "caller", self.caller)
+        elif self.author:
+            parts = (key.platform, "user", key.workspace, self.author)
+        else:
+            parts = (key.platform, "channel", key.workspace, key.channel)
+        return " ".join(quote(part, safe="") for part in parts)
 
     @property
     def text_with_attachments(self) -> str:
@@ -306,6 +320,8 @@ class Claim:
     conversation: Conversation
     turn: Turn
     first_attempt: bool = True
+    share: str = ""
+    """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
 
 
 @dataclass(frozen=True, slots=True)

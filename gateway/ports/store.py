@@ -257,6 +257,33 @@ class QueueDepth:
     """Seconds since the oldest was received."""
     parked: Mapping[str, int] = field(default_factory=dict)
     """How many of them are parked, by reason."""
+    by_share: Mapping[str, int] = field(default_factory=dict)
+    """How many of them each share has."""
+
+
+class Places(Protocol):
+    """What a process still has room for, by share. No I/O."""
+
+    def try_take(self, name: str) -> bool:
+        """Takes a place for a share, and returns whether there was one."""
+        ...
+
+    def full_names(self) -> Sequence[str]:
+        """Returns shares for which there is no place."""
+        ...
+
+
+class _AnyPlaces:
+    """Places for everybody."""
+
+    def try_take(self, name: str) -> bool:  # noqa: ARG002  # all are alike
+        return True
+
+    def full_names(self) -> Sequence[str]:
+        return ()
+
+
+ANY_PLACES: Places = _AnyPlaces()
 
 
 class Store(KeyValueStore, Protocol):
@@ -367,9 +394,11 @@ class Store(KeyValueStore, Protocol):
         """
         ...
 
-    def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
+    def claim(self, owner: str, platforms: Sequence[str], limit: int, places: Places = ANY_PLACES) -> Sequence[Claim]:
         """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
 
+        They go round over the shares (``Message.share``) that wait, from where the claim before stopped: of each its
+        oldest conversation, as long as ``places`` has a place for it. What was leased or parked comes first.
         A claim counts as an attempt at the oldest unfinished turn of the conversation; a queued turn becomes running.
         """
         ...

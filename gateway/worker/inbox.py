@@ -38,7 +38,7 @@ from gateway.ports.assistant import Assistant
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
-from gateway.ports.store import Store
+from gateway.ports.store import Places, Store
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
@@ -62,6 +62,10 @@ class WorkerHandle(Protocol):
         """Returns how many more conversations to claim at once: as many as there is capacity for, while no other
         process is less busy. What is left is claimed by whichever process is free.
         """
+        ...
+
+    def places(self) -> Places:
+        """Returns a copy of the places that are left, by share."""
         ...
 
     def is_processing(self, conversation_id: int) -> bool:
@@ -154,9 +158,15 @@ class StoreInbox:
 
     async def _enqueue_all(self, arrived: Sequence[tuple[Message, TurnId]]) -> Sequence[EnqueueResult | Exception]:
         """Commits messages, then starts this process's share of the turns. Raises StoreUnavailable."""
-        owner, since, share = self._worker.owner, lease_clock(), self._worker.share()
+        owner, since, share, places = self._worker.owner, lease_clock(), self._worker.share(), self._worker.places()
         requests = [
-            EnqueueRequest(message, turn_id, owner if index < share else None, owner, self._max_backlog)
+            EnqueueRequest(
+                message,
+                turn_id,
+                owner if index < share and places.try_take(message.share) else None,
+                owner,
+                self._max_backlog,
+            )
             for index, (message, turn_id) in enumerate(arrived)
         ]
         results = await self._store.read(lambda store: store.enqueue_all(requests))

@@ -56,6 +56,8 @@ class ConversationTask:
     lease_guard: LeaseGuard
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
+    share: str = ""
+    """Whose share of the places it takes."""
     task: asyncio.Task[None] | None = None
     attempt: RunAttempt | None = None
     outcome_task: asyncio.Task[RecordOutcome | ParkTurn] | None = None

@@ -9,6 +9,7 @@ from tests.contracts.store_concurrency import ConcurrencyContract
 from tests.contracts.store_enqueue import EnqueueContract
 from tests.contracts.store_enqueue_together import EnqueueTogetherContract
 from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
+from tests.contracts.store_fairness import FairnessContract
 from tests.contracts.store_foreign_writes import ForeignWriteContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
@@ -35,6 +36,7 @@ class StoreContract(
     AuditLogContract,
     MaintenanceContract,
     ParkingContract,
+    FairnessContract,
     ScheduleContract,
     ConcurrencyContract,
 ):

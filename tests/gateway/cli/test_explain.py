@@ -51,15 +51,16 @@ OpenContext = Callable[..., ExplainContext]
 def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
     database = Database(sqlite_url)
 
-    def make(*, backlog: int = 3, **allowed: object) -> ExplainContext:
+    def make(*, backlog: int = 3, share: float = 1.0, **allowed: object) -> ExplainContext:
         rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
         adapters = (
             ExplainablePlatform("pigeon"),
             HttpAdapter(settings(), sqlite_store, max_message_chars=100, max_waiting=1),
         )
         ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
+        limits = {"max_queue": 6, "max_queue_per_platform": 5}
         return ExplainContext(
-            adapters, sqlite_store, catalogue, ledger, rules, backlog, max_queue=6, max_queue_per_platform=5
+            adapters, sqlite_store, catalogue, ledger, rules, backlog, **limits, max_caller_share=share
         )
 
     yield make
@@ -115,6 +116,14 @@ def test_a_turn_before_it_that_waits_is_named(see: OpenContext, sqlite_store: Sq
     told = explain(see(), "pigeon", SYNTHETIC)
     assert told.is_answered
     assert line(told, "waits").startswith(f"the turn {claim.turn.id} before it waits for: budget, since ")
+
+
+def test_who_has_used_up_their_share_of_the_queue_is_told(see: OpenContext, sqlite_store: SqlStore) -> None:
+    for channel in "ab":
+        enqueue_message(sqlite_store, replace(SYNTHETIC, channel=channel))
+    told = explain(see(share=0.4), "pigeon", SYNTHETIC)
+    assert verdict(told) == "It would not be answered: 2 messages are waiting from this caller."
+    assert explain(see(share=0.4), "pigeon", replace(SYNTHETIC, user="bob")).is_answered
 
 
 def test_nothing_is_stored_or_taken(see: OpenContext, sqlite_store: SqlStore) -> None:
