@@ -33,8 +33,8 @@ from storage.error_map import is_contention
 from storage.new_turns import (
     AlreadyRecorded,
     TurnSlot,
-    cancel_earlier,
     cancel_in_channel,
+    cancelled_by,
     has_unresolved_in_channel,
     new_turn,
 )
@@ -61,6 +61,7 @@ class OpenConversation:
     owner: str | None = None
     epoch: int = 0
     next_at: float | None = None
+    share: str = ""
 
     @property
     def is_idle(self) -> bool:
@@ -74,13 +75,15 @@ class OpenConversation:
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
         if was_idle:
+            self.share = message.share
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
         return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
 
     def columns(self) -> dict[str, Any]:
         """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
-        return {"id_": self.id, "last": self.tail, "until": self.next_at, "holder": self.owner, "claims": self.epoch}
+        holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
+        return {"id_": self.id, "last": self.tail, "of": self.share, **holder}
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,17 +316,16 @@ def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> En
     claim = None
     if new.owner:
         conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
-        claim = Claim(Lease(slot.conversation, new.owner, slot.epoch), conversation, turn)
+        lease = Lease(slot.conversation, new.owner, slot.epoch)
+        claim = Claim(lease, conversation, turn, share=new.conversation.share)
     return EnqueueResult(turn, is_new=True, claim=claim, cancelled=_cancelled(connection, new, slot))
 
 
 def _cancelled(connection: Connection, new: NewTurn, slot: TurnSlot) -> tuple[TurnId, ...]:
-    """Cancels what a STOP stops; returns the turns' ids."""
+    """Cancels what a message cancels; returns the turns' ids."""
     message = new.request.message
-    if message.kind is not MessageKind.STOP:
-        return ()
     others = cancel_in_channel(connection, message, slot.conversation) if message.stops_channel else ()
-    return (*cancel_earlier(connection, slot), *others)
+    return (*cancelled_by(connection, message.kind, slot), *others)
 
 
 def _stops_elsewhere(connection: Connection, requests: Sequence[EnqueueRequest]) -> Collection[MessageName]:

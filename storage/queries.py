@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Select
@@ -76,7 +77,19 @@ class SqlTurnQueries:
     def queue_depths(self) -> Sequence[QueueDepth]:
         with self._database.read() as connection:
             waiting = connection.execute(sql.queue_depths).all()
-        return [QueueDepth(platform, turns, max(0.0, age)) for platform, turns, age in waiting]
+            parked: dict[str, dict[str, int]] = {}
+            for platform, reason, count in connection.execute(sql.parked_counts):
+                parked.setdefault(platform, {})[reason] = count
+        depths: dict[str, QueueDepth] = {}
+        for platform, share, turns, age in waiting:
+            before = depths.get(platform) or QueueDepth(platform, 0, 0.0, parked.get(platform, {}))
+            depths[platform] = replace(
+                before,
+                unfinished=before.unfinished + turns,
+                oldest_age_seconds=max(before.oldest_age_seconds, age),
+                by_share={**before.by_share, share: turns},
+            )
+        return list(depths.values())
 
     def ping(self) -> None:
         with self._database.read() as connection:

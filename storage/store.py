@@ -89,6 +89,7 @@ class SqlStore:
     is_disk_full = implemented_by(lambda store: store.queries.is_disk_full)
 
     claim = implemented_by(lambda store: store.leases.claim)
+    wake = implemented_by(lambda store: store.leases.wake)
     renew_leases = implemented_by(lambda store: store.leases.renew_leases)
     apply_writes = implemented_by(lambda store: store.leases.apply_writes)
     repair_clock_skew = implemented_by(lambda store: store.leases.repair_clock_skew)

@@ -38,7 +38,7 @@ from gateway.ports.assistant import Assistant
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
-from gateway.ports.store import Store
+from gateway.ports.store import Places, Store
 from gateway.worker.early_items import EarlyItems
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
@@ -67,6 +67,10 @@ class WorkerHandle(Protocol):
         """
         ...
 
+    def places(self) -> Places:
+        """Returns a copy of the places that are left, by share."""
+        ...
+
     def is_processing(self, conversation_id: int) -> bool:
         """Returns whether this process works on a conversation."""
         ...
@@ -84,7 +88,7 @@ class WorkerHandle(Protocol):
         ...
 
     def interrupt_turn(self, turn_id: TurnId) -> None:
-        """Interrupts a turn if it runs in this process. No I/O."""
+        """Interrupts a turn that was cancelled: its run, if it runs in this process, or its wait. No I/O."""
         ...
 
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
@@ -162,9 +166,15 @@ class StoreInbox:
 
     async def _enqueue_all(self, arrived: Sequence[tuple[Message, TurnId]]) -> Sequence[EnqueueResult | Exception]:
         """Commits messages, then starts this process's share of the turns. Raises StoreUnavailable."""
-        owner, since, share = self._worker.owner, lease_clock(), self._worker.share()
+        owner, since, share, places = self._worker.owner, lease_clock(), self._worker.share(), self._worker.places()
         requests = [
-            EnqueueRequest(message, turn_id, owner if index < share else None, owner, self._max_backlog)
+            EnqueueRequest(
+                message,
+                turn_id,
+                owner if index < share and places.try_take(message.share) else None,
+                owner,
+                self._max_backlog,
+            )
             for index, (message, turn_id) in enumerate(arrived)
         ]
         results = await self._store.read(lambda store: store.enqueue_all(requests))

@@ -24,6 +24,7 @@ from tests.faults.matrix.plan import (
     CLOCK_FAULTS,
     KILLS,
     NEEDS_SERVER,
+    PARKING_STEPS,
     PLATFORM_FAULTS,
     DatabaseKind,
     FaultStep,
@@ -142,6 +143,8 @@ class CellScenario:
         }
         if self.cell.step is FaultStep.AFTER_CLAIM:
             environment["MAX_RUNS"] = "1"  # so that not every turn is claimed when it is enqueued
+        if self.cell.step in PARKING_STEPS:  # the first turn might use up all of it
+            environment |= {"BUDGET_PLATFORM_DAY": "100", "PRICES": "gpt-test=1/1"}
         if self.cell.step not in PREVIEW_STEPS:
             environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off"}
         return environment
@@ -181,6 +184,8 @@ class CellScenario:
                 threading.Thread(target=self._watch_backend, daemon=True).start()
             case FaultStep.STREAMING:
                 self.openai.script(*[Say(hold_after=2)] * conversations)
+            case FaultStep.PARKED | FaultStep.WOKEN:
+                self.openai.think = SLOW_CHUNK_DELAY
             case FaultStep.DELIVERING:
                 self.senders.hold_reply_call(self.sync)
 

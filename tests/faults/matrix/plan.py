@@ -69,8 +69,13 @@ class FaultStep(StrEnum):
     POSTED_MESSAGES_STORED = "after save posted messages"
     BEFORE_FINISH = "before finish turn"
     FINISHED = "after finish turn"
+    PARKED = "after park turn"
+    """The turn waits for its budget."""
+    WOKEN = "after charge"
+    """The turn that it waited for is paid."""
 
 
+PARKING_STEPS = (FaultStep.PARKED, FaultStep.WOKEN)
 KILLS = (MatrixFault.KILL, MatrixFault.CLOCK_BACK_AND_KILL)
 CLOCK_FAULTS = (MatrixFault.CLOCK_FORWARD, MatrixFault.CLOCK_BACK, MatrixFault.CLOCK_BACK_AND_KILL)
 BACKEND_FAULTS = (MatrixFault.BACKEND_CUT, MatrixFault.BACKEND_SILENT)

@@ -31,7 +31,7 @@ from gateway.observability.tracing import Tracing
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import ParsedUpdate
-from gateway.ports.store import FinishTurn, RecordOutcome, SetThread
+from gateway.ports.store import ANY_PLACES, FinishTurn, Places, RecordOutcome, SetThread
 from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
@@ -50,6 +50,9 @@ class Notes:
     interrupted: list[TurnId] = field(default_factory=list)
     woken: list[float] = field(default_factory=list)
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+
+    def places(self) -> Places:
+        return ANY_PLACES
 
     def share(self) -> int:
         return self.capacity - len(self.submitted)
