@@ -63,6 +63,7 @@ PRELOADED_MODULES = (
     "alembic.command",
     "adapters.slack.adapter",
     "adapters.telegram.adapter",
+    "adapters.discord.adapter",
     "gateway.assistants.factory",
     "tests.faults.gateway_process",
 )
