@@ -69,6 +69,7 @@ fork_context = multiprocessing.get_context("forkserver")
 PRELOADED_MODULES = (
     "adapters.slack.adapter",
     "adapters.telegram.adapter",
+    "adapters.discord.adapter",
     "gateway.assistants.factory",
     "tests.fakes.chat_server",
     "tests.faults.gateway_process",

@@ -35,7 +35,7 @@ from tests.faults.matrix.plan import (
 from tests.faults.matrix.process_hooks import MatrixHooks, SharedControls
 from tests.faults.matrix.proxy import ProxyGroup, TcpProxy, open_proxies
 from tests.faults.matrix.scoring import EMPTY_SCORE, CellScore, reply_to, score_assistant_threads, score_replies
-from tests.faults.matrix.senders import RESPONSE_TIMEOUT, Senders, SlackSenders, TelegramSenders
+from tests.faults.matrix.senders import RESPONSE_TIMEOUT, DiscordSenders, Senders, SlackSenders, TelegramSenders
 from tests.faults.matrix.sync_point import SyncPoint, listen_for_reports
 
 MESSAGES_PER_SENDER = {"A": 2, "B": 3, "C": 2}
@@ -146,7 +146,7 @@ class CellScenario:
         if self.cell.step in PARKING_STEPS:  # the first turn might use up all of it
             environment |= {"BUDGET_PLATFORM_DAY": "100", "PRICES": "gpt-test=1/1"}
         if self.cell.step not in PREVIEW_STEPS:
-            environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off"}
+            environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off", "DISCORD_STREAMING": "off"}
         return environment
 
     def _database_url(self) -> str:
@@ -256,6 +256,8 @@ def _senders(cell: MatrixCell, door: TcpProxy) -> Iterator[Senders]:
             crowd = ApiSenders(door, timeout=RESPONSE_TIMEOUT if cell.fault is MatrixFault.INBOUND_SILENT else 10.0)
         case PlatformVariant.SLACK:
             crowd = SlackSenders()
+        case PlatformVariant.DISCORD:
+            crowd = DiscordSenders()
         case _:
             crowd = TelegramSenders(polling=cell.platform is PlatformVariant.POLLING)
     try:
