@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
+from adapters.base.text_input import SOMEBODY
 from adapters.discord import commands
 from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import NAME, DiscordTarget
 from adapters.discord.settings import DiscordSettings
+from gateway.domain.context import ChatContext, Label, clean_name
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import (
     ConversationKey,
@@ -109,6 +111,7 @@ class EventParser:
             target.address,
             files=files,
             may_start_conversation=addressed,
+            context=self._context(event, author, object_in(event, "member"), place),
         )
         return ParsedUpdate((message,))
 
@@ -170,7 +173,9 @@ class EventParser:
             return ParsedUpdate()
         target = DiscordTarget(place.id, "", user, place.guild, interaction=number, token=text_in(event, "token"))
         kind, text = commands.read(data, self._settings)
-        message = Message(key, number, text, user, target.address, kind)
+        member = object_in(event, "member")
+        context = self._context({}, object_in(member, "user"), member, place)
+        message = Message(key, number, text, user, target.address, kind, context=context)
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
 
     def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
@@ -185,29 +190,35 @@ class EventParser:
     # ------------------------------------------------------------ text
 
     def _text(self, event: Fields) -> str:
-        names = {_id(user): name_of(user) for user in objects_in(event, "mentions")}
-        return text_input.resolve_mentions(TAG.sub(lambda tag: self._tag(tag, names), text_in(event, "content")))
+        return text_input.resolve_mentions(TAG.sub(self._tag, text_in(event, "content")))
 
-    def _tag(self, tag: re.Match[str], names: dict[str, str]) -> str:
+    def _tag(self, tag: re.Match[str]) -> str:
         if user := tag["user"]:
-            return text_input.MENTION if user == self.bot else f"@{names.get(user) or user}"
+            return text_input.MENTION if user == self.bot else f"@{user}"
         if tag["role"]:
             return f"@{tag['role']}"
         if tag["channel"]:
             return f"#{tag['channel']}"
         return f":{tag['emoji']}:" if tag["emoji"] else f"/{tag['command']}"
 
+    def _context(self, event: Fields, author: Fields, member: Fields, place: Place) -> ChatContext | None:
+        """Returns who speaks in a server, and the names of those whom the message mentions."""
+        if not place.guild or not self._settings.discord_names:
+            return None
+        mentioned = [user for user in objects_in(event, "mentions") if not self._is_bot(user)]
+        labels = tuple(Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user))
+        speaker = text_in(member, "nick") or name_of(author)
+        return ChatContext(speaker if clean_name(speaker) else SOMEBODY, labels)
+
     def _with_reply(self, event: Fields, text: str) -> str:
         """Puts in front what a message replies to or forwards."""
         snapshots = [object_in(each, "message") for each in objects_in(event, "message_snapshots")]
-        forwarded = [
-            text_input.forwarded("somebody", self._text(each)) for each in snapshots if text_in(each, "content")
-        ]
+        forwarded = [text_input.forwarded(SOMEBODY, self._text(each)) for each in snapshots if text_in(each, "content")]
         answered = object_in(event, "referenced_message")
         parts = [*forwarded, text] if forwarded else [text]
         if answered and (said := self._text(answered)[:LONGEST_QUOTE]):
             author = object_in(answered, "author")
-            whose = "you" if self._is_bot(author) else name_of(author) or "somebody"
+            whose = "you" if self._is_bot(author) else name_of(author) or SOMEBODY
             parts = [f"In reply to a message of {whose}:\n{text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, storable, text_in
+from adapters.base.text_input import SOMEBODY
 from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
 from gateway.domain.models import MessageKind
@@ -19,8 +20,6 @@ COMMANDS = text_input.RESETS | text_input.STOPS | {"start", "help"}
 COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 """core.telegram.org/bots/features#commands"""
 LONGEST_CONTEXT = 2000
-SOMEBODY = "somebody"
-"""Stands for a name that Telegram does not tell."""
 LONGEST_NAME = 100
 CUT = " […]"
 DEEPEST = 80

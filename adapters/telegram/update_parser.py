@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object
+from adapters.base.text_input import SOMEBODY
 from adapters.base.update_handler import parse_safely
 from adapters.telegram import attachments, replies, text_input
 from adapters.telegram.api_client import BotProfile
@@ -147,7 +148,7 @@ class UpdateParser:
         if context.direct or self._scope == "user" or not self._has_names:
             return None
         name = text_input.author_of(parsed.message, self._me)
-        return ChatContext(name if clean_name(name) else text_input.SOMEBODY)
+        return ChatContext(name if clean_name(name) else SOMEBODY)
 
     def _author(self, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.

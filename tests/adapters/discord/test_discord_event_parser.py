@@ -43,7 +43,9 @@ def messages(content: dict[str, Any], place: Place = TEXT_CHANNEL, **given: Any)
 def test_marks_of_discord_become_text(content: str, text: str) -> None:
     bob = {"id": "3002", "username": "bob", "global_name": "Bob\nRay"}
     (message,) = messages(event(content) | {"mentions": [BOT_USER, bob]})
-    assert message.text == text
+    assert message.text_with_attachments == f"Ann: {text}"
+    (nameless,) = messages(event(content) | {"mentions": [BOT_USER, bob]}, discord_names="false")
+    assert nameless.text_with_attachments == text.replace("@Bob Ray", "@3002")
 
 
 def test_a_reply_brings_what_it_replies_to() -> None:

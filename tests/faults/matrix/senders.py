@@ -204,6 +204,7 @@ class DiscordSenders:
             "DISCORD_API_URL": f"http://127.0.0.1:{port}/api/v10",
             "DISCORD_BOT_TOKEN": DISCORD_TOKEN,
             "DISCORD_REPLIES": "channel",
+            "DISCORD_NAMES": "false",
         }
 
     def deliver_to(self, port: int) -> None:
