@@ -42,7 +42,7 @@ LONGEST_QUOTE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DiscordPlace:
     """A channel, as far as it matters here."""
 
     id: str
@@ -52,13 +52,13 @@ class Place:
     """Of a thread: the channel that it is in."""
 
     @classmethod
-    def of(cls, channel: Fields, guild: str = "") -> Place:
+    def of(cls, channel: Fields, guild: str = "") -> DiscordPlace:
         """Reads a channel as Discord describes it."""
         is_thread = channel.get("type") in THREADS
         return cls(_id(channel), guild or _id(channel, "guild_id"), _id(channel, "parent_id") if is_thread else "")
 
 
-class EventParser:
+class DiscordParser:
     """Knows who the bot is. No I/O."""
 
     def __init__(self, settings: DiscordSettings) -> None:
@@ -66,7 +66,7 @@ class EventParser:
         self.bot = ""
         """The id of the bot's user; "" until Discord has said it."""
 
-    def parse(self, kind: str, event: Fields, place: Place) -> ParsedUpdate:
+    def parse(self, kind: str, event: Fields, place: DiscordPlace) -> ParsedUpdate:
         """Returns what a gateway event says; an empty update for other kinds. ``place``: of its ``channel_id``.
 
         Raises MalformedRequest.
@@ -88,7 +88,7 @@ class EventParser:
 
     # ------------------------------------------------------------ messages
 
-    def _message(self, event: Fields, place: Place) -> ParsedUpdate:
+    def _message(self, event: Fields, place: DiscordPlace) -> ParsedUpdate:
         author = object_in(event, "author")
         if not self._is_answered(event, author, place):
             return ParsedUpdate()
@@ -115,7 +115,7 @@ class EventParser:
         )
         return ParsedUpdate((message,))
 
-    def _is_answered(self, event: Fields, author: Fields, place: Place) -> bool:
+    def _is_answered(self, event: Fields, author: Fields, place: DiscordPlace) -> bool:
         if event.get("type", 0) not in WRITTEN_TYPES or not _id(author) or self._is_bot(author):
             return False
         by_program = author.get("bot") is True or bool(event.get("webhook_id"))
@@ -139,7 +139,7 @@ class EventParser:
     def _is_bot(self, user: Fields) -> bool:
         return bool(self.bot) and _id(user) == self.bot
 
-    def _key(self, place: Place, opened: str, user: str) -> ConversationKey:
+    def _key(self, place: DiscordPlace, opened: str, user: str) -> ConversationKey:
         """``opened``: the id of the thread that the reply opens."""
         scope, thread = self._settings.discord_scope, opened or (place.id if place.parent else "")
         return ConversationKey(
@@ -157,7 +157,7 @@ class EventParser:
         if event.get("type") == PING:
             return ParsedUpdate(response_body=PONG)
         number, data = _required(event, "id"), object_in(event, "data")
-        place = Place.of({"id": event.get("channel_id"), **object_in(event, "channel")}, _id(event, "guild_id"))
+        place = DiscordPlace.of({"id": event.get("channel_id"), **object_in(event, "channel")}, _id(event, "guild_id"))
         user = _id(object_in(object_in(event, "member"), "user")) or _id(object_in(event, "user"))
         if not user or not place.id:
             raise MalformedRequest("The interaction names no channel or no user.")
@@ -201,7 +201,7 @@ class EventParser:
             return f"#{tag['channel']}"
         return f":{tag['emoji']}:" if tag["emoji"] else f"/{tag['command']}"
 
-    def _context(self, event: Fields, author: Fields, member: Fields, place: Place) -> ChatContext | None:
+    def _context(self, event: Fields, author: Fields, member: Fields, place: DiscordPlace) -> ChatContext | None:
         """Returns who speaks in a server, and the names of those whom the message mentions."""
         if not place.guild or not self._settings.discord_names:
             return None

@@ -15,7 +15,7 @@ from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
 from adapters.slack import replies, text_input
 from adapters.slack.attached_file import file_of
-from adapters.slack.event_context import BotIdentity, MessageContext, TeamContext, id_of, is_direct, nobody
+from adapters.slack.event_context import BotIds, MessageContext, TeamContext, id_of, is_direct, nobody
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
@@ -50,7 +50,7 @@ BOT_TURNS = 5
 class EventParser:
     """Decides from one payload alone what is said to the bot, and in which conversation. Stateless."""
 
-    def __init__(self, settings: SlackSettings, known: Callable[[str], BotIdentity] = nobody) -> None:
+    def __init__(self, settings: SlackSettings, known: Callable[[str], BotIds] = nobody) -> None:
         """``known``: returns who the bot is in a workspace, as far as that is known. No I/O."""
         self._known = known
         secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""

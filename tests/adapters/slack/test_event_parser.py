@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from adapters.base.text_input import UNREADABLE
-from adapters.slack.event_context import BotIdentity
+from adapters.slack.event_context import BotIds
 from adapters.slack.event_parser import BOT_TURNS, EventParser
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
@@ -390,7 +390,7 @@ NOWHERE: dict[str, Any] = {"authorizations": []}
 
 
 def knowing(user: str, bot_id: str = "") -> EventParser:
-    return EventParser(parser_settings(), lambda _: BotIdentity(user, bot_id))
+    return EventParser(parser_settings(), lambda _: BotIds(user, bot_id))
 
 
 def said_to(reader: EventParser, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> list[str]:
@@ -408,7 +408,7 @@ def test_a_person_whose_installation_is_named_is_not_the_bot(envelope: Mapping[s
 @pytest.mark.parametrize("envelope", [PERSONS, NOWHERE, {}])
 @pytest.mark.parametrize("fields", [{"user": BOT_USER}, {"user": "U0WHO", "bot_id": BOT_ID}])
 def test_our_own_messages_are_known_by_either_id(envelope: Mapping[str, Any], fields: Mapping[str, str]) -> None:
-    reader = EventParser(parser_settings(slack_allowed_bots="*"), lambda _: BotIdentity(BOT_USER, BOT_ID))
+    reader = EventParser(parser_settings(slack_allowed_bots="*"), lambda _: BotIds(BOT_USER, BOT_ID))
     assert said_to(reader, message_event("hello", **fields), envelope) == []
 
 
