@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import pytest
+
 from gateway.domain.models import ConversationKey, TurnState
+from tests import postgres
 from tests.bench.measurements import Measurement, at_least, at_most
 from tests.bench.plan import TEXT
 from tests.bench.scale import TurnProgress
 from tests.bench.scale_core import PLATFORM
 from tests.bench.scale_tables import TURNS_PER_CONVERSATION, fill_table, measure_in_turns
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of a new database: rows are filled in by their numbers."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_url"))
+    server = request.getfixturevalue("postgres_sockets")
+    return postgres.new_database(server, request.getfixturevalue("postgres_template"))
 
 
 def test_a_value_at_the_limit_meets_the_target() -> None:

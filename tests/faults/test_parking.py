@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.openai_server import FakeOpenAI
-from tests.faults.crashing_process import CrashPlan, run_to_end
+from tests.faults.crashing_process import CrashPlan, end_leases, run_to_end
 from tests.faults.test_kill import check_all_replies, check_assistant_saw_each_message_once, settings
 
 MESSAGES = (("a", "one"), ("b", "two"), ("b", "three"))
@@ -28,12 +28,12 @@ def fake() -> Iterator[FakeOpenAI]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_process_killed_at_parking_or_waking_loses_and_repeats_nothing(
-    tmp_path: Path, fake: FakeOpenAI, step: str
+    tmp_path: Path, sqlite_url: str, fake: FakeOpenAI, step: str
 ) -> None:
-    url = f"sqlite:///{tmp_path}/gateway.db"
-    plan = CrashPlan(url, tmp_path / "deliveries", settings(fake, "responses"), MESSAGES, len(MESSAGES))
+    plan = CrashPlan(sqlite_url, tmp_path / "deliveries", settings(fake, "responses"), MESSAGES, len(MESSAGES))
     budgeted = replace(plan, together=True, environment=BUDGET)
     assert run_to_end(replace(budgeted, crash_step=step)) == -signal.SIGKILL
+    end_leases(sqlite_url)
     assert run_to_end(budgeted) == 0
     check_all_replies(tmp_path, MESSAGES)
     check_assistant_saw_each_message_once(fake, MESSAGES)

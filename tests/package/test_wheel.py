@@ -19,6 +19,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LONGEST_WAIT = 30.0
 
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:

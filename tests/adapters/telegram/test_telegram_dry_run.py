@@ -21,7 +21,7 @@ SAID = SyntheticMessage("Hello", channel=str(USER), user=str(USER))
 
 def alike(receipt: ParsedUpdate) -> list[Message]:
     """Without what tells one message from another."""
-    return [replace(one, message_id="", address={}) for one in receipt.messages]
+    return [replace(one, message_id="", address={}, context=None) for one in receipt.messages]
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -23,7 +23,7 @@ CONNECTION = {b"host", b"connection", b"accept-encoding"}
 """Headers that each HTTP client makes as it likes."""
 ADDRESSES: dict[str, Callable[[str], dict[str, Any]]] = {
     "openai": lambda url: {"openai_api_key": SecretStr(KEY), "openai_base_url": f"{url}/v1"},
-    "own": lambda url: {"openai_base_url": f"{url}/threads/responses/"},
+    "own": lambda url: {"openai_base_url": f"{url}/threads/of-ones-own/"},
     "azure": lambda url: {
         "azure_openai_endpoint": url,
         "azure_openai_api_key": SecretStr(KEY),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -83,9 +84,9 @@ def test_a_process_with_something_to_do_claims_in_few_queries(
     until(lambda: assistant.running == 1)
     claim, queries = working.store.claim, []
 
-    def note(owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
+    def note(*args: Any) -> Sequence[Claim]:
         queries.append(time.monotonic())
-        return claim(owner, platforms, limit)
+        return claim(*args)
 
     monkeypatch.setattr(working.store, "claim", note)
     for number in range(10):

@@ -41,9 +41,9 @@ def dies(url: str, times: int, message: Message = LOOK) -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_after_a_death_over_them_files_are_left_out(
-    start: Start, brief_url: str, assistant: FakeAssistant, times: int
+    start: Start, sqlite_url: str, assistant: FakeAssistant, times: int
 ) -> None:
-    dies(brief_url, times)
+    dies(sqlite_url, times)
     process = start()
     process.platform.attachments = [Attachment(FILE, BytesContent(b"pixels"))]
     (turn,) = process.platform.wait_for(1)
@@ -51,8 +51,8 @@ def test_after_a_death_over_them_files_are_left_out(
     assert assistant.attached == [Attachment(FILE, problem=LEFT_OUT)]
 
 
-def test_the_next_message_brings_its_files_again(start: Start, brief_url: str, assistant: FakeAssistant) -> None:
-    dies(brief_url, 1)
+def test_the_next_message_brings_its_files_again(start: Start, sqlite_url: str, assistant: FakeAssistant) -> None:
+    dies(sqlite_url, 1)
     process = start()
     process.platform.attachments = [Attachment(FILE, BytesContent(b"pixels"))]
     process.platform.wait_for(1)
@@ -62,8 +62,8 @@ def test_the_next_message_brings_its_files_again(start: Start, brief_url: str, a
     assert assistant.attached[-1].content == BytesContent(b"pixels")
 
 
-def test_a_message_without_files_says_nothing_of_files(start: Start, brief_url: str) -> None:
-    dies(brief_url, 1, FakePlatform().message("hello"))
+def test_a_message_without_files_says_nothing_of_files(start: Start, sqlite_url: str) -> None:
+    dies(sqlite_url, 1, FakePlatform().message("hello"))
     process = start()
     (turn,) = process.platform.wait_for(1)
     assert turn.reply == "You said: hello"
