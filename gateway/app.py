@@ -67,7 +67,7 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
 )
 """All settings classes."""
 
-PLATFORMS = ("http", "slack", "telegram", "console")
+PLATFORMS = ("http", "slack", "telegram", "discord", "console")
 """The names of all platforms, also of those that are not enabled."""
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
