@@ -18,6 +18,7 @@ PUBLIC_KEY = re.compile(r"[0-9a-fA-F]{64}")
 class DiscordSettings(EnvironmentSettings):
     """Settings of Discord."""
 
+    prefixes: ClassVar[tuple[str, ...]] = ("DISCORD_",)
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(".", re.compile(rf"(?<![A-Za-z0-9_.-]){TOKEN.pattern}(?![A-Za-z0-9_.-])")),
     )
