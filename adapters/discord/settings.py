@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
+from gateway.setting_values import Key
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 DISCORD = "https://discord.com/api/v10"
@@ -18,12 +19,12 @@ PUBLIC_KEY = re.compile(r"[0-9a-fA-F]{64}")
 class DiscordSettings(EnvironmentSettings):
     """Settings of Discord."""
 
-    prefixes: ClassVar[tuple[str, ...]] = ("DISCORD_",)
+    prefixes = ("DISCORD_",)
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(".", re.compile(rf"(?<![A-Za-z0-9_.-]){TOKEN.pattern}(?![A-Za-z0-9_.-])")),
     )
 
-    discord_bot_token: SecretStr | None = None
+    discord_bot_token: Key | None = None
     """The bot's token (*Bot* in the developer portal). It switches Discord on."""
     discord_public_key: str | None = None
     """The application's public key (*General Information*). Set: slash commands and buttons may also be received at
