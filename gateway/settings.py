@@ -151,6 +151,8 @@ class Settings(EnvironmentSettings):
     """Seconds between two polls of a run. A server's header ``openai-poll-after-ms`` takes precedence."""
     assistant_timeout_seconds: PositiveFloat = 600.0
     """How long one turn may take, in seconds."""
+    tools_path: Path | None = None
+    """A folder with Python files whose functions the assistant may call, see ``gateway/tools/README.md``."""
     tool_timeout_seconds: PositiveFloat = 30.0
     """How long one call of a function tool may take, in seconds."""
     history_chars: PositiveInt = 48_000

@@ -13,7 +13,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
 from gateway.settings import Settings
-from gateway.tools import ToolBox
+from gateway.tools import ToolBox, find_tools
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore
@@ -25,7 +25,14 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     """Yields one result per line of output. Raises nothing."""
     database = _check_schema(settings)
     yield database
-    yield from _check_assistant(settings)
+    try:
+        tools = find_tools(settings.tools_path)
+    except SettingsError as exc:
+        yield CheckResult("tools", ok=False, detail=str(exc))
+        tools = ()
+    yield from _check_assistant(settings, ToolBox([found.tool for found in tools]))
+    for found in tools:
+        yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     try:
         yield _check_budgets(settings)
         for warning in app.exposure_warnings(settings):
@@ -53,13 +60,13 @@ def _check_schema(settings: Settings) -> CheckResult:
     return CheckResult("database", ok=current or on_start, detail=detail)
 
 
-def _check_assistant(settings: Settings) -> Sequence[CheckResult]:
+def _check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResult]:
     missing = settings.missing()
     if missing:
         return (CheckResult(settings.backend, ok=False, detail=f"missing: {', '.join(missing)}"),)
 
     async def ask() -> Sequence[CheckResult]:
-        assistant = assistants.build(settings, ToolBox(app.TOOLS), assistants.NoSharedValues())
+        assistant = assistants.build(settings, toolbox, assistants.NoSharedValues())
         try:
             return await assistant.check()
         finally:
