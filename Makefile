@@ -9,7 +9,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PICTURES := chat-conversation-light-wide.png chat-conversation-dark-narrow.png admin-overview-light-wide.png admin-turn-failed-dark-wide.png
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 
-.PHONY: run chat test pytest lint conformance faults soak bench screenshots settings clean lock
+.PHONY: run chat test pytest lint conformance faults soak attack bench screenshots settings clean lock
 
 run: $(VENV)/.run
 	@$(BIN)/python -m gateway serve
@@ -38,6 +38,9 @@ faults: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.soak
+
+attack: $(VENV)/.dev
+	$(BIN)/python -m tests.attack
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.browser.screenshots .screenshots

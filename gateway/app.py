@@ -6,10 +6,11 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
@@ -19,6 +20,7 @@ from gateway import admin, assistants, logs
 from gateway.admin import AdminContext, AdminSettings
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
@@ -30,10 +32,12 @@ from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
-from gateway.settings import EnvironmentSettings, Settings
+from gateway.setting_names import unknown_names
+from gateway.settings import EnvironmentSettings, Settings, given_variables
 from gateway.tools import ToolBox, find_tools
 from gateway.web import asgi_app, exposure, metrics_endpoint
 from gateway.web.asgi_app import WebApp
@@ -45,6 +49,7 @@ from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
+from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
@@ -56,32 +61,71 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
 )
 """All settings classes."""
 
+PLATFORMS = ("http", "slack", "telegram", "console")
+"""The names of all platforms, also of those that are not enabled."""
+
+AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+
+
+class Load(Protocol):
+    """Returns the settings of a class, as ``load`` does."""
+
+    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
+
+
 LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
+DISK_FULL = "the disk of the database is full, or nearly"
+
+
+def load(cls: type[AnySettings]) -> AnySettings:
+    """Returns the settings of a class. Raises SettingsError."""
+    return cls.load()
 
 
 def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError."""
-    max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    http = HttpAdapter(HttpSettings.load(), store, max_message_chars=max_chars, max_waiting=max_waiting)
-    slack, telegram, discord = SlackSettings.load(), TelegramSettings.load(), DiscordSettings.load()
-    adapters: list[Adapter] = [http]
-    # Imported only where they are enabled: their libraries take 5 and 9 MB.
-    if slack.on:
-        with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
-            from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415
-        adapters.append(SlackAdapter(slack, store, store.unparsed_updates, run_once))
-    if telegram.on:
-        with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
-            from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415
-        adapters.append(TelegramAdapter(telegram, store, store.unparsed_updates, run_once))
-    if discord.on:
-        from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415
+    return tuple(adapter for build in PLATFORM_BUILDERS if (adapter := build(settings, store, load)) is not None)
 
-        adapters.append(DiscordAdapter(discord, store, store.unparsed_updates, run_once))
-    return adapters
+
+def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
+    max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
+    return HttpAdapter(load(HttpSettings), store, max_message_chars=max_chars, max_waiting=max_waiting)
+
+
+def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+    settings = load(SlackSettings)
+    if not settings.on:
+        return None
+    with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
+        from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415  # its libraries take 5 MB
+    return SlackAdapter(settings, store, store.unparsed_updates, run_once)
+
+
+def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+    settings = load(TelegramSettings)
+    if not settings.on:
+        return None
+    with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
+        from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
+    return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
+
+
+def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+    settings = load(DiscordSettings)
+    if not settings.on:
+        return None
+    from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
+
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
+
+
+PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
+    *(_build_http, _build_slack, _build_telegram, _build_discord),
+)
+"""Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
 
 
 def is_behind_proxy() -> bool:
@@ -95,18 +139,51 @@ def load_settings(*, quiet: bool = False) -> Settings:
     Raises SettingsError, also for errors in any other settings class.
     """
     settings = Settings.load()
+    if wrong := _wrong_names(AdmissionSettings.load()):
+        raise SettingsError("\n".join(wrong))
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    secrets_set = [secret for each in SETTINGS for secret in each.load().secrets()]
-    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
-    logs.configure(level, settings.log_format, secrets_set, patterns)
+    _configure_log(level, settings, [each.load() for each in SETTINGS])
     return settings
 
 
-def exposure_warnings(settings: Settings) -> Sequence[str]:
-    """Returns what to warn the operator of. Raises SettingsError."""
-    http, password = HttpSettings.load(), AdminSettings.load().admin_password
+def load_valid_settings() -> tuple[Load, Sequence[str]]:
+    """Reads all settings, with defaults for what is wrong; also returns what is wrong. Configures logging.
+
+    Raises SettingsError if nothing can be read.
+    """
+    read = {each: each.load_valid() for each in SETTINGS}
+
+    def load(cls: type[AnySettings]) -> AnySettings:
+        return cast("AnySettings", read[cls][0])
+
+    settings = load(Settings)
+    _configure_log(settings.log_level, settings, [valid for valid, _ in read.values()])
+    wrong = [line for _, lines in read.values() for line in lines]
+    return load, tuple(dict.fromkeys([*wrong, *_wrong_names(load(AdmissionSettings))]))
+
+
+def _configure_log(level: str, settings: Settings, loaded: Sequence[EnvironmentSettings]) -> None:
+    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
+    logs.configure(level, settings.log_format, [secret for each in loaded for secret in each.secrets()], patterns)
+
+
+def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
+    misspelt = unknown_names(SETTINGS, given_variables()).misspelt
+    return (*rules.wrong_platforms(PLATFORMS), *(_misspelt(name, near) for name, near in misspelt.items()))
+
+
+def _misspelt(name: str, near: Sequence[str]) -> str:
+    return f"{name} is no setting. If you mean {' or '.join(near)}, write that; else unset it."
+
+
+def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
+    """Returns what to warn the operator of at start. Raises SettingsError."""
+    unused = unknown_names(SETTINGS, given_variables()).unused
+    unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
+    http, password = load(HttpSettings), load(AdminSettings).admin_password
     given = password.get_secret_value() if password else ""
-    return tuple(exposure.warnings(settings, http.keys, http.cors_origins, given, MetricsSettings.load().token))
+    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
+    return (*unknown, *exposed)
 
 
 # ---------------------------------------------------------------- one process
@@ -159,7 +236,7 @@ class Gateway:
     async def readiness(self) -> Sequence[CheckResult]:
         """Checks the database and the assistant's backend."""
         database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)
-        return (await database, *await self.assistant.check())
+        return (*await database, *await self.assistant.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
         """Checks the database, the assistant's backend and the platforms; returns the results by name."""
@@ -169,7 +246,7 @@ class Gateway:
             checks = {each.name: _in_time(each.check()) for each in checked}
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
-        return {**self.worker.run_coroutine(run_checks()), "database": (check_database(self.store),)}
+        return {**self.worker.run_coroutine(run_checks()), "database": check_database(self.store)}
 
     def listen(self) -> None:
         """Starts the adapters that fetch messages themselves (polling, sockets). Returns at once."""
@@ -220,13 +297,20 @@ def open_gateway(
     toolbox = ToolBox([found.tool for found in find_tools(settings.tools_path)], settings.tool_timeout_seconds)
     assistant = assistants.build(settings, toolbox, async_store)
     runner = AssistantRunner(
-        async_store, assistant, metrics, timeout=timeout, estimator=_estimator(settings, assistant, toolbox)
+        async_store,
+        assistant,
+        metrics,
+        timeout=timeout,
+        estimator=_estimator(settings, assistant, toolbox),
+        limits=TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings)),
     )
-    delivery_context_of = partial(WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant)
+    spool = _spool(settings)
+    rate_limiter = RateLimiter(async_store, shared=store.is_shared)
+    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
     gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
     worker = Worker(
         async_store,
-        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer),
+        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool),
         tuple(by_name),
         metrics,
         owner=_worker_name(),
@@ -252,25 +336,34 @@ def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> Re
     return RequestEstimator(assistant.model, settings.assistant_instructions, toolbox.schemas, history_chars)
 
 
-def open_store(settings: Settings) -> SqlStore:
-    """Returns the store. SQLite is migrated first; any other database must be up to date already.
+def _spool(settings: Settings) -> FileSpool:
+    return FileSpool(
+        folder=settings.spool_folder,
+        max_bytes=settings.max_file_bytes_in_flight,
+        max_message_bytes=settings.max_message_file_bytes,
+    )
+
+
+def open_store(settings: Settings, *, migrate: Callable[[str], None] = migrations.upgrade) -> SqlStore:
+    """Returns the store. SQLite is migrated first, by ``migrate``; any other database must be up to date already.
 
     Raises SettingsError, StoreUnavailable.
     """
     if settings.database_url.startswith("sqlite"):
-        migrations.upgrade(settings.database_url)
+        migrate(settings.database_url)
     elif not migrations.is_current(settings.database_url):
         raise SettingsError("DATABASE_URL: the database is not up to date; run python -m gateway migrate first.")
     return SqlStore(settings.database_url, lease_seconds=LEASE_SECONDS)
 
 
-def check_database(store: SqlStore) -> CheckResult:
-    """Checks that the database answers. Raises nothing."""
+def check_database(store: SqlStore) -> Sequence[CheckResult]:
+    """Checks that the database answers, and has space. Raises nothing."""
+    full = (CheckResult("disk", ok=False, detail=DISK_FULL),) if store.is_disk_full() else ()
     try:
         store.ping()
     except StoreUnavailable as exc:
-        return CheckResult("database", ok=False, detail=str(exc))
-    return CheckResult("database", ok=True)
+        return (CheckResult("database", ok=False, detail=str(exc)), *full)
+    return (CheckResult("database", ok=True), *full)
 
 
 async def _in_time(check: Awaitable[Sequence[CheckResult]]) -> Sequence[CheckResult]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO
+from typing import NoReturn
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import certifi
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from gateway.domain.errors import SettingsError
@@ -29,11 +30,32 @@ PUBLIC_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 IN_FORMS = dict.fromkeys((*range(32), 127), "_") | {ord('"'): "%22"}
 """What cannot stand in the name of a file in a form: html.spec.whatwg.org/#multipart-form-data"""
 CA_FILE, CA_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
-
-
 MAX_WEBSOCKET_MESSAGE = 16 * 1024 * 1024
+"""Bytes."""
 
-UploadedFile = tuple[str, bytes | IO[bytes], str]
+
+class StreamedBody(aiohttp.Payload):
+    """A body, or a part of a form, that is read piece by piece while it is sent. It may be sent again."""
+
+    def __init__(
+        self, size: int, pieces: Callable[[], AsyncIterator[bytes]], media_type: str = "application/octet-stream"
+    ) -> None:
+        """``size``: of all pieces, in bytes: it is sent as Content-Length. ``pieces``: called for each sending."""
+        super().__init__(None, content_type=media_type)
+        self._size = size
+        self._pieces = pieces
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        async for piece in self._pieces():
+            await writer.write(piece)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> NoReturn:  # noqa: ARG002  # aiohttp's
+        raise TypeError("a streamed body is never in memory as a whole")
+
+
+Body = bytes | aiohttp.FormData | StreamedBody
+
+UploadedFile = tuple[str, bytes | StreamedBody, str]
 """Its name, content and media type."""
 
 
@@ -73,7 +95,7 @@ class HttpClient:
         *,
         headers: Mapping[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # several, of which one is for the connection
-        body: bytes | aiohttp.FormData | None = None,
+        body: Body | None = None,
         max_redirects: int = MAX_REDIRECTS,
     ) -> aiohttp.ClientResponse:
         """Sends a request once. Use as ``async with await client.send(…) as response``.
@@ -117,7 +139,7 @@ class HttpClient:
         url: URL,
         headers: Mapping[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # as above
-        body: bytes | aiohttp.FormData | None,
+        body: Body | None,
     ) -> aiohttp.ClientResponse:
         options = self._options.get(origin := url.origin())
         if options is None:
@@ -147,6 +169,16 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, UploadedFile]) -> a
     for name, (file_name, content, media_type) in files.items():
         form.add_field(name, content, filename=file_name.translate(IN_FORMS), content_type=media_type)
     return form
+
+
+async def read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Returns a response's body. Raises ValueError as soon as it exceeds ``max_bytes``."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            raise ValueError(f"the answer is longer than {max_bytes} bytes")
+    return bytes(body)
 
 
 def _parsed(url: URL | str) -> URL:

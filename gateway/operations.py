@@ -345,6 +345,7 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     (ask, reset, stop), ``state``, ``message``, ``files`` and ``reply_files`` (``name``, ``media_type``, ``size``: their
     content is at the platform and at the backend), ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens``
     (``in``, ``out``), ``received_at``, ``started_at``, ``answered_at``, ``delivered_at``;
+    ``quoted``: ``turn_id`` and ``text``, what turns of others quote of their messages;
     ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others;
     ``unparsed_updates``: ``workspace``, ``channel``, ``received_at`` and ``body`` (the platform's JSON, as a string),
     the oldest first: what the gateway could not parse.
@@ -356,9 +357,11 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     for turn in _turns_by_author(books, platform, user):
         yield separator + as_json(person_view(turn))
         separator = ",\n"
+    quoted = [{"turn_id": turn, "text": quote.text} for turn, quote in books.quotes_of(platform, user)]
     feedback = [_feedback_view(each) for each in books.feedback_by(platform, user)]
     updates = [_unparsed_view(each) for each in books.unparsed_updates.by_author(platform, user)]
-    yield f'\n],\n"verdicts": {as_json(feedback)},\n"unparsed_updates": {as_json(updates)}}}\n'
+    yield f'\n],\n"quoted": {as_json(quoted)},\n"verdicts": {as_json(feedback)},\n'
+    yield f'"unparsed_updates": {as_json(updates)}}}\n'
 
 
 def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Iterator[Turn]:

@@ -6,19 +6,40 @@ An empty variable counts as unset.
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as SourceError
 
+from gateway import dotenv_file
 from gateway.domain.errors import SettingsError
+from gateway.setting_values import Key, check_base_url, spell_choice
 
 BackendName = Literal["responses", "threads", "chat", "offline"]
+ENV_FILE = ".env"
 OPENAI_HOST = "api.openai.com"
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 """developers.openai.com/api/docs/guides/speech-to-text"""
@@ -33,6 +54,12 @@ class TokenPattern(NamedTuple):
     replacement: str = "***"
 
 
+class UnreadableFile(NamedTuple):
+    """Stands for a value that could not be read, until it is validated."""
+
+    reason: str
+
+
 class FileSource(EnvSettingsSource):
     """Source that reads ``X`` from the file that ``X_FILE`` names, as container platforms provide secrets."""
 
@@ -44,20 +71,20 @@ class FileSource(EnvSettingsSource):
         return None, field_name, False
 
     @staticmethod
-    def _read(name: str, path: str) -> str:
+    def _read(name: str, path: str) -> str | UnreadableFile:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as exc:
             reason = getattr(exc, "strerror", None) or "it is not UTF-8 text"
-            message = f"{name.upper()}_FILE names {path}, which cannot be read: {reason}."
-            raise SettingsError(message) from exc
+            return UnreadableFile(f"{name.upper()}_FILE names {path}, which cannot be read: {reason}")
 
 
 class EnvironmentSettings(BaseSettings):
     """Base of settings: subclass it next to what it configures and call ``load``."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
+        env_file_encoding=dotenv_file.ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -67,6 +94,10 @@ class EnvironmentSettings(BaseSettings):
 
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = ()
     """Tokens that the log must mask wherever they appear; ``app.load_settings`` passes them to ``logs.configure``."""
+    prefixes: ClassVar[tuple[str, ...]] = ()
+    """What the variables begin with, where those of other programs do not: see ``setting_names``."""
+    foreign_variables: ClassVar[frozenset[str]] = frozenset()
+    """Variables that begin so and are read by the vendor's own libraries."""
 
     @classmethod
     def settings_customise_sources(
@@ -79,20 +110,60 @@ class EnvironmentSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, FileSource(settings_cls), dotenv_settings
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_value(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, UnreadableFile):
+            raise ValueError(value.reason)  # noqa: TRY004  # of the setting
+        return spell_choice(value, cls.model_fields[info.field_name or ""].annotation)
+
     @classmethod
     def load(cls) -> Self:
         """Reads the settings. Raises SettingsError, which names each wrong variable without its value."""
+        dotenv_file.check_file(Path(ENV_FILE))
         try:
             return cls()
-        except SourceError as exc:  # wraps what a source raised, such as FileSource
-            raise (exc.__cause__ if isinstance(exc.__cause__, SettingsError) else SettingsError(str(exc))) from None
+        except SourceError as exc:
+            raise SettingsError(str(exc)) from None
         except ValidationError as exc:
             raise SettingsError("\n".join(_format_error(error) for error in exc.errors(include_input=False))) from None
+
+    @classmethod
+    def load_valid(cls) -> tuple[Self, Sequence[str]]:
+        """Reads what can be read, with defaults for what is wrong; also returns a line for each wrong variable.
+
+        Raises SettingsError where nothing can be read.
+        """
+        dotenv_file.check_file(Path(ENV_FILE))
+        try:
+            return cls(), ()
+        except ValidationError as exc:
+            errors = exc.errors(include_input=False)
+        wrong = {str(error["loc"][0]).upper() for error in errors}
+        fields = cls.model_fields.items()
+        defaults = {name: field.default for name, field in fields if wrong & set(_variables(name, field))}
+        return cls(**defaults), tuple(map(_format_error, errors))
+
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """Returns the names of all variables that these settings are read from, in capitals and without ``_FILE``."""
+        return frozenset(name for field in cls.model_fields.items() for name in _variables(*field))
 
     def secrets(self) -> tuple[str, ...]:
         """Returns every secret value in these settings, for the log to mask."""
         values = (getattr(self, name) for name in type(self).model_fields)
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+
+def _variables(name: str, field: FieldInfo) -> Sequence[str]:
+    alias = field.validation_alias
+    return [str(each).upper() for each in (alias.choices if isinstance(alias, AliasChoices) else (name,))]
+
+
+def given_variables() -> frozenset[str]:
+    """Returns the names of all variables that are set and not empty, in the environment or in ``.env``."""
+    sources = EnvSettingsSource(EnvironmentSettings), DotEnvSettingsSource(EnvironmentSettings)
+    return frozenset(name for source in sources for name, value in source.env_vars.items() if value)
 
 
 def _format_error(error: Any) -> str:
@@ -102,6 +173,15 @@ def _format_error(error: Any) -> str:
 
 class Settings(EnvironmentSettings):
     """Settings of the core: server, database, assistant, limits."""
+
+    prefixes = ("OPENAI_", "AZURE_OPENAI_", "ASSISTANT_", "ASST_")
+    foreign_variables = frozenset(
+        {
+            *("OPENAI_ADMIN_KEY", "OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_CUSTOM_HEADERS", "OPENAI_LOG"),
+            *("OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID", "OPENAI_WEBHOOK_SECRET"),
+            "AZURE_OPENAI_AD_TOKEN",
+        }
+    )
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms must reach it
     """The address to listen on."""
@@ -120,7 +200,7 @@ class Settings(EnvironmentSettings):
 
     assistant_backend: BackendName | None = None
     """Which API the assistant is called with. Unset: it follows from what else is set."""
-    openai_api_key: SecretStr | None = None
+    openai_api_key: Key | None = None
     """The key for OpenAI, or for the server at ``OPENAI_BASE_URL``."""
     openai_base_url: str | None = None
     """Another server that speaks OpenAI's API, such as ``http://localhost:11434/v1``."""
@@ -136,7 +216,7 @@ class Settings(EnvironmentSettings):
     may not have one."""
     assistant_id: str | None = Field(None, validation_alias=AliasChoices("assistant_id", "asst_id"))
     """The assistant that ``threads`` runs. Unset: one is created for ``OPENAI_MODEL`` once, and its id is stored."""
-    azure_openai_api_key: SecretStr | None = None
+    azure_openai_api_key: Key | None = None
     """The key for Azure OpenAI. Azure needs all three ``AZURE_OPENAI_`` variables, and ``OPENAI_MODEL`` for the
     deployment."""
     azure_openai_endpoint: str | None = None
@@ -160,11 +240,24 @@ class Settings(EnvironmentSettings):
     and by ``responses`` at servers without conversations."""
     max_turn_tokens: PositiveInt = 1_000_000
     """Tokens of one turn after which the assistant may call no more tools, as a loop of calls may have no end."""
+    max_turn_cost: NonNegativeFloat = 5.0
+    """What one turn may cost, in the currency of the prices, before the assistant may call no more tools; 0: no
+    limit."""
     assistant_show_reasoning: bool = False
     """Whether people see what a model thought, where its server tells."""
 
     max_message_chars: PositiveInt = 32_000
     """The longest message that ``/chat`` accepts, in characters."""
+    max_reply_chars: PositiveInt = 200_000
+    """The longest reply, in characters. A longer one is cut, with a line that says so, and its run is stopped."""
+    max_message_file_bytes: PositiveInt = 50 * 2**20
+    """The largest size of all files of one message together, in bytes; the assistant is told of those beyond it."""
+    max_file_bytes_in_flight: PositiveInt = 500_000_000
+    """How many bytes of files one process keeps at the same time, on disk. Further messages wait, at most two minutes;
+    then they go on without their files."""
+    spool_folder: str | None = None
+    """Where files are kept until their turn ends. Unset: the system's folder for temporary files. A folder in memory
+    (``tmpfs``) counts as memory of the process in most containers."""
     max_runs: PositiveInt = 2000
     """Turns that one process runs at the same time."""
     max_backlog: PositiveInt = 100
@@ -177,6 +270,18 @@ class Settings(EnvironmentSettings):
     """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0
     """Seconds that a process has to finish its work when it is stopped."""
+
+    @field_validator("spool_folder")
+    @classmethod
+    def _is_writable(cls, folder: str | None) -> str | None:
+        if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise ValueError("names a folder that does not exist, or that this process may not write to")
+        return folder
+
+    @field_validator("openai_base_url", "azure_openai_endpoint")
+    @classmethod
+    def _is_base_url(cls, url: str | None) -> str | None:
+        return check_base_url(url)
 
     @property
     def backend(self) -> BackendName:

@@ -6,11 +6,14 @@ for LISTEN on PostgreSQL.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -20,7 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from storage.database_url import describe, file_of, read_url
-from storage.error_map import BUSY, DATABASE_ERRORS, driver_error, to_store_error
+from storage.error_map import BUSY, DATABASE_ERRORS, FULL, driver_error, to_store_error
 
 if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg
@@ -31,10 +34,20 @@ WAIT_SECONDS: Final = 10.0
 SQLITE_MIN_VERSION: Final = (3, 35, 0)
 """The first version with RETURNING."""
 
+PRIVATE: Final = 0o600
+"""The mode of a new file."""
+
+MIN_FREE_BYTES: Final = 16 * 1024 * 1024
+"""Of the disk of an SQLite file; with less it counts as full, before writes fail."""
+
+FULL_SECONDS: Final = 30.0
+"""For which the disk counts as full after a write has met it so: only a write can tell."""
+
 PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",
 )
 
 POSTGRESQL_OPTIONS: Final = {
@@ -81,6 +94,7 @@ class Database:
         self.location = describe(parsed)
         self._file = file_of(parsed)
         self._url = parsed
+        self._full_until = 0.0
         if self.kind == "sqlite":
             self._engine = _sqlite_engine(parsed, size)
             self._read_engine: Engine = self._engine.execution_options(**READ_ONLY_OPTIONS)
@@ -96,7 +110,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Opens a transaction that is committed at the end of the block. Raises StoreUnavailable."""
-        with _translated_errors(), self._write_lock, self._engine.connect() as connection:
+        with self._translated_errors(), self._write_lock, self._engine.connect() as connection:
             yield connection
             connection.commit()
 
@@ -129,14 +143,14 @@ class Database:
     @contextmanager
     def single_write(self) -> Iterator[Connection]:
         """Opens a connection for a single write, which saves the round trips of BEGIN and COMMIT. Raises likewise."""
-        with _translated_errors(), self._write_lock, self._autocommit_engine.connect() as connection:
+        with self._translated_errors(), self._write_lock, self._autocommit_engine.connect() as connection:
             yield connection
             connection.commit()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Opens a connection without a transaction: each statement sees what is committed then. Raises likewise."""
-        with _translated_errors(), self._read_engine.connect() as connection:
+        with self._translated_errors(), self._read_engine.connect() as connection:
             yield connection
 
     def listen_connection(self) -> psycopg.Connection:
@@ -152,8 +166,28 @@ class Database:
         """Returns whether an SQLite file exists; always True for a server, which reports it on connecting."""
         return self._file is None or self._file.is_file()
 
+    def is_full(self) -> bool:
+        """Returns whether a write has just met a full disk, or an SQLite file is on one that nearly is."""
+        if time.monotonic() < self._full_until:
+            return True
+        with suppress(OSError):
+            return self._file is not None and shutil.disk_usage(self._file.parent).free < MIN_FREE_BYTES
+        return False
+
     def close(self) -> None:
         self._engine.dispose()
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DATABASE_ERRORS as exc:
+            translated = to_store_error(exc, self._url)
+            if translated is None:
+                raise
+            if str(translated) == FULL:
+                self._full_until = time.monotonic() + FULL_SECONDS
+            raise translated from driver_error(exc)
 
 
 class _SqliteWriteLock:
@@ -170,17 +204,6 @@ class _SqliteWriteLock:
         self._lock.release()
 
 
-@contextmanager
-def _translated_errors() -> Iterator[None]:
-    try:
-        yield
-    except DATABASE_ERRORS as exc:
-        translated = to_store_error(exc)
-        if translated is None:
-            raise
-        raise translated from driver_error(exc)
-
-
 # ---------------------------------------------------------------- engines
 
 
@@ -190,6 +213,7 @@ def _sqlite_engine(url: URL, size: int) -> Engine:
     # Without an isolation level the driver does not begin transactions by itself: see _begin_immediate.
     options = {"timeout": WAIT_SECONDS, "isolation_level": None}
     engine = _create_engine(url, size, connect_args=options)
+    event.listen(engine, "do_connect", _create_private_file(file_of(url)))
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -220,6 +244,17 @@ def _create_engine(url: URL, size: int, **options: Any) -> Engine:
         hide_parameters=True,  # they contain message text
         **options,
     )
+
+
+def _create_private_file(path: Path | None) -> Callable[..., None]:
+    """Returns what creates the file for this user only. SQLite gives its WAL the same permissions."""
+
+    def create(*_: object) -> None:
+        if path is not None:
+            with suppress(OSError):  # it exists; or SQLite says what is wrong
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
+
+    return create
 
 
 def _set_pragmas(connection: Any, _: ConnectionPoolEntry) -> None:

@@ -87,6 +87,7 @@ def _check_file(url: URL) -> None:
         wrong(f"the folder {path.parent} does not exist; create it, or name a file in another.")
     if path.is_dir():
         wrong(f"{path} is a folder; name a file in it.")
-    for needed in (path.parent, path):  # the folder too: SQLite writes its WAL beside the file
+    beside = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))  # which another user may have left
+    for needed in (path.parent, path, *beside):
         if needed.exists() and not os.access(needed, os.W_OK):
             wrong(f"{needed} may not be written by this user; change its permissions, or name another file.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from gateway.domain.errors import StoreUnavailable
+from storage.outage import describe_outage
 
 UNREACHABLE = "The database cannot be reached. Try again later."
 BUSY = "The database is busy. Try again in a moment."
@@ -56,7 +58,7 @@ def driver_error(exc: Exception) -> BaseException:
     return (exc.orig if isinstance(exc, DBAPIError) else None) or exc
 
 
-def to_store_error(exc: Exception) -> StoreUnavailable | None:
+def to_store_error(exc: Exception, url: URL) -> StoreUnavailable | None:
     """Returns the StoreUnavailable for one of DATABASE_ERRORS; None if it is a programming error, not an outage."""
     sentence = _message_for(exc)
     if sentence is None and isinstance(exc, DBAPIError):
@@ -64,7 +66,11 @@ def to_store_error(exc: Exception) -> StoreUnavailable | None:
         outage = exc.statement is None or exc.connection_invalidated
         if not (outage or isinstance(exc, OperationalError | InterfaceError | InternalError)):
             return None
-    return StoreUnavailable(sentence or UNREACHABLE)
+    return StoreUnavailable(sentence or _unreachable(exc, url))
+
+
+def _unreachable(exc: Exception, url: URL) -> str:
+    return UNREACHABLE if url.get_backend_name() == "sqlite" else describe_outage(url, driver_error(exc))
 
 
 def is_contention(exc: StoreUnavailable) -> bool:

@@ -11,7 +11,8 @@ and 0.2.0 change the same columns in these cases:
 - its audit log, to which every claim, release, run and retry appends
 - its posted messages, and whether it is erased
 
-Text and files of a turn change only while it is queued; the claim loads them. What does not hit is left to
+Text and files of a turn change only while it is queued; the claim loads them. Only its holder sets its context, and
+``forget`` takes from it what was quoted of a person. What does not hit is left to
 ``storage.leased_writes``, which loads the turn and decides by what is stored.
 """
 
@@ -30,6 +31,7 @@ from gateway.ports.store import (
     FinishTurn,
     LeasedWrite,
     RecordOutcome,
+    SetContext,
     SetPostedMessages,
     SetRun,
     SetThread,
@@ -40,7 +42,7 @@ from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.schema import conversations, turns
 from storage.sql import C, T, clock
 
-HotWrite = SetThread | SetRun | RecordOutcome | SetPostedMessages | FinishTurn
+HotWrite = SetThread | SetRun | SetContext | RecordOutcome | SetPostedMessages | FinishTurn
 
 # ---------------------------------------------------------------- statements
 
@@ -74,6 +76,7 @@ set_thread = (
     _change(update(conversations).where(*_is_held, C.thread_id.is_(None)), C.thread_id, C.backend).returning(C.id)
 )  # fmt: skip
 set_run = _change(_known_turn, T.run_id, T.trail).returning(T.seq)
+set_context = _change(_known_turn, T.context).returning(T.seq)
 set_posted_messages = _change(_known_turn, T.parts).returning(T.seq)
 record_outcome = _change(
     _known_turn,
@@ -112,6 +115,7 @@ class FencedStatements:
         self.read_clock = prepared(sql.now)
         self.set_thread = prepared(set_thread)
         self.set_run = prepared(set_run)
+        self.set_context = prepared(set_context)
         self.set_posted_messages = prepared(set_posted_messages)
         self.record_outcome = prepared(record_outcome)
         self.finish_turn = prepared(finish_turn)
@@ -190,6 +194,8 @@ class FencedWriteBatch:
                 return FencedWrite(index, write, None, [Call(known.set_thread, _lease_values(write) | values)])
             case SetRun():
                 new, statement = transitions.with_run(write.turn, write.run_id, self._now), known.set_run
+            case SetContext():
+                new, statement = transitions.with_context(write.turn, write.context), known.set_context
             case RecordOutcome():
                 new, statement = transitions.with_outcome(write.turn, write, self._now), known.record_outcome
             case SetPostedMessages():
@@ -252,7 +258,7 @@ def _is_hot(write: LeasedWrite) -> TypeGuard[HotWrite]:
             return write.turn.state is TurnState.RUNNING
         case FinishTurn():
             return write.turn.state.is_resolved and write.failure is None
-    return isinstance(write, SetPostedMessages)
+    return isinstance(write, SetContext | SetPostedMessages)
 
 
 def _leads_to_a_gap(fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> bool:
@@ -281,4 +287,5 @@ def _turn_values(write: LeasedWrite, known: Turn, new: Turn) -> dict[str, Any]:
 
 def _new_values(turn: Turn) -> dict[str, Any]:
     columns = row_mapping.outcome_columns(turn) | {"trail": turn.audit_log, "parts": turn.posted_messages}
+    columns["context"] = turn.message.context
     return {f"new_{name}": value for name, value in columns.items()}

@@ -29,6 +29,10 @@ class SqlKeyValueStore:
         with self._database.single_write() as connection:
             connection.execute(self._upserts.set_value, {"name": name, "value": value})
 
+    def replace_value(self, name: str, old: str, new: str) -> bool:
+        with self._database.single_write() as connection:
+            return connection.execute(sql.replace_value, {"fact": name, "old": old, "new": new}).rowcount > 0
+
     def delete_value(self, name: str) -> bool:
         with self._database.single_write() as connection:
             return connection.execute(sql.delete_value, {"fact": name}).rowcount > 0

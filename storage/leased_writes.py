@@ -22,6 +22,7 @@ from gateway.ports.store import (
     LeasedWrite,
     RecordOutcome,
     ReleaseLease,
+    SetContext,
     SetPostedMessages,
     SetRun,
     SetThread,
@@ -101,7 +102,7 @@ class LeasedWriteBatch:
                 self._set_thread(locked, write)
             case RecordOutcome():
                 return self._record_outcome(locked, write)
-            case SetRun() | SetPostedMessages() | AppendAuditEntry():
+            case SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
                 return self._change_turn(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
@@ -118,7 +119,7 @@ class LeasedWriteBatch:
         locked.thread_changed = True
 
     def _change_turn(
-        self, locked: LockedConversation, write: SetRun | SetPostedMessages | AppendAuditEntry
+        self, locked: LockedConversation, write: SetRun | SetContext | SetPostedMessages | AppendAuditEntry
     ) -> Turn | LeaseLost:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None:
@@ -126,6 +127,8 @@ class LeasedWriteBatch:
         match write:
             case SetRun():
                 return self._set_turn(transitions.with_run(turn, write.run_id, self._now))
+            case SetContext():
+                return self._set_turn(transitions.with_context(turn, write.context))
             case SetPostedMessages():
                 return self._set_turn(transitions.with_posted_messages(turn, write))
             case AppendAuditEntry():
@@ -233,19 +236,27 @@ class LeasedWriteBatch:
 
     def save(self) -> None:
         """Saves what was changed and publishes the events for other processes."""
-        by_columns: dict[tuple[bool, bool], list[Turn]] = {}
+        by_columns: dict[tuple[bool, bool, bool], list[Turn]] = {}
         for place, turn in self._turns.items():
             stored = self._stored_turns[place]
             if turn is not stored:
-                kind = turn.answered_at != stored.answered_at, turn.posted_messages != stored.posted_messages
+                kind = (
+                    turn.answered_at != stored.answered_at,
+                    turn.posted_messages != stored.posted_messages,
+                    turn.message.context != stored.message.context,
+                )
                 by_columns.setdefault(kind, []).append(turn)
-        for (answered, noted), changed in by_columns.items():
+        for (answered, noted, named), changed in by_columns.items():
             # All with their audit logs if one has a new entry: a second statement would cost more.
             marked = any(
                 turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log for turn in changed
             )
             columns = partial(
-                row_mapping.changed_columns, with_outcome=answered, with_posted_messages=noted, with_audit_log=marked
+                row_mapping.changed_columns,
+                with_outcome=answered,
+                with_posted_messages=noted,
+                with_audit_log=marked,
+                with_context=named,
             )
             self._execute_all(sql.update_turn, [_position_parameters(turn) | columns(turn) for turn in changed])
         conversations = self._conversations.values()

@@ -64,6 +64,10 @@ class SqlTurnQueries:
         with self._database.read() as connection:
             connection.execute(sql.ping)
 
+    def is_disk_full(self) -> bool:
+        """Returns whether there is no space for messages. Does no I/O on the database."""
+        return self._database.is_full()
+
     def _fetch_turn(self, statement: Select[*tuple[Any, ...]], **parameters: str) -> Turn | None:
         with self._database.read() as connection:
             found = row_mapping.to_turns(connection.execute(statement, parameters).all())

@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select
 
+from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter, UsageBucket
 from storage import reporting_sql as statements
 from storage import retention, row_mapping
 from storage.database import Database
+from storage.message_context import context_mark
 from storage.retired_threads import retire_threads
 from storage.sql import UPSERTS
 
@@ -67,11 +69,15 @@ class SqlReportingStore:
     def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
         return [Feedback(*row) for row in self._fetch_all(statements.feedback_by, on=platform, person=author)]
 
+    def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
+        found = self._fetch_all(statements.quoting_turns, on=platform, named=context_mark(author))
+        return [(turn, quote) for turn, context in found for quote in context.quotes if quote.person == author]
+
     def unfinished_turns_by(self, platform: str, author: str) -> Sequence[TurnId]:
         return [turn for (turn,) in self._fetch_all(statements.unfinished_turns_by, on=platform, person=author)]
 
     def conversations_of(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
-        found = self._fetch_all(statements.conversations_of, on=platform, person=author)
+        found = self._fetch_all(statements.conversations_of, on=platform, person=author, named=context_mark(author))
         return [(row_mapping.to_conversation(row), bool(row[-1])) for row in found]
 
     def erase_author(self, conversation: Conversation, author: str) -> int | None:
@@ -82,6 +88,7 @@ class SqlReportingStore:
             retire_threads(connection, conversation.id)
             connection.execute(statements.unset_thread, {"conversation": conversation.id})
             connection.execute(statements.cancel_turns_of_author, parameters)
+            _erase_quotes(connection, conversation.id, author)
             return connection.execute(statements.erase_author, parameters).rowcount
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
@@ -113,6 +120,14 @@ class SqlReportingStore:
             if self._database.kind == "sqlite":
                 _register_casefold(connection)
             return connection.execute(statement, parameters).all()
+
+
+def _erase_quotes(connection: Connection, conversation_id: int, person: str) -> None:
+    """Takes what was quoted of a person, and their name, from the turns of others."""
+    parameters = {"conversation": conversation_id, "named": context_mark(person)}
+    for seq, context in connection.execute(statements.contexts_naming, parameters).all():
+        kept = {"conversation": conversation_id, "place": seq, "kept": context.without(person)}
+        connection.execute(statements.set_context, kept)
 
 
 def _register_casefold(connection: Connection) -> None:

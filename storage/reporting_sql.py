@@ -20,6 +20,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    type_coerce,
     update,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -224,18 +225,28 @@ unfinished_turns_by = (
 )
 
 _has_other_authors = exists().where(T.conversation_id == C.id, T.author != _author, T.erased_at.is_(None))
+_context = type_coerce(T.context, Text)
+_names_person = and_(_context != "", position_of(_context, bindparam("named", type_=SafeText)) > 0)
+_quoting = select(T.conversation_id).where(T.platform == bindparam("on"), _names_person)
 conversations_of = (
     select(*CONVERSATION, or_(C.user_id == _author, ~_has_other_authors))
-    .where(
-        C.platform == bindparam("on"), or_(C.user_id == _author, C.id.in_(select(T.conversation_id).where(_by_author)))
-    )
+    .where(C.platform == bindparam("on"))
+    .where(or_(C.user_id == _author, C.id.in_(select(T.conversation_id).where(_by_author)), C.id.in_(_quoting)))
     .order_by(C.id)
+)
+quoting_turns = select(T.id, T.context).where(T.platform == bindparam("on"), _names_person).order_by(*TURN_ORDER)
+contexts_naming = select(T.seq, T.context).where(T.conversation_id == bindparam("conversation"), _names_person)
+set_context = (
+    update(turns)
+    .where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+    .values(context=bindparam("kept", type_=T.context.type))
 )
 
 ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
     **dict.fromkeys(("files", "made", "parts"), ()),
     "address": {},
+    "context": None,
     "erased_at": clock(),
 }
 

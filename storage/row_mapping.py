@@ -60,6 +60,7 @@ def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
         has_waiting_caller=awaited,
         traceparent=row[10],
         caller=row[32],
+        context=row[33],
     )
 
 
@@ -89,20 +90,22 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
 
 
 def changed_columns(
-    turn: Turn, *, with_outcome: bool, with_posted_messages: bool, with_audit_log: bool
+    turn: Turn, *, with_outcome: bool, with_posted_messages: bool, with_audit_log: bool, with_context: bool
 ) -> dict[str, Any]:
-    """Returns the columns to save: the transition, plus outcome, posted messages and audit log if they changed."""
+    """Returns the columns to save: the transition, plus outcome, posted messages, audit log and context if changed."""
     columns = outcome_columns(turn) if with_outcome else progress_columns(turn)
     if with_posted_messages:
         columns["parts"] = turn.posted_messages
     if with_audit_log:
         columns["trail"] = turn.audit_log
+    if with_context:
+        columns["context"] = turn.message.context
     return columns
 
 
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
-    *("awaited_by", "caller", "trace", "state", "attempts", "trail", "received_at", "started_at"),
+    *("awaited_by", "caller", "context", "trace", "state", "attempts", "trail", "received_at", "started_at"),
 )
 
 
@@ -122,6 +125,7 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "files": message.files,
         "awaited_by": awaited_by or None,
         "caller": message.caller,
+        "context": message.context,
         "trace": message.traceparent,
         "state": turn.state,
         "attempts": turn.attempts,

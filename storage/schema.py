@@ -29,6 +29,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, TurnState
+from storage.message_context import ContextJson
 
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
@@ -223,6 +224,7 @@ turns = Table(
     Column("parts", StringListJson, nullable=False, server_default=text("'[]'")),
     Column("trail", AuditLogJson, nullable=False, server_default=text("'[]'")),
     Column("caller", SafeText, nullable=False, server_default=text("''")),
+    Column("context", ContextJson, nullable=False, server_default=text("''")),
     Column("trace", SafeText, nullable=False, server_default=text("''")),
     Column("awaited_by", SafeText),
     Column("received_at", Double, nullable=False),

@@ -64,7 +64,7 @@ TURN = (
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller),
+    *(T.cost_is_estimate, T.caller, T.context),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -91,6 +91,7 @@ APPEND_VALUES: dict[str, ColumnElement[Any]] = {
 MAX_WAIT_SECONDS = 61.0
 """The longest lease or delay in seconds: a minute, plus a second as the clock is read later."""
 _interval = bindparam("every", type_=Double)
+_taken = _interval * bindparam("count", type_=Double)
 _burst_start = clock() - bindparam("ahead", type_=Double)
 """The start of a token bucket that was not used lately: far enough back that a burst is valid at once."""
 _feedback_row = (
@@ -148,13 +149,13 @@ class Upserts:
         self.set_feedback = self.set_feedback.execution_options(preserve_rowcount=True)
         self.take_token = (
             insert(limits)
-            .values(name=bindparam("bucket"), at=_burst_start + _interval, seen_at=clock())
+            .values(name=bindparam("bucket"), at=_burst_start + _taken, seen_at=clock())
             .on_conflict_do_update(
                 index_elements=limits.primary_key,
-                set_={"at": latest(place, _burst_start) + _interval, "seen_at": clock()},
+                set_={"at": latest(place, _burst_start) + _taken, "seen_at": clock()},
                 where=place <= _seconds_from_now("patience"),
             )
-            .returning((limits.c.at - _interval - clock()).label("wait"))
+            .returning((limits.c.at - _taken - clock()).label("wait"))
         )
         self.block_bucket = (
             insert(limits)
@@ -322,6 +323,17 @@ append_to_queued = (
     .where(T.id == bindparam("turn"))
     .values(text=bindparam("said"), files=bindparam("attached", type_=T.files.type))
 )
+_debounced = select(T.conversation_id).where(
+    T.platform == bindparam("on"), T.message_id == bindparam("message"), T.seq == C.head + 1
+)
+end_debounce = (
+    update(conversations)
+    .where(C.id == _debounced.correlate(conversations).scalar_subquery(), C.owner.is_(None))
+    .where(C.next_at > select(clock()).scalar_subquery())
+    .values(next_at=clock())
+    .returning(C.id)
+)
+"""Makes a conversation due at once whose next turn waits for more of its message."""
 _target = conversations.alias("there")
 move_channel = (
     update(conversations)
@@ -379,6 +391,11 @@ conversation_by_former_thread = (
 delete_conversation = delete(conversations).where(C.id == bindparam("conversation"))
 feedback_on = select(V.turn_id, V.author, V.value).where(V.turn_id == bindparam("turn")).order_by(V.at, V.author)
 get_value = select(facts.c.value).where(facts.c.name == bindparam("fact"))
+replace_value = (
+    update(facts)
+    .where(facts.c.name == bindparam("fact"), facts.c.value == bindparam("old", type_=SafeText))
+    .values(value=bindparam("new", type_=SafeText))
+)
 delete_value = delete(facts).where(facts.c.name == bindparam("fact"))
 release_lock = delete(leases).where(leases.c.name == bindparam("lease"), leases.c.owner == bindparam("holder"))
 lock_thread = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("thread"), 0)))

@@ -66,6 +66,7 @@ class SqlStore:
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)
     retry_turn = implemented_by(lambda store: store.turn_queue.retry_turn)
     append_to_queued = implemented_by(lambda store: store.turn_queue.append_to_queued)
+    complete_queued = implemented_by(lambda store: store.turn_queue.complete_queued)
     edit_queued = implemented_by(lambda store: store.turn_queue.edit_queued)
     cancel_turn = implemented_by(lambda store: store.turn_queue.cancel_turn)
     record_feedback = implemented_by(lambda store: store.turn_queue.record_feedback)
@@ -83,6 +84,7 @@ class SqlStore:
     feedback_on = implemented_by(lambda store: store.queries.feedback_on)
     queue_depths = implemented_by(lambda store: store.queries.queue_depths)
     ping = implemented_by(lambda store: store.queries.ping)
+    is_disk_full = implemented_by(lambda store: store.queries.is_disk_full)
 
     claim = implemented_by(lambda store: store.leases.claim)
     renew_leases = implemented_by(lambda store: store.leases.renew_leases)
@@ -92,6 +94,7 @@ class SqlStore:
     get_value = implemented_by(lambda store: store.key_values.get_value)
     set_value_if_absent = implemented_by(lambda store: store.key_values.set_value_if_absent)
     set_value = implemented_by(lambda store: store.key_values.set_value)
+    replace_value = implemented_by(lambda store: store.key_values.replace_value)
     delete_value = implemented_by(lambda store: store.key_values.delete_value)
     try_lock = implemented_by(lambda store: store.key_values.try_lock)
 
@@ -105,6 +108,7 @@ class SqlStore:
     get_conversation = implemented_by(lambda store: store.reporting.get_conversation)
     usage_buckets = implemented_by(lambda store: store.reporting.usage_buckets)
     turns_by_author = implemented_by(lambda store: store.reporting.turns_by_author)
+    quotes_of = implemented_by(lambda store: store.reporting.quotes_of)
     feedback_by = implemented_by(lambda store: store.reporting.feedback_by)
     unfinished_turns_by = implemented_by(lambda store: store.reporting.unfinished_turns_by)
     conversations_of = implemented_by(lambda store: store.reporting.conversations_of)

@@ -26,16 +26,13 @@ class SqlTokenBuckets:
         self._take_token = _take_token_statement(database.kind)
 
     def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
-        with self._database.single_write() as connection:
-            wait = connection.execute(
-                self._upserts.take_token, _parameters(TokenRequest(bucket, rate, max_wait))
-            ).scalar()
-        return _rounded(wait)
+        wait = self._take(TokenRequest(bucket, rate, max_wait))
+        return None if wait is None else max(0.0, wait)
 
     def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
         # In the order of names, as every transaction does: two of them cannot wait for each other's buckets.
         if len(requests) == 1:  # one statement, without BEGIN and COMMIT
-            return (self.take_token(requests[0].bucket, requests[0].rate, requests[0].max_wait),)
+            return (self._take(requests[0]),)
         if not requests:
             return ()
         order = sorted(range(len(requests)), key=lambda index: requests[index].bucket)
@@ -45,6 +42,11 @@ class SqlTokenBuckets:
             for index, row in zip(order, rows, strict=True):
                 waits[index] = None if row is None else _rounded(row[0])
         return waits
+
+    def _take(self, request: TokenRequest) -> float | None:
+        with self._database.single_write() as connection:
+            wait = connection.execute(self._upserts.take_token, _parameters(request)).scalar()
+        return None if wait is None else _rounded(wait)
 
     def block_for(self, bucket: str, seconds: float) -> None:
         with self._database.single_write() as connection:
@@ -58,9 +60,10 @@ def _parameters(request: TokenRequest) -> dict[str, Any]:
         "every": rate.interval,
         "ahead": (rate.burst - 1) * rate.interval,
         "patience": request.max_wait,
+        "count": request.count,
     }
 
 
-def _rounded(wait: float | None) -> float | None:
+def _rounded(wait: float) -> float:
     """Rounds to microseconds: finer digits are rounding errors of the subtraction."""
-    return None if wait is None else max(0.0, round(wait, 6))
+    return round(wait, 6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from gateway.domain.context import ChatContext
 from gateway.domain.models import AuditEntry, AuditEvent, RunId, Turn, TurnState
 from gateway.ports.store import FinishTurn, RecordOutcome, SetPostedMessages
 from storage.schema import storable, storable_file
@@ -39,6 +40,11 @@ def with_run(turn: Turn, run_id: RunId, at: float) -> Turn:
     if turn.run_id == run_id:
         return turn
     return replace(turn, run_id=run_id, audit_log=appended(turn, AuditEvent.RUN_STARTED, run_id, at))
+
+
+def with_context(turn: Turn, context: ChatContext) -> Turn:
+    """With the context of its message, unless its content is erased."""
+    return turn if turn.erased_at is not None else replace(turn, message=replace(turn.message, context=context))
 
 
 def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:

@@ -19,6 +19,7 @@ from gateway.domain.models import (
     Exchange,
     Failure,
     Feedback,
+    File,
     Message,
     MessageEdited,
     MessageKind,
@@ -33,7 +34,7 @@ from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
 from storage.retired_threads import is_retired, retire_threads
-from storage.schema import storable_file
+from storage.schema import storable, storable_file
 
 
 class SqlTurnQueue:
@@ -109,6 +110,25 @@ class SqlTurnQueue:
             columns = {"turn": turn.id, "said": joined.text, "attached": joined.files}
             connection.execute(sql.append_to_queued, columns)
             return True
+
+    def complete_queued(self, again: Message) -> bool:
+        parameters = {"on": again.key.platform, "message": again.message_id}
+        with self._database.transaction() as connection:
+            # The conversation first, as in every transaction that locks both.
+            is_due = connection.execute(sql.end_debounce, parameters).first() is not None
+            row = connection.execute(sql.turn_to_append_to, parameters).first()
+            if row is None:
+                return True
+            turn = row_mapping.to_turns([row])[0]
+            if turn.state is not TurnState.QUEUED:
+                return turn.erased_at is not None or not _new_files(turn.message, again)
+            files = (*turn.message.files, *_new_files(turn.message, again))
+            said = storable(again.text) if is_due else _longer_text(turn.message, again)
+            columns = {"turn": turn.id, "said": said, "attached": files}
+            connection.execute(sql.append_to_queued, columns)
+            if is_due:
+                pubsub.publish(connection, [pubsub.DUE])
+        return True
 
     def edit_queued(self, edit: MessageEdited) -> bool:
         parameters = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
@@ -188,11 +208,22 @@ class SqlTurnQueue:
 
 def _with_item(message: Message, item: Message) -> Message | None:
     """Returns the message with an album item added; None when it contains the item already."""
-    known = {file.reference for file in message.files}
-    files = tuple(file for file in map(storable_file, item.files) if file.reference not in known)
+    files = _new_files(message, item)
     if not files:
         return None
     return replace(message, text=_join_texts(message.text, item.text), files=(*message.files, *files))
+
+
+def _new_files(message: Message, more: Message) -> tuple[File, ...]:
+    """Returns the files of ``more`` that the message does not have."""
+    known = {file.reference for file in message.files}
+    return tuple(file for file in map(storable_file, more.files) if file.reference not in known)
+
+
+def _longer_text(message: Message, again: Message) -> str:
+    """Returns the text of a message that arrived twice: with what follows it, but never one that an edit replaced."""
+    said = storable(again.text)
+    return said if said.startswith(f"{message.text}\n") else message.text
 
 
 def _join_texts(text: str, more: str) -> str:

@@ -11,6 +11,7 @@ from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
 from gateway.domain.errors import AssistantError, AssistantRefused, DeliveryError, GatewayError
+from gateway.domain.models import Content as FileContent
 from gateway.domain.models import File, Turn, TurnState
 from gateway.ports.platform import DeliveryContext
 
@@ -81,7 +82,7 @@ class Reconciler(ABC, Generic[Posted, Content]):
         """Finishes the sending of a file that was interrupted."""
 
     @abstractmethod
-    async def upload(self, file: File, content: bytes) -> None:
+    async def upload(self, file: File, content: FileContent) -> None:
         """Posts one more file, and saves it."""
 
     @abstractmethod
@@ -140,22 +141,22 @@ class Reconciler(ABC, Generic[Posted, Content]):
     async def _deliver_file(self, number: int) -> None:
         file = self._turn.reply_files[number]
         try:
-            await self.upload(file, await self._read(file))
-        except (AssistantError, Rejected) as exc:
+            async with self._outbox.read_file(file) as content:
+                self._reply.fetch_failures = 0
+                await self.upload(file, content)
+        except AssistantError as exc:
+            self._check_fetch_failure(file, exc)
+            await self.report_missing_file(number, exc)
+        except Rejected as exc:
             await self.report_missing_file(number, exc)
 
-    async def _read(self, file: File) -> bytes:
-        """Raises AssistantError, DeliveryError."""
-        try:
-            content = await self._outbox.read_file(file)
-        except AssistantError as exc:
-            self._reply.fetch_failures += 1
-            if isinstance(exc, AssistantRefused) or self._reply.fetch_failures >= FETCH_ATTEMPTS:
-                raise
-            message = f"The assistant does not return the file {file.name} now: {exc}"
-            raise DeliveryError(message, retry_after=exc.retry_after or FETCH_PAUSE) from exc
-        self._reply.fetch_failures = 0
-        return content
+    def _check_fetch_failure(self, file: File, exc: AssistantError) -> None:
+        """Raises DeliveryError, to be called again, unless the file is not to be had."""
+        self._reply.fetch_failures += 1
+        if isinstance(exc, AssistantRefused) or self._reply.fetch_failures >= FETCH_ATTEMPTS:
+            return
+        message = f"The assistant does not return the file {file.name} now: {exc}"
+        raise DeliveryError(message, retry_after=exc.retry_after or FETCH_PAUSE) from exc
 
     async def report_missing_file(self, number: int, why: GatewayError) -> None:
         """Posts that a file could not be delivered, unless the refusal is temporary: then raises it."""

@@ -7,7 +7,6 @@ from functools import partial
 
 from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
-from adapters.base.files import fetch_attachments
 from adapters.base.inbound import Inbound
 from adapters.discord import formatter, setup_check
 from adapters.discord.api_client import DiscordClient
@@ -24,6 +23,7 @@ from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Attachment, File, MessageKind, Turn
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.spool import FileWriter, Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -75,11 +75,12 @@ class DiscordAdapter(DiscordReplies, Inbound):
         receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
-        return await fetch_attachments(turn.message, self._download, self._settings.discord_max_file_bytes)
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        limit = self._settings.discord_max_file_bytes
+        return await spool.receive(turn.message.files, self._download, max_bytes=limit)
 
-    async def _download(self, file: File) -> bytes:
-        return await self._client.download(file.reference, self._settings.discord_max_file_bytes)
+    async def _download(self, file: File, writer: FileWriter) -> None:
+        await self._client.download(file.reference, writer)
 
     async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client)

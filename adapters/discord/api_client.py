@@ -17,13 +17,13 @@ from yarl import URL
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import FILE_CONTENT
 from adapters.base.errors import PlatformRateLimited, Rejected
-from adapters.base.files import check_size
 from adapters.base.json_fields import object_in, object_or_empty, text_in
 from adapters.discord.error_map import PLATFORM, refusal, translate
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import DeliveryError, SettingsError, StoreUnavailable
 from gateway.http_client import HttpClient, UploadedFile, multipart
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.spool import FileWriter
 from gateway.ports.store import Rate
 
 USER_AGENT = "DiscordBot (https://github.com, 1)"
@@ -122,8 +122,8 @@ class DiscordClient(ApiClient):
             )
         return self._identity
 
-    async def download(self, url: str, max_bytes: int) -> bytes:
-        """Returns the content of an attachment. Raises Rejected for an address that is not Discord's, DeliveryError."""
+    async def download(self, url: str, writer: FileWriter) -> None:
+        """Writes the content of an attachment. Raises Rejected for an address that is not Discord's, DeliveryError."""
         if URL(url).host not in CDN_HOSTS | {URL(self._api).host}:
             raise Rejected("its address is not one of Discord's")
         timeout = aiohttp.ClientTimeout(FILE_SECONDS, sock_connect=CONNECT_SECONDS)
@@ -131,11 +131,8 @@ class DiscordClient(ApiClient):
             async with await self.http.send("GET", url, headers={}, timeout=timeout) as response:
                 if response.status != HTTPStatus.OK:
                     raise refusal(FILE_CONTENT, response.status, response.headers, {})
-                content = bytearray()
                 async for chunk in response.content.iter_any():
-                    content += chunk
-                    check_size(len(content), max_bytes)
-                return bytes(content)
+                    await writer.write(chunk)
 
     async def close(self) -> None:
         await self.http.close()

@@ -11,7 +11,8 @@ from adapters.discord.errors import Reason
 from adapters.discord.history_lookup import find_posted
 from adapters.discord.message_writer import DiscordWriter
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
-from gateway.domain.models import File
+from gateway.domain.models import Content, File
+from gateway.http_client import StreamedBody
 
 STOPPED = "\n-# Stopped."
 """Small print: docs.discord.com/developers/reference#message-formatting"""
@@ -74,10 +75,11 @@ class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
     async def finish_last_file(self) -> None:
         """Has nothing to do: ``resolve_doubt`` has looked for it, and a repeated post is posted once."""
 
-    async def upload(self, file: File, content: bytes) -> None:
-        if not content:
+    async def upload(self, file: File, content: Content) -> None:
+        if not content.size:
             raise Rejected("the file is empty")
-        await self._writer.post_file((file.name, content, file.media_type or UNNAMED_TYPE))
+        media_type = file.media_type or UNNAMED_TYPE
+        await self._writer.post_file((file.name, StreamedBody(content.size, content.pieces, media_type), media_type))
 
     async def post_missing_file(self, text: str, number: int) -> None:
         line, *_ = formatter.plain(text)

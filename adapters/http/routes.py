@@ -221,7 +221,12 @@ STREAMED = """Events, each with JSON data: `turn` (`thread_id`, `turn_id`) first
 while the reply is written; at the end one `done` (as without streaming) or `error` (as any error, with its `status`,
 and `retry_after` in seconds where there is one)."""
 HEADERS = (
-    HeaderDoc("Idempotency-Key", "The same key again returns the same turn, never a second one."),
+    HeaderDoc(
+        "Idempotency-Key",
+        "The same key again returns the same turn, never a second one. Printable ASCII, space around it left out.",
+        pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
+        max_length=255,
+    ),
     HeaderDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
 )
 TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"

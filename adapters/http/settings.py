@@ -6,6 +6,7 @@ import re
 
 from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
 
+from gateway.setting_values import OwnKey
 from gateway.settings import EnvironmentSettings
 
 NAME = "http"
@@ -15,7 +16,9 @@ ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.\-]*://[A-Za-z0-9.\-]+(:\d+)?")
 class HttpSettings(EnvironmentSettings):
     """Settings of POST /chat."""
 
-    gateway_api_keys: SecretStr | None = None
+    prefixes = ("GATEWAY_", "CHAT_", "CORS_")
+
+    gateway_api_keys: OwnKey | None = None
     """Comma-separated. When set, every caller of ``/chat`` must send one as a bearer token."""
     cors_origins: str = "*"
     """The origins whose pages may call ``/chat`` from a browser, comma-separated; ``*`` for all."""

@@ -12,8 +12,10 @@ from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
 from adapters.slack import files, formatter, setup_check
 from adapters.slack.api_client import SlackClient
+from adapters.slack.context_reader import ContextReader
 from adapters.slack.dry_run import dry_run
 from adapters.slack.event_parser import EventParser
+from adapters.slack.identities import Identities
 from adapters.slack.message_writer import SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.preview import SlackPreview
@@ -23,10 +25,12 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.status import SlackStatus
 from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, MessageKind, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext
+from gateway.ports.platform import DeliveryContext, TurnLoader
+from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -90,21 +94,27 @@ class SlackAdapter(SlackReplies, Inbound):
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own."""
         SlackReplies.__init__(self, SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
-        parser = EventParser(settings)
-        receiver = SlackReceiver(settings, parser, self._workspaces, memory, unparsed_updates, run)
+        self._identities = identities = Identities(settings, self._workspaces)
+        self._context_reader = ContextReader(self._client, self._workspaces, settings)
+        parser = EventParser(settings, identities.known)
+        receiver = SlackReceiver(settings, parser, identities, self._workspaces, memory, unparsed_updates, run)
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
         self._routes = receiver.routes
 
     def routes(self) -> flask.Blueprint:
         return self._routes()
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         message = turn.message
         try:
             workspace = await self._workspaces.find(message.address)
         except DeliveryError as exc:
             return [Attachment(file, problem=str(exc)) for file in message.files]
-        return await files.fetch(self._client, workspace, message, self._settings.slack_max_file_bytes)
+        return await files.fetch(self._client, workspace, message, spool, self._settings.slack_max_file_bytes)
+
+    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        identity = self._identities.known(turn.message.address.get("team", ""))
+        return await self._context_reader.fetch(turn, before, outbox, identity)
 
     async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client, self._workspaces)

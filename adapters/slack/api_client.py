@@ -14,14 +14,16 @@ from yarl import URL
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.errors import Rejected, Unreachable
-from adapters.base.files import check_size
+from adapters.base.expiring_cache import ExpiringCache
 from adapters.base.json_fields import object_or_empty
 from adapters.slack.error_map import PLATFORM, SERVER_ERROR, refused, translate
 from adapters.slack.rate_limits import buckets_of
 from adapters.slack.reply_target import Workspace
 from gateway.domain.errors import DeliveryError
-from gateway.http_client import REDIRECTS, HttpClient
+from gateway.domain.models import Content
+from gateway.http_client import REDIRECTS, HttpClient, StreamedBody
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.spool import FileWriter
 
 CONNECT_SECONDS = 10.0
 FILE_SECONDS = 120.0
@@ -32,9 +34,18 @@ OK = 200
 JSON = "application/json; charset=utf-8"
 
 QUERY_METHODS = frozenset(
-    {"conversations.info", "conversations.replies", "files.getUploadURLExternal", "files.info", "users.info"}
+    {
+        *("bots.info", "conversations.info", "conversations.replies"),
+        *("files.getUploadURLExternal", "files.info", "users.info"),
+    }
 )
 """Methods that take no JSON (docs.slack.dev/reference/methods: content types)."""
+
+
+POSTING_METHODS = frozenset({"chat.postMessage", "chat.startStream"})
+MOST_POSTED = 10_000
+POSTED_SECONDS = 3600.0
+"""How long a message is remembered as posted by us: Slack repeats its event for a few minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,7 @@ class SlackClient(ApiClient):
         # As many connections as calls: Slack's limits are kept elsewhere. No cookies: those of one workspace must not
         # be sent to another.
         self._http = HttpClient()
+        self._posted: ExpiringCache[str] = ExpiringCache(MOST_POSTED)
 
     def translate(self, method: str, exc: Exception) -> DeliveryError:
         return translate(method, exc)
@@ -93,7 +105,13 @@ class SlackClient(ApiClient):
         else:
             buckets = buckets_of(method, workspace.team, str(args.get("channel", "")))
             answer = await self.limited(lambda: self._send(method, args, workspace), outbox, buckets, max_wait=max_wait)
+        if method in POSTING_METHODS:
+            self._posted.set((args.get("channel"), answer.data.get("ts")), method, POSTED_SECONDS)
         return answer.data
+
+    def has_posted(self, channel: str, ts: str) -> bool:
+        """Returns whether this process posted a message lately. No I/O."""
+        return self._posted.get((channel, ts)) is not None
 
     async def identify(self, workspace: Workspace) -> TokenIdentity:
         """Asks whom the token is for; ``workspace.team`` may be empty. Raises as ``call`` does."""
@@ -107,11 +125,11 @@ class SlackClient(ApiClient):
             scopes=frozenset(scope.strip() for scope in scopes if scope.strip()),
         )
 
-    async def download(self, url: str, workspace: Workspace, max_bytes: int) -> tuple[bytes, str]:
-        """Returns a file's content and its content type. Fetches from Slack's hosts only, also after a redirect.
+    async def download(self, url: str, workspace: Workspace, writer: FileWriter) -> str:
+        """Writes a file's content; returns its content type. Fetches from Slack's hosts only, also after a redirect.
 
         A token that may not read the file gets a sign-in page, like any other content.
-        Raises Unreachable, and Rejected for more than ``max_bytes`` and for other hosts.
+        Raises Unreachable, Rejected for other hosts, and what ``writer`` raises.
         """
         address = _parse_url(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -119,14 +137,15 @@ class SlackClient(ApiClient):
             headers = {"Authorization": f"Bearer {workspace.token}"}
             async with self._request("GET", address, headers=headers, max_redirects=0) as response:
                 if response.status not in REDIRECTS:
-                    return await _read(response, max_bytes), response.content_type
+                    await _copy(response, writer)
+                    return response.content_type
                 address = address.join(_parse_url(response.headers.get("Location", "")))
         raise Rejected("Slack redirects too often")
 
-    async def upload_bytes(self, url: str, name: str, content: bytes) -> None:
+    async def upload_content(self, url: str, name: str, content: Content) -> None:
         """Sends content to the address of files.getUploadURLExternal. Shows nothing yet, so it may be repeated."""
-        headers = {"Content-Type": "application/octet-stream"}
-        async with self._request("POST", _parse_url(url), body=content, headers=headers) as response:
+        body = StreamedBody(content.size, content.pieces)
+        async with self._request("POST", _parse_url(url), body=body, headers={}) as response:
             if response.status != OK:
                 message = f"Slack did not take the file {name}: status {response.status}"
                 raise Unreachable(message, retry_after=DEFAULT_RETRY_AFTER)
@@ -167,18 +186,15 @@ class SlackClient(ApiClient):
             raise Rejected("it is not stored at Slack")
 
 
-async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Raises Unreachable, Rejected."""
+async def _copy(response: aiohttp.ClientResponse, writer: FileWriter) -> None:
+    """Raises Unreachable, Rejected, and what ``writer`` raises."""
     if response.status != OK:
         problem = f"Slack answered with status {response.status}"
         if response.status < SERVER_ERROR:
             raise Rejected(problem)
         raise Unreachable(problem, retry_after=DEFAULT_RETRY_AFTER)
-    content = bytearray()
     async for chunk in response.content.iter_any():
-        content += chunk
-        check_size(len(content), max_bytes)
-    return bytes(content)
+        await writer.write(chunk)
 
 
 def _parse_url(url: str) -> URL:

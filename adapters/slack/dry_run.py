@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from adapters.slack.event_parser import ID, EventParser
+from adapters.slack.event_context import ID
+from adapters.slack.event_parser import EventParser
 from gateway.domain.errors import MalformedRequest
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 
@@ -29,5 +30,5 @@ def dry_run(parser: EventParser, supposed: SyntheticMessage) -> ParsedUpdate:
         "thread_ts": supposed.topic,
         "user_team": supposed.author_workspace or team,
     }
-    installation = {"team_id": team, "user_id": BOT}
+    installation = {"team_id": team, "user_id": BOT, "is_bot": True}
     return parser.parse({"type": "event_callback", "team_id": team, "authorizations": [installation], "event": event})

@@ -27,6 +27,7 @@ READS = frozenset(
         FILE_CONTENT,
         "apps.connections.open",
         "auth.test",
+        "bots.info",
         "conversations.history",
         "conversations.info",
         "conversations.replies",
@@ -168,6 +169,7 @@ TABLE: dict[str, Decision] = {
     ),
     "messages_tab_disabled": _rejected("turn on the Messages tab of the app, under App Home"),
     **_group(_rejected("there is no such person for the app"), "user_not_found", "user_not_visible"),
+    **_group(_rejected("there is no such app in the workspace"), "bot_not_found", "bots_not_found"),
     # The content.
     **_group(
         _rejected("Slack accepts less text in one message"),

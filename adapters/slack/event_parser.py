@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from slack_sdk.signature import SignatureVerifier
 
-from adapters.base.json_fields import Fields, id_in, object_in, objects_in, parse_object, size_in, text_in
+from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, size_in, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
 from adapters.slack import replies, text_input
+from adapters.slack.event_context import BotIdentity, MessageContext, TeamContext, id_of, is_direct, nobody
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
@@ -31,8 +31,6 @@ from gateway.domain.models import (
 )
 from gateway.ports.platform import ParsedUpdate, Request
 
-ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
-"""Slack's ids and timestamps; three of them fit into a message id."""
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
 SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 FORM = "application/x-www-form-urlencoded"
@@ -42,70 +40,18 @@ MOST_FIELDS = 100
 MESSAGE_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message", "bot_message")
 """Subtypes of new messages. docs.slack.dev/reference/events/message#subtypes"""
 SLACK_USERS = frozenset({"USLACKBOT", "USLACK"})
+TWIN_SECONDS = 0.3
+"""How long an ``app_mention`` waits for its ``message`` event, which ends the wait."""
 DELETED_FILE_MODES = ("tombstone", "hidden_by_limit")
 """Modes of files whose content is gone. docs.slack.dev/reference/objects/file-object"""
-
-
-@dataclass(frozen=True, slots=True)
-class TeamContext:
-    """The installation that an event was sent to."""
-
-    team_id: str
-    enterprise: str = ""
-    bot_user: str = ""
-    app: str = ""
-    event_id: str = ""
-
-    @classmethod
-    def of(cls, payload: Fields) -> TeamContext:
-        """Reads the envelope of an event.
-
-        In a channel that several companies share, ``authorizations`` names our installation; ``team_id`` may be
-        another company's.
-        """
-        ours = next(iter(objects_in(payload, "authorizations")), {})
-        return cls(
-            team_id=_id(ours, "team_id") or _id(payload, "team_id"),
-            enterprise=_id(ours, "enterprise_id") or _id(payload, "enterprise_id"),
-            bot_user=_id(ours, "user_id"),
-            app=_id(payload, "api_app_id"),
-            event_id=_id(payload, "event_id"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class MessageContext:
-    """Where a person did something, and who it was."""
-
-    channel: str
-    user: str
-    direct: bool
-    ts: str = ""
-    """Of the message; empty for an action without one."""
-    thread_ts: str = ""
-    """Of the first message of the thread; empty at the top level of the channel."""
-    user_team: str = ""
-    kind: str = ""
-    """``stop`` for the Stop button, ``command`` for a slash command, empty for a message."""
-
-    @classmethod
-    def of(cls, event: Fields, user: str, kind: str = "") -> MessageContext:
-        channel, ts, thread_ts = _id(event, "channel"), _id(event, "ts"), _id(event, "thread_ts")
-        return cls(
-            channel,
-            user,
-            _is_direct(channel, event.get("channel_type")),
-            ts=ts,
-            thread_ts="" if thread_ts == ts else thread_ts,
-            user_team=_user_team(event),
-            kind=kind,
-        )
 
 
 class EventParser:
     """Decides from one payload alone what is said to the bot, and in which conversation. Stateless."""
 
-    def __init__(self, settings: SlackSettings) -> None:
+    def __init__(self, settings: SlackSettings, known: Callable[[str], BotIdentity] = nobody) -> None:
+        """``known``: returns who the bot is in a workspace, as far as that is known. No I/O."""
+        self._known = known
         secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
         self._verifier = SignatureVerifier(secret) if secret.strip() else None
         self._scope = settings.slack_scope
@@ -125,7 +71,7 @@ class EventParser:
     def _parse(self, payload: Fields) -> ParsedUpdate:
         match payload.get("type"):
             case "event_callback":
-                return self._event(TeamContext.of(payload), object_in(payload, "event"))
+                return self._event(TeamContext.of(payload, self._known), object_in(payload, "event"))
             case "block_actions":
                 return _feedback(payload)
             case "url_verification":
@@ -158,7 +104,7 @@ class EventParser:
             case "message_changed":
                 return self._changed(team, event)
             case "message_deleted":
-                return _deleted(_message_id(team, event, _id(event, "deleted_ts")))
+                return _deleted(_message_id(team, event, id_of(event, "deleted_ts")))
             case subtype if subtype in MESSAGE_SUBTYPES:
                 return _receipt(self._new_message(team, event))
         return ParsedUpdate()
@@ -181,9 +127,12 @@ class EventParser:
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
         opens = addressed and not (kind is MessageKind.STOP and context.thread_ts)
         key, address = self._key(team, context), self._address(team, context)
+        if _mentions_bot(event, team):
+            address = {**address, "mentions": "bot"}
         return Message(
             *(key, message_id, text, context.user, address, kind, files, opens),
             author_workspace=_guest_team(team, context),
+            debounce_seconds=TWIN_SECONDS if _may_be_incomplete(event, files) and kind is MessageKind.PROMPT else 0.0,
         )
 
     def _joins_thread(self, team: TeamContext, context: MessageContext, event: Fields) -> bool:
@@ -194,13 +143,14 @@ class EventParser:
         """
         if not self._joins_threads or not context.thread_ts:
             return False
-        return self._scope == "topic" or _id(event, "parent_user_id") == team.bot_user != ""
+        return self._scope == "topic" or id_of(event, "parent_user_id") == team.bot_user != ""
 
     def _author(self, team: TeamContext, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, Slack, bots that are not allowed."""
-        user, bot = _id(message, "user"), _id(message, "bot_id")
-        apps = {_id(message, "app_id"), _id(object_in(message, "bot_profile"), "app_id")}
-        if user in SLACK_USERS or (user and user == team.bot_user) or (team.app and team.app in apps):
+        user, bot = id_of(message, "user"), id_of(message, "bot_id")
+        apps = {id_of(message, "app_id"), id_of(object_in(message, "bot_profile"), "app_id")}
+        ours = {team.bot_user, team.bot_id} - {""}
+        if user in SLACK_USERS or ours & {user, bot} or (team.app and team.app in apps):
             return ""
         is_bot = bot or message.get("subtype") == "bot_message"
         return "" if is_bot and not self._bots & {"*", user, bot} else user or bot
@@ -208,7 +158,7 @@ class EventParser:
     def _changed(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         """An edit, a link's preview, or the deletion of a message with replies, which Slack leaves as a tombstone."""
         message, before = object_in(event, "message"), object_in(event, "previous_message")
-        message_id = _message_id(team, event, _id(message, "ts"))
+        message_id = _message_id(team, event, id_of(message, "ts"))
         if message.get("subtype") == "tombstone":
             return _deleted(message_id)
         if (
@@ -222,8 +172,8 @@ class EventParser:
 
     def _stopped(self, team: TeamContext, event: Fields) -> Message | None:
         """The Stop button. docs.slack.dev/reference/events/agent_session_stopped"""
-        context = MessageContext.of(event, _id(event, "user"), "stop")
-        press = team.event_id or _id(event, "event_ts")
+        context = MessageContext.of(event, id_of(event, "user"), "stop")
+        press = team.event_id or id_of(event, "event_ts")
         if not (team.team_id and context.channel and press):
             return None
         key, address = self._key(team, context), self._address(team, context)
@@ -245,11 +195,11 @@ class EventParser:
             return ephemeral(replies.HELP.format(scope=replies.REMEMBERED[self._scope]))
         if self._scope == "topic":
             return ephemeral(replies.RESET_IN_THREADS)
-        team = TeamContext(_id(form, "team_id"), _id(form, "enterprise_id"))
-        channel, user, trigger = (_id(form, name) for name in ("channel_id", "user_id", "trigger_id"))
+        team = TeamContext(id_of(form, "team_id"), id_of(form, "enterprise_id"))
+        channel, user, trigger = (id_of(form, name) for name in ("channel_id", "user_id", "trigger_id"))
         if not (team.team_id and channel and user and trigger):
             return ParsedUpdate()
-        context = MessageContext(channel, user, _is_direct(channel, None), kind="command")
+        context = MessageContext(channel, user, is_direct(channel, None), kind="command")
         key, address = self._key(team, context), self._address(team, context)
         return ParsedUpdate(
             (Message(key, f"{team.team_id}:command:{trigger}", "reset", user, address, MessageKind.RESET),)
@@ -278,6 +228,9 @@ def address_of(team: TeamContext, context: MessageContext, thread_ts: str) -> Ad
         "user": context.user,
         "user_team": context.user_team,
         "kind": context.kind,
+        "typed": "yes" if context.typed else "",
+        "viewed": context.viewed,
+        "seen_by": "user" if team.for_user else "",
     }
     return {name: part for name, part in parts.items() if part}
 
@@ -312,33 +265,14 @@ def _form(body: str) -> dict[str, str]:
         raise MalformedRequest("The body is not a form.") from None
 
 
-def _id(fields: Fields, name: str) -> str:
-    """Returns an id or a timestamp; "" if there is none."""
-    return id_in(fields, name, ID)
-
-
 def _guest_team(team: TeamContext, context: MessageContext) -> str:
     """Returns the author's workspace where it is not that of the conversation; else an empty string."""
     return "" if context.user_team == team.team_id else context.user_team
 
 
-def _user_team(event: Fields) -> str:
-    """Returns the author's workspace, which in a shared channel may be another company's.
-
-    In an ``app_mention`` it may be an organisation (E…) instead, which cannot be used to address a person.
-    """
-    named = (_id(event, name) for name in ("user_team", "source_team", "team"))
-    return next((team for team in named if team.startswith("T")), "")
-
-
-def _is_direct(channel: str, channel_type: Any) -> bool:
-    """An ``app_mention`` and a command do not name the type of the channel."""
-    return channel_type in ("im", "app_home") if channel_type else channel.startswith("D")
-
-
 def _message_id(team: TeamContext, event: Fields, ts: str) -> str:
     """Returns the same id for every event about a message; "" if the event names no message."""
-    channel = _id(event, "channel")
+    channel = id_of(event, "channel")
     return f"{team.team_id}:{channel}:{ts}" if team.team_id and channel and ts else ""
 
 
@@ -363,20 +297,25 @@ def _text(message: Fields, team: TeamContext) -> str:
     return MENTIONED_ONLY if _mentions_bot(message, team) else UNREADABLE
 
 
+def _may_be_incomplete(event: Fields, files: tuple[File, ...]) -> bool:
+    """Tells whether another event about a message may say more: an ``app_mention`` comes without its files."""
+    return event.get("type") == "app_mention" and not files
+
+
 def _files(message: Fields) -> tuple[File, ...]:
     """Returns the attached files, and those of forwarded messages."""
     own = objects_in(message, "files")
     forwarded = (file for part in text_input.enclosed(message) for file in objects_in(part, "files"))
     return tuple(
-        _file(file) for file in (*own, *forwarded) if _id(file, "id") and file.get("mode") not in DELETED_FILE_MODES
+        _file(file) for file in (*own, *forwarded) if id_of(file, "id") and file.get("mode") not in DELETED_FILE_MODES
     )
 
 
 def _file(file: Fields) -> File:
     """Of a file from another company, only the id may be known: docs.slack.dev/apis/slack-connect"""
     url = text_in(file, "url_private_download") or text_in(file, "url_private")
-    reference = json.dumps({"id": _id(file, "id"), "url": url}, separators=(",", ":"))
-    name = text_in(file, "name") or text_in(file, "title") or _id(file, "id")
+    reference = json.dumps({"id": id_of(file, "id"), "url": url}, separators=(",", ":"))
+    name = text_in(file, "name") or text_in(file, "title") or id_of(file, "id")
     return File(name, reference, text_in(file, "mimetype"), size_in(file, "size"))
 
 
@@ -385,7 +324,7 @@ def _feedback(payload: Fields) -> ParsedUpdate:
 
     docs.slack.dev/reference/interaction-payloads/block_actions-payload
     """
-    author = _id(object_in(payload, "user"), "id")
+    author = id_of(object_in(payload, "user"), "id")
     actions = [action for action in objects_in(payload, "actions") if action.get("action_id") == FEEDBACK_ACTION]
     read = [read_feedback(text_in(action, "value")) for action in actions if author]
     verdicts = [Feedback(turn, author, value) for turn, value in filter(None, read)]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from adapters.base.errors import OutcomeUnknown, Rejected
-from adapters.base.files import fetch_attachments
 from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.domain.models import Attachment, File, Message
+from gateway.domain.models import Attachment, Content, File, Message
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.spool import FileWriter, Spool
 
 HTML = "text/html"
 LOOKUP_PAUSES = (0.5, 1.0, 2.0)
@@ -22,20 +23,21 @@ NO_ACCESS = "Slack does not return it: the app may lack the scope files:read, or
 # ---------------------------------------------------------------- what people attach
 
 
-async def fetch(client: SlackClient, workspace: Workspace, message: Message, max_bytes: int) -> Sequence[Attachment]:
+async def fetch(
+    client: SlackClient, workspace: Workspace, message: Message, spool: Spool, max_bytes: int
+) -> Sequence[Attachment]:
     """Returns the files of a message with their content; one for each, in order. Raises nothing."""
-    return await fetch_attachments(message, lambda file: _content(client, workspace, file, max_bytes), max_bytes)
+    return await spool.receive(message.files, partial(_download, client, workspace), max_bytes=max_bytes)
 
 
-async def _content(client: SlackClient, workspace: Workspace, file: File, max_bytes: int) -> bytes:
+async def _download(client: SlackClient, workspace: Workspace, file: File, writer: FileWriter) -> None:
     """Raises DeliveryError."""
     reference = json.loads(file.reference)
     url = reference.get("url") or await _find_url(client, workspace, reference["id"])
-    content, media_type = await client.download(url, workspace, max_bytes)
+    media_type = await client.download(url, workspace, writer)
     # A token that may not read the file gets a page of HTML, with status 200.
-    if media_type == HTML and (not file.media_type.startswith(HTML) or len(content) != file.size):
+    if media_type == HTML and (not file.media_type.startswith(HTML) or writer.size != file.size):
         raise Rejected(NO_ACCESS)
-    return content
 
 
 async def _find_url(client: SlackClient, workspace: Workspace, file_id: str) -> str:
@@ -56,7 +58,7 @@ async def upload(
     target: SlackTarget,
     outbox: DeliveryContext,
     file: File,
-    content: bytes,
+    content: Content,
     *,
     before_sharing: Callable[[str], Awaitable[None]] | None = None,
 ) -> str:
@@ -66,12 +68,12 @@ async def upload(
     after a failure in them the upload begins again. ``before_sharing`` is called with the id when they are done: save
     it there, and continue with ``share`` instead of this if the process dies, and after OutcomeUnknown.
     """
-    if not content:
+    if not content.size:
         raise Rejected("Slack takes no empty file", reason="missing_argument")
-    args = {"filename": file.name, "length": len(content)}
+    args = {"filename": file.name, "length": content.size}
     address = await client.call("files.getUploadURLExternal", args, workspace=target.workspace, outbox=outbox)
     file_id = str(address.get("file_id"))
-    await client.upload_bytes(str(address.get("upload_url")), file.name, content)
+    await client.upload_content(str(address.get("upload_url")), file.name, content)
     if before_sharing is not None:
         await before_sharing(file_id)
     await _share(client, target, outbox, file, file_id)

@@ -18,14 +18,17 @@ SCOPES = (
     "app_mentions:read",  # mentions of the bot
     "assistant:write",  # the agent view: suggested prompts, sessions with a Stop button
     "channels:history",  # messages in public channels, and to find our own reply there after a lost answer
+    "channels:read",  # the names of public channels that messages mention
     "chat:write",  # replies, streams, status
     "commands",  # the slash commands
     "files:read",  # attached files
     "files:write",  # files that the assistant makes
     "groups:history",  # as channels:history, in private channels
+    "groups:read",  # as channels:read, of private channels
     "im:history",  # as channels:history, in direct messages
     "metadata.message:read",  # the metadata on the bot's own replies, to recognise them
     "mpim:history",  # as channels:history, in direct messages of several people
+    "users:read",  # the names of people who write and are mentioned, and of apps
 )
 """What a bot token must permit. docs.slack.dev/reference/scopes"""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from contextlib import suppress
 from datetime import datetime
 from html import escape
 from http.client import HTTPException
@@ -28,11 +29,14 @@ from slack_sdk.oauth.state_store import OAuthStateStore
 from adapters.slack.manifest import PATHS, SCOPES
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
+from adapters.slack.token_cipher import TokenCipher
 from gateway import logs
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.store import KeyValueStore
 
 INSTALL, REDIRECT = PATHS["install"], PATHS["oauth_redirect"]
+TOKEN_FIELDS = ("bot_token", "bot_refresh_token")
+"""What is encrypted of an installation."""
 STATE_SECONDS = 600
 """How long a person may take at Slack before they are sent back."""
 CALL_SECONDS = 10
@@ -68,15 +72,15 @@ def _name(owner: str) -> str:
 class Installations(InstallationStore):
     """Slack's InstallationStore on the gateway's database. Bot tokens only. Raises StoreUnavailable."""
 
-    def __init__(self, memory: KeyValueStore) -> None:
+    def __init__(self, memory: KeyValueStore, cipher: TokenCipher) -> None:
         self._memory = memory
+        self._cipher = cipher
 
     def save(self, installation: Installation) -> None:
         self.save_bot(installation.to_bot())
 
     def save_bot(self, bot: Bot) -> None:
-        kept = json.dumps(bot.to_dict_for_copying(), default=datetime.isoformat)
-        self._memory.set_value(installation_name(bot), kept)
+        self._memory.set_value(installation_name(bot), self._sealed(bot))
 
     def find_bot(
         self,
@@ -85,11 +89,14 @@ class Installations(InstallationStore):
         team_id: str | None,
         is_enterprise_install: bool | None = False,
     ) -> Bot | None:
-        """Returns the workspace's own installation, or else that of its organisation."""
+        """Returns the workspace's own installation, or else that of its organisation.
+
+        Also raises DeliveryError, for a token that cannot be decrypted.
+        """
         for owner in (None if is_enterprise_install else team_id, enterprise_id):
             kept = self._memory.get_value(_name(owner)) if owner else None
             if kept is not None:
-                return Bot(**json.loads(kept))
+                return self._opened(kept)
         return None
 
     def remove(self, owner: str, *, at: float) -> bool:
@@ -97,8 +104,27 @@ class Installations(InstallationStore):
 
         Returns False if there is no such installation, or a newer one: Slack's events may be late.
         """
-        bot = self.find_bot(enterprise_id=None, team_id=owner)
-        return bot is not None and bot.installed_at <= at and self._memory.delete_value(_name(owner))
+        kept = self._memory.get_value(_name(owner))
+        return (
+            kept is not None
+            and Bot(**json.loads(kept)).installed_at <= at  # its tokens need not be readable
+            and self._memory.delete_value(_name(owner))
+        )
+
+    def _sealed(self, bot: Bot) -> str:
+        fields = bot.to_dict_for_copying()
+        tokens = {name: self._cipher.seal(fields[name]) for name in TOKEN_FIELDS if fields[name]}
+        return json.dumps(fields | tokens, default=datetime.isoformat)
+
+    def _opened(self, kept: str) -> Bot:
+        fields = json.loads(kept)
+        tokens = {name: self._cipher.open(fields[name]) for name in TOKEN_FIELDS if fields.get(name)}
+        bot = Bot(**fields | {name: opened.token for name, opened in tokens.items()})
+        if not all(opened.is_current for opened in tokens.values()):
+            # Not if it was renewed meanwhile: then it is encrypted already, and the refresh token is another.
+            with suppress(StoreUnavailable):  # the next reader does it
+                self._memory.replace_value(installation_name(bot), kept, self._sealed(bot))
+        return bot
 
 
 class SignedStates(OAuthStateStore):
@@ -129,6 +155,8 @@ class InstallFlow(OAuthFlow):
         team = request.query.get("team", [""])[0]
         if team:
             asked["team"] = team
+        if self.settings.redirect_uri:  # needed where the app has several, docs.slack.dev/authentication
+            asked["redirect_uri"] = self.settings.redirect_uri
         return f"{self.settings.authorization_url}?{urlencode(asked)}"
 
     def run_installation(self, code: str) -> Installation | None:
@@ -136,7 +164,10 @@ class InstallFlow(OAuthFlow):
         settings = self.settings
         try:
             answer = self.client.oauth_v2_access(
-                client_id=settings.client_id, client_secret=settings.client_secret, code=code
+                client_id=settings.client_id,
+                client_secret=settings.client_secret,
+                code=code,
+                redirect_uri=settings.redirect_uri,
             )
         except SlackApiError as exc:
             log.warning("Slack refused an installation", error=exc.response.get("error"))
@@ -197,10 +228,11 @@ class OAuthRoutes:
                 user_scopes=[],
                 install_path=INSTALL,
                 install_page_rendering_enabled=False,
+                redirect_uri=settings.public_url + REDIRECT if settings.public_url else None,
                 redirect_uri_path=REDIRECT,
                 callback_options=CallbackOptions(self._succeeded, self._failed),
                 authorization_url=urljoin(self._slack, "oauth/v2/authorize"),
-                installation_store=Installations(memory),
+                installation_store=Installations(memory, TokenCipher(settings.encryption_keys)),
                 installation_store_bot_only=True,
                 state_store=SignedStates(secret),
                 state_expiration_seconds=STATE_SECONDS,

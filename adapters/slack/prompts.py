@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from adapters.base.json_fields import Fields, text_in
-from adapters.slack.event_parser import TeamContext
+from adapters.slack.event_context import TeamContext
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import Workspaces
 from gateway import logs

@@ -16,7 +16,7 @@ from adapters.slack.posted_reply import UNSHARED, OutgoingMessage, SlackMessage,
 from adapters.slack.status import SlackStatus
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.domain.models import File, Turn, TurnState
+from gateway.domain.models import Content, File, Turn, TurnState
 from gateway.ports.platform import DeliveryContext
 
 STREAMING = "streaming_state_conflict"
@@ -144,7 +144,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         else:
             await self._writer.save_file(number, file_id)
 
-    async def upload(self, file: File, content: bytes) -> None:
+    async def upload(self, file: File, content: Content) -> None:
         number, target = len(self._reply.files), self._writer.target
 
         async def save_unshared(file_id: str) -> None:

@@ -5,34 +5,61 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
+from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
+from gateway.setting_values import Key, reject_prefixes
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 SLACK = "https://slack.com"
+MIN_KEY_CHARS = 32
 PROMPTS = 4
 """The most that Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
+
+NO_BOT_TOKENS = {
+    "xapp-": "this is the app-level token, which belongs into SLACK_APP_TOKEN",
+    "xoxe-": "this is a refresh token; the bot's begins with xoxb-",
+}
+NO_APP_TOKENS = {
+    "xoxb-": "this is the bot's token, which belongs into SLACK_BOT_TOKEN; the app-level one begins with xapp-",
+    "xox": "this is no app-level token, which begins with xapp-",
+}
+"""How tokens of other kinds begin: docs.slack.dev/authentication/tokens"""
 
 
 class SlackSettings(EnvironmentSettings):
     """Settings of Slack."""
+
+    prefixes = ("SLACK_",)
+    foreign_variables = frozenset(
+        {
+            *("SLACK_API_TOKEN", "SLACK_INSTALL_PATH", "SLACK_REDIRECT_URI", "SLACK_REDIRECT_URI_PATH"),
+            *("SLACK_SCOPES", "SLACK_USER_SCOPES", "SLACK_VERIFICATION_TOKEN"),
+        }
+    )
 
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern("xox", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{8,}")),
         TokenPattern("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}")),
     )
 
-    slack_bot_token: SecretStr | None = None
+    slack_bot_token: Key | None = None
     """The ``xoxb-…`` token of one workspace (*Install App*). Leave it unset to serve many workspaces."""
-    slack_signing_secret: SecretStr | None = None
+    slack_signing_secret: Key | None = None
     """Verifies Slack's HTTP requests (*Basic Information*). Not needed with Socket Mode."""
-    slack_app_token: SecretStr | None = None
+    slack_app_token: Key | None = None
     """The ``xapp-…`` token. Set: events are received by Socket Mode, and no public address is needed."""
     slack_client_id: str | None = None
     """For many workspaces, in place of a bot token; needs ``SLACK_CLIENT_SECRET``."""
-    slack_client_secret: SecretStr | None = None
+    slack_client_secret: Key | None = None
     """With ``SLACK_CLIENT_ID``: any number of workspaces can install the app, at ``/slack/install``."""
+    slack_encryption_keys: SecretStr | None = None
+    """Encrypts the tokens of installed workspaces in the database: comma-separated random texts of at least 32
+    characters, such as ``openssl rand -hex 32`` prints. The first encrypts, all decrypt: put a new one in front."""
+    public_url: str | None = None
+    """The address of the gateway on the internet. Slack sends people back there who install the app; with a webhook
+    secret, Telegram's webhook is registered there."""
     slack_api_url: str = f"{SLACK}/api/"
     """The Web API; change it for a server of your own."""
     slack_scope: Literal["topic", "channel", "user"] = "topic"
@@ -41,6 +68,10 @@ class SlackSettings(EnvironmentSettings):
     """What is answered in channels: also every message in a thread where the bot was mentioned, or mentions only."""
     slack_allowed_bots: str = ""
     """Comma-separated user or bot ids of other bots that are answered; ``*`` for all."""
+    slack_context_chars: NonNegativeInt = 8_000
+    """How many characters of a thread are quoted to the assistant when a mention in it is answered; 0: none."""
+    slack_names: bool = True
+    """Tell the assistant the names of the people who write, and of those they mention."""
     slack_preview: Literal["stream", "update", "off"] = "stream"
     """How a reply is shown while it is written: by Slack's streaming, by editing a message, or not at all."""
     slack_stream_seconds: PositiveFloat = 1.0
@@ -52,10 +83,32 @@ class SlackSettings(EnvironmentSettings):
     slack_max_file_bytes: PositiveInt = Field(20 * 1024 * 1024)
     """The largest attached file that is read, in bytes."""
 
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _is_bot_token(cls, token: SecretStr | None) -> SecretStr | None:
+        return reject_prefixes(token, NO_BOT_TOKENS)
+
+    @field_validator("slack_app_token")
+    @classmethod
+    def _is_app_token(cls, token: SecretStr | None) -> SecretStr | None:
+        return reject_prefixes(token, NO_APP_TOKENS)
+
     @field_validator("slack_api_url")
     @classmethod
     def _with_slash(cls, url: str) -> str:
         return url.rstrip("/") + "/"
+
+    @field_validator("slack_encryption_keys")
+    @classmethod
+    def _are_long(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None and any(len(key) < MIN_KEY_CHARS for key in _split(keys.get_secret_value())):
+            raise ValueError(f"has a key of fewer than {MIN_KEY_CHARS} characters; openssl rand -hex 32 prints one")
+        return keys
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        return public_url(url, "").geturl() if url else url
 
     @field_validator("slack_prompts")
     @classmethod
@@ -81,6 +134,14 @@ class SlackSettings(EnvironmentSettings):
         return self.slack_client_id is not None and self.slack_bot_token is None
 
     @property
+    def encryption_keys(self) -> tuple[str, ...]:
+        """The keys for tokens in the database, the newest first."""
+        return _split(self.slack_encryption_keys.get_secret_value()) if self.slack_encryption_keys else ()
+
+    def secrets(self) -> tuple[str, ...]:
+        return (*super().secrets(), *self.encryption_keys)
+
+    @property
     def prompts(self) -> tuple[tuple[str, str], ...]:
         """The title and message of each suggested prompt."""
         return _prompts(self.slack_prompts)
@@ -96,6 +157,10 @@ class SlackSettings(EnvironmentSettings):
         if self.slack_app_token is None:
             needed["SLACK_SIGNING_SECRET (or SLACK_APP_TOKEN)"] = self.slack_signing_secret
         return tuple(name for name, value in needed.items() if not value)
+
+
+def _split(listed: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
 
 
 def _prompts(text: str) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,8 @@ from adapters.slack.workspaces import Workspaces
 from gateway.domain.errors import DeliveryError
 from gateway.ports.check import CheckResult
 
+ENCRYPTED = "encrypted in the database"
+IN_CLEAR = "warning: stored in clear; set SLACK_ENCRYPTION_KEYS to encrypt them"
 EVENTS = f"{NAME} events"
 
 
@@ -21,6 +23,7 @@ async def check(settings: SlackSettings, calls: SlackClient, workspaces: Workspa
     if settings.installable:
         token: Sequence[CheckResult] = (
             CheckResult(NAME, ok=True, detail=f"workspaces install the app at {PATHS['install']}"),
+            CheckResult(f"{NAME} tokens", ok=True, detail=ENCRYPTED if settings.encryption_keys else IN_CLEAR),
         )
     else:
         token = await check_setup(NAME, _token(calls, workspaces))

@@ -14,12 +14,15 @@ from adapters.base.inbound import Receive
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.base.update_handler import AcceptAll, UpdateHandler, blocking
 from adapters.base.webhook import WebhookReceiver
+from adapters.slack.event_context import TeamContext, bot_installation
 from adapters.slack.event_parser import EventParser
+from adapters.slack.identities import Identities
 from adapters.slack.manifest import PATHS
 from adapters.slack.oauth import Installations, OAuthRoutes
 from adapters.slack.prompts import PromptSuggester
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import SocketMode
+from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.unparsed_update import identify
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
@@ -31,6 +34,8 @@ from gateway.ports.unparsed_updates import UnparsedUpdates
 REACTED_TO = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
 """Events that are no messages and are acted on: see PromptSuggester, UninstallHandler."""
 
+SAID = frozenset({"message", "app_mention"})
+
 log = logs.get_logger(__name__)
 
 
@@ -41,6 +46,7 @@ class SlackReceiver:
         self,
         settings: SlackSettings,
         parser: EventParser,
+        identities: Identities,
         workspaces: Workspaces,
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
@@ -48,11 +54,13 @@ class SlackReceiver:
     ) -> None:
         self._settings = settings
         self._parser = parser
+        self._identities = identities
         self._unparsed_updates = unparsed_updates
         self._run = run
         self._prompts = PromptSuggester(settings, workspaces) if settings.prompts else None
         self._oauth = OAuthRoutes(settings, memory) if settings.installable else None
-        self._uninstalls = UninstallHandler(Installations(memory), workspaces) if settings.installable else None
+        installations = Installations(memory, TokenCipher(settings.encryption_keys))
+        self._uninstalls = UninstallHandler(installations, workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
 
     def webhooks(self, receive: Receive, inbox: AsyncInbox) -> Sequence[Webhook]:
@@ -92,9 +100,23 @@ class SlackReceiver:
 
     async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
         """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
+        receipt = await self._with_identity(receipt)
         await handler.take(receipt)
         if text_in(_event_of(receipt), "type") in REACTED_TO:
             await asyncio.to_thread(self._react, receipt)
+
+    async def _with_identity(self, receipt: ParsedUpdate) -> ParsedUpdate:
+        """Parses a message again if its envelope does not say who the bot is, once that is known from elsewhere."""
+        payload = receipt.payload
+        if text_in(_event_of(receipt), "type") not in SAID:
+            return receipt
+        team = TeamContext.of(payload)
+        if bot_installation(payload):
+            self._identities.note(team.team_id, team.bot_user)
+            return receipt
+        if self._identities.is_due(team.team_id):
+            await asyncio.to_thread(self._identities.learn, team.team_id, team.enterprise)
+        return self._parser.parse(payload)
 
     def _react(self, receipt: ParsedUpdate) -> None:
         """Does what an event asks for besides. Does I/O. Raises StoreUnavailable."""

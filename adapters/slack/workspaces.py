@@ -22,6 +22,7 @@ from slack_sdk.oauth.token_rotation import TokenRotator
 from adapters.slack.oauth import Installations, installation_name
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
+from adapters.slack.token_cipher import TokenCipher
 from gateway import logs
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.models import Address
@@ -90,7 +91,7 @@ class InstalledWorkspaces:
     """The workspaces and organisations that have installed the app, as stored in the database."""
 
     def __init__(self, settings: SlackSettings, memory: KeyValueStore) -> None:
-        self._installations = Installations(memory)
+        self._installations = Installations(memory, TokenCipher(settings.encryption_keys))
         self._rotation = Rotation(settings, memory, self._installations)
         self._known: dict[str, CachedWorkspace] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -24,6 +24,7 @@ from adapters.telegram.webhook import TelegramReceiver
 from gateway.domain.models import Attachment, Turn
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -80,8 +81,8 @@ class TelegramAdapter(TelegramReplies, Inbound):
         receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run)
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
-        return await files.fetch(self._client, turn.message, self._settings.telegram_max_file_bytes)
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        return await files.fetch(self._client, turn.message, spool, self._settings.telegram_max_file_bytes)
 
     async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client)

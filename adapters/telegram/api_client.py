@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, cast
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from telegram import Bot
@@ -18,13 +19,16 @@ from telegram.request import BaseRequest, RequestData
 
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
-from adapters.base.files import check_size
-from adapters.base.json_fields import object_or_empty
+from adapters.base.errors import Rejected
+from adapters.base.json_fields import object_or_empty, size_in, text_in
+from adapters.telegram.downloads import check_status, copy_local_file
 from adapters.telegram.error_map import PLATFORM, Broken, changes_nothing, translate
+from adapters.telegram.errors import Reason
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
-from gateway.http_client import HttpClient, multipart
+from gateway.http_client import HttpClient, UploadedFile, multipart
 from gateway.ports.platform import DeliveryContext
+from gateway.ports.spool import FileWriter
 from gateway.ports.store import Rate
 
 Announce = Callable[[], Awaitable[None]]
@@ -80,6 +84,7 @@ class TelegramClient(ApiClient):
             raise SettingsError("TELEGRAM_BOT_TOKEN is missing.")
         self._token = settings.telegram_bot_token
         self._api = settings.telegram_api_url
+        self._local_folder = settings.telegram_local_files
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENT_CALLS)
         self._http = HttpClient()
@@ -140,15 +145,37 @@ class TelegramClient(ApiClient):
             has_topics=bool(me.has_topics_enabled),
         )
 
-    async def download(self, file_id: str, max_bytes: int) -> bytes:
-        """Returns a file's content. Raises Unreachable, PlatformRateLimited, Rejected, also for over ``max_bytes``."""
-        file = await self.call("get_file", outbox=None, file_id=file_id)
-        check_size(file.file_size or 0, max_bytes)
+    async def download(self, file_id: str, writer: FileWriter, max_bytes: int) -> None:
+        """Writes a file's content. Raises Unreachable, PlatformRateLimited, Rejected, and what ``writer`` raises.
+
+        ``max_bytes``: a file that is known to be larger is not asked for.
+        """
+        found = await self.call("getFile", outbox=None, file_id=file_id)
+        file = found if isinstance(found, dict) else {}
+        if size_in(file, "file_size") > max_bytes:
+            raise Rejected(f"it is larger than {max_bytes / 1e6:.3g} MB")
+        path = text_in(file, "file_path")
+        if not path:
+            raise Rejected("Telegram does not say where it is", reason=Reason.FILE)
+        if path.startswith("/"):
+            await copy_local_file(path, self._local_folder, writer)
+            return
         with self.translated(FILE_CONTENT):
-            async with asyncio.timeout(FILE_SECONDS):
-                content = await file.download_as_bytearray()
-        check_size(len(content), max_bytes)
-        return bytes(content)
+            async with asyncio.timeout(FILE_SECONDS), self._file(path) as response:
+                async for chunk in response.content.iter_any():
+                    await writer.write(chunk)
+
+    @asynccontextmanager
+    async def _file(self, path: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Requests a file: core.telegram.org/bots/api#file. Follows no redirect: the token is in the URL."""
+        url = f"{self._api}/file/bot{self._token.get_secret_value()}/{quote(path)}"
+        timeout = aiohttp.ClientTimeout(sock_connect=min(self._timeout, CONNECT_SECONDS), sock_read=self._timeout)
+        try:
+            async with await self._http.send("GET", url, headers={}, timeout=timeout, max_redirects=0) as response:
+                check_status(response)
+                yield response
+        except aiohttp.ClientError as exc:
+            raise Broken(exc) from None
 
     async def close(self) -> None:
         """Closes the connections; a later call opens new ones."""
@@ -262,7 +289,8 @@ class _Requests(BaseRequest):
 def _form(data: RequestData) -> bytes | aiohttp.FormData:
     """Returns the arguments as Telegram takes them: core.telegram.org/bots/api#making-requests"""
     arguments = data.json_parameters
-    return multipart(arguments, data.multipart_data) if data.contains_files else urlencode(arguments).encode()
+    files = cast("Mapping[str, UploadedFile]", data.multipart_data)  # its handles are those of ``files.upload``
+    return multipart(arguments, files) if data.contains_files else urlencode(arguments).encode()
 
 
 def _buckets(bot: str, method: str, chat: str) -> dict[str, Rate]:

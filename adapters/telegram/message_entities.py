@@ -119,6 +119,8 @@ def _formatted(text: str, span: EntitySpan, inner: str) -> str:
     """Returns an entity. ``inner``: its text, with the entities in it."""
     raw, url, mark = text[span.start : span.end], text_in(span.fields, "url"), MARKS.get(span.kind, "")
     match span.kind:
+        case "text_mention":  # of somebody without a username
+            return f"@{inner.removeprefix('@')}"
         case "text_link" if url:
             return labelled_link(raw, url)
         case "code":

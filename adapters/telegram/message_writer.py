@@ -17,7 +17,7 @@ from adapters.telegram.errors import Reason
 from adapters.telegram.formatter import FormattedText
 from adapters.telegram.posted_reply import PendingSend, SendState, TelegramMessage, TelegramReply
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.domain.models import File, TurnId
+from gateway.domain.models import Content, File, TurnId
 from gateway.ports.platform import DeliveryContext
 
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -63,7 +63,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         self.reply.messages.append(TelegramMessage(self.reply.chat, int(sent), again=again, shown=content))
         await self.save_posted()
 
-    async def post_file(self, file: File, content: bytes) -> None:
+    async def post_file(self, file: File, content: Content) -> None:
         """Posts one more file. After one whose outcome is unknown, its name must say that it is a repetition."""
         sent, _ = await self._send(
             self.reply.next_file,

@@ -19,7 +19,7 @@ from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import UNKNOWN, SendState, TelegramMessage, TelegramReply, looks_like
 from gateway import logs
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import File, TurnState
+from gateway.domain.models import Content, File, TurnState
 
 SENT_AGAIN = "(Sent again, in case it did not arrive.)"
 SENT_AGAIN_NAME = "sent again - {}"
@@ -137,7 +137,7 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
         pending.state = SendState.KNOWN
         await self._writer.save()
 
-    async def upload(self, file: File, content: bytes) -> None:
+    async def upload(self, file: File, content: Content) -> None:
         if self._reply.next_file.state:
             # The name says so, as it is the one thing that is seen of every file: so a picture goes as a document.
             file = replace(file, name=SENT_AGAIN_NAME.format(file.name), media_type="")

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
+from gateway.setting_values import Key
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
@@ -19,11 +20,13 @@ WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 class TelegramSettings(EnvironmentSettings):
     """Settings of Telegram."""
 
+    prefixes = ("TELEGRAM_",)
+
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
     )
 
-    telegram_bot_token: SecretStr | None = None
+    telegram_bot_token: Key | None = None
     """The bot's token, from @BotFather. It switches Telegram on."""
     telegram_webhook_secret: SecretStr | None = None
     """Any secret of letters, digits, ``_`` and ``-``. Set: updates are received at ``/telegram/webhook``; else they are
@@ -38,12 +41,18 @@ class TelegramSettings(EnvironmentSettings):
     """What is answered in groups: what mentions or replies to the bot, everything, or nothing."""
     telegram_allowed_chats: str = ""
     """Comma-separated ids of chats and users that are answered; empty: all."""
+    telegram_names: bool = True
+    """Tell the assistant who writes in groups."""
     telegram_streaming: bool = True
     """Show a reply while it is written."""
     telegram_draft_seconds: PositiveFloat = 0.5
     """Seconds between two updates of a draft, in private chats."""
     telegram_max_file_bytes: PositiveInt = 20_000_000
     """The largest attached file that is read, in bytes; Telegram's own servers serve no more than 20 MB."""
+
+    telegram_local_files: str | None = None
+    """The folder of a Bot API server in local mode, which names files by their path on this machine. Unset: no file is
+    read from there."""
 
     @field_validator("telegram_bot_token")
     @classmethod

@@ -21,6 +21,8 @@ BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})
 COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 """core.telegram.org/bots/features#commands"""
 LONGEST_CONTEXT = 2000
+SOMEBODY = "somebody"
+"""Stands for a name that Telegram does not tell."""
 LONGEST_NAME = 100
 CUT = " […]"
 DEEPEST = 80
@@ -89,14 +91,14 @@ def author_of(message: Fields, me: BotIdentity) -> str:
     """Returns the author's name; "you" for the bot itself."""
     if number_in(object_in(message, "from"), "id") == me.id:
         return "you"
-    return name_of(object_in(message, "sender_chat")) or name_of(object_in(message, "from")) or "somebody"
+    return name_of(object_in(message, "sender_chat")) or name_of(object_in(message, "from")) or SOMEBODY
 
 
 def origin_of(origin: Fields) -> str:
     """Returns whom a message was forwarded from. core.telegram.org/bots/api#messageorigin"""
     people = ("sender_user", "sender_chat", "chat")
     hidden = {"first_name": origin.get("sender_user_name")}
-    return next(filter(None, map(name_of, (*(object_in(origin, kind) for kind in people), hidden))), "somebody")
+    return next(filter(None, map(name_of, (*(object_in(origin, kind) for kind in people), hidden))), SOMEBODY)
 
 
 def cut(text: str, limit: int) -> str:

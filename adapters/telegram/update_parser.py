@@ -16,6 +16,7 @@ from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
 from adapters.telegram.reply_target import NAME, TelegramTarget
 from adapters.telegram.settings import TelegramSettings
+from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import (
     ChannelMigrated,
@@ -64,6 +65,7 @@ class UpdateParser:
         self._secret = secret.get_secret_value().encode() if secret else b""
         self._scope = settings.telegram_scope
         self._groups = settings.telegram_groups
+        self._has_names = settings.telegram_names
         self._allowed = settings.allowed_chats
         self._help = replies.help_wanted(self._scope, self._groups)
         self._me = me
@@ -127,7 +129,7 @@ class UpdateParser:
     def _messages(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
         """Usually one message. A question behind /new is a second one."""
         key, address, message_id = self._key(context), context.address, self._message_id(context, parsed)
-        base = Message(key, message_id, parsed.own, context.user, address)
+        base = Message(key, message_id, parsed.own, context.user, address, context=self._speaker(context, parsed))
         match self._kind(context, parsed):
             case MessageKind.STOP:
                 yield replace(base, kind=MessageKind.STOP, may_start_conversation=False)
@@ -141,6 +143,13 @@ class UpdateParser:
                 yield replace(
                     base, text=parsed.text(self._help), files=files, album_item_id=piece, debounce_seconds=wait
                 )
+
+    def _speaker(self, context: TelegramTarget, parsed: ParsedMessage) -> ChatContext | None:
+        """Returns who speaks, where several people take part in the conversation."""
+        if context.direct or self._scope == "user" or not self._has_names:
+            return None
+        name = text_input.author_of(parsed.message, self._me)
+        return ChatContext(name if clean_name(name) else text_input.SOMEBODY)
 
     def _author(self, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.

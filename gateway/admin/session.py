@@ -19,11 +19,17 @@ from gateway.ports.store import Rate, Store
 from gateway.web.api import client_address
 
 COOKIE_NAME = "gateway_admin"
+FORM_COOKIE = "gateway_admin_form"
+"""For the sign-in form. Of another name, so that a request which came without the session does not end it."""
+DEVICE_COOKIE = "gateway_admin_device"
+"""For a browser in which the password was right once: wrong ones of others do not count there."""
+DEVICE_SECONDS = 180 * 24 * 3600
 SIGNING_KEY_NAME = "admin:key"
 """Name of the stored secret that session cookies are signed with. All processes share it."""
-RATE_PER_NETWORK = Rate(interval=30.0, burst=5)
+RATE = Rate(interval=30.0, burst=5)
+"""How often a password may be tried from one network, or in one browser that is known."""
 RATE_OF_ALL = Rate(interval=5.0, burst=30)
-"""How often a password may be tried: from one network, and by everyone together."""
+"""How often it is tried by everyone together before the log warns of it. Nobody is refused for that."""
 TOO_MANY_ATTEMPTS = "Too many attempts. Try again in {} seconds."
 
 log = logs.get_logger(__name__)
@@ -51,8 +57,11 @@ class AdminSession:
 
     def load(self) -> SessionCookie | None:
         """Returns the session from the browser's cookie, or None if it is forged, expired or revoked."""
+        return self._read(COOKIE_NAME) or self._read(FORM_COOKIE)
+
+    def _read(self, cookie: str) -> SessionCookie | None:
         try:
-            name, signed_in, until = self._signer().loads(flask.request.cookies.get(COOKIE_NAME, ""))
+            name, signed_in, until = self._signer().loads(flask.request.cookies.get(cookie, ""))
         except (BadSignature, ValueError):
             return None
         if time.time() >= until or (signed_in and self._store.get_value(_revoked_key(name))):
@@ -62,16 +71,30 @@ class AdminSession:
     def issue(self, response: flask.Response, *, signed_in: bool) -> SessionCookie:
         """Sets a new session cookie on the response and returns the session."""
         new = SessionCookie(secrets.token_urlsafe(18), signed_in)
+        signed = self._signer().dumps([new.session_id, new.signed_in, int(time.time()) + self._max_age])
+        self._set_cookie(response, COOKIE_NAME if signed_in else FORM_COOKIE, signed, self._max_age)
+        if signed_in and self._known_device() is None:
+            device = self._signer().dumps([DEVICE_COOKIE, secrets.token_urlsafe(18)])
+            self._set_cookie(response, DEVICE_COOKIE, device, DEVICE_SECONDS)
+        return new
+
+    def _set_cookie(self, response: flask.Response, name: str, value: str, max_age: int) -> None:
         response.set_cookie(
-            COOKIE_NAME,
-            self._signer().dumps([new.session_id, new.signed_in, int(time.time()) + self._max_age]),
-            max_age=self._max_age,
+            name,
+            value,
+            max_age=max_age,
             path=_cookie_path(),
             secure=client_address.is_https(self._trusted_proxies),
             httponly=True,
-            samesite="Strict",
+            samesite="Lax",  # a link in an alert leads to its page; changes need the form's token
         )
-        return new
+
+    def _known_device(self) -> str | None:
+        try:
+            kind, name = self._signer().loads(flask.request.cookies.get(DEVICE_COOKIE, ""))
+        except (BadSignature, ValueError):
+            return None
+        return str(name) if kind == DEVICE_COOKIE else None
 
     def revoke(self, cookie: SessionCookie, response: flask.Response) -> None:
         """Revokes a session for good, including copies of its cookie, and deletes the cookie."""
@@ -88,15 +111,19 @@ class AdminSession:
         return cookie is not None and hmac.compare_digest(token.encode(), self.csrf_token(cookie).encode())
 
     def check_password(self, password: str) -> bool:
-        """Returns whether the password is right. Raises Overloaded after too many attempts in all processes."""
+        """Returns whether the password is right.
+
+        Raises Overloaded after too many attempts from one network, or in one known browser, in all processes.
+        """
         source = client_address.client_network(self._trusted_proxies)
-        # The network's limit comes first: attempts that it refuses do not use up the limit shared by all.
-        for bucket, rate in ((f"admin:sign-in:{source}", RATE_PER_NETWORK), ("admin:sign-in", RATE_OF_ALL)):
-            if self._store.take_token(bucket, rate, max_wait=0.0) is None:
-                log.warning("sign-in refused: too many attempts", source=source)
-                raise Overloaded(
-                    TOO_MANY_ATTEMPTS.format(math.ceil(rate.interval)), code="rate_limited", retry_after=rate.interval
-                )
+        bucket = f"admin:sign-in:{self._known_device() or source}"
+        if self._store.take_token(bucket, RATE, max_wait=0.0) is None:
+            log.warning("sign-in refused: too many attempts", source=source)
+            raise Overloaded(
+                TOO_MANY_ATTEMPTS.format(math.ceil(RATE.interval)), code="rate_limited", retry_after=RATE.interval
+            )
+        if self._store.take_token("admin:sign-in", RATE_OF_ALL, max_wait=0.0) is None:
+            log.warning("the password of the operator's pages is tried very often", source=source)
         # Digests have equal length, so the duration reveals nothing about the password.
         right = hmac.compare_digest(sha256(password.encode()).digest(), sha256(self._password).digest())
         write, event = (log.info, "operator signed in") if right else (log.warning, "sign-in refused: wrong password")

@@ -12,6 +12,8 @@ MIN_PASSWORD_CHARS = 8
 class AdminSettings(EnvironmentSettings):
     """Settings of the operator's pages."""
 
+    prefixes = ("ADMIN_",)
+
     admin_password: SecretStr | None = None
     """The password of the operator's pages. Without it they are switched off."""
     admin_hours: PositiveFloat = 12.0

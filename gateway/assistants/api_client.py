@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,23 +22,29 @@ import openai
 from gateway import logs
 from gateway.assistants.error_map import ModelLoading, NotFound, translated_errors
 from gateway.assistants.json_fields import as_objects, as_text
-from gateway.assistants.sse import Event, Json, parse_object, read_body
+from gateway.assistants.sse import MAX_LINE_BYTES, Event, Json, parse_object, read_body
 from gateway.assistants.transport import CONNECT_SECONDS, SdkHttpClient, Transport
 from gateway.coordination.lease import assert_current_lease_held
 from gateway.domain.errors import (
+    AssistantError,
+    AssistantMisconfigured,
     AssistantRateLimited,
     AssistantRefused,
     AssistantUnavailable,
     SettingsError,
     ThreadBusy,
 )
-from gateway.http_client import HttpClient, multipart
+from gateway.domain.models import Content
+from gateway.http_client import HttpClient, StreamedBody, multipart, read_limited
+from gateway.ports.spool import FileWriter
 from gateway.settings import Settings
 
 REQUEST_SECONDS = 60.0
 """Timeout of requests that do not wait for a model."""
 STREAM_IDLE_SECONDS = 120.0
 """Seconds without a byte after which a stream is given up, if its run can be followed by polling."""
+MAX_STREAM_BYTES = 128 * 2**20
+"""Of one streamed answer with all its events. The longest replies take a tenth, images some megabytes each."""
 SPARE_CONNECTIONS = 100
 DRAIN_SECONDS = 0.05
 """Time to read the end of a stream after its last event: only then can the connection be reused."""
@@ -47,8 +54,14 @@ MAX_LOADING_SECONDS = 10.0
 MAX_POLL_FAILURES = 4
 MIN_POLL_SECONDS = 0.02
 MAX_POLL_SECONDS = 30.0
+VERSION = "/v1"
+"""Where most servers have their API: https://api.openai.com/v1."""
+VERSION_IN_PATH = re.compile(r"/v\d")
+NOTHING_THERE = (NotFound.code, AssistantMisconfigured.code)
+"""Codes of the errors of a path that is not there, or is a web page."""
 MAX_ID_CHARS = 256
 BINARY_HEADERS = {"accept": "application/binary"}
+ANSWER_TOO_LONG = "The assistant's answer did not come to an end. Please ask for less at once."
 FILE_TOO_LARGE = "A file that the assistant made is too large to be sent here."
 NO_KEY = "none"
 """Sent to a self-hosted server that needs no key, because the SDK requires one."""
@@ -146,24 +159,25 @@ class AssistantApiClient:
         """POSTs a request that does not wait for a model; see ``stream`` for the others."""
         with translated_errors():
             async with await self._post(path, body, REQUEST_SECONDS) as response:
-                return parse_object(await response.read())
+                return parse_object(await read_limited(response, MAX_LINE_BYTES))
 
-    async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: bytes) -> Json:
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: Content) -> Json:
         """POSTs a file as a multipart form."""
         with translated_errors():
-            form = multipart(fields, {"file": (name, content, media_type)})
+            body = StreamedBody(content.size, content.pieces, media_type)
+            form = multipart(fields, {"file": (name, body, media_type)})
             async with await self._transport.send(
                 "POST", path, body=form, model=fields.get("model"), idle_seconds=REQUEST_SECONDS
             ) as response:
-                return parse_object(await response.read())
+                return parse_object(await read_limited(response, MAX_LINE_BYTES))
 
-    async def download(self, path: str, max_bytes: int) -> bytes:
-        """Downloads a file. Raises AssistantRefused as soon as it exceeds ``max_bytes``."""
+    async def download(self, path: str, writer: FileWriter, max_bytes: int) -> None:
+        """Downloads a file. Raises AssistantRefused as soon as it exceeds ``max_bytes``; what ``writer`` raises."""
         with translated_errors():
             async with await self._transport.send(
                 "GET", path, headers=BINARY_HEADERS, idle_seconds=REQUEST_SECONDS
             ) as response:
-                return await _read_limited(response, max_bytes)
+                await _copy(response, writer, max_bytes)
 
     async def delete(self, path: str) -> None:
         with translated_errors():
@@ -181,7 +195,8 @@ class AssistantApiClient:
         with translated_errors(answer_began=True):
             async with AsyncExitStack() as cleanup:
                 await cleanup.enter_async_context(response)
-                chunks = response.content.iter_any()
+                chunks = _limited(response.content.iter_any())
+                cleanup.push_async_callback(chunks.aclose)
                 read = read_body(chunks)
                 cleanup.push_async_callback(read.aclose)
                 yield read
@@ -246,18 +261,30 @@ class AssistantApiClient:
         """Returns the object, and the seconds after which the server wants the next poll (None: it does not say)."""
         with translated_errors():
             async with await self._transport.send("GET", path, query=query, idle_seconds=REQUEST_SECONDS) as response:
-                return parse_object(await response.read()), _poll_after_seconds(response)
+                body = await read_limited(response, MAX_LINE_BYTES)
+                return parse_object(body), _poll_after_seconds(response)
 
 
-async def _read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    read = bytearray()
+async def _copy(response: aiohttp.ClientResponse, writer: FileWriter, max_bytes: int) -> None:
     async for chunk in response.content.iter_any():
-        read += chunk
-        if len(read) > max_bytes:
+        if writer.size + len(chunk) > max_bytes:
             raise AssistantRefused(
                 f"the file is larger than {max_bytes} bytes", code="file_too_large", user_message=FILE_TOO_LARGE
             )
-    return bytes(read)
+        await writer.write(chunk)
+
+
+async def _limited(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yields the chunks. Raises AssistantRefused for an answer that does not end within any measure."""
+    left = MAX_STREAM_BYTES
+    async for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise AssistantRefused(
+                f"the answer is longer than {MAX_STREAM_BYTES} bytes", code="too_long", user_message=ANSWER_TOO_LONG
+            )
+        yield chunk
+        del chunk  # the next one may take long
 
 
 def _poll_after_seconds(response: aiohttp.ClientResponse) -> float | None:
@@ -277,7 +304,18 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
 
 
 async def check_model(api: AssistantApiClient, model: str) -> None:
-    """Raises AssistantMisconfigured if the server has no such model, NotFound if it has no model endpoints."""
+    """Raises AssistantMisconfigured if the server has no such model, NotFound if it has no model endpoints.
+
+    AssistantMisconfigured too if its API is at another address.
+    """
+    try:
+        await _ask_for_model(api, model)
+    except AssistantRefused as exc:
+        await reject_address_without_version(api, exc)
+        raise
+
+
+async def _ask_for_model(api: AssistantApiClient, model: str) -> None:
     try:
         if not api.is_azure:  # Azure lists models by their own names, not by deployment
             await api.get(f"/models/{path_segment(model)}")
@@ -285,3 +323,16 @@ async def check_model(api: AssistantApiClient, model: str) -> None:
     except NotFound:
         log.debug("server has no endpoint for a single model", host=api.host)
     await api.get("/models")
+
+
+async def reject_address_without_version(api: AssistantApiClient, error: AssistantRefused) -> None:
+    """Raises AssistantMisconfigured if the API is under ``/v1`` of the address where ``error`` was the answer."""
+    if api.is_azure or VERSION_IN_PATH.search(urlsplit(api.base_url).path) or error.code not in NOTHING_THERE:
+        return
+    try:
+        await api.get(f"{VERSION}/models")
+    except AssistantError:
+        return
+    raise AssistantMisconfigured(
+        f"The API is not at OPENAI_BASE_URL, but below it: write {VERSION} at its end"
+    ) from error

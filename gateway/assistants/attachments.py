@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from mimetypes import guess_type
 
+from gateway.assistants.request_body import DataUrl
 from gateway.domain.errors import AssistantRefused, ThreadMissing
-from gateway.domain.models import Attachment, File, Turn
+from gateway.domain.models import Attachment, Content, File, Turn
 from gateway.ports.assistant import AttachmentLoader
 
 MAX_BYTES = 50 * 2**20
@@ -22,6 +22,7 @@ UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """Images that models accept as input (developers.openai.com/api/docs/guides/images-vision)."""
+SIGNATURE_BYTES = 16
 IMAGE_SIGNATURES = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
@@ -65,7 +66,7 @@ class BinaryPart:
 
     name: str
     media_type: str
-    content: bytes
+    content: Content
 
     @property
     def is_image(self) -> bool:
@@ -73,8 +74,8 @@ class BinaryPart:
         return self.media_type in IMAGE_TYPES
 
     @property
-    def data_url(self) -> str:
-        return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
+    def data_url(self) -> DataUrl:
+        return DataUrl(self.media_type, self.content)
 
 
 MessagePart = TextPart | BinaryPart
@@ -92,7 +93,7 @@ def to_parts(attachments: Iterable[Attachment]) -> list[MessagePart]:
     room = MAX_BYTES
     for attachment in attachments:
         piece = _to_part(attachment, room)
-        room -= len(piece.content) if isinstance(piece, BinaryPart) else 0
+        room -= piece.content.size if isinstance(piece, BinaryPart) else 0
         pieces.append(piece)
     return pieces
 
@@ -113,33 +114,36 @@ def _to_part(attachment: Attachment, bytes_left: int) -> MessagePart:
     name = " ".join(file.name.split())[:MAX_NAME_CHARS] or "a file"
     if attachment.problem:
         return unreadable(name, attachment.problem)
-    if not content:
+    if not content.size:
         return unreadable(name, "it is empty")
     media_type = _media_type(file, content)
     text = None if media_type in IMAGE_TYPES else _inline_text(name, media_type, content)
     if text is not None:
         return TextPart(f"[beginning of {name}]\n{text}\n[end of {name}]")
-    if len(content) > bytes_left:
+    if content.size > bytes_left:
         return unreadable(name, "it is too large for one message, or for one message with the files before it")
     return BinaryPart(name, media_type, content)
 
 
-def _media_type(file: File, content: bytes) -> str:
+def _media_type(file: File, content: Content) -> str:
     """Returns the image type by its signature, else what the platform says, else the guess by file name."""
     for media_type, signature in IMAGE_SIGNATURES.items():
-        if signature.match(content):
+        if signature.match(content.head(SIGNATURE_BYTES)):
             return media_type
     declared = file.media_type.partition(";")[0].strip().lower()
     return (declared if declared != UNKNOWN_MEDIA_TYPE else "") or guess_type(file.name)[0] or UNKNOWN_MEDIA_TYPE
 
 
-def _inline_text(name: str, media_type: str, content: bytes) -> str | None:
+def _inline_text(name: str, media_type: str, content: Content) -> str | None:
     """Returns the text of a small text file; None for any other file."""
     known = TEXT_MEDIA_TYPES.match(media_type) or TEXT_FILE_NAMES.search(name)
-    if not known or len(content) > 4 * MAX_INLINE_CHARS or b"\0" in content:
+    if not known or content.size > 4 * MAX_INLINE_CHARS:
+        return None
+    data = content.head(content.size)
+    if b"\0" in data:
         return None
     try:
-        text = content.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
     return text if len(text) <= MAX_INLINE_CHARS else None

@@ -8,13 +8,21 @@ from collections.abc import Iterable
 from gateway.assistants.json_fields import as_object, as_text
 from gateway.assistants.sse import Json, json_value
 
-PRIVATE_MARK = r"\ue200[^\ue201]{0,2000}\ue201"
-"""ChatGPT's marks: a kind and its parameters, separated by U+E202, between U+E200 and U+E201."""
-BARE_MARK = r"(?<![A-Za-z])(?:file)?cite(?:turn\d+[a-z]+\d+)+"
+PRIVATE_MARK = r"\ue200[^\ue201]{0,2000}(?:\ue201|\Z)|[\ue200-\ue20f]"
+"""ChatGPT's marks: a kind and its parameters, separated by U+E202, between U+E200 and U+E201. U+E203 to U+E206 are
+around what is cited."""
+REFERENCE = (
+    r"turn\d+(?:search|news|view|fetch|file|image|video|product|forecast|finance|sports|business|reddit|click)\d+"
+)
+BARE_MARK = rf"(?:(?<![A-Za-z])file)?cite(?:{REFERENCE})+|(?<![A-Za-z]){REFERENCE}(?:[ ,]?{REFERENCE})*"
 """The same after something removed the private-use characters."""
-BRACKET_MARK = r"【[^【】†\n]{0,60}†[^【】\n]{0,200}】"
+BRACKET_MARK = r"【[^【】†\n]{0,60}†[^【】\n]{0,200}(?:】|\Z)|【\d+(?::\d+)?(?:】|\Z)"
 """Marks of file search (platform.openai.com/docs/assistants/tools/file-search) and of gpt-oss."""
-CITATION = rf" ?{PRIVATE_MARK}| ?{BARE_MARK}| ?{BRACKET_MARK}"
+OTHER_MARK = (
+    r":contentReference\[oaicite:\d+\](?:\{index=\d+\})?|\[oaicite:\d+\](?:\{index=\d+\})?|"  # ChatGPT's export
+    r"\[citation:\d+\]|\[\^\d+\^\]|</?co(?::[ \d,]{0,40})?>"  # DeepSeek and Kimi with search, Bing, Cohere
+)
+CITATION = rf" ?(?:{PRIVATE_MARK})| ?(?:{BARE_MARK})| ?(?:{BRACKET_MARK})| ?(?:{OTHER_MARK})"
 
 PRIVATE_PARTS = re.compile("\ue202")
 FILE_NAME = re.compile(r"†([^【】†]*\.[A-Za-z0-9]{1,8})】")
@@ -26,6 +34,8 @@ def citation_text(mark: str) -> str:
     space = " " if mark.startswith(" ") else ""
     if named := FILE_NAME.search(mark):
         return f" ({named[1].strip()})"
+    if "<" in mark:  # around words, which stay
+        return space
     if "\ue200" not in mark:
         return ""
     kind, *parts = PRIVATE_PARTS.split(mark.strip(" \ue200\ue201"))

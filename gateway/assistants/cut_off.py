@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.errors import AssistantRefused
+from gateway.domain.visible_text import with_note
 
 CUT_OFF_NOTE = "_The answer was cut off here, at the assistant's limit. Write “go on” to get the rest._"
 NO_ROOM = "The assistant had no room left for an answer. Please ask for less at once, or start a new conversation."
@@ -10,8 +11,7 @@ NO_ROOM = "The assistant had no room left for an answer. Please ask for less at 
 
 def with_cut_off_note(text: str) -> str:
     """Returns what there is of an answer, with a line that says so and how to go on."""
-    fence = "\n```" if text.count("```") % 2 else ""
-    return f"{text.rstrip()}{fence}\n\n{CUT_OFF_NOTE}"
+    return with_note(text, CUT_OFF_NOTE)
 
 
 def cut_off_before_text() -> AssistantRefused:

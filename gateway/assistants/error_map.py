@@ -25,6 +25,7 @@ from gateway.domain.errors import (
     AssistantRateLimited,
     AssistantRefused,
     AssistantUnavailable,
+    DeliveryError,
     LeaseLost,
     SettingsError,
     ThreadBusy,
@@ -169,11 +170,12 @@ def _no_credit(error: VendorError) -> AssistantError:
 
 
 def _no_model(error: VendorError) -> AssistantError:
-    return AssistantMisconfigured(f"The server does not have the model. Check OPENAI_MODEL: {error.detail}")
+    detail = f"The server does not have the model. Check OPENAI_MODEL: {error.detail}"
+    return AssistantMisconfigured(detail, code="model_not_found")
 
 
 def _key_rejected(error: VendorError) -> AssistantError:
-    return AssistantMisconfigured(f"{KEY_REJECTED}: {error.detail}")
+    return AssistantMisconfigured(f"{KEY_REJECTED}: {error.detail}", code="key_rejected")
 
 
 def _forbidden(error: VendorError) -> AssistantError:
@@ -317,13 +319,13 @@ def error_in(data: Json) -> AssistantError | None:
 
 @contextmanager
 def translated_errors(*, answer_began: bool = False) -> Iterator[None]:
-    """Converts every exception raised inside to an AssistantError, except LeaseLost.
+    """Converts every exception raised inside to an AssistantError, except LeaseLost and DeliveryError.
 
     ``answer_began``: see ``as_lost``.
     """
     try:
         yield
-    except LeaseLost:  # it says nothing of the server, and ends the work on the turn
+    except (LeaseLost, DeliveryError):  # they say nothing of the server
         raise
     except AssistantError as exc:
         if answer_began and (lost := as_lost(exc)) is not exc:

@@ -54,7 +54,8 @@ def _cut_exchange(exchange: Exchange, max_chars: int) -> Exchange:
     """Shortens both texts: each gets half of ``max_chars``, and what the other does not need."""
     for_reply = min(len(exchange.reply), max(max_chars // 2, max_chars - len(exchange.text)))
     return Exchange(
-        cut_middle(exchange.text, max_chars - for_reply), cut_middle(exchange.reply, for_reply), exchange.author
+        *(cut_middle(exchange.text, max_chars - for_reply), cut_middle(exchange.reply, for_reply)),
+        *(exchange.author, exchange.speaker),
     )
 
 

@@ -21,6 +21,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 
 EXCERPT_CHARS = 80
 EXPLANATION = (
@@ -70,7 +71,7 @@ class OfflineBackend:
     async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> None:
         """Returns None: nothing is counted."""
 
-    async def fetch_file(self, file: File) -> bytes:
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:  # noqa: ARG002  # nothing is written
         raise AssistantRefused(f"the offline assistant makes no files: {file.name}")
 
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads

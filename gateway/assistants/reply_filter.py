@@ -6,106 +6,91 @@ may be about such marks.
 
 from __future__ import annotations
 
-# ruff: noqa: RUF001  # DeepSeek's marks have full-width bars
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
-from gateway.assistants.citations import CITATION, citation_text
+from gateway.assistants.citations import citation_text
+from gateway.assistants.reply_marks import (
+    BLOCKS,
+    MARK,
+    MAX_CLOSING_CHARS,
+    MAX_UNFINISHED_CHARS,
+    MAY_HAVE_MARK,
+    THOUGHT_END,
+    UNFINISHED,
+    UNFINISHED_FIRST,
+    Block,
+    Kind,
+    Place,
+)
 from gateway.assistants.text_calls import TextCall, parse_calls
 
-THOUGHT, CALL = "thought", "call"
+FENCE_CHARS = 3
+IN_THOUGHT = Block("", THOUGHT_END, Kind.THOUGHT, needs_closing=True)
+REASONING_MODEL = re.compile(r"(?<![a-z])(?:r1|qwq|thinking|reasoner|reasoning)(?![a-z])", re.IGNORECASE)
+"""Names of models whose chat templates begin the reasoning, so that its opening mark is not in the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A part of a reply between two marks."""
+class Line:
+    """What is to be known of a line while it is written, so that each piece is read once."""
 
-    opening: str
-    """A pattern."""
-    closing: str
-    """A pattern; the end of the text closes too."""
-    kind: str
-    only_first: bool = False
-    """Whether it counts only where no other text is before it: in its middle it may be meant for people."""
-    needs_closing: bool = False
-    """Whether it is ordinary text if it is never closed."""
+    def __init__(self) -> None:
+        self.head = ""
+        """Its first characters that are not blank."""
+        self.last = ""
+        """Its last character."""
+        self._backticks = 0
+        """How many runs of backticks it has."""
 
+    def add(self, text: str) -> None:
+        if not text:
+            return
+        self.head = (self.head + text[:FENCE_CHARS]).lstrip()[:FENCE_CHARS] or text.lstrip()[:FENCE_CHARS]
+        self._backticks += len(re.findall("`+", text)) - (self.last == text[0] == "`")
+        self.last = text[-1]
 
-THOUGHT_END = (
-    r"</(?:think|thinking|thought|reasoning|seed:think|mm:think)>|\[/THINK\]|◁/think▷|"
-    r"<\|end_of_thought\|>|<\|END_THINKING\|>"
-)
-HARMONY_END = r"<\|(?:end|return|call|start|channel)\|>"
-"""github.com/openai/openai-cookbook, "OpenAI harmony response format"."""
-BLOCKS = (
-    Block(
-        r"<(?:think|thinking|seed:think|mm:think)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>",
-        THOUGHT_END,
-        THOUGHT,
-    ),
-    Block(r"<(?:thought|reasoning)>", THOUGHT_END, THOUGHT, only_first=True),
-    Block(
-        r"<\|channel\|>\s*(?:commentary|analysis)\s+to=(?:functions\.)?[\w.-]+[^{]*?<\|message\|>", HARMONY_END, CALL
-    ),
-    Block(r"<\|channel\|>\s*(?:analysis|commentary)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>", HARMONY_END, THOUGHT),
-    # The same when the server removed the special tokens only.
-    Block(r"analysis(?=[A-Z\"'(])", r"assistantfinal", THOUGHT, only_first=True, needs_closing=True),
-    Block(
-        r"<tool_calls?>|<function_calls?>|<\|tool_call(?:_start)?\|>",
-        r"</(?:tool|function)_calls?>|<\|/?tool_call(?:_end)?\|>",
-        CALL,
-    ),
-    Block(r"(?=<function=[\w.-]+>)", r"(?<=</function>)", CALL),
-    Block(r"\[TOOL_CALLS\]|<\|python_tag\|>", r"<\|eo[mt]_id\|>|</s>", CALL),
-    Block(
-        r"<｜tool▁calls▁begin｜>|<\|tool_calls_section_begin\|>",
-        r"<｜tool▁calls▁end｜>|<\|tool_calls_section_end\|>",
-        CALL,
-    ),
-)
-STRAY_MARK = (
-    r"<\|(?:start|im_start)\|>(?:assistant|system|user|tool)?|<\|channel\|>\s*final[^<]*<\|message\|>|"
-    r"<\|(?:end|return|call|message|im_end|im_sep|eot_id|eom_id|endoftext|end_of_text|begin_of_text|assistant|end_of_turn)\|>|"
-    r"<(?:end_of_turn|start_of_turn|eos|bos)>|</s>(?=\s*$)|<｜(?:end▁of▁sentence|Assistant)｜>"
-)
-MARK = re.compile(
-    "|".join(
-        (
-            *(f"(?P<b{number}>{block.opening})" for number, block in enumerate(BLOCKS)),
-            f"(?P<orphan>{THOUGHT_END})",
-            f"(?P<token>{STRAY_MARK})",
-            f"(?P<cite>{CITATION})",
-        )
-    )
-)
-UNFINISHED = re.compile(
-    r"(?:<[^\s<>]{0,40}|<\|channel\|>[^<]{0,80}(?:<[^>]{0,12}>?[^<]{0,20})?(?:<[^>]{0,9})?|\[/?[A-Z_]{0,11}|◁[^▷]{0,8}|"
-    r"<\|(?:start|im_start)\|>[a-z]{0,9}| ?【[^【】\n]{0,80}| ?\ue200[^\ue201]{0,2000}|"
-    r" ?(?<![A-Za-z])(?:f|fi|fil|file|(?:file)?(?:c|ci|cit|cite(?:turn\d+[a-z]+\d+)*(?:t|tu|tur|turn\d*[a-z]*)?))| )\Z"
-)
-"""The end of a text that may be the beginning of a mark: it is held back."""
-MAY_HAVE_MARK = re.compile(r"[<\[◁【\ue200`]|cite|(?:f|fi|fil|file|c|ci|cit| )\Z")
-ANALYSIS = "analysis"
+    @property
+    def is_fence(self) -> bool:
+        """Whether it begins or ends a block of code."""
+        return self.head.startswith(("```", "~~~"))
+
+    @property
+    def is_in_code(self) -> bool:
+        """Whether code between backticks has begun and not ended."""
+        return self._backticks % 2 == 1
 
 
 class ReplyFilter:
     """Filters one message of a model."""
 
-    def __init__(self, *, begins_in_thought: bool = False) -> None:
-        """``begins_in_thought``: the model is known to reason without an opening mark, which its template has."""
+    def __init__(self, *, begins_in_thought: bool = False, tools: Iterable[str] = ()) -> None:
+        """``begins_in_thought``: the model may reason without an opening mark, which its template has.
+
+        ``tools``: the names that a call must have which no mark tells from text.
+        """
         self.calls: list[TextCall] = []
         """Calls that the model wrote as text."""
-        self.had_orphan_end = False
-        """Whether reasoning ended that no mark had begun: what was said before it is not part of the text."""
+        self.ended_unopened_thought = False
+        """Whether the message began with reasoning that no mark had begun."""
+        self.retracted = False
+        """Whether something that was said turned out not to be for people."""
+        self._tools = frozenset(tools)
         self._held = ""
-        self._block = Block("", THOUGHT_END, THOUGHT, needs_closing=True) if begins_in_thought else None
+        self._block = IN_THOUGHT if begins_in_thought else None
         self._opening = ""
         self._inner: list[str] = []
         self._said: list[str] = []
         self._thoughts: list[str] = []
-        self._line = ""
+        self._line = Line()
         self._in_fence = False
         self._strip = False
+        self._is_wrapped = False
+        self._said_before_token = -1
+        """How many pieces were said when the last mark came."""
+        self._bare_calls = bool(self._tools)
+        self._may_be_closed = True
+        """Whether a block inside of a line may be closed: not if the rest of the text was searched already."""
 
     @property
     def text(self) -> str:
@@ -115,6 +100,11 @@ class ReplyFilter:
     @property
     def reasoning(self) -> str:
         return "\n\n".join(thought.strip() for thought in self._thoughts if thought.strip())
+
+    def begin_in_text(self) -> None:
+        """Notes that the server keeps reasoning apart: nothing of what follows is reasoning without an opening mark."""
+        if self._block is IN_THOUGHT:
+            self._block, self._held, self._inner = None, "".join(self._inner) + self._held, []
 
     def feed(self, text: str) -> str:
         """Adds text. Returns what of it, and of what was held back, is for people."""
@@ -129,13 +119,28 @@ class ReplyFilter:
     def finish(self) -> str:
         """Ends the message. Returns the rest of the text for people."""
         said = self._read(at_end=True)
-        if self._block is not None:
-            block, inner = self._block, "".join(self._inner)
-            self._block, self._inner = None, []
-            if block.needs_closing:
-                return said + self._say(self._opening + inner)
-            self._close_block(block, inner)
+        while self._block is not None:
+            said += self._end_open_block(self._block) + self._read(at_end=True)
         return said
+
+    def _end_open_block(self, block: Block) -> str:
+        """Ends a block that nothing closed. Returns what of it is for people; what is to be read again is held."""
+        inner, self._block, self._inner = "".join(self._inner), None, []
+        if block.kind is Kind.BARE_CALL:
+            self._end_bare_call(inner)
+        elif block.needs_closing:
+            self._held, self._may_be_closed = inner, False
+            return self._say(self._opening)
+        else:
+            self._close_block(block, inner)
+        return ""
+
+    def _end_bare_call(self, inner: str) -> None:
+        calls = parse_calls(inner)
+        if calls and all(name in self._tools for name, _ in calls):
+            self.calls += calls
+        else:
+            self._bare_calls, self._held = False, inner
 
     def _read(self, *, at_end: bool) -> str:
         said: list[str] = []
@@ -152,7 +157,7 @@ class ReplyFilter:
         assert block is not None  # noqa: S101  # the caller's condition, for mypy
         found = re.search(block.closing, self._held)
         if found is None:
-            keep = 0 if at_end else min(len(self._held), MAX_MARK_CHARS)
+            keep = 0 if at_end else min(len(self._held), MAX_CLOSING_CHARS)
             cut = len(self._held) - keep
             self._inner.append(self._held[:cut])
             self._held = self._held[cut:]
@@ -160,64 +165,90 @@ class ReplyFilter:
         inner = "".join(self._inner) + self._held[: found.start()]
         # The next block of the harmony format begins with the mark that ends this one.
         ends_at = found.start() if found[0] in {"<|start|>", "<|channel|>"} else found.end()
+        self.ended_unopened_thought = self.ended_unopened_thought or block is IN_THOUGHT
         self._held, self._block, self._inner = self._held[ends_at:], None, []
         self._close_block(block, inner)
         return ""
 
     def _close_block(self, block: Block, inner: str) -> None:
         self._strip = True
-        if block.kind == THOUGHT:
+        if block.kind is Kind.THOUGHT:
             self._thoughts.append(inner)
-            return
-        named = re.search(r"to=(?:functions\.)?([\w.-]+)", self._opening)
-        if named and self._opening.startswith("<|channel|>"):
-            self.calls.append((named[1], inner.strip()))
-        else:
-            self.calls += parse_calls(inner)
+        elif block.kind is Kind.CALL:
+            # The harmony format names the function in the mark.
+            named = re.search(r"to=(?:functions\.)?([\w.-]+)", self._opening)
+            self.calls += [(named[1], inner.strip())] if named else parse_calls(inner)
 
     def _read_text(self, *, at_end: bool) -> str | None:
         found = MARK.search(self._held)
-        unfinished = self._unfinished_at(at_end=at_end)
+        is_far = found is not None and len(self._held) - found.start() > MAX_UNFINISHED_CHARS
+        unfinished = len(self._held) if is_far else self._unfinished_at(at_end=at_end)
         if found is None or found.start() >= unfinished:
             text, self._held = self._held[:unfinished], self._held[unfinished:]
             return self._say(text) if text else None
-        before, mark = self._held[: found.start()], found[0]
-        self._held = self._held[found.end() :]
+        before, self._held = self._held[: found.start()], self._held[found.start() :]
         said = self._say(before)
-        return said + self._meet(found, mark)
+        return said + self._meet(found.lastgroup or "", found[0])
 
     def _unfinished_at(self, *, at_end: bool) -> int:
         """Returns from where on the text may be a mark that is not complete yet."""
         if at_end:
             return len(self._held)
-        if not self._said and ANALYSIS.startswith(self._held.lstrip()):
+        if not self._said and UNFINISHED_FIRST.match(self._held):
             return 0
-        found = UNFINISHED.search(self._held)
-        return found.start() if found else len(self._held)
+        found = UNFINISHED.search(self._held, max(len(self._held) - MAX_UNFINISHED_CHARS, 0))
+        if found is None or (found.start() == 0 and found[0][0] in "ft" and self._line.last.isalpha()):
+            return len(self._held)  # the letters go on with a word
+        return found.start()
 
-    def _meet(self, found: re.Match[str], mark: str) -> str:
-        """Handles a mark. Returns what is to be said instead of it."""
-        name = found.lastgroup or ""
-        if self._in_code or (name.startswith("b") and not self._may_open(BLOCKS[int(name[1:])])):
+    def _meet(self, name: str, mark: str) -> str:
+        """Handles a mark, with which the held text begins. Returns what is to be said instead of it."""
+        block = BLOCKS[int(name[1:])] if name[1:].isdigit() else None
+        if not self._counts(name, block):
+            mark = mark or self._held[0]  # a pattern that only looks ahead
+            self._held = self._held[len(mark) :]
             return self._say(mark)
-        if name == "orphan":
-            self._forget_said()
+        self._held = self._held[len(mark) :]
+        is_after_token, self._said_before_token = self._said_before_token == len(self._said), len(self._said)
+        if block is not None and block.kind is Kind.OTHERS_TURN and self._line.head and not is_after_token:
+            return ""
+        if block is not None:
+            self._block = replace(block, needs_closing=True) if self._is_inside(block) else block
+            self._opening = mark
         elif name == "cite":
             return self._say(citation_text(mark))
-        elif name.startswith("b"):
-            self._block, self._opening = BLOCKS[int(name[1:])], mark
+        elif name == "wrapper":
+            self._is_wrapped = self._strip = True
+        elif name in {"orphan", "final"} and self._has_spoken:
+            self._forget_said(is_orphan=name == "orphan")
         else:
             self._strip = self._strip or not self._said
         return ""
 
-    def _may_open(self, block: Block) -> bool:
-        if block.only_first:
-            return not self.text.strip()
-        return block.kind == CALL or not self._line.strip() or block.opening.startswith(r"<\|channel")
+    def _counts(self, name: str, block: Block | None) -> bool:
+        """Returns whether a mark means something where it stands."""
+        if self._in_code or (block is not None and self._is_inside(block) and not self._may_be_closed):
+            return False
+        is_first = not self._has_spoken
+        if name == "lead" or (block is not None and block.place is Place.FIRST):
+            return is_first and (block is None or block.kind is not Kind.BARE_CALL or self._bare_calls)
+        if name == "wrapper":
+            return self._is_wrapped or (is_first and bool(self._thoughts))
+        return True
 
-    def _forget_said(self) -> None:
+    def _is_inside(self, block: Block) -> bool:
+        """Returns whether a block that is meant to begin a line would begin inside of one."""
+        return block.place is Place.NEW_LINE and bool(self._line.head)
+
+    @property
+    def _has_spoken(self) -> bool:
+        return any(piece.strip() for piece in self._said)
+
+    def _forget_said(self, *, is_orphan: bool) -> None:
+        self.ended_unopened_thought = self.ended_unopened_thought or (is_orphan and not self._thoughts)
         self._thoughts.append(self.text)
-        self.had_orphan_end, self._said, self._line, self._in_fence, self._strip = True, [], "", False, True
+        self.retracted = True
+        self._said, self._line, self._in_fence, self._strip = [], Line(), False, True
 
     def _say(self, text: str) -> str:
         if self._strip:
@@ -226,23 +257,47 @@ class ReplyFilter:
         if not text:
             return ""
         self._said.append(text)
-        *done, self._line = (self._line + text).split("\n")
-        self._in_fence ^= sum(line.lstrip().startswith(("```", "~~~")) for line in done) % 2 == 1
+        first, *others = text.split("\n")
+        self._line.add(first)
+        for other in others:
+            self._in_fence ^= self._line.is_fence
+            self._line = Line()
+            self._line.add(other)
         return text
 
     @property
     def _in_code(self) -> bool:
-        line = self._line.lstrip()
-        return self._in_fence or line.startswith(("```", "~~~")) or len(re.findall("`+", line)) % 2 == 1
+        return self._in_fence or self._line.is_fence or self._line.is_in_code
 
 
-MAX_MARK_CHARS = 40
-"""No closing mark is longer: so much is held back of an open block."""
+class ReplyFilters:
+    """Makes the filters of one backend, and learns whether its model begins in thought."""
+
+    def __init__(self, model: str = "", tools: Iterable[str] = ()) -> None:
+        """``tools``: the names of the functions that the model may call."""
+        self._tools = frozenset(tools)
+        self._begins_in_thought = REASONING_MODEL.search(model) is not None
+        self._is_known = False
+
+    def create(self) -> ReplyFilter:
+        """Returns a filter for one message."""
+        return ReplyFilter(begins_in_thought=self._begins_in_thought, tools=self._tools)
+
+    def read(self, text: str) -> ReplyFilter:
+        """Returns the filter that has read a complete text."""
+        reply = ReplyFilter(tools=self._tools)
+        reply.feed(text)
+        reply.finish()
+        return reply
+
+    def learn(self, reply: ReplyFilter) -> None:
+        """Notes how a complete message began. What the name of a model promises is believed until it is not so."""
+        self._is_known = self._is_known or reply.ended_unopened_thought
+        if not self._is_known:
+            self._begins_in_thought = False
+        elif reply.ended_unopened_thought:
+            self._begins_in_thought = True
 
 
-def clean_text(text: str) -> str:
-    """Returns what of a complete text is for people."""
-    reply = ReplyFilter()
-    reply.feed(text)
-    reply.finish()
-    return reply.text
+PLAIN = ReplyFilters()
+"""For texts that are only read, such as those of a past."""

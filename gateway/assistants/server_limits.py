@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from gateway import logs
 from gateway.assistants import server_sentences as sentences
+from gateway.assistants.attachments import FILE_NOT_ACCEPTED, BinaryPart, MessagePart, unreadable
 from gateway.assistants.error_map import BadRequest, ImagesRefused
 
 log = logs.get_logger(__name__)
@@ -17,27 +18,39 @@ class Feature(StrEnum):
     """Something in a request that not every server takes. The values are for the operator."""
 
     TOOLS = "tools"
+    HOSTED_TOOLS = "hosted tools"
     SYSTEM_ROLE = "system role"
     ROLES_IN_ANY_ORDER = "several messages of one role in a row"
     EMPTY_TEXT = "empty text beside tool calls"
     IMAGES = "images"
+    DOCUMENTS = "documents"
+    TRANSCRIPTION = "transcription of voice"
     NO_REASONING_TEXT = "messages without reasoning_content"
     REASONING_WITH_TOOLS = "reasoning beside tools"
+    STORED = "stored responses"
 
 
 BY_SENTENCE: tuple[tuple[re.Pattern[str], Feature], ...] = (
+    (
+        re.compile(r"\b(?:web_search|file_search|code_interpreter|image_generation)", re.IGNORECASE),
+        Feature.HOSTED_TOOLS,
+    ),
     (sentences.NO_TOOLS, Feature.TOOLS),
     (re.compile(r"(?<![\w.])tools\b(?! must)", re.IGNORECASE), Feature.TOOLS),
     (sentences.NO_SYSTEM_ROLE, Feature.SYSTEM_ROLE),
     (sentences.MUST_ALTERNATE, Feature.ROLES_IN_ANY_ORDER),
     (sentences.NO_EMPTY_TEXT, Feature.EMPTY_TEXT),
     (sentences.NEEDS_REASONING, Feature.NO_REASONING_TEXT),
+    (sentences.NOT_STORED, Feature.STORED),
+    (sentences.NO_DOCUMENTS, Feature.DOCUMENTS),
 )
 WITH_REASONING = re.compile(r"\breasoning_effort\b")
 """OpenAI's models from gpt-5.6 on call functions in chat completions only if reasoning is switched off explicitly
 (github.com/livekit/agents/pull/7169)."""
 
-LOSES_FUNCTION = frozenset({Feature.TOOLS, Feature.IMAGES, Feature.SYSTEM_ROLE})
+LOSES_FUNCTION = frozenset(
+    {Feature.TOOLS, Feature.HOSTED_TOOLS, Feature.IMAGES, Feature.DOCUMENTS, Feature.TRANSCRIPTION, Feature.SYSTEM_ROLE}
+)
 
 
 class ServerLimits:
@@ -52,8 +65,20 @@ class ServerLimits:
 
     @property
     def note_text(self) -> str:
-        """What is left out, for the operator; empty if nothing is."""
-        return f"; left out, as the server refuses it: {', '.join(self._refused)}" if self._refused else ""
+        """What is left out, for the operator, that which costs function first; empty if nothing is."""
+        lost = [name for name in self._refused if name in LOSES_FUNCTION]
+        rest = [name for name in self._refused if name not in LOSES_FUNCTION]
+        without = f"; WITHOUT {', '.join(lost)}: the server refuses them for this model" if lost else ""
+        return without + (f"; left out, as the server refuses it: {', '.join(rest)}" if rest else "")
+
+    def accepted(self, parts: Sequence[MessagePart]) -> list[MessagePart]:
+        """Returns the parts of a message with those that the model does not take replaced by a note."""
+        return [
+            unreadable(part.name, FILE_NOT_ACCEPTED)
+            if isinstance(part, BinaryPart) and (Feature.IMAGES if part.is_image else Feature.DOCUMENTS) in self
+            else part
+            for part in parts
+        ]
 
     def learn(
         self,
@@ -83,6 +108,12 @@ class ServerLimits:
             self._refused[name] = str(reason)
             tell = log.error if name in LOSES_FUNCTION else log.warning
             tell("the server refuses a part of the request; it is left out from now on", part=name, error=str(reason))
+
+
+def features_of_files(parts: Iterable[MessagePart]) -> set[Feature]:
+    """Returns what a model may refuse of the files of a message."""
+    files = (part for part in parts if isinstance(part, BinaryPart))
+    return {Feature.IMAGES if part.is_image else Feature.DOCUMENTS for part in files}
 
 
 def _refused_features(error: BadRequest, what: str) -> list[Feature]:

@@ -14,6 +14,17 @@ def _any_of(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)
 
 
+REFUSED = (
+    r"(?:(?:not|n't|cannot|never)(?: \w+){0,2} (?:support\w*|enabled?|available|allow\w*|permit\w*|have|"
+    r"implemented|accept\w*|use)|un(?:supported|available)|disabled|no (?:native )?(?:support|endpoints?))"
+)
+
+
+def _refused(subject: str) -> str:
+    """Returns the pattern of a subject with a refusal near it in one sentence, in either order."""
+    return rf"{subject}[^.]{{0,60}}{REFUSED}|{REFUSED}[^.]{{0,60}}{subject}"
+
+
 TOO_LONG = _any_of(
     r"context[ _]length[ _]exceeded|maximum context length|exceeds? the context (?:window|length)",  # OpenAI, vLLM
     r"request too large for|string_above_max_length|tokens_limit_reached|request_too_large",  # OpenAI, GitHub Models
@@ -31,6 +42,10 @@ TOO_LONG = _any_of(
     r"larger than the max(?:imum)? context|max_seq_len|longer than the model'?s? context",  # llama.cpp, SGLang
     r"input length \d+ exceeds|exceeds? the maximum length|context window limit",  # Doubao, Cloudflare
     r"exceeds? the (?:token )?limit of \d+|exceeds? (?:the )?(?:maximum )?(?:number of )?(?:input )?tokens",  # Copilot
+    # What is not known by its words: something that is sent, and that there is too much of it.
+    r"(?<!max_)(?<!image )(?<!file )\b(?:context|prompt|input|conversation|messages?|history|tokens?)(?: \w+){0,4} "
+    r"(?:exceed\w*|(?:is|are) too (?:long|large|big)|overflow\w*|(?:is )?full\b)",
+    r"exceed\w* (?:the |model )?(?:\w+ ){0,2}(?:context|token limit)\b",
 )
 """Collected in github.com/earendil-works/pi (packages/ai, overflow patterns) and github.com/BerriAI/litellm."""
 
@@ -81,25 +96,33 @@ BAD_FILE = _any_of(
 NO_IMAGES = _any_of(
     # Models without vision: OpenRouter with status 404 (github.com/NousResearch/hermes-agent/pull/23411), llama.cpp
     # with 500 (ggml-org/llama.cpp/issues/15377), Ollama with 400 (ollama/ollama/issues/17301), LM Studio
-    # (lmstudio-ai/lmstudio-bug-tracker/issues/362).
-    r"support image input|image input is not supported|content part type|does not support images?",
-    r"(?:not a|is not) multi-?modal model|unknown variant `?image_url|image_url is only supported",
+    # (lmstudio-ai/lmstudio-bug-tracker/issues/362). A format that is not supported says nothing of other images.
+    _refused(r"\b(?:image inputs?|images(?! (?:of|in|with|from|larger|must))|vision|multi-?modal\w*)\b"),
+    r"content part type|(?:not a|is not) multi-?modal model|unknown variant `?image_url|image_url is only supported",
+)
+NO_DOCUMENTS = _any_of(
+    # Content parts of type "file" and "input_file": vLLM "Unknown part type", llama.cpp "unsupported content[].type",
+    # Go and Rust servers name the variants they know.
+    r"types?\W{1,6}(?:input_)?file\b|unknown variant `(?:input_)?file|['\"`]input_file['\"`]",
+    _refused(r"\b(?:file inputs?|input_file|documents|pdf(?: files?)?)\b"),
+    r"unsupported content\[\]\.type",
 )
 
 NO_TOOLS = _any_of(
     # Ollama "… does not support tools" (ollama/ollama, server/routes.go), vLLM (vllm-project/vllm, docs "Tool calling";
     # github.com/docker/model-runner/pull/783), llama.cpp with 500, OpenRouter with 404.
-    r"(?:does not|doesn't|not) support (?:the )?(?:tools?|function|tool[ _-]?(?:use|call))",
-    r"enable-auto-tool-choice|tools param requires --jinja|support tool use|(?:no|not) \w+ supports tool calling",
-    r"(?:tool|function)[ _-]?(?:use|call(?:ing|s)?) (?:is |are )?not (?:supported|enabled|available)",
-    r"auto tool choice is not supported|tools? (?:is|are) not supported",
+    _refused(
+        r"\b(?:tools|tool[ _-](?:use|calls?|calling|choice|capabilit\w+|support)|"
+        r"functions?[ _-]call(?:s|ing)?|functions)\b(?!_id| ids?\b)"
+    ),
+    r"enable-auto-tool-choice|tools param requires --jinja|(?:no|not) \w+ supports tool calling",
 )
 NO_SYSTEM_ROLE = _any_of(
-    # Chat templates of Gemma and Mistral; Gemma at Gemini's API; o1-mini at OpenAI.
-    r"system role (?:is )?not supported|only user(?:,| and) (?:assistant|model)|developer instruction is not enabled",
-    r"does not support '?\"?(?:system|developer)|(?:system|developer) (?:messages?|instructions?|prompts?|role) "
-    r"(?:is|are) not (?:supported|enabled|allowed)",
-    r"does(?: not|n't) support (?:a )?system (?:messages?|prompts?|role|instructions?)",
+    # Chat templates of Gemma and Mistral; Gemma at Gemini's API; o1-mini at OpenAI; servers with a list of roles.
+    _refused(r"(?:\b(?:system|developer) (?:role|messages?|prompts?|instructions?)|['\"`](?:system|developer)['\"`])"),
+    r"only user(?:,| and) (?:assistant|model)|developer instruction is not enabled",
+    r"(?:invalid|unknown|unexpected|unsupported|unrecogni[sz]ed) (?:message )?role\W{1,4}(?:system|developer)\b",
+    r"['\"`](?:system|developer)['\"`] is not one of|should be 'user' or 'assistant'",
 )
 MUST_ALTERNATE = _any_of(r"roles? must alternate|must alternate between|alternat\w+ user/assistant")
 NO_EMPTY_TEXT = _any_of(
@@ -110,6 +133,10 @@ NO_EMPTY_TEXT = _any_of(
 NEEDS_REASONING = _any_of(
     # github.com/continuedev/continue/issues/11285: on every message of the assistant, if only as an empty text.
     r"missing `?reasoning_content|reasoning_content`? .*must be passed back|reasoning_content is required"
+)
+NOT_STORED = _any_of(
+    # Accounts without storage, and gateways before them (developers.openai.com/api/docs/guides/your-data).
+    r"\bstore\W+(?:must be|has to be|should be|only supports) (?:set to )?'?false|zero data retention",
 )
 NOT_KNOWN_FIELD = _any_of(
     # OpenAI "Unknown parameter", pydantic servers "Extra inputs are not permitted", Go servers "unknown field".

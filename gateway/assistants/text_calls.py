@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable
@@ -17,18 +18,31 @@ TextCall = tuple[str, str]
 FUNCTION_XML = re.compile(r"<function=([^>\s]+)>(.*?)(?:</function>|$)", re.DOTALL)
 PARAMETER_XML = re.compile(r"<parameter=([^>\s]+)>(.*?)</parameter>", re.DOTALL)
 """Qwen3-Coder (github.com/QwenLM/Qwen3-Coder, tool parser)."""
+INVOKE_XML = re.compile(r"<(?:｜DSML｜)?invoke name=\"([^\"]+)\">(.*?)(?:</(?:｜DSML｜)?invoke>|$)", re.DOTALL)  # noqa: RUF001  # DeepSeek's
+NAMED_PARAMETER_XML = re.compile(r"<(?:｜DSML｜)?parameter name=\"([^\"]+)\"[^>]*>(.*?)</", re.DOTALL)  # noqa: RUF001  # likewise
+"""Claude, MiniMax (github.com/MiniMax-AI/MiniMax-M2, docs/tool_calling_guide.md), DeepSeek V3.2."""
 ARGUMENT_XML = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 """GLM-4.5 (docs.vllm.ai, "Tool calling", glm45)."""
+NAME_XML = re.compile(r"<name>(.*?)</name>\s*<(?:arguments|parameters)>(.*?)</(?:arguments|parameters)>", re.DOTALL)
 NAME_AND_JSON = re.compile(
-    r"^(?:functions\.)?([\w.-]+?)(?::\d+)?\s*(?:<[^>]*>|\[ARGS\]|```json)?\s*(\{.*\})", re.DOTALL
+    r"^(?:functions\.)?([\w.-]+?)(?::\d+)?\s*(?:<[^>]*>|\[CALL_ID\][\w-]+\[ARGS\]|\[ARGS\]|```json)?\s*(\{.*\})",
+    re.DOTALL,
 )
 """Kimi, DeepSeek and newer Mistral models write the name before the arguments."""
+GEMMA_CALL = re.compile(r"call:\s*([\w.-]+)\s*(\{.*?\})\s*(?=call:|\Z)", re.DOTALL)
+GEMMA_KEY = re.compile(r'([{,]\s*)([A-Za-z_]\w*)\s*:(?=(?:[^"]*"[^"]*")*[^"]*\Z)')
+"""Gemma 4 writes ``call:name{key:<|"|>text<|"|>,other:1}`` (its chat template)."""
+NAME_IN_JSON = re.compile(r'"(?:name|tool_name)"\s*:\s*"([\w.-]+)"')
+ARGUMENTS_IN_JSON = re.compile(r'"(?:arguments|parameters)"\s*:\s*(.*)', re.DOTALL)
+
 SPECIAL_TOKEN = re.compile(r"<[|｜][^|｜<>]{1,40}[|｜]>")  # noqa: RUF001  # DeepSeek's
+AROUND = re.compile(r"\A```\w*\s|\s```\Z|</?(?:\w+:)?(?:tool|function)_calls?>|</?tool_use>|<\|plugin\|>")
+"""What may be around the calls between their marks."""
 
 
 def parse_calls(text: str) -> list[TextCall]:
-    """Returns the calls in the text between the marks of a call; none if it has no known form."""
-    inner = text.strip()
+    """Returns the calls in the text between the marks of a call; none if no function is named in it."""
+    inner = AROUND.sub("\n", text.strip().replace('<|"|>', '"').replace("<escape>", '"')).strip()
     for read in READERS:
         if calls := read(inner):
             return calls
@@ -37,13 +51,41 @@ def parse_calls(text: str) -> list[TextCall]:
 
 def _read_json(text: str) -> list[TextCall]:
     """Reads ``{"name": …, "arguments": …}``: one, several in a row, or a list."""
+    return _calls_in(_json_values(text))
+
+
+def _read_python(text: str) -> list[TextCall]:
+    """Reads ``[name(key="text")]`` (Llama 4, Gemma's ``tool_code``), and JSON's objects as Python writes them."""
+    try:
+        tree = ast.parse(re.sub(r"^print\((.*)\)$", r"\1", text), mode="eval").body
+        return _calls_in([ast.literal_eval(tree)])
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        pass
+    try:
+        return [_python_call(node) for node in (tree.elts if isinstance(tree, ast.List) else [tree])]
+    except (ValueError, UnboundLocalError):
+        return []
+
+
+def _python_call(node: ast.expr) -> TextCall:
+    """Returns a call whose arguments are literals with names. Raises ValueError for anything else."""
+    if not isinstance(node, ast.Call) or node.args or any(keyword.arg is None for keyword in node.keywords):
+        raise ValueError("not a call of a tool")
+    given = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+    return ast.unparse(node.func).rpartition(".")[2], json.dumps(given, ensure_ascii=False, default=str)
+
+
+def _calls_in(values: list[Any]) -> list[TextCall]:
     calls: list[TextCall] = []
-    for part in _json_values(text):
+    for part in values:
         for one in part if isinstance(part, list) else [part]:
             name, arguments = _name_and_arguments(one)
             if not name:
                 return []
-            calls.append((name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)))
+            written = (
+                arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
+            )
+            calls.append((name, written))
     return calls
 
 
@@ -64,22 +106,25 @@ def _name_and_arguments(one: Any) -> tuple[str, Any]:
     if not isinstance(one, dict):
         return "", None
     inner = one["function"] if isinstance(one.get("function"), dict) else one
-    name = as_text(inner.get("name")) or as_text(inner.get("function"))
+    name = next((as_text(inner[key]) for key in ("name", "tool_name", "function", "tool") if inner.get(key)), "")
     arguments: Any = next((inner[key] for key in ("arguments", "parameters", "args", "input") if key in inner), {})
     return name, arguments
 
 
 def _read_function_xml(text: str) -> list[TextCall]:
-    return [(name, _function_arguments(body)) for name, body in FUNCTION_XML.findall(text)]
+    """Reads ``<function=…>`` with parameters as XML or JSON (Llama 3.1), and ``<invoke name=…>``."""
+    named = [(name, _parameters(PARAMETER_XML, body)) for name, body in FUNCTION_XML.findall(text)]
+    return named or [(name, _parameters(NAMED_PARAMETER_XML, body)) for name, body in INVOKE_XML.findall(text)]
 
 
-def _function_arguments(body: str) -> str:
-    """Returns the arguments of ``<function=…>``: parameters as XML, or JSON (Llama 3.1)."""
-    given = {name: _value(value) for name, value in PARAMETER_XML.findall(body)}
+def _parameters(pattern: re.Pattern[str], body: str) -> str:
+    given = {name: _value(value) for name, value in pattern.findall(body)}
     return json.dumps(given, ensure_ascii=False) if given or not body.strip() else body.strip()
 
 
 def _read_argument_xml(text: str) -> list[TextCall]:
+    if named := NAME_XML.findall(text):
+        return [(name.strip(), arguments.strip()) for name, arguments in named]
     name, _, rest = text.partition("<arg_key>")
     if not rest or not re.fullmatch(r"[\w.-]+", name.strip()):
         return []
@@ -94,6 +139,16 @@ def _read_name_and_json(text: str) -> list[TextCall]:
     return list(dict.fromkeys((match[1], match[2]) for match in found if match))
 
 
+def _read_gemma(text: str) -> list[TextCall]:
+    return [(name, GEMMA_KEY.sub(r'\1"\2":', given)) for name, given in GEMMA_CALL.findall(text)]
+
+
+def _read_broken_json(text: str) -> list[TextCall]:
+    """Reads a call whose JSON is broken: the tool says so, and the model may write it again."""
+    name, given = NAME_IN_JSON.search(text), ARGUMENTS_IN_JSON.search(text)
+    return [(name[1], given[1] if given else "")] if name else []
+
+
 def _value(text: str) -> Any:
     try:
         return json_value(text.strip())
@@ -103,7 +158,10 @@ def _value(text: str) -> Any:
 
 READERS: tuple[Callable[[str], list[TextCall]], ...] = (
     _read_json,
+    _read_gemma,
     _read_function_xml,
     _read_argument_xml,
     _read_name_and_json,
+    _read_python,
+    _read_broken_json,
 )

@@ -6,7 +6,6 @@ the first request of a kind, which is not sent; those that are sent are made lik
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,14 +16,15 @@ import httpx2
 import openai
 from yarl import URL
 
+from gateway.assistants.request_body import encode_json
 from gateway.assistants.sse import Json
-from gateway.http_client import HttpClient
+from gateway.http_client import HttpClient, read_limited
 
 CONNECT_SECONDS = 10.0
 LEFT_TO_HTTP = frozenset({"host", "connection", "accept-encoding", "content-length", "cookie"})
 """Headers that depend on the connection or on the single request."""
 
-_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK
+MAX_ERROR_BYTES = 2**20
 
 
 @lru_cache(maxsize=64)  # there are few different URLs
@@ -116,7 +116,7 @@ class Transport:
             template.url_for(path, query or {}),
             headers=template.headers_of(body, headers or {}),
             timeout=template.timeout,
-            body=_encode_json(body).encode() if isinstance(body, dict) else body,
+            body=encode_json(body) if isinstance(body, dict) else body,
         )
         if not 200 <= response.status < 300:  # noqa: PLR2004  # what HTTP calls success
             raise await self._status_error(response, method)
@@ -138,7 +138,7 @@ class Transport:
     async def _status_error(self, response: aiohttp.ClientResponse, method: str) -> openai.APIStatusError:
         """Returns the exception that the SDK has for a response."""
         async with response:
-            content = await response.read()
+            content = await read_limited(response, MAX_ERROR_BYTES)
         headers = [(name, value) for name, value in response.headers.items() if name.lower() != "content-encoding"]
         request = httpx2.Request(method, str(response.url))
         said = httpx2.Response(response.status, headers=headers, content=content, request=request)

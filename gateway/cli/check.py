@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from tempfile import TemporaryDirectory
 
 from gateway import app, assistants, operations
+from gateway.app import Load
+from gateway.cli.try_out import try_out
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
-from gateway.policy.prices import Prices
-from gateway.policy.rules import Rules
+from gateway.policy.prices import Prices, PriceSettings
+from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -21,8 +25,14 @@ from storage.store import SqlStore
 UP_TO_DATE = "up to date"
 
 
-def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yields one result per line of output. Raises nothing."""
+def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckResult]:
+    """Yields one result per line of output. ``wrong``: lines about settings, in whose place there are defaults.
+
+    Raises nothing if ``load`` does not.
+    """
+    settings = load(Settings)
+    for line in wrong:
+        yield CheckResult("settings", ok=False, detail=line)
     database = _check_schema(settings)
     yield database
     try:
@@ -30,23 +40,44 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     except SettingsError as exc:
         yield CheckResult("tools", ok=False, detail=str(exc))
         tools = ()
-    yield from _check_assistant(settings, ToolBox([found.tool for found in tools]))
+    if any(line.startswith(Settings.prefixes) for line in wrong):
+        yield CheckResult("assistant", ok=False, detail="not checked, because of its settings above")
+    else:
+        yield from _check_assistant(settings, ToolBox([found.tool for found in tools]))
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
-    try:
-        yield _check_budgets(settings)
-        for warning in app.exposure_warnings(settings):
-            yield CheckResult("warning", ok=True, detail=warning)
-        store = SqlStore(settings.database_url)
-        adapters = app.platforms(settings, store)
-    except SettingsError as exc:
-        yield CheckResult("settings", ok=False, detail=str(exc))
-        return
-    for adapter in adapters:
-        yield from run_once(_check_platform(adapter))
-        if database.detail == UP_TO_DATE:
-            yield from _check_unparsed(adapter.name, store.unparsed_updates)
-    store.close()
+    yield _check_budgets(settings, load)
+    for warning in app.start_warnings(settings, load):
+        yield CheckResult("warning", ok=True, detail=warning)
+    yield from _check_platforms(settings, load, count_unparsed=database.detail == UP_TO_DATE)
+
+
+def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) -> Iterator[CheckResult]:
+    with _open_store(settings) as store:
+        if store.is_disk_full():
+            yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
+        for build in app.PLATFORM_BUILDERS:
+            try:
+                adapter = build(settings, store, load)
+            except SettingsError as exc:
+                yield CheckResult("settings", ok=False, detail=str(exc))
+                continue
+            if adapter is not None:
+                yield from run_once(_check_platform(adapter))
+                if count_unparsed:
+                    yield from _check_unparsed(adapter.name, store.unparsed_updates)
+
+
+@contextmanager
+def _open_store(settings: Settings) -> Iterator[SqlStore]:
+    """Opens the store; an empty one where the setting is wrong, which the line about the database says."""
+    with TemporaryDirectory() as folder:
+        try:
+            store = SqlStore(settings.database_url)
+        except SettingsError:
+            store = SqlStore(f"sqlite:///{folder}/none.db")
+        with closing(store):
+            yield store
 
 
 def _check_schema(settings: Settings) -> CheckResult:
@@ -68,7 +99,11 @@ def _check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResu
     async def ask() -> Sequence[CheckResult]:
         assistant = assistants.build(settings, toolbox, assistants.NoSharedValues())
         try:
-            return await assistant.check()
+            found = await assistant.check()
+            if not (assistant.is_metered and all(result.ok for result in found) and _may_be_tried(settings)):
+                return found
+            tried = await try_out(assistant, with_image=settings.backend != "threads")  # it would keep the image
+            return (*await assistant.check(), *tried)
         finally:
             await assistant.close()
 
@@ -78,9 +113,15 @@ def _check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResu
         return (CheckResult(settings.backend, ok=False, detail=str(exc)),)
 
 
-def _check_budgets(settings: Settings) -> CheckResult:
+def _may_be_tried(settings: Settings) -> bool:
+    """Returns whether a test message leaves nothing behind: ``threads`` creates an assistant where none is set."""
+    return settings.backend != "threads" or settings.assistant_id is not None
+
+
+def _check_budgets(settings: Settings, load: Load) -> CheckResult:
     model = (settings.openai_model or "") if settings.backend != "offline" else ""
-    return admission.check_budgets(Rules.load(), Prices.load(settings), model)
+    prices = Prices(load(PriceSettings).operator_prices, settings.openai_model or "")
+    return admission.check_budgets(Rules.from_settings(load(AdmissionSettings)), prices, model)
 
 
 async def _check_platform(adapter: Adapter) -> Sequence[CheckResult]:

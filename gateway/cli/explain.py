@@ -148,6 +148,7 @@ def _explain_message(context: ExplainContext, message: Message) -> Explanation:
     findings = [_lists_finding(context, message), _conversation_finding(message, conversation)]
     if message.kind is MessageKind.PROMPT:
         findings += [
+            *_reading_findings(message),
             *_budget_findings(context, message),
             *_rate_findings(context, message),
             *_queue_findings(context, message, conversation),
@@ -195,6 +196,12 @@ def _conversation_finding(message: Message, conversation: Conversation | None) -
         )
     thread = f"thread {conversation.thread_id} of {conversation.backend}" if conversation.thread_id else "no thread yet"
     return Finding("conversation", f"{conversation.id}, {thread}: {place}")
+
+
+def _reading_findings(message: Message) -> Iterator[Finding]:
+    """Yields what the assistant is told of the message, line by line: without markup, mentions as names, and so on."""
+    for number, line in enumerate(message.text_with_attachments.splitlines() or ["nothing"]):
+        yield Finding("read as" if number == 0 else "", line)
 
 
 def _budget_findings(context: ExplainContext, message: Message) -> Iterator[Finding]:

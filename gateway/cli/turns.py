@@ -161,7 +161,7 @@ def _one_line_text(turn: Turn) -> str:
     if turn.erased_at is not None:
         return "(erased)"
     failure = f"[{turn.failure.code}] " if turn.failure else ""
-    return failure + turn.message.text_with_attachments
+    return failure + turn.message.own_text
 
 
 def _truncated(text: str, cells: int) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import LeasedWrite, Rate, Store, TokenRequest, WriteResult
+from gateway.ports.store import LeasedWrite, Store, TokenRequest, WriteResult
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class AsyncStore:
         self._store = store
         self._executor = executor
         self._writes: GroupCommit[LeasedWrite, WriteResult] = GroupCommit(self._apply)
-        self._tokens: GroupCommit[TokenRequest, float | None] = GroupCommit(self._take_tokens)
+        self._tokens: GroupCommit[TokenRequest, float | None] = GroupCommit(self._take_all)
 
     async def read(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
@@ -44,12 +44,12 @@ class AsyncStore:
         """
         return await self._writes.add(change)
 
-    async def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
-        """Takes a token of a bucket in the database, see ``Store.take_token``. Raises StoreUnavailable.
+    async def take_tokens(self, request: TokenRequest) -> float | None:
+        """Takes tokens of a bucket in the database, see ``Store.take_tokens``. Raises StoreUnavailable.
 
-        The tokens that are asked for while others are being taken are the next block: one transaction takes them.
+        What is asked for while other tokens are being taken is taken by one transaction.
         """
-        return await self._tokens.add(TokenRequest(bucket, rate, max_wait))
+        return await self._tokens.add(request)
 
     async def get_value(self, name: str) -> str | None:
         return await self.read(lambda store: store.get_value(name))
@@ -57,7 +57,7 @@ class AsyncStore:
     async def set_value_if_absent(self, name: str, value: str) -> str:
         return await self.read(lambda store: store.set_value_if_absent(name, value))
 
-    async def _take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
+    async def _take_all(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
         return await self.read(lambda store: store.take_tokens(requests))
 
     async def _apply(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult | Exception]:

@@ -12,6 +12,7 @@ GatewayError
 + Overloaded                   too much work is queued: retry after ``retry_after`` seconds
 + StoreUnavailable             the database cannot be reached; nothing was stored
 + LeaseLost                    another process holds the conversation now; stop working on it
++ NotForUs                     the message turned out not to be for the bot: end its turn without a word
 + DeliveryError                the platform did not accept a reply; permanent unless ``retry_after`` is set
 + AssistantError               the assistant did not answer
   + AssistantRateLimited       rejected before a run started: retry after ``retry_after`` seconds
@@ -107,6 +108,12 @@ class LeaseLost(GatewayError):
     """Another process holds the lease on this conversation now."""
 
     code = "lease_lost"
+
+
+class NotForUs(GatewayError):
+    """The message is not for the bot."""
+
+    code = "not_for_us"
 
 
 class DeliveryError(GatewayError):

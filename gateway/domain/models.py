@@ -1,11 +1,13 @@
-"""The domain model: frozen dataclasses without I/O. Imports nothing else of the gateway."""
+"""The domain model: frozen dataclasses without I/O. Imports nothing of the gateway but its own parts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Protocol
+
+from gateway.domain.context import ChatContext, clean_name
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -43,12 +45,47 @@ class File:
     """In bytes; 0 if unknown."""
 
 
+class Content(Protocol):
+    """The content of a file, which may be too large to be in memory as a whole."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    def head(self, count: int) -> bytes:
+        """Returns the first bytes, at most ``count``: at once, so ask for a few hundred kilobytes at most."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yields all of it, from the beginning; may be called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BytesContent:
+    """A small content, in memory."""
+
+    data: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def head(self, count: int) -> bytes:
+        return self.data[:count]
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file with its content, or with the reason why it could not be fetched, worded for the assistant."""
 
     file: File
-    content: bytes = b""
+    content: Content = BytesContent()
     problem: str = ""
 
 
@@ -93,10 +130,23 @@ class Message:
     caller: str = ""
     """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
 
+    context: ChatContext | None = None
+    """Names and quotations that go with it; None: none, or not fetched yet."""
+
+    @property
+    def own_text(self) -> str:
+        """Returns the text with one line per attached file."""
+        return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
+
     @property
     def text_with_attachments(self) -> str:
-        """Returns the text with one line per attached file, as the message appears in a thread's history."""
-        return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
+        """Returns the message as the assistant reads it, and as it appears in a thread's history."""
+        return self.own_text if self.context is None else self.context.render(self.own_text)
+
+    @property
+    def speaker(self) -> str:
+        """Returns the name of who speaks, where several people take part in the conversation; else ""."""
+        return "" if self.context is None else clean_name(self.context.speaker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +238,7 @@ class AuditEvent(StrEnum):
     RUN_RETRIED = "asked again"
     """Why the run was repeated."""
     CUT_OFF = "cut off"
-    """Nothing. The reply ends at a limit of the assistant."""
+    """At which setting of ours; empty for a limit of the assistant. The reply ends there."""
     RESUMED_AFTER_PAUSE = "went on after a pause by"
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"
@@ -287,6 +337,8 @@ class Exchange:
     text: str
     reply: str
     author: str = ""
+    speaker: str = ""
+    """As ``Message.speaker``."""
 
 
 # Events that an assistant yields while it works on a turn.

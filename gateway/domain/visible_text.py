@@ -1,4 +1,4 @@
-"""Tells whether a text shows a reader anything: the one rule for what counts as an empty reply."""
+"""Tells whether a text shows a reader anything, the one rule for what counts as an empty reply; adds notes to it."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ regards as empty: github.com/tdlib/td, td/telegram/misc.cpp."""
 
 def is_visible(text: str) -> bool:
     return INVISIBLE.fullmatch(text) is None
+
+
+def with_note(text: str, note: str) -> str:
+    """Returns a text that was cut somewhere, with a line below that says so. Closes the code block that it cut."""
+    fence = "\n```" if text.count("```") % 2 else ""
+    return f"{text.rstrip()}{fence}\n\n{note}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -63,6 +63,10 @@ class BudgetPeriod(StrEnum):
         return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
+BUDGET_FIELDS = tuple(f"budget_{whose}_{span}" for whose in BudgetScope for span in BudgetPeriod)
+"""The settings of budgets."""
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetLimits:
     """Limits of a budget, in millionths. None: no limit."""
@@ -73,6 +77,8 @@ class BudgetLimits:
 
 class AdmissionSettings(EnvironmentSettings):
     """Settings of who may use the assistant, and for how much."""
+
+    prefixes = ("BUDGET_", "CALLER_TURNS_", "USER_TURNS_")
 
     allowed: str = ""
     """Who is answered: ``platform:name``, comma-separated, where the name is of a user, a channel or a workspace, or
@@ -121,7 +127,7 @@ class AdmissionSettings(EnvironmentSettings):
                 )
         return listed
 
-    @field_validator(*(f"budget_{whose}_{span}" for whose in BudgetScope for span in BudgetPeriod))
+    @field_validator(*BUDGET_FIELDS)
     @classmethod
     def _check_budgets(cls, listed: str) -> str:
         _parse_limits(listed)
@@ -130,6 +136,16 @@ class AdmissionSettings(EnvironmentSettings):
     def budget_limits(self, scope: BudgetScope, period: BudgetPeriod) -> Mapping[str, BudgetLimits]:
         """Returns limits by platform; those under * are for all others."""
         return _parse_limits(getattr(self, f"budget_{scope}_{period}"))
+
+    def wrong_platforms(self, known: Collection[str]) -> Sequence[str]:
+        """Returns a line for each name that no platform has: its rule would bind nobody."""
+        named = {name: set(_parse_names(getattr(self, name))) for name in ("allowed", "blocked")}
+        named |= {name: set(_parse_limits(getattr(self, name))) - {WILDCARD} for name in BUDGET_FIELDS}
+        return [
+            f"{setting.upper()}: there is no platform {platform!r}; write one of {', '.join(known)}."
+            for setting, platforms in named.items()
+            for platform in sorted(platforms - set(known))
+        ]
 
 
 @dataclass(frozen=True, slots=True)

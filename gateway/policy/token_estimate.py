@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.domain.models import Content
+
 PIECE: Final = re.compile(
     r"(?P<word>[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)|(?P<digits>\d{1,3})|(?P<gap>\s*\n\s*|[ \t]{2,})|(?P<space>\s)"
     r"|(?P<signs>[!-/:-@\[-`{-~]+)|(?P<other>.)",
@@ -90,6 +92,8 @@ class ImageSize:
 
 
 UNKNOWN_SIZE = ImageSize(1024, 1024)
+IMAGE_HEAD_BYTES = 256 * 1024
+"""How much of an image is read for its size: in a JPEG it comes after previews and colour profiles."""
 
 
 def image_tokens(size: ImageSize, model: str) -> int:
@@ -101,11 +105,11 @@ def image_tokens(size: ImageSize, model: str) -> int:
     return first + each * _tiles(size)
 
 
-def file_tokens(content: bytes, media_type: str, model: str) -> int:
+def file_tokens(content: Content, media_type: str, model: str) -> int:
     """Returns the tokens of a file that is sent with a message: an image by its size, others by their length."""
     if media_type.startswith("image/"):
-        return image_tokens(image_size(content) or UNKNOWN_SIZE, model)
-    return bytes_tokens(len(content), media_type)
+        return image_tokens(image_size(content.head(IMAGE_HEAD_BYTES)) or UNKNOWN_SIZE, model)
+    return bytes_tokens(content.size, media_type)
 
 
 def bytes_tokens(size: int, media_type: str) -> int:
@@ -159,7 +163,7 @@ def _patches(size: ImageSize) -> int:
 
 
 def image_size(content: bytes) -> ImageSize | None:
-    """Returns the size of a PNG, GIF, WebP or JPEG image; None if it cannot be read."""
+    """Returns the size of a PNG, GIF, WebP or JPEG image, by its beginning; None if it cannot be read."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return _size(content[16:20], content[20:24], "big")
     if content.startswith((b"GIF87a", b"GIF89a")):

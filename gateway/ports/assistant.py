@@ -16,6 +16,7 @@ from gateway.domain.models import (
     UsageCounted,
 )
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 
 HistoryLoader = Callable[[], Awaitable[Sequence[Exchange]]]
 """Loads the exchanges before a turn, oldest first. Called by a backend that needs them."""
@@ -85,8 +86,8 @@ class Assistant(Protocol):
         """
         ...
 
-    async def fetch_file(self, file: File) -> bytes:
-        """Returns the content of a file of a reply. Raises AssistantRefused when it no longer exists."""
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
+        """Writes the content of a file of a reply. Raises AssistantRefused when it no longer exists or is too large."""
         ...
 
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:

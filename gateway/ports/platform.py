@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from gateway.domain.context import ChatContext
 from gateway.domain.models import (
     Attachment,
     ChannelMigrated,
+    Content,
     Feedback,
     File,
     Message,
@@ -19,6 +22,7 @@ from gateway.domain.models import (
     TurnId,
 )
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import Spool
 from gateway.ports.store import Rate
 
 if TYPE_CHECKING:
@@ -103,8 +107,11 @@ class DeliveryContext(Protocol):
         """
         ...
 
-    async def read_file(self, file: File) -> bytes:
-        """Returns the content of a file that the assistant created. Raises AssistantError."""
+    def read_file(self, file: File) -> AbstractAsyncContextManager[Content]:
+        """Gives the content of a file that the assistant created, until the context ends.
+
+        Raises AssistantError; DeliveryError with ``retry_after`` as long as the process has no room for it.
+        """
         ...
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
@@ -202,8 +209,29 @@ class BackgroundReceiver(Protocol):
 class FetchesAttachments(Protocol):
     """An adapter whose messages may have files attached."""
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
-        """Returns one Attachment per file of a turn's message, in order. On the worker's loop. Raises nothing."""
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        """Returns one Attachment per file of a turn's message, in order, with the content in ``spool``.
+
+        On the worker's loop. Raises nothing.
+        """
+        ...
+
+
+TurnLoader = Callable[[int], Awaitable[Sequence[Turn]]]
+"""Loads the newest so many turns before a turn, oldest first. Raises StoreUnavailable."""
+
+
+@runtime_checkable
+class FetchesContext(Protocol):
+    """An adapter that fetches, or looks up, what belongs to a message besides its text."""
+
+    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        """Returns the names and quotations that go with a turn's message; None if there are none to fetch.
+
+        Called by the worker before the assistant is asked, until something is returned, which is stored with the turn.
+        What the platform refuses is left out, and the context says so. ``before``: loads the conversation's turns
+        before this one. Raises NotForUs; DeliveryError if no reply could be delivered, whatever it says; LeaseLost.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
 
 LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -105,12 +106,18 @@ class ReportingStore(Protocol):
         """Returns a person's feedback on any replies, oldest first."""
         ...
 
+    def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
+        """Returns what turns quote of a person's messages that were not said to the bot, each with the turn."""
+        ...
+
     def unfinished_turns_by(self, platform: str, author: str) -> Sequence[TurnId]:
         """Returns the turns of a person that are queued or running."""
         ...
 
     def conversations_of(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
-        """Returns the conversations with a turn or a key of a person, each with whether it has no other person's turns.
+        """Returns the conversations with a turn or a key of a person, or where others' turns quote or name them.
+
+        Each with whether it has no other person's turns.
 
         Erased turns have no author, so they do not make a conversation shared.
         """
@@ -120,8 +127,9 @@ class ReportingStore(Protocol):
         """Erases the turns of one person in a conversation; returns how many.
 
         The conversation loses its thread and the record of its earlier threads: the next turn creates a thread from the
-        remaining turns. Unfinished turns of the person are cancelled. Returns None and does nothing when the
-        conversation is deleted, or has another thread than ``conversation`` says, which may contain their messages too.
+        remaining turns. Unfinished turns of the person are cancelled. What others' turns quote of the person is erased,
+        and so is their name there. Returns None and does nothing when the conversation is deleted, or has another
+        thread than ``conversation`` says, which may contain their messages too.
         """
         ...
 

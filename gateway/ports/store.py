@@ -8,6 +8,7 @@ from enum import StrEnum
 from threading import Event
 from typing import Protocol
 
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import (
     NO_TOKENS,
@@ -44,12 +45,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A token to take, see ``Store.take_tokens``."""
+    """Tokens to take of one bucket, see ``Store.take_tokens``."""
 
     bucket: str
     rate: Rate
     max_wait: float
-    """Seconds; if the token would be valid later, none is taken."""
+    """Seconds; if the first token would be valid later, none is taken."""
+    count: int = 1
+    """How many tokens to take, one after the other."""
 
 
 class TokenBuckets(Protocol):
@@ -72,6 +75,10 @@ class KeyValueStore(Protocol):
 
     def set_value(self, name: str, value: str) -> None:
         """Sets the value of a name, replacing any other. Names begin with the platform's."""
+        ...
+
+    def replace_value(self, name: str, old: str, new: str) -> bool:
+        """Sets the value of a name if it is ``old``; returns whether it was."""
         ...
 
     def delete_value(self, name: str) -> bool:
@@ -117,6 +124,15 @@ class SetRun:
     lease: Lease
     turn: Turn
     run_id: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class SetContext:
+    """Sets the context of the turn's message, so that a retry asks the same. Result: the turn."""
+
+    lease: Lease
+    turn: Turn
+    context: ChatContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +199,9 @@ class ReleaseLease:
     not_started: bool = False
 
 
-LeasedWrite = SetThread | SetRun | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease
+LeasedWrite = (
+    SetThread | SetRun | SetContext | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease
+)
 WriteResult = Turn | Claim | LeaseLost | None
 
 
@@ -281,6 +299,14 @@ class Store(KeyValueStore, Protocol):
         """
         ...
 
+    def complete_queued(self, again: Message) -> bool:
+        """Adds what another event about a message has more, text and files, to its queued turn, which waits no longer.
+
+        The text of a turn that waited for this event is replaced, of any other only extended: it may have been edited.
+        True also when there is nothing more, or no such turn. False: it has files that the turn started without.
+        """
+        ...
+
     def migrate_channel(self, migration: ChannelMigrated) -> None:
         """Moves the conversations of a channel to another one, except those whose new key exists already."""
         ...
@@ -309,7 +335,11 @@ class Store(KeyValueStore, Protocol):
         ...
 
     def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
-        """Takes tokens as ``take_token`` does, in one transaction; returns the result of each, in order."""
+        """Takes tokens as ``take_token`` does, in one transaction; returns the result of each request, in order.
+
+        A result is for the first token of its request, and negative if that has been valid for some time. Each further
+        one is valid an interval after the one before.
+        """
         ...
 
     def block_for(self, bucket: str, seconds: float) -> None:

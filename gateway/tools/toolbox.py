@@ -36,6 +36,10 @@ class ToolBox:
         return bool(self._tools)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tools)
+
+    @property
     def schemas(self) -> tuple[dict[str, Any], ...]:
         """Name, description and parameters (JSON schema) of each tool."""
         return tuple(

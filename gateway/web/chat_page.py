@@ -44,6 +44,8 @@ POLICY_DIRECTIVES = {
 class ChatPageSettings(EnvironmentSettings):
     """Settings of the web chat."""
 
+    prefixes = ("WEB_CHAT_",)
+
     web_chat: bool = True
     """Whether the chat page at ``/`` is served."""
     web_chat_title: str = Field("Chat", max_length=60)

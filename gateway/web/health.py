@@ -37,7 +37,8 @@ OPERATIONS = (
         "readyz",
         "GET",
         "/readyz",
-        "Whether the gateway can answer: the database and the backend are checked at most every few seconds.",
+        "Whether the gateway can answer: the database and the backend are checked at most every few seconds. "
+        "A full disk of the database is a check of its own, `disk`.",
         {
             200: ResponseDoc("It can.", Readiness),
             503: ResponseDoc("A dependency does not answer.", Readiness),

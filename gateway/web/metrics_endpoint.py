@@ -11,10 +11,11 @@ from wsgiref.simple_server import WSGIServer
 import flask
 from flask.typing import ResponseReturnValue
 from prometheus_client import CollectorRegistry, make_wsgi_app, start_wsgi_server
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from gateway.domain.errors import SettingsError, Unauthenticated
 from gateway.observability.metrics import Metrics
+from gateway.setting_values import OwnKey
 from gateway.settings import EnvironmentSettings
 from gateway.web.api import problems
 from gateway.web.api.openapi import Operation, ResponseDoc
@@ -25,7 +26,9 @@ PATH = "/metrics"
 class MetricsSettings(EnvironmentSettings):
     """Settings of metrics."""
 
-    metrics_token: SecretStr | None = None
+    prefixes = ("METRICS_",)
+
+    metrics_token: OwnKey | None = None
     """When set, ``/metrics`` requires it as a bearer token."""
     metrics_port: int = Field(0, ge=0, le=65535)
     """Port on which ``worker`` serves its metrics; 0: none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
@@ -36,6 +36,7 @@ from gateway.domain.models import (
     RunEvent,
     RunId,
     RunStarted,
+    TextDelta,
     ThreadId,
     Turn,
     TurnState,
@@ -49,6 +50,8 @@ from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, 
 from gateway.ports.budgets import AttemptUsage, ModelUsage
 from gateway.ports.store import AppendAuditEntry, SetRun, SetThread, Store
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
+from gateway.worker.reply_limit import ReplyLimit
+from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
 
 HISTORY_TURNS = 200
@@ -59,6 +62,7 @@ MAX_PAID_RETRIES = 2
 LOOK_UP_SECONDS = 20.0
 """How long the end of a cancelled run is waited for, to learn what it used."""
 
+TOO_LONG = "at MAX_REPLY_CHARS"
 RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
 STOPPED_REPLY = "Stopped."
 NOTHING_TO_STOP_REPLY = "There is nothing to stop."
@@ -102,6 +106,7 @@ class AssistantRunner:
         max_retries: int = 4,
         retry_delay: float = 0.5,
         estimator: RequestEstimator | None = None,
+        limits: TurnLimits | None = None,
     ) -> None:
         """``timeout``: seconds that a turn may take. ``max_retries``: how often a failed run is retried, the first time
         after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests that nobody counted.
@@ -113,6 +118,7 @@ class AssistantRunner:
         self._max_retries = max_retries
         self._retry_delay = retry_delay
         self._estimator = estimator or RequestEstimator(assistant.model)
+        self._limits = limits or TurnLimits()
 
     def attempt(
         self,
@@ -254,6 +260,7 @@ class AssistantRunner:
         posting = not attempt.run_started
         attempt.run_started = True
         attempt.meter.begin_call(None if posting else attempt.run_id)
+        limit = ReplyLimit(self._limits.reply_chars)
         try:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
@@ -262,9 +269,14 @@ class AssistantRunner:
                         posting = False
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, RunCompleted):
-                        return await self._checked(attempt, event)
+                        return await self._checked(attempt, event, limit)
+                    elif isinstance(event, TextDelta) and limit.add(event.text):
+                        break
                     elif not isinstance(event, UsageCounted):
+                        self._limits.check_cost(event, attempt.meter.counted)
                         attempt.preview.emit(event)
+                else:
+                    raise AssistantUnavailable("the run ended without an answer")
         except AssistantError as exc:
             attempt.meter.fail(exc)
             if not isinstance(exc, AssistantRateLimited | ThreadBusy):
@@ -272,14 +284,23 @@ class AssistantRunner:
             attempt.run_started = not posting
             attempt.run_id = None  # a rate-limited run has ended; ``resume`` looks for what it left behind
             raise
-        raise AssistantUnavailable("the run ended without an answer")
+        return await self._broken_off(attempt, limit)
 
-    async def _checked(self, attempt: RunAttempt, answer: RunCompleted) -> RunCompleted:
+    async def _broken_off(self, attempt: RunAttempt, limit: ReplyLimit) -> RunCompleted:
+        """Stops a run whose reply is too long already, and returns what there is of it."""
+        log.warning("the answer is longer than MAX_REPLY_CHARS; stopped", turn=attempt.turn.id)
+        await self.stop(attempt)
+        await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=TOO_LONG))
+        return _has_content(RunCompleted(limit.text, cut_off=True))
+
+    async def _checked(self, attempt: RunAttempt, answer: RunCompleted, limit: ReplyLimit) -> RunCompleted:
         """Returns the answer, and marks one that was cut off. Raises AssistantRefused when it is empty."""
-        if answer.cut_off:
-            log.warning("the answer ends at a limit of the assistant", turn=attempt.turn.id, model=answer.model)
-            await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF))
-        return _has_content(answer)
+        fitted = replace(answer, text=limit.fitted(answer.text))
+        if answer.cut_off or fitted != answer:
+            log.warning("the answer ends at a limit", turn=attempt.turn.id, model=answer.model)
+            detail = "" if answer.cut_off else TOO_LONG
+            await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=detail))
+        return _has_content(fitted)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
         history = self._history(attempt.turn)
@@ -351,7 +372,7 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
 def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant remembers of these turns."""
     return tuple(
-        Exchange(each.message.text_with_attachments, each.reply, each.message.author)
+        Exchange(each.message.text_with_attachments, each.reply, each.message.author, each.message.speaker)
         for each in _since_reset(turns)
         if each.reply or each.reply_files
     )

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.rate_limiter import RateLimiter
-from gateway.domain.models import File
+from gateway.domain.models import Content, File
 from gateway.ports.assistant import Assistant
 from gateway.ports.store import Rate, SetPostedMessages
+
+MAX_FILE_BYTES = 50 * 2**20
+"""Of a file that the assistant made. No backend returns more of one."""
 
 
 class WorkerDeliveryContext:
     """Implements ``gateway.ports.platform.DeliveryContext``."""
 
-    def __init__(self, rate_limiter: RateLimiter, assistant: Assistant, lease_guard: LeaseGuard) -> None:
+    def __init__(
+        self, rate_limiter: RateLimiter, assistant: Assistant, spool: FileSpool, lease_guard: LeaseGuard
+    ) -> None:
         self._rate_limiter = rate_limiter
         self._assistant = assistant
+        self._spool = spool
         self._lease_guard = lease_guard
         self._saved = lease_guard.claim.turn.posted_messages
         self.first_attempt = lease_guard.claim.first_attempt
@@ -48,9 +56,11 @@ class WorkerDeliveryContext:
             await self._lease_guard.write(partial(SetPostedMessages, posted_messages=posted))
             self._saved = posted
 
-    async def read_file(self, file: File) -> bytes:
+    @asynccontextmanager
+    async def read_file(self, file: File) -> AsyncIterator[Content]:
         await self.commit()
-        return await self._assistant.fetch_file(file)
+        async with self._spool.kept(partial(self._assistant.fetch_file, file), MAX_FILE_BYTES) as content:
+            yield content
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         await self.commit()

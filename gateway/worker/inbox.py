@@ -72,6 +72,10 @@ class WorkerHandle(Protocol):
         """Returns a context manager to hold while a message is accepted; turns that are due start afterwards."""
         ...
 
+    def wake_up(self, delay: float = 0.0) -> None:
+        """Looks for turns that are due, in so many seconds. No I/O."""
+        ...
+
     def start_claim(self, claim: Claim, since: float) -> None:
         """Starts work on a claim that was requested at ``since``, by ``lease_clock``. No I/O."""
         ...
@@ -185,11 +189,28 @@ class StoreInbox:
         except Overloaded as exc:
             await self._refuse_overloaded(message, exc)
             return
-        if not message.album_item_id or accepted.is_new:
+        if accepted.is_new:
+            if message.debounce_seconds:
+                self._worker.wake_up(message.debounce_seconds)
+            return
+        if not message.album_item_id:
+            await self._complete(message, accepted.turn)
             return
         if not await self._store.read(lambda store: store.append_to_queued(message)):
             message_id = f"{message.message_id}:{message.album_item_id}"
             await self.accept(replace(message, message_id=message_id, album_item_id="", debounce_seconds=0.0))
+
+    async def _complete(self, again: Message, turn: Turn) -> None:
+        """Adds what a second event about a message says more to its turn, or as a turn of its own if it has started."""
+        known = {file.reference for file in turn.message.files}
+        files = tuple(file for file in again.files if file.reference not in known)
+        if turn.state is not TurnState.QUEUED and not files:
+            return
+        if await self._store.read(lambda store: store.complete_queued(again)):
+            self._worker.wake_up()
+        else:
+            rest = replace(again, message_id=f"{again.message_id}:rest", files=files, debounce_seconds=0.0)
+            await self.accept(rest)
 
     async def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
         """Records the message as a failed turn, so that its author is told, unless such a notice is pending already."""

@@ -14,19 +14,21 @@ from typing import Any, cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.retry import Backoff
-from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost
+from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.models import AuditEvent, Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import AdmissionControl, Denial, Grant
-from gateway.ports.assistant import AttachmentLoader, no_attachments
-from gateway.ports.platform import Adapter, DeliveryContext, FetchesAttachments
+from gateway.ports.platform import Adapter, DeliveryContext
 from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease
 from gateway.worker.assistant_runner import AssistantRunner, RunAttempt, failure_of
+from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.turn_files import LEFT_OUT_NOTICE, TurnFiles
 
 MAX_ATTEMPTS = 5
 """How many attempts at a turn may be interrupted, as when the process died, before it fails."""
@@ -111,14 +113,17 @@ class TurnProcessor:
         admission: AdmissionControl,
         metrics: Metrics,
         tracing: Tracing,
+        spool: FileSpool,
     ) -> None:
         self._store = store
         self._assistant_runner = assistant_runner
+        self._context_fetcher = ContextFetcher(store)
         self._admission = admission
         self._adapters = adapters
         self._delivery_context_of = delivery_context_of
         self._metrics = metrics
         self._tracing = tracing
+        self._spool = spool
         self._background_tasks: set[asyncio.Task[Any]] = set()
 
     async def process_turn(self, task: ConversationTask, *, may_claim_next: Callable[[], bool]) -> bool:
@@ -174,11 +179,12 @@ class TurnProcessor:
         """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored."""
         turn, stream = work.claim.turn, PreviewStream()
         preview = asyncio.create_task(self._stream_preview(turn, stream, context))
-        work.attempt = self._assistant_runner.attempt(work.lease_guard, stream.put, self._attachments(turn))
+        files = TurnFiles(turn, self._adapters[work.platform], self._spool)
+        work.attempt = self._assistant_runner.attempt(work.lease_guard, stream.put, files.load)
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
-                outcome = await self._outcome(work, work.attempt)
+                outcome = await self._outcome(work, work.attempt, files, context)
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease and the turn as they are now: they may be newer than those the turn was started with.
@@ -187,6 +193,7 @@ class TurnProcessor:
             self._create_background_task(self._settle_if_ended(turn, work.attempt))  # it may have been deleted
             raise
         finally:
+            files.close()
             stream.close()
             await _finish_preview(preview)
         if turn.state is TurnState.CANCELLED:
@@ -197,7 +204,9 @@ class TurnProcessor:
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
         return turn
 
-    async def _outcome(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
+    async def _outcome(
+        self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
+    ) -> RecordOutcome:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
@@ -206,7 +215,7 @@ class TurnProcessor:
             return RecordOutcome(lease, turn, failure=CANCELLED)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
-        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt))
+        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, outbox))
         try:
             await asyncio.wait((work.outcome_task,))
         finally:
@@ -219,15 +228,26 @@ class TurnProcessor:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
             return await self._outcome_of(work, attempt, failure=failure_of(exc))
 
-    async def _start_attempt(self, work: ConversationTask, attempt: RunAttempt) -> RecordOutcome:
-        """Returns the reply, or the failure if the operator's rules do not admit the turn. Raises AssistantError."""
+    async def _start_attempt(
+        self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
+    ) -> RecordOutcome:
+        """Returns the reply, or the failure if the turn is not admitted or not deliverable. Raises AssistantError."""
         lease, turn = work.claim.lease, work.claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
             return RecordOutcome(lease, turn, failure=admitted.failure)
         work.budget_grant = admitted
+        try:
+            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
+        except NotForUs:
+            await self._store.read(lambda store: store.cancel_turn(turn.id))
+            return RecordOutcome(lease, turn, failure=CANCELLED)
+        except DeliveryError as exc:
+            log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
+            return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         reply = await self._assistant_runner.run_turn(attempt)
-        return await self._outcome_of(work, attempt, reply=admitted.with_notice(reply.text), files=reply.files)
+        text = f"{reply.text}\n\n{LEFT_OUT_NOTICE}" if files.left_out else reply.text
+        return await self._outcome_of(work, attempt, reply=admitted.with_notice(text), files=reply.files)
 
     async def _outcome_of(
         self,
@@ -264,12 +284,6 @@ class TurnProcessor:
         expense = self._admission.expense_of(await self._assistant_runner.usage_of(attempt))
         if await self._admission.settle_ended(turn.id, expense):
             self._metrics.expense_added(turn.message.key.platform, expense)
-
-    def _attachments(self, turn: Turn) -> AttachmentLoader:
-        adapter = self._adapters[turn.message.key.platform]
-        if turn.message.files and isinstance(adapter, FetchesAttachments):
-            return partial(adapter.fetch_attachments, turn)
-        return no_attachments
 
     async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
         try:

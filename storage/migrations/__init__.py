@@ -7,9 +7,12 @@ no code has used since OLDEST_COMPATIBLE.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import Enum, auto
 from typing import Final
 
@@ -20,7 +23,7 @@ from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage import sql
 from storage.database import Database
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0009")
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
 """The oldest revision whose code works on a database of the newest revision."""
@@ -41,6 +44,13 @@ PAUSE_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 600.0
 LOCK_NOT_AVAILABLE: Final = ("55P03", "40P01")
 """SQLSTATEs for a lock that is not available, https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+
+UPGRADE: Final = """
+import json, sys
+sys.path[:], url = json.load(sys.stdin)
+from storage.migrations import upgrade
+upgrade(url)
+"""
 
 log = logs.get_logger(__name__)
 
@@ -86,6 +96,18 @@ def upgrade(url: str) -> None:
             with database.transaction() as connection:
                 for revision in _missing(connection):
                     _run_revision(connection, revision)
+
+
+def upgrade_apart(url: str) -> None:
+    """Migrates as ``upgrade`` does, in a process of its own: what Alembic loads would stay in this one."""
+    if not is_current(url):
+        command, nowhere = [sys.executable, "-c", UPGRADE], subprocess.DEVNULL
+        with suppress(OSError):  # there is no such program, where Python is a part of another one
+            # The URL may contain a password, so it is no argument.
+            subprocess.run(  # noqa: S603  # the program is a constant
+                command, input=json.dumps([sys.path, url]), text=True, stdout=nowhere, stderr=nowhere, check=False
+            )
+    upgrade(url)  # what that process could not do is done, or fails, here
 
 
 @contextmanager

@@ -269,7 +269,7 @@ FAILURES = [
     (AssistantRateLimited(), 429, "rate_limited", "60"),
     (AssistantTimedOut(), 504, "timed_out", None),
     (AssistantUnavailable("connect to 10.0.0.7 refused"), 502, "assistant_failed", None),
-    (AssistantRefused(user_message="The reply was filtered."), 502, "assistant_failed", None),
+    (AssistantRefused(user_message="The reply was filtered."), 502, "refused", None),
 ]
 
 

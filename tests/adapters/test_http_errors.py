@@ -220,7 +220,7 @@ def test_no_headers_whatever_are_an_error_of_ours(shared: Chat, headers: dict[st
         (Overloaded("Too many.", retry_after=2.1), 503, "overloaded", "3"),
         (Overloaded("Too many."), 503, "overloaded", "5"),
         (StoreUnavailable("postgresql://bot:pw@db refused"), 503, "store_unavailable", "5"),
-        (AssistantMisconfigured("401 for key sk-123"), 502, "assistant_failed", None),
+        (AssistantMisconfigured("401 for key sk-123"), 502, "misconfigured", None),
     ],
 )
 def test_a_core_that_cannot_take_a_message_says_when_to_come_back(

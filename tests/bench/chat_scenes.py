@@ -17,6 +17,7 @@ from tests.bench.plan import (
     CALLERS,
     CHUNK_SECONDS,
     IN_FLIGHT,
+    RUNS_OF_MANY,
     THINK_SECONDS,
     Backend,
     BenchPlan,
@@ -36,6 +37,8 @@ SINGLE_SECTION, MANY_SECTION, FIRST_TOKEN_SECTION, MEMORY_SECTION = (
 )
 STALL_SECTION = f"Event loop held up, ms, {CALLERS} callers at once"
 SETTLE_SECONDS = 1.0
+MANY_SECONDS = 240.0
+"""How long the most waiting callers may take to connect, also on a busy machine."""
 
 
 class ChatScenes:
@@ -158,6 +161,8 @@ class ChatScenes:
     def _in_flight(self) -> Iterator[Measurement]:
         for backend in self._plan.held_by:
             yield self._hold(backend, f"{backend}: {IN_FLIGHT} callers waiting")
+        if self._plan.most_waiting:
+            yield self._hold_many(self._plan.most_waiting)
         for backend in self._plan.held_without_callers:
             yield self._hold(backend, f"{backend}: {IN_FLIGHT} turns, no caller waiting", prefer="respond-async")
 
@@ -172,6 +177,27 @@ class ChatScenes:
                 usage = server.usage()
                 self._note_errors(server.name, let_go())
         return _memory(name, usage, limit=150)
+
+    def _hold_many(self, callers: int) -> Measurement:
+        """Keeps so many callers waiting, some for a run and the others for their turn."""
+        name = f"responses: {callers:,} callers waiting, {RUNS_OF_MANY:,} of them for a run"
+        self._report_progress(name)
+        settings = {"MAX_RUNS": f"{RUNS_OF_MANY}", "MAX_WAITING_CALLERS": f"{callers}"}
+        settings |= dict.fromkeys(("MAX_QUEUE", "MAX_QUEUE_PER_PLATFORM"), f"{2 * callers}")
+        # As behind a proxy: so many callers of one address, who do not all send at once what they have to.
+        settings |= {"TRUSTED_PROXIES": "1", "CHAT_WAIT_SECONDS": f"{THINK_SECONDS:g}"}
+        with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
+            server = self._processes.start_gateway(fake, "responses", "held-many", **settings)
+            with hold_in_flight(LoadOrder("hold", server.url, callers, rate=ARRIVALS_PER_SECOND)) as let_go:
+                wait_until(
+                    lambda: min(fake.connections() / RUNS_OF_MANY, server.connections() / callers) >= 1,
+                    f"{name}: not all callers were connected, or not all runs in flight, at once",
+                    MANY_SECONDS,
+                )
+                time.sleep(SETTLE_SECONDS)
+                usage = server.usage()
+                self._note_errors(server.name, let_go())
+        return _memory(name, usage, limit=600)
 
 
 def _idle(backend: Backend, server: BenchServer) -> Measurement:

@@ -53,9 +53,9 @@ def hold_in_flight(order: LoadOrder) -> Iterator[Callable[[], LoadResult]]:
         yield lambda: _finish(process)
 
 
-def wait_until(condition: Callable[[], bool], message: str) -> None:
+def wait_until(condition: Callable[[], bool], message: str, seconds: float = TIMEOUT_SECONDS) -> None:
     """Polls until the condition is true. Raises TimeoutError with this message."""
-    until = time.monotonic() + TIMEOUT_SECONDS
+    until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             raise TimeoutError(message)

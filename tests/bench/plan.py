@@ -17,6 +17,8 @@ CALLERS = 50
 IN_FLIGHT = 1000
 ARRIVALS_PER_SECOND = 200.0
 """Rate at which the turns in flight are sent."""
+RUNS_OF_MANY = 2000
+"""How many runs the gateway has at once while more callers than that wait."""
 CHUNK_SECONDS = 0.01
 """Between two chunks of a reply, when the first token is timed."""
 THINK_SECONDS = 600.0
@@ -45,6 +47,8 @@ class BenchPlan:
     """Backends whose memory with turns in flight is measured."""
     held_without_callers: tuple[Backend, ...]
     """Backends for which that is repeated without waiting callers."""
+    most_waiting: int
+    """Callers that wait in one process, more than it has runs; 0: not measured."""
     slack_events: int
     """Events sent as fast as they are acknowledged, while runs wait."""
     slack_bursts: tuple[int, ...]
@@ -75,6 +79,7 @@ FULL = BenchPlan(
     first_tokens=80,
     held_by=BACKENDS,
     held_without_callers=("responses",),
+    most_waiting=10_000,
     slack_events=900,
     slack_bursts=(600, 1000),
     telegram_burst=1000,
@@ -95,6 +100,7 @@ QUICK = BenchPlan(
     first_tokens=15,
     held_by=("responses",),
     held_without_callers=(),
+    most_waiting=0,
     slack_events=300,
     slack_bursts=(600,),
     telegram_burst=200,

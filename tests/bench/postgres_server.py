@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 
 from storage.migrations import upgrade
 from tests import postgres
+from tests.bench.usage import cpu_seconds_of_server, parent_of
 
 DEFAULT_SETTINGS = {
     "fsync": "on",
@@ -32,6 +33,11 @@ class DatabaseServer:
         url = postgres.new_database(self._sockets)
         upgrade(url)
         return url
+
+    def cpu_seconds(self) -> float:
+        """Returns the CPU time of all its processes so far."""
+        with psycopg.connect(host=self._sockets, user="postgres", dbname="postgres") as connection:
+            return cpu_seconds_of_server(parent_of(connection.info.backend_pid))
 
 
 @contextmanager

@@ -34,6 +34,8 @@ WAITING_SECTION = f"Turns a second over PostgreSQL, the assistant answers after 
 TABLE_SECTION = "A full table, ms"
 DEATH_SECTION = "A process is killed, s"
 
+CPU_NAME = "CPU ms a turn, PostgreSQL included"
+
 PROGRESS_QUERY = """
 SELECT count(*), count(delivered_at), count(run_id), coalesce(min(received_at), 0), coalesce(max(delivered_at), 0)
 FROM turns
@@ -56,6 +58,16 @@ class TurnProgress:
         return self.delivered / (self.last_at - self.first_at)
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleResult:
+    """What one load took."""
+
+    rate: float
+    """Turns a second."""
+    cpu_ms: float
+    """CPU milliseconds a turn, of all core processes and PostgreSQL."""
+
+
 class ScaleScenes:
     """Runs the scale scenes in the sizes of the plan."""
 
@@ -71,7 +83,7 @@ class ScaleScenes:
             self._report_progress(f"starting {max(PROCESSES)} core processes")
             cores = self._processes.start_cores(max(PROCESSES))
             yield from self._instant(server, cores)
-            yield self._shared(server, cores)
+            yield from self._shared(server, cores)
             yield from self._waiting(server, cores, CAPACITY, self._plan.low_capacity_turns)
             yield from self._waiting(server, cores, HIGH_CAPACITY, self._plan.high_capacity_turns)
             # The kill scene waits for a lease to expire; the table is filled meanwhile.
@@ -84,29 +96,32 @@ class ScaleScenes:
 
     def _instant(self, server: DatabaseServer, cores: Sequence[CoreProcess]) -> Iterator[Measurement]:
         turns = self._plan.instant_turns
-        rates = {
-            processes: median([self._rate(server, cores[:processes], turns) for _ in range(self._plan.rounds)])
+        loads = {
+            processes: self._median_load(server, cores[:processes], turns, receivers=processes)
             for processes in PROCESSES
         }
+        rates = {processes: load.rate for processes, load in loads.items()}
+        costs = {processes: load.cpu_ms for processes, load in loads.items()}
         for processes, rate in rates.items():
             yield Measurement(INSTANT_SECTION, _process_count(processes), rate, *_compared_with_one(processes, rates))
         yield Measurement(INSTANT_SECTION, "the best", max(rates.values()), target=at_least(800))
+        for processes, cost in costs.items():
+            name = f"{CPU_NAME}, {_process_count(processes)}"
+            yield Measurement(INSTANT_SECTION, name, cost, *_compared_with_one(processes, costs))
 
-    def _shared(self, server: DatabaseServer, cores: Sequence[CoreProcess]) -> Measurement:
+    def _shared(self, server: DatabaseServer, cores: Sequence[CoreProcess]) -> Iterator[Measurement]:
         """Measures two processes of which one receives all messages, as ``web`` and ``worker`` do."""
         turns = self._plan.instant_turns
-        alone, both = (
-            median([self._rate(server, cores[:count], turns, receivers=1) for _ in range(self._plan.rounds)])
-            for count in (1, 2)
-        )
+        alone, both = (self._median_load(server, cores[:count], turns, receivers=1) for count in (1, 2))
         name = "a process that receives, one that only works"
-        return Measurement(SHARED_SECTION, name, both, alone, ONE_PROCESS, at_least_times(1.5))
+        yield Measurement(SHARED_SECTION, name, both.rate, alone.rate, ONE_PROCESS, at_least_times(1.5))
+        yield Measurement(SHARED_SECTION, CPU_NAME, both.cpu_ms, alone.cpu_ms, ONE_PROCESS)
 
     def _waiting(
         self, server: DatabaseServer, cores: Sequence[CoreProcess], capacity: int, turns: int
     ) -> Iterator[Measurement]:
         rates = {
-            processes: self._rate(server, cores[:processes], turns, capacity=capacity, run_seconds=RUN_SECONDS)
+            processes: self._load(server, cores[:processes], turns, capacity=capacity, run_seconds=RUN_SECONDS).rate
             for processes in PROCESSES
         }
         for processes, rate in rates.items():
@@ -114,7 +129,13 @@ class ScaleScenes:
             name = f"{_process_count(processes)}, up to {capacity} runs in each"
             yield Measurement(WAITING_SECTION, name, rate, *_compared_with_one(processes, rates), target=aim)
 
-    def _rate(
+    def _median_load(
+        self, server: DatabaseServer, cores: Sequence[CoreProcess], turns: int, *, receivers: int
+    ) -> ScaleResult:
+        loads = [self._load(server, cores, turns, receivers=receivers) for _ in range(self._plan.rounds)]
+        return ScaleResult(median([load.rate for load in loads]), median([load.cpu_ms for load in loads]))
+
+    def _load(
         self,
         server: DatabaseServer,
         cores: Sequence[CoreProcess],
@@ -123,8 +144,8 @@ class ScaleScenes:
         capacity: int = HIGH_CAPACITY,
         run_seconds: float = 0.0,
         receivers: int | None = None,
-    ) -> float:
-        """Returns turns per second over all core processes; ``receivers`` of them receive the same number each."""
+    ) -> ScaleResult:
+        """Loads all core processes; ``receivers`` of them receive the same number of turns each."""
         receivers = receivers or len(cores)
         url, each = server.new_database(), turns // receivers
         conversations = each if run_seconds else each // TURNS_PER_CONVERSATION
@@ -132,14 +153,16 @@ class ScaleScenes:
         for number, core in enumerate(cores):
             received = each if number < receivers else 0
             core.open(CoreOrder(url, core.name, received, conversations, capacity, run_seconds))
+        before = server.cpu_seconds() + sum(core.cpu_seconds() for core in cores)
         for core in cores:
             core.start_accepting()
         for core in cores:
             core.wait_until_accepted()
         progress = _wait_for_progress(url, lambda now: now.delivered == each * receivers, "turns were not delivered")
+        spent = server.cpu_seconds() + sum(core.cpu_seconds() for core in cores) - before
         for core in cores:
             core.close()
-        return progress.rate
+        return ScaleResult(progress.rate, 1000 * spent / (each * receivers))
 
     # ------------------------------------------------------------ a process is killed
 

@@ -33,6 +33,7 @@ from gateway.domain.models import (
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.spool import FileWriter
 from gateway.settings import Settings
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
@@ -110,7 +111,7 @@ class WaitingAssistant:
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         pass
 
-    async def fetch_file(self, file: File) -> bytes:
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
         raise NotImplementedError
 
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.bench.postgres_server import DatabaseServer, database_server
 from tests.bench.scale_core import CoreOrder
 from tests.bench.telegram_processes import TelegramProcesses
+from tests.bench.usage import usage_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class CoreProcess:
 
     def close(self) -> None:
         self._command("", "closed")
+
+    def cpu_seconds(self) -> float:
+        return usage_of(self.process.pid).cpu_seconds
 
     def kill(self) -> None:
         """Kills it with SIGKILL."""

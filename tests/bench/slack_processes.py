@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from tests.bench.processes import ROOT, BenchProcesses, BenchServer, free_port
@@ -38,11 +39,14 @@ class SlackProcesses(BenchProcesses):
         process = self._start_module("slack", ["tests.bench.slack_stub"], {})
         return StubServer("slack", self._wait_for_line(process, "http", "slack"), process)
 
-    def start_slack_gateway(self, fake: BenchServer, slack: BenchServer) -> BenchServer:
+    def start_slack_gateway(
+        self, fake: BenchServer, slack: BenchServer, module: Sequence[str] = ("gateway", "serve")
+    ) -> BenchServer:
         return self.start_gateway(
             fake,
             "responses",
             "slack-gateway",
+            module,
             SLACK_API_URL=f"{slack.url}/api/",
             SLACK_BOT_TOKEN=TOKEN,
             SLACK_SIGNING_SECRET=SIGNING_SECRET,

@@ -16,6 +16,7 @@ from adapters.telegram.settings import TelegramSettings
 from gateway.ports.platform import Request
 from tests.bench import telegram_stub
 from tests.bench.measurements import Measurement, at_least_times, at_most_more, below, median, p99
+from tests.bench.sampled_gateway import component_of
 from tests.bench.slack_scenes import at_most_times
 from tests.bench.slack_stub import AnswerTimes, build_event, channel, marker
 from tests.bench.table import table_of
@@ -132,3 +133,17 @@ def test_the_telegram_stub_recognises_a_complete_reply(method: bytes, said: str,
     answers = telegram_stub.TelegramAnswerTimes()
     assert answers.respond(method, f"chat_id={telegram_stub.FIRST_CHAT + 57}&text={said}".encode())["ok"]
     assert (57 in answers.at) is answered
+
+
+@pytest.mark.parametrize(
+    ("path", "component"),
+    [
+        ("/srv/gateway/web/http_protocol.py", "HTTP server"),
+        ("/srv/gateway/assistants/transport.py", "HTTP client"),
+        ("/srv/gateway/assistants/responses/backend.py", "assistant backend"),
+        ("/usr/lib/python3.11/site-packages/sqlalchemy/engine/base.py", "database"),
+        ("/usr/lib/python3.11/asyncio/events.py", None),
+    ],
+)
+def test_cpu_time_counts_for_the_component_of_a_source_file(path: str, component: str | None) -> None:
+    assert component_of(path) == component

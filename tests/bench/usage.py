@@ -31,6 +31,15 @@ def usage_of(pid: int) -> ProcessUsage:
     return reduce(operator.add, filter(None, map(_usage, _with_children(pid))))
 
 
+def cpu_seconds_of_server(pid: int) -> float:
+    """Returns the CPU time of a process, of its children, and of those of them that have ended."""
+    return sum(map(_cpu_seconds, _with_children(pid))) + _cpu_seconds(pid, first=13)
+
+
+def parent_of(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
 def connections_to(port: int) -> int:
     """Returns the number of established connections to a local port."""
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
@@ -53,10 +62,15 @@ def _usage(pid: int) -> ProcessUsage | None:
         return None
 
 
-def _cpu_seconds(pid: int) -> float:
-    # After the name, which may contain anything, the state is the first field; utime and stime are the 12th and 13th.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+def _cpu_seconds(pid: int, first: int = 11) -> float:
+    """``first``: index of the user's and the system's time in ``_stat``; 13: of children that have ended."""
+    fields = _stat(pid)
+    return (int(fields[first]) + int(fields[first + 1])) / CLOCK_TICKS
+
+
+def _stat(pid: int) -> list[str]:
+    """Returns the fields of /proc/PID/stat after the name, which may contain anything (man 5 proc)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _proc_table(pid: int, name: str) -> dict[str, int]:

@@ -32,6 +32,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     settings = {
         "SLACK_API_URL": f"{slack.url}/api/",
         "SLACK_BOT_TOKEN": BOT_TOKEN,
+        "SLACK_NAMES": "false",
         "SLACK_STREAM_SECONDS": "0.1",
     }
     settings |= {"SLACK_APP_TOKEN": APP_TOKEN} if mode == "socket" else {"SLACK_SIGNING_SECRET": SIGNING_SECRET}

@@ -8,6 +8,7 @@ from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import Exchange, File, RunCompleted, RunStarted, TextDelta, ThreadId
 from gateway.ports.assistant import Assistant
 from tests.contracts.assistant_session import AssistantSession, make_attachment
+from tests.fakes.file_contents import file_of
 
 
 class AssistantContract:
@@ -97,7 +98,7 @@ class AssistantContract:
         self, assistant: Assistant, reference: str
     ) -> None:
         with pytest.raises(AssistantRefused) as caught:
-            await assistant.fetch_file(File("plan.pdf", reference))
+            await file_of(assistant, File("plan.pdf", reference))
         assert caught.value.user_message.endswith(".")
 
     async def test_the_check_succeeds_and_names_the_backend(self, assistant: Assistant) -> None:

@@ -15,6 +15,7 @@ from gateway.domain.models import Attachment, UsageCounted
 from gateway.ports.assistant import Assistant
 from tests.contracts.assistant_online import FAULTS, WithFakeServer
 from tests.contracts.assistant_session import AssistantSession, make_attachment
+from tests.fakes.file_contents import file_of
 from tests.fakes.openai_files import ModelInput
 from tests.fakes.openai_server import CallTool, FakeOpenAI, HttpFault, MakeFile, MakeImage, Say
 
@@ -184,7 +185,7 @@ class GeneratedFilesContract(WithFakeServer):
         assert await session.say("Plan it") == "Here is the [new] plan, and a plot."
         (file,) = session.answer.files
         assert (file.name, file.media_type) == ("plan.csv", "text/csv")
-        assert await another.fetch_file(file) == b"1,2"
+        assert await file_of(another, file) == b"1,2"
 
     async def test_a_generated_image_comes_with_the_answer(
         self, fake: FakeOpenAI, session: AssistantSession, another: Assistant
@@ -194,7 +195,7 @@ class GeneratedFilesContract(WithFakeServer):
         (file,) = session.answer.files
         assert file.media_type == "image/png"
         assert file.name.endswith(".png")
-        assert await another.fetch_file(file) == PNG
+        assert await file_of(another, file) == PNG
 
     async def test_generated_files_of_every_round_come_once(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         call = CallTool("add", {"a": 1, "b": 2})
@@ -227,7 +228,7 @@ class GeneratedFilesContract(WithFakeServer):
         posts = len(fake.posts(self.RUN_PATH))
         answer = await session.attempt(turn, first=False)
         assert len(fake.posts(self.RUN_PATH)) == posts
-        assert PNG in [await another.fetch_file(file) for file in answer.files]
+        assert PNG in [await file_of(another, file) for file in answer.files]
 
     @pytest.mark.parametrize("kind", ["cut", "end_early", "garbage", "error_event"])
     async def test_an_interrupted_stream_loses_no_file(
@@ -248,7 +249,7 @@ class GeneratedFilesContract(WithFakeServer):
         for name in file.reference.split():
             fake.forget_object(name)
         with pytest.raises(AssistantRefused) as caught:
-            await session.assistant.fetch_file(file)
+            await file_of(session.assistant, file)
         assert caught.value.code == "file_gone"
         assert "no longer available" in caught.value.user_message
 
@@ -262,5 +263,5 @@ class GeneratedFilesContract(WithFakeServer):
         fake.faults.add(HttpFault(method="GET", status=503), HttpFault(method="GET", kind="cut"))
         for _ in range(2):
             with pytest.raises(AssistantUnavailable):
-                await session.assistant.fetch_file(file)
-        assert await session.assistant.fetch_file(file)
+                await file_of(session.assistant, file)
+        assert await file_of(session.assistant, file)

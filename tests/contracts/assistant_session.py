@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -16,6 +17,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.models import (
     Attachment,
+    BytesContent,
     ConversationKey,
     Exchange,
     File,
@@ -39,7 +41,7 @@ RETRY_SECONDS = 0.02
 
 
 def make_attachment(name: str, content: bytes = b"", *, media_type: str = "", problem: str = "") -> Attachment:
-    return Attachment(File(name, f"pigeon {name}", media_type, len(content)), content, problem)
+    return Attachment(File(name, f"pigeon {name}", media_type, len(content)), BytesContent(content), problem)
 
 
 @dataclass
@@ -56,6 +58,8 @@ class AssistantSession:
     attachments_to_send: Sequence[Attachment] = ()
     """Attachments of the next messages."""
     attachment_loads: int = 0
+    context: ChatContext | None = None
+    """Of the next messages."""
 
     async def open_thread(self) -> ThreadId:
         if self.thread_id is None:
@@ -72,7 +76,7 @@ class AssistantSession:
     def make_turn(self, text: str) -> Turn:
         number = len(self.exchanges) + 1
         files = tuple(one.file for one in self.attachments_to_send)
-        message = Message(ConversationKey("test"), f"m{number}", text, files=files)
+        message = Message(ConversationKey("test"), f"m{number}", text, files=files, context=self.context)
         return Turn(TurnId(f"turn_{number}"), 1, number, message, TurnState.RUNNING)
 
     async def say(self, text: str, *, may_have_begun: bool = False) -> str:
@@ -98,7 +102,8 @@ class AssistantSession:
                 self.errors.append(exc)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self.exchanges.append(Exchange(turn.message.text_with_attachments, answer.text))
+                said = turn.message.text_with_attachments
+                self.exchanges.append(Exchange(said, answer.text, speaker=turn.message.speaker))
                 self.run_id = None
                 return answer.text
         raise AssertionError(f"no answer in {ATTEMPTS} attempts: {self.errors}")

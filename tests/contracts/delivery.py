@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from gateway.domain.errors import AssistantUnavailable, DeliveryError, LeaseLost, StoreUnavailable
-from gateway.domain.models import File, TextDelta
+from gateway.domain.models import Content, File, TextDelta
 from tests.contracts.reply_scene import ReplyScene
 from tests.fakes.platform_faults import ConnectionRefused, HttpStatus, PlatformFault, RateLimit, ResponseLost
 
@@ -208,10 +211,12 @@ class DeliveryContract:
         scene.outbox.files = CONTENT
         fetch, left = scene.outbox.read_file, iter(range(failures))
 
-        async def busy(file: File) -> bytes:
+        @asynccontextmanager
+        async def busy(file: File) -> AsyncIterator[Content]:
             if next(left, None) is not None:
                 raise AssistantUnavailable
-            return await fetch(file)
+            async with fetch(file) as content:
+                yield content
 
         scene.outbox.read_file = busy  # type: ignore[method-assign]  # a fake that fails
         assert await scene.deliver(scene.answered("Here.", NOTES)) == 2

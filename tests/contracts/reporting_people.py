@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.context import ChatContext, Label, Quote
 from gateway.domain.models import Conversation, Exchange, Feedback, ThreadId, Turn, TurnState
 from gateway.ports.reporting import ReportingStore
-from gateway.ports.store import SetThread, Store
+from gateway.ports.store import SetContext, SetThread, Store
 from tests.contracts.reporting_helpers import (
     DAY,
     SetTimes,
@@ -19,6 +20,8 @@ from tests.contracts.reporting_helpers import (
     ids,
 )
 from tests.contracts.store_helpers import PLATFORM, answer, finish, get_turn, key
+
+ADA = Label("@Ada", "Ada L", "Ada")
 
 
 def conversation_of(store: Store, turn: Turn) -> Conversation:
@@ -115,6 +118,25 @@ class PersonContract:
         assert (first.state, first.usage, first.cost) == (told[0].state, told[0].usage, 50)
         assert (second.failure and second.failure.code, first.received_at) == ("timed_out", told[0].received_at)
         assert reporting.erase_author(conversation_of(store, third), "Ada") == 0
+
+    def test_what_was_quoted_of_a_person_is_erased_from_the_turns_of_others(
+        self, store: Store, reporting: ReportingStore
+    ) -> None:
+        quotes = (Quote("secret", "Ada L", "Ada"), Quote("not hers", "Bob R", "Bob"))
+        claim = enqueue_and_claim(store, author="Eve")
+        store.apply_writes([SetContext(claim.lease, claim.turn, ChatContext("Eve E", (ADA,), quotes))])
+        answered_turn(store, "roof", author="Adam")
+        shared = [(conversation_of(store, claim.turn), False)]
+        assert reporting.conversations_of(PLATFORM, "Ada") == shared
+        assert reporting.quotes_of(PLATFORM, "Ada") == [(claim.turn.id, quotes[0])]
+        assert reporting.erase_author(shared[0][0], "Ada") == 0
+        assert reporting.quotes_of(PLATFORM, "Ada") == []
+        kept = get_turn(store, claim.turn).message
+        assert kept.context == ChatContext("Eve E", (), quotes[1:])
+        assert kept.text == "Hello"
+        assert reporting.conversations_of(PLATFORM, "Ada") == []
+        assert reporting.erase_author(conversation_of(store, claim.turn), "Eve") == 1
+        assert get_turn(store, claim.turn).message.context is None
 
     def test_unfinished_turns_of_erased_person_are_cancelled_and_others_proceed(
         self, store: Store, reporting: ReportingStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contracts.store_albums_and_channels import AlbumContract, ChannelMigrationContract
+from tests.contracts.store_albums_and_channels import AlbumContract, ChannelMigrationContract, CompleteContract
 from tests.contracts.store_audit_log import AuditLogContract
 from tests.contracts.store_claiming import ClaimingContract
 from tests.contracts.store_concurrency import ConcurrencyContract
@@ -28,6 +28,7 @@ class StoreContract(
     ForeignWriteContract,
     ChangingContract,
     AlbumContract,
+    CompleteContract,
     ChannelMigrationContract,
     LeaseContract,
     SharingContract,

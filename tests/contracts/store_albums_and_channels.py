@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from gateway.domain.models import ChannelMigrated, Claim, ConversationKey, File, Message, Turn, TurnState
+from gateway.domain.models import (
+    ChannelMigrated,
+    Claim,
+    ConversationKey,
+    File,
+    Message,
+    MessageEdited,
+    Turn,
+    TurnState,
+)
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
@@ -36,6 +45,43 @@ def piece(number: int, text: str = "", wait: float = WEEK) -> Message:
 
 def names(turn: Turn) -> set[str]:
     return {file.name for file in turn.message.files}
+
+
+class CompleteContract:
+    """Two events about one message, see ``Store.complete_queued``."""
+
+    def test_what_comes_later_joins_and_ends_the_wait(self, store: Store, peer: Store) -> None:
+        waiting = enqueue_one(store, message(text="look", name="twin", debounce_seconds=WEEK), new_turn(), owner="one")
+        assert store.claim("one", [PLATFORM], 10) == ()
+        again = replace(message(text="look (a.png)", name="twin"), files=(File("a.png", "F1"), UNSTORABLE_FILE))
+        assert peer.complete_queued(again)
+        claimed = claim_one(store)
+        assert claimed.turn.id == waiting.turn.id
+        assert claimed.turn.message.text == "look (a.png)"
+        assert claimed.turn.message.files == (File("a.png", "F1"), STORED_FILE)
+        assert peer.complete_queued(again)
+
+    def test_an_edited_text_is_not_replaced_by_an_older_one(self, store: Store) -> None:
+        turn = enqueue_one(store, message(text="look", name="twin"), new_turn()).turn
+        assert store.edit_queued(MessageEdited(PLATFORM, turn.message.message_id, "loo"))
+        assert store.complete_queued(replace(message(text="look", name="twin"), files=(File("a.png", "F1"),)))
+        stored = get_turn(store, turn)
+        assert (stored.message.text, names(stored)) == ("loo", {"a.png"})
+
+    def test_a_turn_that_did_not_wait_gets_what_follows_its_text(self, store: Store) -> None:
+        turn = enqueue_one(store, message(text="look", name="twin"), new_turn()).turn
+        assert store.complete_queued(message(text="look\n\nForwarded: x", name="twin"))
+        assert get_turn(store, turn).message.text == "look\n\nForwarded: x"
+
+    def test_a_turn_that_has_started_takes_nothing_more(self, store: Store) -> None:
+        claim = enqueue_and_claim(store)
+        said = claim.turn.message
+        assert store.complete_queued(said)
+        assert not store.complete_queued(replace(said, files=(File("a.png", "F1"),)))
+        assert get_turn(store, claim.turn).message.files == ()
+
+    def test_a_message_without_a_turn_has_nothing_to_complete(self, store: Store) -> None:
+        assert store.complete_queued(message(text="look", name="nobody"))
 
 
 class AlbumContract:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 import pytest
 
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import (
     AuditEvent,
@@ -30,6 +31,7 @@ from gateway.ports.store import (
     FinishTurn,
     LeasedWrite,
     RecordOutcome,
+    SetContext,
     SetPostedMessages,
     SetRun,
     SetThread,
@@ -155,6 +157,7 @@ FOREIGN_WRITES: dict[str, ForeignWrite] = {
 WRITES: dict[str, Callable[[Claim], LeasedWrite]] = {
     "thread": lambda claim: SetThread(claim.lease, ThreadId("thread of it"), "b"),
     "run": lambda claim: SetRun(claim.lease, claim.turn, RunId("run")),
+    "context": lambda claim: SetContext(claim.lease, claim.turn, ChatContext("Ann", notes=("n\x00\ud800",))),
     "outcome": lambda claim: RecordOutcome(claim.lease, claim.turn, "Hi"),
     "posted messages": lambda claim: SetPostedMessages(claim.lease, claim.turn, ("1.1", "1.2")),
     "finish": lambda claim: FinishTurn(claim.lease, claim.turn),
@@ -175,6 +178,7 @@ PROGRESS: dict[str, Callable[[Scene], object]] = {
 RELEVANT_PROGRESS: dict[str, Sequence[str]] = {
     "thread": ["running"],
     "run": ["running", "with a run"],
+    "context": ["running"],
     "outcome": ["running", "with a run"],
     "posted messages": ["running", "answered", "failed"],
     "finish": ["answered", "failed", "partly posted"],

@@ -37,6 +37,11 @@ class KeyValueContract:
     def test_deleted_value_is_gone(self, store: Store, peer: Store) -> None:
         store.set_value("pigeon:1", "first")
         store.set_value("pigeon:2", "other")
+        assert not store.replace_value("pigeon:1", "another", "new")
+        assert not store.replace_value("pigeon:2", "none", "new")
+        assert store.replace_value("pigeon:1", "first", "a\x00b\ud800 🕊")
+        assert peer.get_value("pigeon:1") == "a\ufffdb\ufffd 🕊"
+        assert peer.replace_value("pigeon:1", "a\x00b\ud800 🕊", "b")
         assert peer.delete_value("pigeon:1")
         assert not store.delete_value("pigeon:1")
         assert (store.get_value("pigeon:1"), store.get_value("pigeon:2")) == (None, "other")
@@ -115,9 +120,16 @@ class TokenBucketContract:
         peer.take_token("post", rate, 0.0)
         asked = [("post", FOREVER), ("other", 0.0), ("post", 500.0), ("post", FOREVER), ("any", 0.0)]
         waits = store.take_tokens([TokenRequest(bucket, rate, patience) for bucket, patience in asked])
-        assert waits == [0.0, 0.0, None, ABOUT(1000.0), 0.0]
+        assert waits == [ABOUT(0.0), ABOUT(-1000.0), None, ABOUT(1000.0), ABOUT(-1000.0)]
         assert peer.take_token("post", rate, FOREVER) == ABOUT(2000.0)
         assert list(store.take_tokens(())) == []
+
+    def test_a_block_of_tokens_takes_the_place_of_each(self, store: Store, peer: Store) -> None:
+        rate = Rate(1000.0, burst=2)
+        assert list(store.take_tokens([TokenRequest("post", rate, 0.0, count=3)])) == [ABOUT(-1000.0)]
+        assert peer.take_token("post", rate, FOREVER) == ABOUT(2000.0)
+        blocks = [TokenRequest("post", rate, patience, count=2) for patience in (2000.0, 4000.0, FOREVER)]
+        assert store.take_tokens(blocks) == [None, ABOUT(3000.0), ABOUT(5000.0)]
 
     def test_concurrent_groups_get_different_tokens(self, store: Store, peer: Store) -> None:
         rate, orders = Rate(1000.0, burst=2), ("abc", "cba", "bac", "cab")
@@ -126,7 +138,7 @@ class TokenBucketContract:
         taken = zip(orders, run_concurrently(asked), strict=True)
         waits = [dict(zip(order, each, strict=True)) for order, each in taken]
         for bucket in "abc":
-            assert sorted(each[bucket] for each in waits) == [0.0, 0.0, ABOUT(1000.0), ABOUT(2000.0)]
+            assert sorted(each[bucket] for each in waits) == [*map(ABOUT, (-1000.0, 0.0, 1000.0, 2000.0))]
 
     def test_blocked_bucket_gives_no_token(self, store: Store, peer: Store, let_time_pass: LetTimePass) -> None:
         rate = Rate(1000.0, burst=3)

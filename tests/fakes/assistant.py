@@ -25,6 +25,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 
 AssistantStep = RunEvent | AssistantError | asyncio.Event | Callable[[], None]
 """A step of a run: emit an event, fail, wait, or call a function."""
@@ -128,7 +129,7 @@ class FakeAssistant:
     def post(self, turn: Turn, thread: FakeThread) -> RunId:
         """Posts a turn's message unless the thread has it already; returns the run id."""
         if turn.id not in thread.runs:
-            thread.texts.append(turn.message.text)
+            thread.texts.append(turn.message.text_with_attachments if turn.message.context else turn.message.text)
             thread.runs[turn.id] = RunId(f"run_{next(self._ids)}")
             thread.replies[turn.id] = f"You said: {turn.message.text}"
         return thread.runs[turn.id]
@@ -140,10 +141,10 @@ class FakeAssistant:
         self.calls.append(f"run_usage {run_id}")
         return self.usages.get(run_id)
 
-    async def fetch_file(self, file: File) -> bytes:
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
         if file.reference not in self.files:
             raise AssistantRefused(f"there is no file {file.name}")
-        return self.files[file.reference]
+        await writer.write(self.files[file.reference])
 
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         known = self.threads.get(thread_id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.domain.errors import AssistantRefused, LeaseLost
-from gateway.domain.models import File
+from gateway.domain.models import BytesContent, Content, File
 from gateway.ports.store import Rate
 
 
@@ -44,11 +45,11 @@ class FakeDeliveryContext:
     async def save_posted(self, posted_messages: Sequence[str]) -> None:
         await self.save_progress(posted_messages)
 
-    async def read_file(self, file: File) -> bytes:
-        try:
-            return self.files[file.reference]
-        except KeyError:
-            raise AssistantRefused(f"there is no file {file.name}") from None
+    @asynccontextmanager
+    async def read_file(self, file: File) -> AsyncIterator[Content]:
+        if file.reference not in self.files:
+            raise AssistantRefused(f"there is no file {file.name}")
+        yield BytesContent(self.files[file.reference])
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         self.acquired.append(bucket)

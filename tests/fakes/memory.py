@@ -22,6 +22,12 @@ class FakeMemory:
             raise self.faults.pop(0)
         self.kept[name] = value
 
+    def replace_value(self, name: str, old: str, new: str) -> bool:
+        if self.kept.get(name) != old:
+            return False
+        self.set_value(name, new)
+        return True
+
     def delete_value(self, name: str) -> bool:
         return self.kept.pop(name, None) is not None
 

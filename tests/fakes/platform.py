@@ -6,10 +6,12 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.domain.errors import DeliveryError
+from gateway.domain.context import ChatContext
+from gateway.domain.errors import DeliveryError, GatewayError
 from gateway.domain.models import Attachment, ConversationKey, Message, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, TurnLoader
+from gateway.ports.spool import Spool
 
 
 @dataclass
@@ -19,6 +21,8 @@ class FakePlatform:
     shown: dict[TurnId, list[PreviewEvent]] = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)
     """The attachments of every message that has files."""
+    contexts: list[ChatContext | GatewayError] = field(default_factory=list)
+    """What is fetched for the next messages, or raised; nothing for the others."""
     refusals: list[DeliveryError] = field(default_factory=list)
     attempts: int = 0
     _news: threading.Condition = field(default_factory=threading.Condition)
@@ -43,8 +47,14 @@ class FakePlatform:
             self.delivered.append(turn)
             self._news.notify_all()
 
-    async def fetch_attachments(self, turn: Turn) -> Sequence[Attachment]:
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         return self.attachments
+
+    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        found = self.contexts.pop(0) if self.contexts else None
+        if isinstance(found, GatewayError):
+            raise found
+        return found
 
     async def check(self) -> Sequence[CheckResult]:
         return (CheckResult(self.name, ok=True),)

@@ -1,4 +1,4 @@
-"""Read methods: conversations.*, users.info."""
+"""Read methods: conversations.*, users.info, bots.info."""
 
 from __future__ import annotations
 
@@ -80,3 +80,10 @@ def user_info(state: SlackState, workspace: SlackWorkspace, args: SlackArguments
     if user is None:
         raise SlackError("user_not_found")
     return {"ok": True, "user": user_json(user)}
+
+
+def bot_info(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
+    """bots.info: every app but ours goes by its id."""
+    bot = args.required_string("bot")
+    name = workspace.name if bot == workspace.bot_id else f"App {bot}"
+    return {"ok": True, "bot": {"id": bot, "deleted": False, "name": name, "app_id": f"A{bot[1:]}"}}

@@ -58,6 +58,23 @@ class SlackUsers:
             self._sender.enqueue(*self._events_for(message, bot, order))
         return message.ts
 
+    def name_user(self, user: str, name: str, *, team: str = TEAM) -> None:
+        """Gives a user a name as people see it."""
+        with self._state.notify():
+            profile = {"display_name": name, "real_name": name}
+            self._state.ensure_user(user, team).update(real_name=name, profile=profile)
+
+    def app_posts(
+        self, text: str, *, channel: str, thread_ts: str | None = None, team: str = TEAM, **fields: Any
+    ) -> str:
+        """Posts a message of another app, of which ours gets no event; returns its ts."""
+        with self._state.notify():
+            where = self._state.ensure_channel(channel, team)
+            message = FakeSlackMessage(self._state.new_ts(), where, "", text, thread_ts=thread_ts)
+            message.extra_fields = {"subtype": "bot_message", "bot_id": "B0ALERT", **fields}
+            self._state.add_message(message)
+        return message.ts
+
     def _ensure_present(self, channel: str, user: str, team: str) -> SlackChannel:
         """Returns the channel, creating user and channel if they do not exist."""
         self._state.ensure_user(user, team)
@@ -68,7 +85,7 @@ class SlackUsers:
         channel, team = message.channel.id, message.channel.team
         news = [events.message_event(message.text, channel=channel, **written)]
         if f"<@{bot}" in message.text and message.channel.kind != "im":
-            named = {name: value for name, value in written.items() if name not in {"subtype", "upload"}}
+            named = {name: value for name, value in written.items() if name not in {"subtype", "upload", "files"}}
             news.append({**events.message_event(message.text, channel=channel, **named), "type": "app_mention"})
             del news[-1]["channel_type"]
             if order == "mention" or (order == "any" and random.random() < 0.5):

@@ -30,6 +30,7 @@ from gateway.ports.store import (
     LeasedWrite,
     RecordOutcome,
     ReleaseLease,
+    SetContext,
     SetPostedMessages,
     SetRun,
     SetThread,
@@ -43,6 +44,7 @@ LEASE_SECONDS = 0.5
 WRITE_NAMES: dict[type, str] = {
     SetThread: "set thread",
     SetRun: "set run",
+    SetContext: "set context",
     RecordOutcome: "record outcome",
     AppendAuditEntry: "append audit entry",
     SetPostedMessages: "save posted messages",

@@ -48,6 +48,7 @@ class SlackScenario:
             "SLACK_BOT_TOKEN": TOKEN,
             "SLACK_SIGNING_SECRET": SIGNING_SECRET,
             "SLACK_STREAM_SECONDS": "0.05",
+            "SLACK_NAMES": "false",
             **settings,
         }
         self.processes.append(program := GatewayProcess(self.folder, environment, crash_step))

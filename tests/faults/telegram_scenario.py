@@ -53,6 +53,7 @@ class TelegramScenario:
             "OPENAI_BASE_URL": self.openai.base_url,
             "TELEGRAM_API_URL": self.telegram.url,
             "TELEGRAM_BOT_TOKEN": TOKEN,
+            "TELEGRAM_NAMES": "false",
             "TELEGRAM_DRAFT_SECONDS": "0.05",
             **({"TELEGRAM_WEBHOOK_SECRET": SECRET} if self.update_mode == "webhook" else {}),
             **settings,

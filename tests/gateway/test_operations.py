@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import operations
+from gateway.domain.context import ChatContext, Quote
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import (
     AuditEntry,
@@ -25,7 +26,7 @@ from gateway.domain.models import (
 )
 from gateway.operations import BackendThreads, ErasureResult
 from gateway.ports.reporting import TurnFilter
-from gateway.ports.store import SetThread
+from gateway.ports.store import SetContext, SetThread
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
 from tests.contracts.store_helpers import PLATFORM, get_turn, key
 from tests.contracts.unparsed_updates import unparsed
@@ -307,6 +308,18 @@ def test_an_export_contains_everything_of_a_person_and_nothing_of_others(
     assert {verdict["turn_id"] for verdict in found["verdicts"]} == {first.id, bobs.id}
     assert not {"secret", "answer", "after 600 s"} & set(json.dumps(found).split('"'))
     assert (found["platform"], found["user"]) == (PLATFORM, "Ada")
+
+
+def test_what_turns_of_others_quote_of_a_person_is_exported_and_erased(
+    store: SqlAdminStore, threads: BackendThreads
+) -> None:
+    claim = enqueue_and_claim(store, "shared", author="Bob")
+    context = ChatContext("Bob", quotes=(Quote("secret", "Ada", "Ada"), Quote("other", "Eve", "Eve")))
+    store.apply_writes([SetContext(claim.lease, claim.turn, context)])
+    assert exported(store, "Ada")["quoted"] == [{"turn_id": claim.turn.id, "text": "secret"}]
+    operations.erase_person(store, threads, PLATFORM, "Ada")
+    assert exported(store, "Ada")["quoted"] == []
+    assert exported(store, "Eve")["quoted"] == [{"turn_id": claim.turn.id, "text": "other"}]
 
 
 def test_the_export_of_an_unknown_person_is_empty(store: SqlAdminStore) -> None:

@@ -125,3 +125,13 @@ def test_recordings_are_transcribed_where_there_is_a_model_for_it(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert Settings.load().transcription_model == model
+
+
+def test_a_spool_folder_that_cannot_be_written_to_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPOOL_FOLDER", str(tmp_path))
+    assert Settings.load().spool_folder == str(tmp_path)
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "none", tmp_path / "file"):
+        monkeypatch.setenv("SPOOL_FOLDER", str(wrong))
+        with pytest.raises(SettingsError, match="SPOOL_FOLDER: names a folder that does not exist"):
+            Settings.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.domain.context import ChatContext
 from gateway.domain.models import ConversationKey, Failure, Message, Turn, TurnId, TurnState, Usage
 from gateway.observability.metrics import Metrics
 
@@ -22,6 +23,11 @@ TURN = Turn(
 )
 FAILED = replace(TURN, state=TurnState.FAILED, failure=Failure("timed_out", "It took too long.", detail="d-secret"))
 CANCELLED = replace(TURN, state=TurnState.CANCELLED)
+
+
+def spoken_by(name: str, text: str) -> Turn:
+    """Returns a turn of a conversation of several people."""
+    return replace(TURN, message=replace(TURN.message, text=text, context=ChatContext(name)))
 
 
 def all_of(metrics: Metrics) -> Metrics:

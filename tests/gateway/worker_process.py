@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.models import MessageKind, Turn, TurnId
 from gateway.observability.metrics import Metrics
@@ -26,11 +27,13 @@ from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
+from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.fakes.platform import FakePlatform
 
+MAX_REPLY_CHARS = 5000
 EACH_TOKEN = Prices(dict.fromkeys(("gpt-4o", "*"), Price(Decimal(1), Decimal(1))))
 """A millionth for each token."""
 
@@ -80,16 +83,23 @@ class WorkerProcess:
         self.executor = ThreadPoolExecutor(4)
         self.pressure = Backpressure(max_total=2000, max_per_platform=1500)
         async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()
-        runner = AssistantRunner(async_store, assistant, metrics, timeout=timeout, max_retries=2, retry_delay=0.001)
-        delivery_context_of = partial(
-            WorkerDeliveryContext, RateLimiter(async_store, shared=store.is_shared), assistant
+        runner = AssistantRunner(
+            async_store,
+            assistant,
+            metrics,
+            timeout=timeout,
+            max_retries=2,
+            retry_delay=0.001,
+            limits=TurnLimits(MAX_REPLY_CHARS),
         )
+        spool, rate_limiter = FileSpool(), RateLimiter(async_store, shared=store.is_shared)
+        delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
         platforms = {self.platform.name: self.platform}
         gatekeeper = open_admission(store, async_store, prices=EACH_TOKEN, **rules)
         self.abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics, settle_seconds=0.0)
         self.worker = Worker(
             async_store,
-            TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing),
+            TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool),
             tuple(platforms),
             metrics,
             owner=owner,

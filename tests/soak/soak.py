@@ -145,9 +145,11 @@ class Soak:
             "OPENAI_BASE_URL": self._openai.base_url,
             "SLACK_API_URL": self._slack.api_url,
             "SLACK_BOT_TOKEN": SLACK_TOKEN,
+            "SLACK_NAMES": "false",
             "SLACK_SIGNING_SECRET": SIGNING_SECRET,
             "TELEGRAM_API_URL": self._telegram.url,
             "TELEGRAM_BOT_TOKEN": TELEGRAM_TOKEN,
+            "TELEGRAM_NAMES": "false",
         }
 
     def _user_factories(self, http: aiohttp.ClientSession) -> Iterator[Callable[[], UserConversation]]:

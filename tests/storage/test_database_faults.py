@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from gateway.app import check_database
 from gateway.domain.errors import StoreUnavailable
 from storage import database, error_map
+from storage.migrations import upgrade
+from storage.outage import describe_outage
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import PLATFORM, enqueue, enqueue_one, get_turn, message, new_turn, run_concurrently
@@ -96,9 +101,45 @@ class TestSqliteFaults:
         with sqlite_store._database.read() as connection:
             asked = {
                 name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-                for name in ("journal_mode", "synchronous", "foreign_keys")
+                for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
             }
-        assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+        assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+
+    def test_only_its_user_can_read_a_new_file(self, tmp_path: Path) -> None:
+        upgrade(f"sqlite:///{tmp_path}/new.db")
+        store = SqlStore(f"sqlite:///{tmp_path}/new.db")
+        enqueue(store)
+        modes = {path.name: f"{path.stat().st_mode & 0o777:o}" for path in tmp_path.iterdir()}
+        store.close()
+        assert modes == {"new.db": "600", "new.db-wal": "600", "new.db-shm": "600"}
+
+    def test_what_is_deleted_is_not_in_the_file(self, sqlite_store: SqlStore, tmp_path: Path) -> None:
+        sqlite_store.set_value("secret", "xoxb-deleted" * 200)
+        sqlite_store.delete_value("secret")
+        with sqlite_store._database.read() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert b"xoxb-deleted" not in (tmp_path / "gateway.db").read_bytes()
+
+    def test_a_disk_that_a_write_met_full_counts_as_full_for_a_while(
+        self, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not sqlite_store.is_disk_full()
+        with sqlite_store._database.read() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        with pytest.raises(StoreUnavailable, match="disk"):
+            sqlite_store.set_value("large", "x" * 1_000_000)
+        assert sqlite_store.is_disk_full()
+        monkeypatch.setattr(sqlite_store._database, "_full_until", 0.0)
+        assert not sqlite_store.is_disk_full()
+
+    def test_a_disk_that_is_nearly_full_counts_as_full(
+        self, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "MIN_FREE_BYTES", 1 << 62)
+        assert sqlite_store.is_disk_full()
+        names = {check.name: check.ok for check in check_database(sqlite_store)}
+        assert names == {"database": True, "disk": False}
 
 
 class TestPostgresqlFaults:
@@ -109,7 +150,7 @@ class TestPostgresqlFaults:
         store = SqlStore(f"postgresql://ada:hunter2@/gateway?host={tmp_path}")
         with pytest.raises(StoreUnavailable) as caught:
             store.ping()
-        assert str(caught.value) == error_map.UNREACHABLE
+        assert str(caught.value).startswith(f"The database at {tmp_path} cannot be reached: there is no such socket.")
         error: BaseException | None = caught.value
         while error is not None:
             assert "hunter2" not in str(error)
@@ -117,7 +158,40 @@ class TestPostgresqlFaults:
         store.close()
 
     def test_missing_database_is_reported(self, postgres_sockets: str) -> None:
-        assert unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}")) == error_map.UNREACHABLE
+        said = unavailable(SqlStore(f"postgresql://postgres@/nothing?host={postgres_sockets}"))
+        assert said.startswith(
+            f"The database at {postgres_sockets} cannot be reached: it has no such database. Check DATA"
+        )
+
+    def test_unknown_user_is_reported(self, postgres_sockets: str) -> None:
+        said = unavailable(SqlStore(f"postgresql://ada:hunter2@/postgres?host={postgres_sockets}"))
+        assert ": it has no such user." in said
+
+    def test_refused_connection_and_unknown_host_are_reported(self) -> None:
+        with closing(socket.socket()) as closed:
+            closed.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens
+            port = closed.getsockname()[1]
+            said = unavailable(SqlStore(f"postgresql://ada:hunter2@127.0.0.1:{port}/gateway"))
+        assert said.startswith(f"The database at 127.0.0.1:{port} cannot be reached: nothing listens there")
+        assert "hunter2" not in said
+        assert "there is no such host" in unavailable(SqlStore("postgresql://ada@nowhere.invalid/gateway"))
+
+    @pytest.mark.parametrize(
+        ("words", "cause"),
+        [
+            ('FATAL:  password authentication failed for user "ada"', "it refuses the user or the password"),
+            ("fe_sendauth: no password supplied", "it refuses the user or the password"),
+            ('FATAL:  no pg_hba.conf entry for host "10.0.0.9", user "ada"', "it does not admit this client"),
+            ("connection timeout expired", "it does not answer in time"),
+            ("FATAL:  the database system is starting up", "it is starting or stopping"),
+            ("root certificate file does not exist", "there is no TLS connection to it"),
+            ("something\n  new", "something new"),
+            ("", "OSError"),
+        ],
+    )
+    def test_what_libpq_says_is_understood(self, words: str, cause: str) -> None:
+        said = describe_outage(make_url("postgresql://ada:hunter2@db.example/gateway"), OSError(words))
+        assert said.startswith(f"The database at db.example:5432 cannot be reached: {cause}")
 
     def test_idle_connection_is_replaced_after_server_restart(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
@@ -136,7 +210,7 @@ class TestPostgresqlFaults:
         kill_connections(postgres_url)
         with pytest.raises(StoreUnavailable) as caught:
             enqueue(store)
-        assert str(caught.value) == error_map.UNREACHABLE
+        assert "cannot be reached: it closed the connection" in str(caught.value)
         assert enqueue(store).is_new
         store.close()
 

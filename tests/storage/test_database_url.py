@@ -57,11 +57,13 @@ def test_errors_do_not_contain_the_password(url: str, says: str) -> None:
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("closed", ["folder", "file"])
+@pytest.mark.parametrize("closed", ["", "gateway.db", "gateway.db-wal", "gateway.db-shm"])
 def test_path_without_write_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
     path = tmp_path / "gateway.db"
     path.touch()
-    shut = tmp_path if closed == "folder" else path
+    shut = tmp_path / closed
+    if closed:
+        shut.touch()
     # os.access is patched, because root may write anywhere.
     monkeypatch.setattr(os, "access", lambda asked, mode: not (asked == shut and mode == os.W_OK))
     with pytest.raises(SettingsError, match="may not be written") as caught:

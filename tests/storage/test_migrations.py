@@ -204,6 +204,25 @@ def test_current_database_does_not_import_alembic(sqlite_url: str, tmp_path: Pat
     assert process.communicate(timeout=40)[0] == "[]\n"
 
 
+def test_a_server_migrates_without_importing_alembic(tmp_path: Path) -> None:
+    code = (
+        "from storage.migrations import is_current, upgrade_apart; upgrade_apart(sys.argv[1]); "
+        "assert is_current(sys.argv[1]); print([name for name in sys.modules if name.startswith('alembic')])"
+    )
+    process = run(code, "sqlite:///new.db", cwd=tmp_path)
+    assert process.communicate(timeout=40)[0] == "[]\n"
+
+
+@pytest.mark.parametrize("program", [f"{sys.prefix}/missing", ""])
+def test_a_server_that_cannot_start_a_process_migrates_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    url = f"sqlite:///{tmp_path}/new.db"
+    migrations.upgrade_apart(url)
+    assert is_current(url)
+
+
 def test_unreachable_server_is_reported(tmp_path: Path) -> None:
     url = f"postgresql://ada:hunter2@/gateway?host={tmp_path}"
     for look in (is_current, upgrade):

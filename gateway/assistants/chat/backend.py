@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from gateway import logs
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, check_model
-from gateway.assistants.attachments import load, unknown_reference, without_files
+from gateway.assistants.attachments import load, unknown_reference
 from gateway.assistants.chat.calls import output_messages
 from gateway.assistants.chat.completion import CompletionAccumulator, Ending
 from gateway.assistants.chat.messages import RequestBuilder
@@ -21,7 +21,8 @@ from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
 from gateway.assistants.history import fit_history
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
-from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.server_limits import ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
@@ -42,6 +43,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 from gateway.settings import OPENAI_HOST
 from gateway.tools import ToolBox
 
@@ -81,7 +83,7 @@ class ChatBackend:
         self._limits = ServerLimits()
         self._fitted = FittedSizes()
         self._filtered = FilteredExchanges()
-        self._begins_in_thought = False
+        self._filters = ReplyFilters(config.model, toolbox.names)
         self._builder = RequestBuilder(
             config.model,
             config.instructions,
@@ -101,7 +103,7 @@ class ChatBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        transcripts = Transcripts(self._api, self._config, attachments)
+        transcripts = Transcripts(self._api, self._config, attachments, self._limits)
         state = await self._new_state(turn, thread_id, history, transcripts.load)
         for heard in transcripts.take_counted():
             yield heard
@@ -131,9 +133,7 @@ class ChatBackend:
     ) -> ChatRunState:
         limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
         past = fit_history(self._filtered.without(await history()), limit)
-        parts = await load(turn, attachments)
-        if Feature.IMAGES in self._limits:
-            parts = [*(without_files(parts) or parts)]
+        parts = self._limits.accepted(await load(turn, attachments))
         return ChatRunState(turn, thread_id, PastOfTurn(past), parts)
 
     async def _run_until_answered(self, state: ChatRunState) -> AsyncGenerator[RunEvent, None]:
@@ -187,8 +187,7 @@ class ChatBackend:
         if isinstance(error, BadRequest):
             request = state.build_request(self._builder)
             if self._limits.learn(error, features=request.features, fields=request.fields):
-                if Feature.IMAGES in self._limits:
-                    state.message_parts = without_files(state.message_parts) or state.message_parts
+                state.message_parts = self._limits.accepted(state.message_parts)
                 return True
         return state.reduce_input(error)
 
@@ -214,7 +213,7 @@ class ChatBackend:
         await asyncio.sleep(pause if error.retry_after is None else error.retry_after)
 
     async def _complete(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:
-        completion = state.completion = CompletionAccumulator(begins_in_thought=self._begins_in_thought)
+        completion = state.completion = CompletionAccumulator(self._filters.create())
         request = state.build_request(self._builder)
         try:
             async with self._api.stream("/chat/completions", request.body) as events:
@@ -234,7 +233,7 @@ class ChatBackend:
             if completion.ending is Ending.BROKEN:  # else only the data after the answer was lost
                 raise
         rest = completion.finish(state.call_ids)
-        self._begins_in_thought = self._begins_in_thought or completion.filter.had_orphan_end
+        self._filters.learn(completion.filter)
         if not state.started:
             state.started = True
             yield RunStarted(RunId(state.turn.id))
@@ -252,7 +251,7 @@ class ChatBackend:
     async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> None:
         """Returns None: the server keeps no completions."""
 
-    async def fetch_file(self, file: File) -> bytes:
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:  # noqa: ARG002  # nothing is written
         """Raises AssistantRefused: chat completions return no files."""
         raise unknown_reference(file)
 

@@ -44,13 +44,14 @@ vLLM ``abort``; Zhipu ``sensitive`` and ``network_error``."""
 class CompletionAccumulator:
     """Assembles one answer from the events of its stream."""
 
-    def __init__(self, *, begins_in_thought: bool = False) -> None:
+    def __init__(self, reply: ReplyFilter | None = None) -> None:
+        """``reply``: reads the text of the answer."""
         self.id = ""
         self.model = ""
         self.usage = Usage()
         self.calls: list[ReceivedCall] = []
         """Set when the answer is complete."""
-        self.filter = ReplyFilter(begins_in_thought=begins_in_thought)
+        self.filter = reply or ReplyFilter()
         self.opened = False
         """Whether the server began to answer."""
         self._finish_reason = ""
@@ -131,6 +132,8 @@ class CompletionAccumulator:
         for place, call in enumerate(as_objects(delta.get("tool_calls"))):
             self._assembler.add_delta(call, place)
         self._keep(delta)
+        if any(delta.get(name) for name in REASONING_FIELDS):
+            self.filter.begin_in_text()
         return self.filter.feed(self._text_of(delta.get("content"))) + self.filter.feed(as_text(delta.get("refusal")))
 
     def _keep(self, delta: Json) -> None:
@@ -150,13 +153,15 @@ class CompletionAccumulator:
         for part in as_objects(content):
             if as_text(part.get("type")) in TEXT_PARTS:
                 said.append(as_text(part.get("text")))
+            elif part.get("type") == "refusal":
+                said.append(as_text(part.get("refusal")))
             else:
                 self._parts.append(part)
         return "".join(said)
 
 
-REASONING_FIELDS = ("reasoning_content", "reasoning")
-"""DeepSeek, vLLM and llama.cpp; Ollama and OpenRouter."""
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
+"""DeepSeek, vLLM and llama.cpp; Ollama and OpenRouter; Ollama's own API; Copilot."""
 
 
 def _without_empty(fields: Json) -> Json:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.assistants.attachments import BinaryPart, MessagePart, TextPart
+from gateway.assistants.attachments import MessagePart, TextPart
 from gateway.assistants.history import exchange_messages
-from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
+from gateway.assistants.speakers import instructions_for, name_field
 from gateway.assistants.sse import Json
-from gateway.domain.models import Exchange
+from gateway.domain.models import Exchange, Turn
 
+NAME, STREAM = "name", "stream"
+"""OpenAI streams some models only to organisations that it has verified."""
 KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
@@ -19,7 +22,7 @@ class CompletionRequest:
     """A request, and what of it the server might refuse."""
 
     body: Json
-    features: frozenset[Feature]
+    features: set[Feature]
     fields: tuple[str, ...]
     """Names of fields that can be left out: of the body, and of the assistant's messages."""
 
@@ -46,19 +49,25 @@ class RequestBuilder:
         self._limits = limits
 
     def build(
-        self, history: Sequence[Exchange], text: str, parts: Sequence[MessagePart], tool_messages: Sequence[Json]
+        self, history: Sequence[Exchange], turn: Turn, parts: Sequence[MessagePart], tool_messages: Sequence[Json]
     ) -> CompletionRequest:
-        messages = [message for exchange in history for message in exchange_messages(exchange)]
-        messages += [{"role": "user", "content": _content(text, parts)}, *map(self._without_refused, tool_messages)]
-        body: Json = {"model": self._model, "messages": self._arranged(messages), "stream": self._stream}
+        messages = [
+            self._named(message, exchange.speaker) for exchange in history for message in exchange_messages(exchange)
+        ]
+        asked = {"role": "user", "content": _content(turn.message.text_with_attachments, parts)}
+        messages += [self._named(asked, turn.message.speaker), *map(self._without_refused, tool_messages)]
+        arranged = self._arranged(messages, instructions_for(turn, self._instructions))
+        body: Json = {"model": self._model, "messages": arranged}
+        body[STREAM] = self._stream and STREAM not in self._limits
         if self._functions and Feature.TOOLS not in self._limits:
             body["tools"] = self._functions
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
-        body |= {name: value for name, value in self._optional.items() if name not in self._limits}
+        if body[STREAM]:
+            body |= {name: value for name, value in self._optional.items() if name not in self._limits}
         return CompletionRequest(body, self._features(body, parts), self._optional_fields(body))
 
-    def _features(self, body: Json, parts: Sequence[MessagePart]) -> frozenset[Feature]:
+    def _features(self, body: Json, parts: Sequence[MessagePart]) -> set[Feature]:
         messages = body["messages"]
         used: Mapping[Feature, bool] = {
             Feature.TOOLS: "tools" in body,
@@ -71,13 +80,13 @@ class RequestBuilder:
             Feature.NO_REASONING_TEXT: any(
                 message["role"] == "assistant" and "reasoning_content" not in message for message in messages
             ),
-            Feature.IMAGES: any(isinstance(part, BinaryPart) and part.is_image for part in parts),
         }
-        return frozenset(feature for feature, is_used in used.items() if is_used)
+        return features_of_files(parts).union(feature for feature, is_used in used.items() if is_used)
 
     def _optional_fields(self, body: Json) -> tuple[str, ...]:
-        kept = {name for message in body["messages"] for name in message if message["role"] == "assistant"}
-        return (*(name for name in self._optional if name in body), *sorted(kept - KNOWN_FIELDS))
+        kept = {name for message in body["messages"] for name in message if message["role"] in {"assistant", "user"}}
+        streamed = (STREAM,) if body[STREAM] else ()
+        return (*(name for name in self._optional if name in body), *streamed, *sorted(kept - KNOWN_FIELDS))
 
     def _without_refused(self, message: Json) -> Json:
         """Returns a message of a tool round as this server takes it."""
@@ -86,7 +95,12 @@ class RequestBuilder:
             kept["content"] = None
         return kept
 
-    def _arranged(self, messages: list[Json]) -> list[Json]:
+    def _named(self, message: Json, speaker: str) -> Json:
+        """Returns a message with its speaker's name, where it is a person's and the server takes names."""
+        is_named = message["role"] == "user" and NAME not in self._limits
+        return {"role": "user", **name_field(speaker), **message} if is_named else message
+
+    def _arranged(self, messages: list[Json], instructions: str) -> list[Json]:
         """Returns the messages with the instructions, in the roles and the order that this server takes."""
         if Feature.NO_REASONING_TEXT in self._limits:
             messages = [
@@ -94,9 +108,9 @@ class RequestBuilder:
                 for message in messages
             ]
         in_order = Feature.ROLES_IN_ANY_ORDER in self._limits
-        if self._instructions:
+        if instructions:
             role = "user" if in_order or Feature.SYSTEM_ROLE in self._limits else "system"
-            messages = [{"role": role, "content": self._instructions}, *messages]
+            messages = [{"role": role, "content": instructions}, *messages]
         if in_order or Feature.SYSTEM_ROLE in self._limits:
             messages = list(_merged_roles(messages))
         return messages
@@ -109,6 +123,7 @@ def _merged_roles(messages: Iterable[Json]) -> Iterable[Json]:
         plain = message["role"] in {"user", "assistant"} and not message.get("tool_calls")
         if last is not None and plain and last["role"] == message["role"]:
             last = {**last, "content": _joined_content(last["content"], message["content"])}
+            last.pop(NAME, None)  # both begin with the names of their speakers
             continue
         if last is not None:
             yield last

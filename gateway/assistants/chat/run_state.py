@@ -43,7 +43,7 @@ class ChatRunState:
         return self.turn.message.text_with_attachments
 
     def build_request(self, builder: RequestBuilder) -> CompletionRequest:
-        return builder.build(self.past.exchanges, self.message_text, self.message_parts, self.tool_messages)
+        return builder.build(self.past.exchanges, self.turn, self.message_parts, self.tool_messages)
 
     def count_usage(self) -> UsageCounted | None:
         """Adds the tokens of the last request, however it ended. Returns the event for them; None without any."""

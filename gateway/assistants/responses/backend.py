@@ -26,6 +26,7 @@ from gateway.assistants.history import fit_history
 from gateway.assistants.json_fields import as_objects, counted_usage
 from gateway.assistants.new_threads import NewThreads
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
+from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.responses.conversations import ServerConversations
 from gateway.assistants.responses.earlier_attempts import EarlierAttempts
 from gateway.assistants.responses.items import ResponseEventReader, image_content
@@ -59,6 +60,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 from gateway.tools import ToolBox
 
 DEFAULT_MODEL = "gpt-6-luna"
@@ -87,6 +89,7 @@ class ResponsesBackend:
         self._toolbox = toolbox
         self._history_chars = history_chars
         self._limits = ServerLimits()
+        self._filters = ReplyFilters(config.model, toolbox.names)
         self._conversations = ServerConversations(api)
         self._responses = ServerResponses(api, config, toolbox, self._limits)
         self._earlier = EarlierAttempts(self._responses, self._conversations)
@@ -100,12 +103,15 @@ class ResponsesBackend:
 
     async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
         past = self._new_threads.history_for(history)
-        if CONVERSATION in self._limits:
+        if CONVERSATION in self._limits or Feature.STORED in self._limits:
             return create_local_thread()
         try:
             thread = await self._conversations.create(past)
-        except NotFound as exc:
+        except (NotFound, BadRequest) as exc:
             self._limits.note(CONVERSATION, exc)
+            return create_local_thread()
+        except AssistantMisconfigured as exc:  # whether it is only about conversations, the response will show
+            log.warning("no conversation could be created; the history is sent along instead", error=str(exc))
             return create_local_thread()
         self._new_threads.created(thread, past)
         return thread
@@ -159,12 +165,8 @@ class ResponsesBackend:
     async def _new_state(
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
     ) -> ResponseRunState:
-        state = ResponseRunState(
-            turn,
-            thread_id,
-            Transcripts(self._api, self._config, attachments),
-            takes_images=Feature.IMAGES not in self._limits,
-        )
+        transcripts = Transcripts(self._api, self._config, attachments, self._limits)
+        state = ResponseRunState(turn, thread_id, transcripts, self._filters, self._limits)
         if is_local(thread_id):
             limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
             state.past = PastOfTurn(fit_history(self._filtered.without(await history()), limit))
@@ -180,19 +182,20 @@ class ResponsesBackend:
         except (AnswerLost, AssistantRateLimited):  # it is lost, or never started
             return None
 
-    async def fetch_file(self, file: File) -> bytes:
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
         """Downloads "container <id> <file id>", "response <id> <item id>" or "conversation <id> <item id>"."""
         kind, _, rest = file.reference.partition(" ")
         where, _, name = rest.partition(" ")
         with missing_as_gone(file):
             if kind == "container":
                 path = f"/containers/{path_segment(where)}/files/{path_segment(name)}/content"
-                return await self._api.download(path, MAX_BYTES)
-            if kind == "response":
-                return image_content(as_objects((await self._responses.get(where)).get("output")), name)
-            if kind == "conversation":
-                return image_content([await self._conversations.get_item(where, name)], name)
-        raise unknown_reference(file)
+                await self._api.download(path, writer, MAX_BYTES)
+            elif kind == "response":
+                await writer.write(image_content(as_objects((await self._responses.get(where)).get("output")), name))
+            elif kind == "conversation":
+                await writer.write(image_content([await self._conversations.get_item(where, name)], name))
+            else:
+                raise unknown_reference(file)
 
     async def _run_or_explain(
         self, state: ResponseRunState, items: list[Json] | None, history: HistoryLoader
@@ -287,7 +290,7 @@ class ResponsesBackend:
     async def _post_response(self, state: ResponseRunState, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
         """Creates a response and follows it to its end. Raises AssistantUnavailable if it did not start or is lost."""
         reading = ResponseEventReader(
-            state.accumulator, state.reported_calls, show_reasoning=self._config.show_reasoning
+            state.accumulator, state.reported_calls, self._filters, show_reasoning=self._config.show_reasoning
         )
         silence = STREAM_IDLE_SECONDS if self._background_seen else None
         try:
@@ -330,7 +333,8 @@ class ResponsesBackend:
     async def _rejection_error(self, error: NotFound | BadRequest, thread_id: ThreadId) -> AssistantError:
         """Returns the error for a rejected response."""
         if isinstance(error, BadRequest):
-            if not is_local(thread_id) and self._limits.learn(error, unknown_fields=(CONVERSATION,)):
+            features, unknown = (Feature.STORED,), (CONVERSATION,)
+            if not is_local(thread_id) and self._limits.learn(error, features=features, unknown_fields=unknown):
                 return ThreadMissing(str(error))
             return ThreadMissing(str(error)) if error.param == CONVERSATION else error
         if not is_local(thread_id) and not await self._conversations.exists(thread_id):

@@ -32,6 +32,8 @@ class ServerConversations:
         items = [item for exchange in history for item in exchange_items(exchange)]
         conversation = await self._api.post("/conversations", {"items": items[:ITEMS_PER_POST]} if items else {})
         thread = ThreadId(as_text(conversation.get("id")))
+        if not thread:
+            raise NotFound("the answer of /conversations has no id")
         try:
             for start in range(ITEMS_PER_POST, len(items), ITEMS_PER_POST):
                 await self._api.post(f"{_path(thread)}/items", {"items": items[start : start + ITEMS_PER_POST]})

@@ -84,7 +84,7 @@ class EarlierAttempts:
         Now the new run has the conversation locked. If there is an answer, cancels the new run and returns a state
         with that answer; else returns ``state``.
         """
-        late = ResponseRunState(state.turn, state.thread_id, state.transcripts)
+        late = ResponseRunState(state.turn, state.thread_id, state.transcripts, state.filters)
         items = await self.items_after_message(state, history)
         if not items or _use_as_response(late, items) is not None:
             return state

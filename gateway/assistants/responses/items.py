@@ -11,11 +11,11 @@ from gateway.assistants.error_map import Filtered, error_from_object, error_in
 from gateway.assistants.history import exchange_messages
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
-from gateway.assistants.reply_filter import ReplyFilter, clean_text
+from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import DONE_MARKER, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
-from gateway.domain.models import Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
+from gateway.domain.models import REASONING, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "incomplete"})
 TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
@@ -32,16 +32,21 @@ def is_final(response: Json) -> bool:
     return response.get("status") in FINAL_STATUSES
 
 
-def message_text(item: Json) -> str:
+def message_text(item: Json, filters: ReplyFilters = PLAIN) -> str:
     """Returns the text for people of all parts of a message item; a refusal counts as text, reasoning does not."""
-    return "".join(map(_part_text, as_objects(item.get("content"))))
+    return read_message(item, filters).text
+
+
+def read_message(item: Json, filters: ReplyFilters) -> ReplyFilter:
+    """Returns the filter that has read the parts of a message item."""
+    return filters.read("".join(map(_part_text, as_objects(item.get("content")))))
 
 
 def _part_text(part: Json) -> str:
     if as_text(part.get("type")) not in SAID_PARTS:
         return ""
     annotated = with_sources(as_text(part.get("text")), as_objects(part.get("annotations")))
-    return clean_text(annotated) or as_text(part.get("refusal"))
+    return annotated or as_text(part.get("refusal"))
 
 
 def first_text(item: Json) -> str:
@@ -69,6 +74,19 @@ def _input_part(message_part: MessagePart) -> Json:
     return {"type": "input_file", "filename": message_part.name, "file_data": message_part.data_url}
 
 
+def with_head(items: Sequence[Json], text: str) -> list[Json]:
+    """Returns input items with a text at the head of the first message of a user."""
+    place = next((place for place, item in enumerate(items) if item.get("role") == "user"), None)
+    if place is None:
+        return [message_item(text), *items]
+    content = items[place].get("content")
+    if isinstance(content, str):
+        headed: str | list[Json] = f"{text}\n\n{content}"
+    else:
+        headed = [{"type": "input_text", "text": text}, *as_objects(content)]
+    return [*items[:place], {**items[place], "content": headed}, *items[place + 1 :]]
+
+
 def exchange_items(exchange: Exchange) -> list[Json]:
     """Returns an exchange as input items."""
     return [{"type": "message", **message} for message in exchange_messages(exchange)]
@@ -79,11 +97,26 @@ def call_item(call: FunctionCall) -> Json:
     return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
 
 
-def returned_item(item: Json) -> Json:
-    """Returns an item of a response as it goes back: as it came, but with an id and JSON arguments in a call."""
-    if item.get("type") != "function_call":
-        return item
+def returned_items(items: Iterable[Json]) -> Iterator[Json]:
+    """Yields the items of a response as they go back: as they came, but a call with an id and JSON arguments.
+
+    A message goes back without the reasoning and the marks in its text, and not at all if it is nothing else.
+    """
+    for item in items:
+        if item.get("type") == "function_call":
+            yield _returned_call(item)
+        elif not _is_said(item):
+            yield item
+        elif message_text(item):
+            yield {**item, "content": [_returned_part(part) for part in as_objects(item.get("content"))]}
+
+
+def _returned_call(item: Json) -> Json:
     return {**item, "call_id": _call_id(item), "arguments": arguments_to_return(item.get("arguments"))}
+
+
+def _returned_part(part: Json) -> Json:
+    return {**part, "text": PLAIN.read(as_text(part["text"])).text} if part.get("text") else part
 
 
 def _call_id(item: Json) -> str:
@@ -126,9 +159,13 @@ def image_content(items: Iterable[Json], item_id: str) -> bytes:
     return content
 
 
-def reply_texts(items: Iterable[Json]) -> list[str]:
+def reply_texts(items: Iterable[Json], filters: ReplyFilters = PLAIN) -> list[str]:
     """Returns the text of each message of the assistant."""
-    return [message_text(item) for item in items if item.get("type") == "message" and item.get("role") == "assistant"]
+    return [message_text(item, filters) for item in items if _is_said(item)]
+
+
+def _is_said(item: Json) -> bool:
+    return item.get("type") == "message" and item.get("role") == "assistant"
 
 
 def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
@@ -141,16 +178,12 @@ def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     ]
 
 
-def text_calls(items: Sequence[Json]) -> list[FunctionCall]:
+def text_calls(items: Sequence[Json], filters: ReplyFilters) -> list[FunctionCall]:
     """Returns the calls that the model wrote as text."""
     found: list[FunctionCall] = []
-    for item in items:
-        if item.get("type") == "message" and item.get("role") == "assistant":
-            reply = ReplyFilter()
-            reply.feed("".join(as_text(part.get("text")) for part in as_objects(item.get("content"))))
-            reply.finish()
-            prefix = as_text(item.get("id")) or "text"
-            found += [FunctionCall(f"call_{prefix}_{n}"[-64:], *call) for n, call in enumerate(reply.calls)]
+    for item in filter(_is_said, items):
+        prefix, calls = as_text(item.get("id")) or "text", read_message(item, filters).calls
+        found += [FunctionCall(f"call_{prefix}_{n}"[-64:], *call) for n, call in enumerate(calls)]
     return found
 
 
@@ -181,7 +214,12 @@ class ResponseEventReader:
     """Reads the events of one response."""
 
     def __init__(
-        self, accumulator: ReplyAccumulator, reported_calls: set[tuple[str, bool]], *, show_reasoning: bool = False
+        self,
+        accumulator: ReplyAccumulator,
+        reported_calls: set[tuple[str, bool]],
+        filters: ReplyFilters,
+        *,
+        show_reasoning: bool = False,
     ) -> None:
         """``reported_calls``: the calls already reported, and whether as done; shared by the responses of one turn.
 
@@ -193,6 +231,7 @@ class ResponseEventReader:
         self.in_background = False
         """Whether the response runs in the background."""
         self._accumulator = accumulator
+        self._filters = filters
         self._reported_calls = reported_calls
         self._show_reasoning = show_reasoning
         self._texts: dict[int, ReplyFilter] = {}
@@ -242,12 +281,13 @@ class ResponseEventReader:
             events.append(RunStarted(RunId(self.id)))
         if is_final(response):
             self.response = response = self._with_streamed_output(response)
-            events += [event for item in as_objects(response.get("output")) for event in self._item_done(item)]
+            for place, item in enumerate(as_objects(response.get("output"))):
+                events += self._item_done(item) + self._reasoning_in_text(place, item)
         return events
 
     def _show(self, data: Json, text: str, *, at_end: bool = False) -> list[RunEvent]:
         place = _output_index(data)
-        reply = self._texts.setdefault(place, ReplyFilter())
+        reply = self._texts.setdefault(place, self._filters.create())
         said = reply.finish() if at_end else reply.feed(text)
         shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
         return [TextDelta(shown)] if shown else []
@@ -289,6 +329,20 @@ class ResponseEventReader:
             *self._report_call(ToolCall(call_id, name, given, output, done=True)),
         ]
 
+    def _reasoning_in_text(self, place: int, item: Json) -> list[RunEvent]:
+        """Returns the events for reasoning that a server left in the text of a message, and learns how it began."""
+        if not _is_said(item):
+            return []
+        reply = read_message(item, self._filters)
+        self._filters.learn(reply)
+        if not (self._show_reasoning and reply.reasoning):
+            return []
+        call_id = f"reasoning {self.id} {place}"
+        return [
+            *self._report_call(ToolCall(call_id, REASONING)),
+            *self._report_call(ToolCall(call_id, REASONING, output=reply.reasoning, done=True)),
+        ]
+
     def _report_call(self, call: ToolCall) -> list[RunEvent]:
         if (call.call_id, call.done) in self._reported_calls:
             return []
@@ -324,7 +378,7 @@ def _tool_input(item: Json) -> str:
 def _tool_output(item: Json) -> str:
     found = [
         as_text(one.get("logs")) or _output_url(one) or as_text(one.get("text")) or as_text(one.get("filename"))
-        for name in ("outputs", "results", "summary")
+        for name in ("outputs", "results", "summary", "content")
         for one in as_objects(item.get(name))
     ]
     return as_text(item.get("output")) or "\n".join(found)

@@ -8,15 +8,17 @@ from contextlib import asynccontextmanager, suppress
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, Events, path_segment
 from gateway.assistants.error_map import BadRequest, NotFound
-from gateway.assistants.responses.items import is_final
+from gateway.assistants.responses.items import is_final, with_head
 from gateway.assistants.responses.local_threads import is_local
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.speakers import instructions_for
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AnswerLost, AssistantRateLimited
 from gateway.tools import ToolBox
 
 MAX_QUEUED_SECONDS = 120.0
+INSTRUCTIONS, STREAM = "instructions", "stream"
 
 
 class ServerResponses:
@@ -28,8 +30,7 @@ class ServerResponses:
         self._api = api
         self._config = config
         self._limits = limits
-        functions = ({"type": "function", **schema, "strict": False} for schema in toolbox.schemas)
-        self._tools = [*config.hosted_tools, *functions]
+        self._functions = [{"type": "function", **schema, "strict": False} for schema in toolbox.schemas]
         self._optional = _optional_fields(config)
 
     @asynccontextmanager
@@ -49,23 +50,43 @@ class ServerResponses:
                     raise
 
     def _adapt(self, state: ResponseRunState, body: Json, error: BadRequest) -> bool:
-        features = {Feature.TOOLS} if "tools" in body else set()
-        if state.message_without_files is not None:
-            features.add(Feature.IMAGES)
-        fields = [name for name in self._optional if name in body]
+        used = {
+            Feature.TOOLS: "tools" in body,
+            Feature.HOSTED_TOOLS: bool(self._config.hosted_tools) and Feature.HOSTED_TOOLS not in self._limits,
+            Feature.SYSTEM_ROLE: bool(self._config.instructions) and Feature.SYSTEM_ROLE not in self._limits,
+            Feature.STORED: is_local(state.thread_id) and Feature.STORED not in self._limits,
+        }
+        features = state.file_features.union(feature for feature, is_used in used.items() if is_used)
+        fields = [name for name in (*self._optional, INSTRUCTIONS, STREAM) if body.get(name)]
         learned = self._limits.learn(error, features=features, fields=fields)
-        return learned and not (Feature.IMAGES in features and Feature.IMAGES in self._limits)
+        return learned and not any(feature in self._limits for feature in state.file_features)
 
     def _body(self, state: ResponseRunState, items: list[Json]) -> Json:
-        body: Json = {"model": self._config.model, "input": state.to_input(items), "stream": self._config.stream}
+        body: Json = {"model": self._config.model, "input": state.to_input(items)}
+        body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
-        if self._config.instructions:
-            body["instructions"] = self._config.instructions  # a conversation does not store them
-        if self._tools and Feature.TOOLS not in self._limits:
-            body["tools"] = self._tools
+        if instructions := instructions_for(state.turn, self._config.instructions):
+            # A conversation does not store them.
+            if Feature.SYSTEM_ROLE in self._limits:
+                body["input"] = with_head(body["input"], instructions)
+            elif INSTRUCTIONS in self._limits:
+                body["input"] = [{"type": "message", "role": "system", "content": instructions}, *body["input"]]
+            else:
+                body[INSTRUCTIONS] = instructions
+        hosted = () if Feature.HOSTED_TOOLS in self._limits else self._config.hosted_tools
+        if (tools := [*hosted, *self._functions]) and Feature.TOOLS not in self._limits:
+            body["tools"] = tools
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
-        return body | {name: value for name, value in optional.items() if name not in self._limits}
+        body |= {name: value for name, value in optional.items() if name not in self._limits}
+        return self._not_stored(body) if Feature.STORED in self._limits else body
+
+    @staticmethod
+    def _not_stored(body: Json) -> Json:
+        """Returns the request for a server that stores no responses: reasoning comes and goes back encrypted."""
+        include = [*body.get("include", ()), "reasoning.encrypted_content"]
+        kept = {name: value for name, value in body.items() if name not in {"background", "conversation"}}
+        return {**kept, "store": False, "include": include}
 
     async def get(self, run_id: str) -> Json:
         """Returns a response. Raises NotFound."""

@@ -8,6 +8,7 @@ from gateway.assistants.attachments import load, without_files
 from gateway.assistants.json_fields import as_objects, as_text, counted_usage
 from gateway.assistants.past import PastOfTurn
 from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.reply_filter import PLAIN, ReplyFilters
 from gateway.assistants.responses.items import (
     call_item,
     exchange_items,
@@ -17,10 +18,11 @@ from gateway.assistants.responses.items import (
     message_item,
     output_item,
     reply_texts,
-    returned_item,
+    returned_items,
     text_calls,
     unanswered_calls,
 )
+from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.assistants.transcription import Transcripts
@@ -34,8 +36,10 @@ class ResponseRunState:
     turn: Turn
     thread_id: ThreadId
     transcripts: Transcripts
-    takes_images: bool = True
-    """Whether the model may take images."""
+    filters: ReplyFilters = PLAIN
+    limits: ServerLimits = field(default_factory=ServerLimits)
+    file_features: set[Feature] = field(default_factory=set)
+    """What the model may refuse of the files of the message."""
     past: PastOfTurn | None = None
     """The history to send along; None where the server keeps it in a conversation."""
     message_without_files: Json | None = None
@@ -73,14 +77,14 @@ class ResponseRunState:
         if not self.cut_off and (error := failure_of(self.response)):
             raise error
         self.model = as_text(self.response.get("model")) or self.model
-        for reply in reply_texts(items):
+        for reply in reply_texts(items, self.filters):
             self.accumulator.add_message(reply)
         name = as_text(self.response.get("id"))
         origin = f"response {name}" if name else f"conversation {self.thread_id}"
         self.files |= {file.reference: file for file in files_in(items, origin)}
         self.message_without_files = None
-        self.since_message += map(returned_item, items)
-        return [] if self.cut_off else [*unanswered_calls(items), *text_calls(items)]
+        self.since_message += returned_items(items)
+        return [] if self.cut_off else [*unanswered_calls(items), *text_calls(items, self.filters)]
 
     def items_with_outputs(self, calls: list[FunctionCall], outputs: dict[str, str]) -> list[Json]:
         """Returns the items to post after tools ran; a call that came as text becomes an item first."""
@@ -99,10 +103,9 @@ class ResponseRunState:
 
     async def message_items(self) -> list[Json]:
         """Makes the item of the turn's message, and returns it as the items to post."""
-        said, parts = self.turn.message.text_with_attachments, await load(self.turn, self.transcripts.load)
-        words = without_files(parts)
-        if words is not None and not self.takes_images:
-            parts, words = [*words], None
+        said = self.turn.message.text_with_attachments
+        parts = self.limits.accepted(await load(self.turn, self.transcripts.load))
+        words, self.file_features = without_files(parts), features_of_files(parts)
         self.message_without_files = None if words is None else message_item(said, words)
         self.message = message_item(said, parts)
         return [self.message]
@@ -111,5 +114,5 @@ class ResponseRunState:
         """Returns the items to post after a rejection: without files; None if there were none."""
         if self.message_without_files is None:
             return None
-        self.message, self.message_without_files = self.message_without_files, None
+        self.message, self.message_without_files, self.file_features = self.message_without_files, None, set()
         return [self.message]

@@ -12,28 +12,27 @@ from contextlib import aclosing, suppress
 
 from gateway import logs
 from gateway.assistants.api_client import STREAM_IDLE_SECONDS, AssistantApiClient, AssistantConfig, path_segment
-from gateway.assistants.attachments import without_sandbox_links
-from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
 from gateway.assistants.history import exchange_messages, pair_exchanges
 from gateway.assistants.json_fields import as_object, as_objects, as_text, counted_usage
 from gateway.assistants.new_threads import NewThreads
+from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.server_limits import ServerLimits
+from gateway.assistants.speakers import instructions_for
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
-    cited_files,
     failure_of,
-    files_in,
     first_text,
-    is_cut_off,
     is_final,
     is_stopped,
     message_text,
     pending_calls,
 )
+from gateway.assistants.threads.replies import PAGE_SIZE, ThreadReplies
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
-from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (
     AssistantError,
@@ -44,11 +43,9 @@ from gateway.domain.errors import (
 from gateway.domain.models import (
     Exchange,
     File,
-    RunCompleted,
     RunEvent,
     RunId,
     RunStarted,
-    TextDelta,
     ThreadId,
     Turn,
     Usage,
@@ -56,6 +53,7 @@ from gateway.domain.models import (
 )
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
 from gateway.tools import ToolBox
 
 BETA_HEADERS = {"OpenAI-Beta": "assistants=v2"}
@@ -63,7 +61,6 @@ MESSAGES_PER_POST = 32
 """Messages that a thread is created with; each further one takes its own request."""
 NEWEST_QUERY = {"limit": 20, "order": "desc"}
 """Query to look up a turn's run or message: one page is enough, as a thread has one turn at a time."""
-PAGE_SIZE = 100
 MAX_IMPORTED_EXCHANGES = 100
 """Limit for imported history."""
 
@@ -86,7 +83,10 @@ class ThreadsBackend:
         self._config = config
         self._toolbox = toolbox
         self._assistant = assistant
-        self._files = ThreadFiles(api, assistant)
+        self._limits = ServerLimits()
+        self._files = ThreadFiles(api, assistant, self._limits)
+        self._filters = ReplyFilters(config.model, toolbox.names)
+        self._replies = ThreadReplies(config, self._filters, self._files, self._iterate_list)
         self._new_threads = NewThreads()
 
     # ------------------------------------------------------------ threads
@@ -138,7 +138,7 @@ class ThreadsBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = ThreadRunState(turn, thread_id, Transcripts(self._api, self._config, attachments))
+        state = self._new_state(turn, thread_id, attachments)
         async with aclosing(self._run_or_explain(state, await self._create_run_request(state), history)) as events:
             async for event in events:
                 yield event
@@ -151,7 +151,7 @@ class ThreadsBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = ThreadRunState(turn, thread_id, Transcripts(self._api, self._config, attachments))
+        state = self._new_state(turn, thread_id, attachments)
         if run_id is None and (found := await self._find_newest(state, "runs")):
             run_id = RunId(as_text(found.get("id")))
             yield RunStarted(run_id)
@@ -161,8 +161,12 @@ class ThreadsBackend:
             async for event in events:
                 yield event
 
-    async def fetch_file(self, file: File) -> bytes:
-        return await self._files.download(file)
+    def _new_state(self, turn: Turn, thread_id: ThreadId, attachments: AttachmentLoader) -> ThreadRunState:
+        transcripts = Transcripts(self._api, self._config, attachments, self._limits)
+        return ThreadRunState(turn, thread_id, transcripts, self._filters)
+
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
+        await self._files.download(file, writer)
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         with suppress(NotFound, BadRequest, ThreadMissing):  # already ended, or gone
@@ -204,8 +208,8 @@ class ThreadsBackend:
         self, state: ThreadRunState, request: PostRequest | None
     ) -> AsyncGenerator[RunEvent, None]:
         """POSTs (None: starts with the run in ``state``) and runs tools until the run has ended."""
-        reading = state.reader
         for _ in range(MAX_ROUNDS):
+            reading = state.reader
             if request is not None:
                 try:
                     async with aclosing(self._post_and_follow(state, *request)) as events:
@@ -221,15 +225,18 @@ class ThreadsBackend:
                 log.warning("the run expired at the server; starting another", turn=state.turn.id, run=reading.id)
                 request = await self._create_run_request(state, with_message=False)
                 continue
-            if is_final(reading.run):
-                for event in await self._final_events(state):
-                    yield event
+            for event in await self._replies.read_stopped_run(state):
+                yield event
+            if is_final(reading.run) and not state.text_calls:
+                self._new_threads.answered(state.thread_id)
+                yield await self._replies.answer(state)
                 return
-            calls = pending_calls(reading.run)
+            check_tokens(state.tokens_used, self._config.max_turn_tokens)
+            calls = state.text_calls or pending_calls(reading.run)
             async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
-            request = self._submit_outputs_request(state, calls)
+            request = await self._outputs_request(state, calls)
         raise too_many_rounds()
 
     async def _post_and_follow(self, state: ThreadRunState, path: str, body: Json) -> AsyncGenerator[RunEvent, None]:
@@ -258,44 +265,6 @@ class ThreadsBackend:
         if refusal is not None and pending_calls(reading.run) == waited_for:
             raise refusal
 
-    async def _final_events(self, state: ThreadRunState) -> list[RunEvent]:
-        """Returns the last events of a run that has ended. Raises AssistantError if the run failed."""
-        reading, draft = state.reader, state.accumulator
-        if error := failure_of(reading.run):
-            raise error
-        events: list[RunEvent] = []
-        if not (reading.complete and draft.text):
-            async for step in self._steps(state):
-                events += reading.read_step(step)
-            query = {"run_id": reading.id, "limit": PAGE_SIZE, "order": "asc"}
-            messages = [one async for one in self._iterate_list(state.thread_id, "messages", query)]
-            reading.messages = [one for one in messages if _is_reply_of(one, reading.id)]
-            for one in reading.messages:
-                reading.files |= files_in(one)
-        names = await self._files.names(cited for one in reading.messages for cited in cited_files(one))
-        draft.replace_messages(message_text(one, names) for one in reading.messages)
-        if rest := draft.take_unshown():
-            events.append(TextDelta(rest))
-        return [*events, await self._answer(state)]
-
-    async def _answer(self, state: ThreadRunState) -> RunCompleted:
-        """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text."""
-        run, text = state.reader.run, without_sandbox_links(state.accumulator.text)
-        cut_off = is_cut_off(run)
-        if cut_off and not text.strip():
-            raise cut_off_before_text()
-        self._new_threads.answered(state.thread_id)
-        files = await self._files.to_files(state.reader.files)
-        said = with_cut_off_note(text) if cut_off else text
-        return RunCompleted(said, state.usage, files, as_text(run.get("model")), cut_off=cut_off)
-
-    async def _steps(self, state: ThreadRunState) -> AsyncGenerator[Json, None]:
-        """Yields the run's steps; ends early on an error, as they are only for display and not part of the answer."""
-        with suppress(AssistantError):
-            query = {"limit": PAGE_SIZE, "order": "asc"}
-            async for step in self._iterate_list(state.thread_id, f"runs/{path_segment(state.reader.id)}/steps", query):
-                yield step
-
     async def _wait_until_stopped(self, thread_id: ThreadId, run_id: str) -> Json:
         """Polls a run until it stops. Raises ThreadMissing if the server does not have it."""
         if not run_id:
@@ -310,12 +279,18 @@ class ThreadsBackend:
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
         metadata = {"turn_id": state.turn.id}
         body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
+        if note := instructions_for(state.turn, ""):
+            body["additional_instructions"] = note
         if with_message:
             message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
             body["additional_messages"] = [message]
         return f"{_path(state.thread_id)}/runs", body
 
-    def _submit_outputs_request(self, state: ThreadRunState, calls: Sequence[FunctionCall]) -> PostRequest:
+    async def _outputs_request(self, state: ThreadRunState, calls: Sequence[FunctionCall]) -> PostRequest:
+        """Returns the request that brings the outputs; those of calls in the text come with another run's message."""
+        if state.text_calls:
+            path, body = await self._create_run_request(state, with_message=False)
+            return path, {**body, "additional_messages": [state.begin_run_with_outputs()]}
         outputs = [{"tool_call_id": call.id, "output": state.outputs[call.id]} for call in calls]
         path = f"{_run_path(state.thread_id, state.reader.id)}/submit_tool_outputs"
         return path, {"tool_outputs": outputs, "stream": self._config.stream}
@@ -364,7 +339,7 @@ class ThreadsBackend:
             await self._assistant.probe()
         except AssistantError as exc:
             return (CheckResult("assistant", ok=False, detail=f"{self.description}: {exc}"),)
-        return (CheckResult("assistant", ok=True, detail=self.description),)
+        return (CheckResult("assistant", ok=True, detail=f"{self.description}{self._limits.note_text}"),)
 
     async def _rejection_error(self, error: NotFound, thread_id: ThreadId, *, run_id: str) -> AssistantError:
         """Returns the error for a POST answered with 404: to a run, or (no ``run_id``) to create one."""
@@ -389,7 +364,3 @@ def _path(thread_id: ThreadId) -> str:
 
 def _run_path(thread_id: ThreadId, run_id: str) -> str:
     return f"{_path(thread_id)}/runs/{path_segment(run_id)}"
-
-
-def _is_reply_of(message: Json, run_id: str) -> bool:
-    return message.get("role") == "assistant" and message.get("run_id") == run_id

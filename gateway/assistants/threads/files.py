@@ -20,12 +20,15 @@ from gateway.assistants.attachments import (
     unreadable,
     without_files,
 )
+from gateway.assistants.error_map import NotFound
 from gateway.assistants.json_fields import as_text
+from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.server_assistant import ServerAssistant
-from gateway.domain.errors import AssistantError, AssistantRefused
+from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRefused
 from gateway.domain.models import File, Turn
 from gateway.ports.assistant import AttachmentLoader
+from gateway.ports.spool import FileWriter
 
 SEARCHABLE_NAMES = re.compile(
     r"\.(?:c|cpp|cs|css|docx?|go|html|java|js|json|md|pdf|php|pptx|py|rb|sh|tex|ts|txt)$", re.IGNORECASE
@@ -39,25 +42,27 @@ IMAGE_NAME = "image.png"
 class ThreadFiles:
     """Uploads files to one server and downloads them from it."""
 
-    def __init__(self, api: AssistantApiClient, assistant: ServerAssistant) -> None:
+    def __init__(self, api: AssistantApiClient, assistant: ServerAssistant, limits: ServerLimits) -> None:
+        """``limits``: of the server; one that has no route for files is not sent any again."""
+        self._limits = limits
         self._api = api
         self._assistant = assistant
 
     async def build_messages(self, turn: Turn, attachments: AttachmentLoader) -> tuple[Json, Json | None]:
         """Returns the user's message, and one without files to post if it is rejected (None: it has no files)."""
-        pieces = await load(turn, attachments)
+        pieces = self._limits.accepted(await load(turn, attachments))
         words = without_files(pieces)
         if words is None:
             return _message(turn, pieces), None
         return await self._message_with_files(turn, pieces), _message(turn, words)
 
-    async def download(self, file: File) -> bytes:
+    async def download(self, file: File, writer: FileWriter) -> None:
         """Downloads a file. References: "file <id>"."""
         kind, _, name = file.reference.partition(" ")
         if kind != "file":
             raise unknown_reference(file)
         with missing_as_gone(file):
-            return await self._api.download(f"/files/{path_segment(name)}/content", MAX_BYTES)
+            await self._api.download(f"/files/{path_segment(name)}/content", writer, MAX_BYTES)
 
     async def to_files(self, names_by_id: Mapping[str, str]) -> tuple[File, ...]:
         """Returns files from ids and names; fetches the names that are empty."""
@@ -104,7 +109,10 @@ class ThreadFiles:
             file = await self._api.upload(
                 "/files", purpose, message_part.name, message_part.media_type, message_part.content
             )
-        except AssistantRefused:  # whatever the reason: the message is worth more than its file
+        except AssistantRefused as exc:  # the message is worth more than its file
+            if isinstance(exc, NotFound | AssistantMisconfigured):
+                for feature in (Feature.IMAGES, Feature.DOCUMENTS):
+                    self._limits.note(feature, exc)
             return _text_content(unreadable(message_part.name, FILE_NOT_ACCEPTED).text)
         key = as_text(file.get("id"))
         if message_part.is_image:

@@ -8,13 +8,13 @@ from typing import Any
 from gateway.assistants.attachments import base_name
 from gateway.assistants.citations import with_sources
 from gateway.assistants.error_map import Filtered, error_from_object
-from gateway.assistants.json_fields import as_object, as_objects, as_text
+from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
 from gateway.assistants.reply_accumulator import ReplyAccumulator
-from gateway.assistants.reply_filter import ReplyFilter, clean_text
+from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable
-from gateway.domain.models import RunEvent, RunId, RunStarted, TextDelta, ToolCall
+from gateway.domain.models import RunEvent, RunId, RunStarted, TextDelta, ToolCall, Usage
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
 REQUIRES_ACTION = "requires_action"
@@ -30,19 +30,24 @@ def is_stopped(run: Json) -> bool:
     return is_final(run) or run.get("status") == REQUIRES_ACTION
 
 
-def message_text(message: Json, file_names: Mapping[str, str] | None = None) -> str:
-    """Returns the text for people of all parts of a message; a refusal counts as text.
+def message_text(message: Json) -> str:
+    """Returns the text for people of all parts of a message; a refusal counts as text."""
+    return read_message(message, PLAIN).text
+
+
+def read_message(message: Json, filters: ReplyFilters, file_names: Mapping[str, str] | None = None) -> ReplyFilter:
+    """Returns the filter that has read the parts of a message.
 
     ``file_names``: names of the files that it cites, by id.
     """
-    return "".join(_part_text(part, file_names or {}) for part in as_objects(message.get("content")))
+    return filters.read("".join(_part_text(part, file_names or {}) for part in as_objects(message.get("content"))))
 
 
 def _part_text(part: Json, file_names: Mapping[str, str]) -> str:
     text = as_object(part.get("text"))
     notes = as_objects(text.get("annotations"))
     notes = [{**note, "filename": file_names.get(_cited_file(note), "")} for note in notes]
-    return clean_text(with_sources(as_text(text.get("value")), notes)) or as_text(part.get("refusal"))
+    return with_sources(as_text(text.get("value")), notes) or as_text(part.get("refusal"))
 
 
 def cited_files(message: Json) -> list[str]:
@@ -121,7 +126,8 @@ def failure_of(run: Json) -> AssistantError | None:
 class RunEventReader:
     """Reads the events of one run, which has one more stream after each submission of tool outputs."""
 
-    def __init__(self, accumulator: ReplyAccumulator) -> None:
+    def __init__(self, accumulator: ReplyAccumulator, filters: ReplyFilters) -> None:
+        self._filters = filters
         self.run: Json = {}
         """The run as last read."""
         self.complete = True
@@ -132,6 +138,7 @@ class RunEventReader:
         """The complete messages."""
         self._texts: dict[str, ReplyFilter] = {}
         """The text streamed so far, by message."""
+        self._steps_counted: dict[str, Usage] = {}
         self._accumulator = accumulator
         self._reported_calls: set[tuple[str, bool]] = set()
         self._calls_in_progress: dict[tuple[str, Any], Json] = {}
@@ -144,6 +151,11 @@ class RunEventReader:
     @property
     def is_stopped(self) -> bool:
         return is_stopped(self.run)
+
+    @property
+    def step_usage(self) -> Usage:
+        """The tokens of the run's finished steps."""
+        return sum(self._steps_counted.values(), Usage())
 
     def read_event(self, name: str, data: Json) -> list[RunEvent]:
         """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
@@ -183,7 +195,8 @@ class RunEventReader:
         self._accumulator.stop_showing()
 
     def read_step(self, step: Json) -> list[RunEvent]:
-        """Returns events for the hosted tools that a step used, unless already reported."""
+        """Returns events for the hosted tools that a step used, unless already reported, and counts its tokens."""
+        self._steps_counted[as_text(step.get("id"))] = as_usage(step.get("usage"))
         events: list[RunEvent] = []
         for call in as_objects(as_object(step.get("step_details")).get("tool_calls")):
             if call.get("type") != "function":
@@ -196,14 +209,16 @@ class RunEventReader:
             as_text(as_object(one.get("text")).get("value")) or as_text(one.get("refusal")) for one in pieces
         )
         message_id = as_text(data.get("id"))
-        return self._show(message_id, self._texts.setdefault(message_id, ReplyFilter()).feed(said))
+        if message_id not in self._texts:
+            self._texts[message_id] = self._filters.create()
+        return self._show(message_id, self._texts[message_id].feed(said))
 
     def _message_end(self, data: Json) -> list[RunEvent]:
         """Adds a complete message, or one that was cut off."""
         message_id = as_text(data.get("id"))
         rest = self._texts.pop(message_id).finish() if message_id in self._texts else ""
         shown = self._show(message_id, rest)
-        self._accumulator.add_message(message_text(data))
+        self._accumulator.add_message(read_message(data, self._filters).text)
         self.messages.append(data)
         self.files |= files_in(data)
         return shown

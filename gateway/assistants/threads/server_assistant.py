@@ -9,7 +9,12 @@ from contextlib import suppress
 
 from gateway import logs
 from gateway.assistants import SharedValues
-from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, path_segment
+from gateway.assistants.api_client import (
+    AssistantApiClient,
+    AssistantConfig,
+    path_segment,
+    reject_address_without_version,
+)
 from gateway.assistants.error_map import NotFound
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.sse import Json
@@ -74,10 +79,14 @@ class ServerAssistant:
 
     async def probe(self) -> None:
         """Checks by the smallest request that the assistant exists, or can be created. Raises AssistantError."""
-        if self._configured_id:
-            await self._fetch_assistant(self._configured_id)
-        elif not await self.is_protocol_served():
-            raise self.protocol_removed_error()
+        try:
+            if self._configured_id:
+                await self._fetch_assistant(self._configured_id)
+            elif not await self.is_protocol_served():
+                raise self.protocol_removed_error()
+        except AssistantMisconfigured as exc:
+            await reject_address_without_version(self._api, exc)
+            raise
 
     async def is_protocol_served(self) -> bool:
         """Returns whether the server has the Assistants API."""

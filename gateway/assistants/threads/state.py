@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from gateway import logs
 from gateway.assistants.json_fields import counted_usage
 from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.reply_filter import PLAIN, ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.items import RunEventReader, RunExpired, failure_of, is_final
+from gateway.assistants.tool_calls import FunctionCall
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import ThreadId, Turn, Usage, UsageCounted
@@ -26,10 +28,15 @@ class ThreadRunState:
     turn: Turn
     thread_id: ThreadId
     transcripts: Transcripts
+    filters: ReplyFilters = PLAIN
     message_without_files: Json | None = None
     """The message without its files, as long as the server may still reject them."""
     accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
     reader: RunEventReader = field(init=False)
+    said: list[str] = field(default_factory=list)
+    """The text of each message for people."""
+    text_calls: list[FunctionCall] = field(default_factory=list)
+    """Calls that the model wrote as text in the run that has ended."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Outputs of function calls, by call id."""
     usage: Usage = field(default_factory=Usage)
@@ -39,7 +46,20 @@ class ThreadRunState:
     """Whether another run was started after one that expired."""
 
     def __post_init__(self) -> None:
-        self.reader = RunEventReader(self.accumulator)
+        self.reader = RunEventReader(self.accumulator, self.filters)
+
+    @property
+    def tokens_used(self) -> Usage:
+        """The tokens of the turn so far; of a run that has not ended, those of its finished steps."""
+        return self.usage if is_final(self.reader.run) else self.usage + self.reader.step_usage
+
+    def begin_run_with_outputs(self) -> Json:
+        """Notes that another run begins. Returns the message that tells it the outputs of the calls in the text."""
+        told = [f"[{call.name} returned]\n{self.outputs[call.id]}" for call in self.text_calls]
+        self.text_calls, files = [], self.reader.files
+        self.reader = RunEventReader(self.accumulator, self.filters)
+        self.reader.files = files
+        return {"role": "user", "content": "\n\n".join(told), "metadata": {"turn_id": self.turn.id}}
 
     def may_run_again(self) -> bool:
         """Returns whether the run expired, for the first time, before anything was shown of it."""

@@ -23,6 +23,14 @@ class HeaderDoc:
 
     name: str
     description: str
+    pattern: str = ""
+    """A regular expression for the whole value, if not any text is valid."""
+    max_length: int | None = None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        limits = {"pattern": self.pattern, "maxLength": self.max_length}
+        return {"type": "string"} | {name: limit for name, limit in limits.items() if limit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ def _parameter_objects(operation: Operation) -> list[dict[str, Any]]:
         for name in PATH_PLACEHOLDER.findall(operation.path)
     ]
     return named + [
-        {"name": header.name, "in": "header", "description": header.description, "schema": text}
+        {"name": header.name, "in": "header", "description": header.description, "schema": header.schema}
         for header in operation.headers
     ]
 

@@ -55,6 +55,21 @@ STATUS_OF_CODE: Mapping[str, int] = {
 }
 """Status by error code; it takes precedence over the class."""
 
+FINAL_CODES: Mapping[str, str] = {
+    "refused": "the assistant's server refuses the message",
+    "too_long": "the message or its conversation is longer than the model can read",
+    "not_allowed": "a content filter stopped it",
+    "incomplete": "the answer was cut off before it had any text",
+    "too_many_rounds": "it used too many tools or tokens",
+    "file_gone": "an attached file is not there any more",
+    "file_too_large": "a file is too large",
+    "key_rejected": "the assistant's server does not accept the operator's key",
+    "no_credit": "the operator's account has no credit left",
+    "model_not_found": "the assistant's server does not have the model",
+    "misconfigured": "something else is wrong with the operator's settings",
+}
+"""Codes of failures that the same message meets again, and their meaning. Their status is 502."""
+
 STATUS_MEANING: Mapping[int, str] = {
     400: "The request is invalid; `code` and `message` say why and what to change.",
     401: "The API key is missing or wrong (`unauthorized`).",
@@ -65,7 +80,8 @@ STATUS_MEANING: Mapping[int, str] = {
     413: "The body is too large (`payload_too_large`).",
     415: "The body is not JSON (`unsupported_media_type`).",
     429: "Too many requests (`rate_limited`), or the budget is spent (`budget_exhausted`). See Retry-After.",
-    502: "The assistant could not answer (`assistant_failed`).",
+    502: "The assistant did not answer this time (`assistant_failed`), and may if it is asked again. With any other "
+    f"code a retry does not help: {'; '.join(f'`{code}`: {meaning}' for code, meaning in FINAL_CODES.items())}.",
     503: "Too much load (`overloaded`) or no database (`store_unavailable`). Retry after the seconds in Retry-After.",
     504: "No answer in time (`timed_out`). The turn goes on: fetch it by its `turn_id`.",
 }
@@ -143,7 +159,7 @@ def method_not_allowed(method: str, allowed: str) -> JsonResponse:
 
 
 def from_failure(failure: Failure, *, turn_id: TurnId | None = None) -> JsonResponse:
-    """Returns the response for a turn that failed."""
-    code = failure.code if failure.code in STATUS_OF_CODE else AssistantError.code
+    """Returns the response for a turn that failed. Its code says whether a retry may help."""
+    code = failure.code if failure.code in STATUS_OF_CODE or failure.code in FINAL_CODES else AssistantError.code
     status = STATUS_OF_CODE.get(code, STATUS_OF_CLASS[AssistantError])
     return error_response(status, code, failure.user_message, turn_id=turn_id, retry_after=failure.retry_after)

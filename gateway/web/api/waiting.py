@@ -19,6 +19,8 @@ LOCAL_POLL_SECONDS = 30.0
 """Seconds between polls of the turns table. A turn that another process may hold is polled soon and then less often;
 a turn that this process works on (LOCAL_POLL_SECONDS) only as a safety net.
 """
+POLLS_PER_SECOND = 500
+"""Of all callers of a process together: with more callers than that allows, each polls less often."""
 
 LoadTurn = Callable[[], Awaitable[Turn]]
 
@@ -83,7 +85,7 @@ class Waiter:
             if item is None and (self._poll_now or time.monotonic() >= next_look):
                 self._poll_now = False
                 item = await _load_if_resolved(load_turn)
-                pause = LOCAL_POLL_SECONDS if is_local else min(pause * 1.5, MAX_POLL_SECONDS)
+                pause = LOCAL_POLL_SECONDS if is_local else self._registry.poll_pause(pause)
                 next_look = time.monotonic() + pause
             yield item
             if isinstance(item, Turn):
@@ -129,6 +131,10 @@ class WaiterRegistry:
     def count(self) -> int:
         """The number of waiting callers."""
         return self._count
+
+    def poll_pause(self, last: float) -> float:
+        """Returns the seconds to the next poll of a caller who waited ``last`` seconds before this one."""
+        return max(min(last * 1.5, MAX_POLL_SECONDS), self._count / POLLS_PER_SECOND)
 
     def register(self, turn_id: TurnId, *, wants_previews: bool) -> Waiter:
         """Registers a waiter for a turn; ``wants_previews``: it also gets preview events. The caller must close it.

@@ -21,7 +21,7 @@ from adapters.base.posted_reply import PostedReply
 from adapters.base.preview import Preview
 from adapters.base.reconciler import Reconciler
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import ConversationKey, File, Message, Turn, TurnId, TurnState
+from gateway.domain.models import Content, ConversationKey, File, Message, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import TextBuffer
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
@@ -150,8 +150,8 @@ class BoardReconciler(Reconciler[BoardMessage, str]):
         if message.shown and not message.shown.endswith(STOPPED):
             await self._writer.update(message, message.shown + STOPPED)
 
-    async def upload(self, file: File, content: bytes) -> None:
-        if not content:
+    async def upload(self, file: File, content: Content) -> None:
+        if not content.size:
             raise Rejected("the file is empty")
         await self._writer.post_file(len(self._reply.files), name=file.name)
 

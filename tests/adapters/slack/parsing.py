@@ -28,9 +28,13 @@ NOTHING = ParsedUpdate()
 SCOPES = ("topic", "channel", "user")
 
 
-def parser(**given: object) -> EventParser:
+def parser_settings(**given: object) -> SlackSettings:
     secrets = {"slack_bot_token": SecretStr("xoxb-fake"), "slack_signing_secret": SecretStr(SIGNING_SECRET)}
-    return EventParser(SlackSettings(_env_file=None, **{**secrets, **given}))  # type: ignore[call-arg,arg-type]  # pydantic's
+    return SlackSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg,arg-type]  # pydantic's
+
+
+def parser(**given: object) -> EventParser:
+    return EventParser(parser_settings(**given))
 
 
 def read(event: Mapping[str, Any], envelope: Mapping[str, Any] | None = None, **given: object) -> ParsedUpdate:

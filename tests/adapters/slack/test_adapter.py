@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 import pytest
@@ -17,6 +18,7 @@ from gateway.ports.platform import Request
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.contracts.webhook import WebhookContract
+from tests.fakes.file_contents import fetched_by
 from tests.fakes.slack_events import (
     BOT_USER,
     MESSAGE_SUBTYPES,
@@ -98,7 +100,7 @@ async def test_a_file_of_a_workspace_that_is_gone_is_a_problem_and_not_an_error(
     adapter = SlackAdapter(settings(**oauth), sqlite_store, FakeUnparsedUpdates(), run_once)
     (heard,) = adapter.receive(request(event_envelope({**MESSAGE_SUBTYPES["file_share"], **IN_PERSON}))).messages
     turn = Turn(TurnId("turn_1"), 1, 1, heard, TurnState.RUNNING)
-    attachments = await adapter.fetch_attachments(turn)
+    attachments = await fetched_by(partial(adapter.fetch_attachments, turn))
     assert [attachment.file for attachment in attachments] == list(heard.files)
     assert all(attachment.problem and not attachment.content for attachment in attachments)
 

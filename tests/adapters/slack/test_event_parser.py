@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote_plus, urlencode
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from adapters.base.text_input import UNREADABLE
+from adapters.slack.event_context import BotIdentity
+from adapters.slack.event_parser import EventParser
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
@@ -30,6 +33,7 @@ from tests.adapters.slack.parsing import (
     in_channel,
     one,
     parser,
+    parser_settings,
     read,
     request,
 )
@@ -152,6 +156,7 @@ def test_a_direct_message_is_always_answered_in_a_thread_of_its_own() -> None:
             "ts": TS,
             "user": USER,
             "user_team": TEAM,
+            "typed": "yes",
         },
     )
 
@@ -358,3 +363,49 @@ def test_a_command_with_anything_in_it_is_read_or_refused_by_name(text: str, fie
     ).encode()
     receipt = parser(slack_scope=scope).receive(Request(signed_headers(body, content_type=FORM), body))
     check_storable(receipt)
+
+
+# ---------------------------------------------------------------- who the bot is
+
+PERSONS = {"authorizations": [{"team_id": TEAM, "user_id": USER, "is_bot": False}]}
+NOWHERE: dict[str, Any] = {"authorizations": []}
+
+
+def knowing(user: str, bot_id: str = "") -> EventParser:
+    return EventParser(parser_settings(), lambda _: BotIdentity(user, bot_id))
+
+
+def said_to(reader: EventParser, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> list[str]:
+    return [said.text for said in reader.parse(event_envelope(dict(event), **envelope)).messages]
+
+
+@pytest.mark.parametrize("envelope", [PERSONS, NOWHERE])
+def test_a_person_whose_installation_is_named_is_not_the_bot(envelope: Mapping[str, Any]) -> None:
+    reader = knowing(BOT_USER)
+    assert said_to(reader, message_event("hello"), envelope) == ["hello"]
+    assert said_to(reader, in_channel(f"<@{USER}> can you check?"), envelope) == []
+    assert said_to(reader, in_channel(f"{CALL} can you check?"), envelope) == ["can you check?"]
+
+
+@pytest.mark.parametrize("envelope", [PERSONS, NOWHERE, {}])
+@pytest.mark.parametrize("fields", [{"user": BOT_USER}, {"user": "U0WHO", "bot_id": BOT_ID}])
+def test_our_own_messages_are_known_by_either_id(envelope: Mapping[str, Any], fields: Mapping[str, str]) -> None:
+    reader = EventParser(parser_settings(slack_allowed_bots="*"), lambda _: BotIdentity(BOT_USER, BOT_ID))
+    assert said_to(reader, message_event("hello", **fields), envelope) == []
+
+
+def test_a_message_that_only_a_person_may_see_is_marked() -> None:
+    assert one(message_event("hi"), PERSONS).address["seen_by"] == "user"
+    assert "seen_by" not in one(message_event("hi"), NOWHERE).address
+    assert "seen_by" not in one(message_event("hi")).address
+
+
+# ---------------------------------------------------------------- two events about one message
+
+
+def test_a_mention_without_files_waits_for_its_message_event() -> None:
+    file = {"id": "F1", "name": "a.png"}
+    assert one(app_mention("look")).debounce_seconds > 0
+    assert one(app_mention("look", files=[file])).debounce_seconds == 0
+    assert one(in_channel(f"{CALL} look", files=[file], subtype="file_share")).debounce_seconds == 0
+    assert one(app_mention("stop", thread_ts=ROOT)).debounce_seconds == 0

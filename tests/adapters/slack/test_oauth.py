@@ -20,6 +20,7 @@ from adapters.slack.adapter import SlackAdapter
 from adapters.slack.manifest import SCOPES
 from adapters.slack.oauth import Installations, SignedStates
 from adapters.slack.settings import SlackSettings
+from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.workspaces import InstalledWorkspaces
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.store import KeyValueStore
@@ -47,7 +48,7 @@ class _NoRedirects(HTTPRedirectHandler):
 class OAuthSite:
     """The gateway's web side, a browser, and Slack."""
 
-    def __init__(self, slack: FakeSlack, memory: KeyValueStore) -> None:
+    def __init__(self, slack: FakeSlack, memory: KeyValueStore, public_url: str | None = None) -> None:
         self.slack = slack
         known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
             _env_file=None,
@@ -55,18 +56,21 @@ class OAuthSite:
             slack_client_secret=SecretStr(CLIENT_SECRET),
             slack_signing_secret=SecretStr(SIGNING_SECRET),
             slack_api_url=slack.api_url,
+            public_url=public_url,
         )
         adapter = SlackAdapter(known, memory, FakeUnparsedUpdates(), run_once)
         self.workspaces = adapter._workspaces
         self.app = create_app([adapter], RecordingInbox().async_inbox, database_ok)
-        self.installations = Installations(memory)
+        self.installations = Installations(memory, TokenCipher(()))
 
     def begin(self, query: str = "") -> TestResponse:
         return self.app.pages.test_client().get(f"/slack/install{query}", base_url="https://gateway.example")
 
     def consent(self, begun: TestResponse) -> dict[str, str]:
         """What Slack sends the browser back with."""
-        url = f"{begun.headers['Location']}&{urlencode({'redirect_uri': BACK})}"
+        url = begun.headers["Location"]
+        if "redirect_uri=" not in url:
+            url = f"{url}&{urlencode({'redirect_uri': BACK})}"
         with pytest.raises(HTTPError) as answer:
             build_opener(_NoRedirects).open(url)
         answer.value.close()
@@ -112,6 +116,16 @@ def test_a_person_is_sent_to_slack_with_what_the_app_needs(site: OAuthSite) -> N
     assert asked["state"] in begun.headers["Set-Cookie"]
     assert {"Secure", "HttpOnly"} <= set(begun.headers["Set-Cookie"].split("; "))
     assert CLIENT_SECRET not in str(begun.headers)
+
+
+@pytest.mark.parametrize("address", ["https://gateway.example", "gateway.example/"])
+def test_slack_is_told_where_to_send_people_back(slack: FakeSlack, sqlite_store: SqlStore, address: str) -> None:
+    site = OAuthSite(slack, sqlite_store, address)
+    asked = dict(parse_qsl(urlsplit(site.begin().headers["Location"]).query))
+    assert asked["redirect_uri"] == BACK
+    assert site.install().status_code == 200
+    (exchange,) = slack.calls("oauth.v2.access")
+    assert exchange.args["redirect_uri"] == BACK
 
 
 @pytest.mark.parametrize("team", ["T1&redirect_uri=https://evil.example", "T1%0d%0aSet-Cookie:%20a=b", "%ff", "x" * 99])

@@ -102,3 +102,6 @@ async def test_an_app_that_workspaces_install_needs_no_token(calls: SlackClient)
     lines = await told(calls, workspaces=installed, **oauth)
     assert all(line.ok for line in lines.values())
     assert "/slack/install" in lines["slack"].detail
+    assert "SLACK_ENCRYPTION_KEYS" in lines["slack tokens"].detail
+    oauth["slack_encryption_keys"] = SecretStr("k" * 32)
+    assert (await told(calls, workspaces=installed, **oauth))["slack tokens"].detail == "encrypted in the database"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.errors import AssistantUnavailable
 from gateway.domain.models import File
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
-from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import FakeSlack, SlackErrorFault
 
@@ -31,20 +29,6 @@ async def test_a_file_that_slack_refuses_is_named(slack: FakeSlack, scene: Slack
     await scene.deliver(scene.answered("Here.", CHART, TABLE))
     assert scene.texts() == ["Here.", "The file chart.png could not be brought here."]
     assert brought(scene) == [(TABLE.name, b"a,b")]
-
-
-class Busy(FakeDeliveryContext):
-    """Hands a file over after so many tries."""
-
-    def __init__(self, tries: int) -> None:
-        super().__init__(files=CONTENT)
-        self.tries = tries
-
-    async def read_file(self, file: File) -> bytes:
-        self.tries -= 1
-        if self.tries >= 0:
-            raise AssistantUnavailable
-        return await super().read_file(file)
 
 
 async def test_an_expired_token_at_a_file_puts_the_delivery_off(slack: FakeSlack, scene: SlackScene) -> None:

@@ -13,8 +13,10 @@ from adapters.base.errors import OutcomeUnknown, Rejected, Unreachable
 from adapters.slack.api_client import SlackClient
 from adapters.slack.files import fetch, share, upload
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.domain.models import Attachment, ConversationKey, File, Message
+from gateway.domain.models import BytesContent, ConversationKey, File, Message
 from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.discarding_server import DiscardingServer
+from tests.fakes.file_contents import Fetched, LargeContent, fetched_by, little_memory
 from tests.fakes.raw_server import RawServer
 from tests.fakes.slack_events import TEAM, TOKEN
 from tests.fakes.slack_server import FakeSlack, HttpStatus, ResponseLost, SlackErrorFault
@@ -56,9 +58,9 @@ def attached(name: str, url: str, media_type: str = "text/plain", size: int = 0,
     return File(name, json.dumps({"id": file_id, "url": url}), media_type, size)
 
 
-async def fetched(calls: SlackClient, *files: File, workspace: Workspace = HERE) -> list[Attachment]:
+async def fetched(calls: SlackClient, *files: File, workspace: Workspace = HERE) -> list[Fetched]:
     message = Message(ConversationKey("slack", TEAM, "D0DM"), "id", "look", files=files)
-    return list(await fetch(calls, workspace, message, LIMIT))
+    return await fetched_by(lambda spool: fetch(calls, workspace, message, spool, LIMIT))
 
 
 async def problem(calls: SlackClient, file: File, workspace: Workspace = HERE) -> str:
@@ -138,7 +140,7 @@ async def test_the_token_goes_to_no_other_host(calls: SlackClient, url: str) -> 
 async def test_an_address_that_is_none_is_a_problem(calls: SlackClient) -> None:
     assert await problem(calls, attached("x", "http://[")) == "its address is not valid"
     with pytest.raises(Rejected):
-        await calls.upload_bytes("http://[", "x", b"x")
+        await calls.upload_content("http://[", "x", BytesContent(b"x"))
 
 
 async def test_a_redirect_within_slack_is_followed(raw: RawServer, raw_calls: SlackClient) -> None:
@@ -223,7 +225,7 @@ async def test_a_file_appears_in_the_thread(slack: FakeSlack, calls: SlackClient
         noted.append(file_id)
         assert shown(slack, place) == []
 
-    file_id = await upload(calls, place, outbox, MADE, b"png", before_sharing=note)
+    file_id = await upload(calls, place, outbox, MADE, BytesContent(b"png"), before_sharing=note)
     assert shown(slack, place) == [("chart.png", b"png")]
     assert noted == [file_id] == [one.id for one in slack.bot_messages("D0DM", place.thread_ts)[-1].files]
     assert f"slack:{TEAM}:{COMPLETE}" in outbox.acquired
@@ -234,7 +236,7 @@ async def test_an_empty_file_is_declined_before_anything_is_asked(
 ) -> None:
     before = len(slack.calls())
     with pytest.raises(Rejected):
-        await upload(calls, place, FakeDeliveryContext(), MADE, b"")
+        await upload(calls, place, FakeDeliveryContext(), MADE, BytesContent())
     assert len(slack.calls()) == before
 
 
@@ -244,19 +246,28 @@ async def test_a_refusal_is_passed_on_and_shows_nothing(
 ) -> None:
     slack.faults.add(method, SlackErrorFault("file_uploads_disabled"))
     with pytest.raises(Rejected, match="file_uploads_disabled"):
-        await upload(calls, place, FakeDeliveryContext(), MADE, b"png")
+        await upload(calls, place, FakeDeliveryContext(), MADE, BytesContent(b"png"))
     assert shown(slack, place) == []
 
 
 async def test_content_that_is_not_taken_may_be_brought_again(raw: RawServer, raw_calls: SlackClient) -> None:
     raw.add_response(b"no", status="500 Oops")
     with pytest.raises(Unreachable) as caught:
-        await raw_calls.upload_bytes(f"http://127.0.0.1:{raw.port}/up", "x", b"png")
+        await raw_calls.upload_content(f"http://127.0.0.1:{raw.port}/up", "x", BytesContent(b"png"))
     assert caught.value.retry_after
     raw.answers.append(([b""], True))
     with pytest.raises(Unreachable):
-        await raw_calls.upload_bytes(f"http://127.0.0.1:{raw.port}/up", "x", b"png")
+        await raw_calls.upload_content(f"http://127.0.0.1:{raw.port}/up", "x", BytesContent(b"png"))
     assert raw.requests[-1].endswith(b"\r\n\r\npng")
+
+
+async def test_a_large_file_goes_to_slack_without_being_in_memory() -> None:
+    async with DiscardingServer(b"OK") as server:
+        calls = SlackClient(f"{server.url}/api/")
+        with little_memory():
+            await calls.upload_content(f"{server.url}/up", "x", LargeContent())
+        await calls.close()
+    assert server.received == LargeContent().size
 
 
 @pytest.fixture
@@ -269,7 +280,7 @@ async def test_a_file_whose_sharing_went_unanswered_is_looked_for(
     slack: FakeSlack, calls: SlackClient, place: SlackTarget
 ) -> None:
     slack.faults.add(COMPLETE, ResponseLost())
-    await upload(calls, place, FakeDeliveryContext(), MADE, b"png")
+    await upload(calls, place, FakeDeliveryContext(), MADE, BytesContent(b"png"))
     assert shown(slack, place) == [("chart.png", b"png")]
 
 
@@ -280,7 +291,7 @@ async def test_a_file_that_was_not_shared_is_shared_later_and_once(
     slack.faults.add(COMPLETE, HttpStatus(500))
     noted: asyncio.Queue[str] = asyncio.Queue()
     with pytest.raises(OutcomeUnknown):
-        await upload(calls, place, FakeDeliveryContext(), MADE, b"png", before_sharing=noted.put)
+        await upload(calls, place, FakeDeliveryContext(), MADE, BytesContent(b"png"), before_sharing=noted.put)
     assert shown(slack, place) == []
     file_id = noted.get_nowait()
     for _ in range(2):
@@ -294,7 +305,7 @@ async def test_a_file_that_slack_does_not_know_yet_is_not_shared_yet(
     slack.faults.add(COMPLETE, SlackErrorFault("ekm_access_denied"))
     noted: asyncio.Queue[str] = asyncio.Queue()
     with pytest.raises(Rejected):
-        await upload(calls, place, FakeDeliveryContext(), MADE, b"png", before_sharing=noted.put)
+        await upload(calls, place, FakeDeliveryContext(), MADE, BytesContent(b"png"), before_sharing=noted.put)
     slack.faults.add(INFO, SlackErrorFault("file_not_found"))
     await share(calls, place, FakeDeliveryContext(), MADE, noted.get_nowait())
     assert shown(slack, place) == [("chart.png", b"png")]

@@ -31,6 +31,7 @@ from tests.adapters.app_client import AppClient
 from tests.adapters.chat import database_ok, error, until
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import (
+    BOT_USER,
     MESSAGE_SUBTYPES,
     SIGNING_SECRET,
     TEAM,
@@ -299,3 +300,47 @@ def test_who_comes_while_the_process_ends_is_suggested_nothing(slack: FakeSlack,
     prompting.adapter.stop_receiving()
     assert prompting.tell(event_envelope(app_home_opened())).status_code == 200
     assert suggested(slack) == []
+
+
+# ---------------------------------------------------------------- who the bot is
+
+NOBODY: dict[str, Any] = {"authorizations": []}
+TO_ANN = {"authorizations": [{"team_id": TEAM, "user_id": USER, "is_bot": False}]}
+
+
+@pytest.fixture
+def told_by_slack(slack: FakeSlack) -> WebhookSite:
+    return WebhookSite(settings(slack_api_url=slack.api_url))
+
+
+def asked_who(slack: FakeSlack) -> int:
+    return len(slack.calls("auth.test"))
+
+
+@pytest.mark.parametrize("envelope", [NOBODY, TO_ANN])
+def test_who_the_bot_is_is_asked_once_where_the_event_does_not_say_it(
+    slack: FakeSlack, told_by_slack: WebhookSite, envelope: dict[str, Any]
+) -> None:
+    ours = message_event("my own reply", user=BOT_USER)
+    mention = message_event(f"<@{BOT_USER}> hello", channel="C0CHAN")
+    for event in (ours, mention, message_event(f"<@{USER}> hello", channel="C0CHAN"), ours):
+        assert told_by_slack.tell(event_envelope(event, **envelope)).status_code == 200
+    assert told_by_slack.inbox.texts == ["hello"]
+    assert asked_who(slack) == 1
+
+
+def test_an_event_that_names_the_bot_is_remembered_for_those_that_do_not(
+    slack: FakeSlack, told_by_slack: WebhookSite
+) -> None:
+    told_by_slack.tell(event_envelope(message_event("hello")))
+    told_by_slack.tell(event_envelope(message_event("my own reply", user=BOT_USER), **NOBODY))
+    assert (told_by_slack.inbox.texts, asked_who(slack)) == (["hello"], 0)
+
+
+def test_a_slack_that_does_not_say_who_the_bot_is_costs_no_message(
+    slack: FakeSlack, told_by_slack: WebhookSite
+) -> None:
+    slack.faults.add("auth.test", SlackErrorFault("internal_error"))
+    for _ in range(2):
+        assert told_by_slack.tell(event_envelope(message_event("hello"), **NOBODY)).status_code == 200
+    assert (told_by_slack.inbox.texts, asked_who(slack)) == (["hello", "hello"], 1)

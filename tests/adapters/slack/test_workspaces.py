@@ -17,6 +17,7 @@ from adapters.slack import workspaces
 from adapters.slack.oauth import Installations
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
+from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.ports.store import KeyValueStore
@@ -84,7 +85,7 @@ def keep(slack: FakeSlack, memory: Watched, ends_in: float | None) -> str:
         bot_token_expires_at=None if ends_in is None else int(time.time() + ends_in),
         installed_at=time.time(),
     )
-    Installations(cast("KeyValueStore", memory)).save_bot(bot)
+    Installations(cast("KeyValueStore", memory), TokenCipher(())).save_bot(bot)
     return str(granted["access_token"])
 
 

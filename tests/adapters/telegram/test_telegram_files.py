@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from adapters.base.errors import OutcomeUnknown, Rejected, Unreachable
-from adapters.base.files import CONCURRENT_DOWNLOADS
 from adapters.telegram import files
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.files import fetch, upload
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
-from gateway.domain.models import Attachment, ConversationKey, File, Message
+from gateway.coordination.file_spool import CONCURRENT_DOWNLOADS
+from gateway.domain.models import BytesContent, ConversationKey, File, Message
 from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.discarding_server import DiscardingServer
+from tests.fakes.file_contents import BytesWriter, Fetched, LargeContent, fetched_by, little_memory
 from tests.fakes.raw_server import RawServer
 from tests.fakes.telegram_files import MAX_DOWNLOAD_BYTES
 from tests.fakes.telegram_messages import TOKEN, USER
@@ -57,9 +61,9 @@ async def calls(server: FakeTelegram) -> AsyncIterator[TelegramClient]:
     await calls.close()
 
 
-async def get(calls: TelegramClient, *kept: File, limit: int = LIMIT) -> list[Attachment]:
+async def get(calls: TelegramClient, *kept: File, limit: int = LIMIT) -> list[Fetched]:
     message = Message(ConversationKey("telegram"), "1", "see", files=kept)
-    return list(await fetch(calls, message, limit))
+    return await fetched_by(lambda spool: fetch(calls, message, spool, limit))
 
 
 # ---------------------------------------------------------------- what people attach
@@ -132,7 +136,7 @@ async def test_content_that_is_gone_or_broken_off_says_so() -> None:
             raw.add_response(b'{"ok": false, "description": "Not Found"}', status="404 Not Found")
         raw.add_response(b'{"ok": true, "result": {"file_id": "f", "file_unique_id": "u"}}')
         with pytest.raises(Rejected, match="it is gone") as caught:
-            await calls.download("f", LIMIT)
+            await calls.download("f", BytesWriter(), LIMIT)
         assert caught.value.reason is Reason.FILE
         first, second = [*await get(calls, File("a", "f")), *await get(calls, File("a", "f"))]
         assert "gone" in first.problem
@@ -145,7 +149,7 @@ async def test_content_that_is_gone_or_broken_off_says_so() -> None:
 
 async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramClient) -> None:
     outbox = FakeDeliveryContext()
-    number = await upload(calls, HERE, outbox, unannounced, MADE, PNG)
+    number = await upload(calls, HERE, outbox, unannounced, MADE, BytesContent(PNG))
     shown = server.bot_messages()[-1]
     assert str(shown.message_id) == number
     assert [(file.kind, file.name, file.content) for file in shown.files] == [("photo", "chart.png", PNG)]
@@ -153,7 +157,9 @@ async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramCl
 
 
 async def test_a_name_that_could_break_the_form_is_made_harmless(server: FakeTelegram, calls: TelegramClient) -> None:
-    await upload(calls, HERE, FakeDeliveryContext(), unannounced, replace(MADE, name='ü "a"\r\nb.png'), PNG)
+    await upload(
+        calls, HERE, FakeDeliveryContext(), unannounced, replace(MADE, name='ü "a"\r\nb.png'), BytesContent(PNG)
+    )
     (file,) = server.bot_messages()[-1].files
     assert file.name == "ü %22a%22__b.png"
 
@@ -170,7 +176,7 @@ async def test_a_name_that_could_break_the_form_is_made_harmless(server: FakeTel
 async def test_anything_else_goes_as_a_document(
     server: FakeTelegram, calls: TelegramClient, made: File, content: bytes
 ) -> None:
-    assert await upload(calls, HERE, FakeDeliveryContext(), unannounced, made, content)
+    assert await upload(calls, HERE, FakeDeliveryContext(), unannounced, made, BytesContent(content))
     assert [(file.kind, file.name, file.content) for file in server.bot_messages()[-1].files] == [
         ("document", made.name, content)
     ]
@@ -180,21 +186,26 @@ async def test_a_large_picture_goes_as_a_document(
     server: FakeTelegram, calls: TelegramClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "MAX_PHOTO_BYTES", len(PNG) - 1)
-    await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
+    await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, BytesContent(PNG))
     assert server.bot_messages()[-1].files[0].kind == "document"
 
 
 async def test_it_goes_into_its_topic(server: FakeTelegram, calls: TelegramClient) -> None:
     server.add_topic(-1009, 77)
     await upload(
-        calls, TelegramTarget("-1009", "77"), FakeDeliveryContext(), unannounced, replace(MADE, media_type=""), PNG
+        calls,
+        TelegramTarget("-1009", "77"),
+        FakeDeliveryContext(),
+        unannounced,
+        replace(MADE, media_type=""),
+        BytesContent(PNG),
     )
     assert server.bot_messages(-1009, 77)[-1].files[0].name == "chart.png"
 
 
 async def test_a_file_that_telegram_never_takes_is_declined(calls: TelegramClient) -> None:
     with pytest.raises(Rejected) as caught:
-        await upload(calls, HERE, FakeDeliveryContext(), unannounced, File("a.txt", "f"), b"")
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, File("a.txt", "f"), BytesContent())
     assert caught.value.reason is Reason.FILE
     assert caught.value.retry_after is None
 
@@ -203,7 +214,7 @@ async def test_who_is_blocked_is_not_asked_twice(server: FakeTelegram, calls: Te
     server.faults.add("sendPhoto", TelegramErrorFault(403, "bot was blocked by the user"))
     before = len(server.calls("sendDocument"))
     with pytest.raises(Rejected) as caught:
-        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, BytesContent(PNG))
     assert caught.value.reason is Reason.BLOCKED
     assert len(server.calls("sendDocument")) == before
 
@@ -212,7 +223,7 @@ async def test_a_lost_answer_is_unsure_and_nothing_is_sent_twice(server: FakeTel
     before = len(server.bot_messages())
     server.faults.add("send*", ResponseLost())
     with pytest.raises(OutcomeUnknown):
-        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, BytesContent(PNG))
     assert len(server.bot_messages()) == before + 1
 
 
@@ -221,5 +232,86 @@ async def test_where_nobody_is_nothing_was_sent() -> None:
         url = f"http://127.0.0.1:{raw.port}"
     calls = TelegramClient(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=url))
     with pytest.raises(Unreachable):
-        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, PNG)
+        await upload(calls, HERE, FakeDeliveryContext(), unannounced, MADE, BytesContent(PNG))
     await calls.close()
+
+
+async def test_a_large_file_goes_to_telegram_without_being_in_memory() -> None:
+    sent = {"ok": True, "result": {"message_id": 7, "date": 1, "chat": {"id": USER, "type": "private"}}}
+    async with DiscardingServer(json.dumps(sent).encode()) as server:
+        calls = TelegramClient(TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=server.url))
+        with little_memory():
+            assert await upload(calls, HERE, FakeDeliveryContext(), unannounced, PLAIN, LargeContent()) == "7"
+        await calls.close()
+    assert server.received > LargeContent().size
+
+
+# ---------------------------------------------------------------- files on the disk of a Bot API server
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[RawServer]:
+    async with RawServer() as server:
+        yield server
+
+
+def place(raw: RawServer, path: Path) -> None:
+    told = {"ok": True, "result": {"file_id": "f", "file_unique_id": "u", "file_path": str(path)}}
+    raw.add_response(json.dumps(told).encode())
+
+
+async def read_from_disk(raw: RawServer, path: Path, folder: Path | None) -> Fetched:
+    settings = TelegramSettings(
+        telegram_bot_token=SecretStr(TOKEN),
+        telegram_api_url=raw.url,
+        telegram_local_files=str(folder) if folder else None,
+    )
+    calls = TelegramClient(settings)
+    place(raw, path)
+    (got,) = await get(calls, File("a", "f"))
+    await calls.close()
+    return got
+
+
+async def test_a_local_path_is_read_only_below_the_folder_that_a_setting_names(raw: RawServer, tmp_path: Path) -> None:
+    allowed, secret = tmp_path / "files", tmp_path / "secret"
+    allowed.mkdir()
+    secret.write_bytes(b"secret")
+    (allowed / "a").write_bytes(b"content")
+    (allowed / "link").symlink_to(secret)
+    assert (await read_from_disk(raw, allowed / "a", allowed)).content == b"content"
+    for path, folder in [(allowed / "a", None), (secret, allowed), (allowed / "link", allowed), (allowed, allowed)]:
+        got = await read_from_disk(raw, path, folder)
+        assert (got.content, "TELEGRAM_LOCAL_FILES" in got.problem) == (b"", True)
+    assert "No such file" in (await read_from_disk(raw, allowed / "none", allowed)).problem
+
+
+async def test_a_local_file_over_the_limit_is_broken_off(raw: RawServer, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * (LIMIT + 1))
+    assert (await read_from_disk(raw, tmp_path / "a", tmp_path)).problem == "it is larger than 0.001 MB"
+
+
+async def test_a_relative_path_is_never_taken_from_the_disk(
+    raw: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_bytes(b"secret")
+    raw_answer = b"from the server"
+    settings = TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=raw.url)
+    calls = TelegramClient(settings)
+    place(raw, Path("a"))
+    raw.add_response(raw_answer)
+    (got,) = await get(calls, File("a", "f"))
+    await calls.close()
+    assert got.content == raw_answer
+
+
+async def test_content_that_never_ends_is_broken_off_while_it_streams(raw: RawServer) -> None:
+    settings = TelegramSettings(telegram_bot_token=SecretStr(TOKEN), telegram_api_url=raw.url)
+    calls = TelegramClient(settings)
+    place(raw, Path("a"))
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    raw.answers.append(([head, *[b"2\r\nxx\r\n"] * LIMIT], False))  # and no end
+    (got,) = await get(calls, File("a", "f"))
+    await calls.close()
+    assert got.problem == "it is larger than 0.001 MB"

@@ -67,7 +67,7 @@ def test_a_mention_that_addresses_us_is_taken_out_and_another_one_is_you(text: s
 def test_a_name_that_is_no_username_is_a_mention_too() -> None:
     text = "👋 Gate, tell Ann"
     told = message_json(text, entities=[text_mention(text, "Ann", human_user(7)), text_mention(text, "Gate")])
-    assert readable(told) == "👋 @you, tell Ann"
+    assert readable(told) == "👋 @you, tell @Ann"
     assert message_entities.mentions_bot(told, ME)
     assert not message_entities.mentions_bot(told, BotIdentity(5))
 

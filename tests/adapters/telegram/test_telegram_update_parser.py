@@ -35,6 +35,7 @@ from tests.fakes.telegram_updates import (
     GROUP,
     SECRET,
     UPDATE_KINDS,
+    USER,
     Json,
     album,
     channel_chat,
@@ -230,3 +231,28 @@ def test_the_same_update_is_read_the_same(scope: str) -> None:
     for told in GENUINE:
         whole = update(**told)
         assert parser(telegram_scope=scope).parse(whole) == parser(telegram_scope=scope).parse(whole)
+
+
+# ---------------------------------------------------------------- who speaks
+
+
+def test_in_a_group_a_message_says_who_speaks() -> None:
+    assert one(mention("I like red")).text_with_attachments == f"Ann {USER} Lee: I like red"
+    assert one(message_json("I like red")).context is None
+    assert one(mention("hi"), telegram_names=False).context is None
+    assert one(mention("hi"), telegram_scope="user").context is None
+
+
+def test_in_the_name_of_a_group_the_group_speaks() -> None:
+    anonymous = mention("hi") | {"sender_chat": {"id": GROUP, "type": "supergroup", "title": "The: board"}}
+    assert one(anonymous).text_with_attachments == "The board: hi"
+
+
+def test_a_name_that_nobody_can_read_is_somebody() -> None:
+    hidden = mention("hi", user={"id": 5, "is_bot": False, "first_name": "\u200b"})
+    assert one(hidden).text_with_attachments == "somebody: hi"
+
+
+def test_a_mention_of_somebody_without_a_username_reads_as_their_name() -> None:
+    bob = {"type": "text_mention", "offset": 4, "length": 7, "user": {"id": 5, "first_name": "Bob"}}
+    assert one(message_json("ask Bob Ray", entities=[bob])).text == "ask @Bob Ray"

@@ -94,6 +94,7 @@ class SlackSenders:
             "SLACK_BOT_TOKEN": SLACK_TOKEN,
             "SLACK_SIGNING_SECRET": SIGNING_SECRET,
             "SLACK_STREAM_SECONDS": "0.05",
+            "SLACK_NAMES": "false",
         }
 
     def deliver_to(self, port: int) -> None:
@@ -150,6 +151,7 @@ class TelegramSenders:
             "TELEGRAM_API_URL": f"http://127.0.0.1:{port}",
             "TELEGRAM_BOT_TOKEN": TELEGRAM_TOKEN,
             "TELEGRAM_DRAFT_SECONDS": "0.05",
+            "TELEGRAM_NAMES": "false",
             **({} if self._polling else {"TELEGRAM_WEBHOOK_SECRET": SECRET}),
         }
 

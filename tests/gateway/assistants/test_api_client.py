@@ -10,10 +10,13 @@ import openai
 import pytest
 from pydantic import SecretStr
 
+from gateway.assistants import api_client
 from gateway.assistants.api_client import AssistantApiClient, path_segment
 from gateway.assistants.error_map import NotFound
 from gateway.assistants.sse import DONE_MARKER
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable, SettingsError
+from gateway.domain.models import BytesContent
+from tests.fakes.file_contents import BytesWriter
 from tests.fakes.raw_server import KEY, RawServer
 
 
@@ -105,6 +108,25 @@ class TestStream:
         with pytest.raises(AssistantUnavailable, match="KeyError"):
             await misread(api)
 
+    async def test_an_answer_without_an_end_is_given_up(
+        self, raw: RawServer, api: AssistantApiClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(api_client, "MAX_STREAM_BYTES", 100)
+        raw.add_stream(*[b'data: {"a": 1}\n\n'] * 9)
+        with pytest.raises(AssistantRefused) as caught:
+            await read(api)
+        assert caught.value.code == "too_long"
+        assert caught.value.user_message.endswith(".")
+
+    @pytest.mark.parametrize("method", ["get", "post"])
+    async def test_json_without_an_end_is_unavailable(
+        self, raw: RawServer, api: AssistantApiClient, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        monkeypatch.setattr(api_client, "MAX_LINE_BYTES", 10)
+        raw.add_response(b'{"a": "0123456789"}')
+        with pytest.raises(AssistantUnavailable):
+            await (api.get("/things") if method == "get" else api.post("/things", {}))
+
     async def test_it_is_posted_once_with_key_and_headers(self, raw: RawServer, api: AssistantApiClient) -> None:
         raw.add_response(b"{}", status="500 Internal Server Error")
         with pytest.raises(AssistantUnavailable):
@@ -166,7 +188,9 @@ class TestLists:
 class TestFiles:
     async def test_content_is_returned_unchanged(self, raw: RawServer, api: AssistantApiClient) -> None:
         raw.add_response(b"\0\xff{", content_type="application/octet-stream")
-        assert await api.download("/files/f/content", 3) == b"\0\xff{"
+        writer = BytesWriter()
+        await api.download("/files/f/content", writer, 3)
+        assert writer.data == b"\0\xff{"
         (request,) = raw.requests
         assert request.startswith(b"GET /v1/files/f/content HTTP/1.1\r\n")
         assert b"accept: application/binary" in request.lower()
@@ -175,7 +199,7 @@ class TestFiles:
     async def test_content_beyond_the_limit_is_not_read(self, raw: RawServer, api: AssistantApiClient) -> None:
         raw.add_partial_stream(b"1234", hang_up=False)
         with pytest.raises(AssistantRefused) as caught:
-            await api.download("/files/f/content", 3)
+            await api.download("/files/f/content", BytesWriter(), 3)
         assert caught.value.code == "file_too_large"
         assert caught.value.user_message.endswith(".")
         await asyncio.wait_for(raw.caller_left.wait(), 5)
@@ -183,7 +207,7 @@ class TestFiles:
     async def test_truncated_content_is_an_error(self, raw: RawServer, api: AssistantApiClient) -> None:
         raw.add_partial_stream(b"123", hang_up=True)
         with pytest.raises(AssistantUnavailable):
-            await api.download("/files/f/content", 1000)
+            await api.download("/files/f/content", BytesWriter(), 1000)
 
     @pytest.mark.parametrize(("status", "kind"), [("404 Not Found", NotFound), ("503 Away", AssistantUnavailable)])
     async def test_an_error_response_is_not_content(
@@ -191,12 +215,14 @@ class TestFiles:
     ) -> None:
         raw.add_response(b"{}", status=status)
         with pytest.raises(kind):
-            await api.download("/files/f/content", 1000)
+            await api.download("/files/f/content", BytesWriter(), 1000)
 
     async def test_a_file_is_uploaded_as_a_form(self, raw: RawServer, api: AssistantApiClient) -> None:
         raw.add_response(b'{"id": "file_1"}')
         sent = b"\r\n--\0\xff"
-        assert await api.upload("/files", {"purpose": "vision"}, 'a "b" ü.png', "image/png", sent) == {"id": "file_1"}
+        assert await api.upload("/files", {"purpose": "vision"}, 'a "b" ü.png', "image/png", BytesContent(sent)) == {
+            "id": "file_1"
+        }
         (request,) = raw.requests
         head, _, body = request.partition(b"\r\n\r\n")
         assert b"content-type: multipart/form-data; boundary=" in head.lower()

@@ -18,6 +18,7 @@ from gateway.domain.models import Exchange, File
 from gateway.tools import ToolBox
 from tests.contracts.assistant_files import ATTACHMENTS, PNG, TEXT_WITH_NAMES, FilesContract, GeneratedFilesContract
 from tests.contracts.assistant_session import AssistantSession, make_attachment
+from tests.fakes.file_contents import file_of
 from tests.fakes.openai_files import ModelInput, model_inputs
 from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, HttpFault, MakeFile, MakeImage, Say
 from tests.fakes.raw_server import RawServer
@@ -154,17 +155,18 @@ class TestResponsesMaking(GeneratedFilesContract):
         fake.script([MakeFile("a.csv", b"123"), MakeFile("b.csv", b"1234"), Say("Here.")])
         await session.say("Make them")
         small, large = session.answer.files
-        assert await session.assistant.fetch_file(small) == b"123"
+        assert await file_of(session.assistant, small) == b"123"
         with pytest.raises(AssistantRefused) as caught:
-            await session.assistant.fetch_file(large)
+            await file_of(session.assistant, large)
         assert caught.value.code == "file_too_large"
         assert "too large" in caught.value.user_message
 
     async def test_a_truncated_image_is_an_error(self, raw: RawServer, raw_client: openai.AsyncOpenAI) -> None:
         raw.add_response(b'{"output": [{"type": "image_generation_call", "id": "ig_1", "result": "iVBOR"}]}')
         with pytest.raises(AssistantRefused) as caught:
-            await ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([])).fetch_file(
-                File("image.png", "response resp_1 ig_1")
+            await file_of(
+                ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([])),
+                File("image.png", "response resp_1 ig_1"),
             )
         assert caught.value.code == "file_gone"
 

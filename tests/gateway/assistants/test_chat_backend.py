@@ -12,6 +12,8 @@ from pydantic import SecretStr
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
+from gateway.assistants.speakers import NOTE
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantError,
     AssistantMisconfigured,
@@ -61,6 +63,18 @@ class TestChat(OnlineContract):
         ]
         assert body["stream_options"] == {"include_usage": True}
         assert [one["function"]["name"] for one in body["tools"]] == ["add"]
+
+    async def test_several_people_are_named_in_text_and_field(self, fake: FakeOpenAI, assistant: ChatBackend) -> None:
+        session = AssistantSession(assistant)
+        for session.context in (ChatContext("Ann Lee"), ChatContext("山田"), ChatContext("Bob Ray")):
+            await session.say("Hello")
+        note, *others = fake.posts(PATH)[-1].body["messages"]
+        assert note == {"role": "system", "content": NOTE}
+        assert [one for one in others if one["role"] == "user"] == [
+            {"role": "user", "name": "Ann_Lee", "content": "Ann Lee: Hello"},
+            {"role": "user", "content": "山田: Hello"},
+            {"role": "user", "name": "Bob_Ray", "content": "Bob Ray: Hello"},
+        ]
 
     async def test_history_is_limited_to_the_configured_size(
         self, fake: FakeOpenAI, client: openai.AsyncOpenAI

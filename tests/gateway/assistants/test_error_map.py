@@ -35,6 +35,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
+from gateway.web.api.problems import STATUS_MEANING, from_error
 
 REQUEST = httpx2.Request("POST", "https://api.example/v1/responses")
 CLASSES = {
@@ -271,3 +272,30 @@ def test_a_run_may_fail_by_a_file(code: str) -> None:
 
 def test_a_file_that_violates_the_policy_is_not_just_a_rejected_file() -> None:
     assert error_from_object({"code": "image_content_policy_violation", "message": "No."}).code == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (401, {}, "key_rejected"),
+        (400, {"code": "invalid_api_key"}, "key_rejected"),
+        (402, {}, "no_credit"),
+        (429, {"code": "insufficient_quota"}, "no_credit"),
+        (400, {"code": "context_length_exceeded"}, "too_long"),
+        (400, {"code": "content_filter"}, "not_allowed"),
+        (404, {"code": "model_not_found"}, "model_not_found"),
+        (403, {}, "misconfigured"),
+        (422, {}, "refused"),
+    ],
+)
+def test_what_a_retry_does_not_help_has_a_code_of_its_own(status: int, error: dict[str, Any], code: str) -> None:
+    failure = error_for_status(status, **error)
+    assert failure.code == code
+    body, answered, _ = from_error(failure)
+    assert (answered, body["error"]["code"]) == (502, code)
+    assert f"`{code}`" in STATUS_MEANING[502]
+
+
+@pytest.mark.parametrize("status", [409, 500, 503])
+def test_what_a_retry_may_help_has_the_code_for_that(status: int) -> None:
+    assert from_error(error_for_status(status))[0]["error"]["code"] == "assistant_failed"

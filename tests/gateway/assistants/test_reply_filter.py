@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.assistants.citations import with_sources
-from gateway.assistants.reply_filter import ReplyFilter, clean_text
+from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.text_calls import parse_calls
 
 HARMONY = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello<|return|>"
@@ -28,9 +29,37 @@ HELLO = [
     "<|im_start|>assistant\nHello",
     "Hello\ue200cite\ue202turn0search0\ue202turn1view2\ue201",
     "Hello citeturn0search12turn1news0",
+    "Hellociteturn0search0",
     "Hello 【4:0†source】",
     "Hello【1†L1-L5】",
     "<think>\n</think>Hello",
+    '<think effort="high">Hm.</think>Hello',
+    "<THINK>Hm.</THINK>Hello",
+    "<seed:think>Hm.</seed:think>Hello",
+    "<think>Use `x, or ```py.</think>Hello",
+    "<reflection>Hm.</reflection>Hello",
+    "<|channel>thought\nHm.\n<channel|>Hello",
+    '<details type="reasoning" done="true">Hm.</details>Hello',
+    "<think>Hm.</think><answer>Hello</answer>",
+    "<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Hello<|END_RESPONSE|>",
+    "Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello",
+    "analysis We think. assistantfinal Hello",
+    "assistantfinalHello",
+    "<|start_header_id|>assistant<|end_header_id|>\n\nHello<|eot_id|>",
+    "<|begin_of_box|>Hello<|end_of_box|>",
+    "<s>Hello",
+    "Hello<|im_end|><|im_start|>user\nAnd you?<|im_end|><|im_start|>assistant\nI",
+    "Hello<turn|><|turn>user\nAnd you?",
+    "Hello<tool_response>3</tool_response>",
+    "Hello[oaicite:0]{index=0}",
+    "Hello:contentReference[oaicite:3]{index=3}",
+    "<co: 0>Hello</co: 0>",
+    "Hello turn0search0",
+    "Hello[citation:3][^1^]",
+    "\ue203Hello\ue204\ue200cite\ue202turn0search0\ue201",
+    "Hello\ue200cite\ue202turn0sea",
+    "Hello【4:0†sou",
+    'Hello<grok:render card_id="1"><argument name="citation_id">1</argument></grok:render>',
 ]
 UNCHANGED = [
     "Use `<think>` and `</think>` around it.",
@@ -42,18 +71,30 @@ UNCHANGED = [
     "Analysis<T> is a class; an [ARRAY] too",
     "x </div> <tool> <thinker>",
     "One <think> in the middle of a line",
+    "`<function=add>` and `<invoke name=x>` call it",
+    '{"name": "Ada", "age": 36}',
+    '[{"name": "sub", "arguments": {}}]',
+    '```json\n{"name": "Ada"}\n```\nThat is all.',
+    "[print(1)]",
+    "assistants are commentary to you; <reasoning> too",
+    "As XML:\n<reasoning>\nHm.\n</reasoning>",
+    "x <| f |> y, a :: b, c: d, turn 3, [1][2], Turn0 and turn2left",
 ]
+
+
+def said_of(text: str) -> str:
+    return PLAIN.read(text).text
 
 
 def in_pieces(text: str, sizes: list[int]) -> ReplyFilter:
     """Feeds a text in pieces of these sizes, which are repeated. The filter's text is what was shown, if it says so."""
-    reply, shown, start, turn = ReplyFilter(), "", 0, 0
+    reply, shown, start, turn = ReplyFilter(tools=["add"]), "", 0, 0
     while start < len(text):
         size = sizes[turn % len(sizes)]
         shown += reply.feed(text[start : start + size])
         start, turn = start + size, turn + 1
     shown += reply.finish()
-    assert reply.had_orphan_end or shown == reply.text
+    assert reply.retracted or shown == reply.text
     return reply
 
 
@@ -72,12 +113,12 @@ def test_what_only_looks_like_a_mark_is_kept(text: str, sizes: list[int]) -> Non
     st.lists(st.integers(1, 9), min_size=1, max_size=6),
 )
 def test_the_pieces_do_not_matter(text: str, sizes: list[int]) -> None:
-    assert in_pieces(text, sizes).text == clean_text(text)
+    assert in_pieces(text, sizes).text == said_of(text)
 
 
 @given(st.text(max_size=200).filter(lambda text: not any(mark in text for mark in "<[◁【\ue200")))
 def test_text_without_marks_is_not_changed(text: str) -> None:
-    assert clean_text(text) == text
+    assert said_of(text) == text
 
 
 def test_reasoning_is_kept_apart() -> None:
@@ -93,13 +134,28 @@ def test_ordinary_text_is_shown_as_it_comes(text: str) -> None:
     assert shown == text
 
 
+def test_a_mark_of_a_turn_inside_of_a_line_ends_nothing() -> None:
+    assert said_of("After <|user|> comes the question, after <|im_start|>user too.") == (
+        "After  comes the question, after  too."
+    )
+
+
+@pytest.mark.parametrize(
+    "mark", ["<think> ", "`<function=add>` ", "【1†x】", "<|user|> ", "a `<tool_call>` ", "[TODO "]
+)
+def test_a_text_of_many_marks_takes_no_longer_than_its_length(mark: str) -> None:
+    started = time.process_time()
+    PLAIN.read("A " + mark * 4000)
+    assert time.process_time() - started < 2, "seconds; it took minutes when each mark read the rest again"
+
+
 def test_reasoning_that_was_cut_off_is_no_answer() -> None:
-    assert clean_text("<think>Let me") == ""
+    assert said_of("<think>Let me") == ""
 
 
 def test_an_end_without_a_beginning_ends_reasoning() -> None:
     reply = in_pieces("Hm.</think>Hello", [2])
-    assert (reply.text, reply.reasoning, reply.had_orphan_end) == ("Hello", "Hm.", True)
+    assert (reply.text, reply.reasoning, reply.ended_unopened_thought) == ("Hello", "Hm.", True)
 
 
 @pytest.mark.parametrize(("text", "said"), [("Hm.</think>Hello", "Hello"), ("Hello", "Hello")])
@@ -140,14 +196,65 @@ def test_several_calls_are_read() -> None:
     assert [name for name, _ in parse_calls(f"{one}\n{one}")] == ["add", "add"]
 
 
+CALLS = [
+    '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>',
+    '<tool_call>\n```json\n{"name": "add", "arguments": {"a": 1}}\n```\n</tool_call>',
+    "<tool_call>{'name': 'add', 'arguments': {'a': 1}}</tool_call>",
+    '<tool_call>{"name": "add", "arguments": {"a": 1}}',
+    '<tool_calls>\n<tool_call>add\n```json\n{"a": 1}\n```\n</tool_call>\n</tool_calls>',
+    '<tool_call><name>add</name><arguments>{"a": 1}</arguments></tool_call>',
+    '<minimax:tool_call><invoke name="add"><parameter name="a">1</parameter></invoke></minimax:tool_call>',
+    '<function_calls><invoke name="add"><parameter name="a">1</parameter></invoke></function_calls>',
+    '<invoke name="add"><parameter name="a">1</parameter></invoke>',
+    "<|tool_call>call:add{a:1}<tool_call|>",
+    "<start_function_call>call:add{a:1}<end_function_call>",
+    '[TOOL_CALLS]add[CALL_ID]x1[ARGS]{"a": 1}',
+    "<|python_start|>[add(a=1)]<|python_end|>",
+    '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "add", "parameters": {"a": 1}}]<|END_ACTION|>',
+    '<|start|>assistant to=functions.add<|channel|>commentary <|constrain|>json<|message|>{"a": 1}<|call|>',
+    '<|channel|>commentary to=functions.add <|constrain|>json<|message|>{"a": 1}<|call|>',
+    'analysisHm, so.assistantcommentary to=functions.add json{"a": 1}',
+    '{"name": "add", "parameters": {"a": 1}}',
+    '```json\n{"name": "add", "arguments": {"a": 1}}\n```',
+    "```tool_code\nprint(add(a=1))\n```",
+    "[add(a=1)]",
+    '{"name": "add", "arguments": {"a": 1}}\n</tool_call>',
+]
+
+
+@given(st.sampled_from(CALLS), st.lists(st.integers(1, 9), min_size=1, max_size=6))
+def test_a_call_written_as_text_is_one_and_no_text(text: str, sizes: list[int]) -> None:
+    reply = in_pieces(text, sizes)
+    assert [(name, json.loads(arguments)) for name, arguments in reply.calls] == [("add", {"a": 1})]
+    assert reply.text == ""
+
+
+def test_a_call_whose_json_is_broken_is_one_too() -> None:
+    assert parse_calls('{"name": "add", "arguments": {"a": 1,}') == [("add", '{"a": 1,}')]
+
+
+def test_what_the_name_of_a_model_promises_is_believed_until_it_is_not_so() -> None:
+    filters = ReplyFilters("DeepSeek-R1-Distill")
+    first = filters.create()
+    assert (first.feed("Hm"), first.finish()) == ("", "Hm")
+    filters.learn(first)
+    assert filters.create().feed("Hm") == "Hm"
+
+
+def test_reasoning_that_the_server_keeps_apart_ends_the_wait_for_its_end() -> None:
+    reply = ReplyFilters("qwq").create()
+    reply.begin_in_text()
+    assert reply.feed("Hello") == "Hello"
+
+
 def test_a_source_is_named_where_it_is_known() -> None:
     mark = "【4:0†source】"
     notes = [{"type": "file_citation", "text": mark, "filename": "report.pdf"}]
     assert with_sources(f"So it is{mark}.", notes) == "So it is (report.pdf)."
-    assert clean_text(with_sources(f"So it is{mark}.", [])) == "So it is."
+    assert said_of(with_sources(f"So it is{mark}.", [])) == "So it is."
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "https://example.com/a) [b](c", ""])
 def test_an_address_that_is_not_plain_is_not_linked(url: str) -> None:
     note = {"type": "url_citation", "url": url, "title": "x", "start_index": 0, "end_index": 12}
-    assert clean_text(with_sources("【4:0†source】!", [note])) == "!"
+    assert said_of(with_sources("【4:0†source】!", [note])) == "!"

@@ -14,6 +14,8 @@ import pytest
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.responses import requests
 from gateway.assistants.responses.backend import ResponsesBackend
+from gateway.assistants.speakers import NOTE
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantMisconfigured,
     AssistantRateLimited,
@@ -86,6 +88,12 @@ class TestResponses(OnlineContract):
             {"turn_id": "turn_1"},
             {"turn_id": "turn_2"},
         ]
+
+    async def test_the_model_is_told_about_names(self, fake: FakeOpenAI, session: AssistantSession) -> None:
+        session.context = ChatContext("Ann Lee")
+        await session.say("Hello")
+        assert fake.posts(self.RUN_PATH)[-1].body["instructions"] == f"Be brief.\n\n{NOTE}"
+        assert self.user_texts(fake, session) == ["Ann Lee: Hello"]
 
     async def test_a_rejected_field_is_not_sent_again(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         error = {"message": "Background mode is not supported for Zero Data Retention.", "param": "background"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -16,6 +17,7 @@ from gateway.tools import ToolBox
 from tests.contracts.assistant_online import TOOL_RUNS, add
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.chat_chunks import refuse, sent
+from tests.fakes.file_contents import file_of
 from tests.fakes.raw_server import RawServer
 
 CONFIG = AssistantConfig("gpt-4o", poll_seconds=0.01)
@@ -106,7 +108,7 @@ class TestConversationsThatCannotContinue:
 async def test_an_image_whose_item_is_gone_is_gone(raw: RawServer, session: AssistantSession) -> None:
     refuse(raw, "Item with id 'ig_1' not found.", status="404 Not Found")
     with pytest.raises(AssistantRefused) as caught:
-        await session.assistant.fetch_file(File("image.png", "conversation conv_1 ig_1"))
+        await file_of(session.assistant, File("image.png", "conversation conv_1 ig_1"))
     assert caught.value.code == "file_gone"
 
 
@@ -152,13 +154,77 @@ class TestServersWithoutConversations:
             "I am Ada.", "Hello Ada.", "Bad", "Worse", "Hi",
         ]  # fmt: skip
 
-    @pytest.mark.parametrize("name", ["background", "store", "truncation", "stream_options", "metadata", "tools"])
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            ("400 Bad Request", b'{"detail": "no such endpoint"}'),
+            ("403 Forbidden", b'{"error": {"message": "You have insufficient permissions for this operation."}}'),
+            ("501 Not Implemented", b""),
+            ("200 OK", b"<html>Not here</html>"),
+            ("200 OK", b"{}"),
+        ],
+    )
+    async def test_whatever_says_that_there_are_no_conversations_is_believed(
+        self, raw: RawServer, session: AssistantSession, status: str, body: bytes
+    ) -> None:
+        raw.add_response(body, status=status)
+        raw.add_response(answer(message("Hello")))
+        assert await session.say("Hi") == "Hello"
+        assert sent(raw)["input"][0]["content"] == "I am Ada."
+
+    async def test_a_hosted_tool_that_is_refused_does_not_take_the_functions_along(
+        self, raw: RawServer, raw_client: openai.AsyncOpenAI
+    ) -> None:
+        config = replace(CONFIG, hosted_tools=({"type": "web_search"},))
+        backend = ResponsesBackend(AssistantApiClient(raw_client), config, ToolBox([add]))
+        session = AssistantSession(backend, thread_id=ThreadId("conv_1"))
+        refuse(raw, "Invalid value: 'web_search'. Supported values are: 'function'.", param="tools[0].type")
+        raw.add_response(answer(message("Hello")))
+        assert await session.say("Hi") == "Hello"
+        assert [tool["type"] for tool in sent(raw)["tools"]] == ["function"]
+
+    async def test_a_server_that_stores_nothing_gets_the_history_and_encrypted_reasoning(
+        self, raw: RawServer, session: AssistantSession
+    ) -> None:
+        raw.add_response(b'{"id": "conv_1"}')
+        for _ in range(2):
+            refuse(raw, "Store must be set to false", param="store")
+        raw.add_response(answer(message("Hello")))
+        assert await session.say("Hi") == "Hello"
+        assert sent(raw)["store"] is False
+        assert sent(raw)["include"] == ["reasoning.encrypted_content"]
+        assert not {"conversation", "background"} & set(sent(raw))
+        assert sent(raw)["input"][0]["content"] == "I am Ada."
+
+    @pytest.mark.parametrize(
+        ("text", "head"),
+        [
+            ("Unknown parameter: 'instructions'.", {"type": "message", "role": "system", "content": "Be brief."}),
+            ("System role not supported", {"type": "message", "role": "user", "content": "Be brief.\n\nI am Ada."}),
+        ],
+    )
+    async def test_refused_instructions_become_the_head_of_the_input(
+        self, raw: RawServer, raw_client: openai.AsyncOpenAI, text: str, head: dict[str, str]
+    ) -> None:
+        config = replace(CONFIG, instructions="Be brief.")
+        backend = ResponsesBackend(AssistantApiClient(raw_client), config, ToolBox([]))
+        session = AssistantSession(backend, exchanges=list(PAST))
+        raw.add_response(b"{}", status="404 Not Found")
+        refuse(raw, text)
+        raw.add_response(answer(message("Hello")))
+        assert await session.say("Hi") == "Hello"
+        assert "instructions" not in sent(raw)
+        assert sent(raw)["input"][0] == head
+
+    @pytest.mark.parametrize(
+        "name", ["background", "store", "truncation", "stream", "stream_options", "metadata", "tools"]
+    )
     async def test_any_refused_field_is_left_out(self, raw: RawServer, session: AssistantSession, name: str) -> None:
         session.thread_id = ThreadId("conv_1")
         refuse(raw, f"Unsupported parameter: '{name}'")
         raw.add_response(answer(message("Hello")))
         assert await session.say("Hi") == "Hello"
-        assert [name in sent(raw, number) for number in range(2)] == [True, False]
+        assert [sent(raw, number).get(name, False) is not False for number in range(2)] == [True, False]
 
 
 class TestAnswers:

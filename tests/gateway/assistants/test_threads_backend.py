@@ -13,8 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
+from gateway.assistants.speakers import NOTE
 from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantMisconfigured,
     AssistantRateLimited,
@@ -82,6 +84,12 @@ class TestThreads(OnlineContract):
         metadata = {"turn_id": "turn_2"}
         assert seen.body["additional_messages"] == [{"role": "user", "content": "Again", "metadata": metadata}]
         assert seen.body["metadata"] == metadata
+
+    async def test_the_model_is_told_about_names(self, fake: FakeOpenAI, session: AssistantSession) -> None:
+        session.context = ChatContext("Ann Lee")
+        await session.say("Hello")
+        assert fake.posts(self.RUN_PATH)[-1].body["additional_instructions"] == NOTE
+        assert self.user_texts(fake, session) == ["Ann Lee: Hello"]
 
     async def test_without_streaming_it_polls(self, fake: FakeOpenAI, make: MakeBackend) -> None:
         session = AssistantSession(make(stream=False))

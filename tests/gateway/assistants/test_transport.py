@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from gateway.assistants.api_client import AssistantApiClient
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
+from gateway.domain.models import BytesContent
 from tests.fakes.raw_server import CA_FILE, KEY, RawServer
 
 HEADERS = {"openai-beta": "assistants=v2"}
@@ -145,7 +146,7 @@ async def test_another_model_has_another_url_on_azure(raw: RawServer, connected:
 async def test_a_file_goes_to_the_deployment_of_its_model_on_azure(raw: RawServer, connected: Connected) -> None:
     api = AssistantApiClient(connected(**ADDRESSES["azure"](raw.url)))
     raw.add_response(b"{}")
-    await api.upload("/audio/transcriptions", {"model": "w"}, "a.ogg", "audio/ogg", b"OggS")
+    await api.upload("/audio/transcriptions", {"model": "w"}, "a.ogg", "audio/ogg", BytesContent(b"OggS"))
     assert raw.requests[0].startswith(b"POST /openai/deployments/w/audio/transcriptions?api-version=2024-10-21 ")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.check import check
-from gateway.settings import Settings
 from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests.contracts.unparsed_updates import unparsed
@@ -18,13 +17,13 @@ def test_unparsed_updates_are_counted_by_platform(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("ASSISTANT_BACKEND", "offline")
     upgrade(url)
-    assert not any("parsed" in line.detail for line in check(Settings.load()))
+    assert not any("parsed" in line.detail for line in check())
     store = SqlStore(url)
     for number in range(2):
         store.unparsed_updates.keep(unparsed(f"{number}", platform="http"))
     store.unparsed_updates.keep(unparsed("9", platform="owl"))
     store.close()
-    (line,) = [line for line in check(Settings.load()) if "unparsed" in line.name]
+    (line,) = [line for line in check() if "unparsed" in line.name]
     assert (line.name, line.ok) == ("http unparsed", True)
     assert line.detail.startswith("2 updates could not be parsed; newest 2")
     assert line.detail.endswith("; see the table unparsed_updates")

@@ -97,6 +97,14 @@ def test_a_new_conversation_is_announced(see: OpenContext) -> None:
     assert line(told, "backlog") == "0 of 3 waiting in this conversation"
 
 
+def test_what_the_assistant_is_told_is_shown_line_by_line(see: OpenContext) -> None:
+    told = explain(see(), "pigeon", replace(SYNTHETIC, text="Hello,\nwho are you?"))
+    place = next(number for number, each in enumerate(told.lines) if each.startswith("read as"))
+    assert [each.removeprefix("read as").strip() for each in told.lines[place : place + 2]] == [
+        "Hello,", "who are you?",
+    ]  # fmt: skip
+
+
 def test_a_conversation_that_is_there_is_named(see: OpenContext, sqlite_store: SqlStore) -> None:
     enqueue_message(sqlite_store, owner="one")
     told = explain(see(), "pigeon", replace(SYNTHETIC, workspace=""))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +17,11 @@ from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.cli.main import main
 from gateway.settings import EnvironmentSettings, Settings
-from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.openai_server import FakeOpenAI, HttpFault
 
 SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
 VARIABLES = {name.upper() for each in SETTINGS_CLASSES for name in each.model_fields} | {"ASST_ID"}
+ROOT = Path(__file__).parents[3]
 RunCli = Callable[..., Result]
 
 
@@ -65,6 +69,21 @@ def test_check_asks_the_backend(run: RunCli, fake: FakeOpenAI, backend: str) -> 
     assert f"ok   assistant: {backend} at 127.0.0.1" in result.output
 
 
+def test_check_tells_what_the_server_refuses(run: RunCli, fake: FakeOpenAI) -> None:
+    refusal = {"error": {"message": "gemma does not support tools"}}
+    fake.faults.add(HttpFault(path="/chat/completions", status=400, body=refusal))
+    result = run("check", **server(fake, ASSISTANT_BACKEND="chat"))
+    assert result.exit_code == 0, result.output
+    assert "WITHOUT tools: the server refuses them for this model" in result.output
+
+
+def test_check_fails_if_a_message_is_not_answered(run: RunCli, fake: FakeOpenAI) -> None:
+    fake.faults.add(HttpFault(path="/chat/completions", status=500, times=9))
+    result = run("check", **server(fake, ASSISTANT_BACKEND="chat"))
+    assert result.exit_code == 1
+    assert "FAIL test message: 500" in result.output
+
+
 def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: RunCli, fake: FakeOpenAI) -> None:
     result = run("check", **server(fake, OPENAI_API_KEY="bad"))
     assert result.exit_code == 1
@@ -89,6 +108,14 @@ def test_check_says_where_tools_come_from_and_what_is_wrong_with_them(run: RunCl
     assert f"FAIL tools: TOOLS_PATH: {file} cannot be imported" in result.output
 
 
+@pytest.mark.parametrize("backend", ["responses", "chat", "threads"])
+def test_check_says_where_the_api_is_if_the_version_is_left_out(run: RunCli, fake: FakeOpenAI, backend: str) -> None:
+    address = {"OPENAI_BASE_URL": fake.base_url.removesuffix("/v1"), "ASSISTANT_BACKEND": backend}
+    result = run("check", **server(fake, ASST_ID=fake.assistant_id, **address))
+    assert result.exit_code == 1
+    assert "The API is not at OPENAI_BASE_URL, but below it: write /v1 at its end" in result.output
+
+
 def test_check_names_every_variable_that_is_missing(run: RunCli) -> None:
     result = run("check", AZURE_OPENAI_API_KEY="secret-of-azure")
     assert result.exit_code == 1
@@ -97,7 +124,37 @@ def test_check_names_every_variable_that_is_missing(run: RunCli) -> None:
     assert "secret-of-azure" not in result.output
 
 
-@pytest.mark.parametrize("command", ["check", "chat", "migrate"])
+def test_check_tells_everything_that_is_wrong_and_checks_the_rest(run: RunCli) -> None:
+    result = run("check", PORT="many", SLACK_BOT_TOKEN="xoxb-1", ADMIN_PASSWORD="x", SLACK_TOKEN="1", ALLOWED="htpt:a")
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    named = (
+        "PORT:",
+        "ADMIN_PASSWORD:",
+        "ALLOWED:",
+        "SLACK_TOKEN",
+        "Slack is half set up. Missing: SLACK_SIGNING_SECRET",
+    )
+    for name in named:
+        assert len([line for line in lines if line.startswith(f"FAIL settings: {name}")]) == 1, name
+    assert "ok   database: will be migrated on start" in lines
+    assert any(line.startswith("ok   assistant: the offline assistant") for line in lines)
+    assert any(line.startswith("ok   POST /chat:") for line in lines)
+
+
+def test_check_does_not_check_an_assistant_whose_settings_are_wrong(run: RunCli) -> None:
+    result = run("check", OPENAI_API_KEY="sk-…")
+    assert "FAIL settings: OPENAI_API_KEY: contains …" in result.output
+    assert "FAIL assistant: not checked, because of its settings above" in result.output
+
+
+def test_check_goes_on_without_a_database(run: RunCli) -> None:
+    result = run("check", DATABASE_URL="sqlite:////nowhere/x.db")
+    assert "FAIL database: DATABASE_URL: the folder /nowhere does not exist" in result.output
+    assert "ok   POST /chat:" in result.output
+
+
+@pytest.mark.parametrize("command", ["chat", "migrate"])
 def test_a_setting_that_is_wrong_is_named_in_one_line(run: RunCli, command: str) -> None:
     result = run(command, PORT="many")
     assert result.exit_code == 1
@@ -134,10 +191,12 @@ def test_the_extra_that_is_not_installed_is_named(
 ) -> None:
     missing = f"raise ModuleNotFoundError({package!r}, name={package!r})"
     (tmp_path / f"{package}.py").write_text(missing)
-    status, errors = start("serve", tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}", **settings)
-    assert status == 1
-    assert f"needs the package {package}, which is not installed" in errors
-    assert f"chat-gateway[{extra}]" in errors
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}", "PORT": "0", **settings}
+    serve = [sys.executable, "-m", "gateway", "serve"]
+    ended = subprocess.run(serve, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"needs the package {package}, which is not installed" in ended.stderr
+    assert f"chat-gateway[{extra}]" in ended.stderr
 
 
 def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: RunCli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -75,6 +76,19 @@ def test_a_list_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, se
     monkeypatch.setenv(setting.upper(), listed)
     with pytest.raises(SettingsError, match=setting.upper()):
         Rules.load()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"ALLOWED": "pijin:ann"}, {"BLOCKED": "*:ann"}, {"BUDGET_USER_DAY": "1, pijin=2"}, {"BUDGET_CALLER_MONTH": "P=2"}],
+)
+def test_a_platform_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+    ((setting, listed),) = given.items()
+    monkeypatch.setenv(setting, listed)
+    (line,) = AdmissionSettings.load().wrong_platforms(("owl", "pigeon"))
+    assert re.fullmatch(rf"{setting}: there is no platform '.*'; write one of owl, pigeon\.", line)
+    monkeypatch.setenv(setting, "pigeon:ann" if setting in {"ALLOWED", "BLOCKED"} else "1, owl=2")
+    assert AdmissionSettings.load().wrong_platforms(("owl", "pigeon")) == []
 
 
 # ---------------------------------------------------------------- budgets

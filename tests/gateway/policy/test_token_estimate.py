@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.models import Attachment, ConversationKey, Exchange, File, Message
+from gateway.domain.models import Attachment, BytesContent, ConversationKey, Exchange, File, Message
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.token_estimate import (
     ImageSize,
@@ -114,12 +114,12 @@ WEBP = b"RIFF\x00\x00\x00\x00WEBP"
 )
 def test_the_size_of_an_image_is_read_from_its_header(content: bytes) -> None:
     assert image_size(content) == ImageSize(1024, 768)
-    assert file_tokens(content, "image/png", "gpt-4o") == image_tokens(ImageSize(1024, 768), "gpt-4o")
+    assert file_tokens(BytesContent(content), "image/png", "gpt-4o") == image_tokens(ImageSize(1024, 768), "gpt-4o")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", PNG[:18], JPEG[:12], b"BM", WEBP + b"VP9 "])
 def test_an_image_without_a_readable_size_counts_as_one_of_a_common_size(content: bytes) -> None:
-    assert file_tokens(content, "image/jpeg", "gpt-4o") == 765
+    assert file_tokens(BytesContent(content), "image/jpeg", "gpt-4o") == 765
 
 
 def test_files_count_by_their_bytes() -> None:
@@ -135,7 +135,7 @@ def test_a_request_carries_instructions_tools_history_message_and_files() -> Non
     full = RequestEstimator("gpt-4o", "Be brief.", [WEATHER])
     assert full.request_tokens(message, [], 0) - bare == text_tokens("Be brief.") + tools_tokens([WEATHER])
     assert full.request_tokens(message, [], None) - full.request_tokens(message, [], 0) == 765
-    assert full.attachment_tokens([Attachment(message.files[0], PNG)]) == 765
+    assert full.attachment_tokens([Attachment(message.files[0], BytesContent(PNG))]) == 765
     cut = RequestEstimator("gpt-4o", history_chars=100)
     assert cut.request_tokens(message, history, 0) == bare
     assert cut.request_tokens(message, history[::-1], 0) == RequestEstimator("gpt-4o").request_tokens(

@@ -144,7 +144,7 @@ def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, sta
         (errors.StoreUnavailable("psql://u:pw@h"), 503, "store_unavailable"),
         (errors.AssistantRateLimited("org-1"), 429, "rate_limited"),
         (errors.AssistantTimedOut("org-1"), 504, "timed_out"),
-        (errors.AssistantMisconfigured("org-1"), 502, "assistant_failed"),
+        (errors.AssistantMisconfigured("org-1"), 502, "misconfigured"),
         (errors.LeaseLost("pw"), 500, "internal"),
         (errors.SettingsError("pw"), 500, "internal"),
         (RuntimeError("pw"), 500, "internal"),
@@ -325,6 +325,23 @@ def test_the_document_has_every_route_and_no_other(chat: Chat, document: dict[st
     }
     routes |= {(re.sub(r"<(\w+)>", r"{\1}", path), method.lower()) for method, path in chat.app.native_routes}
     assert routes == {(path, method) for path, methods in document["paths"].items() for method in methods}
+
+
+@pytest.mark.parametrize(
+    ("key", "valid"),
+    [("k", True), ("two words", True), ("~" * 255, True), ("", False), (" ", False), ("~" * 256, False), ("é", False)],
+)
+def test_the_document_says_which_idempotency_keys_are_valid(
+    chat: Chat,
+    document: dict[str, Any],
+    key: str,
+    valid: bool,  # noqa: FBT001
+) -> None:
+    headers = document["paths"]["/chat"]["post"]["parameters"]
+    (schema,) = [header["schema"] for header in headers if header["name"] == "Idempotency-Key"]
+    assert OAS31Validator(schema).is_valid(key) is valid
+    answered = chat.post({"message": "hi"}, Idempotency_Key=key.strip())  # as servers read it
+    assert (answered.status_code == 200) is valid
 
 
 def test_the_document_knows_the_limits_that_are_enforced(document: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.domain.errors import Overloaded, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, PreviewEvent, TextDelta, ToolCall, Turn, TurnId, TurnState
 from gateway.web.api import waiting
-from gateway.web.api.waiting import DeltaBatcher, LoadTurn, Waiter, WaiterRegistry
+from gateway.web.api.waiting import POLLS_PER_SECOND, DeltaBatcher, LoadTurn, Waiter, WaiterRegistry
 
 TURN_ID = TurnId("turn_1")
 
@@ -156,6 +156,15 @@ async def test_a_result_that_is_not_reported_is_found_by_polling() -> None:
     waiter = WaiterRegistry(1).register(TURN_ID, wants_previews=False)
     news = waiter.updates(load, is_local=False, max_silence=60, idle_interval=60)
     assert [update async for update in news] == [None, None, DONE]
+
+
+async def test_many_callers_poll_no_more_often_together_than_some_hundred_do() -> None:
+    registry = WaiterRegistry(10_000)
+    registry.register(TURN_ID, wants_previews=False)
+    assert [registry.poll_pause(last) for last in (0.25, 1.0, 2.0)] == [0.375, 1.5, 2.0]
+    for _ in range(9_999):
+        registry.register(TURN_ID, wants_previews=False)
+    assert registry.poll_pause(0.25) == 10_000 / POLLS_PER_SECOND
 
 
 async def test_what_another_process_has_resolved_is_looked_up_at_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 
@@ -34,9 +35,14 @@ from gateway.domain.models import (
     RunStarted,
     TextDelta,
     ThreadId,
+    ToolCall,
     TurnId,
+    Usage,
+    UsageCounted,
 )
 from gateway.observability.metrics import Metrics
+from gateway.policy.prices import Price, Prices
+from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.store import FinishTurn, RecordOutcome, ReleaseLease, SetThread
 from gateway.worker.assistant_runner import (
     NOTHING_TO_STOP_REPLY,
@@ -46,11 +52,13 @@ from gateway.worker.assistant_runner import (
     RunAttempt,
 )
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
+from gateway.worker.turn_limits import TurnLimits
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
-from tests.fakes.assistant import FakeAssistant
+from tests.fakes.assistant import AssistantStep, FakeAssistant
 
 KEY = ConversationKey("fake", channel="c")
+MAX_REPLY_CHARS = 1000
 BUSY: tuple[AssistantError, ...] = (AssistantRateLimited(retry_after=0.0), ThreadBusy(retry_after=0.0))
 
 
@@ -62,7 +70,13 @@ class Room:
         self.assistant = FakeAssistant()
         self.journal = AsyncStore(store, executor)
         self.conversations = AssistantRunner(
-            self.journal, self.assistant, Metrics(), timeout=20.0, max_retries=3, retry_delay=0.001
+            self.journal,
+            self.assistant,
+            Metrics(),
+            timeout=20.0,
+            max_retries=3,
+            retry_delay=0.001,
+            limits=TurnLimits(MAX_REPLY_CHARS),
         )
         self.shown: list[PreviewEvent] = []
         self._said = 0
@@ -104,6 +118,22 @@ class Room:
 async def harness(sqlite_store: SqlStore) -> AsyncIterator[Room]:
     with ThreadPoolExecutor(2) as executor:
         yield Room(sqlite_store, executor)
+
+
+async def test_a_loop_of_tools_ends_at_a_cost(harness: Room) -> None:
+    limit = TurnCostLimit(Prices({"fake-1": Price(Decimal(1), Decimal(1))}), most=100)
+    harness.conversations = AssistantRunner(
+        harness.journal, harness.assistant, Metrics(), limits=TurnLimits(cost=limit)
+    )
+    rounds: list[AssistantStep] = [RunStarted(RunId("run_1"))]
+    for number in range(1, 4):
+        rounds.append(UsageCounted(RunId(f"run_{number}"), Usage(40, 10), "fake-1"))
+        rounds.append(ToolCall(f"call_{number}", "add"))
+    harness.assistant.scripts.append([*rounds, RunCompleted("Three.")])
+    with pytest.raises(AssistantRefused) as caught:
+        await harness.answer(harness.say("1 + 2?"))
+    assert caught.value.code == "too_many_rounds"
+    assert [event.call_id for event in harness.shown if isinstance(event, ToolCall)] == ["call_1"]
 
 
 async def test_the_first_turn_creates_a_thread_and_later_turns_use_it(harness: Room) -> None:
@@ -349,3 +379,20 @@ async def test_a_cut_off_answer_is_marked_in_the_audit_log(harness: Room) -> Non
     turn = harness.store.get_turn(claim.turn.id)
     assert turn is not None
     assert AuditEvent.CUT_OFF in [entry.event for entry in turn.audit_log]
+
+
+async def test_a_reply_without_an_end_is_stopped_at_its_limit_and_counted(harness: Room) -> None:
+    harness.assistant.is_metered = True
+    harness.assistant.usages[RunId("run_1")] = UsageCounted(RunId("run_1"), Usage(7, 900))
+    harness.assistant.script(RunStarted(RunId("run_1")), *[TextDelta("x" * 300)] * 4, RunCompleted("never reached"))
+    attempt = harness.attempt(harness.say("Count to a billion"))
+    reply = await harness.conversations.run_turn(attempt)
+    assert reply.text.startswith("x" * 1000 + "\n\n_The answer was longer than 1,000 characters")
+    assert [run for _, run in harness.assistant.cancelled] == ["run_1"]
+    assert (await harness.conversations.usage_of(attempt)).by_model[0].usage == Usage(7, 900)
+    assert len("".join(event.text for event in harness.shown if isinstance(event, TextDelta))) <= MAX_REPLY_CHARS
+
+
+async def test_a_long_reply_that_comes_at_once_is_cut(harness: Room) -> None:
+    harness.assistant.script(RunStarted(RunId("run_1")), RunCompleted("x" * 1001))
+    assert (await harness.answer(harness.say("Go"))).startswith("x" * 1000 + "\n\n_The answer was longer")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 
 from gateway.coordination.peers import SLACK
-from gateway.domain.models import AuditEvent, TurnId, TurnState
+from gateway.domain.models import AuditEvent, Claim, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.store import WorkerLoad
+from gateway.worker.worker import BUSY_PAUSE_SECONDS
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import enqueue_one
@@ -69,6 +71,28 @@ def test_a_turn_beyond_the_capacity_of_one_process_is_claimed_by_another_at_once
     idle.listening.wait(PATIENCE)
     full.say("hello")
     assert idle.platform.wait_for(1)[0].reply == "You said: hello"
+
+
+def test_a_process_with_something_to_do_claims_in_few_queries(
+    start: Start, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, working = start(owner="full", room=0), start(owner="working")
+    working.listening.wait(PATIENCE)
+    assistant.think = lambda _: asyncio.Event()
+    full.say("hello", channel="first")
+    until(lambda: assistant.running == 1)
+    claim, queries = working.store.claim, []
+
+    def note(owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
+        queries.append(time.monotonic())
+        return claim(owner, platforms, limit)
+
+    monkeypatch.setattr(working.store, "claim", note)
+    for number in range(10):
+        full.say("hello", channel=f"{number}")
+    until(lambda: assistant.running == 11)
+    assert all(later - earlier >= 0.9 * BUSY_PAUSE_SECONDS for earlier, later in pairwise(queries))
+    working.stop(grace=0.0)
 
 
 def until(condition: Callable[[], object]) -> None:

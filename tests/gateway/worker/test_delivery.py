@@ -145,8 +145,9 @@ class TestPostedMessages:
             await context.acquire("bucket", NO_LIMIT, max_wait=1.0)
             seen.append(self.saved(process, turn))
             await context.save_posted(["1", "2"])
-            await context.read_file(File("a", "F1"))
-            seen.append(self.saved(process, turn))
+            async with context.read_file(File("a", "F1")) as content:
+                assert content.head(9) == b"x"
+                seen.append(self.saved(process, turn))
 
         self.deliver_by(process, deliver, monkeypatch)
         assert seen == [("1",), ("1", "2")]

@@ -14,7 +14,18 @@ import pytest
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.domain.errors import Blocked, Conflict, Overloaded, StoreUnavailable, ThreadNotFound, TurnNotFound
-from gateway.domain.models import Claim, ConversationKey, Exchange, Message, MessageKind, ThreadId, TurnId, TurnState
+from gateway.domain.models import (
+    Claim,
+    ConversationKey,
+    Exchange,
+    File,
+    Message,
+    MessageKind,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnState,
+)
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
@@ -37,6 +48,7 @@ class Notes:
     capacity: int = 50
     submitted: list[Claim] = field(default_factory=list)
     interrupted: list[TurnId] = field(default_factory=list)
+    woken: list[float] = field(default_factory=list)
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
     def share(self) -> int:
@@ -53,6 +65,9 @@ class Notes:
 
     def interrupt_turn(self, turn_id: TurnId) -> None:
         self.interrupted.append(turn_id)
+
+    def wake_up(self, delay: float = 0.0) -> None:
+        self.woken.append(delay)
 
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -341,3 +356,46 @@ def test_while_the_database_is_unavailable_all_of_a_group_are_refused(
     assert [type(each) for each in results] == [StoreUnavailable] * 2
     assert worker.submitted == []
     assert all(isinstance(each, AcceptResult) for each in accept_together(async_inbox, worker, message("1")))
+
+
+# ---------------------------------------------------------------- two events about one message
+
+PICTURE, NOTES = File("shot.png", "F1"), File("notes.txt", "F2")
+MENTION = replace(message("look"), debounce_seconds=60.0)
+
+
+def tell(inbox: ThreadInbox, *messages: Message) -> None:
+    for said in messages:
+        inbox.accept_all(ParsedUpdate((said,)))
+
+
+def turns_of(inbox: ThreadInbox) -> Sequence[Turn]:
+    return inbox.transcript(inbox.resolve_conversation(key()))
+
+
+def test_what_a_second_event_says_more_joins_the_turn_which_waits_no_longer(inbox: ThreadInbox, worker: Notes) -> None:
+    tell(inbox, MENTION, replace(message("look"), text="look\n\nForwarded: x", files=(PICTURE,)))
+    (turn,) = turns_of(inbox)
+    assert (turn.message.text, turn.message.files) == ("look\n\nForwarded: x", (PICTURE,))
+    assert worker.woken == [60.0, 0.0]
+
+
+def test_an_event_with_less_takes_nothing_away(inbox: ThreadInbox) -> None:
+    full = replace(message("look"), text="look at this", files=(PICTURE,))
+    tell(inbox, full, MENTION)
+    (turn,) = turns_of(inbox)
+    assert turn.message.files == (PICTURE,)
+    assert turn.message.text == "look at this"
+
+
+def test_files_that_come_after_the_start_are_a_turn_of_their_own_once(inbox: ThreadInbox) -> None:
+    late = replace(message("look"), files=(PICTURE, NOTES))
+    tell(inbox, replace(message("look"), files=(PICTURE,)), late, late)
+    first, second = turns_of(inbox)
+    assert (first.message.files, second.message.files) == ((PICTURE,), (NOTES,))
+
+
+def test_a_message_that_is_sent_again_changes_nothing(inbox: ThreadInbox, worker: Notes) -> None:
+    tell(inbox, message("look"), message("look"))
+    assert len(turns_of(inbox)) == 1
+    assert worker.woken == []

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.models import Exchange, ThreadId
 from gateway.observability.metrics import Metrics
@@ -49,10 +50,13 @@ class TestCoreInbox(InboxContract):
         with ThreadPoolExecutor(4) as executor:
             async_store, metrics, tracing = AsyncStore(sqlite_store, executor), Metrics(), Tracing.disabled()
             runner = AssistantRunner(async_store, self.assistant, metrics, timeout=30.0)
-            delivery_context_of = partial(WorkerDeliveryContext, RateLimiter(async_store, shared=False), self.assistant)
+            spool, limiter = FileSpool(), RateLimiter(async_store, shared=False)
+            delivery_context_of = partial(WorkerDeliveryContext, limiter, self.assistant, spool)
             platforms = {self.platform.name: self.platform}
             gatekeeper = open_admission(sqlite_store, async_store)
-            processor = TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing)
+            processor = TurnProcessor(
+                async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool
+            )
             worker = Worker(
                 async_store, processor, tuple(platforms), metrics, owner="one", capacity=50, lease_seconds=5.0
             )

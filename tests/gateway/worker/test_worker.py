@@ -16,6 +16,7 @@ from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.models import (
     Attachment,
+    BytesContent,
     File,
     MessageKind,
     PreviewEvent,
@@ -170,12 +171,12 @@ def test_an_endless_burst_delays_turns_for_a_limited_time(start: Start, monkeypa
 def test_the_files_of_a_message_are_fetched_by_its_platform(start: Start, assistant: FakeAssistant) -> None:
     process = start()
     file = File("photo.png", "ref")
-    process.platform.attachments = [Attachment(file, b"pixels")]
+    process.platform.attachments = [Attachment(file, BytesContent(b"pixels"))]
     message = replace(process.platform.message("look"), files=(file,))
     process.inbox.accept(message)
     process.inbox.accept(process.platform.message("nothing attached", channel="d"))
     process.platform.wait_for(2)
-    assert assistant.attached == [Attachment(file, b"pixels")]
+    assert assistant.attached == [Attachment(file, BytesContent(b"pixels"))]
 
 
 def test_a_running_turn_that_is_cancelled_is_stopped_at_the_backend(start: Start, assistant: FakeAssistant) -> None:

@@ -1,0 +1,34 @@
+"""Chooses what is quoted to an assistant, and finds what it mentions. The same for every platform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.domain.context import Quote
+
+MAX_QUOTE_CHARS = 3_000
+CUT = " […]"
+
+
+def within_budget(quotes: Sequence[Quote], max_chars: int) -> tuple[list[Quote], int]:
+    """Returns the first quote and the newest others that fit, oldest first, and how many were left out.
+
+    The first message of a thread says what it is about. Quotes without text are left out, and not counted.
+    """
+    said = [_cut(quote, max_chars) for quote in quotes if quote.text]
+    if not said or max_chars <= 0:
+        return [], 0
+    first, *others = said
+    left, kept = max_chars - len(first.text), []
+    for quote in reversed(others):
+        left -= len(quote.text)
+        if left < 0:
+            break
+        kept.append(quote)
+    return [first, *reversed(kept)], len(others) - len(kept)
+
+
+def _cut(quote: Quote, max_chars: int) -> Quote:
+    limit = max(min(MAX_QUOTE_CHARS, max_chars // 2), len(CUT))
+    return quote if len(quote.text) <= limit else replace(quote, text=quote.text[: limit - len(CUT)].rstrip() + CUT)

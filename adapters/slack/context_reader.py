@@ -1,0 +1,164 @@
+"""Fetches what belongs to a Slack message besides its text, before the assistant is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from adapters.base.errors import Rejected
+from adapters.slack.api_client import SlackClient
+from adapters.slack.directory import Directory
+from adapters.slack.event_context import BotIdentity
+from adapters.slack.reply_target import Workspace
+from adapters.slack.settings import SlackSettings
+from adapters.slack.thread_reader import ThreadPart, ThreadReader
+from adapters.slack.workspaces import Workspaces
+from gateway import logs
+from gateway.domain.context import ChatContext, Label, Quote, QuoteKind
+from gateway.domain.errors import DeliveryError, NotForUs
+from gateway.domain.models import MessageKind, Turn
+from gateway.ports.platform import DeliveryContext, TurnLoader
+
+MARK = re.compile(r"(?<!\w)(?:@[UWB]|#[CG])[A-Z0-9]{1,20}(?!\w)")
+"""How the text of a message names people, apps and channels whose names Slack did not write into it."""
+FETCH_SECONDS = 15.0
+"""For everything together: then the assistant is asked without the rest."""
+TURNS_LOOKED_AT = 20
+"""Turns before this one among which the last one of the thread is looked for."""
+NOT_OURS = frozenset({"channel_not_found", "not_in_channel"})
+TOO_SLOW = ChatContext(notes=("Names and earlier messages could not be read: Slack did not answer in time.",))
+
+log = logs.get_logger(__name__)
+
+
+class ContextReader:
+    """Used on the worker's loop only."""
+
+    def __init__(self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings) -> None:
+        self._client = client
+        self._workspaces = workspaces
+        self._directory = Directory(client)
+        self._threads = ThreadReader(client, settings.slack_context_chars)
+        self._has_names = settings.slack_names
+
+    async def fetch(
+        self, turn: Turn, before: TurnLoader, outbox: DeliveryContext, identity: BotIdentity
+    ) -> ChatContext | None:
+        """See ``FetchesContext``. ``identity``: the bot's, as far as it is known."""
+        workspace = await self._workspace(turn)
+        await self._check_origin(turn, before)
+        if workspace is None:
+            return None
+        if turn.message.address.get("seen_by") == "user":
+            await self._check_visible(turn, workspace, outbox)
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                return await self._context(turn, before, workspace, outbox, identity)
+        except TimeoutError:
+            log.warning("context not read in time", turn=turn.id)
+            return TOO_SLOW
+
+    async def _workspace(self, turn: Turn) -> Workspace | None:
+        """Returns the workspace; None if it cannot be told now. Raises DeliveryError if the app is not installed."""
+        try:
+            return await self._workspaces.find(turn.message.address)
+        except DeliveryError as exc:
+            if exc.retry_after is None:
+                raise
+            return None
+
+    async def _check_origin(self, turn: Turn, before: TurnLoader) -> None:
+        """Raises NotForUs for a message of our own, whatever its event left out: each would be answered by another."""
+        address = turn.message.address
+        ts = address.get("ts", "")
+        if not ts or "typed" in address:
+            return
+        if self._client.has_posted(address["channel"], ts) or (
+            turn.seq > 1 and any(ts in earlier.posted_messages for earlier in await before(TURNS_LOOKED_AT))
+        ):
+            log.warning("a message of our own came back and is not answered", turn=turn.id)
+            raise NotForUs
+
+    async def _check_visible(self, turn: Turn, workspace: Workspace, outbox: DeliveryContext) -> None:
+        """Raises NotForUs if only a person's installation sees the channel: there the bot is not spoken to."""
+        address = turn.message.address
+        args = {"channel": address["channel"], "ts": address.get("ts"), "limit": 1}
+        try:
+            await self._client.call("conversations.replies", args, workspace=workspace, outbox=outbox, max_wait=1.0)
+        except Rejected as exc:
+            if exc.reason in NOT_OURS:
+                raise NotForUs from exc
+        except DeliveryError as exc:
+            log.info("not known whether the bot is in the channel", turn=turn.id, error=str(exc))
+
+    async def _context(
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIdentity
+    ) -> ChatContext | None:
+        message = turn.message
+        quotes, notes = await self._thread(turn, before, workspace, outbox, identity)
+        viewed = await self._viewed(message.address.get("viewed", ""), workspace, outbox)
+        is_shared = message.address.get("channel_type") != "im" and not message.key.user
+        speaker = f"@{message.author}" if is_shared and self._has_names and message.author else ""
+        context = ChatContext(speaker, quotes=(*quotes, *viewed), notes=notes)
+        context = await self._named(context, message.text, workspace, outbox)
+        return context if is_shared or context != ChatContext() else None
+
+    async def _thread(
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIdentity
+    ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
+        """Returns what was written in the message's thread since the last turn there, if the message mentions us."""
+        address = turn.message.address
+        thread, ts = address.get("thread_ts", ""), address.get("ts", "")
+        in_thread = thread and ts and thread != ts and address.get("channel_type") != "im"
+        if not (in_thread and "mentions" in address and self._threads.max_chars):
+            return (), ()
+        earlier = [one for one in await before(TURNS_LOOKED_AT) if one.message.address.get("thread_ts") == thread]
+        bot_user = identity.user or workspace.bot_user
+        ours = {bot_user, identity.bot_id, workspace.bot_id} - {""}
+        ours |= {entry for one in earlier for entry in one.posted_messages}
+        part = ThreadPart(address["channel"], thread, _last_seen(earlier), ts, frozenset(ours), bot_user)
+        return await self._threads.read(part, workspace, outbox)
+
+    async def _viewed(self, entities: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[Quote, ...]:
+        found: list[Quote] = []
+        for entity in entities.split():
+            channel, _, ts = entity.partition(":")
+            quote = await self._threads.read_one(channel, ts, workspace, outbox) if ts else None
+            found.append(Quote(f"({'a message in ' if ts else ''}the channel #{channel})", kind=QuoteKind.VIEWED))
+            found += [replace(quote, kind=QuoteKind.VIEWED)] if quote else []
+        return tuple(found)
+
+    async def _named(
+        self, context: ChatContext, text: str, workspace: Workspace, outbox: DeliveryContext
+    ) -> ChatContext:
+        """Returns the context with the names of all that it and the text mention by ids."""
+        texts = (text, *(quote.text for quote in context.quotes))
+        marks = [mark for one in texts for mark in MARK.findall(one)]
+        speakers = [f"@{quote.person}" for quote in context.quotes if quote.person and not quote.speaker]
+        wanted = self._allowed((*filter(None, [context.speaker]), *speakers, *marks))
+        names = await self._directory.names(wanted, workspace, outbox)
+        labels = tuple(
+            Label(mark, names[mark], mark[1:] if mark.startswith("@") else "")
+            for mark in dict.fromkeys(marks)
+            if mark in names
+        )
+        quotes = tuple(self._with_speaker(quote, names) for quote in context.quotes)
+        speaker = names.get(context.speaker, context.speaker[1:])
+        return replace(context, speaker=speaker, labels=labels, quotes=quotes)
+
+    def _allowed(self, marks: Iterable[str]) -> Sequence[str]:
+        """Returns the marks whose names may be told: without SLACK_NAMES, not those of people."""
+        return [mark for mark in marks if self._has_names or not mark.startswith("@")]
+
+    def _with_speaker(self, quote: Quote, names: dict[str, str]) -> Quote:
+        if quote.speaker or not quote.person or not self._has_names:
+            return quote
+        return replace(quote, speaker=names.get(f"@{quote.person}", quote.person))
+
+
+def _last_seen(earlier: Sequence[Turn]) -> str:
+    """Returns the ts of the last message of a thread that the assistant has read, or after which it was to forget."""
+    read = [one for one in earlier if one.reply or one.reply_files or one.message.kind is MessageKind.RESET]
+    return read[-1].message.address.get("ts", "") if read else ""

@@ -1,0 +1,86 @@
+"""Names of people, apps and channels, as Slack knows them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from adapters.base.expiring_cache import ExpiringCache
+from adapters.base.json_fields import Fields, object_in, text_in
+from adapters.slack.api_client import SlackClient
+from adapters.slack.reply_target import Workspace
+from gateway import logs
+from gateway.domain.context import clean_name
+from gateway.domain.errors import DeliveryError
+from gateway.ports.platform import DeliveryContext
+
+MOST_KNOWN = 10_000
+KNOWN_SECONDS = 3600.0
+UNKNOWN_SECONDS = 600.0
+"""After Slack refused to tell a name."""
+MOST_ASKED = 30
+"""Names that are asked for at once."""
+MAX_WAIT = 1.0
+"""Seconds to wait for the rate limit: a turn can do without a name."""
+
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """How to ask for a name."""
+
+    method: str
+    argument: str
+    read: Callable[[Fields], str]
+
+
+def _person(answer: Fields) -> str:
+    user = object_in(answer, "user")
+    profile = object_in(user, "profile")
+    names = (text_in(profile, "display_name"), text_in(profile, "real_name"), text_in(user, "real_name"))
+    return next((name for name in (*names, text_in(user, "name")) if clean_name(name)), "")
+
+
+PERSON = Lookup("users.info", "user", _person)
+APP = Lookup("bots.info", "bot", lambda answer: text_in(object_in(answer, "bot"), "name"))
+CHANNEL = Lookup("conversations.info", "channel", lambda answer: text_in(object_in(answer, "channel"), "name"))
+
+
+def lookup_for(mark: str) -> Lookup:
+    """Returns how to ask for the name behind a mark: @ or #, and an id."""
+    return CHANNEL if mark.startswith("#") else APP if mark.startswith("@B") else PERSON
+
+
+class Directory:
+    """Asks Slack for names, and remembers them for a time. Used on the worker's loop only."""
+
+    def __init__(self, client: SlackClient) -> None:
+        self._client = client
+        self._names: ExpiringCache[str] = ExpiringCache(MOST_KNOWN)
+
+    async def names(self, marks: Iterable[str], workspace: Workspace, outbox: DeliveryContext) -> dict[str, str]:
+        """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
+        asked = list(dict.fromkeys(marks))[:MOST_ASKED]
+        found = await asyncio.gather(*(self._name(mark, workspace, outbox) for mark in asked))
+        return {mark: name for mark, name in zip(asked, found, strict=True) if name}
+
+    async def _name(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> str:
+        key = (workspace.team, mark)
+        known = self._names.get(key)
+        if known is None:
+            known, seconds = await self._ask(mark, workspace, outbox)
+            self._names.set(key, known, seconds)
+        return known
+
+    async def _ask(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[str, float]:
+        lookup = lookup_for(mark)
+        try:
+            answer = await self._client.call(
+                lookup.method, {lookup.argument: mark[1:]}, workspace=workspace, outbox=outbox, max_wait=MAX_WAIT
+            )
+        except DeliveryError as exc:
+            log.info("name not told", mark=mark, error=str(exc))
+            return "", UNKNOWN_SECONDS if exc.retry_after is None else exc.retry_after
+        return lookup.read(answer), KNOWN_SECONDS

@@ -1,0 +1,133 @@
+"""Reads what was written in Slack around a message, as quotes: the thread above it, and what its author looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.base.errors import Rejected
+from adapters.base.json_fields import Fields, object_in, objects_in, text_in
+from adapters.base.quotes import within_budget
+from adapters.slack import text_input
+from adapters.slack.api_client import SlackClient
+from adapters.slack.event_context import id_of
+from adapters.slack.reply_target import Workspace
+from gateway import logs
+from gateway.domain.context import Quote, QuoteKind
+from gateway.domain.errors import DeliveryError
+from gateway.ports.platform import DeliveryContext
+
+PAGE_SIZE = 200
+MOST_PAGES = 5
+MAX_WAIT = 2.0
+"""Seconds to wait for the rate limit."""
+READ_SUBTYPES = frozenset({"", "bot_message", "file_share", "me_message", "thread_broadcast"})
+YOU = "you"
+"""The name of the bot in what is quoted for the assistant."""
+
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadPart:
+    """Which messages of a thread to read: those between two others."""
+
+    channel: str
+    thread_ts: str
+    after: str
+    """Empty: from the first message of the thread."""
+    before: str
+    ours: frozenset[str]
+    """The bot's ids, and the ts of messages that it posted."""
+    bot_user: str = ""
+    """The bot's user id, as mentions have it; empty if it is not known."""
+
+
+class ThreadReader:
+    """Used on the worker's loop only."""
+
+    def __init__(self, client: SlackClient, max_chars: int) -> None:
+        """``max_chars``: of all that is quoted of a thread; 0: threads are not read."""
+        self._client = client
+        self.max_chars = max_chars
+
+    async def read(
+        self, part: ThreadPart, workspace: Workspace, outbox: DeliveryContext
+    ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
+        """Returns what was written in a part of a thread, and what to tell the assistant about gaps. Raises LeaseLost.
+
+        The bot's own messages are left out where the conversation has them: after one of its turns.
+        """
+        try:
+            messages, is_whole = await self._messages(part, workspace, outbox)
+        except DeliveryError as exc:
+            log.warning("thread not read", channel=part.channel, error=str(exc))
+            return (), (f"The earlier messages of this thread could not be read: {_reason(exc)}.",)
+        quotes = [self._quote(message, part) for message in messages if _is_said(message)]
+        kept, dropped = within_budget([quote for quote in quotes if quote is not None], self.max_chars)
+        notes = [f"{dropped} more messages of this thread were left out."] if dropped else []
+        return tuple(kept), tuple(notes if is_whole else [*notes, "The newest messages of this thread are missing."])
+
+    async def read_one(self, channel: str, ts: str, workspace: Workspace, outbox: DeliveryContext) -> Quote | None:
+        """Returns a message; None if it cannot be read. Raises LeaseLost."""
+        args = {"channel": channel, "ts": ts, "oldest": ts, "latest": ts, "inclusive": True, "limit": 1}
+        try:
+            answer = await self._call(args, workspace, outbox)
+        except DeliveryError as exc:
+            log.info("message not read", channel=channel, error=str(exc))
+            return None
+        messages = [one for one in objects_in(answer, "messages") if text_in(one, "ts") == ts]
+        (quote,) = within_budget([_quoted(one) for one in messages], self.max_chars)[0] or (None,)
+        return quote
+
+    async def _messages(
+        self, part: ThreadPart, workspace: Workspace, outbox: DeliveryContext
+    ) -> tuple[Sequence[Fields], bool]:
+        """Returns the messages, and whether they are all. Slack returns the oldest first."""
+        args = {"channel": part.channel, "ts": part.thread_ts, "latest": part.before, "limit": PAGE_SIZE}
+        found: list[Fields] = []
+        cursor: str | None = None
+        for _ in range(MOST_PAGES):
+            page = {**args, "oldest": part.after or None, "cursor": cursor}
+            answer = await self._call(page, workspace, outbox)
+            found += objects_in(answer, "messages")
+            cursor = text_in(object_in(answer, "response_metadata"), "next_cursor")
+            if not cursor:
+                break
+        after = float(part.after or 0)
+        return [one for one in found if after < _time_of(one) < float(part.before)], not cursor
+
+    async def _call(self, args: Mapping[str, Any], workspace: Workspace, outbox: DeliveryContext) -> dict[str, Any]:
+        method = "conversations.replies"
+        return await self._client.call(method, args, workspace=workspace, outbox=outbox, max_wait=MAX_WAIT)
+
+    def _quote(self, message: Fields, part: ThreadPart) -> Quote | None:
+        mine = part.ours & {id_of(message, name) for name in ("user", "bot_id", "ts")}
+        if mine and part.after:
+            return None
+        quote = _quoted(message, part.bot_user)
+        return Quote(quote.text, YOU) if mine else quote
+
+
+def _quoted(message: Fields, bot_user: str = "") -> Quote:
+    """Returns a message as a quote. The speaker is the name that an app goes by; of people, it is not known yet."""
+    files = (f"[attached: {text_in(file, 'name') or 'a file'}]" for file in objects_in(message, "files"))
+    text = "\n".join(filter(None, [text_input.whole(message, bot_user), *files]))
+    app = text_in(message, "username") or text_in(object_in(message, "bot_profile"), "name")
+    return Quote(text, app, id_of(message, "user") or id_of(message, "bot_id"), QuoteKind.EARLIER)
+
+
+def _is_said(message: Fields) -> bool:
+    return text_in(message, "subtype") in READ_SUBTYPES and not message.get("hidden")
+
+
+def _time_of(message: Fields) -> float:
+    try:
+        return float(text_in(message, "ts"))
+    except ValueError:
+        return 0.0
+
+
+def _reason(exc: DeliveryError) -> str:
+    return (exc.reason if isinstance(exc, Rejected) else "") or exc.code

@@ -1,0 +1,30 @@
+"""What one turn may cost: a limit for loops of tools, which may have no end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from gateway.policy.prices import Prices
+from gateway.policy.rules import MILLION
+from gateway.ports.budgets import ModelUsage
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCostLimit:
+    """The cost after which a turn may call no more tools."""
+
+    prices: Prices
+    most: int
+    """In millionths of the prices' currency; 0: there is no limit."""
+
+    @classmethod
+    def load(cls, settings: Settings) -> Self:
+        """Raises SettingsError."""
+        return cls(Prices.load(settings), round(settings.max_turn_cost * MILLION))
+
+    def is_reached(self, used: Iterable[ModelUsage]) -> bool:
+        """Returns whether these tokens cost so much. A model without a price costs nothing."""
+        return self.most > 0 and sum(self.prices.cost(each.model, each.usage) for each in used) >= self.most

@@ -1,0 +1,79 @@
+"""Checks what people write as the value of a setting. Errors never show the value."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import AfterValidator, SecretStr
+
+QUOTES = frozenset("\"'`")
+PLACEHOLDERS = ("...", "<", ">")
+"""Of examples in documentation, which is copied."""
+REQUEST_PATHS = ("/chat/completions", "/completions", "/responses", "/conversations", "/models", "/embeddings")
+"""Ends of the addresses of single requests, which are copied for that of the API."""
+
+
+def check_key(key: SecretStr) -> SecretStr:
+    """Raises ValueError for what no key or token of a service contains."""
+    text = key.get_secret_value().strip()
+    reject_strange_characters(text)
+    if " " in text:
+        raise ValueError("contains a space, which no key does; copy the key again, and nothing else")
+    if text[:1] in QUOTES or text[-1:] in QUOTES:
+        raise ValueError("stands in quotes, which are taken for a part of it here; write it without them")
+    if any(part in text for part in PLACEHOLDERS):
+        raise ValueError("is shortened or a placeholder; copy the whole key")
+    return SecretStr(text)
+
+
+def reject_strange_characters(key: str) -> None:
+    """Raises ValueError for what no HTTP header takes, such as the quotes and dots that editors make of others."""
+    strange = next((char for char in key if not " " <= char <= "~"), None)
+    if strange is not None:
+        raise ValueError(f"contains {_name_of(strange)}, which no key does; copy the key again, and nothing else")
+
+
+def check_own_key(key: SecretStr) -> SecretStr:
+    """Does the same for a key, or a list of them, that the operator has thought of."""
+    reject_strange_characters(key.get_secret_value())
+    return key
+
+
+OwnKey = Annotated[SecretStr, AfterValidator(check_own_key)]
+Key = Annotated[SecretStr, AfterValidator(check_key)]
+"""A key or token that a service has issued. Space around it is left out."""
+
+
+def reject_prefixes(key: SecretStr | None, belongs: Mapping[str, str]) -> SecretStr | None:
+    """Raises ValueError for a token of another kind. ``belongs``: what to do with it, by how it begins."""
+    for prefix, advice in belongs.items():
+        if key is not None and key.get_secret_value().startswith(prefix):
+            raise ValueError(f"begins with {prefix}: {advice}")
+    return key
+
+
+def check_base_url(url: str | None) -> str | None:
+    """Raises ValueError for the address of one request instead of the API's."""
+    path = (url or "").strip().rstrip("/")
+    for end in REQUEST_PATHS:
+        if path.endswith(end):
+            raise ValueError(f"ends with {end}, which is the address of one request; write what stands before it")
+    return url if url is None else url.strip()
+
+
+def spell_choice(value: Any, annotation: Any) -> Any:
+    """Returns one of the choices of a Literal as it is declared, for a value in capitals or small letters."""
+    kinds = (annotation, *get_args(annotation))  # it may be one of a union
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if not isinstance(value, str):
+        return value
+    return next((choice for choice in choices if choice.lower() == value.strip().lower()), value)
+
+
+def _name_of(char: str) -> str:
+    if char in "\r\n":
+        return "a line break"
+    code = f"U+{ord(char):04X}"
+    return f"{char} ({code}, {unicodedata.name(char)})" if char.isprintable() else code

@@ -1,0 +1,63 @@
+"""Fetches what belongs to a message besides its text, once, before the assistant is asked, and stores it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from gateway import logs
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import LeaseGuard
+from gateway.domain.context import ChatContext
+from gateway.domain.errors import DeliveryError, LeaseLost, NotForUs
+from gateway.domain.models import Failure, MessageKind, Turn
+from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext
+from gateway.ports.store import SetContext
+
+UNDELIVERABLE = "I cannot answer here."
+
+log = logs.get_logger(__name__)
+
+
+class ContextFetcher:
+    """Asks adapters for the context of messages. Used on the worker's loop only."""
+
+    def __init__(self, store: AsyncStore) -> None:
+        self._store = store
+
+    async def fetch(self, lease_guard: LeaseGuard, adapter: Adapter, outbox: DeliveryContext) -> None:
+        """Fetches and stores the context of the lease's turn, unless it has one or was asked without it.
+
+        Raises NotForUs; DeliveryError when no reply could be delivered; LeaseLost.
+        """
+        turn = lease_guard.claim.turn
+        if not isinstance(adapter, FetchesContext) or turn.message.kind is not MessageKind.PROMPT:
+            return
+        if turn.message.context is not None or turn.run_id is not None:
+            return
+        context = await self._fetch(adapter, turn, outbox)
+        if context is not None:
+            await lease_guard.write(partial(SetContext, context=context))
+
+    async def _fetch(self, adapter: FetchesContext, turn: Turn, outbox: DeliveryContext) -> ChatContext | None:
+        try:
+            return await adapter.fetch_context(turn, partial(self._turns_before, turn), outbox)
+        except (NotForUs, LeaseLost):
+            raise
+        except DeliveryError as exc:
+            if exc.retry_after is None:
+                raise
+            log.warning("context not fetched", turn=turn.id, error=str(exc))
+        except Exception:  # a context that cannot be read must not cost the reply
+            log.exception("context not fetched", turn=turn.id)
+        return None
+
+    async def _turns_before(self, turn: Turn, limit: int) -> Sequence[Turn]:
+        return await self._store.read_with_retry(
+            lambda store: store.transcript(turn.conversation_id, before=turn.seq, limit=limit)
+        )
+
+
+def undeliverable(exc: DeliveryError) -> Failure:
+    """Returns the failure of a turn that is not run because nobody would see its reply."""
+    return Failure(exc.code, UNDELIVERABLE, detail=str(exc))

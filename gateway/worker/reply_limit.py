@@ -1,0 +1,34 @@
+"""Cuts a reply that is longer than a setting allows, whichever backend it comes from."""
+
+from __future__ import annotations
+
+from gateway.domain.visible_text import with_note
+
+CUT_NOTE = "_The answer was longer than {:,} characters and was cut off here._"
+
+
+class ReplyLimit:
+    """Counts the text of one run as it is generated."""
+
+    def __init__(self, max_chars: int) -> None:
+        self._max_chars = max_chars
+        self._left = max_chars
+        self._texts: list[str] = []
+
+    def add(self, text: str) -> bool:
+        """Adds text that was shown. Returns whether the reply is longer than it may be."""
+        self._texts.append(text[: self._left])
+        self._left -= len(text)
+        return self._left < 0
+
+    @property
+    def text(self) -> str:
+        """What was shown, up to the limit, with a line that says where it was cut."""
+        return self._cut("".join(self._texts))
+
+    def fitted(self, reply: str) -> str:
+        """Returns a complete reply, cut if it is too long."""
+        return reply if len(reply) <= self._max_chars else self._cut(reply[: self._max_chars])
+
+    def _cut(self, text: str) -> str:
+        return with_note(text, CUT_NOTE.format(self._max_chars))

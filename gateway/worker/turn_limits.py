@@ -1,0 +1,30 @@
+"""What one turn may take, beside time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gateway.domain.errors import AssistantRefused
+from gateway.domain.models import REASONING, PreviewEvent, ToolCall
+from gateway.policy.turn_limit import TurnCostLimit
+from gateway.ports.budgets import ModelUsage
+
+TOO_COSTLY = "The assistant used its tools until this message had cost as much as it may. Please ask for less at once."
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """Used by the assistant runner."""
+
+    reply_chars: int = 200_000
+    """A longer reply is cut."""
+    cost: TurnCostLimit | None = None
+    """None: a turn may cost anything."""
+
+    def check_cost(self, event: PreviewEvent, counted: Callable[[], Iterable[ModelUsage]]) -> None:
+        """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may."""
+        calls_tool = isinstance(event, ToolCall) and not event.done and event.name != REASONING
+        if calls_tool and self.cost is not None and self.cost.is_reached(counted()):
+            why = "the turn has cost as much as it may, and more tools to run"
+            raise AssistantRefused(why, code="too_many_rounds", user_message=TOO_COSTLY)

@@ -1,0 +1,124 @@
+"""Values of settings that were copied wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from adapters.http.settings import HttpSettings
+from adapters.slack.settings import SlackSettings
+from adapters.telegram.settings import TelegramSettings
+from gateway.domain.errors import SettingsError
+from gateway.settings import EnvironmentSettings, Settings
+from gateway.web.metrics_endpoint import MetricsSettings
+
+ISSUED: list[tuple[type[EnvironmentSettings], str]] = [
+    (Settings, "OPENAI_API_KEY"),
+    (Settings, "AZURE_OPENAI_API_KEY"),
+    (SlackSettings, "SLACK_BOT_TOKEN"),
+    (SlackSettings, "SLACK_APP_TOKEN"),
+    (SlackSettings, "SLACK_SIGNING_SECRET"),
+    (SlackSettings, "SLACK_CLIENT_SECRET"),
+    (TelegramSettings, "TELEGRAM_BOT_TOKEN"),
+]
+OWN: list[tuple[type[EnvironmentSettings], str]] = [
+    (HttpSettings, "GATEWAY_API_KEYS"),
+    (MetricsSettings, "METRICS_TOKEN"),
+]
+
+Refused = Callable[[type[EnvironmentSettings], str, str], str]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Returns a function that sets a variable and returns what is said of it."""
+
+    def say(cls: type[EnvironmentSettings], name: str, value: str) -> str:
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError) as caught:
+            cls.load()
+        assert value not in str(caught.value)
+        return str(caught.value)
+
+    return say
+
+
+@pytest.mark.parametrize(("cls", "name"), ISSUED + OWN)
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [("“sk-1”", "“ (U+201C"), ("sk-abc…", "… (U+2026"), ("sk\u200b1", "U+200B"), ("sk-ß", "ß (U+00DF")],
+)
+def test_a_character_that_no_key_has_is_named(
+    refused: Refused, cls: type[EnvironmentSettings], name: str, value: str, named: str
+) -> None:
+    said = refused(cls, name, value)
+    assert said.startswith(f"{name}: contains {named}")
+
+
+@pytest.mark.parametrize(("cls", "name"), ISSUED)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("sk-1 sk-2", "contains a space"),
+        ("sk-1\nsk-2", "contains a line break"),
+        ('"sk-1"', "stands in quotes"),
+        ("'sk-1'", "stands in quotes"),
+        ("sk-...", "is shortened or a placeholder"),
+        ("<your-key>", "is shortened or a placeholder"),
+    ],
+)
+def test_what_is_no_key_is_refused(
+    refused: Refused, cls: type[EnvironmentSettings], name: str, value: str, reason: str
+) -> None:
+    assert refused(cls, name, value).startswith(f"{name}: {reason}")
+
+
+def test_space_around_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", " sk-1\r\n")
+    assert Settings.load().secrets() == ("sk-1",)
+
+
+def test_a_key_of_ones_own_may_be_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_API_KEYS", "two words, <1>...")
+    assert HttpSettings.load().keys == ("two words", "<1>...")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("SLACK_BOT_TOKEN", "xapp-1-A", "belongs into SLACK_APP_TOKEN"),
+        ("SLACK_APP_TOKEN", "xoxb-1-A", "belongs into SLACK_BOT_TOKEN"),
+        ("SLACK_APP_TOKEN", "xoxe.xoxb-1-A", "no app-level token"),
+    ],
+)
+def test_swapped_tokens_are_named(refused: Refused, name: str, value: str, advice: str) -> None:
+    said = refused(SlackSettings, name, value)
+    assert said.startswith(f"{name}: begins with {value[:3]}")
+    assert advice in said
+
+
+@pytest.mark.parametrize("end", ["/chat/completions", "/responses/", "/models"])
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"])
+def test_the_address_of_one_request_is_none_of_an_api(refused: Refused, name: str, end: str) -> None:
+    said = refused(Settings, name, f"http://localhost:11434/v1{end}")
+    assert said.startswith(f"{name}: ends with {end.rstrip('/')}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [("LOG_LEVEL", "debug", "DEBUG"), ("LOG_FORMAT", "JSON", "json"), ("ASSISTANT_BACKEND", "Chat", "chat")],
+)
+def test_choices_may_be_written_in_any_case(monkeypatch: pytest.MonkeyPatch, name: str, value: str, meant: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(Settings.load(), name.lower()) == meant
+
+
+def test_what_is_right_is_read_beside_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "many")
+    monkeypatch.setenv("WEB_THREADS", "none")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "nowhere")
+    monkeypatch.setenv("OPENAI_MODEL", "m")
+    settings, wrong = Settings.load_valid()
+    assert (settings.port, settings.max_waiting_callers, settings.openai_model) == (8080, 10_000, "m")
+    assert sorted(line.partition(":")[0] for line in wrong) == ["MAX_WAITING_CALLERS", "OPENAI_API_KEY", "PORT"]
