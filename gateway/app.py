@@ -333,7 +333,8 @@ def open_gateway(
 
 def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
     history_chars = settings.history_chars if assistant.name == "chat" else None
-    return RequestEstimator(assistant.model, settings.assistant_instructions, toolbox.schemas, history_chars)
+    instructions = assistants.instructions_of(settings).for_message
+    return RequestEstimator(assistant.model, instructions, toolbox.schemas, history_chars)
 
 
 def _spool(settings: Settings) -> FileSpool:

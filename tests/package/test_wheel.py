@@ -107,7 +107,7 @@ def test_the_tool_of_an_installed_package_is_listed_and_used(installed: Path, tm
     gateways = str(site_packages_of(installed.parent))
     commands = install(EXAMPLE_TOOL, tmp_path, gateways, sysconfig.get_path("purelib"))
     (tmp_path / "run").mkdir()
-    command = [commands / "python", "-m", "gateway"]
+    command: list[Path | str] = [commands / "python", "-m", "gateway"]
     with FakeOpenAI() as fake:
         fake.script(CallTool("order_status", {"order_number": "A-1234"}), Say("It is on its way."))
         settings = {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "gpt-4o"}
