@@ -103,25 +103,14 @@ def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
     assert (tmp_path / "gateway.db").exists()
 
 
-def test_the_tool_of_an_installed_package_is_listed_and_used(installed: Path, tmp_path: Path) -> None:
+def test_the_tool_of_an_installed_package_is_used(installed: Path, tmp_path: Path) -> None:
     gateways = str(site_packages_of(installed.parent))
     commands = install(EXAMPLE_TOOL, tmp_path, gateways, sysconfig.get_path("purelib"))
-    (tmp_path / "run").mkdir()
-    command: list[Path | str] = [commands / "python", "-m", "gateway"]
+    command = (commands / "python", "-m", "gateway")
     with FakeOpenAI() as fake:
         fake.script(CallTool("order_status", {"order_number": "A-1234"}), Say("It is on its way."))
         settings = {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "gpt-4o"}
-        checked = subprocess.run(
-            [*command, "check"],
-            cwd=tmp_path / "run",
-            env=environment(**settings),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        origin = "the package example-tool (order_status = example_tool.orders:order_status)"
-        assert f"ok   tool order_status: {origin}\n" in checked.stdout, checked.stderr
-        with serving(command, tmp_path / "run", **settings) as (url, _):
+        with serving(command, tmp_path, **settings) as (url, _):
             answer = json.loads(fetch(f"{url}/chat", {"message": "Where is A-1234?"}))
         assert answer["response"] == "It is on its way."
         assert "sent on Monday" in str(fake.posts("/chat/completions")[-1].body)
