@@ -22,6 +22,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
@@ -92,7 +93,13 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
 
 def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    return HttpAdapter(load(HttpSettings), store, max_message_chars=max_chars, max_waiting=max_waiting)
+    return HttpAdapter(
+        load(HttpSettings),
+        store,
+        max_message_chars=max_chars,
+        max_waiting=max_waiting,
+        caller_share=settings.max_caller_share,
+    )
 
 
 def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
@@ -314,10 +321,15 @@ def open_gateway(
         tuple(by_name),
         metrics,
         owner=_worker_name(),
-        capacity=settings.max_runs,
+        places=SharedPlaces(settings.max_runs, settings.max_caller_share),
         lease_seconds=lease_seconds,
     )
-    backpressure = Backpressure(max_total=settings.max_queue, max_per_platform=settings.max_queue_per_platform)
+    gatekeeper.on_woken = worker.wake_up
+    backpressure = Backpressure(
+        max_total=settings.max_queue,
+        max_per_platform=settings.max_queue_per_platform,
+        caller_share=settings.max_caller_share,
+    )
     inbox = StoreInbox(
         async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
     )

@@ -60,7 +60,7 @@ UploadedFile = tuple[str, bytes | StreamedBody, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionOptions:
     """How a host is reached: through which proxy, and with which certificates."""
 
     proxy: URL | None = None
@@ -68,7 +68,7 @@ class Connection:
     tls: ssl.SSLContext | None = None
 
     @property
-    def options(self) -> dict[str, object]:
+    def arguments(self) -> dict[str, object]:
         """Returns the arguments for aiohttp."""
         through = {"proxy": self.proxy, "proxy_headers": self.proxy_headers} if self.proxy else {}
         return {**through, **({"ssl": self.tls} if self.tls else {})}
@@ -119,7 +119,7 @@ class HttpClient:
     async def open_websocket(self, url: URL | str) -> aiohttp.ClientWebSocketResponse:
         """Connects to a WebSocket. Raises as ``send`` does."""
         url = _parsed(url)
-        options = connection_to(url.with_scheme("https" if url.scheme == "wss" else "http").origin()).options
+        options = options_for(url.with_scheme("https" if url.scheme == "wss" else "http").origin()).arguments
         socket: aiohttp.ClientWebSocketResponse = await self._open_session().ws_connect(
             url,
             max_msg_size=MAX_WEBSOCKET_MESSAGE,
@@ -143,7 +143,7 @@ class HttpClient:
     ) -> aiohttp.ClientResponse:
         options = self._options.get(origin := url.origin())
         if options is None:
-            options = self._options[origin] = connection_to(origin).options
+            options = self._options[origin] = options_for(origin).arguments
         return await self._open_session().request(
             method,
             url,
@@ -204,7 +204,7 @@ def _redirect_target(method: str, url: URL, response: aiohttp.ClientResponse) ->
     return target if target.scheme in {"http", "https"} else None
 
 
-def connection_to(url: URL) -> Connection:
+def options_for(url: URL) -> ConnectionOptions:
     """Returns the proxy that the environment names for a URL, and the certificates to trust. Raises SettingsError."""
     host = url.host or ""
     with_port = (
@@ -214,10 +214,10 @@ def connection_to(url: URL) -> Connection:
     proxy = URL(named) if named else None
     tls = _tls_context() if url.scheme == "https" or (proxy and proxy.scheme == "https") else None
     if proxy is None:
-        return Connection(tls=tls)
+        return ConnectionOptions(tls=tls)
     # aiohttp would quote the password in errors if it stood in the URL.
     login = aiohttp.encode_basic_auth(proxy.user, proxy.password or "") if proxy.user else None
-    return Connection(proxy.with_user(None), {"Proxy-Authorization": login} if login else {}, tls)
+    return ConnectionOptions(proxy.with_user(None), {"Proxy-Authorization": login} if login else {}, tls)
 
 
 def _environment_proxy(scheme: str) -> str | None:

@@ -109,9 +109,18 @@ def turn_view(turn: Turn) -> dict[str, Any]:
         "parts": list(turn.posted_messages),
         "error": failure
         and {"code": failure.code, "message": failure.user_message, "detail": logs.mask(failure.detail)},
+        "waits_for": parking_text(turn) or None,
         "trail": [{"at": iso(entry.at), "what": entry.event.value, "detail": entry.detail} for entry in turn.audit_log],
         "erased_at": _iso(turn.erased_at),
     }
+
+
+def parking_text(turn: Turn) -> str:
+    """Returns what a turn waits for in the table, and until when at the latest; empty when it does not."""
+    if not turn.is_parked or turn.parking is None:
+        return ""
+    parking = turn.parking
+    return f"{parking.reason}, since {iso(parking.since)}, until {iso(parking.expires_at)} at the latest"
 
 
 def person_view(turn: Turn) -> dict[str, Any]:

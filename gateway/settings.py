@@ -271,6 +271,9 @@ class Settings(EnvironmentSettings):
     """Unfinished turns that there may be in total."""
     max_queue_per_platform: PositiveInt = 5_000
     """How many unfinished turns one platform may have."""
+    max_caller_share: float = Field(0.8, gt=0.0, le=1.0)
+    """The part of MAX_RUNS, MAX_QUEUE_PER_PLATFORM and MAX_WAITING_CALLERS that one caller may take of what the others
+    leave: an API key of ``/chat`` (without keys: an address), or a person. The rest is for others; 1: no limit."""
     retention_days: NonNegativeFloat = 0.0
     """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0

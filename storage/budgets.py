@@ -31,7 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.models import TurnId, TurnState
-from gateway.ports.budgets import Budget, BudgetDecision, BudgetUsage, Expense
+from gateway.ports.budgets import Budget, BudgetDecision, BudgetUsage, Expense, wake_key
+from storage import parking
 from storage.database import Database
 from storage.schema import SafeText, holds, limits, spending, turns
 from storage.sql import clock
@@ -181,6 +182,8 @@ class SqlBudgetStore:
             if _reserved_keys(connection, turn_id) == keys:
                 return BudgetDecision(_usage(budgets, accounts))
             decision = _decide(budgets, accounts)
+            if not decision.must_wait:
+                _wake(connection, [_key(each) for each in budgets if decision.exhausted_budget or not each.serialised])
             if not decision.is_granted:
                 connection.execute(delete_reservations, {"turn": turn_id})
                 return decision
@@ -189,13 +192,16 @@ class SqlBudgetStore:
             connection.execute(delete_other_reservations, {"turn": turn_id, "places": keys})
             return decision
 
-    def charge(self, turn_id: TurnId, cost: int) -> None:
+    def charge(self, turn_id: TurnId, cost: int | None) -> None:
         with self._database.transaction() as connection:
             keys = _reserved_keys(connection, turn_id)
             if keys:
                 connection.execute(lock_budgets, {"places": keys}).all()
                 released = connection.execute(delete_reservations, {"turn": turn_id}).all()
-                _add_costs(connection, [(scope, period, cost) for scope, period in released])
+                if cost is None:
+                    _wake(connection, [(scope, period) for scope, period in released])
+                else:
+                    _add_costs(connection, [(scope, period, cost) for scope, period in released])
 
     def charge_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
         with self._database.transaction() as connection:
@@ -294,10 +300,17 @@ def _expense_columns(expense: Expense) -> dict[str, Any]:
     }
 
 
-def _add_costs(connection: Connection, charges: Iterable[Charge]) -> None:
+def _add_costs(connection: Connection, charges: Sequence[Charge]) -> None:
+    """Charges locked budgets, and wakes a turn that waits for each."""
     amounts = [{"whose": scope, "during": period, "amount": cost} for scope, period, cost in sorted(charges)]
     if amounts:
         connection.execute(add_cost, amounts)
+        _wake(connection, sorted({(scope, period) for scope, period, _ in charges}))
+
+
+def _wake(connection: Connection, keys: Iterable[BudgetKey]) -> None:
+    for key in keys:
+        parking.wake(connection, wake_key(*key))
 
 
 # ---------------------------------------------------------------- deciding
@@ -306,9 +319,10 @@ def _add_costs(connection: Connection, charges: Iterable[Charge]) -> None:
 def _decide(budgets: Sequence[Budget], accounts: BudgetAccounts) -> BudgetDecision:
     """Decides whether a turn may run. Every budget must have an account."""
     used_up = (budget for budget in budgets if _remaining(budget, accounts[_key(budget)]) == 0)
-    fully_reserved = any(_is_fully_reserved(budget, accounts[_key(budget)]) for budget in budgets)
+    fully_reserved = (budget for budget in budgets if _is_fully_reserved(budget, accounts[_key(budget)]))
     exhausted = next(used_up, None)
-    return BudgetDecision(_usage(budgets, accounts), exhausted, must_wait=exhausted is None and fully_reserved)
+    awaited = next(fully_reserved, None) if exhausted is None else None
+    return BudgetDecision(_usage(budgets, accounts), exhausted, awaited)
 
 
 def _is_fully_reserved(budget: Budget, account: BudgetAccount) -> bool:

@@ -7,7 +7,7 @@ still insert the same message or conversation first; then nothing is saved, and 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -23,13 +23,21 @@ from gateway.domain.models import (
     MessageKind,
     ThreadId,
     Turn,
+    TurnId,
 )
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import pubsub, row_mapping, sql
 from storage.database import Database
 from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
-from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn
+from storage.new_turns import (
+    AlreadyRecorded,
+    TurnSlot,
+    cancel_in_channel,
+    cancelled_by,
+    has_unresolved_in_channel,
+    new_turn,
+)
 from storage.queries import SqlTurnQueries
 from storage.schema import storable
 
@@ -53,6 +61,7 @@ class OpenConversation:
     owner: str | None = None
     epoch: int = 0
     next_at: float | None = None
+    share: str = ""
 
     @property
     def is_idle(self) -> bool:
@@ -66,13 +75,15 @@ class OpenConversation:
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
         if was_idle:
+            self.share = message.share
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
         return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
 
     def columns(self) -> dict[str, Any]:
         """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
-        return {"id_": self.id, "last": self.tail, "until": self.next_at, "holder": self.owner, "claims": self.epoch}
+        holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
+        return {"id_": self.id, "last": self.tail, "of": self.share, **holder}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ class Group:
     """Those that were recorded before."""
     conversations: dict[ConversationKey, OpenConversation]
     at: float
+    stops_elsewhere: Collection[MessageName] = ()
+    """Those STOPs that have something to cancel in other conversations."""
     new: dict[MessageName, NewTurn] = field(default_factory=dict)
     refused: dict[int, GatewayError] = field(default_factory=dict)
     """By index of the request."""
@@ -109,9 +122,17 @@ class Group:
                 continue
             try:
                 conversation = self._conversation(request.message)
-                self.new[name] = conversation.append(request, self.at, lease_seconds)
+                meant = self._as_meant(request, name, conversation)
+                self.new[name] = conversation.append(meant, self.at, lease_seconds)
             except (Overloaded, ThreadNotFound) as exc:
                 self.refused[index] = exc
+
+    def _as_meant(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> EnqueueRequest:
+        """Returns the request; as a PROMPT if it is a STOP only where there is something to stop."""
+        message = request.message
+        if not message.only_if_running or not conversation.is_idle or name in self.stops_elsewhere:
+            return request
+        return replace(request, message=replace(message, kind=MessageKind.PROMPT, stops_channel=False))
 
     def _conversation(self, message: Message) -> OpenConversation:
         key = stored_key(message.key)
@@ -166,6 +187,7 @@ class SqlEnqueueing:
         """Raises AlreadyRecorded when a concurrent transaction was first."""
         with self._database.driver_transaction() as (connection, cursor):
             group = self._load(cursor, requests)
+            group.stops_elsewhere = _stops_elsewhere(connection, requests)
             group.decide(self._lease_seconds)
             recorded = self._save(connection, cursor, group)
             return [
@@ -294,6 +316,19 @@ def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> En
     claim = None
     if new.owner:
         conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
-        claim = Claim(Lease(slot.conversation, new.owner, slot.epoch), conversation, turn)
-    stops = turn.message.kind is MessageKind.STOP
-    return EnqueueResult(turn, is_new=True, claim=claim, cancelled=cancel_earlier(connection, slot) if stops else ())
+        lease = Lease(slot.conversation, new.owner, slot.epoch)
+        claim = Claim(lease, conversation, turn, share=new.conversation.share)
+    return EnqueueResult(turn, is_new=True, claim=claim, cancelled=_cancelled(connection, new, slot))
+
+
+def _cancelled(connection: Connection, new: NewTurn, slot: TurnSlot) -> tuple[TurnId, ...]:
+    """Cancels what a message cancels; returns the turns' ids."""
+    message = new.request.message
+    others = cancel_in_channel(connection, message, slot.conversation) if message.stops_channel else ()
+    return (*cancelled_by(connection, message.kind, slot), *others)
+
+
+def _stops_elsewhere(connection: Connection, requests: Sequence[EnqueueRequest]) -> Collection[MessageName]:
+    """Returns the STOPs that have something to cancel in other conversations of their channel."""
+    asked = [request.message for request in requests if request.message.stops_channel]
+    return {name_of(message) for message in asked if has_unresolved_in_channel(connection, message)}

@@ -92,8 +92,9 @@ leave_turn = (
         head=bindparam("place"),
         owner=case((_is_last, null()), else_=bindparam("next_holder", type_=C.owner.type)),
         next_at=case((_is_last, null()), else_=clock() + bindparam("wait", type_=C.next_at.type)),
+        share=case((_is_last, ""), else_=C.share),
     )
-    .returning(C.tail, C.thread_id, C.backend)
+    .returning(C.tail, C.thread_id, C.backend, C.share)
 )
 """Follows ``finish_turn``: moves the conversation to its next turn, with the lease, or without it if there is none."""
 load_next_turn = (
@@ -223,7 +224,7 @@ class FencedWriteBatch:
         return fenced.turn
 
     def _next_claim(self, write: FinishTurn, found: Sequence[Sequence[Row]]) -> Claim | None:
-        ((tail, thread, backend),) = found[1]
+        ((tail, thread, backend, share),) = found[1]
         if tail == write.turn.seq:
             return None
         if not write.claim_next:
@@ -235,7 +236,7 @@ class FencedWriteBatch:
         place = {"conversation": turn.conversation_id, "place": turn.seq}
         self._claims.append(Call(self._statements.claim_turn, place | _new_values(begun)))
         conversation = Conversation(turn.conversation_id, key, thread, backend)
-        return Claim(write.lease, conversation, begun, first_attempt=turn.state is TurnState.QUEUED)
+        return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, share)
 
 
 def _first_hot_writes(writes: Sequence[LeasedWrite]) -> Iterator[tuple[int, HotWrite]]:

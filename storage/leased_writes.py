@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import Connection, Insert, Update
 
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, Conversation, Lease, Turn, TurnId, TurnState
+from gateway.domain.models import Claim, Conversation, Lease, Parking, Turn, TurnId, TurnState
 from gateway.ports.store import (
     AppendAuditEntry,
     ClusterEvent,
     EventKind,
     FinishTurn,
     LeasedWrite,
+    ParkTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
@@ -43,15 +44,18 @@ class LockedConversation:
     tail: int
     owner: str | None
     epoch: int
+    share: str
     claimable_in: float | None = None
     """Seconds until it may be claimed; None: it has no unfinished turn."""
     lease_changed: bool = False
     thread_changed: bool = False
+    parking: Parking | None = None
+    """Why its current turn waits from now on."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LockedConversation:
         """Reads a row of sql.LOCKED_CONVERSATION."""
-        return cls(row_mapping.to_conversation(row), *row[8:12])
+        return cls(row_mapping.to_conversation(row), *row[8:13])
 
     @property
     def current_position(self) -> TurnPosition:
@@ -108,6 +112,8 @@ class LeasedWriteBatch:
                 return self._finish_turn(locked, write)
             case ReleaseLease():
                 self._release_lease(locked, write)
+            case ParkTurn():
+                self._park_turn(locked, write)
         return None
 
     def _set_thread(self, locked: LockedConversation, write: SetThread) -> None:
@@ -142,6 +148,23 @@ class LeasedWriteBatch:
         if not turn.state.is_resolved and self._awaited_by[locked.current_position] not in (None, write.lease.owner):
             self._events.append(ClusterEvent(EventKind.RESOLVED, turn.id))
         return settled
+
+    def _park_turn(self, locked: LockedConversation, write: ParkTurn) -> None:
+        turn = self._current_turn(locked, write.turn.id)
+        if turn is None or turn.state is not TurnState.RUNNING:
+            self._make_claimable(locked, 0.0)
+            return
+        parked = self._set_turn(transitions.parked(turn, write, self._now))
+        behind = {"conversation": turn.conversation_id, "place": turn.seq}
+        if self._connection.execute(sql.reset_behind, behind).first() is not None:
+            self._set_turn(transitions.cancelled(parked, self._now))
+            if self._awaited_by[locked.current_position] is not None:
+                self._events.append(ClusterEvent(EventKind.RESOLVED, turn.id))
+            self._make_claimable(locked, 0.0)
+            return
+        locked.parking = parked.parking
+        expires_in = max(parked.parking.expires_at - self._now, 0.0) if parked.parking else 0.0
+        locked.set_lease(None, min(write.wake_seconds, expires_in))
 
     def _finish_turn(self, locked: LockedConversation, write: FinishTurn) -> Claim | None:
         turn = self._current_turn(locked, write.turn.id)
@@ -189,7 +212,7 @@ class LeasedWriteBatch:
     def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn) -> Claim:
         begun = self._set_turn(transitions.claimed(turn, owner, self._now))
         lease = Lease(locked.conversation.id, owner, locked.epoch)
-        return Claim(lease, locked.conversation, begun, first_attempt=turn.state is TurnState.QUEUED)
+        return Claim(lease, locked.conversation, begun, turn.state is TurnState.QUEUED, locked.share)
 
     # ---------------------------------------------------------------- turns
 
@@ -263,6 +286,8 @@ class LeasedWriteBatch:
         self._execute_all(sql.insert_former_threads, self._former_threads)
         self._execute_all(sql.set_thread, [_thread_parameters(each) for each in conversations if each.thread_changed])
         self._execute_all(sql.set_lease, [_lease_parameters(each) for each in conversations if each.lease_changed])
+        parked = [(each.conversation.id, each.parking) for each in conversations if each.parking is not None]
+        self._execute_all(sql.park, [_park_parameters(*each) for each in parked])
         pubsub.publish(self._connection, self._events)
 
     def _execute_all(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
@@ -279,10 +304,20 @@ def _thread_parameters(locked: LockedConversation) -> dict[str, Any]:
     return {"conversation": conversation.id, "thread": conversation.thread_id, "opener": conversation.backend}
 
 
+def _park_parameters(conversation_id: int, parking: Parking) -> dict[str, Any]:
+    return {
+        "conversation": conversation_id,
+        "since": parking.since,
+        "woken_by": parking.key,
+        "reason": parking.reason,
+    }
+
+
 def _lease_parameters(locked: LockedConversation) -> dict[str, Any]:
     return {
         "conversation": locked.conversation.id,
         "finished": locked.head,
         "holder": locked.owner,
         "wait": locked.claimable_in,
+        "of": "" if locked.claimable_in is None else locked.share,
     }

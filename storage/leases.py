@@ -6,12 +6,15 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from gateway.domain.models import Claim
-from gateway.ports.store import LeasedWrite, LeaseRenewal, WriteResult
-from storage import sql
+from gateway.ports.store import ANY_PLACES, LeasedWrite, LeaseRenewal, Places, WriteResult
+from storage import parking, sql
 from storage.database import Database
+from storage.fair_claims import FairPicker
 from storage.fenced_writes import FencedStatements, FencedWriteBatch
 from storage.leased_writes import LeasedWriteBatch
 
+MAX_PICKS = 3
+"""How often a claim picks again because other processes claimed what it picked."""
 REPAIR_BATCH = 50
 """How many conversations are repaired per statement."""
 
@@ -24,19 +27,30 @@ class SqlLeases:
         self._upserts = sql.UPSERTS[database.kind]
         self._fenced = FencedStatements(database.kind)
         self._lease_seconds = lease_seconds
+        self._picker = FairPicker()
 
-    def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
+    def claim(self, owner: str, platforms: Sequence[str], limit: int, places: Places = ANY_PLACES) -> Sequence[Claim]:
         if limit < 1 or not platforms:
             return ()
-        parameters = {"holder": owner, "platforms": list(platforms), "most": limit, "wait": self._lease_seconds}
         with self._database.transaction() as connection:
-            claimed = connection.execute(sql.claim_due, parameters).all()
+            claimed: list[Any] = []
+            for _ in range(MAX_PICKS):
+                picked = self._picker.pick(connection, platforms, limit - len(claimed), places)
+                if picked:
+                    parameters = {"holder": owner, "picked": picked, "wait": self._lease_seconds}
+                    claimed += connection.execute(sql.claim_picked, parameters).all()
+                if not picked or len(claimed) == limit or self._database.kind == "sqlite":
+                    break  # else another process may have claimed what was picked
             if not claimed:
                 return ()
             batch = LeasedWriteBatch(connection, claimed, self._lease_seconds)
             claims = batch.claim_next_turns(owner)
             batch.save()
             return claims
+
+    def wake(self, key: str, limit: int = 1) -> int:
+        with self._database.transaction() as connection:
+            return parking.wake(connection, key, limit)
 
     def renew_leases(self, owner: str, conversation_ids: Collection[int] | None = None) -> LeaseRenewal:
         """``conversation_ids``: only leases on these; one that the owner does not know of expires."""

@@ -9,9 +9,19 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from gateway.domain.errors import GatewayError
-from gateway.domain.models import AuditEntry, AuditEvent, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.models import (
+    AuditEntry,
+    AuditEvent,
+    ConversationKey,
+    Message,
+    MessageKind,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnState,
+)
 from gateway.ports.store import ClusterEvent, EventKind
-from storage import pubsub, sql, transitions
+from storage import parking, pubsub, sql, transitions
 from storage.schema import storable, storable_file
 
 
@@ -60,12 +70,53 @@ def publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]
     pubsub.publish(connection, [*running, *awaited])
 
 
-def cancel_earlier(connection: Connection, slot: TurnSlot) -> tuple[TurnId, ...]:
-    """Cancels the unresolved prompts before a new turn; returns their ids."""
-    parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail}
+def cancelled_by(connection: Connection, kind: MessageKind, slot: TurnSlot) -> tuple[TurnId, ...]:
+    """Cancels what a new turn of this kind cancels, in a locked conversation; returns the ids of the cancelled turns.
+
+    A STOP cancels the unresolved prompts before it; a RESET only the parked one, which would keep it waiting.
+    """
+    if slot.was_idle or kind is MessageKind.PROMPT:
+        return ()
+    was_parked = parking.wake_conversation(connection, slot.conversation)
+    if kind is MessageKind.STOP:
+        return _cancel_prompts(connection, slot, before=slot.tail)
+    return _cancel_prompts(connection, slot, before=slot.head + 2) if was_parked else ()
+
+
+def _cancel_prompts(connection: Connection, slot: TurnSlot, *, before: int) -> tuple[TurnId, ...]:
+    parameters = {"conversation": slot.conversation, "finished": slot.head, "place": before}
     cancelled = sorted(connection.execute(sql.cancel_earlier, parameters), key=lambda row: row[0])
     publish_cancelled(connection, cancelled)
     return tuple(turn for _, turn, *_ in cancelled)
+
+
+def cancel_in_channel(connection: Connection, stop: Message, conversation: int) -> tuple[TurnId, ...]:
+    """Cancels what the author of a STOP has unresolved in the channel's other conversations; returns the ids."""
+    others = [each for each in busy_in_channel(connection, stop) if each != conversation]
+    for each in others:
+        parking.wake_conversation(connection, each)
+    if not others:
+        return ()
+    parameters = {"conversations": others, "writer": stop.author}
+    cancelled = connection.execute(sql.cancel_of_author, parameters).all()
+    publish_cancelled(connection, cancelled)
+    return tuple(turn for _, turn, *_ in cancelled)
+
+
+def has_unresolved_in_channel(connection: Connection, message: Message) -> bool:
+    """Returns whether the author has something to stop in the channel."""
+    busy = busy_in_channel(connection, message)
+    parameters = {"conversations": busy, "writer": message.author}
+    return bool(busy) and connection.execute(sql.unresolved_of_author, parameters).first() is not None
+
+
+def busy_in_channel(connection: Connection, message: Message) -> Sequence[int]:
+    """Returns the conversations of a message's channel that have unfinished turns."""
+    return connection.execute(sql.busy_in_channel, channel_parameters(message.key)).scalars().all()
+
+
+def channel_parameters(key: ConversationKey) -> dict[str, str]:
+    return {"on": key.platform, "within": key.workspace, "place": key.channel}
 
 
 def _as_stored(message: Message, received_by: str) -> Message:
@@ -75,6 +126,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
         and not (message.files or message.author_workspace)
+        and not (message.stops_channel or message.only_if_running or message.max_from_author)
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -87,4 +139,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         debounce_seconds=0.0,
         has_waiting_caller=awaited,
         author_workspace="",
+        stops_channel=False,
+        only_if_running=False,
+        max_from_author=0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Select
@@ -11,7 +12,10 @@ from gateway.domain.models import Conversation, ConversationKey, Feedback, Threa
 from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
 from storage.database import Database
+from storage.new_turns import channel_parameters
 
+NEWEST_CONVERSATIONS = 1000
+"""Of a channel, in which a stopped turn is looked for."""
 NO_LIMIT = 2**31 - 1
 """More turns than a conversation can have."""
 
@@ -51,6 +55,21 @@ class SqlTurnQueries:
         with self._database.read() as connection:
             return row_mapping.to_turns(connection.execute(sql.transcript, parameters).all())[::-1]
 
+    def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:
+        conversation = self.find_conversation(key)
+        if conversation is None:
+            return 0
+        parameters = {"conversation": conversation.id, "writer": author, "seconds": seconds}
+        with self._database.read() as connection:
+            return int(connection.execute(sql.turns_of_author, parameters).scalar_one())
+
+    def stopped_in_channel(self, stop: Turn) -> bool:
+        place = channel_parameters(stop.message.key) | {"most": NEWEST_CONVERSATIONS}
+        with self._database.read() as connection:
+            found = connection.execute(sql.newest_in_channel, place).scalars().all()
+            parameters = {"conversations": found, "writer": stop.message.author, "since": stop.received_at}
+            return bool(found) and connection.execute(sql.cancelled_of_author, parameters).first() is not None
+
     def feedback_on(self, turn_id: TurnId) -> Sequence[Feedback]:
         with self._database.read() as connection:
             return [Feedback(*row) for row in connection.execute(sql.feedback_on, {"turn": turn_id})]
@@ -58,7 +77,19 @@ class SqlTurnQueries:
     def queue_depths(self) -> Sequence[QueueDepth]:
         with self._database.read() as connection:
             waiting = connection.execute(sql.queue_depths).all()
-        return [QueueDepth(platform, turns, max(0.0, age)) for platform, turns, age in waiting]
+            parked: dict[str, dict[str, int]] = {}
+            for platform, reason, count in connection.execute(sql.parked_counts):
+                parked.setdefault(platform, {})[reason] = count
+        depths: dict[str, QueueDepth] = {}
+        for platform, share, turns, age in waiting:
+            before = depths.get(platform) or QueueDepth(platform, 0, 0.0, parked.get(platform, {}))
+            depths[platform] = replace(
+                before,
+                unfinished=before.unfinished + turns,
+                oldest_age_seconds=max(before.oldest_age_seconds, age),
+                by_share={**before.by_share, share: turns},
+            )
+        return list(depths.values())
 
     def ping(self) -> None:
         with self._database.read() as connection:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Select
 from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter, UsageBucket
+from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
-from storage import retention, row_mapping
 from storage.database import Database
 from storage.message_context import context_mark
 from storage.retired_threads import retire_threads
@@ -86,6 +86,7 @@ class SqlReportingStore:
             if connection.execute(statements.lock_thread(conversation)).first() is None:
                 return None
             retire_threads(connection, conversation.id)
+            parking.wake_conversation(connection, conversation.id)
             connection.execute(statements.unset_thread, {"conversation": conversation.id})
             connection.execute(statements.cancel_turns_of_author, parameters)
             _erase_quotes(connection, conversation.id, author)

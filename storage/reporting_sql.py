@@ -247,6 +247,7 @@ ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("files", "made", "parts"), ()),
     "address": {},
     "context": None,
+    "parking": None,
     "erased_at": clock(),
 }
 
@@ -257,7 +258,9 @@ def lock_thread(conversation: Conversation) -> Any:
     return select(C.id).where(C.id == conversation.id, same).with_for_update(key_share=True)
 
 
-unset_thread = update(conversations).where(C.id == bindparam("conversation")).values(thread_id=None, backend="")
+unset_thread = (
+    update(conversations).where(C.id == bindparam("conversation")).values(thread_id=None, backend="", share="")
+)
 
 
 _by_author_in_conversation = (

@@ -50,6 +50,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         delivered_at=row[29],
         erased_at=row[30],
         cost_is_estimate=row[31],
+        parking=row[34],
     )
 
 
@@ -73,6 +74,7 @@ def progress_columns(turn: Turn) -> dict[str, Any]:
         "started_at": turn.started_at,
         "answered_at": turn.answered_at,
         "delivered_at": turn.delivered_at,
+        "parking": turn.parking,
     }
 
 

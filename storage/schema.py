@@ -22,13 +22,15 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     false,
+    or_,
     text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, TurnState
+from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, Parking, TurnState
 from storage.message_context import ContextJson
 
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
@@ -142,6 +144,19 @@ class AuditLogJson(TypeDecorator[Sequence[AuditEntry]]):
         return tuple(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(value))
 
 
+class ParkingJson(TypeDecorator[Parking]):
+    """Why a turn waits, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Parking | None, _dialect: Dialect) -> str | None:
+        return None if value is None else storable(json.dumps(asdict(value), ensure_ascii=False))
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Parking | None:
+        return None if value is None else Parking(**json.loads(value))
+
+
 metadata = MetaData()
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
@@ -165,13 +180,19 @@ conversations = Table(
     Column("owner", SafeText),
     Column("epoch", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("share", SafeText, nullable=False, server_default=text("''")),
+    Column("parked_since", Double),
+    Column("parked_key", SafeText),
+    Column("parked_reason", SafeText),
     UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
     CheckConstraint("head <= tail", name="conversations_head"),
     # An id is never reused: a lease on a deleted conversation must not be valid for a later one.
     sqlite_autoincrement=True,
 )
 """``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
-otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires."""
+otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
+since when its current turn is parked, while it has no owner.
+``share``: whose share it takes; empty without unfinished turns."""
 
 # Partial indexes: rows with NULL cost nothing.
 for _name, _column in (
@@ -179,6 +200,25 @@ for _name, _column in (
     ("conversations_due", conversations.c.next_at),
 ):
     Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
+
+_waits = and_(
+    conversations.c.owner.is_(None), conversations.c.next_at.is_not(None), conversations.c.parked_since.is_(None)
+)
+_is_timed = and_(
+    conversations.c.next_at.is_not(None),
+    or_(conversations.c.owner.is_not(None), conversations.c.parked_since.is_not(None)),
+)
+_share, _next_at, _id = conversations.c.share, conversations.c.next_at, conversations.c.id
+Index("conversations_waiting", _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
+Index("conversations_timed", _next_at, _id, sqlite_where=_is_timed, postgresql_where=_is_timed)
+"""A conversation with unfinished turns is in one of these two: the second has those that are leased or parked."""
+Index(
+    "conversations_parked",
+    conversations.c.parked_key,
+    conversations.c.parked_since,
+    sqlite_where=conversations.c.parked_since.is_not(None),
+    postgresql_where=conversations.c.parked_since.is_not(None),
+)
 
 former_threads = Table(
     "former_threads",
@@ -232,6 +272,7 @@ turns = Table(
     Column("answered_at", Double),
     Column("delivered_at", Double),
     Column("erased_at", Double),
+    Column("parking", ParkingJson),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),

@@ -55,7 +55,7 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 
 # storage.row_mapping reads these columns by position.
 CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
-LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch)
+LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share)
 now = select(clock())
 SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
@@ -64,7 +64,7 @@ TURN = (
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller, T.context),
+    *(T.cost_is_estimate, T.caller, T.context, T.parking),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -196,21 +196,18 @@ append_turn_after = _append_turn.where(
 
 # ---------------------------------------------------------------- leases
 
-_due = (
+NOT_PARKED: dict[str, Any] = {"parked_since": None, "parked_key": None, "parked_reason": None}
+_picked = (
     select(C.id)
-    # As a subquery the clock is read once, and conversations_due can be used. Without coalesce, SQLite would walk
-    # through all conversations of the platform by conversations_key, which begins with it.
-    .where(C.next_at <= select(clock()).scalar_subquery())
-    .where(func.coalesce(C.platform, "").in_(bindparam("platforms", expanding=True)))
-    .order_by(C.next_at, C.id)
-    .limit(bindparam("most"))
+    .where(C.id.in_(bindparam("picked", expanding=True)), C.next_at <= select(clock()).scalar_subquery())
+    .order_by(C.id)
     .with_for_update(skip_locked=True, key_share=True)
-    .cte("due")
+    .cte("picked")
 )
-claim_due = (
+claim_picked = (
     update(conversations)
-    .where(C.id.in_(select(_due.c.id)))
-    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_seconds_from_now("wait"))
+    .where(C.id.in_(select(_picked.c.id)))
+    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_seconds_from_now("wait"), **NOT_PARKED)
     .returning(*LOCKED_CONVERSATION)
 )
 
@@ -262,12 +259,19 @@ former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend)
 set_lease = (
     update(conversations)
     .where(C.id == bindparam("conversation"))
-    .values(head=bindparam("finished"), owner=bindparam("holder"), next_at=_seconds_from_now("wait"))
+    .values(
+        head=bindparam("finished"),
+        owner=bindparam("holder"),
+        next_at=_seconds_from_now("wait"),
+        share=bindparam("of", type_=SafeText),
+    )
 )
 
 _out_of_reach = (
     select(C.id)
     .where(C.next_at > select(clock() + MAX_WAIT_SECONDS).scalar_subquery())
+    # A parked turn may wait longer, unless it was parked in the future.
+    .where(or_(C.parked_since.is_(None), C.parked_since > select(clock()).scalar_subquery()))
     .order_by(C.next_at.desc())
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, key_share=True)
@@ -280,6 +284,43 @@ repair_next_at = (
     .returning(C.id)
 )
 """A live lease holder renews its lease before it expires."""
+
+# ---------------------------------------------------------------- parked turns
+
+IS_PARKED = and_(C.parked_since.is_not(None), C.owner.is_(None))
+"""A version that knows of no parked turns claims one without clearing these columns."""
+park = (
+    update(conversations)
+    .where(C.id == bindparam("conversation"))
+    .values(parked_since=bindparam("since"), parked_key=bindparam("woken_by"), parked_reason=bindparam("reason"))
+)
+_wake_up = update(conversations).values(next_at=clock(), **NOT_PARKED)
+_sleepers = (
+    select(C.id)
+    .where(IS_PARKED, C.parked_key == bindparam("woken_by"))
+    .order_by(C.parked_since, C.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+    .cte("sleepers")
+)
+wake = _wake_up.where(C.id.in_(select(_sleepers.c.id))).returning(C.id)
+wake_conversation = _wake_up.where(C.id == bindparam("conversation"), IS_PARKED).returning(C.id)
+wake_turn = _wake_up.where(
+    IS_PARKED, C.id == select(T.conversation_id).where(T.id == bindparam("turn"), T.seq == C.head + 1).scalar_subquery()
+).returning(C.id)
+"""Wakes the conversation of a turn, if that is the parked one."""
+reset_behind = (
+    select(T.seq)
+    .where(T.conversation_id == bindparam("conversation"), T.seq > bindparam("place"))
+    .where(T.kind == MessageKind.RESET, T.state == TurnState.QUEUED)
+    .limit(1)
+)
+parked_counts = (
+    select(C.platform, C.parked_reason, func.count())
+    .where(IS_PARKED)
+    .group_by(C.platform, C.parked_reason)
+    .order_by(C.platform, C.parked_reason)
+)
 
 # ---------------------------------------------------------------- turns
 
@@ -311,6 +352,26 @@ cancel_earlier = (
     _cancel.where(T.conversation_id == bindparam("conversation"))
     .where(T.seq > bindparam("finished"), T.seq < bindparam("place"), T.kind == MessageKind.PROMPT)
     .returning(*CANCELLED_TURN)
+)
+_in_channel = and_(C.platform == bindparam("on"), C.workspace == bindparam("within"), C.channel == bindparam("place"))
+busy_in_channel = select(C.id).where(_in_channel, C.next_at > 0).order_by(C.id)
+"""The conversations of a channel that have unfinished turns."""
+newest_in_channel = select(C.id).where(_in_channel).order_by(C.id.desc()).limit(bindparam("most"))
+_of_author = and_(
+    T.conversation_id.in_(bindparam("conversations", expanding=True)),
+    T.author == bindparam("writer"),
+    T.kind == MessageKind.PROMPT,
+)
+unresolved_of_author = select(T.id).where(_of_author, T.state.in_((TurnState.QUEUED, TurnState.RUNNING))).limit(1)
+cancel_of_author = _cancel.where(_of_author).returning(*CANCELLED_TURN)
+cancelled_of_author = (
+    select(T.id)
+    .where(_of_author, T.state == TurnState.CANCELLED, T.answered_at >= bindparam("since", type_=Double))
+    .limit(1)
+)
+turns_of_author = select(func.count()).where(
+    *(T.conversation_id == bindparam("conversation"), T.author == bindparam("writer")),
+    T.received_at > clock() - bindparam("seconds", type_=Double),
 )
 edit_queued = (
     update(turns)
@@ -372,9 +433,9 @@ conversation = select(*CONVERSATION).where(IS_KEY)
 # As a subquery, each is looked up by primary key; for a join the planner may prefer to read the whole table.
 _oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
 queue_depths = (
-    select(C.platform, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
+    select(C.platform, C.share, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
     .where(C.next_at > 0)  # conversations_due contains exactly the conversations with unfinished turns
-    .group_by(C.platform)
+    .group_by(C.platform, C.share)
     .order_by(C.platform)
 )
 conversation_by_thread = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.domain.context import ChatContext
-from gateway.domain.models import AuditEntry, AuditEvent, RunId, Turn, TurnState
-from gateway.ports.store import FinishTurn, RecordOutcome, SetPostedMessages
+from gateway.domain.models import AuditEntry, AuditEvent, Parking, RunId, Turn, TurnState
+from gateway.ports.store import FinishTurn, ParkTurn, RecordOutcome, SetPostedMessages
 from storage.schema import storable, storable_file
 
 FIRST_ENTRIES: Final = 8
@@ -29,6 +29,8 @@ def with_audit_entry(turn: Turn, event: AuditEvent, detail: str, at: float) -> T
 def claimed(turn: Turn, owner: str, at: float) -> Turn:
     """Claimed, for the first time or again. A resolved turn only needs delivery, which is not counted as an attempt."""
     audit_log = appended(turn, AuditEvent.CLAIMED, owner, at)
+    if turn.is_parked:
+        turn = replace(turn, parking=_woken(turn.parking, at))
     if turn.state.is_resolved:
         return replace(turn, audit_log=audit_log)
     started = at if turn.started_at is None else turn.started_at
@@ -56,6 +58,27 @@ def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:
     if not_started:
         return replace(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, audit_log=audit_log)
     return replace(turn, attempts=attempts, audit_log=audit_log)
+
+
+def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
+    """Released, with the reason why it waits. How long it may wait is counted from the first time for this reason."""
+    before = turn.parking if turn.parking is not None and turn.parking.reason == write.reason else None
+    since = at if before is None else min(before.since, at)
+    parking = Parking(storable(write.reason), storable(write.key), since, since + write.max_seconds)
+    detail = f"{write.lease.owner}; waits for: {write.reason}"
+    return replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
+
+
+def cancelled(turn: Turn, at: float) -> Turn:
+    return replace(turn, state=TurnState.CANCELLED, answered_at=at)
+
+
+def _woken(parking: Parking | None, at: float) -> Parking | None:
+    """Returns the parking as it ends. After the clock was set back, it counts from now."""
+    if parking is None:
+        return None
+    ahead = max(parking.since - at, 0.0)
+    return replace(parking, since=parking.since - ahead, expires_at=parking.expires_at - ahead, woken_at=at)
 
 
 def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:

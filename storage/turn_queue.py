@@ -22,16 +22,15 @@ from gateway.domain.models import (
     File,
     Message,
     MessageEdited,
-    MessageKind,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
 )
 from gateway.ports.enqueue import EnqueueResult
-from storage import pubsub, row_mapping, sql, transitions
+from storage import parking, pubsub, row_mapping, sql, transitions
 from storage.database import Database
-from storage.new_turns import AlreadyRecorded, TurnSlot, cancel_earlier, new_turn, publish_cancelled
+from storage.new_turns import AlreadyRecorded, TurnSlot, cancelled_by, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
 from storage.retired_threads import is_retired, retire_threads
 from storage.schema import storable, storable_file
@@ -90,8 +89,8 @@ class SqlTurnQueue:
             raise AlreadyRecorded
         if slot.was_idle:
             pubsub.publish(connection, [pubsub.DUE])
-        stops = turn.message.kind is MessageKind.STOP and not resolved
-        return EnqueueResult(turn, is_new=True, cancelled=cancel_earlier(connection, slot) if stops else ())
+        cancelled = () if resolved else cancelled_by(connection, turn.message.kind, slot)
+        return EnqueueResult(turn, is_new=True, cancelled=cancelled)
 
     # ---------------------------------------------------------------- changes of existing turns
 
@@ -137,6 +136,7 @@ class SqlTurnQueue:
 
     def cancel_turn(self, turn_id: TurnId) -> Turn | None:
         with self._database.transaction() as connection:
+            parking.wake_turn(connection, turn_id)
             publish_cancelled(connection, connection.execute(sql.cancel, {"turn": turn_id}).all())
         return self._queries.get_turn(turn_id)
 

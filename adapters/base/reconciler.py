@@ -100,7 +100,7 @@ class Reconciler(ABC, Generic[Posted, Content]):
                 contents[number : number + 1] = await self.replacement(number, contents[number], exc)
             else:
                 number += 1
-        await self._delete_from(len(contents))
+        await self.delete_from(len(contents))
 
     async def _show(self, number: int, content: Content) -> None:
         if number == len(self._reply.messages):
@@ -111,19 +111,23 @@ class Reconciler(ABC, Generic[Posted, Content]):
     async def replacement(self, number: int, content: Content, exc: Rejected) -> list[Content]:
         """Returns what to show instead of content that was refused. Raises the refusal when nothing helps."""
         if exc.reason in self.UNCHANGEABLE and number < len(self._reply.messages):
-            await self._delete_from(number)  # what follows must stay below the message that replaces it
+            await self.delete_from(number)  # what follows must stay below the message that replaces it
             return [content]
         if exc.reason in self.REFUSED_CONTENT and (plainer := self.plainer(content)) is not None:
             log.warning("content refused; shown in a plainer form", turn=self._turn.id, error=str(exc))
             return plainer
         raise exc
 
-    async def _delete_from(self, first: int) -> None:
+    def may_stay(self, exc: Rejected) -> bool:
+        """Returns whether a message that could not be deleted stays, and the rest is done all the same."""
+        return exc.reason in self.UNDELETABLE
+
+    async def delete_from(self, first: int) -> None:
         for message in self._reply.messages[first:][::-1]:
             try:
                 await self.delete(message)
             except Rejected as exc:
-                if exc.reason not in self.UNDELETABLE:
+                if not self.may_stay(exc):
                     raise
                 log.warning("message could not be deleted; it stays", turn=self._turn.id, error=str(exc))
                 await self._writer.forget(message)

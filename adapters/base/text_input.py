@@ -9,7 +9,14 @@ from gateway.domain.models import MessageKind
 RESETS = frozenset({"new", "reset"})
 STOPS = frozenset({"cancel", "stop"})
 
+BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})
+"""Commands that also work as a bare word. "New" does not: it may answer a question, and a reset cannot be undone."""
+ANSWERS = frozenset({"cancel"})
+"""Those that may as well answer a question: they count only while something runs."""
+
 MENTIONED_ONLY = "(mentioned you without saying anything)"
+SOMEBODY = "somebody"
+"""Stands for a name that is not known, or not visible."""
 UNREADABLE = "(sent something that cannot be shown to you as text)"
 
 MENTION = "\0"
@@ -26,6 +33,11 @@ def kind_of(command: str) -> MessageKind:
 def bare_word(text: str) -> str:
     """Returns a text as it is compared with commands: lower case, without punctuation at its end."""
     return text.strip().rstrip(".!").lower()
+
+
+def bare_kind(word: str) -> MessageKind:
+    """Returns what a bare word asks for."""
+    return kind_of(word) if word in BARE_COMMANDS else MessageKind.PROMPT
 
 
 def resolve_mentions(text: str) -> str:

@@ -11,7 +11,7 @@ from adapters.base.inbound import Inbound
 from adapters.discord import formatter, setup_check
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.dry_run import dry_run
-from adapters.discord.event_parser import EventParser
+from adapters.discord.event_parser import DiscordParser
 from adapters.discord.interactions import InteractionVerifier
 from adapters.discord.message_writer import DiscordWriter
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
@@ -70,7 +70,7 @@ class DiscordAdapter(DiscordReplies, Inbound):
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
-        parser = EventParser(settings)
+        parser = DiscordParser(settings)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
         receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)

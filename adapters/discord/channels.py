@@ -7,7 +7,7 @@ from collections import OrderedDict
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.discord.api_client import DiscordClient
-from adapters.discord.event_parser import Place
+from adapters.discord.event_parser import DiscordPlace
 
 MAX_KNOWN = 20_000
 DESCRIBED = frozenset({"CHANNEL_CREATE", "CHANNEL_UPDATE", "THREAD_CREATE", "THREAD_UPDATE"})
@@ -18,36 +18,36 @@ class Channels:
 
     def __init__(self, client: DiscordClient) -> None:
         self._client = client
-        self._known: OrderedDict[str, Place] = OrderedDict()
+        self._known: OrderedDict[str, DiscordPlace] = OrderedDict()
 
     def learn(self, kind: str, event: Fields) -> None:
         """Takes note of the channels that an event describes: docs.discord.com/developers/events/gateway-events"""
         if kind in DESCRIBED:
-            self._note(Place.of(event))
+            self._note(DiscordPlace.of(event))
         elif kind in {"GUILD_CREATE", "THREAD_LIST_SYNC"}:
             guild = text_in(event, "id" if kind == "GUILD_CREATE" else "guild_id")
             for channel in (*objects_in(event, "channels"), *objects_in(event, "threads")):
-                self._note(Place.of(channel, guild))
+                self._note(DiscordPlace.of(channel, guild))
 
-    async def place_of(self, event: Fields) -> Place:
+    async def place_of(self, event: Fields) -> DiscordPlace:
         """Returns where an event happened. Raises DeliveryError if Discord cannot be asked."""
         channel, guild = text_in(event, "channel_id"), text_in(event, "guild_id")
         if not guild:
-            return Place(channel)
+            return DiscordPlace(channel)
         if channel not in self._known:
             self._note(await self._ask(channel, guild))
         self._known.move_to_end(channel)
         return self._known[channel]
 
-    async def _ask(self, channel: str, guild: str) -> Place:
+    async def _ask(self, channel: str, guild: str) -> DiscordPlace:
         try:
-            return Place.of(
+            return DiscordPlace.of(
                 object_in({"it": await self._client.call("GET channel", f"/channels/{channel}")}, "it"), guild
             )
         except Rejected:
-            return Place(channel, guild)  # it is gone, or the bot may not see it
+            return DiscordPlace(channel, guild)  # it is gone, or the bot may not see it
 
-    def _note(self, place: Place) -> None:
+    def _note(self, place: DiscordPlace) -> None:
         self._known[place.id] = place
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)

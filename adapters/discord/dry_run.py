@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.discord.event_parser import SNOWFLAKE, EventParser, Place
+from adapters.discord.event_parser import SNOWFLAKE, DiscordParser, DiscordPlace
 from gateway.domain.errors import MalformedRequest
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 
 
-def dry_run(parser: EventParser, supposed: SyntheticMessage) -> ParsedUpdate:
+def dry_run(parser: DiscordParser, supposed: SyntheticMessage) -> ParsedUpdate:
     """``workspace``: a server's id; ``topic``: a thread's. Raises MalformedRequest for ids that cannot be Discord's."""
     ids = (supposed.workspace, supposed.channel, supposed.topic, supposed.user)
     if not all(SNOWFLAKE.fullmatch(each) for each in ids if each):
         raise MalformedRequest("Ids of Discord's are numbers of up to 20 digits.")
     channel = supposed.topic or supposed.channel or "1"
-    place = Place(channel, supposed.workspace, supposed.channel if supposed.topic else "")
+    place = DiscordPlace(channel, supposed.workspace, supposed.channel if supposed.topic else "")
     event: dict[str, Any] = {
         "id": "1",
         "channel_id": channel,

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, MAX_DETAIL, CallErrors, handler_for
 from adapters.base.errors import Rejected
-from adapters.discord.errors import ADVICE, REASONS, STATUSES, Reason
+from adapters.discord.errors import ADVICE, REASONS, STATUSES, Refusal
 from gateway import logs
 from gateway.domain.errors import DeliveryError
 
@@ -35,7 +35,7 @@ def refusal(method: str, status: int, headers: Mapping[str, str], answer: Mappin
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ERRORS.no_result(method, f"HTTP {status}")
     code = answer.get("code")
-    reason = REASONS.get(code if isinstance(code, int) else 0) or STATUSES.get(status, Reason.OTHER)
+    reason = REASONS.get(code if isinstance(code, int) else 0) or STATUSES.get(status, Refusal.OTHER)
     said = logs.mask(str(answer.get("message") or f"HTTP {status}"))[:MAX_DETAIL].rstrip(".")
     advice = f" {ADVICE[reason]}." if reason in ADVICE else ""
     return Rejected(f"Discord refused {method}: {said} ({code or status}).{advice}", reason=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class Refusal(StrEnum):
     """The ``reason`` of a ``Rejected``."""
 
     TOKEN = "token"  # noqa: S105  # a name
@@ -29,43 +29,43 @@ class Reason(StrEnum):
 
 
 REASONS = {
-    10003: Reason.CHANNEL_GONE,
-    10008: Reason.MESSAGE_GONE,
-    10015: Reason.INTERACTION_OVER,
-    10062: Reason.INTERACTION_OVER,
-    20009: Reason.CONTENT,
-    20016: Reason.NO_PERMISSION,
-    30046: Reason.OLD_MESSAGE,
-    40001: Reason.TOKEN,
-    40005: Reason.TOO_LARGE,
-    40060: Reason.INTERACTION_OVER,
-    50001: Reason.NO_ACCESS,
-    50005: Reason.MESSAGE_GONE,
-    50006: Reason.EMPTY,
-    50007: Reason.NOT_REACHABLE,
-    50008: Reason.NO_PERMISSION,
-    50013: Reason.NO_PERMISSION,
-    50014: Reason.TOKEN,
-    50021: Reason.MESSAGE_GONE,
-    50024: Reason.NO_PERMISSION,
-    50027: Reason.INTERACTION_OVER,
-    50035: Reason.CONTENT,
-    50083: Reason.LOCKED,
-    50109: Reason.CONTENT,
-    160004: Reason.THREAD_EXISTS,
-    160005: Reason.LOCKED,
-    200000: Reason.BLOCKED,
-    200001: Reason.BLOCKED,
+    10003: Refusal.CHANNEL_GONE,
+    10008: Refusal.MESSAGE_GONE,
+    10015: Refusal.INTERACTION_OVER,
+    10062: Refusal.INTERACTION_OVER,
+    20009: Refusal.CONTENT,
+    20016: Refusal.NO_PERMISSION,
+    30046: Refusal.OLD_MESSAGE,
+    40001: Refusal.TOKEN,
+    40005: Refusal.TOO_LARGE,
+    40060: Refusal.INTERACTION_OVER,
+    50001: Refusal.NO_ACCESS,
+    50005: Refusal.MESSAGE_GONE,
+    50006: Refusal.EMPTY,
+    50007: Refusal.NOT_REACHABLE,
+    50008: Refusal.NO_PERMISSION,
+    50013: Refusal.NO_PERMISSION,
+    50014: Refusal.TOKEN,
+    50021: Refusal.MESSAGE_GONE,
+    50024: Refusal.NO_PERMISSION,
+    50027: Refusal.INTERACTION_OVER,
+    50035: Refusal.CONTENT,
+    50083: Refusal.LOCKED,
+    50109: Refusal.CONTENT,
+    160004: Refusal.THREAD_EXISTS,
+    160005: Refusal.LOCKED,
+    200000: Refusal.BLOCKED,
+    200001: Refusal.BLOCKED,
 }
 """By Discord's code. For any other the HTTP status decides, and then ``OTHER``."""
-STATUSES = {401: Reason.TOKEN, 403: Reason.NO_PERMISSION, 413: Reason.TOO_LARGE}
+STATUSES = {401: Refusal.TOKEN, 403: Refusal.NO_PERMISSION, 413: Refusal.TOO_LARGE}
 
 ADVICE = {
-    Reason.TOKEN: "Put the bot's token into DISCORD_BOT_TOKEN: Bot, Reset Token in the developer portal",
-    Reason.NO_ACCESS: "Give the bot the permission View Channel there",
-    Reason.NO_PERMISSION: "Give the bot the permissions Send Messages, Send Messages in Threads, Create Public "
+    Refusal.TOKEN: "Put the bot's token into DISCORD_BOT_TOKEN: Bot, Reset Token in the developer portal",
+    Refusal.NO_ACCESS: "Give the bot the permission View Channel there",
+    Refusal.NO_PERMISSION: "Give the bot the permissions Send Messages, Send Messages in Threads, Create Public "
     "Threads, Attach Files and Read Message History there",
-    Reason.BLOCKED: "A rule of the server's AutoMod refuses the text; exempt the bot's role from it",
-    Reason.LOCKED: "The thread is locked; unlock it, or write in another",
+    Refusal.BLOCKED: "A rule of the server's AutoMod refuses the text; exempt the bot's role from it",
+    Refusal.LOCKED: "The thread is locked; unlock it, or write in another",
 }
 """What the operator can do."""

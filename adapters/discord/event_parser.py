@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
+from adapters.base.text_input import SOMEBODY
 from adapters.discord import commands
 from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import NAME, DiscordTarget
 from adapters.discord.settings import DiscordSettings
+from gateway.domain.context import ChatContext, Label, clean_name
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import (
     ConversationKey,
@@ -40,7 +42,7 @@ LONGEST_QUOTE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DiscordPlace:
     """A channel, as far as it matters here."""
 
     id: str
@@ -50,13 +52,13 @@ class Place:
     """Of a thread: the channel that it is in."""
 
     @classmethod
-    def of(cls, channel: Fields, guild: str = "") -> Place:
+    def of(cls, channel: Fields, guild: str = "") -> DiscordPlace:
         """Reads a channel as Discord describes it."""
         is_thread = channel.get("type") in THREADS
         return cls(_id(channel), guild or _id(channel, "guild_id"), _id(channel, "parent_id") if is_thread else "")
 
 
-class EventParser:
+class DiscordParser:
     """Knows who the bot is. No I/O."""
 
     def __init__(self, settings: DiscordSettings) -> None:
@@ -64,7 +66,7 @@ class EventParser:
         self.bot = ""
         """The id of the bot's user; "" until Discord has said it."""
 
-    def parse(self, kind: str, event: Fields, place: Place) -> ParsedUpdate:
+    def parse(self, kind: str, event: Fields, place: DiscordPlace) -> ParsedUpdate:
         """Returns what a gateway event says; an empty update for other kinds. ``place``: of its ``channel_id``.
 
         Raises MalformedRequest.
@@ -86,7 +88,7 @@ class EventParser:
 
     # ------------------------------------------------------------ messages
 
-    def _message(self, event: Fields, place: Place) -> ParsedUpdate:
+    def _message(self, event: Fields, place: DiscordPlace) -> ParsedUpdate:
         author = object_in(event, "author")
         if not self._is_answered(event, author, place):
             return ParsedUpdate()
@@ -109,10 +111,11 @@ class EventParser:
             target.address,
             files=files,
             may_start_conversation=addressed,
+            context=self._context(event, author, object_in(event, "member"), place),
         )
         return ParsedUpdate((message,))
 
-    def _is_answered(self, event: Fields, author: Fields, place: Place) -> bool:
+    def _is_answered(self, event: Fields, author: Fields, place: DiscordPlace) -> bool:
         if event.get("type", 0) not in WRITTEN_TYPES or not _id(author) or self._is_bot(author):
             return False
         by_program = author.get("bot") is True or bool(event.get("webhook_id"))
@@ -136,7 +139,7 @@ class EventParser:
     def _is_bot(self, user: Fields) -> bool:
         return bool(self.bot) and _id(user) == self.bot
 
-    def _key(self, place: Place, opened: str, user: str) -> ConversationKey:
+    def _key(self, place: DiscordPlace, opened: str, user: str) -> ConversationKey:
         """``opened``: the id of the thread that the reply opens."""
         scope, thread = self._settings.discord_scope, opened or (place.id if place.parent else "")
         return ConversationKey(
@@ -154,7 +157,7 @@ class EventParser:
         if event.get("type") == PING:
             return ParsedUpdate(response_body=PONG)
         number, data = _required(event, "id"), object_in(event, "data")
-        place = Place.of({"id": event.get("channel_id"), **object_in(event, "channel")}, _id(event, "guild_id"))
+        place = DiscordPlace.of({"id": event.get("channel_id"), **object_in(event, "channel")}, _id(event, "guild_id"))
         user = _id(object_in(object_in(event, "member"), "user")) or _id(object_in(event, "user"))
         if not user or not place.id:
             raise MalformedRequest("The interaction names no channel or no user.")
@@ -170,7 +173,9 @@ class EventParser:
             return ParsedUpdate()
         target = DiscordTarget(place.id, "", user, place.guild, interaction=number, token=text_in(event, "token"))
         kind, text = commands.read(data, self._settings)
-        message = Message(key, number, text, user, target.address, kind)
+        member = object_in(event, "member")
+        context = self._context({}, object_in(member, "user"), member, place)
+        message = Message(key, number, text, user, target.address, kind, context=context)
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
 
     def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
@@ -185,29 +190,35 @@ class EventParser:
     # ------------------------------------------------------------ text
 
     def _text(self, event: Fields) -> str:
-        names = {_id(user): name_of(user) for user in objects_in(event, "mentions")}
-        return text_input.resolve_mentions(TAG.sub(lambda tag: self._tag(tag, names), text_in(event, "content")))
+        return text_input.resolve_mentions(TAG.sub(self._tag, text_in(event, "content")))
 
-    def _tag(self, tag: re.Match[str], names: dict[str, str]) -> str:
+    def _tag(self, tag: re.Match[str]) -> str:
         if user := tag["user"]:
-            return text_input.MENTION if user == self.bot else f"@{names.get(user) or user}"
+            return text_input.MENTION if user == self.bot else f"@{user}"
         if tag["role"]:
             return f"@{tag['role']}"
         if tag["channel"]:
             return f"#{tag['channel']}"
         return f":{tag['emoji']}:" if tag["emoji"] else f"/{tag['command']}"
 
+    def _context(self, event: Fields, author: Fields, member: Fields, place: DiscordPlace) -> ChatContext | None:
+        """Returns who speaks in a server, and the names of those whom the message mentions."""
+        if not place.guild or not self._settings.discord_names:
+            return None
+        mentioned = [user for user in objects_in(event, "mentions") if not self._is_bot(user)]
+        labels = tuple(Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user))
+        speaker = text_in(member, "nick") or name_of(author)
+        return ChatContext(speaker if clean_name(speaker) else SOMEBODY, labels)
+
     def _with_reply(self, event: Fields, text: str) -> str:
         """Puts in front what a message replies to or forwards."""
         snapshots = [object_in(each, "message") for each in objects_in(event, "message_snapshots")]
-        forwarded = [
-            text_input.forwarded("somebody", self._text(each)) for each in snapshots if text_in(each, "content")
-        ]
+        forwarded = [text_input.forwarded(SOMEBODY, self._text(each)) for each in snapshots if text_in(each, "content")]
         answered = object_in(event, "referenced_message")
         parts = [*forwarded, text] if forwarded else [text]
         if answered and (said := self._text(answered)[:LONGEST_QUOTE]):
             author = object_in(answered, "author")
-            whose = "you" if self._is_bot(author) else name_of(author) or "somebody"
+            whose = "you" if self._is_bot(author) else name_of(author) or SOMEBODY
             parts = [f"In reply to a message of {whose}:\n{text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
 

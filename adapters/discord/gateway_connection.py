@@ -25,8 +25,8 @@ from adapters.base.update_handler import UpdateHandler, parse_safely
 from adapters.discord import gateway_session
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.channels import Channels
-from adapters.discord.errors import Reason
-from adapters.discord.event_parser import EventParser
+from adapters.discord.errors import Refusal
+from adapters.discord.event_parser import DiscordParser
 from adapters.discord.interactions import acknowledge
 from adapters.discord.reply_target import NAME
 from gateway import logs
@@ -72,7 +72,7 @@ class GatewayConnection:
         self,
         client: DiscordClient,
         memory: KeyValueStore,
-        parser: EventParser,
+        parser: DiscordParser,
         handler: UpdateHandler,
         retry: Callable[[Callable[[], Awaitable[float]], str], Awaitable[float]],
         *,
@@ -146,7 +146,7 @@ class GatewayConnection:
         if code in NEW_SESSION:
             self._session.ended()
         if code in FINAL:
-            raise Rejected(f"Discord ended the connection: {FINAL[code]}.", reason=Reason.TOKEN)
+            raise Rejected(f"Discord ended the connection: {FINAL[code]}.", reason=Refusal.TOKEN)
         raise Unreachable(f"Discord ended the connection ({code})")
 
     async def _introduce(self, socket: aiohttp.ClientWebSocketResponse) -> None:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.discord.buttons import pressed
-from adapters.discord.errors import Reason
+from adapters.discord.errors import Refusal
 from adapters.discord.message_writer import DiscordWriter, nonce
 from gateway.domain.models import TurnId
 
 PAGE, MAX_PAGES = 100, 5
 MAX_PARTS = 100
-NOTHING_THERE = frozenset({Reason.CHANNEL_GONE, Reason.NO_ACCESS, Reason.NO_PERMISSION})
+NOTHING_THERE = frozenset({Refusal.CHANNEL_GONE, Refusal.NO_ACCESS, Refusal.NO_PERMISSION})
 
 
 @dataclass(slots=True)
-class Found:
+class FoundReply:
     """The ids of our messages for one turn, oldest first."""
 
     messages: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Found:
 
 async def find_posted(
     writer: DiscordWriter, place: str, bot: str, turn: TurnId, wanted: Sequence[str], files: Sequence[str]
-) -> Found:
+) -> FoundReply:
     """Returns what is posted of a turn in a channel since the message that it answers. Raises as ``call`` does.
 
     Ours are known by their author and nonce. A message without a nonce, which Discord need not keep, is known by its
@@ -36,7 +36,7 @@ async def find_posted(
     attempts = range(writer.reply.deleted + 1)
     texts = {nonce(turn, str(number), attempt) for number in range(MAX_PARTS) for attempt in attempts}
     uploads = {nonce(turn, f"f{number}", attempt) for number in range(MAX_PARTS) for attempt in (0, 1)}
-    found = Found()
+    found = FoundReply()
     for message in await _messages_after(writer, place, writer.target.message or writer.target.interaction):
         if text_in(object_in(message, "author"), "id") != bot:
             continue

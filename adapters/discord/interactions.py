@@ -15,8 +15,8 @@ from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, parse_object, text_in
 from adapters.base.update_handler import parse_safely
 from adapters.discord.api_client import DiscordClient
-from adapters.discord.errors import Reason
-from adapters.discord.event_parser import EventParser
+from adapters.discord.errors import Refusal
+from adapters.discord.event_parser import DiscordParser
 from gateway import logs
 from gateway.domain.errors import DeliveryError, Unauthenticated
 from gateway.ports.platform import ParsedUpdate, Request
@@ -30,7 +30,7 @@ log = logs.get_logger(__name__)
 class InteractionVerifier:
     """Verifies and parses what Discord sends to ``PATH``. No I/O."""
 
-    def __init__(self, public_key: str, parser: EventParser) -> None:
+    def __init__(self, public_key: str, parser: DiscordParser) -> None:
         """``public_key``: hexadecimal; "" to refuse everything."""
         self._key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)) if public_key else None
         self._parser = parser
@@ -51,7 +51,7 @@ async def acknowledge(client: DiscordClient, event: Fields, update: ParsedUpdate
     try:
         await client.call("POST callback", path, body=json.loads(update.response_body or '{"type": 6}'))
     except Rejected as exc:
-        if exc.reason != Reason.INTERACTION_OVER:  # another process was faster, or three seconds are over
+        if exc.reason != Refusal.INTERACTION_OVER:  # another process was faster, or three seconds are over
             log.warning("interaction not acknowledged", error=str(exc))
     except DeliveryError as exc:
         log.warning("interaction not acknowledged", error=str(exc))

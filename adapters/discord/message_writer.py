@@ -12,7 +12,7 @@ from adapters.base.json_fields import text_in
 from adapters.base.message_writer import MessageWriter
 from adapters.discord.api_client import DiscordClient, Identity
 from adapters.discord.buttons import components
-from adapters.discord.errors import Reason
+from adapters.discord.errors import Refusal
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
 from adapters.discord.reply_target import INTERACTION_SECONDS, DiscordTarget, created_at
 from gateway.domain.models import TurnId
@@ -30,7 +30,7 @@ SILENT: Mapping[str, Any] = {"allowed_mentions": {"parse": []}}
 class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
     """See the base class."""
 
-    GONE = Reason.MESSAGE_GONE
+    GONE = Refusal.MESSAGE_GONE
 
     reply: DiscordReply
 
@@ -121,7 +121,7 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
         try:
             answer = await self.call("PATCH answer", self._original, body=self._body(content))
         except Rejected as exc:
-            if exc.reason not in {Reason.INTERACTION_OVER, Reason.MESSAGE_GONE, Reason.CHANNEL_GONE}:
+            if exc.reason not in {Refusal.INTERACTION_OVER, Refusal.MESSAGE_GONE, Refusal.CHANNEL_GONE}:
                 raise
             return False
         self.reply.place = self.target.channel
@@ -176,7 +176,7 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
         try:
             await self.call("POST threads", path, body=body)
         except Rejected as exc:
-            if exc.reason != Reason.THREAD_EXISTS:
+            if exc.reason != Refusal.THREAD_EXISTS:
                 return self.target.channel
         return self.target.message
 

@@ -13,7 +13,7 @@ from adapters.base.update_handler import UpdateHandler, blocking
 from adapters.base.webhook import WebhookReceiver
 from adapters.discord import commands
 from adapters.discord.api_client import DiscordClient
-from adapters.discord.event_parser import EventParser
+from adapters.discord.event_parser import DiscordParser
 from adapters.discord.gateway_connection import GatewayConnection
 from adapters.discord.interactions import PATH
 from adapters.discord.reply_target import NAME
@@ -34,7 +34,7 @@ class DiscordReceiver:
     def __init__(
         self,
         settings: DiscordSettings,
-        parser: EventParser,
+        parser: DiscordParser,
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,

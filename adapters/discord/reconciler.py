@@ -7,7 +7,7 @@ from dataclasses import replace
 from adapters.base.errors import Rejected
 from adapters.base.reconciler import Reconciler
 from adapters.discord import formatter
-from adapters.discord.errors import Reason
+from adapters.discord.errors import Refusal
 from adapters.discord.history_lookup import find_posted
 from adapters.discord.message_writer import DiscordWriter
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
@@ -25,9 +25,9 @@ class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
     _writer: DiscordWriter
     _reply: DiscordReply
 
-    REFUSED_CONTENT = frozenset({Reason.CONTENT, Reason.EMPTY, Reason.BLOCKED, Reason.OTHER})
-    UNCHANGEABLE = frozenset({Reason.MESSAGE_GONE, Reason.OLD_MESSAGE})
-    UNDELETABLE = frozenset(Reason)
+    REFUSED_CONTENT = frozenset({Refusal.CONTENT, Refusal.EMPTY, Refusal.BLOCKED, Refusal.OTHER})
+    UNCHANGEABLE = frozenset({Refusal.MESSAGE_GONE, Refusal.OLD_MESSAGE})
+    UNDELETABLE = frozenset(Refusal)
 
     async def resolve_doubt(self, contents: list[DiscordContent]) -> None:
         if self._outbox.first_attempt and not self._reply.in_doubt:

@@ -39,6 +39,8 @@ class DiscordSettings(EnvironmentSettings):
     """Comma-separated ids of channels that are answered, with their threads; empty: all."""
     discord_allowed_bots: str = ""
     """Comma-separated ids of other bots and webhooks that are answered when they mention the bot; ``*`` for all."""
+    discord_names: bool = True
+    """Tell the assistant the names of people in servers: who speaks, and whom a message mentions."""
     discord_streaming: bool = True
     """Show a reply while it is written."""
     discord_feedback: bool = True

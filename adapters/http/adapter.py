@@ -35,10 +35,13 @@ class HttpAdapter:
         *,
         max_message_chars: int,
         max_waiting: int,
+        caller_share: float = 1.0,
         ping_seconds: float = 15.0,
     ) -> None:
-        """``max_waiting``: callers at the same time. ``ping_seconds``: the longest time that a stream sends nothing."""
-        self.waiters = WaiterRegistry(max_waiting)
+        """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
+        ``ping_seconds``: the longest time that a stream sends nothing.
+        """
+        self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
         self._caller_limits = CallerLimits(settings.chat_reads_per_minute)

@@ -116,7 +116,7 @@ class ChatRoutes:
     ) -> tuple[AcceptResult, views.TurnUpdates]:
         """Registers the caller before it hands the message in, so that no event of the turn is missed."""
         turn = self.inbox.new_turn_id()
-        waiter = self.waiters.register(turn, wants_previews=watches)
+        waiter = self.waiters.register(turn, asked.message.share, wants_previews=watches)
         leaving.callback(waiter.close)
         accepted = await self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn)
         if accepted.turn.id != turn:

@@ -81,7 +81,7 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
 
     def _status(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackStatus:
         capabilities, direct = self._capabilities, _is_direct(turn)
-        return SlackStatus(self._client, writer.target, outbox, writer.reply, capabilities, direct=direct)
+        return SlackStatus(self._client, writer.asked_at, outbox, writer.reply, capabilities, direct=direct)
 
 
 class SlackAdapter(SlackReplies, Inbound):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from adapters.base.errors import Rejected
 from adapters.slack.api_client import SlackClient
 from adapters.slack.directory import Directory
-from adapters.slack.event_context import BotIdentity
+from adapters.slack.event_context import BotIds
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.thread_reader import ThreadPart, ThreadReader
@@ -44,7 +44,7 @@ class ContextReader:
         self._has_names = settings.slack_names
 
     async def fetch(
-        self, turn: Turn, before: TurnLoader, outbox: DeliveryContext, identity: BotIdentity
+        self, turn: Turn, before: TurnLoader, outbox: DeliveryContext, identity: BotIds
     ) -> ChatContext | None:
         """See ``FetchesContext``. ``identity``: the bot's, as far as it is known."""
         workspace = await self._workspace(turn)
@@ -94,7 +94,7 @@ class ContextReader:
             log.info("not known whether the bot is in the channel", turn=turn.id, error=str(exc))
 
     async def _context(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIdentity
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIds
     ) -> ChatContext | None:
         message = turn.message
         quotes, notes = await self._thread(turn, before, workspace, outbox, identity)
@@ -106,7 +106,7 @@ class ContextReader:
         return context if is_shared or context != ChatContext() else None
 
     async def _thread(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIdentity
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIds
     ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
         """Returns what was written in the message's thread since the last turn there, if the message mentions us."""
         address = turn.message.address

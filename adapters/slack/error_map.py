@@ -120,6 +120,17 @@ def _group(decide: Decision, *codes: str) -> dict[str, Decision]:
 _OURS = _rejected("this is a mistake in the gateway. Please report it")
 _ADMINS = _rejected("the administrators of the workspace do not allow it. Ask them")
 _TOKEN = _rejected("the token is not valid any more. Install the app again, or put in its new token")
+_WRONG_TOKEN = _rejected(
+    "this is the wrong kind of token. SLACK_BOT_TOKEN begins with xoxb-, SLACK_APP_TOKEN with xapp-"
+)
+_NOT_INSTALLED = _rejected("the app is not installed there any more, or not for this workspace. Install it again")
+_NETWORK = _rejected("Slack does not accept the app from this network")
+_PLAN = _rejected("the workspace has sent as many messages as its plan allows")
+_NO_CHANNEL = _rejected("the channel is gone, or the app is not in it. Invite the app to the channel")
+_ARCHIVED = _rejected("the channel is archived")
+_NO_TAB = _rejected("turn on the Messages tab of the app, under App Home")
+_GONE = _rejected("the message or the thread is gone")
+_NO_THREAD = _rejected("the channel, or the message, takes no thread")
 _FILE_RULES = _rejected("the workspace does not take such a file. Its administrators decide that")
 _FILE_GONE = _rejected("the file is gone, or not shared with the app")
 _NO_STREAM = _rejected("it is not a message that is being streamed, or not any more")
@@ -131,43 +142,38 @@ TABLE: dict[str, Decision] = {
     **_group(_unavailable, "service_unavailable", "request_timeout", "list_record_comment_fetch_failed"),
     **_group(_migrating, "team_added_to_org", "org_login_required", "external_channel_migrating"),
     **_group(_rate_limited, "ratelimited", "rate_limited"),
-    "message_limit_exceeded": _rejected("the workspace has sent as many messages as its plan allows"),
+    "message_limit_exceeded": _PLAN,
     # The token.
     "token_expired": _expired,
     "missing_scope": _scope,
     **_group(_TOKEN, "invalid_auth", "not_authed", "token_revoked", "account_inactive"),
+    **_group(_WRONG_TOKEN, "not_allowed_token_type", "no_permission", "is_bot"),
     **_group(
-        _rejected("this is the wrong kind of token. SLACK_BOT_TOKEN begins with xoxb-, SLACK_APP_TOKEN with xapp-"),
-        *("not_allowed_token_type", "no_permission", "is_bot"),
-    ),
-    **_group(
-        _rejected("the app is not installed there any more, or not for this workspace. Install it again"),
+        _NOT_INSTALLED,
         *("team_access_not_granted", "team_not_found", "forbidden_team", "enterprise_is_restricted"),
     ),
-    "accesslimited": _rejected("Slack does not accept the app from this network"),
+    "accesslimited": _NETWORK,
     **_group(
         _ADMINS,
         *("access_denied", "app_access_restricted", "ekm_access_denied", "two_factor_setup_required"),
         *("restricted_action", "restricted_action_read_only_channel", "restricted_action_thread_locked"),
-        *("restricted_action_thread_only_channel", "restricted_action_non_threadable_channel"),
+        "restricted_action_thread_only_channel",
         *("slack_connect_canvas_sharing_blocked", "slack_connect_file_link_sharing_blocked"),
         *("slack_connect_lists_sharing_blocked", "posting_to_channel_denied", "edit_window_closed"),
     ),
     # The channel and the thread.
     **_group(
-        _rejected("the channel is gone, or the app is not in it. Invite the app to the channel"),
+        _NO_CHANNEL,
         *("channel_not_found", "not_in_channel", "invalid_channel", "channel_is_limited_access"),
     ),
-    **_group(_rejected("the channel is archived"), "is_archived", "is_inactive"),
-    **_group(
-        _rejected("the message or the thread is gone"),
-        *("message_not_found", "thread_not_found", "invalid_thread_ts", "cannot_reply_to_message"),
-    ),
+    **_group(_ARCHIVED, "is_archived", "is_inactive"),
+    **_group(_GONE, "message_not_found", "thread_not_found", "invalid_thread_ts"),
+    **_group(_NO_THREAD, "restricted_action_non_threadable_channel", "cannot_reply_to_message"),
     **_group(
         _rejected("this kind of channel cannot have it"),
         *("channel_type_not_supported", "method_not_supported_for_channel_type"),
     ),
-    "messages_tab_disabled": _rejected("turn on the Messages tab of the app, under App Home"),
+    "messages_tab_disabled": _NO_TAB,
     **_group(_rejected("there is no such person for the app"), "user_not_found", "user_not_visible"),
     **_group(_rejected("there is no such app in the workspace"), "bot_not_found", "bots_not_found"),
     # The content.
@@ -220,6 +226,20 @@ TABLE: dict[str, Decision] = {
         *("alt_txt_too_large", "unknown_snippet_type", "unknown_subtype"),
     ),
 }
+
+
+def _codes(*decisions: Decision) -> frozenset[str]:
+    return frozenset(code for code, decide in TABLE.items() if decide in decisions)
+
+
+UNTHREADABLE = _codes(_NO_THREAD)
+"""Codes with which Slack refuses a thread, but not a message beside it."""
+FINAL = _codes(
+    *(_TOKEN, _scope, _WRONG_TOKEN, _NOT_INSTALLED, _NETWORK, _PLAN),
+    *(_ADMINS, _NO_CHANNEL, _ARCHIVED, _NO_TAB, _GONE),
+)
+"""Codes that no other form of a message and no other place in the channel would help against. After any other refusal,
+known or not, a plainer form is tried, and one outside of the thread."""
 
 
 def translate(method: str, exc: Exception) -> DeliveryError:

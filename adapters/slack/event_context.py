@@ -15,17 +15,17 @@ MOST_VIEWED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class BotIdentity:
+class BotIds:
     """The bot's user id and bot id in a workspace; empty: not known."""
 
     user: str = ""
     bot_id: str = ""
 
 
-UNKNOWN = BotIdentity()
+UNKNOWN = BotIds()
 
 
-def nobody(_team: str) -> BotIdentity:
+def nobody(_team: str) -> BotIds:
     return UNKNOWN
 
 
@@ -43,7 +43,7 @@ class TeamContext:
     """Whether the event came because a person has installed the app too: the bot may not even see the channel."""
 
     @classmethod
-    def of(cls, payload: Fields, known: Callable[[str], BotIdentity] = nobody) -> TeamContext:
+    def of(cls, payload: Fields, known: Callable[[str], BotIds] = nobody) -> TeamContext:
         """Reads the envelope of an event.
 
         In a channel that several companies share, ``authorizations`` names our installation; ``team_id`` may be

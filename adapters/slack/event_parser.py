@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 
 from slack_sdk.signature import SignatureVerifier
 
-from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, size_in, text_in
+from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
 from adapters.slack import replies, text_input
-from adapters.slack.event_context import BotIdentity, MessageContext, TeamContext, id_of, is_direct, nobody
+from adapters.slack.attached_file import file_of
+from adapters.slack.event_context import BotIds, MessageContext, TeamContext, id_of, is_direct, nobody
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
@@ -42,14 +43,14 @@ MESSAGE_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message", "bot_m
 SLACK_USERS = frozenset({"USLACKBOT", "USLACK"})
 TWIN_SECONDS = 0.3
 """How long an ``app_mention`` waits for its ``message`` event, which ends the wait."""
-DELETED_FILE_MODES = ("tombstone", "hidden_by_limit")
-"""Modes of files whose content is gone. docs.slack.dev/reference/objects/file-object"""
+BOT_TURNS = 5
+"""Turns that another bot gets in one conversation in a day. Two bots that mention each other would never end."""
 
 
 class EventParser:
     """Decides from one payload alone what is said to the bot, and in which conversation. Stateless."""
 
-    def __init__(self, settings: SlackSettings, known: Callable[[str], BotIdentity] = nobody) -> None:
+    def __init__(self, settings: SlackSettings, known: Callable[[str], BotIds] = nobody) -> None:
         """``known``: returns who the bot is in a workspace, as far as that is known. No I/O."""
         self._known = known
         secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
@@ -124,8 +125,9 @@ class EventParser:
         kind = MessageKind.PROMPT if files else text_input.kind_of(text)
         if kind is MessageKind.RESET and not addressed:
             kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
+        stops, answers = kind is MessageKind.STOP, text_input.may_answer(text)
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
-        opens = addressed and not (kind is MessageKind.STOP and context.thread_ts)
+        opens = addressed and not (stops and not answers and context.thread_ts)
         key, address = self._key(team, context), self._address(team, context)
         if _mentions_bot(event, team):
             address = {**address, "mentions": "bot"}
@@ -133,15 +135,21 @@ class EventParser:
             *(key, message_id, text, context.user, address, kind, files, opens),
             author_workspace=_guest_team(team, context),
             debounce_seconds=TWIN_SECONDS if _may_be_incomplete(event, files) and kind is MessageKind.PROMPT else 0.0,
+            stops_channel=stops and not context.thread_ts and bool(key.topic),
+            only_if_running=stops and answers,
+            max_from_author=BOT_TURNS if _is_bot(event) else 0,
         )
 
     def _joins_thread(self, team: TeamContext, context: MessageContext, event: Fields) -> bool:
         """Tells whether a message that does not mention the bot may be for it: as part of a thread the bot may be in.
 
+        What calls upon somebody else is for them; other bots have to mention us.
         Where a conversation is a whole channel, its key does not say in which threads the bot was mentioned. There
         only replies to a message of the bot's own count.
         """
         if not self._joins_threads or not context.thread_ts:
+            return False
+        if _is_bot(event) or text_input.calls_others(text_input.written(event)):
             return False
         return self._scope == "topic" or id_of(event, "parent_user_id") == team.bot_user != ""
 
@@ -152,8 +160,7 @@ class EventParser:
         ours = {team.bot_user, team.bot_id} - {""}
         if user in SLACK_USERS or ours & {user, bot} or (team.app and team.app in apps):
             return ""
-        is_bot = bot or message.get("subtype") == "bot_message"
-        return "" if is_bot and not self._bots & {"*", user, bot} else user or bot
+        return "" if _is_bot(message) and not self._bots & {"*", user, bot} else user or bot
 
     def _changed(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         """An edit, a link's preview, or the deletion of a message with replies, which Slack leaves as a tombstone."""
@@ -161,14 +168,25 @@ class EventParser:
         message_id = _message_id(team, event, id_of(message, "ts"))
         if message.get("subtype") == "tombstone":
             return _deleted(message_id)
-        if (
-            not message.get("edited")
-            or text_input.written(message) == text_input.written(before)
-            or not self._author(team, message)
-        ):
+        edited = message.get("edited") and text_input.written(message) != text_input.written(before)
+        # Slack adds what a link leads to a moment after the message.
+        unfurled = text_input.enclosed_texts(message) != text_input.enclosed_texts(before)
+        if not (edited or unfurled) or not self._author(team, message):
             return ParsedUpdate()
         edit = MessageEdited(NAME, message_id, _text(message, team))
-        return ParsedUpdate(events=(edit,) if message_id else ())
+        return ParsedUpdate(self._called_by_edit(team, event), (edit,)) if message_id else ParsedUpdate()
+
+    def _called_by_edit(self, team: TeamContext, event: Fields) -> tuple[Message, ...]:
+        """Returns the message that an edit addresses to the bot; it has the id of the original, should that be known.
+
+        In a group of direct messages no ``app_mention`` comes with such an edit.
+        """
+        message, before = object_in(event, "message"), object_in(event, "previous_message")
+        if message.get("subtype") not in MESSAGE_SUBTYPES or _mentions_bot(before, team):
+            return ()
+        where = {"channel": event.get("channel"), "channel_type": event.get("channel_type")}
+        found = self._new_message(team, {**message, **where}) if _mentions_bot(message, team) else None
+        return (found,) if found else ()
 
     def _stopped(self, team: TeamContext, event: Fields) -> Message | None:
         """The Stop button. docs.slack.dev/reference/events/agent_session_stopped"""
@@ -284,6 +302,10 @@ def _deleted(message_id: str) -> ParsedUpdate:
     return ParsedUpdate(events=(MessageDeleted(NAME, message_id),) if message_id else ())
 
 
+def _is_bot(message: Fields) -> bool:
+    return bool(id_of(message, "bot_id")) or message.get("subtype") == "bot_message"
+
+
 def _mentions_bot(event: Fields, team: TeamContext) -> bool:
     """Tells whether the bot is mentioned: in the text, or according to Slack."""
     return text_input.mentions(text_input.written(event), team.bot_user) or event.get("type") == "app_mention"
@@ -304,19 +326,9 @@ def _may_be_incomplete(event: Fields, files: tuple[File, ...]) -> bool:
 
 def _files(message: Fields) -> tuple[File, ...]:
     """Returns the attached files, and those of forwarded messages."""
-    own = objects_in(message, "files")
-    forwarded = (file for part in text_input.enclosed(message) for file in objects_in(part, "files"))
-    return tuple(
-        _file(file) for file in (*own, *forwarded) if id_of(file, "id") and file.get("mode") not in DELETED_FILE_MODES
-    )
-
-
-def _file(file: Fields) -> File:
-    """Of a file from another company, only the id may be known: docs.slack.dev/apis/slack-connect"""
-    url = text_in(file, "url_private_download") or text_in(file, "url_private")
-    reference = json.dumps({"id": id_of(file, "id"), "url": url}, separators=(",", ":"))
-    name = text_in(file, "name") or text_in(file, "title") or id_of(file, "id")
-    return File(name, reference, text_in(file, "mimetype"), size_in(file, "size"))
+    forwarded = (part for part in text_input.enclosed(message) if not text_input.is_linked(part))
+    holders = (message, *forwarded)
+    return tuple(filter(None, (file_of(file) for holder in holders for file in objects_in(holder, "files"))))
 
 
 def _feedback(payload: Fields) -> ParsedUpdate:

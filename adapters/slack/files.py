@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from adapters.base.errors import OutcomeUnknown, Rejected
+from adapters.base.json_fields import object_or_empty
+from adapters.slack import canvas
 from adapters.slack.api_client import SlackClient
+from adapters.slack.attached_file import CANVAS, file_of
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.domain.models import Attachment, Content, File, Message
+from gateway.domain.errors import DeliveryError
+from gateway.domain.models import Attachment, BytesContent, Content, File, Message
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter, Spool
 
@@ -27,7 +32,25 @@ async def fetch(
     client: SlackClient, workspace: Workspace, message: Message, spool: Spool, max_bytes: int
 ) -> Sequence[Attachment]:
     """Returns the files of a message with their content; one for each, in order. Raises nothing."""
-    return await spool.receive(message.files, partial(_download, client, workspace), max_bytes=max_bytes)
+    known = await asyncio.gather(*(_with_address(client, workspace, file) for file in message.files))
+    found = await spool.receive(known, partial(_download, client, workspace), max_bytes=max_bytes)
+    return [await _readable(each) for each in found]
+
+
+async def _with_address(client: SlackClient, workspace: Workspace, file: File) -> File:
+    """Returns a file as Slack knows it, if only its id is known: in channels shared with another company."""
+    if _address(file) or not (file_id := object_or_empty(file.reference.encode()).get("id")):
+        return file
+    try:
+        answer = await client.call("files.info", {"file": file_id}, workspace=workspace, outbox=None)
+    except DeliveryError:
+        return file  # it is asked for once more with the content, and then the error is told
+    found = file_of(_object(answer.get("file")))
+    return found if found and _address(found) else file
+
+
+def _address(file: File) -> str:
+    return str(object_or_empty(file.reference.encode()).get("url") or "")
 
 
 async def _download(client: SlackClient, workspace: Workspace, file: File, writer: FileWriter) -> None:
@@ -35,13 +58,25 @@ async def _download(client: SlackClient, workspace: Workspace, file: File, write
     reference = json.loads(file.reference)
     url = reference.get("url") or await _find_url(client, workspace, reference["id"])
     media_type = await client.download(url, workspace, writer)
-    # A token that may not read the file gets a page of HTML, with status 200.
-    if media_type == HTML and (not file.media_type.startswith(HTML) or writer.size != file.size):
+    # A token that may not read the file gets a page of HTML, with status 200. A canvas is one itself: see _readable.
+    may_be_html = file.media_type == CANVAS or (file.media_type.startswith(HTML) and writer.size == file.size)
+    if media_type == HTML and not may_be_html:
         raise Rejected(NO_ACCESS)
 
 
+async def _readable(attachment: Attachment) -> Attachment:
+    """Returns a canvas as a text."""
+    if attachment.file.media_type != CANVAS or not attachment.content.size:
+        return attachment
+    html = b"".join([piece async for piece in attachment.content.pieces()]).decode(errors="replace")
+    if canvas.is_sign_in_page(html):
+        return Attachment(attachment.file, problem=NO_ACCESS)
+    text = canvas.text_of(html).encode()
+    return Attachment(replace(attachment.file, media_type="text/plain"), BytesContent(text))
+
+
 async def _find_url(client: SlackClient, workspace: Workspace, file_id: str) -> str:
-    """Returns the URL of a file of which only the id is known: in channels shared with another company."""
+    """Returns the URL of a file of which only the id is known."""
     answer = await client.call("files.info", {"file": file_id}, workspace=workspace, outbox=None)
     file = _object(answer.get("file"))
     url = file.get("url_private_download") or file.get("url_private")

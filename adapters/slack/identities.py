@@ -9,7 +9,7 @@ from threading import Lock
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
-from adapters.slack.event_context import UNKNOWN, BotIdentity
+from adapters.slack.event_context import UNKNOWN, BotIds
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import Workspaces
@@ -31,17 +31,17 @@ class Identities:
     def __init__(self, settings: SlackSettings, workspaces: Workspaces) -> None:
         self._settings = settings
         self._workspaces = workspaces
-        self._known: dict[str, tuple[BotIdentity, float]] = {}
+        self._known: dict[str, tuple[BotIds, float]] = {}
         self._asking = Lock()
 
-    def known(self, team: str) -> BotIdentity:
+    def known(self, team: str) -> BotIds:
         """Returns what is known of a workspace. No I/O."""
         return self._known.get(self._name(team), (UNKNOWN, 0.0))[0]
 
     def note(self, team: str, user: str) -> None:
         """Notes the bot's user as an event names it. No I/O."""
         if self.known(team).user != user:
-            self._known[self._name(team)] = BotIdentity(user), time.monotonic() + KNOWN_SECONDS
+            self._known[self._name(team)] = BotIds(user), time.monotonic() + KNOWN_SECONDS
 
     def is_due(self, team: str) -> bool:
         """Returns whether ``learn`` may find out more. No I/O."""
@@ -56,18 +56,18 @@ class Identities:
             wait = KNOWN_SECONDS if found.user else ASK_AGAIN_SECONDS
             self._known[self._name(team)] = (found if found.user else self.known(team)), time.monotonic() + wait
 
-    def _look_up(self, address: dict[str, str]) -> BotIdentity:
+    def _look_up(self, address: dict[str, str]) -> BotIds:
         try:
             workspace = self._workspaces.look_up(address)
-            return BotIdentity(workspace.bot_user, workspace.bot_id) if workspace.bot_user else self._ask(workspace)
+            return BotIds(workspace.bot_user, workspace.bot_id) if workspace.bot_user else self._ask(workspace)
         except (DeliveryError, OSError, HTTPException, SlackClientError) as exc:
             log.warning("not known who the bot is", team=address["team"], error=str(exc))
             return UNKNOWN
 
-    def _ask(self, workspace: Workspace) -> BotIdentity:
+    def _ask(self, workspace: Workspace) -> BotIds:
         client = WebClient(base_url=self._settings.slack_api_url, timeout=CALL_SECONDS, retry_handlers=[])
         answer = client.auth_test(token=workspace.token)
-        return BotIdentity(str(answer.get("user_id") or ""), str(answer.get("bot_id") or ""))
+        return BotIds(str(answer.get("user_id") or ""), str(answer.get("bot_id") or ""))
 
     def _name(self, team: str) -> str:
         """One token is one bot, whatever the workspace of a message in a shared channel."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 from adapters.base.errors import NOT_DONE, Rejected
@@ -43,10 +44,16 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
         max_wait: float,
     ) -> None:
         super().__init__(outbox, reply, max_wait=max_wait)
-        self.target = target
+        self.asked_at = target
+        """Where the message is that is answered; a status is shown there."""
         self._client = client
         self._turn = turn
         self._clock = asyncio.get_running_loop().time
+
+    @property
+    def target(self) -> SlackTarget:
+        """Where the reply is posted."""
+        return replace(self.asked_at, thread_ts="") if self.reply.unthreaded else self.asked_at
 
     async def post(self, content: OutgoingMessage) -> None:
         mark = content.content_hash

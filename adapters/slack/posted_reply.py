@@ -69,6 +69,8 @@ class SlackReply(PostedReply[SlackMessage]):
 
     needs_lookup: bool = False
     """Whether there may be messages that are not recorded: the history is looked through before more is posted."""
+    unthreaded: bool = False
+    """Whether it is posted outside of the thread, because Slack takes none there."""
     status: bool = False
     """Whether Slack may show a status that only we take away."""
     processing: bool = False

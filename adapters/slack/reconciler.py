@@ -9,6 +9,7 @@ from adapters.base.errors import Rejected
 from adapters.base.reconciler import Reconciler
 from adapters.slack import files, formatter
 from adapters.slack.api_client import SlackClient
+from adapters.slack.error_map import FINAL, UNTHREADABLE
 from adapters.slack.history_lookup import find_posted
 from adapters.slack.message_writer import STREAM_OVER, Ending, SlackWriter
 from adapters.slack.mrkdwn import escaped
@@ -16,6 +17,7 @@ from adapters.slack.posted_reply import UNSHARED, OutgoingMessage, SlackMessage,
 from adapters.slack.status import SlackStatus
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
+from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Content, File, Turn, TurnState
 from gateway.ports.platform import DeliveryContext
 
@@ -24,6 +26,7 @@ NO_ACCESS = frozenset({"channel_not_found", "missing_scope", "no_permission", "n
 """Errors with which Slack refuses the lookup for good."""
 INVALID_TOKEN = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"})
 STOPPED: dict[str, Any] = {"type": "context", "elements": [{"type": "mrkdwn", "text": "_Stopped._"}]}
+NOT_TAKEN = "I have a reply, but Slack does not take it here. It is kept, and the operator can see why."
 
 log = logs.get_logger(__name__)
 
@@ -68,7 +71,23 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         except Rejected as exc:
             if exc.reason in INVALID_TOKEN:
                 self._workspaces.drop(self._writer.target.workspace.team)
+            if exc.retry_after is None:
+                await self._give_up(exc)
             raise
+        await self._status.end()
+
+    async def _give_up(self, refusal: Rejected) -> None:
+        """Leaves nothing open: no stream, no status, no button; and says that there is no reply, if that can help."""
+        try:
+            for message in self._reply.messages:
+                if message.streaming:
+                    await self._end(message, None)
+            sentence = OutgoingMessage(escaped(NOT_TAKEN), plain=True)
+            stands = any(message.content_hash == sentence.content_hash for message in self._reply.messages)
+            if refusal.reason not in FINAL and not stands:
+                await self._writer.post(sentence)
+        except DeliveryError as exc:
+            log.info("the person could not be told", turn=self._turn.id, error=str(exc))
         await self._status.end()
 
     async def resolve_doubt(self, contents: list[OutgoingMessage]) -> None:  # noqa: ARG002  # the history tells it all
@@ -90,6 +109,37 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
 
     def plainer(self, content: OutgoingMessage) -> list[OutgoingMessage] | None:
         return None if content.plain else _messages(formatter.plainer(content.text))
+
+    # ------------------------------------------------------------ refusals
+
+    async def replacement(self, number: int, content: OutgoingMessage, exc: Rejected) -> list[OutgoingMessage]:
+        """Tries, one after another: a plainer form, another message, a message outside of the thread."""
+        plainer = self.plainer(content)
+        if exc.reason in self.REFUSED_CONTENT and plainer is not None:
+            return await super().replacement(number, content, exc)
+        if exc.retry_after is not None:
+            raise exc
+        log.warning("message refused; another way is tried", turn=self._turn.id, error=str(exc))
+        if number < len(self._reply.messages):
+            await self.delete_from(number)  # what follows must stay below the message that replaces it
+        elif exc.reason in FINAL:
+            raise exc
+        elif exc.reason not in UNTHREADABLE and plainer is not None:
+            return plainer
+        elif exc.reason not in self.REFUSED_CONTENT and self._writer.target.thread_ts:
+            await self._leave_thread()
+        else:
+            raise exc
+        return [content]
+
+    def may_stay(self, exc: Rejected) -> bool:
+        return exc.reason in self.UNDELETABLE or (exc.retry_after is None and exc.reason not in FINAL)
+
+    async def _leave_thread(self) -> None:
+        """Goes on outside of the thread. An attempt before this one may have posted there already."""
+        self._reply.unthreaded = True
+        self._reply.needs_lookup = not self._outbox.first_attempt
+        await self.resolve_doubt([])
 
     # ------------------------------------------------------------ messages
 
@@ -120,15 +170,27 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
             await self._writer.update(message, stopped)
 
     async def _end(self, message: SlackMessage, content: OutgoingMessage | None) -> None:
-        """Ends a stream, with the rest if it shows how that begins. It may be over already."""
+        """Ends a stream, with the rest if it shows how that begins. It may be over already.
+
+        If Slack refuses, it is ended with less and less. One that cannot be ended at all is left to chat.update, or to
+        another message in its place.
+        """
         fits = content is not None and message.shown is not None and content.text.startswith(message.shown)
         try:
             await self._writer.stop_stream(message, content if fits else None, ending=self._ending)
         except Rejected as exc:
-            if exc.reason in self.REFUSED_CONTENT and fits:
-                await self._end(message, None)
-            elif exc.reason not in STREAM_OVER:
+            if exc.retry_after is not None:
                 raise
+            if exc.reason in STREAM_OVER:
+                return
+            log.warning("stream not ended", turn=self._turn.id, error=str(exc))
+            if fits:
+                await self._end(message, None)
+            elif message.running_tools:
+                message.running_tools.clear()
+                await self._end(message, None)
+            else:
+                message.streaming = False
 
     # ------------------------------------------------------------ files
 
@@ -140,7 +202,11 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         try:
             await files.share(self._client, self._writer.target, self._outbox, self._turn.reply_files[number], file_id)
         except Rejected as exc:
-            await self.report_missing_file(number, exc)
+            if self._may_leave_thread(exc):
+                await self._leave_thread()
+                await self.finish_last_file()
+            else:
+                await self.report_missing_file(number, exc)
         else:
             await self._writer.save_file(number, file_id)
 
@@ -150,11 +216,30 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         async def save_unshared(file_id: str) -> None:
             await self._writer.save_file(number, f"{UNSHARED}{file_id}")
 
-        file_id = await files.upload(self._client, target, self._outbox, file, content, before_sharing=save_unshared)
-        await self._writer.save_file(number, file_id)
+        try:
+            file_id = await files.upload(
+                self._client, target, self._outbox, file, content, before_sharing=save_unshared
+            )
+        except Rejected as exc:
+            if not self._may_leave_thread(exc):
+                raise
+            await self._leave_thread()
+            await self.finish_last_file()
+        else:
+            await self._writer.save_file(number, file_id)
 
     async def post_missing_file(self, text: str, number: int) -> None:
-        await self._writer.post_file_line(OutgoingMessage(escaped(text), plain=True), number)
+        line = OutgoingMessage(escaped(text), plain=True)
+        try:
+            await self._writer.post_file_line(line, number)
+        except Rejected as exc:
+            if not self._may_leave_thread(exc):
+                raise
+            await self._leave_thread()
+            await self._writer.post_file_line(line, number)
+
+    def _may_leave_thread(self, exc: Rejected) -> bool:
+        return exc.reason in UNTHREADABLE and bool(self._writer.target.thread_ts)
 
 
 def plain_messages(markdown: str) -> list[OutgoingMessage]:

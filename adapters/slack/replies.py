@@ -9,8 +9,8 @@ HELP = """\
 I pass on what you write to an assistant, and bring its reply.
 • Write to me directly, or mention me in a channel. {scope}
 • Attach images or documents, if that is what it is about.
-• `stop`, or the Stop button, ends what I am working on. `reset` makes me forget what was said; in a channel, mention \
-me with it.
+• `stop`, or the Stop button, ends what I am working on (so does `cancel`, while I am). `reset` makes me \
+forget what was said; in a channel, mention me with it.
 • As long as I have not begun with a message, you can edit it, or delete it."""
 REMEMBERED = {
     "topic": "I remember what was said in a thread; a new message begins a new one.",

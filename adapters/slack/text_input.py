@@ -16,6 +16,15 @@ TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
 docs.slack.dev/messaging/formatting-message-text#escaping"""
 ENTITIES = {"amp": "&", "lt": "<", "gt": ">"}
 ESCAPES = str.maketrans({character: f"&{name};" for name, character in ENTITIES.items()})
+CALL = r"<(?:@|!subteam\^)[^<>\n]+>"
+GREETING = r"(?:hi|hey|hello|hallo|dear|ok|okay|thanks|thank you|fyi|cc)\b[\s,:]*"
+CALL_FIRST = re.compile(rf"\s*(?:{GREETING})?{CALL}", re.IGNORECASE)
+CALL_LAST = re.compile(rf"[,;.!?]\s*{CALL}\s*[.!?]*\s*\Z")
+WORDS = re.compile(r"\w+")
+NO_PREVIEW = "no preview available"
+"""What Slack gives as the fallback of an attachment that it cannot describe."""
+LONGEST_QUOTE = 8000
+"""Characters."""
 DEEPEST = 6
 """Levels of rich text that are read: Slack nests text in sections, in lists, in blocks."""
 
@@ -37,7 +46,22 @@ def readable(text: str, bot_user: str = "") -> str:
 
 def kind_of(text: str) -> MessageKind:
     """Returns what a readable text asks for: a command may be written with or without a slash."""
-    return text_input.kind_of(text_input.bare_word(text).removeprefix("/"))
+    return text_input.bare_kind(command_word(text))
+
+
+def command_word(text: str) -> str:
+    """Returns a readable text as it is compared with commands."""
+    return text_input.bare_word(text).removeprefix("/")
+
+
+def may_answer(text: str) -> bool:
+    """Tells whether a command may as well answer a question."""
+    return command_word(text) in text_input.ANSWERS
+
+
+def calls_others(text: str) -> bool:
+    """Tells whether a text in Slack's markup calls upon somebody: "<@U1> can you …?", "can you …, <@U1>?"."""
+    return bool(CALL_FIRST.match(text) or CALL_LAST.search(text))
 
 
 def _readable_token(bot_user: str, token: re.Match[str]) -> str:
@@ -77,30 +101,79 @@ def _link(url: str, label: str) -> str:
 
 def whole(message: Fields, bot_user: str) -> str:
     """Returns all that a message says, with what it forwards, as plain text."""
-    parts: Sequence[str] = [readable(written(message), bot_user), *map(attachment_text, enclosed(message))]
-    return "\n\n".join(filter(None, parts))
+    return "\n\n".join(filter(None, [readable(written(message), bot_user), *enclosed_texts(message)]))
 
 
 def written(message: Fields) -> str:
-    """Returns the text in Slack's markup; the blocks' text where an app posted blocks only."""
-    return text_in(message, "text") or "\n".join(filter(None, map(_flat, objects_in(message, "blocks"))))
+    """Returns the text in Slack's markup, with what only its blocks say.
+
+    The text of a person's message is that of its rich text; the text of an app's may be a summary of its blocks.
+    """
+    text, blocks = text_in(message, "text"), objects_in(message, "blocks")
+    if text and not _is_of_app(message):
+        blocks = [block for block in blocks if block.get("type") != "rich_text"]
+    said = [part for part in map(_flat, blocks) if part and not _says(text, part)]
+    return "\n".join(said if said and _says("\n".join(said), text) else [text, *said])
+
+
+def _is_of_app(message: Fields) -> bool:
+    return bool(message.get("bot_id") or message.get("app_id") or "user" not in message)
+
+
+def _says(text: str, part: str) -> bool:
+    """Tells whether a text has the words of another in their order."""
+    return f" {_words(part)} " in f" {_words(text)} " if _words(part) else part in text
+
+
+def _words(text: str) -> str:
+    return " ".join(WORDS.findall(readable(text).casefold()))
 
 
 def enclosed(message: Fields) -> Iterator[Fields]:
-    """Yields the attachments that are part of the message: forwarded messages and apps' content, not link previews."""
+    """Yields the attachments that are part of the message: messages that it forwards or links, and apps' content.
+
+    Previews of other links are not.
+    """
     for attachment in objects_in(message, "attachments"):
-        if attachment.get("is_share") or not attachment.get("from_url"):
+        if attachment.get("is_share") or attachment.get("is_msg_unfurl") or not attachment.get("from_url"):
             yield attachment
+
+
+def enclosed_texts(message: Fields) -> list[str]:
+    return list(filter(None, map(attachment_text, enclosed(message))))
+
+
+def is_linked(attachment: Fields) -> bool:
+    """Tells whether it is a message that a link leads to. One that is forwarded is unfurled too."""
+    return bool(attachment.get("is_msg_unfurl")) and not attachment.get("is_share")
 
 
 def attachment_text(attachment: Fields) -> str:
     """Returns an attachment as plain text; "" if it has none."""
-    body = written(attachment) or "\n".join(_quoted_blocks(attachment)) or text_in(attachment, "fallback")
+    body = written(attachment) or "\n".join(_quoted_blocks(attachment)) or _fallback(attachment)
     facts = [f"{text_in(field, 'title')}: {text_in(field, 'value')}" for field in objects_in(attachment, "fields")]
     parts = [text_in(attachment, "pretext"), text_in(attachment, "title"), body, *facts]
     text = "\n".join(readable(part) for part in parts if part)
     author = readable(text_in(attachment, "author_name")) or "somebody"
+    if is_linked(attachment):
+        return _linked(attachment, author, text)
     return text_input.forwarded(author, text) if text and attachment.get("is_share") else text
+
+
+def _linked(attachment: Fields, author: str, text: str) -> str:
+    """Returns a message that a link leads to, as a quotation. Its files are named only."""
+    names = [text_in(file, "name") or text_in(file, "title") for file in objects_in(attachment, "files")]
+    said = "\n".join(filter(None, [text, *(f"[attached: {name}]" for name in names if name)]))
+    if len(said) > LONGEST_QUOTE:
+        said = f"{said[:LONGEST_QUOTE].rstrip()} […]"
+    channel = text_in(attachment, "channel_name")
+    where = f" in #{channel}" if channel else ""
+    return f"The link leads to a message of {author}{where}:\n{quoted(said)}" if said else ""
+
+
+def _fallback(attachment: Fields) -> str:
+    text = text_in(attachment, "fallback")
+    return "" if text.strip("[]. ").casefold() == NO_PREVIEW else text
 
 
 def _quoted_blocks(attachment: Fields) -> Iterator[str]:
@@ -115,8 +188,23 @@ def _flat(element: Fields, depth: int = 0) -> str:
         return LEAVES[kind](element)
     if depth == DEEPEST:
         return ""
+    if isinstance(element.get("rows"), list):
+        return _table(element["rows"], depth)
     inner = [object_in(element, "text"), *objects_in(element, "elements"), *objects_in(element, "fields")]
     return STYLES.get(kind, _lines)([_flat(child, depth + 1) for child in inner if child])
+
+
+def _table(rows: Sequence[object], depth: int) -> str:
+    """Returns a table in Markdown. docs.slack.dev/reference/block-kit/blocks/table-block"""
+    found = [[_cell(cell, depth) for cell in row] for row in rows if isinstance(row, list)]
+    rule = [["---"] * len(row) for row in found[:1]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (*found[:1], *rule, *found[1:]))
+
+
+def _cell(cell: object, depth: int) -> str:
+    """Returns a cell in one line. In a link or a mention "|" is Slack's."""
+    said = " ".join((_flat(cell, depth + 1) if isinstance(cell, Mapping) else "").split())
+    return said if "<" in said else said.replace("|", "\\|")
 
 
 def _lines(parts: Sequence[str]) -> str:
@@ -157,6 +245,8 @@ def _labelled(element: Fields) -> str:
 
 LEAVES: Mapping[str, Callable[[Fields], str]] = {
     "text": _styled,
+    "raw_text": partial(_escaped, "text"),
+    "raw_number": lambda element: str(element.get("text") or element.get("value") or ""),
     "markdown": partial(_escaped, "text"),
     "plain_text": partial(_escaped, "text"),
     "mrkdwn": lambda element: text_in(element, "text"),

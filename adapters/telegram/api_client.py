@@ -89,6 +89,8 @@ class TelegramClient(ApiClient):
         self._slots = asyncio.Semaphore(CONCURRENT_CALLS)
         self._http = HttpClient()
         self._made_bot: _Bot | None = None
+        self._token_works = False
+        """Whether a call has succeeded: then it is the method, and not the token, that a server does not know."""
 
     @property
     def bot_id(self) -> str:
@@ -96,7 +98,7 @@ class TelegramClient(ApiClient):
         return self._token.get_secret_value().partition(":")[0]
 
     def translate(self, method: str, exc: Exception) -> DeliveryError:
-        return translate(method, exc)
+        return translate(method, exc, token_works=self._token_works)
 
     async def call(
         self,
@@ -187,8 +189,11 @@ class TelegramClient(ApiClient):
             try:
                 async with self._slots, asyncio.timeout(seconds + CONNECT_SECONDS):
                     if method.islower():
-                        return await getattr(bot, method)(**args, read_timeout=seconds)
-                    return await bot.send(method, args, seconds)
+                        answer = await getattr(bot, method)(**args, read_timeout=seconds)
+                    else:
+                        answer = await bot.send(method, args, seconds)
+                    self._token_works = True
+                    return answer
             except BadRequest as exc:
                 if changes_nothing(exc):
                     return True

@@ -82,9 +82,15 @@ class Broken(NetworkError):
         self.problem = problem
 
 
-def translate(method: str, exc: Exception) -> DeliveryError:
-    """Returns our error for whatever a call raised."""
+def translate(method: str, exc: Exception, *, token_works: bool = False) -> DeliveryError:
+    """Returns our error for whatever a call raised. ``token_works``: whether another call succeeded with the token."""
+    if token_works and isinstance(exc, InvalidToken) and method != FILE_CONTENT and "unauthorized" not in _words(exc):
+        return _no_method(method, exc)
     return handler_for(TABLE, type(exc), ERRORS.interrupted)(method, exc)
+
+
+def _words(exc: Exception) -> str:
+    return str(exc).lower()
 
 
 def changes_nothing(exc: Exception) -> bool:
@@ -144,7 +150,7 @@ def _not_found(method: str, exc: Exception) -> DeliveryError:
     """Handles a path that Telegram does not know, because of an unknown method or an unknown token in it."""
     if method == FILE_CONTENT:
         return _rejected(method, "it is gone", Reason.FILE)
-    known = "unauthorized" in str(exc).lower() or (method.islower() and "method" not in str(exc).lower())
+    known = "unauthorized" in _words(exc) or (method.islower() and "method" not in str(exc).lower())
     return _rejected(method, _said(exc), Reason.TOKEN if known else Reason.NO_METHOD)
 
 

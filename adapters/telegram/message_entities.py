@@ -93,6 +93,18 @@ def mentions_bot(message: Fields, me: BotIdentity) -> bool:
     return any(span.mentions_bot(text, me) for span in found)
 
 
+def calls_others(message: Fields, me: BotIdentity) -> bool:
+    """Tells whether a message begins with a mention of somebody else, or names another bot, and not this one.
+
+    Usernames of bots end in "bot": core.telegram.org/bots/features#creating-a-new-bot
+    """
+    text, found = written(message)
+    called = [span for span in found if span.kind in ("mention", "text_mention")]
+    if any(span.mentions_bot(text, me) for span in called):
+        return False
+    return any(not text[: span.start].strip() or text[: span.end].lower().endswith("bot") for span in called)
+
+
 def readable(text: str, found: Sequence[EntitySpan], me: BotIdentity) -> str:
     """Returns a text as Markdown, with the addresses of its links, and with formatting that says something.
 

@@ -42,6 +42,11 @@ class ParsedMessage:
         return number_in(object_in(text_input.replied_to(self.message), "from"), "id") == self.me.id
 
     @property
+    def calls_others(self) -> bool:
+        """Whether it is for somebody else, even if it replies to a message of the bot's."""
+        return message_entities.calls_others(self.message, self.me)
+
+    @property
     def in_channel_inbox(self) -> bool:
         """Whether it is a direct message to a channel. The bot does not answer there: such chats have other topics."""
         return bool(object_in(self.message, "chat").get("is_direct_messages"))

@@ -7,8 +7,9 @@ STARTED_WITH = "(started the conversation by a link that says: {payload})"
 HELP_WANTED = """\
 (asks for help: what you can do for them, and how you are used in Telegram)
 These commands work here: /new forgets what was said and begins anew (/reset does the same), /stop ends what you are \
-working on (/cancel does the same), /help asks this. {scope} {groups} Photos, documents and voice messages may be sent \
-to you. A message that you have not begun with can still be edited."""
+working on (/cancel does the same), /help asks this; in private chats the words reset and stop alone do the same. \
+{scope} {groups} Photos, documents and voice messages may be sent to you. A message that \
+you have not begun with can still be edited."""
 REMEMBERED = {
     "topic": "You remember what was said in a chat, or in one topic of it; another topic is another conversation.",
     "chat": "You remember what was said in a chat, whoever said it and in whichever topic.",

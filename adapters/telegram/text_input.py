@@ -10,19 +10,16 @@ from typing import Any
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, storable, text_in
+from adapters.base.text_input import SOMEBODY
 from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
 from gateway.domain.models import MessageKind
 
 COMMANDS = text_input.RESETS | text_input.STOPS | {"start", "help"}
-BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})
-"""Commands that work without a slash. "New" does not: it may answer a question, and a reset cannot be undone."""
 
 COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 """core.telegram.org/bots/features#commands"""
 LONGEST_CONTEXT = 2000
-SOMEBODY = "somebody"
-"""Stands for a name that Telegram does not tell."""
 LONGEST_NAME = 100
 CUT = " […]"
 DEEPEST = 80
@@ -59,8 +56,12 @@ def command_of(text: str) -> Command | None:
 
 def kind_of(text: str) -> MessageKind:
     """Returns what a text without a slash asks for."""
-    word = text_input.bare_word(text)
-    return text_input.kind_of(word) if word in BARE_COMMANDS else MessageKind.PROMPT
+    return text_input.bare_kind(text_input.bare_word(text))
+
+
+def may_answer(text: str) -> bool:
+    """Tells whether a text that is a command may as well answer a question."""
+    return text_input.bare_word(text) in text_input.ANSWERS
 
 
 def question(command: Command | None, text: str, help_wanted: str) -> str:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object
+from adapters.base.text_input import SOMEBODY
 from adapters.base.update_handler import parse_safely
-from adapters.telegram import replies, text_input
+from adapters.telegram import attachments, replies, text_input
 from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
@@ -37,24 +38,20 @@ ALBUM_SECONDS = 2.0
 GROUPS = ("group", "supergroup")
 LARGEST_UPDATE_ID = 2**63
 
-SERVICE_FIELDS = frozenset(
+WRITTEN_FIELDS = frozenset(
     {
-        *("boost_added", "channel_chat_created", "chat_background_set", "chat_owner_changed", "chat_owner_left"),
-        *("chat_shared", "checklist_tasks_added", "checklist_tasks_done", "community_chat_added"),
-        *("community_chat_removed", "connected_website", "delete_chat_photo", "direct_message_price_changed"),
-        *("forum_topic_closed", "forum_topic_created", "forum_topic_edited", "forum_topic_reopened"),
-        *("general_forum_topic_hidden", "general_forum_topic_unhidden", "gift", "gift_upgrade_sent"),
-        *("giveaway_completed", "giveaway_created", "group_chat_created", "left_chat_member", "managed_bot_created"),
-        *("message_auto_delete_timer_changed", "new_chat_member", "new_chat_members", "new_chat_participant"),
-        *("new_chat_photo", "new_chat_title", "paid_message_price_changed", "passport_data", "pinned_message"),
-        *("poll_option_added", "poll_option_deleted", "proximity_alert_triggered", "refunded_payment"),
-        *("successful_payment", "suggested_post_approval_failed", "suggested_post_approved"),
-        *("suggested_post_declined", "suggested_post_paid", "suggested_post_refunded", "supergroup_chat_created"),
-        *("unique_gift", "users_shared", "video_chat_ended", "video_chat_participants_invited"),
-        *("video_chat_scheduled", "video_chat_started", "web_app_data", "write_access_allowed"),
+        *("text", "caption", "photo", "paid_media", "live_photo", "giveaway", "giveaway_winners"),
+        *attachments.DEFAULTS,
+        *text_input.CONTENT,
     }
 )
-"""Fields of service messages, which report an event and which no person wrote. core.telegram.org/bots/api#message"""
+"""Fields of which a message has one that somebody wrote. Any other message reports an event, perhaps of a kind that is
+newer than this list. core.telegram.org/bots/api#message"""
+
+
+def is_written(message: Fields) -> bool:
+    """Tells whether somebody wrote a message."""
+    return not WRITTEN_FIELDS.isdisjoint(message)
 
 
 class UpdateParser:
@@ -111,7 +108,7 @@ class UpdateParser:
         context = _target(message, self._author(message))
         if move := self._move(message, context):
             return ParsedUpdate(events=(move,))
-        if not context.user or not SERVICE_FIELDS.isdisjoint(message) or not self._allows(context):
+        if not context.user or not is_written(message) or not self._allows(context):
             return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
         messages = tuple(self._messages(context, parsed))
@@ -132,7 +129,9 @@ class UpdateParser:
         base = Message(key, message_id, parsed.own, context.user, address, context=self._speaker(context, parsed))
         match self._kind(context, parsed):
             case MessageKind.STOP:
-                yield replace(base, kind=MessageKind.STOP, may_start_conversation=False)
+                answers = not parsed.command and text_input.may_answer(parsed.own)
+                opens = answers and self._is_addressed(context, parsed)
+                yield replace(base, kind=MessageKind.STOP, may_start_conversation=opens, only_if_running=answers)
             case MessageKind.RESET:
                 yield replace(base, kind=MessageKind.RESET, may_start_conversation=self._is_addressed(context, parsed))
                 if parsed.command and parsed.command.rest:
@@ -149,7 +148,7 @@ class UpdateParser:
         if context.direct or self._scope == "user" or not self._has_names:
             return None
         name = text_input.author_of(parsed.message, self._me)
-        return ChatContext(name if clean_name(name) else text_input.SOMEBODY)
+        return ChatContext(name if clean_name(name) else SOMEBODY)
 
     def _author(self, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.
@@ -182,7 +181,9 @@ class UpdateParser:
 
     def _is_addressed(self, context: TelegramTarget, parsed: ParsedMessage) -> bool:
         """Tells whether the bot is meant beyond doubt: a reset by mistake cannot be undone."""
-        return context.direct or self._groups == "always" or parsed.mentions_bot or parsed.replies_to_bot
+        if context.direct or self._groups == "always" or parsed.mentions_bot:
+            return True
+        return parsed.replies_to_bot and not parsed.calls_others
 
     def _kind(self, context: TelegramTarget, parsed: ParsedMessage) -> MessageKind:
         """A bare word is a command too, except to a business: there, "cancel" may be about an order."""
@@ -199,7 +200,14 @@ class UpdateParser:
         if not context.user or not written(message)[0]:
             return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
-        return ParsedUpdate(events=(MessageEdited(NAME, self._message_id(context, parsed), parsed.text(self._help)),))
+        edit = MessageEdited(NAME, self._message_id(context, parsed), parsed.text(self._help))
+        return ParsedUpdate(tuple(self._called_by_edit(context, parsed)), (edit,))
+
+    def _called_by_edit(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
+        """Yields what an edit addresses to the bot; it has the id of the original, should that be known."""
+        if not context.direct and parsed.mentions_bot and self._allows(context) and self._is_for_bot(context, parsed):
+            for message in self._messages(context, parsed):
+                yield replace(message, album_item_id="", debounce_seconds=0.0)
 
     def _deleted(self, deleted: Fields) -> ParsedUpdate:
         """Telegram reports deleted messages for business chats only."""

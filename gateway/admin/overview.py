@@ -66,6 +66,7 @@ class OverviewPage:
             minutes=(window.now - window.since) / 60,
             shares=[_platform_totals(each, tallies, depths) for each in chosen],
             waiting=sum(depth.unfinished for depth in depths),
+            parked=sum(sum(depth.parked.values()) for depth in depths),
             oldest=max((depth.oldest_age_seconds for depth in depths), default=0.0),
             plots=plots,
             drawn=[asdict(plot) for plot in plots],

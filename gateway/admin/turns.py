@@ -29,6 +29,7 @@ class TurnPages:
             stages=timeline.stages(turn),
             retriable=operations.is_retriable(turn),
             retried_as=timeline.retried_as(turn),
+            waits_for=operations.parking_text(turn),
             retry_of=timeline.retry_of(turn),
             verdicts=self._context.store.feedback_on(turn.id),
         )

@@ -32,7 +32,7 @@ REASONING_MODEL = re.compile(r"(?<![a-z])(?:r1|qwq|thinking|reasoner|reasoning)(
 """Names of models whose chat templates begin the reasoning, so that its opening mark is not in the answer."""
 
 
-class Line:
+class LineSoFar:
     """What is to be known of a line while it is written, so that each piece is read once."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class ReplyFilter:
         self._inner: list[str] = []
         self._said: list[str] = []
         self._thoughts: list[str] = []
-        self._line = Line()
+        self._line = LineSoFar()
         self._in_fence = False
         self._strip = False
         self._is_wrapped = False
@@ -248,7 +248,7 @@ class ReplyFilter:
         self.ended_unopened_thought = self.ended_unopened_thought or (is_orphan and not self._thoughts)
         self._thoughts.append(self.text)
         self.retracted = True
-        self._said, self._line, self._in_fence, self._strip = [], Line(), False, True
+        self._said, self._line, self._in_fence, self._strip = [], LineSoFar(), False, True
 
     def _say(self, text: str) -> str:
         if self._strip:
@@ -261,7 +261,7 @@ class ReplyFilter:
         self._line.add(first)
         for other in others:
             self._in_fence ^= self._line.is_fence
-            self._line = Line()
+            self._line = LineSoFar()
             self._line.add(other)
         return text
 

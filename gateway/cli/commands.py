@@ -70,6 +70,7 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_backlog=settings.max_backlog,
             max_queue=settings.max_queue,
             max_queue_per_platform=settings.max_queue_per_platform,
+            max_caller_share=settings.max_caller_share,
         )
 
 

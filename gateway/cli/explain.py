@@ -10,6 +10,8 @@ from decimal import Decimal
 
 import click
 
+from gateway import operations
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import InputError
 from gateway.domain.models import Conversation, Message, MessageKind, ThreadId
 from gateway.policy.rules import MILLION, MINUTE, ApplicableBudget, Rules, UserRateLimit
@@ -41,6 +43,8 @@ class ExplainContext:
     max_queue: int
     """Unfinished turns allowed in all."""
     max_queue_per_platform: int
+    max_caller_share: float
+    """The part of that which one caller may have."""
 
 
 OpenExplainContext = Callable[[], AbstractContextManager[ExplainContext]]
@@ -244,11 +248,18 @@ def _rate_finding(limit: UserRateLimit, wait_seconds: float) -> Finding:
 def _queue_findings(context: ExplainContext, message: Message, conversation: Conversation | None) -> Iterator[Finding]:
     platform = message.key.platform
     turns = context.store.transcript(conversation.id, limit=context.max_backlog) if conversation else ()
-    waiting = {depth.platform: depth.unfinished for depth in context.store.queue_depths()}
+    depths = context.store.queue_depths()
+    waiting = {depth.platform: depth.unfinished for depth in depths}
+    shares = next((depth.by_share for depth in depths if depth.platform == platform), {})
+    places = SharedPlaces(context.max_queue_per_platform, context.max_caller_share, shares)
     yield _queue_finding(
         "backlog", sum(not turn.state.is_resolved for turn in turns), context.max_backlog, "in this conversation"
     )
+    for turn in turns:
+        if turn.is_parked:
+            yield Finding("waits", f"the turn {turn.id} before it waits for: {operations.parking_text(turn)}")
     yield _queue_finding("queue", waiting.get(platform, 0), context.max_queue_per_platform, f"on {platform}")
+    yield _queue_finding("", shares.get(message.share, 0), places.limit_of(message.share), "from this caller")
     yield _queue_finding("", sum(waiting.values()), context.max_queue, "in all")
 
 

@@ -207,6 +207,7 @@ def _details(turn: Turn, feedback: Sequence[Feedback]) -> Iterator[tuple[str, st
     yield "where", ", ".join([key.platform, *(f"{name} {part}" for name, part in parts.items() if part)])
     yield "conversation", f"{turn.conversation_id}, turn {turn.seq} of it"
     yield "user", message.author
+    yield "waits for", operations.parking_text(turn)
     yield "erased", "" if turn.erased_at is None else iso(turn.erased_at)
     yield message.kind.value, message.text_with_attachments
     yield "reply", "\n".join([*([turn.reply] if turn.reply else []), *(f"[{file.name}]" for file in turn.reply_files)])

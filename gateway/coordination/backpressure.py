@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import Message, MessageKind
 from gateway.ports.store import QueueDepth
 
 RETRY_AFTER = 10.0
 OVERLOADED_MESSAGE = "Too many messages wait for an answer right now. Please send this one again in a minute."
+CALLER_QUEUE_FULL = "caller_queue_full"
+SHARE_MESSAGE = (
+    "{limit} of your messages wait for an answer, the most that one caller may have waiting just now "
+    "(MAX_CALLER_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute."
+)
 
 
 class Backpressure:
@@ -19,25 +25,35 @@ class Backpressure:
     Other processes accept messages too, so the limits may be exceeded by what they accept between two refreshes.
     """
 
-    def __init__(self, *, max_total: int, max_per_platform: int) -> None:
-        """``max_total``: the limit of unfinished turns in total; ``max_per_platform``: of each platform."""
+    def __init__(self, *, max_total: int, max_per_platform: int, caller_share: float = 1.0) -> None:
+        """``max_total``: the limit of unfinished turns in total; ``max_per_platform``: of each platform;
+        ``caller_share``: the part of a platform's that one caller may have, see ``SharedPlaces``.
+        """
         self._max_total = max_total
         self._max_per_platform = max_per_platform
-        self._unfinished: dict[str, int] = {}
+        self._caller_share = caller_share
+        self._platforms: dict[str, SharedPlaces] = {}
         self._lock = threading.Lock()
 
     def refresh(self, depths: Sequence[QueueDepth]) -> None:
         """Sets the counts to what the database holds now. Called periodically by Maintenance."""
         with self._lock:
-            self._unfinished = {depth.platform: depth.unfinished for depth in depths}
+            self._platforms = {
+                depth.platform: self._places(depth.by_share or {"": depth.unfinished}) for depth in depths
+            }
 
     def admit(self, message: Message) -> None:
         """Counts a message that is about to be recorded. Raises Overloaded, but only for prompts."""
         if message.kind is not MessageKind.PROMPT:
             return
-        platform = message.key.platform
         with self._lock:
-            waiting = self._unfinished.get(platform, 0)
-            if waiting >= self._max_per_platform or sum(self._unfinished.values()) >= self._max_total:
+            places = self._platforms.setdefault(message.key.platform, self._places({}))
+            total = sum(each.total for each in self._platforms.values())
+            if places.total >= self._max_per_platform or total >= self._max_total:
                 raise Overloaded(OVERLOADED_MESSAGE, retry_after=RETRY_AFTER)
-            self._unfinished[platform] = waiting + 1
+            if not places.try_take(message.share):
+                limit = places.limit_of(message.share)
+                raise Overloaded(SHARE_MESSAGE.format(limit=limit), code=CALLER_QUEUE_FULL, retry_after=RETRY_AFTER)
+
+    def _places(self, by_share: Mapping[str, int]) -> SharedPlaces:
+        return SharedPlaces(min(self._max_per_platform, self._max_total), self._caller_share, by_share)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, Protocol
+from urllib.parse import quote
 
 from gateway.domain.context import ChatContext, clean_name
 
@@ -127,6 +128,13 @@ class Message:
     """The trace it belongs to, as a W3C ``traceparent``; empty without tracing."""
     author_workspace: str = ""
     """The author's own workspace, if it is not that of the conversation. Not stored."""
+    stops_channel: bool = False
+    """Whether a STOP also cancels what its author has unfinished in the channel's other conversations. Not stored."""
+    only_if_running: bool = False
+    """Whether a STOP is a PROMPT where there is nothing to cancel: the word may answer a question. Not stored."""
+    max_from_author: int = 0
+    """How many turns of its author the conversation may have had in a day; beyond that it is dropped, so that two bots
+    cannot answer each other for ever. 0: no limit. Not stored."""
     caller: str = ""
     """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
 
@@ -137,6 +145,19 @@ class Message:
     def own_text(self) -> str:
         """Returns the text with one line per attached file."""
         return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
+
+    @property
+    def share(self) -> str:
+        """Whose share of places and queues it takes: the verified caller's, else the author's, else the channel's."""
+        key = self.key
+        parts: tuple[str, ...]
+        if self.caller:
+            parts = (key.platform, "caller", self.caller)
+        elif self.author:
+            parts = (key.platform, "user", key.workspace, self.author)
+        else:
+            parts = (key.platform, "channel", key.workspace, key.channel)
+        return " ".join(quote(part, safe="") for part in parts)
 
     @property
     def text_with_attachments(self) -> str:
@@ -260,6 +281,27 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Parking:
+    """Why a turn waits in the table, without a lease. Times are seconds since the epoch by the database's clock."""
+
+    reason: str
+    """What it waits for, in a word for the operator, such as ``budget``."""
+    key: str = ""
+    """What ends the wait early, see ``Store.wake``; empty: only time does."""
+    since: float = 0.0
+    """When it was first parked for this reason."""
+    expires_at: float = 0.0
+    """When it no longer waits for this reason."""
+    woken_at: float | None = None
+    """When it was claimed again; None: it still waits."""
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the turn was claimed again because its time was up."""
+        return self.woken_at is not None and self.woken_at >= self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One message and its outcome: the unit of work, of retry and of audit.
 
@@ -294,6 +336,13 @@ class Turn:
     delivered_at: float | None = None
     erased_at: float | None = None
     """When its content was erased: message, reply and author are empty since then."""
+    parking: Parking | None = None
+    """Why it waits, or last waited, in the table."""
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
+        return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +377,8 @@ class Claim:
     conversation: Conversation
     turn: Turn
     first_attempt: bool = True
+    share: str = ""
+    """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,12 +297,19 @@ class _QueueCollector(Collector):
             "gateway_queue_age_seconds", "Seconds since the oldest unfinished turn was received.", labels=BY_PLATFORM
         )
         up.add_metric((), depths is not None)
+        parked = GaugeMetricFamily(
+            "gateway_queue_parked_turns",
+            "Turns that wait for something, such as a budget, and occupy no process meanwhile.",
+            labels=("platform", "reason"),
+        )
         if depths is not None:
             idle = {platform: QueueDepth(platform, 0, 0.0) for platform in platforms}
             for depth in (idle | {depth.platform: depth for depth in depths}).values():
                 turns.add_metric((depth.platform,), depth.unfinished)
                 age.add_metric((depth.platform,), max(depth.oldest_age_seconds, 0.0))
-        return (up, turns, age)
+                for reason, count in depth.parked.items():
+                    parked.add_metric((depth.platform, reason), count)
+        return (up, turns, age, parked)
 
 
 # ---------------------------------------------------------------- several processes

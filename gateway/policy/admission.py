@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway import logs
@@ -20,8 +18,11 @@ from gateway.ports.store import Store
 
 BUDGET_EXHAUSTED, RATE_LIMITED = "budget_exhausted", "rate_limited"
 CONTENDED_RETRY_SECONDS = 60.0
-FIRST_RETRY_DELAY, MAX_RETRY_DELAY = 0.5, 5.0
-"""Seconds between two checks of a contended budget, unless a turn of this process ends earlier."""
+BUDGET = "budget"
+"""Why a turn is parked: running turns may use up the rest of its budget."""
+FIRST_RETRY_DELAY = 0.5
+"""Seconds until a contended budget is checked again, unless a turn that it pays for ends earlier. Then the pause is as
+long as the turn has waited already: nobody is woken for nothing often, and a lost wake-up costs no more than double."""
 
 EXHAUSTED_REPLIES = {
     BudgetScope.USER: "You have used up your budget for {now}. It resets on {anew}.",
@@ -64,6 +65,15 @@ class Denial:
     failure: Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The turn is to be parked with a key, and then to be admitted again."""
+
+    key: str
+    wake_seconds: float
+    max_seconds: float
+
+
 class AdmissionControl:
     """Admission control of one worker.
 
@@ -74,12 +84,13 @@ class AdmissionControl:
         self, rules: Rules, prices: Prices, budget_store: BudgetStore, store: AsyncStore, *, max_wait: float
     ) -> None:
         """``max_wait``: seconds for which a turn waits for running turns that may use up the rest of its budgets."""
+        self.on_woken: Callable[[], None] = lambda: None
+        """Called when parked turns may have been woken, as an embedded database tells nobody."""
         self._rules = rules
         self._prices = prices
         self._budget_store = budget_store
         self._store = store
         self._max_wait = max_wait
-        self._wait_queue = _WaitQueue()
 
     def denial_reason(self, message: Message) -> str | None:
         """Returns for the operator why a message is not answered at all; None when it is."""
@@ -91,8 +102,8 @@ class AdmissionControl:
         model = max(used.by_model, key=_tokens, default=ModelUsage("", NO_TOKENS)).model
         return Expense(sum((each.usage for each in used.by_model), NO_TOKENS), model, cost, used.is_estimate)
 
-    async def admit(self, turn: Turn) -> Grant | Denial:
-        """Decides whether a claimed turn may run, waiting if need be; reserves what it may cost until ``settle``.
+    async def admit(self, turn: Turn) -> Grant | Denial | Wait:
+        """Decides whether a claimed turn may run, or has to wait; reserves what it may cost until ``settle``.
 
         Does no I/O without limits and budgets, or when the assistant is not asked. A turn that is resumed after its
         process died was admitted before. Raises StoreUnavailable.
@@ -105,10 +116,10 @@ class AdmissionControl:
         # A turn's start never changes, so a process that resumes it charges the same day.
         at = turn.received_at if turn.started_at is None else turn.started_at
         applicable = self._rules.applicable_budgets(turn.message, at)
-        return await self._check_budgets(turn.id, applicable, at) if applicable else Grant(turn.id)
+        return await self._check_budgets(turn, applicable, at) if applicable else Grant(turn.id)
 
-    async def settle(self, grant: Grant, cost: int = 0) -> None:
-        """Charges a turn whose outcome is stored. Raises nothing.
+    async def settle(self, grant: Grant, cost: int | None) -> None:
+        """Charges a turn whose outcome is stored; None: one that has not run and is admitted again. Raises nothing.
 
         If this is not called or fails, the next admission within the same budget charges the turn.
         """
@@ -120,7 +131,7 @@ class AdmissionControl:
             log.warning(
                 "turn not charged yet; the next turn of its budget will do it", turn=grant.turn_id, error=str(exc)
             )
-        self._wait_queue.wake_next()
+        self.on_woken()
 
     async def settle_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
         """Charges a turn that was cancelled or deleted while it ran, see ``BudgetStore.charge_ended``. Raises nothing.
@@ -132,7 +143,7 @@ class AdmissionControl:
         except StoreUnavailable as exc:
             log.warning("ended turn not charged yet", turn=turn_id, error=str(exc))
             return False
-        self._wait_queue.wake_next()
+        self.on_woken()
         return charged
 
     async def abandoned(self, seconds: float, limit: int) -> Sequence[TurnId]:
@@ -160,28 +171,27 @@ class AdmissionControl:
     # ------------------------------------------------------------ budgets
 
     async def _check_budgets(
-        self, turn_id: TurnId, applicable: Sequence[ApplicableBudget], at: float
-    ) -> Grant | Denial:
+        self, turn: Turn, applicable: Sequence[ApplicableBudget], at: float
+    ) -> Grant | Denial | Wait:
         budgets = [share.budget for share in applicable]
-        loop = asyncio.get_running_loop()
-        deadline, delay = loop.time() + self._max_wait, FIRST_RETRY_DELAY
-        while True:
-            decision = await self._store.read(lambda _: self._budget_store.admit(turn_id, budgets))
-            if not decision.must_wait:
-                return await self._apply_decision(turn_id, applicable, decision, at)
-            if loop.time() + delay > deadline:
-                return Denial(
-                    Failure(
-                        BUDGET_EXHAUSTED, CONTENDED_REPLY, detail="running turns", retry_after=CONTENDED_RETRY_SECONDS
-                    )
-                )
-            await self._wait_queue.wait(delay)
-            delay = min(2 * delay, MAX_RETRY_DELAY)
+        decision = await self._store.read(lambda _: self._budget_store.admit(turn.id, budgets))
+        if decision.awaited_budget is None:
+            return await self._apply_decision(turn.id, applicable, decision, at)
+        parking = turn.parking if turn.parking is not None and turn.parking.reason == BUDGET else None
+        if parking is None:
+            return Wait(decision.awaited_budget.wake_key, FIRST_RETRY_DELAY, self._max_wait)
+        if parking.has_expired:
+            detail = "running turns"
+            return Denial(
+                Failure(BUDGET_EXHAUSTED, CONTENDED_REPLY, detail=detail, retry_after=CONTENDED_RETRY_SECONDS)
+            )
+        waited = (parking.woken_at or parking.since) - parking.since
+        return Wait(decision.awaited_budget.wake_key, max(waited, FIRST_RETRY_DELAY), self._max_wait)
 
     async def _apply_decision(
         self, turn_id: TurnId, applicable: Sequence[ApplicableBudget], decision: BudgetDecision, at: float
     ) -> Grant | Denial:
-        self._wait_queue.wake_next()  # the next waiting turn may have other budgets
+        self.on_woken()  # the decision woke the next waiting turn, which may have other budgets
         for share in applicable:
             if share.budget == decision.exhausted_budget:
                 log.info("turn denied by a budget", turn=turn_id, budget=share.budget.scope, period=share.budget.period)
@@ -219,27 +229,6 @@ class AdmissionControl:
             )
         notices = [_soft_limit_sentence(share, spent) for share, spent in first if share.scope in SOFT_LIMIT_NOTICES]
         return notices[0] if notices and self._rules.soft_limit_notices else ""
-
-
-class _WaitQueue:
-    """Turns that wait for a contended budget, in order: each time a turn ends, the first checks again."""
-
-    def __init__(self) -> None:
-        self._waiters: deque[asyncio.Future[None]] = deque()
-
-    async def wait(self, seconds: float) -> None:
-        """Waits until ``wake_next`` reaches this caller, at most ``seconds``."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await asyncio.wait((waiter,), timeout=seconds)
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-    def wake_next(self) -> None:
-        if self._waiters:
-            self._waiters.popleft().set_result(None)
 
 
 def check_budgets(rules: Rules, prices: Prices, model: str) -> CheckResult:

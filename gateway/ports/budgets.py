@@ -51,6 +51,16 @@ class Budget:
     serialised: bool = False
     """Whether its turns run one at a time. Then at most one turn exceeds the hard limit, whatever turns cost."""
 
+    @property
+    def wake_key(self) -> str:
+        """The key that wakes turns which wait for this budget."""
+        return wake_key(self.scope, self.period)
+
+
+def wake_key(scope: str, period: str) -> str:
+    """Returns ``Budget.wake_key`` of a budget."""
+    return f"budget {scope} {period}"
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsage:
@@ -70,8 +80,12 @@ class BudgetDecision:
     """Per budget, without the reservation of the turn itself."""
     exhausted_budget: Budget | None = None
     """The first budget that is used up: the turn may not run."""
-    must_wait: bool = False
-    """Running turns may use up the rest: ask again when one of them has ended."""
+    awaited_budget: Budget | None = None
+    """Running turns may use up the rest of this budget: ask again when one of them has ended."""
+
+    @property
+    def must_wait(self) -> bool:
+        return self.awaited_budget is not None
 
     @property
     def is_granted(self) -> bool:
@@ -92,12 +106,16 @@ class BudgetStore(Protocol):
 
         A reservation counts until its turn is charged. A turn whose outcome was stored but not charged, because its
         process died, is charged by the next call for the same budget.
+
+        A turn that need not wait wakes the next one that does: it may have been woken in its place.
         """
         ...
 
-    def charge(self, turn_id: TurnId, cost: int) -> None:
+    def charge(self, turn_id: TurnId, cost: int | None) -> None:
         """Charges the cost of an ended turn to each budget it was admitted to, and removes its reservations.
 
+        None: the turn has not run, and is admitted again later; only the reservations are removed.
+        Wakes for each of these budgets the turn that waits longest with its ``wake_key``, in the same transaction.
         Without a reservation it does nothing, so repeated calls charge a turn once.
         """
         ...

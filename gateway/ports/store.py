@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Event
 from typing import Protocol
@@ -199,8 +199,39 @@ class ReleaseLease:
     not_started: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ParkTurn:
+    """Puts the unfinished turn off and releases the lease. Result: None.
+
+    The turn keeps its place: nothing behind it in its conversation starts before it ends. Stop, cancel and forget end
+    it at once, so does a RESET behind it; edits reach it if it is ``not_started``. The conversation is claimable in
+    ``wake_seconds``, when its time is up, or when ``key`` is woken, whichever comes first. Who claims it checks again
+    what it waited for: it may have been woken early, or by an older version. A turn that was resolved in the meantime
+    is not parked: its conversation is claimable at once.
+    """
+
+    lease: Lease
+    turn: Turn
+    reason: str
+    """For the operator; see ``Parking``."""
+    wake_seconds: float
+    max_seconds: float
+    """How long the turn may be parked for this reason in all, counted from the first time."""
+    key: str = ""
+    not_started: bool = True
+    """As for ReleaseLease."""
+
+
 LeasedWrite = (
-    SetThread | SetRun | SetContext | RecordOutcome | AppendAuditEntry | SetPostedMessages | FinishTurn | ReleaseLease
+    SetThread
+    | SetRun
+    | SetContext
+    | RecordOutcome
+    | AppendAuditEntry
+    | SetPostedMessages
+    | FinishTurn
+    | ReleaseLease
+    | ParkTurn
 )
 WriteResult = Turn | Claim | LeaseLost | None
 
@@ -248,6 +279,35 @@ class QueueDepth:
     """How many."""
     oldest_age_seconds: float
     """Seconds since the oldest was received."""
+    parked: Mapping[str, int] = field(default_factory=dict)
+    """How many of them are parked, by reason."""
+    by_share: Mapping[str, int] = field(default_factory=dict)
+    """How many of them each share has."""
+
+
+class Places(Protocol):
+    """What a process still has room for, by share. No I/O."""
+
+    def try_take(self, name: str) -> bool:
+        """Takes a place for a share, and returns whether there was one."""
+        ...
+
+    def full_names(self) -> Sequence[str]:
+        """Returns shares for which there is no place."""
+        ...
+
+
+class _AnyPlaces:
+    """Places for everybody."""
+
+    def try_take(self, name: str) -> bool:  # noqa: ARG002  # all are alike
+        return True
+
+    def full_names(self) -> Sequence[str]:
+        return ()
+
+
+ANY_PLACES: Places = _AnyPlaces()
 
 
 class Store(KeyValueStore, Protocol):
@@ -268,7 +328,10 @@ class Store(KeyValueStore, Protocol):
         message may not start one, or what the database said about this message alone. A known message id is no error:
         its turn is the result; so is the turn of a message with the same id before it in ``requests``.
 
-        A message of kind STOP cancels the unresolved prompts before it, in the same transaction. A message with
+        A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
+        ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it
+        becomes a PROMPT where the conversation has no unfinished turn and there is nothing else to cancel. One of kind
+        RESET cancels the parked turn, if there is one. A message with
         ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no process before that time.
         Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
         """
@@ -317,6 +380,14 @@ class Store(KeyValueStore, Protocol):
 
     def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:
         """Returns the turn of a message."""
+        ...
+
+    def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:
+        """Returns how many turns of an author a conversation received in the last ``seconds``."""
+        ...
+
+    def stopped_in_channel(self, stop: Turn) -> bool:
+        """Returns whether a turn of the author was cancelled in the channel of a STOP since that was received."""
         ...
 
     def record_feedback(self, feedback: Feedback) -> bool:
@@ -369,10 +440,19 @@ class Store(KeyValueStore, Protocol):
         """
         ...
 
-    def claim(self, owner: str, platforms: Sequence[str], limit: int) -> Sequence[Claim]:
+    def claim(self, owner: str, platforms: Sequence[str], limit: int, places: Places = ANY_PLACES) -> Sequence[Claim]:
         """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
 
+        They go round over the shares (``Message.share``) that wait, from where the claim before stopped: of each its
+        oldest conversation, as long as ``places`` has a place for it. What was leased or parked comes first.
         A claim counts as an attempt at the oldest unfinished turn of the conversation; a queued turn becomes running.
+        """
+        ...
+
+    def wake(self, key: str, limit: int = 1) -> int:
+        """Makes up to ``limit`` turns claimable that are parked with a key, those that wait longest first.
+
+        Returns how many. One that another transaction holds just now is passed over; it wakes by its time.
         """
         ...
 

@@ -49,7 +49,7 @@ class AsgiApp(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
-class CoroutineRunner(Protocol):
+class RunOnLoop(Protocol):
     """Runs a coroutine on the loop that serves, and returns its result. Called from other threads."""
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T: ...
@@ -60,7 +60,7 @@ class ServedApp:
     """The application, the loop that it runs on, and its stop callbacks, which are called in the main thread."""
 
     app: AsgiApp
-    run: CoroutineRunner
+    run: RunOnLoop
     begin_stop: Callable[[float], None]
     """Called when the process is stopped, with the seconds left for running requests. Returns at once."""
     end_stop: Callable[[float], None]

@@ -59,6 +59,10 @@ MAX_THREADS_PER_TURN = 3
 MAX_RETRY_DELAY = 30.0
 MAX_PAID_RETRIES = 2
 """How often a run is retried whose answer was lost after the assistant had worked for it."""
+ASSISTANT = "assistant"
+"""Why a turn is parked: the assistant's server takes no more requests just now."""
+PARK_FROM_SECONDS = 1.0
+"""A shorter wait for the assistant's server is spent in memory."""
 LOOK_UP_SECONDS = 20.0
 """How long the end of a cancelled run is waited for, to learn what it used."""
 
@@ -68,6 +72,16 @@ STOPPED_REPLY = "Stopped."
 NOTHING_TO_STOP_REPLY = "There is nothing to stop."
 
 log = logs.get_logger(__name__)
+
+
+class RunPostponed(Exception):
+    """Nothing of the turn has reached the assistant yet, and it is to be asked later."""
+
+    def __init__(self, wake_seconds: float, max_seconds: float) -> None:
+        """``wake_seconds``: when; ``max_seconds``: how long the turn may be postponed in all."""
+        super().__init__()
+        self.wake_seconds = wake_seconds
+        self.max_seconds = max_seconds
 
 
 @dataclass
@@ -139,6 +153,8 @@ class AssistantRunner:
             meter=UsageMeter(self._lost_runs(claim) if same_backend and not claim.first_attempt else ()),
         )
         attempt.attachments = self._metered(attempt, attachments)
+        if _was_postponed(claim.turn):
+            attempt.failures = sum(entry.event is AuditEvent.RUN_RETRIED for entry in claim.turn.audit_log)
         return attempt
 
     def _lost_runs(self, claim: Claim) -> Sequence[RunId]:
@@ -203,7 +219,10 @@ class AssistantRunner:
     # ------------------------------------------------------------ running
 
     async def run_turn(self, attempt: RunAttempt) -> RunCompleted:
-        """Returns the reply. Called by the turn processor. Raises AssistantError when there is none, LeaseLost."""
+        """Returns the reply. Called by the turn processor.
+
+        Raises AssistantError when there is none, RunPostponed when it is to be called again later, LeaseLost.
+        """
         match attempt.turn.message.kind:
             case MessageKind.RESET:
                 return await self._reset(attempt)
@@ -222,17 +241,25 @@ class AssistantRunner:
         """Returns the reply to a STOP message. The turns it stops were cancelled when it was recorded."""
         before = await self._turns_before(turn)
         stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
+        if not stopped and turn.seq == 1:  # only one that stops in the whole channel begins a conversation
+            stopped = await self._store.read_with_retry(lambda store: store.stopped_in_channel(turn))
         return RunCompleted(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY)
 
     async def _ask(self, attempt: RunAttempt) -> RunCompleted:
         loop = asyncio.get_running_loop()
-        attempt.deadline = loop.time() + self._timeout
+        attempt.deadline = loop.time() + self._seconds_left(attempt.turn)
         try:
             async with asyncio.timeout_at(attempt.deadline):
                 return await self._run_with_retries(attempt)
         except TimeoutError:
             await self.stop(attempt)
             raise AssistantTimedOut(f"no answer within {self._timeout:g} s") from None
+
+    def _seconds_left(self, turn: Turn) -> float:
+        """Returns the seconds that a turn may take from now on. It had fewer before if it was postponed."""
+        if not _was_postponed(turn) or turn.parking is None or turn.parking.woken_at is None:
+            return self._timeout
+        return max(turn.parking.expires_at - turn.parking.woken_at, 0.0)
 
     async def stop(self, attempt: RunAttempt) -> None:
         """Cancels the run at the backend, if one may have started. Failures are logged and ignored."""
@@ -358,7 +385,13 @@ class AssistantRunner:
         )
         self._metrics.run_retried(attempt.turn.message.key.platform, exc.code)
         await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.RUN_RETRIED, detail=exc.code))
+        if pause >= PARK_FROM_SECONDS and not attempt.run_started and attempt.meter.used_nothing():
+            raise RunPostponed(pause, self._timeout)
         await asyncio.sleep(pause)
+
+
+def _was_postponed(turn: Turn) -> bool:
+    return turn.parking is not None and turn.parking.reason == ASSISTANT
 
 
 async def _set_thread(attempt: RunAttempt, thread: ThreadId | None, backend: str) -> None:

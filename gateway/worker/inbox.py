@@ -38,10 +38,13 @@ from gateway.ports.assistant import Assistant
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
-from gateway.ports.store import Store
+from gateway.ports.store import Places, Store
+from gateway.worker.early_items import EarlyItems
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
+
+DAY_SECONDS = 86400.0
 
 OVERLOADED_REPLY = (
     "Too many messages wait for an answer. I have not read this one, nor what comes after it until I have caught up: "
@@ -64,6 +67,10 @@ class WorkerHandle(Protocol):
         """
         ...
 
+    def places(self) -> Places:
+        """Returns a copy of the places that are left, by share."""
+        ...
+
     def is_processing(self, conversation_id: int) -> bool:
         """Returns whether this process works on a conversation."""
         ...
@@ -81,7 +88,7 @@ class WorkerHandle(Protocol):
         ...
 
     def interrupt_turn(self, turn_id: TurnId) -> None:
-        """Interrupts a turn if it runs in this process. No I/O."""
+        """Interrupts a turn that was cancelled: its run, if it runs in this process, or its wait. No I/O."""
         ...
 
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
@@ -113,6 +120,7 @@ class StoreInbox:
         self._metrics = metrics
         self._tracing = tracing
         self._max_backlog = max_backlog
+        self._early_items = EarlyItems()
         self._arrivals: GroupCommit[tuple[Message, TurnId], EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -158,9 +166,15 @@ class StoreInbox:
 
     async def _enqueue_all(self, arrived: Sequence[tuple[Message, TurnId]]) -> Sequence[EnqueueResult | Exception]:
         """Commits messages, then starts this process's share of the turns. Raises StoreUnavailable."""
-        owner, since, share = self._worker.owner, lease_clock(), self._worker.share()
+        owner, since, share, places = self._worker.owner, lease_clock(), self._worker.share(), self._worker.places()
         requests = [
-            EnqueueRequest(message, turn_id, owner if index < share else None, owner, self._max_backlog)
+            EnqueueRequest(
+                message,
+                turn_id,
+                owner if index < share and places.try_take(message.share) else None,
+                owner,
+                self._max_backlog,
+            )
             for index, (message, turn_id) in enumerate(arrived)
         ]
         results = await self._store.read(lambda store: store.enqueue_all(requests))
@@ -181,9 +195,13 @@ class StoreInbox:
 
     async def _accept_or_append(self, message: Message) -> None:
         """Accepts a message of an update, or appends an album item to the queued turn of the items before it."""
+        if message.max_from_author and await self._has_enough(message):
+            return
         if message.album_item_id and not message.may_start_conversation:
+            self._early_items.keep(message)  # before it is looked for: the item that opens the turn may come meanwhile
             await self._store.read(lambda store: store.append_to_queued(message))
             return
+        message = self._early_items.join(message) if message.album_item_id else message
         try:
             accepted = await self.accept(message)
         except Overloaded as exc:
@@ -211,6 +229,14 @@ class StoreInbox:
         else:
             rest = replace(again, message_id=f"{again.message_id}:rest", files=files, debounce_seconds=0.0)
             await self.accept(rest)
+
+    async def _has_enough(self, message: Message) -> bool:
+        """Returns whether the author has had as many turns in the conversation as it may have."""
+        key, author = message.key, message.author
+        had = await self._store.read(lambda store: store.count_turns(key, author, DAY_SECONDS))
+        if had >= message.max_from_author:
+            log.warning("message dropped: its author, a program, has had its turns", platform=key.platform, turns=had)
+        return had >= message.max_from_author
 
     async def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
         """Records the message as a failed turn, so that its author is told, unless such a notice is pending already."""

@@ -22,10 +22,10 @@ from gateway.domain.models import AuditEvent, Claim, Failure, File, Lease, Messa
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
-from gateway.policy.admission import AdmissionControl, Denial, Grant
+from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
 from gateway.ports.platform import Adapter, DeliveryContext
-from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease
-from gateway.worker.assistant_runner import AssistantRunner, RunAttempt, failure_of
+from gateway.ports.store import AppendAuditEntry, FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
+from gateway.worker.assistant_runner import ASSISTANT, AssistantRunner, RunAttempt, RunPostponed, failure_of
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.turn_files import LEFT_OUT_NOTICE, TurnFiles
@@ -58,9 +58,11 @@ class ConversationTask:
     lease_guard: LeaseGuard
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
+    share: str = ""
+    """Whose share of the places it takes."""
     task: asyncio.Task[None] | None = None
     attempt: RunAttempt | None = None
-    outcome_task: asyncio.Task[RecordOutcome] | None = None
+    outcome_task: asyncio.Task[RecordOutcome | ParkTurn] | None = None
     budget_grant: Grant | None = None
     """Reserves what the turn may cost until its outcome is stored."""
     delivery_context: WorkerDeliveryContext | None = None
@@ -127,14 +129,18 @@ class TurnProcessor:
         self._background_tasks: set[asyncio.Task[Any]] = set()
 
     async def process_turn(self, task: ConversationTask, *, may_claim_next: Callable[[], bool]) -> bool:
-        """Completes the current turn. Returns True when the next turn of the conversation is the current one now.
+        """Completes the current turn, or parks it. Returns True when the next turn of the conversation is the current
+        one now.
 
         ``may_claim_next``: returns whether the next turn may be claimed. Raises LeaseLost.
         """
         context = task.delivery_context = self._delivery_context_of(task.lease_guard)
         turn = task.claim.turn
         if not turn.state.is_resolved:
-            turn = await self._answer(task, context)
+            outcome = await self._answer(task, context)
+            if outcome is None:
+                return False
+            turn = outcome
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             failure = await self._deliver(task, turn, context)
@@ -175,8 +181,11 @@ class TurnProcessor:
 
     # ------------------------------------------------------------ running
 
-    async def _answer(self, work: ConversationTask, context: WorkerDeliveryContext) -> Turn:
-        """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored."""
+    async def _answer(self, work: ConversationTask, context: WorkerDeliveryContext) -> Turn | None:
+        """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored.
+
+        Returns None when the turn has to wait for something: then it is parked, and the lease is released.
+        """
         turn, stream = work.claim.turn, PreviewStream()
         preview = asyncio.create_task(self._stream_preview(turn, stream, context))
         files = TurnFiles(turn, self._adapters[work.platform], self._spool)
@@ -185,6 +194,9 @@ class TurnProcessor:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
                 outcome = await self._outcome(work, work.attempt, files, context)
+                if isinstance(outcome, ParkTurn):
+                    await self._park(work, outcome)
+                    return None
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease and the turn as they are now: they may be newer than those the turn was started with.
@@ -204,9 +216,20 @@ class TurnProcessor:
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
         return turn
 
+    async def _park(self, work: ConversationTask, write: ParkTurn) -> None:
+        """Puts the turn off. Nothing of it has reached the assistant, so what was reserved for it is not needed.
+
+        That is released afterwards: a process that has lost the lease must not release what its heir reserved.
+        """
+        work.is_finishing = True
+        await work.lease_guard.write(lambda lease, turn: replace(write, lease=lease, turn=turn))
+        if work.budget_grant is not None:
+            await self._admission.settle(work.budget_grant, None)
+        log.info("turn parked", turn=write.turn.id, reason=write.reason, wake_in=round(write.wake_seconds, 2))
+
     async def _outcome(
         self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
-    ) -> RecordOutcome:
+    ) -> RecordOutcome | ParkTurn:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
@@ -224,18 +247,25 @@ class TurnProcessor:
             return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
             return work.outcome_task.result()
+        except RunPostponed as later:
+            return ParkTurn(lease, turn, ASSISTANT, later.wake_seconds, later.max_seconds)
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
             return await self._outcome_of(work, attempt, failure=failure_of(exc))
 
     async def _start_attempt(
         self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
-    ) -> RecordOutcome:
-        """Returns the reply, or the failure if the turn is not admitted or not deliverable. Raises AssistantError."""
+    ) -> RecordOutcome | ParkTurn:
+        """Returns the reply, the failure if the turn is not admitted or not deliverable, or that it has to wait.
+
+        Raises AssistantError, RunPostponed.
+        """
         lease, turn = work.claim.lease, work.claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
             return RecordOutcome(lease, turn, failure=admitted.failure)
+        if isinstance(admitted, Wait):
+            return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
         work.budget_grant = admitted
         try:
             await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)

@@ -154,6 +154,10 @@ class UsageMeter:
         """Returns whether the assistant was called."""
         return bool(self._calls or self._lost)
 
+    def used_nothing(self) -> bool:
+        """Returns whether all calls were rejected before anything ran: another attempt need not know of them."""
+        return not self.open_runs() and not any(self.counted())
+
     def set_looked_up(self, run_id: RunId, found: UsageCounted) -> None:
         """Counts an open run by what the server says of it."""
         self._looked_up[run_id] = ModelUsage(found.model, found.usage)

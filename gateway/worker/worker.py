@@ -16,6 +16,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import CURRENT_LEASE, LeaseGuard, lease_clock
 from gateway.coordination.peers import MAX_AGE_SECONDS, SLACK, PeerLoads
 from gateway.coordination.retry import repeat
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import LeaseLost, StoreUnavailable
 from gateway.domain.models import Claim, TurnId
 from gateway.observability.metrics import Metrics
@@ -43,7 +44,10 @@ log = logs.get_logger(__name__)
 
 
 class Worker:
-    """Processes up to ``capacity`` conversations at once, one turn of each at a time, on an event loop in a thread."""
+    """Processes as many conversations at once as there are places, one turn of each at a time.
+
+    On an event loop in a thread.
+    """
 
     def __init__(
         self,
@@ -53,19 +57,22 @@ class Worker:
         metrics: Metrics,
         *,
         owner: str,
-        capacity: int,
+        places: SharedPlaces,
         lease_seconds: float,
         sweep_seconds: float = 1.0,
     ) -> None:
+        """``places``: for how many conversations at once there is room, none of which is taken yet."""
         self.owner = owner
         self._store = store
         self._turn_processor = turn_processor
         self._platforms = platforms
         self._metrics = metrics
-        self._capacity = capacity
         self._lease_seconds = lease_seconds
         self._sweep_seconds = sweep_seconds
         self._tasks: dict[int, ConversationTask] = {}
+        self._places = places
+        self._has_refused = False
+        """Whether the last claim left conversations whose share has no place now."""
         self._peers = PeerLoads(owner)
         self._announced: tuple[WorkerLoad, float] | None = None
         """The last announcement, and when it was made by the clock of the loop."""
@@ -153,6 +160,9 @@ class Worker:
         share = self._peers.share(len(self._tasks))
         return self._free_capacity() if share is None else min(share, self._free_capacity())
 
+    def places(self) -> SharedPlaces:
+        return self._places.copy()
+
     @contextmanager
     def accepting(self) -> Iterator[None]:
         """Held while a message is accepted. No turn starts meanwhile, as the sender waits for the response."""
@@ -166,7 +176,11 @@ class Worker:
                 self._none_accepting.set()
 
     def wake_up(self, delay: float = 0.0) -> None:
-        self._loop.call_later(delay, self._wake_up.set)
+        """Looks for due conversations in ``delay`` seconds, instead of within ``sweep_seconds``. On the loop."""
+        if delay:
+            self._loop.call_later(delay, self._wake_up.set)
+        else:
+            self._wake_up.set()
 
     def start_claim(self, claim: Claim, since: float) -> None:
         self._start_task(claim, since)
@@ -174,6 +188,7 @@ class Worker:
     def interrupt_turn(self, turn_id: TurnId) -> None:
         for work in self._tasks.values():
             work.interrupt(turn_id)
+        self.wake_up()  # a turn that was parked is due now
 
     # ------------------------------------------------------------ the loop
 
@@ -231,8 +246,9 @@ class Worker:
         limit = min(self._free_capacity(), self.share() or SLACK, MAX_CLAIMS_PER_SWEEP)
         if limit <= 0:
             return False
-        since = lease_clock()
-        claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit))
+        since, places = lease_clock(), self.places()
+        claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit, places))
+        self._has_refused = places.has_refused or bool(places.full_names())
         self._metrics.sweep_finished(lease_clock() - since)
         for claim in claims:
             self._start_task(claim, since)
@@ -240,7 +256,7 @@ class Worker:
 
     def _free_capacity(self) -> int:
         """Returns how many more conversations could be worked on at once."""
-        return 0 if self._draining else max(0, self._capacity - len(self._tasks))
+        return 0 if self._draining else max(0, self._places.capacity - len(self._tasks))
 
     async def _announce(self) -> None:
         """Announces how busy this process is, if that has changed, and from time to time. Raises StoreUnavailable."""
@@ -274,7 +290,9 @@ class Worker:
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
-        work = self._tasks[conversation] = ConversationTask(guard, over_capacity=not self._free_capacity())
+        work = ConversationTask(guard, over_capacity=not self._free_capacity(), share=claim.share)
+        self._tasks[conversation] = work
+        self._places.take(work.share)
         self._metrics.set_conversations_in_progress(len(self._tasks))
         # In a new context: a caller's would be kept in memory for as long as the turn runs.
         work.task = self._loop.create_task(self._process_conversation(work), context=Context())
@@ -283,8 +301,9 @@ class Worker:
     def _task_done(self, conversation: int, work: ConversationTask) -> None:
         if self._tasks.get(conversation) is work:
             del self._tasks[conversation]
+        self._places.release(work.share)
         self._metrics.set_conversations_in_progress(len(self._tasks))
-        if len(self._tasks) == self._capacity - 1:
+        if len(self._tasks) == self._places.capacity - 1 or self._has_refused:
             self._wake_up.set()  # there was no capacity until now: a conversation may be waiting for it
 
     # ------------------------------------------------------------ one conversation
@@ -296,7 +315,7 @@ class Worker:
                 await self._turn_processor.release(work, delay_seconds=0.0)
                 return
             await self._wait_for_burst()
-            while await self._turn_processor.process_turn(work, may_claim_next=self._may_claim_next):
+            while await self._turn_processor.process_turn(work, may_claim_next=partial(self._may_claim_next, work)):
                 pass
         except LeaseLost:
             self._turn_processor.lease_lost(work)
@@ -306,9 +325,10 @@ class Worker:
             log.exception("turn failed unexpectedly", turn=work.claim.turn.id)
             await self._turn_processor.release(work, delay_seconds=RETRY_DELAY_AFTER_FAULT)
 
-    def _may_claim_next(self) -> bool:
-        """Returns whether a conversation may be kept for its next turn."""
-        return not self._draining and len(self._tasks) < self._capacity
+    def _may_claim_next(self, work: ConversationTask) -> bool:
+        """Returns whether a conversation may be kept for its next turn, while nobody else waits for its place."""
+        has_place = len(self._tasks) < self._places.capacity and not self._places.holds_too_many(work.share)
+        return has_place and not self._draining
 
     async def _wait_for_burst(self) -> None:
         """Delays the turn while a burst of messages is being accepted: both compete for one CPU, and senders wait."""

@@ -22,6 +22,7 @@ PROCESSES = (1, 2, 4)
 FEW_TURNS = 100
 SQLITE_TURNS = 100_000
 WARM_UP = 20
+FLOOD = 5000
 CAPACITY, HIGH_CAPACITY = 60, 2000
 RUN_SECONDS = 1.0
 ORPHANS = 50
@@ -196,6 +197,15 @@ class ScaleScenes:
         self._report_progress(f"{kind}: {turns:,} turns compared with {FEW_TURNS}")
         with closing(few.store), closing(full.store):
             theirs, ours = measure_in_turns((few, full), self._plan.table_messages, WARM_UP)
+            flood = min(FLOOD, full.conversations)
+            full.add_flood(flood)
+            beside = [full.time_one_claim_beside_a_flood() for _ in range(WARM_UP + self._plan.table_messages)][
+                WARM_UP:
+            ]
+        title = f"claim beside {flood:,} waiting messages of another caller, {turns:,} turns in {kind}"
+        yield Measurement(
+            TABLE_SECTION, title, median(beside), median(theirs[1]), f"{FEW_TURNS} turns", at_most_times(2)
+        )
         for name, samples, others in zip(("accept", "claim"), ours, theirs, strict=True):
             title = f"{name}, {turns:,} turns in {kind}"
             yield Measurement(

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from random import Random
 from time import perf_counter
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import Claim, ConversationKey, Message, TurnId
 from gateway.ports.store import FinishTurn, RecordOutcome
+from storage.sql import clock
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 from tests.bench.scale_core import PLATFORM
 from tests.contracts.store_helpers import enqueue_one
 
 WORKER_NAME = "bench"
+MAX_RUNS, CALLER_SHARE = 60, 0.8
 TURNS_PER_CONVERSATION = 10
 """Turns in each conversation."""
 SHUFFLED_NUMBER = "(CAST(i AS BIGINT) * 2654435761 % 4294967296)"
@@ -43,6 +46,17 @@ FROM numbers
 """
 """The first turn of every conversation, then the second ones, and so on, as in real use."""
 
+FLOOD = """
+UPDATE conversations SET tail = tail + 1, next_at = :at + id * 0.000001, share = 'flood'
+WHERE id > (SELECT max(id) - :count FROM conversations)
+"""
+FLOOD_TURNS = f"""
+INSERT INTO turns (conversation_id, seq, id, platform, message_id, text, author, address, state, reply, received_at)
+SELECT id, tail, 'flood_' || id, '{PLATFORM}', 'flood_' || id, '{TEXT}', 'flood', '{{}}', 'queued', '', :at
+FROM conversations WHERE share = 'flood'
+"""
+"""One caller's messages that all wait, in as many conversations."""
+
 AcceptAndClaimTimes = tuple[list[float], list[float]]
 """Milliseconds to accept, and milliseconds to claim."""
 
@@ -66,6 +80,25 @@ class FilledTable:
         claimed = perf_counter()
         self._finish(claim)
         return (recorded - begun) * 1000, (claimed - recorded) * 1000
+
+    def add_flood(self, count: int) -> None:
+        """Lets one caller have so many messages that wait, each in a conversation of its own."""
+        with self.store._database.transaction() as connection:
+            at = connection.execute(select(clock())).scalar_one()
+            connection.execute(text(FLOOD), {"count": count, "at": at - 3600.0})
+            connection.execute(text(FLOOD_TURNS), {"at": at - 3600.0})
+
+    def time_one_claim_beside_a_flood(self) -> float:
+        """Returns the milliseconds of a claim of another caller's message, while the flood holds all it may."""
+        name = secrets.token_hex(8)
+        key = ConversationKey(PLATFORM, channel=f"late-{name}")
+        enqueue_one(self.store, Message(key, name, TEXT, "late"), TurnId(f"turn_{name}"))
+        places = SharedPlaces(MAX_RUNS, CALLER_SHARE, {"flood": int(MAX_RUNS * CALLER_SHARE)})
+        begun = perf_counter()
+        (claim,) = self.store.claim(WORKER_NAME, (PLATFORM,), MAX_RUNS, places)
+        ms = (perf_counter() - begun) * 1000
+        self._finish(claim)
+        return ms
 
     def _finish(self, claim: Claim) -> None:
         self.store.apply_writes([RecordOutcome(claim.lease, claim.turn, f"You said: {TEXT}")])

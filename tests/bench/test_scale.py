@@ -35,3 +35,11 @@ def test_a_filled_table_is_like_one_that_the_store_has_written(database_url: str
         assert len(turns) == 4 * TURNS_PER_CONVERSATION + 4
         assert {turn.state for turn in turns} == {TurnState.DELIVERED}
         assert {turn.message.text for turn in turns} == {TEXT}
+
+
+def test_a_flood_waits_behind_another_callers_message(database_url: str) -> None:
+    table = fill_table(database_url, 4 * TURNS_PER_CONVERSATION)
+    with closing(table.store) as store:
+        table.add_flood(3)
+        assert table.time_one_claim_beside_a_flood() > 0.0
+        assert [depth.by_share for depth in store.queue_depths()] == [{"flood": 3}]

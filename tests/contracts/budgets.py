@@ -142,6 +142,16 @@ class AdmissionContract:
         budget_store.charge(first, 1)
         assert budget_store.admit(running_turn(store), [ANN_SERIALISED]).is_granted
 
+    def test_a_turn_that_did_not_run_leaves_nothing(
+        self, store: Store, budget_store: BudgetStore, peer: BudgetStore
+    ) -> None:
+        postponed = running_turn(store)
+        assert budget_store.admit(postponed, [ANN]).is_granted
+        budget_store.charge(postponed, None)
+        assert cost_of(budget_store, ANN) == (0, 0)
+        assert budget_store.admit(running_turn(store), [ANN]).is_granted
+        assert peer.admit(postponed, [ANN]).must_wait
+
     def test_free_turns_are_not_delayed(self, store: Store, budget_store: BudgetStore) -> None:
         run_turn(store, budget_store, 0, ANN)
         assert all(budget_store.admit(running_turn(store), [ANN]).is_granted for _ in range(3))

@@ -9,11 +9,13 @@ from tests.contracts.store_concurrency import ConcurrencyContract
 from tests.contracts.store_enqueue import EnqueueContract
 from tests.contracts.store_enqueue_together import EnqueueTogetherContract
 from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
+from tests.contracts.store_fairness import FairnessContract
 from tests.contracts.store_foreign_writes import ForeignWriteContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
 from tests.contracts.store_leases import LeaseContract
 from tests.contracts.store_maintenance import MaintenanceContract
+from tests.contracts.store_parking import ParkingContract
 from tests.contracts.store_state_machine import ScheduleContract
 from tests.contracts.store_stop_edit_feedback import ChangingContract
 
@@ -34,6 +36,8 @@ class StoreContract(
     SharingContract,
     AuditLogContract,
     MaintenanceContract,
+    ParkingContract,
+    FairnessContract,
     ScheduleContract,
     ConcurrencyContract,
 ):

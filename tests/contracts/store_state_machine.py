@@ -28,6 +28,7 @@ from gateway.ports.store import (
     AppendAuditEntry,
     FinishTurn,
     LeasedWrite,
+    ParkTurn,
     RecordOutcome,
     ReleaseLease,
     SetPostedMessages,
@@ -90,6 +91,7 @@ class ExpectedConversation:
     """Whether the claim has reached its owner."""
     due: bool = False
     """Whether it may be claimed, even if the earlier claim is valid until then."""
+    parked: bool = False
 
     @property
     def current(self) -> ExpectedTurn:
@@ -104,6 +106,11 @@ class ExpectedConversation:
         self.id, self.due = seen.conversation_id, self.due or not self.has_unfinished
         self.turns.append(turn)
         assert seen.seq == len(self.turns)
+
+    def wake_if_ended(self) -> None:
+        """A parked turn that was cancelled is due."""
+        if self.parked and self.current.state.is_resolved:
+            self.parked, self.due = False, True
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -141,7 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
             front.attempts += 1
         front.trail.append((AuditEvent.CLAIMED, claim.lease.owner))
         front.check(claim.turn)
-        line.claim, line.claim_arrived, line.due = claim, True, False
+        line.claim, line.claim_arrived, line.due, line.parked = claim, True, False, False
 
     def expect_release(self, line: ExpectedConversation, *, due: bool) -> None:
         assert line.claim is not None
@@ -206,6 +213,7 @@ class StoreMachine(RuleBasedStateMachine):
         for each in asked:
             each.state = TurnState.CANCELLED
         line.add(ExpectedTurn(told, turn), recorded.turn)
+        line.wake_if_ended()
 
     @precondition(lambda self: self.conversations)
     @rule(number=NUMBERS, text=st.sampled_from(["Hallo", "Salut"]), side=SIDES)
@@ -219,13 +227,14 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(line.has_unfinished for line in self.conversations.values()))
     @rule(number=NUMBERS, side=SIDES)
     def cancel(self, number: int, side: int) -> None:
-        open_turns = [turn for line in self.conversations.values() for turn in line.turns[line.head :]]
-        turn = open_turns[number % len(open_turns)]
+        open_turns = [(line, turn) for line in self.conversations.values() for turn in line.turns[line.head :]]
+        line, turn = open_turns[number % len(open_turns)]
         if not turn.state.is_resolved:
             turn.state = TurnState.CANCELLED
         cancelled = self.stores[side].cancel_turn(turn.id)
         assert cancelled is not None
         turn.check(cancelled)
+        line.wake_if_ended()
 
     @precondition(lambda self: self.conversations)
     @rule(number=NUMBERS, side=SIDES)
@@ -251,6 +260,7 @@ class StoreMachine(RuleBasedStateMachine):
                 if each.message.kind is MessageKind.PROMPT and not each.state.is_resolved:
                     each.state = TurnState.CANCELLED
         line.add(new, seen)
+        line.wake_if_ended()
         new.check(seen)
 
     # ---------------------------------------------------------------- owners
@@ -352,6 +362,30 @@ class StoreMachine(RuleBasedStateMachine):
             line.current.state = TurnState.QUEUED if fresh else TurnState.RUNNING
             line.current.was_started = not fresh
         self.expect_release(line, due=not after)
+
+    @precondition(lambda self: self.claimed())
+    @rule(number=NUMBERS, fresh=st.booleans(), again=st.booleans(), side=SIDES)
+    def park(self, number: int, fresh: bool, again: bool, side: int) -> None:  # noqa: FBT001  # likewise
+        line, claim = self.pick(number)
+        write = ParkTurn(claim.lease, claim.turn, "money", WEEK, WEEK, self.platform, not_started=fresh)
+        result, *repeated = self.write(side, write, again=again)
+        assert result is None
+        assert all(isinstance(result, LeaseLost) for result in repeated)
+        line.parked = line.current.state is TurnState.RUNNING
+        if line.parked:
+            line.current.trail.append((AuditEvent.RELEASED, f"{claim.lease.owner}; waits for: money"))
+            line.current.attempts -= 1
+            line.current.state = TurnState.QUEUED if fresh else TurnState.RUNNING
+            line.current.was_started = not fresh
+        self.expect_release(line, due=not line.parked)
+
+    @precondition(lambda self: any(line.parked for line in self.conversations.values()))
+    @rule(side=SIDES)
+    def wake(self, side: int) -> None:
+        parked = [line for line in self.conversations.values() if line.parked]
+        assert self.stores[side].wake(self.platform, 10) == len(parked)
+        for line in parked:
+            line.parked, line.due = False, True
 
     @precondition(lambda self: any(line.has_unfinished for line in self.conversations.values()))
     @rule(number=NUMBERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -58,6 +59,50 @@ class StopContract:
             assert turn.answered_at >= turn.received_at
         assert get_turn(store, recorded.turn) == recorded.turn
         assert get_turn(store, elsewhere) == elsewhere
+
+    def test_a_stop_of_the_channel_cancels_what_its_author_has_in_other_topics(self, store: Store) -> None:
+        said = [message(text=str(number)) for number in range(4)]
+        topics = [replace(one, key=replace(one.key, topic=f"t{number}")) for number, one in enumerate(said)]
+        topics[3] = replace(topics[3], author="Bob")
+        turns = [enqueue_one(store, one, new_turn(), owner="one").turn for one in topics]
+        elsewhere = enqueue(store, "other").turn
+        told = message(text="stop", kind=MessageKind.STOP, stops_channel=True)
+        stopped = enqueue_one(store, replace(told, key=replace(told.key, topic="new")), new_turn(), owner="one")
+        assert set(stopped.cancelled) == {turn.id for turn in turns[:3]}
+        assert [get_turn(store, turn).state for turn in (*turns[3:], elsewhere)] == [
+            TurnState.RUNNING,
+            TurnState.QUEUED,
+        ]
+        assert store.stopped_in_channel(stopped.turn)
+        again = replace(told, message_id="again", key=replace(told.key, topic="newer"))
+        second = enqueue_one(store, again, new_turn())
+        assert second.cancelled == ()
+        assert not store.stopped_in_channel(replace(second.turn, received_at=second.turn.received_at + 60))
+        assert get_turn(store, stopped.turn).message == replace(
+            stopped.turn.message, key=replace(told.key, topic="new"), stops_channel=False
+        )
+
+    @pytest.mark.parametrize("where", ["same", "elsewhere", "nowhere", "finished"])
+    def test_a_word_that_may_be_an_answer_stops_only_what_runs(self, store: Store, where: str) -> None:
+        claim = enqueue_and_claim(store, "other" if where == "nowhere" else "loft")
+        if where == "finished":
+            store.apply_writes([answer(claim), finish(claim)])
+        told = message(text="cancel", kind=MessageKind.STOP, only_if_running=True, stops_channel=where == "elsewhere")
+        topic = "another" if where == "elsewhere" else told.key.topic
+        recorded = enqueue_one(store, replace(told, key=replace(told.key, topic=topic)), new_turn())
+        runs = where in {"same", "elsewhere"}
+        assert recorded.turn.message.kind is (MessageKind.STOP if runs else MessageKind.PROMPT)
+        assert recorded.cancelled == ((claim.turn.id,) if runs else ())
+        assert get_turn(store, recorded.turn) == recorded.turn
+
+    def test_turns_of_an_author_are_counted(self, store: Store) -> None:
+        for _ in range(2):
+            enqueue(store)
+        enqueue_one(store, replace(message(), author="Bob"), new_turn())
+        enqueue(store, "other")
+        counted = [store.count_turns(key(), author, 60.0) for author in ("Ada", "Bob", "Eve")]
+        assert counted == [2, 1, 0]
+        assert store.count_turns(key(), "Ada", -60.0) == 0
 
     def test_resolved_turn_is_not_stopped(self, store: Store) -> None:
         delivered = enqueue_and_claim(store)

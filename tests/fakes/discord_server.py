@@ -113,6 +113,12 @@ class FakeDiscord(FakePlatformServer):
         return [call for call in self.state.calls.copy() if call.method == method]
 
     @property
+    def is_all_committed(self) -> bool:
+        """Whether the gateway has committed every event, as far as it has said."""
+        sessions = list(self.state.sessions.values())
+        return bool(sessions) and sessions[-1].committed >= len(sessions[-1].events)
+
+    @property
     def connected(self) -> int:
         return sum(session is not None for session in self._sockets.values())
 
@@ -168,6 +174,7 @@ class FakeDiscord(FakePlatformServer):
                     break
                 payload = json.loads(message.data)
                 if payload["op"] == 1:
+                    self._committed(self._sockets[socket], payload["d"])
                     await socket.send_json({"op": 11})
                 elif payload["op"] in {2, 6}:
                     sender = await self._introduced(socket, payload)
@@ -177,12 +184,18 @@ class FakeDiscord(FakePlatformServer):
                 sender.cancel()
         return socket
 
+    def _committed(self, session: Session | None, sequence: int | None) -> None:
+        if session is not None:
+            with self.state.notify():
+                session.committed = max(session.committed, sequence or 0)
+
     async def _introduced(self, socket: web.WebSocketResponse, payload: Json) -> asyncio.Future[None] | None:
         data = payload["d"]
         if data["token"] != TOKEN:
             await socket.close(code=4004)
             return None
         known = self.state.sessions.get(data.get("session_id", ""))
+        self._committed(known, data.get("seq"))
         if payload["op"] == 6 and known is None:
             await socket.send_json({"op": 9, "d": False})
             return None

@@ -59,6 +59,8 @@ class Interaction:
 @dataclass
 class Session:
     events: list[Json] = field(default_factory=list)
+    committed: int = 0
+    """The sequence that the gateway has named last, in a heartbeat or to resume."""
 
 
 class DiscordState(ChangeSignal):

@@ -26,6 +26,14 @@ def postable_channel(state: SlackState, workspace: SlackWorkspace, channel: str)
     return found
 
 
+def thread_of(channel: SlackChannel, args: SlackArguments) -> str | None:
+    """Returns the thread_ts of a new message. Raises restricted_action_non_threadable_channel, invalid_thread_ts."""
+    thread_ts = check_ts(args, "thread_ts")
+    if thread_ts is not None and not channel.threadable:
+        raise SlackError("restricted_action_non_threadable_channel")
+    return thread_ts
+
+
 def message_content(args: SlackArguments) -> tuple[str, str, list[Json]]:
     """Returns text, Markdown and blocks. Raises markdown_text_conflict, no_text, or the error of an invalid one."""
     text, markdown, blocks = args.string("text"), markdown_of(args), blocks_of(args)
@@ -45,7 +53,7 @@ def post_message(state: SlackState, workspace: SlackWorkspace, args: SlackArgume
         user=workspace.bot_user,
         text=text[:MAX_TEXT_CHARS],
         markdown=markdown,
-        thread_ts=check_ts(args, "thread_ts"),
+        thread_ts=thread_of(channel, args),
         blocks=blocks,
         metadata=metadata_of(args),
         bot=workspace,

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from tests.fakes.slack_arguments import SlackArguments, check_ts
-from tests.fakes.slack_chat import postable_channel
+from tests.fakes.slack_arguments import SlackArguments
+from tests.fakes.slack_chat import postable_channel, thread_of
 from tests.fakes.slack_faults import Json, SlackError, invalid_arguments
 from tests.fakes.slack_json import file_json
 from tests.fakes.slack_state import FakeSlackMessage, SlackFile, SlackState, SlackWorkspace
@@ -89,7 +89,7 @@ def _share(
     message = FakeSlackMessage(
         "", postable_channel(state, workspace, channel), workspace.bot_user, args.string("initial_comment")
     )
-    message.thread_ts = check_ts(args, "thread_ts")
+    message.thread_ts = thread_of(message.channel, args)
     message.files, message.bot = tuple(files), workspace
     message.ts = state.new_ts()
     state.add_message(message)

@@ -122,12 +122,20 @@ class FakeSlack(FakePlatformServer, SlackUsers):
             self._state.grants[token] = TokenGrant(self._state.workspaces[team], tuple(scopes))
 
     def add_channel(
-        self, channel: str, *, team: str = TEAM, archived: bool = False, member: bool = True, name: str = "general"
+        self,
+        channel: str,
+        *,
+        team: str = TEAM,
+        archived: bool = False,
+        member: bool = True,
+        name: str = "general",
+        threadable: bool = True,
     ) -> None:
         """Adds a channel or changes an existing one; ``member``: whether the bot is in it."""
         with self._state.notify():
             known = self._state.ensure_channel(channel, team)
             known.archived, known.bot_is_member, known.name = archived, member, name
+            known.threadable = threadable
 
     def revoke_token(self, token: str = TOKEN, code: str = "token_revoked") -> None:
         """Answers every later use of this token with the error ``code``."""

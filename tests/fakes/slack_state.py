@@ -154,6 +154,7 @@ class SlackChannel:
     archived: bool = False
     bot_is_member: bool = True
     """Whether the bot is a member."""
+    threadable: bool = True
     messages: dict[str, FakeSlackMessage] = field(default_factory=dict)
     threads: dict[str, list[FakeSlackMessage]] = field(default_factory=dict)
     """Thread replies by the ts of their root message."""

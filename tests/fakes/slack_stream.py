@@ -6,11 +6,10 @@ from tests.fakes.slack_arguments import (
     MAX_MARKDOWN_CHARS,
     SlackArguments,
     blocks_of,
-    check_ts,
     markdown_of,
     metadata_of,
 )
-from tests.fakes.slack_chat import own_message, postable_channel
+from tests.fakes.slack_chat import own_message, postable_channel, thread_of
 from tests.fakes.slack_faults import Json, SlackError, invalid_arguments
 from tests.fakes.slack_json import message_json
 from tests.fakes.slack_state import FakeSlackMessage, SlackChannel, SlackState, SlackStream, SlackWorkspace
@@ -33,7 +32,7 @@ def start(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) ->
         raise invalid_arguments("must be a valid enum value: task_display_mode")
     chunks = _new_chunks(args)
     stream = SlackStream(expires_at=state.clock() + state.stream_seconds)
-    message = FakeSlackMessage("", channel, workspace.bot_user, thread_ts=check_ts(args, "thread_ts"), bot=workspace)
+    message = FakeSlackMessage("", channel, workspace.bot_user, thread_ts=thread_of(channel, args), bot=workspace)
     message.stream = stream
     _append_chunks(state, message, args, chunks)
     message.ts = state.new_ts()

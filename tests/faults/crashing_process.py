@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import create_engine, update
 
 from gateway import app
-from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn
+from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox
@@ -28,6 +28,7 @@ from gateway.ports.store import (
     AppendAuditEntry,
     FinishTurn,
     LeasedWrite,
+    ParkTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
@@ -50,6 +51,7 @@ WRITE_NAMES: dict[type, str] = {
     SetPostedMessages: "save posted messages",
     FinishTurn: "finish turn",
     ReleaseLease: "release lease",
+    ParkTurn: "park turn",
 }
 """What the steps of the store are called, with ``before`` or ``after``."""
 TIMEOUT_SECONDS = 40.0
@@ -67,6 +69,7 @@ fork_context = multiprocessing.get_context("forkserver")
 PRELOADED_MODULES = (
     "adapters.slack.adapter",
     "adapters.telegram.adapter",
+    "adapters.discord.adapter",
     "gateway.assistants.factory",
     "tests.fakes.chat_server",
     "tests.faults.gateway_process",
@@ -94,6 +97,8 @@ class CrashPlan:
     """A file for the channel and text of each message that was acknowledged."""
     lease_seconds: float = 15.0
     """Long enough for a busy machine; ``end_leases`` ends those of a killed process."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """The operator's rules."""
 
 
 @dataclass
@@ -113,6 +118,7 @@ class CrashingStore(SqlStore):
     def __init__(self, url: str, on_step: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__(url, lease_seconds=lease_seconds)
         self._on_step = on_step
+        self.ledger.charge = partial(self._charge, self.ledger.charge)  # type: ignore[method-assign]
         self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
     @contextmanager
@@ -121,6 +127,12 @@ class CrashingStore(SqlStore):
         with transaction() as opened:
             yield opened
             self._on_step("written, not committed")
+
+    def _charge(self, charge: Callable[[TurnId, int | None], None], turn_id: TurnId, cost: int | None) -> None:
+        """Charges a budget, which wakes the turn that waits for it."""
+        self._on_step("before charge")
+        charge(turn_id, cost)
+        self._on_step("after charge")
 
     def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
         self._on_step("before enqueue")
@@ -187,6 +199,7 @@ def run_process(plan: CrashPlan) -> None:
     """Main function of the process."""
     gc.freeze()  # the garbage collector skips what was loaded before the fork
     crash = CrashAtStep(plan.crash_step)
+    os.environ.update(plan.environment)
     platform = FilePlatform(plan.deliveries, crash)
     store = CrashingStore(plan.url, crash, lease_seconds=plan.lease_seconds)
     settings = Settings(_env_file=None, **plan.settings)  # type: ignore[call-arg]  # pydantic-settings takes it

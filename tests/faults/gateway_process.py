@@ -18,6 +18,11 @@ from typing import Protocol
 
 import pytest
 
+from adapters.discord import api_client as discord_client
+from adapters.discord import gateway_connection
+from adapters.discord import preview as discord_preview
+from adapters.discord import receiver as discord_receiver
+from adapters.discord.gateway_connection import GatewayConnection
 from adapters.telegram import api_client, preview, webhook
 from adapters.telegram.polling import UpdatePoller
 from gateway import app
@@ -73,6 +78,7 @@ def run(options: LaunchOptions, greeting_pipe: Connection) -> None:
         patch.setattr(app, "Worker", partial(Worker, sweep_seconds=SWEEP_SECONDS))
         patch.setattr(database, "WAIT_SECONDS", options.lock_timeout)
         _shorten_telegram_waits(patch)
+        _shorten_discord_waits(patch)
         if options.hooks is not None:
             options.hooks.apply(patch)
         main.main(["serve"])
@@ -85,6 +91,14 @@ def _shorten_telegram_waits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(api_client, "PRIVATE", FAST_RATE)
     patch.setattr(api_client, "GROUP", FAST_RATE)
     patch.setattr(preview, "GROUP_SECONDS", SWEEP_SECONDS)
+
+
+def _shorten_discord_waits(patch: pytest.MonkeyPatch) -> None:
+    connection = partial(GatewayConnection, lease_seconds=POLL_LEASE_SECONDS)
+    patch.setattr(discord_receiver, "GatewayConnection", connection)
+    patch.setattr(gateway_connection, "PAUSE_SECONDS", (0.0, SWEEP_SECONDS))
+    patch.setattr(discord_preview, "CHANGE_SECONDS", SWEEP_SECONDS)
+    patch.setattr(discord_client, "OF_CHANNEL", FAST_RATE)
 
 
 class GatewayProcess:

@@ -19,6 +19,7 @@ from gateway.domain.models import (
     Failure,
     Feedback,
     Message,
+    Parking,
     ThreadId,
     Turn,
     TurnId,
@@ -96,6 +97,16 @@ def test_the_timeline_of_a_turn_without_an_audit_log_has_its_times() -> None:
         ("failed", "timed_out"),
     ]
     assert [entry.what for entry in operations.timeline(told())] == ["received"]
+
+
+def test_a_turn_that_waits_says_for_what() -> None:
+    parking = Parking("budget", "key", since=100.0, expires_at=700.0)
+    turn = told(parking=parking)
+    assert operations.parking_text(turn) == ""
+    waiting = replace(turn, state=TurnState.QUEUED)
+    text = "budget, since 1970-01-01T00:01:40.000Z, until 1970-01-01T00:11:40.000Z at the latest"
+    assert operations.parking_text(waiting) == operations.turn_view(waiting)["waits_for"] == text
+    assert operations.parking_text(replace(waiting, parking=replace(parking, woken_at=101.0))) == ""
 
 
 def test_json_contains_no_control_characters() -> None:

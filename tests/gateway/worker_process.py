@@ -15,6 +15,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import MessageKind, Turn, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
@@ -76,6 +77,7 @@ class WorkerProcess:
         sweep_seconds: float = 0.05,
         timeout: float = 30.0,
         rules: Mapping[str, str] = MappingProxyType({}),
+        caller_share: float = 1.0,
     ) -> None:
         self.store = store
         self.assistant = assistant
@@ -103,10 +105,11 @@ class WorkerProcess:
             tuple(platforms),
             metrics,
             owner=owner,
-            capacity=room,
+            places=SharedPlaces(room, caller_share),
             lease_seconds=lease_seconds,
             sweep_seconds=sweep_seconds,
         )
+        gatekeeper.on_woken = self.worker.wake_up
         self.async_inbox = StoreInbox(
             async_store, assistant, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
         )

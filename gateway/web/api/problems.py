@@ -46,6 +46,8 @@ STATUS_OF_CLASS: Mapping[type[GatewayError], int] = {
 
 STATUS_OF_CODE: Mapping[str, int] = {
     "budget_exhausted": 429,
+    "caller_queue_full": 429,
+    "caller_waiting_full": 429,
     "cancelled": 409,
     "overloaded": 503,
     "payload_too_large": 413,
@@ -79,7 +81,8 @@ STATUS_MEANING: Mapping[int, str] = {
     409: "It conflicts with an earlier request (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
     413: "The body is too large (`payload_too_large`).",
     415: "The body is not JSON (`unsupported_media_type`).",
-    429: "Too many requests (`rate_limited`), or the budget is spent (`budget_exhausted`). See Retry-After.",
+    429: "Too many requests (`rate_limited`), too many of this caller's messages or requests wait for an answer "
+    "(`caller_queue_full`, `caller_waiting_full`), or the budget is spent (`budget_exhausted`). See Retry-After.",
     502: "The assistant did not answer this time (`assistant_failed`), and may if it is asked again. With any other "
     f"code a retry does not help: {'; '.join(f'`{code}`: {meaning}' for code, meaning in FINAL_CODES.items())}.",
     503: "Too much load (`overloaded`) or no database (`store_unavailable`). Retry after the seconds in Retry-After.",

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from threading import Lock
 
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.domain.models import PreviewEvent, TextDelta, Turn, TurnId
 
@@ -28,9 +29,13 @@ LoadTurn = Callable[[], Awaitable[Turn]]
 class Waiter:
     """A caller that waits for one turn at a time, on the event loop on which it was created."""
 
-    __slots__ = ("_closed", "_loop", "_poll_now", "_registry", "_turn_id", "_updates", "_woken", "wants_previews")
+    __slots__ = (
+        *("_closed", "_loop", "_poll_now", "_registry", "_turn_id", "_updates", "_woken"),
+        *("caller", "wants_previews"),
+    )
 
-    def __init__(self, registry: WaiterRegistry, turn_id: TurnId, *, wants_previews: bool) -> None:
+    def __init__(self, registry: WaiterRegistry, turn_id: TurnId, caller: str, *, wants_previews: bool) -> None:
+        self.caller = caller
         self.wants_previews = wants_previews
         self._registry = registry
         self._turn_id = turn_id
@@ -117,36 +122,41 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+CALLER_WAITING_FULL = "caller_waiting_full"
+
+
 class WaiterRegistry:
     """The callers that wait, by turn. Thread-safe; at most ``capacity`` wait at once."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, caller_share: float = 1.0) -> None:
+        """``caller_share``: the part that one caller may take, see ``SharedPlaces``."""
         self.closes_at = float("inf")
-        self._capacity = capacity
-        self._count = 0
+        self._places = SharedPlaces(capacity, caller_share)
         self._waiters: dict[TurnId, list[Waiter]] = {}
         self._lock = Lock()
 
     @property
     def count(self) -> int:
         """The number of waiting callers."""
-        return self._count
+        return self._places.total
 
     def poll_pause(self, last: float) -> float:
         """Returns the seconds to the next poll of a caller who waited ``last`` seconds before this one."""
-        return max(min(last * 1.5, MAX_POLL_SECONDS), self._count / POLLS_PER_SECOND)
+        return max(min(last * 1.5, MAX_POLL_SECONDS), self._places.total / POLLS_PER_SECOND)
 
-    def register(self, turn_id: TurnId, *, wants_previews: bool) -> Waiter:
+    def register(self, turn_id: TurnId, caller: str = "", *, wants_previews: bool) -> Waiter:
         """Registers a waiter for a turn; ``wants_previews``: it also gets preview events. The caller must close it.
 
-        Called on the loop on which it will wait. Raises Overloaded when the registry is full or closed.
+        ``caller``: whose share it takes. Called on the loop on which it will wait. Raises Overloaded when the registry
+        is closed or full, or has no more places for this caller (``caller_waiting_full``).
         """
         self.check_open()
-        waiter = Waiter(self, turn_id, wants_previews=wants_previews)
+        waiter = Waiter(self, turn_id, caller, wants_previews=wants_previews)
         with self._lock:
-            if self._count >= self._capacity:
+            if self._places.total >= self._places.capacity:
                 raise Overloaded("Too many callers are waiting for an answer. Try again later.")
-            self._count += 1
+            if not self._places.try_take(caller):
+                raise Overloaded(_share_message(self._places.limit_of(caller)), code=CALLER_WAITING_FULL)
             self._waiters.setdefault(turn_id, []).append(waiter)
         return waiter
 
@@ -188,20 +198,30 @@ class WaiterRegistry:
     def unregister(self, waiter: Waiter, turn_id: TurnId) -> None:
         """Removes a waiter; does nothing if it was removed before."""
         with self._lock:
-            self._count -= self._remove(waiter, turn_id)
+            if self._remove(waiter, turn_id):
+                self._places.release(waiter.caller)
 
     def _waiters_of(self, turn_id: TurnId) -> tuple[Waiter, ...]:
         with self._lock:
             return tuple(self._waiters.get(turn_id, ()))
 
-    def _remove(self, waiter: Waiter, turn_id: TurnId) -> int:
+    def _remove(self, waiter: Waiter, turn_id: TurnId) -> bool:
+        """Returns whether the waiter was there."""
         waiters = self._waiters.get(turn_id, [])
         if waiter not in waiters:
-            return 0
+            return False
         waiters.remove(waiter)
         if not waiters:
             del self._waiters[turn_id]
-        return 1
+        return True
+
+
+def _share_message(limit: int) -> str:
+    return (
+        f"{limit} of your requests wait for an answer, the most that one caller may have waiting just now "
+        "(MAX_CALLER_SHARE of MAX_WAITING_CALLERS). Try again when one of them is answered, "
+        "or send Prefer: respond-async."
+    )
 
 
 class DeltaBatcher:

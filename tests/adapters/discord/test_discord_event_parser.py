@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from adapters.discord.event_parser import EventParser, Place
+from adapters.discord.event_parser import DiscordParser, DiscordPlace
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Message
 from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
 
 BOT_USER = {"id": BOT, "username": "gateway"}
-TEXT_CHANNEL, THREAD, DM = Place(CHANNEL, GUILD), Place("77", GUILD, CHANNEL), Place(DIRECT)
+TEXT_CHANNEL, THREAD, DM = DiscordPlace(CHANNEL, GUILD), DiscordPlace("77", GUILD, CHANNEL), DiscordPlace(DIRECT)
 
 
-def parser(**given: Any) -> EventParser:
-    made = EventParser(DiscordSettings.model_validate(given))
+def parser(**given: Any) -> DiscordParser:
+    made = DiscordParser(DiscordSettings.model_validate(given))
     made.bot = BOT
     return made
 
@@ -26,7 +26,7 @@ def event(content: str = "hello", *, mentions: bool = True, **more: Any) -> dict
     return {**known, "mentions": [BOT_USER] if mentions else [], **more}
 
 
-def messages(content: dict[str, Any], place: Place = TEXT_CHANNEL, **given: Any) -> tuple[Message, ...]:
+def messages(content: dict[str, Any], place: DiscordPlace = TEXT_CHANNEL, **given: Any) -> tuple[Message, ...]:
     return parser(**given).parse("MESSAGE_CREATE", content, place).messages
 
 
@@ -43,7 +43,9 @@ def messages(content: dict[str, Any], place: Place = TEXT_CHANNEL, **given: Any)
 def test_marks_of_discord_become_text(content: str, text: str) -> None:
     bob = {"id": "3002", "username": "bob", "global_name": "Bob\nRay"}
     (message,) = messages(event(content) | {"mentions": [BOT_USER, bob]})
-    assert message.text == text
+    assert message.text_with_attachments == f"Ann: {text}"
+    (nameless,) = messages(event(content) | {"mentions": [BOT_USER, bob]}, discord_names="false")
+    assert nameless.text_with_attachments == text.replace("@Bob Ray", "@3002")
 
 
 def test_a_reply_brings_what_it_replies_to() -> None:
@@ -85,7 +87,7 @@ def test_files_are_attached_and_a_voice_message_is_one() -> None:
         ({"author": {}}, DM),
     ],
 )
-def test_what_is_not_answered(change: dict[str, Any], place: Place) -> None:
+def test_what_is_not_answered(change: dict[str, Any], place: DiscordPlace) -> None:
     assert messages(event() | change, place) == ()
 
 
@@ -105,7 +107,7 @@ def test_a_bot_that_is_allowed_is_answered_when_it_mentions_us() -> None:
         ({"discord_allowed_channels": "1"}, THREAD, False),
     ],
 )
-def test_places_may_be_limited(given: dict[str, str], place: Place, *, is_answered: bool) -> None:
+def test_places_may_be_limited(given: dict[str, str], place: DiscordPlace, *, is_answered: bool) -> None:
     assert bool(messages(event(), place, **given)) is is_answered
 
 
@@ -120,7 +122,9 @@ def test_places_may_be_limited(given: dict[str, str], place: Place, *, is_answer
         ({"discord_scope": "user"}, TEXT_CHANNEL, (GUILD, CHANNEL, "", USER)),
     ],
 )
-def test_the_scope_says_what_a_conversation_is(given: dict[str, str], place: Place, key: tuple[str, ...]) -> None:
+def test_the_scope_says_what_a_conversation_is(
+    given: dict[str, str], place: DiscordPlace, key: tuple[str, ...]
+) -> None:
     (message,) = messages(event(), place, **given)
     assert (message.key.workspace, message.key.channel, message.key.topic, message.key.user) == key
 

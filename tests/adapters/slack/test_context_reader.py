@@ -10,7 +10,7 @@ import pytest
 
 from adapters.slack.api_client import SlackClient
 from adapters.slack.context_reader import ContextReader
-from adapters.slack.event_context import BotIdentity
+from adapters.slack.event_context import BotIds
 from adapters.slack.event_parser import EventParser
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
@@ -55,7 +55,7 @@ class Reading:
     async def seen(self, event: dict[str, Any], **envelope: Any) -> str:
         """Returns the message as the assistant reads it."""
         turn = self.turn_of(event, **envelope)
-        context = await self.reader.fetch(turn, self.turns_before, self.outbox, BotIdentity(BOT_USER, BOT_ID))
+        context = await self.reader.fetch(turn, self.turns_before, self.outbox, BotIds(BOT_USER, BOT_ID))
         return replace(turn.message, context=context).text_with_attachments
 
     async def mention(self, text: str, thread_ts: str, **more: Any) -> str:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from adapters.base.text_input import UNREADABLE
-from adapters.slack.event_context import BotIdentity
-from adapters.slack.event_parser import EventParser
+from adapters.slack.event_context import BotIds
+from adapters.slack.event_parser import BOT_TURNS, EventParser
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
@@ -294,6 +294,24 @@ def test_another_bot_is_answered_only_if_it_is_allowed(allowed: str, *, answered
     assert bool(read(event, slack_allowed_bots=allowed).messages) is answered
 
 
+def test_in_threads_another_bot_has_to_mention_us_and_is_answered_so_often() -> None:
+    bot = {"user": "U0OTHER", "bot_id": "B0OTHER", "app_id": "A0OTHER"}
+    standing_by = in_channel("Standing by.", thread_ts=ROOT, **bot)
+    assert read(standing_by, slack_allowed_bots="*") == NOTHING
+    assert read({**standing_by, "parent_user_id": BOT_USER}, slack_allowed_bots="*", slack_scope="user") == NOTHING
+    calls = app_mention("your turn", thread_ts=ROOT, **bot)
+    assert one(calls, slack_allowed_bots="*").max_from_author == BOT_TURNS
+    assert one(app_mention("hello")).max_from_author == 0
+
+
+@pytest.mark.parametrize("text", ["<@U0BOB> can you check this out?", "can you look, <@U0BOB>?"])
+def test_in_a_thread_of_ours_what_calls_somebody_else_is_for_them(text: str) -> None:
+    assert read(in_channel(text, thread_ts=ROOT)) == NOTHING
+    assert one(in_channel(f"{text} {CALL}", thread_ts=ROOT)).may_start_conversation
+    assert one(message_event(text, thread_ts=ROOT)).text
+    assert one(in_channel("what did <@U0BOB> say?", thread_ts=ROOT)).text
+
+
 def test_a_bot_without_a_user_is_known_by_its_own_id() -> None:
     event = {**MESSAGE_SUBTYPES["bot_message"], "text": f"{CALL} a build has failed"}
     assert one(event, slack_allowed_bots="B0OTHER").author == "B0OTHER"
@@ -372,7 +390,7 @@ NOWHERE: dict[str, Any] = {"authorizations": []}
 
 
 def knowing(user: str, bot_id: str = "") -> EventParser:
-    return EventParser(parser_settings(), lambda _: BotIdentity(user, bot_id))
+    return EventParser(parser_settings(), lambda _: BotIds(user, bot_id))
 
 
 def said_to(reader: EventParser, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> list[str]:
@@ -390,7 +408,7 @@ def test_a_person_whose_installation_is_named_is_not_the_bot(envelope: Mapping[s
 @pytest.mark.parametrize("envelope", [PERSONS, NOWHERE, {}])
 @pytest.mark.parametrize("fields", [{"user": BOT_USER}, {"user": "U0WHO", "bot_id": BOT_ID}])
 def test_our_own_messages_are_known_by_either_id(envelope: Mapping[str, Any], fields: Mapping[str, str]) -> None:
-    reader = EventParser(parser_settings(slack_allowed_bots="*"), lambda _: BotIdentity(BOT_USER, BOT_ID))
+    reader = EventParser(parser_settings(slack_allowed_bots="*"), lambda _: BotIds(BOT_USER, BOT_ID))
     assert said_to(reader, message_event("hello", **fields), envelope) == []
 
 

@@ -65,9 +65,11 @@ def test_a_text_in_blocks_alone_is_read_and_calls_us() -> None:
         (message_event("Stop."), MessageKind.STOP, True),
         (message_event("stop", thread_ts=ROOT), MessageKind.STOP, False),
         (app_mention("reset"), MessageKind.RESET, True),
-        (app_mention("new", thread_ts=ROOT), MessageKind.RESET, True),
+        (app_mention("new", thread_ts=ROOT), MessageKind.PROMPT, True),
+        (message_event("New", thread_ts=ROOT), MessageKind.PROMPT, True),
         (app_mention("stop"), MessageKind.STOP, True),
-        (app_mention("cancel", thread_ts=ROOT), MessageKind.STOP, False),
+        (app_mention("cancel", thread_ts=ROOT), MessageKind.STOP, True),
+        (in_channel("cancel", thread_ts=ROOT), MessageKind.STOP, False),
         (in_channel("stop", thread_ts=ROOT), MessageKind.STOP, False),
         (in_channel("new", thread_ts=ROOT), MessageKind.PROMPT, False),
         (message_event("help"), MessageKind.PROMPT, True),
@@ -78,6 +80,20 @@ def test_a_word_alone_may_be_a_command(event: dict[str, Any], kind: MessageKind,
     said = one(event)
     assert (said.kind, said.may_start_conversation) == (kind, opens)
     assert said.text
+
+
+@pytest.mark.parametrize("word", ["cancel", "Cancel!", "/cancel"])
+def test_cancel_may_answer_a_question_and_stop_may_not(word: str) -> None:
+    assert one(message_event(word, thread_ts=ROOT)).only_if_running
+    assert not one(message_event("stop", thread_ts=ROOT)).only_if_running
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_stop_outside_of_threads_is_for_all_threads_of_its_author(scope: str) -> None:
+    for event in (message_event("STOP!!!"), app_mention("cancel")):
+        assert one(event, slack_scope=scope).stops_channel is (scope == "topic")
+    assert not one(message_event("stop", thread_ts=ROOT), slack_scope=scope).stops_channel
+    assert not one(message_event("hello"), slack_scope=scope).stops_channel
 
 
 def test_files_come_with_where_they_are_to_be_had() -> None:
@@ -131,6 +147,17 @@ def test_an_edit_changes_the_message_it_is_about() -> None:
 )
 def test_a_change_that_no_person_made_to_the_text_is_none(event: dict[str, Any]) -> None:
     assert read(event) == NOTHING
+
+
+@pytest.mark.parametrize("kind", ["mpim", "channel", "group"])
+def test_an_edit_that_mentions_us_for_the_first_time_is_a_message_with_the_id_of_the_first(kind: str) -> None:
+    event = message_changed(f"{CALL} what is new?", before="what is new?", channel="C0CHAN", ts=TS)
+    (said,) = read({**event, "channel_type": kind}).messages
+    assert said == one(app_mention("what is new?", ts=TS))
+    for known in (f"{CALL} what is new?", "hello"):
+        assert not read(message_changed("again", before=known, channel="C0CHAN", ts=TS)).messages
+    assert not read(message_changed(f"{CALL} b", before=f"{CALL} a", channel="C0CHAN", ts=TS)).messages
+    assert not read(message_changed("hello", before="hallo")).messages
 
 
 def test_an_edit_that_leaves_nothing_is_read_as_the_message_would_be() -> None:

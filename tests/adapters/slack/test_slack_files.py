@@ -11,6 +11,7 @@ import pytest
 
 from adapters.base.errors import OutcomeUnknown, Rejected, Unreachable
 from adapters.slack.api_client import SlackClient
+from adapters.slack.attached_file import CANVAS, file_of
 from adapters.slack.files import fetch, share, upload
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.models import BytesContent, ConversationKey, File, Message
@@ -106,6 +107,52 @@ async def test_a_file_of_which_only_the_id_is_known_is_looked_up(slack: FakeSlac
     (one,) = await fetched(calls, replace(file, reference=reference))
     assert one.content == b"from elsewhere"
     assert "file_not_found" in await problem(calls, attached("b.txt", "", file_id="F0NONE"))
+
+
+async def test_of_a_file_of_another_company_name_type_and_size_are_looked_up(
+    slack: FakeSlack, calls: SlackClient
+) -> None:
+    known = said(slack, "report.txt", b"a walrus", "text/plain")
+    event = {"id": json.loads(known.reference)["id"], "mode": "file_access", "file_access": "check_file_info"}
+    untold = file_of(event)
+    assert untold is not None
+    (one,) = await fetched(calls, untold)
+    assert (one.file.name, one.file.media_type, one.file.size) == ("report.txt", "text/plain", 8)
+    assert one.content == b"a walrus"
+    slack.faults.add(INFO, SlackErrorFault("file_not_found", times=None))
+    (missing,) = await fetched(calls, untold)
+    assert "file_not_found" in missing.problem
+
+
+async def test_a_canvas_is_text_and_one_that_may_not_be_read_is_a_problem(slack: FakeSlack, calls: SlackClient) -> None:
+    fields = {"mimetype": CANVAS, "filetype": "quip", "mode": "quip"}
+    html = b"<h1>Launch plan</h1><p>The ninth of May</p>"
+    kept = Kept("F0CANVAS", "Launch plan", "text/html", TEAM, "U0ANN", content=html, extra_fields=fields)
+    slack.user_says("look", files=[kept])
+    url = f"{slack.url}/files-pri/{TEAM}-F0CANVAS/Launch_plan.canvas"
+    plan = file_of({"id": "F0CANVAS", "name": "Launch plan", "url_private": url, "size": 900, **fields})
+    assert plan is not None
+    (one,) = await fetched(calls, plan)
+    assert (one.file.media_type, one.content) == ("text/plain", b"# Launch plan\n\nThe ninth of May")
+    assert "files:read" in await problem(calls, plan, replace(HERE, token="xoxb-another"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "media_type"),
+    [
+        ({"mimetype": "video/mp4", "subtype": "slack_audio"}, "audio/mp4"),
+        ({"mimetype": "video/webm", "subtype": "slack_audio"}, "audio/webm"),
+        ({"mimetype": "audio/mp4", "subtype": "slack_audio"}, "audio/mp4"),
+        ({"subtype": "slack_audio"}, "audio/mp4"),
+        ({"mimetype": "video/mp4", "subtype": "slack_video"}, "video/mp4"),
+        ({"filetype": "quip"}, CANVAS),
+        ({"filetype": "canvas", "mimetype": "text/html"}, CANVAS),
+    ],
+)
+def test_a_voice_clip_is_speech_and_a_canvas_is_a_canvas(fields: dict[str, str], media_type: str) -> None:
+    found = file_of({"id": "F1", "name": "audio_message.mp4", **fields})
+    assert found is not None
+    assert found.media_type == media_type
 
 
 async def test_a_file_that_is_linked_and_not_in_slack_is_not_fetched(slack: FakeSlack, calls: SlackClient) -> None:

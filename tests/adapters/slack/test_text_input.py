@@ -97,7 +97,9 @@ def test_a_long_message_is_read_in_no_more_steps_than_it_has_characters(pieces: 
         ("reset", MessageKind.RESET),
         ("Reset.", MessageKind.RESET),
         ("/reset", MessageKind.RESET),
-        ("NEW", MessageKind.RESET),
+        ("NEW", MessageKind.PROMPT),
+        ("/new", MessageKind.PROMPT),
+        ("STOP!!!", MessageKind.STOP),
         ("stop", MessageKind.STOP),
         ("Stop!", MessageKind.STOP),
         ("cancel", MessageKind.STOP),
@@ -109,6 +111,29 @@ def test_a_long_message_is_read_in_no_more_steps_than_it_has_characters(pieces: 
 )
 def test_a_command_is_a_word_that_stands_alone(text: str, kind: MessageKind) -> None:
     assert text_input.kind_of(text) is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("<@U0BOB> can you check this out?", True),
+        (" <@U0BOB> <@U0CAT> please look", True),
+        ("Hey <@U0BOB|bob>, can you?", True),
+        ("fyi <@U0BOB>", True),
+        ("<!subteam^S1> who is on duty?", True),
+        ("can you check, <@U0BOB>?", True),
+        ("Looks wrong. <@U0BOB>", True),
+        ("what did <@U0BOB> say?", False),
+        ("please ask <@U0BOB>", False),
+        ("can you check?", False),
+        ("<!here> look", False),
+        ("<#C1> is down", False),
+        ("heyday <@U0BOB>", False),
+        ("", False),
+    ],
+)
+def test_who_is_called_upon_at_the_start_or_the_end_is_meant(text: str, *, calls: bool) -> None:
+    assert text_input.calls_others(text) is calls
 
 
 def test_a_text_that_stands_in_blocks_alone_is_not_lost() -> None:

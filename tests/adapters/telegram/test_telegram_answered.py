@@ -204,3 +204,46 @@ def test_who_speaks_as_a_chat_is_answered() -> None:
 
 def test_what_somebody_sends_by_way_of_another_bot_is_their_own() -> None:
     assert one(message_json("hello", via_bot=bot_user(id=4321))).text == "hello"
+
+
+# ---------------------------------------------------------------- who is meant
+
+
+def named(text: str, *names: str, **more: object) -> Json:
+    """A message in the group with mentions."""
+    marked = [{"type": "mention", "offset": text.index(name), "length": len(name)} for name in names]
+    return {**message_json(text, chat=GROUP, **more), "entities": marked}  # type: ignore[arg-type]  # a test's own
+
+
+@pytest.mark.parametrize(
+    ("told", "ours"),
+    [
+        (named("@bob_ray can you check?", "@bob_ray"), False),
+        (named("and now @weather_bot", "@weather_bot"), False),
+        (named("what did @bob_ray say?", "@bob_ray"), True),
+        (named(f"@bob_ray and {CALL}, look", "@bob_ray", CALL), True),
+        (message_json("and now?", chat=GROUP), True),
+    ],
+)
+def test_what_calls_somebody_else_is_for_them_though_it_replies_to_us(told: Json, *, ours: bool) -> None:
+    reply = {**told, "reply_to_message": bot_message("yes", chat=GROUP)}
+    assert bool(heard(reply).messages) is ours
+    assert heard(told, telegram_groups="always").messages
+
+
+def test_an_edit_that_mentions_us_is_a_message_with_the_id_of_the_first() -> None:
+    told = mention("what is new?", message_id=7)
+    (said,) = read("edited_message", told).messages
+    assert said == one(told)
+    assert not read("edited_message", message_json("what is new?", chat=GROUP)).messages
+    assert not read("edited_message", message_json(f"{CALL} hello")).messages
+    assert not read("edited_message", told, telegram_groups="never").messages
+    assert not read("edited_message", told, telegram_allowed_chats="1").messages
+
+
+def test_an_edit_of_an_album_adds_no_turn_to_it() -> None:
+    told = {**photo(f"{CALL} look", chat=GROUP), "media_group_id": "13"}
+    told["caption_entities"] = [{"type": "mention", "offset": 0, "length": len(CALL)}]
+    assert one(told).album_item_id
+    (said,) = read("edited_message", told).messages
+    assert (said.album_item_id, said.debounce_seconds, said.message_id) == ("", 0.0, one(told).message_id)

@@ -261,6 +261,20 @@ async def test_a_refusal_has_a_reason(
     assert str(caught.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("status", "why", "reason"), [(404, "Not Found", Reason.NO_METHOD), (401, "Unauthorized", Reason.TOKEN)]
+)
+async def test_after_a_success_a_method_that_is_not_found_is_not_blamed_on_the_token(
+    server: FakeTelegram, calls: TelegramClient, status: int, why: str, reason: Reason
+) -> None:
+    await calls.call("get_me", outbox=None)
+    server.faults.add("setMyCommands", TelegramErrorFault(status, why))
+    with pytest.raises(Rejected) as caught:
+        await calls.call("set_my_commands", outbox=None, commands=[BotCommand("new", "Begin anew")])
+    assert caught.value.reason is reason
+    assert ("TELEGRAM_BOT_TOKEN" in str(caught.value)) is (reason is Reason.TOKEN)
+
+
 async def test_what_somebody_said_is_not_in_the_error(server: FakeTelegram, calls: TelegramClient) -> None:
     server.faults.add(
         "sendMessage", TelegramErrorFault(400, "Entity URL 'https://secret.plan' is invalid: Wrong HTTP URL")

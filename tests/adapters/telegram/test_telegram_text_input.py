@@ -185,6 +185,13 @@ def test_some_words_are_commands_alone(text: str, kind: MessageKind) -> None:
     assert text_input.kind_of(text) is kind
 
 
+def test_cancel_may_answer_a_question() -> None:
+    for text, answers in [("Cancel.", True), ("/cancel", False), ("stop", False)]:
+        said = one(message_json(text))
+        assert (said.kind, said.only_if_running) == (MessageKind.STOP, answers)
+        assert said.may_start_conversation is answers
+
+
 # ---------------------------------------------------------------- what it is about
 
 
@@ -277,8 +284,7 @@ LINK = {"type": "url", "text": "here", "url": "https://example.com"}
         ({"rich_message": {"blocks": [{"type": "list", "items": [ITEM, ITEM]}]}}, "one\none"),
         ({"rich_message": {"blocks": [{"type": "table", "cells": CELLS}]}}, "a | bc\nd"),
         ({"giveaway": {}}, UNREADABLE),
-        ({"never_heard_of": {}}, UNREADABLE),
-        ({}, UNREADABLE),
+        ({"paid_media": {}}, UNREADABLE),
     ],
 )
 def test_what_has_no_text_is_told_in_words(carried: Json, read: str) -> None:

@@ -24,6 +24,7 @@ from tests.faults.matrix.plan import (
     CLOCK_FAULTS,
     KILLS,
     NEEDS_SERVER,
+    PARKING_STEPS,
     PLATFORM_FAULTS,
     DatabaseKind,
     FaultStep,
@@ -34,7 +35,7 @@ from tests.faults.matrix.plan import (
 from tests.faults.matrix.process_hooks import MatrixHooks, SharedControls
 from tests.faults.matrix.proxy import ProxyGroup, TcpProxy, open_proxies
 from tests.faults.matrix.scoring import EMPTY_SCORE, CellScore, reply_to, score_assistant_threads, score_replies
-from tests.faults.matrix.senders import RESPONSE_TIMEOUT, Senders, SlackSenders, TelegramSenders
+from tests.faults.matrix.senders import RESPONSE_TIMEOUT, DiscordSenders, Senders, SlackSenders, TelegramSenders
 from tests.faults.matrix.sync_point import SyncPoint, listen_for_reports
 
 MESSAGES_PER_SENDER = {"A": 2, "B": 3, "C": 2}
@@ -142,8 +143,10 @@ class CellScenario:
         }
         if self.cell.step is FaultStep.AFTER_CLAIM:
             environment["MAX_RUNS"] = "1"  # so that not every turn is claimed when it is enqueued
+        if self.cell.step in PARKING_STEPS:  # the first turn might use up all of it
+            environment |= {"BUDGET_PLATFORM_DAY": "100", "PRICES": "gpt-test=1/1"}
         if self.cell.step not in PREVIEW_STEPS:
-            environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off"}
+            environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off", "DISCORD_STREAMING": "off"}
         return environment
 
     def _database_url(self) -> str:
@@ -181,6 +184,8 @@ class CellScenario:
                 threading.Thread(target=self._watch_backend, daemon=True).start()
             case FaultStep.STREAMING:
                 self.openai.script(*[Say(hold_after=2)] * conversations)
+            case FaultStep.PARKED | FaultStep.WOKEN:
+                self.openai.think = SLOW_CHUNK_DELAY
             case FaultStep.DELIVERING:
                 self.senders.hold_reply_call(self.sync)
 
@@ -251,6 +256,8 @@ def _senders(cell: MatrixCell, door: TcpProxy) -> Iterator[Senders]:
             crowd = ApiSenders(door, timeout=RESPONSE_TIMEOUT if cell.fault is MatrixFault.INBOUND_SILENT else 10.0)
         case PlatformVariant.SLACK:
             crowd = SlackSenders()
+        case PlatformVariant.DISCORD:
+            crowd = DiscordSenders()
         case _:
             crowd = TelegramSenders(polling=cell.platform is PlatformVariant.POLLING)
     try:

@@ -14,6 +14,8 @@ class PlatformVariant(StrEnum):
     TELEGRAM = "telegram"
     """Updates arrive at the webhook."""
     POLLING = "telegram, polling"
+    DISCORD = "discord"
+    """Events arrive over a WebSocket."""
 
     @property
     def family(self) -> str:
@@ -69,8 +71,13 @@ class FaultStep(StrEnum):
     POSTED_MESSAGES_STORED = "after save posted messages"
     BEFORE_FINISH = "before finish turn"
     FINISHED = "after finish turn"
+    PARKED = "after park turn"
+    """The turn waits for its budget."""
+    WOKEN = "after charge"
+    """The turn that it waited for is paid."""
 
 
+PARKING_STEPS = (FaultStep.PARKED, FaultStep.WOKEN)
 KILLS = (MatrixFault.KILL, MatrixFault.CLOCK_BACK_AND_KILL)
 CLOCK_FAULTS = (MatrixFault.CLOCK_FORWARD, MatrixFault.CLOCK_BACK, MatrixFault.CLOCK_BACK_AND_KILL)
 BACKEND_FAULTS = (MatrixFault.BACKEND_CUT, MatrixFault.BACKEND_SILENT)
@@ -81,6 +88,8 @@ NEEDS_PLATFORM = (MatrixFault.PLATFORM_CUT, MatrixFault.PLATFORM_SILENT)
 NEEDS_INBOUND_LINK = (MatrixFault.INBOUND_CUT, MatrixFault.INBOUND_SILENT)
 RUNS_SECOND_PROCESS = (MatrixFault.FREEZE, MatrixFault.RESTART, *NEEDS_SERVER, *CLOCK_FAULTS)
 """Faults during which a second process works, where the database can be shared."""
+CONNECTS_ITSELF = (PlatformVariant.POLLING, PlatformVariant.DISCORD)
+"""The gateway opens the connection over which messages arrive."""
 POLLING_STEPS = (FaultStep.BEFORE_ENQUEUE, FaultStep.AFTER_ENQUEUE)
 """After these steps it does not matter how updates arrive."""
 
@@ -111,9 +120,9 @@ class MatrixCell:
             self.fault in NEEDS_PLATFORM or self.step is FaultStep.POSTED_MESSAGES_STORED
         ):
             return False
-        return self.platform is not PlatformVariant.POLLING or (
-            self.fault not in NEEDS_INBOUND_LINK and self.step in POLLING_STEPS
-        )
+        if self.platform in CONNECTS_ITSELF and self.fault in NEEDS_INBOUND_LINK:
+            return False
+        return self.platform is not PlatformVariant.POLLING or self.step in POLLING_STEPS
 
 
 def cells(families: Collection[str], databases: Collection[str]) -> Iterator[MatrixCell]:
@@ -145,6 +154,7 @@ SMOKE_CELLS = (
     MatrixCell(
         PlatformVariant.SLACK, DatabaseKind.POSTGRESQL, MatrixFault.CLOCK_BACK_AND_KILL, FaultStep.RUN_REQUESTED
     ),
+    MatrixCell(PlatformVariant.DISCORD, DatabaseKind.POSTGRESQL, MatrixFault.KILL, FaultStep.DELIVERING),
     MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.INBOUND_SILENT, FaultStep.DELIVERING),
 )
 """A few varied cells, run with the normal tests."""

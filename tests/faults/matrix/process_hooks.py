@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from adapters.discord import adapter as discord
+from adapters.discord.api_client import DiscordClient
 from adapters.slack import adapter as slack
 from adapters.slack.api_client import SlackClient
 from adapters.telegram import adapter as telegram
@@ -112,4 +114,5 @@ def _shorten_timeouts(patch: pytest.MonkeyPatch, seconds: float) -> None:
     patch.setattr(api_client, "REQUEST_SECONDS", seconds)
     patch.setattr(backend, "STREAM_IDLE_SECONDS", seconds)
     patch.setattr(slack, "SlackClient", partial(SlackClient, timeout=seconds))
+    patch.setattr(discord, "DiscordClient", partial(DiscordClient, timeout=seconds))
     patch.setattr(telegram, "TelegramClient", partial(TelegramClient, timeout=seconds))

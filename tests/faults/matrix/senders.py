@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from tests.fakes.discord_server import FakeDiscord
+from tests.fakes.discord_state import CHANNEL, DIRECT, GUILD, GUILD_TEXT
+from tests.fakes.discord_state import TOKEN as DISCORD_TOKEN
 from tests.fakes.slack_events import SIGNING_SECRET
 from tests.fakes.slack_events import TOKEN as SLACK_TOKEN
 from tests.fakes.slack_server import FakeSlack
@@ -19,6 +22,8 @@ from tests.faults.matrix.sync_point import SyncPoint
 TIMEOUT_SECONDS = 40.0
 RETRY_DELAYS = [0.1, 0.2] + [0.3] * 200
 """Seconds between a platform's delivery attempts: it retries until a process accepts."""
+HEARTBEAT_SECONDS = 0.2
+"""Between two messages in which the gateway names the last event that it has committed."""
 RESPONSE_TIMEOUT = 1.0
 """Seconds without an answer after which a platform considers a delivery failed."""
 
@@ -180,3 +185,50 @@ class TelegramSenders:
 
     def close(self) -> None:
         self._telegram.stop()
+
+
+class DiscordSenders:
+    """One user in a direct message, the others in channels, where they mention the bot."""
+
+    CHANNELS = (DIRECT, CHANNEL, "2003")
+
+    def __init__(self) -> None:
+        self._discord = FakeDiscord(heartbeat=HEARTBEAT_SECONDS)
+        self._discord.state.channels["2003"] = {"id": "2003", "type": GUILD_TEXT, "guild_id": GUILD}
+        self._discord.state.messages["2003"] = {}
+        self._discord.start()
+        self.port = self._discord.port
+
+    def environment(self, port: int) -> Mapping[str, str]:
+        return {
+            "DISCORD_API_URL": f"http://127.0.0.1:{port}/api/v10",
+            "DISCORD_BOT_TOKEN": DISCORD_TOKEN,
+            "DISCORD_REPLIES": "channel",
+            "DISCORD_NAMES": "false",
+        }
+
+    def deliver_to(self, port: int) -> None:
+        """Waits until the gateway has connected itself."""
+        self._discord.wait_until(lambda: self._discord.connected, TIMEOUT_SECONDS)
+
+    def send_all(self, messages: SentMessages) -> None:
+        """Sends all at once: Discord itself keeps the order of each channel."""
+        for channel, texts in zip(self.CHANNELS, messages, strict=True):
+            for text in texts:
+                self._discord.says(text, channel, mentions=channel != DIRECT)
+        self.wait_until_idle()
+
+    def hold_reply_call(self, sync: SyncPoint) -> None:
+        self._discord.faults.after("createMessage", lambda _: sync.reach())
+
+    def wait_until_idle(self) -> None:
+        self._discord.wait_until(lambda: self._discord.is_all_committed, TIMEOUT_SECONDS)
+
+    def replies(self) -> Sequence[Sequence[str]]:
+        return [[each["content"] for each in self._discord.bot_messages(channel)] for channel in self.CHANNELS]
+
+    def stray_messages(self) -> int:
+        return 0  # there are no other channels
+
+    def close(self) -> None:
+        self._discord.stop()

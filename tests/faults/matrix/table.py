@@ -26,6 +26,8 @@ STEP_TITLES = {
     FaultStep.POSTED_MESSAGES_STORED: "posted messages saved",
     FaultStep.BEFORE_FINISH: "before finish",
     FaultStep.FINISHED: "finished",
+    FaultStep.PARKED: "parked",
+    FaultStep.WOKEN: "woken",
 }
 LEGEND = (
     "0: nothing lost, repeated, reordered or in the wrong place. "

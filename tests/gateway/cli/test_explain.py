@@ -18,7 +18,7 @@ from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadI
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.budgets import Budget
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
-from gateway.ports.store import SetThread
+from gateway.ports.store import ParkTurn, SetThread
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.reporting import SqlReportingStore
@@ -51,15 +51,16 @@ OpenContext = Callable[..., ExplainContext]
 def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
     database = Database(sqlite_url)
 
-    def make(*, backlog: int = 3, **allowed: object) -> ExplainContext:
+    def make(*, backlog: int = 3, share: float = 1.0, **allowed: object) -> ExplainContext:
         rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
         adapters = (
             ExplainablePlatform("pigeon"),
             HttpAdapter(settings(), sqlite_store, max_message_chars=100, max_waiting=1),
         )
         ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
+        limits = {"max_queue": 6, "max_queue_per_platform": 5}
         return ExplainContext(
-            adapters, sqlite_store, catalogue, ledger, rules, backlog, max_queue=6, max_queue_per_platform=5
+            adapters, sqlite_store, catalogue, ledger, rules, backlog, **limits, max_caller_share=share
         )
 
     yield make
@@ -113,6 +114,24 @@ def test_a_conversation_that_is_there_is_named(see: OpenContext, sqlite_store: S
     assert line(told, "queue") == "1 of 5 waiting on pigeon"
     elsewhere = explain(see(), "pigeon", replace(SYNTHETIC, workspace="", channel="tree"))
     assert line(elsewhere, "conversation") == "none yet; it would be pigeon, workspace roof, channel tree"
+
+
+def test_a_turn_before_it_that_waits_is_named(see: OpenContext, sqlite_store: SqlStore) -> None:
+    (message,) = ExplainablePlatform("pigeon").dry_run(SYNTHETIC).messages
+    claim = enqueue_one(sqlite_store, message, new_turn(), owner="one").claim
+    assert claim is not None
+    apply_write(sqlite_store, ParkTurn(claim.lease, claim.turn, "budget", 60.0, 600.0))
+    told = explain(see(), "pigeon", SYNTHETIC)
+    assert told.is_answered
+    assert line(told, "waits").startswith(f"the turn {claim.turn.id} before it waits for: budget, since ")
+
+
+def test_who_has_used_up_their_share_of_the_queue_is_told(see: OpenContext, sqlite_store: SqlStore) -> None:
+    for channel in "ab":
+        enqueue_message(sqlite_store, replace(SYNTHETIC, channel=channel))
+    told = explain(see(share=0.4), "pigeon", SYNTHETIC)
+    assert verdict(told) == "It would not be answered: 2 messages are waiting from this caller."
+    assert explain(see(share=0.4), "pigeon", replace(SYNTHETIC, user="bob")).is_answered
 
 
 def test_nothing_is_stored_or_taken(see: OpenContext, sqlite_store: SqlStore) -> None:

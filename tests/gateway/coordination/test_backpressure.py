@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.backpressure import CALLER_QUEUE_FULL, Backpressure
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import ConversationKey, Message, MessageKind
 from gateway.ports.store import QueueDepth
@@ -47,3 +49,17 @@ def test_a_refresh_accounts_for_turns_finished_since(backpressure: Backpressure)
 def test_stops_and_resets_are_always_accepted(backpressure: Backpressure, kind: MessageKind) -> None:
     backpressure.refresh([QueueDepth("one", 100, 1.0)])
     backpressure.admit(message("one", kind))
+
+
+def by(author: str) -> Message:
+    return replace(message("one"), author=author)
+
+
+def test_one_caller_does_not_fill_the_queue_for_all() -> None:
+    backpressure = Backpressure(max_total=100, max_per_platform=10, caller_share=0.8)
+    backpressure.refresh([QueueDepth("one", 7, 1.0, by_share={by("many").share: 7})])
+    backpressure.admit(by("many"))
+    with pytest.raises(Overloaded, match="MAX_CALLER_SHARE of MAX_QUEUE_PER_PLATFORM") as refusal:
+        backpressure.admit(by("many"))
+    assert refusal.value.code == CALLER_QUEUE_FULL
+    backpressure.admit(by("one"))

@@ -143,7 +143,7 @@ def test_names_units_and_types_are_as_open_metrics_demands() -> None:
     metrics = all_of(Metrics(queue_depths=lambda: [QueueDepth("slack", 1, 1.0)]))
     text = openmetrics(metrics.registry).decode()  # type: ignore[no-untyped-call]  # the library has no types there
     families = [f for f in strictly_parsed(text) if _is_ours(f.name)]  # type: ignore[no-untyped-call]  # likewise
-    assert len(families) == 21
+    assert len(families) == 22
     for family in families:
         assert family.documentation.endswith(".")
         assert family.type in {"counter", "gauge", "histogram"}
@@ -199,6 +199,12 @@ def test_the_queue_is_asked_for_when_somebody_collects() -> None:
     assert value(metrics, "gateway_queue_age_seconds", platform="slack") == 12.5
     assert value(metrics, "gateway_queue_age_seconds", platform="http") == 0
     assert value(metrics, "gateway_database_up") == 1
+
+
+def test_parked_turns_are_counted_by_what_they_wait_for() -> None:
+    metrics = Metrics([], QueueDepthsStub(QueueDepth("slack", 3, 12.5, {"budget": 2, "assistant": 1})))
+    assert value(metrics, "gateway_queue_parked_turns", platform="slack", reason="budget") == 2
+    assert value(metrics, "gateway_queue_parked_turns", platform="slack", reason="assistant") == 1
 
 
 def test_a_platform_with_nothing_in_the_queue_is_told_as_such() -> None:

@@ -34,7 +34,7 @@ TEMPLATE_LABEL = re.compile(r"\{\{ *(?:\$labels\.)?(?P<label>\w+) *\}\}")
 
 
 def labels_by_name() -> dict[str, set[str]]:
-    metrics = all_of(Metrics(queue_depths=lambda: [QueueDepth("slack", 1, 1.0)]))
+    metrics = all_of(Metrics(queue_depths=lambda: [QueueDepth("slack", 1, 1.0, {"budget": 1})]))
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     return {sample.name: set(sample.labels) for sample in samples}
 

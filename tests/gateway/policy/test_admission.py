@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -24,21 +24,30 @@ from gateway.domain.models import (
     Failure,
     Message,
     MessageKind,
+    Parking,
     Turn,
     TurnId,
     TurnState,
     Usage,
 )
-from gateway.policy import admission
-from gateway.policy.admission import BUDGET_EXHAUSTED, RATE_LIMITED, AdmissionControl, Denial, Grant, check_budgets
+from gateway.policy.admission import (
+    BUDGET,
+    BUDGET_EXHAUSTED,
+    RATE_LIMITED,
+    AdmissionControl,
+    Denial,
+    Grant,
+    Wait,
+    check_budgets,
+)
 from gateway.policy.prices import Price, Prices
 from gateway.policy.rules import MILLION, AdmissionSettings, Rules
 from gateway.ports.budgets import AttemptUsage, Expense, ModelUsage
-from gateway.ports.store import RecordOutcome
+from gateway.ports.store import ParkTurn, RecordOutcome
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.store import SqlStore
-from tests.contracts.store_helpers import apply_write, enqueue_and_claim, new_turn
+from tests.contracts.store_helpers import PLATFORM, apply_write, enqueue_and_claim, new_turn
 
 PRICES = Prices({"dove": Price(Decimal(1), Decimal(2))}, "dove")
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
@@ -63,7 +72,7 @@ class AdmissionProcess:
         message = replace(claim.turn.message, author=author)
         return replace(claim, turn=replace(claim.turn, message=message, started_at=at))
 
-    async def admit(self, **asked: object) -> Grant | Denial:
+    async def admit(self, **asked: object) -> Grant | Denial | Wait:
         return await self.admission.admit(self.begin(**asked).turn)  # type: ignore[arg-type]  # passed through
 
     async def spend(self, cost: str, claim: Claim | None = None) -> Grant:
@@ -88,43 +97,26 @@ def open_process(database_url: str) -> Iterator[OpenProcess]:
     """Returns a function that opens processes, which share a database."""
     with ExitStack() as resources:
 
-        def open_one(*, patience: float = 30.0, **settings: object) -> AdmissionProcess:
+        def open_one(**settings: object) -> AdmissionProcess:
             store, database = SqlStore(database_url), Database(database_url)
             executor = resources.enter_context(ThreadPoolExecutor(2))
             resources.callback(store.close)
             resources.callback(database.close)
             ledger = SqlBudgetStore(database)
-            keeper = AdmissionControl(rules(**settings), PRICES, ledger, AsyncStore(store, executor), max_wait=patience)
+            keeper = AdmissionControl(rules(**settings), PRICES, ledger, AsyncStore(store, executor), max_wait=30.0)
             return AdmissionProcess(store, ledger, keeper)
 
         yield open_one
 
 
-@pytest.fixture
-async def others() -> AsyncIterator[Callable[..., asyncio.Task[Grant | Denial]]]:
-    """Returns a function that requests admission in a task, as it may have to wait."""
-    tasks: list[asyncio.Task[Grant | Denial]] = []
-
-    def ask(gate: AdmissionProcess, claim: Claim | None = None) -> asyncio.Task[Grant | Denial]:
-        tasks.append(asyncio.ensure_future(gate.admission.admit((claim or gate.begin()).turn)))
-        return tasks[-1]
-
-    yield ask
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def failure_of(answer: Grant | Denial) -> Failure:
+def failure_of(answer: Grant | Denial | Wait) -> Failure:
     assert isinstance(answer, Denial)
     return answer.failure
 
 
-async def wait_for_waiters(process: AdmissionProcess, number: int) -> None:
-    """Waits until so many turns are queued."""
-    async with asyncio.timeout(10):
-        while len(process.admission._wait_queue._waiters) < number:  # noqa: ASYNC110  # the queue has no event to wait for
-            await asyncio.sleep(0.01)
+def woken(turn: Turn, after: float, *, longest: float = 30.0) -> Turn:
+    """Returns a turn that was parked for its budget and claimed again."""
+    return replace(turn, parking=Parking(BUDGET, "key", NOON, NOON + longest, NOON + after))
 
 
 # ---------------------------------------------------------------- without rules
@@ -234,58 +226,69 @@ async def test_notes_can_be_switched_off(open_process: OpenProcess) -> None:
     assert (await process.spend("0.8")).notice == ""
 
 
-async def test_turns_of_one_person_wait_for_each_other(
-    open_process: OpenProcess, others: Callable[..., asyncio.Task[Grant | Denial]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admission, "FIRST_RETRY_DELAY", 20.0)
-    process = open_process(budget_user_day="1")
+async def test_turns_of_one_person_wait_for_each_other(open_process: OpenProcess) -> None:
+    process, peer = open_process(budget_user_day="1"), open_process(budget_user_day="1")
     claims = [process.begin() for _ in range(3)]
     first = await process.admission.admit(claims[0].turn)
     assert isinstance(first, Grant)
-    second = others(process, claims[1])
-    await wait_for_waiters(process, 1)
-    third = others(process, claims[2])
-    await wait_for_waiters(process, 2)
+    assert await peer.admission.admit(claims[1].turn) == Wait(
+        "budget day user pigeon workspace Ada 2026-11-21", 0.5, 30.0
+    )
     await process.settle(claims[0], first, "0.4")
-    granted = await second
+    granted = await peer.admission.admit(woken(claims[1].turn, 1.0))
     assert isinstance(granted, Grant)
-    assert not third.done()
-    await process.settle(claims[1], granted, "0.8")
-    assert failure_of(await third).code == BUDGET_EXHAUSTED
+    again = await process.admission.admit(woken(claims[2].turn, 4.0))
+    assert isinstance(again, Wait)
+    assert again.wake_seconds == 4.0
+    await peer.settle(claims[1], granted, "0.8")
+    assert failure_of(await process.admission.admit(claims[2].turn)).code == BUDGET_EXHAUSTED
 
 
-async def test_a_turn_hears_of_one_that_another_process_has_ended(
-    open_process: OpenProcess, others: Callable[..., asyncio.Task[Grant | Denial]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admission, "FIRST_RETRY_DELAY", 0.01)
-    process, peer = open_process(budget_user_day="1"), open_process(budget_user_day="1")
-    claim = peer.begin()
-    grant = await peer.admission.admit(claim.turn)
+async def test_whose_turn_ends_wakes_the_next_that_waits_for_its_budget(open_process: OpenProcess) -> None:
+    process = open_process(budget_user_day="1")
+    woken_count = 0
+
+    def on_woken() -> None:
+        nonlocal woken_count
+        woken_count += 1
+
+    process.admission.on_woken = on_woken
+    first, second = process.begin(), process.begin()
+    grant, wait = await process.admission.admit(first.turn), await process.admission.admit(second.turn)
     assert isinstance(grant, Grant)
-    asked = others(process)
-    await wait_for_waiters(process, 1)
-    await peer.settle(claim, grant, "0.1")
-    async with asyncio.timeout(10):
-        assert isinstance(await asked, Grant)
+    assert isinstance(wait, Wait)
+    apply_write(process.store, ParkTurn(second.lease, second.turn, BUDGET, 60.0, 60.0, wait.key))
+    assert process.store.claim("one", [PLATFORM], 10) == ()
+    before = woken_count
+    await process.settle(first, grant, "0.4")
+    assert woken_count == before + 1
+    assert [claim.turn.id for claim in process.store.claim("two", [PLATFORM], 10)] == [second.turn.id]
+
+
+async def test_whose_budget_is_used_up_wakes_the_next(open_process: OpenProcess) -> None:
+    process = open_process(budget_user_day="1")
+    first, *others = [process.begin() for _ in range(3)]
+    grant = await process.admission.admit(first.turn)
+    waits = [await process.admission.admit(claim.turn) for claim in others]
+    assert isinstance(grant, Grant)
+    for claim, wait in zip(others, waits, strict=True):
+        assert isinstance(wait, Wait)
+        apply_write(process.store, ParkTurn(claim.lease, claim.turn, BUDGET, 60.0, 60.0, wait.key))
+    await process.settle(first, grant, "1.4")
+    for waiting in others:
+        (claim,) = process.store.claim("one", [PLATFORM], 10)
+        assert claim.turn.id == waiting.turn.id
+        denied = replace(waiting.turn, parking=claim.turn.parking)
+        assert failure_of(await process.admission.admit(denied)).code == BUDGET_EXHAUSTED
 
 
 async def test_nobody_waits_for_ever(open_process: OpenProcess) -> None:
-    process = open_process(budget_user_day="1", patience=0.0)
-    await process.admit()
-    failure = failure_of(await process.admit())
-    assert (failure.code, failure.retry_after) == (BUDGET_EXHAUSTED, 60.0)
-
-
-async def test_who_waits_and_is_cancelled_leaves_the_line(
-    open_process: OpenProcess, others: Callable[..., asyncio.Task[Grant | Denial]]
-) -> None:
     process = open_process(budget_user_day="1")
     await process.admit()
-    asked = others(process)
-    await wait_for_waiters(process, 1)
-    asked.cancel()
-    await asyncio.wait((asked,))
-    assert not process.admission._wait_queue._waiters
+    waiting = process.begin().turn
+    assert isinstance(await process.admission.admit(woken(waiting, 29.0)), Wait)
+    failure = failure_of(await process.admission.admit(woken(waiting, 30.0)))
+    assert (failure.code, failure.retry_after) == (BUDGET_EXHAUSTED, 60.0)
 
 
 async def test_what_could_not_be_charged_is_charged_later(
@@ -304,17 +307,17 @@ async def test_what_could_not_be_charged_is_charged_later(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_two_processes_pass_a_persons_hard_limit_by_no_more_than_one_turn(
-    open_process: OpenProcess, seed: int, monkeypatch: pytest.MonkeyPatch
+    open_process: OpenProcess, seed: int
 ) -> None:
     """Whatever the turns cost, and although one in four is not charged because its process dies first."""
-    monkeypatch.setattr(admission, "FIRST_RETRY_DELAY", 0.01)
     chance = random.Random(seed)
     processes = [open_process(budget_user_day="1", budget_user_month="30", budget_platform_day="50") for _ in range(2)]
     costs = [chance.randint(1, 900_000) for _ in range(20)]
     await processes[0].spend("0.000001")  # an average cost that says nothing about the turns to come
 
     async def work(process: AdmissionProcess, claim: Claim, cost: int, *, dies: bool) -> int:
-        grant = await process.admission.admit(claim.turn)
+        while isinstance(grant := await process.admission.admit(claim.turn), Wait):  # noqa: ASYNC110  # in place of parking
+            await asyncio.sleep(0.01)
         if isinstance(grant, Denial):
             return 0
         apply_write(process.store, RecordOutcome(claim.lease, claim.turn, "Hi", cost=cost))

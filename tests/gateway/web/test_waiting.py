@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from gateway.domain.errors import Overloaded, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, PreviewEvent, TextDelta, ToolCall, Turn, TurnId, TurnState
 from gateway.web.api import waiting
-from gateway.web.api.waiting import POLLS_PER_SECOND, DeltaBatcher, LoadTurn, Waiter, WaiterRegistry
+from gateway.web.api.waiting import (
+    CALLER_WAITING_FULL,
+    POLLS_PER_SECOND,
+    DeltaBatcher,
+    LoadTurn,
+    Waiter,
+    WaiterRegistry,
+)
 
 TURN_ID = TurnId("turn_1")
 
@@ -243,3 +250,16 @@ def test_an_update_for_a_loop_that_has_ended_is_dropped() -> None:
 
     asyncio.run(register())
     registry.resolve(DONE)
+
+
+async def test_one_caller_does_not_take_all_places() -> None:
+    registry = WaiterRegistry(5, caller_share=0.8)
+    many = [registry.register(TurnId(f"{number}"), "many", wants_previews=False) for number in range(4)]
+    with pytest.raises(Overloaded, match="MAX_CALLER_SHARE of MAX_WAITING_CALLERS") as refusal:
+        registry.register(TURN_ID, "many", wants_previews=False)
+    assert refusal.value.code == CALLER_WAITING_FULL
+    one = registry.register(TURN_ID, "one", wants_previews=False)
+    for waiter in (*many, one, one):
+        waiter.close()
+    assert registry.count == 0
+    registry.register(TURN_ID, "many", wants_previews=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -313,6 +314,15 @@ async def test_the_reply_to_a_stop_tells_whether_it_stopped_anything(harness: Ro
     assert await harness.finish(following) == STOPPED_REPLY
     assert await harness.finish(harness.say("stop", MessageKind.STOP)) == NOTHING_TO_STOP_REPLY
     assert harness.assistant.calls == []
+
+
+async def test_the_reply_to_a_stop_of_the_channel_tells_whether_it_stopped_anything(harness: Room) -> None:
+    harness.say("one")
+    for topic, reply in (("a", STOPPED_REPLY), ("b", NOTHING_TO_STOP_REPLY)):
+        stop = Message(replace(KEY, topic=topic), topic, "stop", kind=MessageKind.STOP, stops_channel=True)
+        recorded = enqueue_one(harness.store, stop, TurnId(topic), owner="one")
+        assert recorded.claim is not None
+        assert await harness.finish(recorded.claim) == reply
 
 
 async def test_history_contains_the_names_of_attachments(harness: Room) -> None:

@@ -31,7 +31,7 @@ from gateway.observability.tracing import Tracing
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import ParsedUpdate
-from gateway.ports.store import FinishTurn, RecordOutcome, SetThread
+from gateway.ports.store import ANY_PLACES, FinishTurn, Places, RecordOutcome, SetThread
 from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
@@ -50,6 +50,9 @@ class Notes:
     interrupted: list[TurnId] = field(default_factory=list)
     woken: list[float] = field(default_factory=list)
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+
+    def places(self) -> Places:
+        return ANY_PLACES
 
     def share(self) -> int:
         return self.capacity - len(self.submitted)
@@ -342,6 +345,30 @@ def test_a_stop_in_a_group_interrupts_the_turn_that_the_group_started(async_inbo
     first, _ = accept_together(async_inbox, worker, message("one"), stop)
     assert isinstance(first, AcceptResult)
     assert (worker.submitted[0].turn.id, worker.interrupted) == (first.turn.id, [first.turn.id])
+
+
+def test_an_album_keeps_the_pictures_before_the_one_that_opens_its_turn(inbox: ThreadInbox, worker: Notes) -> None:
+    album = [
+        replace(
+            message("album"), text=text, files=(File(name, name),), album_item_id=name, may_start_conversation=opens
+        )
+        for name, text, opens in (("1.jpg", "", False), ("2.jpg", "look", True), ("3.jpg", "", False))
+    ]
+    album = [replace(item, debounce_seconds=60.0) for item in album]
+    for item in (*album, album[0]):
+        inbox.accept_all(ParsedUpdate((item,)))
+    assert worker.submitted == []
+    (turn,) = inbox.transcript(inbox.resolve_conversation(album[0].key))
+    assert [file.name for file in turn.message.files] == ["1.jpg", "2.jpg", "3.jpg"]
+    assert turn.message.text == "look"
+
+
+def test_a_program_gets_no_more_turns_than_it_may_have(inbox: ThreadInbox, worker: Notes) -> None:
+    for number in range(4):
+        said = replace(message(str(number)), author="B0OTHER", max_from_author=2)
+        inbox.accept_all(ParsedUpdate((said,)))
+    inbox.accept_all(ParsedUpdate((message("a person's"),)))
+    assert len(inbox.transcript(worker.submitted[0].conversation)) == 3
 
 
 def test_while_the_database_is_unavailable_all_of_a_group_are_refused(

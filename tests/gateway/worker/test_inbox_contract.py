@@ -15,6 +15,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import Exchange, ThreadId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
@@ -58,7 +59,10 @@ class TestCoreInbox(InboxContract):
                 async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool
             )
             worker = Worker(
-                async_store, processor, tuple(platforms), metrics, owner="one", capacity=50, lease_seconds=5.0
+                *(async_store, processor, tuple(platforms), metrics),
+                owner="one",
+                places=SharedPlaces(50, 1.0),
+                lease_seconds=5.0,
             )
             worker.start()
             backpressure = Backpressure(max_total=1000, max_per_platform=1000)

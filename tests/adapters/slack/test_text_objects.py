@@ -1,0 +1,144 @@
+"""What stands in blocks, attachments and links beside the text of a message is read too, and nothing is read twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.slack import text_input
+from gateway.domain.models import MessageEdited
+from tests.adapters.slack.parsing import TS, one, read
+from tests.fakes.slack_events import BOT_USER, app_mention, message_changed, message_event, rich_text_block
+from tests.fakes.slack_message_subtypes import FILE
+
+Json = dict[str, Any]
+CALL = f"<@{BOT_USER}>"
+APP = {"bot_id": "B0ALARM", "username": "alerts"}
+
+
+def raw(text: str) -> Json:
+    return {"type": "raw_text", "text": text}
+
+
+def table(*rows: Any) -> Json:
+    return {"type": "table", "rows": list(rows)}
+
+
+def section(text: str) -> Json:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+
+PLANS = table([rich_text_block("Plan"), rich_text_block("Seats")], [rich_text_block("Starter"), raw("17")])
+SHOWN = "| Plan | Seats |\n| --- | --- |\n| Starter | 17 |"
+LINKED = {
+    "is_msg_unfurl": True,
+    "from_url": "https://t.slack.com/archives/C0OPS/p1",
+    "author_name": "Bob Ray",
+    "channel_name": "ops",
+    "text": "The gateway was restarted.\nAt 04:10.",
+    "fallback": "[November 28th] bob: The gateway was restarted.",
+    "message_blocks": [{"message": {"blocks": [rich_text_block("The gateway was restarted.\nAt 04:10.")]}}],
+    "files": [{**FILE, "name": "shot.png"}],
+}
+QUOTED = (
+    "The link leads to a message of Bob Ray in #ops:\n> The gateway was restarted.\n> At 04:10.\n> [attached: shot.png]"
+)
+
+
+# ---------------------------------------------------------------- tables
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"text": "Which?", "blocks": [rich_text_block("Which?"), PLANS], "user": "U0ANN"},
+        {"text": "Which?", "user": "U0ANN", "attachments": [{"fallback": "[no preview available]", "blocks": [PLANS]}]},
+    ],
+    ids=["block", "attachment"],
+)
+def test_a_pasted_table_is_read_row_by_row(message: Json) -> None:
+    assert (
+        text_input.whole(message, BOT_USER).split("\n", 1) == ["Which?", SHOWN]
+        or text_input.whole(message, BOT_USER) == f"Which?\n\n{SHOWN}"
+    )
+
+
+def test_cells_may_be_empty_odd_numbers_or_hold_links_and_bars() -> None:
+    link = {"type": "link", "url": "https://x.org/a", "text": "x"}
+    linked = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [link]}]}
+    odd = table([raw("a|b"), None], [linked, {"type": "raw_number", "value": 5}], "no row", [raw("1\n2"), {}])
+    assert text_input.whole({"blocks": [odd]}, BOT_USER) == (
+        "| a\\|b |  |\n| --- | --- |\n| x (https://x.org/a) | 5 |\n| 1 2 |  |"
+    )
+    assert text_input.whole({"blocks": [table()]}, BOT_USER) == ""
+
+
+def test_what_cannot_be_described_is_not_described() -> None:
+    assert text_input.whole({"text": "a", "attachments": [{"fallback": "[no preview available]"}]}, BOT_USER) == "a"
+
+
+# ---------------------------------------------------------------- blocks beside a text
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            {"text": "New alert", "blocks": [section("New alert: error rate *12%*")], **APP},
+            "New alert: error rate *12%*",
+        ),
+        ({"text": "New alert", "blocks": [section("error rate 12%")], **APP}, "New alert\nerror rate 12%"),
+        ({"text": "All of it, said", "blocks": [section("*all* of it"), section("said")], **APP}, "All of it, said"),
+        ({"text": "a *b*", "blocks": [rich_text_block("a b")], "user": "U0ANN"}, "a *b*"),
+        ({"text": "It is 5", "blocks": [section("It is 50")], **APP}, "It is 5\nIt is 50"),
+        ({"text": "", "blocks": [section("only here")], "user": "U0ANN"}, "only here"),
+        ({"text": "!", "blocks": [{"type": "divider"}], **APP}, "!"),
+    ],
+)
+def test_an_app_is_read_whole_and_a_person_once(message: Json, expected: str) -> None:
+    assert text_input.whole(message, BOT_USER) == expected
+
+
+def test_an_alert_that_calls_us_in_its_blocks_is_read_with_them() -> None:
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": "New alert: checkout"}},
+        section(f"{CALL} look into it: error rate *12%* since deploy `abc123`"),
+    ]
+    event = {**app_mention(""), **APP, "text": "New alert: checkout", "blocks": blocks}
+    said = one(event, slack_allowed_bots="*")
+    assert said.text == "New alert: checkout\n@you look into it: error rate *12%* since deploy `abc123`"
+
+
+# ---------------------------------------------------------------- links to messages
+
+
+def test_the_message_that_a_link_leads_to_is_quoted() -> None:
+    said = one({**message_event("what happened?"), "attachments": [LINKED]})
+    assert said.text == f"what happened?\n\n{QUOTED}"
+    assert said.files == ()  # they are not this person's, and may not be ours to read
+
+
+def test_a_link_is_quoted_by_its_blocks_and_without_a_name() -> None:
+    bare = {name: LINKED[name] for name in ("is_msg_unfurl", "from_url", "message_blocks")}
+    assert text_input.whole({"attachments": [bare]}, BOT_USER) == (
+        "The link leads to a message of somebody:\n> The gateway was restarted.\n> At 04:10."
+    )
+    assert text_input.whole({"attachments": [{"is_msg_unfurl": True, "from_url": "https://x"}]}, BOT_USER) == ""
+
+
+def test_a_long_quotation_is_cut() -> None:
+    long = {**LINKED, "text": "word " * 5000}
+    said = text_input.whole({"attachments": [long]}, BOT_USER)
+    assert said.endswith(" […]")
+    assert len(said) < text_input.LONGEST_QUOTE + 200
+
+
+def test_what_slack_unfurls_a_moment_later_changes_the_message() -> None:
+    event = message_changed("see the link", before="see the link", ts=TS)
+    event["message"] = {**event["message"], "attachments": [LINKED], "edited": None}
+    (changed,) = read(event).events
+    assert isinstance(changed, MessageEdited)
+    assert changed.text == f"see the link\n\n{QUOTED}"
+    preview = {"from_url": "https://example.com", "title": "Example", "text": "A page."}
+    assert not read({**event, "message": {**event["message"], "attachments": [preview]}}).events

@@ -1,0 +1,101 @@
+"""Contract of Store: claims go round over those who wait, and leave places to others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from gateway.coordination.shares import SharedPlaces
+from gateway.domain.models import Claim, Turn
+from gateway.ports.store import ParkTurn, Store
+from tests.contracts.store_helpers import (
+    PLATFORM,
+    ExpireLease,
+    answer,
+    apply_write,
+    enqueue_one,
+    finish,
+    get_turn,
+    message,
+    new_turn,
+)
+
+
+def say(store: Store, author: str, channel: str, *, owner: str | None = None) -> Turn:
+    return enqueue_one(store, replace(message(channel), author=author), new_turn(), owner=owner).turn
+
+
+def flood(store: Store, author: str, count: int) -> list[Turn]:
+    return [say(store, author, f"{author}{number}") for number in range(count)]
+
+
+def authors(claims: object) -> list[str]:
+    assert isinstance(claims, list | tuple)
+    return [claim.turn.message.author for claim in claims if isinstance(claim, Claim)]
+
+
+class FairnessContract:
+    def test_who_comes_last_with_one_message_is_not_behind_a_flood(self, store: Store) -> None:
+        flood(store, "many", 20)
+        say(store, "one", "loft")
+        assert "one" in authors(store.claim("w", [PLATFORM], 2))
+
+    def test_claims_go_round_over_those_who_wait(self, store: Store) -> None:
+        for author in ("a", "b", "c"):
+            flood(store, author, 5)
+        served = [authors(store.claim("w", [PLATFORM], 1))[0] for _ in range(9)]
+        assert Counter(served) == {"a": 3, "b": 3, "c": 3}
+        assert all(set(served[start : start + 3]) == {"a", "b", "c"} for start in (0, 3, 6))
+
+    def test_many_at_once_are_as_many_of_each(self, store: Store) -> None:
+        flood(store, "a", 10)
+        flood(store, "b", 2)
+        flood(store, "c", 10)
+        assert Counter(authors(store.claim("w", [PLATFORM], 10))) == {"a": 4, "b": 2, "c": 4}
+
+    def test_of_one_author_the_oldest_are_first(self, store: Store) -> None:
+        turns = flood(store, "a", 5)
+        claims = [claim for limit in (2, 1, 2) for claim in store.claim("w", [PLATFORM], limit)]
+        assert [claim.turn.id for claim in claims] == [turn.id for turn in turns]
+
+    def test_the_last_places_are_left_to_others(self, store: Store, peer: Store) -> None:
+        flood(store, "a", 10)
+        places = SharedPlaces(10, 0.4)
+        assert authors(store.claim("w", [PLATFORM], 5, places)) == ["a"] * 4
+        assert places.has_refused
+        assert store.claim("w", [PLATFORM], 1, places) == ()
+        for author in ("b", "5", "3"):  # wherever the ring has stopped
+            say(peer, author, author)
+            assert authors(store.claim("w", [PLATFORM], 1, places)) == [author]
+
+    def test_so_it_is_with_expired_leases(self, store: Store, expire_lease: ExpireLease) -> None:
+        for number in range(4):
+            expire_lease(say(store, "a", f"a{number}", owner="dead").conversation_id)
+        expire_lease(say(store, "b", "b", owner="dead").conversation_id)
+        assert sorted(authors(store.claim("w", [PLATFORM], 5, SharedPlaces(3, 0.7)))) == ["a", "a", "b"]
+
+    def test_a_conversation_is_its_authors_until_it_has_no_turn_left(self, store: Store) -> None:
+        say(store, "a", "loft")
+        say(store, "b", "loft")
+        (claim,) = store.claim("w", [PLATFORM], 1)
+        _, following = store.apply_writes([answer(claim), finish(claim)])
+        assert isinstance(following, Claim)
+        store.apply_writes([answer(following), finish(following)])
+        again = enqueue_one(store, replace(message("loft"), author="b"), new_turn(), owner="w").claim
+        assert claim.share != ""
+        assert again is not None
+        assert again.share == again.turn.message.share != claim.share
+
+    def test_parked_turns_are_in_nobodys_way(self, store: Store) -> None:
+        for number in range(3):
+            claim = enqueue_one(store, replace(message(f"a{number}"), author="a"), new_turn(), owner="w").claim
+            assert claim is not None
+            apply_write(store, ParkTurn(claim.lease, claim.turn, "budget", 0.0, 60.0))
+        say(store, "b", "b")
+        assert authors(store.claim("w", [PLATFORM], 4, SharedPlaces(3, 0.7))).count("b") == 1
+
+    def test_depths_say_whose_turns_wait(self, store: Store) -> None:
+        turns = [*flood(store, "a", 3), say(store, "b", "b")]
+        (depth,) = store.queue_depths()
+        assert sorted(depth.by_share.values()) == [1, 3]
+        assert depth.by_share[get_turn(store, turns[0]).message.share] == 3

@@ -1,0 +1,52 @@
+"""Places that callers share."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.coordination.shares import SharedPlaces
+
+
+def take_all(places: SharedPlaces, name: str) -> int:
+    taken = 0
+    while places.try_take(name):
+        taken += 1
+    return taken
+
+
+def test_one_alone_leaves_a_part_free_and_so_do_two() -> None:
+    places = SharedPlaces(20, 0.8)
+    assert [take_all(places, name) for name in "abc"] == [16, 3, 1]
+    assert places.full_names() == ["a", "b", "c"]
+
+
+def test_without_a_limit_one_may_have_all() -> None:
+    assert take_all(SharedPlaces(5, 1.0), "a") == 5
+
+
+def test_there_is_always_a_place_for_somebody_new_while_there_is_one() -> None:
+    assert take_all(SharedPlaces(1, 0.1), "a") == 1
+
+
+def test_who_holds_more_than_the_others_leave_is_known() -> None:
+    places = SharedPlaces(10, 0.8)
+    take_all(places, "a")
+    assert not places.holds_too_many("a")
+    take_all(places, "b")
+    assert places.holds_too_many("a")
+    places.release("b")
+    assert not places.holds_too_many("a")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())), st.integers(1, 9), st.floats(0.1, 1.0))
+def test_no_more_are_held_than_there_are(steps: list[tuple[str, bool]], capacity: int, fraction: float) -> None:
+    places, held = SharedPlaces(capacity, fraction), dict.fromkeys("abc", 0)
+    for name, takes in steps:
+        if takes:
+            held[name] += places.try_take(name)
+        elif held[name]:
+            places.release(name)
+            held[name] -= 1
+        assert places.total == sum(held.values()) <= capacity
+        assert places.copy().total == places.total
