@@ -24,6 +24,8 @@ ENTRY_POINTS = "gateway.tools"
 FOLDER_PACKAGE = "gateway_tools_path"
 """The package that the files of TOOLS_PATH are modules of: their names hide no other modules, and they import each
 other by ``from . import``."""
+MAX_REASON_CHARS = 500
+"""Limit for the text of an exception."""
 
 CachedFunction = type(cache(calculate.call))
 """What ``functools.cache`` makes of a function."""
@@ -67,7 +69,7 @@ def _check_names(found: Sequence[FoundTool]) -> None:
 
 
 def _package_name(entry_point: EntryPoint) -> tuple[str, str]:
-    return (entry_point.dist.name if entry_point.dist else "", entry_point.name)
+    return (str(entry_point.dist.name) if entry_point.dist else "", entry_point.name)
 
 
 def _tools_of_package(entry_point: EntryPoint) -> Sequence[FoundTool]:
@@ -96,18 +98,29 @@ def _tools_of_package(entry_point: EntryPoint) -> Sequence[FoundTool]:
 
 def _tools_of_folder(folder: Path) -> Iterator[FoundTool]:
     """Yields the tools of each file that does not begin with an underscore, by the files' names."""
-    folder = folder.expanduser().absolute()
-    if not folder.is_dir():
-        raise SettingsError(f"TOOLS_PATH: {folder} is not a folder. Create it, or unset the variable.")
-    files = sorted(path for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
-    if not files:
-        raise SettingsError(
-            f"TOOLS_PATH: {folder} has no Python files (*.py). Put your tools there, or unset the variable."
-        )
-    _make_package(folder)
+    files = _list_files(folder)
+    _make_package(files[0].parent)
     for path in files:
         for each in _tools_of_module(_import_file(path), str(path)):
             yield FoundTool(each, str(path))
+
+
+def _list_files(folder: Path) -> Sequence[Path]:
+    """Returns the absolute paths of the files; there is one at least."""
+    try:
+        folder = folder.expanduser().absolute()
+        files = [path for path in sorted(folder.iterdir()) if path.suffix == ".py" and path.is_file()]
+    except (OSError, RuntimeError) as exc:  # RuntimeError: there is no such home directory
+        reason = getattr(exc, "strerror", None) or exc
+        raise SettingsError(
+            f"TOOLS_PATH: the folder {folder} cannot be read: {reason}. Create it, or unset the variable."
+        ) from exc
+    public = [path for path in files if not path.name.startswith(("_", "."))]
+    if not public:
+        raise SettingsError(
+            f"TOOLS_PATH: {folder} has no Python files (*.py). Put your tools there, or unset the variable."
+        )
+    return public
 
 
 def _make_package(folder: Path) -> None:
@@ -133,7 +146,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _describe(exc: BaseException) -> str:
-    return f"{type(exc).__name__}: {exc}".rstrip(": .")
+    return " ".join(f"{type(exc).__name__}: {exc}".split())[:MAX_REASON_CHARS].rstrip(": .")
 
 
 def _line_in(path: Path, exc: BaseException) -> str:
@@ -151,11 +164,19 @@ def _tools_of_module(module: ModuleType, origin: str) -> Sequence[Tool]:
     Without it, what the module imported from elsewhere is left out.
     """
     names = getattr(module, "__all__", None)
-    public = [name for name in vars(module) if not name.startswith("_")] if names is None else names
-    members = (getattr(module, name, None) for name in public)
+    members = [each for name, each in vars(module).items() if not name.startswith("_")]
+    if names is not None:
+        members = [_member(module, name, origin) for name in names]
     functions = {id(each): each for each in members if isinstance(each, Tool | FunctionType | CachedFunction)}
     own = [each for each in functions.values() if names is not None or _module_of(each) == module.__name__]
     return [_as_tool(each, origin) for each in own]
+
+
+def _member(module: ModuleType, name: str, origin: str) -> object:
+    try:
+        return getattr(module, name)
+    except (AttributeError, TypeError) as exc:
+        raise SettingsError(f"{_capitalized(origin)} has no {name!r}, which its __all__ names. Correct it.") from exc
 
 
 def _module_of(function: Tool | Function) -> str:

@@ -105,6 +105,7 @@ def test_without_a_folder_there_are_the_built_in_tools() -> None:
 async def test_the_public_functions_of_a_folders_files_are_tools(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, orders=ORDERS, _shop="STATUS = 'sent'\ndef connect(): return 'today'")
     (folder / "notes.txt").write_text("nothing")
+    (folder / "folder.py").mkdir()
     found = find_tools(folder)
     assert names_of(found) == [*BUILT_IN, "order_status", "cancel_order", "opening_hours"]
     assert {each.origin for each in found[2:]} == {str(folder / "orders.py")}
@@ -149,6 +150,7 @@ def test_installed_packages_offer_functions_and_modules(tmp_path: Path) -> None:
         ("def f(:", "SyntaxError: invalid syntax"),
         ("raise SystemExit(3)", "SystemExit: 3 (line 1)"),
         ("x = '\0'", "cannot be imported: "),
+        ("raise OSError('one\\n two' * 999)", "OSError: one twoone two"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_named(tmp_path: Path, content: str, reason: str) -> None:
@@ -211,9 +213,17 @@ def test_a_package_with_an_unusable_tool_is_named(tmp_path: Path, value: str, re
     assert reason in str(raised.value)
 
 
+def test_what_all_names_and_is_not_there_is_named(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, orders="__all__ = ['find']")
+    with pytest.raises(SettingsError, match=r"orders\.py has no 'find', which its __all__ names"):
+        find_tools(folder)
+
+
 def test_a_folder_that_is_none_or_empty_or_holds_odd_names_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"TOOLS_PATH: .*/missing is not a folder"):
-        find_tools(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "missing", tmp_path / "file", Path("~nobody-here/tools")):
+        with pytest.raises(SettingsError, match=r"TOOLS_PATH: the folder .* cannot be read: .* Create it"):
+            find_tools(wrong)
     with pytest.raises(SettingsError, match=r"TOOLS_PATH: .* has no Python files"):
         find_tools(folder_with(tmp_path, _hidden="x = 1"))
     with pytest.raises(SettingsError, match=r"TOOLS_PATH: .*/a\.b\.py cannot be imported: .* Rename the file"):
