@@ -22,6 +22,7 @@ from rich.console import Console
 from tests.bench import scale
 from tests.bench.chat_scenes import ChatScenes
 from tests.bench.discord_scenes import DiscordScenes
+from tests.bench.discord_stub import AT_ONCE
 from tests.bench.measurements import Measurement
 from tests.bench.plan import CALLERS, FULL, QUICK, SETTLE_PAUSE_SECONDS, TURNS_PER_THREAD, BenchPlan
 from tests.bench.processes import TUTORIAL_THREADS
@@ -129,7 +130,7 @@ def _telegram_notes(_: BenchPlan) -> Iterator[str]:
 
 def _discord_notes(_: BenchPlan) -> Iterator[str]:
     yield (
-        "Discord: all messages at once over the gateway connection of the tests' fake, each in its own channel. "
+        f"Discord: {AT_ONCE} messages at once over the gateway connection of the tests' fake, each in its own channel. "
         "discord.py's Client calls the assistant in on_message, keeps threads in a dict and stores nothing. A bot may "
         "make 50 calls a second, which the gateway obeys; without limits: both ignore that limit."
     )
