@@ -39,9 +39,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
 from gateway.setting_names import unknown_names
 from gateway.settings import EnvironmentSettings, Settings, given_variables
-from gateway.tools import ToolBox
-from gateway.tools.calculator import calculate
-from gateway.tools.clock import current_time
+from gateway.tools import ToolBox, find_tools
 from gateway.web import asgi_app, exposure, metrics_endpoint
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
@@ -57,9 +55,6 @@ from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
 from storage.store import SqlStore
-
-TOOLS = (current_time, calculate)
-"""The functions that the assistant may call. Add yours here."""
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
@@ -306,7 +301,7 @@ def open_gateway(
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
     timeout = settings.assistant_timeout_seconds
-    toolbox = ToolBox(TOOLS, settings.tool_timeout_seconds)
+    toolbox = ToolBox([found.tool for found in find_tools(settings.tools_path)], settings.tool_timeout_seconds)
     assistant = assistants.build(settings, toolbox, async_store)
     runner = AssistantRunner(
         async_store,
@@ -350,7 +345,8 @@ def open_gateway(
 
 def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
     history_chars = settings.history_chars if assistant.name == "chat" else None
-    return RequestEstimator(assistant.model, settings.assistant_instructions, toolbox.schemas, history_chars)
+    instructions = assistants.instructions_of(settings).for_message
+    return RequestEstimator(assistant.model, instructions, toolbox.schemas, history_chars)
 
 
 def _spool(settings: Settings) -> FileSpool:

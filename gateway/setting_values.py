@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, SecretStr
 
@@ -52,6 +53,14 @@ def reject_prefixes(key: SecretStr | None, belongs: Mapping[str, str]) -> Secret
         if key is not None and key.get_secret_value().startswith(prefix):
             raise ValueError(f"begins with {prefix}: {advice}")
     return key
+
+
+def check_time_zone(name: str) -> str:
+    """Raises ValueError for a name that the time zone database does not have."""
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, KeyError, OSError) as exc:  # OSError: the name of a folder of zones, such as America
+        raise ValueError("is no time zone; write an IANA name such as Europe/Berlin, or UTC") from exc
 
 
 def check_base_url(url: str | None) -> str | None:

@@ -36,7 +36,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from gateway import dotenv_file
 from gateway.domain.errors import SettingsError
-from gateway.setting_values import Key, check_base_url, spell_choice
+from gateway.setting_values import Key, check_base_url, check_time_zone, spell_choice
 
 BackendName = Literal["responses", "threads", "chat", "offline"]
 ENV_FILE = ".env"
@@ -224,13 +224,20 @@ class Settings(EnvironmentSettings):
     azure_openai_api_version: str | None = None
     """The version of Azure's API."""
     assistant_instructions: str = "You are a helpful assistant in a chat. Answer in the language you are spoken to."
-    """The system prompt."""
+    """The system prompt. ``{{platform}}``, ``{{channel_name}}``, ``{{user_name}}``, ``{{date}}`` and ``{{assistant}}``
+    are filled in for each message."""
+    assistant_name: str = Field("Assistant", max_length=60)
+    """What ``{{assistant}}`` in the instructions stands for."""
+    assistant_time_zone: str = "UTC"
+    """The time zone of ``{{date}}`` in the instructions: an IANA name such as ``Europe/Berlin``."""
     assistant_mode: Literal["stream", "poll"] = "stream"
     """How ``threads`` follows a run: by its event stream, or by polling."""
     assistant_poll_seconds: PositiveFloat = 1.0
     """Seconds between two polls of a run. A server's header ``openai-poll-after-ms`` takes precedence."""
     assistant_timeout_seconds: PositiveFloat = 600.0
     """How long one turn may take, in seconds."""
+    tools_path: Path | None = None
+    """A folder with Python files whose functions the assistant may call, see ``gateway/tools/README.md``."""
     tool_timeout_seconds: PositiveFloat = 30.0
     """How long one call of a function tool may take, in seconds."""
     history_chars: PositiveInt = 48_000
@@ -278,6 +285,11 @@ class Settings(EnvironmentSettings):
         if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             raise ValueError("names a folder that does not exist, or that this process may not write to")
         return folder
+
+    @field_validator("assistant_time_zone")
+    @classmethod
+    def _is_time_zone(cls, name: str) -> str:
+        return check_time_zone(name)
 
     @field_validator("openai_base_url", "azure_openai_endpoint")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway import logs
+from gateway.assistants.instructions import Instructions
 from gateway.domain.errors import SettingsError
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
@@ -33,6 +34,11 @@ class NoSharedValues:
         return value
 
 
+def instructions_of(settings: Settings) -> Instructions:
+    """Returns the instructions, as they are filled for each run."""
+    return Instructions(settings.assistant_instructions, settings.assistant_name, settings.assistant_time_zone)
+
+
 def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> Assistant:
     """Returns the backend that the settings choose. No I/O. Raises SettingsError.
 
@@ -40,6 +46,7 @@ def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> 
     """
     if missing := settings.missing():
         raise SettingsError(f"The backend {settings.backend} needs {' and '.join(missing)} to be set.")
+    instructions_of(settings).check()
     if settings.backend == "offline":
         from gateway.assistants.offline import OfflineBackend  # noqa: PLC0415  # see above
 

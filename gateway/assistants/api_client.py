@@ -21,6 +21,7 @@ import openai
 
 from gateway import logs
 from gateway.assistants.error_map import ModelLoading, NotFound, translated_errors
+from gateway.assistants.instructions import Instructions
 from gateway.assistants.json_fields import as_objects, as_text
 from gateway.assistants.sse import MAX_LINE_BYTES, Event, Json, parse_object, read_body
 from gateway.assistants.transport import CONNECT_SECONDS, SdkHttpClient, Transport
@@ -128,6 +129,14 @@ class AssistantConfig:
     """Tokens of one turn after which no more tools are run."""
     show_reasoning: bool = False
     """Whether people see what the model thought."""
+    name: str = "Assistant"
+    """What the instructions call the assistant."""
+    time_zone: str = "UTC"
+    """The time zone of dates in the instructions: an IANA name."""
+
+    @property
+    def template(self) -> Instructions:
+        return Instructions(self.instructions, self.name, self.time_zone)
 
 
 class AssistantApiClient:

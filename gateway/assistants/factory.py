@@ -49,6 +49,8 @@ def assistant_config(settings: Settings) -> AssistantConfig:
         transcription_model=settings.transcription_model,
         max_turn_tokens=settings.max_turn_tokens,
         show_reasoning=settings.assistant_show_reasoning,
+        name=settings.assistant_name,
+        time_zone=settings.assistant_time_zone,
     )
 
 

@@ -17,7 +17,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
 from gateway.settings import Settings
-from gateway.tools import ToolBox
+from gateway.tools import ToolBox, find_tools
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore
@@ -35,10 +35,17 @@ def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckRes
         yield CheckResult("settings", ok=False, detail=line)
     database = _check_schema(settings)
     yield database
+    try:
+        tools = find_tools(settings.tools_path)
+    except SettingsError as exc:
+        yield CheckResult("tools", ok=False, detail=str(exc))
+        tools = ()
     if any(line.startswith(Settings.prefixes) for line in wrong):
         yield CheckResult("assistant", ok=False, detail="not checked, because of its settings above")
     else:
-        yield from _check_assistant(settings)
+        yield from _check_assistant(settings, ToolBox([found.tool for found in tools]))
+    for found in tools:
+        yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield _check_budgets(settings, load)
     for warning in app.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
@@ -84,13 +91,13 @@ def _check_schema(settings: Settings) -> CheckResult:
     return CheckResult("database", ok=current or on_start, detail=detail)
 
 
-def _check_assistant(settings: Settings) -> Sequence[CheckResult]:
+def _check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResult]:
     missing = settings.missing()
     if missing:
         return (CheckResult(settings.backend, ok=False, detail=f"missing: {', '.join(missing)}"),)
 
     async def ask() -> Sequence[CheckResult]:
-        assistant = assistants.build(settings, ToolBox(app.TOOLS), assistants.NoSharedValues())
+        assistant = assistants.build(settings, toolbox, assistants.NoSharedValues())
         try:
             found = await assistant.check()
             if not (assistant.is_metered and all(result.ok for result in found) and _may_be_tried(settings)):

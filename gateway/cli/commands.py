@@ -11,7 +11,7 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import SETTINGS, TOOLS, load_settings, open_gateway, open_store, platforms
+from gateway.app import SETTINGS, load_settings, open_gateway, open_store, platforms
 from gateway.cli import explain, settings_table, turns
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
@@ -75,5 +75,5 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
 
 
 def _build_assistant() -> Assistant:
-    """Builds the assistant for single requests, such as deleting a thread; it runs no turn."""
-    return assistants.build(load_settings(quiet=True), ToolBox(TOOLS), assistants.NoSharedValues())
+    """Builds the assistant for single requests, such as deleting a thread; it runs no turn and has no tools."""
+    return assistants.build(load_settings(quiet=True), ToolBox(()), assistants.NoSharedValues())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.domain.models import Attachment, Exchange, File, Message
@@ -26,20 +26,25 @@ class RequestEstimator:
     def __init__(
         self,
         model: str = "",
-        instructions: str = "",
+        instructions: Callable[[Message], str] = lambda _: "",
         tools: Iterable[Mapping[str, Any]] = (),
         history_chars: int | None = None,
     ) -> None:
-        """``history_chars``: how many characters of the history a request carries; None: all."""
+        """``instructions``: returns those for a message.
+
+        ``history_chars``: how many characters of the history a request carries; None: all.
+        """
         self.model = model
-        self._fixed = text_tokens(instructions) + tools_tokens(tools)
+        self._instructions = instructions
+        self._tools = tools_tokens(tools)
         self._history_chars = history_chars
 
     def request_tokens(self, message: Message, history: Sequence[Exchange], attachment_tokens: int | None) -> int:
         """Returns the tokens of a turn's first request. ``attachment_tokens``: None if the files were not loaded."""
         texts = [text for each in self._fitting(history) for text in (each.text, each.reply)]
         files = self._unloaded_tokens(message.files) if attachment_tokens is None else attachment_tokens
-        return self._fixed + messages_tokens([*texts, message.text_with_attachments]) + files
+        fixed = text_tokens(self._instructions(message)) + self._tools
+        return fixed + messages_tokens([*texts, message.text_with_attachments]) + files
 
     def attachment_tokens(self, attachments: Iterable[Attachment]) -> int:
         """Returns the tokens of loaded files."""

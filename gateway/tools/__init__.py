@@ -1,10 +1,11 @@
-"""Function tools: ``@tool`` makes a tool of a Python function, ``ToolBox`` runs them for a model. One file per tool."""
+"""Function tools: ``@tool`` makes a tool of a function, ``find_tools`` finds them, ``ToolBox`` runs them."""
 
 from __future__ import annotations
 
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
+from gateway.tools.sources import FoundTool, find_tools
 from gateway.tools.tool import Tool, tool
 from gateway.tools.toolbox import ToolBox
 
-__all__ = ["Tool", "ToolBox", "calculate", "current_time", "tool"]
+__all__ = ["FoundTool", "Tool", "ToolBox", "calculate", "current_time", "find_tools", "tool"]

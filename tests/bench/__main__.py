@@ -21,6 +21,8 @@ from rich.console import Console
 
 from tests.bench import scale
 from tests.bench.chat_scenes import ChatScenes
+from tests.bench.discord_scenes import DiscordScenes
+from tests.bench.discord_stub import AT_ONCE
 from tests.bench.measurements import Measurement
 from tests.bench.plan import CALLERS, FULL, QUICK, SETTLE_PAUSE_SECONDS, TURNS_PER_THREAD, BenchPlan
 from tests.bench.processes import TUTORIAL_THREADS
@@ -47,6 +49,7 @@ SCENES: dict[str, Callable[[ScaleProcesses, BenchPlan, Callable[[str], None]], M
     "chat": ChatScenes,
     "slack": SlackScenes,
     "telegram": TelegramScenes,
+    "discord": DiscordScenes,
     "scale": scale.ScaleScenes,
 }
 
@@ -125,6 +128,14 @@ def _telegram_notes(_: BenchPlan) -> Iterator[str]:
     )
 
 
+def _discord_notes(_: BenchPlan) -> Iterator[str]:
+    yield (
+        f"Discord: {AT_ONCE} messages at once over the gateway connection of the tests' fake, each in its own channel. "
+        "discord.py's Client calls the assistant in on_message, keeps threads in a dict and stores nothing. A bot may "
+        "make 50 calls a second, which the gateway obeys; without limits: both ignore that limit."
+    )
+
+
 def _scale_notes(plan: BenchPlan) -> Iterator[str]:
     yield (
         "Several processes: only the core and its store, over a PostgreSQL on this machine with durable commits "
@@ -142,7 +153,13 @@ def _scale_notes(plan: BenchPlan) -> Iterator[str]:
     )
 
 
-METHOD_NOTES = {"chat": _chat_notes, "slack": _slack_notes, "telegram": _telegram_notes, "scale": _scale_notes}
+METHOD_NOTES = {
+    "chat": _chat_notes,
+    "slack": _slack_notes,
+    "telegram": _telegram_notes,
+    "discord": _discord_notes,
+    "scale": _scale_notes,
+}
 """Returns, for each of SCENES, the notes on its method that are printed under the table."""
 
 

@@ -55,6 +55,8 @@ class BenchPlan:
     """Direct messages to answer, for each burst."""
     telegram_burst: int
     """Messages to answer, each in its own chat."""
+    discord_burst: int
+    """Direct messages to answer, each in its own channel."""
     instant_turns: int
     """Turns for several processes, with an assistant that answers at once."""
     low_capacity_turns: int
@@ -83,6 +85,7 @@ FULL = BenchPlan(
     slack_events=900,
     slack_bursts=(600, 1000),
     telegram_burst=1000,
+    discord_burst=1000,
     instant_turns=3200,
     low_capacity_turns=720,
     high_capacity_turns=4000,
@@ -104,6 +107,7 @@ QUICK = BenchPlan(
     slack_events=300,
     slack_bursts=(600,),
     telegram_burst=200,
+    discord_burst=200,
     instant_turns=960,
     low_capacity_turns=240,
     high_capacity_turns=1200,

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.bench.discord_processes import DiscordProcesses
 from tests.bench.postgres_server import DatabaseServer, database_server
 from tests.bench.scale_core import CoreOrder
-from tests.bench.telegram_processes import TelegramProcesses
 from tests.bench.usage import usage_of
 
 
@@ -60,7 +60,7 @@ class CoreProcess:
             raise RuntimeError(f"{self.name} printed {said!r} instead of {word!r}:\n{self.log.read_text()}")
 
 
-class ScaleProcesses(TelegramProcesses):
+class ScaleProcesses(DiscordProcesses):
     """Starts the programs of the scale scenes too."""
 
     def start_cores(self, count: int) -> list[CoreProcess]:

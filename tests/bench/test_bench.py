@@ -14,12 +14,13 @@ from adapters.telegram import update_parser as telegram_update_parser
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from gateway.ports.platform import Request
-from tests.bench import telegram_stub
+from tests.bench import discord_stub, telegram_stub
 from tests.bench.measurements import Measurement, at_least_times, at_most_more, below, median, p99
 from tests.bench.sampled_gateway import component_of
 from tests.bench.slack_scenes import at_most_times
 from tests.bench.slack_stub import AnswerTimes, build_event, channel, marker
 from tests.bench.table import table_of
+from tests.fakes.discord_server import FakeDiscord
 from tests.fakes.slack_events import SIGNING_SECRET
 from tests.fakes.telegram_messages import BOT_ID, SECRET
 
@@ -133,6 +134,16 @@ def test_the_telegram_stub_recognises_a_complete_reply(method: bytes, said: str,
     answers = telegram_stub.TelegramAnswerTimes()
     assert answers.respond(method, f"chat_id={telegram_stub.FIRST_CHAT + 57}&text={said}".encode())["ok"]
     assert (57 in answers.at) is answered
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_the_discord_stub_recognises_a_complete_reply(answered: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    discord = FakeDiscord()
+    discord_stub.says(discord, 57)
+    assert not discord_stub.is_answered(discord, 57)
+    said = f"You said: {marker(57)}" if answered else "You said:"
+    discord.state.add_message(discord_stub.channel_of(57), discord.state.bot_user, said)
+    assert discord_stub.is_answered(discord, 57) is answered
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ from tests.fakes.discord_state import (
 from tests.fakes.platform_api import CallHandler, PlatformResponse
 from tests.fakes.platform_faults import Json, PlatformFault, RateLimit, RecordedCall
 
+JSON_TYPE = {"Content-Type": "application/json"}
+"""As Discord sends it: discord.py takes a body with a charset for text."""
+
 Perform = Callable[[DiscordState, Mapping[str, str], Json], Any]
 
 
@@ -46,7 +49,7 @@ class DiscordApi(CallHandler):
             return _refusal(exc.status, exc.code, exc.message)
         if said is None:
             return PlatformResponse("ok", {}, 200)
-        return PlatformResponse("ok", said)
+        return PlatformResponse("ok", said, headers=JSON_TYPE)
 
     def fault_response(self, fault: PlatformFault | None) -> PlatformResponse | None:
         match fault:
@@ -171,6 +174,13 @@ def _application(state: DiscordState, _path: Mapping[str, str], _body: Json) -> 
     return {
         "id": APPLICATION,
         "name": "Gateway",
+        "icon": None,
+        "description": "",
+        "bot_public": True,
+        "bot_require_code_grant": False,
+        "verify_key": "",
+        "owner": state.bot_user,
+        "team": None,
         "bot": state.bot_user,
         "flags": state.application_flags,
         "interactions_endpoint_url": state.interactions_url or None,
@@ -195,7 +205,8 @@ ROUTES: dict[str, tuple[str, str, Perform]] = {
     "startThread": ("POST", rf"{MESSAGE_PATH}/threads", _start_thread),
     "callback": ("POST", r"/interactions/(?P<id>\d+)/(?P<token>[^/]+)/callback", _acknowledge),
     "editOriginal": ("PATCH", rf"/webhooks/{APPLICATION}/(?P<token>[^/]+)/messages/@original", _edit_original),
-    "getApplication": ("GET", "/applications/@me", _application),
+    "getApplication": ("GET", r"(?:/oauth2)?/applications/@me", _application),
+    "getMe": ("GET", "/users/@me", lambda state, *_: state.bot_user),
     "putCommands": ("PUT", rf"/applications/{APPLICATION}/commands", _put_commands),
     "getGuilds": ("GET", r"/users/@me/guilds\?limit=\d+", lambda *_: [{"id": GUILD, "name": "Test"}]),
     "getGateway": ("GET", "/gateway/bot", lambda state, *_: {"url": state.gateway_url, "shards": 1}),

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.fakes.discord_api import DiscordApi, find_route
 from tests.fakes.discord_state import (
+    APPLICATION,
     BOT,
     CHANNEL,
     GUILD,
     TOKEN,
     USER,
+    USER_FIELDS,
     DiscordError,
     DiscordState,
     Interaction,
@@ -53,7 +55,7 @@ class FakeDiscord(FakePlatformServer):
         """Lets somebody write; returns the message."""
         content = f"<@{BOT}> {text}" if mentions else text
         mentioned = [self.state.bot_user] if mentions else []
-        author = {"id": user, "username": f"user{user}", "global_name": f"Person {user}"}
+        author = {"id": user, "username": f"user{user}", "global_name": f"Person {user}", **USER_FIELDS}
         with self.state.notify():
             return self.state.add_message(channel, author, content, **{"mentions": mentioned, **more})
 
@@ -202,7 +204,13 @@ class FakeDiscord(FakePlatformServer):
             self._sockets[socket] = session
             if known is None:
                 name = f"session{len(self.state.sessions)}-{self.state.snowflake()}"
-                ready = {"session_id": name, "resume_gateway_url": self.state.gateway_url, "user": self.state.bot_user}
+                ready = {
+                    "session_id": name,
+                    "resume_gateway_url": self.state.gateway_url,
+                    "user": self.state.bot_user,
+                    "guilds": [{"id": GUILD, "unavailable": True}],
+                    "application": {"id": APPLICATION, "flags": self.state.application_flags},
+                }
                 session.events.append({"op": 0, "t": "READY", "s": 1, "d": ready})
                 channels = [each for each in self.state.channels.values() if each.get("guild_id")]
                 guild = {"id": GUILD, "channels": channels, "threads": []}

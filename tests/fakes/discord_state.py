@@ -14,6 +14,16 @@ APPLICATION, BOT, GUILD, CHANNEL, DIRECT, USER = "9001", "9002", "1001", "2001",
 EPOCH_MS = 1_420_070_400_000
 GUILD_TEXT, DM, PUBLIC_THREAD = 0, 1, 11
 MAX_CONTENT = 2000
+USER_FIELDS: Json = {"discriminator": "0", "avatar": None}
+"""Fields of every user and, below, of every message: docs.discord.com/developers/resources"""
+MESSAGE_FIELDS: Json = {
+    "timestamp": "2026-01-01T00:00:00+00:00",
+    "tts": False,
+    "pinned": False,
+    "mention_everyone": False,
+    "mention_roles": [],
+    "embeds": [],
+}
 
 
 class DiscordError(Exception):
@@ -60,9 +70,9 @@ class DiscordState(ChangeSignal):
         super().__init__()
         self.faults = PlatformFaults()
         self.calls: list[RecordedCall] = []
-        self.bot_user: Json = {"id": BOT, "username": "gateway", "bot": True}
+        self.bot_user: Json = {"id": BOT, "username": "gateway", "bot": True, **USER_FIELDS}
         self.channels: dict[str, Json] = {
-            CHANNEL: {"id": CHANNEL, "type": GUILD_TEXT, "guild_id": GUILD, "name": "general"},
+            CHANNEL: {"id": CHANNEL, "type": GUILD_TEXT, "guild_id": GUILD, "name": "general", "position": 0},
             DIRECT: {"id": DIRECT, "type": DM},
         }
         self.messages: dict[str, dict[str, Json]] = {CHANNEL: {}, DIRECT: {}}
@@ -105,6 +115,7 @@ class DiscordState(ChangeSignal):
             "mentions": [],
             "attachments": [],
             "edited_timestamp": None,
+            **MESSAGE_FIELDS,
             **more,
         }
         self.messages[channel_id][message["id"]] = message

@@ -35,8 +35,8 @@ class PlatformResponse:
 
     def to_web_response(self) -> web.Response:
         raw = encode(self.body).encode(errors="surrogatepass")
-        headers, kind = self.headers, "application/json"
-        return web.Response(status=self.status, body=raw, headers=headers, content_type=kind, charset="utf-8")
+        headers = {"Content-Type": "application/json; charset=utf-8", **self.headers}
+        return web.Response(status=self.status, body=raw, headers=headers)
 
 
 class CallHandler:

@@ -127,6 +127,15 @@ def test_recordings_are_transcribed_where_there_is_a_model_for_it(
     assert Settings.load().transcription_model == model
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlim", "America", "../etc/passwd", "/etc/passwd", "+02:00"])
+def test_a_time_zone_that_there_is_not_is_an_error(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("ASSISTANT_TIME_ZONE", "Europe/Berlin")
+    assert Settings.load().assistant_time_zone == "Europe/Berlin"
+    monkeypatch.setenv("ASSISTANT_TIME_ZONE", zone)
+    with pytest.raises(SettingsError, match="ASSISTANT_TIME_ZONE: is no time zone; write an IANA name"):
+        Settings.load()
+
+
 def test_a_spool_folder_that_cannot_be_written_to_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SPOOL_FOLDER", str(tmp_path))
     assert Settings.load().spool_folder == str(tmp_path)

@@ -10,13 +10,17 @@ import sysconfig
 import urllib.error
 import urllib.request
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
+from tests.fakes.raw_server import KEY
+
 ROOT = Path(__file__).parents[2]
+EXAMPLE_TOOL = Path(__file__).with_name("example_tool")
 LONGEST_WAIT = 30.0
 
 pytestmark = pytest.mark.timeout(180)
@@ -26,16 +30,28 @@ pytestmark = pytest.mark.timeout(180)
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns the command of an environment that has the wheel, and the libraries of this one, but not the source."""
     folder = tmp_path_factory.mktemp("package")
+    return install(ROOT, folder, sysconfig.get_path("purelib")) / "chat-gateway"
+
+
+def install(source: Path, folder: Path, *libraries: str) -> Path:
+    """Builds a wheel and installs it into an environment in ``folder``, with more ``site-packages`` beside its own.
+
+    Returns the folder of the environment's commands.
+    """
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "env")
-    python = folder / "env" / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index"]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    (site_packages,) = (folder / "env" / "lib").glob("python*/site-packages")
-    (site_packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
-    return python.with_name("chat-gateway")
+    commands = folder / "env" / "bin"
+    pip = [sys.executable, "-m", "pip", "--python", str(commands / "python"), "install", "-q", "--no-deps"]
+    subprocess.run([*pip, "--no-index", str(wheel)], check=True, capture_output=True)
+    (site_packages_of(commands) / "libraries.pth").write_text("\n".join(libraries))
+    return commands
+
+
+def site_packages_of(commands: Path) -> Path:
+    (site_packages,) = (commands.parent / "lib").glob("python*/site-packages")
+    return site_packages
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -43,11 +59,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(command: Path, folder: Path, **settings: str) -> Iterator[tuple[str, list[str]]]:
+def serving(command: Sequence[Path | str], folder: Path, **settings: str) -> Iterator[tuple[str, list[str]]]:
     """Yields the URL of a gateway that runs in this folder, and what it printed at its start."""
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [command, "serve"], cwd=folder, env=environment(**settings), stdout=subprocess.PIPE, stderr=log, text=True
+            [*command, "serve"], cwd=folder, env=environment(**settings), stdout=subprocess.PIPE, stderr=log, text=True
         )
     assert process.stdout is not None
     try:
@@ -72,7 +88,7 @@ def fetch(url: str, body: object = None) -> str:
 
 
 def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Path, tmp_path: Path) -> None:
-    with serving(installed, tmp_path, ADMIN_PASSWORD="correct horse battery") as (url, printed):
+    with serving([installed], tmp_path, ADMIN_PASSWORD="correct horse battery") as (url, printed):
         assert printed[1] == f"Data: {tmp_path}/gateway.db. Operator's pages: {url}/admin.\n"
         assert "Hello" in json.loads(fetch(f"{url}/chat", {"message": "Hello"}))["response"]
         assert "<title>Chat</title>" in fetch(url)
@@ -87,3 +103,16 @@ def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stdout) == (0, "The database is up to date.\n"), ended.stderr
     assert (tmp_path / "gateway.db").exists()
+
+
+def test_the_tool_of_an_installed_package_is_used(installed: Path, tmp_path: Path) -> None:
+    gateways = str(site_packages_of(installed.parent))
+    commands = install(EXAMPLE_TOOL, tmp_path, gateways, sysconfig.get_path("purelib"))
+    command = (commands / "python", "-m", "gateway")
+    with FakeOpenAI() as fake:
+        fake.script(CallTool("order_status", {"order_number": "A-1234"}), Say("It is on its way."))
+        settings = {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "gpt-4o"}
+        with serving(command, tmp_path, **settings) as (url, _):
+            answer = json.loads(fetch(f"{url}/chat", {"message": "Where is A-1234?"}))
+        assert answer["response"] == "It is on its way."
+        assert "sent on Monday" in str(fake.posts("/chat/completions")[-1].body)

@@ -86,7 +86,7 @@ class ChatBackend:
         self._filters = ReplyFilters(config.model, toolbox.names)
         self._builder = RequestBuilder(
             config.model,
-            config.instructions,
+            config.template,
             toolbox.schemas,
             {"stream_options": _stream_options(api)} if config.stream else {},
             stream=config.stream,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.assistants.attachments import MessagePart, TextPart
 from gateway.assistants.history import exchange_messages
+from gateway.assistants.instructions import Instructions
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.speakers import instructions_for, name_field
 from gateway.assistants.sse import Json
@@ -33,7 +34,7 @@ class RequestBuilder:
     def __init__(
         self,
         model: str,
-        instructions: str,
+        instructions: Instructions,
         functions: Sequence[Json],
         optional: Json,
         *,
@@ -56,7 +57,8 @@ class RequestBuilder:
         ]
         asked = {"role": "user", "content": _content(turn.message.text_with_attachments, parts)}
         messages += [self._named(asked, turn.message.speaker), *map(self._without_refused, tool_messages)]
-        arranged = self._arranged(messages, instructions_for(turn, self._instructions))
+        instructions = instructions_for(turn, self._instructions.for_message(turn.message))
+        arranged = self._arranged(messages, instructions)
         body: Json = {"model": self._model, "messages": arranged}
         body[STREAM] = self._stream and STREAM not in self._limits
         if self._functions and Feature.TOOLS not in self._limits:

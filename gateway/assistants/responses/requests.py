@@ -29,6 +29,7 @@ class ServerResponses:
     ) -> None:
         self._api = api
         self._config = config
+        self._instructions = config.template
         self._limits = limits
         self._functions = [{"type": "function", **schema, "strict": False} for schema in toolbox.schemas]
         self._optional = _optional_fields(config)
@@ -66,7 +67,7 @@ class ServerResponses:
         body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
-        if instructions := instructions_for(state.turn, self._config.instructions):
+        if instructions := instructions_for(state.turn, self._instructions.for_message(state.turn.message)):
             # A conversation does not store them.
             if Feature.SYSTEM_ROLE in self._limits:
                 body["input"] = with_head(body["input"], instructions)

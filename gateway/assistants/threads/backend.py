@@ -81,6 +81,7 @@ class ThreadsBackend:
         self.description = f"{self.name} at {api.host}, {assistant.name}"
         self._api = api
         self._config = config
+        self._instructions = config.template
         self._toolbox = toolbox
         self._assistant = assistant
         self._limits = ServerLimits()
@@ -279,6 +280,8 @@ class ThreadsBackend:
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
         metadata = {"turn_id": state.turn.id}
         body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
+        if self._instructions.is_template and not self._assistant.is_configured:
+            body["instructions"] = self._instructions.for_message(state.turn.message)
         if note := instructions_for(state.turn, ""):
             body["additional_instructions"] = note
         if with_message:

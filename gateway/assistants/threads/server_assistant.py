@@ -51,6 +51,11 @@ class ServerAssistant:
     def name(self) -> str:
         return f"assistant {self._configured_id}" if self._configured_id else f"model {self._definition['model']}"
 
+    @property
+    def is_configured(self) -> bool:
+        """Returns whether it is the operator's, with instructions of its own."""
+        return self._configured_id is not None
+
     async def run_fields(self) -> Json:
         """Returns the fields to create a run with. Raises AssistantMisconfigured if an assistant cannot be created."""
         async with self._lock:

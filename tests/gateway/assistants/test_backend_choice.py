@@ -81,9 +81,19 @@ def test_other_settings_configure_the_assistant() -> None:
             assistant_instructions="Hi",
             openai_model="m",
             openai_transcription_model="whisper-1",
+            assistant_name="Robin",
+            assistant_time_zone="Asia/Tokyo",
         )
     )
-    assert setup == AssistantConfig("m", "Hi", stream=False, poll_seconds=2, transcription_model="whisper-1")
+    assert setup == AssistantConfig(
+        "m",
+        "Hi",
+        stream=False,
+        poll_seconds=2,
+        transcription_model="whisper-1",
+        name="Robin",
+        time_zone="Asia/Tokyo",
+    )
     assert assistant_config(settings()).stream
 
 

@@ -50,13 +50,13 @@ class TestChat(OnlineContract):
         self, fake: FakeOpenAI, client: openai.AsyncOpenAI, toolbox: ToolBox
     ) -> None:
         session = AssistantSession(
-            ChatBackend(AssistantApiClient(client), replace(CONFIG, instructions="Be brief."), toolbox)
+            ChatBackend(AssistantApiClient(client), replace(CONFIG, instructions="You are in {{platform}}."), toolbox)
         )
         await session.say("Hello")
         await session.say("Again")
         body = fake.posts(PATH)[-1].body
         assert body["messages"] == [
-            {"role": "system", "content": "Be brief."},
+            {"role": "system", "content": "You are in test."},
             {"role": "user", "content": "Hello"},
             {"role": "assistant", "content": "You said: Hello"},
             {"role": "user", "content": "Again"},

@@ -89,6 +89,10 @@ class TestResponses(OnlineContract):
             {"turn_id": "turn_2"},
         ]
 
+    async def test_instructions_are_filled_for_each_run(self, fake: FakeOpenAI, make: Make) -> None:
+        await AssistantSession(make(instructions="You are {{assistant}} in {{platform}}.", name="Robin")).say("Hello")
+        assert fake.posts(self.RUN_PATH)[-1].body["instructions"] == "You are Robin in test."
+
     async def test_the_model_is_told_about_names(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         session.context = ChatContext("Ann Lee")
         await session.say("Hello")

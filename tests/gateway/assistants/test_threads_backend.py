@@ -85,6 +85,19 @@ class TestThreads(OnlineContract):
         assert seen.body["additional_messages"] == [{"role": "user", "content": "Again", "metadata": metadata}]
         assert seen.body["metadata"] == metadata
 
+    @pytest.mark.parametrize("configured", [False, True])
+    async def test_instructions_are_filled_for_each_run_of_our_own_assistant(
+        self,
+        fake: FakeOpenAI,
+        make: MakeBackend,
+        configured: bool,  # noqa: FBT001
+    ) -> None:
+        assistant_id = ASSISTANT_ID if configured else None
+        session = AssistantSession(make(instructions="You are in {{platform}}.", assistant_id=assistant_id))
+        await session.say("Hello")
+        filled = None if configured else "You are in test."
+        assert fake.posts(self.RUN_PATH)[-1].body.get("instructions") == filled
+
     async def test_the_model_is_told_about_names(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         session.context = ChatContext("Ann Lee")
         await session.say("Hello")

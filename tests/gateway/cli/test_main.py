@@ -54,9 +54,10 @@ def server(fake: FakeOpenAI, **more: str) -> dict[str, str]:
 def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli) -> None:
     result = run("check")
     assert result.exit_code == 0
-    database, assistant, budgets, chat = result.output.splitlines()
+    database, assistant, *tools, budgets, chat = result.output.splitlines()
     assert database == "ok   database: will be migrated on start"
     assert "offline" in assistant
+    assert tools == ["ok   tool current_time: built in", "ok   tool calculate: built in"]
     assert budgets.startswith("ok   budgets: prices of ")
     assert "GATEWAY_API_KEYS is not set" in chat
 
@@ -95,6 +96,16 @@ def test_check_of_the_removed_assistants_api_names_what_to_set(run: RunCli, fake
     assert result.exit_code == 1
     assert "removed it on 2026-08-26" in result.output
     assert "ASSISTANT_BACKEND=responses" in result.output
+
+
+def test_check_says_where_tools_come_from_and_what_is_wrong_with_them(run: RunCli, tmp_path: Path) -> None:
+    file = tmp_path / "orders.py"
+    file.write_text('def order_status(number: str) -> str:\n    """Tell the status."""\n    return number\n')
+    assert f"ok   tool order_status: {file}" in run("check", TOOLS_PATH=str(tmp_path)).output
+    file.write_text("import no_such_library")
+    result = run("check", TOOLS_PATH=str(tmp_path))
+    assert result.exit_code == 1
+    assert f"FAIL tools: TOOLS_PATH: {file} cannot be imported" in result.output
 
 
 @pytest.mark.parametrize("backend", ["responses", "chat", "threads"])

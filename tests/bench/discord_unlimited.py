@@ -1,0 +1,16 @@
+"""Runs ``serve`` without Discord's rate limits, to measure the gateway itself."""
+
+from __future__ import annotations
+
+from adapters.discord import api_client
+from gateway.cli import main as cli
+from gateway.ports.store import Rate
+
+
+def main() -> None:
+    api_client.ALL = Rate(1e-6, 100_000)
+    cli.main(["serve"])
+
+
+if __name__ == "__main__":
+    main()
