@@ -53,6 +53,12 @@ export class Reply {
     this.#tool(`Using ${tool.replaceAll("_", " ")} …`);
   }
 
+  /** Renders again what is shown, with a library that has arrived since. */
+  redraw() {
+    this.#drawn = null;
+    this.#draw();
+  }
+
   finish(text) {
     this.#text = text;
     this.#draw();

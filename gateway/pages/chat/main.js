@@ -4,6 +4,7 @@ import { Composer } from "./composer.js";
 import { copyOnClick } from "./copy.js";
 import { Gateway } from "./gateway.js";
 import * as key from "./key.js";
+import { arrivals } from "./libraries.js";
 import { Scroll } from "./scroll.js";
 import { Talk } from "./talk.js";
 import { View } from "./view.js";
@@ -22,6 +23,7 @@ const view = new View(composer, new Scroll());
 const talk = new Talk(gateway, view);
 
 copyOnClick(find("lines"));
+arrivals.addEventListener("load", () => view.redraw());
 find("new").addEventListener("click", () => talk.renew());
 find("back").addEventListener("click", () => talk.goBack());
 find("empty").addEventListener("click", (event) => {

@@ -47,6 +47,11 @@ export class View {
     this.#append(new Reply()).finish(text);
   }
 
+  /** Renders all replies again. */
+  redraw() {
+    for (const line of this.#lines.querySelectorAll(".reply")) line.reply.redraw();
+  }
+
   /** Puts a message back into the message box. */
   edit(message, reply) {
     reply.line.previousElementSibling?.remove();
