@@ -237,7 +237,8 @@ class LeasedWriteBatch:
         for place, turn in self._turns.items():
             stored = self._stored_turns[place]
             if turn is not stored:
-                kind = turn.answered_at != stored.answered_at, turn.posted_messages != stored.posted_messages
+                answered = turn.answered_at != stored.answered_at or turn.reply != stored.reply
+                kind = answered, turn.posted_messages != stored.posted_messages
                 by_columns.setdefault(kind, []).append(turn)
         for (answered, noted), changed in by_columns.items():
             # All with their audit logs if one has a new entry: a second statement would cost more.

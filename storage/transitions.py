@@ -53,7 +53,9 @@ def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:
 
 
 def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
-    """Answered or failed, unless it was resolved before."""
+    """Answered or failed, unless it was resolved before; with what was shown, if it was cancelled."""
+    if turn.state is TurnState.CANCELLED and not turn.reply and turn.erased_at is None:
+        return replace(turn, reply=storable(write.shown))
     if turn.state is not TurnState.RUNNING:
         return turn
     return replace(

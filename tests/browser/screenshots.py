@@ -58,6 +58,15 @@ class ChatScene:
         last_complete_reply(self.page)
         expect(self.page.locator(".formula:not(.drawn)")).to_have_count(0)
 
+    def list(self) -> None:
+        self.empty()
+        for count, message in enumerate(("Plan a weekend in Lisbon", "מה שלומך?", QUESTION)):
+            if count:
+                self.page.get_by_role("button", name="New conversation").click()
+            send_message(self.page, message)
+            last_complete_reply(self.page)
+        self.page.get_by_role("button", name="Conversations", exact=True).click()
+
     def writing(self) -> None:
         self.site.fake.script(Say(RICH, chunks=10, hold_after=2))
         self.empty()
@@ -97,6 +106,7 @@ SCENES: Mapping[str, Callable[[ChatScene], None]] = {
     "empty": ChatScene.empty,
     "conversation": ChatScene.conversation,
     "end": ChatScene.end,
+    "list": ChatScene.list,
     "science": ChatScene.science,
     "writing": ChatScene.writing,
     "error": ChatScene.error,

@@ -42,9 +42,13 @@ export class View {
     if (remark) this.#append(new Reply()).end(remark);
   }
 
-  replied(text) {
+  /** @param {{text: string, turn_id: string, stopped: boolean}} line of a transcript */
+  replied(line) {
     find("empty").hidden = true;
-    this.#append(new Reply()).finish(text);
+    const reply = this.#append(new Reply());
+    reply.turn = line.turn_id;
+    reply.finish(line.text);
+    if (line.stopped) reply.end("Stopped.");
   }
 
   /** Renders all replies again. */
