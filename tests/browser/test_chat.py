@@ -37,6 +37,21 @@ def test_a_reply_is_seen_while_it_is_written(page: Page, site: GatewaySite) -> N
     expect(reply.locator(".dots")).to_be_hidden()
 
 
+def test_enter_during_a_reply_says_that_the_message_waits(page: Page, site: GatewaySite) -> None:
+    site.fake.script(Say("One two three.", chunks=2, hold_after=1))
+    send_message(page, "Count")
+    expect(text_of(replies(page).last)).to_have_text("One two")
+    message_box(page).fill("And then?")
+    message_box(page).press("Enter")
+    expect(page.locator("#notice")).to_contain_text("still being written")
+    expect(message_box(page)).to_have_value("And then?")
+    site.fake.release()
+    last_complete_reply(page)
+    expect(page.locator("#notice")).to_be_hidden()
+    message_box(page).press("Enter")
+    last_complete_reply(page, 2)
+
+
 def test_a_tool_call_is_shown(page: Page, site: GatewaySite) -> None:
     site.fake.script(CallTool("current_time", {}), Say("It is noon.", hold_after=0))
     send_message(page, "What time is it?")

@@ -39,6 +39,9 @@ def test_the_keyboard_alone_is_enough(page: Page, site: GatewaySite) -> None:
     expect(message_box(page)).to_be_focused()
     expect(message_box(page)).to_have_value("")
     for place in (
+        reply.get_by_role("button", name="Bad response"),
+        reply.get_by_role("button", name="Good response"),
+        reply.get_by_role("button", name="Ask again"),
         reply.get_by_role("button", name="Copy the reply"),
         reply.get_by_role("link", name="the manual of Counter"),
         reply.get_by_role("group", name="Table"),

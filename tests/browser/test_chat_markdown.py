@@ -155,3 +155,17 @@ def test_footnotes_are_not_raw(page: Page, site: GatewaySite) -> None:
     expect(reply.locator(".note")).to_have_count(2)
     expect(reply.locator(".note p")).to_have_text(["By her.", "First", "second"])
     expect(reply.locator("> p sup")).to_have_text(["1", "a", "1"])
+
+
+# ---------------------------------------------------------------- code
+
+
+def test_code_is_coloured_and_stays_as_it_is(page: Page, site: GatewaySite) -> None:
+    code = "def greet(name):  # <b>hi</b>\n    return f'<img src=x onerror=alert(1)>{name}'\n"
+    site.fake.script(Say(f"```python\n{code}```\n\n```nolanguage\nx = 1\n```\n\n```\ny = 2\n```", chunks=20))
+    send_message(page, "Show me")
+    blocks = text_of(last_complete_reply(page)).locator("pre")
+    expect(blocks.first.locator(".hljs-keyword")).to_have_text(["def", "return"])
+    expect(blocks.first.locator("b, img")).to_have_count(0)
+    assert blocks.all_text_contents() == [code, "x = 1\n", "y = 2\n"]
+    expect(blocks.locator("span").filter(has_text="y")).to_have_count(0)

@@ -1,6 +1,7 @@
 // Loads libraries that few replies need, when one does. Until then, and where that fails, text stands as it was written.
 
 const SOURCES = {
+  highlight: { script: "../vendor/highlightjs/highlight.min.js" },
   temml: { script: "../vendor/temml/temml.mjs", style: "../vendor/temml/Temml-Local.css" },
 };
 const loaded = new Map();

@@ -19,7 +19,7 @@ keepInSight();
 watchNetwork();
 
 const gateway = new Gateway(key.known(), askKey);
-const composer = new Composer(Number(maxChars), { say: (text) => talk.say(text), stop: () => talk.stop() });
+const composer = new Composer(Number(maxChars), { say: (text) => talk.say(text), stop: () => talk.stop(), wait: () => view.tellToWait() });
 const view = new View(composer, new Scroll());
 const talk = new Talk(gateway, view);
 

@@ -1,6 +1,7 @@
 // Renders a model's Markdown to inert nodes: no script, no style, nothing loaded from other sites.
 
 import { labelTasks, readItems } from "./items.js";
+import { library } from "./libraries.js";
 import { typeset } from "./maths.js";
 import { readAsMeant } from "./reading.js";
 import { widened } from "./tables.js";
@@ -23,6 +24,8 @@ const ALLOWED = {
   ADD_URI_SAFE_ATTR: ["start"], // no address; without this it would have to look like one
   RETURN_DOM_FRAGMENT: true,
 };
+const COLOURED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+const LONGEST_COLOURED = 20_000; // characters; a block is coloured again with each piece of a reply that arrives
 
 const markdown = markdownit({ html: false, linkify: true, breaks: true });
 readAsMeant(markdown);
@@ -88,6 +91,16 @@ function frameCode(block) {
   figure.append(block);
   block.dir = "ltr";
   makeScrollable(block, language ? `Code in ${language}` : "Code");
+  if (language) highlight(block.firstElementChild, language);
+}
+
+/** Colours code whose language the library knows, once it is there. */
+function highlight(code, language) {
+  if (code.textContent.length > LONGEST_COLOURED) return;
+  const highlighter = library("highlight");
+  if (!highlighter?.getLanguage(language)) return;
+  const { value } = highlighter.highlight(code.textContent, { language, ignoreIllegals: true });
+  code.replaceChildren(DOMPurify.sanitize(value, COLOURED));
 }
 
 function frameTable(table) {

@@ -97,6 +97,10 @@ export class View {
     if (busy) this.speak("The reply is being written.");
   }
 
+  tellToWait() {
+    this.notice("The reply is still being written. Your message stays here: send it when the reply is complete, or press Esc to stop the reply.");
+  }
+
   stopping() {
     this.#composer.stopping();
   }
