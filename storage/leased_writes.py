@@ -264,7 +264,7 @@ class LeasedWriteBatch:
             stored = self._stored_turns[place]
             if turn is not stored:
                 kind = (
-                    turn.answered_at != stored.answered_at,
+                    turn.answered_at != stored.answered_at or turn.reply != stored.reply,
                     turn.posted_messages != stored.posted_messages,
                     turn.message.context != stored.message.context,
                 )

@@ -82,7 +82,9 @@ def _woken(parking: Parking | None, at: float) -> Parking | None:
 
 
 def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
-    """Answered or failed, unless it was resolved before."""
+    """Answered or failed, unless it was resolved before; with what was shown, if it was cancelled."""
+    if turn.state is TurnState.CANCELLED and not turn.reply and turn.erased_at is None:
+        return replace(turn, reply=storable(write.shown))
     if turn.state is not TurnState.RUNNING:
         return turn
     return replace(

@@ -36,7 +36,7 @@ class HttpAdapter:
         max_message_chars: int,
         max_waiting: int,
         caller_share: float = 1.0,
-        ping_seconds: float = 15.0,
+        ping_seconds: float = 5.0,
     ) -> None:
         """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
         ``ping_seconds``: the longest time that a stream sends nothing.
@@ -55,14 +55,15 @@ class HttpAdapter:
         return ParsedUpdate((self._parser.dry_run(message),))
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
-        if not self.waiters.has_preview_waiter(turn.id):
-            return  # a caller that begins to watch later gets the whole reply
-        pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
-        try:
-            async for event in events:
-                pace.add(event)
-        finally:
-            pace.close()
+        if turn.message.has_waiting_caller and not self.waiters.has_preview_waiter(turn.id):
+            return  # the caller waits for the whole reply; any other may begin to watch later
+        with self.waiters.keeping_text(turn.id):
+            pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
+            try:
+                async for event in events:
+                    pace.add(event)
+            finally:
+                pace.close()
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
@@ -17,23 +19,33 @@ from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedCha
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound, Unauthenticated
-from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
+from gateway.domain.models import Conversation, ConversationKey, Feedback, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, AsyncInbox
-from gateway.ports.platform import Request
+from gateway.ports.platform import ParsedUpdate, Request
 from gateway.web.api import views
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
+from gateway.web.api.json_body import read_model
 from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
 PREFIX = "/chat"
+MAX_RATING_BYTES = 1024
+UNNAMED_AUTHOR = "caller"
+"""Who rates a reply to a message that named no `user`."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 STREAM_HEADERS = {
     "Content-Type": f"{views.EVENT_STREAM}; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
+
+
+class Rating(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    value: Literal["good", "bad"]
 
 
 def api(views: ChatRoutes, operations: Sequence[Operation]) -> Api:
@@ -75,12 +87,23 @@ class ChatRoutes:
             return json_response(*await views.wait_for_result(accepted.turn, updates))
 
     async def show_turn(self, request: HttpRequest) -> HttpResponse:
-        return json_response(views.turn_body(await self._turn(request)))
+        turn = await self._turn(request)
+        if _prefers_stream(request.headers.get("accept", "")):
+            return await self._watch(request, turn)
+        return json_response(views.turn_body(turn))
 
     async def cancel_turn(self, request: HttpRequest) -> HttpResponse:
         turn = await self.inbox.cancel_turn((await self._turn(request)).id)
         self.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
         return json_response(views.turn_body(turn))
+
+    async def rate_turn(self, request: HttpRequest) -> HttpResponse:
+        turn = await self._turn(request)
+        body = await request.read_body(MAX_RATING_BYTES)
+        rating = read_model(Rating, request.headers.get("content-type", ""), body)
+        author = turn.message.author or UNNAMED_AUTHOR
+        await self.inbox.accept_all(ParsedUpdate(events=(Feedback(turn.id, author, rating.value),)))
+        return HttpResponse(status=204)
 
     async def show_thread(self, request: HttpRequest) -> HttpResponse:
         conversation = await self._conversation(request)
@@ -108,8 +131,20 @@ class ChatRoutes:
     async def _stream(self, request: HttpRequest, asked: ParsedChatRequest) -> HttpResponse:
         with ExitStack() as leaving:
             accepted, updates = await self._wait(request, asked, leaving, watches=True)
-            events = views.event_stream(accepted.turn, updates, ping_seconds=self.ping_seconds)
-            return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
+            return self._event_stream(accepted.turn, updates, leaving)
+
+    async def _watch(self, request: HttpRequest, turn: Turn) -> HttpResponse:
+        """Streams a turn to a caller that comes, or comes back, while it runs."""
+        with ExitStack() as leaving:
+            waiter = self.waiters.register(turn.id, wants_previews=True)
+            leaving.callback(waiter.close)
+            turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
+            updates = self._updates(request, turn, waiter, leaving, is_local=False)
+            return self._event_stream(turn, updates, leaving)
+
+    def _event_stream(self, turn: Turn, updates: views.TurnUpdates, leaving: ExitStack) -> HttpResponse:
+        events = views.event_stream(turn, updates, ping_seconds=self.ping_seconds)
+        return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
     async def _wait(
         self, request: HttpRequest, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool
@@ -123,14 +158,19 @@ class ChatRoutes:
             waiter.switch_to(accepted.turn.id)
             turn_now = await self.inbox.get_turn(accepted.turn.id)  # it may have finished meanwhile
             accepted = replace(accepted, turn=turn_now)
-        if accepted.turn.state.is_resolved:
-            return accepted, _only(accepted.turn)
+        return accepted, self._updates(request, accepted.turn, waiter, leaving, is_local=accepted.claimed_here)
+
+    def _updates(
+        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
+    ) -> views.TurnUpdates:
+        if turn.state.is_resolved:
+            return _only(turn)
         leaving.callback(_close_when_disconnected(request, waiter))
-        return accepted, waiter.updates(
-            partial(self.inbox.get_turn, accepted.turn.id),
-            is_local=accepted.claimed_here,
+        return waiter.updates(
+            partial(self.inbox.get_turn, turn.id),
+            is_local=is_local,
             max_silence=self.settings.chat_wait_seconds,
-            idle_interval=self.ping_seconds if watches else self.settings.chat_wait_seconds,
+            idle_interval=self.ping_seconds if waiter.wants_previews else self.settings.chat_wait_seconds,
         )
 
     async def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> AcceptResult:
@@ -220,6 +260,8 @@ events while it is written."""
 STREAMED = """Events, each with JSON data: `turn` (`thread_id`, `turn_id`) first; `delta` (`text`) and `tool` (`name`)
 while the reply is written; at the end one `done` (as without streaming) or `error` (as any error, with its `status`,
 and `retry_after` in seconds where there is one)."""
+WATCHED = """As `POST /chat` streams it, if `Accept` asks for events: the text so far first, then what follows. So a
+stream that broke is continued; its text replaces what came before."""
 HEADERS = (
     HeaderDoc(
         "Idempotency-Key",
@@ -229,6 +271,7 @@ HEADERS = (
     ),
     HeaderDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
 )
+RATE = "Rate a reply. A newer rating of the same author replaces the older one."
 TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"
 
 
@@ -239,15 +282,18 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
         202: ResponseDoc("The turn, begun.", views.TurnAccepted),
     }
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
+    rated = (400, 401, 404, 408, 413, 415, 429, 503)
     kept = (401, 404, 429, 502, 503, 504)
+    watched = ResponseDoc("The turn.", views.TurnView, stream=WATCHED)
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
     read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
 A thread that only the backend knows is adopted by the name it has there."""
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, HEADERS),
-        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 429, 503)),
+        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: watched}, (401, 404, 429, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
+        Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),
         Operation("show_thread", "GET", THREAD, read, {200: thread}, kept),
         Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

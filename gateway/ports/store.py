@@ -139,7 +139,7 @@ class SetContext:
 class RecordOutcome:
     """Records the outcome of a running turn: a reply or a failure. Result: the turn.
 
-    A turn that was cancelled in the meantime stays cancelled.
+    A turn that was cancelled in the meantime stays cancelled. Unless it is erased, its reply is what was ``shown``.
     """
 
     lease: Lease
@@ -151,6 +151,7 @@ class RecordOutcome:
     model: str = ""
     cost: int = 0
     cost_is_estimate: bool = False
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)

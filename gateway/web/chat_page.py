@@ -19,7 +19,9 @@ PAGES = Path(__file__).parents[1] / "pages"
 CONTENT_TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
 }
 """Content types of the files that are served, by suffix. Templates and licences are not served."""
 CACHE_FOR_A_YEAR = "public, max-age=31536000, immutable"
@@ -32,6 +34,7 @@ POLICY_DIRECTIVES = {
     "script-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self'",
+    "font-src": "'self'",
     "connect-src": "'self'",
     "base-uri": "'none'",
     "form-action": "'none'",

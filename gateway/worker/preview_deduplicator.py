@@ -31,6 +31,12 @@ class PreviewDeduplicator:
                     return
         self._emit(event)
 
+    @property
+    def shown(self) -> str:
+        """All text that was shown so far."""
+        text = "".join(self._parts)
+        return text if text.startswith(self._already_shown) else self._already_shown
+
     def _new_text(self) -> str:
         """Returns the text beyond what was shown; empty while there is none, or when the reply differs this time."""
         text = "".join(self._parts)

@@ -200,6 +200,7 @@ class TurnProcessor:
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease and the turn as they are now: they may be newer than those the turn was started with.
+            outcome = replace(outcome, shown=work.attempt.preview.shown)
             turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome)))
         except LeaseLost:
             self._create_background_task(self._settle_if_ended(turn, work.attempt))  # it may have been deleted

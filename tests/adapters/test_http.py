@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 
@@ -18,7 +19,7 @@ from gateway.domain.errors import (
     SettingsError,
     StoreUnavailable,
 )
-from gateway.domain.models import ConversationKey, Exchange, Message, TextDelta, ThreadId, Turn
+from gateway.domain.models import ConversationKey, Exchange, Feedback, Message, TextDelta, ThreadId, Turn, TurnId
 from gateway.ports.platform import Adapter, Request
 from gateway.web.api import waiting
 from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, until
@@ -373,3 +374,20 @@ def test_who_waits_in_a_thread_that_is_forgotten_hears_of_it(chat: Chat) -> None
     waiting.join(20)
     assert error(answers[0]) == (409, "cancelled")
     gate.open()
+
+
+# ---------------------------------------------------------------- ratings
+
+
+def test_a_reply_can_be_rated_by_its_author(chat: Chat) -> None:
+    def rate(turn: str, value: str) -> Answer:
+        path, headers = f"/chat/turns/{turn}/feedback", {"Authorization": f"Bearer {chat.key}"}
+        return cast("Answer", chat.client().post(path, json={"value": value}, headers=headers))
+
+    for user, value in (("Ann", "good"), (None, "bad")):
+        turn = chat.post({"message": "hi", "user": user}).json["turn_id"]
+        assert rate(turn, value).status_code == 204
+        assert chat.inbox.feedback[-1] == Feedback(TurnId(turn), user or "caller", value)
+    assert error(rate(turn, "middling")) == (400, "invalid_field")
+    assert error(rate("turn_x", "good")) == (404, "turn_not_found")
+    assert len(chat.inbox.feedback) == 2

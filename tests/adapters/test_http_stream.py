@@ -246,3 +246,35 @@ def test_a_database_that_is_away_does_not_end_a_stream(chat: Chat) -> None:
     chat.inbox.fault = None
     watching.join(20)
     assert rest[-1][1]["response"] == "at last"
+
+
+# ---------------------------------------------------------------- a turn that runs already
+
+
+def resume(chat: Chat, turn: str) -> Iterator[str]:
+    return chunks(chat.call("GET", f"/chat/turns/{turn}", Accept="text/event-stream"))
+
+
+def test_a_stream_that_broke_goes_on_with_the_text_so_far(chat: Chat) -> None:
+    gate = chat.hold()
+    response = chat.post({"message": "hi", "stream": True})
+    first = chunks(response)
+    turn = parse(next(first))[0][1]["turn_id"]
+    next(first)
+    response.close()
+    again = resume(chat, turn)
+    ((name, about),) = parse(next(again))
+    assert (name, about["turn_id"]) == ("turn", turn)
+    assert parse(next(again)) == [("delta", {"text": "at "})]
+    gate.open()
+    rest = [event for chunk in again for event in parse(chunk)]
+    assert [name for name, _ in rest] == ["delta", "done"]
+    assert said(rest) == "last"
+    assert chat.adapter.waiters.count == 0
+
+
+def test_a_finished_turn_is_streamed_whole(chat: Chat) -> None:
+    turn = chat.post({"message": "hi"}).json["turn_id"]
+    events = [event for chunk in resume(chat, turn) for event in parse(chunk)]
+    assert [name for name, _ in events] == ["turn", "delta", "done"]
+    assert said(events) == "You said: hi"

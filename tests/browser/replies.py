@@ -32,6 +32,26 @@ def words(path: Path) -> Counter[str]:
 > Counting is the easy part; knowing what to count is not.
 """
 
+SCIENCE = r"""The quadratic formula \(x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}\) solves
+$ax^2 + bx + c = 0$ for every $a \neq 0$.[^1]
+
+$$
+\sum_{k=1}^{n} k^2 = \frac{n(n+1)(2n+1)}{6}, \qquad
+\int_0^\infty e^{-x^2}\,dx = \frac{\sqrt{\pi}}{2}, \qquad
+\lim_{n\to\infty}\left(1+\frac1n\right)^n = e
+$$
+
+\[ A = \begin{pmatrix} a_{11} & a_{12} \\ a_{21} & a_{22} \end{pmatrix} \]
+
+- [x] Divide by $a$
+- [ ] Complete the square
+  - [ ] Take the root
+
+> שלום, זה ציטוט.
+
+[^1]: Known to **al-Khwarizmi**, in words.
+"""
+
 HOSTILE = """\
 <script>alert('script')</script><img src=x onerror="alert('onerror')">
 

@@ -16,7 +16,7 @@ from storage.migrations import upgrade
 from tests.browser import admin_screenshots
 from tests.browser.chat_actions import last_complete_reply, message_box, send_message
 from tests.browser.chromium import NoBrowser, PageGuard, launch_browser, open_page
-from tests.browser.replies import RICH
+from tests.browser.replies import RICH, SCIENCE
 from tests.browser.site import EmbeddingSite, GatewaySite, open_site, serve
 from tests.fakes.openai_server import Fail, Say
 
@@ -50,6 +50,22 @@ class ChatScene:
     def end(self) -> None:
         self.conversation()
         self.page.locator("#scroll").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+
+    def science(self) -> None:
+        self.site.fake.script(SCIENCE)
+        self.empty()
+        send_message(self.page, "How do I solve a quadratic equation?")
+        last_complete_reply(self.page)
+        expect(self.page.locator(".formula:not(.drawn)")).to_have_count(0)
+
+    def list(self) -> None:
+        self.empty()
+        for count, message in enumerate(("Plan a weekend in Lisbon", "מה שלומך?", QUESTION)):
+            if count:
+                self.page.get_by_role("button", name="New conversation").click()
+            send_message(self.page, message)
+            last_complete_reply(self.page)
+        self.page.get_by_role("button", name="Conversations", exact=True).click()
 
     def writing(self) -> None:
         self.site.fake.script(Say(RICH, chunks=10, hold_after=2))
@@ -90,6 +106,8 @@ SCENES: Mapping[str, Callable[[ChatScene], None]] = {
     "empty": ChatScene.empty,
     "conversation": ChatScene.conversation,
     "end": ChatScene.end,
+    "list": ChatScene.list,
+    "science": ChatScene.science,
     "writing": ChatScene.writing,
     "error": ChatScene.error,
     "key": ChatScene.key,

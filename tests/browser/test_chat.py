@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -39,6 +40,21 @@ def test_a_reply_is_seen_while_it_is_written(page: Page, site: GatewaySite) -> N
     expect(reply.locator(".dots")).to_be_hidden()
 
 
+def test_enter_during_a_reply_says_that_the_message_waits(page: Page, site: GatewaySite) -> None:
+    site.fake.script(Say("One two three.", chunks=2, hold_after=1))
+    send_message(page, "Count")
+    expect(text_of(replies(page).last)).to_have_text("One two")
+    message_box(page).fill("And then?")
+    message_box(page).press("Enter")
+    expect(page.locator("#notice")).to_contain_text("still being written")
+    expect(message_box(page)).to_have_value("And then?")
+    site.fake.release()
+    last_complete_reply(page)
+    expect(page.locator("#notice")).to_be_hidden()
+    message_box(page).press("Enter")
+    last_complete_reply(page, 2)
+
+
 def test_a_tool_call_is_shown(page: Page, site: GatewaySite) -> None:
     site.fake.script(CallTool("current_time", {}), Say("It is noon.", hold_after=0))
     send_message(page, "What time is it?")
@@ -72,10 +88,11 @@ def test_a_reload_keeps_the_thread(page: Page, site: GatewaySite) -> None:
 
 
 def test_a_reply_that_is_still_written_is_picked_up_again_after_a_reload(page: Page, site: GatewaySite) -> None:
-    site.fake.script(Say("Here it is.", hold_after=0))
+    site.fake.script(Say("Here it is.", chunks=2, hold_after=1))
     send_message(page, "Take your time")
-    site.fake.wait_for("POST", "/responses")
+    expect(text_of(replies(page).last)).to_have_text("Here i")
     page.reload()
+    expect(text_of(replies(page).last)).to_have_text("Here i")
     expect(replies(page).last.locator(".dots")).to_be_visible()
     site.fake.release()
     expect(text_of(last_complete_reply(page))).to_have_text("Here it is.")
@@ -158,6 +175,9 @@ def test_a_reply_can_be_stopped(page: Page, site: GatewaySite, way: str) -> None
     expect(reply.locator(".remark")).to_have_text("Stopped.")
     expect(text_of(reply)).to_have_text(BEGUN)
     site.fake.wait_until(lambda: [one["status"] for one in site.fake.responses.values()] == ["cancelled"])
+    page.reload()
+    expect(reply.locator(".remark")).to_have_text("Stopped.")
+    expect(text_of(reply)).to_have_text("Once upon a t")
     send_message(page, "Something else")
     expect(text_of(last_complete_reply(page, 2))).to_have_text("You said: Something else")
 
@@ -204,6 +224,28 @@ def test_a_stream_that_breaks_is_no_error_but_waited_for(page: Page, site: Gatew
     send_message(page, "Hello")
     expect(text_of(last_complete_reply(page))).to_have_text("You said: Hello")
     assert len(site.fake.posts("/responses")) == 1
+
+
+def test_a_broken_stream_is_said_and_goes_on_where_it_was(page: Page, site: GatewaySite) -> None:
+    site.fake.script(Say("One two three.", chunks=2, hold_after=1))
+    page.route("**/chat", _cut_stream_at_once)
+    page.route("**/chat/turns/*", lambda route: route.abort())
+    send_message(page, "Count")
+    expect(page.locator("#notice")).to_contain_text("The connection was lost. Your message has arrived")
+    page.unroute("**/chat/turns/*")
+    expect(text_of(replies(page).last)).to_have_text("One two")
+    expect(page.locator("#notice")).to_be_hidden()
+    site.fake.release()
+    expect(text_of(last_complete_reply(page))).to_have_text("One two three.")
+    assert len(site.fake.posts("/responses")) == 1
+
+
+def _cut_stream_at_once(route: Route) -> None:
+    """The gateway takes the message, and its stream ends after its first event, while the turn runs."""
+    headers = {**route.request.headers, "accept": "application/json", "prefer": "respond-async"}
+    turn = route.fetch(headers=headers).json()
+    body = f"event: turn\ndata: {json.dumps(turn)}\n\n"
+    route.fulfill(status=200, content_type="text/event-stream", body=body)
 
 
 def _cut_stream(route: Route) -> None:

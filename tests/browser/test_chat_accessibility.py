@@ -39,6 +39,9 @@ def test_the_keyboard_alone_is_enough(page: Page, site: GatewaySite) -> None:
     expect(message_box(page)).to_be_focused()
     expect(message_box(page)).to_have_value("")
     for place in (
+        reply.get_by_role("button", name="Bad response"),
+        reply.get_by_role("button", name="Good response"),
+        reply.get_by_role("button", name="Ask again"),
         reply.get_by_role("button", name="Copy the reply"),
         reply.get_by_role("link", name="the manual of Counter"),
         reply.get_by_role("group", name="Table"),
@@ -77,11 +80,13 @@ def test_nothing_overflows_and_the_colour_scheme_is_followed(page: Page, site: G
 
 
 def test_text_runs_the_way_its_script_does(page: Page, site: GatewaySite) -> None:
-    site.fake.script("שלום עולם\n\nHello world\n\n```\ncode\n```")
+    site.fake.script("שלום עולם\n\nHello world\n\n```\ncode\n```\n\n> שלום\n\n- שלום\n\n- Hi\n\n> Hello")
     send_message(page, "مرحبا")
     paragraphs = text_of(last_complete_reply(page)).locator("p")
     expect(paragraphs.nth(0)).to_have_css("direction", "rtl")
     expect(paragraphs.nth(1)).to_have_css("direction", "ltr")
+    directions = "all => all.map((one) => getComputedStyle(one).direction)"
+    assert page.locator(".text :is(blockquote, ul)").evaluate_all(directions) == ["rtl", "rtl", "ltr"]
     expect(page.locator(".said .text")).to_have_css("direction", "rtl")
     expect(message_box(page)).to_have_attribute("dir", "auto")
 

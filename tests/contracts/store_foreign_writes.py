@@ -158,7 +158,7 @@ WRITES: dict[str, Callable[[Claim], LeasedWrite]] = {
     "thread": lambda claim: SetThread(claim.lease, ThreadId("thread of it"), "b"),
     "run": lambda claim: SetRun(claim.lease, claim.turn, RunId("run")),
     "context": lambda claim: SetContext(claim.lease, claim.turn, ChatContext("Ann", notes=("n\x00\ud800",))),
-    "outcome": lambda claim: RecordOutcome(claim.lease, claim.turn, "Hi"),
+    "outcome": lambda claim: RecordOutcome(claim.lease, claim.turn, "Hi", shown="H"),
     "posted messages": lambda claim: SetPostedMessages(claim.lease, claim.turn, ("1.1", "1.2")),
     "finish": lambda claim: FinishTurn(claim.lease, claim.turn),
     "finish with posted messages": lambda claim: FinishTurn(claim.lease, claim.turn, posted_messages=("1.1",)),
@@ -225,7 +225,7 @@ class ForeignWriteContract:
         assert isinstance(turn, Turn)
         assert turn == get_turn(full_peer, turn)
         assert (turn.state, turn.reply, turn.message.author) == (
-            *(TurnState.CANCELLED, ""),
+            *(TurnState.CANCELLED, "H" if write == "outcome" and foreign != "forget" else ""),
             "" if foreign == "forget" else "Ada",
         )
 

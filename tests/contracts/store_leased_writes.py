@@ -182,6 +182,14 @@ class WritingContract:
         cancelled = store.cancel_turn(claim.turn.id)
         assert apply_write(store, answer(claim)) == cancelled == get_turn(store, claim.turn)
 
+    def test_a_cancelled_turn_keeps_what_was_shown_of_its_reply(self, store: Store) -> None:
+        claim = enqueue_and_claim(store)
+        cancelled = store.cancel_turn(claim.turn.id)
+        assert cancelled is not None
+        settled = apply_write(store, replace(answer(claim), shown="Once upon\0"))
+        assert settled == replace(cancelled, reply="Once upon\ufffd") == get_turn(store, claim.turn)
+        assert apply_write(store, replace(answer(claim), shown="other")) == settled
+
     def test_a_finished_turn_is_delivered_and_the_conversation_idle(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         store.apply_writes([answer(claim)])

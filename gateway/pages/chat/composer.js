@@ -11,7 +11,7 @@ export class Composer {
   #busy = true;
 
   /** @param {number} most the maximum number of characters of a message */
-  constructor(most, { say, stop }) {
+  constructor(most, { say, stop, wait }) {
     this.#most = most;
     find("composer").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -22,7 +22,8 @@ export class Composer {
       // Ignore Enter that selects a word in an input method; some input methods report it as key code 229.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
-      this.#submit(say);
+      if (this.#busy && this.#box.value.trim()) wait();
+      else this.#submit(say);
     });
     this.#stop.addEventListener("click", () => {
       stop();

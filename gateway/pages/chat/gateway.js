@@ -2,7 +2,8 @@
 
 import { events } from "./sse.js";
 
-const SILENCE = 45_000; // milliseconds; three times the gateway's longest pause in a stream
+const SILENCE = 12_000; // milliseconds; more than twice the gateway's longest pause in a stream
+const EVENTS = "text/event-stream";
 const PATIENCE = 30_000;
 
 /** An error with a message for the user. */
@@ -40,7 +41,16 @@ export class Gateway {
   }
 
   /** Sends a message and yields the name and the data of each event of the reply. */
-  async *say(asked, signal) {
+  say(asked, signal) {
+    return this.#events((both) => this.#post(asked, { Accept: EVENTS }, both), signal);
+  }
+
+  /** Yields the events of a turn that runs already: the text so far first. */
+  watch(id, signal) {
+    return this.#events((both) => this.#call(`chat/turns/${id}`, { headers: { Accept: EVENTS }, signal: both }), signal);
+  }
+
+  async *#events(request, signal) {
     const watch = new AbortController();
     const both = AbortSignal.any([signal, watch.signal]);
     let timer = 0;
@@ -52,7 +62,7 @@ export class Gateway {
     try {
       const response = await this.#withKey(() => {
         alive();
-        return this.#post(asked, { Accept: "text/event-stream" }, both).finally(still);
+        return request(both).finally(still);
       });
       alive();
       yield* events(response.body, alive);
@@ -74,6 +84,16 @@ export class Gateway {
 
   cancel(id) {
     return this.#json((signal) => this.#call(`chat/turns/${id}/cancel`, { method: "POST", signal }));
+  }
+
+  async rate(id, value) {
+    const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ value }) };
+    await this.#withKey(() => this.#call(`chat/turns/${id}/feedback`, { ...request, signal: AbortSignal.timeout(PATIENCE) }));
+  }
+
+  async forget(id) {
+    const request = () => ({ method: "DELETE", signal: AbortSignal.timeout(PATIENCE) });
+    await this.#withKey(() => this.#call(`chat/threads/${encodeURIComponent(id)}`, request()));
   }
 
   thread(id) {

@@ -15,6 +15,8 @@ export function said(text) {
 
 /** A reply: streaming, complete, stopped or failed. */
 export class Reply {
+  /** The turn's id, as soon as it is known. */
+  turn = null;
   #text = "";
   #drawn = "";
   #timer = 0;
@@ -49,8 +51,24 @@ export class Reply {
     this.#timer ||= setTimeout(() => requestAnimationFrame(() => this.#draw()), Math.min(this.#lasted * 4, SLOWEST));
   }
 
+  /** Begins the text again, as it is streamed again. */
+  restart() {
+    this.#text = "";
+  }
+
+  /** Shows how the reply was rated. */
+  rated(value) {
+    for (const button of this.line.querySelectorAll(".rate")) button.setAttribute("aria-pressed", button.dataset.value === value);
+  }
+
   use(tool) {
     this.#tool(`Using ${tool.replaceAll("_", " ")} …`);
+  }
+
+  /** Renders again what is shown, with a library that has arrived since. */
+  redraw() {
+    this.#drawn = null;
+    this.#draw();
   }
 
   finish(text) {

@@ -1,9 +1,11 @@
 // The web chat: connects its parts and starts.
 
 import { Composer } from "./composer.js";
+import { Conversations, forgetAll } from "./conversations.js";
 import { copyOnClick } from "./copy.js";
 import { Gateway } from "./gateway.js";
 import * as key from "./key.js";
+import { arrivals } from "./libraries.js";
 import { Scroll } from "./scroll.js";
 import { Talk } from "./talk.js";
 import { View } from "./view.js";
@@ -17,11 +19,14 @@ keepInSight();
 watchNetwork();
 
 const gateway = new Gateway(key.known(), askKey);
-const composer = new Composer(Number(maxChars), { say: (text) => talk.say(text), stop: () => talk.stop() });
+const composer = new Composer(Number(maxChars), { say: (text) => talk.say(text), stop: () => talk.stop(), wait: () => view.tellToWait() });
 const view = new View(composer, new Scroll());
 const talk = new Talk(gateway, view);
 
 copyOnClick(find("lines"));
+new Conversations({ current: () => talk.thread, open: (id) => talk.open(id), remove: (id) => talk.remove(id) });
+find("lines").addEventListener("click", act);
+arrivals.addEventListener("load", () => view.redraw());
 find("new").addEventListener("click", () => talk.renew());
 find("back").addEventListener("click", () => talk.goBack());
 find("empty").addEventListener("click", (event) => {
@@ -29,18 +34,31 @@ find("empty").addEventListener("click", (event) => {
   if (suggestion && !talk.busy) talk.say(suggestion.textContent);
 });
 document.addEventListener("keydown", escape);
-key.offerChange(() => location.reload());
+key.offerChange(() => {
+  forgetAll(); // the next one to use this browser may be somebody else
+  location.reload();
+});
 await start();
 
 async function start() {
   if (keyed === "true" && !gateway.key) gateway.key = await askKey(false);
   await talk.begin();
   find("new").disabled = false;
+  find("show-conversations").disabled = false;
   if (!talk.busy) {
     composer.busy(false);
     find("empty").hidden = find("lines").childElementCount > 0;
   }
   composer.focus();
+}
+
+/** The buttons below messages and replies. */
+function act(event) {
+  const button = event.target.closest("button");
+  const line = button?.closest("li.said, li.reply");
+  if (button?.matches(".change")) composer.put(line.querySelector(".text").textContent);
+  else if (button?.matches(".regenerate") && !talk.busy) talk.say(line.previousElementSibling.querySelector(".text").textContent);
+  else if (button?.matches(".rate")) talk.rate(line.reply, button.dataset.value);
 }
 
 function askKey(refused) {
@@ -49,6 +67,7 @@ function askKey(refused) {
 
 function escape(event) {
   if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
+  if (document.querySelector("dialog[open]")) return; // it closes
   if (talk.busy) talk.stop();
   else if (inPanel) window.parent.postMessage("chat:close", "*"); // reveals nothing to the other site
 }

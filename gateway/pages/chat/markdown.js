@@ -1,15 +1,20 @@
 // Renders a model's Markdown to inert nodes: no script, no style, nothing loaded from other sites.
 
+import { labelTasks, readItems } from "./items.js";
+import { library } from "./libraries.js";
+import { typeset } from "./maths.js";
 import { readAsMeant } from "./reading.js";
 import { widened } from "./tables.js";
 
 const { DOMPurify, markdownit } = globalThis;
 
 const SAFE = /^(https?:\/\/|mailto:)/i;
-const READ_AS_A_WHOLE = "p, ul, ol, blockquote, h3, h4, h5, h6, th, td";
+const READ_AS_A_WHOLE = "p, h3, h4, h5, h6, th, td";
+const WITH_PARTS = "ul, ol, blockquote, table"; // dir="auto" would not look into their parts, which have it themselves
+const FROM_THE_RIGHT = /^\P{L}*[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Nko}\p{Script=Syriac}\p{Script=Thaana}]/u;
 const ALLOWED = {
   ALLOWED_TAGS: [
-    "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
+    "a", "blockquote", "br", "code", "del", "div", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "sup",
     "table", "tbody", "td", "th", "thead", "tr", "ul",
   ],
   ALLOWED_ATTR: ["href", "class", "start", "value"],
@@ -19,9 +24,12 @@ const ALLOWED = {
   ADD_URI_SAFE_ATTR: ["start"], // no address; without this it would have to look like one
   RETURN_DOM_FRAGMENT: true,
 };
+const COLOURED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+const LONGEST_COLOURED = 20_000; // characters; a block is coloured again with each piece of a reply that arrives
 
 const markdown = markdownit({ html: false, linkify: true, breaks: true });
 readAsMeant(markdown);
+readItems(markdown);
 markdown.validateLink = (address) => SAFE.test(address);
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 markdown.core.ruler.push("page", (state) => state.tokens.forEach(fit));
@@ -32,6 +40,8 @@ markdown.renderer.rules.image = (tokens, index, options, env, renderer) => {
   const words = renderer.renderInlineAsText(tokens[index].children ?? [], options, env) || "without a description";
   return `<a href="${escapeHtml(tokens[index].attrGet("src"))}">Image: ${escapeHtml(words)}</a>`;
 };
+
+markdown.renderer.rules.formula = (tokens, index) => `<span class="formula">${markdown.utils.escapeHtml(tokens[index].content)}</span>`;
 
 /** Lowers headings below the page's own; aligns columns by a class, as the page's policy refuses style attributes. */
 function fit(token) {
@@ -46,7 +56,11 @@ export function render(text) {
   nodes.querySelectorAll("a").forEach(mendLink);
   nodes.querySelectorAll("pre").forEach(frameCode);
   nodes.querySelectorAll("table").forEach(frameTable);
+  typeset(nodes);
+  nodes.querySelectorAll(".formula.display").forEach((formula) => makeScrollable(formula, "Formula"));
+  labelTasks(nodes);
   nodes.querySelectorAll(READ_AS_A_WHOLE).forEach((block) => { block.dir = "auto"; });
+  nodes.querySelectorAll(WITH_PARTS).forEach((block) => { block.dir = FROM_THE_RIGHT.test(block.textContent) ? "rtl" : "ltr"; });
   return nodes;
 }
 
@@ -77,6 +91,16 @@ function frameCode(block) {
   figure.append(block);
   block.dir = "ltr";
   makeScrollable(block, language ? `Code in ${language}` : "Code");
+  if (language) highlight(block.firstElementChild, language);
+}
+
+/** Colours code whose language the library knows, once it is there. */
+function highlight(code, language) {
+  if (code.textContent.length > LONGEST_COLOURED) return;
+  const highlighter = library("highlight");
+  if (!highlighter?.getLanguage(language)) return;
+  const { value } = highlighter.highlight(code.textContent, { language, ignoreIllegals: true });
+  code.replaceChildren(DOMPurify.sanitize(value, COLOURED));
 }
 
 function frameTable(table) {

@@ -50,7 +50,8 @@ function takeLiteral(state, silent) {
   else if (char === "_") end = matched(NAME, state);
   else if (char === "*") end = matched(GLOB, state);
   if (end === pos) return false;
-  if (!silent) keep(state, end);
+  if (!silent && FORMULAS[char]) state.push("formula", "span", 0).content = src.slice(pos, end);
+  else if (!silent) state.pending += src.slice(pos, end);
   state.pos = end;
   return true;
 }
@@ -79,15 +80,6 @@ function urlEnd(state) {
 }
 
 const count = (text, char) => text.split(char).length - 1;
-
-function keep(state, end) {
-  const [first, ...others] = state.src.slice(state.pos, end).split("\n");
-  state.pending += first;
-  for (const line of others) {
-    state.push("softbreak", "br", 0);
-    state.pending += line;
-  }
-}
 
 function takeBackslash(state, silent, escape) {
   const { pos, src, posMax } = state;

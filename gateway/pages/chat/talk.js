@@ -1,10 +1,12 @@
 // The conversation: sends messages, receives replies, and recovers from failures.
 
+import * as conversations from "./conversations.js";
 import { Problem } from "./gateway.js";
 import { lasting, passing } from "./memory.js";
 
 const FIRST_PAUSE = 400;
 const LONGEST_PAUSE = 3000;
+const INTERRUPTED = "The connection was lost. Your message has arrived; the reply goes on as soon as possible.";
 const NOT_AS_IT_IS = [400, 413, 415];
 
 /**
@@ -82,6 +84,36 @@ export class Talk {
     await this.#load(this.thread);
   }
 
+  /** Shows another conversation. A reply in progress continues in its own thread. */
+  async open(id) {
+    this.#leave();
+    passing.remove("asked");
+    lasting.set("thread", id);
+    this.#before = null;
+    await this.#load(id);
+  }
+
+  /** Deletes a conversation here, at the gateway and at its backend. Throws Problem. */
+  async remove(id) {
+    await this.#gateway.forget(id).catch((problem) => { if (problem.status !== 404) throw problem; });
+    if (this.#before === id) this.#before = null;
+    if (this.thread !== id) return;
+    this.#before = null;
+    lasting.remove("thread");
+    this.renew();
+  }
+
+  /** Tells the gateway what the person thinks of a reply. */
+  async rate(reply, value) {
+    try {
+      await this.#gateway.rate(reply.turn, value);
+      reply.rated(value);
+      this.#view.speak("Thank you for the feedback.");
+    } catch (problem) {
+      this.#view.notice(`The feedback was not sent. ${problem.message}`);
+    }
+  }
+
   // -------------------------------------------------------------- a message and its reply
 
   async #do(asked, reply, how) {
@@ -111,17 +143,26 @@ export class Talk {
   async #hear(asked, reply, signal) {
     if (!asked.turn) passing.set("asked", JSON.stringify(asked));
     try {
-      return await this.#listen(asked, reply, signal);
+      return await this.#listen(this.#gateway.say(asked, signal), asked, reply);
     } catch (problem) {
       if (!asked.turn || signal.aborted) throw problem;
+      if (problem.code === "lost") this.#view.notice(INTERRUPTED);
     }
     return this.#follow(asked, reply, signal);
   }
 
-  async #listen(asked, reply, signal) {
-    for await (const [name, data] of this.#gateway.say(asked, signal)) {
-      if (name === "turn") this.#arrived(asked, data);
-      else if (name === "delta") reply.add(data.text);
+  /** Shows the events of a stream. One that continues another begins with all the text so far. */
+  async #listen(events, asked, reply) {
+    let isFirst = true;
+    for await (const [name, data] of events) {
+      if (name === "turn") {
+        this.#arrived(asked, data);
+        reply.turn = data.turn_id;
+      } else if (name === "delta") {
+        if (isFirst) reply.restart();
+        isFirst = false;
+        reply.add(data.text);
+      }
       else if (name === "tool") reply.use(data.name);
       else if (name === "done") return data.response;
       else if (name === "error") {
@@ -135,16 +176,26 @@ export class Talk {
     asked.turn = accepted.turn_id;
     asked.thread = accepted.thread_id;
     lasting.set("thread", accepted.thread_id);
+    conversations.note(accepted.thread_id, asked.message);
     passing.remove("asked");
+    this.#view.notice("");
     if (this.#stopping) this.#cancel(asked);
   }
 
-  /** Polls the turn until it has ended, however long that takes. */
+  /** Follows the turn until it has ended, however long that takes and however often the connection breaks. */
   async #follow(asked, reply, signal) {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE)) {
       const turn = await this.#look(asked.turn, signal);
       if (turn?.error) throw new Problem(turn.error.code, turn.error.message, { status: 502 });
       if (typeof turn?.response === "string") return turn.response;
+      if (turn) {
+        try {
+          return await this.#listen(this.#gateway.watch(asked.turn, signal), asked, reply);
+        } catch (problem) {
+          if (signal.aborted) throw problem;
+          if (problem.code === "lost") this.#view.notice(INTERRUPTED);
+        }
+      }
       await rest(pause, signal);
     }
   }
@@ -156,7 +207,7 @@ export class Talk {
       return turn;
     } catch (problem) {
       if (signal.aborted || !problem.passes) throw problem;
-      this.#view.notice("The connection was lost. Your message has arrived; the reply will be fetched as soon as possible.");
+      this.#view.notice(INTERRUPTED);
       return null;
     }
   }
@@ -205,6 +256,7 @@ export class Talk {
         return;
       }
       lasting.remove("thread");
+      conversations.forget(id);
       this.#view.notice("The last conversation is no longer there. This is a new one.");
     } finally {
       this.#view.loading(false);
@@ -214,11 +266,13 @@ export class Talk {
   #show(lines) {
     lines.forEach((line, index) => {
       const next = lines[index + 1];
-      if (line.role === "assistant") this.#view.replied(line.text);
+      if (line.role === "assistant") this.#view.replied(line);
       else if (next?.role !== "user") this.#view.said(line.text);
       else if (next.text !== line.text) this.#view.said(line.text, "No reply.");
       // else: it failed and was retried
     });
+    const first = lines.find((line) => line.role === "user");
+    if (first) conversations.note(this.thread, first.text);
     const last = lines.at(-1);
     if (last?.role !== "user") return;
     const asked = { ...ask(last.text, this.thread), turn: last.turn_id };

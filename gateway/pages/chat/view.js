@@ -42,9 +42,18 @@ export class View {
     if (remark) this.#append(new Reply()).end(remark);
   }
 
-  replied(text) {
+  /** @param {{text: string, turn_id: string, stopped: boolean}} line of a transcript */
+  replied(line) {
     find("empty").hidden = true;
-    this.#append(new Reply()).finish(text);
+    const reply = this.#append(new Reply());
+    reply.turn = line.turn_id;
+    reply.finish(line.text);
+    if (line.stopped) reply.end("Stopped.");
+  }
+
+  /** Renders all replies again. */
+  redraw() {
+    for (const line of this.#lines.querySelectorAll(".reply")) line.reply.redraw();
   }
 
   /** Puts a message back into the message box. */
@@ -86,6 +95,10 @@ export class View {
   busy(busy) {
     this.#composer.busy(busy);
     if (busy) this.speak("The reply is being written.");
+  }
+
+  tellToWait() {
+    this.notice("The reply is still being written. Your message stays here: send it when the reply is complete, or press Esc to stop the reply.");
   }
 
   stopping() {

@@ -66,6 +66,7 @@ class ThreadMessage(BaseModel):
     text: str
     turn_id: str
     at: datetime | None
+    stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
 
 
 class ThreadView(BaseModel):
@@ -137,7 +138,8 @@ def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
     if turn.message.text:
         yield ThreadMessage(role="user", text=turn.message.text, turn_id=turn.id, at=_utc(turn.received_at))
     if turn.reply:
-        yield ThreadMessage(role="assistant", text=turn.reply, turn_id=turn.id, at=_utc(turn.answered_at))
+        stopped, at = turn.state is TurnState.CANCELLED, _utc(turn.answered_at)
+        yield ThreadMessage(role="assistant", text=turn.reply, turn_id=turn.id, at=at, stopped=stopped)
 
 
 def _utc(seconds: float | None) -> datetime | None:

@@ -6,8 +6,8 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 from gateway.coordination.shares import SharedPlaces
@@ -133,6 +133,8 @@ class WaiterRegistry:
         self.closes_at = float("inf")
         self._places = SharedPlaces(capacity, caller_share)
         self._waiters: dict[TurnId, list[Waiter]] = {}
+        self._shown: dict[TurnId, list[str]] = {}
+        """The text so far of turns whose text is kept."""
         self._lock = Lock()
 
     @property
@@ -157,7 +159,7 @@ class WaiterRegistry:
                 raise Overloaded("Too many callers are waiting for an answer. Try again later.")
             if not self._places.try_take(caller):
                 raise Overloaded(_share_message(self._places.limit_of(caller)), code=CALLER_WAITING_FULL)
-            self._waiters.setdefault(turn_id, []).append(waiter)
+            self._add(waiter, turn_id)
         return waiter
 
     def check_open(self) -> None:
@@ -176,10 +178,24 @@ class WaiterRegistry:
     def has_preview_waiter(self, turn_id: TurnId) -> bool:
         return any(waiter.wants_previews for waiter in self._waiters_of(turn_id))
 
+    @contextmanager
+    def keeping_text(self, turn_id: TurnId) -> Iterator[None]:
+        """Keeps the text of a turn's preview while it is published, for waiters that come later."""
+        with self._lock:
+            self._shown[turn_id] = []
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._shown.pop(turn_id, None)
+
     def publish_preview(self, turn_id: TurnId, event: PreviewEvent) -> None:
-        for waiter in self._waiters_of(turn_id):
-            if waiter.wants_previews:
-                waiter.put(event)
+        with self._lock:
+            if isinstance(event, TextDelta) and turn_id in self._shown:
+                self._shown[turn_id].append(event.text)
+            for waiter in self._waiters.get(turn_id, ()):
+                if waiter.wants_previews:
+                    waiter.put(event)
 
     def resolve(self, turn: Turn) -> None:
         for waiter in self._waiters_of(turn.id):
@@ -193,7 +209,7 @@ class WaiterRegistry:
     def move(self, waiter: Waiter, turn_id: TurnId, new_turn_id: TurnId) -> None:
         with self._lock:
             self._remove(waiter, turn_id)
-            self._waiters.setdefault(new_turn_id, []).append(waiter)
+            self._add(waiter, new_turn_id)
 
     def unregister(self, waiter: Waiter, turn_id: TurnId) -> None:
         """Removes a waiter; does nothing if it was removed before."""
@@ -204,6 +220,11 @@ class WaiterRegistry:
     def _waiters_of(self, turn_id: TurnId) -> tuple[Waiter, ...]:
         with self._lock:
             return tuple(self._waiters.get(turn_id, ()))
+
+    def _add(self, waiter: Waiter, turn_id: TurnId) -> None:
+        self._waiters.setdefault(turn_id, []).append(waiter)
+        if waiter.wants_previews and (text := "".join(self._shown.get(turn_id, ()))):
+            waiter.put(TextDelta(text))
 
     def _remove(self, waiter: Waiter, turn_id: TurnId) -> bool:
         """Returns whether the waiter was there."""

@@ -180,14 +180,14 @@ def test_the_files_of_a_message_are_fetched_by_its_platform(start: Start, assist
 
 
 def test_a_running_turn_that_is_cancelled_is_stopped_at_the_backend(start: Start, assistant: FakeAssistant) -> None:
-    process = start()
+    process = start(lease_seconds=600.0)
     gate(assistant)
     assistant.scripts[0][1:1] = [TextDelta("x")]
     turn = process.say("hello")
     process.platform.wait_shown(turn)
     assert process.inbox.cancel_turn(turn).state is TurnState.CANCELLED
     (delivered,) = process.platform.wait_for(1)
-    assert delivered.state is TurnState.CANCELLED
+    assert (delivered.state, delivered.reply) == (TurnState.CANCELLED, "x")
     process.stop()
     assert [run for _, run in assistant.cancelled] == ["run_g"]
 
