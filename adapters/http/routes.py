@@ -12,15 +12,16 @@ from functools import partial
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from adapters.http.caller import CallerLimits, caller_name
+from adapters.http.caller import caller_name
 from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
-from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound, Unauthenticated
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.models import Conversation, ConversationKey, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import Request
 from gateway.web.api import views
+from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
@@ -54,13 +55,13 @@ class ChatRoutes:
     settings: HttpSettings
     parser: ChatRequestParser
     limit: RequestLimit
-    caller_limits: CallerLimits
+    read_limit: CallLimit
     waiters: WaiterRegistry
     inbox: AsyncInbox
     ping_seconds: float
 
     async def chat(self, request: HttpRequest) -> HttpResponse:
-        owner, network = self._owner(request), self._network(request)  # before the body is read
+        owner, network = self.parser.owner(request.headers), self._network(request)  # before the body is read
         asked = self.parser.parse_for(
             owner, Request(request.headers, await request.read_body(self.parser.max_body_bytes))
         )
@@ -96,7 +97,7 @@ class ChatRoutes:
 
     async def _check_limit(self, caller: str) -> None:
         """Raises Overloaded (``rate_limited``), StoreUnavailable."""
-        if self.limit.is_set:
+        if not self.limit.take_held(caller):
             await asyncio.to_thread(self.limit.check, caller)
 
     async def _later(self, asked: ParsedChatRequest) -> HttpResponse:
@@ -170,17 +171,9 @@ class ChatRoutes:
 
     def _reader(self, request: HttpRequest) -> str:
         """Returns the owner of a request that reads, cancels or deletes. Raises Unauthenticated, Overloaded."""
-        owner = self._owner(request)
-        self.caller_limits.check_read(caller_name(owner, self._network(request)))
+        owner = self.parser.owner(request.headers)
+        self.read_limit.check(caller_name(owner, self._network(request)))
         return owner
-
-    def _owner(self, request: HttpRequest) -> str:
-        """Returns whose key was sent. Raises Unauthenticated; Overloaded after too many wrong keys."""
-        try:
-            return self.parser.owner(request.headers)
-        except Unauthenticated:
-            self.caller_limits.check_refused(self._network(request))
-            raise
 
     def _network(self, request: HttpRequest) -> str:
         forwarded_for = request.headers.get("x-forwarded-for", "")

@@ -59,7 +59,9 @@ class Chat:
             known, buckets or FakeTokenBuckets(), max_message_chars=1000, max_waiting=max_waiting, ping_seconds=0.05
         )
         self.inbox = FakeInbox(self.adapter, script)
-        self.app = create_app([self.adapter], AsyncFakeInbox(self.inbox), database_ok)
+        self.app = create_app(
+            [self.adapter], AsyncFakeInbox(self.inbox), database_ok, trusted_proxies=known.trusted_proxies
+        )
         self.key = keys.split(",")[0].strip() if keys else None
 
     def hold(self, reply: str = "at last") -> ScriptGate:
