@@ -24,7 +24,7 @@ from gateway.web.api import views
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
-from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
+from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
@@ -210,25 +210,25 @@ def _prefers_stream(accept: str) -> bool:
 
 SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
 events while it is written."""
-STREAMED = """Events, each with JSON data: `turn` (`thread_id`, `turn_id`) first; `delta` (`text`) and `tool` (`name`)
-while the reply is written; at the end one `done` (as without streaming) or `error` (as any error, with its `status`,
-and `retry_after` in seconds where there is one)."""
+STREAMED = """Events, each with JSON data: `turn` first; `delta` and `tool` while the reply is written; at the end one
+`done` (as without streaming) or `error` (as any error)."""
 HEADERS = (
-    HeaderDoc(
+    ParameterDoc(
         "Idempotency-Key",
         "The same key again returns the same turn, never a second one. Printable ASCII, space around it left out.",
         pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
         max_length=255,
     ),
-    HeaderDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
+    ParameterDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
 )
+BEFORE = ParameterDoc("before", "A turn of the thread: only messages before it.", "query")
 TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"
 
 
 def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
     replies = {
-        200: ResponseDoc("The reply.", views.TurnReply, stream=STREAMED),
+        200: ResponseDoc("The reply.", views.TurnReply, views.EVENTS, STREAMED),
         202: ResponseDoc("The turn, begun.", views.TurnAccepted),
     }
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
@@ -241,6 +241,6 @@ A thread that only the backend knows is adopted by the name it has there."""
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, HEADERS),
         Operation("show_turn", "GET", TURN, "Look a turn up.", {200: turn}, (401, 404, 429, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
-        Operation("show_thread", "GET", THREAD, read, {200: thread}, kept),
+        Operation("show_thread", "GET", THREAD, read, {200: thread}, kept, parameters=(BEFORE,)),
         Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

@@ -372,6 +372,17 @@ def test_the_document_says_which_idempotency_keys_are_valid(
     assert (answered.status_code == 200) is valid
 
 
+@pytest.mark.parametrize(
+    "text", ["hi", " hi\n", "a\0b", " \n\t", "\u2800\u3164", "\U000e0041", "\U0010cd54", "\u0378", "\x7f"]
+)
+def test_the_document_says_which_texts_are_valid(chat: Chat, document: dict[str, Any], text: str) -> None:
+    fields = document["components"]["schemas"]["ChatRequest"]["properties"]
+    valid = chat.post({"message": text}).status_code == 200
+    assert OAS31Validator(fields["message"]).is_valid(text) is valid
+    stored = chat.post({"message": "hi", "user": text}).status_code == 200
+    assert OAS31Validator(fields["user"]).is_valid(text) is stored
+
+
 def test_the_document_knows_the_limits_that_are_enforced(document: dict[str, Any]) -> None:
     request = document["components"]["schemas"]["ChatRequest"]
     assert request["additionalProperties"] is False
@@ -379,6 +390,8 @@ def test_the_document_knows_the_limits_that_are_enforced(document: dict[str, Any
     assert request["properties"]["message"]["maxLength"] == 1000
     assert document["paths"]["/chat"]["post"]["security"] == [{"key": []}]
     assert document["paths"]["/healthz"]["get"]["security"] == []
+    described = document["paths"]["/chat/threads/{thread_id}"]["get"]["parameters"]
+    assert [(each["name"], each["in"]) for each in described] == [("thread_id", "path"), ("before", "query")]
 
 
 def test_what_is_answered_is_what_the_document_says(chat: Chat, document: dict[str, Any]) -> None:
