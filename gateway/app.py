@@ -223,8 +223,9 @@ class Gateway:
             self.adapters,
             self.async_inbox,
             self.readiness,
-            [*pages, metrics_endpoint.blueprint(self.metrics, token)],
+            [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
             metrics_endpoint.operations(token),
+            trusted_proxies=http.trusted_proxies,
         )
 
     def _admin_context(self, assets: Assets) -> AdminContext:

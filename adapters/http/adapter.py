@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 from adapters.http import routes
-from adapters.http.caller import CallerLimits
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
@@ -16,6 +15,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
 from gateway.ports.store import TokenBuckets
+from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import Api
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
@@ -44,7 +44,7 @@ class HttpAdapter:
         self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
-        self._caller_limits = CallerLimits(settings.chat_reads_per_minute)
+        self._read_limit = CallLimit(settings.chat_reads_per_minute)
         self._ping_seconds = ping_seconds
         self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars)
 
@@ -83,7 +83,7 @@ class HttpAdapter:
 
     def api(self, inbox: AsyncInbox) -> Api:
         handlers = routes.ChatRoutes(
-            self._settings, self._parser, self._limit, self._caller_limits, self.waiters, inbox, self._ping_seconds
+            self._settings, self._parser, self._limit, self._read_limit, self.waiters, inbox, self._ping_seconds
         )
         return routes.api(handlers, self.operations())
 

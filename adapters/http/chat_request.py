@@ -12,13 +12,14 @@ from hashlib import sha256
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.config import JsonDict
 
 from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Message
 from gateway.ports.platform import Request, SyntheticMessage
-from gateway.web.api.json_body import STORABLE, VISIBLE, read_model
+from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model
 
 BYTES_PER_CHARACTER = 12
 """The most bytes that a character takes in JSON: two escapes of six."""
@@ -27,16 +28,19 @@ OTHER_BYTES = 4096
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MESSAGE = "What to say."
+STORABLE_TEXT: JsonDict = {"pattern": STORABLE_PATTERN}
+VISIBLE_TEXT: JsonDict = {"pattern": VISIBLE_PATTERN}
+"""What the API's documentation says of texts beside their length."""
 
 
 class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    message: Annotated[str, Field(min_length=1, description=MESSAGE), STORABLE, VISIBLE]
-    thread_id: Annotated[str, Field(min_length=1, max_length=128), STORABLE] | None = Field(
-        None, description="The thread to continue. Leave it out to open a new one."
+    message: Annotated[str, Field(min_length=1, description=MESSAGE, json_schema_extra=VISIBLE_TEXT), STORABLE, VISIBLE]
+    thread_id: Annotated[str, Field(min_length=1, max_length=128, json_schema_extra=STORABLE_TEXT), STORABLE] | None = (
+        Field(None, description="The thread to continue. Leave it out to open a new one.")
     )
-    user: Annotated[str, Field(max_length=200), STORABLE] | None = Field(
+    user: Annotated[str, Field(max_length=200, json_schema_extra=STORABLE_TEXT), STORABLE] | None = Field(
         None, description="Who says it, in your words."
     )
     stream: bool = Field(default=False, description="Answer with server-sent events while the reply is written.")
@@ -102,7 +106,7 @@ class ChatRequestParser:
 
 
 def _request_model(max_message_chars: int) -> type[ChatRequest]:
-    message = Field(min_length=1, max_length=max_message_chars, description=MESSAGE)
+    message = Field(min_length=1, max_length=max_message_chars, description=MESSAGE, json_schema_extra=VISIBLE_TEXT)
     return create_model("ChatRequest", __base__=ChatRequest, message=(Annotated[str, message, STORABLE, VISIBLE], ...))
 
 

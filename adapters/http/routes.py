@@ -14,19 +14,20 @@ from pydantic import BaseModel, ConfigDict
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from adapters.http.caller import CallerLimits, caller_name
+from adapters.http.caller import caller_name
 from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
-from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound, Unauthenticated
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.models import Conversation, ConversationKey, Feedback, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request
 from gateway.web.api import views
+from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.json_body import read_model
-from gateway.web.api.openapi import HeaderDoc, Operation, ResponseDoc
+from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
@@ -66,13 +67,13 @@ class ChatRoutes:
     settings: HttpSettings
     parser: ChatRequestParser
     limit: RequestLimit
-    caller_limits: CallerLimits
+    read_limit: CallLimit
     waiters: WaiterRegistry
     inbox: AsyncInbox
     ping_seconds: float
 
     async def chat(self, request: HttpRequest) -> HttpResponse:
-        owner, network = self._owner(request), self._network(request)  # before the body is read
+        owner, network = self.parser.owner(request.headers), self._network(request)  # before the body is read
         asked = self.parser.parse_for(
             owner, Request(request.headers, await request.read_body(self.parser.max_body_bytes))
         )
@@ -119,7 +120,7 @@ class ChatRoutes:
 
     async def _check_limit(self, caller: str) -> None:
         """Raises Overloaded (``rate_limited``), StoreUnavailable."""
-        if self.limit.is_set:
+        if not self.limit.take_held(caller):
             await asyncio.to_thread(self.limit.check, caller)
 
     async def _later(self, asked: ParsedChatRequest) -> HttpResponse:
@@ -210,17 +211,9 @@ class ChatRoutes:
 
     def _reader(self, request: HttpRequest) -> str:
         """Returns the owner of a request that reads, cancels or deletes. Raises Unauthenticated, Overloaded."""
-        owner = self._owner(request)
-        self.caller_limits.check_read(caller_name(owner, self._network(request)))
+        owner = self.parser.owner(request.headers)
+        self.read_limit.check(caller_name(owner, self._network(request)))
         return owner
-
-    def _owner(self, request: HttpRequest) -> str:
-        """Returns whose key was sent. Raises Unauthenticated; Overloaded after too many wrong keys."""
-        try:
-            return self.parser.owner(request.headers)
-        except Unauthenticated:
-            self.caller_limits.check_refused(self._network(request))
-            raise
 
     def _network(self, request: HttpRequest) -> str:
         forwarded_for = request.headers.get("x-forwarded-for", "")
@@ -257,34 +250,34 @@ def _prefers_stream(accept: str) -> bool:
 
 SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
 events while it is written."""
-STREAMED = """Events, each with JSON data: `turn` (`thread_id`, `turn_id`) first; `delta` (`text`) and `tool` (`name`)
-while the reply is written; at the end one `done` (as without streaming) or `error` (as any error, with its `status`,
-and `retry_after` in seconds where there is one)."""
+STREAMED = """Events, each with JSON data: `turn` first; `delta` and `tool` while the reply is written; at the end one
+`done` (as without streaming) or `error` (as any error)."""
 WATCHED = """As `POST /chat` streams it, if `Accept` asks for events: the text so far first, then what follows. So a
 stream that broke is continued; its text replaces what came before."""
 HEADERS = (
-    HeaderDoc(
+    ParameterDoc(
         "Idempotency-Key",
         "The same key again returns the same turn, never a second one. Printable ASCII, space around it left out.",
         pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
         max_length=255,
     ),
-    HeaderDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
+    ParameterDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
 )
 RATE = "Rate a reply. A newer rating of the same author replaces the older one."
+BEFORE = ParameterDoc("before", "A turn of the thread: only messages before it.", "query")
 TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"
 
 
 def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
     replies = {
-        200: ResponseDoc("The reply.", views.TurnReply, stream=STREAMED),
+        200: ResponseDoc("The reply.", views.TurnReply, views.EVENTS, STREAMED),
         202: ResponseDoc("The turn, begun.", views.TurnAccepted),
     }
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
     rated = (400, 401, 404, 408, 413, 415, 429, 503)
     kept = (401, 404, 429, 502, 503, 504)
-    watched = ResponseDoc("The turn.", views.TurnView, stream=WATCHED)
+    watched = ResponseDoc("The turn.", views.TurnView, views.EVENTS, WATCHED)
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
     read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
 A thread that only the backend knows is adopted by the name it has there."""
@@ -294,6 +287,6 @@ A thread that only the backend knows is adopted by the name it has there."""
         Operation("show_turn", "GET", TURN, "Look a turn up.", {200: watched}, (401, 404, 429, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
         Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),
-        Operation("show_thread", "GET", THREAD, read, {200: thread}, kept),
+        Operation("show_thread", "GET", THREAD, read, {200: thread}, kept, parameters=(BEFORE,)),
         Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

@@ -24,8 +24,9 @@ class HttpSettings(EnvironmentSettings):
     """The origins whose pages may call ``/chat`` from a browser, comma-separated; ``*`` for all."""
     chat_wait_seconds: PositiveFloat = 120.0
     """How long a caller of ``/chat`` waits for the reply, in seconds; then it gets 504 and the ``turn_id``."""
-    chat_requests_per_minute: NonNegativeInt = 0
-    """For each API key, or for each client address if there are no keys, counted over all processes; 0: no limit."""
+    chat_requests_per_minute: NonNegativeInt = 600
+    """Messages for each API key, or for each client address if there are no keys, counted over all processes; 0: no
+    limit."""
     chat_adopts_threads: bool | None = None
     """Whether a caller may continue a thread at the backend that the gateway does not know, by its id. Unset: yes,
     unless several keys are set."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from html import escape
@@ -31,8 +32,10 @@ from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
 from adapters.slack.token_cipher import TokenCipher
 from gateway import logs
-from gateway.domain.errors import StoreUnavailable
+from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.store import KeyValueStore
+from gateway.web.api.call_limit import CallLimit
+from gateway.web.api.client_address import client_network
 
 INSTALL, REDIRECT = PATHS["install"], PATHS["oauth_redirect"]
 TOKEN_FIELDS = ("bot_token", "bot_refresh_token")
@@ -40,6 +43,8 @@ TOKEN_FIELDS = ("bot_token", "bot_refresh_token")
 STATE_SECONDS = 600
 """How long a person may take at Slack before they are sent back."""
 CALL_SECONDS = 10
+CODES_PER_MINUTE = 10
+"""Installations that one network may try: Slack is called for each."""
 
 TRY_AGAIN = f'<p><a href="{INSTALL}">Try again</a></p>'
 REASONS = {
@@ -52,6 +57,7 @@ REASONS = {
     "missing_code": (400, "Slack did not say what to install."),
     "invalid_code": (400, "Slack did not accept the installation. The log of the gateway says why."),
     "storage_error": (503, "The installation could not be kept. Please try again in a minute."),
+    "too_many": (429, "That was tried too often. Please try again in a minute."),
     "unreachable": (502, "Slack could not be reached. Please try again in a minute."),
 }
 """Status and sentence by the reason of a failure."""
@@ -150,6 +156,11 @@ class SignedStates(OAuthStateStore):
 class InstallFlow(OAuthFlow):
     """Bolt's flow, except where it trusts a URL, logs a code, or loses the bot token when a later call fails."""
 
+    def __init__(self, check_limit: Callable[[], None], **options: Any) -> None:
+        """``check_limit``: called before each call of Slack; raises Overloaded. ``options``: those of Bolt's flow."""
+        super().__init__(**options)
+        self._check_limit = check_limit
+
     def build_authorize_url(self, state: str, request: BoltRequest) -> str:
         asked = {"client_id": self.client_id, "scope": ",".join(SCOPES), "user_scope": "", "state": state}
         team = request.query.get("team", [""])[0]
@@ -160,7 +171,11 @@ class InstallFlow(OAuthFlow):
         return f"{self.settings.authorization_url}?{urlencode(asked)}"
 
     def run_installation(self, code: str) -> Installation | None:
-        """Exchanges a code; returns None, and logs why, if Slack refuses it. Raises OSError, HTTPException."""
+        """Exchanges a code; returns None, and logs why, if Slack refuses it.
+
+        Raises OSError, HTTPException, Overloaded.
+        """
+        self._check_limit()
         settings = self.settings
         try:
             answer = self.client.oauth_v2_access(
@@ -218,7 +233,9 @@ class OAuthRoutes:
         assert settings.slack_client_secret is not None  # noqa: S101  # both: settings.installable
         self._slack = urljoin(settings.slack_api_url, "..")
         secret = settings.slack_client_secret.get_secret_value()
+        limit, proxies = CallLimit(CODES_PER_MINUTE), settings.trusted_proxies
         self._flow = InstallFlow(
+            lambda: limit.check(client_network(proxies)),
             client=WebClient(base_url=settings.slack_api_url, timeout=CALL_SECONDS, retry_handlers=[]),
             logger=logging.getLogger(__name__),
             settings=OAuthSettings(
@@ -256,6 +273,8 @@ class OAuthRoutes:
         except (OSError, HTTPException) as exc:
             log.warning("Slack could not be reached for an installation", error=type(exc).__name__)
             answer = self._page(*REASONS["unreachable"])
+        except Overloaded:
+            answer = self._page(*REASONS["too_many"])
         return to_flask_response(answer)
 
     def _succeeded(self, success: SuccessArgs) -> BoltResponse:

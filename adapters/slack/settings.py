@@ -60,6 +60,8 @@ class SlackSettings(EnvironmentSettings):
     public_url: str | None = None
     """The address of the gateway on the internet. Slack sends people back there who install the app; with a webhook
     secret, Telegram's webhook is registered there."""
+    trusted_proxies: NonNegativeInt = 0
+    """How many of your own proxies add to ``X-Forwarded-For``; 0: clients connect directly."""
     slack_api_url: str = f"{SLACK}/api/"
     """The Web API; change it for a server of your own."""
     slack_scope: Literal["topic", "channel", "user"] = "topic"

@@ -13,10 +13,14 @@ from gateway.admin.context import AdminContext
 from gateway.admin.session import AdminSession, SessionCookie
 from gateway.domain.errors import GatewayError, Overloaded
 from gateway.web.api import problems
+from gateway.web.api.call_limit import CallLimit
+from gateway.web.api.client_address import client_network
 
 BLUEPRINT_NAME = "admin"
 URL_PREFIX = "/admin"
 MAX_FORM_BYTES = 64 * 1024
+STRANGERS_PER_MINUTE = 120
+"""Requests of one network for pages that need a session, without one; the sign-in form itself has no limit."""
 ADMIN_URL = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")
 """A URL path of the operator's pages: printable ASCII without a backslash."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -79,18 +83,23 @@ class AuthGuard:
     def __init__(self, context: AdminContext, session: AdminSession) -> None:
         self._context = context
         self._session = session
+        self._strangers = CallLimit(STRANGERS_PER_MINUTE)
 
     def check_request(self) -> ResponseReturnValue | None:
-        """Runs before every request. A response that it returns replaces the page."""
+        """Runs before every request. A response that it returns replaces the page. Raises Overloaded."""
         flask.request.max_content_length = MAX_FORM_BYTES
         cookie = self._session.load()
         entering = flask.request.endpoint == f"{BLUEPRINT_NAME}.sign_in"
         if cookie is None or not cookie.signed_in:
-            return None if entering else self._sign_in_page(cookie, 401)
+            return None if entering else self._refused(cookie)
         self._remember_session(cookie)
         if flask.request.method not in SAFE_METHODS and not entering and not self._session.has_valid_csrf_token(cookie):
             return flask.render_template("admin/problem.html", message=INVALID_FORM), 403
         return None
+
+    def _refused(self, cookie: SessionCookie | None) -> flask.Response:
+        self._strangers.check(client_network(self._context.settings.trusted_proxies))
+        return self._sign_in_page(cookie, 401)
 
     def template_context(self) -> dict[str, Any]:
         """Returns the variables that every template may use."""

@@ -65,6 +65,10 @@ class TokenBuckets(Protocol):
         """
         ...
 
+    def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
+        """Takes tokens as ``take_token`` does, in one transaction; returns the result of each request, in order."""
+        ...
+
 
 class KeyValueStore(Protocol):
     """Named values and locks for adapters. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""

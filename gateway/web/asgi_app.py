@@ -12,11 +12,12 @@ import flask
 from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi_typing import WSGIApp
 
-from gateway.domain.errors import MalformedRequest
+from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Adapter, HasRoutes, HasWebhooks, Request, Webhook
 from gateway.web import flask_app, health
 from gateway.web.api import problems
+from gateway.web.api.call_limit import RefusalLimit
 from gateway.web.api.cors import Cors
 from gateway.web.api.openapi import PATH_PLACEHOLDER, HasOperations, Operation
 from gateway.web.api.routes import (
@@ -48,12 +49,13 @@ def create_app(
     pages: Iterable[flask.Blueprint] = (),
     operations: Sequence[Operation] = (),
     *,
+    trusted_proxies: int = 0,
     readiness_cache_seconds: float = health.READINESS_CACHE_SECONDS,
 ) -> WebApp:
     """Builds the web application of a process.
 
     ``pages``: routes in Flask beside those of the adapters. ``operations``: the documentation of those that are for
-    programs.
+    programs. ``trusted_proxies``: see ``client_ip``.
     """
     adapters = tuple(adapters)
     described = [each for adapter in adapters if isinstance(adapter, HasOperations) for each in adapter.operations()]
@@ -63,6 +65,7 @@ def create_app(
         [*map(_webhook_route, webhooks), *health.routes(readiness, readiness_cache_seconds)],
         [adapter.api(inbox) for adapter in adapters if isinstance(adapter, HasApi)],
         flask_app.create_app([*own_pages, *pages], (*described, *operations, *health.OPERATIONS)),
+        RefusalLimit(trusted_proxies),
     )
 
 
@@ -93,8 +96,11 @@ class _Resource:
 class WebApp:
     """An ASGI 3 application. Used on one event loop."""
 
-    def __init__(self, routes: Sequence[Route], apis: Sequence[Api], pages: flask.Flask) -> None:
+    def __init__(
+        self, routes: Sequence[Route], apis: Sequence[Api], pages: flask.Flask, refusals: RefusalLimit
+    ) -> None:
         self.pages = pages
+        self._refusals = refusals
         self._apis = apis
         self._fixed: dict[str, _Resource] = {}
         self._with_values: dict[str, _Resource] = {}
@@ -114,7 +120,7 @@ class WebApp:
             return
         request = HttpRequest(scope, receive, values)
         try:
-            response = await _respond(request, path, resource)
+            response = await self._respond(request, path, resource)
         except ClientDisconnected:
             return
         added = cors.response_headers(request.method, request.headers) if cors is not None else {}
@@ -139,6 +145,25 @@ class WebApp:
     def _cors_of(self, path: str) -> Cors | None:
         return next((api.cors for api in self._apis if path == api.prefix or path.startswith(f"{api.prefix}/")), None)
 
+    async def _respond(self, request: HttpRequest, path: str, resource: _Resource | None) -> HttpResponse:
+        """Raises ClientDisconnected."""
+        if resource is None:
+            return json_response(*problems.not_found())
+        handle = resource.find(request.method)
+        if handle is None and request.method == "OPTIONS":
+            return HttpResponse(headers={"Allow": resource.allowed})
+        if handle is None:
+            return json_response(*problems.method_not_allowed(request.method, resource.allowed))
+        try:
+            return await handle(request)
+        except ClientDisconnected:
+            raise
+        except Unauthenticated as exc:
+            counted = self._refusals.count(exc, request.peer, request.headers.get("x-forwarded-for", ""))
+            return json_response(*problems.from_error(counted))
+        except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
+            return json_response(*problems.from_exception(exc, method=request.method, path=path))
+
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Calls Flask with the whole body, so that a slow client occupies no thread."""
         try:
@@ -151,23 +176,6 @@ class WebApp:
             return
         scope = _with_length(scope, len(body))
         await self._flask(scope, _replay(body, receive), _without_date(send))  # type: ignore[arg-type]  # ASGI
-
-
-async def _respond(request: HttpRequest, path: str, resource: _Resource | None) -> HttpResponse:
-    """Raises ClientDisconnected."""
-    if resource is None:
-        return json_response(*problems.not_found())
-    handle = resource.find(request.method)
-    if handle is None and request.method == "OPTIONS":
-        return HttpResponse(headers={"Allow": resource.allowed})
-    if handle is None:
-        return json_response(*problems.method_not_allowed(request.method, resource.allowed))
-    try:
-        return await handle(request)
-    except ClientDisconnected:
-        raise
-    except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
-        return json_response(*problems.from_exception(exc, method=request.method, path=path))
 
 
 async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send) -> None:

@@ -18,6 +18,7 @@ from gateway.observability.metrics import Metrics
 from gateway.setting_values import OwnKey
 from gateway.settings import EnvironmentSettings
 from gateway.web.api import problems
+from gateway.web.api.call_limit import RefusalLimit
 from gateway.web.api.openapi import Operation, ResponseDoc
 
 PATH = "/metrics"
@@ -41,18 +42,21 @@ class MetricsSettings(EnvironmentSettings):
         return self.metrics_token.get_secret_value() if self.metrics_token else None
 
 
-def blueprint(metrics: Metrics, token: str | None) -> flask.Blueprint:
+def blueprint(metrics: Metrics, token: str | None, trusted_proxies: int = 0) -> flask.Blueprint:
     """Returns the route. The library negotiates text or OpenMetrics, gzip, and ``name[]`` to select metrics.
 
-    With a ``token``, requests without it as a bearer token get 401.
+    With a ``token``, requests without it as a bearer token get 401. ``trusted_proxies``: see ``client_ip``.
     """
     routes = flask.Blueprint("metrics", __name__)
-    metrics_app = make_wsgi_app(metrics.registry)
+    metrics_app, refusals = make_wsgi_app(metrics.registry), RefusalLimit(trusted_proxies)
 
     @routes.get(PATH)
     def expose() -> ResponseReturnValue:
         if token is not None and not _is_authorised(token):
-            return problems.from_error(Unauthenticated("Send METRICS_TOKEN as Authorization: Bearer <token>."))
+            refusal = Unauthenticated("Send METRICS_TOKEN as Authorization: Bearer <token>.")
+            sent = flask.request
+            forwarded_for = sent.headers.get("X-Forwarded-For", "")
+            return problems.from_error(refusals.count(refusal, sent.remote_addr or "", forwarded_for))
         environ = flask.request.environ | {"REQUEST_METHOD": "GET"}  # Flask drops the body of HEAD itself
         try:
             return flask.Response.from_app(metrics_app, environ)
@@ -77,7 +81,7 @@ def operations(token: str | None) -> Sequence[Operation]:
         PATH,
         about,
         {200: ResponseDoc("The metrics.")},
-        (401,) if secured else (),
+        (401, 429) if secured else (),
         requires_api_key=secured,
     )
     return (operation,)

@@ -15,6 +15,7 @@ from adapters.http import HttpAdapter, HttpSettings
 from gateway.domain.models import RunCompleted, TextDelta
 from gateway.ports.check import CheckResult
 from gateway.ports.store import TokenBuckets
+from gateway.web.api.views import EVENTS
 from gateway.web.asgi_app import create_app
 from tests.adapters.app_client import AppClient
 from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, Script, ScriptGate, echo
@@ -59,7 +60,9 @@ class Chat:
             known, buckets or FakeTokenBuckets(), max_message_chars=1000, max_waiting=max_waiting, ping_seconds=0.05
         )
         self.inbox = FakeInbox(self.adapter, script)
-        self.app = create_app([self.adapter], AsyncFakeInbox(self.inbox), database_ok)
+        self.app = create_app(
+            [self.adapter], AsyncFakeInbox(self.inbox), database_ok, trusted_proxies=known.trusted_proxies
+        )
         self.key = keys.split(",")[0].strip() if keys else None
 
     def hold(self, reply: str = "at last") -> ScriptGate:
@@ -111,13 +114,16 @@ Event = tuple[str, dict[str, Any]]
 
 
 def parse(stream: str) -> list[Event]:
-    """The events of a stream; comment lines count for nothing."""
+    """The events of a stream, which must be as the API's documentation says; comment lines count for nothing."""
     found = []
     for block in stream.split("\n\n"):
         lines = [line for line in block.split("\n") if line and not line.startswith(":")]
         if lines:
             assert [line.partition(": ")[0] for line in lines] == ["event", "data"], block
             found.append((lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))))
+    for name, data in found:
+        EVENTS[name].model_validate(data)
+        assert set(data) <= set(EVENTS[name].model_fields)
     return found
 
 

@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 import pytest
 
-from adapters.http import caller
-from adapters.http.caller import MAX_CALLERS, REFUSALS_PER_MINUTE, CallLimit, caller_name
+from adapters.http.caller import caller_name
+from adapters.http.request_limit import RequestLimit
+from adapters.http.settings import HttpSettings
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import Exchange, Message, ThreadId
+from gateway.ports.store import TokenRequest
 from gateway.web.api import views
+from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
 from tests.adapters.chat import Chat, error
+from tests.fakes.token_buckets import FakeTokenBuckets
 
 
 def test_a_caller_is_its_key_or_without_keys_its_network() -> None:
     assert caller_name("abc", "192.0.2.1") == "key abc"
     assert caller_name("", "192.0.2.1") == "address 192.0.2.1"
-
-
-def test_a_minutes_calls_may_come_at_once_and_then_one_each_interval() -> None:
-    now = 1000.0
-    limit = CallLimit(3, clock=lambda: now)
-    for _ in range(3):
-        limit.check("ann")
-    for _ in range(2):
-        with pytest.raises(Overloaded) as refused:
-            limit.check("ann")
-        assert (refused.value.code, refused.value.retry_after) == ("rate_limited", 20)
-    limit.check("bob")
-    now += 20.0
-    limit.check("ann")
-    with pytest.raises(Overloaded):
-        limit.check("ann")
-    now += 600.0
-    for _ in range(3):
-        limit.check("ann")
-    with pytest.raises(Overloaded):
-        limit.check("ann")
-
-
-def test_without_a_limit_nothing_is_counted() -> None:
-    limit = CallLimit(0)
-    for _ in range(1000):
-        limit.check("ann")
-
-
-def test_the_callers_that_called_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caller, "MAX_CALLERS", 2)
-    assert MAX_CALLERS > 1000
-    limit = CallLimit(1, clock=lambda: 0.0)
-    for name in ("ann", "bob", "eve"):
-        limit.check(name)
-    with pytest.raises(Overloaded):
-        limit.check("eve")
-    limit.check("ann")
 
 
 def message_of(chat: Chat, **headers: str) -> Message:
@@ -90,6 +59,39 @@ def test_wrong_keys_are_limited_and_the_right_one_is_not() -> None:
     assert error(chat.call("GET", "/chat/turns/x", key="wrong")) == (429, "rate_limited")
     assert chat.say("hello")
     chat.close()
+
+
+class CountingBuckets(FakeTokenBuckets):
+    """Counts how often tokens are taken."""
+
+    taken = 0
+
+    def take_tokens(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
+        self.taken += 1
+        return super().take_tokens(requests)
+
+
+def send(limit: RequestLimit, caller: str = "ann") -> bool:
+    """Returns whether a request is let through."""
+    with suppress(Overloaded):
+        if not limit.take_held(caller):
+            limit.check(caller)
+        return True
+    return False
+
+
+def test_a_high_limit_holds_over_all_processes_and_few_requests_cost_a_write() -> None:
+    buckets = CountingBuckets(clock=lambda: 1000.0)
+    processes = [RequestLimit(600, buckets) for _ in range(2)]
+    assert sum(send(processes[number % 2]) for number in range(1000)) == 600
+    assert buckets.taken == 60 + 400
+    assert send(processes[0], "bob")
+
+
+def test_an_ordinary_caller_is_limited_by_default_and_a_zero_switches_that_off() -> None:
+    assert HttpSettings.model_fields["chat_requests_per_minute"].default == 600
+    limit = RequestLimit(0, FakeTokenBuckets(clock=lambda: 1000.0))
+    assert all(send(limit) for _ in range(1000))
 
 
 @pytest.mark.parametrize(

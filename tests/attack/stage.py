@@ -66,7 +66,8 @@ def attacked(folder: Path, settings: Mapping[str, str], *, data_limit: int | Non
     folder.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), folder / "log"
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    environment = {"HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", **settings, "PORT": str(port), "PYTHONPATH": str(ROOT)}
+    defaults = {"HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "CHAT_REQUESTS_PER_MINUTE": "0"}  # all have one address
+    environment = {**defaults, **settings, "PORT": str(port), "PYTHONPATH": str(ROOT)}
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve"],

@@ -63,6 +63,7 @@ class BenchProcesses:
         port = free_port()
         settings = {
             "ASSISTANT_BACKEND": backend,
+            "CHAT_REQUESTS_PER_MINUTE": "0",  # all callers have one address
             "DATABASE_URL": f"sqlite:///{name}-{port}.db",  # not the database of an earlier process with that name
             "HOST": "127.0.0.1",
             "LOG_LEVEL": "WARNING",

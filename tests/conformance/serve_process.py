@@ -1,4 +1,4 @@
-"""Runs ``python -m gateway serve`` as a process, with a fake OpenAI as its backend."""
+"""Runs ``python -m gateway serve`` as a process, with a fake OpenAI or a server with a model as its backend."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conformance.local_model import LocalModel
 from tests.fakes.openai_server import FakeOpenAI
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,7 @@ STOP_TIMEOUT_SECONDS = 40.0
 
 
 class GatewayServeProcess:
-    def __init__(self, folder: Path, fake: FakeOpenAI, port: int, **settings: str) -> None:
+    def __init__(self, folder: Path, server: FakeOpenAI | LocalModel, port: int, **settings: str) -> None:
         self.database_url = f"sqlite:///{folder}/gateway.db"
         self._log = folder / "gateway.log"
         environment = {
@@ -28,7 +29,7 @@ class GatewayServeProcess:
             "ASSISTANT_BACKEND": "responses",
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_MODEL": "gpt-test",
-            "OPENAI_BASE_URL": fake.base_url,
+            "OPENAI_BASE_URL": server.base_url,
             **settings,
         }
         with self._log.open("w") as log:

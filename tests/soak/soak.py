@@ -137,6 +137,7 @@ class Soak:
     def _settings(self, url: str) -> dict[str, str]:
         return {
             "HOST": "127.0.0.1",
+            "CHAT_REQUESTS_PER_MINUTE": "0",  # all callers have one address
             "DATABASE_URL": url,
             "GRACE_SECONDS": str(GRACE_SECONDS),
             "ASSISTANT_BACKEND": "responses",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gateway.domain.errors import MalformedRequest
+from gateway.domain.visible_text import INVISIBLE_CHARACTERS, is_visible
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,16 +40,20 @@ def _storable(text: str) -> str:
 
 STORABLE = AfterValidator(_storable)
 """For a text that every database must be able to store."""
+STORABLE_PATTERN = r"^[^\x00]*$"
+"""Says the same in JSON Schema."""
 
 
 def _visible(text: str) -> str:
-    if not any(character.isprintable() and not character.isspace() for character in text):
+    if not is_visible(text):
         raise PydanticCustomError("string_too_short", "must not be empty")
     return text
 
 
 VISIBLE = AfterValidator(_visible)
 """For a text with at least one visible character."""
+VISIBLE_PATTERN = rf"^[^\x00]*[^{INVISIBLE_CHARACTERS}][^\x00]*$"
+"""Says of a storable text the same in JSON Schema."""
 
 
 def read_model(model: type[M], content_type: str, body: bytes) -> M:

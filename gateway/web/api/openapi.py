@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -13,16 +13,18 @@ from pydantic.json_schema import models_json_schema
 from gateway.web.api.problems import STATUS_MEANING, Problems
 from gateway.web.api.views import EVENT_STREAM
 
+JSON = "application/json"
 SCHEMA_REF = "#/components/schemas/{model}"
 PATH_PLACEHOLDER = re.compile(r"<(\w+)>")
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderDoc:
-    """A request header that a route reads."""
+class ParameterDoc:
+    """A header or query parameter that a route reads."""
 
     name: str
     description: str
+    place: Literal["header", "query"] = "header"
     pattern: str = ""
     """A regular expression for the whole value, if not any text is valid."""
     max_length: int | None = None
@@ -39,8 +41,10 @@ class ResponseDoc:
 
     description: str
     model: type[BaseModel] | None = None
+    events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """The events, by name, of the stream that the route may send with the same status; empty if it never does."""
     stream: str = ""
-    """Describes the event stream that the route may send with the same status; empty if it never does."""
+    """Describes that stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Operation:
     error_statuses: Sequence[int] = ()
     """Statuses of the errors that it may return."""
     body_model: type[BaseModel] | None = None
-    headers: Sequence[HeaderDoc] = ()
+    parameters: Sequence[ParameterDoc] = ()
     requires_api_key: bool = False
     """Whether it requires a bearer token."""
 
@@ -109,16 +113,31 @@ def _parameter_objects(operation: Operation) -> list[dict[str, Any]]:
         for name in PATH_PLACEHOLDER.findall(operation.path)
     ]
     return named + [
-        {"name": header.name, "in": "header", "description": header.description, "schema": header.schema}
-        for header in operation.headers
+        {"name": each.name, "in": each.place, "description": each.description, "schema": each.schema}
+        for each in operation.parameters
     ]
 
 
 def _response_object(response: ResponseDoc) -> dict[str, Any]:
     content: dict[str, Any] = _json_content(response.model) if response.model else {}
-    if response.stream:
-        content[EVENT_STREAM] = {"schema": {"type": "string", "description": response.stream}}
+    if response.events:
+        events = [_event_schema(name, model) for name, model in response.events.items()]
+        content[EVENT_STREAM] = {"schema": {"description": response.stream, "oneOf": events}}
     return {"description": response.description} | ({"content": content} if content else {})
+
+
+def _event_schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    """Returns the schema of one server-sent event.
+
+    As OpenAPI 3.1 has none for streams, it describes an event by its fields, as 3.2 does for ``itemSchema``:
+    spec.openapis.org/oas/v3.2.0#server-sent-event-streams
+    """
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": _reference(model)}
+    return {
+        "type": "object",
+        "properties": {"event": {"type": "string", "const": name}, "data": data},
+        "required": ["event", "data"],
+    }
 
 
 def _error_response_object(status: int) -> dict[str, Any]:
@@ -126,13 +145,18 @@ def _error_response_object(status: int) -> dict[str, Any]:
 
 
 def _json_content(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": SCHEMA_REF.format(model=model.__name__)}}}
+    return {JSON: {"schema": _reference(model)}}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": SCHEMA_REF.format(model=model.__name__)}
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
     request_models = {operation.body_model: "validation" for operation in operations if operation.body_model}
-    given = {reply.model: "serialization" for operation in operations for reply in operation.responses.values()}
-    response_models = {model: mode for model, mode in given.items() if model}
+    replies = [reply for operation in operations for reply in operation.responses.values()]
+    given = [model for reply in replies for model in (reply.model, *reply.events.values())]
+    response_models = {model: "serialization" for model in given if model}
     models = request_models | response_models | {Problems: "serialization"}
     _, schemas = models_json_schema(tuple(models.items()), ref_template=SCHEMA_REF)  # type: ignore[arg-type]  # modes
     return dict(schemas["$defs"])

@@ -15,7 +15,7 @@ from gateway import logs
 from gateway.domain.errors import DeliveryError, GatewayError
 from gateway.domain.models import Conversation, Failure, PreviewEvent, TextDelta, ToolCall, Turn, TurnState
 from gateway.web.api import problems
-from gateway.web.api.problems import JsonResponse, Problem
+from gateway.web.api.problems import JsonResponse, Problem, Problems
 
 TRANSCRIPT_TURNS = 200
 """Turns on one page of a transcript."""
@@ -75,6 +75,36 @@ class ThreadView(BaseModel):
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
+
+
+class TurnBegun(BaseModel):
+    thread_id: str
+    turn_id: str
+
+
+class TextPart(BaseModel):
+    text: str = Field(description="The next part of the reply.")
+
+
+class ToolBegun(BaseModel):
+    name: str = Field(description="The tool that the assistant uses now.")
+
+
+class TurnProblem(Problems):
+    """The last event of a stream without a reply."""
+
+    status: int = Field(description="The status that the same error has without streaming.")
+    retry_after: int | None = Field(None, description="Seconds.")
+
+
+EVENTS: Mapping[str, type[BaseModel]] = {
+    "turn": TurnBegun,
+    "delta": TextPart,
+    "tool": ToolBegun,
+    "done": TurnReply,
+    "error": TurnProblem,
+}
+"""What the data of each server-sent event is, by the event's name."""
 
 
 def result_response(turn: Turn) -> JsonResponse:

@@ -228,6 +228,17 @@ def test_slack_may_be_away(site: OAuthSite) -> None:
     assert "could not be reached" in refused(site, site.install(), 502)
 
 
+def test_slack_is_called_for_so_many_codes_of_one_network_and_no_more(site: OAuthSite) -> None:
+    begun = site.begin()
+    brought = site.consent(begun) | {"code": "junk"}
+    for forged in ({**brought, "state": "forged"}, {**brought, "error": "access_denied"}) * oauth.CODES_PER_MINUTE:
+        site.end(forged, cookie(begun))
+    pages = [site.end(brought, cookie(begun)) for _ in range(oauth.CODES_PER_MINUTE + 1)]
+    assert [page.status_code for page in pages] == [400] * oauth.CODES_PER_MINUTE + [429]
+    assert "too often" in refused(site, pages[-1], 429)
+    assert len(site.slack.calls("oauth.v2.access")) == oauth.CODES_PER_MINUTE
+
+
 class Broken:
     """A database that is down."""
 

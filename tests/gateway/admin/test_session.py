@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 from werkzeug.routing import Rule
 
-from gateway.admin import AdminSettings
+from gateway.admin import AdminSettings, pages
 from gateway.admin.session import COOKIE_NAME, DEVICE_COOKIE, FORM_COOKIE
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from tests.gateway.admin.harness import (
@@ -320,6 +320,17 @@ def test_no_other_cookie_makes_a_browser_known(scene: AdminHarness) -> None:
 
 
 # ---------------------------------------------------------------- links of other sites
+
+
+def test_strangers_are_limited_for_each_network_and_the_password_opens_the_pages_all_the_same(
+    scene: AdminHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "STRANGERS_PER_MINUTE", 3)
+    client = scene.client()
+    assert [client.get("/admin/conversations").status_code for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert client.get("/admin", environ_overrides={"REMOTE_ADDR": "192.0.2.7"}).status_code == 401
+    assert sign_in(client).status_code == 303
+    assert [client.get("/admin").status_code for _ in range(5)] == [200] * 5
 
 
 def test_a_link_of_another_site_leads_to_its_page(scene: AdminHarness) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from html.parser import HTMLParser
+from http.client import HTTPConnection
 from typing import Any, cast
 
 import flask
@@ -22,8 +25,9 @@ from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Request, Webhook, WebhookResponse
 from gateway.web import flask_app
 from gateway.web.api import problems
+from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
 from gateway.web.asgi_app import create_app
-from tests.adapters.app_client import AppClient
+from tests.adapters.app_client import AppClient, served
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.fakes.platform import FakePlatform
 
@@ -126,6 +130,20 @@ def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, sta
     assert "pw" not in response.text
 
 
+def test_wrong_signatures_are_limited_for_each_network_and_right_ones_are_not() -> None:
+    async def handle(request: Request) -> WebhookResponse:
+        if request.body != b"signed":
+            raise errors.Unauthenticated
+        return WebhookResponse()
+
+    web = AppClient(create_app([Hooked(handle)], NO_INBOX, all_ok, trusted_proxies=1))
+    forged = [web.post("/hook", data=b"forged") for _ in range(REFUSALS_PER_MINUTE + 2)]
+    assert [answer.status_code for answer in forged] == [401] * REFUSALS_PER_MINUTE + [429] * 2
+    assert error(web.post("/other", data=b"forged")) == (429, "rate_limited")
+    assert web.post("/hook", data=b"signed").status_code == 200
+    assert web.post("/hook", data=b"forged", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 401
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -210,8 +228,18 @@ def test_a_caller_who_goes_away_within_a_body_is_not_answered_and_no_view_is_cal
 
 
 def test_a_path_with_a_second_slash_is_none() -> None:
-    for path in ("//ring", "//healthz", "//", "/healthz/", "//chat"):
+    for path in ("//ring", "//healthz", "//", "/healthz/", "//chat", "//admin", "///admin"):
         assert error(client(raising(AssertionError("not called"))).get(path)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("prefix", ["/admin", "/ring", "nonsense", "//", "\xff", "%zz"])
+def test_a_header_is_no_path_prefix(prefix: str) -> None:
+    bell = client(lambda: f"{flask.request.script_root} {flask.request.path}")
+    listener = socket.create_server(("127.0.0.1", 0))
+    with served(bell.application, listener), closing(HTTPConnection(*listener.getsockname())) as connection:
+        connection.request("GET", "/ring", headers={"SCRIPT_NAME": prefix, "Script-Name": prefix})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b" /ring")
 
 
 def test_head_and_options_are_answered_for_native_routes_as_flask_does() -> None:
@@ -344,6 +372,17 @@ def test_the_document_says_which_idempotency_keys_are_valid(
     assert (answered.status_code == 200) is valid
 
 
+@pytest.mark.parametrize(
+    "text", ["hi", " hi\n", "a\0b", " \n\t", "\u2800\u3164", "\U000e0041", "\U0010cd54", "\u0378", "\x7f"]
+)
+def test_the_document_says_which_texts_are_valid(chat: Chat, document: dict[str, Any], text: str) -> None:
+    fields = document["components"]["schemas"]["ChatRequest"]["properties"]
+    valid = chat.post({"message": text}).status_code == 200
+    assert OAS31Validator(fields["message"]).is_valid(text) is valid
+    stored = chat.post({"message": "hi", "user": text}).status_code == 200
+    assert OAS31Validator(fields["user"]).is_valid(text) is stored
+
+
 def test_the_document_knows_the_limits_that_are_enforced(document: dict[str, Any]) -> None:
     request = document["components"]["schemas"]["ChatRequest"]
     assert request["additionalProperties"] is False
@@ -351,6 +390,8 @@ def test_the_document_knows_the_limits_that_are_enforced(document: dict[str, Any
     assert request["properties"]["message"]["maxLength"] == 1000
     assert document["paths"]["/chat"]["post"]["security"] == [{"key": []}]
     assert document["paths"]["/healthz"]["get"]["security"] == []
+    described = document["paths"]["/chat/threads/{thread_id}"]["get"]["parameters"]
+    assert [(each["name"], each["in"]) for each in described] == [("thread_id", "path"), ("before", "query")]
 
 
 def test_what_is_answered_is_what_the_document_says(chat: Chat, document: dict[str, Any]) -> None:

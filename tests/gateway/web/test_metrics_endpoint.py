@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain_tex
 from gateway.domain.errors import SettingsError
 from gateway.observability.metrics import Metrics
 from gateway.web import flask_app
+from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
 from gateway.web.api.openapi import document
 from gateway.web.api.routes import DEFAULT_HEADERS
 from gateway.web.metrics_endpoint import MetricsServer, MetricsSettings, blueprint, operations, serve
@@ -114,7 +115,7 @@ def test_who_does_not_is_told_what_to_send(metrics: Metrics, shown: str | None) 
     assert "tell-me" not in response.text
 
 
-@pytest.mark.parametrize(("token", "statuses"), [(None, {"200"}), ("tell-me-2", {"200", "401"})])
+@pytest.mark.parametrize(("token", "statuses"), [(None, {"200"}), ("tell-me-2", {"200", "401", "429"})])
 def test_the_documentation_tells_of_the_route(token: str | None, statuses: set[str]) -> None:
     (described,) = document("Gateway", "1", "", operations(token))["paths"]["/metrics"].values()
     assert set(described["responses"]) == statuses
@@ -170,6 +171,18 @@ def test_a_port_that_is_taken_is_said_by_name(metrics: Metrics) -> None:
         pytest.raises(SettingsError, match=re.escape("METRICS_PORT: cannot listen on 127.0.0.1:")),
     ):
         serve(metrics, taken.getsockname()[1], host="127.0.0.1")
+
+
+def test_wrong_tokens_are_limited_for_each_network_and_the_right_one_is_not(
+    metrics: Metrics, server: MetricsServer
+) -> None:
+    web = flask_app.create_app([blueprint(metrics, "tell-me-2", trusted_proxies=1)], ()).test_client()
+    statuses = [web.get("/metrics").status_code for _ in range(REFUSALS_PER_MINUTE + 1)]
+    assert statuses == [401] * REFUSALS_PER_MINUTE + [429]
+    assert web.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 401
+    assert web.get("/metrics", headers={"Authorization": "Bearer tell-me-2"}).status_code == 200
+    there = [get(server, "/metrics")[0] for _ in range(REFUSALS_PER_MINUTE + 1)]
+    assert there[-1] == 429
 
 
 # ---------------------------------------------------------------- settings
