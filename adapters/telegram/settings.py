@@ -43,7 +43,7 @@ class TelegramSettings(EnvironmentSettings):
     """Comma-separated ids of chats and users that are answered; empty: all."""
     telegram_names: bool = True
     """Tell the assistant who writes in groups."""
-    telegram_join_seconds: JoinSeconds = 0.08
+    telegram_join_seconds: JoinSeconds = 0.07
     """Seconds that a message waits for the forward that it may be a comment on. Also joined are the pieces of a split
     text and forwards that come together. 0: each message is a turn."""
     telegram_streaming: bool = True

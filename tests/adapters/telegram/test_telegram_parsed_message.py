@@ -229,7 +229,7 @@ def test_the_stop_button_stops_the_conversation_it_stands_in(scope: str, topic: 
 # ---------------------------------------------------------------- messages of one act
 
 ORIGIN = {"type": "user", "sender_user": human_user(7)}
-PRICE = 0.08
+PRICE = 0.07
 
 
 def test_a_message_that_may_be_a_comment_waits_for_less_than_a_tenth_of_a_second() -> None:
