@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 QUOTES = frozenset("\"'`")
 PLACEHOLDERS = ("...", "<", ">")
@@ -42,6 +42,8 @@ def check_own_key(key: SecretStr) -> SecretStr:
     return key
 
 
+JoinSeconds = Annotated[float, Field(ge=0, le=10)]
+"""How long a message waits for the next one of the same act of its author."""
 OwnKey = Annotated[SecretStr, AfterValidator(check_own_key)]
 Key = Annotated[SecretStr, AfterValidator(check_key)]
 """A key or token that a service has issued. Space around it is left out."""

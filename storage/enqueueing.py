@@ -6,7 +6,7 @@ still insert the same message or conversation first; then nothing is saved, and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,10 +26,11 @@ from gateway.domain.models import (
     TurnId,
 )
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from storage import pubsub, row_mapping, sql
+from storage import joining, pubsub, row_mapping, sql
 from storage.database import Database
 from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
+from storage.joining import JoinedMessage
 from storage.new_turns import (
     AlreadyRecorded,
     TurnSlot,
@@ -66,6 +67,10 @@ class OpenConversation:
     @property
     def is_idle(self) -> bool:
         return self.next_at is None
+
+    def is_next(self, turn: Turn) -> bool:
+        """Returns whether no unfinished turn is before this one."""
+        return turn.seq == self.head + 1
 
     def append(self, request: EnqueueRequest, at: float, lease_seconds: float) -> NewTurn:
         """Makes room for one more turn; an idle conversation gets a lease holder, or becomes due. Raises Overloaded."""
@@ -113,19 +118,36 @@ class Group:
     new: dict[MessageName, NewTurn] = field(default_factory=dict)
     refused: dict[int, GatewayError] = field(default_factory=dict)
     """By index of the request."""
+    newest: Mapping[int, Turn] = field(default_factory=dict)
+    """The newest turns of conversations, which messages may join."""
+    joined: dict[MessageName, JoinedMessage] = field(default_factory=dict)
+    """The messages that become a part of those."""
 
     def decide(self, lease_seconds: float) -> None:
         """Decides which messages become turns, and what they change in their conversations."""
         for index, request in enumerate(self.requests):
             name = name_of(request.message)
-            if name in self.known or name in self.new:
+            if name in self.known or name in self.new or name in self.joined:
                 continue
             try:
                 conversation = self._conversation(request.message)
+                if self._join(request, name, conversation):
+                    continue
                 meant = self._as_meant(request, name, conversation)
                 self.new[name] = conversation.append(meant, self.at, lease_seconds)
             except (Overloaded, ThreadNotFound) as exc:
                 self.refused[index] = exc
+
+    def _join(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> bool:
+        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow."""
+        newest = self.newest.get(conversation.id)
+        joined = joining.joined(newest, request, self.at)
+        if joined is None:
+            return False
+        self.joined[name] = joined
+        if conversation.owner is None and conversation.is_next(joined.turn) and not joined.turn.is_parked:
+            conversation.next_at = self.at + request.message.debounce_seconds
+        return True
 
     def _as_meant(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> EnqueueRequest:
         """Returns the request; as a PROMPT if it is a STOP only where there is something to stop."""
@@ -133,6 +155,18 @@ class Group:
         if not message.only_if_running or not conversation.is_idle or name in self.stops_elsewhere:
             return request
         return replace(request, message=replace(message, kind=MessageKind.PROMPT, stops_channel=False))
+
+    def joinable(self) -> Mapping[int, int]:
+        """Returns the conversations whose newest turn a message may join, and where that is."""
+        wanted = {stored_key(request.message.key) for request in self.requests if request.message.join is not None}
+        found = (self.conversations[key] for key in wanted & self.conversations.keys())
+        return {each.id: each.tail for each in found if not each.is_idle}
+
+    def changed(self) -> Collection[OpenConversation]:
+        """Returns the conversations to save."""
+        waiting = (self.conversations[stored_key(part.request.message.key)] for part in self.joined.values())
+        found = (*(new.conversation for new in self.new.values()), *waiting)
+        return {id(each): each for each in found}.values()
 
     def _conversation(self, message: Message) -> OpenConversation:
         key = stored_key(message.key)
@@ -154,6 +188,10 @@ class SqlEnqueueing:
         self._statements = statements_of(database.kind)
 
     def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
+        groups = joining.without_repeated_keys(requests)
+        return [result for group in groups for result in self._enqueue_group(group)]
+
+    def _enqueue_group(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
         if len(requests) > 1:
             try:
                 return self._enqueue_together(requests)
@@ -188,6 +226,8 @@ class SqlEnqueueing:
         with self._database.driver_transaction() as (connection, cursor):
             group = self._load(cursor, requests)
             group.stops_elsewhere = _stops_elsewhere(connection, requests)
+            group.known = {*group.known, *joining.joined_before(connection, requests)}
+            group.newest = joining.newest_turns(connection, group.joinable())
             group.decide(self._lease_seconds)
             recorded = self._save(connection, cursor, group)
             return [
@@ -234,20 +274,25 @@ class SqlEnqueueing:
 
     def _save(self, connection: Connection, cursor: Any, group: Group) -> dict[MessageName, EnqueueResult]:
         """Returns what each new message became."""
-        if not group.new:
+        if not (group.new or group.joined):
             return {}
         self._save_conversations(cursor, group)
+        for part in group.joined.values():
+            joining.save(connection, part)
         turns = {name: _turn(new, group.at) for name, new in group.new.items()}
         # In the order of names, as every transaction does: two of them cannot wait for each other's messages.
         rows = [row_mapping.new_turn_columns(turns[name], _awaited_by(group.new[name])) for name in sorted(turns)]
-        if self._statements.insert_turn.execute_all(cursor, rows) < len(rows):
+        if rows and self._statements.insert_turn.execute_all(cursor, rows) < len(rows):
             raise AlreadyRecorded
         if any(new.is_due and not new.request.message.debounce_seconds for new in group.new.values()):
             pubsub.publish(connection, [pubsub.DUE])
-        return {name: _recorded(connection, new, turns[name], group.at) for name, new in group.new.items()}
+        became = {name: _recorded(connection, new, turns[name], group.at) for name, new in group.new.items()}
+        return became | {
+            name: EnqueueResult(part.turn, is_new=False, is_joined=True) for name, part in group.joined.items()
+        }
 
     def _save_conversations(self, cursor: Any, group: Group) -> None:
-        changed = {id(new.conversation): new.conversation for new in group.new.values()}.values()
+        changed = group.changed()
         kept = [each.columns() for each in changed if each.id]
         opened = sorted((each for each in changed if not each.id), key=lambda each: key_order(each.key))
         if kept:
@@ -271,7 +316,8 @@ class SqlEnqueueing:
             if not rows:  # deleted since it was found
                 raise AlreadyRecorded
             return EnqueueResult(row_mapping.to_turns(rows)[0], is_new=False)
-        return found if found.turn.id == request.turn_id else EnqueueResult(found.turn, is_new=False)
+        is_own = found.is_joined or found.turn.id == request.turn_id
+        return found if is_own else EnqueueResult(found.turn, is_new=False)
 
 
 def name_of(message: Message) -> MessageName:

@@ -125,6 +125,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         text == message.text
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
+        and message.join is None
         and not (message.files or message.author_workspace)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
     ):
@@ -137,6 +138,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         may_start_conversation=True,
         album_item_id="",
         debounce_seconds=0.0,
+        join=None,
         has_waiting_caller=awaited,
         author_workspace="",
         stops_channel=False,

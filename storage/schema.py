@@ -297,6 +297,21 @@ verdicts = Table(
     PrimaryKeyConstraint("turn_id", "author", name="verdicts_one_each"),
 )
 
+joined_messages = Table(
+    "joined_messages",
+    metadata,
+    Column("platform", SafeText),
+    Column("message_id", SafeText),
+    Column(
+        "turn_id", SafeText, ForeignKey("turns.id", name="joined_messages_turn", ondelete="CASCADE"), nullable=False
+    ),
+    Column("begins", Integer, nullable=False),
+    PrimaryKeyConstraint("platform", "message_id", name="joined_messages_one_each"),
+)
+"""The messages that became a part of another message's turn, and where in its text each begins."""
+
+Index("joined_messages_of", joined_messages.c.turn_id)
+
 facts = Table(
     "facts",
     metadata,

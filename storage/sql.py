@@ -28,11 +28,22 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.models import MessageKind, TurnState
-from storage.schema import SafeText, conversations, facts, former_threads, leases, limits, turns, verdicts
+from storage.schema import (
+    SafeText,
+    conversations,
+    facts,
+    former_threads,
+    joined_messages,
+    leases,
+    limits,
+    turns,
+    verdicts,
+)
 
 C = conversations.c
 T = turns.c
 V = verdicts.c
+J = joined_messages.c
 
 
 class clock(FunctionElement[float]):  # noqa: N801  # named like an SQL function
@@ -373,11 +384,7 @@ turns_of_author = select(func.count()).where(
     *(T.conversation_id == bindparam("conversation"), T.author == bindparam("writer")),
     T.received_at > clock() - bindparam("seconds", type_=Double),
 )
-edit_queued = (
-    update(turns)
-    .where(T.platform == bindparam("on"), T.message_id == bindparam("message"), T.state == TurnState.QUEUED)
-    .values(text=bindparam("said"))
-)
+set_text = update(turns).where(T.id == bindparam("turn")).values(text=bindparam("said"))
 
 append_to_queued = (
     update(turns)
@@ -421,8 +428,21 @@ set_audit_log = update(turns).where(T.id == bindparam("turn")).values(trail=bind
 
 _with_key = select(*TURN, *KEY).join_from(turns, conversations)
 turn = _with_key.where(T.id == bindparam("turn"))
-turn_of_message = _with_key.where(T.platform == bindparam("on"), T.message_id == bindparam("message"))
+turn_at = _with_key.where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+turn_at = turn_at.with_for_update(of=turns)
+_is_joined = and_(J.platform == bindparam("on"), J.message_id == bindparam("message"))
+_own = turns.alias("own")
+_own_turn = select(_own.c.id).where(_own.c.platform == bindparam("on"), _own.c.message_id == bindparam("message"))
+turn_of_message = _with_key.where(
+    T.id == func.coalesce(_own_turn.scalar_subquery(), select(J.turn_id).where(_is_joined).scalar_subquery())
+)
+"""The turn of a message, or that which the message joined."""
 turn_to_append_to = turn_of_message.with_for_update(of=turns)
+joined_message = select(J.platform, J.message_id).where(_is_joined)
+parts_of = select(J.message_id, J.begins).where(J.turn_id == bindparam("turn")).order_by(J.begins, J.message_id)
+"""The messages that joined a turn."""
+insert_joined = insert(joined_messages)
+move_part = update(joined_messages).where(_is_joined).values(begins=bindparam("place"))
 turn_to_retry = turn.with_for_update(of=turns)
 transcript = (
     _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))

@@ -28,7 +28,7 @@ from gateway.domain.models import (
     TurnState,
 )
 from gateway.ports.enqueue import EnqueueResult
-from storage import parking, pubsub, row_mapping, sql, transitions
+from storage import joining, parking, pubsub, row_mapping, sql, transitions
 from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, cancelled_by, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
@@ -114,7 +114,7 @@ class SqlTurnQueue:
         parameters = {"on": again.key.platform, "message": again.message_id}
         with self._database.transaction() as connection:
             # The conversation first, as in every transaction that locks both.
-            is_due = connection.execute(sql.end_debounce, parameters).first() is not None
+            is_due = again.join is None and connection.execute(sql.end_debounce, parameters).first() is not None
             row = connection.execute(sql.turn_to_append_to, parameters).first()
             if row is None:
                 return True
@@ -130,9 +130,15 @@ class SqlTurnQueue:
         return True
 
     def edit_queued(self, edit: MessageEdited) -> bool:
-        parameters = {"on": edit.platform, "message": edit.message_id, "said": edit.text}
-        with self._database.single_write() as connection:
-            return connection.execute(sql.edit_queued, parameters).rowcount > 0
+        with self._database.transaction() as connection:
+            parameters = {"on": edit.platform, "message": edit.message_id}
+            row = connection.execute(sql.turn_to_append_to, parameters).first()
+            turn = row_mapping.to_turns([row])[0] if row is not None else None
+            if turn is None or turn.state is not TurnState.QUEUED:
+                return False
+            said = joining.edited(connection, turn, edit.message_id, edit.text)
+            connection.execute(sql.set_text, {"turn": turn.id, "said": said})
+            return True
 
     def cancel_turn(self, turn_id: TurnId) -> Turn | None:
         with self._database.transaction() as connection:

@@ -17,7 +17,7 @@ from pydantic.config import JsonDict
 from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from gateway.domain.errors import MalformedRequest, Unauthenticated
-from gateway.domain.models import ConversationKey, Message
+from gateway.domain.models import ConversationKey, Join, Message
 from gateway.ports.platform import Request, SyntheticMessage
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model
 
@@ -57,6 +57,7 @@ class ChatRequestParser:
 
     def __init__(self, settings: HttpSettings, *, max_message_chars: int) -> None:
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
+        self._join_seconds = settings.chat_join_seconds
         self.owners = tuple(_owner(key.encode()) for key in settings.keys)
         """One for each API key; empty when the endpoint is open to everybody."""
         self.model = _request_model(max_message_chars)
@@ -101,6 +102,9 @@ class ChatRequestParser:
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
+        if self._join_seconds and body.thread_id is not None:
+            wait = self._join_seconds
+            message = replace(message, join=Join(wait), debounce_seconds=wait)
         caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
         return ParsedChatRequest(replace(message, traceparent=_trace(request.headers), caller=caller), body.stream)
 

@@ -183,7 +183,9 @@ class ChatRoutes:
                 raise
             located = await self._resolve(message.key)
             accepted = await self.inbox.accept(replace(message, key=located.key), turn)
-        if accepted.turn.message.address.get("digest") != message.address.get("digest"):
+        recorded = accepted.turn.message
+        is_own = recorded.message_id == message.message_id  # else the message is a part of another one's turn
+        if is_own and recorded.address.get("digest") != message.address.get("digest"):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new message."
             raise Conflict(explanation, code="idempotency_conflict")
         return accepted

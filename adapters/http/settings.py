@@ -6,7 +6,7 @@ import re
 
 from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
 
-from gateway.setting_values import OwnKey
+from gateway.setting_values import JoinSeconds, OwnKey
 from gateway.settings import EnvironmentSettings
 
 NAME = "http"
@@ -24,6 +24,9 @@ class HttpSettings(EnvironmentSettings):
     """The origins whose pages may call ``/chat`` from a browser, comma-separated; ``*`` for all."""
     chat_wait_seconds: PositiveFloat = 120.0
     """How long a caller of ``/chat`` waits for the reply, in seconds; then it gets 504 and the ``turn_id``."""
+    chat_join_seconds: JoinSeconds = 0.0
+    """Seconds that a message in an existing thread waits for the next one of its caller and ``user``, to be answered
+    with it: both requests get that one turn. 0: each message is a turn."""
     chat_requests_per_minute: NonNegativeInt = 600
     """Messages for each API key, or for each client address if there are no keys, counted over all processes; 0: no
     limit."""

@@ -25,6 +25,7 @@ from gateway.domain.models import (
     ConversationKey,
     Feedback,
     File,
+    Join,
     Message,
     MessageDeleted,
     MessageEdited,
@@ -56,6 +57,7 @@ class EventParser:
         secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
         self._verifier = SignatureVerifier(secret) if secret.strip() else None
         self._scope = settings.slack_scope
+        self._join_seconds = settings.slack_join_seconds
         self._joins_threads = settings.slack_replies == "thread"
         self._bots = frozenset(name.strip() for name in settings.slack_allowed_bots.split(",") if name.strip())
 
@@ -129,12 +131,15 @@ class EventParser:
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
         opens = addressed and not (stops and not answers and context.thread_ts)
         key, address = self._key(team, context), self._address(team, context)
+        twin_wait = TWIN_SECONDS if _may_be_incomplete(event, files) and kind is MessageKind.PROMPT else 0.0
+        join = Join(self._join_seconds) if self._join_seconds and kind is MessageKind.PROMPT else None
         if _mentions_bot(event, team):
             address = {**address, "mentions": "bot"}
         return Message(
             *(key, message_id, text, context.user, address, kind, files, opens),
             author_workspace=_guest_team(team, context),
-            debounce_seconds=TWIN_SECONDS if _may_be_incomplete(event, files) and kind is MessageKind.PROMPT else 0.0,
+            debounce_seconds=max(twin_wait, join.seconds if join else 0.0),
+            join=join,
             stops_channel=stops and not context.thread_ts and bool(key.topic),
             only_if_running=stops and answers,
             max_from_author=BOT_TURNS if _is_bot(event) else 0,

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretSt
 
 from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
-from gateway.setting_values import Key, reject_prefixes
+from gateway.setting_values import JoinSeconds, Key, reject_prefixes
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 SLACK = "https://slack.com"
@@ -68,6 +68,9 @@ class SlackSettings(EnvironmentSettings):
     """What a conversation is: a thread in Slack, a whole channel, or one person in a channel."""
     slack_replies: Literal["thread", "mention"] = "thread"
     """What is answered in channels: also every message in a thread where the bot was mentioned, or mentions only."""
+    slack_join_seconds: JoinSeconds = 0.0
+    """Seconds that a message waits for the next one of its author in the same conversation, to be answered with it; 0:
+    each message is a turn."""
     slack_allowed_bots: str = ""
     """Comma-separated user or bot ids of other bots that are answered; ``*`` for all."""
     slack_context_chars: NonNegativeInt = 8_000

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
-from gateway.setting_values import Key
+from gateway.setting_values import JoinSeconds, Key
 from gateway.settings import EnvironmentSettings, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
@@ -43,6 +43,9 @@ class TelegramSettings(EnvironmentSettings):
     """Comma-separated ids of chats and users that are answered; empty: all."""
     telegram_names: bool = True
     """Tell the assistant who writes in groups."""
+    telegram_join_seconds: JoinSeconds = 0.07
+    """Seconds that a message waits for the forward that it may be a comment on. Also joined are the pieces of a split
+    text and forwards that come together. 0: each message is a turn."""
     telegram_streaming: bool = True
     """Show a reply while it is written."""
     telegram_draft_seconds: PositiveFloat = 0.5

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object
+from adapters.base.markdown import utf16_units
 from adapters.base.text_input import SOMEBODY
 from adapters.base.update_handler import parse_safely
 from adapters.telegram import attachments, replies, text_input
@@ -22,6 +23,7 @@ from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import (
     ChannelMigrated,
     ConversationKey,
+    Join,
     Message,
     MessageDeleted,
     MessageEdited,
@@ -35,6 +37,13 @@ ID = re.compile(r"[A-Za-z0-9_\-]{1,80}")
 """Ids of business connections and albums; one of each fits into a message id."""
 ALBUM_SECONDS = 2.0
 """How long to wait for the next item of an album: each is an update of its own."""
+FORWARD_SECONDS = 0.5
+"""How long to wait for the next forward: what is forwarded together comes as a burst of updates."""
+SPLIT_SECONDS = 1.5
+"""How long to wait for the rest of a text that a client may have split."""
+SPLIT_UNITS = 3500
+"""UTF-16 code units of a text from which on a client may have split it. It does so at 4096, the limit of a message, or
+at a line or word before: core.telegram.org/bots/api#message, core.telegram.org/api/config#message-length-max"""
 GROUPS = ("group", "supergroup")
 LARGEST_UPDATE_ID = 2**63
 
@@ -63,6 +72,7 @@ class UpdateParser:
         self._scope = settings.telegram_scope
         self._groups = settings.telegram_groups
         self._has_names = settings.telegram_names
+        self._join_seconds = settings.telegram_join_seconds
         self._allowed = settings.allowed_chats
         self._help = replies.help_wanted(self._scope, self._groups)
         self._me = me
@@ -137,11 +147,27 @@ class UpdateParser:
                 if parsed.command and parsed.command.rest:
                     yield replace(base, message_id=f"{message_id}:asked", text=parsed.command.rest)
             case MessageKind.PROMPT:
-                piece, wait = (context.message, ALBUM_SECONDS) if _album(parsed) else ("", 0.0)
-                files = (*parsed.files, *parsed.replied_to_files)
-                yield replace(
-                    base, text=parsed.text(self._help), files=files, album_item_id=piece, debounce_seconds=wait
-                )
+                piece, join, wait = context.message if _album(parsed) else "", *self._join(context, parsed)
+                said, files = parsed.text(self._help), (*parsed.files, *parsed.replied_to_files)
+                yield replace(base, text=said, files=files, album_item_id=piece, debounce_seconds=wait, join=join)
+
+    def _join(self, context: TelegramTarget, parsed: ParsedMessage) -> tuple[Join | None, float]:
+        """Returns which turn a message may join, and how many seconds it waits for what may follow.
+
+        A comment comes just before the forwards that it is about. Where the bot has to be mentioned, no other message
+        of the same act would reach it.
+        """
+        is_album, alone = bool(_album(parsed)), not (context.direct or self._groups == "always")
+        if alone or not self._join_seconds:
+            return None, ALBUM_SECONDS if is_album else 0.0
+        if "forward_origin" in parsed.message:
+            wait = ALBUM_SECONDS if is_album else FORWARD_SECONDS
+            return Join(max(FORWARD_SECONDS, self._join_seconds)), wait
+        if not parsed.is_plain or parsed.command or "text" not in parsed.message:
+            return None, ALBUM_SECONDS if is_album else 0.0
+        is_split = utf16_units(written(parsed.message)[0]) >= SPLIT_UNITS
+        longest = max(SPLIT_SECONDS, self._join_seconds)
+        return Join(longest, SPLIT_UNITS), longest if is_split else self._join_seconds
 
     def _speaker(self, context: TelegramTarget, parsed: ParsedMessage) -> ChatContext | None:
         """Returns who speaks, where several people take part in the conversation."""
@@ -207,7 +233,7 @@ class UpdateParser:
         """Yields what an edit addresses to the bot; it has the id of the original, should that be known."""
         if not context.direct and parsed.mentions_bot and self._allows(context) and self._is_for_bot(context, parsed):
             for message in self._messages(context, parsed):
-                yield replace(message, album_item_id="", debounce_seconds=0.0)
+                yield replace(message, album_item_id="", debounce_seconds=0.0, join=None)
 
     def _deleted(self, deleted: Fields) -> ParsedUpdate:
         """Telegram reports deleted messages for business chats only."""

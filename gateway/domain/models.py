@@ -102,6 +102,19 @@ class MessageKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """When a message is one act of its author with the message before it, and so no turn of its own.
+
+    The turn before it must be the newest of the conversation, queued, and its author's.
+    """
+
+    seconds: float
+    """How long ago the newest part of that turn may have arrived."""
+    after_units: int = 0
+    """How long that turn's text has to be, in UTF-16 code units: a client splits what is longer than its limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message from a person, independent of the platform.
 
@@ -122,6 +135,8 @@ class Message:
     not start a conversation is accepted only after another item of the same message. Not stored."""
     debounce_seconds: float = 0.0
     """Seconds to wait before the turn is started in an idle conversation, as more items may arrive. Not stored."""
+    join: Join | None = None
+    """When it joins the turn before it; None: never. Not stored."""
     has_waiting_caller: bool = False
     """Whether a caller waits for the outcome in the receiving process. Stored as the name of that process."""
     traceparent: str = ""

@@ -28,7 +28,9 @@ class EnqueueResult:
 
     turn: Turn
     is_new: bool
-    """False: this message id was recorded before; ``turn`` is the existing turn."""
+    """False: this message id was recorded before, or it joined; ``turn`` is the existing turn."""
+    is_joined: bool = False
+    """Whether the message became a part of ``turn`` just now, see ``Message.join``."""
     claim: Claim | None = None
     """Set when the conversation was idle and ``owner`` was given: the caller may start the turn at once."""
     cancelled: tuple[TurnId, ...] = ()

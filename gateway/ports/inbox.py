@@ -24,6 +24,8 @@ class AcceptResult:
     is_new: bool
     claimed_here: bool
     """Whether this process has claimed it; otherwise any process may."""
+    is_joined: bool = False
+    """Whether the message became a part of ``turn``, which is not new, see ``Message.join``."""
 
 
 class AsyncInbox(Protocol):

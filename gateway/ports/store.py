@@ -336,8 +336,11 @@ class Store(KeyValueStore, Protocol):
         A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
         ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it
         becomes a PROMPT where the conversation has no unfinished turn and there is nothing else to cancel. One of kind
-        RESET cancels the parked turn, if there is one. A message with
-        ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no process before that time.
+        RESET cancels the parked turn, if there is one. A message that may ``join`` the newest turn is appended to it,
+        with its text on a line of its own, and its id then names that turn too; the turn waits for the
+        ``debounce_seconds`` of its newest part. Of two messages in ``requests`` that may join, the first is committed
+        before the second. A message with ``debounce_seconds`` is not claimed by this call and, in an idle conversation,
+        by no process before that time.
         Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
         """
         ...
@@ -371,6 +374,7 @@ class Store(KeyValueStore, Protocol):
         """Adds what another event about a message has more, text and files, to its queued turn, which waits no longer.
 
         The text of a turn that waited for this event is replaced, of any other only extended: it may have been edited.
+        A turn that may wait for other messages goes on waiting, see ``Message.join``.
         True also when there is nothing more, or no such turn. False: it has files that the turn started without.
         """
         ...
@@ -380,7 +384,10 @@ class Store(KeyValueStore, Protocol):
         ...
 
     def edit_queued(self, edit: MessageEdited) -> bool:
-        """Changes the text of a queued turn. False: no turn has that message id, or it is no longer queued."""
+        """Changes the text of a queued turn, or of the part of it that the message is.
+
+        False: no turn has that message id, or it is no longer queued.
+        """
         ...
 
     def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:

@@ -142,14 +142,18 @@ class StoreInbox:
             with self._worker.accepting():
                 recorded = await self._enqueue(message, turn_id)
         turn = recorded.turn
+        if message.debounce_seconds and (recorded.is_new or recorded.is_joined):
+            self._worker.wake_up(message.debounce_seconds)
         if recorded.is_new:
             self._metrics.accepted(turn)
             log.info("message recorded", turn=turn.id, seq=turn.seq)
+        elif recorded.is_joined:
+            log.info("message joined the turn before it", turn=turn.id, seq=turn.seq)
         else:
             self._metrics.deduplicated(platform)
             log.info("message was recorded before", turn=turn.id, seq=turn.seq)
         claimed_here = recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
-        return AcceptResult(turn, recorded.is_new, claimed_here)
+        return AcceptResult(turn, recorded.is_new, claimed_here, recorded.is_joined)
 
     async def _enqueue(self, message: Message, turn_id: TurnId) -> EnqueueResult:
         try:
@@ -207,16 +211,16 @@ class StoreInbox:
         except Overloaded as exc:
             await self._refuse_overloaded(message, exc)
             return
-        if accepted.is_new:
-            if message.debounce_seconds:
-                self._worker.wake_up(message.debounce_seconds)
+        if accepted.is_new or accepted.is_joined:
             return
         if not message.album_item_id:
             await self._complete(message, accepted.turn)
             return
         if not await self._store.read(lambda store: store.append_to_queued(message)):
             message_id = f"{message.message_id}:{message.album_item_id}"
-            await self.accept(replace(message, message_id=message_id, album_item_id="", debounce_seconds=0.0))
+            await self.accept(
+                replace(message, message_id=message_id, album_item_id="", debounce_seconds=0.0, join=None)
+            )
 
     async def _complete(self, again: Message, turn: Turn) -> None:
         """Adds what a second event about a message says more to its turn, or as a turn of its own if it has started."""

@@ -11,6 +11,7 @@ from tests.contracts.store_enqueue_together import EnqueueTogetherContract
 from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
 from tests.contracts.store_fairness import FairnessContract
 from tests.contracts.store_foreign_writes import ForeignWriteContract
+from tests.contracts.store_joins import JoinContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
 from tests.contracts.store_leases import LeaseContract
@@ -31,6 +32,7 @@ class StoreContract(
     ChangingContract,
     AlbumContract,
     CompleteContract,
+    JoinContract,
     ChannelMigrationContract,
     LeaseContract,
     SharingContract,

@@ -19,6 +19,7 @@ from gateway.domain.models import (
     ChannelMigrated,
     Claim,
     File,
+    Join,
     MessageEdited,
     MessageKind,
     RunId,
@@ -82,6 +83,10 @@ class Scene:
         item = message(self.channel, "more", name=turn.message.message_id, files=(File("1.jpg", "F1"),))
         self.other.append_to_queued(replace(item, album_item_id="1"))
 
+    def join_turn_behind(self) -> None:
+        more = message(self.channel, "more", join=Join(60.0), files=(File("1.jpg", "F1"),))
+        assert enqueue_one(self.other, more, new_turn()).turn.id == self.behind.id
+
     def move_channel(self) -> None:
         self.other.migrate_channel(ChannelMigrated(PLATFORM, "workspace", self.channel, f"{self.channel} moved"))
 
@@ -140,6 +145,7 @@ FOREIGN_WRITES: dict[str, ForeignWrite] = {
     "edit the turn behind": lambda it: it.edit(it.behind),
     "merged piece": lambda it: it.add_album_item(it.claim.turn),
     "merged piece of the turn behind": lambda it: it.add_album_item(it.behind),
+    "message that joins the turn behind": Scene.join_turn_behind,
     "forget": lambda it: it.other.erase_author(it.claim.conversation, "Ada"),
     "delete": lambda it: it.other.delete_conversation(it.claim.conversation.id),
     "channel migration": lambda it: it.move_channel(),

@@ -19,7 +19,7 @@ from adapters.slack.event_parser import BOT_TURNS, EventParser
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
-from gateway.domain.models import ConversationKey, Message, MessageDeleted, MessageEdited, MessageKind
+from gateway.domain.models import ConversationKey, Join, Message, MessageDeleted, MessageEdited, MessageKind
 from gateway.ports.platform import Request
 from tests.adapters.any_payload import altered, anything, check_storable
 from tests.adapters.slack.parsing import (
@@ -427,3 +427,10 @@ def test_a_mention_without_files_waits_for_its_message_event() -> None:
     assert one(app_mention("look", files=[file])).debounce_seconds == 0
     assert one(in_channel(f"{CALL} look", files=[file], subtype="file_share")).debounce_seconds == 0
     assert one(app_mention("stop", thread_ts=ROOT)).debounce_seconds == 0
+
+
+def test_messages_of_one_author_join_where_that_is_switched_on() -> None:
+    assert one(message_event("hi")).join is None
+    said = one(message_event("hi"), slack_join_seconds=2.0)
+    assert (said.join, said.debounce_seconds) == (Join(2.0), 2.0)
+    assert one(app_mention("stop", thread_ts=ROOT), slack_join_seconds=2.0).join is None

@@ -44,7 +44,7 @@ from tests.fakes.telegram_updates import (
 
 
 def test_a_private_message_is_always_answered() -> None:
-    said = one(message_json("hello", message_id=5), telegram_groups="never")
+    said = one(message_json("hello", message_id=5), telegram_groups="never", telegram_join_seconds=0.0)
     assert said == Message(
         ConversationKey("telegram", BOT, AUTHOR),
         f"{BOT}:{USER}:5",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.telegram import replies
-from adapters.telegram.update_parser import ALBUM_SECONDS
-from gateway.domain.models import ChannelMigrated, ConversationKey, MessageDeleted, MessageEdited, MessageKind
+from adapters.telegram.update_parser import ALBUM_SECONDS, FORWARD_SECONDS, SPLIT_SECONDS, SPLIT_UNITS
+from gateway.domain.models import ChannelMigrated, ConversationKey, Join, MessageDeleted, MessageEdited, MessageKind
 from gateway.ports.platform import ParsedUpdate
 from tests.adapters.telegram.parsing import (
     AUTHOR,
@@ -71,7 +71,8 @@ def test_a_command_is_one_where_it_is_meant_so(told: Json, kind: MessageKind, *,
     said = one(told)
     assert (said.kind, said.may_start_conversation) == (kind, opens)
     assert said.text
-    assert (said.album_item_id, said.debounce_seconds) == ("", 0.0)
+    assert said.album_item_id == ""
+    assert kind is MessageKind.PROMPT or (said.join, said.debounce_seconds) == (None, 0.0)
 
 
 def test_an_order_to_a_business_is_no_command() -> None:
@@ -223,3 +224,46 @@ def test_the_stop_button_stops_the_conversation_it_stands_in(scope: str, topic: 
         False,
     )
     assert said.address == {"chat": AUTHOR, "topic": "44", "user": AUTHOR, "type": "private"}
+
+
+# ---------------------------------------------------------------- messages of one act
+
+ORIGIN = {"type": "user", "sender_user": human_user(7)}
+PRICE = 0.07
+
+
+def test_a_message_that_may_be_a_comment_waits_for_less_than_a_tenth_of_a_second() -> None:
+    comment = one(message_json("what is this?"))
+    assert comment.debounce_seconds == PRICE
+    assert comment.join == Join(SPLIT_SECONDS, SPLIT_UNITS)
+
+
+@pytest.mark.parametrize("told", [photo("look"), voice(), message_json("/help"), message_json("/model gpt")])
+def test_what_is_no_comment_and_no_piece_of_a_text_waits_for_nothing(told: Json) -> None:
+    assert (one(told).debounce_seconds, one(told).join) == (0.0, None)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("x" * 3499, PRICE), ("x" * 3500, 1.5), ("🕊" * 1750, 1.5)])
+def test_a_text_that_a_client_may_have_split_waits_for_its_rest(text: str, seconds: float) -> None:
+    assert one(message_json(text)).debounce_seconds == seconds
+
+
+def test_forwards_wait_for_each_other_and_join_what_was_said_before() -> None:
+    for told in (message_json("news", forward_origin=ORIGIN), photo(forward_origin=ORIGIN)):
+        said = one(told)
+        assert (said.join, said.debounce_seconds) == (Join(FORWARD_SECONDS), FORWARD_SECONDS)
+    items = [{**told, "forward_origin": ORIGIN} for told in album(("", "Look"))]
+    assert {(item.join, item.debounce_seconds) for item in map(one, items)} == {(Join(FORWARD_SECONDS), ALBUM_SECONDS)}
+    assert one(message_json("news", forward_origin=ORIGIN), telegram_join_seconds=2.0).join == Join(2.0)
+
+
+def test_where_the_bot_has_to_be_mentioned_nothing_waits() -> None:
+    assert (one(mention("look")).debounce_seconds, one(mention("look")).join) == (0.0, None)
+    everything = one(message_json("look", chat=GROUP), telegram_groups="always")
+    assert everything.debounce_seconds == PRICE
+
+
+@pytest.mark.parametrize("told", [message_json("x" * 4096), message_json("news", forward_origin=ORIGIN)])
+def test_joining_can_be_switched_off(told: Json) -> None:
+    said = one(told, telegram_join_seconds=0.0)
+    assert (said.debounce_seconds, said.join) == (0.0, None)

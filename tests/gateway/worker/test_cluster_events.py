@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from gateway.coordination.peers import SLACK
-from gateway.domain.models import AuditEvent, Claim, TurnId, TurnState
+from gateway.domain.models import AuditEvent, Claim, Join, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.store import WorkerLoad
 from gateway.worker.worker import BUSY_PAUSE_SECONDS
@@ -204,3 +205,15 @@ def test_no_event_is_sent_for_a_turn_that_nobody_awaits(start: Start) -> None:
     runner.platform.wait_for(1)
     awaited: TurnId = taking.say("awaited", awaited=True)
     assert taking.decided.get(timeout=PATIENCE) == awaited
+
+
+def test_a_message_that_another_process_takes_in_joins_the_turn_and_nobody_polls(start: Start) -> None:
+    one, two = start(owner="one"), start(owner="two")
+    first = replace(one.platform.message("look"), debounce_seconds=5.0, join=Join(5.0))
+    turn = one.inbox.accept(first).turn
+    since = time.monotonic()
+    second = replace(two.platform.message("a story"), debounce_seconds=0.05, join=Join(5.0))
+    assert two.inbox.accept(second).is_joined
+    two.platform.wait_for(1)
+    assert 0.05 <= time.monotonic() - since < 5.0
+    assert one.stored(turn.id).message.text == "look\na story"

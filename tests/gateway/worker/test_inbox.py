@@ -19,7 +19,9 @@ from gateway.domain.models import (
     ConversationKey,
     Exchange,
     File,
+    Join,
     Message,
+    MessageDeleted,
     MessageKind,
     ThreadId,
     Turn,
@@ -426,3 +428,28 @@ def test_a_message_that_is_sent_again_changes_nothing(inbox: ThreadInbox, worker
     tell(inbox, message("look"), message("look"))
     assert len(turns_of(inbox)) == 1
     assert worker.woken == []
+
+
+# ---------------------------------------------------------------- several messages of one act
+
+
+def test_messages_of_one_act_are_one_turn_that_starts_when_the_last_one_has_come(
+    inbox: ThreadInbox, worker: Notes
+) -> None:
+    comment, forward = (replace(message(text), author="ann", join=Join(60.0)) for text in ("what is this?", "a story"))
+    comment, forward = replace(comment, debounce_seconds=40.0), replace(forward, debounce_seconds=50.0)
+    tell(inbox, comment, comment, forward, forward, comment)
+    (turn,) = turns_of(inbox)
+    assert turn.message.text == "what is this?\na story"
+    assert [each for each in worker.woken if each] == [40.0, 50.0]
+    assert worker.submitted == []
+
+
+def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: Notes) -> None:
+    comment, forward = (
+        replace(message(text), author="ann", join=Join(60.0), debounce_seconds=40.0) for text in ("look", "a story")
+    )
+    tell(inbox, comment, forward)
+    inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", forward.message_id),)))
+    (turn,) = turns_of(inbox)
+    assert worker.interrupted == [turn.id]

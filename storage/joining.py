@@ -1,0 +1,143 @@
+"""Makes several messages of one act one turn: a split text, a comment and the forward it is about, a burst of forwards.
+
+A joined message has no turn. Its id and where its text begins are kept in ``joined_messages``, so that the same message
+is not recorded again and an edit changes that part only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from sqlalchemy import Connection
+
+from gateway.domain.models import AuditEvent, Join, Message, MessageKind, Turn, TurnState
+from gateway.ports.enqueue import EnqueueRequest
+from storage import row_mapping, sql, transitions
+from storage.schema import storable, storable_file
+
+LONGEST_SECONDS = 30.0
+"""A turn takes no more messages so long after its first one, however quickly they follow each other."""
+SEPARATOR = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedMessage:
+    """A message that became a part of a turn."""
+
+    turn: Turn
+    """With the message."""
+    request: EnqueueRequest
+    begins: int
+    """Where its text begins in that of the turn."""
+
+
+def joined(turn: Turn | None, request: EnqueueRequest, at: float) -> JoinedMessage | None:
+    """Returns what becomes of a conversation's newest turn; None when the message is a turn of its own."""
+    message = request.message
+    if turn is None or message.join is None or not _may_join(turn, message, message.join, at):
+        return None
+    before = turn.message
+    begins, text = _appended(before.text, storable(message.text))
+    files = (*before.files, *map(storable_file, message.files))
+    turn = replace(turn, message=replace(before, text=text, files=files))
+    detail = f"{request.received_by}; message {message.message_id}"
+    return JoinedMessage(transitions.with_audit_entry(turn, AuditEvent.RECEIVED, detail, at), request, begins)
+
+
+def _may_join(turn: Turn, message: Message, join: Join, at: float) -> bool:
+    first = turn.message
+    is_same = bool(message.author or message.caller) and (first.author, first.caller) == (
+        storable(message.author),
+        storable(message.caller),
+    )
+    newest = max((entry.at for entry in turn.audit_log if entry.event is AuditEvent.RECEIVED), default=turn.received_at)
+    return (
+        (is_same and turn.erased_at is None and turn.state is TurnState.QUEUED)
+        and (first.kind is MessageKind.PROMPT and message.kind is MessageKind.PROMPT)
+        and (at - newest <= join.seconds and at - turn.received_at <= LONGEST_SECONDS)
+        and _utf16_units(first.text) >= join.after_units
+    )
+
+
+def _utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+# ---------------------------------------------------------------- reading and saving
+
+
+def without_repeated_keys(requests: Sequence[EnqueueRequest]) -> Iterator[Sequence[EnqueueRequest]]:
+    """Yields the requests, in order, in groups in which no message could join another one of the same group."""
+    group: list[EnqueueRequest] = []
+    for request in requests:
+        key = request.message.key
+        if request.message.join is not None and any(each.message.key == key for each in group):
+            yield group
+            group = []
+        group.append(request)
+    if group:
+        yield group
+
+
+def joined_before(connection: Connection, requests: Sequence[EnqueueRequest]) -> Collection[tuple[str, str]]:
+    """Returns the platforms and ids of those messages that are a part of a turn already."""
+    asked = [
+        {"on": request.message.key.platform, "message": request.message.message_id}
+        for request in requests
+        if request.message.join is not None
+    ]
+    found = (connection.execute(sql.joined_message, each).first() for each in asked)
+    return {(row[0], row[1]) for row in found if row is not None}
+
+
+def newest_turns(connection: Connection, tails: Mapping[int, int]) -> Mapping[int, Turn]:
+    """Locks and returns the newest turns of locked conversations, by conversation. ``tails``: their positions."""
+    found = [
+        connection.execute(sql.turn_at, {"conversation": conversation, "place": tail}).all()
+        for conversation, tail in sorted(tails.items())
+    ]
+    return {turn.conversation_id: turn for rows in found for turn in row_mapping.to_turns(rows)}
+
+
+def save(connection: Connection, message: JoinedMessage) -> None:
+    """Saves the turn with the message, and the message's id."""
+    turn, part = message.turn, message.request.message
+    connection.execute(
+        sql.append_to_queued, {"turn": turn.id, "said": turn.message.text, "attached": turn.message.files}
+    )
+    connection.execute(sql.set_audit_log, {"turn": turn.id, "lines": turn.audit_log})
+    columns = {"platform": part.key.platform, "message_id": part.message_id, "turn_id": turn.id}
+    connection.execute(sql.insert_joined, columns | {"begins": message.begins})
+
+
+# ---------------------------------------------------------------- edits
+
+
+def edited(connection: Connection, turn: Turn, message_id: str, said: str) -> str:
+    """Returns the text of a locked turn with one of its messages edited; saves where the parts begin then."""
+    parts = [
+        (turn.message.message_id, 0),
+        *((row[0], row[1]) for row in connection.execute(sql.parts_of, {"turn": turn.id})),
+    ]
+    if len(parts) == 1:
+        return storable(said)
+    text = ""
+    for name, part in _texts(parts, turn.message.text):
+        kept = storable(said) if name == storable(message_id) else part
+        begins, text = _appended(text, kept)
+        connection.execute(sql.move_part, {"on": turn.message.key.platform, "message": name, "place": begins})
+    return text
+
+
+def _texts(parts: Sequence[tuple[str, int]], text: str) -> Iterator[tuple[str, str]]:
+    """Yields each message's id and text. ``parts``: their ids and where they begin."""
+    for (name, begins), (_, ends) in pairwise([*parts, ("", len(text) + len(SEPARATOR))]):
+        yield name, text[begins:ends].removesuffix(SEPARATOR if ends <= len(text) else "")
+
+
+def _appended(text: str, more: str) -> tuple[int, str]:
+    """Returns where a text begins that is appended to another one, and the whole."""
+    begins = len(text) + (len(SEPARATOR) if text and more else 0)
+    return begins, SEPARATOR.join(filter(None, (text, more)))
