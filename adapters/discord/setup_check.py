@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adapters.base.json_fields import Fields, objects_in, text_in
 from adapters.base.setup_check import check_setup
 from adapters.discord.api_client import DiscordClient, Identity
 from adapters.discord.interactions import PATH
@@ -12,37 +13,69 @@ from adapters.discord.settings import DiscordSettings
 from gateway.ports.check import CheckResult
 
 NO_CONTENT = (
-    "Message Content is not granted, so messages in servers arrive without their text unless they mention the bot. \
-Switch it on: Bot, Privileged Gateway Intents in the developer portal"
+    "Message Content is not granted, so messages in servers arrive without their text unless they mention the bot. "
+    "Switch it on: Bot, Privileged Gateway Intents in the developer portal"
 )
-SCOPES = "bot applications.commands"
-PERMISSIONS = 274_878_008_320 | 1 << 15 | 1 << 16 | 1 << 35
-"""View Channels, Send Messages, Send Messages in Threads; Attach Files; Read Message History; Create Public Threads:
-docs.discord.com/developers/topics/permissions#permissions-bitwise-permission-flags"""
+PERMISSIONS = {
+    "View Channels": 1 << 10,
+    "Send Messages": 1 << 11,
+    "Attach Files": 1 << 15,
+    "Read Message History": 1 << 16,
+    "Create Public Threads": 1 << 35,
+    "Send Messages in Threads": 1 << 38,
+}
+"""What the bot needs: docs.discord.com/developers/topics/permissions#permissions-bitwise-permission-flags"""
+ADMINISTRATOR = 1 << 3
+NAMED_SERVERS = 5
 
 
 async def check(settings: DiscordSettings, client: DiscordClient) -> Sequence[CheckResult]:
-    """Returns a check of the token, of the intents, and of interactions. Raises nothing."""
+    """Returns a check of the token, the intents, the permissions in servers, and interactions. Raises nothing."""
     return await check_setup(NAME, _checks(settings, client))
 
 
 async def _checks(settings: DiscordSettings, client: DiscordClient) -> Sequence[CheckResult]:
     me = await client.identify()
-    servers = await client.call("GET guilds", "/users/@me/guilds?limit=200")
-    count = len(servers) if isinstance(servers, list) else 0
-    invite = f"{settings.discord_api_url.partition('/api')[0]}/oauth2/authorize?client_id={me.application}"
-    where = (
-        f"in {count} servers"
-        if count
-        else f"in no server yet; open {invite}&scope=bot+applications.commands&permissions={PERMISSIONS}"
-    )
+    servers = objects_in({"all": await client.call("GET guilds", "/users/@me/guilds?limit=200")}, "all")
+    where = f"in {len(servers)} servers" if servers else f"in no server yet; open {_invitation(settings, me)}"
     return (
         CheckResult(NAME, ok=True, detail=f"bot {me.name}, {where}"),
-        CheckResult(
-            f"{NAME} intents", ok=me.reads_content, detail="Message Content" if me.reads_content else NO_CONTENT
-        ),
+        _intents(me),
+        *_permissions(servers),
         _interactions(settings, me),
     )
+
+
+def _invitation(settings: DiscordSettings, me: Identity) -> str:
+    """Returns the address at which a person adds the bot, with its commands, to a server."""
+    site = settings.discord_api_url.partition("/api")[0]
+    query = f"client_id={me.application}&scope=bot+applications.commands&permissions={sum(PERMISSIONS.values())}"
+    return f"{site}/oauth2/authorize?{query}"
+
+
+def _intents(me: Identity) -> CheckResult:
+    return CheckResult(
+        f"{NAME} intents", ok=me.reads_content, detail="Message Content" if me.reads_content else NO_CONTENT
+    )
+
+
+def _permissions(servers: Sequence[Fields]) -> Sequence[CheckResult]:
+    """Returns what the bot lacks in whole servers; a channel may deny more.
+
+    docs.discord.com/developers/resources/user#get-current-user-guilds
+    """
+    lacking = {text_in(server, "name"): missing for server in servers if (missing := _missing(server))}
+    if not servers:
+        return ()
+    named = "; ".join(f"{server}: {', '.join(missing)}" for server, missing in list(lacking.items())[:NAMED_SERVERS])
+    detail = f"missing in {named}. Give them to the bot's role" if lacking else ", ".join(PERMISSIONS)
+    return (CheckResult(f"{NAME} permissions", ok=not lacking, detail=detail),)
+
+
+def _missing(server: Fields) -> Sequence[str]:
+    told = text_in(server, "permissions")
+    granted = int(told) if told.isdecimal() else sum(PERMISSIONS.values())
+    return [name for name, bit in PERMISSIONS.items() if not granted & (bit | ADMINISTRATOR)]
 
 
 def _interactions(settings: DiscordSettings, me: Identity) -> CheckResult:

@@ -208,6 +208,10 @@ ROUTES: dict[str, tuple[str, str, Perform]] = {
     "getApplication": ("GET", r"(?:/oauth2)?/applications/@me", _application),
     "getMe": ("GET", "/users/@me", lambda state, *_: state.bot_user),
     "putCommands": ("PUT", rf"/applications/{APPLICATION}/commands", _put_commands),
-    "getGuilds": ("GET", r"/users/@me/guilds\?limit=\d+", lambda *_: [{"id": GUILD, "name": "Test"}]),
+    "getGuilds": (
+        "GET",
+        r"/users/@me/guilds\?limit=\d+",
+        lambda state, *_: [{"id": GUILD, "name": "Test", "permissions": str(state.permissions)}],
+    ),
     "getGateway": ("GET", "/gateway/bot", lambda state, *_: {"url": state.gateway_url, "shards": 1}),
 }

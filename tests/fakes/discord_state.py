@@ -85,6 +85,8 @@ class DiscordState(ChangeSignal):
         self.interactions_url = ""
         self.gateway_url = ""
         self.application_flags = 1 << 19
+        self.permissions = (1 << 45) - 1 & ~(1 << 3)
+        """Those of the bot in the server; it is no administrator."""
         self.keeps_nonces = True
         """Whether messages that are read have their nonce."""
         self._last = 0

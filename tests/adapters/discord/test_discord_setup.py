@@ -53,6 +53,18 @@ def test_the_check_names_a_missing_intent_and_an_address_without_a_key() -> None
     assert with_key["discord interactions"][0]
 
 
+@pytest.mark.parametrize(
+    ("permissions", "missing"),
+    [(0x8, ""), ((1 << 45) - 1 & ~(1 << 3 | 1 << 16), "missing in Test: Read Message History.")],
+)
+def test_the_check_names_a_missing_permission_and_where(permissions: int, missing: str) -> None:
+    with FakeDiscord() as discord:
+        discord.state.permissions = permissions
+        ok, detail = details(discord)["discord permissions"]
+    assert ok is not bool(missing)
+    assert missing in detail
+
+
 def test_the_check_says_that_the_token_is_refused() -> None:
     with FakeDiscord() as discord:
         lines = details(discord, discord_bot_token=TOKEN.replace("secret", "wrong"))
