@@ -177,7 +177,7 @@ def test_a_reply_can_be_stopped(page: Page, site: GatewaySite, way: str) -> None
     site.fake.wait_until(lambda: [one["status"] for one in site.fake.responses.values()] == ["cancelled"])
     page.reload()
     expect(reply.locator(".remark")).to_have_text("Stopped.")
-    expect(text_of(reply)).to_have_text("Once upon a t")
+    expect(text_of(reply)).to_have_text(BEGUN)
     send_message(page, "Something else")
     expect(text_of(last_complete_reply(page, 2))).to_have_text("You said: Something else")
 

@@ -12,6 +12,7 @@ from gateway.domain.errors import SettingsError
 from gateway.setting_names import UnknownNames, unknown_names
 from gateway.settings import Settings, given_variables
 from storage.store import SqlStore
+from tests.fakes.discord_state import TOKEN as DISCORD_TOKEN
 
 CLEAN = UnknownNames({}, ())
 
@@ -88,6 +89,7 @@ def test_every_platform_may_be_named_in_rules(sqlite_store: SqlStore, monkeypatc
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-1")
     monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-1")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:abc")
+    monkeypatch.setenv("DISCORD_BOT_TOKEN", DISCORD_TOKEN)
     names = [adapter.name for adapter in app.platforms(Settings.load(), sqlite_store)]
     assert {*names, ConsoleAdapter.name} == set(app.PLATFORMS)
 
