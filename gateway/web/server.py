@@ -130,14 +130,19 @@ class HttpServer:
         )
 
     async def stop(self, seconds: float) -> int:
-        """Accepts no more, lets requests finish for so long, and returns the number of those that did not."""
+        """Accepts no more, lets requests finish for so long, and returns the number of those that did not.
+
+        Also waits for the application where a client has left before its request was done: a page's thread that still
+        sends would wait for ever on a loop that has ended.
+        """
         deadline = time.monotonic() + seconds
         self._connections.stopping = True
         await self._close_listener()
         for connection in self._protocols():
             connection.finish()
         asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT, self._close_silent)
-        while len(self._connections) and time.monotonic() < deadline:  # noqa: ASYNC110  # once, at the end
+        tasks = self._state.tasks
+        while (len(self._connections) or tasks) and time.monotonic() < deadline:  # noqa: ASYNC110  # once, at the end
             await asyncio.sleep(POLL_SECONDS)
         remaining = self._protocols()
         for connection in remaining:
@@ -145,7 +150,7 @@ class HttpServer:
         if self._ticking is not None:
             self._ticking.cancel()
         await asyncio.sleep(0)  # for the transports to close
-        return len(remaining)
+        return max(len(remaining), len(tasks))
 
     async def _close_listener(self) -> None:
         """Refuses new connections, but takes those that the kernel has accepted already."""
