@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from yarl import URL
 from adapters.base.api_client import ApiClient
 from adapters.base.error_map import FILE_CONTENT
 from adapters.base.errors import PlatformRateLimited, Rejected
-from adapters.base.json_fields import object_in, object_or_empty, text_in
+from adapters.base.json_fields import Fields, object_in, object_or_empty, objects_in, text_in
 from adapters.discord.error_map import PLATFORM, refusal, translate
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import DeliveryError, SettingsError, StoreUnavailable
@@ -39,6 +39,8 @@ INVALID_WINDOW, MAX_INVALID = 600.0, 5_000
 """After 10,000 answers of 401, 403 and 429 within ten minutes, Discord refuses the address that they went to:
 docs.discord.com/developers/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans. Half of them is ours."""
 COUNTED = frozenset({401, 403, 429})
+PAGE = 100
+"""Messages: Discord's maximum."""
 READS_CONTENT = 1 << 18 | 1 << 19
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
@@ -179,6 +181,22 @@ class DiscordClient(ApiClient):
         if len(self._invalid) >= MAX_INVALID:
             message = f"Discord refused {MAX_INVALID} calls within ten minutes, so {method} waits"
             raise PlatformRateLimited(message, retry_after=self._invalid[0] + INVALID_WINDOW - now)
+
+
+async def pages_after(
+    call: Callable[..., Awaitable[Any]], channel: str, after: str
+) -> AsyncGenerator[list[Fields], None]:
+    """Yields the messages of a channel after one of them, in pages; the oldest first. Raises as ``call`` does.
+
+    docs.discord.com/developers/resources/message#get-channel-messages
+    """
+    while True:
+        page = await call("GET messages", f"/channels/{channel}/messages?limit={PAGE}&after={after}")
+        messages = sorted(objects_in({"page": page}, "page"), key=lambda message: int(text_in(message, "id") or "0"))
+        yield messages
+        if len(messages) < PAGE:
+            return
+        after = text_in(messages[-1], "id")
 
 
 async def _obey(headers: Mapping[str, str], outbox: DeliveryContext | None, bucket: str) -> None:

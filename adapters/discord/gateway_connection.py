@@ -13,17 +13,17 @@ import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
 import aiohttp
 
 from adapters.base.errors import Rejected, Unreachable
-from adapters.base.json_fields import Fields, object_in, object_or_empty, objects_in, text_in
+from adapters.base.json_fields import Fields, object_in, object_or_empty, text_in
 from adapters.base.update_handler import UpdateHandler, parse_safely
 from adapters.discord import gateway_session
-from adapters.discord.api_client import DiscordClient
+from adapters.discord.api_client import DiscordClient, pages_after
 from adapters.discord.channels import Channels
 from adapters.discord.errors import Refusal
 from adapters.discord.event_parser import DiscordParser
@@ -41,7 +41,6 @@ SAVE_SECONDS = 1.0
 HELLO_SECONDS = 20.0
 PAUSE_SECONDS = (1.0, 5.0)
 """Before the next connection: docs.discord.com/developers/events/gateway-events#invalid-session asks for a while."""
-PAGE = 100
 
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 7, 9, 10, 11
 INTENTS = 1 << 0 | 1 << 9 | 1 << 12 | 1 << 15
@@ -243,14 +242,10 @@ class GatewayConnection:
     async def _read_since(self, channel: str, after: str) -> None:
         described = await self._client.call("GET channel", f"/channels/{channel}")
         guild = text_in(object_in({"it": described}, "it"), "guild_id")
-        while True:
-            page = await self._client.call("GET messages", f"/channels/{channel}/messages?limit={PAGE}&after={after}")
-            messages = sorted(objects_in({"page": page}, "page"), key=lambda each: int(text_in(each, "id") or "0"))
-            for message in messages:
-                await self._handle("MESSAGE_CREATE", {**message, **({"guild_id": guild} if guild else {})})
-            if len(messages) < PAGE:
-                return
-            after = text_in(messages[-1], "id")
+        async with aclosing(pages_after(self._client.call, channel, after)) as pages:
+            async for messages in pages:
+                for message in messages:
+                    await self._handle("MESSAGE_CREATE", {**message, **({"guild_id": guild} if guild else {})})
 
     def _save(self) -> None:
         with suppress(StoreUnavailable):  # Discord sends again what it does not know of

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
+from adapters.discord.api_client import pages_after
 from adapters.discord.buttons import pressed
 from adapters.discord.errors import Refusal
 from adapters.discord.message_writer import DiscordWriter, nonce
 from gateway.domain.models import TurnId
 
-PAGE, MAX_PAGES = 100, 5
+MOST_MESSAGES = 500
 MAX_PARTS = 100
 NOTHING_THERE = frozenset({Refusal.CHANNEL_GONE, Refusal.NO_ACCESS, Refusal.NO_PERMISSION})
 
@@ -66,16 +68,13 @@ async def _messages_after(writer: DiscordWriter, place: str, after: str) -> list
     docs.discord.com/developers/resources/message#get-channel-messages
     """
     found: list[Fields] = []
-    for _ in range(MAX_PAGES):
-        try:
-            page = await writer.call("GET messages", f"/channels/{place}/messages?limit={PAGE}&after={after}")
-        except Rejected as exc:
-            if exc.reason not in NOTHING_THERE:
-                raise
-            break
-        batch = sorted(objects_in({"page": page}, "page"), key=lambda message: int(text_in(message, "id") or "0"))
-        found += batch
-        if len(batch) < PAGE:
-            break
-        after = text_in(batch[-1], "id")
+    try:
+        async with aclosing(pages_after(writer.call, place, after)) as pages:
+            async for page in pages:
+                found += page
+                if len(found) >= MOST_MESSAGES:
+                    break
+    except Rejected as exc:
+        if exc.reason not in NOTHING_THERE:
+            raise
     return found
