@@ -115,7 +115,7 @@ class DiscordClient(ApiClient):
     async def identify(self) -> Identity:
         """Returns whom the token is for; asks once. Raises as ``call`` does."""
         if self._identity is None:
-            me = object_or_empty(json.dumps(await self.call("GET application", "/applications/@me")).encode())
+            me = object_in({"it": await self.call("GET application", "/applications/@me")}, "it")
             bot, flags, address = object_in(me, "bot"), me.get("flags"), text_in(me, "interactions_endpoint_url")
             reads = bool(flags & READS_CONTENT) if isinstance(flags, int) else False
             bot_id = text_in(bot, "id") or text_in(me, "id")
