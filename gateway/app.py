@@ -14,6 +14,9 @@ from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
+from adapters.http.settings import split
+from adapters.openai_api.adapter import OpenAiAdapter
+from adapters.openai_api.callers import Callers
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, logs
@@ -41,6 +44,9 @@ from gateway.setting_names import unknown_names
 from gateway.settings import EnvironmentSettings, Settings, given_variables
 from gateway.tools import ToolBox, find_tools
 from gateway.web import asgi_app, exposure, metrics_endpoint
+from gateway.web.api.api_keys import ApiKeys
+from gateway.web.api.call_limit import CallLimit
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
@@ -62,7 +68,7 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
 )
 """All settings classes."""
 
-PLATFORMS = ("http", "slack", "telegram", "discord", "console")
+PLATFORMS = ("http", "openai", "slack", "telegram", "discord", "console")
 """The names of all platforms, also of those that are not enabled."""
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
@@ -102,6 +108,19 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     )
 
 
+def _build_openai(settings: Settings, store: SqlStore, load: Load) -> Adapter:
+    http = load(HttpSettings)
+    limits = RequestLimit(http.chat_requests_per_minute, store), CallLimit(http.chat_reads_per_minute)
+    return OpenAiAdapter(
+        Callers(ApiKeys(http.keys), *limits, http.trusted_proxies),
+        split(http.cors_origins),
+        max_message_chars=settings.max_message_chars,
+        wait_seconds=http.chat_wait_seconds,
+        max_waiting=settings.max_waiting_callers,
+        caller_share=settings.max_caller_share,
+    )
+
+
 def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     settings = load(SlackSettings)
     if not settings.on:
@@ -130,7 +149,7 @@ def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
 
 
 PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
-    *(_build_http, _build_slack, _build_telegram, _build_discord),
+    *(_build_http, _build_openai, _build_slack, _build_telegram, _build_discord),
 )
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
 

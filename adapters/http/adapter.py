@@ -8,7 +8,6 @@ from functools import partial
 
 from adapters.http import routes
 from adapters.http.chat_request import ChatRequestParser
-from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
 from gateway.domain.models import PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
@@ -17,6 +16,7 @@ from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, Synth
 from gateway.ports.store import TokenBuckets
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.openapi import Operation
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import re
 import secrets
@@ -14,11 +13,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
-from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
-from gateway.domain.errors import MalformedRequest, Unauthenticated
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.ports.platform import Request, SyntheticMessage
+from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model
 
 BYTES_PER_CHARACTER = 12
@@ -58,7 +57,8 @@ class ChatRequestParser:
     def __init__(self, settings: HttpSettings, *, max_message_chars: int) -> None:
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         self._join_seconds = settings.chat_join_seconds
-        self.owners = tuple(_owner(key.encode()) for key in settings.keys)
+        self._keys = ApiKeys(settings.keys)
+        self.owners = self._keys.owners
         """One for each API key; empty when the endpoint is open to everybody."""
         self.model = _request_model(max_message_chars)
 
@@ -83,14 +83,8 @@ class ChatRequestParser:
 
         Raises Unauthenticated.
         """
-        if not self.owners:
-            return ""
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        caller = _owner(key.strip().encode("latin-1", "replace"))  # header bytes are passed as Latin-1
-        known = [owner for owner in self.owners if hmac.compare_digest(owner, caller)]
-        if scheme.lower() != "bearer" or not known:
-            raise Unauthenticated("Send an API key of this gateway: Authorization: Bearer <key>.")
-        return known[0]
+        token = bearer_token(headers.get("authorization", ""))
+        return self._keys.owner(token, "Send an API key of this gateway: Authorization: Bearer <key>.")
 
     def parse_for(self, owner: str, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks whose key was checked before. Raises MalformedRequest."""
@@ -112,10 +106,6 @@ class ChatRequestParser:
 def _request_model(max_message_chars: int) -> type[ChatRequest]:
     message = Field(min_length=1, max_length=max_message_chars, description=MESSAGE, json_schema_extra=VISIBLE_TEXT)
     return create_model("ChatRequest", __base__=ChatRequest, message=(Annotated[str, message, STORABLE, VISIBLE], ...))
-
-
-def _owner(key: bytes) -> str:
-    return sha256(key).hexdigest()[:32]
 
 
 def _identity(owner: str, key: str | None, body: ChatRequest) -> tuple[str, dict[str, str]]:

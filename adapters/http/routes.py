@@ -14,20 +14,20 @@ from pydantic import BaseModel, ConfigDict
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from adapters.http.caller import caller_name
 from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
-from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.models import Conversation, ConversationKey, Feedback, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request
 from gateway.web.api import views
+from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.json_body import read_model
 from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 

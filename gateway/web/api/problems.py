@@ -49,6 +49,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "caller_queue_full": 429,
     "caller_waiting_full": 429,
     "cancelled": 409,
+    "not_found": 404,
     "overloaded": 503,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
