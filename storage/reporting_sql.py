@@ -247,7 +247,7 @@ ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("files", "made", "parts"), ()),
     "address": {},
     "context": None,
-    "parking": None,
+    **dict.fromkeys(("parking", "options", "rounds")),
     "erased_at": clock(),
 }
 

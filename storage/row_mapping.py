@@ -51,6 +51,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         erased_at=row[30],
         cost_is_estimate=row[31],
         parking=row[34],
+        rounds=row[36],
     )
 
 
@@ -62,6 +63,7 @@ def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
         traceparent=row[10],
         caller=row[32],
         context=row[33],
+        options=row[35],
     )
 
 
@@ -92,9 +94,15 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
 
 
 def changed_columns(
-    turn: Turn, *, with_outcome: bool, with_posted_messages: bool, with_audit_log: bool, with_context: bool
+    turn: Turn,
+    *,
+    with_outcome: bool,
+    with_posted_messages: bool,
+    with_audit_log: bool,
+    with_context: bool,
+    with_rounds: bool,
 ) -> dict[str, Any]:
-    """Returns the columns to save: the transition, plus outcome, posted messages, audit log and context if changed."""
+    """Returns the columns to save: the transition, plus those of the others that were changed."""
     columns = outcome_columns(turn) if with_outcome else progress_columns(turn)
     if with_posted_messages:
         columns["parts"] = turn.posted_messages
@@ -102,12 +110,14 @@ def changed_columns(
         columns["trail"] = turn.audit_log
     if with_context:
         columns["context"] = turn.message.context
+    if with_rounds:
+        columns["rounds"] = turn.rounds
     return columns
 
 
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
-    *("awaited_by", "caller", "context", "trace", "state", "attempts", "trail", "received_at", "started_at"),
+    *("awaited_by", "caller", "context", "trace", "state", "attempts", "trail", "received_at", "started_at", "options"),
 )
 
 
@@ -134,6 +144,7 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "trail": turn.audit_log,
         "received_at": turn.received_at,
         "started_at": turn.started_at,
+        "options": message.options,
     }
 
 

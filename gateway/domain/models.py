@@ -9,6 +9,7 @@ from typing import NewType, Protocol
 from urllib.parse import quote
 
 from gateway.domain.context import ChatContext, clean_name
+from gateway.domain.turn_options import CallRound, TurnOptions
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -155,6 +156,10 @@ class Message:
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
+    options: TurnOptions | None = None
+    """How it is to be answered; None: as the assistant answers everybody."""
+    only_if_idle: bool = False
+    """Whether it is refused while the conversation has an unresolved turn. Not stored."""
 
     @property
     def own_text(self) -> str:
@@ -353,11 +358,18 @@ class Turn:
     """When its content was erased: message, reply and author are empty since then."""
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
+    rounds: tuple[CallRound, ...] = ()
+    """The calls that its sender ran, or is to run, oldest first."""
 
     @property
     def is_parked(self) -> bool:
         """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
         return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
+
+    @property
+    def awaits_outputs(self) -> bool:
+        """Whether it goes on when its sender has run the functions of its last round."""
+        return self.is_parked and bool(self.rounds) and self.rounds[-1].is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,7 +480,17 @@ class RunCompleted:
     """Whether the reply ends at a limit of the assistant; its last line says so."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallsRequested:
+    """The assistant waits for functions that the sender of the message runs itself. The last event, if it comes."""
+
+    round: CallRound
+    usage: Usage = NO_TOKENS
+    """As of a RunCompleted."""
+    model: str = ""
+
+
 PreviewEvent = TextDelta | ToolCall
 """Events that an adapter may show while a turn runs."""
 
-RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted
+RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted | CallsRequested

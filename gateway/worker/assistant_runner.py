@@ -26,6 +26,7 @@ from gateway.domain.errors import (
 from gateway.domain.models import (
     Attachment,
     AuditEvent,
+    CallsRequested,
     Claim,
     Conversation,
     Exchange,
@@ -43,6 +44,7 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
+from gateway.domain.turn_options import CallRound
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
@@ -82,6 +84,14 @@ class RunPostponed(Exception):
         super().__init__()
         self.wake_seconds = wake_seconds
         self.max_seconds = max_seconds
+
+
+class OutputsNeeded(Exception):
+    """The assistant goes on when the sender of the message has run these functions."""
+
+    def __init__(self, requested: CallRound) -> None:
+        super().__init__()
+        self.round = requested
 
 
 @dataclass
@@ -146,7 +156,7 @@ class AssistantRunner:
         attempt = RunAttempt(
             lease_guard=lease_guard,
             preview=PreviewDeduplicator(emit),
-            thread_id=claim.conversation.thread_id if same_backend else None,
+            thread_id=claim.conversation.thread_id if same_backend and not _brings_history(claim) else None,
             run_id=claim.turn.run_id if same_backend else None,
             attachments=attachments,
             run_started=same_backend and not claim.first_attempt,
@@ -221,7 +231,8 @@ class AssistantRunner:
     async def run_turn(self, attempt: RunAttempt) -> RunCompleted:
         """Returns the reply. Called by the turn processor.
 
-        Raises AssistantError when there is none, RunPostponed when it is to be called again later, LeaseLost.
+        Raises AssistantError when there is none; RunPostponed or OutputsNeeded when it is to be called again later;
+        LeaseLost.
         """
         match attempt.turn.message.kind:
             case MessageKind.RESET:
@@ -297,6 +308,8 @@ class AssistantRunner:
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, RunCompleted):
                         return await self._checked(attempt, event, limit)
+                    elif isinstance(event, CallsRequested):
+                        raise OutputsNeeded(event.round)
                     elif isinstance(event, TextDelta) and limit.add(event.text):
                         break
                     elif not isinstance(event, UsageCounted):
@@ -337,7 +350,7 @@ class AssistantRunner:
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
         turn = attempt.turn
-        history = await self._history(turn)() if turn.seq > 1 else ()
+        history = await self._history(turn)()
         thread = await self._assistant.create_thread(history)
         await _set_thread(attempt, thread, self._assistant.name)
         log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
@@ -355,7 +368,8 @@ class AssistantRunner:
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
-            return _exchanges(await self._turns_before(turn))
+            before = await self._turns_before(turn) if turn.seq > 1 else ()
+            return (*_exchanges(before), *_brought(turn))
 
         return load
 
@@ -404,11 +418,23 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
 
 def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant remembers of these turns."""
-    return tuple(
-        Exchange(each.message.text_with_attachments, each.reply, each.message.author, each.message.speaker)
-        for each in _since_reset(turns)
-        if each.reply or each.reply_files
-    )
+    return tuple(exchange for each in _since_reset(turns) for exchange in (*_brought(each), *_own_exchange(each)))
+
+
+def _own_exchange(turn: Turn) -> Sequence[Exchange]:
+    if not (turn.reply or turn.reply_files):
+        return ()
+    return (Exchange(turn.message.text_with_attachments, turn.reply, turn.message.author, turn.message.speaker),)
+
+
+def _brought(turn: Turn) -> Sequence[Exchange]:
+    """Returns what a turn's sender says was said before it, beside the turns."""
+    return tuple(Exchange(*each) for each in turn.message.options.history) if turn.message.options else ()
+
+
+def _brings_history(claim: Claim) -> bool:
+    """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
+    return claim.first_attempt and not claim.turn.rounds and bool(_brought(claim.turn))
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
