@@ -51,6 +51,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         erased_at=row[30],
         cost_is_estimate=row[31],
         parking=row[34],
+        calls=row[36],
     )
 
 
@@ -62,6 +63,7 @@ def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
         traceparent=row[10],
         caller=row[32],
         context=row[33],
+        options=row[35],
     )
 
 
@@ -83,6 +85,7 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
     return progress_columns(turn) | {
         "reply": turn.reply,
         "made": turn.reply_files,
+        "calls": turn.calls,
         "tokens_in": turn.usage.tokens_in,
         "tokens_out": turn.usage.tokens_out,
         "model": turn.model,
@@ -107,7 +110,7 @@ def changed_columns(
 
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
-    *("awaited_by", "caller", "context", "trace", "state", "attempts", "trail", "received_at", "started_at"),
+    *("awaited_by", "caller", "context", "options", "trace", "state", "attempts", "trail", "received_at", "started_at"),
 )
 
 
@@ -128,6 +131,7 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "awaited_by": awaited_by or None,
         "caller": message.caller,
         "context": message.context,
+        "options": message.options,
         "trace": message.traceparent,
         "state": turn.state,
         "attempts": turn.attempts,

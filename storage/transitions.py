@@ -92,6 +92,7 @@ def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
         state=TurnState.FAILED if write.failure else TurnState.ANSWERED,
         reply=storable(write.reply),
         reply_files=tuple(map(storable_file, write.files)),
+        calls=write.calls,
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,

@@ -9,6 +9,9 @@ from typing import NewType, Protocol
 from urllib.parse import quote
 
 from gateway.domain.context import ChatContext, clean_name
+from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
+from gateway.domain.exchange import RequestedCall
+from gateway.domain.turn_options import NO_OPTIONS, TurnOptions
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -155,6 +158,8 @@ class Message:
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
+    options: TurnOptions | None = None
+    """How it is to be answered; None: as the assistant answers everybody."""
 
     @property
     def own_text(self) -> str:
@@ -333,6 +338,8 @@ class Turn:
     reply: str = ""
     reply_files: tuple[File, ...] = ()
     """Files that the assistant created for the reply."""
+    calls: tuple[RequestedCall, ...] = ()
+    """Calls of the caller's functions that the reply ends with: the caller sends their results with its next message."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
     model: str = ""
@@ -353,6 +360,11 @@ class Turn:
     """When its content was erased: message, reply and author are empty since then."""
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
+
+    @property
+    def options(self) -> TurnOptions:
+        """How it is to be answered."""
+        return self.message.options or NO_OPTIONS
 
     @property
     def is_parked(self) -> bool:
@@ -394,17 +406,6 @@ class Claim:
     first_attempt: bool = True
     share: str = ""
     """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A message and its reply, as they appear in a thread."""
-
-    text: str
-    reply: str
-    author: str = ""
-    speaker: str = ""
-    """As ``Message.speaker``."""
 
 
 # Events that an assistant yields while it works on a turn.
@@ -466,6 +467,8 @@ class RunCompleted:
     """The model that answered, as named by the server; empty if unknown."""
     cut_off: bool = False
     """Whether the reply ends at a limit of the assistant; its last line says so."""
+    calls: tuple[RequestedCall, ...] = ()
+    """Calls of functions that the turn's caller runs."""
 
 
 PreviewEvent = TextDelta | ToolCall

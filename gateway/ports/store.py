@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
+from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import (
     NO_TOKENS,
     AuditEvent,
@@ -156,6 +157,7 @@ class RecordOutcome:
     cost: int = 0
     cost_is_estimate: bool = False
     shown: str = ""
+    calls: tuple[RequestedCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

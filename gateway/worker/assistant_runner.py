@@ -202,7 +202,7 @@ class AssistantRunner:
         if not unknown:
             return AttemptUsage(tuple(meter.counted()))
         before = await self._store.read_with_retry(lambda store: _turns_before(store, turn)) if turn.seq > 1 else ()
-        request = self._estimator.request_tokens(turn.message, _exchanges(before), attachment_tokens)
+        request = self._estimator.request_tokens(turn.message, _past_of(turn, before), attachment_tokens)
         estimate = sum((run.estimate(request) for run in unknown), Usage())
         return AttemptUsage((*meter.counted(), ModelUsage(self._assistant.model, estimate)), is_estimate=True)
 
@@ -337,8 +337,8 @@ class AssistantRunner:
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
         turn = attempt.turn
-        history = await self._history(turn)() if turn.seq > 1 else ()
-        thread = await self._assistant.create_thread(history)
+        history = await self._history(turn)() if turn.seq > 1 or turn.options.past else ()
+        thread = await self._assistant.create_thread(history, is_kept=not turn.options.is_last)
         await _set_thread(attempt, thread, self._assistant.name)
         log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
         attempt.thread_id = thread
@@ -355,7 +355,7 @@ class AssistantRunner:
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
-            return _exchanges(await self._turns_before(turn))
+            return _past_of(turn, () if turn.options.past is not None else await self._turns_before(turn))
 
         return load
 
@@ -402,13 +402,24 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
     return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
 
 
+def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
+    """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
+    own = turn.options.past
+    return own if own is not None else _exchanges(before)
+
+
 def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
-    """Returns what the assistant remembers of these turns."""
-    return tuple(
-        Exchange(each.message.text_with_attachments, each.reply, each.message.author, each.message.speaker)
-        for each in _since_reset(turns)
-        if each.reply or each.reply_files
-    )
+    """Returns what the assistant remembers of these turns. A history that a caller sent replaces what was before it."""
+    known = list[Exchange]()
+    for each in _since_reset(turns):
+        message, options = each.message, each.options
+        if options.past is not None:
+            known = list(options.past)
+        if each.reply or each.reply_files or each.calls:
+            asked = message.text_with_attachments
+            said = Exchange(asked, each.reply, message.author, message.speaker, options.outputs, each.calls)
+            known.append(said)
+    return tuple(known)
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
@@ -419,7 +430,7 @@ def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
 
 def _has_content(answer: RunCompleted) -> RunCompleted:
     """Returns the answer. Raises AssistantRefused when it is empty."""
-    if not is_visible(answer.text) and not answer.files:
+    if not is_visible(answer.text) and not answer.files and not answer.calls:
         raise AssistantRefused(
             "the reply is empty", user_message="The assistant gave an empty answer. Please try again."
         )
