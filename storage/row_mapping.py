@@ -51,7 +51,8 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         erased_at=row[30],
         cost_is_estimate=row[31],
         parking=row[34],
-        rounds=row[36],
+        calls=row[36],
+        rounds=row[37],
     )
 
 
@@ -85,6 +86,7 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
     return progress_columns(turn) | {
         "reply": turn.reply,
         "made": turn.reply_files,
+        "calls": turn.calls,
         "tokens_in": turn.usage.tokens_in,
         "tokens_out": turn.usage.tokens_out,
         "model": turn.model,
@@ -117,7 +119,7 @@ def changed_columns(
 
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
-    *("awaited_by", "caller", "context", "trace", "state", "attempts", "trail", "received_at", "started_at", "options"),
+    *("awaited_by", "caller", "context", "options", "trace", "state", "attempts", "trail", "received_at", "started_at"),
 )
 
 
@@ -138,13 +140,13 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "awaited_by": awaited_by or None,
         "caller": message.caller,
         "context": message.context,
+        "options": message.options,
         "trace": message.traceparent,
         "state": turn.state,
         "attempts": turn.attempts,
         "trail": turn.audit_log,
         "received_at": turn.received_at,
         "started_at": turn.started_at,
-        "options": message.options,
     }
 
 

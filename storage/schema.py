@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, Parking, TurnState
 from storage.message_context import ContextJson
-from storage.turn_options import OptionsJson, RoundsJson
+from storage.turn_options import CallsJson, OptionsJson, RoundsJson
 
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
@@ -266,6 +266,8 @@ turns = Table(
     Column("trail", AuditLogJson, nullable=False, server_default=text("'[]'")),
     Column("caller", SafeText, nullable=False, server_default=text("''")),
     Column("context", ContextJson, nullable=False, server_default=text("''")),
+    Column("options", OptionsJson, nullable=False, server_default=text("''")),
+    Column("calls", CallsJson, nullable=False, server_default=text("''")),
     Column("trace", SafeText, nullable=False, server_default=text("''")),
     Column("awaited_by", SafeText),
     Column("received_at", Double, nullable=False),
@@ -274,8 +276,7 @@ turns = Table(
     Column("delivered_at", Double),
     Column("erased_at", Double),
     Column("parking", ParkingJson),
-    Column("options", OptionsJson),
-    Column("rounds", RoundsJson),
+    Column("rounds", RoundsJson, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),

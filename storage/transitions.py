@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.domain.context import ChatContext
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import AuditEntry, AuditEvent, Parking, RunId, Turn, TurnState
-from gateway.domain.turn_options import CallRound
 from gateway.ports.store import FinishTurn, ParkTurn, RecordOutcome, SetPostedMessages
 from storage.schema import storable, storable_file
 
@@ -72,11 +72,11 @@ def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
 
 
 def _with_round(turn: Turn, write: ParkTurn, requested: CallRound, at: float) -> Turn:
-    """With calls that it waits for. Only the newest round needs what the backend noted."""
-    before = tuple(replace(each, state="") for each in turn.rounds)
+    """With calls that it waits for. The run that requested them has ended."""
     return replace(
         turn,
-        rounds=(*before, replace(requested, requested_at=at)),
+        run_id=None,
+        rounds=(*turn.rounds, replace(requested, requested_at=at)),
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,
@@ -107,6 +107,7 @@ def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
         state=TurnState.FAILED if write.failure else TurnState.ANSWERED,
         reply=storable(write.reply),
         reply_files=tuple(map(storable_file, write.files)),
+        calls=write.calls,
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,

@@ -1,48 +1,81 @@
-"""The options of a turn and the calls that its sender runs, as the table of turns holds them."""
+"""The options of a turn and the calls of its reply, as the table of turns holds them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.domain.turn_options import CallRound, RequestedCall, TurnOptions
+from gateway.domain.exchange import CallOutput, CallRound, Exchange, RequestedCall
+from gateway.domain.turn_options import TurnOptions
 
 
 class OptionsJson(TypeDecorator[TurnOptions]):
-    """The options of a turn as JSON, ASCII only; NULL for none."""
+    """Options as JSON; an empty text for none, which nearly every turn has."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: TurnOptions | None, _dialect: Dialect) -> str | None:
-        return None if value is None else json.dumps(asdict(value)).replace("\\u0000", "\\ufffd")
+        return "" if value is None else json.dumps(asdict(value))
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> TurnOptions | None:
-        if value is None:
-            return None
-        found = json.loads(value)
-        lists = {name: tuple(found[name]) for name in ("functions", "hosted_tools")}
-        return TurnOptions(**{**found, **lists, "history": tuple((said, reply) for said, reply in found["history"])})
+        return _options(json.loads(value)) if value else None
+
+
+class CallsJson(TypeDecorator[Sequence[RequestedCall]]):
+    """Calls as JSON; an empty text for none."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[RequestedCall] | None, _dialect: Dialect) -> str | None:
+        return json.dumps([asdict(call) for call in value]) if value else ""
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[RequestedCall, ...]:
+        return tuple(RequestedCall(**call) for call in json.loads(value)) if value else ()
 
 
 class RoundsJson(TypeDecorator[Sequence[CallRound]]):
-    """Calls that the sender runs, as JSON, ASCII only; NULL for none."""
+    """Rounds of calls as JSON; an empty text for none."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Sequence[CallRound] | None, _dialect: Dialect) -> str | None:
-        return json.dumps([asdict(each) for each in value]).replace("\\u0000", "\\ufffd") if value else None
+        return json.dumps([asdict(each) for each in value]) if value else ""
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[CallRound, ...]:
-        if value is None:
-            return ()
-        return tuple(
-            CallRound(**{**each, "calls": tuple(RequestedCall(**call) for call in each["calls"])})
-            for each in json.loads(value)
-        )
+        return tuple(map(_round, json.loads(value))) if value else ()
+
+
+def _round(stored: Mapping[str, Any]) -> CallRound:
+    return CallRound(**{**stored, "calls": tuple(RequestedCall(**each) for each in stored["calls"])})
+
+
+def _options(stored: Mapping[str, Any]) -> TurnOptions:
+    past = stored["past"]
+    return TurnOptions(
+        **{
+            **stored,
+            "functions": tuple(stored["functions"]),
+            "hosted_tools": tuple(stored.get("hosted_tools", ())),
+            "outputs": tuple(CallOutput(**each) for each in stored["outputs"]),
+            "past": None if past is None else tuple(map(_exchange, past)),
+        }
+    )
+
+
+def _exchange(stored: Mapping[str, Any]) -> Exchange:
+    return Exchange(
+        **{
+            **stored,
+            "outputs": tuple(CallOutput(**each) for each in stored["outputs"]),
+            "calls": tuple(RequestedCall(**each) for each in stored["calls"]),
+        }
+    )

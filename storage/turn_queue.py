@@ -10,6 +10,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import (
     AuditEntry,
     AuditEvent,
@@ -27,7 +28,6 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
-from gateway.domain.turn_options import CallRound
 from gateway.ports.enqueue import EnqueueResult
 from storage import joining, parking, pubsub, row_mapping, sql, transitions
 from storage.database import Database

@@ -18,8 +18,9 @@ MAX_NAME_CHARS = 64
 
 
 def instructions_for(turn: Turn, instructions: str) -> str:
-    """Returns the instructions, with a note on names where the turn's message has its speaker's."""
-    return "\n\n".join(filter(None, [instructions, NOTE if turn.message.speaker else ""]))
+    """Returns the instructions, with a note on names where the turn's message has its speaker's, and its caller's."""
+    note, more = NOTE if turn.message.speaker else "", turn.options.additional_instructions
+    return "\n\n".join(filter(None, [instructions, note, more]))
 
 
 def name_field(speaker: str) -> Json:

@@ -9,7 +9,9 @@ from typing import NewType, Protocol
 from urllib.parse import quote
 
 from gateway.domain.context import ChatContext, clean_name
-from gateway.domain.turn_options import CallRound, TurnOptions
+from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
+from gateway.domain.turn_options import NO_OPTIONS, TurnOptions
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -338,6 +340,8 @@ class Turn:
     reply: str = ""
     reply_files: tuple[File, ...] = ()
     """Files that the assistant created for the reply."""
+    calls: tuple[RequestedCall, ...] = ()
+    """Calls of the caller's functions that the reply ends with: the caller sends their results with its next message."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
     model: str = ""
@@ -360,6 +364,11 @@ class Turn:
     """Why it waits, or last waited, in the table."""
     rounds: tuple[CallRound, ...] = ()
     """The calls that its sender ran, or is to run, oldest first."""
+
+    @property
+    def options(self) -> TurnOptions:
+        """How it is to be answered."""
+        return self.message.options or NO_OPTIONS
 
     @property
     def is_parked(self) -> bool:
@@ -406,17 +415,6 @@ class Claim:
     first_attempt: bool = True
     share: str = ""
     """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A message and its reply, as they appear in a thread."""
-
-    text: str
-    reply: str
-    author: str = ""
-    speaker: str = ""
-    """As ``Message.speaker``."""
 
 
 # Events that an assistant yields while it works on a turn.
@@ -478,19 +476,11 @@ class RunCompleted:
     """The model that answered, as named by the server; empty if unknown."""
     cut_off: bool = False
     """Whether the reply ends at a limit of the assistant; its last line says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallsRequested:
-    """The assistant waits for functions that the sender of the message runs itself. The last event, if it comes."""
-
-    round: CallRound
-    usage: Usage = NO_TOKENS
-    """As of a RunCompleted."""
-    model: str = ""
+    calls: tuple[RequestedCall, ...] = ()
+    """Calls of functions that the turn's caller runs."""
 
 
 PreviewEvent = TextDelta | ToolCall
 """Events that an adapter may show while a turn runs."""
 
-RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted | CallsRequested
+RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted

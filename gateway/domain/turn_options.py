@@ -1,4 +1,4 @@
-"""What the sender of a message asks of the assistant beside an answer. Imports nothing of the gateway."""
+"""What the sender of a message asks of the assistant beside an answer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.domain.exchange import CallOutput, Exchange
+
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnOptions:
-    """How one turn is to be answered. Stored as JSON under these field names."""
+    """How one turn is to be answered. Stored with the turn as JSON under these field names: a retry asks the same."""
 
     model: str = ""
     """The model to ask; empty: the assistant's own."""
@@ -20,41 +22,29 @@ class TurnOptions:
     additional_instructions: str = ""
     """What follows the instructions."""
     functions: tuple[Json, ...] = ()
-    """Functions that the sender runs itself, each as ``name``, ``description`` and ``parameters`` (JSON Schema)."""
+    """Functions that the sender runs itself, each as ``name``, ``description`` and ``parameters`` (JSON Schema), and
+    ``strict`` where it said so. A call of one ends the turn, unless it ``waits_for_outputs``."""
+    waits_for_outputs: bool = False
+    """Whether the turn waits in the table for the outputs of such calls, and then goes on."""
     hosted_tools: tuple[Json, ...] = ()
-    """Tools that the backend's server runs, as the Responses API writes them."""
+    """Tools that the assistant's server runs, as the Responses API writes them."""
     only_these_tools: bool = False
-    """Whether the assistant's own tools are not offered."""
+    """Whether the tools of the assistant itself are not offered."""
     parameters: Json = field(default_factory=dict)
-    """Fields of a request, as chat completions write them: ``temperature``, ``top_p``, ``max_completion_tokens``,
-    ``response_format``, ``tool_choice``, ``parallel_tool_calls``, ``reasoning_effort``."""
-    history: tuple[tuple[str, str], ...] = ()
-    """Messages and replies that were not turns here, and come directly before this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedCall:
-    """A call of one of ``TurnOptions.functions``."""
-
-    id: str
-    name: str
-    arguments: str
-    """JSON, as the model wrote it."""
-    output: str | None = None
-    """What the sender says that it returned; None: nothing yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallRound:
-    """The calls that a model requested together, and for whose outputs it waits. Stored as JSON."""
-
-    calls: tuple[RequestedCall, ...]
-    state: str = ""
-    """What the backend needs to go on. Opaque: only the backend that wrote it interprets it."""
-    requested_at: float = 0.0
-    """In seconds since the epoch, by the database's clock."""
+    """Fields of a request, as Chat Completions writes them, such as ``temperature``."""
+    outputs: tuple[CallOutput, ...] = ()
+    """Results of the calls that the turn before ended with."""
+    past: tuple[Exchange, ...] | None = None
+    """What was said before, in place of what the conversation has; None: what it has."""
+    is_last: bool = False
+    """Whether no turn follows it in its conversation, as its sender brings the past each time: then no thread is kept
+    for it where the server does without."""
+    is_program: bool = False
+    """Whether a program reads the reply: then it has no lines of ours."""
 
     @property
-    def is_open(self) -> bool:
-        """Whether an output is still missing."""
-        return any(call.output is None for call in self.calls)
+    def function_names(self) -> frozenset[str]:
+        return frozenset(each["name"] for each in self.functions)
+
+
+NO_OPTIONS = TurnOptions()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import (
     NO_TOKENS,
     AuditEvent,
@@ -30,7 +31,6 @@ from gateway.domain.models import (
     TurnId,
     Usage,
 )
-from gateway.domain.turn_options import CallRound
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 
 
@@ -157,6 +157,7 @@ class RecordOutcome:
     cost: int = 0
     cost_is_estimate: bool = False
     shown: str = ""
+    calls: tuple[RequestedCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import (
     Attachment,
     AuditEvent,
-    CallsRequested,
     Claim,
     Conversation,
     Exchange,
@@ -44,7 +44,6 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
-from gateway.domain.turn_options import CallRound
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
@@ -212,7 +211,7 @@ class AssistantRunner:
         if not unknown:
             return AttemptUsage(tuple(meter.counted()))
         before = await self._store.read_with_retry(lambda store: _turns_before(store, turn)) if turn.seq > 1 else ()
-        request = self._estimator.request_tokens(turn.message, _exchanges(before), attachment_tokens)
+        request = self._estimator.request_tokens(turn.message, _past_of(turn, before), attachment_tokens)
         estimate = sum((run.estimate(request) for run in unknown), Usage())
         return AttemptUsage((*meter.counted(), ModelUsage(self._assistant.model, estimate)), is_estimate=True)
 
@@ -307,9 +306,9 @@ class AssistantRunner:
                         posting = False
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, RunCompleted):
+                        if event.calls and attempt.turn.options.waits_for_outputs:
+                            raise OutputsNeeded(CallRound(event.calls, event.text))
                         return await self._checked(attempt, event, limit)
-                    elif isinstance(event, CallsRequested):
-                        raise OutputsNeeded(event.round)
                     elif isinstance(event, TextDelta) and limit.add(event.text):
                         break
                     elif not isinstance(event, UsageCounted):
@@ -343,15 +342,15 @@ class AssistantRunner:
         return _has_content(fitted)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
-        history = self._history(attempt.turn)
+        history, turn = self._history(attempt.turn), _as_asked(attempt.turn)
         if posting:
-            return self._assistant.run(attempt.turn, thread, history, attempt.attachments)
-        return self._assistant.resume(attempt.turn, thread, attempt.run_id, history, attempt.attachments)
+            return self._assistant.run(turn, thread, history, attempt.attachments)
+        return self._assistant.resume(turn, thread, attempt.run_id, history, attempt.attachments)
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
         turn = attempt.turn
-        history = await self._history(turn)()
-        thread = await self._assistant.create_thread(history)
+        history = await self._history(turn)() if turn.seq > 1 or turn.options.past or turn.rounds else ()
+        thread = await self._assistant.create_thread(history, is_kept=not turn.options.is_last)
         await _set_thread(attempt, thread, self._assistant.name)
         log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
         attempt.thread_id = thread
@@ -368,8 +367,8 @@ class AssistantRunner:
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
-            before = await self._turns_before(turn) if turn.seq > 1 else ()
-            return (*_exchanges(before), *_brought(turn))
+            before = () if turn.options.past is not None or turn.seq == 1 else await self._turns_before(turn)
+            return (*_past_of(turn, before), *_open_rounds(turn))
 
         return load
 
@@ -416,25 +415,54 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
     return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
 
 
+def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
+    """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
+    own = turn.options.past
+    return own if own is not None else _exchanges(before)
+
+
 def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
-    """Returns what the assistant remembers of these turns."""
-    return tuple(exchange for each in _since_reset(turns) for exchange in (*_brought(each), *_own_exchange(each)))
+    """Returns what the assistant remembers of these turns. A history that a caller sent replaces what was before it."""
+    known = list[Exchange]()
+    for each in _since_reset(turns):
+        if each.options.past is not None:
+            known = list(each.options.past)
+        if each.reply or each.reply_files or each.calls:
+            known += _exchanges_of(each)
+    return tuple(known)
 
 
-def _own_exchange(turn: Turn) -> Sequence[Exchange]:
-    if not (turn.reply or turn.reply_files):
-        return ()
-    return (Exchange(turn.message.text_with_attachments, turn.reply, turn.message.author, turn.message.speaker),)
+def _exchanges_of(turn: Turn) -> Sequence[Exchange]:
+    """Returns a turn as exchanges: one, and one more for each round of calls that its sender ran."""
+    message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
+    said = Exchange(message.text_with_attachments, "", message.author, message.speaker)
+    for each in turn.rounds:
+        found.append(replace(said, reply=each.text, outputs=outputs, calls=_without_outputs(each)))
+        said, outputs = replace(said, text=""), each.outputs
+    return (*found, replace(said, reply=turn.reply, outputs=outputs, calls=turn.calls))
 
 
-def _brought(turn: Turn) -> Sequence[Exchange]:
-    """Returns what a turn's sender says was said before it, beside the turns."""
-    return tuple(Exchange(*each) for each in turn.message.options.history) if turn.message.options else ()
+def _open_rounds(turn: Turn) -> Sequence[Exchange]:
+    """Returns what was said of a turn before the calls whose outputs are there now."""
+    return _exchanges_of(turn)[:-1]
+
+
+def _without_outputs(requested: CallRound) -> tuple[RequestedCall, ...]:
+    return tuple(replace(call, output=None) for call in requested.calls)
+
+
+def _as_asked(turn: Turn) -> Turn:
+    """Returns a turn as the backend gets it: after a round of calls, their outputs instead of the message."""
+    if not turn.rounds:
+        return turn
+    past = None if turn.options.past is None else (*turn.options.past, *_open_rounds(turn))
+    options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
+    return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
 
 
 def _brings_history(claim: Claim) -> bool:
     """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
-    return claim.first_attempt and not claim.turn.rounds and bool(_brought(claim.turn))
+    return claim.first_attempt and not claim.turn.rounds and bool(claim.turn.options.past)
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
@@ -445,7 +473,7 @@ def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
 
 def _has_content(answer: RunCompleted) -> RunCompleted:
     """Returns the answer. Raises AssistantRefused when it is empty."""
-    if not is_visible(answer.text) and not answer.files:
+    if not is_visible(answer.text) and not answer.files and not answer.calls:
         raise AssistantRefused(
             "the reply is empty", user_message="The assistant gave an empty answer. Please try again."
         )

@@ -18,9 +18,9 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import AuditEvent, Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import PreviewStream
-from gateway.domain.turn_options import CallRound
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
@@ -330,8 +330,10 @@ class TurnProcessor:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         reply = await self._assistant_runner.run_turn(attempt)
-        text = f"{reply.text}\n\n{LEFT_OUT_NOTICE}" if files.left_out else reply.text
-        return await self._outcome_of(work, attempt, reply=admitted.with_notice(text), files=reply.files)
+        text = reply.text
+        if not turn.options.is_program:
+            text = admitted.with_notice(f"{text}\n\n{LEFT_OUT_NOTICE}" if files.left_out else text)
+        return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
 
     async def _outcome_of(
         self,
@@ -341,6 +343,7 @@ class TurnProcessor:
         reply: str = "",
         files: tuple[File, ...] = (),
         failure: Failure | None = None,
+        calls: tuple[RequestedCall, ...] = (),
     ) -> RecordOutcome:
         """Returns an outcome with what all runs of the turn used."""
         spent, turn = self._admission.expense_of(await self._assistant_runner.usage_of(attempt)), work.claim.turn
@@ -354,6 +357,7 @@ class TurnProcessor:
             spent.model or turn.model,
             spent.cost + turn.cost,
             spent.is_estimate or turn.cost_is_estimate,
+            calls=calls,
         )
 
     async def _settle_if_ended(self, turn: Turn, attempt: RunAttempt) -> None:

@@ -9,7 +9,6 @@ from gateway.domain.errors import AssistantError, AssistantRateLimited, Assistan
 from gateway.domain.models import (
     NO_TOKENS,
     REASONING,
-    CallsRequested,
     RunCompleted,
     RunEvent,
     RunId,
@@ -64,7 +63,7 @@ class _Call:
                 self.counted[event.run_id] = ModelUsage(event.model, event.usage)
                 self.counted_before = event.usage.tokens_in + event.usage.tokens_out
                 self.rounds, self.run_id, self.is_open = [_Round()], None, False
-            case RunCompleted() | CallsRequested():
+            case RunCompleted():
                 if event.usage != NO_TOKENS:
                     self.total = ModelUsage(event.model, event.usage)
                 self.is_open = self.total is None and not self.counted  # some servers do not count

@@ -1,4 +1,4 @@
-"""Turns keep how they are to be answered and the calls that their senders run; objects of OpenAI's API have a table."""
+"""Turns keep the calls for whose outputs they wait; the objects of OpenAI's API that are no turns have a table."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    op.add_column("turns", sa.Column("options", sa.Text))
-    op.add_column("turns", sa.Column("rounds", sa.Text))
+    op.add_column("turns", sa.Column("rounds", sa.Text, nullable=False, server_default=sa.text("''")))
     op.create_table(
         "api_objects",
         sa.Column("id", sa.Text, primary_key=True),

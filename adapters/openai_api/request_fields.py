@@ -1,0 +1,74 @@
+"""Fields that several requests of OpenAI's API have, and how a body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from adapters.openai_api.content_parts import Text
+from adapters.openai_api.errors import InvalidRequest
+from gateway.web.api.json_body import read_object
+
+Temperature = Annotated[float, Field(ge=0, le=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Metadata = Annotated[
+    dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
+]
+"""developers.openai.com/api/reference: 16 pairs, names of 64 characters, values of 512."""
+
+M = TypeVar("M", bound=BaseModel)
+LONGEST_NAME = 100
+
+
+def read_request(model: type[M], body: bytes) -> M:
+    """Returns a request's body. Raises MalformedRequest; InvalidRequest with the name of the field at fault."""
+    fields = read_object(body)
+    try:
+        return model.model_validate(fields)
+    except ValidationError as exc:
+        raise _invalid(model, fields, exc.errors(include_url=False, include_input=False)) from None
+
+
+def as_parameters(request: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+    """Returns the fields of these names that were sent."""
+    given = {name: getattr(request, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]) -> InvalidRequest:
+    """Returns the error for the first field at fault; where it may be of several types, for the type that fits best."""
+    paths = [(_path(error["loc"], fields), error) for error in errors]
+    path, error = max((each for each in paths if each[0][:2] == paths[0][0][:2]), key=lambda each: len(each[0]))
+    where = ".".join(path)[:LONGEST_NAME]
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields)
+        message = f"Unsupported parameter: `{where}` is not supported here. The parameters are: {known}."
+        return InvalidRequest(message, param=where, code="unsupported_parameter")
+    if error["type"] == "missing":
+        return InvalidRequest(f"Missing required parameter: `{where}`.", param=where, code="missing_required_parameter")
+    return InvalidRequest(f"Invalid value for `{where}`: {_problem(error)}.", param=where, code="invalid_value")
+
+
+def _problem(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    if error["type"] == "union_tag_invalid":
+        return f"there is no type {str(context['tag'])[:LONGEST_NAME]!r} here; there are {context['expected_tags']}"
+    return error["msg"]
+
+
+def _path(loc: Sequence[int | str], fields: Any) -> list[str]:
+    """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
+    found, value = list[str](), fields
+    for place, part in enumerate(loc):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+        elif place < len(loc) - 1 or not isinstance(value, dict):
+            continue
+        found.append(str(part))
+    return found
