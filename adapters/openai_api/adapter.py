@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from adapters.openai_api import routes
+from adapters.openai_api import assistants, routes
+from adapters.openai_api.assistants.directory import AssistantDirectory
+from adapters.openai_api.assistants.room import Room
 from adapters.openai_api.callers import Callers
+from adapters.openai_api.context import ApiContext, ApiLimits
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import PreviewEvent, Turn, TurnId
+from gateway.ports.api_objects import ApiObjects
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
@@ -19,20 +22,6 @@ from gateway.web.api.routes import Api, Route
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
 SECONDS_BETWEEN_DELTAS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class ApiContext:
-    """What the handlers of all routes share. They run on the worker's loop."""
-
-    callers: Callers
-    waiters: WaiterRegistry
-    inbox: AsyncInbox
-    attempts: Attempts
-    max_message_chars: int
-    wait_seconds: float
-    """How long a caller waits for a reply that is not streamed, see ``CHAT_WAIT_SECONDS``."""
-    ping_seconds: float
 
 
 class OpenAiAdapter:
@@ -44,20 +33,20 @@ class OpenAiAdapter:
         self,
         callers: Callers,
         origins: Sequence[str],
+        objects: ApiObjects,
+        directory: AssistantDirectory,
+        limits: ApiLimits,
         *,
-        max_message_chars: int,
-        wait_seconds: float,
-        max_waiting: int,
-        caller_share: float = 1.0,
-        ping_seconds: float = 5.0,
+        opens_unknown_threads: bool = False,
     ) -> None:
-        """``origins``: see ``Cors``. ``max_waiting`` and ``caller_share``: see ``SharedPlaces``."""
-        self.waiters = WaiterRegistry(max_waiting, caller_share)
+        """``origins``: see ``Cors``."""
+        self.waiters = WaiterRegistry(limits.max_waiting, limits.caller_share)
         self._callers = callers
         self._origins = origins
-        self._max_message_chars = max_message_chars
-        self._wait_seconds = wait_seconds
-        self._ping_seconds = ping_seconds
+        self._objects = objects
+        self._directory = directory
+        self._limits = limits
+        self._opens_unknown_threads = opens_unknown_threads
 
     def receive(self, request: Request) -> ParsedUpdate:  # noqa: ARG002  # no request is a message by itself
         """Raises MalformedRequest: the routes read requests, which need what is stored beside them."""
@@ -89,16 +78,8 @@ class OpenAiAdapter:
         self.waiters.close(grace_seconds)
 
     def api(self, inbox: AsyncInbox) -> Api:
-        context = ApiContext(
-            self._callers,
-            self.waiters,
-            inbox,
-            Attempts(),
-            self._max_message_chars,
-            self._wait_seconds,
-            self._ping_seconds,
-        )
+        context = ApiContext(self._callers, self.waiters, inbox, Attempts(), self._limits)
         return routes.api(self._routes(context), self._origins)
 
-    def _routes(self, context: ApiContext) -> Sequence[Route]:  # noqa: ARG002
-        return ()
+    def _routes(self, context: ApiContext) -> Sequence[Route]:
+        return assistants.routes(Room(context, self._objects, self._directory, self._opens_unknown_threads))

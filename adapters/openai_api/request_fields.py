@@ -66,7 +66,9 @@ def _path(loc: Sequence[int | str], fields: Any) -> list[str]:
     for place, part in enumerate(loc):
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and isinstance(part, int):
+        elif isinstance(value, list):
+            if not isinstance(part, int):
+                continue
             value = value[part]
         elif place < len(loc) - 1 or not isinstance(value, dict):
             continue

@@ -44,6 +44,7 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
+from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
@@ -349,7 +350,7 @@ class AssistantRunner:
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
         turn = attempt.turn
-        history = await self._history(turn)() if turn.seq > 1 or turn.options.past or turn.rounds else ()
+        history = await self._history(turn)() if turn.seq > 1 or turn.options != NO_OPTIONS else ()
         thread = await self._assistant.create_thread(history, is_kept=not turn.options.is_last)
         await _set_thread(attempt, thread, self._assistant.name)
         log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
@@ -418,7 +419,7 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
 def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
     own = turn.options.past
-    return own if own is not None else _exchanges(before)
+    return (*(own if own is not None else _exchanges(before)), *turn.options.inserted)
 
 
 def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
@@ -427,6 +428,7 @@ def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
     for each in _since_reset(turns):
         if each.options.past is not None:
             known = list(each.options.past)
+        known += each.options.inserted
         if each.reply or each.reply_files or each.calls:
             known += _exchanges_of(each)
     return tuple(known)
@@ -462,7 +464,8 @@ def _as_asked(turn: Turn) -> Turn:
 
 def _brings_history(claim: Claim) -> bool:
     """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
-    return claim.first_attempt and not claim.turn.rounds and bool(claim.turn.options.past)
+    options = claim.turn.options
+    return claim.first_attempt and not claim.turn.rounds and bool(options.past or options.inserted)
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:

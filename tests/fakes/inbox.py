@@ -7,7 +7,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -354,6 +354,14 @@ class AsyncFakeInbox:
         self._inbox.accept_all(update)
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
+        return self._inbox.get_turn(turn_id)
+
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        turns = (turn for turn in self._inbox._turns.values() if turn.message.key.platform == platform)
+        found = (turn for turn in turns if first <= turn.message.message_id <= last)
+        return max(found, key=lambda turn: turn.message.message_id, default=None)
+
+    async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
         return self._inbox.get_turn(turn_id)
 
     async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
