@@ -1,0 +1,128 @@
+"""Hands a caller's message in, waits for its turn, and cancels the turn once nobody waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from gateway.domain.errors import Conflict, GatewayError
+from gateway.domain.models import Message, PreviewEvent, Turn, TurnId
+from gateway.ports.inbox import AcceptResult, AsyncInbox
+from gateway.web.api.routes import HttpRequest
+from gateway.web.api.views import TurnUpdates
+from gateway.web.api.waiting import Waiter, WaiterRegistry
+
+SECONDS_TO_COME_BACK = 5.0
+"""How long a turn goes on whose caller has left: an SDK that lost its connection asks again within seconds."""
+DIGEST = "digest"
+"""Where the address of a message has what tells a repeated request from another one with the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A turn whose caller waits."""
+
+    turn: Turn
+    updates: TurnUpdates
+    leaving: ExitStack
+    """To be closed when the caller is answered, or has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Used on the worker's loop."""
+
+    inbox: AsyncInbox
+    waiters: WaiterRegistry
+    wait_seconds: float
+    ping_seconds: float
+    come_back_seconds: float = SECONDS_TO_COME_BACK
+    _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def accept(self, message: Message, turn_id: TurnId) -> AcceptResult:
+        """Records a message. Raises Conflict for another message under its Idempotency-Key; as ``AsyncInbox.accept``."""
+        accepted = await self.inbox.accept(message, turn_id)
+        if accepted.turn.message.address.get(DIGEST) != message.address.get(DIGEST):
+            explanation = "This Idempotency-Key was used with another body. Use a new key for a new request."
+            raise Conflict(explanation, code="idempotency_conflict")
+        return accepted
+
+    async def watch(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> Watched:
+        """Records a message and waits for its turn, which is cancelled when the caller leaves before its end.
+
+        The caller is registered first, so that no event of the turn is missed. Raises as ``accept``, and Overloaded.
+        """
+        with ExitStack() as leaving:
+            turn_id = self.inbox.new_turn_id()
+            waiter = self.waiters.register(turn_id, message.share, wants_previews=streams)
+            leaving.callback(waiter.close)
+            accepted = await self.accept(replace(message, has_waiting_caller=True), turn_id)
+            turn = accepted.turn
+            if turn.id != turn_id:
+                waiter.switch_to(turn.id)
+                turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
+            updates = self._updates(request, turn, waiter, leaving, is_local=accepted.claimed_here)
+            return Watched(turn, updates, leaving.pop_all())
+        raise AssertionError
+
+    def _updates(
+        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
+    ) -> TurnUpdates:
+        if turn.state.is_resolved:
+            return _only(turn)
+        end = _End()
+        leaving.callback(self._left, turn.id, end)
+        leaving.callback(waiter.close)  # before ``_left``, which looks for those who wait
+        leaving.callback(_close_when_disconnected(request, waiter))
+        updates = waiter.updates(
+            partial(self.inbox.get_turn, turn.id),
+            is_local=is_local,
+            max_silence=self.wait_seconds,
+            idle_interval=self.ping_seconds if waiter.wants_previews else self.wait_seconds,
+        )
+        return _noting(updates, end)
+
+    def _left(self, turn_id: TurnId, end: _End) -> None:
+        """Cancels a turn a little later, unless it was answered, somebody waits for it, or the process stops."""
+        if end.is_reached or self.waiters.is_closed:
+            return
+        task = asyncio.create_task(self._cancel_unwatched(turn_id))
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def _cancel_unwatched(self, turn_id: TurnId) -> None:
+        await asyncio.sleep(self.come_back_seconds)
+        if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
+            return
+        with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
+            self.waiters.resolve(await self.inbox.cancel_turn(turn_id))
+
+
+@dataclass
+class _End:
+    """Whether the outcome was seen."""
+
+    is_reached: bool = False
+
+
+async def _noting(updates: AsyncIterator[PreviewEvent | Turn | None], end: _End) -> TurnUpdates:
+    async for item in updates:
+        end.is_reached = end.is_reached or isinstance(item, Turn)
+        yield item
+
+
+async def _only(turn: Turn) -> TurnUpdates:
+    yield turn
+
+
+def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
+    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
+
+    async def watch() -> None:
+        await request.wait_until_disconnected()
+        waiter.close()
+
+    return asyncio.create_task(watch()).cancel
