@@ -128,6 +128,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and message.join is None
         and not (message.files or message.author_workspace)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
+        and not message.only_if_idle
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -143,5 +144,6 @@ def _as_stored(message: Message, received_by: str) -> Message:
         author_workspace="",
         stops_channel=False,
         only_if_running=False,
+        only_if_idle=False,
         max_from_author=0,
     )

@@ -244,7 +244,7 @@ set_context = (
 
 ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
-    **dict.fromkeys(("files", "made", "parts", "calls"), ()),
+    **dict.fromkeys(("files", "made", "parts", "calls", "rounds"), ()),
     "options": None,
     "address": {},
     "context": None,

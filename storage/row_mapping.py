@@ -52,6 +52,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         cost_is_estimate=row[31],
         parking=row[34],
         calls=row[36],
+        rounds=row[37],
     )
 
 
@@ -95,9 +96,15 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
 
 
 def changed_columns(
-    turn: Turn, *, with_outcome: bool, with_posted_messages: bool, with_audit_log: bool, with_context: bool
+    turn: Turn,
+    *,
+    with_outcome: bool,
+    with_posted_messages: bool,
+    with_audit_log: bool,
+    with_context: bool,
+    with_rounds: bool,
 ) -> dict[str, Any]:
-    """Returns the columns to save: the transition, plus outcome, posted messages, audit log and context if changed."""
+    """Returns the columns to save: the transition, plus those of the others that were changed."""
     columns = outcome_columns(turn) if with_outcome else progress_columns(turn)
     if with_posted_messages:
         columns["parts"] = turn.posted_messages
@@ -105,6 +112,8 @@ def changed_columns(
         columns["trail"] = turn.audit_log
     if with_context:
         columns["context"] = turn.message.context
+    if with_rounds:
+        columns["rounds"] = turn.rounds
     return columns
 
 

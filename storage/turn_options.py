@@ -11,7 +11,7 @@ from sqlalchemy import Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
+from gateway.domain.exchange import CallOutput, CallRound, Exchange, RequestedCall
 from gateway.domain.turn_options import TurnOptions
 
 
@@ -41,12 +41,30 @@ class CallsJson(TypeDecorator[Sequence[RequestedCall]]):
         return tuple(RequestedCall(**call) for call in json.loads(value)) if value else ()
 
 
+class RoundsJson(TypeDecorator[Sequence[CallRound]]):
+    """Rounds of calls as JSON; an empty text for none."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[CallRound] | None, _dialect: Dialect) -> str | None:
+        return json.dumps([asdict(each) for each in value]) if value else ""
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[CallRound, ...]:
+        return tuple(map(_round, json.loads(value))) if value else ()
+
+
+def _round(stored: Mapping[str, Any]) -> CallRound:
+    return CallRound(**{**stored, "calls": tuple(RequestedCall(**each) for each in stored["calls"])})
+
+
 def _options(stored: Mapping[str, Any]) -> TurnOptions:
     past = stored["past"]
     return TurnOptions(
         **{
             **stored,
             "functions": tuple(stored["functions"]),
+            "hosted_tools": tuple(stored.get("hosted_tools", ())),
             "outputs": tuple(CallOutput(**each) for each in stored["outputs"]),
             "past": None if past is None else tuple(map(_exchange, past)),
         }

@@ -64,7 +64,9 @@ def _path(loc: Sequence[int | str], fields: Any) -> list[str]:
     """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
     found, value = list[str](), fields
     for place, part in enumerate(loc):
-        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int):
             value = value[part]
         elif place < len(loc) - 1 or not isinstance(value, dict):
             continue

@@ -14,8 +14,8 @@ class RequestedCall:
     arguments: str
     """JSON, as the model wrote it."""
     output: str | None = None
-    """What a tool of the assistant returned that the model called beside functions of the sender; None: the sender is
-    to bring the result."""
+    """What a tool of the assistant returned that the model called beside functions of the sender, or, in a round, what
+    the sender brought; None: the sender is to bring the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +39,25 @@ class Exchange:
     """Results of the calls that the exchange before it ended with; they come before the text."""
     calls: tuple[RequestedCall, ...] = ()
     """Calls that the reply ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRound:
+    """Calls for whose outputs a turn waits in the table, or waited. Stored as JSON under these field names."""
+
+    calls: tuple[RequestedCall, ...]
+    """Each with its output once the sender has brought it."""
+    text: str = ""
+    """What the assistant said before them."""
+    requested_at: float = 0.0
+    """In seconds since the epoch, by the database's clock."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an output is still missing."""
+        return any(call.output is None for call in self.calls)
+
+    @property
+    def outputs(self) -> tuple[CallOutput, ...]:
+        """The outputs that are there."""
+        return tuple(CallOutput(call.id, call.output) for call in self.calls if call.output is not None)

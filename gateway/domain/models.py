@@ -9,8 +9,8 @@ from typing import NewType, Protocol
 from urllib.parse import quote
 
 from gateway.domain.context import ChatContext, clean_name
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
-from gateway.domain.exchange import RequestedCall
 from gateway.domain.turn_options import NO_OPTIONS, TurnOptions
 
 ThreadId = NewType("ThreadId", str)
@@ -160,6 +160,8 @@ class Message:
     """Names and quotations that go with it; None: none, or not fetched yet."""
     options: TurnOptions | None = None
     """How it is to be answered; None: as the assistant answers everybody."""
+    only_if_idle: bool = False
+    """Whether it is refused while the conversation has an unresolved turn. Not stored."""
 
     @property
     def own_text(self) -> str:
@@ -360,6 +362,8 @@ class Turn:
     """When its content was erased: message, reply and author are empty since then."""
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
+    rounds: tuple[CallRound, ...] = ()
+    """The calls that its sender ran, or is to run, oldest first."""
 
     @property
     def options(self) -> TurnOptions:
@@ -370,6 +374,11 @@ class Turn:
     def is_parked(self) -> bool:
         """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
         return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
+
+    @property
+    def awaits_outputs(self) -> bool:
+        """Whether it goes on when its sender has run the functions of its last round."""
+        return self.is_parked and bool(self.rounds) and self.rounds[-1].is_open
 
 
 @dataclass(frozen=True, slots=True)

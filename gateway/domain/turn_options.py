@@ -15,11 +15,21 @@ Json = Mapping[str, Any]
 class TurnOptions:
     """How one turn is to be answered. Stored with the turn as JSON under these field names: a retry asks the same."""
 
+    model: str = ""
+    """The model to ask; empty: the assistant's own."""
+    instructions: str | None = None
+    """In place of the assistant's own, word for word; None: those."""
     additional_instructions: str = ""
-    """What follows the instructions of the assistant."""
+    """What follows the instructions."""
     functions: tuple[Json, ...] = ()
     """Functions that the sender runs itself, each as ``name``, ``description`` and ``parameters`` (JSON Schema), and
-    ``strict`` where it said so. A call of one ends the turn."""
+    ``strict`` where it said so. A call of one ends the turn, unless it ``waits_for_outputs``."""
+    waits_for_outputs: bool = False
+    """Whether the turn waits in the table for the outputs of such calls, and then goes on."""
+    hosted_tools: tuple[Json, ...] = ()
+    """Tools that the assistant's server runs, as the Responses API writes them."""
+    only_these_tools: bool = False
+    """Whether the tools of the assistant itself are not offered."""
     parameters: Json = field(default_factory=dict)
     """Fields of a request, as Chat Completions writes them, such as ``temperature``."""
     outputs: tuple[CallOutput, ...] = ()

@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import (
     Attachment,
     AuditEvent,
@@ -82,6 +83,14 @@ class RunPostponed(Exception):
         super().__init__()
         self.wake_seconds = wake_seconds
         self.max_seconds = max_seconds
+
+
+class OutputsNeeded(Exception):
+    """The assistant goes on when the sender of the message has run these functions."""
+
+    def __init__(self, requested: CallRound) -> None:
+        super().__init__()
+        self.round = requested
 
 
 @dataclass
@@ -146,7 +155,7 @@ class AssistantRunner:
         attempt = RunAttempt(
             lease_guard=lease_guard,
             preview=PreviewDeduplicator(emit),
-            thread_id=claim.conversation.thread_id if same_backend else None,
+            thread_id=claim.conversation.thread_id if same_backend and not _brings_history(claim) else None,
             run_id=claim.turn.run_id if same_backend else None,
             attachments=attachments,
             run_started=same_backend and not claim.first_attempt,
@@ -221,7 +230,8 @@ class AssistantRunner:
     async def run_turn(self, attempt: RunAttempt) -> RunCompleted:
         """Returns the reply. Called by the turn processor.
 
-        Raises AssistantError when there is none, RunPostponed when it is to be called again later, LeaseLost.
+        Raises AssistantError when there is none; RunPostponed or OutputsNeeded when it is to be called again later;
+        LeaseLost.
         """
         match attempt.turn.message.kind:
             case MessageKind.RESET:
@@ -296,6 +306,8 @@ class AssistantRunner:
                         posting = False
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, RunCompleted):
+                        if event.calls and attempt.turn.options.waits_for_outputs:
+                            raise OutputsNeeded(CallRound(event.calls, event.text))
                         return await self._checked(attempt, event, limit)
                     elif isinstance(event, TextDelta) and limit.add(event.text):
                         break
@@ -330,14 +342,14 @@ class AssistantRunner:
         return _has_content(fitted)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
-        history = self._history(attempt.turn)
+        history, turn = self._history(attempt.turn), _as_asked(attempt.turn)
         if posting:
-            return self._assistant.run(attempt.turn, thread, history, attempt.attachments)
-        return self._assistant.resume(attempt.turn, thread, attempt.run_id, history, attempt.attachments)
+            return self._assistant.run(turn, thread, history, attempt.attachments)
+        return self._assistant.resume(turn, thread, attempt.run_id, history, attempt.attachments)
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
         turn = attempt.turn
-        history = await self._history(turn)() if turn.seq > 1 or turn.options.past else ()
+        history = await self._history(turn)() if turn.seq > 1 or turn.options.past or turn.rounds else ()
         thread = await self._assistant.create_thread(history, is_kept=not turn.options.is_last)
         await _set_thread(attempt, thread, self._assistant.name)
         log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
@@ -355,7 +367,8 @@ class AssistantRunner:
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
-            return _past_of(turn, () if turn.options.past is not None else await self._turns_before(turn))
+            before = () if turn.options.past is not None or turn.seq == 1 else await self._turns_before(turn)
+            return (*_past_of(turn, before), *_open_rounds(turn))
 
         return load
 
@@ -412,14 +425,44 @@ def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant remembers of these turns. A history that a caller sent replaces what was before it."""
     known = list[Exchange]()
     for each in _since_reset(turns):
-        message, options = each.message, each.options
-        if options.past is not None:
-            known = list(options.past)
+        if each.options.past is not None:
+            known = list(each.options.past)
         if each.reply or each.reply_files or each.calls:
-            asked = message.text_with_attachments
-            said = Exchange(asked, each.reply, message.author, message.speaker, options.outputs, each.calls)
-            known.append(said)
+            known += _exchanges_of(each)
     return tuple(known)
+
+
+def _exchanges_of(turn: Turn) -> Sequence[Exchange]:
+    """Returns a turn as exchanges: one, and one more for each round of calls that its sender ran."""
+    message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
+    said = Exchange(message.text_with_attachments, "", message.author, message.speaker)
+    for each in turn.rounds:
+        found.append(replace(said, reply=each.text, outputs=outputs, calls=_without_outputs(each)))
+        said, outputs = replace(said, text=""), each.outputs
+    return (*found, replace(said, reply=turn.reply, outputs=outputs, calls=turn.calls))
+
+
+def _open_rounds(turn: Turn) -> Sequence[Exchange]:
+    """Returns what was said of a turn before the calls whose outputs are there now."""
+    return _exchanges_of(turn)[:-1]
+
+
+def _without_outputs(requested: CallRound) -> tuple[RequestedCall, ...]:
+    return tuple(replace(call, output=None) for call in requested.calls)
+
+
+def _as_asked(turn: Turn) -> Turn:
+    """Returns a turn as the backend gets it: after a round of calls, their outputs instead of the message."""
+    if not turn.rounds:
+        return turn
+    past = None if turn.options.past is None else (*turn.options.past, *_open_rounds(turn))
+    options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
+    return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
+
+
+def _brings_history(claim: Claim) -> bool:
+    """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
+    return claim.first_attempt and not claim.turn.rounds and bool(claim.turn.options.past)
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
