@@ -17,6 +17,7 @@ from adapters.http import HttpAdapter, HttpSettings
 from adapters.http.settings import split
 from adapters.openai_api.adapter import OpenAiAdapter
 from adapters.openai_api.callers import Callers
+from adapters.openai_api.context import KeptObjects
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, logs
@@ -114,6 +115,7 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     return OpenAiAdapter(
         Callers(ApiKeys(http.keys), *limits, http.trusted_proxies),
         split(http.cors_origins),
+        KeptObjects(store.api_objects, store.file_contents),
         max_message_chars=settings.max_message_chars,
         wait_seconds=http.chat_wait_seconds,
         max_waiting=settings.max_waiting_callers,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -343,6 +344,17 @@ Index(
     sqlite_where=api_objects.c.request.is_not(None),
     postgresql_where=api_objects.c.request.is_not(None),
 )
+
+file_contents = Table(
+    "file_contents",
+    metadata,
+    Column("name", SafeText, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+"""Files that came inside of messages, until their turns have ended."""
+
+Index("file_contents_created", file_contents.c.created_at)
 
 facts = Table(
     "facts",

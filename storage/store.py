@@ -15,6 +15,7 @@ from storage.api_objects import SqlApiObjects
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
+from storage.file_contents import SqlFileContents
 from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
 from storage.queries import SqlTurnQueries
@@ -63,6 +64,7 @@ class SqlStore:
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
         self.api_objects = SqlApiObjects(database, "openai")
+        self.file_contents = SqlFileContents(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from adapters.openai_api import routes
+from adapters.openai_api import program_routes, routes
 from adapters.openai_api.callers import Callers
+from adapters.openai_api.context import ApiContext, KeptObjects
+from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import MalformedRequest
-from gateway.domain.models import PreviewEvent, Turn, TurnId
+from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.spool import Spool
 from gateway.web.api.routes import Api, Route
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
 SECONDS_BETWEEN_DELTAS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class ApiContext:
-    """What the handlers of all routes share. They run on the worker's loop."""
-
-    callers: Callers
-    waiters: WaiterRegistry
-    inbox: AsyncInbox
-    attempts: Attempts
-    max_message_chars: int
-    wait_seconds: float
-    """How long a caller waits for a reply that is not streamed, see ``CHAT_WAIT_SECONDS``."""
-    ping_seconds: float
 
 
 class OpenAiAdapter:
@@ -44,6 +32,7 @@ class OpenAiAdapter:
         self,
         callers: Callers,
         origins: Sequence[str],
+        kept: KeptObjects,
         *,
         max_message_chars: int,
         wait_seconds: float,
@@ -52,6 +41,8 @@ class OpenAiAdapter:
         ping_seconds: float = 5.0,
     ) -> None:
         """``origins``: see ``Cors``. ``max_waiting`` and ``caller_share``: see ``SharedPlaces``."""
+        self._objects = kept.objects
+        self._files = InlineFileKeeper(kept.contents)
         self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._callers = callers
         self._origins = origins
@@ -75,6 +66,10 @@ class OpenAiAdapter:
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""
         self.waiters.resolve(turn)
+        await self._files.forget(turn)
+
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        return await self._files.fetch(turn, spool)
 
     async def check(self) -> Sequence[CheckResult]:
         count = len(self._callers.keys.owners)
@@ -100,5 +95,5 @@ class OpenAiAdapter:
         )
         return routes.api(self._routes(context), self._origins)
 
-    def _routes(self, context: ApiContext) -> Sequence[Route]:  # noqa: ARG002
-        return ()
+    def _routes(self, context: ApiContext) -> Sequence[Route]:
+        return program_routes.routes(context, self._objects, self._files)

@@ -8,8 +8,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from gateway.domain.errors import Conflict, GatewayError
-from gateway.domain.models import Message, PreviewEvent, Turn, TurnId
+from adapters.openai_api.repetition import Attempts, Post
+from gateway.domain.errors import GatewayError
+from gateway.domain.models import Message, PreviewEvent, Turn, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.web.api.routes import HttpRequest
 from gateway.web.api.views import TurnUpdates
@@ -17,8 +18,6 @@ from gateway.web.api.waiting import Waiter, WaiterRegistry
 
 SECONDS_TO_COME_BACK = 5.0
 """How long a turn goes on whose caller has left: an SDK that lost its connection asks again within seconds."""
-DIGEST = "digest"
-"""Where the address of a message has what tells a repeated request from another one with the same key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +36,45 @@ class Asking:
 
     inbox: AsyncInbox
     waiters: WaiterRegistry
+    attempts: Attempts
     wait_seconds: float
     ping_seconds: float
     come_back_seconds: float = SECONDS_TO_COME_BACK
     _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def accept(self, message: Message, turn_id: TurnId) -> AcceptResult:
-        """Records a message. Raises Conflict for another message under its Idempotency-Key; as ``AsyncInbox.accept``."""
-        accepted = await self.inbox.accept(message, turn_id)
-        if accepted.turn.message.address.get(DIGEST) != message.address.get(DIGEST):
-            explanation = "This Idempotency-Key was used with another body. Use a new key for a new request."
-            raise Conflict(explanation, code="idempotency_conflict")
-        return accepted
+    async def begin(self, post: Post, message: Message) -> Turn:
+        """Records a message for which nobody waits. Raises as ``AsyncInbox.accept``."""
+        self.waiters.check_open()
+        return (await self._record(post, message, self.inbox.new_turn_id())).turn
+
+    async def cancel(self, turn: Turn) -> Turn:
+        """Cancels a turn and tells those who wait for it. Raises Conflict when it has another outcome."""
+        cancelled = await self.inbox.cancel_turn(turn.id)
+        self.waiters.resolve(cancelled)  # the worker would deliver a queued one only after those before it
+        return cancelled
+
+    async def _record(self, post: Post, message: Message, turn_id: TurnId) -> AcceptResult:
+        """Records a message, unless its request is repeated: then its turn is the one there is.
+
+        A turn that was cancelled since nobody waited for it is not what the caller asks for again.
+        """
+        async with self.attempts.turn_of(post):
+            if post.may_be_repeated:
+                earlier = await self.inbox.find_newest_turn(message.key.platform, post.first, post.last)
+                if earlier is not None and (earlier.state is not TurnState.CANCELLED or post.first == post.last):
+                    return AcceptResult(earlier, is_new=False, claimed_here=False)
+            return await self.inbox.accept(message, turn_id)
 
     async def watch(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> Watched:
         """Records a message and waits for its turn, which is cancelled when the caller leaves before its end.
 
-        The caller is registered first, so that no event of the turn is missed. Raises as ``accept``, and Overloaded.
+        The caller is registered first, so that no event of the turn is missed. Raises as ``AsyncInbox.accept``.
         """
         with ExitStack() as leaving:
             turn_id = self.inbox.new_turn_id()
             waiter = self.waiters.register(turn_id, message.share, wants_previews=streams)
             leaving.callback(waiter.close)
-            accepted = await self.accept(replace(message, has_waiting_caller=True), turn_id)
+            accepted = await self._record(post, replace(message, has_waiting_caller=True), turn_id)
             turn = accepted.turn
             if turn.id != turn_id:
                 waiter.switch_to(turn.id)
@@ -98,7 +113,7 @@ class Asking:
         if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
             return
         with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
-            self.waiters.resolve(await self.inbox.cancel_turn(turn_id))
+            await self.cancel(await self.inbox.get_turn(turn_id))
 
 
 @dataclass

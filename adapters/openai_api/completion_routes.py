@@ -82,7 +82,7 @@ class CompletionRoutes:
 
 
 def _thread(request: HttpRequest, asked: CompletionRequest) -> str:
-    """Returns the thread that a request names; "" for none. Raises InvalidRequest for what cannot be the name of one."""
+    """Returns the thread that a request names; "" for none. Raises InvalidRequest for what cannot be a name."""
     header = request.headers.get(THREAD_HEADER, "")
     named = (asked.metadata or {}).get(THREAD_FIELD, header)
     if named and not THREAD_NAME.fullmatch(named):

@@ -22,7 +22,9 @@ from gateway.domain.past import exchanges_of
 from gateway.ports.api_objects import ApiObject, ApiObjects
 from gateway.ports.inbox import AsyncInbox
 
-CONVERSATION, ITEM, DELETED = "conversation", "item", "deleted_response"
+CONVERSATION, DELETED = "conversation", "deleted_response"
+ITEM = "message"
+"""Retention deletes objects of this kind when they are old."""
 MAX_PAST_TURNS = 200
 """Turns of a thread that a response continues from its middle remembers; as the worker takes of any."""
 
@@ -104,6 +106,7 @@ class Conversations:
     # ------------------------------------------------------------ conversations
 
     async def create(self, caller: Caller, metadata: Mapping[str, str], items: Items) -> ApiObject:
+        items.stored()  # refused before anything is made
         made = ApiObject(f"conv_{secrets.token_hex(16)}", CONVERSATION, caller.owner, {"metadata": dict(metadata)})
         (stored,) = await asyncio.to_thread(self.objects.add, [made])
         await self.add_items(caller, stored, items)

@@ -64,10 +64,8 @@ def _path(loc: Sequence[int | str], fields: Any) -> list[str]:
     """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
     found, value = list[str](), fields
     for place, part in enumerate(loc):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int):
-            value = value[part]
+        if isinstance(value, dict | list) and (part in value if isinstance(value, dict) else isinstance(part, int)):
+            value = value[part]  # type: ignore[index]  # a place in a list, or a name
         elif place < len(loc) - 1 or not isinstance(value, dict):
             continue
         found.append(str(part))

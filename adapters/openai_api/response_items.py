@@ -22,12 +22,15 @@ _items: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Items as a request brings them. Raises InvalidRequest for those with files, which a conversation does not keep."""
+    """Items as a request brings them."""
 
     steps: Sequence[Step]
 
     def stored(self) -> list[dict[str, Any]]:
-        """Returns the items as they are kept and listed, each with an id."""
+        """Returns the items as they are kept and listed, each with an id.
+
+        Raises InvalidRequest for files and instructions, which a conversation does not keep.
+        """
         return [_stored(step) for step in self.steps]
 
 
@@ -42,16 +45,16 @@ def _stored(step: Step) -> dict[str, Any]:
         case Asked(content):
             _refuse_files(step, bool(content.files))
             return _message("user", "input_text", content.text)
-        case Answered(text, ()):
-            return _message("assistant", "output_text", text)
-        case Answered(_, (call, *_)):
-            fields = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
-            return _item("function_call", **fields)
+        case Answered(text, calls):
+            if not calls:
+                return _message("assistant", "output_text", text)
+            (call,) = calls
+            return _item("function_call", call_id=call.id, name=call.name, arguments=call.arguments)
         case Returned(call_id, content):
             _refuse_files(step, bool(content.files))
             return _item("function_call_output", call_id=call_id, output=content.text)
-        case Instruction(text):
-            return _message("system", "input_text", text)
+        case Instruction():
+            raise refusal(step.where, "is of the system; send it as `instructions` of a response")
 
 
 def _refuse_files(step: Step, has_files: bool) -> None:  # noqa: FBT001  # the one thing that it is about
@@ -60,8 +63,8 @@ def _refuse_files(step: Step, has_files: bool) -> None:  # noqa: FBT001  # the o
 
 
 def _message(role: str, kind: str, text: str) -> dict[str, Any]:
-    part = {"type": kind, "text": text} | ({"annotations": [], "logprobs": []} if kind == "output_text" else {})
-    return _item("message", role=role, content=[part])
+    notes: dict[str, Any] = {"annotations": [], "logprobs": []} if kind == "output_text" else {}
+    return _item("message", role=role, content=[{"type": kind, "text": text, **notes}])
 
 
 def _item(kind: str, **fields: Any) -> dict[str, Any]:

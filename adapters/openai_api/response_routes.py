@@ -13,9 +13,9 @@ from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.conversations import Conversations, Place
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
+from adapters.openai_api.item_pages import page_of
 from adapters.openai_api.models import DEFAULT, check_model
 from adapters.openai_api.outcome import calls_of, failure_of
-from adapters.openai_api.paging import read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import read_request
@@ -62,16 +62,16 @@ class ResponseRoutes:
             post = read_post(caller, request, body)
             asked = read_request(ResponseRequest, body)
             check_model(asked.model or DEFAULT, self.models)
-            continues = bool(asked.conversation_id or asked.previous_response_id)
-            said = arrange(asked.steps(), continues=continues)
+            said = arrange(asked.steps(), continues=bool(asked.conversation_id or asked.previous_response_id))
         check_length(said.text, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
-        place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
+        previous, brings_past = asked.previous_response_id or "", bool(said.history)
+        place = await self.conversations.place_of(caller, asked.conversation_id, previous, brings_past=brings_past)
         _check_continues(place, said)
         message = _message(caller, post, asked, said, place)
         message = await self.files.attached(message, said.files)
         if asked.background:
-            return await self._begin(request, post, message, asked)
+            return await self._begin(request, post, message, streams=bool(asked.stream))
         return await self._answer(request, post, message, streams=bool(asked.stream))
 
     async def show(self, request: HttpRequest) -> HttpResponse:
@@ -96,15 +96,15 @@ class ResponseRoutes:
 
     async def list_input(self, request: HttpRequest) -> HttpResponse:
         items = input_items(await self._response(request))
-        return json_response(read_page(request, default_order="desc").of(items).body())
+        return json_response(page_of(request, items))
 
     async def _response(self, request: HttpRequest) -> Turn:
         caller = self.callers.reader(request)
         return await self.conversations.response(caller, request.path_values["response_id"])
 
-    async def _begin(self, request: HttpRequest, post: Post, message: Message, asked: ResponseRequest) -> HttpResponse:
-        """Answers at once: the caller asks for the response again, or watches it from the start."""
-        if asked.stream:
+    async def _begin(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> HttpResponse:
+        """Answers at once; the caller asks for the response later. A stream shows it from its beginning."""
+        if streams:
             return await self._answer(request, post, message, streams=True)
         turn = await self.asking.begin(post, message)
         return json_response(response_body(turn))
@@ -141,7 +141,7 @@ def _message(caller: Caller, post: Post, asked: ResponseRequest, said: CallerInp
         parameters=asked.parameters(),
         outputs=said.outputs,
         past=past,
-        is_last=asked.store is False and not place.is_named,
+        is_last=asked.store is False and not asked.conversation_id,
         is_program=True,
     )
     address = {ECHO: json.dumps(_echo(asked))}
@@ -161,5 +161,3 @@ def _echo(asked: ResponseRequest) -> dict[str, Any]:
         "store": asked.store,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-

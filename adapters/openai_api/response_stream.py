@@ -66,19 +66,17 @@ class ResponseStream:
         within = {**place, "item_id": item["id"]}
         yield self._event("response.output_item.added", **place, item=begun)
         yield self._event("response.function_call_arguments.delta", **within, delta=call.arguments)
-        yield self._event(
-            "response.function_call_arguments.done", **within, name=call.name, arguments=call.arguments
-        )
+        yield self._event("response.function_call_arguments.done", **within, name=call.name, arguments=call.arguments)
         yield self._event("response.output_item.done", **place, item=item)
 
-    def _in_part(self, name: str, **fields: Any) -> str:
+    def _in_part(self, kind: str, /, **fields: Any) -> str:
         item = message_item(self._turn, "", "in_progress")["id"]
-        return self._event(name, item_id=item, output_index=0, content_index=0, **fields)
+        return self._event(kind, item_id=item, output_index=0, content_index=0, **fields)
 
-    def _event(self, name: str, **fields: Any) -> str:
+    def _event(self, kind: str, /, **fields: Any) -> str:
         self._number += 1
-        data: Mapping[str, Any] = {"type": name, "sequence_number": self._number, **fields}
-        return sse.event(data, name)
+        data: Mapping[str, Any] = {"type": kind, "sequence_number": self._number, **fields}
+        return sse.event(data, kind)
 
 
 def _last_event(turn: Turn) -> str:

@@ -1,9 +1,9 @@
-"""Responses and their items, as the Responses API returns them: developers.openai.com/api/reference/resources/responses."""
+"""Responses and their items, as their API returns them: developers.openai.com/api/reference/resources/responses."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off
@@ -115,14 +115,11 @@ def input_items(turn: Turn) -> list[Body]:
     return items
 
 
-def items_of(turns: Sequence[Turn]) -> list[Body]:
-    """Returns the items of a conversation, oldest first."""
-    answered = (turn for turn in turns if turn.erased_at is None)
-    return [
-        item
-        for turn in answered
-        for item in (*input_items(turn), *(output_items(turn) if turn.reply or turn.calls else ()))
-    ]
+def items_of_turn(turn: Turn) -> list[Body]:
+    """Returns the items that a turn added to its conversation."""
+    if turn.erased_at is not None:
+        return []
+    return [*input_items(turn), *(output_items(turn) if turn.reply or turn.calls else ())]
 
 
 def _is_completed(turn: Turn) -> bool:

@@ -86,5 +86,3 @@ async def resolved_turn(updates: TurnUpdates) -> Turn | None:
     async for item in updates:
         found = item if isinstance(item, Turn) else found
     return found
-
-

@@ -1,4 +1,4 @@
-"""What a turn's caller asks of its run, for the backends: parameters by their server's names, functions, instructions."""
+"""What a turn's caller asks of its run, for the backends: parameters by their servers' names, functions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def same(name: str) -> Translation:
 
 
 def function_schemas(options: TurnOptions, own: Iterable[Json]) -> list[Json]:
-    """Returns the schemas of all functions: the assistant's own, and the caller's, which come before one of its name."""
+    """Returns the schemas of all functions: the caller's, and the assistant's own but those of the same name."""
     return [*(schema for schema in own if schema["name"] not in options.function_names), *map(dict, options.functions)]
 
 

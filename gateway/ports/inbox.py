@@ -61,6 +61,10 @@ class AsyncInbox(Protocol):
         """Returns a turn. Raises TurnNotFound."""
         ...
 
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        """Returns the newest turn whose message id is from ``first`` to ``last``, see ``Store``."""
+        ...
+
     async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
 

@@ -274,6 +274,9 @@ class StoreInbox:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         return found
 
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        return await self._store.read(lambda store: store.find_newest_turn_by_message(platform, first, last))
+
     async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         name = ThreadId(key.channel)
         if not THREAD_ID_PATTERN.fullmatch(name):

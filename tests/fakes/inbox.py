@@ -150,6 +150,12 @@ class FakeInbox:
         except KeyError:
             raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
 
+    def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        self._check()
+        ours = (t for t in self._turns.values() if t.message.key.platform == platform)
+        found = (t for t in ours if first <= t.message.message_id <= last)
+        return max(found, key=lambda t: t.message.message_id, default=None)
+
     def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         self._check()
         with self._lock:
@@ -355,6 +361,9 @@ class AsyncFakeInbox:
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)
+
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        return self._inbox.find_newest_turn(platform, first, last)
 
     async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         return self._inbox.resolve_conversation(key, may_adopt=may_adopt)
