@@ -114,7 +114,7 @@ class CompletionRequest(BaseModel):
 
     def steps(self) -> Sequence[Step]:
         """Returns the messages. Raises InvalidRequest."""
-        return [step for number, message in enumerate(self.messages) for step in _steps(message, f"messages.{number}")]
+        return [step for number, message in enumerate(self.messages) for step in _steps(message, f"messages[{number}]")]
 
 
 def _steps(message: ChatMessage, where: str) -> Iterator[Step]:

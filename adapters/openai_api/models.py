@@ -11,14 +11,11 @@ DEFAULT = "default"
 OWNER = "gateway"
 
 
-class NoSuchModel(NoSuchObject):
-    code = "model_not_found"
-
-
 def check_model(name: str, models: Sequence[str]) -> None:
-    """Raises NoSuchModel, with the names of those that there are."""
+    """Raises NoSuchObject, with the names of those that there are."""
     if name not in models:
-        raise NoSuchModel(f"The model `{name[:100]}` does not exist. The models here are: {', '.join(models)}.")
+        message = f"The model `{name[:100]}` does not exist. The models here are: {', '.join(models)}."
+        raise NoSuchObject(message, code="unknown_model")
 
 
 def model_body(name: str) -> dict[str, Any]:

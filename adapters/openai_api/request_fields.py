@@ -43,7 +43,7 @@ def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]
     """Returns the error for the first field at fault; where it may be of several types, for the type that fits best."""
     paths = [(_path(error["loc"], fields), error) for error in errors]
     path, error = max((each for each in paths if each[0][:2] == paths[0][0][:2]), key=lambda each: len(each[0]))
-    where = ".".join(path)[:LONGEST_NAME]
+    where = _written(path)[:LONGEST_NAME]
     if error["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
         message = f"Unsupported parameter: `{where}` is not supported here. The parameters are: {known}."
@@ -60,13 +60,19 @@ def _problem(error: ErrorDetails) -> str:
     return error["msg"]
 
 
-def _path(loc: Sequence[int | str], fields: Any) -> list[str]:
+def _written(path: Sequence[int | str]) -> str:
+    """Returns the name of a field as OpenAI writes it: ``messages[0].content``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _path(loc: Sequence[int | str], fields: Any) -> list[int | str]:
     """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
-    found, value = list[str](), fields
+    found, value = list[int | str](), fields
     for place, part in enumerate(loc):
         if isinstance(value, dict | list) and (part in value if isinstance(value, dict) else isinstance(part, int)):
             value = value[part]  # type: ignore[index]  # a place in a list, or a name
         elif place < len(loc) - 1 or not isinstance(value, dict):
             continue
-        found.append(str(part))
+        found.append(part)
     return found

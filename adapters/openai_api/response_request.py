@@ -139,7 +139,7 @@ def item_steps(items: str | Sequence[InputItem], where: str) -> Sequence[Step]:
     """Returns items as steps; ``where`` names their field. Raises InvalidRequest."""
     if isinstance(items, str):
         return [Step(where, Asked(read_content(items, where)))]
-    steps = ((item, f"{where}.{number}") for number, item in enumerate(items))
+    steps = ((item, f"{where}[{number}]") for number, item in enumerate(items))
     return [_step(item, place) for item, place in steps if not isinstance(item, ReasoningItem)]
 
 

@@ -52,6 +52,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "not_found": 404,
     "overloaded": 503,
     "payload_too_large": 413,
+    "unknown_model": 404,
     "unsupported": 400,
     "unsupported_media_type": 415,
     "rate_limited": 429,

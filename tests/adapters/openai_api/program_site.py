@@ -1,0 +1,91 @@
+"""A whole gateway that serves OpenAI's API on loopback, with a fake of the assistant's server behind it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from gateway.app import Gateway, open_gateway, platforms
+from gateway.settings import Settings
+from gateway.web.connections import Limits
+from gateway.web.server import HttpServer
+from storage.store import SqlStore
+from tests.fakes.openai_server import FakeOpenAI
+
+KEY = "key-of-ann"
+OTHER_KEY = "key-of-bob"
+
+
+@dataclass(frozen=True)
+class ProgramSite:
+    """A gateway and what it asks. ``client``: the SDK, which checks every answer strictly."""
+
+    url: str
+    fake: FakeOpenAI
+    gateway: Gateway
+    client: openai.OpenAI
+
+    def other_client(self, **options: Any) -> openai.OpenAI:
+        return sdk(self.url, OTHER_KEY, **options)
+
+    def sent(self, path: str) -> list[dict[str, Any]]:
+        """Returns the bodies of the requests to the assistant's server, oldest first."""
+        return [each.body for each in self.fake.requests if each.method == "POST" and each.path == path]
+
+
+def sdk(url: str, key: str, **options: Any) -> openai.OpenAI:
+    return openai.OpenAI(
+        base_url=f"{url}/v1", api_key=key, max_retries=0, _strict_response_validation=True, timeout=20.0, **options
+    )
+
+
+@contextmanager
+def open_site(folder: Path, backend: str, **environment: str) -> Iterator[ProgramSite]:
+    """Runs a gateway on a database in ``folder``, configured without the machine's `.env`."""
+    with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        known = {
+            "ASSISTANT_BACKEND": backend,
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_MODEL": "gpt-test",
+            "OPENAI_BASE_URL": fake.base_url,
+            "GATEWAY_API_KEYS": f"{KEY},{OTHER_KEY}",
+            "ASSISTANT_INSTRUCTIONS": "You are ours.",
+            "DATABASE_URL": f"sqlite:///{folder}/program.db",
+        }
+        for name, value in (known | environment).items():
+            patch.setenv(name, value)
+        settings = Settings.load()
+        store = migrated_store(settings)
+        adapters = platforms(settings, store)
+        gateway = open_gateway(settings, adapters, store)
+        try:
+            with _serving(gateway) as url:
+                yield ProgramSite(url, fake, gateway, sdk(url, KEY))
+        finally:
+            gateway.drain(0.0)
+            gateway.close(0.5)
+
+
+def migrated_store(settings: Settings) -> SqlStore:
+    from gateway.app import open_store
+
+    return open_store(settings)
+
+
+@contextmanager
+def _serving(gateway: Gateway) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = HttpServer(gateway.web(), Limits())
+    gateway.worker.run_coroutine(server.start(listener))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        gateway.worker.run_coroutine(server.stop(0.5))
