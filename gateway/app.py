@@ -115,7 +115,7 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     return OpenAiAdapter(
         Callers(ApiKeys(http.keys), *limits, http.trusted_proxies),
         split(http.cors_origins),
-        KeptObjects(store.api_objects, store.file_contents),
+        KeptObjects(store.api_objects, store.file_contents, store),
         max_message_chars=settings.max_message_chars,
         wait_seconds=http.chat_wait_seconds,
         max_waiting=settings.max_waiting_callers,

@@ -41,7 +41,7 @@ class OpenAiAdapter:
         ping_seconds: float = 5.0,
     ) -> None:
         """``origins``: see ``Cors``. ``max_waiting`` and ``caller_share``: see ``SharedPlaces``."""
-        self._objects = kept.objects
+        self._kept = kept
         self._files = InlineFileKeeper(kept.contents)
         self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._callers = callers
@@ -96,4 +96,4 @@ class OpenAiAdapter:
         return routes.api(self._routes(context), self._origins)
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
-        return program_routes.routes(context, self._objects, self._files)
+        return program_routes.routes(context, self._kept, self._files)

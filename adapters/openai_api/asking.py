@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from adapters.openai_api.repetition import Attempts, Post
+from adapters.openai_api.settings import NAME
 from gateway.domain.errors import GatewayError
 from gateway.domain.models import Message, PreviewEvent, Turn, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult, AsyncInbox
+from gateway.ports.store import KeyValueStore
 from gateway.web.api.routes import HttpRequest
 from gateway.web.api.views import TurnUpdates
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
 SECONDS_TO_COME_BACK = 5.0
 """How long a turn goes on whose caller has left: an SDK that lost its connection asks again within seconds."""
+AWAITED_SECONDS = 600.0
+"""How long a caller that came back counts as waiting for the turn, in whichever process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,12 @@ class Asking:
     inbox: AsyncInbox
     waiters: WaiterRegistry
     attempts: Attempts
+    memory: KeyValueStore
     wait_seconds: float
     ping_seconds: float
     come_back_seconds: float = SECONDS_TO_COME_BACK
+    _name: str = field(default_factory=lambda: secrets.token_hex(8))
+    """What other processes know this one by."""
     _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def begin(self, post: Post, message: Message) -> Turn:
@@ -62,6 +70,8 @@ class Asking:
             if post.may_be_repeated:
                 earlier = await self.inbox.find_newest_turn(message.key.platform, post.first, post.last)
                 if earlier is not None and (earlier.state is not TurnState.CANCELLED or post.first == post.last):
+                    if not earlier.state.is_resolved:
+                        await self._claim_wait(earlier.id, AWAITED_SECONDS)
                     return AcceptResult(earlier, is_new=False, claimed_here=False)
             return await self.inbox.accept(message, turn_id)
 
@@ -113,7 +123,12 @@ class Asking:
         if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
             return
         with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
-            await self.cancel(await self.inbox.get_turn(turn_id))
+            if await self._claim_wait(turn_id, 1.0):
+                await self.cancel(await self.inbox.get_turn(turn_id))
+
+    async def _claim_wait(self, turn_id: TurnId, seconds: float) -> bool:
+        """Says to other processes that a turn is awaited here; returns False if it is awaited in one of them."""
+        return await asyncio.to_thread(self.memory.try_lock, f"{NAME}:awaited:{turn_id}", self._name, seconds)
 
 
 @dataclass

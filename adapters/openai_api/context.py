@@ -9,6 +9,7 @@ from adapters.openai_api.repetition import Attempts
 from gateway.ports.api_objects import ApiObjects
 from gateway.ports.file_contents import FileContents
 from gateway.ports.inbox import AsyncInbox
+from gateway.ports.store import KeyValueStore
 from gateway.web.api.waiting import WaiterRegistry
 
 
@@ -18,6 +19,7 @@ class KeptObjects:
 
     objects: ApiObjects
     contents: FileContents
+    memory: KeyValueStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.completion_routes import CompletionRoutes
-from adapters.openai_api.context import ApiContext
+from adapters.openai_api.context import ApiContext, KeptObjects
 from adapters.openai_api.conversation_routes import ConversationRoutes
 from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.inline_files import InlineFileKeeper
@@ -14,13 +14,14 @@ from adapters.openai_api.model_routes import ModelRoutes
 from adapters.openai_api.models import DEFAULT
 from adapters.openai_api.request_body import BodyReader
 from adapters.openai_api.response_routes import ResponseRoutes
-from gateway.ports.api_objects import ApiObjects
 from gateway.web.api.routes import Route
 
 
-def routes(context: ApiContext, objects: ApiObjects, files: InlineFileKeeper) -> Sequence[Route]:
-    asking = Asking(context.inbox, context.waiters, context.attempts, context.wait_seconds, context.ping_seconds)
-    conversations, models, bodies = Conversations(context.inbox, objects), (DEFAULT,), BodyReader()
+def routes(context: ApiContext, kept: KeptObjects, files: InlineFileKeeper) -> Sequence[Route]:
+    asking = Asking(
+        context.inbox, context.waiters, context.attempts, kept.memory, context.wait_seconds, context.ping_seconds
+    )
+    conversations, models, bodies = Conversations(context.inbox, kept.objects), (DEFAULT,), BodyReader()
     shared = (context.callers, asking, bodies, files)
     return (
         *CompletionRoutes(*shared, models, context.max_message_chars).routes(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from adapters.openai_api.content_parts import Text
 from adapters.openai_api.errors import InvalidRequest
@@ -19,6 +19,30 @@ Metadata = Annotated[
     dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
 ]
 """developers.openai.com/api/reference: 16 pairs, names of 64 characters, values of 512."""
+
+FORMATS = ("text", "json_object", "json_schema")
+CHOICES = ("none", "auto", "required")
+
+
+def _known_format(given: dict[str, Any]) -> dict[str, Any]:
+    schema = given.get("json_schema")
+    if given.get("type") not in FORMATS:
+        raise PydanticCustomError("format", f"its `type` must be one of {', '.join(FORMATS)}")
+    if given["type"] == "json_schema" and not (isinstance(schema, dict) and isinstance(schema.get("name"), str)):
+        raise PydanticCustomError("format", "it must have `json_schema` with a `name`")
+    return given
+
+
+def _known_choice(given: str | dict[str, Any]) -> str | dict[str, Any]:
+    named = given.get("function") if isinstance(given, dict) and given.get("type") == "function" else None
+    if given not in CHOICES and not (isinstance(named, dict) and isinstance(named.get("name"), str)):
+        raise PydanticCustomError("choice", f"it must be one of {', '.join(CHOICES)}, or name a function")
+    return given
+
+
+ResponseFormat = Annotated[dict[str, Any], AfterValidator(_known_format)]
+ToolChoice = Annotated[str | dict[str, Any], AfterValidator(_known_choice)]
+"""As Chat Completions writes them."""
 
 M = TypeVar("M", bound=BaseModel)
 LONGEST_NAME = 100

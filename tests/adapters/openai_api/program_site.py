@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,10 @@ from typing import Any
 import openai
 import pytest
 
-from gateway.app import Gateway, open_gateway, platforms
+from gateway.app import Gateway, open_gateway, open_store, platforms
 from gateway.settings import Settings
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer
-from storage.store import SqlStore
 from tests.fakes.openai_server import FakeOpenAI
 
 KEY = "key-of-ann"
@@ -35,9 +35,23 @@ class ProgramSite:
     def other_client(self, **options: Any) -> openai.OpenAI:
         return sdk(self.url, OTHER_KEY, **options)
 
-    def sent(self, path: str) -> list[dict[str, Any]]:
-        """Returns the bodies of the requests to the assistant's server, oldest first."""
-        return [each.body for each in self.fake.requests if each.method == "POST" and each.path == path]
+    def count(self, table: str) -> int:
+        """Returns how many rows a table has."""
+        with closing(sqlite3.connect(self.gateway.store.location)) as database:
+            found: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  # of the test
+        return found
+
+    def sent(self) -> dict[str, Any]:
+        """Returns the newest request to the model."""
+        path = "/chat/completions" if self.gateway.assistant.name == "chat" else "/responses"
+        body: dict[str, Any] = self.fake.posts(path)[-1].body
+        return body
+
+    def said(self) -> list[Any]:
+        """Returns what the newest request to the model has as messages, or as input."""
+        body = self.sent()
+        found: list[Any] = body["messages"] if "messages" in body else body["input"]
+        return found
 
 
 def sdk(url: str, key: str, **options: Any) -> openai.OpenAI:
@@ -63,7 +77,7 @@ def open_site(folder: Path, backend: str, **environment: str) -> Iterator[Progra
         for name, value in (known | environment).items():
             patch.setenv(name, value)
         settings = Settings.load()
-        store = migrated_store(settings)
+        store = open_store(settings)
         adapters = platforms(settings, store)
         gateway = open_gateway(settings, adapters, store)
         try:
@@ -72,12 +86,6 @@ def open_site(folder: Path, backend: str, **environment: str) -> Iterator[Progra
         finally:
             gateway.drain(0.0)
             gateway.close(0.5)
-
-
-def migrated_store(settings: Settings) -> SqlStore:
-    from gateway.app import open_store
-
-    return open_store(settings)
 
 
 @contextmanager
