@@ -103,7 +103,9 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     return HttpAdapter(
         load(HttpSettings),
         store,
+        store.uploads,
         max_message_chars=max_chars,
+        max_message_file_bytes=settings.max_message_file_bytes,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
     )
@@ -115,7 +117,7 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     return OpenAiAdapter(
         Callers(ApiKeys(http.keys), *limits, http.trusted_proxies),
         split(http.cors_origins),
-        KeptObjects(store.api_objects, store.file_contents, store),
+        KeptObjects(store.api_objects, store.uploads, store),
         max_message_chars=settings.max_message_chars,
         wait_seconds=http.chat_wait_seconds,
         max_waiting=settings.max_waiting_callers,
@@ -353,7 +355,15 @@ def open_gateway(
         caller_share=settings.max_caller_share,
     )
     inbox = StoreInbox(
-        async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
+        async_store,
+        assistant,
+        worker,
+        gatekeeper,
+        backpressure,
+        metrics,
+        tracer,
+        spool,
+        max_backlog=settings.max_backlog,
     )
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)

@@ -345,17 +345,6 @@ Index(
     postgresql_where=api_objects.c.request.is_not(None),
 )
 
-file_contents = Table(
-    "file_contents",
-    metadata,
-    Column("name", SafeText, primary_key=True),
-    Column("content", LargeBinary, nullable=False),
-    Column("created_at", Double, nullable=False),
-)
-"""Files that came inside of messages, until their turns have ended."""
-
-Index("file_contents_created", file_contents.c.created_at)
-
 facts = Table(
     "facts",
     metadata,
@@ -378,6 +367,22 @@ unparsed_updates = Table(
 )
 
 Index("unparsed_updates_received", unparsed_updates.c.received_at)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", SafeText),
+    Column("seq", Integer),
+    Column("platform", SafeText, nullable=False),
+    Column("message_id", SafeText, nullable=False),
+    Column("piece", LargeBinary, nullable=False),
+    Column("received_at", Double, nullable=False),
+    PrimaryKeyConstraint("upload_id", "seq", name="uploads_one_each"),
+)
+"""Files that came with a message, in pieces. The message may be recorded later, or never."""
+
+Index("uploads_of_message", uploads.c.platform, uploads.c.message_id)
+Index("uploads_received", uploads.c.received_at)
 
 limits = Table(
     "limits",

@@ -42,7 +42,7 @@ class OpenAiAdapter:
     ) -> None:
         """``origins``: see ``Cors``. ``max_waiting`` and ``caller_share``: see ``SharedPlaces``."""
         self._kept = kept
-        self._files = InlineFileKeeper(kept.contents)
+        self._files = InlineFileKeeper(kept.uploads)
         self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._callers = callers
         self._origins = origins

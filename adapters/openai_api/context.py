@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.repetition import Attempts
 from gateway.ports.api_objects import ApiObjects
-from gateway.ports.file_contents import FileContents
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.store import KeyValueStore
+from gateway.ports.uploads import Uploads
 from gateway.web.api.waiting import WaiterRegistry
 
 
@@ -18,7 +18,7 @@ class KeptObjects:
     """What the database keeps beside the turns."""
 
     objects: ApiObjects
-    contents: FileContents
+    uploads: Uploads
     memory: KeyValueStore
 
 

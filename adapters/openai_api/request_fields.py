@@ -66,7 +66,8 @@ def as_parameters(request: BaseModel, names: Iterable[str]) -> dict[str, Any]:
 def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]) -> InvalidRequest:
     """Returns the error for the first field at fault; where it may be of several types, for the type that fits best."""
     paths = [(_path(error["loc"], fields), error) for error in errors]
-    path, error = max((each for each in paths if each[0][:2] == paths[0][0][:2]), key=lambda each: len(each[0]))
+    of_field = [each for each in paths if each[0][:1] == paths[0][0][:1]]
+    path, error = max(of_field, key=lambda each: (len(each[0]), each[0][-1:] == ["type"]))
     where = _written(path)[:LONGEST_NAME]
     if error["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +32,15 @@ class ProgramSite:
     fake: FakeOpenAI
     gateway: Gateway
     client: openai.OpenAI
+    database: Path
 
     def other_client(self, **options: Any) -> openai.OpenAI:
         return sdk(self.url, OTHER_KEY, **options)
 
     def count(self, table: str) -> int:
         """Returns how many rows a table has."""
-        with closing(sqlite3.connect(self.gateway.store.location)) as database:
-            found: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  # of the test
+        with closing(sqlite3.connect(self.database)) as database:
+            found: int = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # of the test
         return found
 
     def sent(self) -> dict[str, Any]:
@@ -52,6 +54,14 @@ class ProgramSite:
         body = self.sent()
         found: list[Any] = body["messages"] if "messages" in body else body["input"]
         return found
+
+
+def until(what: Callable[[], object]) -> None:
+    """Waits for something that happens after the answer."""
+    end = time.monotonic() + 10.0
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def sdk(url: str, key: str, **options: Any) -> openai.OpenAI:
@@ -82,7 +92,7 @@ def open_site(folder: Path, backend: str, **environment: str) -> Iterator[Progra
         gateway = open_gateway(settings, adapters, store)
         try:
             with _serving(gateway) as url:
-                yield ProgramSite(url, fake, gateway, sdk(url, KEY))
+                yield ProgramSite(url, fake, gateway, sdk(url, KEY), folder / "program.db")
         finally:
             gateway.drain(0.0)
             gateway.close(0.5)

@@ -10,10 +10,10 @@ from typing import Any
 import openai
 import pytest
 
-from tests.adapters.openai_api.program_site import KEY, ProgramSite, open_site
+from tests.adapters.openai_api.program_site import KEY, ProgramSite, open_site, until
 from tests.fakes.openai_server import CallTool, Fail, Incomplete, Say
 
-USER = {"role": "user", "content": "Hello"}
+USER: Any = {"role": "user", "content": "Hello"}
 WEATHER: Any = {
     "type": "function",
     "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
@@ -78,7 +78,7 @@ def test_functions_of_the_caller_come_back_as_calls_and_their_results_go_on(site
     site.fake.script(CallTool("weather", {"city": "Paris"}), Say("Sunny in Paris."))
     if stream:
         with site.client.chat.completions.stream(model="default", messages=[USER], tools=[WEATHER]) as events:
-            called = events.until_done().get_final_completion().choices[0]
+            called: Any = events.until_done().get_final_completion().choices[0]
     else:
         called = ask(site, USER, tools=[WEATHER]).choices[0]
     assert called.finish_reason == "tool_calls"
@@ -142,7 +142,7 @@ def test_pictures_are_attached_those_of_earlier_messages_too(site: ProgramSite) 
     sent = json.dumps(site.said())
     assert sent.count(url) == 1
     assert "What colour?\\n[attached: image.png]" in sent
-    assert site.count("file_contents") == 0
+    until(lambda: site.count("uploads") == 0)
 
 
 def test_a_named_thread_is_joined(site: ProgramSite) -> None:
@@ -187,7 +187,7 @@ def test_models_are_the_assistants(site: ProgramSite) -> None:
     assert [model.id for model in site.client.models.list()] == ["default"]
     assert site.client.models.retrieve("default").owned_by == "gateway"
     with pytest.raises(openai.NotFoundError, match="The models here are: default") as caught:
-        site.client.chat.completions.create(model="gpt-9", messages=[USER])  # type: ignore[list-item]  # a message
+        site.client.chat.completions.create(model="gpt-9", messages=[USER])
     assert caught.value.code == "model_not_found"
 
 
