@@ -16,8 +16,10 @@ from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.http.settings import split
 from adapters.openai_api.adapter import OpenAiAdapter
+from adapters.openai_api.assistants.directory import AssistantDirectory, ConfiguredAssistant
 from adapters.openai_api.callers import Callers
-from adapters.openai_api.context import KeptObjects
+from adapters.openai_api.context import ApiLimits, KeptObjects
+from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, logs
@@ -64,7 +66,16 @@ from storage import migrations
 from storage.store import SqlStore
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
+    *(
+        Settings,
+        HttpSettings,
+        OpenAiApiSettings,
+        SlackSettings,
+        TelegramSettings,
+        DiscordSettings,
+        ChatPageSettings,
+        AdminSettings,
+    ),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
 )
 """All settings classes."""
@@ -112,17 +123,30 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
 
 
 def _build_openai(settings: Settings, store: SqlStore, load: Load) -> Adapter:
-    http = load(HttpSettings)
+    http, own = load(HttpSettings), load(OpenAiApiSettings)
     limits = RequestLimit(http.chat_requests_per_minute, store), CallLimit(http.chat_reads_per_minute)
+    directory = AssistantDirectory(_configured_assistants(settings), store.api_objects, split(own.v1_models))
     return OpenAiAdapter(
         Callers(ApiKeys(http.keys), *limits, http.trusted_proxies),
         split(http.cors_origins),
         KeptObjects(store.api_objects, store.uploads, store),
-        max_message_chars=settings.max_message_chars,
-        wait_seconds=http.chat_wait_seconds,
-        max_waiting=settings.max_waiting_callers,
-        caller_share=settings.max_caller_share,
+        directory,
+        ApiLimits(
+            settings.max_message_chars,
+            settings.max_waiting_callers,
+            settings.max_caller_share,
+            http.chat_wait_seconds,
+        ),
+        opens_unknown_threads=own.v1_unknown_threads == "open",
     )
+
+
+def _configured_assistants(settings: Settings) -> Sequence[ConfiguredAssistant]:
+    """Returns the assistants that OpenAI's API shows, the default one first."""
+    aliases = (settings.assistant_id,) if settings.assistant_id else ()
+    hosted = {"code_interpreter", "file_search"} if settings.backend == "responses" else set()
+    model = settings.openai_model or settings.backend
+    return (ConfiguredAssistant("default", aliases, settings.assistant_name, model, frozenset(hosted)),)
 
 
 def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:

@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.domain.models import ConversationKey
+from gateway.domain.errors import Conflict
+from gateway.domain.models import ConversationKey, TurnId
 from gateway.ports.api_objects import ApiObject, ThreadState
 from storage import row_mapping, sql
 from storage.database import Database
-from storage.schema import SafeText, api_objects, conversations, storable
-from storage.sql import C, clock
+from storage.schema import SafeText, api_objects, conversations, storable, turns
+from storage.sql import C, T, clock
 
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
 NO_LIMIT = 2**31 - 1
@@ -56,7 +57,10 @@ _take_places = (
     .values(tail=O.tail + bindparam("count"))
     .returning(O.tail)
 )
-_turns_of = select(C.tail).where(sql.IS_KEY)
+_turns_of = select(C.id, C.head, C.tail).where(sql.IS_KEY)
+_state_of = select(T.state).where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+_address_of = select(T.address).where(T.id == bindparam("turn"), T.erased_at.is_(None)).with_for_update()
+_set_address = update(turns).where(T.id == bindparam("turn")).values(address=bindparam("known", type_=T.address.type))
 _ownerless = (O.owner == "", O.kind.in_((THREAD, ASSISTANT)))
 _count_ownerless = select(func.count()).where(*_ownerless)
 _ownerless_conversation = (C.workspace == "", C.platform == bindparam("on"))
@@ -94,22 +98,38 @@ class SqlApiObjects:
             _insert(connection, objects)
             return _fetch(connection, objects)
 
-    def add_messages(self, thread: ApiObject, messages: Sequence[ApiObject]) -> Sequence[ApiObject] | None:
+    def add_messages(
+        self, thread: ApiObject, messages: Sequence[ApiObject], *, opens: bool = False
+    ) -> Sequence[ApiObject] | None:
         with self._database.transaction() as connection:
             parameters = {"name": thread.id, "of": thread.owner, "count": len(messages)}
+            if opens:
+                _insert(connection, [thread])
             tail = connection.execute(_take_places, parameters).scalar()
-            turns = connection.execute(_turns_of, self._key(thread.owner, thread.id)).scalar()
+            turns = self._resolved_turns(connection, thread)
             if tail is None:
-                if turns is None:
+                if turns == 0:
                     return None
                 _insert(connection, [thread])
-                tail = connection.execute(_take_places, parameters).scalar_one()
+                tail = connection.execute(_take_places, parameters).scalar()
+                if tail is None:  # the id is another owner's
+                    return None
             first = tail - len(messages) + 1
-            placed = [
-                replace(each, position=place, turns=turns or 0) for place, each in enumerate(messages, start=first)
-            ]
+            placed = [replace(each, position=place, turns=turns) for place, each in enumerate(messages, start=first)]
             _insert(connection, placed)
             return _fetch(connection, placed)
+
+    def _resolved_turns(self, connection: Connection, thread: ApiObject) -> int:
+        """Returns how many turns a thread has. Raises Conflict if the newest one is unresolved."""
+        found = connection.execute(_turns_of, self._key(thread.owner, thread.id)).first()
+        if found is None:
+            return 0
+        conversation, head, tail = found
+        if head < tail:
+            state = connection.execute(_state_of, {"conversation": conversation, "place": tail}).scalar()
+            if state is None or not state.is_resolved:
+                raise Conflict("The conversation has an unresolved turn.", code="conversation_busy")
+        return int(tail)
 
     # ---------------------------------------------------------------- reading
 
@@ -160,6 +180,12 @@ class SqlApiObjects:
     def replace_body(self, object_id: str, body: Mapping[str, Any]) -> bool:
         with self._database.single_write() as connection:
             return connection.execute(_replace, {"name": object_id, "content": _json(body)}).rowcount > 0
+
+    def set_address(self, turn_id: TurnId, name: str, value: str) -> None:
+        with self._database.transaction() as connection:
+            row = connection.execute(_address_of, {"turn": turn_id}).first()
+            if row is not None:
+                connection.execute(_set_address, {"turn": turn_id, "known": {**row[0], name: value}})
 
     def delete(self, object_id: str) -> bool:
         with self._database.single_write() as connection:

@@ -66,6 +66,7 @@ def _options(stored: Mapping[str, Any]) -> TurnOptions:
             "functions": tuple(stored["functions"]),
             "hosted_tools": tuple(stored.get("hosted_tools", ())),
             "outputs": tuple(CallOutput(**each) for each in stored["outputs"]),
+            "inserted": tuple(map(_exchange, stored.get("inserted", ()))),
             "past": None if past is None else tuple(map(_exchange, past)),
         }
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from adapters.openai_api import program_routes, routes
+from adapters.openai_api import assistants, program_routes, routes
+from adapters.openai_api.assistants.directory import AssistantDirectory
+from adapters.openai_api.assistants.room import Room
 from adapters.openai_api.callers import Callers
-from adapters.openai_api.context import ApiContext, KeptObjects
+from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
@@ -33,22 +35,20 @@ class OpenAiAdapter:
         callers: Callers,
         origins: Sequence[str],
         kept: KeptObjects,
+        directory: AssistantDirectory,
+        limits: ApiLimits,
         *,
-        max_message_chars: int,
-        wait_seconds: float,
-        max_waiting: int,
-        caller_share: float = 1.0,
-        ping_seconds: float = 5.0,
+        opens_unknown_threads: bool = False,
     ) -> None:
-        """``origins``: see ``Cors``. ``max_waiting`` and ``caller_share``: see ``SharedPlaces``."""
+        """``origins``: see ``Cors``."""
+        self.waiters = WaiterRegistry(limits.max_waiting, limits.caller_share)
         self._kept = kept
         self._files = InlineFileKeeper(kept.uploads)
-        self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._callers = callers
         self._origins = origins
-        self._max_message_chars = max_message_chars
-        self._wait_seconds = wait_seconds
-        self._ping_seconds = ping_seconds
+        self._directory = directory
+        self._limits = limits
+        self._opens_unknown_threads = opens_unknown_threads
 
     def receive(self, request: Request) -> ParsedUpdate:  # noqa: ARG002  # no request is a message by itself
         """Raises MalformedRequest: the routes read requests, which need what is stored beside them."""
@@ -84,16 +84,9 @@ class OpenAiAdapter:
         self.waiters.close(grace_seconds)
 
     def api(self, inbox: AsyncInbox) -> Api:
-        context = ApiContext(
-            self._callers,
-            self.waiters,
-            inbox,
-            Attempts(),
-            self._max_message_chars,
-            self._wait_seconds,
-            self._ping_seconds,
-        )
+        context = ApiContext(self._callers, self.waiters, inbox, Attempts(), self._limits)
         return routes.api(self._routes(context), self._origins)
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
-        return program_routes.routes(context, self._kept, self._files)
+        room = Room(context, self._kept.objects, self._directory, self._opens_unknown_threads)
+        return (*assistants.routes(room), *program_routes.routes(context, self._kept, self._files, self._directory))

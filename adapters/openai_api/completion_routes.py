@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.openai_api.asking import Asking
+from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.completion_request import CompletionRequest
 from adapters.openai_api.completion_view import CompletionStream, completion_response
@@ -40,7 +41,7 @@ class CompletionRoutes:
     asking: Asking
     bodies: BodyReader
     files: InlineFileKeeper
-    models: Sequence[str]
+    directory: AssistantDirectory
     max_message_chars: int
 
     def routes(self) -> Sequence[Route]:
@@ -52,7 +53,7 @@ class CompletionRoutes:
             post = read_post(caller, request, body)
             asked = read_request(CompletionRequest, body)
             model = asked.model or request.path_values.get("deployment", "")
-            check_model(model, self.models)
+            check_model(model, self.directory)
             said = arrange(asked.steps())
         check_length(said.text, self.max_message_chars, "messages")
         await self.callers.count_message(caller)

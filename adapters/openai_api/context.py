@@ -1,4 +1,4 @@
-"""What the handlers of all routes share."""
+"""What the handlers of all routes of OpenAI's API share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,25 @@ class KeptObjects:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """What callers may send, and how long they may wait."""
+
+    max_message_chars: int
+    max_waiting: int
+    """With ``caller_share``: see ``SharedPlaces``."""
+    caller_share: float = 1.0
+    wait_seconds: float = 120.0
+    """How long a caller waits without hearing anything, see ``CHAT_WAIT_SECONDS``."""
+    ping_seconds: float = 5.0
+    """The longest time that a stream sends nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiContext:
-    """What the handlers of all routes share. They run on the worker's loop."""
+    """They run on the worker's loop."""
 
     callers: Callers
     waiters: WaiterRegistry
     inbox: AsyncInbox
     attempts: Attempts
-    max_message_chars: int
-    wait_seconds: float
-    """How long a caller waits for a reply that is not streamed, see ``CHAT_WAIT_SECONDS``."""
-    ping_seconds: float
+    limits: ApiLimits

@@ -12,7 +12,7 @@ from adapters.openai_api.asking import Asking
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
-from adapters.openai_api.item_pages import page_of
+from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.request_body import SMALL_BYTES
 from adapters.openai_api.request_fields import Metadata, read_request
 from adapters.openai_api.response_items import Items
@@ -99,7 +99,7 @@ class ConversationRoutes:
         return json_response(page)
 
     async def list_items(self, request: HttpRequest) -> HttpResponse:
-        return json_response(page_of(request, await self._items(request)))
+        return json_response(paged(await self._items(request), read_page(request)))
 
     async def show_item(self, request: HttpRequest) -> HttpResponse:
         name = request.path_values["item_id"]

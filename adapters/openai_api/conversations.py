@@ -36,8 +36,10 @@ class Place:
     key: ConversationKey
     newest: Turn | None = None
     """The turn that the response follows; None: there is none."""
-    past: tuple[Exchange, ...] = ()
-    """What was said before, if not what the turns of the thread have."""
+    past: tuple[Exchange, ...] | None = None
+    """What was said before, if that is not what the turns of the thread have."""
+    added: tuple[Exchange, ...] = ()
+    """What was said since the newest turn and is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +51,25 @@ class Conversations:
 
     # ------------------------------------------------------------ where a response is to be
 
-    async def place_of(self, caller: Caller, conversation: str, previous: str, *, brings_past: bool) -> Place:
-        """Returns where a response is to be. ``brings_past``: its request says more than one message.
-
-        Raises InvalidRequest, NoSuchObject.
-        """
+    async def place_of(self, caller: Caller, conversation: str, previous: str) -> Place:
+        """Returns where a response is to be. Raises InvalidRequest, NoSuchObject."""
         if conversation and previous:
             raise refusal("conversation", "cannot be sent together with `previous_response_id`")
         if conversation:
-            return await self._in_conversation(caller, conversation, brings_past=brings_past)
+            return await self._in_conversation(caller, conversation)
         if previous:
-            return await self._after(caller, previous, brings_past=brings_past)
+            return await self._after(caller, previous)
         return Place(_key(caller, f"responses_{secrets.token_hex(12)}"))
 
-    async def _in_conversation(self, caller: Caller, name: str, *, brings_past: bool) -> Place:
+    async def _in_conversation(self, caller: Caller, name: str) -> Place:
         await self.find(caller, name)
         key = _key(caller, name)
-        turns = await self._turns(key, MAX_PAST_TURNS if brings_past else 1)
+        turns = await self._turns(key, 1)
         newest = turns[-1] if turns else None
         added = await self._items(name, turns_from=newest.seq if newest else 0)
-        if not added and not brings_past:
-            return Place(key, newest)
-        turns = turns if brings_past else await self._turns(key, MAX_PAST_TURNS)
-        return Place(key, newest, (*exchanges_of(turns), *exchanges_of_items(added)))
+        return Place(key, newest, added=exchanges_of_items(added))
 
-    async def _after(self, caller: Caller, previous: str, *, brings_past: bool) -> Place:
+    async def _after(self, caller: Caller, previous: str) -> Place:
         try:
             turn = await self.response(caller, previous)
         except NoSuchObject:
@@ -82,10 +78,10 @@ class Conversations:
                 param="previous_response_id",
                 code="previous_response_not_found",
             ) from None
-        turns = await self._turns(turn.message.key, MAX_PAST_TURNS, before=turn.seq + 1)
         newest = await self._turns(turn.message.key, 1)
         if newest and newest[-1].id == turn.id:
-            return Place(turn.message.key, turn, exchanges_of(turns) if brings_past else ())
+            return Place(turn.message.key, turn)
+        turns = await self._turns(turn.message.key, MAX_PAST_TURNS, before=turn.seq + 1)
         return Place(_key(caller, f"responses_{secrets.token_hex(12)}"), turn, exchanges_of(turns))
 
     async def response(self, caller: Caller, identity: str) -> Turn:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.errors import NoSuchObject
 
 DEFAULT = "default"
 OWNER = "gateway"
 
 
-def check_model(name: str, models: Sequence[str]) -> None:
+def check_model(name: str, directory: AssistantDirectory) -> None:
     """Raises NoSuchObject, with the names of those that there are."""
-    if name not in models:
-        message = f"The model `{name[:100]}` does not exist. The models here are: {', '.join(models)}."
+    if not directory.is_configured(name):
+        message = f"The model `{name[:100]}` does not exist. The models here are: {', '.join(directory.names)}."
         raise NoSuchObject(message, code="unknown_model")
 
 

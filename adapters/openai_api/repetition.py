@@ -16,6 +16,7 @@ from hashlib import sha256
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest
+from gateway.domain.errors import Conflict
 from gateway.web.api.routes import HttpRequest
 
 SECONDS = 60.0
@@ -24,6 +25,7 @@ DIGEST_LENGTH = 32
 TIME_LENGTH = 16
 RANDOM_LENGTH = 8
 KEY_LENGTH = 255
+KEY_MARK = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,18 @@ class Post:
     may_be_repeated: bool
     """Whether an earlier attempt may have arrived, so that its effect is to be looked for."""
 
+    def check_same(self, earlier: str) -> None:
+        """Raises Conflict if the attempt of this name used the same Idempotency-Key for another body."""
+        if earlier.startswith(KEY_MARK) and earlier != self.name:
+            explanation = "This Idempotency-Key was used with another body. Use a new key for a new request."
+            raise Conflict(explanation, code="idempotency_conflict")
+
 
 def read_post(caller: Caller, request: HttpRequest, body: bytes) -> Post:
     """Raises InvalidRequest for an Idempotency-Key that is none."""
     key = request.headers.get("idempotency-key")
     if key is not None:
-        return _by_key(caller, request, key)
+        return _by_key(caller, request, key, body)
     digest = _digest(caller.owner or caller.name, request.path, body.decode("latin-1"))
     now = time.time()
     name = digest + _time(now) + secrets.token_hex(RANDOM_LENGTH // 2)
@@ -54,11 +62,12 @@ def read_post(caller: Caller, request: HttpRequest, body: bytes) -> Post:
     return Post(name, since, digest + "f" * (TIME_LENGTH + RANDOM_LENGTH), repeats not in ("", "0"))
 
 
-def _by_key(caller: Caller, request: HttpRequest, key: str) -> Post:
+def _by_key(caller: Caller, request: HttpRequest, key: str, body: bytes) -> Post:
     if not key or len(key) > KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise InvalidRequest("An Idempotency-Key has 1 to 255 printable ASCII characters.", param="Idempotency-Key")
-    name = f"key{_digest(caller.owner or caller.name, request.path, key)}"
-    return Post(name, name, name, may_be_repeated=True)
+    known = KEY_MARK + _digest(caller.owner or caller.name, request.path, key)
+    name = known + sha256(body).hexdigest()[:DIGEST_LENGTH]
+    return Post(name, known + "0" * DIGEST_LENGTH, known + "f" * DIGEST_LENGTH, may_be_repeated=True)
 
 
 def _digest(*parts: str) -> str:

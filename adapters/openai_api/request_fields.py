@@ -95,8 +95,12 @@ def _path(loc: Sequence[int | str], fields: Any) -> list[int | str]:
     """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
     found, value = list[int | str](), fields
     for place, part in enumerate(loc):
-        if isinstance(value, dict | list) and (part in value if isinstance(value, dict) else isinstance(part, int)):
-            value = value[part]  # type: ignore[index]  # a place in a list, or a name
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list):
+            if not isinstance(part, int):
+                continue
+            value = value[part]
         elif place < len(loc) - 1 or not isinstance(value, dict):
             continue
         found.append(part)

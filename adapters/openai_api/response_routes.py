@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.openai_api.asking import Asking
+from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.conversations import Conversations, Place
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
-from adapters.openai_api.item_pages import page_of
 from adapters.openai_api.models import DEFAULT, check_model
 from adapters.openai_api.outcome import calls_of, failure_of
+from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import read_request
@@ -44,7 +45,7 @@ class ResponseRoutes:
     bodies: BodyReader
     files: InlineFileKeeper
     conversations: Conversations
-    models: Sequence[str]
+    directory: AssistantDirectory
     max_message_chars: int
 
     def routes(self) -> Sequence[Route]:
@@ -61,12 +62,11 @@ class ResponseRoutes:
         async with self.bodies.reading(request) as body:
             post = read_post(caller, request, body)
             asked = read_request(ResponseRequest, body)
-            check_model(asked.model or DEFAULT, self.models)
+            check_model(asked.model or DEFAULT, self.directory)
             said = arrange(asked.steps(), continues=bool(asked.conversation_id or asked.previous_response_id))
         check_length(said.text, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
-        previous, brings_past = asked.previous_response_id or "", bool(said.history)
-        place = await self.conversations.place_of(caller, asked.conversation_id, previous, brings_past=brings_past)
+        place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
         _check_continues(place, said)
         message = _message(caller, post, asked, said, place)
         message = await self.files.attached(message, said.files)
@@ -96,7 +96,7 @@ class ResponseRoutes:
 
     async def list_input(self, request: HttpRequest) -> HttpResponse:
         items = input_items(await self._response(request))
-        return json_response(page_of(request, items))
+        return json_response(paged(items, read_page(request)))
 
     async def _response(self, request: HttpRequest) -> Turn:
         caller = self.callers.reader(request)
@@ -134,13 +134,13 @@ def _check_continues(place: Place, said: CallerInput) -> None:
 
 def _message(caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, place: Place) -> Message:
     instructions = "\n\n".join(filter(None, [asked.instructions, said.instructions]))
-    past = (*place.past, *said.history) if place.past or said.history else None
     options = TurnOptions(
         additional_instructions=instructions,
         functions=asked.functions(),
         parameters=asked.parameters(),
         outputs=said.outputs,
-        past=past,
+        past=place.past,
+        inserted=(*place.added, *said.history),
         is_last=asked.store is False and not asked.conversation_id,
         is_program=True,
     )

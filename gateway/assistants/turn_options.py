@@ -1,4 +1,4 @@
-"""What a turn's caller asks of its run, for the backends: parameters by their servers' names, functions."""
+"""What a turn's caller asks of its run, for the backends: parameters by their server's names, and functions."""
 
 from __future__ import annotations
 
@@ -58,8 +58,10 @@ def same(name: str) -> Translation:
 
 
 def function_schemas(options: TurnOptions, own: Iterable[Json]) -> list[Json]:
-    """Returns the schemas of all functions: the caller's, and the assistant's own but those of the same name."""
-    return [*(schema for schema in own if schema["name"] not in options.function_names), *map(dict, options.functions)]
+    """Returns the schemas of all functions: the assistant's own, and the caller's, which replace any of their names."""
+    offered = () if options.only_these_tools else own
+    names = options.function_names
+    return [*(schema for schema in offered if schema["name"] not in names), *map(dict, options.functions)]
 
 
 def of_caller(options: TurnOptions, calls: Iterable[FunctionCall]) -> tuple[RequestedCall, ...]:

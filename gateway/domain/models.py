@@ -341,7 +341,7 @@ class Turn:
     reply_files: tuple[File, ...] = ()
     """Files that the assistant created for the reply."""
     calls: tuple[RequestedCall, ...] = ()
-    """Calls that the reply ends with of its sender's functions: their results come with the next message."""
+    """Calls of the caller's functions that the reply ends with: their results come with the caller's next message."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
     model: str = ""

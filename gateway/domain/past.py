@@ -15,6 +15,7 @@ def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
     for each in _since_reset(turns):
         if each.options.past is not None:
             known = list(each.options.past)
+        known += each.options.inserted
         if each.reply or each.reply_files or each.calls:
             known += _exchanges_of_turn(each)
     return tuple(known)

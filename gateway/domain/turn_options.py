@@ -36,6 +36,8 @@ class TurnOptions:
     """Results of the calls that the turn before ended with."""
     past: tuple[Exchange, ...] | None = None
     """What was said before, in place of what the conversation has; None: what it has."""
+    inserted: tuple[Exchange, ...] = ()
+    """What was said after the turns before this one and is none of them."""
     is_last: bool = False
     """Whether no turn follows it in its conversation, as its sender brings the past each time: then no thread is kept
     for it where the server does without."""

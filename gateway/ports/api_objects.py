@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.domain.models import Conversation, Turn
+from gateway.domain.models import Conversation, Turn, TurnId
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,13 @@ class ApiObjects(Protocol):
         """Adds objects; an id that is there already stays as it is. Returns them as they are stored, in order."""
         ...
 
-    def add_messages(self, thread: ApiObject, messages: Sequence[ApiObject]) -> Sequence[ApiObject] | None:
+    def add_messages(
+        self, thread: ApiObject, messages: Sequence[ApiObject], *, opens: bool = False
+    ) -> Sequence[ApiObject] | None:
         """Adds messages to the end of a thread, as ``add``, in one transaction.
 
-        Makes the thread, which may have only turns, as ``thread`` is. Returns None if there is no such thread of its
-        owner at all.
+        Makes the thread as ``thread`` is if it has only turns, or if it ``opens``. Returns None if there is no such
+        thread of its owner at all. Raises Conflict (``conversation_busy``) while a turn of it is unresolved.
         """
         ...
 
@@ -66,6 +68,10 @@ class ApiObjects(Protocol):
 
     def replace_body(self, object_id: str, body: Mapping[str, Any]) -> bool:
         """Returns False if there is no such object."""
+        ...
+
+    def set_address(self, turn_id: TurnId, name: str, value: str) -> None:
+        """Sets one value of the address of a turn, unless its content is erased."""
         ...
 
     def delete(self, object_id: str) -> bool:

@@ -45,6 +45,7 @@ from gateway.domain.models import (
     UsageCounted,
 )
 from gateway.domain.past import exchanges_of, open_rounds
+from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
@@ -350,7 +351,7 @@ class AssistantRunner:
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
         turn = attempt.turn
-        history = await self._history(turn)() if turn.seq > 1 or turn.options.past or turn.rounds else ()
+        history = await self._history(turn)() if turn.seq > 1 or turn.options != NO_OPTIONS else ()
         thread = await self._assistant.create_thread(history, is_kept=not turn.options.is_last)
         await _set_thread(attempt, thread, self._assistant.name)
         log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
@@ -419,7 +420,7 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
 def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
     own = turn.options.past
-    return own if own is not None else exchanges_of(before)
+    return (*(own if own is not None else exchanges_of(before)), *turn.options.inserted)
 
 
 def _as_asked(turn: Turn) -> Turn:
@@ -433,7 +434,8 @@ def _as_asked(turn: Turn) -> Turn:
 
 def _brings_history(claim: Claim) -> bool:
     """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
-    return claim.first_attempt and not claim.turn.rounds and bool(claim.turn.options.past)
+    options = claim.turn.options
+    return claim.first_attempt and not claim.turn.rounds and bool(options.past or options.inserted)
 
 
 def _has_content(answer: RunCompleted) -> RunCompleted:

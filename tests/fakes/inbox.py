@@ -7,7 +7,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -367,6 +367,9 @@ class AsyncFakeInbox:
 
     async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
         return self._inbox.find_newest_turn(platform, first, last)
+
+    async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
+        return self._inbox.get_turn(turn_id)
 
     async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         return self._inbox.resolve_conversation(key, may_adopt=may_adopt)

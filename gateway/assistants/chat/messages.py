@@ -80,7 +80,7 @@ class RequestBuilder:
         messages += map(self._without_refused, tool_messages)
         instructions = instructions_for(turn, self._instructions.for_message(turn.message))
         arranged = self._arranged(messages, instructions)
-        body: Json = {"model": self._model, "messages": arranged}
+        body: Json = {"model": options.model or self._model, "messages": arranged}
         body[STREAM] = self._stream and STREAM not in self._limits
         from_caller = translated(options, self._parameters, "chat")
         body |= from_caller

@@ -75,7 +75,7 @@ class ServerResponses:
         return learned and not any(feature in self._limits for feature in state.file_features)
 
     def _body(self, state: ResponseRunState, items: list[Json]) -> Json:
-        body: Json = {"model": self._config.model, "input": state.to_input(items)}
+        body: Json = {"model": state.turn.options.model or self._config.model, "input": state.to_input(items)}
         body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
@@ -107,7 +107,8 @@ class ServerResponses:
             if options.functions:
                 raise unsupported("`tools`", "responses, and the model takes none")
             return []
-        hosted = () if Feature.HOSTED_TOOLS in self._limits else self._config.hosted_tools
+        own = () if Feature.HOSTED_TOOLS in self._limits or options.only_these_tools else self._config.hosted_tools
+        hosted = (*own, *map(dict, options.hosted_tools))
         functions = function_schemas(options, self._functions)
         return [*hosted, *({"type": "function", "strict": False, **schema} for schema in functions)]
 

@@ -290,7 +290,10 @@ class ThreadsBackend:
             raise unsupported("`tools`", self.name)
         body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
         body |= translated(options, PARAMETERS, self.name)
-        if self._instructions.is_template and not self._assistant.is_configured:
+        if options.model:
+            body["model"] = options.model
+        is_own = self._instructions.is_template and not self._assistant.is_configured
+        if is_own or options.instructions is not None:
             body["instructions"] = self._instructions.for_message(state.turn.message)
         if note := instructions_for(state.turn, ""):
             body["additional_instructions"] = note
