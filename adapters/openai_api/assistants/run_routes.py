@@ -180,13 +180,12 @@ class RunRoutes:
     async def cancel(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
         is_repeated = request.headers.get("x-stainless-retry-count", "0") != "0"
+        if turn.state.is_resolved and not (is_repeated and turn.state is TurnState.CANCELLED):
+            raise _not_cancellable(turn)
         try:
-            if turn.state.is_resolved and not (is_repeated and turn.state is TurnState.CANCELLED):
-                raise Conflict
             turn = await self.room.api.inbox.cancel_turn(turn.id)
-        except Conflict:
-            turn = await self.room.api.inbox.get_turn(turn.id)
-            raise InvalidRequest(f"Cannot cancel run with status '{status_of(turn)}'.") from None
+        except Conflict:  # it has ended just now
+            raise _not_cancellable(await self.room.api.inbox.get_turn(turn.id)) from None
         self.room.api.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
         return json_response(run_view(turn))
 
@@ -286,6 +285,10 @@ def _check_outputs(turn: Turn, outputs: dict[str, str]) -> None:
         unknown = ", ".join(sorted(outputs.keys() - expected))[:200] or "none"
         explanation = f"Expected tool outputs for all calls of the run. Missing: {missing}; unknown: {unknown}."
         raise InvalidRequest(explanation, param="tool_outputs")
+
+
+def _not_cancellable(turn: Turn) -> InvalidRequest:
+    return InvalidRequest(f"Cannot cancel run with status '{status_of(turn)}'.")
 
 
 def _active(thread: str, turn: Turn | None) -> InvalidRequest:

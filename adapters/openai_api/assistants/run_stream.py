@@ -121,8 +121,11 @@ class RunStream:
         details = step["step_details"]
         yield event("thread.run.step.created", {**step, "step_details": {**details, "tool_calls": []}})
         yield event("thread.run.step.in_progress", {**step, "step_details": {**details, "tool_calls": []}})
-        calls = [{"index": number, **call} for number, call in enumerate(details["tool_calls"])]
-        yield _step_delta(step["id"], calls)
+        for number, call in enumerate(details["tool_calls"]):
+            opened = {**call["function"], "arguments": ""}
+            yield _step_delta(step["id"], [{"index": number, **call, "function": opened}])
+            more = {"index": number, "type": "function", "function": {"arguments": call["function"]["arguments"]}}
+            yield _step_delta(step["id"], [more])
 
     def _hosted(self, call: ToolCall) -> Iterator[str]:
         """Yields what a tool of the server does, as far as the API has a form for it."""
@@ -141,7 +144,9 @@ class RunStream:
             step = step_view(self.turn, name, details, "in_progress", at, None)
             yield event("thread.run.step.created", step)
             yield event("thread.run.step.in_progress", step)
-            yield _step_delta(name, [_delta_of(shown)])
+            yield _step_delta(name, [_delta_of({**shown, CODE_INTERPRETER: {"input": "", "outputs": []}})])
+            if call.input:  # the SDK's handler hears of a call first, and of what follows as its deltas
+                yield _step_delta(name, [_delta_of(shown)])
             return
         if outputs:
             yield _step_delta(name, [_delta_of({**shown, CODE_INTERPRETER: {"outputs": outputs}})])

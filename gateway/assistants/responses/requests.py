@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -30,6 +30,9 @@ from gateway.tools import ToolBox
 
 MAX_QUEUED_SECONDS = 120.0
 INSTRUCTIONS, STREAM = "instructions", "stream"
+
+
+CODE_OUTPUTS: Json = {"include": ["code_interpreter_call.outputs"]}
 
 
 class ServerResponses:
@@ -70,7 +73,7 @@ class ServerResponses:
             Feature.STORED: is_local(state.thread_id) and Feature.STORED not in self._limits,
         }
         features = state.file_features.union(feature for feature, is_used in used.items() if is_used)
-        fields = [name for name in (*self._optional, INSTRUCTIONS, STREAM) if body.get(name)]
+        fields = [name for name in {*self._optional, *CODE_OUTPUTS, INSTRUCTIONS, STREAM} if body.get(name)]
         learned = self._limits.learn(error, features=features, fields=fields)
         return learned and not any(feature in self._limits for feature in state.file_features)
 
@@ -93,6 +96,8 @@ class ServerResponses:
         if state.since_message and body.get(FORCED_CHOICE) != "none":
             body.pop(FORCED_CHOICE, None)  # the model has called: forced again and again it would never answer
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
+        if _runs_code(state.turn.options.hosted_tools):
+            optional |= CODE_OUTPUTS
         body |= {name: value for name, value in optional.items() if name not in self._limits}
         return self._not_stored(body) if Feature.STORED in self._limits else body
 
@@ -187,6 +192,8 @@ def _optional_fields(config: AssistantConfig) -> Json:
     fields: Json = {"background": True, "truncation": "auto", "store": True, "metadata": {}}
     if config.stream:
         fields["stream_options"] = {"include_obfuscation": False}  # saves bytes; the connection is encrypted already
-    if any(tool.get("type") == "code_interpreter" for tool in config.hosted_tools):
-        fields["include"] = ["code_interpreter_call.outputs"]
-    return fields
+    return fields | (CODE_OUTPUTS if _runs_code(config.hosted_tools) else {})
+
+
+def _runs_code(tools: Sequence[Json]) -> bool:
+    return any(tool.get("type") == "code_interpreter" for tool in tools)

@@ -69,6 +69,7 @@ def open_api(database_url: str, *, keys: str = "key-one, key-two", **environment
             **({"GATEWAY_API_KEYS": keys} if keys else {}),
             **environment,
         }
+        patch.delenv("GATEWAY_API_KEYS", raising=False)  # that of another gateway of the same process
         for name, value in given.items():
             patch.setenv(name, value)
         settings, store = Settings.load(), SqlStore(database_url)
