@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import GatewayError
@@ -19,8 +20,6 @@ from gateway.web.api.routes import HttpRequest
 from gateway.web.api.views import TurnUpdates
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
-SECONDS_TO_COME_BACK = 5.0
-"""How long a turn goes on whose caller has left: an SDK that lost its connection asks again within seconds."""
 AWAITED_SECONDS = 600.0
 """How long a caller that came back counts as waiting for the turn, in whichever process."""
 
@@ -43,9 +42,7 @@ class Asking:
     waiters: WaiterRegistry
     attempts: Attempts
     memory: KeyValueStore
-    wait_seconds: float
-    ping_seconds: float
-    come_back_seconds: float = SECONDS_TO_COME_BACK
+    limits: ApiLimits
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
     """What other processes know this one by."""
     _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
@@ -105,8 +102,8 @@ class Asking:
         updates = waiter.updates(
             partial(self.inbox.get_turn, turn.id),
             is_local=is_local,
-            max_silence=self.wait_seconds,
-            idle_interval=self.ping_seconds if waiter.wants_previews else self.wait_seconds,
+            max_silence=self.limits.wait_seconds,
+            idle_interval=self.limits.ping_seconds if waiter.wants_previews else self.limits.wait_seconds,
         )
         return _noting(updates, end)
 
@@ -119,7 +116,7 @@ class Asking:
         task.add_done_callback(self._cancelling.discard)
 
     async def _cancel_unwatched(self, turn_id: TurnId) -> None:
-        await asyncio.sleep(self.come_back_seconds)
+        await asyncio.sleep(self.limits.come_back_seconds)
         if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
             return
         with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody

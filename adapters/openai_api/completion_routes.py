@@ -73,7 +73,7 @@ class CompletionRoutes:
         if asked.stream:
             with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
             stream = CompletionStream(watched.turn, model, with_usage)
-            events = turn_events(watched.turn, watched.updates, stream, ping_seconds=self.asking.ping_seconds)
+            events = turn_events(watched.turn, watched.updates, stream, ping_seconds=self.asking.limits.ping_seconds)
             return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=watched.leaving.close)
         with watched.leaving:
             turn = await resolved_turn(watched.updates)

@@ -34,6 +34,8 @@ class ApiLimits:
     """How long a caller waits without hearing anything, see ``CHAT_WAIT_SECONDS``."""
     ping_seconds: float = 5.0
     """The longest time that a stream sends nothing."""
+    come_back_seconds: float = 5.0
+    """How long a turn goes on whose caller has left: an SDK that lost its connection asks again within seconds."""
 
 
 @dataclass(frozen=True, slots=True)

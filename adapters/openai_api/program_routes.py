@@ -21,9 +21,7 @@ def routes(
     context: ApiContext, kept: KeptObjects, files: InlineFileKeeper, directory: AssistantDirectory
 ) -> Sequence[Route]:
     limits = context.limits
-    asking = Asking(
-        context.inbox, context.waiters, context.attempts, kept.memory, limits.wait_seconds, limits.ping_seconds
-    )
+    asking = Asking(context.inbox, context.waiters, context.attempts, kept.memory, limits)
     conversations, bodies, most = Conversations(context.inbox, kept.objects), BodyReader(), limits.max_message_chars
     shared = (context.callers, asking, bodies, files)
     return (

@@ -113,7 +113,7 @@ class ResponseRoutes:
         watched = await self.asking.watch(request, post, message, streams=streams)
         if streams:
             stream = ResponseStream(watched.turn)
-            events = turn_events(watched.turn, watched.updates, stream, ping_seconds=self.asking.ping_seconds)
+            events = turn_events(watched.turn, watched.updates, stream, ping_seconds=self.asking.limits.ping_seconds)
             return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=watched.leaving.close)
         with watched.leaving:
             turn = await resolved_turn(watched.updates)

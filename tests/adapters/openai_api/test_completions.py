@@ -24,8 +24,8 @@ PNG = base64.b64decode(
 
 
 @pytest.fixture(scope="module", params=["chat", "responses"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProgramSite]:
-    with open_site(tmp_path_factory.mktemp("program"), request.param) as opened:
+def site(request: pytest.FixtureRequest, sqlite_module_url: str) -> Iterator[ProgramSite]:
+    with open_site(sqlite_module_url, request.param) as opened:
         yield opened
 
 
@@ -124,7 +124,7 @@ def test_parameters_reach_the_server(site: ProgramSite) -> None:
 
 
 def test_what_the_backend_has_not_is_refused_by_name(site: ProgramSite) -> None:
-    if site.gateway.assistant.name == "chat":
+    if site.backend == "chat":
         assert ask(site, USER, seed=3).choices
         return
     error = refused(site, USER, seed=3)
@@ -146,16 +146,16 @@ def test_pictures_are_attached_those_of_earlier_messages_too(site: ProgramSite) 
 
 
 def test_a_named_thread_is_joined(site: ProgramSite) -> None:
-    ask(site, {"role": "user", "content": "I am Ann"}, extra_headers={"X-Thread-Id": "of-ann"})
+    ask(site, {"role": "user", "content": "I am Ann"}, extra_headers={"X-Thread-Id": f"of-ann-{site.backend}"})
     repeated = [USER, {"role": "assistant", "content": "what the program thinks was said"}]
-    answer = ask(site, *repeated, {"role": "user", "content": "Who?"}, metadata={"thread_id": "of-ann"})
+    answer = ask(site, *repeated, {"role": "user", "content": "Who?"}, metadata={"thread_id": f"of-ann-{site.backend}"})
     assert answer.choices[0].message.content == "You said: Who?"
-    if site.gateway.assistant.name == "chat":
+    if site.backend == "chat":
         assert [each["content"] for each in site.said()][1:] == ["I am Ann", "You said: I am Ann", "Who?"]
     else:
         assert site.sent()["conversation"]
-    others = site.other_client().chat.completions.create(
-        model="default", messages=[USER], extra_headers={"X-Thread-Id": "of-ann"}
+    others = site.other_client.chat.completions.create(
+        model="default", messages=[USER], extra_headers={"X-Thread-Id": f"of-ann-{site.backend}"}
     )
     assert others.choices
     assert "I am Ann" not in json.dumps(site.said())
@@ -178,7 +178,7 @@ def test_a_failure_has_openais_form(site: ProgramSite) -> None:
 
 
 def test_azures_client_is_answered(site: ProgramSite) -> None:
-    azure = openai.AzureOpenAI(azure_endpoint=site.url, api_key=KEY, api_version="2024-10-21", max_retries=0)
+    azure = openai.AzureOpenAI(azure_endpoint=site.api.base_url, api_key=KEY, api_version="2024-10-21", max_retries=0)
     answer = azure.chat.completions.create(model="default", messages=[{"role": "user", "content": "Hi"}])
     assert answer.choices[0].message.content == "You said: Hi"
 
@@ -192,7 +192,7 @@ def test_models_are_the_assistants(site: ProgramSite) -> None:
 
 
 def test_a_wrong_key_is_refused(site: ProgramSite) -> None:
-    stranger = openai.OpenAI(base_url=f"{site.url}/v1", api_key="wrong", max_retries=0)
+    stranger = openai.OpenAI(base_url=f"{site.api.base_url}/v1", api_key="wrong", max_retries=0)
     with pytest.raises(openai.AuthenticationError):
         stranger.models.list()
 

@@ -27,8 +27,8 @@ TEXT_EVENTS = [
 
 
 @pytest.fixture(scope="module", params=["chat", "responses"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProgramSite]:
-    with open_site(tmp_path_factory.mktemp("program"), request.param) as opened:
+def site(request: pytest.FixtureRequest, sqlite_module_url: str) -> Iterator[ProgramSite]:
+    with open_site(sqlite_module_url, request.param) as opened:
         yield opened
 
 
@@ -43,7 +43,7 @@ def call_of(response: Any) -> ResponseFunctionToolCall:
 
 def remembers(site: ProgramSite, *texts: str) -> bool:
     """Whether the newest request carries exactly these texts of users, or a thread at the server does."""
-    if site.gateway.assistant.name == "chat":
+    if site.backend == "chat":
         return [each["content"] for each in site.said() if each["role"] == "user"] == list(texts)
     return site.fake.user_texts(site.sent()["conversation"]) == list(texts)
 
@@ -126,7 +126,7 @@ def test_functions_of_the_caller_are_called_and_answered(site: ProgramSite, stre
     assert answer.output_text == "Rain in Rome."
     assert "rain" in json.dumps(site.said())
     ask(site, "Thanks", **after(answer))
-    if site.gateway.assistant.name == "chat":
+    if site.backend == "chat":
         assert [each["role"] for each in site.said()] == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
@@ -200,7 +200,7 @@ def test_who_may_see_a_response(site: ProgramSite) -> None:
     kept, not_kept, deleted = ask(site, "one"), ask(site, "two", store=False), ask(site, "three")
     site.client.responses.delete(deleted.id)
     for client, identity in (
-        (site.other_client(), kept.id),
+        (site.other_client, kept.id),
         (site.client, not_kept.id),
         (site.client, deleted.id),
         (site.client, "resp_nonsense"),
