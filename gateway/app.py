@@ -18,7 +18,7 @@ from adapters.http.settings import split
 from adapters.openai_api.adapter import OpenAiAdapter
 from adapters.openai_api.assistants.directory import AssistantDirectory, ConfiguredAssistant
 from adapters.openai_api.callers import Callers
-from adapters.openai_api.context import ApiLimits
+from adapters.openai_api.context import ApiLimits, KeptObjects
 from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
@@ -114,7 +114,9 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     return HttpAdapter(
         load(HttpSettings),
         store,
+        store.uploads,
         max_message_chars=max_chars,
+        max_message_file_bytes=settings.max_message_file_bytes,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
     )
@@ -127,7 +129,7 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     return OpenAiAdapter(
         Callers(ApiKeys(http.keys), *limits, http.trusted_proxies),
         split(http.cors_origins),
-        store.api_objects,
+        KeptObjects(store.api_objects, store.uploads, store),
         directory,
         ApiLimits(
             settings.max_message_chars,
@@ -377,7 +379,15 @@ def open_gateway(
         caller_share=settings.max_caller_share,
     )
     inbox = StoreInbox(
-        async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
+        async_store,
+        assistant,
+        worker,
+        gatekeeper,
+        backpressure,
+        metrics,
+        tracer,
+        spool,
+        max_backlog=settings.max_backlog,
     )
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -366,6 +367,22 @@ unparsed_updates = Table(
 )
 
 Index("unparsed_updates_received", unparsed_updates.c.received_at)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", SafeText),
+    Column("seq", Integer),
+    Column("platform", SafeText, nullable=False),
+    Column("message_id", SafeText, nullable=False),
+    Column("piece", LargeBinary, nullable=False),
+    Column("received_at", Double, nullable=False),
+    PrimaryKeyConstraint("upload_id", "seq", name="uploads_one_each"),
+)
+"""Files that came with a message, in pieces. The message may be recorded later, or never."""
+
+Index("uploads_of_message", uploads.c.platform, uploads.c.message_id)
+Index("uploads_received", uploads.c.received_at)
 
 limits = Table(
     "limits",

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from adapters.openai_api import assistants, routes
+from adapters.openai_api import assistants, program_routes, routes
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.room import Room
 from adapters.openai_api.callers import Callers
-from adapters.openai_api.context import ApiContext, ApiLimits
+from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
+from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import MalformedRequest
-from gateway.domain.models import PreviewEvent, Turn, TurnId
-from gateway.ports.api_objects import ApiObjects
+from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.spool import Spool
 from gateway.web.api.routes import Api, Route
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
@@ -33,7 +34,7 @@ class OpenAiAdapter:
         self,
         callers: Callers,
         origins: Sequence[str],
-        objects: ApiObjects,
+        kept: KeptObjects,
         directory: AssistantDirectory,
         limits: ApiLimits,
         *,
@@ -41,9 +42,10 @@ class OpenAiAdapter:
     ) -> None:
         """``origins``: see ``Cors``."""
         self.waiters = WaiterRegistry(limits.max_waiting, limits.caller_share)
+        self._kept = kept
+        self._files = InlineFileKeeper(kept.uploads)
         self._callers = callers
         self._origins = origins
-        self._objects = objects
         self._directory = directory
         self._limits = limits
         self._opens_unknown_threads = opens_unknown_threads
@@ -64,6 +66,10 @@ class OpenAiAdapter:
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""
         self.waiters.resolve(turn)
+        await self._files.forget(turn)
+
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        return await self._files.fetch(turn, spool)
 
     async def check(self) -> Sequence[CheckResult]:
         count = len(self._callers.keys.owners)
@@ -82,4 +88,5 @@ class OpenAiAdapter:
         return routes.api(self._routes(context), self._origins)
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
-        return assistants.routes(Room(context, self._objects, self._directory, self._opens_unknown_threads))
+        room = Room(context, self._kept.objects, self._directory, self._opens_unknown_threads)
+        return (*assistants.routes(room), *program_routes.routes(context, self._kept, self._files, self._directory))

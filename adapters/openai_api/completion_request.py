@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.openai_api.content_parts import Content, Text, read_content, refusal
-from adapters.openai_api.request_fields import Metadata, Penalty, Share, Temperature, as_parameters
+from adapters.openai_api.request_fields import (
+    Metadata,
+    Penalty,
+    ResponseFormat,
+    Share,
+    Temperature,
+    ToolChoice,
+    as_parameters,
+)
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.turn_options import Json
@@ -73,7 +81,7 @@ class CompletionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    model: Annotated[Text, Field(min_length=1)]
+    model: Text | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -86,9 +94,9 @@ class CompletionRequest(BaseModel):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, float] | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
     tools: list[FunctionTool] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
@@ -114,7 +122,7 @@ class CompletionRequest(BaseModel):
 
     def steps(self) -> Sequence[Step]:
         """Returns the messages. Raises InvalidRequest."""
-        return [step for number, message in enumerate(self.messages) for step in _steps(message, f"messages.{number}")]
+        return [step for number, message in enumerate(self.messages) for step in _steps(message, f"messages[{number}]")]
 
 
 def _steps(message: ChatMessage, where: str) -> Iterator[Step]:

@@ -125,7 +125,7 @@ def read_content(content: Content | None, where: str) -> ReadContent:
             case RefusalPart():
                 texts.append(part.refusal)
             case _:
-                files.append(_read_file(part, f"{where}.{number}"))
+                files.append(_read_file(part, f"{where}[{number}]"))
     return ReadContent("\n".join(texts), tuple(files))
 
 

@@ -20,6 +20,7 @@ TYPES: Mapping[int, str] = {
 """The type of an error, by its status; of any other status: ``invalid_request_error``."""
 CODES: Mapping[str, str] = {
     "not_found": "",
+    "unknown_model": "model_not_found",
     "unauthorized": "invalid_api_key",
     "rate_limited": "rate_limit_exceeded",
     "caller_queue_full": "rate_limit_exceeded",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from adapters.openai_api.content_parts import Text
 from adapters.openai_api.errors import InvalidRequest
@@ -19,6 +19,30 @@ Metadata = Annotated[
     dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
 ]
 """developers.openai.com/api/reference: 16 pairs, names of 64 characters, values of 512."""
+
+FORMATS = ("text", "json_object", "json_schema")
+CHOICES = ("none", "auto", "required")
+
+
+def _known_format(given: dict[str, Any]) -> dict[str, Any]:
+    schema = given.get("json_schema")
+    if given.get("type") not in FORMATS:
+        raise PydanticCustomError("format", f"its `type` must be one of {', '.join(FORMATS)}")
+    if given["type"] == "json_schema" and not (isinstance(schema, dict) and isinstance(schema.get("name"), str)):
+        raise PydanticCustomError("format", "it must have `json_schema` with a `name`")
+    return given
+
+
+def _known_choice(given: str | dict[str, Any]) -> str | dict[str, Any]:
+    named = given.get("function") if isinstance(given, dict) and given.get("type") == "function" else None
+    if given not in CHOICES and not (isinstance(named, dict) and isinstance(named.get("name"), str)):
+        raise PydanticCustomError("choice", f"it must be one of {', '.join(CHOICES)}, or name a function")
+    return given
+
+
+ResponseFormat = Annotated[dict[str, Any], AfterValidator(_known_format)]
+ToolChoice = Annotated[str | dict[str, Any], AfterValidator(_known_choice)]
+"""As Chat Completions writes them."""
 
 M = TypeVar("M", bound=BaseModel)
 LONGEST_NAME = 100
@@ -42,8 +66,9 @@ def as_parameters(request: BaseModel, names: Iterable[str]) -> dict[str, Any]:
 def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]) -> InvalidRequest:
     """Returns the error for the first field at fault; where it may be of several types, for the type that fits best."""
     paths = [(_path(error["loc"], fields), error) for error in errors]
-    path, error = max((each for each in paths if each[0][:2] == paths[0][0][:2]), key=lambda each: len(each[0]))
-    where = ".".join(path)[:LONGEST_NAME]
+    of_field = [each for each in paths if each[0][:1] == paths[0][0][:1]]
+    path, error = max(of_field, key=lambda each: (len(each[0]), each[0][-1:] == ["type"]))
+    where = _written(path)[:LONGEST_NAME]
     if error["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
         message = f"Unsupported parameter: `{where}` is not supported here. The parameters are: {known}."
@@ -60,9 +85,15 @@ def _problem(error: ErrorDetails) -> str:
     return error["msg"]
 
 
-def _path(loc: Sequence[int | str], fields: Any) -> list[str]:
+def _written(path: Sequence[int | str]) -> str:
+    """Returns the name of a field as OpenAI writes it: ``messages[0].content``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _path(loc: Sequence[int | str], fields: Any) -> list[int | str]:
     """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
-    found, value = list[str](), fields
+    found, value = list[int | str](), fields
     for place, part in enumerate(loc):
         if isinstance(value, dict) and part in value:
             value = value[part]
@@ -72,5 +103,5 @@ def _path(loc: Sequence[int | str], fields: Any) -> list[str]:
             value = value[part]
         elif place < len(loc) - 1 or not isinstance(value, dict):
             continue
-        found.append(str(part))
+        found.append(part)
     return found

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from adapters.openai_api.completion_request import FunctionSchema, Ignoring
 from adapters.openai_api.content_parts import Content, Text, read_content, refusal
-from adapters.openai_api.request_fields import Metadata, Share, Temperature, as_parameters
+from adapters.openai_api.request_fields import CHOICES, Metadata, Share, Temperature, as_parameters
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.turn_options import Json
@@ -139,7 +139,7 @@ def item_steps(items: str | Sequence[InputItem], where: str) -> Sequence[Step]:
     """Returns items as steps; ``where`` names their field. Raises InvalidRequest."""
     if isinstance(items, str):
         return [Step(where, Asked(read_content(items, where)))]
-    steps = ((item, f"{where}.{number}") for number, item in enumerate(items))
+    steps = ((item, f"{where}[{number}]") for number, item in enumerate(items))
     return [_step(item, place) for item, place in steps if not isinstance(item, ReasoningItem)]
 
 
@@ -160,14 +160,16 @@ def _step(item: MessageItem | FunctionCallItem | FunctionCallOutputItem, where: 
 def _response_format(given: dict[str, Any] | None) -> dict[str, Any] | None:
     if given is None or given.get("type") == "text":
         return None
-    if given.get("type") != "json_schema":
-        return given
+    if given.get("type") == "json_object":
+        return {"type": "json_object"}
+    if given.get("type") != "json_schema" or not isinstance(given.get("name"), str):
+        raise refusal("text.format", "must be of type text, json_object, or json_schema with a `name`")
     return {"type": "json_schema", "json_schema": {name: value for name, value in given.items() if name != "type"}}
 
 
 def _tool_choice(given: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
-    if not isinstance(given, dict):
+    if given in (None, *CHOICES):
         return given
-    if given.get("type") != "function" or not isinstance(given.get("name"), str):
+    if not isinstance(given, dict) or given.get("type") != "function" or not isinstance(given.get("name"), str):
         raise refusal("tool_choice", 'must be "none", "auto", "required", or name a function of `tools`')
     return {"type": "function", "function": {"name": given["name"]}}

@@ -61,8 +61,11 @@ class CallerInput:
     """Those of earlier messages too, first."""
     history: tuple[Exchange, ...] = ()
     instructions: str = ""
-    open_outputs: bool = False
-    """Whether the results answer calls that are not in the request itself."""
+
+    @property
+    def first_outputs(self) -> tuple[CallOutput, ...]:
+        """The results that it begins with: of calls that were made before it."""
+        return self.history[0].outputs if self.history else self.outputs
 
 
 @dataclass
@@ -110,8 +113,12 @@ def arrange(steps: Sequence[Step], *, continues: bool = False) -> CallerInput:
         tuple(numbered(files)),
         tuple(each.frozen() for each in exchanges),
         SEPARATOR.join(filter(None, instructions)),
-        open_outputs=bool(last.outputs) and not exchanges,
     )
+
+
+def all_exchanges(steps: Sequence[Step]) -> tuple[Exchange, ...]:
+    """Returns steps that were said before, the last of which may be without an answer."""
+    return tuple(each.frozen() for each in _exchanges(steps, []))
 
 
 def _exchanges(steps: Iterable[Step], files: list[InlineFile]) -> list[_Exchange]:

@@ -23,7 +23,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import (
     Attachment,
     AuditEvent,
@@ -44,6 +44,7 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
+from gateway.domain.past import exchanges_of, open_rounds
 from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
@@ -369,7 +370,7 @@ class AssistantRunner:
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
             before = () if turn.options.past is not None or turn.seq == 1 else await self._turns_before(turn)
-            return (*_past_of(turn, before), *_open_rounds(turn))
+            return (*_past_of(turn, before), *open_rounds(turn))
 
         return load
 
@@ -419,45 +420,14 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
 def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
     own = turn.options.past
-    return (*(own if own is not None else _exchanges(before)), *turn.options.inserted)
-
-
-def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
-    """Returns what the assistant remembers of these turns. A history that a caller sent replaces what was before it."""
-    known = list[Exchange]()
-    for each in _since_reset(turns):
-        if each.options.past is not None:
-            known = list(each.options.past)
-        known += each.options.inserted
-        if each.reply or each.reply_files or each.calls:
-            known += _exchanges_of(each)
-    return tuple(known)
-
-
-def _exchanges_of(turn: Turn) -> Sequence[Exchange]:
-    """Returns a turn as exchanges: one, and one more for each round of calls that its sender ran."""
-    message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
-    said = Exchange(message.text_with_attachments, "", message.author, message.speaker)
-    for each in turn.rounds:
-        found.append(replace(said, reply=each.text, outputs=outputs, calls=_without_outputs(each)))
-        said, outputs = replace(said, text=""), each.outputs
-    return (*found, replace(said, reply=turn.reply, outputs=outputs, calls=turn.calls))
-
-
-def _open_rounds(turn: Turn) -> Sequence[Exchange]:
-    """Returns what was said of a turn before the calls whose outputs are there now."""
-    return _exchanges_of(turn)[:-1]
-
-
-def _without_outputs(requested: CallRound) -> tuple[RequestedCall, ...]:
-    return tuple(replace(call, output=None) for call in requested.calls)
+    return (*(own if own is not None else exchanges_of(before)), *turn.options.inserted)
 
 
 def _as_asked(turn: Turn) -> Turn:
     """Returns a turn as the backend gets it: after a round of calls, their outputs instead of the message."""
     if not turn.rounds:
         return turn
-    past = None if turn.options.past is None else (*turn.options.past, *_open_rounds(turn))
+    past = None if turn.options.past is None else (*turn.options.past, *open_rounds(turn))
     options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
     return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
 
@@ -466,12 +436,6 @@ def _brings_history(claim: Claim) -> bool:
     """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
     options = claim.turn.options
     return claim.first_attempt and not claim.turn.rounds and bool(options.past or options.inserted)
-
-
-def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Returns the prompts since the last reset: what a new thread is to remember."""
-    resets = [index for index, turn in enumerate(turns) if turn.message.kind is MessageKind.RESET]
-    return [turn for turn in turns[resets[-1] if resets else 0 :] if turn.message.kind is MessageKind.PROMPT]
 
 
 def _has_content(answer: RunCompleted) -> RunCompleted:

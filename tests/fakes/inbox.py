@@ -8,17 +8,20 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
+    BytesContent,
     ChannelMigrated,
+    Content,
     Conversation,
     ConversationKey,
     Exchange,
     Failure,
     Feedback,
+    File,
     Message,
     MessageDeleted,
     MessageEdited,
@@ -149,6 +152,12 @@ class FakeInbox:
             return self._turns[turn_id]
         except KeyError:
             raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
+
+    def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        self._check()
+        ours = (t for t in self._turns.values() if t.message.key.platform == platform)
+        found = (t for t in ours if first <= t.message.message_id <= last)
+        return max(found, key=lambda t: t.message.message_id, default=None)
 
     def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
         self._check()
@@ -357,9 +366,7 @@ class AsyncFakeInbox:
         return self._inbox.get_turn(turn_id)
 
     async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
-        turns = (turn for turn in self._inbox._turns.values() if turn.message.key.platform == platform)
-        found = (turn for turn in turns if first <= turn.message.message_id <= last)
-        return max(found, key=lambda turn: turn.message.message_id, default=None)
+        return self._inbox.find_newest_turn(platform, first, last)
 
     async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
         return self._inbox.get_turn(turn_id)
@@ -374,6 +381,10 @@ class AsyncFakeInbox:
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.cancel_turn(turn_id)
+
+    @asynccontextmanager
+    async def read_file(self, file: File) -> AsyncIterator[Content]:
+        yield BytesContent(file.reference.encode())
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         return self._inbox.delete_conversation(conversation)

@@ -59,6 +59,15 @@ class AssistantDirectory:
     def default(self) -> ConfiguredAssistant:
         return self._configured[0]
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the configuration's assistants."""
+        return [each.name for each in self._configured]
+
+    def is_configured(self, name: str) -> bool:
+        """Returns whether it is the name or an alias of an assistant of the configuration."""
+        return name in self._by_name
+
     async def find(self, caller: Caller, name: str) -> KnownAssistant:
         """Returns the assistant that a caller names. Raises NoSuchObject."""
         if name in self._by_name:

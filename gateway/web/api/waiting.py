@@ -176,6 +176,14 @@ class WaiterRegistry:
         for waiter in all_waiters:
             waiter.wake_up()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self.closes_at < float("inf")
+
+    def is_awaited(self, turn_id: TurnId) -> bool:
+        return bool(self._waiters_of(turn_id))
+
     def has_preview_waiter(self, turn_id: TurnId) -> bool:
         return any(waiter.wants_previews for waiter in self._waiters_of(turn_id))
 
