@@ -19,11 +19,14 @@ from storage import reporting_sql as statements
 from storage.database import Database
 from storage.message_context import context_mark
 from storage.retired_threads import retire_threads
+from storage.schedules import erase_ended
 from storage.sql import UPSERTS
 
 EXPIRED_KEEP_SECONDS = 3600.0
 BUDGET_KEEP_SECONDS = 40 * 86_400.0
 """After this time no monthly budget uses the record any more."""
+SCHEDULE_KEEP_SECONDS = 30 * 86_400.0
+"""For which a schedule that has ended is listed."""
 
 
 class SqlReportingStore:
@@ -112,6 +115,8 @@ class SqlReportingStore:
         for statement in statements.purge_expired:
             with self._database.single_write() as connection:
                 connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
+        with self._database.single_write() as connection:
+            connection.execute(erase_ended, {"seconds": SCHEDULE_KEEP_SECONDS})
         before = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
         with self._database.single_write() as connection:
             connection.execute(statements.purge_budgets, {"month": f"{before:%Y-%m}"})

@@ -63,7 +63,11 @@ def read_model(model: type[M], content_type: str, body: bytes) -> M:
     for a field that must be there, ``invalid_field`` for everything else, unknown fields by name.
     """
     _demand_json(content_type)
-    fields = read_object(body)
+    return validated(model, read_object(body))
+
+
+def validated(model: type[M], fields: dict[str, Any]) -> M:
+    """Returns an instance of the model with these fields. Raises MalformedRequest as ``read_model`` does."""
     try:
         return model.model_validate(fields)
     except ValidationError as exc:
