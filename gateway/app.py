@@ -102,7 +102,9 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     return HttpAdapter(
         load(HttpSettings),
         store,
+        store.uploads,
         max_message_chars=max_chars,
+        max_message_file_bytes=settings.max_message_file_bytes,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
     )
@@ -351,7 +353,15 @@ def open_gateway(
         caller_share=settings.max_caller_share,
     )
     inbox = StoreInbox(
-        async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
+        async_store,
+        assistant,
+        worker,
+        gatekeeper,
+        backpressure,
+        metrics,
+        tracer,
+        spool,
+        max_backlog=settings.max_backlog,
     )
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)

@@ -54,6 +54,18 @@ class TokenPattern(NamedTuple):
     replacement: str = "***"
 
 
+class SetupGuide(NamedTuple):
+    """What ``init`` asks for to set up a platform."""
+
+    platform: str
+    """The adapter's name."""
+    title: str
+    steps: str
+    """Where the values come from."""
+    fields: tuple[str, ...]
+    """The settings to ask for, in this order."""
+
+
 class UnreadableFile(NamedTuple):
     """Stands for a value that could not be read, until it is validated."""
 
@@ -98,6 +110,8 @@ class EnvironmentSettings(BaseSettings):
     """What the variables begin with, where those of other programs do not: see ``setting_names``."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
     """Variables that begin so and are read by the vendor's own libraries."""
+    setup_guide: ClassVar[SetupGuide | None] = None
+    """How ``init`` sets up the platform; None: it does not."""
 
     @classmethod
     def settings_customise_sources(
@@ -118,11 +132,14 @@ class EnvironmentSettings(BaseSettings):
         return spell_choice(value, cls.model_fields[info.field_name or ""].annotation)
 
     @classmethod
-    def load(cls) -> Self:
-        """Reads the settings. Raises SettingsError, which names each wrong variable without its value."""
+    def load(cls, **given: str | None) -> Self:
+        """Reads the settings. Raises SettingsError, which names each wrong variable without its value.
+
+        ``given``: values by field, which win over those of the environment.
+        """
         dotenv_file.check_file(Path(ENV_FILE))
         try:
-            return cls()
+            return cls(**given)
         except SourceError as exc:
             raise SettingsError(str(exc)) from None
         except ValidationError as exc:
@@ -164,6 +181,11 @@ def given_variables() -> frozenset[str]:
     """Returns the names of all variables that are set and not empty, in the environment or in ``.env``."""
     sources = EnvSettingsSource(EnvironmentSettings), DotEnvSettingsSource(EnvironmentSettings)
     return frozenset(name for source in sources for name, value in source.env_vars.items() if value)
+
+
+def environment_variables() -> frozenset[str]:
+    """Returns the names of those that the environment itself sets, which win over ``.env``."""
+    return frozenset(name.upper() for name, value in EnvSettingsSource(EnvironmentSettings).env_vars.items() if value)
 
 
 def _format_error(error: Any) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -360,6 +361,22 @@ schedules = Table(
 _is_scheduled = schedules.c.next_at.is_not(None)
 Index("schedules_due", schedules.c.next_at, sqlite_where=_is_scheduled, postgresql_where=_is_scheduled)
 Index("schedules_of", schedules.c.owner, schedules.c.created_at)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", SafeText),
+    Column("seq", Integer),
+    Column("platform", SafeText, nullable=False),
+    Column("message_id", SafeText, nullable=False),
+    Column("piece", LargeBinary, nullable=False),
+    Column("received_at", Double, nullable=False),
+    PrimaryKeyConstraint("upload_id", "seq", name="uploads_one_each"),
+)
+"""Files that came with a message, in pieces. The message may be recorded later, or never."""
+
+Index("uploads_of_message", uploads.c.platform, uploads.c.message_id)
+Index("uploads_received", uploads.c.received_at)
 
 limits = Table(
     "limits",

@@ -22,6 +22,7 @@ from storage.schedules import SqlSchedules
 from storage.token_buckets import SqlTokenBuckets
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
+from storage.uploads import SqlUploads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class SqlStore:
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
         self.schedules = SqlSchedules(database)
+        self.uploads = SqlUploads(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_answered = implemented_by(lambda store: store.turn_queue.enqueue_answered)

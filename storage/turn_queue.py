@@ -33,7 +33,8 @@ from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, backlog_full, cancelled_by, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
 from storage.retired_threads import is_retired, retire_threads
-from storage.schema import storable, storable_file
+from storage.schema import storable, storable_file, turns
+from storage.uploads import delete_uploads_of
 
 
 class SqlTurnQueue:
@@ -180,6 +181,7 @@ class SqlTurnQueue:
     def delete_conversation(self, conversation_id: int) -> None:
         with self._database.transaction() as connection:
             retire_threads(connection, conversation_id)
+            delete_uploads_of(connection, turns.c.conversation_id == conversation_id, {})
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 
     def release_adopted(self, conversation_id: int) -> None:

@@ -12,7 +12,7 @@ from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
 from gateway.app import SETTINGS, load_settings, open_gateway, open_store, platforms
-from gateway.cli import explain, push, settings_table, turns
+from gateway.cli import explain, init, push, settings_table, turns
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -32,6 +32,7 @@ def commands() -> Sequence[click.Command]:
         *push.commands(_open_push_context),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
+        init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),
     )

@@ -20,7 +20,7 @@ from gateway.ports.store import Store
 from gateway.push import views
 from gateway.push.messages import PushMessages, check_same_schedule, check_same_turn, name_for, owner_name
 from gateway.push.request import PushOrder, PushRequest, order_of
-from gateway.web.api.json_body import validated
+from gateway.web.api.json_body import validate
 
 OWNER = owner_name("operator")
 LISTED = 1000
@@ -73,7 +73,7 @@ def _send_command(open_context: OpenPushContext) -> click.Command:
 
 def _order(context: PushContext, fields: dict[str, str | None]) -> PushOrder:
     """Raises MalformedRequest."""
-    body = validated(PushRequest, {name: value for name, value in fields.items() if value is not None})
+    body = validate(PushRequest, {name: value for name, value in fields.items() if value is not None})
     limits = {"max_prompt_chars": context.max_prompt_chars, "max_text_chars": context.max_text_chars}
     return order_of(body, context.now, **limits)
 

@@ -149,7 +149,9 @@ ACCEPTED = {202: ResponseDoc("The turn or the schedule, recorded.", views.PushAc
 ONE = {200: ResponseDoc("The schedule.", views.ScheduleView)}
 REFUSED = (400, 401, 403, 408, 409, 413, 415, 429, 503)
 OPERATIONS: Sequence[Operation] = (
-    Operation("push_message", "POST", PREFIX, PUSH, ACCEPTED, REFUSED, PushRequest, (KEY,), requires_api_key=True),
+    Operation(
+        "push_message", "POST", PREFIX, PUSH, ACCEPTED, REFUSED, PushRequest, parameters=(KEY,), requires_api_key=True
+    ),
     Operation(
         "show_push", "GET", TURN, "Look a pushed message up.", {200: SHOWN}, (401, 404, 429, 503), requires_api_key=True
     ),

@@ -189,7 +189,8 @@ async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: 
         await send({"type": "http.response.start", "status": response.status, "headers": raw})
         if response.stream is not None:
             async for part in response.stream:
-                await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+                content = part if isinstance(part, bytes) else part.encode()
+                await send({"type": "http.response.body", "body": content, "more_body": True})
         await send({"type": "http.response.body", "body": response.body})
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Coroutine, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -13,16 +13,19 @@ from typing import Any, Protocol, TypeVar
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
 from gateway.domain.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
     ChannelMigrated,
     Claim,
+    Content,
     Conversation,
     ConversationKey,
     Failure,
     Feedback,
+    File,
     Message,
     MessageDeleted,
     MessageEdited,
@@ -39,6 +42,7 @@ from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
 from gateway.ports.store import Places, Store
+from gateway.worker.delivery_context import MAX_FILE_BYTES
 from gateway.worker.early_items import EarlyItems
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
@@ -99,7 +103,7 @@ class WorkerHandle(Protocol):
 class StoreInbox:
     """Implements ``gateway.ports.inbox.AsyncInbox``. Messages that arrive together are committed together."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what messages pass through
         self,
         store: AsyncStore,
         assistant: Assistant,
@@ -108,6 +112,7 @@ class StoreInbox:
         backpressure: Backpressure,
         metrics: Metrics,
         tracing: Tracing,
+        spool: FileSpool,
         *,
         max_backlog: int,
     ) -> None:
@@ -119,6 +124,7 @@ class StoreInbox:
         self._backpressure = backpressure
         self._metrics = metrics
         self._tracing = tracing
+        self._spool = spool
         self._max_backlog = max_backlog
         self._early_items = EarlyItems()
         self._arrivals: GroupCommit[tuple[Message, TurnId], EnqueueResult] = GroupCommit(self._enqueue_all)
@@ -316,6 +322,11 @@ class StoreInbox:
         self._worker.interrupt_turn(turn_id)
         log.info("turn cancelled", turn=turn_id)
         return found
+
+    @asynccontextmanager
+    async def read_file(self, file: File) -> AsyncIterator[Content]:
+        async with self._spool.kept(partial(self._assistant.fetch_file, file), MAX_FILE_BYTES) as content:
+            yield content
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         turns = await self.transcript(conversation)

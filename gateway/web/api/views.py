@@ -33,10 +33,20 @@ resolved turn."""
 log = logs.get_logger(__name__)
 
 
+class FileView(BaseModel):
+    """A file of a reply."""
+
+    file_id: str = Field(description="Download it at `/chat/files/<file_id>`.")
+    name: str
+    media_type: str
+    size: int = Field(description="In bytes; 0 if unknown.")
+
+
 class TurnReply(BaseModel):
     response: str = Field(description="The whole text of the assistant's reply.")
     thread_id: str = Field(description="Send it with the next message to continue the thread.")
     turn_id: str
+    files: list[FileView] = Field(default_factory=list, description="What the assistant created beside the text.")
 
 
 class TurnAccepted(BaseModel):
@@ -53,6 +63,7 @@ class TurnView(BaseModel):
     state: TurnState
     message: str
     response: str | None
+    files: list[FileView] = Field(default_factory=list, description="Of the reply.")
     error: Problem | None
     received_at: datetime
     started_at: datetime | None
@@ -66,6 +77,8 @@ class ThreadMessage(BaseModel):
     text: str
     turn_id: str
     at: datetime | None
+    files: list[FileView] = Field(default_factory=list, description="Of a reply.")
+    attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
 
 
@@ -112,7 +125,7 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
-    reply = TurnReply(response=turn.reply, thread_id=turn.message.key.channel, turn_id=turn.id)
+    reply = TurnReply(response=turn.reply, thread_id=turn.message.key.channel, turn_id=turn.id, files=files_of(turn))
     return reply.model_dump(), 200, {}
 
 
@@ -144,6 +157,7 @@ def turn_body(turn: Turn) -> dict[str, Any]:
         state=turn.state,
         message=turn.message.text,
         response=turn.reply if turn.state.is_resolved and failure is None else None,
+        files=files_of(turn) if turn.state.is_resolved and failure is None else [],
         error=Problem(**error) if error else None,
         received_at=datetime.fromtimestamp(turn.received_at, UTC),
         started_at=_utc(turn.started_at),
@@ -164,12 +178,22 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, 
     ).model_dump(mode="json")
 
 
+def files_of(turn: Turn) -> list[FileView]:
+    return [
+        FileView(file_id=f"{turn.id}.{number}", name=file.name, media_type=file.media_type, size=file.size)
+        for number, file in enumerate(turn.reply_files)
+    ]
+
+
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
-    if turn.message.text:
-        yield ThreadMessage(role="user", text=turn.message.text, turn_id=turn.id, at=_utc(turn.received_at))
-    if turn.reply:
+    text, attached = turn.message.text, [file.name for file in turn.message.files]
+    if text or attached:
+        at = _utc(turn.received_at)
+        yield ThreadMessage(role="user", text=text, turn_id=turn.id, at=at, attached=attached)
+    if turn.reply or turn.reply_files:
         stopped, at = turn.state is TurnState.CANCELLED, _utc(turn.answered_at)
-        yield ThreadMessage(role="assistant", text=turn.reply, turn_id=turn.id, at=at, stopped=stopped)
+        reply, files = turn.reply, files_of(turn)
+        yield ThreadMessage(role="assistant", text=reply, turn_id=turn.id, at=at, stopped=stopped, files=files)
 
 
 def _utc(seconds: float | None) -> datetime | None:

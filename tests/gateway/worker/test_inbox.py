@@ -13,7 +13,16 @@ import pytest
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
-from gateway.domain.errors import Blocked, Conflict, Overloaded, StoreUnavailable, ThreadNotFound, TurnNotFound
+from gateway.coordination.file_spool import FileSpool
+from gateway.domain.errors import (
+    AssistantRefused,
+    Blocked,
+    Conflict,
+    Overloaded,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnNotFound,
+)
 from gateway.domain.models import (
     Claim,
     ConversationKey,
@@ -97,7 +106,15 @@ def async_inbox(sqlite_store: SqlStore, assistant: FakeAssistant, worker: Notes)
         store = AsyncStore(sqlite_store, executor)
         gatekeeper = open_admission(sqlite_store, store, blocked="web:eve, web:den")
         yield StoreInbox(
-            store, assistant, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), max_backlog=3
+            store,
+            assistant,
+            worker,
+            gatekeeper,
+            backpressure,
+            Metrics(),
+            Tracing.disabled(),
+            FileSpool(),
+            max_backlog=3,
         )
 
 
@@ -453,3 +470,12 @@ def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: 
     inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", forward.message_id),)))
     (turn,) = turns_of(inbox)
     assert worker.interrupted == [turn.id]
+
+
+async def test_a_file_of_a_reply_is_read_from_the_backend(async_inbox: StoreInbox, assistant: FakeAssistant) -> None:
+    assistant.files["f"] = b"content"
+    async with async_inbox.read_file(File("a.txt", "f")) as content:
+        assert b"".join([piece async for piece in content.pieces()]) == b"content"
+    with pytest.raises(AssistantRefused):
+        async with async_inbox.read_file(File("b.txt", "gone")):
+            pass

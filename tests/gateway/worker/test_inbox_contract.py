@@ -67,7 +67,7 @@ class TestCoreInbox(InboxContract):
             worker.start()
             backpressure = Backpressure(max_total=1000, max_per_platform=1000)
             inbox = StoreInbox(
-                async_store, self.assistant, worker, gatekeeper, backpressure, metrics, tracing, max_backlog=100
+                async_store, self.assistant, worker, gatekeeper, backpressure, metrics, tracing, spool, max_backlog=100
             )
             self.inbox = ThreadInbox(inbox, worker)
             yield
