@@ -37,10 +37,16 @@ from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
+from gateway.push import PushSettings
+from gateway.push import routes as push_routes
+from gateway.push.messages import PushMessages
+from gateway.push.scheduler import Scheduler
 from gateway.setting_names import unknown_names
 from gateway.settings import EnvironmentSettings, Settings, given_variables
 from gateway.tools import ToolBox, find_tools
 from gateway.web import asgi_app, exposure, metrics_endpoint
+from gateway.web.api.api_keys import ApiKeys
+from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
@@ -58,7 +64,7 @@ from storage.store import SqlStore
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
+    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
 )
 """All settings classes."""
 
@@ -221,14 +227,26 @@ class Gateway:
         max_chars = self.settings.max_message_chars
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
+        push = self._push_apis()
         return asgi_app.create_app(
             self.adapters,
             self.async_inbox,
             self.readiness,
             [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
-            metrics_endpoint.operations(token),
+            (*metrics_endpoint.operations(token), *(push_routes.OPERATIONS if push else ())),
+            apis=push,
             trusted_proxies=http.trusted_proxies,
         )
+
+    def _push_apis(self) -> Sequence[Api]:
+        """Returns the routes of pushed messages; none while no key may push."""
+        keys = PushSettings.load().keys
+        if not keys:
+            return ()
+        limits = self.settings.max_message_chars, self.settings.max_reply_chars
+        messages = PushMessages(self.adapters)
+        handlers = push_routes.PushRoutes(ApiKeys(keys), messages, self.store.schedules, self.async_inbox, *limits)
+        return (push_routes.api(handlers),)
 
     def _admin_context(self, assets: Assets) -> AdminContext:
         return AdminContext(
@@ -240,6 +258,7 @@ class Gateway:
             platforms=[adapter.name for adapter in self.adapters],
             backend=self.assistant.name,
             assets=assets.base_path,
+            schedules=self.store.schedules,
             about=self.assistant.description,
         )
 
@@ -350,7 +369,14 @@ def open_gateway(
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
     abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
-    worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
+    missed = PushSettings.load().push_missed
+    scheduler = Scheduler(
+        async_store, store.schedules, PushMessages(adapters), inbox.accept, skips_missed=missed == "skip"
+    )
+    maintenance = Maintenance(
+        async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
+    )
+    worker.run_in_background(maintenance.run())
     return gateway
 
 

@@ -47,6 +47,11 @@ class TurnSlot(NamedTuple):
         return self.tail == self.head + 1
 
 
+def backlog_full(limit: int) -> str:
+    """Returns why a conversation takes no more messages."""
+    return f"{limit} messages in this conversation are waiting for an answer. Try again later."
+
+
 def new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str) -> Turn:
     """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
     new = Turn(
@@ -126,7 +131,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
         and message.join is None
-        and not (message.files or message.author_workspace)
+        and not (message.files or message.author_workspace or message.given_reply)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
     ):
         return message
@@ -144,4 +149,5 @@ def _as_stored(message: Message, received_by: str) -> Message:
         stops_channel=False,
         only_if_running=False,
         max_from_author=0,
+        given_reply="",
     )

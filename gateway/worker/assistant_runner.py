@@ -65,6 +65,8 @@ PARK_FROM_SECONDS = 1.0
 """A shorter wait for the assistant's server is spent in memory."""
 LOOK_UP_SECONDS = 20.0
 """How long the end of a cancelled run is waited for, to learn what it used."""
+REMEMBER_SECONDS = 20.0
+"""How long it may take to add a pushed text to a thread."""
 
 TOO_LONG = "at MAX_REPLY_CHARS"
 RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
@@ -171,6 +173,23 @@ class AssistantRunner:
             return attachments
 
         return loaded
+
+    async def remember(self, lease_guard: LeaseGuard) -> None:
+        """Adds the text that the lease's turn has brought to the conversation's thread, so that the assistant knows it.
+
+        A thread that does not take it is detached: the next turn opens one with all that was said, this text included.
+        Raises LeaseLost.
+        """
+        conversation, turn = lease_guard.claim.conversation, lease_guard.claim.turn
+        if conversation.thread_id is None or conversation.backend != self._assistant.name:
+            return  # the next turn opens a thread anyway
+        await lease_guard.assert_held()
+        try:
+            async with asyncio.timeout(REMEMBER_SECONDS):
+                await self._assistant.remember(turn, conversation.thread_id)
+        except (AssistantError, TimeoutError) as exc:
+            log.warning("a pushed text was not added to the thread; the next turn opens another", error=str(exc))
+            await lease_guard.write(lambda lease, _: SetThread(lease, None, ""))
 
     # ------------------------------------------------------------ usage
 
@@ -403,12 +422,24 @@ def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
 
 
 def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
-    """Returns what the assistant remembers of these turns."""
-    return tuple(
-        Exchange(each.message.text_with_attachments, each.reply, each.message.author, each.message.speaker)
-        for each in _since_reset(turns)
-        if each.reply or each.reply_files
-    )
+    """Returns what the assistant remembers of these turns: a pushed text as what it said after the reply before."""
+    exchanges: list[Exchange] = []
+    for each in _since_reset(turns):
+        if each.is_pushed_text:
+            _add_pushed_text(exchanges, each)
+        elif each.reply or each.reply_files:
+            message = each.message
+            said = Exchange(message.text_with_attachments, each.reply, message.author, message.speaker)
+            exchanges.append(said)
+    return tuple(exchanges)
+
+
+def _add_pushed_text(exchanges: list[Exchange], turn: Turn) -> None:
+    """Joins it to the exchange before, as a thread is read that holds two messages of the assistant in a row."""
+    if turn.state is not TurnState.DELIVERED or not turn.reply:
+        return  # nobody has read it
+    last = exchanges.pop() if exchanges else Exchange("", "")
+    exchanges.append(replace(last, reply=f"{last.reply}\n\n{turn.reply}" if last.reply else turn.reply))
 
 
 def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:

@@ -151,6 +151,8 @@ class StoreInbox:
         if message.debounce_seconds and (recorded.is_new or recorded.is_joined):
             self._worker.wake_up(message.debounce_seconds)
         if recorded.is_new:
+            if message.given_reply:
+                self._worker.wake_up()
             self._metrics.accepted(turn)
             log.info("message recorded", turn=turn.id, seq=turn.seq)
         elif recorded.is_joined:
@@ -164,6 +166,9 @@ class StoreInbox:
     async def _enqueue(self, message: Message, turn_id: TurnId) -> EnqueueResult:
         try:
             self._backpressure.admit(message)
+            if message.given_reply:
+                most = self._max_backlog
+                return await self._store.read(lambda store: store.enqueue_answered(message, turn_id, most))
             return await self._arrivals.add((message, turn_id))
         except Overloaded as exc:
             # A message that was recorded before is not rejected when it is sent again.

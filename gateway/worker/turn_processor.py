@@ -144,6 +144,8 @@ class TurnProcessor:
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             failure = await self._deliver(task, turn, context)
+            if turn.is_pushed_text and failure is None:
+                await self._assistant_runner.remember(task.lease_guard)
         task.is_finishing, since = True, lease_clock()
         write = partial(FinishTurn, failure=failure, claim_next=may_claim_next(), posted_messages=context.unsaved)
         next_claim = cast("Claim | None", await task.lease_guard.write(write))
