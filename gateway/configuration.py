@@ -12,10 +12,8 @@ from types import MappingProxyType
 
 from pydantic import SecretStr
 
+from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.settings import EnvironmentSettings, Settings
-
-DEFAULT_ASSISTANT = "default"
-"""The name of the assistant that answers where no route leads to another. There is always one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def worker() -> None:
     metrics = (
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
-    click.echo(f"Worker started with {gateway.assistant.description}.")
+    click.echo(f"Worker started with {gateway.description}.")
     signal.sigwait(stops)
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
@@ -137,7 +137,7 @@ def _print_startup(url: str, gateway: app.Gateway) -> None:
     names = ", ".join(adapter.name for adapter in gateway.adapters)
     admin = f"{url}/admin" if AdminSettings.load().admin_password else "off, as ADMIN_PASSWORD is not set"
     lines = (
-        f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.",
+        f"Listening on {url} with {gateway.description}. Platforms: {names}.",
         f"Data: {gateway.store.location}. Operator's pages: {admin}.",
         f"""Try: curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
     )

@@ -33,6 +33,7 @@ from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.fakes.platform import FakePlatform
+from tests.gateway.one_assistant import one_assistant
 
 MAX_REPLY_CHARS = 5000
 EACH_TOKEN = Prices(dict.fromkeys(("gpt-4o", "*"), Price(Decimal(1), Decimal(1))))
@@ -89,19 +90,19 @@ class WorkerProcess:
             async_store,
             assistant,
             metrics,
-            timeout=timeout,
             max_retries=2,
             retry_delay=0.001,
-            limits=TurnLimits(MAX_REPLY_CHARS),
+            limits=TurnLimits(MAX_REPLY_CHARS, seconds=timeout),
         )
+        assistants = one_assistant(assistant, runner)
         spool, rate_limiter = FileSpool(), RateLimiter(async_store, shared=store.is_shared)
-        delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
+        delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistants, spool)
         platforms = {self.platform.name: self.platform}
         gatekeeper = open_admission(store, async_store, prices=EACH_TOKEN, **rules)
-        self.abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics, settle_seconds=0.0)
+        self.abandoned_turns = AbandonedTurns(async_store, assistants, gatekeeper, metrics, settle_seconds=0.0)
         self.worker = Worker(
             async_store,
-            TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool),
+            TurnProcessor(async_store, assistants, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool),
             tuple(platforms),
             metrics,
             owner=owner,
@@ -111,7 +112,7 @@ class WorkerProcess:
         )
         gatekeeper.on_woken = self.worker.wake_up
         self.async_inbox = StoreInbox(
-            async_store, assistant, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
+            async_store, assistants, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
         )
         self.inbox = ThreadInbox(self.async_inbox, self.worker)
         self.listening = threading.Event()
