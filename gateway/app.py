@@ -83,12 +83,14 @@ def load(cls: type[AnySettings]) -> AnySettings:
     return cls.load()
 
 
-def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
-    """Returns the adapters of the enabled platforms. Raises SettingsError."""
-    return tuple(adapter for build in PLATFORM_BUILDERS if (adapter := build(settings, store, load)) is not None)
+def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
+    """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
+    current = current or CurrentConfiguration(load_configuration(settings))
+    built = (build(settings, store, load, current) for build in PLATFORM_BUILDERS)
+    return tuple(adapter for adapter in built if adapter is not None)
 
 
-def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
+def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
     return HttpAdapter(
         load(HttpSettings),
@@ -96,10 +98,11 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
         max_message_chars=max_chars,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
+        bound_keys=lambda: current.get().keys,
     )
 
 
-def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(SlackSettings)
     if not settings.on:
         return None
@@ -108,7 +111,7 @@ def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return SlackAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(TelegramSettings)
     if not settings.on:
         return None
@@ -117,7 +120,7 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_discord(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(DiscordSettings)
     if not settings.on:
         return None
@@ -126,7 +129,7 @@ def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
+PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (
     *(_build_http, _build_slack, _build_telegram, _build_discord),
 )
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
@@ -220,7 +223,8 @@ class Gateway:
         """Returns the web application of this process."""
         http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
         max_chars = self.settings.max_message_chars
-        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
+        has_keys = bool(http.keys or self.configuration.get().keys)
+        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, has_keys, max_chars)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
         return asgi_app.create_app(
             self.adapters,

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from gateway import app, assistants, operations
 from gateway.app import Load
 from gateway.cli.try_out import try_out
+from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
@@ -56,9 +57,10 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
     with _open_store(settings) as store:
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
+        current = CurrentConfiguration(app.load_configuration(settings))
         for build in app.PLATFORM_BUILDERS:
             try:
-                adapter = build(settings, store, load)
+                adapter = build(settings, store, load, current)
             except SettingsError as exc:
                 yield CheckResult("settings", ok=False, detail=str(exc))
                 continue

@@ -12,6 +12,7 @@ import click
 from gateway import app, logs
 from gateway.admin import AdminSettings
 from gateway.cli.check import check as run_checks
+from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web import metrics_endpoint, server
@@ -106,7 +107,8 @@ def check() -> None:
 
 def _open_gateway(settings: Settings) -> app.Gateway:
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
-    return app.open_gateway(settings, app.platforms(settings, store), store)
+    current = CurrentConfiguration(app.load_configuration(settings))
+    return app.open_gateway(settings, app.platforms(settings, store, current), store, current=current)
 
 
 def _run_server(*, start_receiving: bool) -> None:

@@ -33,8 +33,7 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
-from gateway.worker import assistant_selector
-from gateway.worker.commands import CHOSEN_REPLY
+from gateway.worker import assistant_selector, commands
 from storage.store import SqlStore
 from tests.fakes.assistant import AssistantStep, FakeAssistant
 from tests.gateway.one_assistant import configuration
@@ -110,7 +109,7 @@ def test_a_choice_goes_on_in_a_new_thread_with_what_was_said(
 ) -> None:
     answer("one", "help")
     chosen = answer("/assistant default", "help", MessageKind.CHOOSE)
-    assert (chosen.reply, chosen.assistant) == (CHOSEN_REPLY.format(name=DEFAULT_ASSISTANT), DEFAULT_ASSISTANT)
+    assert (chosen.reply, chosen.assistant) == (commands.CHOSEN_REPLY.format(name=DEFAULT_ASSISTANT), DEFAULT_ASSISTANT)
     assert answer("two", "help").assistant == DEFAULT_ASSISTANT
     (thread,) = assistant.threads.values()
     assert (thread.texts, [(each.text, each.reply) for each in thread.history]) == (["two"], [("one", "You said: one")])
@@ -129,12 +128,11 @@ def test_a_choice_goes_on_in_a_new_thread_with_what_was_said(
             "help",
             "support answers here. You can choose: support, default. Write /assistant default to do so.",
         ),
-        ("/assistant", "c", "default answers here. No other assistant can be chosen here."),
+        ("/assistant", "c", commands.ONLY_REPLY.format(name=DEFAULT_ASSISTANT)),
         (
             "/assistant support",
             "c",
-            "There is no assistant of that name to choose here. default answers here. "
-            "No other assistant can be chosen here.",
+            commands.UNKNOWN_REPLY + commands.ONLY_REPLY.format(name=DEFAULT_ASSISTANT),
         ),
     ],
 )
