@@ -37,8 +37,8 @@ from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
-from gateway.setting_names import unknown_names
-from gateway.settings import EnvironmentSettings, Settings, given_variables
+from gateway.setting_names import unknown_names, wrong_names_in_file
+from gateway.settings import EnvironmentSettings, Settings, config_file, describe, given_variables
 from gateway.tools import ToolBox, find_tools
 from gateway.web import asgi_app, exposure, metrics_endpoint
 from gateway.web.asgi_app import WebApp
@@ -175,8 +175,11 @@ def _configure_log(level: str, settings: Settings, loaded: Sequence[EnvironmentS
 
 
 def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
-    misspelt = unknown_names(SETTINGS, given_variables()).misspelt
-    return (*rules.wrong_platforms(PLATFORMS), *(_misspelt(name, near) for name, near in misspelt.items()))
+    misspelt = unknown_names(SETTINGS, given_variables().names).misspelt
+    in_file = () if (file := config_file()) is None else wrong_names_in_file(SETTINGS, file)
+    in_environment = (_misspelt(name, near) for name, near in misspelt.items())
+    in_rules = (describe((setting,), what) for setting, what in rules.wrong_platforms(PLATFORMS))
+    return (*in_rules, *in_environment, *in_file)
 
 
 def _misspelt(name: str, near: Sequence[str]) -> str:
@@ -185,7 +188,7 @@ def _misspelt(name: str, near: Sequence[str]) -> str:
 
 def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
     """Returns what to warn the operator of at start. Raises SettingsError."""
-    unused = unknown_names(SETTINGS, given_variables()).unused
+    unused = unknown_names(SETTINGS, given_variables().names).unused
     unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
     http, password = load(HttpSettings), load(AdminSettings).admin_password
     given = password.get_secret_value() if password else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
 
@@ -17,6 +19,7 @@ class HttpSettings(EnvironmentSettings):
     """Settings of POST /chat."""
 
     prefixes = ("GATEWAY_", "CHAT_", "CORS_")
+    lists: ClassVar[Mapping[str, str]] = {"gateway_api_keys": ",", "cors_origins": ","}
 
     gateway_api_keys: OwnKey | None = None
     """Comma-separated. When set, every caller of ``/chat`` must send one as a bearer token."""

@@ -66,7 +66,7 @@ def test_empty_variables_are_not_given(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TELEGRAM_TOKEN", "")
     (tmp_path / ".env").write_text("SLACK_TOKEN=\nOPENAI_KEY=1\n")
-    given = {name.upper() for name in given_variables()}
+    given = {name.upper() for name in given_variables().names}
     assert given & {"TELEGRAM_TOKEN", "SLACK_TOKEN", "OPENAI_KEY"} == {"OPENAI_KEY"}
 
 
