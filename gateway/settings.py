@@ -232,6 +232,14 @@ class Settings(EnvironmentSettings):
     """Another server that speaks OpenAI's API, such as ``http://localhost:11434/v1``."""
     openai_model: str | None = None
     """The model. Servers other than OpenAI's need it; at OpenAI there is a default."""
+    openai_temperature: float | None = Field(None, ge=0.0, le=2.0)
+    """How much the wording may vary, from 0 to 2. Not every model takes it."""
+    openai_top_p: float | None = Field(None, ge=0.0, le=1.0)
+    """The share of likely words that the model chooses from, from 0 to 1. Not every model takes it."""
+    openai_reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    """How much the model thinks before it answers. Each model takes some of these."""
+    openai_verbosity: Literal["low", "medium", "high"] | None = None
+    """How long the answers are. Not for ``threads``."""
     openai_tools: str = ""
     """Hosted tools of the Responses API, comma-separated: ``web_search``, ``file_search``, ``code_interpreter``,
     ``image_generation``."""

@@ -6,6 +6,7 @@ from gateway import logs
 from gateway.assistants import SharedValues
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, connect
 from gateway.assistants.chat.backend import ChatBackend
+from gateway.assistants.parameters import request_fields
 from gateway.assistants.responses.backend import DEFAULT_MODEL, ResponsesBackend
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
@@ -51,6 +52,7 @@ def assistant_config(settings: Settings) -> AssistantConfig:
         show_reasoning=settings.assistant_show_reasoning,
         name=settings.assistant_name,
         time_zone=settings.assistant_time_zone,
+        parameters=request_fields(settings),
     )
 
 
