@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -24,7 +24,6 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -36,15 +35,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from gateway import dotenv_file
 from gateway.domain.errors import SettingsError
-from gateway.setting_sources import (
-    TABLE,
-    FileSource,
-    TomlSource,
-    Unreadable,
-    Variables,
-    find_config_file,
-    values_of,
-)
+from gateway.setting_sources import TABLE, FileSource, TomlSource, Unreadable, Variables, find_config_file, values_of
 from gateway.setting_values import Key, check_base_url, check_time_zone, spell_choice
 from gateway.text_file import ENCODING
 from gateway.toml_file import TomlFile
@@ -65,6 +56,18 @@ class TokenPattern(NamedTuple):
     replacement: str = "***"
 
 
+class SetupGuide(NamedTuple):
+    """What ``init`` asks for to set up a platform."""
+
+    platform: str
+    """The adapter's name."""
+    title: str
+    steps: str
+    """Where the values come from."""
+    fields: tuple[str, ...]
+    """The settings to ask for, in this order."""
+
+
 class EnvironmentSettings(BaseSettings):
     """Base of settings: subclass it next to what it configures and call ``load``."""
 
@@ -79,7 +82,7 @@ class EnvironmentSettings(BaseSettings):
     )
 
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = ()
-    """Tokens that the log must mask wherever they appear; ``app.load_settings`` passes them to ``logs.configure``."""
+    """Tokens that the log must mask wherever they appear; ``app.load_settings`` passes them on."""
     prefixes: ClassVar[tuple[str, ...]] = ()
     """What the variables begin with, where those of other programs do not: see ``setting_names``."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
@@ -90,6 +93,8 @@ class EnvironmentSettings(BaseSettings):
     """Settings of a platform that say which bot it is; another bot there takes none of them over."""
     environment_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that ``gateway.toml`` cannot hold."""
+    setup_guide: ClassVar[SetupGuide | None] = None
+    """How ``init`` sets up the platform; None: it does not."""
 
     @classmethod
     def settings_customise_sources(
@@ -113,11 +118,14 @@ class EnvironmentSettings(BaseSettings):
         return spell_choice(value, cls.model_fields[info.field_name or ""].annotation)
 
     @classmethod
-    def load(cls) -> Self:
-        """Reads the settings. Raises SettingsError, which names each wrong variable without its value."""
+    def load(cls, **given: str | None) -> Self:
+        """Reads the settings. Raises SettingsError, which names each wrong variable without its value.
+
+        ``given``: values by field, which win over those of the environment.
+        """
         dotenv_file.check_file(Path(ENV_FILE))
         try:
-            return cls()
+            return cls(**given)
         except SourceError as exc:
             raise SettingsError(str(exc)) from None
         except ValidationError as exc:
@@ -134,25 +142,32 @@ class EnvironmentSettings(BaseSettings):
             return cls(), ()
         except ValidationError as exc:
             lines = cls.describe_errors(exc)
-            wrong = {str(error["loc"][0]).upper() for error in exc.errors(include_input=False)}
-        fields = cls.model_fields.items()
-        defaults = {name: field.default for name, field in fields if wrong & set(_variables(name, field))}
+            wrong = {name for name, _ in wrong_values(exc)}
+        defaults = {name: field.default for name, field in cls.model_fields.items() if wrong & {*cls.names_of(name)}}
         return cls(**defaults), lines
 
     @classmethod
     def describe_errors(cls, error: ValidationError) -> Sequence[str]:
         """Returns a line for each wrong value of the environment or a file; it shows no value."""
-        aliases = {alias: each for field in cls.model_fields.items() for each in [_variables(*field)] for alias in each}
-        lines = []
-        for each in error.errors(include_url=False, include_context=False, include_input=False):
-            name = str(each["loc"][0]).upper() if each["loc"] else "THE SETTINGS"
-            lines.append(describe(aliases.get(name, (name,)), f"{each['msg'].removeprefix('Value error, ')}."))
-        return lines
+        return [describe(cls.names_of(name) or ("the settings",), what) for name, what in wrong_values(error)]
 
     @classmethod
     def variables(cls) -> frozenset[str]:
         """Returns the names of all variables that these settings are read from, in capitals and without ``_FILE``."""
-        return frozenset(name for field in cls.model_fields.items() for name in _variables(*field))
+        return frozenset(variable.upper() for name in cls.model_fields for variable in cls.names_of(name))
+
+    @classmethod
+    def names_of(cls, name: str) -> Sequence[str]:
+        """Returns all names of a setting, in small letters; nothing for what is none."""
+        if (field := cls.model_fields.get(name)) is None:
+            return ()
+        alias = field.validation_alias
+        return [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [name]
+
+    @property
+    def on(self) -> bool:
+        """Whether what they configure is switched on. Raises SettingsError if only part of what it needs is set."""
+        return True
 
     def secrets(self) -> tuple[str, ...]:
         """Returns every secret value in these settings, for the log to mask."""
@@ -160,9 +175,11 @@ class EnvironmentSettings(BaseSettings):
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
 
 
-def _variables(name: str, field: FieldInfo) -> Sequence[str]:
-    alias = field.validation_alias
-    return [str(each).upper() for each in (alias.choices if isinstance(alias, AliasChoices) else (name,))]
+def wrong_values(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Yields the name of each wrong setting, in small letters, and what is wrong, without the value."""
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(each["loc"][0]).lower() if each["loc"] else ""
+        yield name, f"{each['msg'].removeprefix('Value error, ')}."
 
 
 def given_variables() -> Variables:
@@ -181,14 +198,19 @@ def _variables_of(environment: PydanticBaseSettingsSource, dotenv: PydanticBaseS
     return Variables(*sources)
 
 
-def describe(variables: Sequence[str], what: str) -> str:
+def describe(names: Sequence[str], what: str) -> str:
     """Returns a line about a setting with these names: with its place, if its value comes from a file."""
-    given, names = given_variables(), [name.lower() for name in variables]
+    given = given_variables()
     outside = [name for name in names if given.sets(name)]
     if not outside and (file := find_config_file(given)) is not None:
         for name in file.data.get(TABLE, {}).keys() & names:
             return file.error((TABLE, name), what)
     return f"{(*outside, names[0])[0].upper()}: {what}"
+
+
+def environment_variables() -> frozenset[str]:
+    """Returns the names of those that the environment itself sets, which win over ``.env``."""
+    return frozenset(name.upper() for name, value in EnvSettingsSource(EnvironmentSettings).env_vars.items() if value)
 
 
 class Settings(EnvironmentSettings):

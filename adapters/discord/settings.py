@@ -10,7 +10,7 @@ from pydantic import PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
 from gateway.setting_values import Key
-from gateway.settings import EnvironmentSettings, TokenPattern
+from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
 
 DISCORD = "https://discord.com/api/v10"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")
@@ -29,6 +29,14 @@ class DiscordSettings(EnvironmentSettings):
     bot_settings = frozenset({"discord_bot_token", "discord_public_key"})
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(".", re.compile(rf"(?<![A-Za-z0-9_.-]){TOKEN.pattern}(?![A-Za-z0-9_.-])")),
+    )
+
+    setup_guide = SetupGuide(
+        "discord",
+        "Discord",
+        "At https://discord.com/developers/applications create an application; at Bot switch on Message Content Intent "
+        "and press Reset Token.",
+        ("discord_bot_token",),
     )
 
     discord_bot_token: Key | None = None

@@ -10,7 +10,7 @@ from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
 from gateway.setting_values import JoinSeconds, Key
-from gateway.settings import EnvironmentSettings, TokenPattern
+from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
@@ -27,6 +27,8 @@ class TelegramSettings(EnvironmentSettings):
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
     )
+
+    setup_guide = SetupGuide("telegram", "Telegram", "Write /newbot to @BotFather.", ("telegram_bot_token",))
 
     telegram_bot_token: Key | None = None
     """The bot's token, from @BotFather. It switches Telegram on."""

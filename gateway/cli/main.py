@@ -10,8 +10,8 @@ from functools import cached_property
 import click
 
 from gateway import app, logs
-from gateway.admin import AdminSettings
 from gateway.cli.check import check as run_checks
+from gateway.cli.start_facts import start_facts
 from gateway.domain.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web import metrics_endpoint, server
@@ -134,11 +134,10 @@ def _run_server(*, start_receiving: bool) -> None:
 
 
 def _print_startup(url: str, gateway: app.Gateway) -> None:
-    names = ", ".join(adapter.name for adapter in gateway.adapters)
-    admin = f"{url}/admin" if AdminSettings.load().admin_password else "off, as ADMIN_PASSWORD is not set"
-    lines = (
-        f"Listening on {url} with {gateway.assistant.description}. Platforms: {names}.",
-        f"Data: {gateway.store.location}. Operator's pages: {admin}.",
-        f"""Try: curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
-    )
-    click.echo("\n".join(lines))
+    facts = start_facts(app.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
+    lines = [
+        f"Listening on {url} with {gateway.assistant.description}.",
+        *(f"  {fact.name:<10} {fact.detail}" for fact in facts),
+        f"""  {"try":<10} curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
+    ]
+    click.echo("\n".join(lines))  # at once: a program that reads may close its end
