@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from gateway import toml_file
 from gateway.domain.errors import SettingsError
@@ -36,12 +37,21 @@ class FileSource(EnvSettingsSource):
         return None, field_name, False
 
 
-class TomlSource(EnvSettingsSource):
+class TomlSource(PydanticBaseSettingsSource):
     """Source that reads the table ``[settings]`` of a file."""
 
     def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, Any]) -> None:
         super().__init__(settings_cls)
-        self.env_vars = values
+        self._values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        alias = field.validation_alias
+        names = [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [field_name]
+        return next((self._values[name] for name in names if self._values.get(name)), None), names[0], False
+
+    def __call__(self) -> dict[str, Any]:
+        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
+        return {key: value for value, key, _ in found if value is not None}
 
 
 def _read(name: str, path: str) -> str | Unreadable:

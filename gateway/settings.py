@@ -82,7 +82,7 @@ class EnvironmentSettings(BaseSettings):
     )
 
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = ()
-    """Tokens that the log must mask wherever they appear; ``app.load_settings`` passes them on."""
+    """Tokens that the log must mask wherever they appear; ``loading.load_settings`` passes them on."""
     prefixes: ClassVar[tuple[str, ...]] = ()
     """What the variables begin with, where those of other programs do not: see ``setting_names``."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()

@@ -73,7 +73,9 @@ def read(path: Path, variable: Variable) -> TomlFile:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns a sentence with the name that is probably meant; else with all of them, if they are few."""
     names = {each.casefold(): each for each in known}
-    if close := get_close_matches(name.casefold(), names, 1):
+    letters = sorted(name.casefold())
+    swapped = [each for each in names if sorted(each) == letters]  # a pair of letters in the wrong order
+    if close := swapped or get_close_matches(name.casefold(), names, 1):
         return f" Do you mean {names[close[0]]}?"
     return f" There are: {', '.join(sorted(names.values()))}." if 0 < len(names) <= FEW else ""
 

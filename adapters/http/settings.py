@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
 
@@ -63,6 +63,11 @@ class HttpSettings(EnvironmentSettings):
     @property
     def adopts_threads(self) -> bool:
         return len(self.keys) <= 1 if self.chat_adopts_threads is None else self.chat_adopts_threads
+
+    def with_keys(self, keys: Sequence[str]) -> Self:
+        """Returns these settings with more keys."""
+        listed = ",".join(dict.fromkeys((*self.keys, *keys)))
+        return self.model_copy(update={"gateway_api_keys": SecretStr(listed) if listed else None})
 
     def secrets(self) -> tuple[str, ...]:
         return (*super().secrets(), *self.keys)

@@ -1,4 +1,4 @@
-"""How a model answers, as far as settings say: which backend takes which setting, and in which field it is sent."""
+"""What each backend takes: settings of how a model answers, with the field that each is sent in, and hosted tools."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ FIELDS: Mapping[BackendName, Mapping[str, tuple[str, ...]]] = {
 developers.openai.com/api/reference: responses/create, chat/create, beta/threads/runs/create"""
 PARAMETERS = frozenset(name for fields in FIELDS.values() for name in fields)
 """The settings of this kind."""
+
+HOSTED_TOOLS: Mapping[str, tuple[BackendName, ...]] = {
+    "web_search": ("responses",),
+    "file_search": ("responses", "threads"),
+    "code_interpreter": ("responses", "threads"),
+    "image_generation": ("responses",),
+}
+"""Tools that run at the server, with the backends that have them."""
 
 
 def refused(settings: Settings) -> Sequence[str]:

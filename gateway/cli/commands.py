@@ -11,8 +11,9 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import SETTINGS, load_settings, open_gateway, open_store, platforms
+from gateway.app import open_gateway, open_store, platforms
 from gateway.cli import explain, init, settings_table, turns
+from gateway.loading import SETTINGS, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant

@@ -16,7 +16,7 @@ from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
 from adapters.http import HttpSettings
-from gateway import app, logs
+from gateway import app, loading, logs
 from gateway.admin import AdminSettings
 from gateway.assistants.api_client import AssistantApiClient, connect
 from gateway.cli.check import check_assistant, check_platform
@@ -93,7 +93,7 @@ def write(path: Path, values: Mapping[str, str]) -> None:
 
 
 def _configure_log() -> None:
-    logs.configure("ERROR", "text", (), [pattern for each in app.SETTINGS for pattern in each.token_patterns])
+    logs.configure("ERROR", "text", (), [pattern for each in loading.SETTINGS for pattern in each.token_patterns])
 
 
 # ---------------------------------------------------------------- the assistant
@@ -140,7 +140,7 @@ def _show_models(given: Answers) -> None:
 
 
 def _classes_with_guide() -> Iterator[tuple[type[EnvironmentSettings], SetupGuide]]:
-    for each in app.SETTINGS:
+    for each in loading.SETTINGS:
         if each.setup_guide is not None:
             yield each, each.setup_guide
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import click
 
-from gateway import app, logs
+from gateway import app, loading, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.start_facts import start_facts
 from gateway.domain.errors import GatewayError
@@ -70,7 +70,7 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """Worker only: polls platforms that do not call a webhook, and answers messages that any process accepted."""
-    settings = app.load_settings()
+    settings = loading.load_settings()
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
     gateway = _open_gateway(settings)
@@ -90,7 +90,7 @@ def worker() -> None:
 @main.command()
 def migrate() -> None:
     """Migrate the database to the current schema."""
-    migrations.upgrade(app.load_settings().database_url)
+    migrations.upgrade(loading.load_settings().database_url)
     click.echo("The database is up to date.")
 
 
@@ -98,7 +98,7 @@ def migrate() -> None:
 def check() -> None:
     """Check everything that is configured. Exit status 1 if something fails."""
     all_ok = True
-    for line in run_checks(*app.load_valid_settings()):
+    for line in run_checks(*loading.load_valid_settings()):
         all_ok = all_ok and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
     sys.exit(0 if all_ok else 1)
@@ -110,7 +110,7 @@ def _open_gateway(settings: Settings) -> app.Gateway:
 
 
 def _run_server(*, start_receiving: bool) -> None:
-    settings = app.load_settings()
+    settings = loading.load_settings()
 
     opened: list[app.Gateway] = []
 
@@ -119,7 +119,7 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        for warning in app.start_warnings(settings):
+        for warning in loading.start_warnings(settings):
             log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 
@@ -128,13 +128,13 @@ def _run_server(*, start_receiving: bool) -> None:
         host=settings.host,
         port=settings.port,
         grace_seconds=settings.grace_seconds,
-        behind_proxy=app.is_behind_proxy(),
+        behind_proxy=loading.is_behind_proxy(),
         on_ready=lambda url: _print_startup(url, opened[0]),
     )
 
 
 def _print_startup(url: str, gateway: app.Gateway) -> None:
-    facts = start_facts(app.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
+    facts = start_facts(loading.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
     lines = [
         f"Listening on {url} with {gateway.assistant.description}.",
         *(f"  {fact.name:<10} {fact.detail}" for fact in facts),

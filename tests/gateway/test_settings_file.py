@@ -8,7 +8,7 @@ import pytest
 
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
-from gateway import app
+from gateway import loading
 from gateway.domain.errors import SettingsError
 from gateway.policy.rules import AdmissionSettings
 from gateway.settings import Settings
@@ -17,7 +17,7 @@ from gateway.settings import Settings
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
-    for each in app.SETTINGS:
+    for each in loading.SETTINGS:
         for name in each.variables():
             monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -50,9 +50,11 @@ def test_any_setting_is_read_from_the_file_as_from_the_environment(folder: Path)
     assert AdmissionSettings.load().budget_user_day == "1,http=5"
 
 
-@pytest.mark.parametrize("source", ["environment", "named file", ".env"])
-def test_the_environment_wins(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
-    write(folder, '[settings]\nassistant_id = "of the file"\n')
+@pytest.mark.parametrize(
+    ("source", "name"), [("environment", "assistant_id"), ("named file", "asst_id"), (".env", "assistant_id")]
+)
+def test_the_environment_wins(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str, name: str) -> None:
+    write(folder, f'[settings]\n{name} = "of the file"\n')
     assert Settings.load().assistant_id == "of the file"
     if source == ".env":
         write(folder, "ASST_ID=other\n", ".env")
@@ -104,7 +106,7 @@ def test_values_of_the_environment_are_filled_in(folder: Path, monkeypatch: pyte
 def test_what_is_wrong_has_its_line_and_shows_no_value(folder: Path, line: str, wrong: str) -> None:
     write(folder, f"[settings]\n\n{line}\n")
     with pytest.raises(SettingsError) as caught:
-        app.load_settings()
+        loading.load_settings()
     assert f"gateway.toml, line 3: {wrong}" in str(caught.value)
     assert "oops" not in str(caught.value)
     assert str(caught.value).count("\n") == 0
@@ -122,4 +124,4 @@ def test_an_error_in_the_environment_is_not_looked_for_in_the_file(
 def test_settings_that_are_no_table_are_refused(folder: Path) -> None:
     write(folder, "settings = 1\n")
     with pytest.raises(SettingsError, match=r"line 1: settings: must be a table"):
-        app.load_settings()
+        loading.load_settings()
