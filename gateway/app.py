@@ -10,13 +10,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
-from gateway import admin, logs
+from gateway import admin
 from gateway.admin import AdminContext, AdminSettings
 from gateway.assistant_setup import AssistantBuilder
 from gateway.configuration import Configuration, CurrentConfiguration
@@ -28,17 +27,17 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
+from gateway.loading import Load, load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.policy.admission import AdmissionControl
-from gateway.policy.prices import Prices, PriceSettings
-from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.policy.prices import Prices
+from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
-from gateway.setting_names import unknown_names
-from gateway.settings import EnvironmentSettings, Settings, given_variables
-from gateway.web import asgi_app, exposure, metrics_endpoint
+from gateway.settings import Settings
+from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
@@ -53,34 +52,11 @@ from gateway.worker.worker import Worker, run_once
 from storage import migrations
 from storage.store import SqlStore
 
-SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
-)
-"""All settings classes."""
-
-PLATFORMS = ("http", "slack", "telegram", "discord", "console")
-"""The names of all platforms, also of those that are not enabled."""
-
-AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
-
-
-class Load(Protocol):
-    """Returns the settings of a class, as ``load`` does."""
-
-    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
-
-
 LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
 DISK_FULL = "the disk of the database is full, or nearly"
-
-
-def load(cls: type[AnySettings]) -> AnySettings:
-    """Returns the settings of a class. Raises SettingsError."""
-    return cls.load()
 
 
 def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
@@ -135,69 +111,6 @@ PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfigura
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
 
 
-def is_behind_proxy() -> bool:
-    """Returns whether the operator says that clients connect through a proxy."""
-    return HttpSettings.load().trusted_proxies > 0
-
-
-def load_settings(*, quiet: bool = False) -> Settings:
-    """Returns the core's settings and configures logging. ``quiet``: warnings only, unless LOG_LEVEL is set.
-
-    Raises SettingsError, also for errors in any other settings class.
-    """
-    settings = Settings.load()
-    if wrong := _wrong_names(AdmissionSettings.load()):
-        raise SettingsError("\n".join(wrong))
-    level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    _configure_log(level, settings, [each.load() for each in SETTINGS])
-    return settings
-
-
-def load_valid_settings() -> tuple[Load, Sequence[str]]:
-    """Reads all settings, with defaults for what is wrong; also returns what is wrong. Configures logging.
-
-    Raises SettingsError if nothing can be read.
-    """
-    read = {each: each.load_valid() for each in SETTINGS}
-
-    def load(cls: type[AnySettings]) -> AnySettings:
-        return cast("AnySettings", read[cls][0])
-
-    settings = load(Settings)
-    _configure_log(settings.log_level, settings, [valid for valid, _ in read.values()])
-    wrong = [line for _, lines in read.values() for line in lines]
-    return load, tuple(dict.fromkeys([*wrong, *_wrong_names(load(AdmissionSettings))]))
-
-
-def load_configuration(settings: Settings) -> Configuration:
-    """Returns which assistants there are, and who is led to which."""
-    return Configuration.of(settings)
-
-
-def _configure_log(level: str, settings: Settings, loaded: Sequence[EnvironmentSettings]) -> None:
-    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
-    logs.configure(level, settings.log_format, [secret for each in loaded for secret in each.secrets()], patterns)
-
-
-def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
-    misspelt = unknown_names(SETTINGS, given_variables()).misspelt
-    return (*rules.wrong_platforms(PLATFORMS), *(_misspelt(name, near) for name, near in misspelt.items()))
-
-
-def _misspelt(name: str, near: Sequence[str]) -> str:
-    return f"{name} is no setting. If you mean {' or '.join(near)}, write that; else unset it."
-
-
-def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
-    """Returns what to warn the operator of at start. Raises SettingsError."""
-    unused = unknown_names(SETTINGS, given_variables()).unused
-    unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
-    http, password = load(HttpSettings), load(AdminSettings).admin_password
-    given = password.get_secret_value() if password else ""
-    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
-    return (*unknown, *exposed)
-
-
 # ---------------------------------------------------------------- one process
 
 
@@ -221,10 +134,9 @@ class Gateway:
 
     def web(self) -> WebApp:
         """Returns the web application of this process."""
-        http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
+        http, token, assets = load(HttpSettings), MetricsSettings.load().token, Assets()
         max_chars = self.settings.max_message_chars
-        has_keys = bool(http.keys or self.configuration.get().keys)
-        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, has_keys, max_chars)
+        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
         return asgi_app.create_app(
             self.adapters,

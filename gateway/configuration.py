@@ -6,14 +6,16 @@ The environment alone describes one assistant, which is named ``default``; ``gat
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pydantic import SecretStr
 
-from gateway.domain.models import DEFAULT_ASSISTANT
+from gateway.domain import models
 from gateway.settings import EnvironmentSettings, Settings
+
+DEFAULT_ASSISTANT = models.DEFAULT_ASSISTANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,14 @@ class Configuration:
     def of(cls, settings: Settings) -> Configuration:
         """Returns what the environment alone describes: one assistant, with all tools."""
         return cls({DEFAULT_ASSISTANT: AssistantDefinition(DEFAULT_ASSISTANT, settings)})
+
+    def secrets(self) -> Iterator[str]:
+        """Yields every secret value in it, for the log to mask."""
+        for settings in (*(each.settings for each in self.assistants.values()), *(bot.settings for bot in self.bots)):
+            yield from settings.secrets()
+        for server in self.mcp_servers.values():
+            yield from (value.get_secret_value() for value in (*server.headers.values(), *server.env.values()))
+        yield from (each.key.get_secret_value() for each in self.keys)
 
     @property
     def default(self) -> AssistantDefinition:

@@ -69,8 +69,10 @@ class ChatRequestParser:
         """``bound_keys``: returns those that are valid now besides the settings' keys."""
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         self._join_seconds = settings.chat_join_seconds
-        self._owners = tuple(_owner(key.encode()) for key in settings.keys)
         self._bound_keys = bound_keys
+        # The settings have the bound keys as well, as they were at start.
+        own = (_owner(key.encode()) for key in settings.keys)
+        self._owners = tuple(owner for owner in own if owner not in self._bound)
         self._adopts_threads = settings.chat_adopts_threads
         self.model = _request_model(max_message_chars)
 

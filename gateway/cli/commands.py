@@ -11,8 +11,9 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import SETTINGS, load_configuration, load_settings, open_gateway, open_store, platforms
-from gateway.cli import explain, settings_table, turns
+from gateway.app import open_gateway, open_store, platforms
+from gateway.cli import explain, init, settings_table, turns
+from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -30,6 +31,7 @@ def commands() -> Sequence[click.Command]:
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
+        init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),
     )

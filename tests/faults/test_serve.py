@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
+from tests.greeting import read_greeting
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 40.0
@@ -49,7 +50,7 @@ class ServeProcess:
                 text=True,
             )
         assert self.process.stdout is not None
-        self.greeting = [self.process.stdout.readline() for _ in range(3)]
+        self.greeting = read_greeting(self.process.stdout)
         self.url = self.greeting[0].split(" with ")[0].removeprefix("Listening on ")
 
     def request(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
@@ -123,8 +124,10 @@ def test_serve_prints_its_url_its_assistant_and_a_curl_command(
     programs.append(program := ServeProcess(tmp_path, fake))
     assert "responses at 127.0.0.1" in program.greeting[0]
     assert "gpt-test" in program.greeting[0]
-    assert program.greeting[1].startswith(f"Data: {tmp_path}/gateway.db.")
-    assert program.greeting[2].startswith(f"Try: curl {program.url}/chat -H")
+    facts = dict(line.split(maxsplit=1) for line in program.greeting[1:])
+    assert facts["platforms"] == "http\n"
+    assert facts["data"] == f"{tmp_path}/gateway.db\n"
+    assert facts["try"].startswith(f"curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
     assert program.stop(signal.SIGTERM) == 0
 

@@ -51,15 +51,22 @@ def server(fake: FakeOpenAI, **more: str) -> dict[str, str]:
     return {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": "sk-verysecret", "OPENAI_MODEL": "gpt-5-mini", **more}
 
 
-def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli) -> None:
+def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli, tmp_path: Path) -> None:
     result = run("check")
     assert result.exit_code == 0
-    database, assistant, *tools, budgets, chat = result.output.splitlines()
+    database, assistant, *tools, budgets, chat, platforms, open_to, operator, data, following = (
+        result.output.splitlines()
+    )
     assert database == "ok   database: will be migrated on start"
     assert "offline" in assistant
     assert tools == ["ok   tool current_time: built in", "ok   tool calculate: built in"]
     assert budgets.startswith("ok   budgets: prices of ")
     assert "GATEWAY_API_KEYS is not set" in chat
+    assert platforms == "ok   platforms: http"
+    assert open_to.startswith("ok   open to: everybody who reaches the port")
+    assert operator == "ok   operator: off, as ADMIN_PASSWORD is not set"
+    assert data == f"ok   data: {tmp_path}/gateway.db"
+    assert following == "ok   next: python -m gateway init asks for an assistant and for platforms"
 
 
 @pytest.mark.parametrize("backend", ["responses", "chat", "threads"])

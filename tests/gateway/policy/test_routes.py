@@ -54,7 +54,10 @@ PARTS = st.sampled_from(["", "1", "2"])
 KEYS = st.builds(ConversationKey, st.sampled_from(["slack", "telegram"]), *[st.sampled_from(["1", "2", "3"])] * 3)
 
 
-@given(routes=st.lists(st.builds(Route, st.sampled_from(["slack", "telegram"]), st.uuids().map(str), *[PARTS] * 3)), key=KEYS)  # fmt: skip
+LISTS = st.lists(st.builds(Route, st.sampled_from(["slack", "telegram"]), st.uuids().map(str), *[PARTS] * 3))
+
+
+@given(routes=LISTS, key=KEYS)
 def test_of_equally_specific_routes_the_first_in_the_file_wins(routes: list[Route], key: ConversationKey) -> None:
     found = find_route(routes, key)
     named = ("topic", "channel", "workspace")
@@ -155,4 +158,5 @@ def test_with_one_assistant_there_is_no_such_command(text: str) -> None:
 
 def test_a_route_in_words() -> None:
     assert described(None) == "no route leads elsewhere"
-    assert described(Route("slack", "support", workspace="T1", channel="C1")) == "by the route for slack, workspace T1, channel C1"  # fmt: skip
+    route = Route("slack", "support", workspace="T1", channel="C1")
+    assert described(route) == "by the route for slack, workspace T1, channel C1"

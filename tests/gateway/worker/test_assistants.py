@@ -220,8 +220,10 @@ def test_a_message_that_an_assistant_refuses_is_not_passed_on(
 def test_a_turn_costs_what_all_assistants_used_for_it(open_process: Processes, support: FakeAssistant) -> None:
     process = open_process()
     support.is_metered = True
-    steps: list[AssistantStep] = [RunStarted(RunId("r")), UsageCounted(RunId("r"), Usage(40, 2), "gpt-4o")]
-    support.scripts = [[*steps, AssistantUnavailable("gone")], *([error] for error in DOWN[1:])]
+    counted = UsageCounted(RunId("r"), Usage(40, 2), "gpt-4o")
+    support.script(RunStarted(RunId("r")), counted, DOWN[0])
+    support.script(DOWN[1])
+    support.script(DOWN[2])
     process.say("hello", "help")
     (answered,) = process.platform.wait_for(1)
     assert answered.usage == Usage(41, 4)
