@@ -96,13 +96,16 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfigu
     return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_discord(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
+def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
     settings = load(DiscordSettings)
     if not settings.on:
         return None
     from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
 
-    return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
+    def several_assistants() -> bool:
+        return len(current.get().assistants) > 1
+
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants)
 
 
 PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (

@@ -1,4 +1,4 @@
-"""Two assistants on different backends behind ``/chat``, in one process and in two, as ``gateway.toml`` describes them."""
+"""Two assistants on different backends behind ``/chat``, in one process and in two, as the file describes them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fake() -> Iterator[FakeOpenAI]:
         yield fake
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
+@pytest.fixture
 def site(
     request: pytest.FixtureRequest,
     fake: FakeOpenAI,
@@ -78,7 +78,7 @@ def site(
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
     (tmp_path / "gateway.toml").write_text(FILE.format(url=fake.base_url))
     with ExitStack() as stack:
-        opened = [open_process(stack) for _ in range(request.param)]
+        opened = [open_process(stack) for _ in range(getattr(request, "param", 1))]
         clients = [AppClient(each.web(), each.worker._loop) for each in opened]
         yield Site(opened, clients, fake)
 
@@ -92,6 +92,7 @@ def open_process(stack: ExitStack) -> Gateway:
     return gateway
 
 
+@pytest.mark.parametrize("site", [1, 2], ids=["one process", "two processes"], indirect=True)
 def test_a_caller_names_an_assistant_and_the_thread_stays_with_it(site: Site) -> None:
     first = site.say("one", assistant="help")
     assert first["assistant"] == "support"
