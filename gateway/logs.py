@@ -54,7 +54,7 @@ def configure(
     """Sends the gateway's entries from ``level`` on and libraries' from WARNING on to stderr.
 
     ``secrets``, and what matches ``patterns``, are masked anywhere in an entry, such as in a nested value or in the
-    text of an exception. Called once by ``app.load_settings``, before anything is logged.
+    text of an exception. Called once by ``loading.load_settings``, before anything is logged.
     """
     _masker.configure(secrets, patterns)
     threshold = logging.getLevelNamesMapping()[level.upper()]

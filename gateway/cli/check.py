@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from tempfile import TemporaryDirectory
 
-from gateway import app, assistants, operations
-from gateway.app import Load
+from gateway import app, assistants, loading, operations
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
+from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.domain.errors import GatewayError, SettingsError
+from gateway.loading import Load
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
@@ -26,7 +27,7 @@ from storage.store import SqlStore
 UP_TO_DATE = "up to date"
 
 
-def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckResult]:
+def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[CheckResult]:
     """Yields one result per line of output. ``wrong``: lines about settings, in whose place there are defaults.
 
     Raises nothing if ``load`` does not.
@@ -48,7 +49,7 @@ def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckRes
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield _check_budgets(settings, load)
-    for warning in app.start_warnings(settings, load):
+    for warning in loading.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
     yield from _check_platforms(settings, load, count_unparsed=database.detail == UP_TO_DATE)
 
@@ -58,9 +59,10 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
         found = []
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
+        current = CurrentConfiguration(Configuration.of(settings))
         for build in app.PLATFORM_BUILDERS:
             try:
-                adapter = build(settings, store, load)
+                adapter = build(settings, store, load, current)
             except SettingsError as exc:
                 yield CheckResult("settings", ok=False, detail=str(exc))
                 continue

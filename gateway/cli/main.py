@@ -9,9 +9,10 @@ from functools import cached_property
 
 import click
 
-from gateway import app, logs
+from gateway import app, loading, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.start_facts import start_facts
+from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web import metrics_endpoint, server
@@ -70,7 +71,7 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """Worker only: polls platforms that do not call a webhook, and answers messages that any process accepted."""
-    settings = app.load_settings()
+    settings = loading.load_settings()
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
     gateway = _open_gateway(settings)
@@ -79,7 +80,7 @@ def worker() -> None:
     metrics = (
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
-    click.echo(f"Worker started with {gateway.assistant.description}.")
+    click.echo(f"Worker started with {gateway.description}.")
     signal.sigwait(stops)
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
@@ -90,7 +91,7 @@ def worker() -> None:
 @main.command()
 def migrate() -> None:
     """Migrate the database to the current schema."""
-    migrations.upgrade(app.load_settings().database_url)
+    migrations.upgrade(loading.load_settings().database_url)
     click.echo("The database is up to date.")
 
 
@@ -98,7 +99,7 @@ def migrate() -> None:
 def check() -> None:
     """Check everything that is configured. Exit status 1 if something fails."""
     all_ok = True
-    for line in run_checks(*app.load_valid_settings()):
+    for line in run_checks(*loading.load_valid_settings()):
         all_ok = all_ok and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
     sys.exit(0 if all_ok else 1)
@@ -106,11 +107,12 @@ def check() -> None:
 
 def _open_gateway(settings: Settings) -> app.Gateway:
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
-    return app.open_gateway(settings, app.platforms(settings, store), store)
+    current = CurrentConfiguration(loading.load_configuration(settings))
+    return app.open_gateway(settings, app.platforms(settings, store, current), store, current=current)
 
 
 def _run_server(*, start_receiving: bool) -> None:
-    settings = app.load_settings()
+    settings = loading.load_settings()
 
     opened: list[app.Gateway] = []
 
@@ -119,7 +121,7 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        for warning in app.start_warnings(settings):
+        for warning in loading.start_warnings(settings):
             log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 
@@ -128,15 +130,15 @@ def _run_server(*, start_receiving: bool) -> None:
         host=settings.host,
         port=settings.port,
         grace_seconds=settings.grace_seconds,
-        behind_proxy=app.is_behind_proxy(),
+        behind_proxy=loading.is_behind_proxy(),
         on_ready=lambda url: _print_startup(url, opened[0]),
     )
 
 
 def _print_startup(url: str, gateway: app.Gateway) -> None:
-    facts = start_facts(app.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
+    facts = start_facts(loading.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
     lines = [
-        f"Listening on {url} with {gateway.assistant.description}.",
+        f"Listening on {url} with {gateway.description}.",
         *(f"  {fact.name:<10} {fact.detail}" for fact in facts),
         f"""  {"try":<10} curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
     ]
