@@ -131,9 +131,9 @@ def _configure_log(
 ) -> None:
     patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
     secrets = [secret for each in loaded for secret in each.secrets()]
-    logs.configure(
-        level, settings.log_format, [*secrets, *(configuration.secrets() if configuration else ())], patterns
-    )
+    secrets += () if configuration is None else configuration.secrets()
+    secrets += () if (file := config_file()) is None else file.secrets()
+    logs.configure(level, settings.log_format, secrets, patterns)
 
 
 def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:

@@ -12,7 +12,7 @@ from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
 from gateway.app import open_gateway, open_store, platforms
-from gateway.cli import explain, init, settings_table, turns
+from gateway.cli import config, explain, init, settings_table, turns
 from gateway.loading import SETTINGS, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
@@ -31,6 +31,7 @@ def commands() -> Sequence[click.Command]:
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
+        config.command(),
         init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),
