@@ -15,8 +15,10 @@ from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
-from gateway import admin, assistants
+from gateway import admin
 from gateway.admin import AdminContext, AdminSettings
+from gateway.assistant_setup import AssistantBuilder
+from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -25,31 +27,26 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
-from gateway.loading import Load, load
+from gateway.loading import Load, load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices
-from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.rules import Rules
-from gateway.policy.turn_limit import TurnCostLimit
-from gateway.ports.assistant import Assistant
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
+from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
 from gateway.settings import Settings
-from gateway.tools import ToolBox, find_tools
 from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.abandoned_turns import AbandonedTurns
-from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
-from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
@@ -62,12 +59,14 @@ CHECK_SECONDS = 10.0
 DISK_FULL = "the disk of the database is full, or nearly"
 
 
-def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
-    """Returns the adapters of the enabled platforms. Raises SettingsError."""
-    return tuple(adapter for build in PLATFORM_BUILDERS if (adapter := build(settings, store, load)) is not None)
+def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
+    """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
+    current = current or CurrentConfiguration(load_configuration(settings))
+    built = (build(settings, store, load, current) for build in PLATFORM_BUILDERS)
+    return tuple(adapter for adapter in built if adapter is not None)
 
 
-def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
+def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
     return HttpAdapter(
         load(HttpSettings),
@@ -75,10 +74,11 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
         max_message_chars=max_chars,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
+        bound_keys=lambda: current.get().keys,
     )
 
 
-def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(SlackSettings)
     if not settings.on:
         return None
@@ -87,7 +87,7 @@ def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return SlackAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(TelegramSettings)
     if not settings.on:
         return None
@@ -96,7 +96,7 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_discord(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(DiscordSettings)
     if not settings.on:
         return None
@@ -105,7 +105,7 @@ def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
+PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (
     *(_build_http, _build_slack, _build_telegram, _build_discord),
 )
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
@@ -120,7 +120,8 @@ class Gateway:
 
     settings: Settings
     store: SqlStore
-    assistant: Assistant
+    configuration: CurrentConfiguration
+    assistants: Assistants
     worker: Worker
     async_inbox: StoreInbox
     """For the worker's loop."""
@@ -154,22 +155,43 @@ class Gateway:
             reporting=self.store,
             checks=self.checks,
             platforms=[adapter.name for adapter in self.adapters],
-            backend=self.assistant.name,
+            backend=self.assistants.default.backend.name,
             assets=assets.base_path,
-            about=self.assistant.description,
+            about=self.assistants.default.backend.description,
         )
 
+    @property
+    def description(self) -> str:
+        """Returns the default assistant in words, and the names of the others."""
+        names = [each.name for each in self.assistants if each is not self.assistants.default]
+        about = self.assistants.default.backend.description
+        return f"{about}, and {', '.join(names)}" if names else about
+
+    def reload(self, configuration: Configuration) -> None:
+        """Puts another configuration into force: assistants, routes and keys. What is running ends as it began.
+
+        Called from any thread but the worker's. Raises SettingsError; then nothing has changed.
+        """
+
+        async def replace() -> None:
+            self.assistants.replace(configuration)
+
+        self.worker.run_coroutine(replace())
+
     async def readiness(self) -> Sequence[CheckResult]:
-        """Checks the database and the assistant's backend."""
+        """Checks the database and the default assistant's backend: without another one the process is of use."""
         database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)
-        return (*await database, *await self.assistant.check())
+        return (*await database, *await self.assistants.default.backend.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
-        """Checks the database, the assistant's backend and the platforms; returns the results by name."""
+        """Checks the database, the assistants' backends and the platforms; returns the results by name."""
 
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
-            checked: tuple[Adapter | Assistant, ...] = (*self.adapters, self.assistant)
-            checks = {each.name: _in_time(each.check()) for each in checked}
+            checks = {each.name: _in_time(each.check()) for each in self.adapters}
+            for each in self.assistants:
+                is_default = each is self.assistants.default
+                name = each.backend.name if is_default else f"assistant {each.name}"
+                checks[name] = _in_time(each.backend.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
         return {**self.worker.run_coroutine(run_checks()), "database": check_database(self.store)}
@@ -204,7 +226,7 @@ class Gateway:
         for adapter in self.adapters:
             if isinstance(adapter, Closeable):
                 self.worker.run_coroutine(adapter.close())
-        self.worker.run_coroutine(self.assistant.close())
+        self.worker.run_coroutine(self.assistants.close())
         self.worker.stop()
         self.executor.shutdown()
         self.store.close()
@@ -212,31 +234,37 @@ class Gateway:
 
 
 def open_gateway(
-    settings: Settings, adapters: Sequence[Adapter], store: SqlStore, *, lease_seconds: float = LEASE_SECONDS
+    settings: Settings,
+    adapters: Sequence[Adapter],
+    store: SqlStore,
+    *,
+    current: CurrentConfiguration | None = None,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> Gateway:
-    """Returns a running gateway for these platforms. ``lease_seconds``: the store's. Raises SettingsError."""
+    """Returns a running gateway for these platforms. Raises SettingsError.
+
+    ``current``: the configuration; None: what the environment alone describes. ``lease_seconds``: the store's.
+    """
+    current = current or CurrentConfiguration(load_configuration(settings))
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
-    timeout = settings.assistant_timeout_seconds
-    toolbox = ToolBox([found.tool for found in find_tools(settings.tools_path)], settings.tool_timeout_seconds)
-    assistant = assistants.build(settings, toolbox, async_store)
-    runner = AssistantRunner(
-        async_store,
-        assistant,
-        metrics,
-        timeout=timeout,
-        estimator=_estimator(settings, assistant, toolbox),
-        limits=TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings)),
-    )
+    builder = AssistantBuilder(async_store, metrics)
+    free = [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
+    all_assistants = Assistants(current, builder.build, free)
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
-    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
-    gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
+    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, all_assistants, spool)
+    gatekeeper = AdmissionControl(
+        Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=settings.assistant_timeout_seconds
+    )
+    processor = TurnProcessor(
+        *(async_store, all_assistants, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool)
+    )
     worker = Worker(
         async_store,
-        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool),
+        processor,
         tuple(by_name),
         metrics,
         owner=_worker_name(),
@@ -250,22 +278,19 @@ def open_gateway(
         caller_share=settings.max_caller_share,
     )
     inbox = StoreInbox(
-        async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
+        *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer),
+        max_backlog=settings.max_backlog,
     )
     thread_inbox = ThreadInbox(inbox, worker)
-    gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
+    gateway = Gateway(
+        *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
+    )
     worker.start()
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
-    abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
+    abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
     worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
     return gateway
-
-
-def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
-    history_chars = settings.history_chars if assistant.name == "chat" else None
-    instructions = assistants.instructions_of(settings).for_message
-    return RequestEstimator(assistant.model, instructions, toolbox.schemas, history_chars)
 
 
 def _spool(settings: Settings) -> FileSpool:

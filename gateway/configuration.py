@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 from pydantic import SecretStr
 
+from gateway.domain import models
 from gateway.settings import EnvironmentSettings, Settings
 
-DEFAULT_ASSISTANT = "default"
-"""The name of the assistant that answers where no route leads to another. There is always one."""
+DEFAULT_ASSISTANT = models.DEFAULT_ASSISTANT
 
 
 @dataclass(frozen=True, slots=True)

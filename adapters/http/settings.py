@@ -60,10 +60,6 @@ class HttpSettings(EnvironmentSettings):
     def keys(self) -> tuple[str, ...]:
         return split(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
 
-    @property
-    def adopts_threads(self) -> bool:
-        return len(self.keys) <= 1 if self.chat_adopts_threads is None else self.chat_adopts_threads
-
     def with_keys(self, keys: Sequence[str]) -> Self:
         """Returns these settings with more keys."""
         listed = ",".join(dict.fromkeys((*self.keys, *keys)))

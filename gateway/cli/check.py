@@ -11,7 +11,7 @@ from gateway import app, assistants, loading, operations
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
 from gateway.config_file.conflicts import conflicts
-from gateway.configuration import DEFAULT_ASSISTANT, Configuration
+from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.loading import Load
 from gateway.policy import admission
@@ -45,12 +45,12 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
         yield CheckResult("tools", ok=False, detail=str(exc))
         tools = ()
     file = config_file()
-    if any(line.startswith((*Settings.prefixes, str(file.path) if file else "\0")) for line in wrong):
+    if any(file is not None or line.startswith(Settings.prefixes) for line in wrong):
         yield CheckResult("assistant", ok=False, detail="not checked, because of its settings above")
     else:
         yield from _check_assistants(loading.load_configuration(settings), tools)
     if file is not None and not wrong:
-        yield from (CheckResult("twice", ok=True, detail=line) for line in conflicts(file, loading.SETTINGS))
+        yield from (CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.SETTINGS))
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield _check_budgets(settings, load)
@@ -77,9 +77,10 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
         found = []
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
+        current = CurrentConfiguration(Configuration.of(settings))
         for build in app.PLATFORM_BUILDERS:
             try:
-                adapter = build(settings, store, load)
+                adapter = build(settings, store, load, current)
             except SettingsError as exc:
                 yield CheckResult("settings", ok=False, detail=str(exc))
                 continue

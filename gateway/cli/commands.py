@@ -13,7 +13,7 @@ from adapters.telegram import cli as telegram_cli
 from gateway import assistants
 from gateway.app import open_gateway, open_store, platforms
 from gateway.cli import config, explain, init, settings_table, turns
-from gateway.loading import SETTINGS, load_settings
+from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -44,7 +44,7 @@ def _open_console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
     settings = load_settings(quiet=True)
     gateway = open_gateway(settings, (adapter,), open_store(settings))
     try:
-        yield gateway.inbox, gateway.assistant.description
+        yield gateway.inbox, gateway.description
     finally:
         gateway.close(settings.grace_seconds)
 
@@ -77,6 +77,9 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
         )
 
 
-def _build_assistant() -> Assistant:
-    """Builds the assistant for single requests, such as deleting a thread; it runs no turn and has no tools."""
-    return assistants.build(load_settings(quiet=True), ToolBox(()), assistants.NoSharedValues())
+def _build_assistant(name: str) -> Assistant | None:
+    """Builds an assistant for single requests, such as deleting a thread; it runs no turn and has no tools."""
+    definition = load_configuration(load_settings(quiet=True)).assistants.get(name)
+    if definition is None:
+        return None
+    return assistants.build(definition.settings, ToolBox(()), assistants.NoSharedValues())

@@ -20,6 +20,7 @@ from gateway import app, loading, logs
 from gateway.admin import AdminSettings
 from gateway.assistants.api_client import AssistantApiClient, connect
 from gateway.cli.check import check_assistant, check_platform
+from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.domain.errors import AssistantError, SettingsError
 from gateway.ports.check import CheckResult
 from gateway.settings import ENV_FILE, EnvironmentSettings, Settings, SetupGuide, environment_variables
@@ -166,7 +167,9 @@ def _check(platform: str, settings: EnvironmentSettings) -> Sequence[CheckResult
         return settings if isinstance(settings, cls) else cls.load()
 
     with _empty_store() as store:
-        adapters = (build(load(Settings), store, load) for build in app.PLATFORM_BUILDERS)
+        core = load(Settings)
+        current = CurrentConfiguration(Configuration.of(core))
+        adapters = (build(core, store, load, current) for build in app.PLATFORM_BUILDERS)
         adapter = next(each for each in adapters if each is not None and each.name == platform)
         return run_once(check_platform(adapter))
 

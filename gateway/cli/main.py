@@ -12,6 +12,7 @@ import click
 from gateway import app, loading, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.start_facts import start_facts
+from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web import metrics_endpoint, server
@@ -79,7 +80,7 @@ def worker() -> None:
     metrics = (
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
-    click.echo(f"Worker started with {gateway.assistant.description}.")
+    click.echo(f"Worker started with {gateway.description}.")
     signal.sigwait(stops)
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
@@ -106,7 +107,8 @@ def check() -> None:
 
 def _open_gateway(settings: Settings) -> app.Gateway:
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
-    return app.open_gateway(settings, app.platforms(settings, store), store)
+    current = CurrentConfiguration(loading.load_configuration(settings))
+    return app.open_gateway(settings, app.platforms(settings, store, current), store, current=current)
 
 
 def _run_server(*, start_receiving: bool) -> None:
@@ -136,7 +138,7 @@ def _run_server(*, start_receiving: bool) -> None:
 def _print_startup(url: str, gateway: app.Gateway) -> None:
     facts = start_facts(loading.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
     lines = [
-        f"Listening on {url} with {gateway.assistant.description}.",
+        f"Listening on {url} with {gateway.description}.",
         *(f"  {fact.name:<10} {fact.detail}" for fact in facts),
         f"""  {"try":<10} curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
     ]
