@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from gateway import app, assistants, loading, operations
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
-from gateway.config_file.conflicts import conflicts
 from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.loading import Load
@@ -50,6 +49,8 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
     else:
         yield from _check_assistants(loading.load_configuration(settings), tools)
     if file is not None and not wrong:
+        from gateway.config_file.conflicts import conflicts  # noqa: PLC0415  # a server without a file does without
+
         yield from (CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.SETTINGS))
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
