@@ -18,7 +18,7 @@ from adapters.telegram.settings import TelegramSettings
 from gateway import admin
 from gateway.admin import AdminContext, AdminSettings
 from gateway.assistant_setup import AssistantBuilder
-from gateway.configuration import Configuration, CurrentConfiguration
+from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -190,17 +190,6 @@ class Gateway:
         names = [each.name for each in self.assistants if each is not self.assistants.default]
         about = self.assistants.default.backend.description
         return f"{about}, and {', '.join(names)}" if names else about
-
-    def reload(self, configuration: Configuration) -> None:
-        """Puts another configuration into force: assistants, routes and keys. What is running ends as it began.
-
-        Called from any thread but the worker's. Raises SettingsError; then nothing has changed.
-        """
-
-        async def replace() -> None:
-            self.assistants.replace(configuration)
-
-        self.worker.run_coroutine(replace())
 
     async def readiness(self) -> Sequence[CheckResult]:
         """Checks the database and the default assistant's backend: without another one the process is of use."""

@@ -12,7 +12,7 @@ from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
 from gateway.app import open_gateway, open_store, platforms
-from gateway.cli import explain, init, push, settings_table, turns
+from gateway.cli import config, explain, init, push, reload, settings_table, turns
 from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
@@ -33,6 +33,8 @@ def commands() -> Sequence[click.Command]:
         *push.commands(_open_push_context),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
+        config.command(),
+        reload.command(_open_admin_store),
         init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),
