@@ -135,6 +135,11 @@ def _configured_assistant(definition: AssistantDefinition) -> ConfiguredAssistan
     return ConfiguredAssistant(definition.name, aliases, own.assistant_name, model, frozenset(hosted))
 
 
+def ownerless_threads(store: SqlStore, load: Load) -> int:
+    """Returns how many threads of OpenAI's API no key can reach. Raises StoreUnavailable."""
+    return store.api_objects.count_ownerless() if load(HttpSettings).keys else 0
+
+
 def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(SlackSettings)
     if not settings.on:

@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
-from adapters.http.settings import HttpSettings
 from gateway import app, assistants, loading, operations
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
@@ -17,7 +16,6 @@ from gateway.loading import Load
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
-from gateway.ports.api_objects import ApiObjects
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -92,8 +90,8 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
                 yield from run_once(check_platform(adapter))
                 if count_unparsed:
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
-        if count_unparsed and load(HttpSettings).keys:
-            yield from _check_ownerless(store.api_objects)
+        if count_unparsed:
+            yield from _check_ownerless(store, load)
         yield from start_facts(load, found, store.location)
 
 
@@ -163,10 +161,10 @@ async def check_platform(adapter: Adapter) -> Sequence[CheckResult]:
             await adapter.close()
 
 
-def _check_ownerless(objects: ApiObjects) -> Sequence[CheckResult]:
+def _check_ownerless(store: SqlStore, load: Load) -> Sequence[CheckResult]:
     """Returns a line if there are threads that no API key can reach. They do not fail the check."""
     try:
-        count = objects.count_ownerless()
+        count = app.ownerless_threads(store, load)
     except GatewayError as exc:
         return (CheckResult("threads of /v1", ok=False, detail=str(exc)),)
     detail = f"{count} belong to nobody, as no keys were set when they were made; see python -m gateway assign-threads"
