@@ -58,7 +58,7 @@ from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
-from gateway.worker.retention import apply_retention
+from gateway.worker.retention import DAY_SECONDS, apply_retention
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
@@ -393,10 +393,17 @@ def open_gateway(
     gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
     worker.start()
     worker.listen(store, gateway.notify_resolved)
-    retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
+    retention = partial(_apply_retention, store, settings.retention_days)
     abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
     worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
     return gateway
+
+
+def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bool]) -> int:
+    """Erases what is older than so many days (0: nothing), see ``apply_retention``. Raises StoreUnavailable."""
+    if days > 0:
+        store.api_objects.erase_older_than(days * DAY_SECONDS)
+    return apply_retention(store, store.unparsed_updates, days, may_continue)
 
 
 def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:

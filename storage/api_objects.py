@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.errors import Conflict
-from gateway.domain.models import ConversationKey, TurnId
+from gateway.domain.models import ConversationKey, Turn, TurnId
 from gateway.ports.api_objects import ApiObject, ThreadState
 from storage import row_mapping, sql
 from storage.database import Database
@@ -171,8 +171,7 @@ class SqlApiObjects:
             last = {"conversation": conversation.id, "before": NO_LIMIT, "newest": 1}
             turns = row_mapping.to_turns(connection.execute(sql.transcript, last).all())
             newest = turns[0] if turns else None
-            taken = int(newest.message.address.get("taken", "0")) if newest else 0
-            pending = _pending_after(connection, thread_id, taken) if thread else ()
+            pending = _pending_after(connection, thread_id, _taken(newest)) if thread else ()
             return ThreadState(thread, conversation, newest, pending)
 
     # ---------------------------------------------------------------- changing
@@ -213,6 +212,14 @@ class SqlApiObjects:
         return row_mapping.key_columns(ConversationKey(self._platform, owner, thread_id), "key_")
 
 
+def _taken(newest: Turn | None) -> int | None:
+    """Returns the place of the last message that a turn took; None if that is erased, with the message."""
+    if newest is None:
+        return 0
+    taken = newest.message.address.get("taken")
+    return None if taken is None else int(taken)
+
+
 def _insert(connection: Connection, objects: Sequence[ApiObject]) -> None:
     now: float = connection.execute(sql.now).scalar_one()
     rows = [
@@ -239,7 +246,9 @@ def _fetch(connection: Connection, objects: Sequence[ApiObject]) -> Sequence[Api
     return [stored[each.id] for each in objects]
 
 
-def _pending_after(connection: Connection, thread_id: str, position: int) -> Sequence[ApiObject]:
+def _pending_after(connection: Connection, thread_id: str, position: int | None) -> Sequence[ApiObject]:
+    if position is None:
+        return ()
     return [*map(_object, connection.execute(_pending, {"within": thread_id, "after": position}))]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from tempfile import TemporaryDirectory
 
+from adapters.http.settings import HttpSettings
 from gateway import app, assistants, operations
 from gateway.app import Load
 from gateway.cli.start_facts import start_facts
@@ -14,6 +15,7 @@ from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.ports.api_objects import ApiObjects
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -69,6 +71,8 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
                 yield from run_once(check_platform(adapter))
                 if count_unparsed:
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
+        if count_unparsed and load(HttpSettings).keys:
+            yield from _check_ownerless(store.api_objects)
         yield from start_facts(load, found, store.location)
 
 
@@ -136,6 +140,16 @@ async def check_platform(adapter: Adapter) -> Sequence[CheckResult]:
     finally:
         if isinstance(adapter, Closeable):
             await adapter.close()
+
+
+def _check_ownerless(objects: ApiObjects) -> Sequence[CheckResult]:
+    """Returns a line if there are threads that no API key can reach. They do not fail the check."""
+    try:
+        count = objects.count_ownerless()
+    except GatewayError as exc:
+        return (CheckResult("threads of /v1", ok=False, detail=str(exc)),)
+    detail = f"{count} belong to nobody, as no keys were set when they were made; see python -m gateway assign-threads"
+    return (CheckResult("threads of /v1", ok=True, detail=detail),) if count else ()
 
 
 def _check_unparsed(platform: str, updates: UnparsedUpdates) -> Sequence[CheckResult]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from adapters.openai_api.assistants.bodies import MessageRequest
+from adapters.openai_api.assistants.bodies import MessageRequest, TextPart
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.ids import FOREIGN, new_id, turn_of_run
 from adapters.openai_api.callers import Caller
@@ -85,8 +85,20 @@ class Room:
             if len(message.text) > longest:
                 limit = f"A message may have at most {longest} characters here (MAX_MESSAGE_CHARS)."
                 raise InvalidRequest(limit, param=f"{where}[{number}].content", code="string_above_max_length")
+            if message.attachments or not isinstance(message.content, str):
+                _refuse_files(message, f"{where}[{number}]")
             if not message.text.strip() and isinstance(message.content, str):
                 raise InvalidRequest("The message has no text.", param=f"{where}[{number}].content")
+
+
+def _refuse_files(message: MessageRequest, where: str) -> None:
+    """Raises InvalidRequest for what needs files, which cannot be uploaded here."""
+    explanation = "is not supported here: this gateway takes no uploads at this API."
+    if message.attachments:
+        raise InvalidRequest(f"`attachments` {explanation}", param=f"{where}.attachments", code="unsupported_parameter")
+    for part in message.content if isinstance(message.content, list) else ():
+        if not isinstance(part, TextPart):
+            raise InvalidRequest(f"`{part.type}` {explanation}", param=f"{where}.content", code="unsupported_parameter")
 
 
 def key_of(caller: Caller, thread_id: str) -> ConversationKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -195,5 +195,5 @@ def _optional_fields(config: AssistantConfig) -> Json:
     return fields | (CODE_OUTPUTS if _runs_code(config.hosted_tools) else {})
 
 
-def _runs_code(tools: Sequence[Json]) -> bool:
+def _runs_code(tools: Iterable[Mapping[str, Any]]) -> bool:
     return any(tool.get("type") == "code_interpreter" for tool in tools)

@@ -107,7 +107,7 @@ def test_the_newest_page_of_a_long_thread_is_read_without_the_rest(client: OpenA
         client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id="default")
     newest = client.beta.threads.messages.list(thread.id, limit=3)
     assert [each.role for each in newest.data] == ["assistant", "user", "assistant"]
-    assert newest.has_more  # type: ignore[attr-defined]
+    assert newest.has_more
     assert [each.role for each in newest] == ["assistant", "user"] * 4
     assert len(list(client.beta.threads.runs.list(thread.id, limit=1))) == 4
 
