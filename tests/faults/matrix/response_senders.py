@@ -1,4 +1,4 @@
-"""Callers of ``/v1/responses``, as those of ``/chat``: some wait for each response, some have it made in the background."""
+"""Callers of ``/v1/responses``, as those of ``/chat``: some wait, some have it made in the background."""
 
 from __future__ import annotations
 
