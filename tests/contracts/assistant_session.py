@@ -108,8 +108,8 @@ class AssistantSession:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 said = turn.message.text_with_attachments
-                brought = {"outputs": turn.options.outputs, "calls": answer.calls}
-                self.exchanges.append(Exchange(said, answer.text, speaker=turn.message.speaker, **brought))
+                speaker, outputs = turn.message.speaker, turn.options.outputs
+                self.exchanges.append(Exchange(said, answer.text, "", speaker, outputs, answer.calls))
                 self.run_id = None
                 return answer.text
         raise AssertionError(f"no answer in {ATTEMPTS} attempts: {self.errors}")
