@@ -19,6 +19,7 @@ from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
 from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
+from storage.schedules import SqlSchedules
 from storage.token_buckets import SqlTokenBuckets
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
@@ -64,9 +65,11 @@ class SqlStore:
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
         self.api_objects = SqlApiObjects(database, "openai")
+        self.schedules = SqlSchedules(database)
         self.uploads = SqlUploads(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
+    enqueue_answered = implemented_by(lambda store: store.turn_queue.enqueue_answered)
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)
     retry_turn = implemented_by(lambda store: store.turn_queue.retry_turn)
     append_to_queued = implemented_by(lambda store: store.turn_queue.append_to_queued)

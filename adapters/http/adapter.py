@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +11,7 @@ from adapters.http.chat_request import ChatRequestParser
 from adapters.http.operations import operations
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits, download
+from gateway.configuration import ApiKey
 from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
@@ -31,8 +32,9 @@ class HttpAdapter:
     """Callers of /chat. Those that wait are registered in ``waiters``, through which the worker answers them."""
 
     name = NAME
+    names_assistants = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the limits of one API
         self,
         settings: HttpSettings,
         buckets: TokenBuckets,
@@ -43,9 +45,10 @@ class HttpAdapter:
         max_message_file_bytes: int = 50 * 2**20,
         caller_share: float = 1.0,
         ping_seconds: float = 5.0,
+        bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
     ) -> None:
         """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
-        ``ping_seconds``: the longest time that a stream sends nothing.
+        ``ping_seconds``: the longest time that a stream sends nothing. ``bound_keys``: see ``ChatRequestParser``.
         """
         self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._settings = settings
@@ -54,7 +57,7 @@ class HttpAdapter:
         self._ping_seconds = ping_seconds
         self._uploads = uploads
         self._upload_limits = UploadLimits(settings.chat_max_file_bytes, max_message_file_bytes)
-        self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars)
+        self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars, bound_keys=bound_keys)
 
     def receive(self, request: Request) -> ParsedUpdate:
         return ParsedUpdate((self._parser.parse(request).message,))

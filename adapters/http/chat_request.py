@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated
@@ -17,11 +17,12 @@ from pydantic.config import JsonDict
 
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import MAX_FILES, MessageUploads
+from gateway.configuration import ApiKey
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
 from gateway.ports.platform import Request, SyntheticMessage
-from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
+from gateway.web.api.api_keys import bearer_token, caller_name, matching_owner, owner_of
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
 from gateway.web.api.multipart import MAX_NAME_CHARS
 
@@ -34,6 +35,10 @@ ONCE = "once_"
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MESSAGE = "What to say."
+ASSISTANT = (
+    "The name of the assistant to ask, from here on in this thread. Leave it out to ask the one of the thread, and in "
+    "a new thread the default one."
+)
 STREAM = "Answer with server-sent events while the reply is written."
 DATA_URL = r"^data:[\x21-\x2b\x2d-\x3a\x3c-\x7e]{0,100};base64,[A-Za-z0-9+/]*={0,2}$"
 """www.rfc-editor.org/rfc/rfc2397, without parameters of the media type."""
@@ -61,6 +66,9 @@ class ChatRequest(BaseModel):
     user: Annotated[str, Field(max_length=200, json_schema_extra=STORABLE_TEXT), STORABLE] | None = Field(
         None, description="Who says it, in your words."
     )
+    assistant: Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=STORABLE_TEXT), STORABLE] | None = (
+        Field(None, description=ASSISTANT)
+    )
     stream: bool = Field(default=False, description=STREAM)
     files: Annotated[list[InlineFile], Field(max_length=MAX_FILES)] = Field(
         [], description="Small files, some 5 MB together. Send larger ones as multipart/form-data."
@@ -75,6 +83,7 @@ class ChatForm(BaseModel):
     message: Annotated[str, Field(description=f"{MESSAGE} It may be empty if there are files.")] = ""
     thread_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     user: Annotated[str, Field(max_length=200)] | None = None
+    assistant: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(None, description=ASSISTANT)
     stream: bool = Field(default=False, description=STREAM)
 
 
@@ -89,15 +98,35 @@ class ParsedChatRequest:
 class ChatRequestParser:
     """Authenticates callers and turns their requests into messages. Does no I/O."""
 
-    def __init__(self, settings: HttpSettings, *, max_message_chars: int) -> None:
+    def __init__(
+        self, settings: HttpSettings, *, max_message_chars: int, bound_keys: Callable[[], Sequence[ApiKey]] = tuple
+    ) -> None:
+        """``bound_keys``: returns those that are valid now besides the settings' keys."""
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         """Of a request without files."""
         self._max_message_chars = max_message_chars
         self._join_seconds = settings.chat_join_seconds
-        self._keys = ApiKeys(settings.keys)
-        self.owners = self._keys.owners
-        """One for each API key; empty when the endpoint is open to everybody."""
+        self._bound_keys = bound_keys
+        # The settings have the bound keys as well, as they were at start.
+        own = (owner_of(key) for key in settings.keys)
+        self._owners = tuple(owner for owner in own if owner not in self._bound)
+        self._adopts_threads = settings.chat_adopts_threads
         self.model = _request_model(max_message_chars)
+
+    @property
+    def owners(self) -> Sequence[str]:
+        """One for each API key; empty when the endpoint is open to everybody."""
+        return (*self._owners, *self._bound)
+
+    @property
+    def adopts_threads(self) -> bool:
+        """Whether callers may continue threads at a backend that the gateway does not know."""
+        return len(self.owners) <= 1 if self._adopts_threads is None else self._adopts_threads
+
+    @property
+    def _bound(self) -> Mapping[str, Sequence[str]]:
+        """The assistants that keys are bound to, by owner."""
+        return {owner_of(each.key.get_secret_value()): each.assistants for each in self._bound_keys()}
 
     def parse(self, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
@@ -121,7 +150,7 @@ class ChatRequestParser:
         Raises Unauthenticated.
         """
         token = bearer_token(headers.get("authorization", ""))
-        return self._keys.owner(token, "Send an API key of this gateway: Authorization: Bearer <key>.")
+        return matching_owner(self.owners, token, "Send an API key of this gateway: Authorization: Bearer <key>.")
 
     def parse_for(self, owner: str, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks whose key was checked before. Raises MalformedRequest."""
@@ -162,6 +191,9 @@ class ChatRequestParser:
         if self._join_seconds and body.thread_id is not None:
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)
+        if body.assistant or self._bound_keys():
+            allowed = tuple(self._bound.get(owner, ()))
+            message = replace(message, assistant=body.assistant or "", allowed_assistants=allowed)
         caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
         return replace(message, traceparent=_trace(headers), caller=caller)
 
@@ -198,7 +230,7 @@ def _request_model(max_message_chars: int) -> type[ChatRequest]:
 
 def _content_digest(body: ChatRequest | ChatForm, contents: Sequence[tuple[str, str]]) -> str:
     """Returns what differs between two requests with the same Idempotency-Key."""
-    said = [body.message, body.thread_id, body.user]
+    said = [body.message, body.thread_id, body.user, *filter(None, [body.assistant])]
     return _digest(json.dumps([*said, *contents]))
 
 

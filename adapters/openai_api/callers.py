@@ -24,6 +24,8 @@ class Caller:
     """What budgets know it by."""
     counted_as: str
     """What ``CHAT_REQUESTS_PER_MINUTE`` counts it as, here and at ``/chat``: its key, or its network without keys."""
+    assistants: tuple[str, ...] = ()
+    """The names of the assistants that it may use, the first by default; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Callers:
         headers = request.headers
         owner = self.keys.owner(headers.get("api-key") or bearer_token(headers.get("authorization", "")), REFUSAL)
         network = network_of(client_ip(request.peer, headers.get("x-forwarded-for", ""), self.trusted_proxies))
-        return Caller(owner, caller_name(owner, network), owner or network)
+        allowed = tuple(self.keys.assistants_of(owner))
+        return Caller(owner, caller_name(owner, network), owner or network, allowed)
 
     def reader(self, request: HttpRequest) -> Caller:
         """Returns who reads. Raises Unauthenticated, Overloaded.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.assistants.directory import AssistantDirectory
@@ -53,16 +53,16 @@ class CompletionRoutes:
             post = read_post(caller, request, body)
             asked = read_request(CompletionRequest, body)
             model = asked.model or request.path_values.get("deployment", "")
-            check_model(model, self.directory)
+            assistant = check_model(model, self.directory, caller)
             said = arrange(asked.steps())
         check_length(said, self.max_message_chars, "messages")
         await self.callers.count_message(caller)
         thread = _thread(request, asked)
         key = ConversationKey(NAME, workspace=caller.owner, channel=thread or f"chatcmpl_{secrets.token_hex(12)}")
         author = asked.user or asked.safety_identifier or ""
-        message = Message(
-            key, post.name, said.text, author, caller=caller.name, options=_options(asked, said, in_thread=bool(thread))
-        )
+        options = _options(asked, said, in_thread=bool(thread))
+        message = Message(key, post.name, said.text, author, caller=caller.name, options=options)
+        message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
         message = await self.files.attached(message, said.files)
         return await self._answer(request, post, message, asked, model)
 

@@ -24,11 +24,10 @@ class ModelRoutes:
         )
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
-        self.callers.reader(request)
-        return json_response(models_body(self.directory.names))
+        caller = self.callers.reader(request)
+        return json_response(models_body([each.name for each in self.directory.configured(caller)]))
 
     async def show(self, request: HttpRequest) -> HttpResponse:
-        self.callers.reader(request)
-        name = request.path_values["model"]
-        check_model(name, self.directory)
+        caller, name = self.callers.reader(request), request.path_values["model"]
+        check_model(name, self.directory, caller)
         return json_response(model_body(name))

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.openai_api.assistants.directory import AssistantDirectory
+from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import NoSuchObject
 
 DEFAULT = "default"
 OWNER = "gateway"
 
 
-def check_model(name: str, directory: AssistantDirectory) -> None:
-    """Raises NoSuchObject, with the names of those that there are."""
-    if not directory.is_configured(name):
-        message = f"The model `{name[:100]}` does not exist. The models here are: {', '.join(directory.names)}."
+def check_model(name: str, directory: AssistantDirectory, caller: Caller) -> str:
+    """Returns the name of the assistant. Raises NoSuchObject, with the names of those that there are."""
+    found = directory.named(caller, name)
+    if found is None:
+        names = ", ".join(each.name for each in directory.configured(caller))
+        message = f"The model `{name[:100]}` does not exist. The models here are: {names}."
         raise NoSuchObject(message, code="unknown_model")
+    return found.name
 
 
 def model_body(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.openai_api.asking import Asking
@@ -62,13 +62,14 @@ class ResponseRoutes:
         async with self.bodies.reading(request) as body:
             post = read_post(caller, request, body)
             asked = read_request(ResponseRequest, body)
-            check_model(asked.model or DEFAULT, self.directory)
+            assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
             said = arrange(asked.steps(), continues=bool(asked.conversation_id or asked.previous_response_id))
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
         place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
         _check_continues(place, said)
         message = _message(caller, post, asked, said, place)
+        message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
         message = await self.files.attached(message, said.files)
         if asked.background:
             return await self._begin(request, post, message, streams=bool(asked.stream))

@@ -22,8 +22,15 @@ RunId = NewType("RunId", str)
 TurnId = NewType("TurnId", str)
 """The public id of a turn."""
 
+DEFAULT_ASSISTANT = "default"
+"""The name of the assistant that answers where no route leads to another. There is always one."""
+
 Address = Mapping[str, str]
 """Where a reply is sent. Opaque: only the adapter that created it interprets it."""
+
+
+PUSHED = "push "
+"""How ``Message.caller`` begins for what no person wrote: a program, a schedule or an operator pushed it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,8 @@ class MessageKind(StrEnum):
     """A new thread for the conversation: the assistant no longer sees earlier messages."""
     STOP = "stop"
     """Cancellation of every prompt in the conversation that has no reply yet."""
+    CHOOSE = "choose"
+    """Another assistant for the conversation from here on, or to be told which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +163,10 @@ class Message:
     """How many turns of its author the conversation may have had in a day; beyond that it is dropped, so that two bots
     cannot answer each other for ever. 0: no limit. Not stored."""
     caller: str = ""
-    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
+    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty. It begins
+    with PUSHED for what no person wrote."""
+    given_reply: str = ""
+    """The reply to deliver as it is, so that no assistant is asked. Stored as the turn's reply."""
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
@@ -162,6 +174,12 @@ class Message:
     """How it is to be answered; None: as the assistant answers everybody."""
     only_if_idle: bool = False
     """Whether it is refused while the conversation has an unresolved turn. Not stored."""
+    assistant: str = ""
+    """The name of the assistant that its sender asks for, for this turn and those after it; empty: the one of the
+    conversation. Stored as that of the turn."""
+    allowed_assistants: tuple[str, ...] = ()
+    """The names of those that its sender may ask, the first of which is asked if it names none; empty: those of its
+    route. Not stored."""
 
     @property
     def own_text(self) -> str:
@@ -185,6 +203,11 @@ class Message:
     def text_with_attachments(self) -> str:
         """Returns the message as the assistant reads it, and as it appears in a thread's history."""
         return self.own_text if self.context is None else self.context.render(self.own_text)
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether no person wrote it: see ``caller``."""
+        return self.caller.startswith(PUSHED)
 
     @property
     def speaker(self) -> str:
@@ -286,6 +309,8 @@ class AuditEvent(StrEnum):
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"
     """The process that released its lease on the unfinished turn."""
+    REASSIGNED = "passed on to"
+    """The assistant that is asked instead, and why the one before it did not answer."""
     DELIVERY_DEFERRED = "delivery put off"
     """Why the platform has not accepted the reply yet."""
     RETRIED_AS = "retried as"
@@ -370,6 +395,14 @@ class Turn:
         """How it is to be answered."""
         return self.message.options or NO_OPTIONS
 
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant that is asked. Decided when the turn is recorded."""
+
+    @property
+    def is_pushed_text(self) -> bool:
+        """Whether its reply was given with it: no assistant wrote it, and nobody asked for it."""
+        return self.message.is_pushed and not self.message.text
+
     @property
     def is_parked(self) -> bool:
         """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
@@ -382,6 +415,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class AssistantThread:
+    """A thread at a backend, with the name of the assistant whose it is."""
+
+    thread_id: ThreadId
+    backend: str
+    assistant: str = DEFAULT_ASSISTANT
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """A conversation key with the thread that holds its history at the assistant."""
 
@@ -390,6 +432,19 @@ class Conversation:
     thread_id: ThreadId | None = None
     backend: str = ""
     """The name of the backend that created the thread; no other backend can read it."""
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant whose thread it is; no other one goes on in it."""
+    chosen: str = ""
+    """The name of the assistant that people chose for the conversation; empty: none, so its route decides."""
+
+    def has_thread_of(self, assistant: str, backend: str) -> bool:
+        """Returns whether an assistant, by its name and that of its backend, can go on in the thread."""
+        return self.thread_id is not None and (self.assistant, self.backend) == (assistant, backend)
+
+    @property
+    def threads(self) -> tuple[AssistantThread, ...]:
+        """Its thread, if it has one."""
+        return () if self.thread_id is None else (AssistantThread(self.thread_id, self.backend, self.assistant),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.domain.exchange import CallRound, Exchange, RequestedCall
-from gateway.domain.models import MessageKind, Turn
+from gateway.domain.models import MessageKind, Turn, TurnState
 
 
 def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
@@ -16,9 +16,19 @@ def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
         if each.options.past is not None:
             known = list(each.options.past)
         known += each.options.inserted
-        if each.reply or each.reply_files or each.calls:
+        if each.is_pushed_text:
+            _add_pushed_text(known, each)
+        elif each.reply or each.reply_files or each.calls:
             known += _exchanges_of_turn(each)
     return tuple(known)
+
+
+def _add_pushed_text(known: list[Exchange], turn: Turn) -> None:
+    """Joins a pushed text to the exchange before, as a thread is read with two messages of the assistant in a row."""
+    if turn.state is not TurnState.DELIVERED or not turn.reply:
+        return  # nobody has read it
+    last = known.pop() if known else Exchange("", "")
+    known.append(replace(last, reply=f"{last.reply}\n\n{turn.reply}" if last.reply else turn.reply))
 
 
 def _exchanges_of_turn(turn: Turn) -> Sequence[Exchange]:

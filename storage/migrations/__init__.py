@@ -34,9 +34,11 @@ REVISIONS: Final = (
     "0008",
     "0009",
     "0010",
+    "0021",
+    "0015",
+    "0011",
     "0013",
     "0014",
-    "0021",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

@@ -51,14 +51,14 @@ class AssistantRoutes:
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(AssistantRequest, body), read_post(caller, request, body)
         self.room.directory.model_for(asked.model)
-        refuse_tools(asked.tools or (), self.room.directory.default)
+        refuse_tools(asked.tools or (), self.room.directory.default(caller))
         async with self.room.api.attempts.turn_of(post):
             made: Sequence[ApiObject] = await self.room.made_before(post)
             if not made:
                 stored = {**DEFAULTS, **given_fields(asked)}
                 new = ApiObject(new_id("asst"), ASSISTANT, caller.owner, stored, request=post.name)
                 made = await self.room.do(self.room.objects.add, [new])
-        return json_response(assistant_view(self.room.directory.own(made[0])))
+        return json_response(assistant_view(self.room.directory.own(caller, made[0])))
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
         caller, page = self.room.api.callers.reader(request), read_page(request)

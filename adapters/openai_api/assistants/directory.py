@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,45 +46,55 @@ class KnownAssistant:
 
 
 class AssistantDirectory:
-    """Finds assistants. Every method but ``refuse_model`` does I/O unless the assistant is one of the configuration."""
+    """Finds assistants. Its coroutines do I/O unless the assistant is one of the configuration."""
 
-    def __init__(self, configured: Sequence[ConfiguredAssistant], objects: ApiObjects, models: Sequence[str]) -> None:
-        """``configured``: the first is the default one. ``models``: see ``V1_MODELS``."""
+    def __init__(
+        self,
+        configured: Callable[[], Sequence[ConfiguredAssistant]],
+        objects: ApiObjects,
+        models: Sequence[str],
+    ) -> None:
+        """``configured``: returns those that there are now, the default one first. ``models``: see ``V1_MODELS``."""
         self._configured = configured
-        self._by_name = {name: each for each in configured for name in (each.name, *each.aliases)}
         self._objects = objects
         self._models = models
 
-    @property
-    def default(self) -> ConfiguredAssistant:
-        return self._configured[0]
+    def default(self, caller: Caller) -> ConfiguredAssistant:
+        """Returns the assistant that answers where a caller names none of the configuration."""
+        return self.configured(caller)[0]
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the configuration's assistants."""
-        return [each.name for each in self._configured]
+    def configured(self, caller: Caller) -> Sequence[ConfiguredAssistant]:
+        """Returns the assistants of the configuration that a caller may use, that of its default first."""
+        known = self._configured()
+        if not caller.assistants:
+            return known
+        by_name = {each.name: each for each in known}
+        return [by_name[name] for name in caller.assistants if name in by_name]
 
-    def is_configured(self, name: str) -> bool:
-        """Returns whether it is the name or an alias of an assistant of the configuration."""
-        return name in self._by_name
+    def named(self, caller: Caller, name: str) -> ConfiguredAssistant | None:
+        """Returns the assistant of the configuration with this name or alias, if the caller may use it."""
+        found = (each for each in self.configured(caller) if name in (each.name, *each.aliases))
+        return next(found, None)
 
     async def find(self, caller: Caller, name: str) -> KnownAssistant:
         """Returns the assistant that a caller names. Raises NoSuchObject."""
-        if name in self._by_name:
-            return _of_configuration(name, self._by_name[name])
+        configured = self.named(caller, name)
+        if configured is not None:
+            return _of_configuration(name, configured)
         found = await asyncio.to_thread(self._objects.get, name) if FOREIGN.fullmatch(name) else None
         if found is None or (found.kind, found.owner) != (ASSISTANT, caller.owner):
             raise NoSuchObject(_unknown(name))
-        return self.own(found)
+        return self.own(caller, found)
 
     async def all(self, caller: Caller) -> Sequence[KnownAssistant]:
         """Returns all that a caller sees, oldest first."""
         made = await asyncio.to_thread(self._objects.list_of_owner, caller.owner, ASSISTANT)
-        return [*(_of_configuration(each.name, each) for each in self._configured), *map(self.own, made)]
+        configured = (_of_configuration(each.name, each) for each in self.configured(caller))
+        return [*configured, *(self.own(caller, each) for each in made)]
 
-    def own(self, stored: ApiObject) -> KnownAssistant:
+    def own(self, caller: Caller, stored: ApiObject) -> KnownAssistant:
         """Returns an assistant that a caller made."""
-        return KnownAssistant(stored.id, stored.body, self.default, is_own=True, created_at=stored.created_at)
+        return KnownAssistant(stored.id, stored.body, self.default(caller), is_own=True, created_at=stored.created_at)
 
     def model_for(self, asked: str) -> str:
         """Returns the model to ask, "" for that of the default assistant. Raises InvalidRequest for one not allowed."""

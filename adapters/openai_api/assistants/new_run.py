@@ -77,6 +77,8 @@ def new_message(
         caller=caller.name,
         options=options,
         only_if_idle=True,
+        assistant=known.configured.name,
+        allowed_assistants=caller.assistants,
     )
 
 

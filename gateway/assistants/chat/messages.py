@@ -53,20 +53,24 @@ class RequestBuilder:
         model: str,
         instructions: Instructions,
         functions: Sequence[Json],
+        parameters: Json,
         optional: Json,
         *,
         stream: bool,
         limits: ServerLimits,
         max_tokens: str = MAX_TOKENS,
     ) -> None:
-        """``optional``: fields of the body that a server may refuse. ``max_tokens``: how the server calls the limit."""
+        """``parameters``: fields that say how the model answers; ``optional``: fields for streams. A server may refuse
+        each of them. ``max_tokens``: how the server calls the limit.
+        """
         self._model = model
         self._instructions = instructions
         self._functions = functions
-        self._parameters: Mapping[str, Translation] = {name: same(name) for name in PARAMETERS} | {
+        self._translations: Mapping[str, Translation] = {name: same(name) for name in PARAMETERS} | {
             MAX_TOKENS: same(max_tokens)
         }
-        self._optional = optional
+        self._parameters = parameters
+        self._optional = {**parameters, **optional}
         self._stream = stream
         self._limits = limits
 
@@ -82,7 +86,9 @@ class RequestBuilder:
         arranged = self._arranged(messages, instructions)
         body: Json = {"model": options.model or self._model, "messages": arranged}
         body[STREAM] = self._stream and STREAM not in self._limits
-        from_caller = translated(options, self._parameters, "chat")
+        optional = self._optional if body[STREAM] else self._parameters
+        body |= {name: value for name, value in optional.items() if name not in self._limits}
+        from_caller = translated(options, self._translations, "chat")
         body |= from_caller
         if tools := self._tools(options):
             body["tools"] = tools
@@ -90,8 +96,6 @@ class RequestBuilder:
                 body["reasoning_effort"] = "none"
         if tool_messages and body.get(FORCED_CHOICE) != "none":
             body.pop(FORCED_CHOICE, None)  # the model has called: forced again and again it would never answer
-        if body[STREAM]:
-            body |= {name: value for name, value in self._optional.items() if name not in self._limits}
         features = self._features(body, parts)
         if options.functions:  # a refusal may be about what is wrong with the caller's
             features -= {Feature.TOOLS}
@@ -123,7 +127,7 @@ class RequestBuilder:
         messages = body["messages"]
         used: Mapping[Feature, bool] = {
             Feature.TOOLS: "tools" in body,
-            Feature.REASONING_WITH_TOOLS: "tools" in body and "reasoning_effort" not in body,
+            Feature.REASONING_WITH_TOOLS: "tools" in body and body.get("reasoning_effort") != "none",
             Feature.SYSTEM_ROLE: messages[0]["role"] == "system",
             Feature.ROLES_IN_ANY_ORDER: Feature.ROLES_IN_ANY_ORDER not in self._limits,
             Feature.EMPTY_TEXT: any(
