@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.openai_api.content_parts import Content, Text, read_content, refusal
 from adapters.openai_api.request_fields import (
+    Author,
     Metadata,
     Penalty,
     ResponseFormat,
@@ -101,8 +102,8 @@ class CompletionRequest(BaseModel):
     reasoning_effort: str | None = None
     verbosity: str | None = None
     metadata: Metadata | None = None
-    user: Text | None = None
-    safety_identifier: Text | None = None
+    user: Author | None = None
+    safety_identifier: Author | None = None
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
     modalities: list[Literal["text"]] | None = None

@@ -55,7 +55,7 @@ class CompletionRoutes:
             model = asked.model or request.path_values.get("deployment", "")
             assistant = check_model(model, self.directory, caller)
             said = arrange(asked.steps())
-        check_length(said.text, self.max_message_chars, "messages")
+        check_length(said, self.max_message_chars, "messages")
         await self.callers.count_message(caller)
         thread = _thread(request, asked)
         key = ConversationKey(NAME, workspace=caller.owner, channel=thread or f"chatcmpl_{secrets.token_hex(12)}")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from adapters.openai_api.errors import InvalidRequest
+from adapters.openai_api.said import CallerInput
 from gateway.domain.errors import Overloaded
 from gateway.web.api.routes import HttpRequest
 
@@ -13,6 +14,8 @@ SMALL_BYTES = 2**20
 """A body of this size is read at any time."""
 MAX_BYTES = 32 * 2**20
 """Of one body: some 20 MB of files in base64, which is what other platforms take."""
+MAX_CHARS = 4_000_000
+"""Of instructions, history and results: more than the largest models read. It is stored with the turn."""
 MAX_BYTES_AT_ONCE = 256 * 2**20
 """Of all bodies above SMALL_BYTES that are being read and parsed."""
 
@@ -41,8 +44,19 @@ class BodyReader:
             self._left += reserved
 
 
-def check_length(text: str, max_chars: int, where: str) -> None:
-    """Raises InvalidRequest for a message that is too long."""
-    if len(text) > max_chars:
-        message = f"The new message in `{where}` has {len(text)} characters; MAX_MESSAGE_CHARS is {max_chars}."
+def check_length(said: CallerInput, max_chars: int, where: str) -> None:
+    """Raises InvalidRequest for a message that is too long, or a past that no model could read."""
+    if len(said.text) > max_chars:
+        message = f"The new message in `{where}` has {len(said.text)} characters; MAX_MESSAGE_CHARS is {max_chars}."
         raise InvalidRequest(message, param=where, code="string_above_max_length")
+    if (size := _chars(said)) > MAX_CHARS:
+        message = f"`{where}` has {size} characters; at most {MAX_CHARS} are taken."
+        raise InvalidRequest(message, param=where, code="context_length_exceeded")
+
+
+def _chars(said: CallerInput) -> int:
+    """Returns the characters of all that was said, without files."""
+    texts = [said.instructions, *(each.output for each in said.outputs)]
+    for each in said.history:
+        texts += [each.text, each.reply, *(one.output for one in each.outputs), *(one.arguments for one in each.calls)]
+    return sum(map(len, texts))

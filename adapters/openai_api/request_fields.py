@@ -12,6 +12,8 @@ from adapters.openai_api.content_parts import Text
 from adapters.openai_api.errors import InvalidRequest
 from gateway.web.api.json_body import read_object
 
+Author = Annotated[Text, Field(max_length=200)]
+"""As at ``/chat``."""
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]

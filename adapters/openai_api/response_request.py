@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from adapters.openai_api.completion_request import FunctionSchema, Ignoring
 from adapters.openai_api.content_parts import Content, Text, read_content, refusal
-from adapters.openai_api.request_fields import CHOICES, Metadata, Share, Temperature, as_parameters
+from adapters.openai_api.request_fields import CHOICES, Author, Metadata, Share, Temperature, as_parameters
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.turn_options import Json
@@ -97,8 +97,8 @@ class ResponseRequest(BaseModel):
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     reasoning: Reasoning | None = None
     text: TextSettings | None = None
-    user: Text | None = None
-    safety_identifier: Text | None = None
+    user: Author | None = None
+    safety_identifier: Author | None = None
     top_logprobs: Literal[0] | None = None
     include: list[str] | None = None
     truncation: Literal["auto", "disabled"] | None = None

@@ -64,7 +64,7 @@ class ResponseRoutes:
             asked = read_request(ResponseRequest, body)
             assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
             said = arrange(asked.steps(), continues=bool(asked.conversation_id or asked.previous_response_id))
-        check_length(said.text, self.max_message_chars, INPUT)
+        check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
         place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
         _check_continues(place, said)

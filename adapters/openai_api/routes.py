@@ -23,7 +23,7 @@ def api(routes: Sequence[Route], origins: Sequence[str]) -> Api:
     cors = Cors(
         origins=origins,
         methods=("DELETE", "GET", "POST"),
-        allowed_headers=(*own, "OpenAI-Project", *(f"X-Stainless-{name}" for name in SDK_HEADERS)),
+        allowed_headers=(*own, "OpenAI-Project", "X-Thread-Id", *(f"X-Stainless-{name}" for name in SDK_HEADERS)),
         exposed_headers=("OpenAI-Poll-After-Ms", "Retry-After", "X-Request-Id"),
     )
     guarded = [replace(route, handle=_with_invalid_requests(route.handle)) for route in routes]
