@@ -29,6 +29,7 @@ class OpenAiAdapter:
     """Callers of ``/v1``. Those that wait are registered in ``waiters``, through which the worker answers them."""
 
     name = NAME
+    names_assistants = True
 
     def __init__(
         self,
