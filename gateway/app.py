@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -161,6 +161,7 @@ class Gateway:
             backend=self.assistants.default.backend.name,
             assets=assets.base_path,
             about=self.assistants.default.backend.description,
+            assistants=lambda: tuple(self.configuration.get().assistants),
         )
 
     @property
@@ -252,10 +253,9 @@ def open_gateway(
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
-    metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
+    metrics = _metrics(by_name, store, current.get())
     builder = AssistantBuilder(async_store, metrics)
-    free = [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
-    all_assistants = Assistants(current, builder.build, free)
+    all_assistants = Assistants(current, builder.build, free_platforms(adapters))
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
     delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, all_assistants, spool)
@@ -294,6 +294,16 @@ def open_gateway(
     abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
     worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
     return gateway
+
+
+def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:
+    """Returns the names of the platforms whose senders may ask any assistant where no route says which."""
+    return [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
+
+
+def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configuration) -> Metrics:
+    folder = MetricsSettings.load().prometheus_multiproc_dir
+    return Metrics(platforms, store.queue_depths, assistants=configuration.assistants, folder=folder)
 
 
 def _spool(settings: Settings) -> FileSpool:

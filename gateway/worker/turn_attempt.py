@@ -18,7 +18,8 @@ from gateway.domain.errors import (
     AssistantUnavailable,
 )
 from gateway.domain.models import MessageKind, PreviewEvent, RunCompleted, Turn, TurnState
-from gateway.ports.assistant import AttachmentLoader, no_attachments
+from gateway.observability.metrics import Metrics
+from gateway.ports.assistant import AttachmentLoader
 from gateway.ports.budgets import AttemptUsage
 from gateway.ports.store import ReassignTurn
 from gateway.worker.assistants import Assistants, RunningAssistant
@@ -41,7 +42,8 @@ class TurnAttempt:
         commands: Commands,
         lease_guard: LeaseGuard,
         emit: Callable[[PreviewEvent], None],
-        load: AttachmentLoader = no_attachments,
+        load: AttachmentLoader,
+        metrics: Metrics,
     ) -> None:
         """``running``: acquired for this attempt. ``emit``: shows an event; ``load``: fetches the message's files."""
         self._assistants = assistants
@@ -50,6 +52,7 @@ class TurnAttempt:
         self._lease_guard = lease_guard
         self._emit = emit
         self._load = load
+        self._metrics = metrics
         self._left = list(running.fallback)
         self._ending: list[asyncio.Task[AttemptUsage]] = []
         """Those that were asked before."""
@@ -101,6 +104,7 @@ class TurnAttempt:
             self._assistants.release(following)
             raise
         about = {"assistant": before.name, "to": following.name, "code": exc.code}
+        self._metrics.passed_on(turn.message.key.platform, before.name, exc.code)
         log.warning("turn passed on to another assistant", turn=turn.id, **about, error=str(exc))
         # In a new context: the lease on the conversation may be gone before it is done.
         self._ending.append(asyncio.create_task(self._end(before, self._attempt), context=Context()))
