@@ -10,6 +10,7 @@ from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
 from adapters.discord import formatter, setup_check
 from adapters.discord.api_client import DiscordClient
+from adapters.discord.destination import destination
 from adapters.discord.dry_run import dry_run
 from adapters.discord.event_parser import DiscordParser
 from adapters.discord.interactions import InteractionVerifier
@@ -20,9 +21,9 @@ from adapters.discord.receiver import DiscordReceiver
 from adapters.discord.reconciler import DiscordReconciler
 from adapters.discord.reply_target import NAME, DiscordTarget
 from adapters.discord.settings import DiscordSettings
-from gateway.domain.models import Attachment, File, MessageKind, Turn
+from gateway.domain.models import Attachment, ConversationKey, File, MessageKind, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext
+from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.spool import FileWriter, Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -36,6 +37,9 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
     def __init__(self, client: DiscordClient, settings: DiscordSettings) -> None:
         super().__init__(client)
         self._settings = settings
+
+    def destination(self, place: ConversationKey) -> Destination:
+        return destination(place, self._settings.discord_scope)
 
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> DiscordReply:  # noqa: ARG002  # what is saved says it all
         return DiscordReply()
@@ -53,7 +57,8 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
         return DiscordReconciler(writer, turn, outbox)
 
     def formatted(self, turn: Turn) -> list[DiscordContent]:
-        rated = self._settings.discord_feedback and turn.message.kind is MessageKind.PROMPT
+        asked = turn.message.kind is MessageKind.PROMPT and not turn.is_pushed_text
+        rated = self._settings.discord_feedback and asked
         return formatter.contents(turn.reply, Buttons.FEEDBACK if rated else Buttons.NONE)
 
     def plain(self, text: str) -> list[DiscordContent]:
