@@ -192,17 +192,6 @@ class Gateway:
         about = self.assistants.default.backend.description
         return f"{about}, and {', '.join(names)}" if names else about
 
-    def reload(self, configuration: Configuration) -> None:
-        """Puts another configuration into force: assistants, routes and keys. What is running ends as it began.
-
-        Called from any thread but the worker's. Raises SettingsError; then nothing has changed.
-        """
-
-        async def replace() -> None:
-            self.assistants.replace(configuration)
-
-        self.worker.run_coroutine(replace())
-
     async def readiness(self) -> Sequence[CheckResult]:
         """Checks the database and the default assistant's backend: without another one the process is of use."""
         database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
@@ -42,6 +43,29 @@ PLATFORMS = tuple(PLATFORM_SETTINGS)
 """The names of all platforms, also of those that are not enabled."""
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that the environment and the file say."""
+
+    settings: Mapping[type[EnvironmentSettings], EnvironmentSettings]
+    """Each class as it is, without what tables of assistants and keys add to it."""
+    configuration: Configuration
+    file: TomlFile | None
+
+    @property
+    def core(self) -> Settings:
+        """The core's settings, which are those of the default assistant."""
+        return self.configuration.default.settings
+
+    def secrets(self) -> Iterator[str]:
+        """Yields every secret value, for the log to mask."""
+        for each in self.settings.values():
+            yield from each.secrets()
+        yield from self.configuration.secrets()
+        if self.file is not None:
+            yield from self.file.secrets()
 
 
 class Load(Protocol):
@@ -91,13 +115,24 @@ def load_settings(*, quiet: bool = False) -> Settings:
 
     Raises SettingsError, also for errors in any other settings class.
     """
-    loaded = [each.load() for each in SETTINGS]
-    if wrong := _wrong_names(AdmissionSettings.load()):
-        raise SettingsError("\n".join(wrong))
-    settings = load(Settings)
+    return load_all(quiet=quiet).core
+
+
+def load_all(*, quiet: bool = False) -> Loaded:
+    """Returns all settings and what the file describes, and configures logging as ``load_settings`` does."""
+    loaded = read_all()
+    settings = loaded.core
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    _configure_log(level, settings, loaded, load_configuration(settings))
-    return settings
+    _configure_log(level, settings, loaded.secrets())
+    return loaded
+
+
+def read_all() -> Loaded:
+    """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
+    settings = {each: each.load() for each in SETTINGS}
+    if wrong := _wrong_names(cast("AdmissionSettings", settings[AdmissionSettings])):
+        raise SettingsError("\n".join(wrong))
+    return Loaded(settings, load_configuration(cast("Settings", settings[Settings])), config_file())
 
 
 def load_valid_settings() -> tuple[Load, Sequence[str]]:
@@ -114,8 +149,10 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
         settings = cast("AnySettings", read[cls][0])
         return settings if configuration is None else _with_tables(settings)
 
+    valid = {cls: settings for cls, (settings, _) in read.items()}
     settings = load(Settings)
-    _configure_log(settings.log_level, settings, [valid for valid, _ in read.values()], configuration)
+    loaded = Loaded(valid, configuration or Configuration.of(settings), config_file())
+    _configure_log(settings.log_level, settings, loaded.secrets())
     return load, tuple(dict.fromkeys([*wrong, *more]))
 
 
@@ -127,14 +164,9 @@ def _valid_configuration() -> tuple[Configuration | None, Sequence[str]]:
         return None, str(exc).splitlines()
 
 
-def _configure_log(
-    level: str, settings: Settings, loaded: Sequence[EnvironmentSettings], configuration: Configuration | None
-) -> None:
+def _configure_log(level: str, settings: Settings, secrets: Iterator[str]) -> None:
     patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
-    secrets = [secret for each in loaded for secret in each.secrets()]
-    logs.configure(
-        level, settings.log_format, [*secrets, *(configuration.secrets() if configuration else ())], patterns
-    )
+    logs.configure(level, settings.log_format, secrets, patterns)
 
 
 def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:

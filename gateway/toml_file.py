@@ -21,6 +21,8 @@ Variable = Callable[[str], str | None]
 
 REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NO_NAME = "write ${NAME} with the name of a variable of the environment, or $${ for these characters."
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 AT_LINE = re.compile(r"(?: \(at line (\d+), column \d+\)| \(at end of document\))$")
 """What tomllib adds to its messages."""
 FEW = 12
@@ -35,6 +37,12 @@ class TomlFile:
     text: str = field(repr=False)
     data: Mapping[str, Any] = field(repr=False)
     """Its values, with those of the environment filled in."""
+    filled: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables of the environment that are in it."""
+
+    def secrets(self) -> Iterator[str]:
+        """Yields the values of the environment in it that are secret, as their names say."""
+        yield from (value for name, value in self.filled.items() if SECRET_NAME.search(name))
 
     def line_of(self, key: Key) -> int:
         """Returns the line at which a value begins; that of its table where the value is not in the file."""
@@ -64,10 +72,22 @@ def read(path: Path, variable: Variable) -> TomlFile:
         raise SettingsError(_what_is_wrong(path, text, str(exc))) from None
     file = TomlFile(path, text, data)
     wrong: list[str] = []
-    filled = _fill(data, (), variable, lambda key, what: wrong.append(file.error(key, what)))
+    used: dict[str, str] = {}
+
+    def fill(key: Key, name: str) -> str:
+        """Returns the value of a variable; empty, with an error, if there is none."""
+        if not VARIABLE_NAME.fullmatch(name):
+            wrong.append(file.error(key, NO_NAME))
+        elif found := variable(name):
+            used[name] = found
+        else:
+            wrong.append(file.error(key, f"the variable {name} is not set in the environment."))
+        return used.get(name, "")
+
+    filled = _fill(data, (), fill)
     if wrong:
         raise SettingsError("\n".join(wrong))
-    return TomlFile(path, text, filled)
+    return TomlFile(path, text, filled, used)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -94,27 +114,15 @@ def _what_is_wrong(path: Path, text: str, message: str) -> str:
 # ---------------------------------------------------------------- values of the environment
 
 
-def _fill(value: Any, key: Key, variable: Variable, report: Callable[[Key, str], object]) -> Any:
+def _fill(value: Any, key: Key, fill: Callable[[Key, str], str]) -> Any:
     """Returns a value with the references in its texts replaced."""
     if isinstance(value, dict):
-        return {name: _fill(each, (*key, name), variable, report) for name, each in value.items()}
+        return {name: _fill(each, (*key, name), fill) for name, each in value.items()}
     if isinstance(value, list):
-        return [_fill(each, (*key, place), variable, report) for place, each in enumerate(value)]
+        return [_fill(each, (*key, place), fill) for place, each in enumerate(value)]
     if not isinstance(value, str):
         return value
-
-    def replacement(found: re.Match[str]) -> str:
-        if found[0] == "$${":
-            return "${"
-        name = found[1] or ""
-        if not VARIABLE_NAME.fullmatch(name):
-            report(key, "write ${NAME} with the name of a variable of the environment, or $${ for these characters.")
-            return ""
-        if not (given := variable(name)):
-            report(key, f"the variable {name} is not set in the environment.")
-        return given or ""
-
-    return REFERENCE.sub(replacement, value)
+    return REFERENCE.sub(lambda found: "${" if found[0] == "$${" else fill(key, found[1] or ""), value)
 
 
 # ---------------------------------------------------------------- lines

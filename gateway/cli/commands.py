@@ -11,8 +11,9 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import open_gateway, open_store, platforms
-from gateway.cli import explain, init, push, settings_table, turns
+from gateway.app import free_platforms, open_gateway, open_store, platforms
+from gateway.cli import config, explain, init, push, reload, settings_table, turns
+from gateway.configuration import CurrentConfiguration
 from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.routes import AssistantRouter
@@ -34,6 +35,8 @@ def commands() -> Sequence[click.Command]:
         *push.commands(_open_push_context),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
+        config.command(),
+        reload.command(_open_admin_store),
         init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),

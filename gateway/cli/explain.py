@@ -155,9 +155,9 @@ def _explain_message(context: ExplainContext, message: Message) -> Explanation:
     message, route = context.router.place(message)
     assistant = route.decide(message.assistant, conversation.chosen if conversation else "")
     findings = [_lists_finding(context, message), _conversation_finding(message, conversation)]
-    findings.append(_assistant_finding(context, message, assistant, conversation))
     if message.kind is MessageKind.PROMPT:
         findings += [
+            _assistant_finding(context, message, assistant, conversation),
             *_reading_findings(message),
             *_budget_findings(context, message, assistant),
             *_rate_findings(context, message),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import click
@@ -12,9 +12,10 @@ import click
 from gateway import app, loading, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.start_facts import start_facts
+from gateway.cli.terminal import has_terminal
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
-from gateway.settings import Settings
+from gateway.loading import Loaded
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
 from storage import migrations
@@ -71,17 +72,20 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """Worker only: polls platforms that do not call a webhook, and answers messages that any process accepted."""
-    settings = loading.load_settings()
-    stops = {signal.SIGTERM, signal.SIGINT}
+    loaded = loading.load_all()
+    settings = loaded.core
+    stops = {signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if _reloads_on_hangup(loaded) else ())}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
-    gateway = _open_gateway(settings)
+    gateway = _open_gateway(loaded)
+    reload = _prepare_reload(loaded, gateway)
     gateway.listen()
     exposed = MetricsSettings.load()
     metrics = (
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
     click.echo(f"Worker started with {gateway.description}.")
-    signal.sigwait(stops)
+    while signal.sigwait(stops) == signal.SIGHUP:
+        reload()
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
     if metrics is not None:
@@ -105,19 +109,41 @@ def check() -> None:
     sys.exit(0 if all_ok else 1)
 
 
-def _open_gateway(settings: Settings) -> app.Gateway:
+def _open_gateway(loaded: Loaded) -> app.Gateway:
+    settings = loaded.core
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
-    current = CurrentConfiguration(loading.load_configuration(settings))
+    current = CurrentConfiguration(loaded.configuration)
     return app.open_gateway(settings, app.platforms(settings, store, current), store, current=current)
 
 
+def _prepare_reload(loaded: Loaded, gateway: app.Gateway) -> Callable[[], object]:
+    """Returns what takes up a changed file, if there is one."""
+    if loaded.file is None:
+        return lambda: None
+    from gateway.cli.reload import prepare  # noqa: PLC0415  # not needed without a file
+
+    return prepare(loaded, gateway)
+
+
+def _reloads_on_hangup(loaded: Loaded) -> bool:
+    """Returns whether SIGHUP means to reload. In a terminal it tells that this was closed."""
+    return loaded.file is not None and not has_terminal()
+
+
 def _run_server(*, start_receiving: bool) -> None:
-    settings = loading.load_settings()
+    loaded = loading.load_all()
+    settings = loaded.core
 
     opened: list[app.Gateway] = []
+    reloads: list[Callable[[], object]] = []
+
+    def reload() -> None:
+        for each in reloads:
+            each()
 
     def make_site() -> server.ServedApp:
-        gateway = _open_gateway(settings)
+        gateway = _open_gateway(loaded)
+        reloads.append(_prepare_reload(loaded, gateway))
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
@@ -132,6 +158,7 @@ def _run_server(*, start_receiving: bool) -> None:
         grace_seconds=settings.grace_seconds,
         behind_proxy=loading.is_behind_proxy(),
         on_ready=lambda url: _print_startup(url, opened[0]),
+        on_hangup=reload if _reloads_on_hangup(loaded) else None,
     )
 
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PositiveFloat, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from gateway.config_file.problems import Table
 from gateway.setting_values import OwnKey
@@ -35,7 +44,7 @@ def _number_as_text(value: Any) -> Any:
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = tuple[Text, ...]
-Id = Annotated[Text, BeforeValidator(_number_as_text)]
+Id = Annotated[Text, BeforeValidator(_number_as_text), WithJsonSchema({"type": ["string", "integer"], "minLength": 1})]
 """An id of a platform. Some are numbers, which may be written as such."""
 Name = Annotated[str, AfterValidator(check_name)]
 

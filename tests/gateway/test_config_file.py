@@ -10,9 +10,10 @@ import pytest
 from adapters.http import HttpSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import loading
+from gateway.config_file.conflicts import conflicts
 from gateway.configuration import Configuration, Route
 from gateway.domain.errors import SettingsError
-from gateway.settings import Settings
+from gateway.settings import Settings, config_file
 from tests.gateway.test_settings_file import folder, write
 
 __all__ = ["folder"]
@@ -261,3 +262,26 @@ def test_a_bot_takes_no_secret_over_from_the_one_without_a_name(folder: Path, mo
     assert (settings.telegram_webhook_secret, settings.telegram_groups) == (None, "always")
     with pytest.raises(SettingsError, match=r"line 4: bots.token: is that of the bot without a name\."):
         read(folder, f"{BOT}token = '99:abcdef'", monkeypatch)
+
+
+def test_what_the_environment_says_otherwise_is_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"OPENAI_MODEL": "other", "ASST_ID": "a", "PORT": "9000", "LOG_LEVEL": "debug", "ALLOWED": "http:a"}
+    text = """
+        [settings]
+        port = 9000
+        log_level = "DEBUG"
+        assistant_id = "b"
+        allowed = ["http:a", "http:b"]
+        telegram_names = true
+        [assistants.default]
+        model = "mine"
+        [assistants.other]
+        model = "mine"
+        """
+    read(folder, text, monkeypatch, **given, OPENAI_API_KEY="sk-12345678", ASSISTANT_BACKEND="chat")
+    assert (file := config_file()) is not None
+    assert list(conflicts(file, loading.SETTINGS)) == [
+        "gateway.toml, line 9: assistants.default.model: OPENAI_MODEL in the environment says otherwise, and wins.",
+        "gateway.toml, line 5: settings.assistant_id: ASST_ID in the environment says otherwise, and wins.",
+        "gateway.toml, line 6: settings.allowed: ALLOWED in the environment says otherwise, and wins.",
+    ]

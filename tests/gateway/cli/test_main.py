@@ -91,6 +91,22 @@ def test_check_fails_if_a_message_is_not_answered(run: RunCli, fake: FakeOpenAI)
     assert "FAIL test message: 500" in result.output
 
 
+def test_check_reads_the_file_and_asks_each_assistant(run: RunCli, fake: FakeOpenAI, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text('[assistants.second]\nmodel = "gpt-4o"\n[mcp.orders]\nurl = "http://a"\n[settings]\nport = 1\n')
+    result = run("check", **server(fake, PORT="2"))
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert any(line.startswith("ok   second: assistant: chat at 127.0.0.1") and "gpt-4o" in line for line in lines)
+    assert "ok   mcp orders: no assistant uses it; name it in the tools of one, as mcp:orders" in lines
+    assert any("line 6: settings.port: PORT in the environment says otherwise, and wins." in line for line in lines)
+    file.write_text('[assistants.second]\nmodle = "gpt-5"\n')
+    result = run("check", **server(fake))
+    assert result.exit_code == 1
+    assert "FAIL settings: gateway.toml, line 2: assistants.second.modle: is not known here." in result.output
+    assert "FAIL assistant: not checked, because of its settings above" in result.output
+
+
 def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: RunCli, fake: FakeOpenAI) -> None:
     result = run("check", **server(fake, OPENAI_API_KEY="bad"))
     assert result.exit_code == 1
