@@ -157,6 +157,16 @@ class AdmissionSettings(EnvironmentSettings):
             for platform in sorted(platforms - set(known))
         ]
 
+    def wrong_assistants(self, known: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Returns the setting and what is wrong, for each name that no assistant has: its budget would bind nobody."""
+        scope = BudgetScope.ASSISTANT
+        named = {f"budget_{scope}_{span}": set(self.budget_limits(scope, span)) - {WILDCARD} for span in BudgetPeriod}
+        return [
+            (setting, f"there is no assistant {name!r}; write one of {', '.join(known)}.")
+            for setting, names in named.items()
+            for name in sorted(names - set(known))
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class ApplicableBudget:

@@ -250,3 +250,10 @@ def test_an_assistants_budget_pays_for_its_turns_wherever_they_are() -> None:
     assert own.budget.scope != other.budget.scope
     (elsewhere,) = limits.applicable_budgets(message(channel="b"), 0.0, "help-desk")
     assert elsewhere.budget == own.budget
+
+
+def test_an_assistant_in_a_budget_that_there_is_not_is_wrong() -> None:
+    settings = AdmissionSettings(_env_file=None, budget_assistant_day="5, supprt=1", budget_platform_day="http=1")  # type: ignore[call-arg]  # pydantic's
+    (wrong,) = settings.wrong_assistants(("default", "support"))
+    assert wrong == ("budget_assistant_day", "there is no assistant 'supprt'; write one of default, support.")
+    assert settings.wrong_platforms(("http",)) == []
