@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import cast
@@ -28,6 +29,9 @@ from gateway.worker.run_attempt import RunAttempt
 
 UNAVAILABLE = (AssistantUnavailable, AssistantRateLimited, AssistantTimedOut, AssistantMisconfigured)
 """Errors for which another assistant is asked: this one answers nobody just now. One that refuses a message does."""
+
+STOP_SECONDS = 5.0
+"""How long the end of a turn waits for an assistant that was unavailable to stop its run."""
 
 log = logs.get_logger(__name__)
 
@@ -117,7 +121,9 @@ class TurnAttempt:
     async def _end(self, before: RunningAssistant, attempt: RunAttempt) -> AttemptUsage:
         """Stops what an assistant may still do for the turn; returns what it used."""
         try:
-            await before.runner.stop(attempt)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await before.runner.stop(attempt)
             return await before.runner.usage_of(attempt)
         finally:
             self._assistants.release(before)
