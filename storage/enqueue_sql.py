@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import ARRAY, and_, bindparam, func, select, update
+from sqlalchemy import ARRAY, Column, Select, and_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import row_mapping, sql
 from storage.driver_sql import DriverStatement
-from storage.schema import SafeText, conversations, turns
+from storage.schema import SafeText, conversations, joined_messages, turns
 from storage.sql import IS_KEY, KEY, clock
 
 C = conversations.c
+J = joined_messages.c
 T = turns.c
 
 OPEN_CONVERSATION = (*KEY, C.id, C.thread_id, C.backend, C.head, C.tail, C.owner, C.epoch, C.next_at, C.share)
@@ -28,17 +29,27 @@ lock_open_conversations = (
     .order_by(C.id)  # as every transaction that locks several conversations, so no two can deadlock
     .with_for_update(of=conversations, key_share=True)
 )
-turn_exists = select(T.platform, T.message_id).where(
-    T.platform == bindparam("on"), T.message_id == bindparam("message")
+message_exists = (
+    select(T.platform, T.message_id)
+    .where(T.platform == bindparam("on"), T.message_id == bindparam("message"))
+    .union_all(
+        select(J.platform, J.message_id).where(J.platform == bindparam("on"), J.message_id == bindparam("message"))
+    )
 )
+"""Returns a row if the message is a turn, or joined one."""
 _wanted_messages = (
     func.unnest(bindparam("on", type_=ARRAY(SafeText)), bindparam("message", type_=ARRAY(SafeText)))
     .table_valued("platform", "message_id", name="wanted")
     .render_derived()
 )
-turns_existing = select(T.platform, T.message_id).join(
-    _wanted_messages, and_(T.platform == _wanted_messages.c.platform, T.message_id == _wanted_messages.c.message_id)
-)
+
+
+def _wanted(platform: Column[str], message_id: Column[str]) -> Select[str, str]:
+    same = and_(platform == _wanted_messages.c.platform, message_id == _wanted_messages.c.message_id)
+    return select(platform, message_id).join(_wanted_messages, same)
+
+
+messages_existing = _wanted(T.platform, T.message_id).union_all(_wanted(J.platform, J.message_id))
 append_turns = (
     update(conversations)
     .where(C.id == bindparam("id_"))
@@ -65,8 +76,8 @@ class EnqueueStatements:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.now = DriverStatement(sql.now, kind)
-        self.turn_exists = DriverStatement(turn_exists, kind)
-        self.turns_existing = DriverStatement(turns_existing, kind)
+        self.message_exists = DriverStatement(message_exists, kind)
+        self.messages_existing = DriverStatement(messages_existing, kind)
         self.conversation = DriverStatement(open_conversation, kind)
         self.lock_conversations = DriverStatement(lock_open_conversations, kind)
         self.insert_conversation = DriverStatement(_insert_conversation(kind).returning(C.id), kind)

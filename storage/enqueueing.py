@@ -30,7 +30,7 @@ from storage import joining, pubsub, row_mapping, sql
 from storage.database import Database
 from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
-from storage.joining import JoinedMessage
+from storage.joining import JoinedMessage, NewestTurn
 from storage.new_turns import (
     AlreadyRecorded,
     TurnSlot,
@@ -118,7 +118,7 @@ class Group:
     new: dict[MessageName, NewTurn] = field(default_factory=dict)
     refused: dict[int, GatewayError] = field(default_factory=dict)
     """By index of the request."""
-    newest: Mapping[int, Turn] = field(default_factory=dict)
+    newest: Mapping[int, NewestTurn] = field(default_factory=dict)
     """The newest turns of conversations, which messages may join."""
     joined: dict[MessageName, JoinedMessage] = field(default_factory=dict)
     """The messages that become a part of those."""
@@ -139,9 +139,14 @@ class Group:
                 self.refused[index] = exc
 
     def _join(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> bool:
-        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow."""
+        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow.
+
+        Raises ThreadNotFound for a message that is nothing else and does not join.
+        """
         newest = self.newest.get(conversation.id)
         joined = joining.joined(newest, request, self.at)
+        if joined is None and request.message.must_join:
+            raise ThreadNotFound
         if joined is None:
             return False
         self.joined[name] = joined
@@ -226,7 +231,6 @@ class SqlEnqueueing:
         with self._database.driver_transaction() as (connection, cursor):
             group = self._load(cursor, requests)
             group.stops_elsewhere = _stops_elsewhere(connection, requests)
-            group.known = {*group.known, *joining.joined_before(connection, requests)}
             group.newest = joining.newest_turns(connection, group.joinable())
             group.decide(self._lease_seconds)
             recorded = self._save(connection, cursor, group)
@@ -250,7 +254,7 @@ class SqlEnqueueing:
     ) -> tuple[Collection[MessageName], Sequence[Any], float]:
         """For SQLite: it has no round trips, and one writer, so nothing needs a lock."""
         statements = self._statements
-        known = statements.turn_exists.fetch_each(cursor, [{"on": on, "message": message} for on, message in names])
+        known = statements.message_exists.fetch_each(cursor, [{"on": on, "message": message} for on, message in names])
         rows = statements.conversation.fetch_each(cursor, [row_mapping.key_columns(key, "key_") for key in keys])
         (at,) = statements.now.execute(cursor, {}).fetchone()
         return {row for row in known if row is not None}, [row for row in rows if row is not None], at
@@ -264,7 +268,7 @@ class SqlEnqueueing:
         arrays = {name: [each[name] for each in columns] for name in columns[0]}
         with connection.pipeline():
             locked = statements.lock_conversations.execute(cursor, arrays)
-            known = statements.turns_existing.execute(
+            known = statements.messages_existing.execute(
                 connection.cursor(), {"on": [on for on, _ in names], "message": [message for _, message in names]}
             )
             now = statements.now.execute(connection.cursor(), {})

@@ -438,9 +438,9 @@ turn_of_message = _with_key.where(
 )
 """The turn of a message, or that which the message joined."""
 turn_to_append_to = turn_of_message.with_for_update(of=turns)
-joined_message = select(J.platform, J.message_id).where(_is_joined)
 parts_of = select(J.message_id, J.begins).where(J.turn_id == bindparam("turn")).order_by(J.begins, J.message_id)
 """The messages that joined a turn."""
+newest_part = select(func.max(J.begins)).where(J.turn_id == bindparam("turn"))
 insert_joined = insert(joined_messages)
 move_part = update(joined_messages).where(_is_joined).values(begins=bindparam("place"))
 turn_to_retry = turn.with_for_update(of=turns)

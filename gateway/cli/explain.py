@@ -116,9 +116,10 @@ def explain(context: ExplainContext, platform: str, synthetic: SyntheticMessage)
         if synthetic.workspace
         else replace(synthetic, workspace=_last_known_workspace(context, platform, synthetic))
     )
-    if not update.messages:
+    messages = [message for message in update.messages if not message.must_join]
+    if not messages:
         return Explanation(is_answered=False, lines=(_explain_ignored(update),))
-    explanations = [_explain_message(context, message) for message in update.messages]
+    explanations = [_explain_message(context, message) for message in messages]
     return Explanation(
         all(each.is_answered for each in explanations), [line for each in explanations for line in each.lines]
     )

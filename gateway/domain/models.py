@@ -111,7 +111,9 @@ class Join:
     seconds: float
     """How long ago the newest part of that turn may have arrived."""
     after_units: int = 0
-    """How long that turn's text has to be, in UTF-16 code units: a client splits what is longer than its limit."""
+    """How long that part's text has to be, in UTF-16 code units: a client splits what is longer than its limit."""
+    required: bool = False
+    """Whether the message is dropped if it does not join: by itself, it is not for the bot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,11 @@ class Message:
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
+
+    @property
+    def must_join(self) -> bool:
+        """Whether it is dropped unless it joins the turn before it."""
+        return self.join is not None and self.join.required
 
     @property
     def own_text(self) -> str:

@@ -330,8 +330,9 @@ class Store(KeyValueStore, Protocol):
         All are committed by one transaction when this returns, in their order; a result for each. A message that is
         refused does not affect the others; its result is the error to raise: Overloaded when ``max_backlog`` turns of
         the conversation are unfinished (not for STOP), ThreadNotFound when the conversation does not exist and the
-        message may not start one, or what the database said about this message alone. A known message id is no error:
-        its turn is the result; so is the turn of a message with the same id before it in ``requests``.
+        message may not start one, or when the message must join a turn and does not, or what the database said about
+        this message alone. A known message id is no error: its turn is the result; so is the turn of a message with the
+        same id before it in ``requests``.
 
         A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
         ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it

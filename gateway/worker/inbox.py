@@ -142,7 +142,7 @@ class StoreInbox:
             with self._worker.accepting():
                 recorded = await self._enqueue(message, turn_id)
         turn = recorded.turn
-        if message.debounce_seconds and (recorded.is_new or recorded.is_joined):
+        if recorded.is_joined or (message.debounce_seconds and recorded.is_new):
             self._worker.wake_up(message.debounce_seconds)
         if recorded.is_new:
             self._metrics.accepted(turn)
@@ -157,7 +157,8 @@ class StoreInbox:
 
     async def _enqueue(self, message: Message, turn_id: TurnId) -> EnqueueResult:
         try:
-            self._backpressure.admit(message)
+            if not message.must_join:  # it makes no turn
+                self._backpressure.admit(message)
             return await self._arrivals.add((message, turn_id))
         except Overloaded as exc:
             # A message that was recorded before is not rejected when it is sent again.

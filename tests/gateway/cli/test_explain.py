@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from adapters.http import HttpAdapter
 from gateway.cli.explain import ExplainContext, Explanation, command, explain, format_money
 from gateway.domain.errors import InputError, MalformedRequest
-from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId
+from gateway.domain.models import ConversationKey, Join, Message, MessageKind, ThreadId
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.budgets import Budget
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
@@ -32,16 +32,20 @@ SYNTHETIC = SyntheticMessage("Hello", "roof", "loft", "", "ann")
 
 
 class ExplainablePlatform(FakePlatform):
-    """Reads the names of message kinds, starts no conversation in topics, and ignores text that begins with a dash."""
+    """Reads the names of message kinds, starts no conversation in topics, and ignores text that begins with a dash.
+
+    One that begins with a plus sign can only join another message.
+    """
 
     def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
         if message.text.startswith("-"):
             return ParsedUpdate(response_body=message.text[1:])
         kind = MessageKind(message.text) if message.text in set(MessageKind) else MessageKind.PROMPT
         key = ConversationKey("pigeon", message.workspace, message.channel, message.topic)
-        return ParsedUpdate(
-            (Message(key, "1", message.text, message.user, kind=kind, may_start_conversation=not message.topic),)
-        )
+        join = Join(60.0, required=True) if message.text.startswith("+") else None
+        opens = not message.topic
+        told = Message(key, "1", message.text, message.user, kind=kind, may_start_conversation=opens, join=join)
+        return ParsedUpdate((told,))
 
 
 OpenContext = Callable[..., ExplainContext]
@@ -96,6 +100,10 @@ def test_a_new_conversation_is_announced(see: OpenContext) -> None:
     assert line(told, "conversation") == "none yet; it would be pigeon, workspace roof, channel loft"
     assert line(told, "budgets") == "none"
     assert line(told, "backlog") == "0 of 3 waiting in this conversation"
+
+
+def test_what_can_only_be_a_part_of_another_message_is_not_for_the_bot(see: OpenContext) -> None:
+    assert verdict(explain(see(), "pigeon", replace(SYNTHETIC, text="+ more"))).startswith("It would not be answered")
 
 
 def test_what_the_assistant_is_told_is_shown_line_by_line(see: OpenContext) -> None:
