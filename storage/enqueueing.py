@@ -25,6 +25,7 @@ from gateway.domain.models import (
     Turn,
     TurnId,
 )
+from gateway.domain.shares import Share
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import joining, pubsub, row_mapping, sql
 from storage.database import Database
@@ -62,7 +63,12 @@ class OpenConversation:
     owner: str | None = None
     epoch: int = 0
     next_at: float | None = None
-    share: str = ""
+    caller: str = ""
+    workspace: str = ""
+
+    @property
+    def share(self) -> Share:
+        return Share(self.caller, self.workspace)
 
     @property
     def is_idle(self) -> bool:
@@ -80,7 +86,7 @@ class OpenConversation:
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
         if was_idle:
-            self.share = message.share
+            self.caller, self.workspace = message.share.caller, message.share.workspace
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
         return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
@@ -88,7 +94,7 @@ class OpenConversation:
     def columns(self) -> dict[str, Any]:
         """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
         holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
-        return {"id_": self.id, "last": self.tail, "of": self.share, **holder}
+        return {"id_": self.id, "last": self.tail, "of": self.caller, "within": self.workspace, **holder}
 
 
 @dataclass(frozen=True, slots=True)

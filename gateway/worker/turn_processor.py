@@ -19,6 +19,7 @@ from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.models import AuditEvent, Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -58,7 +59,7 @@ class ConversationTask:
     lease_guard: LeaseGuard
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
-    share: str = ""
+    share: Share = NOBODY
     """Whose share of the places it takes."""
     task: asyncio.Task[None] | None = None
     attempt: RunAttempt | None = None

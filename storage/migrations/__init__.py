@@ -23,11 +23,11 @@ from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage import sql
 from storage.database import Database
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0018", "0018b")
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
 """The oldest revision whose code works on a database of the newest revision."""
-OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008"})
+OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008", "0018b"})
 """Revisions that run outside of a transaction on PostgreSQL, because they build indexes without blocking writers. One
 that was interrupted is run again and repairs what it finds."""
 

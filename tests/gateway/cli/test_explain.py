@@ -28,6 +28,8 @@ from tests.contracts.budgets import run_turn
 from tests.contracts.store_helpers import apply_write, enqueue_one, new_turn
 from tests.fakes.platform import FakePlatform
 
+SHARED = "shared"
+"""A workspace with a share of its own."""
 SYNTHETIC = SyntheticMessage("Hello", "roof", "loft", "", "ann")
 
 
@@ -45,7 +47,7 @@ class ExplainablePlatform(FakePlatform):
         join = Join(60.0, required=True) if message.text.startswith("+") else None
         opens = not message.topic
         told = Message(key, "1", message.text, message.user, kind=kind, may_start_conversation=opens, join=join)
-        return ParsedUpdate((told,))
+        return ParsedUpdate((replace(told, has_workspace_share=message.workspace == SHARED),))
 
 
 OpenContext = Callable[..., ExplainContext]
@@ -55,7 +57,7 @@ OpenContext = Callable[..., ExplainContext]
 def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
     database = Database(sqlite_url)
 
-    def make(*, backlog: int = 3, share: float = 1.0, **allowed: object) -> ExplainContext:
+    def make(*, backlog: int = 3, share: float = 1.0, workspace: float = 1.0, **allowed: object) -> ExplainContext:
         rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
         adapters = (
             ExplainablePlatform("pigeon"),
@@ -64,7 +66,15 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
         ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
         limits = {"max_queue": 6, "max_queue_per_platform": 5}
         return ExplainContext(
-            adapters, sqlite_store, catalogue, ledger, rules, backlog, **limits, max_caller_share=share
+            adapters,
+            sqlite_store,
+            catalogue,
+            ledger,
+            rules,
+            backlog,
+            **limits,
+            max_caller_share=share,
+            max_workspace_share=workspace,
         )
 
     yield make
@@ -132,6 +142,13 @@ def test_a_turn_before_it_that_waits_is_named(see: OpenContext, sqlite_store: Sq
     told = explain(see(), "pigeon", SYNTHETIC)
     assert told.is_answered
     assert line(told, "waits").startswith(f"the turn {claim.turn.id} before it waits for: budget, since ")
+
+
+def test_a_workspace_that_has_used_up_its_share_of_the_queue_is_told(see: OpenContext, sqlite_store: SqlStore) -> None:
+    for user in "ab":
+        enqueue_message(sqlite_store, replace(SYNTHETIC, workspace=SHARED, channel=user, user=user))
+    told = explain(see(workspace=0.4), "pigeon", replace(SYNTHETIC, workspace=SHARED))
+    assert verdict(told) == "It would not be answered: 2 messages are waiting from this workspace."
 
 
 def test_who_has_used_up_their_share_of_the_queue_is_told(see: OpenContext, sqlite_store: SqlStore) -> None:
