@@ -17,8 +17,8 @@ J = joined_messages.c
 T = turns.c
 
 OPEN_CONVERSATION = (
-    *(*KEY, C.id, C.thread_id, C.backend, C.head, C.tail, C.owner, C.epoch, C.next_at),
-    *(C.share, C.workspace_share),
+    *(*KEY, C.id, C.thread_id, C.backend, C.assistant, C.chosen),
+    *(C.head, C.tail, C.owner, C.epoch, C.next_at, C.share, C.workspace_share),
 )
 open_conversation = select(*OPEN_CONVERSATION).where(IS_KEY)
 _wanted_keys = (
@@ -58,6 +58,7 @@ append_turns = (
     .where(C.id == bindparam("id_"))
     .values(tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"), next_at=bindparam("until"))
     .values(share=bindparam("of", type_=SafeText), workspace_share=bindparam("within", type_=SafeText))
+    .values(chosen=bindparam("wanted", type_=SafeText))
 )
 """Saves a locked conversation to which turns are added."""
 
@@ -68,7 +69,7 @@ def _insert_conversation(kind: str) -> postgresql.Insert | sqlite.Insert:
     return (
         insert.values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
         .values(head=0, tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"))
-        .values(next_at=bindparam("until"), created_at=clock())
+        .values(next_at=bindparam("until"), created_at=clock(), chosen=bindparam("wanted", type_=SafeText))
         .values(share=bindparam("of", type_=SafeText), workspace_share=bindparam("within", type_=SafeText))
         .on_conflict_do_nothing()
     )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from gateway import logs
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, StoreUnavailable, ThreadNotFound
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     Claim,
     Conversation,
     ConversationKey,
@@ -35,6 +36,7 @@ from storage.joining import JoinedMessage, NewestTurn
 from storage.new_turns import (
     AlreadyRecorded,
     TurnSlot,
+    backlog_full,
     cancel_in_channel,
     cancelled_by,
     has_unresolved_in_channel,
@@ -58,6 +60,8 @@ class OpenConversation:
     """0: not inserted yet."""
     thread: ThreadId | None = None
     backend: str = ""
+    assistant: str = DEFAULT_ASSISTANT
+    chosen: str = ""
     head: int = 0
     tail: int = 0
     owner: str | None = None
@@ -82,19 +86,22 @@ class OpenConversation:
         """Makes room for one more turn; an idle conversation gets a lease holder, or becomes due. Raises Overloaded."""
         message, limit = request.message, request.max_backlog
         if self.tail + 1 - self.head > limit and message.kind is not MessageKind.STOP:
-            raise Overloaded(f"{limit} messages in this conversation are waiting for an answer. Try again later.")
+            raise Overloaded(backlog_full(limit))
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
+        self.chosen = message.assistant or self.chosen
         if was_idle:
             self.caller, self.workspace = message.share.caller, message.share.workspace
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
-        return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
+        assistant = request.route.decide(message.assistant, self.chosen)
+        return NewTurn(request, self, self.tail, owner if was_idle else None, was_idle and not owner, assistant)
 
     def columns(self) -> dict[str, Any]:
         """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
         holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
-        return {"id_": self.id, "last": self.tail, "of": self.caller, "within": self.workspace, **holder}
+        taken = {"of": self.caller, "within": self.workspace}
+        return {"id_": self.id, "last": self.tail, "wanted": self.chosen, **taken, **holder}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,8 @@ class NewTurn:
     """Who claims it."""
     is_due: bool
     """Whether the conversation may be claimed with it, at once or after its debounce time."""
+    assistant: str
+    """Who is asked."""
 
 
 @dataclass(slots=True)
@@ -355,6 +364,8 @@ def _slot(new: NewTurn, at: float) -> TurnSlot:
         conversation.id,
         conversation.thread,
         conversation.backend,
+        conversation.assistant,
+        conversation.chosen,
         conversation.head,
         new.seq,
         conversation.epoch,
@@ -364,14 +375,15 @@ def _slot(new: NewTurn, at: float) -> TurnSlot:
 
 def _turn(new: NewTurn, at: float) -> Turn:
     request = new.request
-    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by)
+    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by, new.assistant)
 
 
 def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> EnqueueResult:
     slot = _slot(new, at)
     claim = None
     if new.owner:
-        conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
+        thread = (slot.thread, slot.backend, slot.assistant, slot.chosen)
+        conversation = Conversation(slot.conversation, turn.message.key, *thread)
         lease = Lease(slot.conversation, new.owner, slot.epoch)
         claim = Claim(lease, conversation, turn, share=new.conversation.share)
     return EnqueueResult(turn, is_new=True, claim=claim, cancelled=_cancelled(connection, new, slot))

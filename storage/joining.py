@@ -67,6 +67,7 @@ def _may_join(newest: NewestTurn, message: Message, join: Join, at: float) -> bo
         and (first.kind is MessageKind.PROMPT and message.kind is MessageKind.PROMPT)
         and (at - last <= join.seconds and at - turn.received_at <= LONGEST_SECONDS)
         and _utf16_units(first.text[newest.newest_part :]) >= join.after_units
+        and message.assistant in ("", turn.assistant)
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -174,6 +175,8 @@ conversations = Table(
     Column("user_id", SafeText, nullable=False),
     Column("thread_id", SafeText),
     Column("backend", SafeText, nullable=False, server_default=text("''")),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
+    Column("chosen", SafeText, nullable=False, server_default=text("''")),
     Column("head", Integer, nullable=False),
     Column("tail", Integer, nullable=False),
     Column("next_at", Double),
@@ -192,7 +195,7 @@ conversations = Table(
 )
 """``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
 otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
-since when its current turn is parked, while it has no owner.
+since when its current turn is parked, while it has no owner. ``assistant``: whose thread ``thread_id`` is.
 ``share``: whose share it takes; empty without unfinished turns. ``workspace_share``: of which workspace's share that
 is a part; empty where workspaces have none."""
 
@@ -231,10 +234,11 @@ former_threads = Table(
     Column("conversation_id", RowId, nullable=False),
     Column("thread_id", SafeText, nullable=False),
     Column("backend", SafeText, nullable=False),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
 )
-"""Threads of a conversation from before a reset or a change of backend; they still exist at the backend. Has no foreign
-key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order.
-``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
+"""Threads of a conversation from before a reset or a change of backend or assistant; they still exist at the backend.
+Has no foreign key: to add one, a migration would have to lock both tables against writers, who lock them in the
+opposite order. ``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
 
 Index("former_threads_of", former_threads.c.conversation_id)
 Index("former_threads_thread", former_threads.c.thread_id)
@@ -278,10 +282,14 @@ turns = Table(
     Column("delivered_at", Double),
     Column("erased_at", Double),
     Column("parking", ParkingJson),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
+    Column("command", SafeText, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),
 )
+
+"""``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on."""
 
 Index("turns_received", turns.c.received_at)
 Index(
@@ -339,6 +347,48 @@ unparsed_updates = Table(
 )
 
 Index("unparsed_updates_received", unparsed_updates.c.received_at)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("owner", SafeText, nullable=False),
+    Column("platform", SafeText, nullable=False),
+    Column("workspace", SafeText, nullable=False),
+    Column("channel", SafeText, nullable=False),
+    Column("topic", SafeText, nullable=False),
+    Column("text", SafeText, nullable=False),
+    Column("prompt", SafeText, nullable=False),
+    Column("assistant", SafeText, nullable=False),
+    Column("every", SafeText, nullable=False),
+    Column("time_zone", SafeText, nullable=False),
+    Column("next_at", Double),
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("last_turn", SafeText),
+    Column("problem", SafeText, nullable=False, server_default=text("''")),
+)
+"""Messages that are pushed at a time, or again and again. ``next_at`` is NULL when that is over."""
+
+_is_scheduled = schedules.c.next_at.is_not(None)
+Index("schedules_due", schedules.c.next_at, sqlite_where=_is_scheduled, postgresql_where=_is_scheduled)
+Index("schedules_of", schedules.c.owner, schedules.c.created_at)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", SafeText),
+    Column("seq", Integer),
+    Column("platform", SafeText, nullable=False),
+    Column("message_id", SafeText, nullable=False),
+    Column("piece", LargeBinary, nullable=False),
+    Column("received_at", Double, nullable=False),
+    PrimaryKeyConstraint("upload_id", "seq", name="uploads_one_each"),
+)
+"""Files that came with a message, in pieces. The message may be recorded later, or never."""
+
+Index("uploads_of_message", uploads.c.platform, uploads.c.message_id)
+Index("uploads_received", uploads.c.received_at)
 
 limits = Table(
     "limits",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
-from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.setting_values import JoinSeconds, OwnKey
 from gateway.settings import EnvironmentSettings
@@ -17,6 +19,7 @@ class HttpSettings(EnvironmentSettings):
     """Settings of POST /chat."""
 
     prefixes = ("GATEWAY_", "CHAT_", "CORS_")
+    lists: ClassVar[Mapping[str, str]] = {"gateway_api_keys": ",", "cors_origins": ","}
 
     gateway_api_keys: OwnKey | None = None
     """Comma-separated. When set, every caller of ``/chat`` must send one as a bearer token."""
@@ -35,6 +38,8 @@ class HttpSettings(EnvironmentSettings):
     unless several keys are set."""
     chat_reads_per_minute: NonNegativeInt = 600
     """How often each caller may look at, cancel or forget turns and threads, counted in each process; 0: no limit."""
+    chat_max_file_bytes: PositiveInt = 20_000_000
+    """The largest file that a caller may send, in bytes."""
     trusted_proxies: NonNegativeInt = 0
     """How many of your own proxies add to ``X-Forwarded-For`` and ``X-Forwarded-Proto``; 0: clients connect
     directly."""
@@ -57,9 +62,10 @@ class HttpSettings(EnvironmentSettings):
     def keys(self) -> tuple[str, ...]:
         return split(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
 
-    @property
-    def adopts_threads(self) -> bool:
-        return len(self.keys) <= 1 if self.chat_adopts_threads is None else self.chat_adopts_threads
+    def with_keys(self, keys: Sequence[str]) -> Self:
+        """Returns these settings with more keys."""
+        listed = ",".join(dict.fromkeys((*self.keys, *keys)))
+        return self.model_copy(update={"gateway_api_keys": SecretStr(listed) if listed else None})
 
     def secrets(self) -> tuple[str, ...]:
         return (*super().secrets(), *self.keys)

@@ -20,8 +20,15 @@ RunId = NewType("RunId", str)
 TurnId = NewType("TurnId", str)
 """The public id of a turn."""
 
+DEFAULT_ASSISTANT = "default"
+"""The name of the assistant that answers where no route leads to another. There is always one."""
+
 Address = Mapping[str, str]
 """Where a reply is sent. Opaque: only the adapter that created it interprets it."""
+
+
+PUSHED = "push "
+"""How ``Message.caller`` begins for what no person wrote: a program, a schedule or an operator pushed it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ class MessageKind(StrEnum):
     """A new thread for the conversation: the assistant no longer sees earlier messages."""
     STOP = "stop"
     """Cancellation of every prompt in the conversation that has no reply yet."""
+    CHOOSE = "choose"
+    """Another assistant for the conversation from here on, or to be told which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +165,19 @@ class Message:
     has_workspace_share: bool = False
     """Whether its workspace is one of several that share the gateway. Stored with the conversation only."""
     caller: str = ""
-    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
+    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty. It begins
+    with PUSHED for what no person wrote."""
+    given_reply: str = ""
+    """The reply to deliver as it is, so that no assistant is asked. Stored as the turn's reply."""
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
+    assistant: str = ""
+    """The name of the assistant that its sender asks for, for this turn and those after it; empty: the one of the
+    conversation. Stored as that of the turn."""
+    allowed_assistants: tuple[str, ...] = ()
+    """The names of those that its sender may ask, the first of which is asked if it names none; empty: those of its
+    route. Not stored."""
 
     @property
     def must_join(self) -> bool:
@@ -190,6 +208,11 @@ class Message:
     def text_with_attachments(self) -> str:
         """Returns the message as the assistant reads it, and as it appears in a thread's history."""
         return self.own_text if self.context is None else self.context.render(self.own_text)
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether no person wrote it: see ``caller``."""
+        return self.caller.startswith(PUSHED)
 
     @property
     def speaker(self) -> str:
@@ -296,6 +319,8 @@ class AuditEvent(StrEnum):
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"
     """The process that released its lease on the unfinished turn."""
+    REASSIGNED = "passed on to"
+    """The assistant that is asked instead, and why the one before it did not answer."""
     DELIVERY_DEFERRED = "delivery put off"
     """Why the platform has not accepted the reply yet."""
     RETRIED_AS = "retried as"
@@ -370,11 +395,27 @@ class Turn:
     """When its content was erased: message, reply and author are empty since then."""
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant that is asked. Decided when the turn is recorded."""
+
+    @property
+    def is_pushed_text(self) -> bool:
+        """Whether its reply was given with it: no assistant wrote it, and nobody asked for it."""
+        return self.message.is_pushed and not self.message.text
 
     @property
     def is_parked(self) -> bool:
         """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
         return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantThread:
+    """A thread at a backend, with the name of the assistant whose it is."""
+
+    thread_id: ThreadId
+    backend: str
+    assistant: str = DEFAULT_ASSISTANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +427,19 @@ class Conversation:
     thread_id: ThreadId | None = None
     backend: str = ""
     """The name of the backend that created the thread; no other backend can read it."""
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant whose thread it is; no other one goes on in it."""
+    chosen: str = ""
+    """The name of the assistant that people chose for the conversation; empty: none, so its route decides."""
+
+    def has_thread_of(self, assistant: str, backend: str) -> bool:
+        """Returns whether an assistant, by its name and that of its backend, can go on in the thread."""
+        return self.thread_id is not None and (self.assistant, self.backend) == (assistant, backend)
+
+    @property
+    def threads(self) -> tuple[AssistantThread, ...]:
+        """Its thread, if it has one."""
+        return () if self.thread_id is None else (AssistantThread(self.thread_id, self.backend, self.assistant),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contracts.store_albums_and_channels import AlbumContract, ChannelMigrationContract, CompleteContract
+from tests.contracts.store_assistants import AssistantContract
 from tests.contracts.store_audit_log import AuditLogContract
 from tests.contracts.store_claiming import ClaimingContract
 from tests.contracts.store_concurrency import ConcurrencyContract
@@ -17,6 +18,7 @@ from tests.contracts.store_leased_writes import WritingContract
 from tests.contracts.store_leases import LeaseContract
 from tests.contracts.store_maintenance import MaintenanceContract
 from tests.contracts.store_parking import ParkingContract
+from tests.contracts.store_pushes import EnqueueAnsweredContract
 from tests.contracts.store_state_machine import ScheduleContract
 from tests.contracts.store_stop_edit_feedback import ChangingContract
 
@@ -26,6 +28,7 @@ class StoreContract(
     EnqueueTogetherContract,
     EnqueueFailedContract,
     RetryContract,
+    EnqueueAnsweredContract,
     ClaimingContract,
     WritingContract,
     ForeignWriteContract,
@@ -40,6 +43,7 @@ class StoreContract(
     MaintenanceContract,
     ParkingContract,
     FairnessContract,
+    AssistantContract,
     ScheduleContract,
     ConcurrencyContract,
 ):

@@ -8,17 +8,20 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
+    BytesContent,
     ChannelMigrated,
+    Content,
     Conversation,
     ConversationKey,
     Exchange,
     Failure,
     Feedback,
+    File,
     Message,
     MessageDeleted,
     MessageEdited,
@@ -35,7 +38,7 @@ from gateway.domain.models import (
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
-from gateway.worker.assistant_runner import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
+from gateway.worker.commands import LIST_REPLY, NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"
@@ -150,7 +153,13 @@ class FakeInbox:
         except KeyError:
             raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
 
-    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
+    def resolve_conversation(
+        self,
+        key: ConversationKey,
+        *,
+        may_adopt: bool = True,
+        assistant: str = "",  # there is one
+    ) -> Conversation:
         self._check()
         with self._lock:
             found = self._conversations.get(key) or self._of_thread(key.channel)
@@ -327,6 +336,8 @@ class FakeInbox:
                 return self.script(turn)
             case MessageKind.RESET:
                 return (RunCompleted(RESET_REPLY),)
+            case MessageKind.CHOOSE:
+                return (RunCompleted(LIST_REPLY),)
             case MessageKind.STOP:
                 return (RunCompleted(STOPPED_REPLY if turn.id in self._stopping else NOTHING_TO_STOP_REPLY),)
 
@@ -356,8 +367,10 @@ class AsyncFakeInbox:
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)
 
-    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
-        return self._inbox.resolve_conversation(key, may_adopt=may_adopt)
+    async def resolve_conversation(
+        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
+    ) -> Conversation:
+        return self._inbox.resolve_conversation(key, may_adopt=may_adopt, assistant=assistant)
 
     async def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
@@ -366,6 +379,10 @@ class AsyncFakeInbox:
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.cancel_turn(turn_id)
+
+    @asynccontextmanager
+    async def read_file(self, turn: Turn, file: File) -> AsyncIterator[Content]:
+        yield BytesContent(file.reference.encode())
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         return self._inbox.delete_conversation(conversation)

@@ -20,6 +20,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
 from tests.fakes.raw_server import KEY
+from tests.greeting import read_greeting
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE_TOOL = Path(__file__).with_name("example_tool")
@@ -79,7 +80,7 @@ def serving(command: Sequence[Path | str], folder: Path, **settings: str) -> Ite
         )
     assert process.stdout is not None
     try:
-        printed = [process.stdout.readline() for _ in range(3)]
+        printed = read_greeting(process.stdout)
         assert printed[0], (folder / "log").read_text()
         yield printed[0].split(" with ")[0].removeprefix("Listening on "), printed
     finally:
@@ -103,7 +104,8 @@ def fetch(url: str, body: object = None) -> str:
 @pytest.mark.timeout(180)
 def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Path, tmp_path: Path) -> None:
     with serving([installed], tmp_path, ADMIN_PASSWORD="correct horse battery") as (url, printed):
-        assert printed[1] == f"Data: {tmp_path}/gateway.db. Operator's pages: {url}/admin.\n"
+        assert f"  data       {tmp_path}/gateway.db\n" in printed
+        assert f"  operator   {url}/admin\n" in printed
         assert "Hello" in json.loads(fetch(f"{url}/chat", {"message": "Hello"}))["response"]
         assert "<title>Chat</title>" in fetch(url)
         assert "Password" in fetch(f"{url}/admin")
@@ -119,6 +121,24 @@ def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stdout) == (0, "The database is up to date.\n"), ended.stderr
     assert (tmp_path / "gateway.db").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_it_brings_the_example_of_its_file_which_it_reads(installed: Path, tmp_path: Path) -> None:
+    def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environ = environment(**settings)
+        return subprocess.run(
+            [installed, *command], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
+
+    (tmp_path / "gateway.toml").write_text(run("config", "--example").stdout)
+    refused = run("config")
+    assert "gateway.toml, line 15: assistants.support.api_key: the variable OPENAI_API_KEY is not set" in refused.stderr
+    names = ("OPENAI_API_KEY", "ORDERS_TOKEN", "SHOP_KEY")
+    shown = run("config", **dict.fromkeys(names, "of-the-example"), SALES_TELEGRAM_TOKEN="123456:abcdef")
+    assert "[assistants.support]" in shown.stdout, shown.stderr
+    assert "of-the-example" not in shown.stdout
 
 
 @pytest.mark.slow

@@ -126,6 +126,12 @@ class ThreadsBackend:
             return None
         return pair_exchanges(reversed(said))
 
+    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+        state = self._new_state(turn, thread_id, no_attachments)
+        if await self._find_newest(state, "messages") is None:
+            message = {"role": "assistant", "content": turn.reply, "metadata": {"turn_id": turn.id}}
+            await self._api.post(f"{_path(thread_id)}/messages", message)
+
     async def delete_thread(self, thread_id: ThreadId) -> None:
         with suppress(NotFound, BadRequest):
             await self._api.delete(_path(thread_id))
@@ -279,7 +285,8 @@ class ThreadsBackend:
 
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
         metadata = {"turn_id": state.turn.id}
-        body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
+        fields = {**await self._assistant.run_fields(), **self._config.parameters}
+        body = {**fields, "metadata": metadata, "stream": self._config.stream}
         if self._instructions.is_template and not self._assistant.is_configured:
             body["instructions"] = self._instructions.for_message(state.turn.message)
         if note := instructions_for(state.turn, ""):

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -33,10 +34,24 @@ resolved turn."""
 log = logs.get_logger(__name__)
 
 
+ANSWERED_BY = "The name of the assistant that was asked. If it was unavailable, that of the one in its place."
+
+
+class FileView(BaseModel):
+    """A file of a reply."""
+
+    file_id: str = Field(description="Download it at `/chat/files/<file_id>`.")
+    name: str
+    media_type: str
+    size: int = Field(description="In bytes; 0 if unknown.")
+
+
 class TurnReply(BaseModel):
     response: str = Field(description="The whole text of the assistant's reply.")
     thread_id: str = Field(description="Send it with the next message to continue the thread.")
     turn_id: str
+    assistant: str = Field(description=ANSWERED_BY)
+    files: list[FileView] = Field(default_factory=list, description="What the assistant created beside the text.")
 
 
 class TurnAccepted(BaseModel):
@@ -50,9 +65,11 @@ class TurnView(BaseModel):
 
     turn_id: str
     thread_id: str
+    assistant: str = Field(description=ANSWERED_BY)
     state: TurnState
     message: str
     response: str | None
+    files: list[FileView] = Field(default_factory=list, description="Of the reply.")
     error: Problem | None
     received_at: datetime
     started_at: datetime | None
@@ -65,13 +82,17 @@ class ThreadMessage(BaseModel):
     role: Literal["user", "assistant"]
     text: str
     turn_id: str
+    assistant: str = Field(description=ANSWERED_BY)
     at: datetime | None
+    files: list[FileView] = Field(default_factory=list, description="Of a reply.")
+    attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
 
 
 class ThreadView(BaseModel):
     thread_id: str
     backend: str = Field(description="The backend that has the thread; empty until its first turn starts.")
+    assistant: str = Field(description="The name of the assistant whose thread that is.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
@@ -112,7 +133,8 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
-    reply = TurnReply(response=turn.reply, thread_id=turn.message.key.channel, turn_id=turn.id)
+    thread, files = turn.message.key.channel, files_of(turn)
+    reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant, files=files)
     return reply.model_dump(), 200, {}
 
 
@@ -141,9 +163,11 @@ def turn_body(turn: Turn) -> dict[str, Any]:
     return TurnView(
         turn_id=turn.id,
         thread_id=turn.message.key.channel,
+        assistant=turn.assistant,
         state=turn.state,
         message=turn.message.text,
         response=turn.reply if turn.state.is_resolved and failure is None else None,
+        files=files_of(turn) if turn.state.is_resolved and failure is None else [],
         error=Problem(**error) if error else None,
         received_at=datetime.fromtimestamp(turn.received_at, UTC),
         started_at=_utc(turn.started_at),
@@ -159,17 +183,27 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, 
         earlier=turns[0].id if len(turns) == TRANSCRIPT_TURNS and turns[0].seq > 1 else None,
         thread_id=conversation.key.channel,
         backend=conversation.backend,
+        assistant=conversation.assistant,
         assistant_thread_id=conversation.thread_id,
         messages=[line for turn in turns for line in _messages_of(turn)],
     ).model_dump(mode="json")
 
 
+def files_of(turn: Turn) -> list[FileView]:
+    return [
+        FileView(file_id=f"{turn.id}.{number}", name=file.name, media_type=file.media_type, size=file.size)
+        for number, file in enumerate(turn.reply_files)
+    ]
+
+
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
-    if turn.message.text:
-        yield ThreadMessage(role="user", text=turn.message.text, turn_id=turn.id, at=_utc(turn.received_at))
-    if turn.reply:
-        stopped, at = turn.state is TurnState.CANCELLED, _utc(turn.answered_at)
-        yield ThreadMessage(role="assistant", text=turn.reply, turn_id=turn.id, at=at, stopped=stopped)
+    said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
+    text, attached = turn.message.text, [file.name for file in turn.message.files]
+    if text or attached:
+        yield said(role="user", text=text, at=_utc(turn.received_at), attached=attached)
+    if turn.reply or turn.reply_files:
+        stopped, files = turn.state is TurnState.CANCELLED, files_of(turn)
+        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped, files=files)
 
 
 def _utc(seconds: float | None) -> datetime | None:

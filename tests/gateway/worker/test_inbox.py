@@ -13,7 +13,16 @@ import pytest
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
-from gateway.domain.errors import Blocked, Conflict, Overloaded, StoreUnavailable, ThreadNotFound, TurnNotFound
+from gateway.coordination.file_spool import FileSpool
+from gateway.domain.errors import (
+    AssistantRefused,
+    Blocked,
+    Conflict,
+    Overloaded,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnNotFound,
+)
 from gateway.domain.models import (
     Claim,
     ConversationKey,
@@ -34,9 +43,11 @@ from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import ANY_PLACES, FinishTurn, Places, RecordOutcome, SetThread
+from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
+from tests.gateway.one_assistant import one_assistant
 from tests.gateway.worker_process import open_admission
 
 T = TypeVar("T")
@@ -96,8 +107,10 @@ def async_inbox(sqlite_store: SqlStore, assistant: FakeAssistant, worker: Notes)
     with ThreadPoolExecutor(1) as executor:
         store = AsyncStore(sqlite_store, executor)
         gatekeeper = open_admission(sqlite_store, store, blocked="web:eve, web:den")
+        assistants = one_assistant(assistant, AssistantRunner(store, assistant, Metrics()))
         yield StoreInbox(
-            store, assistant, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), max_backlog=3
+            *(store, assistants, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), FileSpool()),
+            max_backlog=3,
         )
 
 
@@ -463,3 +476,13 @@ def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: 
     inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", forward.message_id),)))
     (turn,) = turns_of(inbox)
     assert worker.interrupted == [turn.id]
+
+
+async def test_a_file_of_a_reply_is_read_from_the_backend(async_inbox: StoreInbox, assistant: FakeAssistant) -> None:
+    assistant.files["f"] = b"content"
+    turn = (await async_inbox.accept(message("draw"))).turn
+    async with async_inbox.read_file(turn, File("a.txt", "f")) as content:
+        assert b"".join([piece async for piece in content.pieces()]) == b"content"
+    with pytest.raises(AssistantRefused):
+        async with async_inbox.read_file(turn, File("b.txt", "gone")):
+            pass
