@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.app import Gateway, open_gateway, platforms
-from gateway.configuration import CurrentConfiguration
+from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.loading import load_configuration, load_settings
 from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
@@ -122,10 +122,14 @@ def test_a_key_is_bound_to_its_assistants(site: Site) -> None:
     assert site.call("GET", f"/chat/turns/{answer['turn_id']}").status_code == 404
 
 
+async def put_into_force(process: Gateway, configuration: Configuration) -> None:
+    process.assistants.replace(configuration)
+
+
 def test_a_key_that_a_reload_takes_away_is_no_key_any_more(site: Site) -> None:
     for each in site.processes:
         configured = each.configuration.get()
-        each.reload(type(configured)(configured.assistants, keys=configured.keys[1:]))
+        each.worker.run_coroutine(put_into_force(each, replace(configured, keys=configured.keys[1:])))
     assert site.call("POST", "/chat", "key-of-the-shop", json={"message": "hi"}).status_code == 401
     assert site.say("hi")["assistant"] == "default"
 
