@@ -153,18 +153,21 @@ class ReloadRequests:
         self._rows = rows
         self._reload = reload
         self._process = process
-        self._seen: str | None = ""
+        self._seen: str | None = None
+        """The newest request; None before the first look."""
 
     async def run(self) -> None:
-        """Looks for requests until it is cancelled. What was asked before it began is no matter."""
-        self._seen = await asyncio.to_thread(self._rows.get_value, REQUEST)
+        """Looks for requests until it is cancelled."""
         await repeat(self.look, "requests to reload not read", partial(asyncio.sleep, POLL_SECONDS))
 
     async def look(self) -> None:
-        """Reloads if that was asked since the last look, and answers. Raises StoreUnavailable."""
-        asked = await asyncio.to_thread(self._rows.get_value, REQUEST)
-        if asked and asked != self._seen:
-            self._seen = asked
+        """Reloads if that was asked since the last look, and answers. Raises StoreUnavailable.
+
+        What was asked before the first look is no matter: the process has just read its file.
+        """
+        asked = await asyncio.to_thread(self._rows.get_value, REQUEST) or ""
+        before, self._seen = self._seen, asked
+        if asked and before not in (None, asked):
             answer = await self._reload()
             await asyncio.to_thread(self._write, asked, replace(answer, process=self._process))
 

@@ -137,6 +137,8 @@ async def test_every_process_on_the_database_answers_a_request(
 
     async with asyncio.TaskGroup() as group:
         processes = [ReloadRequests(sqlite_store, reload, name) for name in "ab"]
+        sqlite_store.set_value(reloading.REQUEST, "of a day before")
+        await asyncio.gather(*(each.look() for each in processes))
         pause = partial(asyncio.sleep, 0.01)
         tasks = [group.create_task(repeat(each.look, "", pause)) for each in processes]
         for _ in range(2):
