@@ -80,6 +80,11 @@ def configure(
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def add_secrets(secrets: Iterable[str]) -> None:
+    """Masks further secrets from now on."""
+    _masker.add(secrets)
+
+
 def mask(text: str) -> str:
     """Returns the text with the secrets given to ``configure``, and whatever looks like one, replaced by ***."""
     return _masker.apply(text)
@@ -93,11 +98,15 @@ class _SecretMasker:
         self._patterns: tuple[SecretPattern, ...] = tuple(SECRET_PATTERNS)
 
     def configure(self, secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()) -> None:
+        self._spellings = ()
+        self.add(secrets)
+        self._patterns = (*SECRET_PATTERNS, *patterns)
+
+    def add(self, secrets: Iterable[str]) -> None:
         # Each line of a multi-line secret is also masked by itself: a traceback may indent lines.
         parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
         spellings = {spelling for part in parts if len(part) >= MIN_SECRET_CHARS for spelling in _encodings_of(part)}
-        self._spellings = tuple(sorted(spellings, key=len, reverse=True))
-        self._patterns = (*SECRET_PATTERNS, *patterns)
+        self._spellings = tuple(sorted({*self._spellings, *spellings}, key=len, reverse=True))
 
     def apply(self, text: str) -> str:
         for spelling in self._spellings:

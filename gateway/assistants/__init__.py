@@ -47,6 +47,11 @@ def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> 
     if missing := settings.missing():
         raise SettingsError(f"The backend {settings.backend} needs {' and '.join(missing)} to be set.")
     instructions_of(settings).check()
+    if toolbox.hosted and settings.backend != "responses":
+        raise SettingsError(
+            f"mcp.{toolbox.hosted[0].name}.hosted: only with ASSISTANT_BACKEND=responses the assistant's server calls "
+            f"tools itself, and here it is {settings.backend}. Remove it, so that the gateway calls them."
+        )
     if settings.backend == "offline":
         from gateway.assistants.offline import OfflineBackend  # noqa: PLC0415  # see above
 
