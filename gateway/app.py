@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
@@ -18,6 +18,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, logs
 from gateway.admin import AdminContext, AdminSettings
+from gateway.configuration import Configuration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -40,6 +41,7 @@ from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWa
 from gateway.setting_names import unknown_names
 from gateway.settings import EnvironmentSettings, Settings, given_variables
 from gateway.tools import ToolBox, find_tools
+from gateway.tools.configured import open_tool_servers, toolbox_of
 from gateway.web import asgi_app, exposure, metrics_endpoint
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
@@ -50,11 +52,15 @@ from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
+from gateway.worker.tool_files import AssistantWithToolFiles
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
 from storage.store import SqlStore
+
+if TYPE_CHECKING:
+    from gateway.tools.mcp.servers import McpServers
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
@@ -212,6 +218,8 @@ class Gateway:
     executor: ThreadPoolExecutor
     metrics: Metrics
     tracing: Tracing
+    tool_servers: McpServers | None
+    """The connections to MCP servers; None without any."""
 
     def web(self) -> WebApp:
         """Returns the web application of this process."""
@@ -247,11 +255,13 @@ class Gateway:
         return (*await database, *await self.assistant.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
-        """Checks the database, the assistant's backend and the platforms; returns the results by name."""
+        """Checks the database, the backend, the platforms and the MCP servers; returns the results by name."""
 
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
             checked: tuple[Adapter | Assistant, ...] = (*self.adapters, self.assistant)
             checks = {each.name: _in_time(each.check()) for each in checked}
+            if self.tool_servers is not None:
+                checks["mcp"] = _in_time(self.tool_servers.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
         return {**self.worker.run_coroutine(run_checks()), "database": check_database(self.store)}
@@ -294,16 +304,28 @@ class Gateway:
 
 
 def open_gateway(
-    settings: Settings, adapters: Sequence[Adapter], store: SqlStore, *, lease_seconds: float = LEASE_SECONDS
+    settings: Settings,
+    adapters: Sequence[Adapter],
+    store: SqlStore,
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+    configuration: Configuration | None = None,
 ) -> Gateway:
-    """Returns a running gateway for these platforms. ``lease_seconds``: the store's. Raises SettingsError."""
+    """Returns a running gateway for these platforms. ``lease_seconds``: the store's. Raises SettingsError.
+
+    ``configuration``: None: what the environment alone describes.
+    """
+    configuration = configuration or Configuration.of(settings)
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
     timeout = settings.assistant_timeout_seconds
-    toolbox = ToolBox([found.tool for found in find_tools(settings.tools_path)], settings.tool_timeout_seconds)
-    assistant = assistants.build(settings, toolbox, async_store)
+    functions = [found.tool for found in find_tools(settings.tools_path)]
+    tool_servers = open_tool_servers(configuration, functions)
+    toolbox = toolbox_of(configuration.default, configuration, functions, tool_servers)
+    backend = assistants.build(settings, toolbox, async_store)
+    assistant = AssistantWithToolFiles(backend, store.tool_files, executor)
     runner = AssistantRunner(
         async_store,
         assistant,
@@ -335,8 +357,12 @@ def open_gateway(
         async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
     )
     thread_inbox = ThreadInbox(inbox, worker)
-    gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
+    gateway = Gateway(
+        settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer, tool_servers
+    )
     worker.start()
+    if tool_servers is not None:
+        worker.run_in_background(tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
     abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
@@ -347,7 +373,7 @@ def open_gateway(
 def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
     history_chars = settings.history_chars if assistant.name == "chat" else None
     instructions = assistants.instructions_of(settings).for_message
-    return RequestEstimator(assistant.model, instructions, toolbox.schemas, history_chars)
+    return RequestEstimator(assistant.model, instructions, lambda: toolbox.schemas, history_chars)
 
 
 def _spool(settings: Settings) -> FileSpool:

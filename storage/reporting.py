@@ -22,6 +22,8 @@ from storage.retired_threads import retire_threads
 from storage.sql import UPSERTS
 
 EXPIRED_KEEP_SECONDS = 3600.0
+TOOL_FILE_KEEP_SECONDS = 7 * 86_400.0
+"""Replies are delivered within a day; an operator may deliver one again later."""
 BUDGET_KEEP_SECONDS = 40 * 86_400.0
 """After this time no monthly budget uses the record any more."""
 
@@ -90,6 +92,7 @@ class SqlReportingStore:
             connection.execute(statements.unset_thread, {"conversation": conversation.id})
             connection.execute(statements.cancel_turns_of_author, parameters)
             _erase_quotes(connection, conversation.id, author)
+            connection.execute(statements.erase_files_of_author, parameters)
             return connection.execute(statements.erase_author, parameters).rowcount
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
@@ -112,6 +115,8 @@ class SqlReportingStore:
         for statement in statements.purge_expired:
             with self._database.single_write() as connection:
                 connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
+        with self._database.single_write() as connection:
+            connection.execute(statements.purge_tool_files, {"seconds": TOOL_FILE_KEEP_SECONDS})
         before = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
         with self._database.single_write() as connection:
             connection.execute(statements.purge_budgets, {"month": f"{before:%Y-%m}"})

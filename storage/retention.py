@@ -71,4 +71,5 @@ def _find_unfinished(connection: Connection, since: float, until: float, known: 
 def _erase(connection: Connection, turn_ids: Sequence[str]) -> None:
     if turn_ids:
         connection.execute(statements.erase_turns, {"named": turn_ids})
+        connection.execute(statements.erase_files_of, {"named": turn_ids})
         connection.execute(statements.erase_feedback_on, {"named": turn_ids})

@@ -19,6 +19,7 @@ from storage.leases import SqlLeases
 from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
 from storage.token_buckets import SqlTokenBuckets
+from storage.tool_files import SqlToolFiles
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
 
@@ -61,6 +62,7 @@ class SqlStore:
         self.reporting = SqlReportingStore(database)
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
+        self.tool_files = SqlToolFiles(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from gateway import app, assistants, operations
 from gateway.app import Load
 from gateway.cli.try_out import try_out
+from gateway.configuration import Configuration
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
@@ -17,7 +18,8 @@ from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
 from gateway.settings import Settings
-from gateway.tools import ToolBox, find_tools
+from gateway.tools import Tool, ToolBox, find_tools
+from gateway.tools.configured import open_tool_servers
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore
@@ -25,8 +27,12 @@ from storage.store import SqlStore
 UP_TO_DATE = "up to date"
 
 
-def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckResult]:
+def check(
+    load: Load = app.load, wrong: Sequence[str] = (), configuration: Configuration | None = None
+) -> Iterator[CheckResult]:
     """Yields one result per line of output. ``wrong``: lines about settings, in whose place there are defaults.
+
+    ``configuration``: None: what the environment alone describes.
 
     Raises nothing if ``load`` does not.
     """
@@ -46,6 +52,7 @@ def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckRes
         yield from _check_assistant(settings, ToolBox([found.tool for found in tools]))
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
+    yield from _check_tool_servers(configuration or Configuration.of(settings), [found.tool for found in tools])
     yield _check_budgets(settings, load)
     for warning in app.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
@@ -111,6 +118,14 @@ def _check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResu
         return run_once(ask())
     except SettingsError as exc:
         return (CheckResult(settings.backend, ok=False, detail=str(exc)),)
+
+
+def _check_tool_servers(configuration: Configuration, functions: Sequence[Tool]) -> Sequence[CheckResult]:
+    try:
+        servers = open_tool_servers(configuration, functions)
+        return () if servers is None else run_once(servers.check_once())
+    except SettingsError as exc:
+        return (CheckResult("mcp", ok=False, detail=str(exc)),)
 
 
 def _may_be_tried(settings: Settings) -> bool:
