@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
-from gateway import admin, assistants, logs
+from gateway import admin
 from gateway.admin import AdminContext, AdminSettings
-from gateway.configuration import Configuration
+from gateway.assistant_setup import AssistantBuilder
+from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -27,58 +27,32 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
+from gateway.loading import Load, load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.policy.admission import AdmissionControl
-from gateway.policy.prices import Prices, PriceSettings
-from gateway.policy.request_estimate import RequestEstimator
-from gateway.policy.rules import AdmissionSettings, Rules
-from gateway.policy.turn_limit import TurnCostLimit
-from gateway.ports.assistant import Assistant
+from gateway.policy.prices import Prices
+from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
-from gateway.setting_names import unknown_names
-from gateway.settings import EnvironmentSettings, Settings, given_variables
-from gateway.tools import ToolBox, find_tools
-from gateway.tools.configured import open_tool_servers, toolbox_of
-from gateway.web import asgi_app, exposure, metrics_endpoint
+from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
+from gateway.settings import Settings
+from gateway.tools.servers import ToolServers
+from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.abandoned_turns import AbandonedTurns
-from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
-from gateway.worker.tool_files import AssistantWithToolFiles
-from gateway.worker.turn_limits import TurnLimits
+from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
 from storage.store import SqlStore
-
-if TYPE_CHECKING:
-    from gateway.tools.mcp.servers import McpServers
-
-SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
-)
-"""All settings classes."""
-
-PLATFORMS = ("http", "slack", "telegram", "discord", "console")
-"""The names of all platforms, also of those that are not enabled."""
-
-AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
-
-
-class Load(Protocol):
-    """Returns the settings of a class, as ``load`` does."""
-
-    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
-
 
 LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
@@ -87,17 +61,14 @@ CHECK_SECONDS = 10.0
 DISK_FULL = "the disk of the database is full, or nearly"
 
 
-def load(cls: type[AnySettings]) -> AnySettings:
-    """Returns the settings of a class. Raises SettingsError."""
-    return cls.load()
+def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
+    """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
+    current = current or CurrentConfiguration(load_configuration(settings))
+    built = (build(settings, store, load, current) for build in PLATFORM_BUILDERS)
+    return tuple(adapter for adapter in built if adapter is not None)
 
 
-def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
-    """Returns the adapters of the enabled platforms. Raises SettingsError."""
-    return tuple(adapter for build in PLATFORM_BUILDERS if (adapter := build(settings, store, load)) is not None)
-
-
-def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
+def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
     return HttpAdapter(
         load(HttpSettings),
@@ -105,10 +76,11 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
         max_message_chars=max_chars,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
+        bound_keys=lambda: current.get().keys,
     )
 
 
-def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(SlackSettings)
     if not settings.on:
         return None
@@ -117,7 +89,7 @@ def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return SlackAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(TelegramSettings)
     if not settings.on:
         return None
@@ -126,7 +98,7 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_discord(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(DiscordSettings)
     if not settings.on:
         return None
@@ -135,68 +107,10 @@ def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
+PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (
     *(_build_http, _build_slack, _build_telegram, _build_discord),
 )
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
-
-
-def is_behind_proxy() -> bool:
-    """Returns whether the operator says that clients connect through a proxy."""
-    return HttpSettings.load().trusted_proxies > 0
-
-
-def load_settings(*, quiet: bool = False) -> Settings:
-    """Returns the core's settings and configures logging. ``quiet``: warnings only, unless LOG_LEVEL is set.
-
-    Raises SettingsError, also for errors in any other settings class.
-    """
-    settings = Settings.load()
-    if wrong := _wrong_names(AdmissionSettings.load()):
-        raise SettingsError("\n".join(wrong))
-    level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    _configure_log(level, settings, [each.load() for each in SETTINGS])
-    return settings
-
-
-def load_valid_settings() -> tuple[Load, Sequence[str]]:
-    """Reads all settings, with defaults for what is wrong; also returns what is wrong. Configures logging.
-
-    Raises SettingsError if nothing can be read.
-    """
-    read = {each: each.load_valid() for each in SETTINGS}
-
-    def load(cls: type[AnySettings]) -> AnySettings:
-        return cast("AnySettings", read[cls][0])
-
-    settings = load(Settings)
-    _configure_log(settings.log_level, settings, [valid for valid, _ in read.values()])
-    wrong = [line for _, lines in read.values() for line in lines]
-    return load, tuple(dict.fromkeys([*wrong, *_wrong_names(load(AdmissionSettings))]))
-
-
-def _configure_log(level: str, settings: Settings, loaded: Sequence[EnvironmentSettings]) -> None:
-    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
-    logs.configure(level, settings.log_format, [secret for each in loaded for secret in each.secrets()], patterns)
-
-
-def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
-    misspelt = unknown_names(SETTINGS, given_variables()).misspelt
-    return (*rules.wrong_platforms(PLATFORMS), *(_misspelt(name, near) for name, near in misspelt.items()))
-
-
-def _misspelt(name: str, near: Sequence[str]) -> str:
-    return f"{name} is no setting. If you mean {' or '.join(near)}, write that; else unset it."
-
-
-def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
-    """Returns what to warn the operator of at start. Raises SettingsError."""
-    unused = unknown_names(SETTINGS, given_variables()).unused
-    unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
-    http, password = load(HttpSettings), load(AdminSettings).admin_password
-    given = password.get_secret_value() if password else ""
-    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
-    return (*unknown, *exposed)
 
 
 # ---------------------------------------------------------------- one process
@@ -208,7 +122,8 @@ class Gateway:
 
     settings: Settings
     store: SqlStore
-    assistant: Assistant
+    configuration: CurrentConfiguration
+    assistants: Assistants
     worker: Worker
     async_inbox: StoreInbox
     """For the worker's loop."""
@@ -218,12 +133,11 @@ class Gateway:
     executor: ThreadPoolExecutor
     metrics: Metrics
     tracing: Tracing
-    tool_servers: McpServers | None
-    """The connections to MCP servers; None without any."""
+    tool_servers: ToolServers
 
     def web(self) -> WebApp:
         """Returns the web application of this process."""
-        http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
+        http, token, assets = load(HttpSettings), MetricsSettings.load().token, Assets()
         max_chars = self.settings.max_message_chars
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
@@ -244,23 +158,33 @@ class Gateway:
             reporting=self.store,
             checks=self.checks,
             platforms=[adapter.name for adapter in self.adapters],
-            backend=self.assistant.name,
+            backend=self.assistants.default.backend.name,
             assets=assets.base_path,
-            about=self.assistant.description,
+            about=self.assistants.default.backend.description,
         )
 
+    @property
+    def description(self) -> str:
+        """Returns the default assistant in words, and the names of the others."""
+        names = [each.name for each in self.assistants if each is not self.assistants.default]
+        about = self.assistants.default.backend.description
+        return f"{about}, and {', '.join(names)}" if names else about
+
     async def readiness(self) -> Sequence[CheckResult]:
-        """Checks the database and the assistant's backend."""
+        """Checks the database and the default assistant's backend: without another one the process is of use."""
         database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)
-        return (*await database, *await self.assistant.check())
+        return (*await database, *await self.assistants.default.backend.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
-        """Checks the database, the backend, the platforms and the MCP servers; returns the results by name."""
+        """Checks the database, the assistants, their MCP servers and the platforms; returns the results by name."""
 
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
-            checked: tuple[Adapter | Assistant, ...] = (*self.adapters, self.assistant)
-            checks = {each.name: _in_time(each.check()) for each in checked}
-            if self.tool_servers is not None:
+            checks = {each.name: _in_time(each.check()) for each in self.adapters}
+            for each in self.assistants:
+                is_default = each is self.assistants.default
+                name = each.backend.name if is_default else f"assistant {each.name}"
+                checks[name] = _in_time(each.backend.check())
+            if self.tool_servers.in_use:
                 checks["mcp"] = _in_time(self.tool_servers.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
@@ -296,7 +220,7 @@ class Gateway:
         for adapter in self.adapters:
             if isinstance(adapter, Closeable):
                 self.worker.run_coroutine(adapter.close())
-        self.worker.run_coroutine(self.assistant.close())
+        self.worker.run_coroutine(self.assistants.close())
         self.worker.stop()
         self.executor.shutdown()
         self.store.close()
@@ -308,39 +232,34 @@ def open_gateway(
     adapters: Sequence[Adapter],
     store: SqlStore,
     *,
+    current: CurrentConfiguration | None = None,
     lease_seconds: float = LEASE_SECONDS,
-    configuration: Configuration | None = None,
 ) -> Gateway:
-    """Returns a running gateway for these platforms. ``lease_seconds``: the store's. Raises SettingsError.
+    """Returns a running gateway for these platforms. Raises SettingsError.
 
-    ``configuration``: None: what the environment alone describes.
+    ``current``: the configuration; None: what the environment alone describes. ``lease_seconds``: the store's.
     """
-    configuration = configuration or Configuration.of(settings)
+    current = current or CurrentConfiguration(load_configuration(settings))
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
-    timeout = settings.assistant_timeout_seconds
-    functions = [found.tool for found in find_tools(settings.tools_path)]
-    tool_servers = open_tool_servers(configuration, functions)
-    toolbox = toolbox_of(configuration.default, configuration, functions, tool_servers)
-    backend = assistants.build(settings, toolbox, async_store)
-    assistant = AssistantWithToolFiles(backend, store.tool_files, executor)
-    runner = AssistantRunner(
-        async_store,
-        assistant,
-        metrics,
-        timeout=timeout,
-        estimator=_estimator(settings, assistant, toolbox),
-        limits=TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings)),
-    )
+    tool_servers = ToolServers()
+    builder = AssistantBuilder(async_store, metrics, tool_servers, KeptFiles(store.tool_files, executor))
+    free = [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
+    all_assistants = Assistants(current, builder.build, free)
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
-    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
-    gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
+    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, all_assistants, spool)
+    gatekeeper = AdmissionControl(
+        Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=settings.assistant_timeout_seconds
+    )
+    processor = TurnProcessor(
+        *(async_store, all_assistants, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool)
+    )
     worker = Worker(
         async_store,
-        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool),
+        processor,
         tuple(by_name),
         metrics,
         owner=_worker_name(),
@@ -354,26 +273,21 @@ def open_gateway(
         caller_share=settings.max_caller_share,
     )
     inbox = StoreInbox(
-        async_store, assistant, worker, gatekeeper, backpressure, metrics, tracer, max_backlog=settings.max_backlog
+        *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer),
+        max_backlog=settings.max_backlog,
     )
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(
-        settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer, tool_servers
+        *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer),
+        tool_servers,
     )
     worker.start()
-    if tool_servers is not None:
-        worker.run_in_background(tool_servers.run())
+    worker.run_in_background(tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
-    abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
+    abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
     worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
     return gateway
-
-
-def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
-    history_chars = settings.history_chars if assistant.name == "chat" else None
-    instructions = assistants.instructions_of(settings).for_message
-    return RequestEstimator(assistant.model, instructions, lambda: toolbox.schemas, history_chars)
 
 
 def _spool(settings: Settings) -> FileSpool:

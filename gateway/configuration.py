@@ -6,16 +6,17 @@ The environment alone describes one assistant, which is named ``default``; ``gat
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
 
+from gateway.domain import models
 from gateway.settings import EnvironmentSettings, Settings
 
-DEFAULT_ASSISTANT = "default"
-"""The name of the assistant that answers where no route leads to another. There is always one."""
+DEFAULT_ASSISTANT = models.DEFAULT_ASSISTANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,13 @@ class McpServerDefinition:
     """Seconds that a call may take; None: as for any tool."""
 
 
+def secrets_in(url: str) -> Iterator[str]:
+    """Yields what may be secret in an address: a password, and the values of its query."""
+    parts = urlsplit(url)
+    yield parts.password or ""
+    yield from (value for _, value in parse_qsl(parts.query))
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A key of ``/chat`` that is bound to assistants. It is valid besides those of ``GATEWAY_API_KEYS``."""
@@ -113,6 +121,17 @@ class Configuration:
     def of(cls, settings: Settings) -> Configuration:
         """Returns what the environment alone describes: one assistant, with all tools."""
         return cls({DEFAULT_ASSISTANT: AssistantDefinition(DEFAULT_ASSISTANT, settings)})
+
+    def secrets(self) -> Iterator[str]:
+        """Yields every secret value in it, for the log to mask."""
+        for settings in (*(each.settings for each in self.assistants.values()), *(bot.settings for bot in self.bots)):
+            yield from settings.secrets()
+        for server in self.mcp_servers.values():
+            for value in (*server.headers.values(), *server.env.values()):
+                yield value.get_secret_value()
+                yield value.get_secret_value().rpartition(" ")[2]  # a token after its scheme, such as Bearer
+            yield from secrets_in(server.url)
+        yield from (each.key.get_secret_value() for each in self.keys)
 
     @property
     def default(self) -> AssistantDefinition:

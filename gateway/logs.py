@@ -54,7 +54,7 @@ def configure(
     """Sends the gateway's entries from ``level`` on and libraries' from WARNING on to stderr.
 
     ``secrets``, and what matches ``patterns``, are masked anywhere in an entry, such as in a nested value or in the
-    text of an exception. Called once by ``app.load_settings``, before anything is logged.
+    text of an exception. Called once by ``loading.load_settings``, before anything is logged.
     """
     _masker.configure(secrets, patterns)
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -80,8 +80,8 @@ def configure(
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def add_secrets(secrets: Iterable[str]) -> None:
-    """Masks further secrets from now on."""
+def mask_also(secrets: Iterable[str]) -> None:
+    """Masks these secrets from now on, beside those given to ``configure``."""
     _masker.add(secrets)
 
 
@@ -106,7 +106,7 @@ class _SecretMasker:
         # Each line of a multi-line secret is also masked by itself: a traceback may indent lines.
         parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
         spellings = {spelling for part in parts if len(part) >= MIN_SECRET_CHARS for spelling in _encodings_of(part)}
-        self._spellings = tuple(sorted({*self._spellings, *spellings}, key=len, reverse=True))
+        self._spellings = tuple(sorted(spellings.union(self._spellings), key=len, reverse=True))
 
     def apply(self, text: str) -> str:
         for spelling in self._spellings:

@@ -15,7 +15,10 @@ from storage.sql import IS_KEY, KEY, clock
 C = conversations.c
 T = turns.c
 
-OPEN_CONVERSATION = (*KEY, C.id, C.thread_id, C.backend, C.head, C.tail, C.owner, C.epoch, C.next_at, C.share)
+OPEN_CONVERSATION = (
+    *(*KEY, C.id, C.thread_id, C.backend, C.assistant, C.chosen),
+    *(C.head, C.tail, C.owner, C.epoch, C.next_at, C.share),
+)
 open_conversation = select(*OPEN_CONVERSATION).where(IS_KEY)
 _wanted_keys = (
     func.unnest(*(bindparam(f"key_{column.name}", type_=ARRAY(SafeText)) for column in KEY))
@@ -43,7 +46,7 @@ append_turns = (
     update(conversations)
     .where(C.id == bindparam("id_"))
     .values(tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"), next_at=bindparam("until"))
-    .values(share=bindparam("of", type_=SafeText))
+    .values(share=bindparam("of", type_=SafeText), chosen=bindparam("wanted", type_=SafeText))
 )
 """Saves a locked conversation to which turns are added."""
 
@@ -55,6 +58,7 @@ def _insert_conversation(kind: str) -> postgresql.Insert | sqlite.Insert:
         insert.values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
         .values(head=0, tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"))
         .values(next_at=bindparam("until"), created_at=clock(), share=bindparam("of", type_=SafeText))
+        .values(chosen=bindparam("wanted", type_=SafeText))
         .on_conflict_do_nothing()
     )
 

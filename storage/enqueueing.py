@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from gateway import logs
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, StoreUnavailable, ThreadNotFound
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     Claim,
     Conversation,
     ConversationKey,
@@ -57,6 +58,8 @@ class OpenConversation:
     """0: not inserted yet."""
     thread: ThreadId | None = None
     backend: str = ""
+    assistant: str = DEFAULT_ASSISTANT
+    chosen: str = ""
     head: int = 0
     tail: int = 0
     owner: str | None = None
@@ -79,16 +82,18 @@ class OpenConversation:
             raise Overloaded(f"{limit} messages in this conversation are waiting for an answer. Try again later.")
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
+        self.chosen = message.assistant or self.chosen
         if was_idle:
             self.share = message.share
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
-        return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
+        assistant = request.route.decide(message.assistant, self.chosen)
+        return NewTurn(request, self, self.tail, owner if was_idle else None, was_idle and not owner, assistant)
 
     def columns(self) -> dict[str, Any]:
         """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
         holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
-        return {"id_": self.id, "last": self.tail, "of": self.share, **holder}
+        return {"id_": self.id, "last": self.tail, "of": self.share, "wanted": self.chosen, **holder}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class NewTurn:
     """Who claims it."""
     is_due: bool
     """Whether the conversation may be claimed with it, at once or after its debounce time."""
+    assistant: str
+    """Who is asked."""
 
 
 @dataclass(slots=True)
@@ -345,6 +352,8 @@ def _slot(new: NewTurn, at: float) -> TurnSlot:
         conversation.id,
         conversation.thread,
         conversation.backend,
+        conversation.assistant,
+        conversation.chosen,
         conversation.head,
         new.seq,
         conversation.epoch,
@@ -354,14 +363,15 @@ def _slot(new: NewTurn, at: float) -> TurnSlot:
 
 def _turn(new: NewTurn, at: float) -> Turn:
     request = new.request
-    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by)
+    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by, new.assistant)
 
 
 def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> EnqueueResult:
     slot = _slot(new, at)
     claim = None
     if new.owner:
-        conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
+        thread = (slot.thread, slot.backend, slot.assistant, slot.chosen)
+        conversation = Conversation(slot.conversation, turn.message.key, *thread)
         lease = Lease(slot.conversation, new.owner, slot.epoch)
         claim = Claim(lease, conversation, turn, share=new.conversation.share)
     return EnqueueResult(turn, is_new=True, claim=claim, cancelled=_cancelled(connection, new, slot))

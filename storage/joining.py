@@ -58,6 +58,7 @@ def _may_join(turn: Turn, message: Message, join: Join, at: float) -> bool:
         and (first.kind is MessageKind.PROMPT and message.kind is MessageKind.PROMPT)
         and (at - newest <= join.seconds and at - turn.received_at <= LONGEST_SECONDS)
         and _utf16_units(first.text) >= join.after_units
+        and message.assistant in ("", turn.assistant)
     )
 
 

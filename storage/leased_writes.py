@@ -21,6 +21,7 @@ from gateway.ports.store import (
     FinishTurn,
     LeasedWrite,
     ParkTurn,
+    ReassignTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
@@ -55,7 +56,7 @@ class LockedConversation:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LockedConversation:
         """Reads a row of sql.LOCKED_CONVERSATION."""
-        return cls(row_mapping.to_conversation(row), *row[8:13])
+        return cls(row_mapping.to_conversation(row), *row[10:15])
 
     @property
     def current_position(self) -> TurnPosition:
@@ -106,7 +107,7 @@ class LeasedWriteBatch:
                 self._set_thread(locked, write)
             case RecordOutcome():
                 return self._record_outcome(locked, write)
-            case SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
+            case ReassignTurn() | SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
                 return self._change_turn(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
@@ -119,18 +120,24 @@ class LeasedWriteBatch:
     def _set_thread(self, locked: LockedConversation, write: SetThread) -> None:
         before = locked.conversation
         if before.thread_id not in (None, write.thread_id):
-            former = {"conversation_id": before.id, "thread_id": before.thread_id, "backend": before.backend}
-            self._former_threads.append(former)
-        locked.conversation = replace(locked.conversation, thread_id=write.thread_id, backend=write.backend)
+            former = {"thread_id": before.thread_id, "backend": before.backend, "assistant": before.assistant}
+            self._former_threads.append({"conversation_id": before.id, **former})
+        locked.conversation = replace(
+            before, thread_id=write.thread_id, backend=write.backend, assistant=write.assistant
+        )
         locked.thread_changed = True
 
     def _change_turn(
-        self, locked: LockedConversation, write: SetRun | SetContext | SetPostedMessages | AppendAuditEntry
+        self,
+        locked: LockedConversation,
+        write: ReassignTurn | SetRun | SetContext | SetPostedMessages | AppendAuditEntry,
     ) -> Turn | LeaseLost:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None:
             return self._other_turn(write.turn.id)
         match write:
+            case ReassignTurn():
+                return self._set_turn(transitions.reassigned(turn, write, self._now))
             case SetRun():
                 return self._set_turn(transitions.with_run(turn, write.run_id, self._now))
             case SetContext():
@@ -301,7 +308,8 @@ def _position_parameters(turn: Turn) -> dict[str, Any]:
 
 def _thread_parameters(locked: LockedConversation) -> dict[str, Any]:
     conversation = locked.conversation
-    return {"conversation": conversation.id, "thread": conversation.thread_id, "opener": conversation.backend}
+    opener = {"opener": conversation.backend, "whose": conversation.assistant}
+    return {"conversation": conversation.id, "thread": conversation.thread_id, **opener}
 
 
 def _park_parameters(conversation_id: int, parking: Parking) -> dict[str, Any]:

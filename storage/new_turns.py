@@ -35,6 +35,9 @@ class TurnSlot(NamedTuple):
     conversation: int
     thread: ThreadId | None
     backend: str
+    assistant: str
+    """Whose thread it is."""
+    chosen: str
     head: int
     tail: int
     """The new turn's seq."""
@@ -47,7 +50,9 @@ class TurnSlot(NamedTuple):
         return self.tail == self.head + 1
 
 
-def new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str) -> Turn:
+def new_turn(
+    turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str, assistant: str
+) -> Turn:
     """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
     new = Turn(
         id=turn_id,
@@ -57,6 +62,7 @@ def new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | Non
         state=TurnState.QUEUED,
         audit_log=(AuditEntry(slot.at, AuditEvent.RECEIVED, storable(received_by)),) if received_by else (),
         received_at=slot.at,
+        assistant=storable(assistant),
     )
     return transitions.claimed(new, owner, slot.at) if owner and slot.was_idle else new
 
@@ -128,6 +134,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and message.join is None
         and not (message.files or message.author_workspace)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
+        and not (message.assistant or message.allowed_assistants)
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -144,4 +151,6 @@ def _as_stored(message: Message, received_by: str) -> Message:
         stops_channel=False,
         only_if_running=False,
         max_from_author=0,
+        assistant="",
+        allowed_assistants=(),
     )

@@ -175,6 +175,8 @@ conversations = Table(
     Column("user_id", SafeText, nullable=False),
     Column("thread_id", SafeText),
     Column("backend", SafeText, nullable=False, server_default=text("''")),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
+    Column("chosen", SafeText, nullable=False, server_default=text("''")),
     Column("head", Integer, nullable=False),
     Column("tail", Integer, nullable=False),
     Column("next_at", Double),
@@ -192,7 +194,7 @@ conversations = Table(
 )
 """``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
 otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
-since when its current turn is parked, while it has no owner.
+since when its current turn is parked, while it has no owner. ``assistant``: whose thread ``thread_id`` is.
 ``share``: whose share it takes; empty without unfinished turns."""
 
 # Partial indexes: rows with NULL cost nothing.
@@ -227,10 +229,11 @@ former_threads = Table(
     Column("conversation_id", RowId, nullable=False),
     Column("thread_id", SafeText, nullable=False),
     Column("backend", SafeText, nullable=False),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
 )
-"""Threads of a conversation from before a reset or a change of backend; they still exist at the backend. Has no foreign
-key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order.
-``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
+"""Threads of a conversation from before a reset or a change of backend or assistant; they still exist at the backend.
+Has no foreign key: to add one, a migration would have to lock both tables against writers, who lock them in the
+opposite order. ``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
 
 Index("former_threads_of", former_threads.c.conversation_id)
 Index("former_threads_thread", former_threads.c.thread_id)
@@ -274,10 +277,14 @@ turns = Table(
     Column("delivered_at", Double),
     Column("erased_at", Double),
     Column("parking", ParkingJson),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
+    Column("command", SafeText, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),
 )
+
+"""``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on."""
 
 Index("turns_received", turns.c.received_at)
 Index(

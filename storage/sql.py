@@ -65,17 +65,19 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 
 
 # storage.row_mapping reads these columns by position.
-CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
+CONVERSATION = (
+    *(C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend, C.assistant, C.chosen),
+)
 LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share)
 now = select(clock())
-SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
+SLOT = (C.id, C.thread_id, C.backend, C.assistant, C.chosen, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
     *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),
     *(T.awaited_by, T.trace, T.state, T.attempts, T.run_id, T.reply, T.made),
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller, T.context, T.parking),
+    *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -260,11 +262,11 @@ lock_conversations = (
 set_thread = (
     update(conversations)
     .where(C.id == bindparam("conversation"))
-    .values(thread_id=bindparam("thread"), backend=bindparam("opener"))
+    .values(thread_id=bindparam("thread"), backend=bindparam("opener"), assistant=bindparam("whose", type_=SafeText))
 )
 insert_former_threads = insert(former_threads)
 """Records a thread that a conversation no longer uses."""
-former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend).where(
+former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend, former_threads.c.assistant).where(
     former_threads.c.conversation_id == bindparam("conversation")
 )
 set_lease = (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
 from gateway.setting_values import Key
-from gateway.settings import EnvironmentSettings, TokenPattern
+from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
 
 DISCORD = "https://discord.com/api/v10"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")
@@ -20,8 +21,22 @@ class DiscordSettings(EnvironmentSettings):
     """Settings of Discord."""
 
     prefixes = ("DISCORD_",)
+    lists: ClassVar[Mapping[str, str]] = {
+        "discord_allowed_guilds": ",",
+        "discord_allowed_channels": ",",
+        "discord_allowed_bots": ",",
+    }
+    bot_settings = frozenset({"discord_bot_token", "discord_public_key"})
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(".", re.compile(rf"(?<![A-Za-z0-9_.-]){TOKEN.pattern}(?![A-Za-z0-9_.-])")),
+    )
+
+    setup_guide = SetupGuide(
+        "discord",
+        "Discord",
+        "At https://discord.com/developers/applications create an application; at Bot switch on Message Content Intent "
+        "and press Reset Token.",
+        ("discord_bot_token",),
     )
 
     discord_bot_token: Key | None = None

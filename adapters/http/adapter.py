@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +10,7 @@ from adapters.http import routes
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
+from gateway.configuration import ApiKey
 from gateway.domain.models import PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
@@ -27,6 +28,7 @@ class HttpAdapter:
     """Callers of /chat. Those that wait are registered in ``waiters``, through which the worker answers them."""
 
     name = NAME
+    names_assistants = True
 
     def __init__(
         self,
@@ -37,16 +39,17 @@ class HttpAdapter:
         max_waiting: int,
         caller_share: float = 1.0,
         ping_seconds: float = 5.0,
+        bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
     ) -> None:
         """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
-        ``ping_seconds``: the longest time that a stream sends nothing.
+        ``ping_seconds``: the longest time that a stream sends nothing. ``bound_keys``: see ``ChatRequestParser``.
         """
         self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._settings = settings
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
         self._read_limit = CallLimit(settings.chat_reads_per_minute)
         self._ping_seconds = ping_seconds
-        self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars)
+        self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars, bound_keys=bound_keys)
 
     def receive(self, request: Request) -> ParsedUpdate:
         return ParsedUpdate((self._parser.parse(request).message,))

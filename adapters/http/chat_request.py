@@ -6,7 +6,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated
@@ -16,6 +16,7 @@ from pydantic.config import JsonDict
 
 from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
+from gateway.configuration import ApiKey
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.ports.platform import Request, SyntheticMessage
@@ -43,6 +44,13 @@ class ChatRequest(BaseModel):
     user: Annotated[str, Field(max_length=200, json_schema_extra=STORABLE_TEXT), STORABLE] | None = Field(
         None, description="Who says it, in your words."
     )
+    assistant: Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=STORABLE_TEXT), STORABLE] | None = (
+        Field(
+            None,
+            description="The name of the assistant to ask, from here on in this thread. Leave it out to ask the one of "
+            "the thread, and in a new thread the default one.",
+        )
+    )
     stream: bool = Field(default=False, description="Answer with server-sent events while the reply is written.")
 
 
@@ -55,12 +63,33 @@ class ParsedChatRequest:
 class ChatRequestParser:
     """Authenticates callers and turns their requests into messages. Does no I/O."""
 
-    def __init__(self, settings: HttpSettings, *, max_message_chars: int) -> None:
+    def __init__(
+        self, settings: HttpSettings, *, max_message_chars: int, bound_keys: Callable[[], Sequence[ApiKey]] = tuple
+    ) -> None:
+        """``bound_keys``: returns those that are valid now besides the settings' keys."""
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         self._join_seconds = settings.chat_join_seconds
-        self.owners = tuple(_owner(key.encode()) for key in settings.keys)
-        """One for each API key; empty when the endpoint is open to everybody."""
+        self._bound_keys = bound_keys
+        # The settings have the bound keys as well, as they were at start.
+        own = (_owner(key.encode()) for key in settings.keys)
+        self._owners = tuple(owner for owner in own if owner not in self._bound)
+        self._adopts_threads = settings.chat_adopts_threads
         self.model = _request_model(max_message_chars)
+
+    @property
+    def owners(self) -> Sequence[str]:
+        """One for each API key; empty when the endpoint is open to everybody."""
+        return (*self._owners, *self._bound)
+
+    @property
+    def adopts_threads(self) -> bool:
+        """Whether callers may continue threads at a backend that the gateway does not know."""
+        return len(self.owners) <= 1 if self._adopts_threads is None else self._adopts_threads
+
+    @property
+    def _bound(self) -> Mapping[str, Sequence[str]]:
+        """The assistants that keys are bound to, by owner."""
+        return {_owner(each.key.get_secret_value().encode()): each.assistants for each in self._bound_keys()}
 
     def parse(self, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
@@ -83,11 +112,12 @@ class ChatRequestParser:
 
         Raises Unauthenticated.
         """
-        if not self.owners:
+        owners = self.owners
+        if not owners:
             return ""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         caller = _owner(key.strip().encode("latin-1", "replace"))  # header bytes are passed as Latin-1
-        known = [owner for owner in self.owners if hmac.compare_digest(owner, caller)]
+        known = [owner for owner in owners if hmac.compare_digest(owner, caller)]
         if scheme.lower() != "bearer" or not known:
             raise Unauthenticated("Send an API key of this gateway: Authorization: Bearer <key>.")
         return known[0]
@@ -105,6 +135,9 @@ class ChatRequestParser:
         if self._join_seconds and body.thread_id is not None:
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)
+        if body.assistant or self._bound_keys():
+            allowed = tuple(self._bound.get(owner, ()))
+            message = replace(message, assistant=body.assistant or "", allowed_assistants=allowed)
         caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
         return ParsedChatRequest(replace(message, traceparent=_trace(request.headers), caller=caller), body.stream)
 
@@ -125,7 +158,7 @@ def _identity(owner: str, key: str | None, body: ChatRequest) -> tuple[str, dict
     if not IDEMPOTENCY_KEY.fullmatch(key):
         message = "An Idempotency-Key has 1 to 255 printable ASCII characters."
         raise MalformedRequest(message, code="invalid_field")
-    content = json.dumps([body.message, body.thread_id, body.user])
+    content = json.dumps([body.message, body.thread_id, body.user, *filter(None, [body.assistant])])
     return f"key_{_digest(f'{owner} {key}')}", {"digest": _digest(content)}
 
 

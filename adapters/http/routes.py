@@ -181,7 +181,9 @@ class ChatRoutes:
         except ThreadNotFound:
             if message.may_start_conversation:
                 raise
-            located = await self._resolve(message.key)
+            located = await self._resolve(
+                message.key, next(filter(None, (message.assistant, *message.allowed_assistants)), "")
+            )
             accepted = await self.inbox.accept(replace(message, key=located.key), turn)
         recorded = accepted.turn.message
         is_own = recorded.message_id == message.message_id  # else the message is a part of another one's turn
@@ -206,8 +208,9 @@ class ChatRoutes:
         owner = self._reader(request)
         return await self._resolve(ConversationKey(NAME, workspace=owner, channel=request.path_values["thread_id"]))
 
-    async def _resolve(self, key: ConversationKey) -> Conversation:
-        return await self.inbox.resolve_conversation(key, may_adopt=self.settings.adopts_threads)
+    async def _resolve(self, key: ConversationKey, asked: str = "") -> Conversation:
+        """``asked``: the name of the assistant that may have the thread, if it is not that of the route."""
+        return await self.inbox.resolve_conversation(key, may_adopt=self.parser.adopts_threads, assistant=asked)
 
     # ------------------------------------------------------------ who calls
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
@@ -10,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretSt
 from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
 from gateway.setting_values import JoinSeconds, Key, reject_prefixes
-from gateway.settings import EnvironmentSettings, TokenPattern
+from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
 
 SLACK = "https://slack.com"
 MIN_KEY_CHARS = 32
@@ -39,9 +40,25 @@ class SlackSettings(EnvironmentSettings):
         }
     )
 
+    lists: ClassVar[Mapping[str, str]] = {"slack_encryption_keys": ",", "slack_allowed_bots": ",", "slack_prompts": "|"}
+    bot_settings = frozenset(
+        {
+            *("slack_bot_token", "slack_signing_secret", "slack_app_token"),
+            *("slack_client_id", "slack_client_secret"),
+        }
+    )
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern("xox", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{8,}")),
         TokenPattern("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}")),
+    )
+
+    setup_guide = SetupGuide(
+        "slack",
+        "Slack",
+        "At https://api.slack.com/apps create an app from the manifest that `slack manifest --socket` prints, and "
+        "install it. The bot's token is at OAuth & Permissions; for the app-level one, with the scope "
+        "connections:write, see Basic Information.",
+        ("slack_bot_token", "slack_app_token"),
     )
 
     slack_bot_token: Key | None = None

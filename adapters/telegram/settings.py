@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
 from gateway.setting_values import JoinSeconds, Key
-from gateway.settings import EnvironmentSettings, TokenPattern
+from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
@@ -21,10 +22,13 @@ class TelegramSettings(EnvironmentSettings):
     """Settings of Telegram."""
 
     prefixes = ("TELEGRAM_",)
-
+    lists: ClassVar[Mapping[str, str]] = {"telegram_allowed_chats": ","}
+    bot_settings = frozenset({"telegram_bot_token", "telegram_webhook_secret"})
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
     )
+
+    setup_guide = SetupGuide("telegram", "Telegram", "Write /newbot to @BotFather.", ("telegram_bot_token",))
 
     telegram_bot_token: Key | None = None
     """The bot's token, from @BotFather. It switches Telegram on."""

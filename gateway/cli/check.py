@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 
-from gateway import app, assistants, operations
-from gateway.app import Load
+from gateway import app, assistants, loading, operations
+from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
-from gateway.configuration import Configuration
+from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration, McpServerDefinition
 from gateway.domain.errors import GatewayError, SettingsError
+from gateway.loading import Load
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
-from gateway.settings import Settings
-from gateway.tools import Tool, ToolBox, find_tools
-from gateway.tools.configured import open_tool_servers
+from gateway.settings import Settings, config_file
+from gateway.tools import FoundTool, Tool, ToolBox, find_tools
+from gateway.tools.servers import ToolServers, check_servers
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore
@@ -27,12 +29,8 @@ from storage.store import SqlStore
 UP_TO_DATE = "up to date"
 
 
-def check(
-    load: Load = app.load, wrong: Sequence[str] = (), configuration: Configuration | None = None
-) -> Iterator[CheckResult]:
+def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[CheckResult]:
     """Yields one result per line of output. ``wrong``: lines about settings, in whose place there are defaults.
-
-    ``configuration``: None: what the environment alone describes.
 
     Raises nothing if ``load`` does not.
     """
@@ -46,33 +44,79 @@ def check(
     except SettingsError as exc:
         yield CheckResult("tools", ok=False, detail=str(exc))
         tools = ()
-    if any(line.startswith(Settings.prefixes) for line in wrong):
+    file = config_file()
+    if any(file is not None or line.startswith(Settings.prefixes) for line in wrong):
         yield CheckResult("assistant", ok=False, detail="not checked, because of its settings above")
     else:
-        yield from _check_assistant(settings, ToolBox([found.tool for found in tools]))
+        yield from _check_assistants(loading.load_configuration(settings), tools)
+    if file is not None and not wrong:
+        from gateway.config_file.conflicts import conflicts  # noqa: PLC0415  # a server without a file does without
+
+        yield from (CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.SETTINGS))
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
-    yield from _check_tool_servers(configuration or Configuration.of(settings), [found.tool for found in tools])
     yield _check_budgets(settings, load)
-    for warning in app.start_warnings(settings, load):
+    for warning in loading.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
     yield from _check_platforms(settings, load, count_unparsed=database.detail == UP_TO_DATE)
 
 
+def _check_assistants(configuration: Configuration, tools: Sequence[FoundTool]) -> Iterator[CheckResult]:
+    for definition in configuration.assistants.values():
+        names = definition.function_tools
+        servers = [configuration.mcp_servers[server] for server in definition.mcp_servers]
+        functions = [each.tool for each in tools if names is None or each.tool.name in names]
+        toolbox = ToolBox(functions, hosted=[server for server in servers if server.hosted])
+        yield from _check_names(definition.name, servers, functions)
+        for result in check_assistant(definition.settings, toolbox):
+            is_default = definition.name == DEFAULT_ASSISTANT
+            yield result if is_default else replace(result, name=f"{definition.name}: {result.name}")
+    yield from _check_tool_servers(configuration)
+    used = {server for definition in configuration.assistants.values() for server in definition.mcp_servers}
+    for server in configuration.mcp_servers.keys() - used:
+        detail = f"no assistant uses it; name it in the tools of one, as mcp:{server}"
+        yield CheckResult(f"mcp {server}", ok=True, detail=detail)
+
+
+def _check_names(
+    assistant: str, servers: Sequence[McpServerDefinition], functions: Sequence[Tool]
+) -> Iterator[CheckResult]:
+    try:
+        check_servers(assistant, servers, functions)
+    except SettingsError as exc:
+        yield CheckResult("mcp", ok=False, detail=str(exc))
+
+
+def _check_tool_servers(configuration: Configuration) -> Sequence[CheckResult]:
+    """Connects to the MCP servers and says what they offer."""
+    servers = ToolServers()
+    try:
+        servers.acquire(configuration.mcp_servers.values())
+    except SettingsError as exc:
+        return (CheckResult("mcp", ok=False, detail=str(exc)),)
+    hosted = [each.name for each in configuration.mcp_servers.values() if each.hosted]
+    called = [CheckResult(f"mcp {name}", ok=True, detail="called by the assistant's server") for name in hosted]
+    return (*called, *run_once(servers.check_once())) if servers.in_use else called
+
+
 def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) -> Iterator[CheckResult]:
     with _open_store(settings) as store:
+        found = []
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
+        current = CurrentConfiguration(Configuration.of(settings))
         for build in app.PLATFORM_BUILDERS:
             try:
-                adapter = build(settings, store, load)
+                adapter = build(settings, store, load, current)
             except SettingsError as exc:
                 yield CheckResult("settings", ok=False, detail=str(exc))
                 continue
             if adapter is not None:
-                yield from run_once(_check_platform(adapter))
+                found.append(adapter.name)
+                yield from run_once(check_platform(adapter))
                 if count_unparsed:
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
+        yield from start_facts(load, found, store.location)
 
 
 @contextmanager
@@ -98,7 +142,8 @@ def _check_schema(settings: Settings) -> CheckResult:
     return CheckResult("database", ok=current or on_start, detail=detail)
 
 
-def _check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResult]:
+def check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResult]:
+    """Checks that the assistant answers a message. Raises nothing."""
     missing = settings.missing()
     if missing:
         return (CheckResult(settings.backend, ok=False, detail=f"missing: {', '.join(missing)}"),)
@@ -120,14 +165,6 @@ def _check_assistant(settings: Settings, toolbox: ToolBox) -> Sequence[CheckResu
         return (CheckResult(settings.backend, ok=False, detail=str(exc)),)
 
 
-def _check_tool_servers(configuration: Configuration, functions: Sequence[Tool]) -> Sequence[CheckResult]:
-    try:
-        servers = open_tool_servers(configuration, functions)
-        return () if servers is None else run_once(servers.check_once())
-    except SettingsError as exc:
-        return (CheckResult("mcp", ok=False, detail=str(exc)),)
-
-
 def _may_be_tried(settings: Settings) -> bool:
     """Returns whether a test message leaves nothing behind: ``threads`` creates an assistant where none is set."""
     return settings.backend != "threads" or settings.assistant_id is not None
@@ -139,7 +176,8 @@ def _check_budgets(settings: Settings, load: Load) -> CheckResult:
     return admission.check_budgets(Rules.from_settings(load(AdmissionSettings)), prices, model)
 
 
-async def _check_platform(adapter: Adapter) -> Sequence[CheckResult]:
+async def check_platform(adapter: Adapter) -> Sequence[CheckResult]:
+    """Checks a platform and closes its adapter. Raises nothing."""
     try:
         return await adapter.check()
     finally:

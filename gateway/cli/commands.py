@@ -11,8 +11,9 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import SETTINGS, load_settings, open_gateway, open_store, platforms
-from gateway.cli import explain, settings_table, turns
+from gateway.app import open_gateway, open_store, platforms
+from gateway.cli import config, explain, init, reload, settings_table, turns
+from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -30,6 +31,9 @@ def commands() -> Sequence[click.Command]:
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
+        config.command(),
+        reload.command(_open_admin_store),
+        init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),
     )
@@ -41,7 +45,7 @@ def _open_console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
     settings = load_settings(quiet=True)
     gateway = open_gateway(settings, (adapter,), open_store(settings))
     try:
-        yield gateway.inbox, gateway.assistant.description
+        yield gateway.inbox, gateway.description
     finally:
         gateway.close(settings.grace_seconds)
 
@@ -74,6 +78,9 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
         )
 
 
-def _build_assistant() -> Assistant:
-    """Builds the assistant for single requests, such as deleting a thread; it runs no turn and has no tools."""
-    return assistants.build(load_settings(quiet=True), ToolBox(()), assistants.NoSharedValues())
+def _build_assistant(name: str) -> Assistant | None:
+    """Builds an assistant for single requests, such as deleting a thread; it runs no turn and has no tools."""
+    definition = load_configuration(load_settings(quiet=True)).assistants.get(name)
+    if definition is None:
+        return None
+    return assistants.build(definition.settings, ToolBox(()), assistants.NoSharedValues())

@@ -19,6 +19,9 @@ RunId = NewType("RunId", str)
 TurnId = NewType("TurnId", str)
 """The public id of a turn."""
 
+DEFAULT_ASSISTANT = "default"
+"""The name of the assistant that answers where no route leads to another. There is always one."""
+
 Address = Mapping[str, str]
 """Where a reply is sent. Opaque: only the adapter that created it interprets it."""
 
@@ -99,6 +102,8 @@ class MessageKind(StrEnum):
     """A new thread for the conversation: the assistant no longer sees earlier messages."""
     STOP = "stop"
     """Cancellation of every prompt in the conversation that has no reply yet."""
+    CHOOSE = "choose"
+    """Another assistant for the conversation from here on, or to be told which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,12 @@ class Message:
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
+    assistant: str = ""
+    """The name of the assistant that its sender asks for, for this turn and those after it; empty: the one of the
+    conversation. Stored as that of the turn."""
+    allowed_assistants: tuple[str, ...] = ()
+    """The names of those that its sender may ask, the first of which is asked if it names none; empty: those of its
+    route. Not stored."""
 
     @property
     def own_text(self) -> str:
@@ -279,6 +290,8 @@ class AuditEvent(StrEnum):
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"
     """The process that released its lease on the unfinished turn."""
+    REASSIGNED = "passed on to"
+    """The assistant that is asked instead, and why the one before it did not answer."""
     DELIVERY_DEFERRED = "delivery put off"
     """Why the platform has not accepted the reply yet."""
     RETRIED_AS = "retried as"
@@ -353,11 +366,22 @@ class Turn:
     """When its content was erased: message, reply and author are empty since then."""
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant that is asked. Decided when the turn is recorded."""
 
     @property
     def is_parked(self) -> bool:
         """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
         return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantThread:
+    """A thread at a backend, with the name of the assistant whose it is."""
+
+    thread_id: ThreadId
+    backend: str
+    assistant: str = DEFAULT_ASSISTANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +393,19 @@ class Conversation:
     thread_id: ThreadId | None = None
     backend: str = ""
     """The name of the backend that created the thread; no other backend can read it."""
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant whose thread it is; no other one goes on in it."""
+    chosen: str = ""
+    """The name of the assistant that people chose for the conversation; empty: none, so its route decides."""
+
+    def has_thread_of(self, assistant: str, backend: str) -> bool:
+        """Returns whether an assistant, by its name and that of its backend, can go on in the thread."""
+        return self.thread_id is not None and (self.assistant, self.backend) == (assistant, backend)
+
+    @property
+    def threads(self) -> tuple[AssistantThread, ...]:
+        """Its thread, if it has one."""
+        return () if self.thread_id is None else (AssistantThread(self.thread_id, self.backend, self.assistant),)
 
 
 @dataclass(frozen=True, slots=True)

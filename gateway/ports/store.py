@@ -11,7 +11,9 @@ from typing import Protocol
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     NO_TOKENS,
+    AssistantThread,
     AuditEvent,
     ChannelMigrated,
     Claim,
@@ -30,7 +32,7 @@ from gateway.domain.models import (
     TurnId,
     Usage,
 )
-from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
+from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueRequest, EnqueueResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,18 @@ class SetThread:
     lease: Lease
     thread_id: ThreadId | None
     backend: str
+    assistant: str = DEFAULT_ASSISTANT
+
+
+@dataclass(frozen=True, slots=True)
+class ReassignTurn:
+    """Gives the turn to another assistant, which has not been asked yet. Result: the turn, without a run."""
+
+    lease: Lease
+    turn: Turn
+    assistant: str
+    detail: str
+    """For the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +243,7 @@ class ParkTurn:
 
 LeasedWrite = (
     SetThread
+    | ReassignTurn
     | SetRun
     | SetContext
     | RecordOutcome
@@ -336,16 +351,19 @@ class Store(KeyValueStore, Protocol):
         A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
         ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it
         becomes a PROMPT where the conversation has no unfinished turn and there is nothing else to cancel. One of kind
-        RESET cancels the parked turn, if there is one. A message that may ``join`` the newest turn is appended to it,
-        with its text on a line of its own, and its id then names that turn too; the turn waits for the
-        ``debounce_seconds`` of its newest part. Of two messages in ``requests`` that may join, the first is committed
-        before the second. A message with ``debounce_seconds`` is not claimed by this call and, in an idle conversation,
-        by no process before that time.
+        RESET cancels the parked turn, if there is one. The ``route`` of a request decides the assistant of its turn;
+        one that a message asks for is that of the conversation from then on. A message that may ``join`` the newest
+        turn is appended to it, unless it asks for another assistant, with its text on a line of its own, and its id
+        then names that turn too; the turn waits for the ``debounce_seconds`` of its newest part. Of two messages in
+        ``requests`` that may join, the first is committed before the second. A message with ``debounce_seconds`` is
+        not claimed by this call and, in an idle conversation, by no process before that time.
         Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
         """
         ...
 
-    def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:
+    def enqueue_failed(
+        self, message: Message, turn_id: TurnId, failure: Failure, route: AssistantRoute = DEFAULT_ROUTE
+    ) -> Turn | None:
         """Commits a message as a turn that has already failed, so that the failure is delivered in order.
 
         Returns None and stores nothing when the message may not start a conversation and there is none, when it was
@@ -487,8 +505,8 @@ class Store(KeyValueStore, Protocol):
         """Returns the conversation that owns a thread, or owned it before a reset, whichever backend created it."""
         ...
 
-    def former_threads(self, conversation_id: int) -> Sequence[tuple[ThreadId, str]]:
-        """Returns the earlier threads of a conversation, each with the name of its backend."""
+    def former_threads(self, conversation_id: int) -> Sequence[AssistantThread]:
+        """Returns the earlier threads of a conversation."""
         ...
 
     def transcript(
@@ -498,9 +516,14 @@ class Store(KeyValueStore, Protocol):
         ...
 
     def import_thread(
-        self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
+        self,
+        key: ConversationKey,
+        thread_id: ThreadId,
+        backend: str,
+        history: Sequence[Exchange],
+        assistant: str = DEFAULT_ASSISTANT,
     ) -> Conversation:
-        """Creates a conversation for an existing thread, with its history as delivered turns.
+        """Creates a conversation for an existing thread of an assistant, with its history as delivered turns.
 
         Returns the existing conversation when another caller was first, or the thread was ever of one; raises
         ThreadNotFound when it was of one that is deleted.

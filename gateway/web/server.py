@@ -76,12 +76,14 @@ def serve(
     behind_proxy: bool = False,
     limits: Limits | None = None,
     on_ready: Callable[[str], None] = lambda _: None,
+    on_hangup: Callable[[], object] | None = None,
 ) -> None:
     """Serves until SIGTERM, SIGINT or SIGHUP; then lets running requests finish within ``grace_seconds`` and returns.
 
     Binds the port before it calls ``make_app``, and calls ``on_ready`` with the URL once it answers. A second Ctrl-C
-    ends the process at once. ``behind_proxy``: all clients may have the same address. Main thread only. Raises
-    SettingsError when the port cannot be bound, and whatever ``make_app`` raises.
+    ends the process at once. ``behind_proxy``: all clients may have the same address. ``on_hangup``: called on SIGHUP,
+    which then stops nothing. Main thread only. Raises SettingsError when the port cannot be bound, and whatever
+    ``make_app`` raises.
     """
     open_files = _raise_file_limit()
     limits = limits or _limits(open_files, behind_proxy=behind_proxy)
@@ -92,7 +94,8 @@ def serve(
         server = HttpServer(served.app, limits)
         served.run(server.start(listener))
         on_ready(_public_url(*listener.getsockname()[:2]))
-        signal.sigwait(stops)
+        while signal.sigwait(stops) == signal.SIGHUP and on_hangup is not None:
+            on_hangup()
         if signal.SIGINT in stops:
             _end_on_second_interrupt()
         _stop(server, served, grace_seconds)

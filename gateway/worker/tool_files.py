@@ -40,10 +40,42 @@ MAX_FILES = 10
 FILE_GONE = "A file that a tool made is no longer available."
 
 
+class KeptFiles:
+    """The files that tools returned. Used on the worker's loop only."""
+
+    def __init__(self, store: ToolFiles, executor: Executor) -> None:
+        self._store = store
+        self._executor = executor
+
+    async def keep(self, turn: Turn, files: Sequence[Attachment]) -> None:
+        """Stores files; one that the turn has already is stored once."""
+        kept = len(await self.of_turn(turn))
+        for each in files[: max(MAX_FILES - kept, 0)]:
+            content = b"".join([piece async for piece in each.content.pieces()])
+            named = File(each.file.name, _reference(turn, each.file, content), each.file.media_type, len(content))
+            await self._in_thread(partial(self._store.keep, turn.id, named, content))
+
+    async def of_turn(self, turn: Turn) -> Sequence[File]:
+        return await self._in_thread(partial(self._store.of_turn, turn.id))
+
+    async def content(self, file: File) -> bytes | None:
+        """Returns the content of a file; None if it is deleted."""
+        return await self._in_thread(partial(self._store.content, file.reference))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Calls the store in a thread, and again until the database is available."""
+
+        async def once() -> T:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+        return await retry(once, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
+
+
 class AssistantWithToolFiles:
     """Implements Assistant: as another one does, and its replies have the files that tools returned for them."""
 
-    def __init__(self, assistant: Assistant, files: ToolFiles, executor: Executor) -> None:
+    def __init__(self, assistant: Assistant, files: KeptFiles, on_close: Callable[[], None] = lambda: None) -> None:
+        """``on_close``: called when it is closed."""
         self.name = assistant.name
         self.description = assistant.description
         self.model = assistant.model
@@ -51,7 +83,7 @@ class AssistantWithToolFiles:
         self.resumes_runs = assistant.resumes_runs
         self._assistant = assistant
         self._files = files
-        self._executor = executor
+        self._on_close = on_close
 
     # ------------------------------------------------------------ runs
 
@@ -84,37 +116,18 @@ class AssistantWithToolFiles:
         async for event in events:
             if isinstance(event, ToolCall) and event.files:
                 may_have_files = True
-                await self._keep(turn, event.files)
+                await self._files.keep(turn, event.files)
                 yield replace(event, files=())
             elif isinstance(event, RunCompleted) and may_have_files:
-                yield replace(event, files=(*event.files, *await self._files_of(turn)))
+                yield replace(event, files=(*event.files, *await self._files.of_turn(turn)))
             else:
                 yield event
-
-    async def _keep(self, turn: Turn, files: Sequence[Attachment]) -> None:
-        """Stores files; one that the turn has already is stored once."""
-        kept = len(await self._files_of(turn))
-        for each in files[: max(MAX_FILES - kept, 0)]:
-            content = b"".join([piece async for piece in each.content.pieces()])
-            named = File(each.file.name, _reference(turn, each.file, content), each.file.media_type, len(content))
-            await self._in_thread(partial(self._files.keep, turn.id, named, content))
-
-    async def _files_of(self, turn: Turn) -> Sequence[File]:
-        return await self._in_thread(partial(self._files.of_turn, turn.id))
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Calls the store in a thread, and again until the database is available."""
-
-        async def once() -> T:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-        return await retry(once, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
 
     async def fetch_file(self, file: File, writer: FileWriter) -> None:
         if not file.reference.startswith(PREFIX):
             await self._assistant.fetch_file(file, writer)
             return
-        content = await self._in_thread(partial(self._files.content, file.reference))
+        content = await self._files.content(file)
         if content is None:
             raise AssistantRefused(f"{file.name} is deleted", code="file_gone", user_message=FILE_GONE)
         await writer.write(content)
@@ -141,6 +154,7 @@ class AssistantWithToolFiles:
 
     async def close(self) -> None:
         await self._assistant.close()
+        self._on_close()
 
 
 def _reference(turn: Turn, file: File, content: bytes) -> str:

@@ -35,7 +35,7 @@ from gateway.domain.models import (
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
-from gateway.worker.assistant_runner import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
+from gateway.worker.commands import LIST_REPLY, NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"
@@ -150,7 +150,13 @@ class FakeInbox:
         except KeyError:
             raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
 
-    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
+    def resolve_conversation(
+        self,
+        key: ConversationKey,
+        *,
+        may_adopt: bool = True,
+        assistant: str = "",  # there is one
+    ) -> Conversation:
         self._check()
         with self._lock:
             found = self._conversations.get(key) or self._of_thread(key.channel)
@@ -327,6 +333,8 @@ class FakeInbox:
                 return self.script(turn)
             case MessageKind.RESET:
                 return (RunCompleted(RESET_REPLY),)
+            case MessageKind.CHOOSE:
+                return (RunCompleted(LIST_REPLY),)
             case MessageKind.STOP:
                 return (RunCompleted(STOPPED_REPLY if turn.id in self._stopping else NOTHING_TO_STOP_REPLY),)
 
@@ -356,8 +364,10 @@ class AsyncFakeInbox:
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)
 
-    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
-        return self._inbox.resolve_conversation(key, may_adopt=may_adopt)
+    async def resolve_conversation(
+        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
+    ) -> Conversation:
+        return self._inbox.resolve_conversation(key, may_adopt=may_adopt, assistant=assistant)
 
     async def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None

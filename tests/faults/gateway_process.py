@@ -31,6 +31,7 @@ from gateway.ports.store import Rate
 from gateway.worker.worker import Worker
 from storage import database
 from tests.faults.crashing_process import CrashAtStep, CrashingStore, fork_context
+from tests.greeting import read_greeting
 
 TIMEOUT_SECONDS = 40.0
 LEASE_SECONDS = 1.0
@@ -120,7 +121,7 @@ class GatewayProcess:
             self._process.start()
             writing.close()
             with os.fdopen(os.dup(reading.fileno())) as said:
-                greeting = said.readline(), said.readline()  # both, or it would write to a closed pipe
+                greeting = read_greeting(said)
         self.url = greeting[0].partition(" with ")[0].removeprefix("Listening on ")
 
     def kill(self) -> None:

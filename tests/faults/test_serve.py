@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
+from tests.greeting import read_greeting
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 40.0
@@ -47,9 +48,11 @@ class ServeProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                start_new_session=True,  # without a terminal, as a service is
             )
+        self.environment = environment
         assert self.process.stdout is not None
-        self.greeting = [self.process.stdout.readline() for _ in range(3)]
+        self.greeting = read_greeting(self.process.stdout)
         self.url = self.greeting[0].split(" with ")[0].removeprefix("Listening on ")
 
     def request(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
@@ -123,8 +126,10 @@ def test_serve_prints_its_url_its_assistant_and_a_curl_command(
     programs.append(program := ServeProcess(tmp_path, fake))
     assert "responses at 127.0.0.1" in program.greeting[0]
     assert "gpt-test" in program.greeting[0]
-    assert program.greeting[1].startswith(f"Data: {tmp_path}/gateway.db.")
-    assert program.greeting[2].startswith(f"Try: curl {program.url}/chat -H")
+    facts = dict(line.split(maxsplit=1) for line in program.greeting[1:])
+    assert facts["platforms"] == "http\n"
+    assert facts["data"] == f"{tmp_path}/gateway.db\n"
+    assert facts["try"].startswith(f"curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
     assert program.stop(signal.SIGTERM) == 0
 
@@ -164,3 +169,53 @@ def test_a_turn_that_outlasts_the_grace_period_is_released_to_the_next_process(
     shown = second.wait_for_turn(answer["error"]["turn_id"])
     assert shown["response"] == "You said: Hello"
     assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]
+
+
+def test_a_changed_file_is_taken_up_while_a_turn_runs(
+    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text('[assistants.default]\ninstructions = "One"\n')
+    programs.append(program := ServeProcess(tmp_path, fake))
+    gate = hold_next_run(fake)
+    turn = program.chat_async("Held")
+    fake.wait_for("POST", "/responses")
+    file.write_text('[assistants.default]\ninstructions = "Two"\n')
+    program.process.send_signal(signal.SIGHUP)
+    wait_for_log(tmp_path, "configuration reloaded")
+    assert program.chat("New")[1]["response"] == "You said: New"
+    gate.set()
+    assert program.wait_for_turn(turn)["response"] == "You said: Held"
+    assert [seen.body["instructions"] for seen in fake.posts("/responses")] == ["One", "Two"]
+
+    file.write_text('[assistants.default]\ninstructions = "${NOT_SET}"\n')
+    program.process.send_signal(signal.SIGHUP)
+    wait_for_log(tmp_path, "the one before stays in force")
+    file.write_text('[assistants.default]\ninstructions = "Three"\n')
+    asked = run_command(program, tmp_path, "reload")
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.endswith(": reloaded: assistants.default (changed)\n")
+    program.chat("Newest")
+    assert fake.posts("/responses")[-1].body["instructions"] == "Three"
+    assert program.stop(signal.SIGTERM) == 0
+
+
+def wait_for_log(folder: Path, text: str) -> None:
+    pause = threading.Event()
+    for _ in range(400):
+        if text in (folder / "log").read_text():
+            return
+        pause.wait(0.05)
+    raise AssertionError((folder / "log").read_text())
+
+
+def run_command(program: ServeProcess, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *command],
+        cwd=folder,
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )

@@ -14,7 +14,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import app, logs
+from gateway import loading, logs
 
 Format = Literal["text", "json"]
 ReadStderr = Callable[[], str]
@@ -217,7 +217,7 @@ def test_tokens_of_platforms_are_masked_by_the_patterns_of_their_adapters(
 ) -> None:
     assert logs.mask(text) == text
     monkeypatch.chdir(tmp_path)
-    app.load_settings()
+    loading.load_settings()
     assert logs.mask(text) == shown
 
 

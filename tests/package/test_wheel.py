@@ -18,6 +18,7 @@ import pytest
 
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
 from tests.fakes.raw_server import KEY
+from tests.greeting import read_greeting
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE_TOOL = Path(__file__).with_name("example_tool")
@@ -67,7 +68,7 @@ def serving(command: Sequence[Path | str], folder: Path, **settings: str) -> Ite
         )
     assert process.stdout is not None
     try:
-        printed = [process.stdout.readline() for _ in range(3)]
+        printed = read_greeting(process.stdout)
         assert printed[0], (folder / "log").read_text()
         yield printed[0].split(" with ")[0].removeprefix("Listening on "), printed
     finally:
@@ -89,7 +90,8 @@ def fetch(url: str, body: object = None) -> str:
 
 def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Path, tmp_path: Path) -> None:
     with serving([installed], tmp_path, ADMIN_PASSWORD="correct horse battery") as (url, printed):
-        assert printed[1] == f"Data: {tmp_path}/gateway.db. Operator's pages: {url}/admin.\n"
+        assert f"  data       {tmp_path}/gateway.db\n" in printed
+        assert f"  operator   {url}/admin\n" in printed
         assert "Hello" in json.loads(fetch(f"{url}/chat", {"message": "Hello"}))["response"]
         assert "<title>Chat</title>" in fetch(url)
         assert "Password" in fetch(f"{url}/admin")

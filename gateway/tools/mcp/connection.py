@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from mcp import Client, MCPError
@@ -18,15 +16,16 @@ from mcp_types import (
     ServerNotification,
     ToolListChangedNotification,
 )
-from mcp_types import Tool as ServerTool
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from gateway import logs
 from gateway.configuration import McpServerDefinition
-from gateway.tools.mcp.names import prefix_of, tool_name
+from gateway.ports.check import CheckResult
+from gateway.tools.mcp.listing import Listing, read_listing
+from gateway.tools.mcp.names import prefix_of
+from gateway.tools.mcp.report import report
 from gateway.tools.mcp.results import McpToolFailed, read_result
-from gateway.tools.mcp.schemas import SchemaRefused, model_schema
 from gateway.tools.mcp.transports import HttpServer, StdioServer
 from gateway.tools.tool import Tool, ToolResult
 
@@ -42,9 +41,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds before a broken connection is opened again; twice as long after each failure in a row."""
 SETTLED_SECONDS = 30.0
 """A connection that lasted for as long was none that fails at once."""
-MAX_PAGES = 50
-MAX_DESCRIPTION_CHARS = 1024
-"""Of a function: developers.openai.com/api/reference, chat completions."""
 NO_ANSWER = "its server does not answer"
 NOT_YET = "its server has not answered yet"
 SESSION_ENDED = "Session terminated"
@@ -57,28 +53,10 @@ class ServerAway(Exception):
     """The server cannot be reached; the text is for the model."""
 
 
-class ListRefused(Exception):
-    """The list of tools cannot be used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a server offers."""
-
-    tools: tuple[Tool, ...] = ()
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Why a tool cannot be offered to a model, by the server's name for it."""
-    unknown: tuple[str, ...] = ()
-    """Names that are allowed, and that the server does not have."""
-    offered: tuple[str, ...] = ()
-    """All of the server's tools, by its own names."""
-
-
 class McpConnection:
     """Implements ToolSource. ``run`` keeps the connection; all else returns at once or waits for the server."""
 
-    def __init__(self, server: McpServerDefinition, own_tools: Collection[str] = ()) -> None:
-        """``own_tools``: the names of the tools that are functions of this process."""
+    def __init__(self, server: McpServerDefinition) -> None:
         self.name = server.name
         self.prefix = prefix_of(server.name)
         self.problem = NOT_YET
@@ -86,7 +64,6 @@ class McpConnection:
         """The problem, for the operator."""
         self.listing = Listing()
         self._server = server
-        self._own_tools = own_tools
         self._client: Client | None = None
         self._known = asyncio.Event()
         """Whether a first attempt to connect has ended."""
@@ -104,6 +81,11 @@ class McpConnection:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._known.wait()
+
+    async def check(self) -> Sequence[CheckResult]:
+        """Returns what the server offers, or why its tools cannot be used. Waits for the first attempt to connect."""
+        await self.ready(CONNECT_SECONDS)
+        return list(report(self._server, self.problem and (self.detail or self.problem), self.listing))
 
     # ------------------------------------------------------------ connecting
 
@@ -147,7 +129,7 @@ class McpConnection:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(CONNECT_SECONDS):
                 client = await stack.enter_async_context(self._client_of(transport))
-                self.listing = await self._list(client)
+                self.listing = await read_listing(client, self._server, self._call)
             self._is_connected(client)
             stack.callback(lambda: self._is_away(self._lost or transport.reason))
             watch = asyncio.create_task(self._watch_end(transport))
@@ -161,7 +143,7 @@ class McpConnection:
                 self._changed.clear()
                 if not self._lost:
                     async with asyncio.timeout(CONNECT_SECONDS):
-                        self.listing = await self._list(client)
+                        self.listing = await read_listing(client, self._server, self._call)
 
     def _client_of(self, transport: HttpServer | StdioServer) -> Client:
         return Client(
@@ -212,47 +194,6 @@ class McpConnection:
             await asyncio.sleep(LONGEST_PAUSE)
 
     # ------------------------------------------------------------ tools
-
-    async def _list(self, client: Client) -> Listing:
-        """Returns the tools that may be called. Raises ListRefused."""
-        found: dict[str, ServerTool] = {}
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            page = await client.list_tools(cursor=cursor)
-            found |= {tool.name: tool for tool in page.tools}
-            cursor = page.next_cursor
-            if cursor is None:
-                return self._listing_of(found)
-        raise ListRefused(f"its list of tools has more than {MAX_PAGES} pages")
-
-    def _listing_of(self, found: Mapping[str, ServerTool]) -> Listing:
-        allow = self._server.allow
-        allowed = [tool for name, tool in found.items() if allow is None or name in allow]
-        tools: dict[str, Tool] = {}
-        left_out: dict[str, str] = {}
-        for tool in allowed:
-            name = tool_name(self.name, tool.name)
-            if name in tools or name in self._own_tools:
-                raise ListRefused(
-                    f"its tool {tool.name} would be named {name}, as another tool is; leave it out by allow"
-                )
-            try:
-                tools[name] = self._tool(name, tool)
-            except SchemaRefused as exc:
-                left_out[tool.name] = str(exc)
-                log.warning("MCP tool left out", server=self.name, tool=tool.name, error=str(exc))
-        unknown = tuple(name for name in allow or () if name not in found)
-        return Listing(tuple(tools.values()), left_out, unknown, tuple(found))
-
-    def _tool(self, name: str, tool: ServerTool) -> Tool:
-        parameters = model_schema(tool.input_schema)
-        description = (tool.description or tool.title or tool.name)[:MAX_DESCRIPTION_CHARS]
-        work = partial(self._call, tool.name)
-
-        async def call(**arguments: Any) -> ToolResult:
-            return await work(arguments)
-
-        return Tool(name, description, parameters, call, model=None, time_limit=self._server.timeout)
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> ToolResult:
         """Returns what a tool returned. Raises McpToolFailed, ServerAway."""

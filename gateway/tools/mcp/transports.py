@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -256,8 +256,3 @@ def _signal_group(process: asyncio.subprocess.Process, number: signal.Signals) -
             process.send_signal(number)
         else:
             os.killpg(process.pid, number)
-
-
-def program_of(command: Sequence[str]) -> str:
-    """Returns what may be told of a command: its program, as arguments may contain secrets."""
-    return os.path.basename(command[0])  # noqa: PTH119  # a name, not a path on this machine

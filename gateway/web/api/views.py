@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -33,10 +34,14 @@ resolved turn."""
 log = logs.get_logger(__name__)
 
 
+ANSWERED_BY = "The name of the assistant that was asked. If it was unavailable, that of the one in its place."
+
+
 class TurnReply(BaseModel):
     response: str = Field(description="The whole text of the assistant's reply.")
     thread_id: str = Field(description="Send it with the next message to continue the thread.")
     turn_id: str
+    assistant: str = Field(description=ANSWERED_BY)
 
 
 class TurnAccepted(BaseModel):
@@ -50,6 +55,7 @@ class TurnView(BaseModel):
 
     turn_id: str
     thread_id: str
+    assistant: str = Field(description=ANSWERED_BY)
     state: TurnState
     message: str
     response: str | None
@@ -65,6 +71,7 @@ class ThreadMessage(BaseModel):
     role: Literal["user", "assistant"]
     text: str
     turn_id: str
+    assistant: str = Field(description=ANSWERED_BY)
     at: datetime | None
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
 
@@ -72,6 +79,7 @@ class ThreadMessage(BaseModel):
 class ThreadView(BaseModel):
     thread_id: str
     backend: str = Field(description="The backend that has the thread; empty until its first turn starts.")
+    assistant: str = Field(description="The name of the assistant whose thread that is.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
@@ -112,7 +120,8 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
-    reply = TurnReply(response=turn.reply, thread_id=turn.message.key.channel, turn_id=turn.id)
+    thread = turn.message.key.channel
+    reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant)
     return reply.model_dump(), 200, {}
 
 
@@ -141,6 +150,7 @@ def turn_body(turn: Turn) -> dict[str, Any]:
     return TurnView(
         turn_id=turn.id,
         thread_id=turn.message.key.channel,
+        assistant=turn.assistant,
         state=turn.state,
         message=turn.message.text,
         response=turn.reply if turn.state.is_resolved and failure is None else None,
@@ -159,17 +169,19 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, 
         earlier=turns[0].id if len(turns) == TRANSCRIPT_TURNS and turns[0].seq > 1 else None,
         thread_id=conversation.key.channel,
         backend=conversation.backend,
+        assistant=conversation.assistant,
         assistant_thread_id=conversation.thread_id,
         messages=[line for turn in turns for line in _messages_of(turn)],
     ).model_dump(mode="json")
 
 
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
+    said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
     if turn.message.text:
-        yield ThreadMessage(role="user", text=turn.message.text, turn_id=turn.id, at=_utc(turn.received_at))
+        yield said(role="user", text=turn.message.text, at=_utc(turn.received_at))
     if turn.reply:
-        stopped, at = turn.state is TurnState.CANCELLED, _utc(turn.answered_at)
-        yield ThreadMessage(role="assistant", text=turn.reply, turn_id=turn.id, at=at, stopped=stopped)
+        stopped = turn.state is TurnState.CANCELLED
+        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped)
 
 
 def _utc(seconds: float | None) -> datetime | None:

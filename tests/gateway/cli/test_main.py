@@ -51,15 +51,22 @@ def server(fake: FakeOpenAI, **more: str) -> dict[str, str]:
     return {"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": "sk-verysecret", "OPENAI_MODEL": "gpt-5-mini", **more}
 
 
-def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli) -> None:
+def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli, tmp_path: Path) -> None:
     result = run("check")
     assert result.exit_code == 0
-    database, assistant, *tools, budgets, chat = result.output.splitlines()
+    database, assistant, *tools, budgets, chat, platforms, open_to, operator, data, following = (
+        result.output.splitlines()
+    )
     assert database == "ok   database: will be migrated on start"
     assert "offline" in assistant
     assert tools == ["ok   tool current_time: built in", "ok   tool calculate: built in"]
     assert budgets.startswith("ok   budgets: prices of ")
     assert "GATEWAY_API_KEYS is not set" in chat
+    assert platforms == "ok   platforms: http"
+    assert open_to.startswith("ok   open to: everybody who reaches the port")
+    assert operator == "ok   operator: off, as ADMIN_PASSWORD is not set"
+    assert data == f"ok   data: {tmp_path}/gateway.db"
+    assert following == "ok   next: python -m gateway init asks for an assistant and for platforms"
 
 
 @pytest.mark.parametrize("backend", ["responses", "chat", "threads"])
@@ -82,6 +89,22 @@ def test_check_fails_if_a_message_is_not_answered(run: RunCli, fake: FakeOpenAI)
     result = run("check", **server(fake, ASSISTANT_BACKEND="chat"))
     assert result.exit_code == 1
     assert "FAIL test message: 500" in result.output
+
+
+def test_check_reads_the_file_and_asks_each_assistant(run: RunCli, fake: FakeOpenAI, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text('[assistants.second]\nmodel = "gpt-4o"\n[mcp.orders]\nurl = "http://a"\n[settings]\nport = 1\n')
+    result = run("check", **server(fake, PORT="2"))
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert any(line.startswith("ok   second: assistant: chat at 127.0.0.1") and "gpt-4o" in line for line in lines)
+    assert "ok   mcp orders: no assistant uses it; name it in the tools of one, as mcp:orders" in lines
+    assert any("line 6: settings.port: PORT in the environment says otherwise, and wins." in line for line in lines)
+    file.write_text('[assistants.second]\nmodle = "gpt-5"\n')
+    result = run("check", **server(fake))
+    assert result.exit_code == 1
+    assert "FAIL settings: gateway.toml, line 2: assistants.second.modle: is not known here." in result.output
+    assert "FAIL assistant: not checked, because of its settings above" in result.output
 
 
 def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: RunCli, fake: FakeOpenAI) -> None:

@@ -34,9 +34,11 @@ from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import ANY_PLACES, FinishTurn, Places, RecordOutcome, SetThread
+from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
+from tests.gateway.one_assistant import one_assistant
 from tests.gateway.worker_process import open_admission
 
 T = TypeVar("T")
@@ -96,8 +98,9 @@ def async_inbox(sqlite_store: SqlStore, assistant: FakeAssistant, worker: Notes)
     with ThreadPoolExecutor(1) as executor:
         store = AsyncStore(sqlite_store, executor)
         gatekeeper = open_admission(sqlite_store, store, blocked="web:eve, web:den")
+        assistants = one_assistant(assistant, AssistantRunner(store, assistant, Metrics()))
         yield StoreInbox(
-            store, assistant, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), max_backlog=3
+            store, assistants, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), max_backlog=3
         )
 
 

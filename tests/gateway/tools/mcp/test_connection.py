@@ -160,7 +160,7 @@ async def test_a_server_that_hangs_costs_the_time_limit(connect: Connect) -> Non
 
 
 async def test_a_server_that_dies_in_mid_call(connect: Connect) -> None:
-    logs.add_secrets(["hush-hush-hush"])
+    logs.mask_also(["hush-hush-hush"])
     connection = await connect(misbehaving("die"))
     assert "whether the call was carried out is not known" in await text_of(connection, "echo")
     await until(lambda: bool(connection.problem))

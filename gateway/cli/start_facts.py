@@ -1,0 +1,33 @@
+"""Says what a gateway is at start: who reaches it, who may use it, where its data is. ``check`` says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from adapters.http import HttpSettings
+from gateway.admin import AdminSettings
+from gateway.loading import Load
+from gateway.ports.check import CheckResult
+from gateway.settings import Settings
+
+INIT = "python -m gateway init"
+
+
+def start_facts(load: Load, platforms: Sequence[str], location: str, url: str = "") -> Iterator[CheckResult]:
+    """Yields the facts, all of which are well. ``location``: of the data. ``url``: where it listens, if it does."""
+    yield CheckResult("platforms", ok=True, detail=", ".join(platforms))
+    yield CheckResult("open to", ok=True, detail=_who_may_talk(load(HttpSettings)))
+    yield CheckResult("operator", ok=True, detail=_where_admin_is(load(AdminSettings), url))
+    yield CheckResult("data", ok=True, detail=location)
+    if load(Settings).backend == "offline":
+        yield CheckResult("next", ok=True, detail=f"{INIT} asks for an assistant and for platforms")
+
+
+def _who_may_talk(settings: HttpSettings) -> str:
+    if settings.keys:
+        return "holders of GATEWAY_API_KEYS: /chat and the page"
+    return "everybody who reaches the port: /chat and the page (GATEWAY_API_KEYS closes them)"
+
+
+def _where_admin_is(settings: AdminSettings, url: str) -> str:
+    return f"{url}/admin" if settings.enabled else "off, as ADMIN_PASSWORD is not set"
