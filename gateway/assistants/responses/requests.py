@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, Events, path_segment
-from gateway.assistants.error_map import BadRequest, NotFound
+from gateway.assistants.error_map import BadRequest, NotFound, ToolServerAway
 from gateway.assistants.responses.hosted_servers import HostedServers
 from gateway.assistants.responses.items import is_final, with_head
 from gateway.assistants.responses.local_threads import is_local
@@ -53,6 +53,8 @@ class ServerResponses:
                     raise
 
     def _adapt(self, state: ResponseRunState, body: Json, error: BadRequest) -> bool:
+        if isinstance(error, ToolServerAway):
+            return False
         used = {
             Feature.TOOLS: "tools" in body,
             Feature.HOSTED_TOOLS: bool(self._hosted()) and Feature.HOSTED_TOOLS not in self._limits,

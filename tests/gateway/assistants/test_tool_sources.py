@@ -21,7 +21,7 @@ from gateway.domain.errors import SettingsError
 from gateway.domain.models import ThreadId, ToolCall
 from gateway.settings import Settings
 from gateway.tools import Tool, ToolBox, ToolResult, tool
-from tests.contracts.assistant_online import add
+from tests.contracts.assistant_online import WithFakeServer, add
 from tests.contracts.assistant_session import AssistantSession, make_attachment
 from tests.fakes.chat_chunks import DONE, call, chunks, refuse, sent
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
@@ -64,33 +64,48 @@ def functions_in(body: dict[str, Any]) -> list[str]:
     return [each.get("function", each)["name"] for each in body.get("tools", ())]
 
 
-@pytest.mark.parametrize("kind", ["chat", "responses", "threads"])
-async def test_each_request_has_the_tools_of_its_moment(
-    client: openai.AsyncOpenAI, fake: FakeOpenAI, kind: str
-) -> None:
-    source = Source()
-    toolbox, api = ToolBox([add], sources=[source]), AssistantApiClient(client)
-    if kind == "threads":
-        api = AssistantApiClient(client, BETA_HEADERS)
-        assistant = ServerAssistant(api, CONFIG, toolbox, MemorySharedValues(), None)
-        session = AssistantSession(ThreadsBackend(api, CONFIG, toolbox, assistant))
-        path, told = r"/threads/[^/]+/runs", "additional_instructions"
-    elif kind == "responses":
-        session = AssistantSession(ResponsesBackend(api, CONFIG, toolbox))
-        path, told = "/responses", "instructions"
-    else:
-        session = AssistantSession(ChatBackend(api, CONFIG, toolbox))
-        path, told = "/chat/completions", "messages"
-    await session.say("Hello")
-    away = fake.posts(path)[-1].body
-    assert functions_in(away) == ([] if kind == "threads" else ["add"])  # that assistant has its own
-    assert NOTICE in json.dumps(away[told], ensure_ascii=False)
-    source.tools, source.problem = [Tool("orders__find", "Find it.", {"type": "object"}, print, None)], ""
-    await session.say("And now?")
-    back = fake.posts(path)[-1].body
-    assert set(functions_in(back)) == {"add", "orders__find"}
-    assert "right now" not in json.dumps(back.get(told, ""))
-    assert source.was_asked
+class TestAtOneServer(WithFakeServer):
+    @pytest.mark.parametrize("kind", ["chat", "responses", "threads"])
+    async def test_each_request_has_the_tools_of_its_moment(
+        self, client: openai.AsyncOpenAI, fake: FakeOpenAI, kind: str
+    ) -> None:
+        source = Source()
+        toolbox, api = ToolBox([add], sources=[source]), AssistantApiClient(client)
+        if kind == "threads":
+            api = AssistantApiClient(client, BETA_HEADERS)
+            assistant = ServerAssistant(api, CONFIG, toolbox, MemorySharedValues(), None)
+            session = AssistantSession(ThreadsBackend(api, CONFIG, toolbox, assistant))
+            path, told = r"/threads/[^/]+/runs", "additional_instructions"
+        elif kind == "responses":
+            session = AssistantSession(ResponsesBackend(api, CONFIG, toolbox))
+            path, told = "/responses", "instructions"
+        else:
+            session = AssistantSession(ChatBackend(api, CONFIG, toolbox))
+            path, told = "/chat/completions", "messages"
+        await session.say("Hello")
+        away = fake.posts(path)[-1].body
+        assert functions_in(away) == ([] if kind == "threads" else ["add"])  # that assistant has its own
+        assert NOTICE in json.dumps(away[told], ensure_ascii=False)
+        source.tools, source.problem = [Tool("orders__find", "Find it.", {"type": "object"}, print, None)], ""
+        await session.say("And now?")
+        back = fake.posts(path)[-1].body
+        assert set(functions_in(back)) == {"add", "orders__find"}
+        assert "right now" not in json.dumps(back.get(told, ""))
+        assert source.was_asked
+
+    async def test_responses_hands_servers_over(self, client: openai.AsyncOpenAI, fake: FakeOpenAI) -> None:
+        backend = ResponsesBackend(AssistantApiClient(client), CONFIG, ToolBox([add], hosted=[ORDERS]))
+        fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
+        assert await AssistantSession(backend).say("1 + 2?") == "Three."
+        assert fake.posts("/responses")[-1].body["tools"][0] == {
+            "type": "mcp",
+            "server_label": "orders",
+            "server_url": "https://orders.example/mcp",
+            "require_approval": "never",
+            "authorization": "hush-hush",
+            "headers": {"X-Shop": "7"},
+            "allowed_tools": ["find_order"],
+        }
 
 
 # ---------------------------------------------------------------- files
@@ -127,11 +142,6 @@ async def test_chat_goes_on_without_images_that_are_refused(
     assert sent(raw)["messages"][-1]["content"] == "Here."
 
 
-@pytest.fixture
-def responses(client: openai.AsyncOpenAI) -> AssistantSession:
-    return AssistantSession(ResponsesBackend(AssistantApiClient(client), CONFIG, ToolBox([chart])))
-
-
 async def test_responses_has_images_in_the_output(raw_client: openai.AsyncOpenAI, raw: RawServer) -> None:
     backend = ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([chart]))
     session = AssistantSession(backend, thread_id=ThreadId("conv_1"))
@@ -150,21 +160,6 @@ async def test_responses_has_images_in_the_output(raw_client: openai.AsyncOpenAI
 
 
 # ---------------------------------------------------------------- hosted
-
-
-async def test_responses_hands_servers_over(client: openai.AsyncOpenAI, fake: FakeOpenAI) -> None:
-    backend = ResponsesBackend(AssistantApiClient(client), CONFIG, ToolBox([add], hosted=[ORDERS]))
-    fake.script(CallTool("add", {"a": 1, "b": 2}), Say("Three."))
-    assert await AssistantSession(backend).say("1 + 2?") == "Three."
-    assert fake.posts("/responses")[-1].body["tools"][0] == {
-        "type": "mcp",
-        "server_label": "orders",
-        "server_url": "https://orders.example/mcp",
-        "require_approval": "never",
-        "authorization": "hush-hush",
-        "headers": {"X-Shop": "7"},
-        "allowed_tools": ["find_order"],
-    }
 
 
 async def test_a_server_that_openai_cannot_reach_costs_its_tools(
@@ -187,6 +182,7 @@ async def test_a_server_that_openai_cannot_reach_costs_its_tools(
 
 @pytest.mark.parametrize("backend", ["chat", "threads", "offline"])
 def test_other_backends_refuse_hosted_servers_by_name(backend: str) -> None:
-    settings = Settings(_env_file=None, assistant_backend=backend, openai_api_key="sk-x")  # type: ignore[call-arg]
+    values: dict[str, Any] = {"assistant_backend": backend, "openai_api_key": "sk-x", "openai_model": "gpt-4o"}
+    settings = Settings(_env_file=None, **values)
     with pytest.raises(SettingsError, match=r"mcp\.orders\.hosted: .* here it is " + backend):
         build(settings, ToolBox([], hosted=[ORDERS]), NoSharedValues())
