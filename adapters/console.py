@@ -20,11 +20,11 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from adapters.base import markdown
+from adapters.base import markdown, text_input
 from adapters.base.background_task import RunCoroutine
 from adapters.console_markdown import RenderedMarkdown, printable
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
-from gateway.domain.models import ConversationKey, Message, PreviewEvent, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, Message, MessageKind, PreviewEvent, ToolCall, Turn, TurnId, TurnState
 from gateway.domain.visible_text import is_visible
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
@@ -52,6 +52,7 @@ class ConsoleAdapter:
     """A typed line is the body of a request; its headers name the thread, the author and the message."""
 
     name = NAME
+    names_assistants = True
 
     def __init__(self, console: Console, *, streaming: bool) -> None:
         """``streaming``: whether a reply is shown while it is written."""
@@ -70,7 +71,9 @@ class ConsoleAdapter:
         if not text.strip():
             raise MalformedRequest(EMPTY, code="empty_message")
         author = request.headers.get("author", "")
-        return ParsedUpdate((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
+        kind = MessageKind.CHOOSE if text_input.CHOICE.fullmatch(text.strip()) else MessageKind.PROMPT
+        key = ConversationKey(self.name, channel=thread)
+        return ParsedUpdate((Message(key, message_id, text, author, kind=kind),))
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)

@@ -36,9 +36,15 @@ from gateway.policy.prices import Prices
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
+from gateway.push import PushSettings
+from gateway.push import routes as push_routes
+from gateway.push.messages import PushMessages
+from gateway.push.scheduler import Scheduler
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
 from gateway.web import asgi_app, metrics_endpoint
+from gateway.web.api.api_keys import ApiKeys
+from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
@@ -73,7 +79,9 @@ def _build_http(settings: Settings, store: SqlStore, load: Load, current: Curren
     return HttpAdapter(
         load(HttpSettings),
         store,
+        store.uploads,
         max_message_chars=max_chars,
+        max_message_file_bytes=settings.max_message_file_bytes,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
         bound_keys=lambda: current.get().keys,
@@ -98,13 +106,16 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfigu
     return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_discord(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
+def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
     settings = load(DiscordSettings)
     if not settings.on:
         return None
     from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
 
-    return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
+    def several_assistants() -> bool:
+        return len(current.get().assistants) > 1
+
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants)
 
 
 PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (
@@ -141,14 +152,26 @@ class Gateway:
         max_chars = self.settings.max_message_chars
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
+        push = self._push_apis()
         return asgi_app.create_app(
             self.adapters,
             self.async_inbox,
             self.readiness,
             [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
-            metrics_endpoint.operations(token),
+            (*metrics_endpoint.operations(token), *(push_routes.OPERATIONS if push else ())),
+            apis=push,
             trusted_proxies=http.trusted_proxies,
         )
+
+    def _push_apis(self) -> Sequence[Api]:
+        """Returns the routes of pushed messages; none while no key may push."""
+        keys = PushSettings.load().keys
+        if not keys:
+            return ()
+        limits = self.settings.max_message_chars, self.settings.max_reply_chars
+        messages = PushMessages(self.adapters)
+        handlers = push_routes.PushRoutes(ApiKeys(keys), messages, self.store.schedules, self.async_inbox, *limits)
+        return (push_routes.api(handlers),)
 
     def _admin_context(self, assets: Assets) -> AdminContext:
         return AdminContext(
@@ -160,6 +183,7 @@ class Gateway:
             platforms=[adapter.name for adapter in self.adapters],
             backend=self.assistants.default.backend.name,
             assets=assets.base_path,
+            schedules=self.store.schedules,
             about=self.assistants.default.backend.description,
         )
 
@@ -273,7 +297,7 @@ def open_gateway(
         caller_share=settings.max_caller_share,
     )
     inbox = StoreInbox(
-        *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer),
+        *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer, spool),
         max_backlog=settings.max_backlog,
     )
     thread_inbox = ThreadInbox(inbox, worker)
@@ -286,7 +310,14 @@ def open_gateway(
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
     abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
-    worker.run_in_background(Maintenance(async_store, backpressure, retention, abandoned_turns, worker.owner).run())
+    missed = PushSettings.load().push_missed
+    scheduler = Scheduler(
+        async_store, store.schedules, PushMessages(adapters), inbox.accept, skips_missed=missed == "skip"
+    )
+    maintenance = Maintenance(
+        async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
+    )
+    worker.run_in_background(maintenance.run())
     return gateway
 
 

@@ -17,6 +17,7 @@ from gateway.domain.errors import SettingsError
 from gateway.observability.tracing import TracingSettings
 from gateway.policy.prices import PriceSettings
 from gateway.policy.rules import AdmissionSettings
+from gateway.push import PushSettings
 from gateway.setting_names import unknown_names, wrong_names_in_file
 from gateway.settings import EnvironmentSettings, Settings, config_file, describe, given_variables
 from gateway.toml_file import TomlFile
@@ -27,7 +28,7 @@ from gateway.web.metrics_endpoint import MetricsSettings
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
+    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
 )
 """All settings classes."""
 

@@ -35,6 +35,7 @@ from storage.joining import JoinedMessage
 from storage.new_turns import (
     AlreadyRecorded,
     TurnSlot,
+    backlog_full,
     cancel_in_channel,
     cancelled_by,
     has_unresolved_in_channel,
@@ -79,7 +80,7 @@ class OpenConversation:
         """Makes room for one more turn; an idle conversation gets a lease holder, or becomes due. Raises Overloaded."""
         message, limit = request.message, request.max_backlog
         if self.tail + 1 - self.head > limit and message.kind is not MessageKind.STOP:
-            raise Overloaded(f"{limit} messages in this conversation are waiting for an answer. Try again later.")
+            raise Overloaded(backlog_full(limit))
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
         self.chosen = message.assistant or self.chosen

@@ -50,6 +50,11 @@ class TurnSlot(NamedTuple):
         return self.tail == self.head + 1
 
 
+def backlog_full(limit: int) -> str:
+    """Returns why a conversation takes no more messages."""
+    return f"{limit} messages in this conversation are waiting for an answer. Try again later."
+
+
 def new_turn(
     turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str, assistant: str
 ) -> Turn:
@@ -132,7 +137,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
         and message.join is None
-        and not (message.files or message.author_workspace)
+        and not (message.files or message.author_workspace or message.given_reply)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
         and not (message.assistant or message.allowed_assistants)
     ):
@@ -151,6 +156,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         stops_channel=False,
         only_if_running=False,
         max_from_author=0,
+        given_reply="",
         assistant="",
         allowed_assistants=(),
     )

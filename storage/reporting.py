@@ -19,13 +19,19 @@ from storage import reporting_sql as statements
 from storage.database import Database
 from storage.message_context import context_mark
 from storage.retired_threads import retire_threads
+from storage.schedules import erase_ended
 from storage.sql import UPSERTS
+from storage.uploads import delete_uploads_of
 
 EXPIRED_KEEP_SECONDS = 3600.0
 TOOL_FILE_KEEP_SECONDS = 7 * 86_400.0
 """Replies are delivered within a day; an operator may deliver one again later."""
+UPLOAD_KEEP_SECONDS = 7 * 86_400.0
+"""Longer than any turn takes, so that an operator can retry one that failed."""
 BUDGET_KEEP_SECONDS = 40 * 86_400.0
 """After this time no monthly budget uses the record any more."""
+SCHEDULE_KEEP_SECONDS = 30 * 86_400.0
+"""For which a schedule that has ended is listed."""
 
 
 class SqlReportingStore:
@@ -93,6 +99,7 @@ class SqlReportingStore:
             connection.execute(statements.cancel_turns_of_author, parameters)
             _erase_quotes(connection, conversation.id, author)
             connection.execute(statements.erase_files_of_author, parameters)
+            delete_uploads_of(connection, statements.by_author_in_conversation, parameters)
             return connection.execute(statements.erase_author, parameters).rowcount
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
@@ -117,6 +124,10 @@ class SqlReportingStore:
                 connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
         with self._database.single_write() as connection:
             connection.execute(statements.purge_tool_files, {"seconds": TOOL_FILE_KEEP_SECONDS})
+        with self._database.single_write() as connection:
+            connection.execute(erase_ended, {"seconds": SCHEDULE_KEEP_SECONDS})
+        with self._database.single_write() as connection:
+            connection.execute(statements.purge_uploads, {"seconds": UPLOAD_KEEP_SECONDS})
         before = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
         with self._database.single_write() as connection:
             connection.execute(statements.purge_budgets, {"month": f"{before:%Y-%m}"})

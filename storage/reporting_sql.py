@@ -29,7 +29,18 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.models import Conversation, Turn, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
-from storage.schema import SafeText, conversations, facts, leases, limits, spending, tool_files, turns, verdicts
+from storage.schema import (
+    SafeText,
+    conversations,
+    facts,
+    leases,
+    limits,
+    spending,
+    tool_files,
+    turns,
+    uploads,
+    verdicts,
+)
 from storage.sql import CONVERSATION, KEY, TURN, clock
 
 C = conversations.c
@@ -265,26 +276,26 @@ unset_thread = (
 )
 
 
-_by_author_in_conversation = (
+by_author_in_conversation = and_(
     T.conversation_id == bindparam("conversation"),
     T.author == _author,
     T.erased_at.is_(None),
 )
 cancel_turns_of_author = (
     update(turns)
-    .where(*_by_author_in_conversation, T.state.in_(UNDECIDED))
+    .where(by_author_in_conversation, T.state.in_(UNDECIDED))
     .values(state=TurnState.CANCELLED, answered_at=clock())
 )
-erase_author = update(turns).where(*_by_author_in_conversation).values(ERASED_VALUES)
+erase_author = update(turns).where(by_author_in_conversation).values(ERASED_VALUES)
 erase_files_of_author = delete(tool_files).where(
-    tool_files.c.turn_id.in_(select(T.id).where(*_by_author_in_conversation))
+    tool_files.c.turn_id.in_(select(T.id).where(by_author_in_conversation))
 )
 
 # ---------------------------------------------------------------- retention
 
 _not_erased = select(T.id, T.received_at).join_from(turns, conversations).where(T.erased_at.is_(None))
 _received_between = and_(T.received_at >= bindparam("since"), T.received_at < bindparam("until"))
-_with_ids = T.id.in_(bindparam("named", expanding=True))
+with_ids = T.id.in_(bindparam("named", expanding=True))
 # The lock keeps the conversation from being deleted and blocks nothing else, so no two transactions can deadlock.
 finished_between = (
     _not_erased.where(_received_between, T.seq <= C.head)
@@ -295,9 +306,9 @@ finished_between = (
 unfinished_between = (
     _not_erased.where(_received_between, T.seq > C.head).order_by(T.received_at).limit(bindparam("most"))
 )
-finished_of = _not_erased.where(_with_ids, T.seq <= C.head).with_for_update(read=True, key_share=True, of=conversations)
-unfinished_of = _not_erased.where(_with_ids, T.seq > C.head)
-erase_turns = update(turns).where(_with_ids).values(ERASED_VALUES)
+finished_of = _not_erased.where(with_ids, T.seq <= C.head).with_for_update(read=True, key_share=True, of=conversations)
+unfinished_of = _not_erased.where(with_ids, T.seq > C.head)
+erase_turns = update(turns).where(with_ids).values(ERASED_VALUES)
 erase_files_of = delete(tool_files).where(tool_files.c.turn_id.in_(bindparam("named", expanding=True)))
 erase_feedback_on = delete(verdicts).where(V.turn_id.in_(bindparam("named", expanding=True)))
 read_cursor = select(clock(), select(facts.c.value).where(facts.c.name == bindparam("fact")).scalar_subquery())
@@ -308,5 +319,6 @@ purge_expired = (
     delete(leases).where(leases.c.until < _expired_before),
 )
 purge_tool_files = delete(tool_files).where(tool_files.c.kept_at < _expired_before)
+purge_uploads = delete(uploads).where(uploads.c.received_at < _expired_before)
 purge_budgets = delete(spending).where(spending.c.period < bindparam("month"))
 """Deletes spending of periods before a month. Days and months sort chronologically by name."""

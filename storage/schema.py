@@ -359,6 +359,48 @@ unparsed_updates = Table(
 
 Index("unparsed_updates_received", unparsed_updates.c.received_at)
 
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("owner", SafeText, nullable=False),
+    Column("platform", SafeText, nullable=False),
+    Column("workspace", SafeText, nullable=False),
+    Column("channel", SafeText, nullable=False),
+    Column("topic", SafeText, nullable=False),
+    Column("text", SafeText, nullable=False),
+    Column("prompt", SafeText, nullable=False),
+    Column("assistant", SafeText, nullable=False),
+    Column("every", SafeText, nullable=False),
+    Column("time_zone", SafeText, nullable=False),
+    Column("next_at", Double),
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("last_turn", SafeText),
+    Column("problem", SafeText, nullable=False, server_default=text("''")),
+)
+"""Messages that are pushed at a time, or again and again. ``next_at`` is NULL when that is over."""
+
+_is_scheduled = schedules.c.next_at.is_not(None)
+Index("schedules_due", schedules.c.next_at, sqlite_where=_is_scheduled, postgresql_where=_is_scheduled)
+Index("schedules_of", schedules.c.owner, schedules.c.created_at)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", SafeText),
+    Column("seq", Integer),
+    Column("platform", SafeText, nullable=False),
+    Column("message_id", SafeText, nullable=False),
+    Column("piece", LargeBinary, nullable=False),
+    Column("received_at", Double, nullable=False),
+    PrimaryKeyConstraint("upload_id", "seq", name="uploads_one_each"),
+)
+"""Files that came with a message, in pieces. The message may be recorded later, or never."""
+
+Index("uploads_of_message", uploads.c.platform, uploads.c.message_id)
+Index("uploads_received", uploads.c.received_at)
+
 limits = Table(
     "limits",
     metadata,

@@ -18,10 +18,12 @@ from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
 from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
+from storage.schedules import SqlSchedules
 from storage.token_buckets import SqlTokenBuckets
 from storage.tool_files import SqlToolFiles
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
+from storage.uploads import SqlUploads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,8 +65,11 @@ class SqlStore:
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
         self.tool_files = SqlToolFiles(database)
+        self.schedules = SqlSchedules(database)
+        self.uploads = SqlUploads(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
+    enqueue_answered = implemented_by(lambda store: store.turn_queue.enqueue_answered)
     enqueue_failed = implemented_by(lambda store: store.turn_queue.enqueue_failed)
     retry_turn = implemented_by(lambda store: store.turn_queue.retry_turn)
     append_to_queued = implemented_by(lambda store: store.turn_queue.append_to_queued)

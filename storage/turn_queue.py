@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
+from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
     AuditEntry,
@@ -31,10 +31,11 @@ from gateway.domain.models import (
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueResult
 from storage import joining, parking, pubsub, row_mapping, sql, transitions
 from storage.database import Database
-from storage.new_turns import AlreadyRecorded, TurnSlot, cancelled_by, new_turn, publish_cancelled
+from storage.new_turns import AlreadyRecorded, TurnSlot, backlog_full, cancelled_by, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
 from storage.retired_threads import is_retired, retire_threads
-from storage.schema import storable, storable_file
+from storage.schema import storable, storable_file, turns
+from storage.uploads import delete_uploads_of
 
 
 class SqlTurnQueue:
@@ -46,6 +47,22 @@ class SqlTurnQueue:
         self._queries = queries
 
     # ---------------------------------------------------------------- new turns
+
+    def enqueue_answered(
+        self, message: Message, turn_id: TurnId, max_backlog: int = 100, route: AssistantRoute = DEFAULT_ROUTE
+    ) -> EnqueueResult:
+        with suppress(AlreadyRecorded), self._database.transaction() as connection:
+            slot = self._reserve_slot(connection, message)
+            if slot.tail - slot.head > max_backlog:
+                raise Overloaded(backlog_full(max_backlog))
+            queued = new_turn(turn_id, message, slot, None, "", route.decide(message.assistant, slot.chosen))
+            reply = storable(message.given_reply)
+            answered = replace(queued, state=TurnState.ANSWERED, reply=reply, answered_at=slot.at)
+            return self._insert_turn(connection, answered, slot)
+        found = self._queries.find_turn_by_message(message.key.platform, message.message_id)
+        if found is None:
+            raise Conflict(f"The turn id {turn_id} is already used by another message.")
+        return EnqueueResult(found, is_new=False)
 
     def enqueue_failed(
         self, message: Message, turn_id: TurnId, failure: Failure, route: AssistantRoute = DEFAULT_ROUTE
@@ -170,6 +187,7 @@ class SqlTurnQueue:
     def delete_conversation(self, conversation_id: int) -> None:
         with self._database.transaction() as connection:
             retire_threads(connection, conversation_id)
+            delete_uploads_of(connection, turns.c.conversation_id == conversation_id, {})
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 
     def release_adopted(self, conversation_id: int) -> None:

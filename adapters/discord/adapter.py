@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from adapters.base.background_task import RunCoroutine
@@ -10,6 +10,7 @@ from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
 from adapters.discord import formatter, setup_check
 from adapters.discord.api_client import DiscordClient
+from adapters.discord.destination import destination
 from adapters.discord.dry_run import dry_run
 from adapters.discord.event_parser import DiscordParser
 from adapters.discord.interactions import InteractionVerifier
@@ -20,9 +21,9 @@ from adapters.discord.receiver import DiscordReceiver
 from adapters.discord.reconciler import DiscordReconciler
 from adapters.discord.reply_target import NAME, DiscordTarget
 from adapters.discord.settings import DiscordSettings
-from gateway.domain.models import Attachment, File, MessageKind, Turn
+from gateway.domain.models import Attachment, ConversationKey, File, MessageKind, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext
+from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.spool import FileWriter, Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -36,6 +37,9 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
     def __init__(self, client: DiscordClient, settings: DiscordSettings) -> None:
         super().__init__(client)
         self._settings = settings
+
+    def destination(self, place: ConversationKey) -> Destination:
+        return destination(place, self._settings.discord_scope)
 
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> DiscordReply:  # noqa: ARG002  # what is saved says it all
         return DiscordReply()
@@ -53,7 +57,8 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
         return DiscordReconciler(writer, turn, outbox)
 
     def formatted(self, turn: Turn) -> list[DiscordContent]:
-        rated = self._settings.discord_feedback and turn.message.kind is MessageKind.PROMPT
+        asked = turn.message.kind is MessageKind.PROMPT and not turn.is_pushed_text
+        rated = self._settings.discord_feedback and asked
         return formatter.contents(turn.reply, Buttons.FEEDBACK if rated else Buttons.NONE)
 
     def plain(self, text: str) -> list[DiscordContent]:
@@ -66,13 +71,20 @@ class DiscordAdapter(DiscordReplies, Inbound):
     name = NAME
 
     def __init__(
-        self, settings: DiscordSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+        self,
+        settings: DiscordSettings,
+        memory: KeyValueStore,
+        unparsed_updates: UnparsedUpdates,
+        run: RunCoroutine,
+        several_assistants: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
+        """``run``: runs a coroutine to its end, on an event loop of its own. ``several_assistants``: returns whether
+        there are more than one. Raises SettingsError.
+        """
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         parser = DiscordParser(settings)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
-        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run)
+        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, several_assistants)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

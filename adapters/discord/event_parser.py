@@ -109,6 +109,7 @@ class DiscordParser:
             self._with_reply(event, text),
             user,
             target.address,
+            kind=MessageKind.PROMPT if files or not addressed else _kind_of(text),
             files=files,
             may_start_conversation=addressed,
             context=self._context(event, author, object_in(event, "member"), place),
@@ -221,6 +222,12 @@ class DiscordParser:
             whose = "you" if self._is_bot(author) else name_of(author) or SOMEBODY
             parts = [f"In reply to a message of {whose}:\n{text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
+
+
+def _kind_of(text: str) -> MessageKind:
+    """Returns what a written text asks for; the other commands are slash commands."""
+    chooses = text_input.bare_kind(text_input.bare_word(text)) is MessageKind.CHOOSE
+    return MessageKind.CHOOSE if chooses else MessageKind.PROMPT
 
 
 def name_of(user: Fields) -> str:

@@ -12,9 +12,12 @@ from adapters.discord.api_client import pages_after
 from adapters.discord.buttons import pressed
 from adapters.discord.errors import Refusal
 from adapters.discord.message_writer import DiscordWriter, nonce
-from gateway.domain.models import TurnId
+from adapters.discord.reply_target import snowflake_at
+from gateway.domain.models import Turn, TurnId
 
 MOST_MESSAGES = 500
+CLOCK_TOLERANCE = 300.0
+"""Seconds by which Discord's clock may be behind the database's."""
 MAX_PARTS = 100
 NOTHING_THERE = frozenset({Refusal.CHANNEL_GONE, Refusal.NO_ACCESS, Refusal.NO_PERMISSION})
 
@@ -28,18 +31,22 @@ class FoundReply:
 
 
 async def find_posted(
-    writer: DiscordWriter, place: str, bot: str, turn: TurnId, wanted: Sequence[str], files: Sequence[str]
+    writer: DiscordWriter, place: str, bot: str, turn: Turn, wanted: Sequence[str], files: Sequence[str]
 ) -> FoundReply:
     """Returns what is posted of a turn in a channel since the message that it answers. Raises as ``call`` does.
+
+    What answers no message is looked for since the turn was received.
 
     Ours are known by their author and nonce. A message without a nonce, which Discord need not keep, is known by its
     buttons, by the message that it answers, by a text that is ``wanted``, or by the name of one of the ``files``.
     """
     attempts = range(writer.reply.deleted + 1)
-    texts = {nonce(turn, str(number), attempt) for number in range(MAX_PARTS) for attempt in attempts}
-    uploads = {nonce(turn, f"f{number}", attempt) for number in range(MAX_PARTS) for attempt in (0, 1)}
+    texts = {nonce(turn.id, str(number), attempt) for number in range(MAX_PARTS) for attempt in attempts}
+    uploads = {nonce(turn.id, f"f{number}", attempt) for number in range(MAX_PARTS) for attempt in (0, 1)}
     found = FoundReply()
-    for message in await _messages_after(writer, place, writer.target.message or writer.target.interaction):
+    target = writer.target
+    since = target.message or target.interaction or snowflake_at(turn.received_at - CLOCK_TOLERANCE)
+    for message in await _messages_after(writer, place, since):
         if text_in(object_in(message, "author"), "id") != bot:
             continue
         key, names = (
@@ -48,7 +55,7 @@ async def find_posted(
         )
         if key in uploads or (not key and not names.isdisjoint(files)):
             found.files.append(text_in(message, "id"))
-        elif key in texts or (not key and _is_reply(message, writer, turn, wanted)):
+        elif key in texts or (not key and _is_reply(message, writer, turn.id, wanted)):
             found.messages.append(text_in(message, "id"))
     return found
 

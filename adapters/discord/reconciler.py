@@ -36,7 +36,7 @@ class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
         # A thread that was opened has the id of the message at which it is.
         for place in (self._reply.place,) if self._reply.place else (target.message, target.channel):
             wanted, files = [each.text for each in contents], [each.name for each in self._turn.reply_files]
-            found = await find_posted(self._writer, place, self._writer.me.bot, self._turn.id, wanted, files)
+            found = await find_posted(self._writer, place, self._writer.me.bot, self._turn, wanted, files)
             if found.messages or found.files:
                 self._reply.place = place
                 self._restore(found.messages, found.files)

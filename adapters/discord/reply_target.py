@@ -41,6 +41,11 @@ class DiscordTarget:
         return to_address(self)
 
 
+def snowflake_at(at: float) -> str:
+    """Returns the smallest id of what Discord makes at a time, in seconds since the epoch."""
+    return str(max(int(at * 1000) - EPOCH_MS, 0) << 22)
+
+
 def created_at(snowflake: str) -> float:
     """Returns when Discord made an id, in seconds since the epoch."""
     return ((int(snowflake) >> 22) + EPOCH_MS) / 1000

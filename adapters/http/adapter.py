@@ -8,14 +8,18 @@ from functools import partial
 
 from adapters.http import routes
 from adapters.http.chat_request import ChatRequestParser
+from adapters.http.operations import operations
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
+from adapters.http.uploads import UploadLimits, download
 from gateway.configuration import ApiKey
-from gateway.domain.models import PreviewEvent, Turn, TurnId
+from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
+from gateway.ports.spool import Spool
 from gateway.ports.store import TokenBuckets
+from gateway.ports.uploads import Uploads
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import Api
@@ -30,13 +34,15 @@ class HttpAdapter:
     name = NAME
     names_assistants = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the limits of one API
         self,
         settings: HttpSettings,
         buckets: TokenBuckets,
+        uploads: Uploads,
         *,
         max_message_chars: int,
         max_waiting: int,
+        max_message_file_bytes: int = 50 * 2**20,
         caller_share: float = 1.0,
         ping_seconds: float = 5.0,
         bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
@@ -49,6 +55,8 @@ class HttpAdapter:
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
         self._read_limit = CallLimit(settings.chat_reads_per_minute)
         self._ping_seconds = ping_seconds
+        self._uploads = uploads
+        self._upload_limits = UploadLimits(settings.chat_max_file_bytes, max_message_file_bytes)
         self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars, bound_keys=bound_keys)
 
     def receive(self, request: Request) -> ParsedUpdate:
@@ -72,6 +80,10 @@ class HttpAdapter:
         """Tells the callers that wait; the others fetch the turn."""
         self.waiters.resolve(turn)
 
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        limit = self._upload_limits.max_file
+        return await spool.receive(turn.message.files, partial(download, self._uploads), max_bytes=limit)
+
     async def check(self) -> Sequence[CheckResult]:
         owners = self._parser.owners
         keys = f"{len(owners)} API keys" if owners else "open to everybody: GATEWAY_API_KEYS is not set"
@@ -86,12 +98,18 @@ class HttpAdapter:
 
     def api(self, inbox: AsyncInbox) -> Api:
         handlers = routes.ChatRoutes(
-            self._settings, self._parser, self._limit, self._read_limit, self.waiters, inbox, self._ping_seconds
+            self._settings,
+            self._parser,
+            self._limit,
+            self._read_limit,
+            self.waiters,
+            inbox,
+            self._uploads,
+            self._upload_limits,
+            self._ping_seconds,
         )
         return routes.api(handlers, self.operations())
 
     def operations(self) -> Sequence[Operation]:
         secured = bool(self._parser.owners)
-        return tuple(
-            replace(operation, requires_api_key=secured) for operation in routes.operations(self._parser.model)
-        )
+        return tuple(replace(operation, requires_api_key=secured) for operation in operations(self._parser.model))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
 import hmac
 import json
 import re
 import secrets
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,22 +18,43 @@ from pydantic.config import JsonDict
 
 from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
+from adapters.http.uploads import MAX_FILES, MessageUploads
 from gateway.configuration import ApiKey
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Join, Message
+from gateway.domain.visible_text import is_visible
 from gateway.ports.platform import Request, SyntheticMessage
-from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model
+from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
+from gateway.web.api.multipart import MAX_NAME_CHARS
 
 BYTES_PER_CHARACTER = 12
 """The most bytes that a character takes in JSON: two escapes of six."""
 OTHER_BYTES = 4096
 
+ONCE = "once_"
+"""How the id of a message begins that came without an Idempotency-Key."""
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MESSAGE = "What to say."
+ASSISTANT = (
+    "The name of the assistant to ask, from here on in this thread. Leave it out to ask the one of the thread, and in "
+    "a new thread the default one."
+)
+STREAM = "Answer with server-sent events while the reply is written."
+DATA_URL = r"^data:[\x21-\x2b\x2d-\x3a\x3c-\x7e]{0,100};base64,[A-Za-z0-9+/]*={0,2}$"
+"""www.rfc-editor.org/rfc/rfc2397, without parameters of the media type."""
+INLINE_BYTES = 7 * 2**20
+"""Of data URLs, which are in memory as a whole."""
 STORABLE_TEXT: JsonDict = {"pattern": STORABLE_PATTERN}
 VISIBLE_TEXT: JsonDict = {"pattern": VISIBLE_PATTERN}
 """What the API's documentation says of texts beside their length."""
+
+
+class InlineFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, json_schema_extra=STORABLE_TEXT), STORABLE]
+    data: Annotated[str, Field(pattern=DATA_URL, description="The content, as a data URL in base64.")]
 
 
 class ChatRequest(BaseModel):
@@ -45,19 +68,32 @@ class ChatRequest(BaseModel):
         None, description="Who says it, in your words."
     )
     assistant: Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=STORABLE_TEXT), STORABLE] | None = (
-        Field(
-            None,
-            description="The name of the assistant to ask, from here on in this thread. Leave it out to ask the one of "
-            "the thread, and in a new thread the default one.",
-        )
+        Field(None, description=ASSISTANT)
     )
-    stream: bool = Field(default=False, description="Answer with server-sent events while the reply is written.")
+    stream: bool = Field(default=False, description=STREAM)
+    files: Annotated[list[InlineFile], Field(max_length=MAX_FILES)] = Field(
+        [], description="Small files, some 5 MB together. Send larger ones as multipart/form-data."
+    )
+
+
+class ChatForm(BaseModel):
+    """The fields of a form, whose files come in parts of their own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: Annotated[str, Field(description=f"{MESSAGE} It may be empty if there are files.")] = ""
+    thread_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    user: Annotated[str, Field(max_length=200)] | None = None
+    assistant: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(None, description=ASSISTANT)
+    stream: bool = Field(default=False, description=STREAM)
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedChatRequest:
     message: Message
     stream: bool
+    inline: tuple[InlineFile, ...] = ()
+    """Files that are not stored yet."""
 
 
 class ChatRequestParser:
@@ -68,6 +104,8 @@ class ChatRequestParser:
     ) -> None:
         """``bound_keys``: returns those that are valid now besides the settings' keys."""
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
+        """Of a request without files."""
+        self._max_message_chars = max_message_chars
         self._join_seconds = settings.chat_join_seconds
         self._bound_keys = bound_keys
         # The settings have the bound keys as well, as they were at start.
@@ -124,11 +162,37 @@ class ChatRequestParser:
 
     def parse_for(self, owner: str, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks whose key was checked before. Raises MalformedRequest."""
-        if len(request.body) > self.max_body_bytes:
-            raise MalformedRequest(f"The body is larger than {self.max_body_bytes} bytes.", code="payload_too_large")
         body = read_model(self.model, request.headers.get("content-type", ""), request.body)
+        contents = [(file.name, file.data) for file in body.files]
+        message_id = message_id_of(owner, request.headers)
+        message = self._message(owner, request.headers, body, message_id, contents)
+        return ParsedChatRequest(message, body.stream, tuple(body.files))
+
+    def parse_form(
+        self, owner: str, headers: Mapping[str, str], fields: Mapping[str, str], uploads: MessageUploads
+    ) -> ParsedChatRequest:
+        """Returns what a form asks, whose files are stored. Raises MalformedRequest."""
+        form = validate(ChatForm, fields)
+        if not is_visible(form.message) and not uploads.received:
+            raise MalformedRequest("`message` must not be empty unless there are files.", code="empty_message")
+        if len(form.message) > self._max_message_chars:
+            explanation = f"`message` must have at most {self._max_message_chars} characters."
+            raise MalformedRequest(explanation, code="message_too_long")
+        contents = [(each.file.name, each.digest) for each in uploads.received]
+        message = self._message(owner, headers, form, uploads.message_id, contents)
+        return ParsedChatRequest(with_files(message, uploads), form.stream)
+
+    def _message(
+        self,
+        owner: str,
+        headers: Mapping[str, str],
+        body: ChatRequest | ChatForm,
+        message_id: str,
+        contents: Sequence[tuple[str, str]],
+    ) -> Message:
+        """``contents``: names of the files, and what differs between two contents."""
         key = ConversationKey(NAME, workspace=owner, channel=body.thread_id or f"thr_{secrets.token_hex(12)}")
-        message_id, address = _identity(owner, request.headers.get("idempotency-key"), body)
+        address = {} if message_id.startswith(ONCE) else {"digest": _content_digest(body, contents)}
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
@@ -139,7 +203,32 @@ class ChatRequestParser:
             allowed = tuple(self._bound.get(owner, ()))
             message = replace(message, assistant=body.assistant or "", allowed_assistants=allowed)
         caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
-        return ParsedChatRequest(replace(message, traceparent=_trace(request.headers), caller=caller), body.stream)
+        return replace(message, traceparent=_trace(headers), caller=caller)
+
+
+def message_id_of(owner: str, headers: Mapping[str, str]) -> str:
+    """Returns the id of a request's message: the same for the same Idempotency-Key. Raises MalformedRequest."""
+    key = headers.get("idempotency-key")
+    if key is None:
+        return f"{ONCE}{secrets.token_hex(12)}"
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        message = "An Idempotency-Key has 1 to 255 printable ASCII characters."
+        raise MalformedRequest(message, code="invalid_field")
+    return f"key_{_digest(f'{owner} {key}')}"
+
+
+def with_files(message: Message, uploads: MessageUploads) -> Message:
+    """Returns the message with the files that are stored."""
+    return replace(message, files=tuple(each.file for each in uploads.received))
+
+
+def content_of(file: InlineFile) -> tuple[str, bytes]:
+    """Returns the media type and the content of a data URL. Raises MalformedRequest."""
+    head, _, encoded = file.data.partition(",")
+    try:
+        return head.removeprefix("data:").removesuffix(";base64"), b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise MalformedRequest(f"`files`: the data of {file.name} is not base64.", code="invalid_field") from None
 
 
 def _request_model(max_message_chars: int) -> type[ChatRequest]:
@@ -151,15 +240,10 @@ def _owner(key: bytes) -> str:
     return sha256(key).hexdigest()[:32]
 
 
-def _identity(owner: str, key: str | None, body: ChatRequest) -> tuple[str, dict[str, str]]:
-    """Returns a message's id, and the digest stored with it to recognise a repetition. Raises MalformedRequest."""
-    if key is None:
-        return f"once_{secrets.token_hex(12)}", {}
-    if not IDEMPOTENCY_KEY.fullmatch(key):
-        message = "An Idempotency-Key has 1 to 255 printable ASCII characters."
-        raise MalformedRequest(message, code="invalid_field")
-    content = json.dumps([body.message, body.thread_id, body.user, *filter(None, [body.assistant])])
-    return f"key_{_digest(f'{owner} {key}')}", {"digest": _digest(content)}
+def _content_digest(body: ChatRequest | ChatForm, contents: Sequence[tuple[str, str]]) -> str:
+    """Returns what differs between two requests with the same Idempotency-Key."""
+    said = [body.message, body.thread_id, body.user, *filter(None, [body.assistant])]
+    return _digest(json.dumps([*said, *contents]))
 
 
 def _trace(headers: Mapping[str, str]) -> str:

@@ -1,38 +1,50 @@
-"""The routes of /chat and their OpenAPI descriptions."""
+"""The routes of /chat."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from adapters.http.caller import caller_name
-from adapters.http.chat_request import ChatRequest, ChatRequestParser, ParsedChatRequest
+from adapters.http.chat_request import (
+    INLINE_BYTES,
+    ChatRequestParser,
+    ParsedChatRequest,
+    content_of,
+    message_id_of,
+    with_files,
+)
+from adapters.http.operations import Rating
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
-from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.domain.models import Conversation, ConversationKey, Feedback, Turn, TurnId
+from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
+from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.models import Conversation, ConversationKey, Feedback, File, Message, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request
+from gateway.ports.uploads import Uploads
 from gateway.web.api import views
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.json_body import read_model
-from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
+from gateway.web.api.multipart import FORM, file_name
+from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
 PREFIX = "/chat"
 MAX_RATING_BYTES = 1024
+MAX_LARGE_BODIES = 8
+"""Bodies with files in JSON that are in memory at the same time, of one process."""
 UNNAMED_AUTHOR = "caller"
 """Who rates a reply to a message that named no `user`."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
@@ -41,12 +53,6 @@ STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
-
-
-class Rating(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    value: Literal["good", "bad"]
 
 
 def api(views: ChatRoutes, operations: Sequence[Operation]) -> Api:
@@ -70,14 +76,14 @@ class ChatRoutes:
     read_limit: CallLimit
     waiters: WaiterRegistry
     inbox: AsyncInbox
+    uploads: Uploads
+    upload_limits: UploadLimits
     ping_seconds: float
+    large_bodies: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_LARGE_BODIES))
 
     async def chat(self, request: HttpRequest) -> HttpResponse:
         owner, network = self.parser.owner(request.headers), self._network(request)  # before the body is read
-        asked = self.parser.parse_for(
-            owner, Request(request.headers, await request.read_body(self.parser.max_body_bytes))
-        )
-        await self._check_limit(owner or network)
+        asked = await self._read(request, owner, network)
         asked = replace(asked, message=replace(asked.message, caller=caller_name(owner, network)))
         if "respond-async" in _listed(request.headers.get("prefer", "")):
             return await self._later(asked)
@@ -86,6 +92,76 @@ class ChatRoutes:
         with ExitStack() as leaving:
             accepted, updates = await self._wait(request, asked, leaving, watches=False)
             return json_response(*await views.wait_for_result(accepted.turn, updates))
+
+    async def _read(self, request: HttpRequest, owner: str, network: str) -> ParsedChatRequest:
+        """Reads a message, and stores the files that come with it."""
+        if request.headers.get("content-type", "").lower().startswith(FORM):
+            await self._check_limit(owner or network)
+            return await self._read_form(request, owner)
+        async with self._room_for(request) as max_bytes:
+            body = await request.read_body(max_bytes)
+            asked = self.parser.parse_for(owner, Request(request.headers, body))
+            await self._check_limit(owner or network)
+            return await self._store_inline(asked) if asked.inline else asked
+
+    @asynccontextmanager
+    async def _room_for(self, request: HttpRequest) -> AsyncIterator[int]:
+        """Gives the largest body that may be read into memory: one with files is, while few others are.
+
+        Raises Overloaded.
+        """
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal() or int(length) <= self.parser.max_body_bytes:
+            yield self.parser.max_body_bytes
+            return
+        if self.large_bodies.locked():
+            raise Overloaded("Too many requests with files at once. Try again, or send multipart/form-data.")
+        async with self.large_bodies:
+            yield self.parser.max_body_bytes + INLINE_BYTES
+
+    async def _store_inline(self, asked: ParsedChatRequest) -> ParsedChatRequest:
+        async with self._receiving(asked.message.message_id) as uploads:
+            for file in asked.inline:
+                await uploads.receive(file_name(file.name), *content_of(file))
+            return replace(asked, message=with_files(asked.message, uploads), inline=())
+
+    async def _read_form(self, request: HttpRequest, owner: str) -> ParsedChatRequest:
+        async with self._receiving(message_id_of(owner, request.headers)) as uploads:
+            pieces = request.body_pieces(self.upload_limits.max_message + self.parser.max_body_bytes)
+            form = read_form(pieces, request.headers["content-type"], uploads, self.parser.max_body_bytes)
+            return self.parser.parse_form(owner, request.headers, await form, uploads)
+
+    @asynccontextmanager
+    async def _receiving(self, message_id: str) -> AsyncIterator[MessageUploads]:
+        """Discards what was stored if the request turns out to be wrong, or breaks off."""
+        uploads = MessageUploads(self.uploads, self.upload_limits, message_id)
+        try:
+            yield uploads
+        except BaseException:
+            await uploads.discard()
+            raise
+
+    async def show_file(self, request: HttpRequest) -> HttpResponse:
+        """Sends a file of a reply: a download, whatever it is, so that nothing in it runs on a page of this site."""
+        turn_id, _, number = request.path_values["file_id"].rpartition(".")
+        turn = await self._find_turn(turn_id, self._reader(request))
+        if not number.isdecimal() or int(number) >= len(turn.reply_files):
+            raise TurnNotFound("There is no such file.")
+        file = turn.reply_files[int(number)]
+        content = self._content(turn, file)
+        first = await anext(content, b"")  # whatever is wrong shows now
+        name = quote(file.name, safe="")
+        headers = {
+            "Content-Type": file.media_type or "application/octet-stream",
+            "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
+        return HttpResponse(headers=headers, stream=_after(first, content))
+
+    async def _content(self, turn: Turn, file: File) -> AsyncIterator[bytes]:
+        async with self.inbox.read_file(turn, file) as content:
+            async for piece in content.pieces():
+                yield piece
 
     async def show_turn(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
@@ -177,20 +253,28 @@ class ChatRoutes:
     async def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> AcceptResult:
         message = asked.message
         try:
-            accepted = await self.inbox.accept(message, turn)
-        except ThreadNotFound:
-            if message.may_start_conversation:
-                raise
-            located = await self._resolve(
-                message.key, next(filter(None, (message.assistant, *message.allowed_assistants)), "")
-            )
-            accepted = await self.inbox.accept(replace(message, key=located.key), turn)
+            accepted = await self._record(message, turn)
+        except BaseException:
+            await delete_files(self.uploads, message.files)
+            raise
         recorded = accepted.turn.message
+        if are_unused(message.files, recorded.files):
+            await delete_files(self.uploads, message.files)
         is_own = recorded.message_id == message.message_id  # else the message is a part of another one's turn
         if is_own and recorded.address.get("digest") != message.address.get("digest"):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new message."
             raise Conflict(explanation, code="idempotency_conflict")
         return accepted
+
+    async def _record(self, message: Message, turn: TurnId) -> AcceptResult:
+        try:
+            return await self.inbox.accept(message, turn)
+        except ThreadNotFound:
+            if message.may_start_conversation:
+                raise
+            asked = next(filter(None, (message.assistant, *message.allowed_assistants)), "")
+            located = await self._resolve(message.key, asked)
+            return await self.inbox.accept(replace(message, key=located.key), turn)
 
     async def _turn(self, request: HttpRequest) -> Turn:
         """Returns the caller's own turn. Raises Unauthenticated, Overloaded, TurnNotFound."""
@@ -225,6 +309,12 @@ class ChatRoutes:
         return network_of(client_ip(request.peer, forwarded_for, self.settings.trusted_proxies))
 
 
+async def _after(first: bytes, following: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in following:
+        yield piece
+
+
 async def _only(turn: Turn) -> AsyncIterator[Turn]:
     yield turn
 
@@ -249,49 +339,3 @@ def _prefers_stream(accept: str) -> bool:
         return False
     wanted = parse_accept_header(accept, MIMEAccept)
     return wanted[views.EVENT_STREAM] > wanted["application/json"]
-
-
-# ---------------------------------------------------------------- their description
-
-SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
-events while it is written."""
-STREAMED = """Events, each with JSON data: `turn` first; `delta` and `tool` while the reply is written; at the end one
-`done` (as without streaming) or `error` (as any error)."""
-WATCHED = """As `POST /chat` streams it, if `Accept` asks for events: the text so far first, then what follows. So a
-stream that broke is continued; its text replaces what came before."""
-HEADERS = (
-    ParameterDoc(
-        "Idempotency-Key",
-        "The same key again returns the same turn, never a second one. Printable ASCII, space around it left out.",
-        pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
-        max_length=255,
-    ),
-    ParameterDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
-)
-RATE = "Rate a reply. A newer rating of the same author replaces the older one."
-BEFORE = ParameterDoc("before", "A turn of the thread: only messages before it.", "query")
-TURN, THREAD = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>"
-
-
-def operations(request: type[ChatRequest]) -> Sequence[Operation]:
-    """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
-    replies = {
-        200: ResponseDoc("The reply.", views.TurnReply, views.EVENTS, STREAMED),
-        202: ResponseDoc("The turn, begun.", views.TurnAccepted),
-    }
-    problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
-    rated = (400, 401, 404, 408, 413, 415, 429, 503)
-    kept = (401, 404, 429, 502, 503, 504)
-    watched = ResponseDoc("The turn.", views.TurnView, views.EVENTS, WATCHED)
-    turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
-    read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
-A thread that only the backend knows is adopted by the name it has there."""
-    forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
-    return (
-        Operation("chat", "POST", "/chat", SAY, replies, problems, request, HEADERS),
-        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: watched}, (401, 404, 429, 503)),
-        Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
-        Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),
-        Operation("show_thread", "GET", THREAD, read, {200: thread}, kept, parameters=(BEFORE,)),
-        Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
-    )

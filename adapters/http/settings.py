@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
-from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.setting_values import JoinSeconds, OwnKey
 from gateway.settings import EnvironmentSettings
@@ -38,6 +38,8 @@ class HttpSettings(EnvironmentSettings):
     unless several keys are set."""
     chat_reads_per_minute: NonNegativeInt = 600
     """How often each caller may look at, cancel or forget turns and threads, counted in each process; 0: no limit."""
+    chat_max_file_bytes: PositiveInt = 20_000_000
+    """The largest file that a caller may send, in bytes."""
     trusted_proxies: NonNegativeInt = 0
     """How many of your own proxies add to ``X-Forwarded-For`` and ``X-Forwarded-Proto``; 0: clients connect
     directly."""

@@ -13,6 +13,7 @@ from adapters.base.inbound import Inbound
 from adapters.slack import files, formatter, setup_check
 from adapters.slack.api_client import SlackClient
 from adapters.slack.context_reader import ContextReader
+from adapters.slack.destination import destination
 from adapters.slack.dry_run import dry_run
 from adapters.slack.event_parser import EventParser
 from adapters.slack.identities import Identities
@@ -27,9 +28,9 @@ from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Attachment, MessageKind, Turn
+from gateway.domain.models import Attachment, ConversationKey, MessageKind, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext, TurnLoader
+from gateway.ports.platform import DeliveryContext, Destination, TurnLoader
 from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -44,6 +45,9 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
         super().__init__(client)
         self._workspaces = workspaces
         self._settings = settings
+
+    def destination(self, place: ConversationKey) -> Destination:
+        return destination(place, self._settings.slack_scope)
 
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> SlackReply:
         again = not outbox.first_attempt  # an earlier process may have posted, and set the status
@@ -72,7 +76,8 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
 
     def formatted(self, turn: Turn) -> list[OutgoingMessage]:
         *others, last = formatter.pieces(turn.reply) or [""]
-        asks = self._settings.slack_feedback and turn.message.kind is MessageKind.PROMPT
+        asked = turn.message.kind is MessageKind.PROMPT and not turn.is_pushed_text
+        asks = self._settings.slack_feedback and asked
         below = (formatter.feedback_block(turn.id),) if asks else ()
         return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)] if last else []
 

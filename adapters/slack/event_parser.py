@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from slack_sdk.signature import SignatureVerifier
 
+from adapters.base import text_input as base_text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
@@ -125,7 +126,7 @@ class EventParser:
             return None
         text, files = _text(event, team), _files(event)
         kind = MessageKind.PROMPT if files else text_input.kind_of(text)
-        if kind is MessageKind.RESET and not addressed:
+        if kind in (MessageKind.RESET, MessageKind.CHOOSE) and not addressed:
             kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
         stops, answers = kind is MessageKind.STOP, text_input.may_answer(text)
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
@@ -213,20 +214,22 @@ class EventParser:
 
     def _command(self, form: Fields) -> ParsedUpdate:
         """A command names no thread: docs.slack.dev/interactivity/implementing-slash-commands"""
-        name = text_in(form, "command").replace("-", "/").rpartition("/")[2]
-        if "reset" not in {name.lower(), text_in(form, "text").strip().lower()}:
+        name = text_in(form, "command").replace("-", "/").rpartition("/")[2].lower()
+        said = text_in(form, "text").strip()
+        asked = f"/{name} {said}".strip() if name in base_text_input.CHOICES else f"/{said}"
+        chooses = base_text_input.bare_kind(asked) is MessageKind.CHOOSE
+        if not chooses and "reset" not in {name, said.lower()}:
             return ephemeral(replies.HELP.format(scope=replies.REMEMBERED[self._scope]))
         if self._scope == "topic":
-            return ephemeral(replies.RESET_IN_THREADS)
+            return ephemeral(replies.CHOOSE_IN_THREADS if chooses else replies.RESET_IN_THREADS)
         team = TeamContext(id_of(form, "team_id"), id_of(form, "enterprise_id"))
         channel, user, trigger = (id_of(form, name) for name in ("channel_id", "user_id", "trigger_id"))
         if not (team.team_id and channel and user and trigger):
             return ParsedUpdate()
         context = MessageContext(channel, user, is_direct(channel, None), kind="command")
         key, address = self._key(team, context), self._address(team, context)
-        return ParsedUpdate(
-            (Message(key, f"{team.team_id}:command:{trigger}", "reset", user, address, MessageKind.RESET),)
-        )
+        text, kind = (asked, MessageKind.CHOOSE) if chooses else ("reset", MessageKind.RESET)
+        return ParsedUpdate((Message(key, f"{team.team_id}:command:{trigger}", text, user, address, kind),))
 
     def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
         topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""

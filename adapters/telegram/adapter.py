@@ -10,6 +10,7 @@ from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
 from adapters.telegram import files, formatter, setup_check
 from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.destination import destination
 from adapters.telegram.dry_run import dry_run
 from adapters.telegram.formatter import FormattedText
 from adapters.telegram.message_entities import BotIdentity
@@ -21,9 +22,9 @@ from adapters.telegram.reply_target import NAME, TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
-from gateway.domain.models import Attachment, Turn
+from gateway.domain.models import Attachment, ConversationKey, Turn
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext
+from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -37,6 +38,9 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramWriter, TelegramMessage
     def __init__(self, client: TelegramClient, settings: TelegramSettings) -> None:
         super().__init__(client)
         self._settings = settings
+
+    def destination(self, place: ConversationKey) -> Destination:
+        return destination(place, self._client.bot_id, self._settings.telegram_scope)
 
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> TelegramReply:  # noqa: ARG002  # what is saved says it all
         return TelegramReply(first_chat=TelegramTarget.of(turn.message.address).chat)

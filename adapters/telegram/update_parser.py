@@ -146,6 +146,8 @@ class UpdateParser:
                 yield replace(base, kind=MessageKind.RESET, may_start_conversation=self._is_addressed(context, parsed))
                 if parsed.command and parsed.command.rest:
                     yield replace(base, message_id=f"{message_id}:asked", text=parsed.command.rest)
+            case MessageKind.CHOOSE:
+                yield replace(base, kind=MessageKind.CHOOSE, text=text_input.question(parsed.command, parsed.own, ""))
             case MessageKind.PROMPT:
                 piece, join, wait = context.message if _album(parsed) else "", *self._join(context, parsed)
                 said, files = parsed.text(self._help), (*parsed.files, *parsed.replied_to_files)

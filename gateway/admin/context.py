@@ -9,6 +9,7 @@ from gateway.admin.settings import AdminSettings
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
+from gateway.ports.schedules import Schedules
 from gateway.ports.store import Store
 
 RunChecks = Callable[[], Mapping[str, Sequence[CheckResult]]]
@@ -31,5 +32,6 @@ class AdminContext:
     """The backend's name, as in the results of ``checks``."""
     assets: str
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
+    schedules: Schedules
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""

@@ -77,6 +77,9 @@ class OfflineBackend:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
         return None
 
+    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+        """Does nothing: every run gets the history."""
+
     async def delete_thread(self, thread_id: ThreadId) -> None:
         """Does nothing: no data is stored."""
 
@@ -95,7 +98,7 @@ def compose_reply(message: Message, history: Sequence[Exchange]) -> str:
         said = f"{said} You attached {names}, which I cannot look at.".lstrip()
     if not history:
         return f"{said}\n\n{EXPLANATION}"
-    first, last = _excerpt(history[0].text), _excerpt(history[-1].text)
+    first, last = (_excerpt(each.text or each.reply) for each in (history[0], history[-1]))
     seen = f"This is message {len(history) + 1} of our conversation."
     if len(history) == 1:
         return f"{said}\n\n{seen} Before it you said: {last}"

@@ -12,13 +12,14 @@ from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
 from gateway.app import open_gateway, open_store, platforms
-from gateway.cli import config, explain, init, reload, settings_table, turns
+from gateway.cli import config, explain, init, push, reload, settings_table, turns
 from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter
+from gateway.push.messages import PushMessages
 from gateway.tools import ToolBox
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
@@ -29,6 +30,7 @@ def commands() -> Sequence[click.Command]:
     return (
         console.command(_open_console, run_once),
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
+        *push.commands(_open_push_context),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
         config.command(),
@@ -75,6 +77,22 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_queue=settings.max_queue,
             max_queue_per_platform=settings.max_queue_per_platform,
             max_caller_share=settings.max_caller_share,
+        )
+
+
+@contextmanager
+def _open_push_context() -> Iterator[push.PushContext]:
+    """Opens what the commands need that push messages. Raises SettingsError, StoreUnavailable."""
+    settings = load_settings(quiet=True)
+    with _open_admin_store() as store:
+        yield push.PushContext(
+            messages=PushMessages(platforms(settings, store)),
+            store=store,
+            schedules=store.schedules,
+            now=store.now(),
+            max_prompt_chars=settings.max_message_chars,
+            max_text_chars=settings.max_reply_chars,
+            max_backlog=settings.max_backlog,
         )
 
 

@@ -26,6 +26,10 @@ Address = Mapping[str, str]
 """Where a reply is sent. Opaque: only the adapter that created it interprets it."""
 
 
+PUSHED = "push "
+"""How ``Message.caller`` begins for what no person wrote: a program, a schedule or an operator pushed it in."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConversationKey:
     """Identifies a conversation on its platform: one key, one thread. Unused fields are empty."""
@@ -156,7 +160,10 @@ class Message:
     """How many turns of its author the conversation may have had in a day; beyond that it is dropped, so that two bots
     cannot answer each other for ever. 0: no limit. Not stored."""
     caller: str = ""
-    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty."""
+    """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty. It begins
+    with PUSHED for what no person wrote."""
+    given_reply: str = ""
+    """The reply to deliver as it is, so that no assistant is asked. Stored as the turn's reply."""
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
@@ -189,6 +196,11 @@ class Message:
     def text_with_attachments(self) -> str:
         """Returns the message as the assistant reads it, and as it appears in a thread's history."""
         return self.own_text if self.context is None else self.context.render(self.own_text)
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether no person wrote it: see ``caller``."""
+        return self.caller.startswith(PUSHED)
 
     @property
     def speaker(self) -> str:
@@ -368,6 +380,11 @@ class Turn:
     """Why it waits, or last waited, in the table."""
     assistant: str = DEFAULT_ASSISTANT
     """The name of the assistant that is asked. Decided when the turn is recorded."""
+
+    @property
+    def is_pushed_text(self) -> bool:
+        """Whether its reply was given with it: no assistant wrote it, and nobody asked for it."""
+        return self.message.is_pushed and not self.message.text
 
     @property
     def is_parked(self) -> bool:

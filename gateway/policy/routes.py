@@ -109,7 +109,7 @@ class AssistantRouter:
 def asked_name(command: str) -> str:
     """Returns the name behind a command such as ``/assistant support``; "" if there is none."""
     _, _, name = command.strip().partition(" ")
-    return name.strip()
+    return name.strip().rstrip(".!")
 
 
 def _chosen(configuration: Configuration, asked: str, names: Collection[str]) -> str:

@@ -94,6 +94,10 @@ class Assistant(Protocol):
         """Returns the newest 100 exchanges of a thread created elsewhere, oldest first. None: no such thread."""
         ...
 
+    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+        """Adds a turn's reply, which no run wrote, to a thread as the assistant's. Called again, it adds nothing."""
+        ...
+
     async def delete_thread(self, thread_id: ThreadId) -> None:
         """Deletes a thread at the backend; no error if it does not exist."""
         ...

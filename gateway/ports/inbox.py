@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.models import (
+    Content,
     Conversation,
     ConversationKey,
+    File,
     Message,
     Turn,
     TurnId,
@@ -80,6 +83,13 @@ class AsyncInbox(Protocol):
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
         """Cancels a turn, whichever process works on it. Raises TurnNotFound; Conflict when it has another outcome."""
+        ...
+
+    def read_file(self, turn: Turn, file: File) -> AbstractAsyncContextManager[Content]:
+        """Gives the content of a file that the turn's assistant created until the context ends.
+
+        Raises AssistantError; DeliveryError with ``retry_after`` as long as the process has no room for it.
+        """
         ...
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:

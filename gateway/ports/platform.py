@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.domain.context import ChatContext
 from gateway.domain.models import (
+    Address,
     Attachment,
     ChannelMigrated,
     Content,
+    ConversationKey,
     Feedback,
     File,
     Message,
@@ -239,6 +241,27 @@ class FetchesContext(Protocol):
         Called by the worker before the assistant is asked, until something is returned, which is stored with the turn.
         What the platform refuses is left out, and the context says so. ``before``: loads the conversation's turns
         before this one. Raises NotForUs; DeliveryError if no reply could be delivered, whatever it says; LeaseLost.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where to push a message, and in which conversation it is remembered."""
+
+    key: ConversationKey
+    address: Address
+
+
+@runtime_checkable
+class Addressable(Protocol):
+    """An adapter that can write to a channel in which nobody has written to it."""
+
+    def destination(self, place: ConversationKey) -> Destination:
+        """Returns the conversation that a channel, or a topic of it, belongs to, and the address of a reply there.
+
+        ``place`` names workspace, channel and topic as their platform does; its user is not read. No I/O. Raises
+        MalformedRequest, which says what is wrong with a name.
         """
         ...
 

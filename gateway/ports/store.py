@@ -361,6 +361,16 @@ class Store(KeyValueStore, Protocol):
         """
         ...
 
+    def enqueue_answered(
+        self, message: Message, turn_id: TurnId, max_backlog: int = 100, route: AssistantRoute = DEFAULT_ROUTE
+    ) -> EnqueueResult:
+        """Commits a message with its ``given_reply`` as an answered turn, so that the reply is delivered in order.
+
+        A known message id is no error: its turn is the result. Raises Overloaded when ``max_backlog`` turns of the
+        conversation are unfinished.
+        """
+        ...
+
     def enqueue_failed(
         self, message: Message, turn_id: TurnId, failure: Failure, route: AssistantRoute = DEFAULT_ROUTE
     ) -> Turn | None:

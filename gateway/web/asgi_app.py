@@ -49,13 +49,14 @@ def create_app(
     pages: Iterable[flask.Blueprint] = (),
     operations: Sequence[Operation] = (),
     *,
+    apis: Sequence[Api] = (),
     trusted_proxies: int = 0,
     readiness_cache_seconds: float = health.READINESS_CACHE_SECONDS,
 ) -> WebApp:
     """Builds the web application of a process.
 
     ``pages``: routes in Flask beside those of the adapters. ``operations``: the documentation of those that are for
-    programs. ``trusted_proxies``: see ``client_ip``.
+    programs, and of ``apis``: native routes beside those of the adapters. ``trusted_proxies``: see ``client_ip``.
     """
     adapters = tuple(adapters)
     described = [each for adapter in adapters if isinstance(adapter, HasOperations) for each in adapter.operations()]
@@ -63,7 +64,7 @@ def create_app(
     webhooks = [each for adapter in adapters if isinstance(adapter, HasWebhooks) for each in adapter.webhooks(inbox)]
     return WebApp(
         [*map(_webhook_route, webhooks), *health.routes(readiness, readiness_cache_seconds)],
-        [adapter.api(inbox) for adapter in adapters if isinstance(adapter, HasApi)],
+        [*(adapter.api(inbox) for adapter in adapters if isinstance(adapter, HasApi)), *apis],
         flask_app.create_app([*own_pages, *pages], (*described, *operations, *health.OPERATIONS)),
         RefusalLimit(trusted_proxies),
     )
@@ -188,7 +189,8 @@ async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: 
         await send({"type": "http.response.start", "status": response.status, "headers": raw})
         if response.stream is not None:
             async for part in response.stream:
-                await send({"type": "http.response.body", "body": part.encode(), "more_body": True})
+                content = part if isinstance(part, bytes) else part.encode()
+                await send({"type": "http.response.body", "body": content, "more_body": True})
         await send({"type": "http.response.body", "body": response.body})
 
 

@@ -67,6 +67,8 @@ PARK_FROM_SECONDS = 1.0
 """A shorter wait for the assistant's server is spent in memory."""
 LOOK_UP_SECONDS = 20.0
 """How long the end of a cancelled run is waited for, to learn what it used."""
+REMEMBER_SECONDS = 20.0
+"""How long it may take to add a pushed text to a thread."""
 
 TOO_LONG = "at MAX_REPLY_CHARS"
 
@@ -144,6 +146,24 @@ class AssistantRunner:
             return attachments
 
         return loaded
+
+    async def remember(self, lease_guard: LeaseGuard) -> None:
+        """Adds the text that the lease's turn has brought to the conversation's thread, so that the assistant knows it.
+
+        A thread that does not take it is detached: the next turn opens one with all that was said, this text included.
+        Raises LeaseLost.
+        """
+        conversation, turn = lease_guard.claim.conversation, lease_guard.claim.turn
+        thread = conversation.thread_id
+        if thread is None or not conversation.has_thread_of(self._name, self._assistant.name):
+            return  # the next turn opens a thread anyway
+        await lease_guard.assert_held()
+        try:
+            async with asyncio.timeout(REMEMBER_SECONDS):
+                await self._assistant.remember(turn, thread)
+        except (AssistantError, TimeoutError) as exc:
+            log.warning("a pushed text was not added to the thread; the next turn opens another", error=str(exc))
+            await set_thread(lease_guard, None)
 
     # ------------------------------------------------------------ usage
 

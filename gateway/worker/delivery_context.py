@@ -14,6 +14,7 @@ from gateway.domain.models import Content, File
 from gateway.ports.store import Rate, SetPostedMessages
 from gateway.worker.assistants import Assistants
 
+ASSISTANT_IS_GONE = "the assistant that made the file is not set up any more"
 MAX_FILE_BYTES = 50 * 2**20
 """Of a file that the assistant made. No backend returns more of one."""
 
@@ -62,7 +63,7 @@ class WorkerDeliveryContext:
         await self.commit()
         with self._assistants.using(self._lease_guard.claim.turn.assistant) as running:
             if running is None:
-                raise AssistantRefused("the assistant that made the file is not set up any more", code="file_gone")
+                raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
             async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
                 yield content
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
+from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
-from gateway.domain.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
     AssistantThread,
     ChannelMigrated,
+    Content,
     Conversation,
     ConversationKey,
     Failure,
     Feedback,
+    File,
     Message,
     MessageDeleted,
     MessageEdited,
@@ -38,6 +41,7 @@ from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
 from gateway.ports.store import Store
 from gateway.worker.assistants import Assistants
+from gateway.worker.delivery_context import ASSISTANT_IS_GONE, MAX_FILE_BYTES
 from gateway.worker.early_items import EarlyItems
 from gateway.worker.worker_handle import WorkerHandle
 
@@ -60,7 +64,7 @@ log = logs.get_logger(__name__)
 class StoreInbox:
     """Implements ``gateway.ports.inbox.AsyncInbox``. Messages that arrive together are committed together."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what messages pass through
         self,
         store: AsyncStore,
         assistants: Assistants,
@@ -69,6 +73,7 @@ class StoreInbox:
         backpressure: Backpressure,
         metrics: Metrics,
         tracing: Tracing,
+        spool: FileSpool,
         *,
         max_backlog: int,
     ) -> None:
@@ -81,6 +86,7 @@ class StoreInbox:
         self._backpressure = backpressure
         self._metrics = metrics
         self._tracing = tracing
+        self._spool = spool
         self._max_backlog = max_backlog
         self._early_items = EarlyItems()
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
@@ -108,6 +114,8 @@ class StoreInbox:
         if message.debounce_seconds and (recorded.is_new or recorded.is_joined):
             self._worker.wake_up(message.debounce_seconds)
         if recorded.is_new:
+            if message.given_reply:
+                self._worker.wake_up()
             self._metrics.accepted(turn)
             log.info("message recorded", turn=turn.id, seq=turn.seq)
         elif recorded.is_joined:
@@ -119,9 +127,12 @@ class StoreInbox:
         return AcceptResult(turn, recorded.is_new, claimed_here, recorded.is_joined)
 
     async def _enqueue(self, arrival: Arrival) -> EnqueueResult:
-        message = arrival[0]
+        message, turn_id, route = arrival
         try:
             self._backpressure.admit(message)
+            if message.given_reply:
+                most = self._max_backlog
+                return await self._store.read(lambda store: store.enqueue_answered(message, turn_id, most, route))
             return await self._arrivals.add(arrival)
         except Overloaded as exc:
             # A message that was recorded before is not rejected when it is sent again.
@@ -280,6 +291,14 @@ class StoreInbox:
         self._worker.interrupt_turn(turn_id)
         log.info("turn cancelled", turn=turn_id)
         return found
+
+    @asynccontextmanager
+    async def read_file(self, turn: Turn, file: File) -> AsyncIterator[Content]:
+        with self._assistants.using(turn.assistant) as running:
+            if running is None:
+                raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
+            async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
+                yield content
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         turns = await self.transcript(conversation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from gateway import logs
@@ -17,6 +17,7 @@ DEPTH_REFRESH_SECONDS = 1.0
 CLOCK_REPAIR_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
 ABANDONED_SECONDS = 30.0
+SCHEDULE_SECONDS = 1.0
 RETENTION_LOCK = "clear up"
 """The name of the lock by which only one process at a time applies the retention."""
 
@@ -32,15 +33,18 @@ class Maintenance:
         backpressure: Backpressure,
         retention: Callable[[Callable[[], bool]], object],
         abandoned_turns: AbandonedTurns,
+        run_schedules: Callable[[], Awaitable[object]],
+        *,
         owner: str,
     ) -> None:
         """``retention``: called in a database thread, by one process at a time, with a function that returns whether it
-        may continue.
+        may continue. ``run_schedules``: makes turns of the schedules that are due.
         """
         self._store = store
         self._backpressure = backpressure
         self._retention = retention
         self._abandoned_turns = abandoned_turns
+        self._run_schedules = run_schedules
         self._owner = owner
         self._stopped = False
 
@@ -53,6 +57,7 @@ class Maintenance:
                     (self._repair_clock_skew, CLOCK_REPAIR_SECONDS, "clock skew not repaired"),
                     (self._apply_retention, RETENTION_SECONDS, "retention not applied"),
                     (self._abandoned_turns.settle, ABANDONED_SECONDS, "abandoned turns not charged"),
+                    (self._run_schedules, SCHEDULE_SECONDS, "schedules not looked at"),
                 ):
                     group.create_task(repeat(job, problem, partial(asyncio.sleep, seconds)))
         finally:

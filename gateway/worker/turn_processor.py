@@ -146,6 +146,8 @@ class TurnProcessor:
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             failure = await self._delivery.deliver(task.lease_guard, turn, context)
+            if turn.is_pushed_text and failure is None:
+                await self._remember(task.lease_guard)
         task.is_finishing, since = True, lease_clock()
         write = partial(FinishTurn, failure=failure, claim_next=may_claim_next(), posted_messages=context.unsaved)
         next_claim = cast("Claim | None", await task.lease_guard.write(write))
@@ -182,6 +184,12 @@ class TurnProcessor:
         await cancel_all(tuple(self._background_tasks))
 
     # ------------------------------------------------------------ running
+
+    async def _remember(self, lease_guard: LeaseGuard) -> None:
+        """Adds a pushed text, once it is delivered, to what the conversation's assistant knows. Raises LeaseLost."""
+        with self._assistants.using(lease_guard.claim.conversation.assistant) as running:
+            if running is not None:
+                await running.runner.remember(lease_guard)
 
     async def _answer(self, work: ConversationTask, context: WorkerDeliveryContext) -> Turn | None:
         """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored.

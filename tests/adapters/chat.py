@@ -20,6 +20,7 @@ from gateway.web.asgi_app import create_app
 from tests.adapters.app_client import AppClient
 from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, Script, ScriptGate, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
+from tests.fakes.uploads import FakeUploads
 
 KEYS = "key-one, key-two"
 
@@ -56,8 +57,14 @@ class Chat:
         **others: Any,
     ) -> None:
         known = settings(keys=keys, **others)
+        self.uploads = FakeUploads()
         self.adapter = HttpAdapter(
-            known, buckets or FakeTokenBuckets(), max_message_chars=1000, max_waiting=max_waiting, ping_seconds=0.05
+            known,
+            buckets or FakeTokenBuckets(),
+            self.uploads,
+            max_message_chars=1000,
+            max_waiting=max_waiting,
+            ping_seconds=0.05,
         )
         self.inbox = FakeInbox(self.adapter, script)
         self.app = create_app(

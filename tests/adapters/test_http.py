@@ -26,6 +26,7 @@ from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, 
 from tests.contracts.adapter import TEXT, AdapterContract
 from tests.fakes.inbox import InboxStep, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
+from tests.fakes.uploads import FakeUploads
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,9 @@ def chat() -> Iterator[Chat]:
 class TestHttp(AdapterContract):
     @pytest.fixture
     def adapter(self) -> Adapter:
-        return HttpAdapter(settings(keys=KEYS), FakeTokenBuckets(), max_message_chars=1000, max_waiting=100)
+        return HttpAdapter(
+            settings(keys=KEYS), FakeTokenBuckets(), FakeUploads(), max_message_chars=1000, max_waiting=100
+        )
 
     def said(self, text: str, mark: str) -> Request:
         request = self.genuine(json.dumps({"message": text, "user": "ann"}).encode())
@@ -71,7 +74,7 @@ class TestHttp(AdapterContract):
 
 def test_a_reply_comes_with_its_thread_and_its_turn(chat: Chat) -> None:
     reply = chat.say("hello")
-    assert set(reply) == {"response", "thread_id", "turn_id"}
+    assert set(reply) == {"response", "thread_id", "turn_id", "assistant", "files"}
     assert reply["response"] == "You said: hello"
     assert re.fullmatch(r"thr_[0-9a-f]{24}", reply["thread_id"])
 
@@ -161,9 +164,11 @@ def test_a_turn_can_be_looked_up(chat: Chat) -> None:
     del view["delivered_at"]
     assert view == {
         "turn_id": reply["turn_id"],
+        "assistant": "default",
         "thread_id": reply["thread_id"],
         "message": "hello",
         "response": "You said: hello",
+        "files": [],
         "error": None,
         "tokens": {"in": 3, "out": 4},
     }
@@ -357,7 +362,9 @@ def test_an_origin_that_no_browser_would_send_is_refused(monkeypatch: pytest.Mon
 
 async def test_check_tells_whether_the_door_is_open() -> None:
     for keys, detail in ((None, "open to everybody"), (KEYS, "2 API keys")):
-        adapter = HttpAdapter(settings(keys=keys), FakeTokenBuckets(), max_message_chars=1, max_waiting=1)
+        adapter = HttpAdapter(
+            settings(keys=keys), FakeTokenBuckets(), FakeUploads(), max_message_chars=1, max_waiting=1
+        )
         (check,) = await adapter.check()
         assert check.ok
         assert detail in check.detail

@@ -89,7 +89,9 @@ def open_site(database_url: str, **environment: str) -> Iterator[GatewaySite]:
         settings = Settings.load()
         most = settings.max_message_chars
         store = SqlStore(database_url)
-        chat = HttpAdapter(HttpSettings.load(), store, max_message_chars=most, max_waiting=200, ping_seconds=0.2)
+        chat = HttpAdapter(
+            HttpSettings.load(), store, store.uploads, max_message_chars=most, max_waiting=200, ping_seconds=0.2
+        )
         gateway = open_gateway(settings, (chat,), store)
         try:
             with _serving(gateway) as url:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.domain.errors import AssistantRefused
@@ -40,6 +42,16 @@ class AssistantContract:
     async def test_a_new_thread_contains_the_given_history(self, assistant: Assistant) -> None:
         session = AssistantSession(assistant, exchanges=[Exchange("I am Ada.", "Hello Ada.")])
         assert "I am Ada." in await session.say("Who am I?")
+
+    async def test_a_text_that_no_run_wrote_is_added_to_the_thread_once(self, session: AssistantSession) -> None:
+        await session.say("Hello")
+        thread, turn = await session.open_thread(), replace(session.make_turn(""), reply="The build has failed.")
+        await session.assistant.remember(turn, thread)
+        await session.assistant.remember(turn, thread)
+        history = await session.assistant.import_history(thread)
+        if history is not None:  # else every run gets it
+            assert history[-1].reply.count("The build has failed.") == 1
+        assert "Again" in await session.say("Again")
 
     async def test_threads_are_isolated(self, assistant: Assistant) -> None:
         ada, bob = AssistantSession(assistant), AssistantSession(assistant)

@@ -44,6 +44,15 @@ class DeliveryContract:
         scene.assert_stands(turn.reply)
         assert scene.count(scene.POST) == before
 
+    async def test_a_pushed_text_is_posted_once_where_its_conversation_is(self, scene: ReplyScene) -> None:
+        turn = scene.pushed(scene.LONG)
+        assert turn.message.key == scene.turn.message.key
+        await scene.deliver(turn)
+        await scene.restart()
+        await scene.deliver(turn)
+        scene.assert_stands(scene.LONG)
+        assert scene.count(scene.POST) == 3
+
     async def test_a_failure_is_one_message(self, scene: ReplyScene) -> None:
         await scene.deliver(scene.failed("That did not work."))
         assert scene.texts() == ["That did not work."]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from adapters.base.chat_adapter import ChatAdapter
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Failure, File, PreviewEvent, TextDelta, Turn, TurnState
+from gateway.domain.models import Failure, File, Message, PreviewEvent, TextDelta, Turn, TurnState
 from gateway.ports.store import Rate
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.platform_faults import PlatformFault
@@ -111,6 +111,12 @@ class ReplyScene(ABC):
 
     def answered(self, reply: str, *files: File) -> Turn:
         return replace(self.turn, state=TurnState.ANSWERED, reply=reply, reply_files=files)
+
+    def pushed(self, text: str) -> Turn:
+        """Returns a turn of a text that is pushed to where the message is, which it does not answer."""
+        found = self.replies.destination(self.turn.message.key)  # type: ignore[attr-defined]  # ``Addressable``
+        message = Message(found.key, "push:1", "", address=found.address, caller="push key 1")
+        return replace(self.turn, message=message, state=TurnState.ANSWERED, reply=text)
 
     def failed(self, sentence: str = "The assistant could not answer.") -> Turn:
         return replace(self.turn, state=TurnState.FAILED, failure=Failure("refused", sentence))

@@ -18,6 +18,7 @@ from tests.contracts.store_leased_writes import WritingContract
 from tests.contracts.store_leases import LeaseContract
 from tests.contracts.store_maintenance import MaintenanceContract
 from tests.contracts.store_parking import ParkingContract
+from tests.contracts.store_pushes import EnqueueAnsweredContract
 from tests.contracts.store_state_machine import ScheduleContract
 from tests.contracts.store_stop_edit_feedback import ChangingContract
 
@@ -27,6 +28,7 @@ class StoreContract(
     EnqueueTogetherContract,
     EnqueueFailedContract,
     RetryContract,
+    EnqueueAnsweredContract,
     ClaimingContract,
     WritingContract,
     ForeignWriteContract,

@@ -26,6 +26,7 @@ from gateway.web.asgi_app import create_app
 from gateway.web.connections import Limits
 from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, ScriptGate
 from tests.fakes.token_buckets import FakeTokenBuckets
+from tests.fakes.uploads import FakeUploads
 
 T = TypeVar("T")
 
@@ -60,7 +61,12 @@ def main(
             sys.stdin.readline()
         threading.Thread(target=lambda: open_gate_on_input(gate), daemon=True).start()
         adapter = HttpAdapter(
-            HttpSettings(), FakeTokenBuckets(), max_message_chars=1000, max_waiting=max_waiting, ping_seconds=0.2
+            HttpSettings(),
+            FakeTokenBuckets(),
+            FakeUploads(),
+            max_message_chars=1000,
+            max_waiting=max_waiting,
+            ping_seconds=0.2,
         )
         inbox = FakeInbox(adapter, lambda _: (TextDelta("at "), gate, RunCompleted("at last")))
 

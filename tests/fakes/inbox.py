@@ -8,17 +8,20 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
+    BytesContent,
     ChannelMigrated,
+    Content,
     Conversation,
     ConversationKey,
     Exchange,
     Failure,
     Feedback,
+    File,
     Message,
     MessageDeleted,
     MessageEdited,
@@ -376,6 +379,10 @@ class AsyncFakeInbox:
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.cancel_turn(turn_id)
+
+    @asynccontextmanager
+    async def read_file(self, turn: Turn, file: File) -> AsyncIterator[Content]:
+        yield BytesContent(file.reference.encode())
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         return self._inbox.delete_conversation(conversation)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.domain.context import ChatContext
-from gateway.domain.errors import DeliveryError, GatewayError
+from gateway.domain.errors import DeliveryError, GatewayError, MalformedRequest
 from gateway.domain.models import Attachment, ConversationKey, Message, PreviewEvent, Turn, TurnId
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, TurnLoader
+from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request, TurnLoader
 from gateway.ports.spool import Spool
 
 
@@ -32,6 +32,11 @@ class FakePlatform:
 
     def message(self, text: str, *, channel: str = "c", message_id: str = "") -> Message:
         return Message(ConversationKey(self.name, channel=channel), message_id or f"{channel}:{text}", text, "ann")
+
+    def destination(self, place: ConversationKey) -> Destination:
+        if place.channel == "nowhere":
+            raise MalformedRequest("`channel` must be somewhere.", code="invalid_field")
+        return Destination(replace(place, user=""), {"channel": place.channel})
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         async for event in events:

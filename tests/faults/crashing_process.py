@@ -23,7 +23,8 @@ from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent,
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox
-from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request
+from gateway.ports.schedules import Push
 from gateway.ports.store import (
     AppendAuditEntry,
     FinishTurn,
@@ -37,6 +38,7 @@ from gateway.ports.store import (
     SetThread,
     WriteResult,
 )
+from gateway.push.messages import PushMessages
 from gateway.settings import Settings
 from storage.schema import conversations
 from storage.store import SqlStore
@@ -99,6 +101,8 @@ class CrashPlan:
     """Long enough for a busy machine; ``end_leases`` ends those of a killed process."""
     environment: dict[str, str] = field(default_factory=dict)
     """The operator's rules."""
+    pushes: Sequence[tuple[str, str]] = ()
+    """Texts to push behind the messages: channel and text."""
 
 
 @dataclass
@@ -119,6 +123,7 @@ class CrashingStore(SqlStore):
         super().__init__(url, lease_seconds=lease_seconds)
         self._on_step = on_step
         self.ledger.charge = partial(self._charge, self.ledger.charge)  # type: ignore[method-assign]
+        self.schedules.advance = partial(self._advance, self.schedules.advance)  # type: ignore[method-assign]
         self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
     @contextmanager
@@ -134,10 +139,23 @@ class CrashingStore(SqlStore):
         charge(turn_id, cost)
         self._on_step("after charge")
 
+    def _advance(self, advance: Callable[..., bool], *tick: Any) -> bool:
+        """Records what became of a tick."""
+        self._on_step("before advance")
+        advanced = advance(*tick)
+        self._on_step("after advance")
+        return advanced
+
     def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
         self._on_step("before enqueue")
         recorded = super().enqueue_all(requests)
         self._on_step("after enqueue")
+        return recorded
+
+    def enqueue_answered(self, *message: Any, **options: Any) -> EnqueueResult:
+        self._on_step("before enqueue answered")
+        recorded = super().enqueue_answered(*message, **options)
+        self._on_step("after enqueue answered")
         return recorded
 
     def claim(self, *wanted: Any) -> Sequence[Claim]:
@@ -172,6 +190,9 @@ class FilePlatform:
     def message(self, channel: str, text: str) -> Message:
         return Message(ConversationKey(self.name, channel=channel), f"{channel}:{text}", text)
 
+    def destination(self, place: ConversationKey) -> Destination:
+        return Destination(place, {})
+
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         async for _ in events:
             self._on_step("while it streams")
@@ -188,7 +209,7 @@ class FilePlatform:
         return ()
 
     def delivered_count(self) -> int:
-        return len({line["channel"] + line["text"] for line in read_deliveries(self._path)})
+        return len({line["channel"] + line["text"] + line["reply"] for line in read_deliveries(self._path)})
 
 
 def read_deliveries(path: Path) -> list[dict[str, str]]:
@@ -210,6 +231,9 @@ def run_process(plan: CrashPlan) -> None:
     else:
         for message in messages:
             gateway.inbox.accept(message)
+    for channel, text in plan.pushes:
+        push = Push(ConversationKey(platform.name, channel=channel), text)
+        gateway.inbox.accept(PushMessages([platform]).message(push, "push key", f"{channel}:{text}"))
     with platform.changed:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS

@@ -118,7 +118,8 @@ class WorkerProcess:
         )
         gatekeeper.on_woken = self.worker.wake_up
         self.async_inbox = StoreInbox(
-            async_store, assistants, self.worker, gatekeeper, self.pressure, metrics, tracing, max_backlog=1000
+            *(async_store, assistants, self.worker, gatekeeper, self.pressure, metrics, tracing, FileSpool()),
+            max_backlog=1000,
         )
         self.inbox = ThreadInbox(self.async_inbox, self.worker)
         self.listening = threading.Event()

@@ -107,6 +107,22 @@ def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
     assert (tmp_path / "gateway.db").exists()
 
 
+def test_it_brings_the_example_of_its_file_which_it_reads(installed: Path, tmp_path: Path) -> None:
+    def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environ = environment(**settings)
+        return subprocess.run(
+            [installed, *command], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
+
+    (tmp_path / "gateway.toml").write_text(run("config", "--example").stdout)
+    refused = run("config")
+    assert "gateway.toml, line 15: assistants.support.api_key: the variable OPENAI_API_KEY is not set" in refused.stderr
+    names = ("OPENAI_API_KEY", "ORDERS_TOKEN", "SHOP_KEY")
+    shown = run("config", **dict.fromkeys(names, "of-the-example"), SALES_TELEGRAM_TOKEN="123456:abcdef")
+    assert "[assistants.support]" in shown.stdout, shown.stderr
+    assert "of-the-example" not in shown.stdout
+
+
 def test_the_tool_of_an_installed_package_is_used(installed: Path, tmp_path: Path) -> None:
     gateways = str(site_packages_of(installed.parent))
     commands = install(EXAMPLE_TOOL, tmp_path, gateways, sysconfig.get_path("purelib"))

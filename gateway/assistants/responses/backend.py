@@ -119,6 +119,10 @@ class ResponsesBackend:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         return None if is_local(thread_id) else await self._conversations.import_history(thread_id)
 
+    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+        if not is_local(thread_id):
+            await self._conversations.add(thread_id, Exchange("", turn.reply), turn.reply)
+
     async def delete_thread(self, thread_id: ThreadId) -> None:
         if not is_local(thread_id):
             await self._conversations.delete(thread_id)

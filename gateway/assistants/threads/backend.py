@@ -126,6 +126,12 @@ class ThreadsBackend:
             return None
         return pair_exchanges(reversed(said))
 
+    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+        state = self._new_state(turn, thread_id, no_attachments)
+        if await self._find_newest(state, "messages") is None:
+            message = {"role": "assistant", "content": turn.reply, "metadata": {"turn_id": turn.id}}
+            await self._api.post(f"{_path(thread_id)}/messages", message)
+
     async def delete_thread(self, thread_id: ThreadId) -> None:
         with suppress(NotFound, BadRequest):
             await self._api.delete(_path(thread_id))

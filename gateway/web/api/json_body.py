@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -27,6 +27,7 @@ WRONG = {
     "string_type": "must be a string",
     "bool_type": "must be true or false",
     "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "is not of the form that the documentation describes",
     "string_too_long": "must have at most {max_length} characters",
 }
 """Messages by pydantic's type of error; for other types, pydantic's own message is used."""
@@ -63,7 +64,11 @@ def read_model(model: type[M], content_type: str, body: bytes) -> M:
     for a field that must be there, ``invalid_field`` for everything else, unknown fields by name.
     """
     _demand_json(content_type)
-    fields = read_object(body)
+    return validate(model, read_object(body))
+
+
+def validate(model: type[M], fields: Mapping[str, Any]) -> M:
+    """Returns an instance of the model. Raises MalformedRequest as ``read_model`` does, for wrong fields."""
     try:
         return model.model_validate(fields)
     except ValidationError as exc:
@@ -172,7 +177,8 @@ def _name(error: ErrorDetails) -> str:
 def _problem(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return "is missing"
-    return WRONG.get(error["type"], error["msg"]).format_map(error.get("ctx", {}))
+    known = WRONG.get(error["type"])
+    return error["msg"] if known is None else known.format_map(error.get("ctx", {}))
 
 
 def _code(model: type[BaseModel], error: ErrorDetails) -> str | None:

@@ -14,6 +14,7 @@ from gateway.web.api.problems import STATUS_MEANING, Problems
 from gateway.web.api.views import EVENT_STREAM
 
 JSON = "application/json"
+FORM = "multipart/form-data"
 SCHEMA_REF = "#/components/schemas/{model}"
 PATH_PLACEHOLDER = re.compile(r"<(\w+)>")
 
@@ -45,6 +46,8 @@ class ResponseDoc:
     """The events, by name, of the stream that the route may send with the same status; empty if it never does."""
     stream: str = ""
     """Describes that stream."""
+    media_type: str = ""
+    """Of a body that no model describes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Operation:
     error_statuses: Sequence[int] = ()
     """Statuses of the errors that it may return."""
     body_model: type[BaseModel] | None = None
+    form_model: type[BaseModel] | None = None
+    """The fields of a form that may be sent instead, with files."""
     parameters: Sequence[ParameterDoc] = ()
     requires_api_key: bool = False
     """Whether it requires a bearer token."""
@@ -102,8 +107,18 @@ def _operation_object(operation: Operation) -> dict[str, Any]:
         "security": [{"key": []}] if operation.requires_api_key else [],
     }
     if operation.body_model is not None:
-        described["requestBody"] = {"required": True, "content": _json_content(operation.body_model)}
+        content: dict[str, Any] = _json_content(operation.body_model)
+        if operation.form_model is not None:
+            content[FORM] = {"schema": _form_schema(operation.form_model)}
+        described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _form_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Returns the schema of a form: its fields, and any number of files, however their parts are named."""
+    schema = model.model_json_schema()
+    files = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    return {**schema, "properties": {**schema["properties"], "files": files}}
 
 
 def _parameter_objects(operation: Operation) -> list[dict[str, Any]]:
@@ -120,6 +135,8 @@ def _parameter_objects(operation: Operation) -> list[dict[str, Any]]:
 
 def _response_object(response: ResponseDoc) -> dict[str, Any]:
     content: dict[str, Any] = _json_content(response.model) if response.model else {}
+    if response.media_type:
+        content = {response.media_type: {"schema": {"description": "Its content."}}}
     if response.events:
         events = [_event_schema(name, model) for name, model in response.events.items()]
         content[EVENT_STREAM] = {"schema": {"description": response.stream, "oneOf": events}}

@@ -51,6 +51,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "cancelled": 409,
     "overloaded": 503,
     "payload_too_large": 413,
+    "upload_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
     "timed_out": 504,
@@ -79,8 +80,8 @@ STATUS_MEANING: Mapping[int, str] = {
     404: "There is no such thread or turn for this key (`thread_not_found`, `turn_not_found`).",
     408: "The body did not arrive in time (`request_timeout`).",
     409: "It conflicts with an earlier request (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
-    413: "The body is too large (`payload_too_large`).",
-    415: "The body is not JSON (`unsupported_media_type`).",
+    413: "The body is too large (`payload_too_large`), or its files are (`upload_too_large`).",
+    415: "The body is of another type than this route takes (`unsupported_media_type`).",
     429: "Too many requests (`rate_limited`), too many of this caller's messages or requests wait for an answer "
     "(`caller_queue_full`, `caller_waiting_full`), or the budget is spent (`budget_exhausted`). See Retry-After.",
     502: "The assistant did not answer this time (`assistant_failed`), and may if it is asked again. With any other "

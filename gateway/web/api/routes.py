@@ -52,6 +52,10 @@ class HttpRequest:
         """Returns the first value of a query parameter; "" if there is none."""
         return parse_qs(self._query.decode("latin-1")).get(name, [""])[0]
 
+    def body_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
+        """Yields the body as it arrives. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""
+        return body_pieces(self._receive, self.headers, max_bytes)
+
     async def read_body(self, max_bytes: int) -> bytes:
         """Returns the whole body. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""
         return await read_body(self._receive, self.headers, max_bytes)
@@ -69,7 +73,7 @@ class HttpResponse:
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    stream: AsyncIterator[str] | None = None
+    stream: AsyncIterator[str | bytes] | None = None
     """Sent instead of ``body``, each item at once."""
     on_close: Callable[[], None] = lambda: None
     """Called when the response is sent, or when it can no longer be sent."""
@@ -123,24 +127,29 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    """Returns a request's whole body. Raises MalformedRequest (``payload_too_large``), ClientDisconnected.
+    """Returns a request's whole body. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""
+    return b"".join([piece async for piece in body_pieces(receive, headers, max_bytes)])
+
+
+async def body_pieces(receive: Receive, headers: Mapping[str, str], max_bytes: int) -> AsyncIterator[bytes]:
+    """Yields a request's body as it arrives. Raises MalformedRequest (``payload_too_large``), ClientDisconnected.
 
     Refuses a body as soon as its declared or its received length is above ``max_bytes``.
     """
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
-    parts, size, more = list[bytes](), 0, True
+    size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        piece = message.get("body", b"")
+        size += len(piece)
         if size > max_bytes:
             raise _too_large(max_bytes)
+        yield piece
         more = message.get("more_body", False)
-    return b"".join(parts)
 
 
 def _too_large(max_bytes: int) -> MalformedRequest:

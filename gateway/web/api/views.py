@@ -37,11 +37,21 @@ log = logs.get_logger(__name__)
 ANSWERED_BY = "The name of the assistant that was asked. If it was unavailable, that of the one in its place."
 
 
+class FileView(BaseModel):
+    """A file of a reply."""
+
+    file_id: str = Field(description="Download it at `/chat/files/<file_id>`.")
+    name: str
+    media_type: str
+    size: int = Field(description="In bytes; 0 if unknown.")
+
+
 class TurnReply(BaseModel):
     response: str = Field(description="The whole text of the assistant's reply.")
     thread_id: str = Field(description="Send it with the next message to continue the thread.")
     turn_id: str
     assistant: str = Field(description=ANSWERED_BY)
+    files: list[FileView] = Field(default_factory=list, description="What the assistant created beside the text.")
 
 
 class TurnAccepted(BaseModel):
@@ -59,6 +69,7 @@ class TurnView(BaseModel):
     state: TurnState
     message: str
     response: str | None
+    files: list[FileView] = Field(default_factory=list, description="Of the reply.")
     error: Problem | None
     received_at: datetime
     started_at: datetime | None
@@ -73,6 +84,8 @@ class ThreadMessage(BaseModel):
     turn_id: str
     assistant: str = Field(description=ANSWERED_BY)
     at: datetime | None
+    files: list[FileView] = Field(default_factory=list, description="Of a reply.")
+    attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
 
 
@@ -120,8 +133,8 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
-    thread = turn.message.key.channel
-    reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant)
+    thread, files = turn.message.key.channel, files_of(turn)
+    reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant, files=files)
     return reply.model_dump(), 200, {}
 
 
@@ -154,6 +167,7 @@ def turn_body(turn: Turn) -> dict[str, Any]:
         state=turn.state,
         message=turn.message.text,
         response=turn.reply if turn.state.is_resolved and failure is None else None,
+        files=files_of(turn) if turn.state.is_resolved and failure is None else [],
         error=Problem(**error) if error else None,
         received_at=datetime.fromtimestamp(turn.received_at, UTC),
         started_at=_utc(turn.started_at),
@@ -175,13 +189,21 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, 
     ).model_dump(mode="json")
 
 
+def files_of(turn: Turn) -> list[FileView]:
+    return [
+        FileView(file_id=f"{turn.id}.{number}", name=file.name, media_type=file.media_type, size=file.size)
+        for number, file in enumerate(turn.reply_files)
+    ]
+
+
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
     said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
-    if turn.message.text:
-        yield said(role="user", text=turn.message.text, at=_utc(turn.received_at))
-    if turn.reply:
-        stopped = turn.state is TurnState.CANCELLED
-        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped)
+    text, attached = turn.message.text, [file.name for file in turn.message.files]
+    if text or attached:
+        yield said(role="user", text=text, at=_utc(turn.received_at), attached=attached)
+    if turn.reply or turn.reply_files:
+        stopped, files = turn.state is TurnState.CANCELLED, files_of(turn)
+        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped, files=files)
 
 
 def _utc(seconds: float | None) -> datetime | None:

@@ -23,7 +23,7 @@ from adapters.base.reconciler import Reconciler
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Content, ConversationKey, File, Message, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import TextBuffer
-from gateway.ports.platform import DeliveryContext
+from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.store import Rate
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes.delivery_context import FakeDeliveryContext
@@ -196,6 +196,9 @@ class BoardReplies(ChatAdapter[BoardReply, BoardWriter, BoardMessage, str]):
     def __init__(self, client: BoardClient, pace: float) -> None:
         super().__init__(client)
         self._pace = pace
+
+    def destination(self, place: ConversationKey) -> Destination:
+        return Destination(place, {})
 
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> BoardReply:
         return BoardReply()

@@ -75,6 +75,10 @@ class DiscordScene(ReplyScene):
         self.settings = settings(self.discord)
         self.start(DiscordClient(self.settings))
 
+    def pushed(self, text: str) -> Turn:
+        self.place = self.channel  # there is no message at which a thread could be opened
+        return super().pushed(text)
+
     def start(self, client: DiscordClient) -> None:
         self.client = client
         self.replies = DiscordReplies(client, self.settings)

@@ -44,6 +44,16 @@ async def test_a_post_without_an_answer_is_looked_for(make_scene: MakeScene) -> 
     assert scene.count("getMessages") == 1
 
 
+async def test_a_pushed_text_without_an_answer_is_looked_for_and_asks_for_no_feedback(make_scene: MakeScene) -> None:
+    scene = make_scene("direct")
+    scene.faults.add(scene.POST, ResponseLost())
+    await scene.deliver(scene.pushed("Here."))
+    scene.assert_stands("Here.")
+    assert scene.count("getMessages") == 1
+    assert scene.buttons() == []
+    assert "message_reference" not in scene.messages()[0]
+
+
 async def test_where_no_thread_can_be_opened_the_reply_is_posted_in_the_channel(make_scene: MakeScene) -> None:
     scene = make_scene("thread")
     scene.place = scene.channel

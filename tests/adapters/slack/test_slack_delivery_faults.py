@@ -101,6 +101,17 @@ async def test_a_post_whose_answer_is_lost_is_looked_for_and_not_repeated(
     scene.assert_stands(reply)
 
 
+async def test_a_pushed_text_whose_answer_is_lost_is_looked_for_and_asks_for_no_feedback(
+    slack: FakeSlack, make: MakeScene
+) -> None:
+    scene = make(channel="C0ONE", threaded=False)
+    slack.faults.add("chat.postMessage", ResponseLost())
+    await scene.deliver(scene.pushed(SHORT))
+    (posted,) = scene.said()
+    assert (posted.text, posted.thread_ts) == (SHORT, None)
+    assert "feedback" not in str(posted.blocks)
+
+
 async def test_words_whose_answer_is_lost_are_not_streamed_again(slack: FakeSlack, make: MakeScene) -> None:
     scene = make()
     slack.faults.add("chat.appendStream", ResponseLost())

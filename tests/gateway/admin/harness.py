@@ -159,7 +159,11 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
     inbox, about = cast("Inbox", _StoreInbox(store)), "an assistant in memory"
     catalogue = SqlReportingStore(database)
     scene = AdminHarness(
-        AdminContext(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().base_path, about)
+        AdminContext(
+            *(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().base_path),
+            schedules=store.schedules,
+            about=about,
+        )
     )
     scene.context = replace(scene.context, checks=scene.checks)
     yield scene
@@ -170,7 +174,7 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
 def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
-    desk = AdminContext(settings(None), unused, unused, unused, dict, (), "", assets().base_path)
+    desk = AdminContext(settings(None), unused, unused, unused, dict, (), "", assets().base_path, unused)
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))
     app.register_blueprint(assets().routes())

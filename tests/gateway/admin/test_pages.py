@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from gateway import logs
-from gateway.domain.models import Feedback, MessageKind, TurnState, Usage
+from gateway.domain.models import ConversationKey, Feedback, MessageKind, TurnState, Usage
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import UsageBucket
+from gateway.ports.schedules import Push, Schedule
 from tests.gateway.admin.harness import AdminHarness, csrf_token_of, open_harness, submit_form, text_of
 
 INJECTION = """<script>alert(1)</script><img src=x onerror=alert(1)>"' onmouseover="x {{ 7*7 }} </textarea></script>"""
@@ -312,6 +313,18 @@ def test_platforms_and_backend_say_whether_they_answer_and_what_failed_last(scen
 
 
 # ---------------------------------------------------------------- what people wrote
+
+
+def test_schedules_are_listed_and_cancelled(scene: AdminHarness) -> None:
+    client = scene.signed_in_client()
+    assert "Nothing is scheduled." in text_of(client.get("/admin/schedules"))
+    push = Push(ConversationKey("fake", "T1", "C1"), prompt="Sum <b>up</b>")
+    scene.context.schedules.add(Schedule("sch_1", "push key a", push, "0 9 * * *", "Asia/Tokyo", 4e9))
+    page = client.get("/admin/schedules")
+    for shown in ("0 9 * * *", "Asia/Tokyo", "T1 / C1", "prompt: Sum <b>up</b>", "2096-10-02"):
+        assert shown in text_of(page)
+    assert submit_form(client, "/admin/schedules", "/admin/schedules/sch_1/cancel").status_code == 303
+    assert "/sch_1/cancel" not in client.get("/admin/schedules").text
 
 
 def test_what_people_wrote_is_shown_as_plain_text(scene: AdminHarness) -> None:

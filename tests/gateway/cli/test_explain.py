@@ -55,7 +55,7 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
         rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
         adapters = (
             ExplainablePlatform("pigeon"),
-            HttpAdapter(settings(), sqlite_store, max_message_chars=100, max_waiting=1),
+            HttpAdapter(settings(), sqlite_store, sqlite_store.uploads, max_message_chars=100, max_waiting=1),
         )
         ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
         limits = {"max_queue": 6, "max_queue_per_platform": 5}

@@ -13,7 +13,16 @@ import pytest
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
-from gateway.domain.errors import Blocked, Conflict, Overloaded, StoreUnavailable, ThreadNotFound, TurnNotFound
+from gateway.coordination.file_spool import FileSpool
+from gateway.domain.errors import (
+    AssistantRefused,
+    Blocked,
+    Conflict,
+    Overloaded,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnNotFound,
+)
 from gateway.domain.models import (
     Claim,
     ConversationKey,
@@ -100,7 +109,8 @@ def async_inbox(sqlite_store: SqlStore, assistant: FakeAssistant, worker: Notes)
         gatekeeper = open_admission(sqlite_store, store, blocked="web:eve, web:den")
         assistants = one_assistant(assistant, AssistantRunner(store, assistant, Metrics()))
         yield StoreInbox(
-            store, assistants, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), max_backlog=3
+            *(store, assistants, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), FileSpool()),
+            max_backlog=3,
         )
 
 
@@ -456,3 +466,13 @@ def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: 
     inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", forward.message_id),)))
     (turn,) = turns_of(inbox)
     assert worker.interrupted == [turn.id]
+
+
+async def test_a_file_of_a_reply_is_read_from_the_backend(async_inbox: StoreInbox, assistant: FakeAssistant) -> None:
+    assistant.files["f"] = b"content"
+    turn = (await async_inbox.accept(message("draw"))).turn
+    async with async_inbox.read_file(turn, File("a.txt", "f")) as content:
+        assert b"".join([piece async for piece in content.pieces()]) == b"content"
+    with pytest.raises(AssistantRefused):
+        async with async_inbox.read_file(turn, File("b.txt", "gone")):
+            pass

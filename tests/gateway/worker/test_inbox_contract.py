@@ -68,7 +68,7 @@ class TestCoreInbox(InboxContract):
             worker.start()
             backpressure = Backpressure(max_total=1000, max_per_platform=1000)
             inbox = StoreInbox(
-                async_store, assistants, worker, gatekeeper, backpressure, metrics, tracing, max_backlog=100
+                *(async_store, assistants, worker, gatekeeper, backpressure, metrics, tracing, spool), max_backlog=100
             )
             self.inbox = ThreadInbox(inbox, worker)
             yield

@@ -1,0 +1,63 @@
+"""Describes the routes of /chat for OpenAPI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from adapters.http.chat_request import ChatForm, ChatRequest
+from gateway.web.api import views
+from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
+
+SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
+events while it is written."""
+STREAMED = """Events, each with JSON data: `turn` first; `delta` and `tool` while the reply is written; at the end one
+`done` (as without streaming) or `error` (as any error)."""
+WATCHED = """As `POST /chat` streams it, if `Accept` asks for events: the text so far first, then what follows. So a
+stream that broke is continued; its text replaces what came before."""
+HEADERS = (
+    ParameterDoc(
+        "Idempotency-Key",
+        "The same key again returns the same turn, never a second one. Printable ASCII, space around it left out.",
+        pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
+        max_length=255,
+    ),
+    ParameterDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
+)
+RATE = "Rate a reply. A newer rating of the same author replaces the older one."
+BEFORE = ParameterDoc("before", "A turn of the thread: only messages before it.", "query")
+TURN, THREAD, FILE = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>", "/chat/files/<file_id>"
+
+
+class Rating(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    value: Literal["good", "bad"]
+
+
+def operations(request: type[ChatRequest]) -> Sequence[Operation]:
+    """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
+    replies = {
+        200: ResponseDoc("The reply.", views.TurnReply, views.EVENTS, STREAMED),
+        202: ResponseDoc("The turn, begun.", views.TurnAccepted),
+    }
+    problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
+    rated = (400, 401, 404, 408, 413, 415, 429, 503)
+    kept = (401, 404, 429, 502, 503, 504)
+    watched = ResponseDoc("The turn.", views.TurnView, views.EVENTS, WATCHED)
+    turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
+    read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
+A thread that only the backend knows is adopted by the name it has there."""
+    content = ResponseDoc("The file.", media_type="application/octet-stream")
+    forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
+    return (
+        Operation("chat", "POST", "/chat", SAY, replies, problems, request, ChatForm, HEADERS),
+        Operation("show_turn", "GET", TURN, "Look a turn up.", {200: watched}, (401, 404, 429, 503)),
+        Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
+        Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),
+        Operation("show_file", "GET", FILE, "Download a file of a reply.", {200: content}, kept),
+        Operation("show_thread", "GET", THREAD, read, {200: thread}, kept, parameters=(BEFORE,)),
+        Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
+    )

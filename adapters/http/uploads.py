@@ -1,0 +1,185 @@
+"""Takes the files that callers send into the database, in pieces, and reads them back for the assistant."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+
+from adapters.http.settings import NAME
+from gateway import logs
+from gateway.domain.errors import DeliveryError, MalformedRequest, StoreUnavailable
+from gateway.domain.models import File
+from gateway.ports.spool import FileWriter
+from gateway.ports.uploads import PIECE_BYTES, Uploads
+from gateway.web.api.multipart import PartHead, read_parts
+
+MAX_FILES = 10
+"""Of one message."""
+GONE = "it is no longer kept; send it again"
+
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A file that is stored."""
+
+    file: File
+    digest: str
+    """Of its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """In bytes."""
+
+    max_file: int
+    max_message: int
+    """Of all files of one message together."""
+
+
+class MessageUploads:
+    """The files of one message while they arrive. To be discarded unless the message is recorded."""
+
+    def __init__(self, uploads: Uploads, limits: UploadLimits, message_id: str) -> None:
+        self.received: list[ReceivedFile] = []
+        self._uploads = uploads
+        self._limits = limits
+        self.message_id = message_id
+        self._total = 0
+        self._ids: list[str] = []
+
+    async def receive(self, name: str, media_type: str, content: bytes) -> None:
+        """Stores a whole file. Raises MalformedRequest (``upload_too_large``, ``too_many_files``), StoreUnavailable."""
+        arriving = self.begin(name, media_type)
+        await arriving.write(content)
+        await arriving.finish()
+
+    def begin(self, name: str, media_type: str) -> ArrivingFile:
+        """Returns a place for the next file. Raises MalformedRequest (``too_many_files``)."""
+        if len(self._ids) == MAX_FILES:
+            raise MalformedRequest(f"A message takes at most {MAX_FILES} files.", code="too_many_files")
+        self._ids.append(f"upl_{secrets.token_hex(16)}")
+        return ArrivingFile(self, name, media_type, self._ids[-1])
+
+    async def discard(self) -> None:
+        """Deletes what was stored. Raises nothing."""
+        await _delete(self._uploads, self._ids)
+
+    def charge(self, name: str, size: int, piece: int) -> None:
+        """Counts a piece of a file that now has ``size`` bytes. Raises MalformedRequest (``upload_too_large``)."""
+        self._total += piece
+        if size > self._limits.max_file:
+            raise _too_large(f"The file {name} is larger than {self._limits.max_file} bytes.")
+        if self._total > self._limits.max_message:
+            raise _too_large(f"The files of a message may have {self._limits.max_message} bytes together.")
+
+    async def store(self, upload_id: str, seq: int, piece: bytes) -> None:
+        """Raises StoreUnavailable."""
+        await asyncio.to_thread(self._uploads.append, upload_id, seq, piece, platform=NAME, message_id=self.message_id)
+
+
+class ArrivingFile:
+    """One file of a message: its pieces are stored as they arrive."""
+
+    def __init__(self, message: MessageUploads, name: str, media_type: str, upload_id: str) -> None:
+        self._message = message
+        self._name = name
+        self._media_type = media_type
+        self._upload_id = upload_id
+        self._waiting = bytearray()
+        self._digest = sha256()
+        self._size = self._seq = 0
+
+    async def write(self, data: bytes) -> None:
+        self._size += len(data)
+        self._message.charge(self._name, self._size, len(data))
+        self._digest.update(data)
+        self._waiting += data
+        while len(self._waiting) >= PIECE_BYTES:
+            await self._store(bytes(self._waiting[:PIECE_BYTES]))
+            del self._waiting[:PIECE_BYTES]
+
+    async def finish(self) -> None:
+        if self._waiting or not self._seq:  # an empty file has one empty piece
+            await self._store(bytes(self._waiting))
+        file = File(self._name, self._upload_id, self._media_type, self._size)
+        self._message.received.append(ReceivedFile(file, self._digest.hexdigest()))
+
+    async def _store(self, piece: bytes) -> None:
+        await self._message.store(self._upload_id, self._seq, piece)
+        self._seq += 1
+
+
+async def download(uploads: Uploads, file: File, writer: FileWriter) -> None:
+    """Writes the content of a stored file. Raises DeliveryError."""
+    seq = 0
+    try:
+        while (piece := await asyncio.to_thread(uploads.read, file.reference, seq)) is not None:
+            await writer.write(piece)
+            seq += 1
+    except StoreUnavailable as exc:
+        raise DeliveryError("the database did not answer") from exc
+    if not seq:
+        raise DeliveryError(GONE)
+
+
+def are_unused(sent: Sequence[File], recorded: Sequence[File]) -> bool:
+    """Returns whether files were stored in vain, as the message was recorded before."""
+    return bool(sent) and not {file.reference for file in sent} <= {file.reference for file in recorded}
+
+
+async def delete_files(uploads: Uploads, files: Sequence[File]) -> None:
+    """Deletes files whose message was not recorded. Raises nothing."""
+    await _delete(uploads, [file.reference for file in files])
+
+
+async def _delete(uploads: Uploads, upload_ids: Sequence[str]) -> None:
+    for upload_id in upload_ids:
+        with suppress(StoreUnavailable):  # it is deleted in a week
+            await asyncio.to_thread(uploads.delete, upload_id)
+
+
+async def read_form(
+    pieces: AsyncIterator[bytes], content_type: str, uploads: MessageUploads, max_field_bytes: int
+) -> Mapping[str, str]:
+    """Stores the files of a form as they arrive; returns its fields. Raises MalformedRequest, StoreUnavailable."""
+    fields: dict[str, bytes] = {}
+    name, arriving = "", None
+    async for part in read_parts(pieces, content_type):
+        if isinstance(part, PartHead):
+            if arriving is not None:
+                await arriving.finish()
+            arriving = None if part.file_name is None else uploads.begin(part.file_name, part.media_type)
+            name = part.name
+            if arriving is None and name in fields:
+                raise MalformedRequest(f"The form names the field {name} twice.", code="invalid_form")
+            if arriving is None:
+                fields[name] = b""
+        elif arriving is not None:
+            await arriving.write(part)
+        else:
+            fields[name] += part
+            if len(fields[name]) > max_field_bytes:
+                raise MalformedRequest(f"The field {name} is too long.", code="payload_too_large")
+    if arriving is not None:
+        await arriving.finish()
+    return {name: _decode(name, value) for name, value in fields.items()}
+
+
+def _decode(name: str, value: bytes) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise MalformedRequest(f"The field {name} is not UTF-8.", code="invalid_form") from None
+    if "\0" in text:
+        raise MalformedRequest(f"The field {name} must not hold NUL characters.", code="invalid_field")
+    return text
+
+
+def _too_large(message: str) -> MalformedRequest:
+    return MalformedRequest(message, code="upload_too_large")

@@ -1,0 +1,75 @@
+"""Makes turns of the schedules that are due. A tick is one turn, however many processes try and whichever die."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from gateway import logs
+from gateway.coordination.async_store import AsyncStore
+from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
+from gateway.domain.models import Message, TurnId
+from gateway.ports.inbox import AcceptResult
+from gateway.ports.schedules import Schedule, Schedules
+from gateway.push.cron import next_tick
+from gateway.push.messages import PushMessages
+from gateway.push.request import LATE_SECONDS
+
+BATCH = 100
+MISSED = "missed: no process ran when it was due"
+
+Accept = Callable[[Message], Awaitable[AcceptResult]]
+"""Records a message as a turn, see ``AsyncInbox.accept``."""
+
+log = logs.get_logger(__name__)
+
+
+class Scheduler:
+    """Used on the worker's loop only. Every process has one, and needs not be told of the others.
+
+    The message of a tick has an id of its own. So a process that dies before it has noted the tick leaves a turn that
+    the next process finds recorded.
+    """
+
+    def __init__(
+        self, store: AsyncStore, schedules: Schedules, messages: PushMessages, accept: Accept, *, skips_missed: bool
+    ) -> None:
+        """``skips_missed``: whether a tick that was due long ago becomes no turn."""
+        self._store = store
+        self._schedules = schedules
+        self._messages = messages
+        self._accept = accept
+        self._skips_missed = skips_missed
+
+    async def run_due(self) -> None:
+        """Makes a turn of each tick that is due. Raises StoreUnavailable."""
+        platforms = self._messages.platforms
+        if not platforms:
+            return
+        now, due = await self._store.read(lambda _: self._schedules.due(platforms, BATCH))
+        for schedule in due:
+            await self._run(schedule, now)
+
+    async def _run(self, schedule: Schedule, now: float) -> None:
+        tick = schedule.next_at or now
+        is_late, turn, problem = now - tick > LATE_SECONDS, None, ""
+        if is_late and self._skips_missed:
+            problem = MISSED
+        else:
+            try:
+                turn = await self._record(schedule, tick)
+            except StoreUnavailable:
+                raise
+            except Exception as exc:  # noqa: BLE001  # one that cannot be sent must not hold up the others
+                if isinstance(exc, Overloaded) and not is_late:
+                    return  # it is still due
+                problem = str(exc) if isinstance(exc, GatewayError) else type(exc).__name__
+        if problem:
+            log.warning("scheduled message not sent", schedule=schedule.id, tick=tick, problem=problem)
+        following = next_tick(schedule.every, schedule.time_zone, max(now, tick)) if schedule.every else None
+        await self._store.read(lambda _: self._schedules.advance(schedule, following, turn, problem))
+
+    async def _record(self, schedule: Schedule, tick: float) -> TurnId:
+        message = self._messages.message(schedule.push, schedule.owner, f"{schedule.id}:{tick:.0f}")
+        turn = (await self._accept(message)).turn
+        log.info("scheduled message recorded", schedule=schedule.id, turn=turn.id, tick=tick)
+        return turn.id

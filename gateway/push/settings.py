@@ -1,0 +1,40 @@
+"""Settings of pushed messages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import SecretStr, field_validator
+
+from gateway.setting_values import OwnKey
+from gateway.settings import EnvironmentSettings
+
+
+class PushSettings(EnvironmentSettings):
+    """Settings of messages that programs push into channels."""
+
+    prefixes = ("PUSH_",)
+
+    push_api_keys: OwnKey | None = None
+    """Comma-separated keys with which programs may write into any channel, by ``POST /messages``. Unset: nobody may."""
+    push_missed: Literal["skip", "once"] = "once"
+    """What becomes of scheduled messages that were due while no process ran: nothing, or one message for all ticks of
+    a schedule that were missed."""
+
+    @field_validator("push_api_keys")
+    @classmethod
+    def _some_key(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None and not split(keys.get_secret_value()):
+            raise ValueError("holds no key; list the keys with commas between them, or unset it to let nobody in")
+        return keys
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return split(self.push_api_keys.get_secret_value()) if self.push_api_keys else ()
+
+    def secrets(self) -> tuple[str, ...]:
+        return (*super().secrets(), *self.keys)
+
+
+def split(listed: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
