@@ -183,6 +183,6 @@ async def test_a_server_that_openai_cannot_reach_costs_its_tools(
 @pytest.mark.parametrize("backend", ["chat", "threads", "offline"])
 def test_other_backends_refuse_hosted_servers_by_name(backend: str) -> None:
     values: dict[str, Any] = {"assistant_backend": backend, "openai_api_key": "sk-x", "openai_model": "gpt-4o"}
-    settings = Settings(_env_file=None, **values)
+    settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]  # pydantic-settings' own
     with pytest.raises(SettingsError, match=r"mcp\.orders\.hosted: .* here it is " + backend):
         build(settings, ToolBox([], hosted=[ORDERS]), NoSharedValues())
