@@ -287,7 +287,9 @@ def open_gateway(
         tuple(by_name),
         metrics,
         owner=_worker_name(),
-        places=SharedPlaces(settings.max_runs, settings.max_caller_share),
+        places=SharedPlaces(
+            settings.max_runs, settings.max_caller_share, workspace_fraction=settings.max_workspace_share
+        ),
         lease_seconds=lease_seconds,
     )
     gatekeeper.on_woken = worker.wake_up
@@ -295,6 +297,7 @@ def open_gateway(
         max_total=settings.max_queue,
         max_per_platform=settings.max_queue_per_platform,
         caller_share=settings.max_caller_share,
+        workspace_share=settings.max_workspace_share,
     )
     inbox = StoreInbox(
         *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer, spool),

@@ -77,6 +77,7 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_queue=settings.max_queue,
             max_queue_per_platform=settings.max_queue_per_platform,
             max_caller_share=settings.max_caller_share,
+            max_workspace_share=settings.max_workspace_share,
         )
 
 

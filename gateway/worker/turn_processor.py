@@ -16,6 +16,7 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.models import Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -57,7 +58,7 @@ class ConversationTask:
     lease_guard: LeaseGuard
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
-    share: str = ""
+    share: Share = NOBODY
     """Whose share of the places it takes."""
     task: asyncio.Task[None] | None = None
     attempt: TurnAttempt | None = None
