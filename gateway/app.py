@@ -41,6 +41,7 @@ from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
 from gateway.push.scheduler import Scheduler
 from gateway.settings import Settings
+from gateway.tools.servers import ToolServers
 from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.routes import Api
@@ -53,6 +54,7 @@ from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
+from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
@@ -142,6 +144,7 @@ class Gateway:
     executor: ThreadPoolExecutor
     metrics: Metrics
     tracing: Tracing
+    tool_servers: ToolServers
 
     def web(self) -> WebApp:
         """Returns the web application of this process."""
@@ -198,7 +201,7 @@ class Gateway:
         return (*await database, *await self.assistants.default.backend.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
-        """Checks the database, the assistants' backends and the platforms; returns the results by name."""
+        """Checks the database, the assistants, their MCP servers and the platforms; returns the results by name."""
 
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
             checks = {each.name: _in_time(each.check()) for each in self.adapters}
@@ -206,6 +209,8 @@ class Gateway:
                 is_default = each is self.assistants.default
                 name = each.backend.name if is_default else f"assistant {each.name}"
                 checks[name] = _in_time(each.backend.check())
+            if self.tool_servers.in_use:
+                checks["mcp"] = _in_time(self.tool_servers.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
         return {**self.worker.run_coroutine(run_checks()), "database": check_database(self.store)}
@@ -264,7 +269,8 @@ def open_gateway(
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = _metrics(by_name, store, current.get())
-    builder = AssistantBuilder(async_store, metrics)
+    tool_servers = ToolServers()
+    builder = AssistantBuilder(async_store, metrics, tool_servers, KeptFiles(store.tool_files, executor))
     all_assistants = Assistants(current, builder.build, free_platforms(adapters))
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
@@ -299,9 +305,11 @@ def open_gateway(
     )
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(
-        *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
+        *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer),
+        tool_servers,
     )
     worker.start()
+    worker.run_in_background(tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
     abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Protocol, cast
@@ -103,7 +103,6 @@ def needs_restart(before: Loaded, after: Loaded) -> Iterator[str]:
     was, now = before.configuration, after.configuration
     fixed = {
         "bots": _made_at_start(was) != _made_at_start(now),
-        "mcp": dict(was.mcp_servers) != dict(now.mcp_servers),
         "keys": has_keys(before) != has_keys(after),
     }
     for table, is_changed in fixed.items():
@@ -121,15 +120,19 @@ def has_keys(loaded: Loaded) -> bool:
 
 
 def changes(before: Configuration, after: Configuration) -> Iterator[str]:
-    """Yields the name of each assistant that is new, changed or gone, and of each other table that is changed."""
-    old, new = before.assistants, after.assistants
-    for name in {**old, **new}:
-        if old.get(name) != new.get(name):
-            word = "new" if name not in old else "gone" if name not in new else "changed"
-            yield f"assistants.{name} ({word})"
+    """Yields each assistant and server that is new, changed or gone, and the names of other tables that are changed."""
+    yield from _changes_of("assistants", before.assistants, after.assistants)
+    yield from _changes_of("mcp", before.mcp_servers, after.mcp_servers)
     for table in ("routes", "bots", "keys"):
         if tuple(getattr(before, table)) != tuple(getattr(after, table)):
             yield table
+
+
+def _changes_of(table: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+    for name in {**old, **new}:
+        if old.get(name) != new.get(name):
+            word = "new" if name not in old else "gone" if name not in new else "changed"
+            yield f"{table}.{name} ({word})"
 
 
 # ---------------------------------------------------------------- over the database
