@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpSettings
+from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
@@ -27,13 +28,15 @@ from gateway.web.chat_page import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
+    *(Settings, HttpSettings, OpenAiApiSettings, SlackSettings, TelegramSettings, DiscordSettings),
+    *(ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
 )
 """All settings classes."""
 
 PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
     "http": HttpSettings,
+    "openai": OpenAiApiSettings,
     "slack": SlackSettings,
     "telegram": TelegramSettings,
     "discord": DiscordSettings,

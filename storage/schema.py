@@ -33,6 +33,7 @@ from sqlalchemy.types import TypeDecorator
 
 from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, Parking, TurnState
 from storage.message_context import ContextJson
+from storage.turn_options import CallsJson, OptionsJson, RoundsJson
 
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
@@ -274,6 +275,8 @@ turns = Table(
     Column("trail", AuditLogJson, nullable=False, server_default=text("'[]'")),
     Column("caller", SafeText, nullable=False, server_default=text("''")),
     Column("context", ContextJson, nullable=False, server_default=text("''")),
+    Column("options", OptionsJson, nullable=False, server_default=text("''")),
+    Column("calls", CallsJson, nullable=False, server_default=text("''")),
     Column("trace", SafeText, nullable=False, server_default=text("''")),
     Column("awaited_by", SafeText),
     Column("received_at", Double, nullable=False),
@@ -282,6 +285,7 @@ turns = Table(
     Column("delivered_at", Double),
     Column("erased_at", Double),
     Column("parking", ParkingJson),
+    Column("rounds", RoundsJson, nullable=False, server_default=text("''")),
     Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
     Column("command", SafeText, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
@@ -324,6 +328,34 @@ joined_messages = Table(
 """The messages that became a part of another message's turn, and where in its text each begins."""
 
 Index("joined_messages_of", joined_messages.c.turn_id)
+
+api_objects = Table(
+    "api_objects",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("kind", SafeText, nullable=False),
+    Column("owner", SafeText, nullable=False),
+    Column("parent", SafeText, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("tail", BigInteger, nullable=False),
+    Column("turns", Integer, nullable=False),
+    Column("request", SafeText),
+    Column("body", SafeText, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+"""Objects of OpenAI's API that are no turns: threads, their messages, assistants. ``parent``: the thread of a message.
+``position``: its place among those of its parent, whose ``tail`` is the last one given. ``turns``: how many turns the
+conversation of the parent had when it was added."""
+
+Index("api_objects_place", api_objects.c.parent, api_objects.c.position)
+Index("api_objects_owner", api_objects.c.owner, api_objects.c.kind, api_objects.c.created_at)
+Index("api_objects_created", api_objects.c.created_at)
+Index(
+    "api_objects_request",
+    api_objects.c.request,
+    sqlite_where=api_objects.c.request.is_not(None),
+    postgresql_where=api_objects.c.request.is_not(None),
+)
 
 facts = Table(
     "facts",

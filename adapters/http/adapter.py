@@ -9,7 +9,6 @@ from functools import partial
 from adapters.http import routes
 from adapters.http.chat_request import ChatRequestParser
 from adapters.http.operations import operations
-from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits, download
 from gateway.configuration import ApiKey
@@ -22,6 +21,7 @@ from gateway.ports.store import TokenBuckets
 from gateway.ports.uploads import Uploads
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.openapi import Operation
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import hmac
 import json
 import re
 import secrets
@@ -16,14 +15,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
-from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import MAX_FILES, MessageUploads
 from gateway.configuration import ApiKey
-from gateway.domain.errors import MalformedRequest, Unauthenticated
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
 from gateway.ports.platform import Request, SyntheticMessage
+from gateway.web.api.api_keys import bearer_token, caller_name, matching_owner, owner_of
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
 from gateway.web.api.multipart import MAX_NAME_CHARS
 
@@ -109,7 +108,7 @@ class ChatRequestParser:
         self._join_seconds = settings.chat_join_seconds
         self._bound_keys = bound_keys
         # The settings have the bound keys as well, as they were at start.
-        own = (_owner(key.encode()) for key in settings.keys)
+        own = (owner_of(key) for key in settings.keys)
         self._owners = tuple(owner for owner in own if owner not in self._bound)
         self._adopts_threads = settings.chat_adopts_threads
         self.model = _request_model(max_message_chars)
@@ -127,7 +126,7 @@ class ChatRequestParser:
     @property
     def _bound(self) -> Mapping[str, Sequence[str]]:
         """The assistants that keys are bound to, by owner."""
-        return {_owner(each.key.get_secret_value().encode()): each.assistants for each in self._bound_keys()}
+        return {owner_of(each.key.get_secret_value()): each.assistants for each in self._bound_keys()}
 
     def parse(self, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
@@ -150,15 +149,8 @@ class ChatRequestParser:
 
         Raises Unauthenticated.
         """
-        owners = self.owners
-        if not owners:
-            return ""
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        caller = _owner(key.strip().encode("latin-1", "replace"))  # header bytes are passed as Latin-1
-        known = [owner for owner in owners if hmac.compare_digest(owner, caller)]
-        if scheme.lower() != "bearer" or not known:
-            raise Unauthenticated("Send an API key of this gateway: Authorization: Bearer <key>.")
-        return known[0]
+        token = bearer_token(headers.get("authorization", ""))
+        return matching_owner(self.owners, token, "Send an API key of this gateway: Authorization: Bearer <key>.")
 
     def parse_for(self, owner: str, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks whose key was checked before. Raises MalformedRequest."""
@@ -234,10 +226,6 @@ def content_of(file: InlineFile) -> tuple[str, bytes]:
 def _request_model(max_message_chars: int) -> type[ChatRequest]:
     message = Field(min_length=1, max_length=max_message_chars, description=MESSAGE, json_schema_extra=VISIBLE_TEXT)
     return create_model("ChatRequest", __base__=ChatRequest, message=(Annotated[str, message, STORABLE, VISIBLE], ...))
-
-
-def _owner(key: bytes) -> str:
-    return sha256(key).hexdigest()[:32]
 
 
 def _content_digest(body: ChatRequest | ChatForm, contents: Sequence[tuple[str, str]]) -> str:

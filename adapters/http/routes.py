@@ -13,7 +13,6 @@ from urllib.parse import quote
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from adapters.http.caller import caller_name
 from adapters.http.chat_request import (
     INLINE_BYTES,
     ChatRequestParser,
@@ -23,7 +22,6 @@ from adapters.http.chat_request import (
     with_files,
 )
 from adapters.http.operations import Rating
-from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
 from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
@@ -32,12 +30,14 @@ from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request
 from gateway.ports.uploads import Uploads
 from gateway.web.api import views
+from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.json_body import read_model
 from gateway.web.api.multipart import FORM, file_name
 from gateway.web.api.openapi import Operation
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import click
 
 from adapters import console
+from adapters.http.settings import HttpSettings
+from adapters.openai_api import cli as openai_cli
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
@@ -23,6 +25,7 @@ from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter
 from gateway.push.messages import PushMessages
 from gateway.tools import ToolBox
+from gateway.web.api.api_keys import ApiKeys
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 
@@ -40,6 +43,7 @@ def commands() -> Sequence[click.Command]:
         init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),
+        *openai_cli.commands(_open_api_objects),
     )
 
 
@@ -62,6 +66,13 @@ def _open_admin_store() -> Iterator[SqlStore]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def _open_api_objects() -> Iterator[openai_cli.ObjectsOfKeys]:
+    """Opens what threads of OpenAI's API are kept in. Raises SettingsError, StoreUnavailable."""
+    with _open_admin_store() as store:
+        yield openai_cli.ObjectsOfKeys(store.api_objects, ApiKeys(HttpSettings.load().keys).owners)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -249,6 +249,17 @@ class StoreInbox:
         found = await self._store.read(lambda store: store.get_turn(turn_id))
         if found is None:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
+        return found
+
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        return await self._store.read(lambda store: store.find_newest_turn_by_message(platform, first, last))
+
+    async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
+        found = await self._store.read(lambda store: store.provide_outputs(turn_id, outputs))
+        if found is None:
+            raise TurnNotFound(f"There is no turn {turn_id!r}.")
+        self._worker.wake_up()
+        log.info("outputs of called functions came", turn=turn_id, outputs=len(outputs))
         return found
 
     async def resolve_conversation(
