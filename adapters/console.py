@@ -7,7 +7,6 @@ import getpass
 import math
 import secrets
 import sys
-import termios
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -174,6 +173,11 @@ class TerminalOutput:
 @contextmanager
 def _without_echo() -> Iterator[None]:
     """Keeps what is typed meanwhile out of the reply on the screen, and pending output when Ctrl-C is pressed."""
+    try:
+        import termios  # noqa: PLC0415  # Windows has none
+    except ImportError:
+        yield
+        return
     before = termios.tcgetattr(sys.stdin)
     flags = before[3] & ~termios.ECHO | termios.NOFLSH
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*before[:3], flags, *before[4:]])

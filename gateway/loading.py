@@ -133,9 +133,13 @@ def load_all(*, quiet: bool = False) -> Loaded:
 def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in SETTINGS}
-    if wrong := _wrong_names(cast("AdmissionSettings", settings[AdmissionSettings])):
+    rules = cast("AdmissionSettings", settings[AdmissionSettings])
+    if wrong := _wrong_names(rules):
         raise SettingsError("\n".join(wrong))
-    return Loaded(settings, load_configuration(cast("Settings", settings[Settings])), config_file())
+    configuration = load_configuration(cast("Settings", settings[Settings]))
+    if wrong := _wrong_assistants(rules, configuration):
+        raise SettingsError("\n".join(wrong))
+    return Loaded(settings, configuration, config_file())
 
 
 def load_valid_settings() -> tuple[Load, Sequence[str]]:
@@ -147,6 +151,8 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     wrong = [line for _, lines in read.values() for line in lines]
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
     configuration, more = (None, ()) if wrong else _valid_configuration()
+    if configuration is not None:
+        more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)
 
     def load(cls: type[AnySettings]) -> AnySettings:
         settings = cast("AnySettings", read[cls][0])
@@ -178,6 +184,10 @@ def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
     in_environment = (_misspelt(name, near) for name, near in misspelt.items())
     in_rules = (describe((setting,), what) for setting, what in rules.wrong_platforms(PLATFORMS))
     return (*in_rules, *in_environment, *in_file)
+
+
+def _wrong_assistants(rules: AdmissionSettings, configuration: Configuration) -> Sequence[str]:
+    return [describe((setting,), what) for setting, what in rules.wrong_assistants(tuple(configuration.assistants))]
 
 
 def _misspelt(name: str, near: Sequence[str]) -> str:

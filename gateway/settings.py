@@ -330,6 +330,10 @@ class Settings(EnvironmentSettings):
     max_caller_share: float = Field(0.8, gt=0.0, le=1.0)
     """The part of MAX_RUNS, MAX_QUEUE_PER_PLATFORM and MAX_WAITING_CALLERS that one caller may take of what the others
     leave: an API key of ``/chat`` (without keys: an address), or a person. The rest is for others; 1: no limit."""
+    max_workspace_share: float = Field(0.9, gt=0.0, le=1.0)
+    """The part of MAX_RUNS and MAX_QUEUE_PER_PLATFORM that one workspace may take of what the others leave: a server of
+    Discord, or a Slack workspace where several can install the app (SLACK_CLIENT_ID). MAX_CALLER_SHARE is then the part
+    of that which one of its people may take. 1: no limit."""
     retention_days: NonNegativeFloat = 0.0
     """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0

@@ -26,12 +26,13 @@ from gateway.domain.models import (
     Turn,
     TurnId,
 )
+from gateway.domain.shares import Share
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import joining, pubsub, row_mapping, sql
 from storage.database import Database
 from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
-from storage.joining import JoinedMessage
+from storage.joining import JoinedMessage, NewestTurn
 from storage.new_turns import (
     AlreadyRecorded,
     TurnSlot,
@@ -66,7 +67,12 @@ class OpenConversation:
     owner: str | None = None
     epoch: int = 0
     next_at: float | None = None
-    share: str = ""
+    caller: str = ""
+    workspace: str = ""
+
+    @property
+    def share(self) -> Share:
+        return Share(self.caller, self.workspace)
 
     @property
     def is_idle(self) -> bool:
@@ -85,7 +91,7 @@ class OpenConversation:
         self.tail += 1
         self.chosen = message.assistant or self.chosen
         if was_idle:
-            self.share = message.share
+            self.caller, self.workspace = message.share.caller, message.share.workspace
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
         assistant = request.route.decide(message.assistant, self.chosen)
@@ -94,7 +100,8 @@ class OpenConversation:
     def columns(self) -> dict[str, Any]:
         """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
         holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
-        return {"id_": self.id, "last": self.tail, "of": self.share, "wanted": self.chosen, **holder}
+        taken = {"of": self.caller, "within": self.workspace}
+        return {"id_": self.id, "last": self.tail, "wanted": self.chosen, **taken, **holder}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,7 @@ class Group:
     new: dict[MessageName, NewTurn] = field(default_factory=dict)
     refused: dict[int, GatewayError] = field(default_factory=dict)
     """By index of the request."""
-    newest: Mapping[int, Turn] = field(default_factory=dict)
+    newest: Mapping[int, NewestTurn] = field(default_factory=dict)
     """The newest turns of conversations, where a message may join it or is for idle conversations only."""
     joined: dict[MessageName, JoinedMessage] = field(default_factory=dict)
     """The messages that become a part of those."""
@@ -152,13 +159,18 @@ class Group:
         if not message.only_if_idle or conversation.is_idle:
             return
         newest = self.newest.get(conversation.id)
-        if newest is None or newest.seq != conversation.tail or not newest.state.is_resolved:
+        if newest is None or newest.turn.seq != conversation.tail or not newest.turn.state.is_resolved:
             raise Conflict("The conversation has an unresolved turn.", code="conversation_busy")
 
     def _join(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> bool:
-        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow."""
+        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow.
+
+        Raises ThreadNotFound for a message that is nothing else and does not join.
+        """
         newest = self.newest.get(conversation.id)
         joined = joining.joined(newest, request, self.at)
+        if joined is None and request.message.must_join:
+            raise ThreadNotFound
         if joined is None:
             return False
         self.joined[name] = joined
@@ -244,7 +256,6 @@ class SqlEnqueueing:
         with self._database.driver_transaction() as (connection, cursor):
             group = self._load(cursor, requests)
             group.stops_elsewhere = _stops_elsewhere(connection, requests)
-            group.known = {*group.known, *joining.joined_before(connection, requests)}
             group.newest = joining.newest_turns(connection, group.with_newest())
             group.decide(self._lease_seconds)
             recorded = self._save(connection, cursor, group)
@@ -268,7 +279,7 @@ class SqlEnqueueing:
     ) -> tuple[Collection[MessageName], Sequence[Any], float]:
         """For SQLite: it has no round trips, and one writer, so nothing needs a lock."""
         statements = self._statements
-        known = statements.turn_exists.fetch_each(cursor, [{"on": on, "message": message} for on, message in names])
+        known = statements.message_exists.fetch_each(cursor, [{"on": on, "message": message} for on, message in names])
         rows = statements.conversation.fetch_each(cursor, [row_mapping.key_columns(key, "key_") for key in keys])
         (at,) = statements.now.execute(cursor, {}).fetchone()
         return {row for row in known if row is not None}, [row for row in rows if row is not None], at
@@ -282,7 +293,7 @@ class SqlEnqueueing:
         arrays = {name: [each[name] for each in columns] for name in columns[0]}
         with connection.pipeline():
             locked = statements.lock_conversations.execute(cursor, arrays)
-            known = statements.turns_existing.execute(
+            known = statements.messages_existing.execute(
                 connection.cursor(), {"on": [on for on, _ in names], "message": [message for _, message in names]}
             )
             now = statements.now.execute(connection.cursor(), {})

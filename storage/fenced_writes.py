@@ -25,6 +25,7 @@ from typing import Any, TypeGuard
 from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
 
 from gateway.domain.models import Claim, Conversation, Turn, TurnState
+from gateway.domain.shares import Share
 from gateway.ports.store import (
     ClusterEvent,
     EventKind,
@@ -95,7 +96,7 @@ leave_turn = (
         next_at=case((_is_last, null()), else_=clock() + bindparam("wait", type_=C.next_at.type)),
         share=case((_is_last, ""), else_=C.share),
     )
-    .returning(C.tail, C.share, *_THREAD, C.chosen)
+    .returning(C.tail, C.share, C.workspace_share, *_THREAD, C.chosen)
 )
 """Follows ``finish_turn``: moves the conversation to its next turn, with the lease, or without it if there is none."""
 load_next_turn = (
@@ -226,7 +227,7 @@ class FencedWriteBatch:
         return fenced.turn
 
     def _next_claim(self, write: FinishTurn, found: Sequence[Sequence[Row]]) -> Claim | None:
-        ((tail, share, *thread),) = found[1]
+        ((tail, caller, workspace, *thread),) = found[1]
         if tail == write.turn.seq:
             return None
         if not write.claim_next:
@@ -238,7 +239,7 @@ class FencedWriteBatch:
         place = {"conversation": turn.conversation_id, "place": turn.seq}
         self._claims.append(Call(self._statements.claim_turn, place | _new_values(begun)))
         conversation = Conversation(turn.conversation_id, key, *thread)
-        return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, share)
+        return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, Share(caller, workspace))
 
 
 def _first_hot_writes(writes: Sequence[LeasedWrite]) -> Iterator[tuple[int, HotWrite]]:

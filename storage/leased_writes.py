@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Insert, Update
 
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Claim, Conversation, Lease, Parking, Turn, TurnId, TurnState
+from gateway.domain.shares import Share
 from gateway.ports.store import (
     AppendAuditEntry,
     ClusterEvent,
@@ -45,7 +46,8 @@ class LockedConversation:
     tail: int
     owner: str | None
     epoch: int
-    share: str
+    caller: str
+    workspace: str
     claimable_in: float | None = None
     """Seconds until it may be claimed; None: it has no unfinished turn."""
     lease_changed: bool = False
@@ -56,7 +58,7 @@ class LockedConversation:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LockedConversation:
         """Reads a row of sql.LOCKED_CONVERSATION."""
-        return cls(row_mapping.to_conversation(row), *row[10:15])
+        return cls(row_mapping.to_conversation(row), *row[10:16])
 
     @property
     def current_position(self) -> TurnPosition:
@@ -219,7 +221,9 @@ class LeasedWriteBatch:
     def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn) -> Claim:
         begun = self._set_turn(transitions.claimed(turn, owner, self._now))
         lease = Lease(locked.conversation.id, owner, locked.epoch)
-        return Claim(lease, locked.conversation, begun, turn.state is TurnState.QUEUED, locked.share)
+        return Claim(
+            lease, locked.conversation, begun, turn.state is TurnState.QUEUED, Share(locked.caller, locked.workspace)
+        )
 
     # ---------------------------------------------------------------- turns
 
@@ -335,5 +339,5 @@ def _lease_parameters(locked: LockedConversation) -> dict[str, Any]:
         "finished": locked.head,
         "holder": locked.owner,
         "wait": locked.claimable_in,
-        "of": "" if locked.claimable_in is None else locked.share,
+        "of": "" if locked.claimable_in is None else locked.caller,
     }

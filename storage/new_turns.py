@@ -137,7 +137,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
         and message.join is None
-        and not (message.files or message.author_workspace or message.given_reply)
+        and not (message.files or message.author_workspace or message.given_reply or message.has_workspace_share)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
         and not (message.assistant or message.allowed_assistants or message.only_if_idle)
     ):
@@ -157,6 +157,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         only_if_running=False,
         only_if_idle=False,
         max_from_author=0,
+        has_workspace_share=False,
         given_reply="",
         assistant="",
         allowed_assistants=(),

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select
 
 from gateway.domain.models import AssistantThread, Conversation, ConversationKey, Feedback, ThreadId, Turn, TurnId
+from gateway.domain.shares import Share
 from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
 from storage.database import Database
@@ -84,13 +85,13 @@ class SqlTurnQueries:
             for platform, reason, count in connection.execute(sql.parked_counts):
                 parked.setdefault(platform, {})[reason] = count
         depths: dict[str, QueueDepth] = {}
-        for platform, share, turns, age in waiting:
+        for platform, caller, workspace, turns, age in waiting:
             before = depths.get(platform) or QueueDepth(platform, 0, 0.0, parked.get(platform, {}))
             depths[platform] = replace(
                 before,
                 unfinished=before.unfinished + turns,
                 oldest_age_seconds=max(before.oldest_age_seconds, age),
-                by_share={**before.by_share, share: turns},
+                by_share={**before.by_share, Share(caller, workspace): turns},
             )
         return list(depths.values())
 

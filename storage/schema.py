@@ -188,6 +188,7 @@ conversations = Table(
     Column("parked_since", Double),
     Column("parked_key", SafeText),
     Column("parked_reason", SafeText),
+    Column("workspace_share", SafeText, nullable=False, server_default=text("''")),
     UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
     CheckConstraint("head <= tail", name="conversations_head"),
     # An id is never reused: a lease on a deleted conversation must not be valid for a later one.
@@ -196,7 +197,8 @@ conversations = Table(
 """``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
 otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
 since when its current turn is parked, while it has no owner. ``assistant``: whose thread ``thread_id`` is.
-``share``: whose share it takes; empty without unfinished turns."""
+``share``: whose share it takes; empty without unfinished turns. ``workspace_share``: of which workspace's share that
+is a part; empty where workspaces have none."""
 
 # Partial indexes: rows with NULL cost nothing.
 for _name, _column in (
@@ -213,9 +215,12 @@ _is_timed = and_(
     or_(conversations.c.owner.is_not(None), conversations.c.parked_since.is_not(None)),
 )
 _share, _next_at, _id = conversations.c.share, conversations.c.next_at, conversations.c.id
+_workspace = conversations.c.workspace_share
+Index("conversations_waiting_in_turn", _workspace, _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
 Index("conversations_waiting", _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
+"""Serves processes of 0.4.0, which know no shares of workspaces."""
 Index("conversations_timed", _next_at, _id, sqlite_where=_is_timed, postgresql_where=_is_timed)
-"""A conversation with unfinished turns is in one of these two: the second has those that are leased or parked."""
+"""Has those conversations with unfinished turns that are leased or parked; the others wait."""
 Index(
     "conversations_parked",
     conversations.c.parked_key,
@@ -358,6 +363,22 @@ facts = Table(
     Column("name", SafeText, primary_key=True),
     Column("value", SafeText, nullable=False),
 )
+
+tool_files = Table(
+    "tool_files",
+    metadata,
+    Column("reference", SafeText),
+    Column("turn_id", SafeText, ForeignKey("turns.id", name="tool_files_turn", ondelete="CASCADE"), nullable=False),
+    Column("name", SafeText, nullable=False),
+    Column("media_type", SafeText, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("kept_at", Double, nullable=False),
+    PrimaryKeyConstraint("reference", name="tool_files_one_each"),
+)
+
+Index("tool_files_of", tool_files.c.turn_id)
+Index("tool_files_kept", tool_files.c.kept_at)
 
 unparsed_updates = Table(
     "unparsed_updates",

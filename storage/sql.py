@@ -68,7 +68,7 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 CONVERSATION = (
     *(C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend, C.assistant, C.chosen),
 )
-LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share)
+LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share, C.workspace_share)
 now = select(clock())
 SLOT = (C.id, C.thread_id, C.backend, C.assistant, C.chosen, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
@@ -446,9 +446,9 @@ newest_turn_by_message = (
     .order_by(T.message_id.desc())
     .limit(1)
 )
-joined_message = select(J.platform, J.message_id).where(_is_joined)
 parts_of = select(J.message_id, J.begins).where(J.turn_id == bindparam("turn")).order_by(J.begins, J.message_id)
 """The messages that joined a turn."""
+newest_part = select(func.max(J.begins)).where(J.turn_id == bindparam("turn"))
 insert_joined = insert(joined_messages)
 move_part = update(joined_messages).where(_is_joined).values(begins=bindparam("place"))
 lock_conversation_of = (
@@ -468,9 +468,12 @@ conversation = select(*CONVERSATION).where(IS_KEY)
 # As a subquery, each is looked up by primary key; for a join the planner may prefer to read the whole table.
 _oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
 queue_depths = (
-    select(C.platform, C.share, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
+    select(
+        *(C.platform, C.share, C.workspace_share),
+        *(func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock())),
+    )
     .where(C.next_at > 0)  # conversations_due contains exactly the conversations with unfinished turns
-    .group_by(C.platform, C.share)
+    .group_by(C.platform, C.share, C.workspace_share)
     .order_by(C.platform)
 )
 conversation_by_thread = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)

@@ -112,6 +112,7 @@ class DiscordParser:
             kind=MessageKind.PROMPT if files or not addressed else _kind_of(text),
             files=files,
             may_start_conversation=addressed,
+            has_workspace_share=bool(place.guild),
             context=self._context(event, author, object_in(event, "member"), place),
         )
         return ParsedUpdate((message,))
@@ -176,7 +177,9 @@ class DiscordParser:
         kind, text = commands.read(data, self._settings)
         member = object_in(event, "member")
         context = self._context({}, object_in(member, "user"), member, place)
-        message = Message(key, number, text, user, target.address, kind, context=context)
+        message = Message(
+            key, number, text, user, target.address, kind, has_workspace_share=bool(place.guild), context=context
+        )
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
 
     def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:

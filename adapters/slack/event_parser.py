@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -59,6 +60,7 @@ class EventParser:
         self._verifier = SignatureVerifier(secret) if secret.strip() else None
         self._scope = settings.slack_scope
         self._join_seconds = settings.slack_join_seconds
+        self._has_workspaces = settings.installable
         self._joins_threads = settings.slack_replies == "thread"
         self._bots = frozenset(name.strip() for name in settings.slack_allowed_bots.split(",") if name.strip())
 
@@ -70,7 +72,10 @@ class EventParser:
 
     def parse(self, payload: Fields) -> ParsedUpdate:
         """Parses a payload that is known to be from Slack. Raises nothing; unknown payloads give an empty update."""
-        return parse_safely(self._parse, payload)
+        update = parse_safely(self._parse, payload)
+        if not self._has_workspaces:
+            return update
+        return replace(update, messages=tuple(replace(one, has_workspace_share=True) for one in update.messages))
 
     def _parse(self, payload: Fields) -> ParsedUpdate:
         match payload.get("type"):

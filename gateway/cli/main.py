@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -16,6 +15,7 @@ from gateway.cli.terminal import has_terminal
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
 from gateway.loading import Loaded
+from gateway.process import stop_signals
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
 from storage import migrations
@@ -74,8 +74,7 @@ def worker() -> None:
     """Worker only: polls platforms that do not call a webhook, and answers messages that any process accepted."""
     loaded = loading.load_all()
     settings = loaded.core
-    stops = {signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if _reloads_on_hangup(loaded) else ())}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
+    stops = stop_signals(("SIGTERM", "SIGINT", *(("SIGHUP",) if _reloads_on_hangup(loaded) else ())))
     gateway = _open_gateway(loaded)
     reload = _prepare_reload(loaded, gateway)
     gateway.listen()
@@ -84,7 +83,7 @@ def worker() -> None:
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
     click.echo(f"Worker started with {gateway.description}.")
-    while signal.sigwait(stops) == signal.SIGHUP:
+    while stops.wait().name == "SIGHUP":
         reload()
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)

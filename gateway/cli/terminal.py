@@ -9,6 +9,6 @@ def has_terminal() -> bool:
     """Returns whether this process has a terminal, whose end SIGHUP tells."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
+    except (OSError, AttributeError):  # Windows has neither, and no SIGHUP
         return False
     return True

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
+from gateway.domain.shares import NOBODY, Share
 from gateway.domain.turn_options import NO_OPTIONS, TurnOptions
 
 ThreadId = NewType("ThreadId", str)
@@ -123,7 +124,9 @@ class Join:
     seconds: float
     """How long ago the newest part of that turn may have arrived."""
     after_units: int = 0
-    """How long that turn's text has to be, in UTF-16 code units: a client splits what is longer than its limit."""
+    """How long that part's text has to be, in UTF-16 code units: a client splits what is longer than its limit."""
+    required: bool = False
+    """Whether the message is dropped if it does not join: by itself, it is not for the bot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,8 @@ class Message:
     max_from_author: int = 0
     """How many turns of its author the conversation may have had in a day; beyond that it is dropped, so that two bots
     cannot answer each other for ever. 0: no limit. Not stored."""
+    has_workspace_share: bool = False
+    """Whether its workspace is one of several that share the gateway. Stored with the conversation only."""
     caller: str = ""
     """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty. It begins
     with PUSHED for what no person wrote."""
@@ -182,14 +187,19 @@ class Message:
     route. Not stored."""
 
     @property
+    def must_join(self) -> bool:
+        """Whether it is dropped unless it joins the turn before it."""
+        return self.join is not None and self.join.required
+
+    @property
     def own_text(self) -> str:
         """Returns the text with one line per attached file."""
         return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
 
     @property
-    def share(self) -> str:
+    def share(self) -> Share:
         """Whose share of places and queues it takes: the verified caller's, else the author's, else the channel's."""
-        key = self.key
+        key, workspace = self.key, ""
         parts: tuple[str, ...]
         if self.caller:
             parts = (key.platform, "caller", self.caller)
@@ -197,7 +207,9 @@ class Message:
             parts = (key.platform, "user", key.workspace, self.author)
         else:
             parts = (key.platform, "channel", key.workspace, key.channel)
-        return " ".join(quote(part, safe="") for part in parts)
+        if self.has_workspace_share and not self.caller:
+            workspace = _joined(key.platform, key.workspace)
+        return Share(_joined(*parts), workspace)
 
     @property
     def text_with_attachments(self) -> str:
@@ -213,6 +225,11 @@ class Message:
     def speaker(self) -> str:
         """Returns the name of who speaks, where several people take part in the conversation; else ""."""
         return "" if self.context is None else clean_name(self.context.speaker)
+
+
+def _joined(*parts: str) -> str:
+    """Returns a name that no other parts have."""
+    return " ".join(quote(part, safe="") for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,7 +485,7 @@ class Claim:
     conversation: Conversation
     turn: Turn
     first_attempt: bool = True
-    share: str = ""
+    share: Share = NOBODY
     """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
 
 
@@ -502,6 +519,8 @@ class ToolCall:
     input: str = ""
     output: str = ""
     done: bool = False
+    files: tuple[Attachment, ...] = ()
+    """Files for the person, which the tool returned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,16 +28,16 @@ class RequestEstimator:
         self,
         model: str = "",
         instructions: Callable[[Message], str] = lambda _: "",
-        tools: Iterable[Mapping[str, Any]] = (),
+        tools: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
         history_chars: int | None = None,
     ) -> None:
-        """``instructions``: returns those for a message.
+        """``instructions``: returns those for a message. ``tools``: returns what the assistant may call now.
 
         ``history_chars``: how many characters of the history a request carries; None: all.
         """
         self.model = model
         self._instructions = instructions
-        self._tools = tools_tokens(tools)
+        self._tools = tools
         self._history_chars = history_chars
 
     def request_tokens(self, message: Message, history: Sequence[Exchange], attachment_tokens: int | None) -> int:
@@ -48,7 +48,7 @@ class RequestEstimator:
         texts += [options.additional_instructions, *(each.output for each in options.outputs)]
         files = self._unloaded_tokens(message.files) if attachment_tokens is None else attachment_tokens
         functions = tools_tokens(options.functions)
-        fixed = text_tokens(self._instructions(message)) + self._tools + functions
+        fixed = text_tokens(self._instructions(message)) + tools_tokens(self._tools()) + functions
         return fixed + messages_tokens([*texts, message.text_with_attachments]) + files
 
     def attachment_tokens(self, attachments: Iterable[Attachment]) -> int:

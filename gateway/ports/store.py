@@ -33,6 +33,7 @@ from gateway.domain.models import (
     TurnId,
     Usage,
 )
+from gateway.domain.shares import Share
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueRequest, EnqueueResult
 
 
@@ -310,29 +311,36 @@ class QueueDepth:
     """Seconds since the oldest was received."""
     parked: Mapping[str, int] = field(default_factory=dict)
     """How many of them are parked, by reason."""
-    by_share: Mapping[str, int] = field(default_factory=dict)
+    by_share: Mapping[Share, int] = field(default_factory=dict)
     """How many of them each share has."""
 
 
 class Places(Protocol):
     """What a process still has room for, by share. No I/O."""
 
-    def try_take(self, name: str) -> bool:
+    def try_take(self, share: Share) -> bool:
         """Takes a place for a share, and returns whether there was one."""
         ...
 
-    def full_names(self) -> Sequence[str]:
-        """Returns shares for which there is no place."""
+    def full_callers(self) -> Sequence[str]:
+        """Returns callers for which there is no place."""
+        ...
+
+    def full_workspaces(self) -> Sequence[str]:
+        """Returns workspaces for which there is no place, whoever the caller is."""
         ...
 
 
 class _AnyPlaces:
     """Places for everybody."""
 
-    def try_take(self, name: str) -> bool:  # noqa: ARG002  # all are alike
+    def try_take(self, share: Share) -> bool:  # noqa: ARG002  # all are alike
         return True
 
-    def full_names(self) -> Sequence[str]:
+    def full_callers(self) -> Sequence[str]:
+        return ()
+
+    def full_workspaces(self) -> Sequence[str]:
         return ()
 
 
@@ -354,8 +362,9 @@ class Store(KeyValueStore, Protocol):
         All are committed by one transaction when this returns, in their order; a result for each. A message that is
         refused does not affect the others; its result is the error to raise: Overloaded when ``max_backlog`` turns of
         the conversation are unfinished (not for STOP), ThreadNotFound when the conversation does not exist and the
-        message may not start one, or what the database said about this message alone. A known message id is no error:
-        its turn is the result; so is the turn of a message with the same id before it in ``requests``.
+        message may not start one, or when the message must join a turn and does not, or what the database said about
+        this message alone. A known message id is no error: its turn is the result; so is the turn of a message with the
+        same id before it in ``requests``.
 
         A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
         ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it
@@ -505,8 +514,9 @@ class Store(KeyValueStore, Protocol):
     def claim(self, owner: str, platforms: Sequence[str], limit: int, places: Places = ANY_PLACES) -> Sequence[Claim]:
         """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
 
-        They go round over the shares (``Message.share``) that wait, from where the claim before stopped: of each its
-        oldest conversation, as long as ``places`` has a place for it. What was leased or parked comes first.
+        They go round over the workspaces that have a share (``Message.share``), and over the callers without one, from
+        where the claim before stopped; within a workspace over its callers. Of each caller the oldest conversation is
+        claimed, as long as ``places`` has a place for it. What was leased or parked comes first.
         A claim counts as an attempt at the oldest unfinished turn of the conversation; a queued turn becomes running.
         """
         ...

@@ -111,7 +111,7 @@ class StoreInbox:
             with self._worker.accepting():
                 recorded = await self._enqueue((message, turn_id, route))
         turn = recorded.turn
-        if message.debounce_seconds and (recorded.is_new or recorded.is_joined):
+        if recorded.is_joined or (message.debounce_seconds and recorded.is_new):
             self._worker.wake_up(message.debounce_seconds)
         if recorded.is_new:
             if message.given_reply:
@@ -129,7 +129,8 @@ class StoreInbox:
     async def _enqueue(self, arrival: Arrival) -> EnqueueResult:
         message, turn_id, route = arrival
         try:
-            self._backpressure.admit(message)
+            if not message.must_join:  # it makes no turn
+                self._backpressure.admit(message)
             if message.given_reply:
                 most = self._max_backlog
                 return await self._store.read(lambda store: store.enqueue_answered(message, turn_id, most, route))

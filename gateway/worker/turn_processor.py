@@ -17,6 +17,7 @@ from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -64,7 +65,7 @@ class ConversationTask:
     lease_guard: LeaseGuard
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
-    share: str = ""
+    share: Share = NOBODY
     """Whose share of the places it takes."""
     task: asyncio.Task[None] | None = None
     attempt: TurnAttempt | None = None
@@ -208,8 +209,8 @@ class TurnProcessor:
             await self._park(work, running)
             return None
         stream, files = PreviewStream(), TurnFiles(work.claim.turn, self._adapters[work.platform], self._spool)
-        emit, load = stream.put, files.load
-        attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, emit, load)
+        shown = (stream.put, files.load, self._metrics)
+        attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt
         try:
             return await self._answer_with(work, attempt, stream, files, context)
@@ -392,7 +393,7 @@ class TurnProcessor:
         await attempt.stop()
         expense = self._admission.expense_of(await attempt.usage())
         if await self._admission.settle_ended(turn.id, expense):
-            self._metrics.expense_added(turn.message.key.platform, expense)
+            self._metrics.expense_added(turn, expense)
 
     async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
         try:

@@ -129,7 +129,7 @@ class FakeInbox:
             known = [t for t in self._turns.values() if t.message.message_id == message.message_id]
             if known:
                 return AcceptResult(known[0], is_new=False, claimed_here=self.claimed_here)
-            if message.key not in self._conversations and not message.may_start_conversation:
+            if message.must_join or (message.key not in self._conversations and not message.may_start_conversation):
                 raise ThreadNotFound(f"There is no thread {message.key.channel!r}.")
             recorded = self._record(message, turn_id or self.new_turn_id())
             if message.kind is MessageKind.STOP:

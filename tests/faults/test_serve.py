@@ -120,7 +120,7 @@ def hold_next_run(fake: FakeOpenAI) -> threading.Event:
     return gate
 
 
-def test_serve_prints_its_url_its_assistant_and_a_curl_command(
+def test_serve_says_where_it_is_and_answers_a_waiting_caller_when_it_is_stopped(
     tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
 ) -> None:
     programs.append(program := ServeProcess(tmp_path, fake))
@@ -131,18 +131,11 @@ def test_serve_prints_its_url_its_assistant_and_a_curl_command(
     assert facts["data"] == f"{tmp_path}/gateway.db\n"
     assert facts["try"].startswith(f"curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
-    assert program.stop(signal.SIGTERM) == 0
-
-
-def test_a_waiting_caller_gets_its_answer_when_the_process_is_stopped(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
-) -> None:
-    programs.append(program := ServeProcess(tmp_path, fake))
     gate = hold_next_run(fake)
     answers: list[tuple[int, dict[str, Any]]] = []
     caller = threading.Thread(target=lambda: answers.append(program.chat("Hello")))
     caller.start()
-    fake.wait_for("POST", "/responses")
+    fake.wait_for("POST", "/responses", 2)
     program.process.send_signal(signal.SIGTERM)
     gate.set()
     caller.join()

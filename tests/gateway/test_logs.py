@@ -25,11 +25,12 @@ def _restore_logging() -> Iterator[None]:
     """Restores the global state that ``configure`` changes."""
     root = logging.getLogger()
     levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.WARNING_LOGGERS))}
+    before = structlog.get_config()
     yield
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._StandardLoggingHandler)]
     for logger, level in levels.items():
         logger.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
     logs._masker.configure([])
 
 

@@ -22,9 +22,11 @@ from gateway.assistants.turn_options import (
 )
 from gateway.domain.models import Exchange, Turn
 from gateway.domain.turn_options import TurnOptions
+from gateway.tools import ToolBox
 
 NAME, STREAM = "name", "stream"
 """OpenAI streams some models only to organisations that it has verified."""
+TOOL_FILES = "[files that the tools returned]"
 KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 MAX_TOKENS = "max_completion_tokens"
 PARAMETERS = (
@@ -52,7 +54,7 @@ class RequestBuilder:
         self,
         model: str,
         instructions: Instructions,
-        functions: Sequence[Json],
+        toolbox: ToolBox,
         parameters: Json,
         optional: Json,
         *,
@@ -65,7 +67,7 @@ class RequestBuilder:
         """
         self._model = model
         self._instructions = instructions
-        self._functions = functions
+        self._toolbox = toolbox
         self._translations: Mapping[str, Translation] = {name: same(name) for name in PARAMETERS} | {
             MAX_TOKENS: same(max_tokens)
         }
@@ -82,7 +84,7 @@ class RequestBuilder:
         messages = [self._named(message, each.speaker) for each in past for message in self._messages(each)]
         messages += [self._named(message, turn.message.speaker) for message in self._messages(asked, parts)]
         messages += map(self._without_refused, tool_messages)
-        instructions = instructions_for(turn, self._instructions.for_message(turn.message))
+        instructions = instructions_for(turn, self._instructions.for_message(turn.message), self._toolbox.notice)
         arranged = self._arranged(messages, instructions)
         body: Json = {"model": options.model or self._model, "messages": arranged}
         body[STREAM] = self._stream and STREAM not in self._limits
@@ -107,7 +109,7 @@ class RequestBuilder:
             raise unsupported("`tools`", "chat, and the model takes none")
         if Feature.TOOLS in self._limits:
             return []
-        return [{"type": "function", "function": each} for each in function_schemas(options, self._functions)]
+        return [{"type": "function", "function": each} for each in function_schemas(options, self._toolbox.schemas)]
 
     def _messages(self, exchange: Exchange, parts: Sequence[MessagePart] = ()) -> list[Json]:
         """Returns an exchange as messages, without those that say nothing."""
@@ -130,6 +132,7 @@ class RequestBuilder:
             Feature.REASONING_WITH_TOOLS: "tools" in body and body.get("reasoning_effort") != "none",
             Feature.SYSTEM_ROLE: messages[0]["role"] == "system",
             Feature.ROLES_IN_ANY_ORDER: Feature.ROLES_IN_ANY_ORDER not in self._limits,
+            Feature.IMAGES: any(map(is_tool_files, messages)),
             Feature.EMPTY_TEXT: any(
                 message["role"] == "assistant" and message["content"] == "" for message in messages
             ),
@@ -181,6 +184,17 @@ def _calls(exchange: Exchange) -> list[Json]:
         }
         for call in exchange.calls
     ]
+
+
+def tool_files_message(parts: Sequence[MessagePart]) -> Json:
+    """Returns the message that shows the model what its tools returned beside text: a tool's own message is text."""
+    return {"role": "user", "content": [{"type": "text", "text": TOOL_FILES}, *map(_content_part, parts)]}
+
+
+def is_tool_files(message: Json) -> bool:
+    """Returns whether it is such a message."""
+    content = message["content"]
+    return isinstance(content, list) and content[0] == {"type": "text", "text": TOOL_FILES}
 
 
 def _merged_roles(messages: Iterable[Json]) -> Iterable[Json]:

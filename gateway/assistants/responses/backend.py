@@ -22,7 +22,7 @@ from gateway.assistants.api_client import (
 )
 from gateway.assistants.attachments import MAX_BYTES, missing_as_gone, unknown_reference, without_sandbox_links
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
-from gateway.assistants.error_map import BadFile, BadRequest, Filtered, InputTooLong, NotFound
+from gateway.assistants.error_map import BadFile, BadRequest, Filtered, InputTooLong, NotFound, ToolServerAway
 from gateway.assistants.history import fit_history, with_turn
 from gateway.assistants.json_fields import as_objects, counted_usage
 from gateway.assistants.new_threads import NewThreads
@@ -65,7 +65,7 @@ from gateway.domain.turn_options import TurnOptions
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
-from gateway.tools import ToolBox
+from gateway.tools import ToolBox, ToolResult
 
 DEFAULT_MODEL = "gpt-6-luna"
 """OpenAI's low-cost model of the newest generation, which it recommends for what gpt-4o and gpt-4.1 did; those end on
@@ -93,7 +93,7 @@ class ResponsesBackend:
         self._toolbox = toolbox
         self._history_chars = history_chars
         self._limits = ServerLimits()
-        self._filters = ReplyFilters(config.model, toolbox.names)
+        self._filters = ReplyFilters(config.model, lambda: toolbox.names)
         self._conversations = ServerConversations(api)
         self._responses = ServerResponses(api, config, toolbox, self._limits)
         self._earlier = EarlierAttempts(self._responses, self._conversations)
@@ -173,6 +173,7 @@ class ResponsesBackend:
     async def _new_state(
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
     ) -> ResponseRunState:
+        await self._toolbox.ready()
         transcripts = Transcripts(self._api, self._config, attachments, self._limits)
         state = ResponseRunState(turn, thread_id, transcripts, self._filters, self._limits)
         options = turn.options
@@ -250,7 +251,7 @@ class ResponsesBackend:
             if rest := state.accumulator.take_unshown():
                 yield TextDelta(rest)
             options = state.turn.options
-            ends, outputs = not calls or bool(of_caller(options, calls)), dict[str, str]()
+            ends, outputs = not calls or bool(of_caller(options, calls)), dict[str, ToolResult]()
             own = () if ends and is_local(state.thread_id) else others(options, calls)
             if not ends:
                 check_tokens(state.usage, self._config.max_turn_tokens)
@@ -266,11 +267,13 @@ class ResponsesBackend:
     def _reduced_items(self, state: ResponseRunState, error: AssistantError, items: list[Json] | None) -> list[Json]:
         """Returns what to post after a refusal. Raises the error if there is nothing to leave out."""
         state.accumulator.restart()
+        if isinstance(error, ToolServerAway) and items and self._responses.hosted_servers.leave_out(error):
+            return items
         if state.past is not None and items and not state.response and not isinstance(error, BadFile):
             shorter = state.past.leave_out_filtered() if isinstance(error, Filtered) else state.past.shorten(error)
             if shorter:
                 return items
-        plain = None if isinstance(error, Filtered) else state.fall_back_without_files()
+        plain = None if isinstance(error, Filtered) else state.fall_back_without_files(items)
         if plain is None:
             raise error
         log.info("server rejected the request; repeating it without files", turn=state.turn.id, error=str(error))
@@ -363,11 +366,13 @@ class ResponsesBackend:
 
 
 def _calls_at_end(
-    options: TurnOptions, calls: Sequence[FunctionCall], outputs: Mapping[str, str]
+    options: TurnOptions, calls: Sequence[FunctionCall], outputs: Mapping[str, ToolResult]
 ) -> tuple[RequestedCall, ...]:
     """Returns the calls that a reply ends with: the caller's, and those of own tools with their results.
 
     A conversation at the server has all of them, and goes on only when each has a result.
     """
-    own = (RequestedCall(each.id, each.name, each.arguments, outputs[each.id]) for each in calls if each.id in outputs)
+    own = (
+        RequestedCall(each.id, each.name, each.arguments, outputs[each.id].text) for each in calls if each.id in outputs
+    )
     return (*of_caller(options, calls), *own)

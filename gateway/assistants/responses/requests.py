@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, Events, path_segment
-from gateway.assistants.error_map import BadRequest, NotFound
+from gateway.assistants.error_map import BadRequest, NotFound, ToolServerAway
+from gateway.assistants.responses.hosted_servers import HostedServers
 from gateway.assistants.responses.items import is_final, with_head
 from gateway.assistants.responses.local_threads import is_local
 from gateway.assistants.responses.state import ResponseRunState
@@ -45,8 +46,9 @@ class ServerResponses:
         self._config = config
         self._instructions = config.template
         self._limits = limits
-        self._functions = toolbox.schemas
+        self._toolbox = toolbox
         self._optional = _optional_fields(config)
+        self.hosted_servers = HostedServers(toolbox.hosted)
 
     @asynccontextmanager
     async def create(
@@ -65,10 +67,12 @@ class ServerResponses:
                     raise
 
     def _adapt(self, state: ResponseRunState, body: Json, error: BadRequest) -> bool:
+        if isinstance(error, ToolServerAway):
+            return False
         used = {
             # A refusal may be about what is wrong with the caller's.
             Feature.TOOLS: "tools" in body and not state.turn.options.functions,
-            Feature.HOSTED_TOOLS: bool(self._config.hosted_tools) and Feature.HOSTED_TOOLS not in self._limits,
+            Feature.HOSTED_TOOLS: bool(self._hosted()) and Feature.HOSTED_TOOLS not in self._limits,
             Feature.SYSTEM_ROLE: bool(self._config.instructions) and Feature.SYSTEM_ROLE not in self._limits,
             Feature.STORED: is_local(state.thread_id) and Feature.STORED not in self._limits,
         }
@@ -82,7 +86,8 @@ class ServerResponses:
         body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
-        if instructions := instructions_for(state.turn, self._instructions.for_message(state.turn.message)):
+        asked = self._instructions.for_message(state.turn.message)
+        if instructions := instructions_for(state.turn, asked, self._notice()):
             # A conversation does not store them.
             if Feature.SYSTEM_ROLE in self._limits:
                 body["input"] = with_head(body["input"], instructions)
@@ -112,10 +117,16 @@ class ServerResponses:
             if options.functions:
                 raise unsupported("`tools`", "responses, and the model takes none")
             return []
-        own = () if Feature.HOSTED_TOOLS in self._limits or options.only_these_tools else self._config.hosted_tools
+        own = () if Feature.HOSTED_TOOLS in self._limits or options.only_these_tools else self._hosted()
         hosted = (*own, *map(dict, options.hosted_tools))
-        functions = function_schemas(options, self._functions)
+        functions = function_schemas(options, self._toolbox.schemas)
         return [*hosted, *({"type": "function", "strict": False, **schema} for schema in functions)]
+
+    def _hosted(self) -> list[Json]:
+        return [*self._config.hosted_tools, *self.hosted_servers.tools]
+
+    def _notice(self) -> str:
+        return " ".join(filter(None, [self._toolbox.notice, self.hosted_servers.notice]))
 
     @staticmethod
     def _not_stored(body: Json) -> Json:

@@ -141,6 +141,12 @@ def test_an_update_without_an_edit_is_no_edit() -> None:
     assert parser().parse("MESSAGE_UPDATE", event(edited_timestamp=None), DM).events == ()
 
 
+def test_a_server_has_a_share_of_its_own_and_a_direct_message_is_in_none() -> None:
+    (said,), (direct,) = messages(event()), messages(event(), DiscordPlace("9"))
+    assert said.share.workspace == f"discord {TEXT_CHANNEL.guild}"
+    assert direct.share.workspace == ""
+
+
 @pytest.mark.parametrize("content", ["assistant support", "/assistants", "/assistant Support"])
 def test_an_assistant_is_chosen_by_a_mention_with_a_command(content: str) -> None:
     (message,) = messages(event(f"<@{BOT}> {content}"))

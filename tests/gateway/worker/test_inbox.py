@@ -458,6 +458,16 @@ def test_messages_of_one_act_are_one_turn_that_starts_when_the_last_one_has_come
     assert worker.submitted == []
 
 
+def test_what_can_only_be_a_part_is_taken_in_however_full_the_queue_is(inbox: ThreadInbox, worker: Notes) -> None:
+    long = replace(message("x" * 9), author="ann", debounce_seconds=40.0)
+    tell(inbox, long, *(message(f"{number}", channel=f"{number}") for number in range(9)))
+    rest = replace(message("rest"), author="ann", join=Join(60.0, 9, required=True))
+    tell(inbox, rest, replace(rest, message_id="again", author="bob"))
+    (turn,) = turns_of(inbox)
+    assert turn.message.text == f"{'x' * 9}\nrest"
+    assert worker.woken == [40.0, 0.0]
+
+
 def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: Notes) -> None:
     comment, forward = (
         replace(message(text), author="ann", join=Join(60.0), debounce_seconds=40.0) for text in ("look", "a story")
