@@ -18,6 +18,9 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin, assistants, logs
 from gateway.admin import AdminContext, AdminSettings
+from gateway.callbacks import CallbackSettings
+from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
+from gateway.callbacks.sender import CallbackSender
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -65,6 +68,7 @@ from storage.store import SqlStore
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
+    CallbackSettings,
 )
 """All settings classes."""
 
@@ -99,7 +103,7 @@ def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
 
 def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    return HttpAdapter(
+    adapter = HttpAdapter(
         load(HttpSettings),
         store,
         store.uploads,
@@ -108,6 +112,15 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
     )
+    adapter.callbacks = _callback_outbox(load(CallbackSettings), store)
+    return adapter
+
+
+def _callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:
+    """Returns where to leave what is posted to addresses of programs; None while nothing is."""
+    if not settings.keys:
+        return None
+    return CallbackOutbox(store.callbacks, settings.rule, max_waiting=settings.callback_max_waiting)
 
 
 def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
@@ -154,7 +167,7 @@ def load_settings(*, quiet: bool = False) -> Settings:
     Raises SettingsError, also for errors in any other settings class.
     """
     settings = Settings.load()
-    if wrong := _wrong_names(AdmissionSettings.load()):
+    if wrong := (*_wrong_names(AdmissionSettings.load()), *CallbackSettings.load().problems()):
         raise SettingsError("\n".join(wrong))
     level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
     _configure_log(level, settings, [each.load() for each in SETTINGS])
@@ -174,7 +187,9 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     settings = load(Settings)
     _configure_log(settings.log_level, settings, [valid for valid, _ in read.values()])
     wrong = [line for _, lines in read.values() for line in lines]
-    return load, tuple(dict.fromkeys([*wrong, *_wrong_names(load(AdmissionSettings))]))
+    return load, tuple(
+        dict.fromkeys([*wrong, *_wrong_names(load(AdmissionSettings)), *load(CallbackSettings).problems()])
+    )
 
 
 def _configure_log(level: str, settings: Settings, loaded: Sequence[EnvironmentSettings]) -> None:
@@ -259,6 +274,7 @@ class Gateway:
             backend=self.assistant.name,
             assets=assets.base_path,
             schedules=self.store.schedules,
+            callbacks=self.store.callbacks,
             about=self.assistant.description,
         )
 
@@ -337,9 +353,10 @@ def open_gateway(
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
     delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
     gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
+    processor = TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool)
     worker = Worker(
         async_store,
-        TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool),
+        processor,
         tuple(by_name),
         metrics,
         owner=_worker_name(),
@@ -377,7 +394,21 @@ def open_gateway(
         async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
     )
     worker.run_in_background(maintenance.run())
+    _start_callbacks(gateway, async_store, processor)
     return gateway
+
+
+def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnProcessor) -> None:
+    """Starts to post what is stored for addresses of programs, and to store the events that the operator wants."""
+    settings, store = CallbackSettings.load(), gateway.store
+    outbox = _callback_outbox(settings, store)
+    if outbox is None:
+        return
+    if settings.callback_events_url:
+        events = EventOutbox(outbox, async_store, settings.callback_events_url, settings.events)
+        processor.on_resolved, gateway.async_inbox.on_feedback = events.on_resolved, events.on_feedback
+    sender = CallbackSender(async_store, store.callbacks, settings.rule, settings.keys, hours=settings.callback_hours)
+    gateway.worker.run_in_background(sender.run())
 
 
 def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:

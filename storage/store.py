@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from gateway.ports.store import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.budgets import SqlBudgetStore
+from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
 from storage.key_value import SqlKeyValueStore
@@ -64,6 +65,7 @@ class SqlStore:
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
         self.schedules = SqlSchedules(database)
+        self.callbacks = SqlCallbacks(database)
         self.uploads = SqlUploads(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)

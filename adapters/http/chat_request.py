@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated
@@ -30,12 +30,15 @@ BYTES_PER_CHARACTER = 12
 """The most bytes that a character takes in JSON: two escapes of six."""
 OTHER_BYTES = 4096
 
+CALLBACK_FIELD = "callback"
+"""Where the address of a message has the URL to which its outcome is posted."""
 ONCE = "once_"
 """How the id of a message begins that came without an Idempotency-Key."""
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MESSAGE = "What to say."
 STREAM = "Answer with server-sent events while the reply is written."
+CALLBACK = "Answer 202 at once, and post the outcome of the turn there, signed after Standard Webhooks."
 DATA_URL = r"^data:[\x21-\x2b\x2d-\x3a\x3c-\x7e]{0,100};base64,[A-Za-z0-9+/]*={0,2}$"
 """www.rfc-editor.org/rfc/rfc2397, without parameters of the media type."""
 INLINE_BYTES = 7 * 2**20
@@ -43,6 +46,9 @@ INLINE_BYTES = 7 * 2**20
 STORABLE_TEXT: JsonDict = {"pattern": STORABLE_PATTERN}
 VISIBLE_TEXT: JsonDict = {"pattern": VISIBLE_PATTERN}
 """What the API's documentation says of texts beside their length."""
+
+
+CallbackUrl = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class InlineFile(BaseModel):
@@ -63,6 +69,7 @@ class ChatRequest(BaseModel):
         None, description="Who says it, in your words."
     )
     stream: bool = Field(default=False, description=STREAM)
+    callback_url: CallbackUrl | None = Field(None, description=CALLBACK)
     files: Annotated[list[InlineFile], Field(max_length=MAX_FILES)] = Field(
         [], description="Small files, some 5 MB together. Send larger ones as multipart/form-data."
     )
@@ -77,6 +84,7 @@ class ChatForm(BaseModel):
     thread_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     user: Annotated[str, Field(max_length=200)] | None = None
     stream: bool = Field(default=False, description=STREAM)
+    callback_url: CallbackUrl | None = Field(None, description=CALLBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,11 @@ class ParsedChatRequest:
 class ChatRequestParser:
     """Authenticates callers and turns their requests into messages. Does no I/O."""
 
-    def __init__(self, settings: HttpSettings, *, max_message_chars: int) -> None:
+    def __init__(
+        self, settings: HttpSettings, *, max_message_chars: int, check_callback: Callable[[str], None]
+    ) -> None:
+        """``check_callback``: raises MalformedRequest for an address to which nothing is posted."""
+        self._check_callback = check_callback
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         """Of a request without files."""
         self._max_message_chars = max_message_chars
@@ -162,10 +174,13 @@ class ChatRequestParser:
         """``contents``: names of the files, and what differs between two contents."""
         key = ConversationKey(NAME, workspace=owner, channel=body.thread_id or f"thr_{secrets.token_hex(12)}")
         address = {} if message_id.startswith(ONCE) else {"digest": _content_digest(body, contents)}
+        if body.callback_url is not None:
+            self._check_callback(body.callback_url)
+            address[CALLBACK_FIELD] = body.callback_url
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
-        if self._join_seconds and body.thread_id is not None:
+        if self._join_seconds and body.thread_id is not None and body.callback_url is None:  # its outcome is its own
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)
         caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
@@ -208,7 +223,7 @@ def _owner(key: bytes) -> str:
 
 def _content_digest(body: ChatRequest | ChatForm, contents: Sequence[tuple[str, str]]) -> str:
     """Returns what differs between two requests with the same Idempotency-Key."""
-    said = [body.message, body.thread_id, body.user]
+    said = [body.message, body.thread_id, body.user, *([body.callback_url] if body.callback_url else [])]
     return _digest(json.dumps([*said, *contents]))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.admin.settings import AdminSettings
+from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
@@ -33,5 +34,6 @@ class AdminContext:
     assets: str
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
+    callbacks: Callbacks
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
